@@ -1,0 +1,63 @@
+"""``df.bf``: words only. It holds the frame and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from batchframe._frames import join, requests
+from batchframe._handles import Job, Requests
+from batchframe._recipe import Prompt
+
+
+@pd.api.extensions.register_dataframe_accessor("bf")
+class Accessor:
+    """Rows to requests, and answers back to rows.
+
+    Examples
+    --------
+    >>> import pandas as pd, batchframe as bf
+    >>> len(pd.DataFrame({"text": ["a", "b"]}).bf.requests("{{ text }}", model="gpt-4.1"))
+    2
+    """
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame = frame
+
+    def requests(
+        self,
+        prompt: Prompt,
+        *,
+        model: str,
+        system: str | None = None,
+        output: object = None,
+        endpoint: str = "/v1/chat/completions",
+        name: str | None = None,
+        on_missing: str = "raise",
+        dedupe: bool = True,
+        **body: Any,
+    ) -> Requests:
+        """Turn rows and a prompt into requests: see :func:`batchframe.requests`."""
+        return requests(
+            self._frame,
+            prompt,
+            model=model,
+            system=system,
+            output=output,
+            endpoint=endpoint,
+            name=name,
+            on_missing=on_missing,
+            dedupe=dedupe,
+            **body,
+        )
+
+    def join(
+        self,
+        *jobs: Job | str,
+        prefix: str = "",
+        details: bool = False,
+        overwrite: bool = False,
+    ) -> pd.DataFrame:
+        """Add the answers to these rows: see :func:`batchframe.join`."""
+        return join(self._frame, *jobs, prefix=prefix, details=details, overwrite=overwrite)

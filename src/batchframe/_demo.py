@@ -1,0 +1,124 @@
+"""``python -m batchframe demo``: the main job, from a CSV to a labelled frame and its price.
+
+In: a CSV of reviews and, for ``--live``, a key. Out: text on the terminal.
+The lines between the two rules are those of the README; only the client differs.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from batchframe._display import money
+from batchframe._frames import join, requests
+from batchframe._handles import Job, Requests
+from batchframe._request_tokens import count_tokens
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+_LABELS = ["positive", "negative", "mixed"]
+_LIMIT = "2.00"
+
+
+def demo(*, live: bool, model: str, yes: bool = False) -> int:
+    """Label the sample reviews; ask before anything is spent. Return the exit code."""
+    reviews = pd.read_csv(_reviews())
+    asked = requests(
+        reviews,
+        "Classify the sentiment of this review.\n\n{{ text }}",
+        model=model,
+        output=_LABELS,
+        on_missing="skip",
+    )
+    _print(asked)
+    _print(asked.estimate())
+    if live:
+        if not (yes or _agreed(asked)):
+            _print("Nothing was sent.")
+            return 0
+        return _label(reviews, asked, None)
+    with _rehearsal() as client:
+        return _label(reviews, asked, client)
+
+
+def _label(reviews: pd.DataFrame, asked: Requests, client: OpenAI | None) -> int:
+    job = asked.submit("sentiment", max_cost=_LIMIT, client=client)
+    job.wait()
+    if client is not None:
+        _print(_SIMULATED)
+    labelled = join(reviews, job)
+    _print(job)
+    _print(labelled[["text", "sentiment", "label", "bf_status"]].head(8).to_string(max_colwidth=48))
+    _print(labelled["bf_status"].value_counts().loc[lambda rows: rows > 0].to_string())
+    _print(_proof(asked, job))
+    return 0 if set(job.counts) <= {"ok", "skipped"} else 1
+
+
+def _proof(asked: Requests, job: Job) -> str:
+    known = asked.estimate()
+    cost = "unknown"
+    if known.cost is not None:
+        cost = f"{money(known.cost.low)} to {money(known.cost.high)}"
+    figures = pd.DataFrame(
+        {
+            "estimated": [f"{known.input_tokens.expected:,}", _range(asked), cost],
+            "actual": [
+                f"{job.usage.input_tokens:,}",
+                f"{job.usage.output_tokens:,}",
+                money(job.cost),
+            ],
+        },
+        index=["input tokens", "output tokens", "cost"],
+    )
+    return figures.to_string()
+
+
+def _range(asked: Requests) -> str:
+    tokens = asked.estimate().output_tokens
+    return f"{tokens.low:,} to " + ("no bound" if tokens.high is None else f"{tokens.high:,}")
+
+
+_SIMULATED = """\
+These answers were simulated on this machine: nothing was sent, nothing was spent, and the labels
+mean nothing. With OPENAI_API_KEY set, `python -m batchframe demo --live` asks a real model."""
+
+
+@contextmanager
+def _rehearsal() -> Iterator[OpenAI]:
+    """Yield a client of a batch server on this machine; its state and the job's go with it."""
+    # Optional: the extra "local" brings the server.
+    from batchframe.local import serve  # noqa: PLC0415
+
+    kept = os.environ.get("BATCHFRAME_HOME")
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["BATCHFRAME_HOME"] = kept or home
+        try:
+            with serve(seconds=2.0, count_tokens=lambda body: count_tokens(body).tokens) as server:
+                yield server.client()
+        finally:
+            if kept is None:
+                del os.environ["BATCHFRAME_HOME"]
+
+
+def _agreed(asked: Requests) -> bool:
+    known = asked.estimate().cost
+    most = "an unknown amount" if known is None else f"up to {money(known.high)}"
+    answer = input(f"Send {len(asked)} requests to {asked.model} and spend {most}? [y/N] ")
+    return answer.strip().lower() in {"y", "yes"}
+
+
+def _reviews() -> Path:
+    here = Path("data_samples/reviews.csv")
+    return here if here.is_file() else Path(str(files("batchframe") / "data_samples/reviews.csv"))
+
+
+def _print(shown: object) -> None:
+    print(shown, end="\n\n", flush=True)  # noqa: T201 - a command line speaks to its user

@@ -1,0 +1,24 @@
+"""What people look at: facts → text and HTML. Must not know where the facts come from."""
+
+from __future__ import annotations
+
+from batchframe._display._card import Card, Table
+from batchframe._display._html import to_html
+from batchframe._display._live import live, say
+from batchframe._display._text import to_text
+from batchframe._display._words import UNKNOWN, count, money, plural, span, when
+
+__all__ = [
+    "UNKNOWN",
+    "Card",
+    "Table",
+    "count",
+    "live",
+    "money",
+    "plural",
+    "say",
+    "span",
+    "to_html",
+    "to_text",
+    "when",
+]

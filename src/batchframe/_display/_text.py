@@ -1,0 +1,77 @@
+"""A card → text for a terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+from batchframe._display._card import Card, Table
+
+_BAR = 30
+
+
+def to_text(card: Card) -> str:
+    """Write a card as text.
+
+    Examples
+    --------
+    >>> print(to_text(Card("Job", (("rows", "3"), ("status", "done")), next_step="job.results()")))
+    Job
+      rows    3
+      status  done
+      next    job.results()
+    """
+    facts = [*card.facts, *([("next", card.next_step)] if card.next_step else [])]
+    width = max((len(name) for name, _ in facts), default=0)
+    lines = [visible(card.title)]
+    if card.progress is not None:
+        lines.append(f"  {_bar(*card.progress)}")
+    for name, value in facts:
+        first, *rest = value.split("\n")
+        lines.append(f"  {name:<{width}}  {visible(first)}")
+        lines += [f"  {'':<{width}}  {visible(line)}" for line in rest]
+    if card.table is not None:
+        lines += ["", *_table(card.table)]
+    if card.quoted is not None:
+        caption, text = card.quoted
+        lines += ["", f"  {caption}", *(f"  | {visible(line)}" for line in text.split("\n"))]
+    lines += ["", *(f"  {visible(note)}" for note in card.notes)] if card.notes else []
+    return "\n".join(lines)
+
+
+def visible(text: str) -> str:
+    r"""Show control characters and those that turn the reading direction as escapes.
+
+    Examples
+    --------
+    >>> visible("a\x07b\u202ec")
+    'a\\x07b\\u202ec'
+    """
+    return "".join(
+        character.encode("unicode_escape").decode() if _is_hidden(character) else character
+        for character in text
+    )
+
+
+def _is_hidden(character: str) -> bool:
+    category = unicodedata.category(character)
+    return category in {"Cc", "Cs", "Zl", "Zp"} or (
+        category == "Cf" and unicodedata.bidirectional(character) not in {"BN", "ON"}
+    )
+
+
+def _bar(done: int, total: int) -> str:
+    filled = _BAR * done // total if total else _BAR
+    return f"{'█' * filled}{'░' * (_BAR - filled)} {done:,} of {total:,}"
+
+
+def _table(table: Table) -> list[str]:
+    rows = [table.head, *table.rows]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(table.head))]
+    return [f"  {table.caption}", *(f"  {_line(row, widths)}" for row in rows)]
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    first = f"{visible(row[0]):<{widths[0]}}"
+    rest = [f"{visible(cell):>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True)]
+    return "  ".join([first, *rest])

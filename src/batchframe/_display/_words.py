@@ -1,0 +1,80 @@
+"""Numbers, money and dates, as people read them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Final, TypeVar
+
+UNKNOWN: Final = "unknown"
+_N = TypeVar("_N")
+
+
+def count(number: int | None) -> str:
+    """Write a number with separators.
+
+    Examples
+    --------
+    >>> count(12430), count(None)
+    ('12,430', 'unknown')
+    """
+    return UNKNOWN if number is None else f"{number:,}"
+
+
+def plural(number: int, noun: str) -> str:
+    """Write a number with its noun.
+
+    Examples
+    --------
+    >>> plural(1, "row"), plural(1200, "row")
+    ('1 row', '1,200 rows')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def money(usd: Decimal | None) -> str:
+    """Write dollars to the cent, and less than a dollar to two significant digits at least.
+
+    Examples
+    --------
+    >>> money(Decimal("1234.567")), money(Decimal("0.0021234")), money(Decimal(0)), money(None)
+    ('$1,234.57', '$0.0021', '$0.00', 'unknown')
+    """
+    if usd is None:
+        return UNKNOWN
+    if usd == 0 or usd >= 1:
+        return f"${usd:,.2f}"
+    digits = max(2, 1 - usd.adjusted())
+    return f"${usd:.{digits}f}"
+
+
+def span(
+    low: _N | None, expected: _N | None, high: _N | None, words: Callable[[_N | None], str]
+) -> str:
+    """Write a range: its expected value and its ends.
+
+    Examples
+    --------
+    >>> span(1, 2, 3, count), span(5, 5, 5, count), span(1, None, None, count)
+    ('2 (1 to 3)', '5', 'at least 1, no upper bound')
+    """
+    if low == high:
+        return words(low)
+    ends = f"{words(low)} to {words(high)}"
+    if high is None:
+        return f"at least {words(low)}, no upper bound"
+    return ends if expected is None else f"{words(expected)} ({ends})"
+
+
+def when(seconds: float | None) -> str:
+    """Write a moment, in this machine's time zone.
+
+    Examples
+    --------
+    >>> when(None)
+    'unknown'
+    """
+    if seconds is None:
+        return UNKNOWN
+    return dt.datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M %Z")

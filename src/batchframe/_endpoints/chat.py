@@ -1,0 +1,137 @@
+"""``/v1/chat/completions``: messages in, one choice out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from batchframe._endpoints._endpoint import Answer
+from batchframe._lines import JsonColumn
+from batchframe._recipe import Message, Recipe, checked_prompt
+from batchframe._request_tokens import count_chat
+from batchframe._source import MESSAGES
+from batchframe._template import Template, parse
+from batchframe._tokens import TokenCount
+from batchframe.errors import TemplateError
+
+
+class _Chat:
+    path: Final = "/v1/chat/completions"
+
+    def body(self, recipe: Recipe) -> dict[str, Any]:
+        messages: Any = JsonColumn(MESSAGES)
+        if recipe.prompt is not None:
+            messages = [_with_templates(message) for message in _messages(recipe, recipe.prompt)]
+        body = {"model": recipe.model, "messages": messages}
+        if recipe.output.schema is not None:
+            body["response_format"] = _response_format(recipe)
+        return body | dict(recipe.body)
+
+    def messages_of(
+        self, recipe: Recipe, function: Callable[[Mapping[Any, Any]], Any]
+    ) -> Callable[[Mapping[Any, Any]], Sequence[Message] | None]:
+        def messages(row: Mapping[Any, Any]) -> Sequence[Message] | None:
+            prompt = function(row)
+            if prompt is None:
+                return None
+            checked = checked_prompt(prompt)
+            if checked is None:
+                raise TemplateError.not_a_prompt(prompt)
+            return _messages(recipe, checked)
+
+        return messages
+
+    def count_tokens(self, body: Mapping[str, Any]) -> TokenCount:
+        return count_chat(body)
+
+    def answer(self, body: bytes) -> Answer:
+        try:
+            completion = _decode(body)
+        except (msgspec.DecodeError, RecursionError) as reason:
+            return Answer("invalid", f"the response is not a chat completion: {reason}", None)
+        return _read(completion)
+
+
+def _messages(recipe: Recipe, prompt: str | Sequence[Message]) -> list[Message]:
+    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
+    system = [] if recipe.system is None else [{"role": "system", "content": recipe.system}]
+    return [*system, *messages]
+
+
+def _with_templates(message: Message) -> dict[str, Any]:
+    return {**message, "content": _content(message["content"])}
+
+
+def _content(content: Any) -> Template | list[Any]:
+    if isinstance(content, str):
+        return parse(content)
+    return [
+        {**part, "text": parse(part["text"])} if isinstance(part.get("text"), str) else part
+        for part in content
+    ]
+
+
+def _response_format(recipe: Recipe) -> dict[str, Any]:
+    return {
+        "type": "json_schema",
+        "json_schema": {
+            "name": recipe.output.schema_name,
+            "strict": True,
+            "schema": recipe.output.schema,
+        },
+    }
+
+
+class _Message(msgspec.Struct):
+    content: str | None = None
+    refusal: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _CachedTokens(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _CachedTokens | None = None
+
+
+class _Completion(msgspec.Struct):
+    choices: list[_Choice]
+    usage: _Usage | None = None
+
+
+_decode = msgspec.json.Decoder(_Completion).decode
+
+
+def _read(completion: _Completion) -> Answer:
+    usage = completion.usage or _Usage()
+    details = usage.prompt_tokens_details or _CachedTokens()
+    tokens = (usage.prompt_tokens, usage.completion_tokens, details.cached_tokens)
+    if not completion.choices:
+        return Answer("invalid", "the response has no choices", None, None, *tokens)
+    choice = completion.choices[0]
+    text, finish_reason = choice.message.content, choice.finish_reason
+    if choice.message.refusal:
+        refusal = f"the model refused: {choice.message.refusal}"
+        return Answer("refused", refusal, text, finish_reason, *tokens)
+    if finish_reason == "content_filter":
+        return Answer("refused", "stopped by the content filter", text, finish_reason, *tokens)
+    if finish_reason == "length":
+        return Answer("truncated", _TRUNCATED, text, finish_reason, *tokens)
+    if text is None:
+        return Answer("invalid", "the response has no content", None, finish_reason, *tokens)
+    return Answer("ok", None, text, finish_reason, *tokens)
+
+
+_TRUNCATED: Final = "the answer was cut off at the token limit: raise max_completion_tokens"
+
+CHAT: Final = _Chat()

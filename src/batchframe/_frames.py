@@ -1,0 +1,157 @@
+"""The two verbs on a frame, as typed functions: :func:`requests` and :func:`join`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from batchframe._endpoints import endpoint_of
+from batchframe._handles import Job, Requests
+from batchframe._jobs import find
+from batchframe._output import output_spec
+from batchframe._recipe import Prompt, Recipe, checked_body, checked_prompt
+from batchframe._request_table import request_table
+from batchframe._results import join as join_answers
+from batchframe.errors import ColumnError, RequestError
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+
+def requests(
+    frame: pd.DataFrame,
+    prompt: Prompt,
+    *,
+    model: str,
+    system: str | None = None,
+    output: object = None,
+    endpoint: str = "/v1/chat/completions",
+    name: str | None = None,
+    on_missing: str = "raise",
+    dedupe: bool = True,
+    **body: Any,
+) -> Requests:
+    """Turn rows and a prompt into requests. Sends nothing, writes nothing.
+
+    Parameters
+    ----------
+    frame
+        Any frame; it is not changed. Rows are known by position, so any index will do.
+    prompt
+        A template, ``"Classify: {{ text }}"``; a list of chat messages whose contents are
+        templates; or a function of a row (a mapping of column to value) that returns one of these
+        without placeholders, or None for no request. ``{{ text | json }}`` writes the cell as
+        JSON, ``{{{{`` writes two braces.
+    model
+        The model to ask.
+    system
+        A template for a system message before the prompt.
+    output
+        What an answer is: None for text; a list of labels, a ``Literal`` or an ``Enum`` for one
+        label; a Pydantic model, TypedDict, dataclass or JSON schema for typed columns.
+    endpoint
+        The path of the endpoint.
+    name
+        The answer column, instead of ``response`` or ``label``.
+    on_missing
+        For a row with a missing cell: "raise", "skip" (not asked, status ``skipped``), "empty"
+        (asked with an empty text), or the text that stands for it.
+    dedupe
+        Whether rows that ask the same make one request.
+    **body
+        Further parameters of each request body, passed on as they are.
+
+    Raises
+    ------
+    TemplateError, ColumnError, CellError, OutputSpecError, RequestError
+        For anything that could not be asked as it stands.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"text": ["Great!", "Broke at once."]})
+    >>> labels = ["good", "bad"]
+    >>> asked = requests(frame, "Classify: {{ text }}", model="gpt-5.6-luna", output=labels)
+    >>> asked.preview(1)[0]["body"]["messages"][0]["content"]
+    'Classify: Great!'
+    """
+    endpoint_of(endpoint)
+    if not isinstance(frame, pd.DataFrame):
+        raise RequestError.not_a_frame(frame)
+    spec = output_spec(output, name)
+    taken = [field.name for field in spec.fields if field.name in frame.columns]
+    if taken:
+        raise ColumnError.taken(
+            taken, 'Give the answers another name, requests(..., name="answer"), or rename the '
+            "column."
+        )  # fmt: skip
+    recipe = Recipe(
+        endpoint=endpoint,
+        model=model,
+        prompt=checked_prompt(prompt),
+        system=system,
+        output=spec,
+        on_missing=on_missing,
+        dedupe=dedupe,
+        body=checked_body(body),
+    )
+    function = prompt if recipe.prompt is None and callable(prompt) else None
+    return Requests(request_table(recipe, frame, function))
+
+
+def join(
+    frame: pd.DataFrame,
+    *jobs: Job | str,
+    prefix: str = "",
+    details: bool = False,
+    overwrite: bool = False,
+) -> pd.DataFrame:
+    """Return a new frame: this one and, behind its columns, the answers to its rows.
+
+    Each row is rendered again and finds its answer by the content of its request, so the frame may
+    have been sorted, filtered or re-indexed since; a row that was edited is ``missing``.
+
+    Parameters
+    ----------
+    jobs
+        Jobs, or their ids or names. Of several, the first with an ``ok`` answer to a row gives it.
+    prefix
+        Put before each new column's name.
+    details
+        Also add tokens, finish reason, ``custom_id`` and the raw answer.
+    overwrite
+        Whether columns of the same names are replaced.
+
+    Returns
+    -------
+    A frame of the same length, index and dtypes, with the answer columns, ``bf_status`` and
+    ``bf_error``.
+
+    Raises
+    ------
+    ColumnError
+        If a new column's name is taken, or the prompt's column is gone.
+    """
+    if not jobs:
+        raise RequestError.no_job()
+    handles = [job if isinstance(job, Job) else Job(find(job)) for job in jobs]
+    answers = [handle._answers for handle in handles]  # noqa: SLF001 - the room next door
+    return join_answers(frame, answers, prefix=prefix, details=details, overwrite=overwrite)
+
+
+def job(name: str | Path, client: OpenAI | None = None) -> Job:
+    """Find a job by its name, its id or its folder.
+
+    Parameters
+    ----------
+    client
+        The client it was submitted with; by default one made from ``OPENAI_API_KEY``. It is not
+        needed to read what is at home.
+
+    Raises
+    ------
+    JobError
+        If there is no such job here.
+    """
+    return Job(find(name), client=client)

@@ -1,0 +1,152 @@
+"""The journal's events → how far each shard has come.
+
+In: events as they were appended. Out: frozen :class:`ShardState` values. Pure.
+Must not know: files, the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+from batchframe._service import Batch
+
+Step = Literal["new", "uploaded", "creating", "created"]
+
+KNOWN_EVENTS: Final = frozenset(
+    {
+        "INTENT", "UPLOADED", "CREATING", "CREATED", "UNSENT", "REJECTED", "AMBIGUOUS", "FENCED",
+        "STATUS", "FETCHED",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An input file that reached the server; `created_at` is on the server's clock."""
+
+    file_id: str
+    created_at: float | None
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A result file that came home, as it then was."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ShardState:
+    """How far one input file has come.
+
+    Attributes
+    ----------
+    step
+        "creating" means that a create was begun and its outcome is not known.
+    uploads
+        Every upload of this shard, since any of them may have become a batch.
+    creating_at
+        When the last create was begun, in seconds on this machine's clock.
+    """
+
+    step: Step = "new"
+    uploads: tuple[Upload, ...] = ()
+    attempts: int = 0
+    creating_at: float = 0.0
+    reason: str | None = None
+    batch: Batch | None = None
+    output: Fetched | None = None
+    errors: Fetched | None = None
+    fetched: bool = False
+
+
+@dataclass(frozen=True)
+class JobState:
+    """How far a job has come; `readable` is False if a newer version wrote part of the journal."""
+
+    intended: bool
+    shards: tuple[ShardState, ...]
+    understood: bool = True
+
+
+def fold(events: Iterable[Mapping[str, Any]], shards: int) -> JobState:
+    """Replay the journal.
+
+    Examples
+    --------
+    >>> fold([{"event": "INTENT"}, {"event": "UPLOADED", "shard": 0, "file_id": "file-1"}], 1)
+    JobState(intended=True, shards=(ShardState(step='uploaded', ...
+    """
+    states = [ShardState() for _ in range(shards)]
+    intended = False
+    understood = True
+    for event in events:
+        name = event.get("event")
+        if name not in KNOWN_EVENTS:
+            understood = False
+        elif name == "INTENT":
+            intended = True
+        else:
+            shard = event["shard"]
+            states[shard] = _after(states[shard], event)
+    return JobState(intended, tuple(states), understood)
+
+
+def _after(state: ShardState, event: Mapping[str, Any]) -> ShardState:
+    match event["event"]:
+        case "UPLOADED":
+            upload = Upload(event["file_id"], event.get("created_at"))
+            return replace(state, step="uploaded", uploads=(*state.uploads, upload))
+        case "CREATING":
+            attempts, at = state.attempts + 1, event.get("at", 0.0)
+            return replace(state, step="creating", attempts=attempts, creating_at=at, reason=None)
+        case "AMBIGUOUS":
+            return replace(state, reason=event.get("reason"))
+        case "UNSENT" | "REJECTED":
+            step: Step = "new" if event.get("file_lost") else "uploaded"
+            return replace(state, step=step, reason=event.get("reason"))
+        case "FENCED":
+            return replace(state, step="new", reason=None)
+        case "FETCHED":
+            return replace(
+                state,
+                output=_fetched(event.get("output")),
+                errors=_fetched(event.get("errors")),
+                fetched=True,
+            )
+        case _:
+            batch = Batch.from_json(event["batch"])
+            return replace(state, step="created", batch=batch, reason=None)
+
+
+def _fetched(told: Mapping[str, Any] | None) -> Fetched | None:
+    return None if told is None else Fetched(told["bytes"], told["sha256"])
+
+
+_ACTIVE: Final = ("validating", "in_progress", "finalizing", "cancelling")
+_ENDED: Final = ("failed", "expired", "cancelled", "completed")
+
+
+def status_word(state: JobState) -> str:
+    """Fold the parts of a job into one word.
+
+    Before all batches exist: "preparing", "submitting", or "uncertain" if the outcome of a create
+    is not known. Then OpenAI's words: while any part is under way, that of the part furthest
+    behind; at the end, the worst; a word never seen before is passed on.
+
+    Examples
+    --------
+    >>> status_word(fold([], 1)), status_word(fold([], 0))
+    ('preparing', 'completed')
+    """
+    if any(shard.step == "creating" for shard in state.shards):
+        return "uncertain"
+    words = [shard.batch.status for shard in state.shards if shard.batch is not None]
+    if len(words) < len(state.shards):
+        return "submitting" if state.intended else "preparing"
+    unseen = [word for word in words if word not in {*_ACTIVE, *_ENDED}]
+    order = (*unseen, *_ACTIVE, *_ENDED)
+    return min(words, key=order.index, default="completed")

@@ -1,0 +1,130 @@
+"""Rendered prompts → request lines, and the digest that names each.
+
+In: a request body with templates for leaves, and record batches of text. Out: bytes.
+Must not know: pandas, files, the network.
+
+The body is encoded once and cut at its slots; a row then costs one string escape for each slot and
+one join. What follows the ``custom_id`` in a line is the request itself: its digest is its name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from batchframe._source import DIGEST_BYTES, column_name
+from batchframe._template import Template
+
+ID_VERSION = "bf1"
+
+# Line separators of Unicode are legal in JSON strings, but some readers split lines on them.
+_SEPARATORS = (
+    (b"\xe2\x80\xa8", b"\\u2028"),
+    (b"\xe2\x80\xa9", b"\\u2029"),
+    (b"\xc2\x85", b"\\u0085"),
+)
+
+
+@dataclass(frozen=True)
+class JsonColumn:
+    """A leaf of the body whose JSON stands ready in the source column of this name."""
+
+    name: str
+
+
+Slot = Template | JsonColumn
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """A request line from behind its ``custom_id``, cut at the values that change with the row."""
+
+    constants: tuple[bytes, ...]
+    slots: tuple[Slot, ...]
+
+
+def envelope(endpoint: str, body: Mapping[str, Any]) -> Envelope:
+    """Encode the part of a request line that no row changes.
+
+    Examples
+    --------
+    >>> from batchframe._template import parse
+    >>> cut = envelope("/v1/embeddings", {"model": "m", "input": parse("text")})
+    >>> cut.constants[0]
+    b'","method":"POST","url":"/v1/embeddings","body":{"model":"m","input":'
+    """
+    mark = secrets.token_hex(16)
+    slots: list[Slot] = []
+    request = {"method": "POST", "url": endpoint, "body": _marked(body, mark, slots)}
+    encoded = _one_line(b'",' + msgspec.json.encode(request)[1:])
+    return Envelope(tuple(encoded.split(f'"{mark}"'.encode())), tuple(slots))
+
+
+def _marked(value: Any, mark: str, slots: list[Slot]) -> Any:
+    """Put a mark in the place of every leaf that the row decides, and collect the leaves."""
+    if isinstance(value, Slot):
+        slots.append(value)
+        return mark
+    if isinstance(value, Mapping):
+        return {key: _marked(item, mark, slots) for key, item in value.items()}
+    return [_marked(item, mark, slots) for item in value] if isinstance(value, list) else value
+
+
+def request_bytes(cut: Envelope, batch: pa.RecordBatch) -> list[bytes]:
+    """Write what follows the ``custom_id`` in the line of each row of a record batch."""
+    values = [_json_values(slot, batch) for slot in cut.slots]
+    if not values:
+        return [cut.constants[0]] * batch.num_rows
+    first, *middle, last = cut.constants
+    if not middle:
+        return [first + value + last for value in values[0]]
+    pieces: list[Sequence[bytes]] = [values[0]]
+    for constant, column in zip(middle, values[1:], strict=True):
+        pieces += [[constant] * batch.num_rows, column]
+    return [first + b"".join(row) + last for row in zip(*pieces, strict=True)]
+
+
+def _json_values(slot: Slot, batch: pa.RecordBatch) -> list[bytes]:
+    if isinstance(slot, JsonColumn):
+        return [_one_line(text.encode()) for text in batch[slot.name].to_pylist()]
+    columns = {cell: batch[column_name(cell)] for cell in slot.cells}
+    encode = msgspec.json.Encoder().encode
+    return [_one_line(encode(text)) for text in slot.render(columns, batch.num_rows).to_pylist()]
+
+
+def _one_line(encoded: bytes) -> bytes:
+    for separator, escape in _SEPARATORS:
+        if separator in encoded:
+            encoded = encoded.replace(separator, escape)
+    return encoded
+
+
+def digests(requests: Sequence[bytes]) -> npt.NDArray[np.void]:
+    """Name each request by the first 16 bytes of the SHA-256 of its wire bytes."""
+    sha256 = hashlib.sha256
+    joined = b"".join([sha256(request).digest()[:DIGEST_BYTES] for request in requests])
+    return np.frombuffer(joined, dtype=f"V{DIGEST_BYTES}")
+
+
+def custom_id(fingerprint: str, number: int, digest: bytes) -> str:
+    """Name a request within its job: content of the job, position, content of the request.
+
+    Examples
+    --------
+    >>> custom_id("0123456789abcdef", 7, bytes(16))
+    'bf1-01234567-0000007-0000000000'
+    """
+    return f"{ID_VERSION}-{fingerprint[:8]}-{number:07d}-{digest.hex()[:10]}"
+
+
+def line(identifier: str, request: bytes) -> bytes:
+    """Write one line of an input file, with its line end."""
+    return b'{"custom_id":"' + identifier.encode() + request + b"\n"

@@ -1,0 +1,48 @@
+"""What a model's name says about it.
+
+In: a model name as it stands in a request. Out: facts that follow from the name alone. This module
+knows no prices, no vocabularies and no requests.
+"""
+
+from __future__ import annotations
+
+import re
+
+# The chat models of the fifth generation answer without reasoning; o4-mini is behind codex-mini.
+_REASONING = re.compile(r"(o[134]|gpt-[56]|codex)(?![a-z0-9])")
+_CHAT_ALIAS = re.compile(r"-chat(-latest)?$")
+
+
+def base_model(model: str) -> str:
+    """Give the plain OpenAI spelling of a model name.
+
+    A path before the name (``openai/gpt-4o``), what a fine-tune adds
+    (``ft:gpt-4o-mini-2024-07-18:acme::id``) and Azure's ``gpt-35`` are undone; the date of a
+    snapshot stays.
+
+    Examples
+    --------
+    >>> base_model("ft:gpt-4o-mini-2024-07-18:acme::8pGL1")
+    'gpt-4o-mini-2024-07-18'
+    >>> base_model("gpt-35-turbo")
+    'gpt-3.5-turbo'
+    """
+    name = model.strip().lower()
+    if name.startswith("ft:"):
+        name = name.split(":")[1]
+    return name.rsplit("/", 1)[-1].replace("gpt-35", "gpt-3.5")
+
+
+def is_reasoning(model: str) -> bool:
+    """Say whether a model reasons before it answers.
+
+    True for o1, o3, o4, codex and the generations gpt-5 and gpt-6, but for their ``chat`` aliases
+    (OpenAI model pages, 2026-11).
+
+    Examples
+    --------
+    >>> [is_reasoning(m) for m in ("gpt-5.6-luna", "o3-mini", "gpt-4.1", "gpt-5-chat-latest")]
+    [True, True, False, False]
+    """
+    name = base_model(model)
+    return _REASONING.match(name) is not None and _CHAT_ALIAS.search(name) is None

@@ -1,0 +1,64 @@
+"""The limits and habits of the services that speak the Batch API.
+
+In: a client's base URL. Out: a frozen :class:`Profile`.
+Must not know: requests, files, the network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a service takes, and what its answers prove.
+
+    Attributes
+    ----------
+    max_requests
+        Requests in one input file.
+    max_bytes
+        Bytes of one input file. "200 MB" is read as 200 × 10⁶ bytes, the smaller of its meanings.
+    list_is_complete
+        Whether a batch that the service does not list is known not to exist. A gateway may list
+        some only, so absence there proves nothing.
+    first_poll, last_poll
+        Seconds between two looks at a batch: at the start, and at most.
+    """
+
+    name: str
+    max_requests: int
+    max_bytes: int
+    list_is_complete: bool
+    first_poll: float
+    last_poll: float
+
+
+# Limits: OpenAI Batch guide and the docstrings of the openai package, 2026-11.
+OPENAI: Final = Profile("OpenAI", 50_000, 200_000_000, True, 5.0, 60.0)  # noqa: FBT003
+_OTHER: Final = Profile("OpenAI-compatible", 50_000, 200_000_000, False, 5.0, 60.0)  # noqa: FBT003
+# On this machine a look costs nothing, and a rehearsal should not wait.
+_LOOPBACK: Final = Profile("local", 50_000, 200_000_000, False, 0.2, 5.0)  # noqa: FBT003
+
+
+def profile_of(base_url: str) -> Profile:
+    """Choose the profile of the service behind a base URL.
+
+    Examples
+    --------
+    >>> profile_of("https://api.openai.com/v1/").name
+    'OpenAI'
+    >>> profile_of("http://127.0.0.1:8000/v1").list_is_complete
+    False
+    """
+    host = urlsplit(base_url).hostname or ""
+    if host == "api.openai.com" or host.endswith(".api.openai.com"):
+        return OPENAI
+    return _LOOPBACK if is_loopback(host) else _OTHER
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name means this machine."""
+    return host in {"localhost", "::1"} or host.startswith("127.")

@@ -1,0 +1,192 @@
+"""What one model's tokens cost in one tier, and the exact arithmetic of it.
+
+In: rates in USD per 1,000,000 tokens and numbers of tokens. Out: exact `Decimal` dollars. This
+module knows neither where rates come from nor what a request is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Context, Decimal, Inexact, localcontext
+from typing import TYPE_CHECKING, Final, Literal
+
+import numpy as np
+
+from batchframe.errors import CostError
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from numpy.typing import ArrayLike, NDArray
+
+Tier = Literal["batch", "standard", "flex", "priority"]
+
+# Sums of tokens times rates stay far below 60 digits; were one ever rounded, this would raise.
+_EXACT: Final = Context(prec=60, traps=[Inexact])
+
+
+@dataclass(frozen=True)
+class LongContext:
+    """The rates of a whole request whose input is longer than a threshold.
+
+    Attributes
+    ----------
+    threshold
+        Tokens. One token more, and every token of the request is charged at these rates (OpenAI
+        model pages of gpt-5.4 and later, 2026-11: more than 272,000 input tokens).
+    input, cached_input, output
+        USD per 1,000,000 tokens, as in `Price`.
+    """
+
+    threshold: int
+    input: Decimal
+    cached_input: Decimal | None
+    output: Decimal | None
+
+
+@dataclass(frozen=True)
+class Price:
+    """What the text tokens of one model cost in one tier.
+
+    Attributes
+    ----------
+    model
+        The model that was asked for.
+    tier
+        ``"batch"``, ``"standard"``, ``"flex"`` or ``"priority"``.
+    input
+        USD per 1,000,000 input tokens.
+    cached_input
+        USD per 1,000,000 input tokens read from the prompt cache. None where none is published
+        for this tier; they are then charged as other input, which is never too little.
+    output
+        USD per 1,000,000 output tokens, those of reasoning among them; None where the model
+        writes none, such as an embedding model.
+    long_context
+        The rates of long requests, where there are such.
+    source
+        Where these figures come from, in words.
+    as_of
+        The day they were verified or took effect, where known.
+
+    Examples
+    --------
+    >>> luna = Price("gpt-5.6-luna", "batch", Decimal("0.1"), Decimal("0.01"), Decimal("0.6"))
+    >>> luna.cost(input_tokens=1_000, output_tokens=200)
+    Decimal('0.00022')
+    """
+
+    model: str
+    tier: Tier
+    input: Decimal
+    cached_input: Decimal | None = None
+    output: Decimal | None = None
+    long_context: LongContext | None = None
+    source: str = ""
+    as_of: date | None = None
+
+    def cost(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> Decimal:
+        """Give the cost of one request.
+
+        Parameters
+        ----------
+        input_tokens
+            All input tokens, the cached ones among them, as the service's ``usage`` has it.
+        output_tokens
+            All output tokens, those of reasoning among them.
+        cached_tokens
+            The input tokens read from the prompt cache.
+
+        Returns
+        -------
+        Decimal
+            USD, exact.
+
+        Raises
+        ------
+        CostError
+            If there are output tokens and the model has no price for them.
+        ValueError
+            If a number is negative, or more tokens were cached than there were.
+        """
+        return self.cost_of([input_tokens], [output_tokens], [cached_tokens])
+
+    def cost_of(
+        self, input_tokens: ArrayLike, output_tokens: ArrayLike = 0, cached_tokens: ArrayLike = 0
+    ) -> Decimal:
+        """Give the cost of many requests together: the exact sum of their costs.
+
+        Parameters
+        ----------
+        input_tokens, output_tokens, cached_tokens
+            Whole numbers of tokens for each request, as in `cost`; a single number stands for
+            every request.
+
+        Returns
+        -------
+        Decimal
+            USD, exact: whole tokens are added up before they are priced.
+
+        Raises
+        ------
+        CostError
+            If there are output tokens and the model has no price for them.
+        ValueError
+            If a number is negative, or more tokens were cached than there were.
+
+        Examples
+        --------
+        >>> luna = Price("gpt-5.6-luna", "batch", Decimal("0.1"), None, Decimal("0.6"))
+        >>> luna.cost_of([1_000, 3_000], output_tokens=200)
+        Decimal('0.00064')
+        """
+        read, written, cached = _tokens(input_tokens, output_tokens, cached_tokens)
+        if self.long_context is None:
+            return self._of_sums(self, read, written, cached)
+        long = read > self.long_context.threshold
+        short = self._of_sums(self, read[~long], written[~long], cached[~long])
+        extra = self._of_sums(self.long_context, read[long], written[long], cached[long])
+        with localcontext(_EXACT):
+            return _plain(short + extra)
+
+    def _of_sums(
+        self,
+        rates: Price | LongContext,
+        read: NDArray[np.int64],
+        written: NDArray[np.int64],
+        cached: NDArray[np.int64],
+    ) -> Decimal:
+        total_read, total_written, total_cached = (int(x.sum()) for x in (read, written, cached))
+        if total_written and rates.output is None:
+            raise CostError.unpriced_output(self.model, self.tier)
+        cached_rate = rates.input if rates.cached_input is None else rates.cached_input
+        with localcontext(_EXACT):
+            total = (
+                (total_read - total_cached) * rates.input
+                + total_cached * cached_rate
+                + total_written * (rates.output or Decimal(0))
+            )
+            return _plain(total.scaleb(-6))
+
+
+def _plain(dollars: Decimal) -> Decimal:
+    """Drop the zeros at the end of a fraction, and only those."""
+    whole = dollars.to_integral_value()
+    return whole if dollars == whole else dollars.normalize()
+
+
+def _tokens(*numbers: ArrayLike) -> tuple[NDArray[np.int64], ...]:
+    columns = np.broadcast_arrays(*(np.atleast_1d(np.asarray(one)) for one in numbers))
+    whole = tuple(column.astype(np.int64) for column in columns if _whole(column))
+    if len(whole) != len(columns) or any((column < 0).any() for column in whole):
+        message = "numbers of tokens must be whole and not negative"
+        raise ValueError(message)
+    if (whole[2] > whole[0]).any():
+        message = "more input tokens are said to be cached than there were"
+        raise ValueError(message)
+    return whole
+
+
+def _whole(column: NDArray[np.generic]) -> bool:
+    # An empty list becomes an array of floats, which holds no number that is not whole.
+    return column.size == 0 or np.issubdtype(column.dtype, np.integer)

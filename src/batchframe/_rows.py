@@ -1,0 +1,156 @@
+"""``rows.parquet``: which request each row of the submitted frame asked.
+
+In: a request table, once. Out: a frozen :class:`Rows`, from then on without the frame.
+Must not know: templates, answers, the network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from batchframe._folder import replacing
+from batchframe._request_table import RequestTable
+from batchframe._source import DIGEST_BYTES
+from batchframe.errors import JobError
+
+_DIGEST = pa.binary(DIGEST_BYTES)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a job.
+
+    Attributes
+    ----------
+    digest
+        For each row, the digest of its request; null where it has none.
+    number
+        For each row, the number of its request; −1 where it has none.
+    absent
+        For each row, why it has no request; null where it has one.
+    identity
+        For each row, what `join` knows it by: the digest of its request, or of its cells where a
+        function made the prompt.
+    """
+
+    digest: pa.Array
+    number: npt.NDArray[np.int64]
+    absent: pa.Array
+    identity: pa.Array
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+    @cached_property
+    def first_row(self) -> npt.NDArray[np.int64]:
+        """For each request, the first row that asks it."""
+        asked = np.flatnonzero(self.number >= 0)
+        _, first = np.unique(self.number[asked], return_index=True)
+        return asked[first]
+
+    @cached_property
+    def request_digest(self) -> pa.Array:
+        """For each request, its digest."""
+        return self.digest.take(pa.array(self.first_row))
+
+    def why_absent(self, identity: npt.NDArray[np.void]) -> pa.Array:
+        """Return, for each identity, why the job had no request for it; null where it had."""
+        absent = pa.array(np.flatnonzero(self.absent.is_valid().to_numpy(zero_copy_only=False)))
+        known = self.identity.take(absent)
+        return self.absent.take(absent).take(pc.index_in(_binary(identity), known))
+
+    def find(self, identity: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
+        """Return, for each identity, the number of its request; −1 where the job has none.
+
+        Where the job asked the same more than once, equal rows take its answers in turn.
+        """
+        asked = np.flatnonzero(self.number >= 0)
+        order, starts, counts, distinct = _group(self.identity.take(pa.array(asked)))
+        group = (
+            pc.fill_null(pc.index_in(_binary(identity), distinct), -1).to_numpy().astype(np.int64)
+        )
+        found = np.full(len(group), -1, dtype=np.int64)
+        hit = group >= 0
+        turn = _occurrence(group)[hit] % counts[group[hit]]
+        found[hit] = self.number[asked[order[starts[group[hit]] + turn]]]
+        return found
+
+
+def _binary(identity: npt.NDArray[np.void]) -> pa.Array:
+    """View digests as Arrow binary, without a copy for each."""
+    return pa.FixedSizeBinaryArray.from_buffers(
+        _DIGEST, len(identity), [None, pa.py_buffer(np.ascontiguousarray(identity))]
+    )
+
+
+def _group(
+    keys: pa.Array,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64], pa.Array]:
+    """Order positions by key; say where each distinct key starts and how often it stands."""
+    encoded = keys.dictionary_encode()
+    codes = encoded.indices.to_numpy()
+    order = np.argsort(codes, kind="stable")
+    counts = np.bincount(codes, minlength=len(encoded.dictionary))
+    return order, np.cumsum(counts) - counts, counts, encoded.dictionary
+
+
+def _occurrence(group: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Count how often each value stood before: [5, 7, 5] → [0, 0, 1]."""
+    order = np.argsort(group, kind="stable")
+    ranked = group[order]
+    starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]]) if len(group) else order
+    position = np.arange(len(group))
+    occurrence = np.empty_like(position)
+    occurrence[order] = position - np.repeat(starts, np.diff(np.r_[starts, len(group)]))
+    return occurrence
+
+
+def rows_of(table: RequestTable) -> Rows:
+    """Keep what a later kernel needs to know of a request table's rows."""
+    unasked = pa.array(table.number < 0)
+    digest = pc.if_else(unasked, pa.scalar(None, _DIGEST), _binary(table.digest))
+    identity = digest if table.source.identity is None else table.source.identity
+    return Rows(digest, table.number, table.source.absent, identity)
+
+
+def write_rows(rows: Rows, path: Path) -> None:
+    """Write ``rows.parquet``."""
+    table = pa.table(
+        {
+            "digest": rows.digest,
+            "number": pa.array(rows.number, pa.int32()),
+            "absent": rows.absent,
+            "identity": rows.identity,
+        }
+    )
+    with replacing(path) as file:
+        pq.write_table(table, file, compression="zstd")
+
+
+def read_rows(path: Path) -> Rows:
+    """Read ``rows.parquet``.
+
+    Raises
+    ------
+    JobError
+        If it is absent or damaged.
+    """
+    try:
+        table = pq.read_table(path).combine_chunks()
+        columns = [_whole(table[name]) for name in ("digest", "number", "absent", "identity")]
+    except (OSError, KeyError, pa.ArrowException) as reason:
+        raise JobError.damaged(str(path), str(reason)) from None
+    digest, number, absent, identity = columns
+    return Rows(digest, number.to_numpy().astype(np.int64), absent, identity)
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)

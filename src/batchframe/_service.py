@@ -1,0 +1,225 @@
+"""The network seam: what batchframe asks of a service, and the values that come back.
+
+Must not know: the openai package, job folders, requests. ``_openai.py`` is the one module that
+speaks to a real service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+ENDED: Final = frozenset({"completed", "failed", "expired", "cancelled"})
+"""The statuses after which a batch never changes; any other word, known or not, may change."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whose batches they are. The key is no part of it and is never kept."""
+
+    base_url: str
+    organization: str | None
+    project: str | None
+
+
+NOBODY: Final = Identity("", None, None)
+"""Whose a job is that asks nothing."""
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file on the server. `created_at` is in seconds on the server's clock."""
+
+    id: str
+    bytes: int | None
+    created_at: float | None
+
+
+@dataclass(frozen=True)
+class BatchError:
+    """Why a batch failed at validation; `line` counts the input file's lines from 1."""
+
+    code: str | None
+    message: str | None
+    line: int | None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch as the server last described it; whatever it left out is None or 0."""
+
+    id: str
+    status: str
+    endpoint: str | None = None
+    input_file_id: str | None = None
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+    total: int = 0
+    completed: int = 0
+    failed: int = 0
+    errors: tuple[BatchError, ...] = ()
+    created_at: float | None = None
+    expires_at: float | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the status can change no more."""
+        return self.status in ENDED
+
+    @classmethod
+    def from_json(cls, described: Mapping[str, Any]) -> Batch:
+        """Read a batch object, tolerating what other servers leave out or write differently.
+
+        Examples
+        --------
+        >>> Batch.from_json({"id": "batch_1", "status": "completed", "error_file_id": ""})
+        Batch(id='batch_1', status='completed', endpoint=None, input_file_id=None, ...
+        """
+        counts = _mapping(described.get("request_counts"))
+        errors = _mapping(described.get("errors")).get("data")
+        return cls(
+            id=str(described["id"]),
+            status=str(described.get("status") or "unknown").lower(),
+            endpoint=_text(described.get("endpoint")),
+            input_file_id=_text(described.get("input_file_id")),
+            output_file_id=_text(described.get("output_file_id")),
+            error_file_id=_text(described.get("error_file_id")),
+            total=_count(counts.get("total")),
+            completed=_count(counts.get("completed")),
+            failed=_count(counts.get("failed")),
+            errors=tuple(map(_error, errors if isinstance(errors, Sequence) else ())),
+            created_at=_number(described.get("created_at")),
+            expires_at=_number(described.get("expires_at")),
+            metadata={
+                key: value
+                for key, value in _mapping(described.get("metadata")).items()
+                if isinstance(value, str)
+            },
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what :meth:`from_json` reads."""
+        return {
+            "id": self.id,
+            "status": self.status,
+            "endpoint": self.endpoint,
+            "input_file_id": self.input_file_id,
+            "output_file_id": self.output_file_id,
+            "error_file_id": self.error_file_id,
+            "request_counts": {
+                "total": self.total,
+                "completed": self.completed,
+                "failed": self.failed,
+            },
+            "errors": {
+                "data": [
+                    {"code": error.code, "message": error.message, "line": error.line}
+                    for error in self.errors
+                ]
+            },
+            "created_at": self.created_at,
+            "expires_at": self.expires_at,
+            "metadata": dict(self.metadata),
+        }
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: Any) -> str | None:
+    # A clean batch may carry an empty string where there is no file.
+    return value if isinstance(value, str) and value else None
+
+
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _count(value: Any) -> int:
+    return int(_number(value) or 0)
+
+
+def _error(value: Any) -> BatchError:
+    told = _mapping(value)
+    line = told.get("line")
+    return BatchError(
+        code=_text(told.get("code")),
+        message=_text(told.get("message")),
+        line=line if isinstance(line, int) else None,
+    )
+
+
+@dataclass(frozen=True)
+class Created:
+    """The server created the batch."""
+
+    batch: Batch
+
+
+@dataclass(frozen=True)
+class Unsent:
+    """The request provably never left: no connection was made."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """The server read the request and refused it, in the service's own form."""
+
+    status: int
+    code: str | None
+    message: str
+    retry_after: float | None
+
+
+@dataclass(frozen=True)
+class Ambiguous:
+    """Nobody can tell from this answer whether a batch was created."""
+
+    reason: str
+
+
+CreateOutcome = Created | Unsent | Rejected | Ambiguous
+
+
+class Service(Protocol):
+    """What batchframe asks of a service.
+
+    Except for :meth:`create_batch`, every method raises ``ServiceError`` if the service cannot be
+    reached, refuses, or answers something unusable.
+    """
+
+    @property
+    def identity(self) -> Identity:
+        """Whose batches they are."""
+
+    def upload(self, path: Path, filename: str) -> RemoteFile:
+        """Upload an input file. Doing it twice costs nothing."""
+
+    def create_batch(
+        self, input_file_id: str, endpoint: str, metadata: Mapping[str, str], key: str
+    ) -> CreateOutcome:
+        """Ask once, with no retry and no redirect, for a batch; never raise ``ServiceError``."""
+
+    def retrieve_batch(self, batch_id: str) -> Batch:
+        """Look at one batch."""
+
+    def list_batches(self) -> Iterator[Batch]:
+        """Yield all batches, newest first, a page at a time."""
+
+    def cancel_batch(self, batch_id: str) -> Batch:
+        """Ask for a batch to be cancelled."""
+
+    def retrieve_file(self, file_id: str) -> RemoteFile:
+        """Look at one file."""
+
+    def download(self, file_id: str, path: Path) -> int:
+        """Stream a file's content to `path`, and return its bytes."""
+
+    def delete_file(self, file_id: str) -> None:
+        """Delete a file; one that is gone already is fine."""

@@ -1,0 +1,114 @@
+"""Requests → input files, each within the service's limits.
+
+In: a request table and a profile. Out: where each file starts and ends, and the files' bytes.
+Must not know: batches, the network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from batchframe._folder import create_private
+from batchframe._providers import Profile
+from batchframe._request_table import RequestTable
+from batchframe.errors import RequestError
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One input file: the requests `start` to `stop` (exclusive) of a job."""
+
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One input file as it was written."""
+
+    start: int
+    stop: int
+    bytes: int
+    sha256: str
+
+
+def pack(sizes: npt.NDArray[np.int64], max_requests: int, max_bytes: int) -> list[Shard]:
+    """Fill one file after the other, in order.
+
+    Parameters
+    ----------
+    sizes
+        The bytes of each line; none is above `max_bytes`.
+
+    Examples
+    --------
+    >>> pack(np.array([4, 4, 4, 4, 4]), max_requests=3, max_bytes=9)
+    [Shard(start=0, stop=2), Shard(start=2, stop=4), Shard(start=4, stop=5)]
+    """
+    ends = np.cumsum(sizes)
+    shards: list[Shard] = []
+    start = 0
+    while start < len(sizes):
+        before = ends[start - 1] if start else 0
+        by_bytes = int(np.searchsorted(ends, before + max_bytes, side="right"))
+        shards.append(Shard(start, min(by_bytes, start + max_requests)))
+        start = shards[-1].stop
+    return shards
+
+
+def shards_of(table: RequestTable, profile: Profile) -> list[Shard]:
+    """Cut a job into input files.
+
+    Raises
+    ------
+    RequestError
+        If one line alone is larger than a file may be; it names the row.
+    """
+    sizes = table.size + table.line_overhead
+    if len(sizes) and sizes.max() > profile.max_bytes:
+        largest = int(sizes.argmax())
+        raise RequestError.too_large(
+            int(table.first_row[largest]), int(sizes[largest]), profile.max_bytes, profile.name
+        )
+    return pack(sizes, profile.max_requests, profile.max_bytes)
+
+
+def write_inputs(
+    table: RequestTable, shards: Iterable[Shard], paths: Iterable[Path]
+) -> Iterator[InputFile]:
+    """Write the input files, streaming, and yield what stands in each."""
+    lines = table.lines()
+    for shard, path in zip(shards, paths, strict=True):
+        digest, size = hashlib.sha256(), 0
+        with create_private(path) as file:
+            for line in islice(lines, shard.stop - shard.start):
+                digest.update(line)
+                size += file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+        yield InputFile(shard.start, shard.stop, size, digest.hexdigest())
+
+
+def input_files(table: RequestTable, shards: list[Shard], folder: Path) -> list[Path]:
+    """Write the input files into a folder of the user's; none that is there is touched.
+
+    Raises
+    ------
+    FileExistsError
+        If a file of that name is there already.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"requests-{number:03d}.jsonl" for number in range(len(shards))]
+    for path in paths:
+        if path.exists():
+            raise RequestError.file_exists(str(path))
+    list(write_inputs(table, shards, paths))
+    return paths

@@ -1,0 +1,198 @@
+"""The frame → the Arrow text columns that a prompt needs.
+
+In: a pandas DataFrame and the cells that the templates use (or a function of a row). Out: a frozen
+:class:`Source`: text columns without a null, and which rows have no prompt.
+Must not know: models, endpoints, JSON lines.
+
+From here on a row is known by its position; the frame's index is never looked at again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from batchframe._cells import TEXT, text_column
+from batchframe._template import Cell
+from batchframe.errors import CellError, ColumnError, TemplateError
+
+BATCH_ROWS = 10_000
+"""Rows rendered at a time: large enough for Arrow, small enough for the processor's cache."""
+
+DIGEST_BYTES = 16
+_PROMPT = "the prompt function's answer"
+MESSAGES = "messages"
+"""The column of a source whose prompts a function made: each row's messages as JSON."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The rows, as far as the prompt needs them.
+
+    Attributes
+    ----------
+    columns
+        One ``large_string`` column for each cell of the templates, without nulls.
+    absent
+        For each row, why it has no prompt; null where it has one.
+    identity
+        Only where a function made the prompts: a digest of each row's cells, by which `join`
+        knows the row again.
+    """
+
+    columns: pa.Table
+    absent: pa.Array
+    identity: pa.Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.absent)
+
+    def batches(self) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Yield each record batch with the position of its first row."""
+        start = 0
+        for batch in self.columns.to_batches(max_chunksize=BATCH_ROWS):
+            yield start, batch
+            start += batch.num_rows
+
+
+def column_name(cell: Cell) -> str:
+    """Name the source column that holds `cell`."""
+    return f"{cell.column}.{cell.form}"
+
+
+def read_cells(frame: pd.DataFrame, cells: Sequence[Cell], on_missing: str) -> Source:
+    """Read the cells that the templates use.
+
+    Raises
+    ------
+    CellError
+        If a cell has no exact text, or is missing under ``on_missing="raise"``.
+    """
+    columns: dict[str, pa.ChunkedArray] = {}
+    absent = pa.nulls(len(frame), pa.string())
+    labels = _distinct(frame, [cell.column for cell in cells])
+    for cell in cells:
+        name = column_name(cell)
+        if name in columns:
+            continue
+        column = text_column(frame.iloc[:, cell.column], as_json=cell.form == "json")
+        absent = _note_missing(absent, column, labels[cell.column])
+        columns[name] = pc.fill_null(column, _stand_in(on_missing, cell))
+    if on_missing not in {"raise", "skip"}:
+        absent = pa.nulls(len(frame), pa.string())
+    elif on_missing == "raise":
+        _raise_if_absent(frame, absent)
+    table = pa.table(columns) if columns else _no_columns(len(frame))
+    return Source(table, absent)
+
+
+def _no_columns(rows: int) -> pa.Table:
+    # A table must have a column to have rows.
+    return pa.table({"": pa.nulls(rows)})
+
+
+def _distinct(frame: pd.DataFrame, positions: Sequence[int]) -> dict[int, str]:
+    return {position: str(frame.columns[position]) for position in positions}
+
+
+def _note_missing(absent: pa.Array, column: pa.ChunkedArray, label: str) -> pa.Array:
+    if column.null_count == 0:
+        return absent
+    here = pc.is_null(column).combine_chunks()
+    return pc.if_else(pc.and_(here, pc.is_null(absent)), f"column {label!r} is missing", absent)
+
+
+def _stand_in(on_missing: str, cell: Cell) -> pa.Scalar:
+    text = "" if on_missing in {"raise", "skip", "empty"} else on_missing
+    if cell.form == "json":
+        text = msgspec.json.encode(text).decode() if text else "null"
+    return pa.scalar(text, TEXT)
+
+
+def _raise_if_absent(frame: pd.DataFrame, absent: pa.Array) -> None:
+    positions = pc.indices_nonzero(pc.is_valid(absent)).to_numpy()
+    if len(positions):
+        reasons = absent.take(pa.array(positions[:5])).to_pylist()
+        labels = [frame.index[i] for i in positions[:5]]
+        raise CellError.missing(len(positions), len(frame), positions[:5].tolist(), labels, reasons)
+
+
+def read_prompts(
+    frame: pd.DataFrame,
+    messages_of: Callable[[Mapping[Any, Any]], Sequence[Mapping[str, Any]] | None],
+    on_missing: str,
+) -> Source:
+    """Call a function once for each row and keep the messages it made.
+
+    Raises
+    ------
+    TemplateError
+        If the function raises, naming the row, or if `on_missing` would need a template's cells.
+    CellError
+        If it returns None under ``on_missing="raise"``, or a cell has no exact text.
+    """
+    if on_missing not in {"raise", "skip"}:
+        raise TemplateError.function_with_stand_in(on_missing)
+    encode = msgspec.json.Encoder().encode
+    prompts: list[str] = []
+    reasons: list[str | None] = []
+    for position, row in enumerate(_rows(frame)):
+        messages = _call(messages_of, row, position, frame)
+        reasons.append(None if messages is not None else "the prompt function returned None")
+        try:
+            prompts.append(encode(messages or []).decode())
+        except UnicodeEncodeError:
+            raise CellError.lone_surrogate(_PROMPT, position, frame.index[position]) from None
+        except TypeError as reason:
+            raise TemplateError.function_failed(position, frame.index[position], reason) from reason
+    absent = pa.array(reasons, pa.string())
+    if on_missing == "raise":
+        _raise_if_absent(frame, absent)
+    columns = pa.table({MESSAGES: pa.array(prompts, TEXT)})
+    return Source(columns, absent, row_identity(frame, [str(label) for label in frame.columns]))
+
+
+def _rows(frame: pd.DataFrame) -> Iterator[dict[Any, Any]]:
+    # By column, because iterrows() turns integers into floats and itertuples() renames columns.
+    labels = list(frame.columns)
+    for values in zip(*(frame.iloc[:, i] for i in range(len(labels))), strict=True):
+        yield dict(zip(labels, values, strict=True))
+
+
+def _call(
+    messages_of: Callable[[Mapping[Any, Any]], Sequence[Mapping[str, Any]] | None],
+    row: Mapping[Any, Any],
+    position: int,
+    frame: pd.DataFrame,
+) -> Sequence[Mapping[str, Any]] | None:
+    try:
+        return messages_of(row)
+    except Exception as reason:  # the user's own code may raise anything
+        raise TemplateError.function_failed(position, frame.index[position], reason) from reason
+
+
+def row_identity(frame: pd.DataFrame, columns: Sequence[str]) -> pa.Array:
+    """Digest the cells of each row in the named columns.
+
+    Raises
+    ------
+    ColumnError
+        If a column is gone or no longer the only one of its name.
+    """
+    labels = [str(label) for label in frame.columns]
+    for name in columns:
+        if labels.count(name) != 1:
+            raise ColumnError.not_the_same(name, labels)
+    texts = [text_column(frame.iloc[:, labels.index(name)]).to_pylist() for name in columns]
+    encode = msgspec.json.Encoder().encode
+    digests = [
+        hashlib.sha256(encode(cells)).digest()[:DIGEST_BYTES] for cells in zip(*texts, strict=True)
+    ]
+    return pa.array(digests, pa.binary(DIGEST_BYTES))

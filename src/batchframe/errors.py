@@ -1,0 +1,802 @@
+"""Every exception of batchframe, and every sentence it says.
+
+A message tells the person who must act *what* is wrong, *where* (row, column, file, batch) and the
+*next step* as code. The sentences are written here, in named constructors, so that one test can
+show them all on one page for review (``tests/errors/messages.md``).
+
+BatchframeError
+├── InputError (ValueError)          found before a file is written or a byte is sent
+│   ├── TemplateError                the prompt template
+│   ├── ColumnError                  the columns of the frame
+│   ├── CellError                    one cell's value
+│   ├── OutputSpecError              what `output=` asks for
+│   ├── RequestError                 the request body or its size
+│   └── CostError                    `max_cost` and prices
+├── ClientError                      the client: none, the wrong kind, or another account's
+├── SubmissionError                  the service refused to take the job
+├── SubmissionUncertain              nobody can know yet whether the batch was created
+├── ServiceError                     the service's answer was unusable, or it could not be reached
+├── JobError                         a job's folder: not found, damaged, newer, or in use
+└── LocalServerError                 the local batch server cannot start
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Self
+
+import numpy as np
+
+
+def _row(position: int, label: object) -> str:
+    """Name a row by its position and, where that tells more, by its index label."""
+    label = label.item() if isinstance(label, np.generic) else label
+    if isinstance(label, int) and label == position:
+        return f"row {position}"
+    return f"row {position} (index {label!r})"
+
+
+def _listed(names: Iterable[object], most: int = 12) -> str:
+    shown = [repr(name) for name in names]
+    if len(shown) > most:
+        shown = [*shown[:most], f"and {len(shown) - most:,} more"]
+    return ", ".join(shown) or "none"
+
+
+_STATUS_HINTS = {
+    401: " Check OPENAI_API_KEY, or the client's api_key.",
+    403: " The key may lack the right, or belong to another project.",
+    404: " It may belong to another project's key, or be deleted (files go after 30 days).",
+}
+
+
+def _short(text: str, most: int = 60) -> str:
+    return repr(text if len(text) <= most else f"{text[:most]}…")
+
+
+_PRICES_SHAPE = (
+    "Give USD per 1,000,000 tokens: "
+    'prices={"input": "0.10", "cached_input": "0.01", "output": "0.60"} for the batch tier, or '
+    'prices={"batch": {...}, "standard": {...}}.'
+)
+
+
+def _brief(reason: object, most: int = 200) -> str:
+    text = " ".join(str(reason).split()).rstrip(".")
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def _reason(reason: object) -> str:
+    # Pydantic ends its messages with a link to a page about them.
+    return _brief(str(reason).partition("For further information")[0])
+
+
+_KEYWORD_REMEDIES = {
+    "allOf": "Write the fields of all its parts into one model.",
+    "prefixItems": "A tuple has unnamed places: use a model with a named field for each, or a list.",
+    "uniqueItems": "Use list[...] in place of a set, and drop duplicates afterwards.",
+    "patternProperties": "Name every key: use a model with named fields, or a list of pairs.",
+    "propertyNames": "Name every key: use a model with named fields, or a list of pairs.",
+    "minProperties": "Every field is always there in strict mode: take it out.",
+    "maxProperties": "Every field is always there in strict mode: take it out.",
+    "if": "Use 'anyOf', or optional fields (T | None), and say in the prompt when they apply.",
+    "not": "Say in the prompt what is not allowed.",
+    "nullable": "Use type: ['string', 'null'], or str | None.",
+}
+
+
+class BatchframeError(Exception):
+    """The root: ``except bf.errors.BatchframeError`` catches all that batchframe raises."""
+
+
+class InputError(BatchframeError, ValueError):
+    """Something given to batchframe cannot be used. Nothing was written and nothing was sent."""
+
+
+class TemplateError(InputError):
+    """A prompt template that cannot be rendered."""
+
+    @classmethod
+    def not_a_prompt(cls, prompt: object) -> Self:
+        return cls(
+            f"The prompt is a {type(prompt).__name__}. It must be a template such as "
+            '"Classify: {{ text }}", a list of messages such as '
+            '[{"role": "user", "content": "Classify: {{ text }}"}], or a function of a row that '
+            "returns one of these."
+        )
+
+    @classmethod
+    def empty_placeholder(cls, source: str) -> Self:
+        return cls(
+            f"The template {_short(source)} has an empty placeholder. Put a column's name between "
+            "the braces: {{ text }}. To write two braces as they are, double them: {{{{."
+        )
+
+    @classmethod
+    def no_column(cls, columns: Sequence[str]) -> Self:
+        example = columns[0] if columns else "text"
+        return cls(
+            "The prompt names no column, so every row would ask the same. Name at least one, for "
+            f"example {{{{ {example} }}}}. Columns: {_listed(columns)}."
+        )
+
+    @classmethod
+    def unknown_column(cls, name: str, near: Sequence[str], columns: Sequence[str]) -> Self:
+        guess = f"Did you mean {{{{ {near[0]} }}}}? " if near else ""
+        return cls(
+            f"The template names {{{{ {name} }}}}, but the frame has no such column. {guess}"
+            f"Columns: {_listed(columns)}. To write two braces as they are, double them: {{{{{{{{."
+        )
+
+    @classmethod
+    def unknown_filter(cls, form: str, name: str) -> Self:
+        return cls(
+            f"{{{{ {name} | {form} }}}} asks for the filter {form!r}. There is one filter: "
+            f"{{{{ {name} | json }}}}."
+        )
+
+    @classmethod
+    def function_with_stand_in(cls, on_missing: str) -> Self:
+        return cls(
+            f"on_missing={on_missing!r} fills the cells of a template, but here a function makes "
+            'the prompts. Let it return None for a row without a prompt and use on_missing="skip" '
+            'or "raise".'
+        )
+
+    @classmethod
+    def function_failed(cls, position: int, label: object, reason: BaseException) -> Self:
+        return cls(
+            f"The prompt function failed at {_row(position, label)}: "
+            f"{type(reason).__name__}: {reason}. Try it alone: "
+            f"function(df.iloc[{position}])."
+        )
+
+
+class ColumnError(InputError):
+    """A column that is absent, ambiguous or already there."""
+
+    @classmethod
+    def ambiguous(cls, name: str, positions: Sequence[int]) -> Self:
+        return cls(
+            f"{len(positions)} columns answer to {{{{ {name} }}}} (positions "
+            f"{_listed(positions)}), so the prompt does not say which it means. Rename them: "
+            "df.columns = [...]."
+        )
+
+    @classmethod
+    def not_the_same(cls, name: str, columns: Sequence[str]) -> Self:
+        there = columns.count(name)
+        state = f"{there} columns" if there else "no column"
+        return cls(
+            f"A function made this job's prompts, so its rows are known by the cells of the "
+            f"columns they had, and this frame has {state} named {name!r}. Join a frame with the "
+            f"columns as they were. Columns: {_listed(columns)}."
+        )
+
+    @classmethod
+    def taken(cls, names: Sequence[str], remedy: str) -> Self:
+        return cls(
+            f"The frame already has a column named {_listed(names)}, where the answers would go. "
+            f"{remedy}"
+        )
+
+
+class CellError(InputError):
+    """A cell that has no exact text."""
+
+    @classmethod
+    def no_exact_text(cls, column: object, position: int, label: object, why: str) -> Self:
+        return cls(
+            f"Column {column!r}, {_row(position, label)}: the cell {why}. Write it as text first, "
+            f"for example df[{column!r}] = df[{column!r}].map(str)."
+        )
+
+    @classmethod
+    def lone_surrogate(cls, column: object, position: int, label: object) -> Self:
+        return cls(
+            f"Column {column!r}, {_row(position, label)}: the text holds half of a surrogate pair, "
+            "which cannot be sent. Replace it: "
+            f"df[{column!r}].str.encode('utf-8', 'replace').str.decode('utf-8')."
+        )
+
+    @classmethod
+    def missing(
+        cls,
+        count: int,
+        rows: int,
+        positions: Sequence[int],
+        labels: Sequence[object],
+        reasons: Sequence[str],
+    ) -> Self:
+        shown = "\n".join(
+            f"  {_row(position, label)}: {reason}"
+            for position, label, reason in zip(positions, labels, reasons, strict=True)
+        )
+        more = f"\n  and {count - len(positions):,} more" if count > len(positions) else ""
+        return cls(
+            f"{count:,} of {rows:,} rows cannot be asked:\n{shown}{more}\n"
+            'Choose what happens to them: on_missing="skip" leaves them out (nothing sent, nothing '
+            'billed), on_missing="empty" asks with an empty text, and any other text, for example '
+            'on_missing="(no text)", stands for what is missing.'
+        )
+
+
+class TemplateWarning(UserWarning):
+    """A template that may not say what was meant."""
+
+    @classmethod
+    def single_braces(cls, word: str) -> Self:
+        return cls(
+            f"{{{word}}} in single braces is sent to the model as it stands, yet the frame has a "
+            f"column of that name. To put the column's text there, write {{{{ {word.strip()} }}}}."
+        )
+
+
+class OutputSpecError(InputError):
+    """An output spec that the service's strict mode would refuse."""
+
+    @classmethod
+    def not_a_spec(cls, output: object, reason: object) -> Self:
+        return cls(
+            f"output={_brief(repr(output), 60)} cannot become a JSON schema: {_reason(reason)}. Pass a "
+            'list of labels such as ["positive", "negative"], a Literal, an Enum class, a Pydantic '
+            "model, a TypedDict, a dataclass, a type such as int, a JSON schema, or None for text."
+        )
+
+    @classmethod
+    def single_text(cls, output: str) -> Self:
+        return cls(
+            f"output={_short(output)} is a text. For labels, pass a list of all of them: "
+            'output=["positive", "negative"]; for a text answer, leave output= out.'
+        )
+
+    @classmethod
+    def labels_without_order(cls, kind: str, call: str) -> Self:
+        return cls(
+            f"output= is a {kind}. Pass the labels as a list, so that their order is yours: "
+            f"output={call}."
+        )
+
+    @classmethod
+    def no_labels(cls, path: str) -> Self:
+        return cls(
+            f"{path} has no labels to choose from. Name at least one: "
+            'output=["positive", "negative"].'
+        )
+
+    @classmethod
+    def repeated_labels(cls, path: str, labels: Sequence[object]) -> Self:
+        return cls(
+            f"{path} names {_listed(labels)} more than once. Name each label once, for example "
+            "output=list(dict.fromkeys(labels))."
+        )
+
+    @classmethod
+    def bad_labels(cls, path: str, labels: Sequence[object]) -> Self:
+        return cls(
+            f"The labels of {path} must be all texts or all whole numbers; among them are "
+            f"{_listed(labels)}. Write them as texts: output=[str(label) for label in labels]. For "
+            "yes or no, pass output=bool."
+        )
+
+    @classmethod
+    def one_boolean(cls, path: str, value: object) -> Self:
+        return cls(f"{path} can only be {value!r}, so it asks nothing. Use bool, or leave it out.")
+
+    @classmethod
+    def wrapped_schema(cls, keys: Sequence[str]) -> Self:
+        way = "".join(f'["{key}"]' for key in keys)
+        return cls(
+            "output= is a whole response format; batchframe writes that part itself. Pass the "
+            f"schema inside it: output=response_format{way}."
+        )
+
+    @classmethod
+    def untyped(cls, path: str) -> Self:
+        return cls(
+            f"{path} does not say what it holds (Any, object, a bare list, or a schema without "
+            "'type'), and strict mode refuses what has no type. Give it one: str, float, "
+            "list[str], or a model with named fields."
+        )
+
+    @classmethod
+    def unknown_type(cls, path: str, name: object) -> Self:
+        return cls(
+            f"{path} has the type {_brief(repr(name), 60)}, which JSON schema does not have. Use "
+            "string, number, integer, boolean, object, array or null."
+        )
+
+    @classmethod
+    def free_form(cls, path: str) -> Self:
+        return cls(
+            f"{path} has keys that are not known in advance (a dict, or extra='allow'); strict "
+            "mode wants every key named. Use a model with named fields, or a list of pairs: "
+            "class Pair(BaseModel): key: str; value: int, and then list[Pair]."
+        )
+
+    @classmethod
+    def empty_object(cls, path: str) -> Self:
+        return cls(
+            f"{path} is an object without any field, so there is nothing to answer. Give it a "
+            "field, or leave it out."
+        )
+
+    @classmethod
+    def unsupported_keyword(cls, path: str, keyword: str) -> Self:
+        remedy = _KEYWORD_REMEDIES.get(keyword, f"Take {keyword!r} out.")
+        return cls(f"{path} uses {keyword!r}, which strict mode refuses. {remedy}")
+
+    @classmethod
+    def mixed_keywords(cls, path: str, keyword: str) -> Self:
+        return cls(
+            f"{path} has 'anyOf' and {keyword!r} side by side, which strict mode refuses. Move "
+            f"{keyword!r} into each of the alternatives."
+        )
+
+    @classmethod
+    def bad_value(cls, path: str, keyword: str, value: object, wanted: str) -> Self:
+        return cls(f"{path} has {keyword}={_brief(repr(value), 60)}; it must be {wanted}.")
+
+    @classmethod
+    def unsupported_format(cls, path: str, form: object, known: Sequence[str]) -> Self:
+        return cls(
+            f"{path} is a text of the format {form!r} (a URL, a path, bytes, ...); strict mode "
+            f"knows {_listed(known)}. Use str, and say in Field(description=...) what it holds."
+        )
+
+    @classmethod
+    def lookaround(cls, path: str, pattern: str) -> Self:
+        return cls(
+            f"The pattern of {path}, {_short(pattern)}, looks ahead or behind, which strict mode "
+            "refuses. Write it without (?=, (?!, (?<= and (?<!, or check the column afterwards."
+        )
+
+    @classmethod
+    def bad_reference(cls, path: str, reference: object) -> Self:
+        return cls(
+            f"{path} refers to {_short(str(reference))}, which is not there. A reference must name "
+            "a definition at the top of the schema, such as '#/$defs/Address'."
+        )
+
+    @classmethod
+    def reference_to_root(cls, path: str) -> Self:
+        return cls(
+            f"{path} refers to '#', yet the schema is not an object and is put into one. Move it "
+            "to '$defs' and refer to it there, such as '#/$defs/Node'."
+        )
+
+    @classmethod
+    def bad_property_name(cls, path: str, name: object) -> Self:
+        return cls(
+            f"{path} has a field named {_brief(repr(name), 60)}. The name of a field must be a text "
+            "without quotes, backslashes and control characters: rename it."
+        )
+
+    @classmethod
+    def too_large(cls, what: str, count: int, most: int) -> Self:
+        return cls(
+            f"The output schema has {count:,} {what}; the service takes up to {most:,}. Ask for "
+            "less in one request, or ask in two steps: first the group, then what is in it."
+        )
+
+    @classmethod
+    def too_deep(cls, path: str, most: int) -> Self:
+        return cls(
+            f"{path} lies more than {most} objects deep; the service takes up to {most}. Make the "
+            "model flatter."
+        )
+
+    @classmethod
+    def repeated_columns(cls, names: Sequence[str]) -> Self:
+        return cls(
+            f"Two answer columns would both be named {_listed(names)} (a nested field is named "
+            "parent.field). Rename one of the fields."
+        )
+
+    @classmethod
+    def bad_column_name(cls, name: object) -> Self:
+        return cls(f"name={name!r} cannot name the answer column. Pass a text: name='stance'.")
+
+    @classmethod
+    def name_for_several(cls, name: str, columns: Sequence[str]) -> Self:
+        return cls(
+            f"name={name!r} renames one answer column, but this output has {len(columns)}: "
+            f"{_listed(columns)}. Put something before all of them when you join: "
+            f"df.bf.join(job, prefix={name + '_'!r})."
+        )
+
+
+class RequestError(InputError):
+    """A request body that the service would refuse."""
+
+    @classmethod
+    def not_a_frame(cls, frame: object) -> Self:
+        return cls(
+            f"Requests are made of a pandas DataFrame, and this is a {type(frame).__name__}. "
+            'For one column: df[["text"]].bf.requests(...).'
+        )
+
+    @classmethod
+    def no_job(cls) -> Self:
+        return cls("join() needs a job whose answers to add: df.bf.join(job).")
+
+    @classmethod
+    def file_exists(cls, path: str) -> Self:
+        return cls(
+            f"{path} is there already and is not replaced. Choose another folder, or remove it."
+        )
+
+    @classmethod
+    def too_large(cls, row: int, size: int, limit: int, service: str) -> Self:
+        return cls(
+            f"Row {row} makes a request of {size:,} bytes, more than the {limit:,} bytes that "
+            f"{service} takes in one input file. Shorten it, for example "
+            'df["text"] = df["text"].str.slice(0, 100_000), or leave the row out.'
+        )
+
+    @classmethod
+    def unknown_endpoint(cls, path: str, near: Sequence[str], known: Sequence[str]) -> Self:
+        guess = f"Did you mean {near[0]!r}? " if near else ""
+        return cls(
+            f"batchframe does not speak the endpoint {path!r}. {guess}It speaks {_listed(known)}."
+        )
+
+    @classmethod
+    def missing_field(cls, field: str, endpoint: str) -> Self:
+        return cls(
+            f"The request body has no {field!r}, which {endpoint} needs. Add it: "
+            f'{{**body, "{field}": ...}}.'
+        )
+
+    @classmethod
+    def images_not_supported(cls, name: str) -> Self:
+        return cls(
+            f"{name}= is reserved for images in prompts, which this version cannot send. For an "
+            "image that has a URL, pass messages whose content holds an image_url part."
+        )
+
+    @classmethod
+    def refused_parameter(cls, name: str, why: str) -> Self:
+        return cls(f"{name}= cannot be part of these requests: {why}.")
+
+    @classmethod
+    def misspelt_keyword(cls, name: str, near: str) -> Self:
+        return cls(
+            f"{name}= would be sent to the model as a parameter of the request. Did you mean "
+            f"{near}=?"
+        )
+
+    @classmethod
+    def not_json(cls, path: str, what: str) -> Self:
+        return cls(
+            f"The request parameter {path} is {what}, which JSON cannot say. Pass plain numbers, "
+            "texts, lists and dicts."
+        )
+
+
+class CostError(InputError):
+    """A cost that is too high, or that nobody can state."""
+
+    @classmethod
+    def not_an_amount(cls, amount: object) -> Self:
+        return cls(f"max_cost={amount!r} is no amount of USD. Write it as max_cost=2.50.")
+
+    @classmethod
+    def no_price(cls, model: str, limit: Decimal) -> Self:
+        return cls(
+            f"No batch price is known for {model}, so nobody can say whether it stays below "
+            f"${limit}. Give the price in USD per million tokens: "
+            'submit(max_cost=..., prices={"input": "0.10", "output": "0.60"}), or leave out '
+            "max_cost."
+        )
+
+    @classmethod
+    def no_high_end(cls, limit: Decimal, low: Decimal) -> Self:
+        return cls(
+            f"The cost is at least ${low}, but nothing bounds the length of the answers, so nobody "
+            f"can say whether it stays below ${limit}. Bound them: "
+            "requests(..., max_completion_tokens=200), or output= with labels; or leave out "
+            "max_cost."
+        )
+
+    @classmethod
+    def above(cls, limit: Decimal, low: Decimal, expected: Decimal | None, high: Decimal) -> Self:
+        middle = "" if expected is None else f", ${expected} expected"
+        return cls(
+            f"The cost may be as high as ${high} (${low} at least{middle}), and max_cost is "
+            f"${limit}. Nothing was sent. Ways out: a bound on the answers "
+            "(requests(..., max_completion_tokens=...)), fewer rows (df.sample(1000)), another "
+            "model, or a higher max_cost."
+        )
+
+    @classmethod
+    def no_rates(cls, given: object) -> Self:
+        return cls(f"prices= has {given!r} where a dict of rates must stand. {_PRICES_SHAPE}")
+
+    @classmethod
+    def unknown_rate(cls, name: object, known: Sequence[str]) -> Self:
+        return cls(
+            f"prices= has a rate {name!r}, which is not one of {_listed(known)}. {_PRICES_SHAPE}"
+        )
+
+    @classmethod
+    def no_input_rate(cls) -> Self:
+        return cls(f'prices= has no rate "input". {_PRICES_SHAPE}')
+
+    @classmethod
+    def not_a_rate(cls, name: str, value: object) -> Self:
+        return cls(
+            f"prices= has {value!r} for {name!r}, which is not an amount of money. {_PRICES_SHAPE}"
+        )
+
+    @classmethod
+    def unknown_tier(cls, tier: str, known: Sequence[str]) -> Self:
+        return cls(f"There is no price tier {tier!r}. The tiers are {_listed(known)}.")
+
+    @classmethod
+    def unpriced_output(cls, model: str, tier: str) -> Self:
+        return cls(
+            f"The output of {model} has no known price in the {tier} tier, so its cost cannot be "
+            'stated. Give it: prices={"input": "0.10", "output": "0.60"}, in USD per 1,000,000 '
+            "tokens."
+        )
+
+
+class ClientError(BatchframeError):
+    """There is no client, or it is not one that this job can use."""
+
+    @classmethod
+    def no_key(cls) -> Self:
+        return cls(
+            "There is no API key. Set OPENAI_API_KEY in the environment, or pass a client: "
+            "submit(client=openai.OpenAI(...)). To rehearse without a key and without cost:\n"
+            "    import batchframe.local\n"
+            "    server = batchframe.local.serve()\n"
+            "    requests.submit(client=server.client())"
+        )
+
+    @classmethod
+    def wrong_kind(cls, client: object) -> Self:
+        kind = type(client).__name__
+        asynchronous = " with the same arguments" if kind.startswith("Async") else ""
+        return cls(
+            f"The client is of type {kind}. Pass a synchronous openai.OpenAI or "
+            f"openai.AzureOpenAI{asynchronous}: submit(client=openai.OpenAI(...))."
+        )
+
+    @classmethod
+    def insecure(cls, base_url: str) -> Self:
+        return cls(
+            f"The client's base URL is {base_url}: plain HTTP to another machine would show your "
+            "key to the network. Use https."
+        )
+
+    @classmethod
+    def other_identity(cls, job: str, recorded: str, given: str) -> Self:
+        return cls(
+            f"Job {job} belongs to {recorded}, but the client speaks to {given}. Its batches "
+            f"cannot be seen from there. Pass the client it was submitted with: "
+            f"bf.job({job!r}, client=...)."
+        )
+
+
+class SubmissionError(BatchframeError):
+    """The service refused the job. Nothing was created and nothing will be billed."""
+
+    @classmethod
+    def refused(
+        cls, job: str, part: int, parts: int, status: int, code: str | None, message: str
+    ) -> Self:
+        return cls(
+            f"The service refused part {part} of {parts} of job {job} "
+            f"(HTTP {status}{f', {code}' if code else ''}): {message}\n"
+            "No batch was created for it and nothing is billed for it. When the cause is mended, "
+            f"run the cell again or call bf.job({job!r}).resume(): what was created goes on, and "
+            "only the rest is sent."
+        )
+
+
+class SubmissionUncertain(BatchframeError):
+    """A batch may or may not have been created; batchframe does not spend on a guess."""
+
+    @classmethod
+    def not_found(
+        cls, job: str, part: int, parts: int, reason: str | None, *, list_was_complete: bool
+    ) -> Self:
+        seen = (
+            "The service does not list it (yet)"
+            if list_was_complete
+            else "The service's list of batches could not be read to its end"
+        )
+        return cls(
+            f"Part {part} of {parts} of job {job} was sent, but its answer was lost"
+            f"{f' ({reason})' if reason else ''}. {seen}, so nobody can know whether the batch "
+            "exists, and batchframe does not pay on a guess. Look again in a few minutes:\n"
+            f"    bf.job({job!r}).resume()\n"
+            "If you are sure that it was not created (the service's web page shows no such batch), "
+            f"send it again:\n    bf.job({job!r}).resume(recreate=True)"
+        )
+
+
+class ServiceError(BatchframeError):
+    """The service could not be reached, or what it answered could not be used."""
+
+    status: int | None = None
+    """The HTTP status, where the service answered with one."""
+
+    @property
+    def passing(self) -> bool:
+        """Whether asking again later may help."""
+        return self.status is None or self.status in {408, 409, 425, 429, *range(500, 600)}
+
+    @classmethod
+    def refused(cls, status: int, code: str | None, message: str, request_id: str | None) -> Self:
+        where = f", request {request_id}" if request_id else ""
+        told = f"{status}{f', {code}' if code else ''}{where}"
+        hint = _STATUS_HINTS.get(status, "")
+        error = cls(f"The service refused (HTTP {told}): {message}{hint}")
+        error.status = status
+        return error
+
+    @classmethod
+    def unreachable(cls, reason: str) -> Self:
+        return cls(
+            f"The service could not be reached: {reason}. Your job is safe in its folder; when the "
+            "connection is back, run the cell again or call job.refresh()."
+        )
+
+    @classmethod
+    def unusable(cls, got: str, what: str) -> Self:
+        return cls(
+            f"The service's answer was not {what} but {got}. A proxy or a login page may stand in "
+            "between; check the client's base_url, then call job.refresh()."
+        )
+
+    @classmethod
+    def upload_differs(cls, name: str, sent: int, stored: int) -> Self:
+        return cls(
+            f"The service stored {stored:,} bytes of {name}, but {sent:,} were sent. No batch was "
+            "created. Run the cell again to upload it anew."
+        )
+
+    @classmethod
+    def cut_short(cls, file_id: str, got: int, whole: int) -> Self:
+        return cls(
+            f"The result file {file_id} arrived with {got:,} of {whole:,} bytes, three times. "
+            "Nothing was replaced and nothing is lost: call job.refresh() to fetch it again."
+        )
+
+
+class SeveralBatchesWarning(UserWarning):
+    """One input was found in more than one batch; each of them is billed."""
+
+    @classmethod
+    def found(cls, job: str, shard: int, batches: Sequence[str]) -> Self:
+        return cls(
+            f"Part {shard + 1} of job {job} exists {len(batches)} times on the server: "
+            f"{_listed(batches)}. Each is billed. The oldest is used; to stop the others, call "
+            "client.batches.cancel(id)."
+        )
+
+
+class JobError(BatchframeError):
+    """A job's folder is missing, damaged, of a newer version, or in use elsewhere."""
+
+    @classmethod
+    def not_an_id(cls, job_id: str) -> Self:
+        return cls(
+            f"{_short(job_id)} cannot be a job's id. bf.jobs() lists the jobs that are here."
+        )
+
+    @classmethod
+    def not_found(cls, name: str) -> Self:
+        return cls(
+            f"There is no job {name!r} here. bf.jobs() lists those that are; a job of another "
+            'machine is found by its folder: bf.job("path/to/folder"). BATCHFRAME_HOME says '
+            "where jobs are kept."
+        )
+
+    @classmethod
+    def damaged(cls, path: str, why: str) -> Self:
+        return cls(
+            f"{path} is damaged: {why}. It is not used. Restore the job's folder from a copy; the "
+            "batches on the server are not touched."
+        )
+
+    @classmethod
+    def other_version(cls, path: str, version: object) -> Self:
+        return cls(
+            f"The job in {path} was written in format {version!r}, which this version of "
+            "batchframe does not read. Upgrade: pip install --upgrade batchframe."
+        )
+
+    @classmethod
+    def newer_journal(cls, path: str) -> Self:
+        return cls(
+            f"The journal in {path} holds events of a newer version of batchframe, so this one "
+            "sends nothing for it. Upgrade: pip install --upgrade batchframe."
+        )
+
+    @classmethod
+    def busy(cls, job: str) -> Self:
+        return cls(
+            f"Another kernel is working on job {job} at this moment. Wait for it, then call "
+            "job.refresh()."
+        )
+
+
+class LocalServerError(BatchframeError):
+    """The local batch server cannot start, or is asked for something it cannot do."""
+
+    @classmethod
+    def folder_in_use(cls, folder: str) -> LocalServerError:
+        """Refuse a folder on which another server runs."""
+        return cls(
+            f"Another local server runs on the folder {folder}. Close that one (`server.close()`, "
+            "or Ctrl-C where it was started), or give this one a folder of its own."
+        )
+
+    @classmethod
+    def damaged(cls, path: str, reason: str) -> LocalServerError:
+        """Refuse a folder with a file that cannot be read."""
+        return cls(
+            f"The local server cannot read {path}: {reason}. Move that file away to go on without "
+            "it, or start on another folder: `batchframe.local.serve(folder=...)`."
+        )
+
+    @classmethod
+    def other_layout(cls, folder: str, layout: object) -> LocalServerError:
+        """Refuse a folder that another version has written."""
+        return cls(
+            f"The folder {folder} was written by another version of the local server (layout "
+            f"{layout!r}). Start on a new folder, or use the batchframe that wrote it."
+        )
+
+    @classmethod
+    def two_answerers(cls) -> LocalServerError:
+        """Refuse `answer=` together with `upstream=`."""
+        return cls(
+            "`answer=` and `upstream=` both say who answers. Give one: a function of the request "
+            "body, or the URL of a server that runs a model."
+        )
+
+    @classmethod
+    def not_started(cls) -> LocalServerError:
+        """Refuse what needs a running server."""
+        return cls("This local server is not running. Start it with `server.start()`.")
+
+    @classmethod
+    def not_a_failure(cls, status_code: object) -> LocalServerError:
+        """Refuse an `AnswerError` whose status code is no error."""
+        return cls(
+            f"An AnswerError has a status code from 400 to 599, and {status_code!r} is none. "
+            "For an answer, return it: a text, or a dict."
+        )
+
+    @classmethod
+    def no_address(cls, host: str, port: int, reason: str) -> LocalServerError:
+        """Report that the server cannot listen where it was told to."""
+        return cls(
+            f"The local server cannot listen on {host}, port {port}: {reason}. Leave out `port=` "
+            "to take a free one."
+        )
+
+    @classmethod
+    def no_batch(cls, batch_id: str) -> LocalServerError:
+        """Refuse a batch that the server does not know."""
+        return cls(
+            f"This local server has no batch {batch_id!r}. The ones it has: "
+            "`[batch.id for batch in server.client().batches.list()]`."
+        )
+
+
+class JobTimeout(JobError, TimeoutError):
+    """The time to wait is over; the job goes on."""
+
+    @classmethod
+    def waited(cls, job: str, seconds: float) -> Self:
+        return cls(
+            f"Job {job} was not done after {seconds:,.0f} seconds. It goes on at the service. "
+            f"Come back to it: bf.job({job!r}).wait()."
+        )

@@ -1,0 +1,32 @@
+"""A batch server on this machine: OpenAI's Files and Batch API without a key or a bill.
+
+To rehearse a job before it costs anything, to test a notebook, or to run batches on a model of
+one's own. Comes in: who answers. Goes out: a `Server` that the genuine openai client talks to. Must
+not know the rest of batchframe, which meets it over HTTP like everyone else.
+
+>>> import batchframe.local
+>>> with batchframe.local.serve(answer=lambda body: {"label": "positive"}) as server:
+...     models = server.client().models.list()
+"""
+
+from __future__ import annotations
+
+try:
+    import python_multipart
+    import starlette
+    import uvicorn
+except ImportError as error:
+    message = (
+        f"The local batch server needs {error.name}, which is not installed. Install it with: "
+        'pip install "batchframe[local]"'
+    )
+    raise ImportError(message, name=error.name) from None
+
+from batchframe.local._answer import AnswerError
+from batchframe.local._objects import BilledBatch
+from batchframe.local._server import Server, run, serve
+from batchframe.local._validate import Limits
+
+__all__ = ["AnswerError", "BilledBatch", "Limits", "Server", "run", "serve"]
+
+del python_multipart, starlette, uvicorn

@@ -1,0 +1,284 @@
+"""The HTTP routes: Files, Batches, and the endpoints themselves.
+
+Comes in: HTTP requests. Goes out: HTTP responses in OpenAI's shapes. Must not know: how the folder
+is laid out, or how a batch is worked off. Every exchange passes through `Api.exchange`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+from batchframe.local._create import batch_request, page, upload_request
+from batchframe.local._objects import ENDPOINTS
+from batchframe.local._problems import Problem
+from batchframe.local._upload import Upload
+from batchframe.local._validate import check_body
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from batchframe.local._answer import Answerer
+    from batchframe.local._create import Page
+    from batchframe.local._objects import Batch, FileObject
+    from batchframe.local._store import Store
+    from batchframe.local._validate import Limits
+    from batchframe.local._worker import Worker
+
+_log = logging.getLogger("batchframe.local")
+
+_MOST_BATCHES: Final = 100
+_DEFAULT_BATCHES: Final = 20
+_MOST_FILES: Final = 10_000
+_LOOPBACK_NAMES: Final = ("127.0.0.1", "localhost", "::1")
+
+Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+
+class _Listed(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+_T = TypeVar("_T", bound=_Listed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """The handlers, and what they work on.
+
+    `guarded` refuses what did not come from a program on this machine: a web page that posts to
+    loopback, or another host name that was made to point here.
+    """
+
+    store: Store
+    worker: Worker
+    answerer: Answerer
+    limits: Limits
+    guarded: bool
+
+    def application(self) -> Starlette:
+        """Return the ASGI application."""
+        routes: list[tuple[str, str, Handler]] = [
+            ("POST", "/files", self.create_file),
+            ("GET", "/files", self.list_files),
+            ("GET", "/files/{id}", self.retrieve_file),
+            ("DELETE", "/files/{id}", self.delete_file),
+            ("GET", "/files/{id}/content", self.file_content),
+            ("POST", "/batches", self.create_batch),
+            ("GET", "/batches", self.list_batches),
+            ("GET", "/batches/{id}", self.retrieve_batch),
+            ("POST", "/batches/{id}/cancel", self.cancel_batch),
+            ("GET", "/models", self.list_models),
+            *(("POST", each.removeprefix("/v1"), self.answer) for each in ENDPOINTS),
+        ]
+        everything = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+        return Starlette(
+            routes=[
+                *(
+                    Route(f"/v1{path}", self._endpoint(handler), methods=[method])
+                    for method, path, handler in routes
+                ),
+                Route("/{path:path}", self._endpoint(self.no_route), methods=everything),
+            ]
+        )
+
+    async def exchange(self, request: Request, handler: Handler) -> Response:
+        """Pass one HTTP exchange through.
+
+        Before the handler nothing has happened; after it everything has, and only the response
+        is still to be sent.
+        """
+        self._admit(request)
+        return await handler(request)
+
+    async def create_file(self, request: Request) -> Response:
+        """`POST /v1/files`."""
+        with Upload(self.store.upload_path(), self.limits.file_bytes) as upload:
+            await upload.receive(request.headers.get("content-type", ""), request.stream())
+            if upload.filename is None:
+                raise Problem.missing(name="file")
+            asked = upload_request(upload.fields)
+            if asked.purpose == "batch":
+                self._check_batch_file(upload)
+            if upload.size > self.limits.file_bytes:
+                raise Problem.file_too_large(self.limits.file_bytes)
+            file = self.store.add_file(
+                upload.path,
+                filename=upload.filename,
+                purpose=asked.purpose,
+                sha256=upload.sha256,
+                lifetime=asked.lifetime,
+            )
+        return _json(file)
+
+    async def list_files(self, request: Request) -> Response:
+        """`GET /v1/files`."""
+        order, purpose = (
+            request.query_params.get("order", "desc"),
+            request.query_params.get("purpose"),
+        )
+        if order not in {"asc", "desc"}:
+            raise Problem.wrong_value(name="order", value=order, supported="'asc', 'desc'")
+        asked = page(request.query_params, most=_MOST_FILES, default=_MOST_FILES)
+        files = [file for file in self.store.files() if purpose in {None, file.purpose}]
+        return _json(_list(files if order == "asc" else files[::-1], asked))
+
+    async def retrieve_file(self, request: Request) -> Response:
+        """`GET /v1/files/{id}`."""
+        return _json(self._file(request))
+
+    async def delete_file(self, request: Request) -> Response:
+        """`DELETE /v1/files/{id}`."""
+        file = self._file(request)
+        self.store.delete_file(file.id)
+        return _json({"id": file.id, "object": "file", "deleted": True})
+
+    async def file_content(self, request: Request) -> Response:
+        """`GET /v1/files/{id}/content`."""
+        path = self.store.content(self._file(request).id)
+        return FileResponse(path, media_type="application/octet-stream", stat_result=path.stat())
+
+    async def create_batch(self, request: Request) -> Response:
+        """`POST /v1/batches`; a file that does not exist is found out later, as at OpenAI."""
+        asked = batch_request(await _body(request))
+        kept = self.store.file(asked.input_file_id)
+        if kept is not None and kept.file.purpose != "batch":
+            raise Problem.wrong_purpose(asked.input_file_id, kept.file.purpose)
+        batch = self.store.add_batch(
+            endpoint=asked.endpoint,
+            input_file_id=asked.input_file_id,
+            completion_window=asked.completion_window,
+            metadata=asked.metadata,
+            output_lifetime=asked.output_lifetime,
+        )
+        self.worker.begin(batch)
+        return _json(batch)
+
+    async def list_batches(self, request: Request) -> Response:
+        """`GET /v1/batches`, newest first."""
+        asked = page(request.query_params, most=_MOST_BATCHES, default=_DEFAULT_BATCHES)
+        return _json(_list(self.store.batches()[::-1], asked))
+
+    async def retrieve_batch(self, request: Request) -> Response:
+        """`GET /v1/batches/{id}`."""
+        return _json(self._batch(request))
+
+    async def cancel_batch(self, request: Request) -> Response:
+        """`POST /v1/batches/{id}/cancel`."""
+        batch = self._batch(request)
+        if batch.status == "cancelled":
+            return _json(batch)
+        if batch.ended:
+            raise Problem.not_cancellable(batch.status)
+        return _json(self.worker.cancel(batch))
+
+    async def list_models(self, request: Request) -> Response:  # noqa: ARG002 - a handler's shape
+        """`GET /v1/models`: any model name is answered, this one is an example."""
+        model = {
+            "id": "simulated",
+            "object": "model",
+            "created": int(time.time()),
+            "owned_by": "batchframe",
+        }
+        return _json({"object": "list", "data": [model]})
+
+    async def answer(self, request: Request) -> Response:
+        """`POST` to an endpoint itself, without a batch."""
+        body = await _body(request)
+        if not isinstance(body, dict):
+            raise Problem.not_json()
+        endpoint = request.url.path
+        error = check_body(endpoint, body)
+        if error is not None:
+            param = (error.param or "").removeprefix("body.")
+            raise Problem(400, error.message, code=error.code, param=param)
+        answer = await self.answerer.answer(endpoint, body)
+        return _json(answer.body, answer.status_code)
+
+    async def no_route(self, request: Request) -> Response:
+        """Refuse any other address."""
+        raise Problem.no_route(request.method, request.url.path)
+
+    def _endpoint(self, handler: Handler) -> Handler:
+        async def endpoint(request: Request) -> Response:
+            try:
+                return await self.exchange(request, handler)
+            except Problem as problem:
+                return _json(problem.body, problem.status_code)
+            except ClientDisconnect:
+                return Response(status_code=400)
+            # Clients are promised an OpenAI-shaped body whatever happens.
+            except Exception:  # noqa: BLE001 - see above
+                _log.exception("%s %s failed.", request.method, request.url.path)
+                broken = Problem.broken()
+                return _json(broken.body, broken.status_code)
+
+        return endpoint
+
+    def _admit(self, request: Request) -> None:
+        if not self.guarded:
+            return
+        host = request.url.hostname
+        if host not in _LOOPBACK_NAMES:
+            raise Problem.stranger(what=f"the host name {host!r}")
+        origin = request.headers.get("origin")
+        if origin is not None:
+            raise Problem.stranger(what=f"the web page {origin!r}")
+
+    def _check_batch_file(self, upload: Upload) -> None:
+        if not (upload.filename or "").lower().endswith(".jsonl"):
+            raise Problem.not_jsonl()
+        if upload.size > self.limits.batch_bytes:
+            raise Problem.batch_file_too_large(self.limits.batch_bytes)
+
+    def _file(self, request: Request) -> FileObject:
+        file_id: str = request.path_params["id"]
+        kept = self.store.file(file_id)
+        if kept is None:
+            raise Problem.no_file(file_id)
+        return kept.file
+
+    def _batch(self, request: Request) -> Batch:
+        batch_id: str = request.path_params["id"]
+        batch = self.store.batch(batch_id)
+        if batch is None:
+            raise Problem.no_batch(batch_id)
+        return batch
+
+
+async def _body(request: Request) -> Any:
+    try:
+        return msgspec.json.decode(await request.body())
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Problem.not_json() from None
+
+
+def _list(objects: Sequence[_T], asked: Page) -> dict[str, Any]:
+    start = 0
+    if asked.after is not None:
+        ids = [each.id for each in objects]
+        if asked.after not in ids:
+            raise Problem.no_cursor(asked.after)
+        start = ids.index(asked.after) + 1
+    data = objects[start : start + asked.limit]
+    return {
+        "object": "list",
+        "data": data,
+        "first_id": data[0].id if data else None,
+        "last_id": data[-1].id if data else None,
+        "has_more": start + asked.limit < len(objects),
+    }
+
+
+def _json(value: object, status_code: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status_code, media_type="application/json")

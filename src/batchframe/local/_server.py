@@ -1,0 +1,418 @@
+"""Starting, asking and stopping a local batch server.
+
+Comes in: who answers, and where. Goes out: `Server`. Must not know: routes, or how batches are
+worked off.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import socket
+import tempfile
+import warnings
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import openai
+
+from batchframe.errors import LocalServerError
+from batchframe.local._answer import (
+    Function,
+    Simulated,
+    Upstream,
+)
+from batchframe.local._engine import Engine, Parts
+from batchframe.local._store import Store
+from batchframe.local._usage import approximate_tokens
+from batchframe.local._validate import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from batchframe.local._answer import (
+        Answerer,
+        AnswerFunction,
+        TokenCounter,
+    )
+    from batchframe.local._objects import BilledBatch
+
+_log = logging.getLogger("batchframe.local")
+
+_KEY: Final = "local"
+_UPSTREAM_RETRIES: Final = 5
+_BACKLOG: Final = 512
+_PULSE_SECONDS: Final = 0.5
+
+
+class _LoopbackHttp(openai.DefaultHttpxClient):
+    """The client's transport, without the proxies of the environment: they cannot reach us."""
+
+    def __init__(self) -> None:
+        super().__init__(trust_env=False)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Options:
+    answer: AnswerFunction | None
+    upstream: str | None
+    folder: Path | None
+    host: str
+    port: int
+    seconds: float
+    concurrency: int
+    upstream_key: str | None
+    limits: Limits
+    count_tokens: TokenCounter
+
+    def answerer(self) -> Answerer:
+        if self.answer is not None:
+            return Function(
+                self.answer, concurrency=self.concurrency, count_tokens=self.count_tokens
+            )
+        if self.upstream is None:
+            return Simulated(self.count_tokens)
+        return Upstream(
+            self.upstream,
+            key=self.upstream_key or os.environ.get("UPSTREAM_API_KEY") or _KEY,
+            concurrency=self.concurrency,
+            max_retries=_UPSTREAM_RETRIES,
+        )
+
+
+class Server:
+    """A batch server on this machine that speaks OpenAI's Files and Batch API.
+
+    Use it as a context manager, or `start` it in one notebook cell and `close` it in another. It
+    runs in a thread of this process with an event loop of its own, and is closed at the latest
+    when the process ends. Nothing is billed and no key is needed.
+
+    Without `answer` and `upstream` a simulated model answers: the same request gets the same
+    answer, a JSON schema is obeyed, and every answer says that it is simulated.
+
+    Parameters
+    ----------
+    answer
+        A function of the request body that answers, plain or ``async``. It returns a text; or a
+        dict or list, which becomes the text as JSON; or a whole response body, which is a dict with
+        ``"choices"`` or ``"object"``; for ``/v1/embeddings`` a vector, or a list of them. It may
+        raise or return `AnswerError`. Any other exception makes that one request fail with 500.
+    upstream
+        The URL of an OpenAI-compatible server, such as ``"http://localhost:11434/v1"`` for
+        Ollama, that answers each request. 429, 5xx and lost connections are retried.
+    folder
+        Where files and batches are kept, with mode 0700. A server started again on the folder has
+        them all, goes on with what was running, and takes the same port. Without it a temporary
+        folder is used, and removed at the end.
+    host
+        The address to listen on. Another one than loopback lets every machine that reaches it in:
+        there is no authentication.
+    port
+        The port to listen on; 0 for the one that the folder remembers, or a free one.
+    seconds
+        The least time that a batch takes, in seconds, spread over its states: to see them.
+    concurrency
+        How many requests are sent `upstream`, or to an ``async`` `answer`, at a time.
+    upstream_key
+        The key for `upstream`; without it, the environment variable ``UPSTREAM_API_KEY``. It is
+        never written to disk.
+    limits
+        What a batch may hold; OpenAI's limits by default.
+    count_tokens
+        Counts the input tokens of a request body. Without it they are approximated as a quarter of
+        the characters; output tokens always are.
+
+    Raises
+    ------
+    LocalServerError
+        By `start`: the folder is in use or damaged, or the address cannot be listened on.
+
+    Examples
+    --------
+    >>> from batchframe.local import Server
+    >>> with Server(answer=lambda body: "positive") as server:
+    ...     reply = server.client().chat.completions.create(
+    ...         model="any", messages=[{"role": "user", "content": "I love it."}]
+    ...     )
+    >>> reply.choices[0].message.content
+    'positive'
+    """
+
+    def __init__(
+        self,
+        answer: AnswerFunction | None = None,
+        *,
+        upstream: str | None = None,
+        folder: str | os.PathLike[str] | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        seconds: float = 0.0,
+        concurrency: int = 8,
+        upstream_key: str | None = None,
+        limits: Limits | None = None,
+        count_tokens: TokenCounter | None = None,
+    ) -> None:
+        if answer is not None and upstream is not None:
+            raise LocalServerError.two_answerers()
+        self._options = _Options(
+            answer=answer,
+            upstream=upstream,
+            folder=None if folder is None else Path(folder).expanduser().absolute(),
+            host=host,
+            port=port,
+            seconds=seconds,
+            concurrency=concurrency,
+            upstream_key=upstream_key,
+            limits=limits or _limits(upstream=upstream),
+            count_tokens=count_tokens or approximate_tokens,
+        )
+        self._engine: Engine | None = None
+        self._store: Store | None = None
+        self._url: str | None = None
+        self._closing: Callable[[], Any] | None = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Server {self._url if self._engine else 'not running'}>"
+
+    @property
+    def url(self) -> str:
+        """The base URL for clients, such as ``"http://127.0.0.1:8000/v1"``."""
+        if self._url is None:
+            raise LocalServerError.not_started()
+        return self._url
+
+    @property
+    def ledger(self) -> list[BilledBatch]:
+        """Every batch that would have been billed, oldest first; also after `close`."""
+        return [] if self._store is None else self._store.ledger
+
+    def client(self) -> openai.OpenAI:
+        """Return a genuine openai client for this server."""
+        return openai.OpenAI(base_url=self.url, api_key=_KEY, http_client=_LoopbackHttp())
+
+    def start(self) -> Self:
+        """Start to listen, and return the server itself. Starting twice is harmless."""
+        if self._engine is not None:
+            return self
+        options = self._options
+        temporary = None if options.folder else Path(tempfile.mkdtemp(prefix="batchframe-local-"))
+        store = Store(options.folder or temporary or Path())
+        try:
+            listening = _listen(options.host, options.port, store)
+            port: int = listening.getsockname()[1]
+            store.remember_port(port)
+        except BaseException:
+            store.close()
+            raise
+        engine = Engine(
+            Parts(
+                store=store,
+                listening=listening,
+                answerer=options.answerer,
+                limits=options.limits,
+                seconds=options.seconds,
+                count_tokens=options.count_tokens,
+                guarded=_is_loopback(options.host),
+                removable=temporary,
+            )
+        )
+        engine.start()
+        self._engine, self._store, self._url = engine, store, _url(options.host, port)
+        # Runs when the server is collected and when the process ends, whichever is first.
+        self._closing = weakref.finalize(self, engine.stop)
+        return self
+
+    def close(self) -> None:
+        """Stop; batches that run stay in the folder as they are. Closing twice is harmless."""
+        if self._closing is not None:
+            self._closing()
+        self._engine = None
+
+    def wait(self) -> None:
+        """Block until the server has stopped, which Ctrl-C interrupts."""
+        engine = self._running()
+        while engine.join(_PULSE_SECONDS):
+            pass
+
+    def pause(self, after: int = 0) -> None:
+        """Hold all batches where they are, for a look or a test.
+
+        Files, lists and batches can still be created and read; a cancelled batch stays
+        ``cancelling``.
+
+        Parameters
+        ----------
+        after
+            How many requests are answered before work stops; then the batch that they belong to
+            shows a partial count.
+        """
+        self._running().pause(after)
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self._running().resume()
+
+    def expire(self, batch_id: str) -> None:
+        """End a batch now, as if its 24 hours were over; return when it is ``expired``.
+
+        What was answered is in its output file, the rest in its error file as ``batch_expired``.
+        A batch that has ended already stays as it is.
+
+        Raises
+        ------
+        LocalServerError
+            The server has no such batch.
+        """
+        engine = self._running()
+        if self._store is None or self._store.batch(batch_id) is None:
+            raise LocalServerError.no_batch(batch_id)
+        engine.expire(batch_id)
+
+    def _running(self) -> Engine:
+        if self._engine is None:
+            raise LocalServerError.not_started()
+        return self._engine
+
+
+def serve(
+    answer: AnswerFunction | None = None,
+    *,
+    upstream: str | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    seconds: float = 0.0,
+    concurrency: int = 8,
+    upstream_key: str | None = None,
+    limits: Limits | None = None,
+    count_tokens: TokenCounter | None = None,
+) -> Server:
+    """Start a local batch server and return it; the parameters are those of `Server`.
+
+    Examples
+    --------
+    >>> import batchframe.local
+    >>> with batchframe.local.serve() as server:
+    ...     client = server.client()
+    ...     client.batches.list().data
+    []
+    """
+    return Server(
+        answer,
+        upstream=upstream,
+        folder=folder,
+        host=host,
+        port=port,
+        seconds=seconds,
+        concurrency=concurrency,
+        upstream_key=upstream_key,
+        limits=limits,
+        count_tokens=count_tokens,
+    ).start()
+
+
+def run(
+    *,
+    ready: Callable[[str], object] | None = None,
+    upstream: str | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    seconds: float = 0.0,
+    concurrency: int = 8,
+    upstream_key: str | None = None,
+    count_tokens: TokenCounter | None = None,
+) -> None:
+    """Serve until Ctrl-C; the parameters are those of `Server`.
+
+    Parameters
+    ----------
+    ready
+        Called with the URL once the server listens; nothing is printed here.
+    """
+    with serve(
+        upstream=upstream,
+        folder=folder,
+        host=host,
+        port=port,
+        seconds=seconds,
+        concurrency=concurrency,
+        upstream_key=upstream_key,
+        count_tokens=count_tokens,
+    ) as server:
+        try:
+            if ready is not None:
+                ready(server.url)
+            server.wait()
+        except KeyboardInterrupt:
+            _log.info("Stopped by Ctrl-C.")
+
+
+def _limits(*, upstream: str | None) -> Limits:
+    # Another server's models have names of their own.
+    return Limits() if upstream is None else Limits(unsupported_models=())
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _listen(host: str, port: int, store: Store) -> socket.socket:
+    if not _is_loopback(host):
+        _log.warning(
+            "The local server listens on %s without authentication: whoever reaches this machine "
+            "can read its files and run batches.",
+            host,
+        )
+    remembered = store.remembered_port()
+    if port or remembered is None:
+        return _bind(host, port)
+    try:
+        return _bind(host, remembered)
+    except LocalServerError:
+        listening = _bind(host, 0)
+    warnings.warn(
+        f"Port {remembered}, which this folder's server had before, is taken. It listens on port "
+        f"{listening.getsockname()[1]} now; jobs that know the old address do not find it there.",
+        stacklevel=3,
+    )
+    return listening
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise LocalServerError.no_address(host, port, error.strerror or str(error)) from None
+    # Connections inherit it; without it each small answer waits 40 ms for an acknowledgement.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
+
+
+def _url(host: str, port: int) -> str:
+    # "Every address" is not one that a client can ask for.
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound here
+    name = f"[{reachable}]" if ":" in reachable else reachable
+    return f"http://{name}:{port}/v1"

@@ -1,0 +1,46 @@
+"""A home of its own for every test, and a batch server on loopback."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import batchframe.local
+
+REPO = Path(__file__).parent.parent
+KEY = "sk-CANARY-0123456789abcdef"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the switch that rewrites the reviewed texts."""
+    parser.addoption("--update-texts", action="store_true", help="rewrite the reviewed texts")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep every test's jobs to itself, and its traffic on this machine."""
+    monkeypatch.setenv("BATCHFRAME_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    for name in ("OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def server() -> Iterator[batchframe.local.Server]:
+    """Serve simulated answers."""
+    with batchframe.local.serve() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Find the data that is too large or not ours to commit, or skip."""
+    folder = Path(os.environ.get("BATCHFRAME_SHARED", REPO.parent / "shared")) / "data"
+    if not folder.is_dir():
+        pytest.skip("needs the shared data sets: set BATCHFRAME_SHARED to their folder")
+    return folder

@@ -1,0 +1,147 @@
+"""Every sentence that batchframe says when it refuses, on one page for review."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchframe import errors
+
+PAGE = Path(__file__).parent / "messages.md"
+
+SAMPLES: dict[str, Any] = {
+    "name": "txet",
+    "near": ["text"],
+    "columns": ["id", "text"],
+    "source": "Rate {{ }}",
+    "prompt": 7,
+    "form": "upper",
+    "on_missing": "empty",
+    "position": 3,
+    "positions": [3, 8],
+    "label": "r-4",
+    "labels": ["r-4", "r-9"],
+    "reasons": ["column 'text' is missing", "column 'text' is missing"],
+    "reason": "ConnectError: connection refused",
+    "column": "text",
+    "why": "it cannot be read",
+    "names": ["label"],
+    "remedy": "Rename it.",
+    "count": 2,
+    "rows": 10,
+    "row": 3,
+    "path": "jobs/0a1b",
+    "known": ["/v1/chat/completions"],
+    "what": "a list of them",
+    "size": 200_000_001,
+    "limit": Decimal("2.00"),
+    "service": "OpenAI",
+    "frame": [1, 2],
+    "amount": "two dollars",
+    "model": "my-model",
+    "low": Decimal("1.10"),
+    "expected": Decimal("1.90"),
+    "high": Decimal("2.40"),
+    "client": object(),
+    "base_url": "http://example.com/v1",
+    "job": "sentiment",
+    "recorded": "https://api.openai.com/v1",
+    "given": "http://127.0.0.1:8000/v1",
+    "part": 1,
+    "parts": 3,
+    "status": 400,
+    "code": "billing_hard_limit_reached",
+    "message": "Billing hard limit has been reached.",
+    "list_was_complete": True,
+    "request_id": "req_1",
+    "sent": 2000,
+    "stored": 1000,
+    "file_id": "file-1",
+    "got": 100,
+    "whole": 200,
+    "job_id": "../../etc",
+    "version": 9,
+    "seconds": 60.0,
+    "shard": 0,
+    "batches": ["batch_1", "batch_2"],
+    "word": "text",
+    "output": "positive",
+    "kind": "set",
+    "call": "sorted(...)",
+    "value": "ten",
+    "keys": ["type", "enum"],
+    "keyword": "uniqueItems",
+    "wanted": "a number",
+    "pattern": "(?=a)b",
+    "reference": "#/$defs/Tone",
+    "most": 1000,
+    "field": "messages",
+    "endpoint": "/v1/chat/completions",
+    "tier": "batch",
+    "folder": "server-state",
+    "layout": 9,
+    "status_code": 200,
+    "host": "127.0.0.1",
+    "port": 8000,
+    "batch_id": "batch_1",
+}
+
+
+def constructors() -> list[tuple[type, str, Any]]:
+    """List every named constructor of every exception and warning."""
+    return [
+        (kind, name, getattr(kind, name))
+        for kind in vars(errors).values()
+        if inspect.isclass(kind) and issubclass(kind, Exception)
+        for name, member in vars(kind).items()
+        if isinstance(member, classmethod)
+    ]
+
+
+def sample(name: str, parameter: inspect.Parameter) -> Any:
+    if name == "reason" and "BaseException" in str(parameter.annotation):
+        return ValueError("no such word")
+    return OVERRIDES.get((name, str(parameter.annotation)), SAMPLES.get(name))
+
+
+OVERRIDES: dict[tuple[str, str], Any] = {("limit", "int"): 200_000_000}
+
+
+def page() -> str:
+    parts = [f"# Every sentence of batchframe.errors\n\n{INTRODUCTION}\n"]
+    for kind, name, make in constructors():
+        parameters = inspect.signature(make).parameters
+        unknown = [p for p in parameters if sample(p, parameters[p]) is None]
+        assert not unknown, f"{kind.__name__}.{name}: give samples for {unknown}"
+        told = make(**{p: sample(p, parameters[p]) for p in parameters})
+        body = textwrap.indent(str(told), "    ")
+        parts.append(f"## {kind.__name__}.{name}\n\n{body}\n")
+    return "\n".join(parts)
+
+
+INTRODUCTION = (
+    "Made by `tests/house/test_messages.py` from sample values; read it as prose. Each says what, "
+    "where, and\nthe next step."
+)
+
+
+def test_every_sentence_is_as_it_was_reviewed(pytestconfig: pytest.Config) -> None:
+    if pytestconfig.getoption("--update-texts"):
+        PAGE.write_text(page(), encoding="utf-8")
+    assert PAGE.read_text(encoding="utf-8") == page()
+
+
+def test_every_sentence_is_used_somewhere() -> None:
+    package = Path(inspect.getfile(errors)).parent
+    code = "\n".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
+    unused = [
+        f"{kind.__name__}.{name}"
+        for kind, name, _ in constructors()
+        if f"{kind.__name__}.{name}(" not in code
+    ]
+    assert not unused

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import openai
+import pytest
+
+from batchframe import local
+from batchframe.errors import LocalServerError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def listens(url: str) -> bool:
+    address = urlsplit(url)
+    with socket.socket() as probe:
+        return probe.connect_ex((address.hostname, address.port)) == 0
+
+
+def test_the_server_listens_on_loopback_by_default(server: local.Server) -> None:
+    assert urlsplit(server.url).hostname == "127.0.0.1"
+    assert server.url.endswith("/v1")
+
+
+def test_the_client_is_a_genuine_openai_client(server: local.Server) -> None:
+    with server.client() as client:
+        assert type(client) is openai.OpenAI
+        assert str(client.base_url).rstrip("/") == server.url
+        assert client.max_retries == openai.DEFAULT_MAX_RETRIES
+
+
+def test_the_client_does_not_go_through_a_proxy(
+    server: local.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_PROXY")
+    for name in ("HTTP_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with server.client() as client:
+        assert client.models.list().data
+
+
+def test_a_copy_of_the_client_outlives_it(server: local.Server) -> None:
+    copy = server.client().with_options(max_retries=0)
+    gc.collect()
+    assert copy.models.list().data
+
+
+def test_another_host_than_loopback_is_logged_as_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING), local.serve(host="0.0.0.0") as server:  # noqa: S104
+        assert server.client().models.list().data
+    assert "without authentication" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Host": "rebound.example.com"}, {"Origin": "https://page.example.com"}]
+)
+def test_web_pages_are_refused(server: local.Server, headers: dict[str, str]) -> None:
+    request = urllib.request.Request(f"{server.url}/models", headers=headers)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request)
+    with caught.value as answer:
+        assert answer.code == 403
+        assert json.load(answer)["error"]["code"] == "forbidden"
+
+
+def test_a_server_runs_inside_a_running_event_loop() -> None:
+    async def cell() -> int:
+        with local.serve() as server:
+            async with openai.AsyncOpenAI(base_url=server.url, api_key="local") as client:
+                return len((await client.models.list()).data)
+
+    assert asyncio.run(cell()) == 1
+
+
+def test_a_closed_server_no_longer_listens() -> None:
+    with local.serve() as server:
+        assert listens(server.url)
+    assert not listens(server.url)
+    assert "not running" in repr(server)
+
+
+def test_a_forgotten_server_is_closed() -> None:
+    server = local.serve()
+    url = server.url
+    del server
+    gc.collect()
+    assert not listens(url)
+
+
+def test_a_server_that_is_not_started_says_so() -> None:
+    server = local.Server()
+    for ask in (lambda: server.url, server.client, server.pause, lambda: server.expire("x")):
+        with pytest.raises(LocalServerError, match=r"server\.start\(\)"):
+            ask()
+    assert server.ledger == []
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(LocalServerError, match=f"port {port}"):
+            local.serve(port=port)
+
+
+def test_a_process_that_ends_without_closing_ends_and_cleans_up(tmp_path: Path) -> None:
+    program = "from batchframe import local\nserver = local.serve()\nprint(server.url)"
+    ended = subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, "-W", "error", "-c", program],
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert ended.stderr == ""
+    assert not list(tmp_path.glob("batchframe-local-*"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent differently there")
+def test_run_serves_until_ctrl_c(tmp_path: Path) -> None:
+    program = (
+        "import sys\nfrom batchframe import local\n"
+        "local.run(folder=sys.argv[1], ready=lambda url: print(url, flush=True))\n"
+        "print('ended')"
+    )
+    with subprocess.Popen(  # noqa: S603 - our own interpreter
+        [sys.executable, "-c", program, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        assert listens(url)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (out, err, process.returncode) == ("ended\n", "", 0)
+    assert not listens(url)
+
+
+@pytest.mark.parametrize("name", ["starlette", "uvicorn", "python_multipart"])
+def test_a_missing_extra_says_how_to_install_it(name: str) -> None:
+    program = f"import sys; sys.modules[{name!r}] = None; import batchframe.local"
+    ended = subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert 'pip install "batchframe[local]"' in ended.stderr.splitlines()[-1]
+
+
+def test_importing_batchframe_imports_no_server() -> None:
+    program = "import sys, batchframe; print([m for m in ('starlette', 'uvicorn', " + (
+        "'python_multipart', 'batchframe.local') if m in sys.modules])"
+    )
+    ended = subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.strip() == "[]"
+
+
+def test_a_fault_of_the_server_is_reported_in_openais_shape(
+    server: local.Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any) -> None:
+        message = "boom"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr("batchframe.local._store.Store.batches", broken)
+    with (
+        server.client() as client,
+        caplog.at_level(logging.ERROR),
+        pytest.raises(openai.InternalServerError) as caught,
+    ):
+        client.with_options(max_retries=0).batches.list()
+    assert caught.value.type == "server_error"
+    assert "boom" in caplog.text
+
+
+def test_a_batch_that_cannot_be_worked_off_ends_as_failed(
+    desk: Any, make_lines: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("batchframe.local._spool.Spool.answer", full)
+    with caplog.at_level(logging.ERROR):
+        batch = desk.run(make_lines(3))
+    assert batch.status == "failed"
+    assert [error.code for error in batch.errors.data] == ["server_error"]
+    assert "No space left" in caplog.text

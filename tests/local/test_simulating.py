@@ -1,0 +1,303 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchframe.local._dice import Dice
+from batchframe.local._problems import Problem
+from batchframe.local._schema import Sampler, SchemaError
+from batchframe.local._simulate import simulate
+
+CHAT = "/v1/chat/completions"
+
+
+def answer(endpoint: str, body: dict[str, Any]) -> dict[str, Any]:
+    return simulate(endpoint, {"model": "m", **body}, created=0, count_tokens=lambda _: 1)
+
+
+def chat(text: str = "Hello?", **body: Any) -> dict[str, Any]:
+    return answer(CHAT, {"messages": [{"role": "user", "content": text}], **body})
+
+
+def schema_format(schema: dict[str, Any], *, strict: bool = False) -> dict[str, Any]:
+    inner = {"name": "answer", "schema": schema, "strict": strict}
+    return {"type": "json_schema", "json_schema": inner}
+
+
+BODIES = [
+    (CHAT, {"messages": [{"role": "user", "content": "Hi"}]}),
+    (CHAT, {"messages": [{"role": "user", "content": "Hi"}], "response_format": schema_format({})}),
+    ("/v1/responses", {"input": "Hi"}),
+    ("/v1/completions", {"prompt": ["Hi", "there"]}),
+    ("/v1/embeddings", {"input": ["Hi", "there"], "dimensions": 4}),
+    ("/v1/moderations", {"input": "Hi"}),
+]
+
+
+@pytest.mark.parametrize(("endpoint", "body"), BODIES)
+def test_every_answer_says_that_it_is_simulated(endpoint: str, body: dict[str, Any]) -> None:
+    assert answer(endpoint, body)["batchframe_simulated"] is True
+
+
+def test_a_free_text_says_so_in_its_first_words() -> None:
+    message = chat()["choices"][0]["message"]["content"]
+    assert message.startswith("[simulated, no model]")
+    assert chat()["system_fingerprint"] == "simulated"
+
+
+def test_the_same_request_has_the_same_answer_in_every_process() -> None:
+    program = (
+        "import json, sys\n"
+        "from batchframe.local._simulate import simulate\n"
+        "for endpoint, body in json.load(sys.stdin):\n"
+        "    made = simulate(endpoint, {'model': 'm', **body}, created=0,"
+        " count_tokens=lambda _: 1)\n"
+        "    print(json.dumps(made))\n"
+    )
+    there = subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, "-c", program],
+        input=json.dumps(BODIES),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    here = [answer(endpoint, body) for endpoint, body in BODIES]
+    assert [json.loads(line) for line in there.stdout.splitlines()] == here
+
+
+def test_the_answer_hangs_on_the_content_not_on_the_order_of_keys() -> None:
+    body = {"a": 1, "b": 2}
+    assert chat(metadata=body) == chat(metadata=dict(reversed(body.items())))
+    assert chat("One")["choices"] != chat("Two")["choices"]
+
+
+def test_several_choices_differ() -> None:
+    contents = {choice["message"]["content"] for choice in chat(n=3)["choices"]}
+    assert len(contents) == 3
+
+
+def test_an_answer_over_the_output_limit_is_cut_and_says_so() -> None:
+    made = chat(max_completion_tokens=2)
+    assert made["choices"][0]["finish_reason"] == "length"
+    assert made["usage"]["completion_tokens"] == 2
+    response = answer("/v1/responses", {"input": "Hi", "max_output_tokens": 2})
+    assert response["status"] == "incomplete"
+    assert response["incomplete_details"] == {"reason": "max_output_tokens"}
+
+
+def test_json_object_needs_the_word_json_as_at_openai() -> None:
+    wanted = {"response_format": {"type": "json_object"}}
+    content = chat("As JSON, please", **wanted)["choices"][0]["message"]["content"]
+    assert json.loads(content)["simulated"] is True
+    with pytest.raises(Problem, match="must contain the word 'json'"):
+        chat("Hello?", **wanted)
+
+
+def test_an_embedding_has_unit_length_and_the_asked_dimensions() -> None:
+    made = answer("/v1/embeddings", {"input": ["Hi", "there", "Hi"], "dimensions": 16})
+    vectors = [each["embedding"] for each in made["data"]]
+    assert [len(vector) for vector in vectors] == [16, 16, 16]
+    assert sum(x * x for x in vectors[0]) == pytest.approx(1.0, abs=1e-4)
+    assert vectors[0] == vectors[2] != vectors[1]
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [
+        ({"type": "object", "properties": {}}, "additionalProperties"),
+        (
+            {
+                "type": "object",
+                "properties": {"a": {"type": "string"}},
+                "required": [],
+                "additionalProperties": False,
+            },
+            "'required' is required",
+        ),
+        ({"$ref": "#/$defs/Nothing"}, "points to nothing"),
+        ({"$ref": "https://example.com/schema"}, "outside"),
+    ],
+)
+def test_a_schema_that_strict_mode_refuses_fails_the_request(
+    schema: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(Problem, match=reason) as caught:
+        chat(response_format=schema_format(schema, strict=True))
+    assert caught.value.status_code == 400
+    assert caught.value.body["error"]["code"] == "invalid_json_schema"
+
+
+def test_a_schema_that_only_holds_itself_is_an_error_and_no_endless_loop() -> None:
+    schema = {
+        "$ref": "#/$defs/Node",
+        "$defs": {
+            "Node": {
+                "type": "object",
+                "properties": {"next": {"$ref": "#/$defs/Node"}},
+                "required": ["next"],
+            }
+        },
+    }
+    with pytest.raises(SchemaError, match="no finite instance"):
+        Sampler(schema)
+
+
+TREE: dict[str, Any] = {
+    "$ref": "#/$defs/Node",
+    "$defs": {
+        "Node": {
+            "type": "object",
+            "properties": {
+                "label": {"enum": ["a", "b"]},
+                "children": {"type": "array", "items": {"$ref": "#/$defs/Node"}},
+                "parent": {"anyOf": [{"$ref": "#/$defs/Node"}, {"type": "null"}]},
+                "kind": {"$ref": "#/$defs/Kind"},
+            },
+            "required": ["label", "children", "parent", "kind"],
+            "additionalProperties": False,
+        },
+        "Kind": {
+            "anyOf": [
+                {"const": 3},
+                {"type": ["integer", "null"], "minimum": 5, "maximum": 6},
+                {"type": "array", "items": {"$ref": "#"}, "minItems": 1, "maxItems": 2},
+            ]
+        },
+    },
+}
+
+
+@given(st.binary(min_size=8, max_size=8))
+def test_a_recursive_schema_is_obeyed_and_ends(seed: bytes) -> None:
+    jsonschema.validate(Sampler(TREE).sample(Dice(seed)), TREE)
+
+
+SCALARS = st.one_of(
+    st.just({"type": "boolean"}),
+    st.just({"type": "null"}),
+    st.builds(lambda values: {"enum": values}, st.lists(st.text(max_size=5), min_size=1)),
+    st.builds(
+        lambda low, width: {"type": "integer", "minimum": low, "maximum": low + width},
+        st.integers(-(10**20), 10**20),
+        st.integers(0, 10**12),
+    ),
+    st.builds(
+        lambda low, width, step: {
+            "type": "integer",
+            "exclusiveMinimum": low,
+            "exclusiveMaximum": low + width + 2 * step,
+            "multipleOf": step,
+        },
+        st.integers(-100, 100),
+        st.integers(0, 100),
+        st.integers(1, 9),
+    ),
+    st.builds(
+        lambda low, width: {
+            "type": "number",
+            "exclusiveMinimum": low,
+            "exclusiveMaximum": low + width,
+        },
+        st.integers(-1000, 1000),
+        st.integers(1, 1000),
+    ),
+    st.builds(
+        lambda low, more: {"type": "string", "minLength": low, "maxLength": low + more},
+        st.integers(0, 40),
+        st.integers(0, 40),
+    ),
+    st.sampled_from(
+        [
+            {"type": "string", "format": name}
+            for name in ("date", "time", "date-time", "email", "uuid", "ipv4", "ipv6", "duration")
+        ]
+    ),
+    st.sampled_from(
+        [
+            {"type": "string", "pattern": pattern}
+            for pattern in (
+                r"^[A-Z]{3}$",
+                r"^\d{4}-\d{2}$",
+                r"^(cat|dog)s?$",
+                r"^[^@\s]+@[^@\s]+\.[a-z]{2,}$",
+                r"^(?:[0-9a-f]{2}:){5}[0-9a-f]{2}$",
+                r"^#[0-9a-fA-F]{6}\Z",
+                r"(\w)\1",
+                r".+",
+            )
+        ]
+    ),
+)
+
+
+def strict_object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+SCHEMAS = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        st.dictionaries(st.text(max_size=8), inner, max_size=4).map(strict_object),
+        st.builds(
+            lambda items, low, more: {
+                "type": "array",
+                "items": items,
+                "minItems": low,
+                "maxItems": low + more,
+            },
+            inner,
+            st.integers(0, 3),
+            st.integers(0, 3),
+        ),
+        st.lists(inner, min_size=1, max_size=3).map(lambda options: {"anyOf": options}),
+        st.lists(inner, min_size=1, max_size=2).map(
+            lambda items: {
+                "type": "array",
+                "prefixItems": items,
+                "minItems": len(items),
+                "maxItems": len(items),
+            }
+        ),
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(SCHEMAS, st.binary(min_size=8, max_size=8))
+def test_an_instance_is_valid_whatever_the_schema(schema: dict[str, Any], seed: bytes) -> None:
+    made = Sampler(schema).sample(Dice(seed))
+    validator = jsonschema.Draft202012Validator
+    validator(schema, format_checker=validator.FORMAT_CHECKER).validate(made)
+
+
+@pytest.mark.parametrize("endpoint", [CHAT, "/v1/responses"])
+def test_the_schema_of_the_request_is_obeyed(endpoint: str) -> None:
+    schema = strict_object({"label": {"enum": ["positive", "negative"]}})
+    if endpoint == CHAT:
+        made = chat(response_format=schema_format(schema, strict=True))
+        text = made["choices"][0]["message"]["content"]
+    else:
+        form = {"type": "json_schema", "name": "a", "strict": True, "schema": schema}
+        made = answer(endpoint, {"input": "Hi", "text": {"format": form}})
+        text = made["output"][0]["content"][0]["text"]
+    jsonschema.validate(json.loads(text), schema)
+
+
+@settings(max_examples=50)
+@given(st.integers(1, 10**30), st.binary(min_size=8, max_size=8))
+def test_dice_stay_below_their_limit(limit: int, seed: bytes) -> None:
+    dice = Dice(seed)
+    assert all(0 <= dice.below(limit) < limit for _ in range(20))

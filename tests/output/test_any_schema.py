@@ -1,0 +1,135 @@
+"""Properties of random bounded schemas and random answers to them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchframe._output import OutputSpec, output_spec, parse_answers, shortest_and_longest
+
+Pair = tuple[dict[str, Any], Any]
+"""A schema, and a strategy of values that obey it."""
+
+words = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+# A dot in a name could make two columns of one name, which is refused.
+names = st.text(
+    st.characters(exclude_categories=["Cs", "Cc"], exclude_characters='".\\'), max_size=5
+)
+whole = st.integers(-(2**63), 2**63 - 1)
+
+
+def integers(ends: list[int]) -> Pair:
+    low, high = sorted(ends)
+    return {"type": "integer", "minimum": low, "maximum": high}, st.integers(low, high)
+
+
+def numbers(ends: list[float]) -> Pair:
+    low, high = sorted(ends)
+    values = st.floats(low, high, allow_subnormal=False)
+    return {"type": "number", "minimum": low, "maximum": high}, values
+
+
+def texts(sizes: list[int]) -> Pair:
+    low, high = sorted(sizes)
+    values = st.text(st.characters(exclude_categories=["Cs"]), min_size=low, max_size=high)
+    return {"type": "string", "minLength": low, "maxLength": high}, values
+
+
+def labels(levels: list[Any]) -> Pair:
+    kind = "string" if isinstance(levels[0], str) else "integer"
+    return {"type": kind, "enum": levels}, st.sampled_from(levels)
+
+
+def optional(pair: Pair) -> Pair:
+    schema, values = pair
+    return {"anyOf": [schema, {"type": "null"}]}, st.none() | values
+
+
+def lists(pair: Pair) -> Pair:
+    schema, values = pair
+    return {"type": "array", "items": schema, "maxItems": 3}, st.lists(values, max_size=3)
+
+
+def objects(parts: dict[str, Pair]) -> Pair:
+    schema = {"type": "object", "properties": {name: part[0] for name, part in parts.items()}}
+    return schema, st.fixed_dictionaries({name: part[1] for name, part in parts.items()})
+
+
+def unions(pairs: tuple[Pair, Pair]) -> Pair:
+    (first, some), (second, others) = pairs
+    return {"anyOf": [first, second]}, some | others
+
+
+scalars: st.SearchStrategy[Pair] = st.one_of(
+    st.just(({"type": "boolean"}, st.booleans())),
+    st.lists(whole, min_size=2, max_size=2).map(integers),
+    st.lists(st.floats(-1e9, 1e9, allow_subnormal=False), min_size=2, max_size=2).map(numbers),
+    st.lists(st.integers(0, 9), min_size=2, max_size=2).map(texts),
+    st.lists(words, min_size=1, max_size=4, unique=True).map(labels),
+    st.lists(whole, min_size=1, max_size=4, unique=True).map(labels),
+)
+nodes: st.SearchStrategy[Pair] = st.recursive(
+    scalars,
+    lambda inner: st.one_of(
+        inner.map(optional),
+        inner.map(lists),
+        st.dictionaries(names, inner, min_size=1, max_size=3).map(objects),
+        st.tuples(inner, inner).map(unions),
+    ),
+    max_leaves=6,
+)
+roots = st.dictionaries(names, nodes, min_size=1, max_size=4).map(objects)
+
+
+def at(answer: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        answer = None if answer is None else answer[name]
+    return answer
+
+
+def same(column: Any, value: Any, kind: str) -> bool:
+    if kind == "json" and column is not None:
+        return bool(json.loads(column) == value)
+    return bool(column == value)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_answers_that_obey_come_back_in_their_columns(data: st.DataObject) -> None:
+    schema, values = data.draw(roots)
+    answers = data.draw(st.lists(values, max_size=4))
+    spec = output_spec(schema)
+    written = [json.dumps(answer, ensure_ascii=data.draw(st.booleans())) for answer in answers]
+    parsed = parse_answers(spec, written)
+    assert parsed.errors.to_pylist() == [None] * len(answers)
+    for field in spec.fields:
+        column = parsed.columns[field.name].to_pylist()
+        expected = [at(answer, field.path) for answer in answers]
+        assert all(same(c, e, field.kind) for c, e in zip(column, expected, strict=True))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_bounds_obey_and_no_compact_answer_is_shorter(data: st.DataObject) -> None:
+    schema, values = data.draw(roots)
+    spec = output_spec(schema)
+    bounds = shortest_and_longest(spec)
+    assert bounds.shortest is not None
+    assert bounds.longest is not None
+    own = [bounds.shortest, bounds.longest, *bounds.typical]
+    assert parse_answers(spec, own).errors.null_count == len(own)
+    answer = json.dumps(data.draw(values), ensure_ascii=False, separators=(",", ":"))
+    assert len(bounds.shortest) <= len(answer)
+    if bounds.typical:
+        assert len(bounds.longest) == max(map(len, bounds.typical))
+
+
+@settings(max_examples=100, deadline=None)
+@given(roots)
+def test_specs_of_any_schema_survive_json(pair: Pair) -> None:
+    spec = output_spec(pair[0])
+    assert OutputSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+    assert output_spec(spec.schema) == spec

@@ -1,0 +1,217 @@
+"""What strict mode would refuse is refused at once, with the place and a way out."""
+
+# ruff: noqa: D101 - the docstring of a model would be in its schema
+
+from __future__ import annotations
+
+import decimal
+import enum
+import pathlib
+from typing import Any, Literal
+
+import pytest
+from pydantic import AnyUrl, BaseModel, ConfigDict, Field
+
+from batchframe._output import output_spec
+from batchframe.errors import OutputSpecError
+
+
+class Counts(BaseModel):
+    per_word: dict[str, int]
+
+
+class Review(BaseModel):
+    counts: Counts
+
+
+class Loose(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    a: int
+
+
+class Nothing(BaseModel):
+    pass
+
+
+class Empty(enum.Enum):
+    pass
+
+
+class Mixed(enum.Enum):
+    A = "a"
+    B = 1
+
+
+class Half(enum.Enum):
+    A = 0.5
+
+
+class Pairs(BaseModel):
+    pairs: list[tuple[int, str]]
+
+
+class Anything(BaseModel):
+    items: list[Any]
+
+
+class Tagged(BaseModel):
+    tags: set[str]
+
+
+class Link(BaseModel):
+    url: AnyUrl
+
+
+class Password(BaseModel):
+    word: str = Field(json_schema_extra={"pattern": r"^(?=.*\d).+$"})
+
+
+def of(node: dict[str, Any]) -> dict[str, Any]:
+    return {"title": "T", "type": "object", "properties": {"a": node}}
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ([], ["output= has no labels", "Name at least one"]),
+        (["a", "b", "a"], ["names 'a' more than once", "dict.fromkeys"]),
+        (["a", 1], ["all texts or all whole numbers", "'a', 1"]),
+        ([1.5], ["1.5", "str(label)"]),
+        ([2**70], ["whole numbers"]),
+        ([None, "a", 1], ["all texts or all whole numbers"]),
+        (Mixed, ["Mixed must be all texts or all whole numbers"]),
+        (Half, ["0.5"]),
+        (Empty, ["Empty has no labels"]),
+        ({"a", "b"}, ["is a set", "sorted(labels)"]),
+        ("positive", ["is a text", 'output=["positive", "negative"]']),
+        (3, ["output=3 cannot become", "a list of labels"]),
+        (print, ["cannot become a JSON schema"]),
+        (["a" * 60] * 2, ["more than once"]),
+        ([str(i) for i in range(1_001)], ["1,001 labels", "up to 1,000"]),
+        (["x" * 60 + str(i) for i in range(251)], ["one list of 251 labels", "up to 15,000"]),
+        (Review, ["Counts.per_word", "list[Pair]"]),
+        (dict[str, int], ["dict has keys", "named fields"]),
+        (Loose, ["Loose has keys", "extra='allow'"]),
+        (Nothing, ["Nothing is an object without any field"]),
+        (Any, ["does not say what it holds"]),
+        (list, ["list[] does not say what it holds", "list[str]"]),
+        (Anything, ["Anything.items[] does not say what it holds"]),
+        (Pairs, ["Pairs.pairs[] uses 'prefixItems'", "named field"]),
+        (Tagged, ["Tagged.tags uses 'uniqueItems'", "list[...]"]),
+        (Link, ["Link.url", "'uri'", "Use str"]),
+        (pathlib.Path, ["'path'"]),
+        (bytes, ["'binary'"]),
+        (Password, ["Password.word", "looks ahead or behind"]),
+        (Literal[True], ["can only be True"]),
+        ({}, ["does not say what it holds"]),
+        ({"positive": "happy", "negative": "sad"}, ["does not say what it holds"]),
+        ({"type": "json_schema", "json_schema": {}}, ['["json_schema"]["schema"]']),
+        ({"type": "json_schema", "name": "x", "schema": {}}, ['response_format["schema"]']),
+        (of({"type": "object"}), ["T.a has keys that are not known"]),
+        (of({"type": "text"}), ["T.a has the type 'text'", "string, number"]),
+        (of({"type": "array"}), ["T.a[] does not say"]),
+        (of({"type": "string", "not": {"const": "x"}}), ["T.a uses 'not'", "prompt"]),
+        (of({"allOf": [{"type": "string"}, {"type": "string"}]}), ["'allOf'", "one model"]),
+        (of({"type": "string", "maxLenght": 3}), ["'maxLenght'", "Take 'maxLenght' out"]),
+        (of({"type": "string", "if": {}}), ["'if'", "anyOf"]),
+        (of({"type": "string", "nullable": True}), ["'nullable'", "str | None"]),
+        (of({"type": "array", "items": {"type": "string"}, "contains": {}}), ["'contains'"]),
+        (of({"$ref": "#/$defs/X"}), ["T.a refers to '#/$defs/X'", "not there"]),
+        (of({"$ref": "https://example.org/x.json"}), ["not there"]),
+        (of({"anyOf": [{"type": "string"}], "type": "string"}), ["'anyOf' and 'type'"]),
+        (of({"anyOf": []}), ["does not say"]),
+        (of({"type": "integer", "minimum": "1"}), ["minimum='1'", "finite number"]),
+        (of({"type": "number", "maximum": float("nan")}), ["maximum=nan"]),
+        (of({"type": "integer", "multipleOf": 0}), ["multipleOf=0", "above zero"]),
+        (of({"type": "string", "maxLength": -1}), ["maxLength=-1", "zero or more"]),
+        (of({"type": "string", "pattern": 3}), ["pattern=3"]),
+        (of({"enum": "abc"}), ["enum='abc'", "a list"]),
+        (of({"type": "object", "properties": ["x"]}), ["properties=['x']"]),
+        ({"type": "object", "properties": {'a"b': {"type": "string"}}}, ["without quotes"]),
+        (
+            {"anyOf": [{"type": "array", "items": {"$ref": "#"}}, {"type": "string"}]},
+            ["refers to '#'", "'#/$defs/Node'"],
+        ),
+        (
+            of({"type": "object", "properties": {"b": {"type": "string"}}})
+            | {
+                "properties": {
+                    "a.b": {"type": "string"},
+                    "a": {"type": "object", "properties": {"b": {"type": "string"}}},
+                }
+            },
+            ["both be named 'a.b'", "Rename"],
+        ),
+        (of({"type": "string", "title": "\ud800"}), ["cannot become a JSON schema"]),
+    ],
+)
+def test_a_refusal_names_the_place_and_the_way_out(output: object, words: list[str]) -> None:
+    with pytest.raises(OutputSpecError) as refusal:
+        output_spec(output)
+    for word in words:
+        assert word in str(refusal.value)
+    assert len(str(refusal.value)) < 800
+
+
+def test_labels_of_an_array_library_are_asked_for_as_a_list() -> None:
+    class Array:
+        def tolist(self) -> list[str]:
+            return ["a"]
+
+    with pytest.raises(OutputSpecError, match=r"output=labels\.tolist\(\)"):
+        output_spec(Array())
+
+
+@pytest.mark.parametrize("name", ["", "  ", 3])
+def test_a_column_name_must_be_a_text(name: Any) -> None:
+    with pytest.raises(OutputSpecError, match="cannot name the answer column"):
+        output_spec(["a"], name=name)
+
+
+def nested(levels: int) -> dict[str, Any]:
+    node: dict[str, Any] = {"type": "string"}
+    for _ in range(levels):
+        node = {"type": "object", "properties": {"a": node}}
+    return node
+
+
+def test_ten_levels_are_taken_and_eleven_are_not() -> None:
+    assert len(output_spec(nested(10)).fields[0].path) == 10
+    with pytest.raises(OutputSpecError, match="more than 10 objects deep"):
+        output_spec(nested(11))
+
+
+def test_levels_count_through_references() -> None:
+    names = [f"D{i}" for i in range(10)]
+    definitions: dict[str, Any] = {
+        name: {"type": "object", "properties": {"a": {"$ref": f"#/$defs/{after}"}}}
+        for name, after in zip(names, [*names[1:], "End"], strict=True)
+    }
+    definitions["End"] = {"type": "string"}
+    root = {"type": "object", "properties": {"a": {"$ref": "#/$defs/D0"}}, "$defs": definitions}
+    with pytest.raises(OutputSpecError, match="more than 10 objects deep"):
+        output_spec(root)
+
+
+def test_five_thousand_fields_are_taken_and_one_more_is_not() -> None:
+    def wide(count: int) -> dict[str, Any]:
+        names = {f"f{i}": {"type": "boolean"} for i in range(count)}
+        return {"type": "object", "properties": names}
+
+    assert len(output_spec(wide(5_000)).fields) == 5_000
+    with pytest.raises(OutputSpecError, match="5,001 answer fields"):
+        output_spec(wide(5_001))
+
+
+def test_names_and_labels_have_a_limit_together() -> None:
+    schema = {"type": "object", "properties": {"n" * 120_001: {"type": "string"}}}
+    with pytest.raises(OutputSpecError, match="up to 120,000"):
+        output_spec(schema)
+
+
+def test_a_thousand_labels_are_taken() -> None:
+    assert len(output_spec([str(i) for i in range(1_000)]).fields[0].levels or ()) == 1_000
+
+
+def test_a_decimal_is_taken_as_a_union_of_number_and_text() -> None:
+    assert output_spec(decimal.Decimal).fields[0].kind == "json"

@@ -1,0 +1,226 @@
+"""Our strict schemas against those of the openai package's (private) strictifier."""
+
+# ruff: noqa: D101 - the docstring of a model would be in its schema
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import datetime as dt
+import enum
+import json
+import uuid
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import pytest
+from openai.lib._pydantic import to_strict_json_schema
+from pydantic import BaseModel, Field, TypeAdapter
+from typing_extensions import TypedDict
+
+from batchframe._output import output_spec
+from batchframe._output._strict import strict_schema
+
+T = TypeVar("T")
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Plain(BaseModel):
+    """A docstring becomes a description."""
+
+    a: int
+    b: str
+    c: float
+    d: bool
+
+
+class WithNullDefaults(BaseModel):
+    a: int | None = None
+    b: Colour | None = None
+
+
+class Constrained(BaseModel):
+    stars: int = Field(ge=1, le=5)
+    share: float = Field(gt=0, lt=1)
+    code: str = Field(pattern="^[A-Z]{3}$")
+    short: str = Field(min_length=1, max_length=9)
+    tags: list[str] = Field(min_length=1, max_length=3)
+
+
+class Formats(BaseModel):
+    day: dt.date
+    moment: dt.datetime
+    at: dt.time
+    lasted: dt.timedelta
+    key: uuid.UUID
+
+
+class Inner(BaseModel):
+    x: int
+    y: str | None = None
+
+
+class Nested(BaseModel):
+    inner: Inner
+    many: list[Inner]
+    maybe: Inner | None = None
+
+
+class Described(BaseModel):
+    inner: Inner = Field(description="a reference with siblings")
+    colour: Colour = Field(description="an enum with siblings")
+    twice: Inner = Field(description="again", title="Twice")
+
+
+class Tree(BaseModel):
+    value: int
+    left: Tree | None = None
+    right: Tree | None = None
+
+
+class Holder(BaseModel):
+    tree: Tree
+
+
+class Box(BaseModel, Generic[T]):
+    content: T
+
+
+class Choices(BaseModel):
+    one: Literal["a"]
+    several: Literal["a", "b"]
+    numbers: Literal[1, 2]
+    union: int | str | list[bool]
+
+
+class Aliased(BaseModel):
+    name: str = Field(alias="full name")
+
+
+class Typed(TypedDict):
+    a: int
+    b: Inner
+
+
+@dataclasses.dataclass
+class Data:
+    a: int
+    b: list[Inner]
+
+
+CORPUS: list[Any] = [
+    Plain, WithNullDefaults, Constrained, Formats, Nested, Described, Tree, Holder, Box[int],
+    Box[Inner], Choices, Aliased, Typed, Data,
+]  # fmt: skip
+
+
+def sdk(output: Any) -> dict[str, Any]:
+    is_model = isinstance(output, type) and issubclass(output, BaseModel)
+    return to_strict_json_schema(output if is_model else TypeAdapter(output))
+
+
+@pytest.mark.parametrize("output", CORPUS, ids=lambda output: output.__name__)
+def test_our_schema_equals_that_of_the_sdk(output: Any) -> None:
+    ours = output_spec(output).schema
+    assert ours == sdk(output)
+    assert ours is not None
+    assert list(ours["properties"]) == list(sdk(output)["properties"])
+
+
+def test_other_defaults_are_the_one_thing_we_take_out_and_the_sdk_does_not() -> None:
+    class WithDefault(BaseModel):
+        a: int = 3
+
+    theirs = sdk(WithDefault)
+    assert theirs["properties"]["a"].pop("default") == 3
+    assert output_spec(WithDefault).schema == theirs
+
+
+def test_the_sdk_lets_a_dict_pass_that_we_refuse() -> None:
+    class WithDict(BaseModel):
+        a: dict[str, int]
+
+    assert sdk(WithDict)["properties"]["a"]["additionalProperties"] == {"type": "integer"}
+    with pytest.raises(ValueError, match=r"WithDict\.a"):
+        output_spec(WithDict)
+
+
+@pytest.mark.parametrize("output", CORPUS, ids=lambda output: output.__name__)
+def test_a_strict_schema_stays_as_it_is(output: Any) -> None:
+    once = strict_schema(TypeAdapter(output).json_schema(), "x")
+    assert strict_schema(once, "x") == once
+
+
+@pytest.mark.parametrize("output", CORPUS, ids=lambda output: output.__name__)
+def test_the_schema_given_is_never_changed(output: Any) -> None:
+    given = TypeAdapter(output).json_schema()
+    before = copy.deepcopy(given)
+    strict_schema(given, "x")
+    assert given == before
+
+
+def test_a_single_all_of_is_written_out() -> None:
+    node = {"allOf": [{"$ref": "#/$defs/Age"}], "description": "in years"}
+    schema = {
+        "type": "object",
+        "properties": {"age": node},
+        "$defs": {"Age": {"type": "integer", "minimum": 0}},
+    }
+    strict = strict_schema(schema, "x")
+    assert strict["properties"]["age"] == {
+        "type": "integer",
+        "minimum": 0,
+        "description": "in years",
+    }
+
+
+def test_a_description_on_a_recursive_field_ends() -> None:
+    class Person(BaseModel):
+        name: str
+        mother: Person | None = None
+        model_config = {"title": "Person"}
+
+    class Chain(BaseModel):
+        value: Annotated[int, Field(description="of this link")]
+        rest: list[Chain] = Field(description="the links behind it")
+
+    assert output_spec(Person).fields[1].kind == "json"
+    assert json.dumps(output_spec(Chain).schema).count("the links behind it") == 2
+
+
+def test_a_described_reference_to_what_we_are_in_is_an_alternative_of_one() -> None:
+    link = {"$ref": "#/$defs/Link", "description": "the next one"}
+    schema = {
+        "type": "object",
+        "properties": {"first": {"$ref": "#/$defs/Link"}},
+        "$defs": {
+            "Link": {"type": "object", "properties": {"rest": {"type": "array", "items": link}}}
+        },
+    }
+    text = json.dumps(strict_schema(schema, "x"))
+    assert '{"anyOf": [{"$ref": "#/$defs/Link"}], "description": "the next one"}' in text
+
+
+def test_an_optional_choice_is_said_as_an_alternative() -> None:
+    optional = {"anyOf": [{"type": "string", "enum": ["a", "b"]}, {"type": "null"}]}
+    for node in (
+        {"enum": ["a", None, "b"]},
+        {"type": ["string", "null"], "enum": ["a", "b"]},
+        {"type": ["string", "null"], "enum": ["a", "b", None]},
+    ):
+        assert strict_schema(node, "x") == optional
+
+
+def test_notes_without_force_are_taken_out_and_those_the_model_reads_stay() -> None:
+    node = {
+        "type": "string",
+        "title": "T",
+        "description": "D",
+        "examples": ["x"],
+        "deprecated": True,
+        "$comment": "c",
+    }
+    assert strict_schema(node, "x") == {"type": "string", "title": "T", "description": "D"}

@@ -1,0 +1,195 @@
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from batchframe import _prices
+from batchframe._price_book import price_book
+from batchframe._prices import Tier, price
+from batchframe.errors import CostError
+
+TODAY = date(2026, 11, 21)
+
+
+def rates(model: str, tier: Tier, **options: Any) -> tuple[str, str | None, str | None] | None:
+    found = price(model, tier, on=TODAY, **options)
+    if found is None:
+        return None
+    cached, written = (None if x is None else str(x) for x in (found.cached_input, found.output))
+    return str(found.input), cached, written
+
+
+def test_the_batch_and_standard_rates_of_a_current_model() -> None:
+    assert rates("gpt-5.6-luna", "batch") == ("0.1", "0.01", "0.6")
+    assert rates("gpt-5.6-luna", "standard") == ("0.2", "0.02", "1.2")
+    assert rates("gpt-5.6-luna", "flex") == ("0.1", "0.01", "0.6")
+    assert rates("gpt-5.6-luna", "priority") == ("0.4", "0.04", "2.4")
+
+
+def test_a_dated_snapshot_costs_what_its_model_costs() -> None:
+    assert rates("gpt-5.4-mini-2026-03-17", "batch") == rates("gpt-5.4-mini", "batch")
+
+
+@pytest.mark.parametrize("tier", ["batch", "standard", "flex", "priority"])
+@pytest.mark.parametrize("model", ["no-such-model", "gpt-99", "", "ft:gpt-4.1-mini:acme::1"])
+def test_an_unknown_model_has_no_price(model: str, tier: Tier) -> None:
+    assert rates(model, tier) is None
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "gpt-5.3-chat-latest",
+        "gpt-5-chat-latest",
+        "gpt-5.2-chat",
+        "gpt-5.5-chat-latest",
+        "chat-latest",
+        "gpt-5-codex",
+        "gpt-5.1-codex-max",
+        "gpt-4o-mini-search-preview",
+        "gpt-4o-mini-search-preview-2025-03-11",
+        "gpt-audio",
+        "o3-deep-research",
+        "gpt-6-cyber",
+        "gpt-6-rosalind",
+    ],
+)
+def test_a_model_that_the_batch_api_refuses_has_no_batch_price(model: str) -> None:
+    assert rates(model, "standard") is not None
+    assert rates(model, "batch") is None
+
+
+@pytest.mark.parametrize("model", ["ft:gpt-4o-2024-08-06:acme::1", "babbage-002"])
+def test_a_standard_price_never_passes_for_a_batch_price(model: str) -> None:
+    assert rates(model, "standard") is not None
+    assert rates(model, "batch") is None
+
+
+@pytest.mark.parametrize("provider", ["azure", "together", "no-such-provider"])
+def test_a_provider_without_batch_prices_has_none(provider: str) -> None:
+    assert rates("gpt-4o", "batch", provider=provider) is None
+
+
+def test_a_batch_price_may_equal_the_standard_one_where_the_table_says_so() -> None:
+    assert rates("gpt-3.5-turbo-1106", "batch") == rates("gpt-3.5-turbo-1106", "standard")
+
+
+def test_a_cached_rate_that_batch_does_not_publish_is_not_borrowed_from_standard() -> None:
+    assert rates("gpt-4.1", "standard") == ("2", "0.5", "8")
+    assert rates("gpt-4.1", "batch") == ("1", None, "4")
+
+
+@pytest.mark.parametrize(
+    ("model", "rate"),
+    [
+        ("text-embedding-3-small", "0.01"),
+        ("text-embedding-3-large", "0.065"),
+        ("text-embedding-ada-002", "0.05"),
+    ],
+)
+def test_embeddings_have_a_batch_price_whose_source_says_how_sure_it_is(
+    model: str, rate: str
+) -> None:
+    found = price(model, "batch")
+    assert found is not None
+    assert (found.input, found.output) == (Decimal(rate), None)
+    assert "not checked" in found.source
+
+
+def test_the_batch_price_of_an_embedding_is_for_the_batch_tier_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_prices, "book_price", lambda *_, **__: None)
+    assert price("text-embedding-3-small", "batch") is not None
+    assert price("text-embedding-3-small", "standard") is None
+    assert price("text-embedding-3-small", "batch", provider="azure") is None
+
+
+def test_moderation_is_free_and_an_unknown_moderation_model_is_unknown() -> None:
+    assert rates("omni-moderation-latest", "batch") == ("0", None, None)
+    assert rates("omni-moderation-latest", "standard") == ("0", None, None)
+    assert rates("omni-moderation-2031-01-01", "batch") is None
+
+
+def test_the_price_of_a_day_is_the_price_of_that_day() -> None:
+    before = price("gpt-5.6-luna", "standard", on=date(2026, 7, 29))
+    after = price("gpt-5.6-luna", "standard", on=date(2026, 7, 30))
+    assert before is not None
+    assert after is not None
+    assert (before.input, after.input) == (Decimal(1), Decimal("0.2"))
+
+
+def test_a_clock_that_is_behind_gets_the_first_batch_price_and_not_the_standard_one() -> None:
+    early = price("gpt-5.6-luna", "batch", on=date(2020, 1, 1))
+    assert early is not None
+    assert early.input == Decimal("0.1")
+    assert early.as_of == date(2026, 10, 14)
+
+
+def test_the_price_book_says_its_version_and_its_newest_day() -> None:
+    book = price_book()
+    assert book.name == "genai-prices"
+    assert book.version[0].isdigit()
+    assert book.as_of is not None
+    assert date(2026, 10, 14) <= book.as_of
+    assert price_book(on=date(2026, 10, 1)).as_of == date(2026, 8, 21)
+
+
+GIVEN = {"input": "0.10", "cached_input": Decimal("0.01"), "output": 0.6}
+
+
+def test_given_prices_win_over_the_book() -> None:
+    found = price("gpt-5.6-luna", "batch", prices={"input": "0.3", "output": 1})
+    assert found is not None
+    assert (found.input, found.cached_input, found.output) == (Decimal("0.3"), None, Decimal(1))
+    assert found.model == "gpt-5.6-luna"
+    assert found.source == "given as prices="
+
+
+def test_given_prices_make_an_unknown_model_known_and_keep_what_was_typed() -> None:
+    assert rates("my-model", "batch", prices=GIVEN) == ("0.10", "0.01", "0.6")
+
+
+def test_given_prices_of_one_tier_leave_the_others_to_the_book() -> None:
+    assert rates("gpt-5.6-luna", "standard", prices=GIVEN) == ("0.2", "0.02", "1.2")
+    assert rates("my-model", "standard", prices=GIVEN) is None
+
+
+def test_prices_can_be_given_by_tier() -> None:
+    both = {"batch": GIVEN, "standard": {"input": 1, "output": None}}
+    assert rates("my-model", "batch", prices=both) == ("0.10", "0.01", "0.6")
+    assert rates("my-model", "standard", prices=both) == ("1", None, None)
+
+
+@pytest.mark.parametrize(
+    ("prices", "named"),
+    [
+        ({}, "dict of rates"),
+        ("0.10", "dict of rates"),
+        ([0.1, 0.6], "dict of rates"),
+        ({"batch": 0.1}, "dict of rates"),
+        ({"output": 1}, '"input"'),
+        ({"input": None}, '"input"'),
+        ({"input": 1, "ouput": 1}, "'ouput'"),
+        ({"input": 1, "batch": {"input": 1}}, "'batch'"),
+        ({"input": "ten cents"}, "'ten cents'"),
+        ({"input": -1}, "-1"),
+        ({"input": float("nan")}, "nan"),
+        ({"input": float("inf")}, "inf"),
+        ({"input": True}, "True"),
+        ({"input": ["0.1"]}, r"\['0.1'\]"),
+        ({"standard": {"input": 1}, "batch": {"input": "?"}}, "'\\?'"),
+    ],
+)
+def test_prices_of_another_shape_are_refused_with_the_shape_as_code(
+    prices: Any, named: str
+) -> None:
+    with pytest.raises(CostError, match=named) as caught:
+        price("gpt-5.6-luna", "batch", prices=prices)
+    assert 'prices={"input": "0.10"' in str(caught.value)
+
+
+def test_an_unknown_tier_is_refused() -> None:
+    with pytest.raises(CostError, match="'cheap'"):
+        price("gpt-5.6-luna", "cheap")  # type: ignore[arg-type]

@@ -1,0 +1,38 @@
+"""Every public call as a user writes it: checked by the type checker, never run."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal
+
+import openai
+import pandas as pd
+import pydantic
+
+import batchframe as bf
+
+
+class Review(pydantic.BaseModel):
+    """An answer of two fields."""
+
+    tone: Literal["good", "bad"]
+    stars: int
+
+
+def calls(frame: pd.DataFrame, client: openai.OpenAI) -> None:
+    """Call everything, with every kind of argument."""
+    requests: bf.Requests = bf.requests(frame, "{{ text }}", model="gpt-5.6-luna")
+    bf.requests(frame, "{{ text }}", model="m", output=["a", "b"], name="label", temperature=0)
+    bf.requests(frame, "{{ text }}", model="m", output=Review, on_missing="skip", dedupe=False)
+    bf.requests(frame, [{"role": "user", "content": "{{ text }}"}], model="m", system="Be brief.")
+    bf.requests(frame, lambda row: f"Classify {row['text']}", model="m", output=Literal["a"])
+    estimate: bf.Estimate = requests.estimate(prices={"input": "0.1", "output": 1})
+    twice: bf.Estimate = estimate + estimate
+    high: Decimal | None = twice.cost.high if twice.cost is not None else None
+    paths: list[Path] = requests.to_jsonl("folder")
+    job: bf.Job = requests.submit("name", max_cost=2.5, client=client, on_uncertain="ask")
+    job = bf.job("name", client=client).refresh().wait(timeout=60).cancel().resume(recreate=True)
+    cost: Decimal | None = job.cost
+    counts: dict[str, int] = job.counts
+    labelled: pd.DataFrame = bf.join(frame, job, "other", prefix="x_", details=True)
+    count: bf.TokenCount = bf.count_tokens({"model": "m", "messages": []})
+    print(high, paths, cost, counts, labelled, count, bf.jobs(), len(requests))  # noqa: T201 - used
