@@ -19,7 +19,6 @@ import pandas as pd
 from batchframe._display import money
 from batchframe._frames import join, requests
 from batchframe._handles import Job, Requests
-from batchframe._request_tokens import count_tokens
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -78,7 +77,7 @@ def _proof(asked: Requests, job: Job) -> str:
         },
         index=["input tokens", "output tokens", "cost"],
     )
-    return figures.to_string()
+    return str(figures)
 
 
 def _range(asked: Requests) -> str:
@@ -101,7 +100,7 @@ def _rehearsal() -> Iterator[OpenAI]:
     with tempfile.TemporaryDirectory() as home:
         os.environ["BATCHFRAME_HOME"] = kept or home
         try:
-            with serve(seconds=2.0, count_tokens=lambda body: count_tokens(body).tokens) as server:
+            with serve(seconds=2.0) as server:
                 yield server.client()
         finally:
             if kept is None:

@@ -231,11 +231,12 @@ def _input_tokens(table: RequestTable) -> tuple[npt.NDArray[np.int64], bool, lis
     if any(isinstance(slot, JsonColumn) for slot in table.envelope.slots):
         return _input_tokens_one_by_one(table)
     endpoint, counter = endpoint_of(table.recipe.endpoint), token_counter(table.recipe.model)
-    around = endpoint.count_tokens(_emptied(endpoint.body(table.recipe)))
+    filled = endpoint.count_tokens(_filled(endpoint.body(table.recipe)))
+    around = filled.tokens - len(table.envelope.slots) * counter.count_one(_FILLING)
     counts = [np.zeros(0, np.int64)]
-    exact = around.exact
+    exact = filled.exact
     for _, batch in table.request_batches():
-        tokens = np.full(batch.num_rows, around.tokens)
+        tokens = np.full(batch.num_rows, around)
         for slot in table.envelope.slots:
             assert isinstance(slot, Template)  # noqa: S101 - the other kind has left above
             cells = {cell: batch[column_name(cell)] for cell in slot.cells}
@@ -267,13 +268,16 @@ def _token_notes(table: RequestTable, exact: bool) -> list[str]:  # noqa: FBT001
     return notes
 
 
-def _emptied(value: Any) -> Any:
-    """Put an empty text in the place of every template."""
+_FILLING: Final = "a"
+
+
+def _filled(value: Any) -> Any:
+    """Put a short text in the place of every template: an empty message is counted otherwise."""
     if isinstance(value, Template):
-        return ""
+        return _FILLING
     if isinstance(value, Mapping):
-        return {key: _emptied(item) for key, item in value.items()}
-    return [_emptied(item) for item in value] if isinstance(value, list) else value
+        return {key: _filled(item) for key, item in value.items()}
+    return [_filled(item) for item in value] if isinstance(value, list) else value
 
 
 def _output_tokens(recipe: Recipe) -> tuple[Range[int], list[str]]:

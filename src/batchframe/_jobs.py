@@ -138,13 +138,20 @@ def find(name: str | Path) -> JobFolder:
     JobError
         If there is none.
     """
-    if (Path(name) / "manifest.json").is_file():
+    if _is_job(Path(name)):
         return JobFolder(Path(name))
     for folder in job_folders():
         manifest = folder.read_manifest()
         if name in {manifest["id"], manifest["name"]}:
             return folder
     raise JobError.not_found(str(name))
+
+
+def _is_job(path: Path) -> bool:
+    try:
+        return JobFolder(path).manifest.is_file()
+    except OSError:
+        return False  # a name that no file could have
 
 
 def jobs_frame() -> pd.DataFrame:

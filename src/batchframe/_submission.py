@@ -32,9 +32,6 @@ from batchframe.errors import (
 
 OnUncertain = Literal["ask", "recreate"]
 
-SETTLE_SECONDS: Final = 120.0
-"""How long a batch may exist before the server lists it. BigQuery's reads lag up to 200 s."""
-
 _CLOCK_SLACK: Final = 60.0
 _UNSENT_TRIES: Final = 5
 _REFUSED_TRIES: Final = 4
@@ -50,8 +47,6 @@ class Submission:
     ----------
     recreate
         Whether the user asked, in so many words, to create again what cannot be found.
-    settle
-        Seconds to keep looking for a batch that may have been created.
     """
 
     folder: JobFolder
@@ -60,7 +55,6 @@ class Submission:
     profile: Profile
     on_uncertain: OnUncertain = "ask"
     recreate: bool = False
-    settle: float = SETTLE_SECONDS
     clock: Clock = SYSTEM
 
     @property
@@ -235,7 +229,7 @@ def _look_until_settled(
 ) -> tuple[Batch | None, bool]:
     """Return the batch, if it shows, and whether the last look saw the whole list."""
     already = max(0.0, run.clock.now() - state.creating_at)
-    deadline = run.clock.elapsed() + max(0.0, run.settle - already)
+    deadline = run.clock.elapsed() + max(0.0, run.profile.settle - already)
     pause = 1.0
     while True:
         try:

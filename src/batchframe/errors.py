@@ -74,7 +74,7 @@ def _reason(reason: object) -> str:
 
 _KEYWORD_REMEDIES = {
     "allOf": "Write the fields of all its parts into one model.",
-    "prefixItems": "A tuple has unnamed places: use a model with a named field for each, or a list.",
+    "prefixItems": "A tuple's places have no names: use a model with named fields, or a list.",
     "uniqueItems": "Use list[...] in place of a set, and drop duplicates afterwards.",
     "patternProperties": "Name every key: use a model with named fields, or a list of pairs.",
     "propertyNames": "Name every key: use a model with named fields, or a list of pairs.",
@@ -239,9 +239,10 @@ class OutputSpecError(InputError):
     @classmethod
     def not_a_spec(cls, output: object, reason: object) -> Self:
         return cls(
-            f"output={_brief(repr(output), 60)} cannot become a JSON schema: {_reason(reason)}. Pass a "
-            'list of labels such as ["positive", "negative"], a Literal, an Enum class, a Pydantic '
-            "model, a TypedDict, a dataclass, a type such as int, a JSON schema, or None for text."
+            f"output={_brief(repr(output), 60)} cannot become a JSON schema: {_reason(reason)}. "
+            'Pass a list of labels such as ["positive", "negative"], a Literal, an Enum class, a '
+            "Pydantic model, a TypedDict, a dataclass, a type such as int, a JSON schema, or None "
+            "for text."
         )
 
     @classmethod
@@ -369,8 +370,8 @@ class OutputSpecError(InputError):
     @classmethod
     def bad_property_name(cls, path: str, name: object) -> Self:
         return cls(
-            f"{path} has a field named {_brief(repr(name), 60)}. The name of a field must be a text "
-            "without quotes, backslashes and control characters: rename it."
+            f"{path} has a field named {_brief(repr(name), 60)}. The name of a field must be a "
+            "text without quotes, backslashes and control characters: rename it."
         )
 
     @classmethod
@@ -383,8 +384,8 @@ class OutputSpecError(InputError):
     @classmethod
     def too_deep(cls, path: str, most: int) -> Self:
         return cls(
-            f"{path} lies more than {most} objects deep; the service takes up to {most}. Make the "
-            "model flatter."
+            f"{path} lies more than {most} objects deep; the service takes up to {most}. Make "
+            "the model flatter."
         )
 
     @classmethod

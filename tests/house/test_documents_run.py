@@ -45,7 +45,7 @@ def test_the_links_of_a_document_lead_somewhere(path: Path) -> None:
 def test_the_first_lines_of_the_readme_label_a_frame(
     server: batchframe.local.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (REPO / "README.md").read_text("utf-8"), re.S)
+    blocks = re.findall(r"```python\n(.*?)```", (REPO / "README.md").read_text("utf-8"), re.DOTALL)
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
     monkeypatch.setenv("OPENAI_API_KEY", "local")
     monkeypatch.chdir(REPO)

@@ -29,7 +29,9 @@ def frame() -> pd.DataFrame:
 
 
 def ask(frame: pd.DataFrame, **body: Any) -> bf.Requests:
-    return frame.bf.requests("Classify: {{ text }}", model="gpt-4.1", output=["good", "bad"], **body)
+    return frame.bf.requests(
+        "Classify: {{ text }}", model="gpt-4.1", output=["good", "bad"], **body
+    )
 
 
 def test_every_row_comes_back_with_its_own_answer(frame: pd.DataFrame) -> None:
@@ -169,7 +171,10 @@ def test_failing_rows_say_why_and_the_others_stand() -> None:
             message["content"], finish = '{"lab', "length"
         if text == "refused":
             message = {"role": "assistant", "content": None, "refusal": "I cannot."}
-        return {"object": "chat.completion", "choices": [{"message": message, "finish_reason": finish}]}
+        return {
+            "object": "chat.completion",
+            "choices": [{"message": message, "finish_reason": finish}],
+        }
 
     with batchframe.local.serve(answer=answer) as server:
         requests = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["good", "bad"])
@@ -287,9 +292,13 @@ def test_numbers_come_back_as_nullable_numbers() -> None:
         "tags": {"type": "array", "items": {"type": "string"}},
     }
     with batchframe.local.serve(answer=answer) as server:
-        job = frame.bf.requests(
-            "{{ text }}", model="gpt-4.1", output={"type": "object", "properties": fields}
-        ).submit(client=server.client()).wait()
+        job = (
+            frame.bf.requests(
+                "{{ text }}", model="gpt-4.1", output={"type": "object", "properties": fields}
+            )
+            .submit(client=server.client())
+            .wait()
+        )
     joined = frame.bf.join(job)
     assert [str(joined[name].dtype) for name in ("stars", "price", "again")] == [
         "Int64",

@@ -52,11 +52,13 @@ class Desk:
         self.client = client
 
     def upload(self, content: bytes | list[Any], name: str = "input.jsonl") -> str:
+        """Upload an input file and return its id."""
         if isinstance(content, list):
             content = b"".join(json.dumps(each).encode() + b"\n" for each in content)
         return self.client.files.create(file=(name, content), purpose="batch").id
 
     def submit(self, content: bytes | list[Any], endpoint: Any = CHAT, **options: Any) -> Batch:
+        """Upload an input file and create a batch."""
         return self.client.batches.create(
             input_file_id=self.upload(content),
             endpoint=endpoint,
@@ -65,6 +67,7 @@ class Desk:
         )
 
     def until(self, batch: Batch, reached: Callable[[Batch], bool]) -> Batch:
+        """Poll until the batch has reached something."""
         deadline = time.monotonic() + 60
         while not reached(batch):
             assert time.monotonic() < deadline, f"still {batch.status}: {batch.request_counts}"
@@ -73,18 +76,22 @@ class Desk:
         return batch
 
     def ended(self, batch: Batch) -> Batch:
+        """Poll until the batch has ended."""
         ends = {"failed", "completed", "expired", "cancelled"}
         return self.until(batch, lambda batch: batch.status in ends)
 
     def run(self, content: bytes | list[Any], endpoint: Any = CHAT) -> Batch:
+        """Submit an input file and wait for the batch to end."""
         return self.ended(self.submit(content, endpoint))
 
     def read(self, file_id: str | None) -> list[dict[str, Any]]:
+        """Return the lines of a result file."""
         assert file_id
         content = self.client.files.content(file_id).content
         return [json.loads(line) for line in content.split(b"\n") if line]
 
     def answers(self, batch: Batch) -> dict[str, dict[str, Any]]:
+        """Return the lines of the output file by custom_id."""
         return {each["custom_id"]: each for each in self.read(batch.output_file_id)}
 
 

@@ -12,6 +12,7 @@ import pytest
 from batchframe import local
 from batchframe.errors import LocalServerError
 from batchframe.local import AnswerError
+from batchframe.local._app import Api
 
 CHAT = "/v1/chat/completions"
 
@@ -148,6 +149,8 @@ def test_the_endpoints_themselves_are_answered_without_a_batch(new_desk: Any) ->
         assert chat.choices[0].message.content == "fine"
         assert client.responses.create(model="m", input="Hi").output_text == "fine"
         assert client.completions.create(model="m", prompt="Hi").choices[0].text == "fine"
+        with pytest.raises(openai.BadRequestError, match="does not stream"):
+            client.chat.completions.create(model="m", messages=messages, stream=True)
         with pytest.raises(openai.BadRequestError) as caught:
             client.post("/chat/completions", body={"model": "m"}, cast_to=object)
         assert caught.value.param == "messages"
@@ -193,6 +196,26 @@ def test_upstream_is_asked_a_bounded_number_of_times_at_once(
         batches = [desk.submit(make_lines(10)) for _ in range(2)]
         assert {desk.ended(batch).status for batch in batches} == {"completed"}
     assert most == 3
+
+
+def test_upstream_is_not_told_the_openai_organisation(
+    new_desk: Any, make_lines: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-private")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-private")
+    seen: list[str] = []
+    exchange = Api.exchange
+
+    async def spy(self: Api, request: Any, handler: Any) -> Any:
+        seen.append(str(dict(request.headers)))
+        return await exchange(self, request, handler)
+
+    with local.serve() as model, local.serve(upstream=model.url) as server:
+        desk = new_desk(server)
+        batch = desk.submit(make_lines(1))
+        monkeypatch.setattr(Api, "exchange", spy)
+        desk.ended(batch)
+    assert "private" not in "".join(line for line in seen if model.url.split("/")[2] in line)
 
 
 def test_what_upstream_refuses_is_an_error_line(new_desk: Any, make_lines: Any) -> None:

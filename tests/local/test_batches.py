@@ -309,7 +309,7 @@ def test_counts_grow_and_states_follow_each_other_while_a_batch_takes_its_time(
     new_desk: Any, make_lines: Any
 ) -> None:
     seen: list[tuple[str, int]] = []
-    with local.serve(seconds=1.0) as server:
+    with local.serve(seconds=2.0) as server:
         desk = new_desk(server)
 
         def look(batch: Any) -> bool:

@@ -1,20 +1,29 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import openai
 import pytest
+from openai.types import Batch, BatchCreateParams
 
-from batchframe import local
+from batchframe.local._objects import ENDPOINTS, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from batchframe import local
 
 
 def refused(client: openai.OpenAI, body: dict[str, Any]) -> openai.BadRequestError:
     with pytest.raises(openai.BadRequestError) as caught:
         client.post("/batches", body=body, cast_to=object)
     return caught.value
+
+
+def test_states_and_endpoints_are_those_of_the_sdk() -> None:
+    assert set(get_args(Status)) == set(get_args(Batch.model_fields["status"].annotation))
+    hints = get_type_hints(BatchCreateParams, include_extras=False)
+    assert set(ENDPOINTS) == set(get_args(hints["endpoint"]))
 
 
 GOOD = {

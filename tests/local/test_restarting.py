@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -232,19 +231,20 @@ def test_the_port_is_remembered_in_the_folder(tmp_path: Path) -> None:
 def test_a_remembered_port_that_is_taken_is_replaced_with_a_warning(tmp_path: Path) -> None:
     with local.serve(folder=tmp_path) as server:
         port = int(server.url.split(":")[2].split("/")[0])
-    with (
-        socket.create_server(("127.0.0.1", port)),
-        pytest.warns(UserWarning, match=f"Port {port}.* is taken"),
-        local.serve(folder=tmp_path) as server,
-    ):
+    with socket.create_server(("127.0.0.1", port)):
+        with pytest.warns(UserWarning, match=f"Port {port}.* is taken"):
+            server = local.serve(folder=tmp_path)
         assert f":{port}/" not in server.url
         assert server.client().models.list().data
+        server.close()
 
 
 def test_a_folder_has_one_server_at_a_time(tmp_path: Path) -> None:
-    with local.serve(folder=tmp_path):
-        with pytest.raises(LocalServerError, match="Another local server runs on the folder"):
-            local.serve(folder=tmp_path)
+    with (
+        local.serve(folder=tmp_path),
+        pytest.raises(LocalServerError, match="Another local server runs on the folder"),
+    ):
+        local.serve(folder=tmp_path)
     with local.serve(folder=tmp_path):
         pass
 
@@ -274,11 +274,9 @@ def test_without_a_folder_nothing_is_left_behind(
 
 def test_a_server_can_be_closed_in_one_cell_and_started_again(tmp_path: Path) -> None:
     server = local.Server(folder=tmp_path)
-    with warnings.catch_warnings():
-        assert server.start() is server.start()
-        first = server.url
-        server.close()
-        server.close()
-        server.start()
-        assert server.url == first
-        server.close()
+    assert server.start() is server.start()
+    first = server.url
+    server.close()
+    server.close()
+    assert server.start().url == first
+    server.close()

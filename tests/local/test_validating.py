@@ -104,8 +104,10 @@ def test_the_wordings_are_openais(desk: Any) -> None:
     batch = desk.run(b"\n".join([GOOD, missing, GOOD]))
     assert [error.message for error in batch.errors.data] == [
         "Missing required parameter: 'messages'.",
-        "The custom_id for this request is a duplicate of another request. "
-        "The custom_id parameter must be unique for each request in a batch.",
+        (
+            "The custom_id for this request is a duplicate of another request. "
+            "The custom_id parameter must be unique for each request in a batch."
+        ),
     ]
 
 
@@ -121,7 +123,7 @@ def test_an_empty_file_fails(desk: Any) -> None:
 
 @pytest.mark.parametrize("deleted", [True, False])
 def test_a_file_that_does_not_exist_fails_the_batch_later(
-    desk: Any, server: local.Server, deleted: bool
+    desk: Any, server: local.Server, *, deleted: bool
 ) -> None:
     server.pause()
     file_id = desk.upload(GOOD) if deleted else "file-unknown"

@@ -96,7 +96,7 @@ def of(node: dict[str, Any]) -> dict[str, Any]:
         (Any, ["does not say what it holds"]),
         (list, ["list[] does not say what it holds", "list[str]"]),
         (Anything, ["Anything.items[] does not say what it holds"]),
-        (Pairs, ["Pairs.pairs[] uses 'prefixItems'", "named field"]),
+        (Pairs, ["Pairs.pairs[] uses 'prefixItems'", "named fields"]),
         (Tagged, ["Tagged.tags uses 'uniqueItems'", "list[...]"]),
         (Link, ["Link.url", "'uri'", "Use str"]),
         (pathlib.Path, ["'path'"]),

@@ -19,6 +19,8 @@ LARGEST: Final = 2**63 - 1
 # The longest text that a 64-bit float has: 17 digits, sign, point and exponent.
 LONGEST_NUMBER: Final = "-1.7976931348623157e+308"
 _DIGITS: Final = 17
+# The smallest float of full precision is 2.2e-308.
+_MOST_DECIMALS: Final = 310
 
 
 @dataclass(frozen=True)
@@ -99,14 +101,20 @@ def longest_integer(node: Node) -> str:
 
 
 def shortest_number(node: Node) -> str:
-    """Return the shortest number allowed: the one with the fewest decimals."""
+    """Return the shortest number allowed: the one with the fewest decimals.
+
+    Examples
+    --------
+    >>> shortest_number({"minimum": 0.24, "maximum": 0.31})
+    '0.3'
+    """
     bounds, step = interval(node), node.get("multipleOf")
     if step is not None:
         return _plain(_multiple(bounds, Decimal(str(step)), towards_zero=True))
-    for decimals in range(_DIGITS):
+    for decimals in range(_MOST_DECIMALS):
         number = _multiple(bounds, Decimal(1).scaleb(-decimals), towards_zero=True)
         if bounds.holds(number):
-            return _plain(number)
+            return min(_plain(number), repr(float(number)), key=len)
     return _plain(bounds.low or bounds.high or Decimal(0))
 
 

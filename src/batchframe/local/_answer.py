@@ -191,6 +191,8 @@ class Upstream:
         self.concurrency = concurrency
         self._places = asyncio.Semaphore(concurrency)
         self._client = openai.AsyncOpenAI(base_url=url, api_key=key, max_retries=max_retries)
+        # The client takes them from the environment, and they are OpenAI's business alone.
+        self._client.organization = self._client.project = None
 
     async def answer(self, endpoint: str, body: dict[str, Any]) -> Answer:
         """Answer one request."""

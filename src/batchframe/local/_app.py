@@ -197,6 +197,8 @@ class Api:
         body = await _body(request)
         if not isinstance(body, dict):
             raise Problem.not_json()
+        if body.get("stream"):
+            raise Problem.no_stream()
         endpoint = request.url.path
         error = check_body(endpoint, body)
         if error is not None:

@@ -73,21 +73,29 @@ class Turns:
     """Shares one thread between the batches at work and HTTP.
 
     Work asks `due` after each line and, when it is, awaits `pass_on`. All batches together work for
-    one slice (a few milliseconds) between two looks at the sockets. A short true sleep then lets
-    the other threads of the process, a notebook's among them, take the interpreter's lock.
+    one slice, a few milliseconds, between two looks at the sockets; whoever comes after the slice
+    is used up does a single line. A short true sleep before each slice lets the other threads of
+    the process, a notebook's among them, take the interpreter's lock.
     """
 
     def __init__(self) -> None:
-        self.workers = 0
         self._since = time.perf_counter()
+        self._ending = False
 
     @property
     def due(self) -> bool:
         """Whether the current slice is used up."""
-        return (time.perf_counter() - self._since) * max(1, self.workers) > _SLICE
+        return time.perf_counter() - self._since > _SLICE
 
     async def pass_on(self) -> None:
-        """Give way, and begin a new slice."""
-        time.sleep(_BREATH)  # noqa: ASYNC251 - the loop's thread itself must let go of the lock
+        """Give way until the next slice."""
+        if not self._ending:
+            self._ending = True
+            # Runs before all who wait here, as they queue behind it.
+            asyncio.get_running_loop().call_soon(self._begin)
         await asyncio.sleep(0)
+
+    def _begin(self) -> None:
+        time.sleep(_BREATH)
         self._since = time.perf_counter()
+        self._ending = False

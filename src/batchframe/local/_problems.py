@@ -125,6 +125,13 @@ class Problem(Exception):  # noqa: N818 - it is an answer of the service, named 
         return cls(400, "We could not parse the JSON body of your request.")
 
     @classmethod
+    def no_stream(cls) -> Problem:
+        """Refuse to stream an answer."""
+        return cls(
+            400, "The local server does not stream.", code="streaming_unsupported", param="stream"
+        )
+
+    @classmethod
     def not_multipart(cls) -> Problem:
         """Refuse an upload that is not a form."""
         return cls(400, "Could not parse multipart form. The upload must be multipart/form-data.")

@@ -6,12 +6,9 @@ worked off.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import os
-import socket
 import tempfile
-import warnings
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import openai
 
 from batchframe.errors import LocalServerError
+from batchframe.local._address import base_url, is_loopback, listen
 from batchframe.local._answer import (
     Function,
     Simulated,
@@ -27,7 +25,7 @@ from batchframe.local._answer import (
 )
 from batchframe.local._engine import Engine, Parts
 from batchframe.local._store import Store
-from batchframe.local._usage import approximate_tokens
+from batchframe.local._usage import count_input_tokens
 from batchframe.local._validate import Limits
 
 if TYPE_CHECKING:
@@ -45,7 +43,6 @@ _log = logging.getLogger("batchframe.local")
 
 _KEY: Final = "local"
 _UPSTREAM_RETRIES: Final = 5
-_BACKLOG: Final = 512
 _PULSE_SECONDS: Final = 0.5
 
 
@@ -126,8 +123,9 @@ class Server:
     limits
         What a batch may hold; OpenAI's limits by default.
     count_tokens
-        Counts the input tokens of a request body. Without it they are approximated as a quarter of
-        the characters; output tokens always are.
+        Counts the input tokens of a request body. Without it those of a chat are counted as
+        batchframe estimates them, those of other endpoints and all output tokens as a quarter of
+        the characters.
 
     Raises
     ------
@@ -171,7 +169,7 @@ class Server:
             concurrency=concurrency,
             upstream_key=upstream_key,
             limits=limits or _limits(upstream=upstream),
-            count_tokens=count_tokens or approximate_tokens,
+            count_tokens=count_tokens or count_input_tokens,
         )
         self._engine: Engine | None = None
         self._store: Store | None = None
@@ -216,7 +214,7 @@ class Server:
         temporary = None if options.folder else Path(tempfile.mkdtemp(prefix="batchframe-local-"))
         store = Store(options.folder or temporary or Path())
         try:
-            listening = _listen(options.host, options.port, store)
+            listening = listen(options.host, options.port, store.remembered_port())
             port: int = listening.getsockname()[1]
             store.remember_port(port)
         except BaseException:
@@ -230,12 +228,12 @@ class Server:
                 limits=options.limits,
                 seconds=options.seconds,
                 count_tokens=options.count_tokens,
-                guarded=_is_loopback(options.host),
+                guarded=is_loopback(options.host),
                 removable=temporary,
             )
         )
         engine.start()
-        self._engine, self._store, self._url = engine, store, _url(options.host, port)
+        self._engine, self._store, self._url = engine, store, base_url(options.host, port)
         # Runs when the server is collected and when the process ends, whichever is first.
         self._closing = weakref.finalize(self, engine.stop)
         return self
@@ -369,50 +367,3 @@ def run(
 def _limits(*, upstream: str | None) -> Limits:
     # Another server's models have names of their own.
     return Limits() if upstream is None else Limits(unsupported_models=())
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _listen(host: str, port: int, store: Store) -> socket.socket:
-    if not _is_loopback(host):
-        _log.warning(
-            "The local server listens on %s without authentication: whoever reaches this machine "
-            "can read its files and run batches.",
-            host,
-        )
-    remembered = store.remembered_port()
-    if port or remembered is None:
-        return _bind(host, port)
-    try:
-        return _bind(host, remembered)
-    except LocalServerError:
-        listening = _bind(host, 0)
-    warnings.warn(
-        f"Port {remembered}, which this folder's server had before, is taken. It listens on port "
-        f"{listening.getsockname()[1]} now; jobs that know the old address do not find it there.",
-        stacklevel=3,
-    )
-    return listening
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise LocalServerError.no_address(host, port, error.strerror or str(error)) from None
-    # Connections inherit it; without it each small answer waits 40 ms for an acknowledgement.
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listening
-
-
-def _url(host: str, port: int) -> str:
-    # "Every address" is not one that a client can ask for.
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound here
-    name = f"[{reachable}]" if ":" in reachable else reachable
-    return f"http://{name}:{port}/v1"

@@ -14,7 +14,8 @@ know: HTTP, or how a batch is worked off.
 ```
 
 Every JSON file is written beside its place and renamed, so that a killed server leaves the old one
-or the new one. A file's name as uploaded is data in its JSON, never part of a path.
+or the new one. Nothing is forced to the disk: a power cut may lose answers, which cost nothing. A
+file's name as uploaded is data in its JSON, never part of a path.
 """
 
 from __future__ import annotations

@@ -74,6 +74,7 @@ class Worker:
         self._count_tokens = count_tokens
         self._decode = msgspec.json.Decoder(_Request).decode
         self._runs: dict[str, Run] = {}
+        self._at_work = 0
 
     def resume(self) -> None:
         """Go on with every batch that has not ended."""
@@ -116,8 +117,8 @@ class Worker:
         await self._answerer.close()
 
     async def _work(self, run: Run) -> None:
-        await self._gate.signal.until(lambda: self._turns.workers < _AT_ONCE or not run.going_on)
-        self._turns.workers += 1
+        await self._gate.signal.until(lambda: self._at_work < _AT_ONCE or not run.going_on)
+        self._at_work += 1
         try:
             await self._through(run)
         # A batch that stands still for ever would be waited for for ever.
@@ -125,7 +126,7 @@ class Worker:
             _log.exception("The local server could not work off %s.", run.batch_id)
             self._fail(run, [BatchError(code="server_error", message=str(error))])
         finally:
-            self._turns.workers -= 1
+            self._at_work -= 1
             run.close()
             if self._batch(run).ended:
                 run.workspace.remove()

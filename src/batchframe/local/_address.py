@@ -1,0 +1,68 @@
+"""Where a server listens.
+
+Comes in: a host, a port, and the port that the folder remembers. Goes out: a bound socket, and the
+URL of it. Must not know what is served there.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket
+import warnings
+from typing import Final
+
+from batchframe.errors import LocalServerError
+
+_log = logging.getLogger("batchframe.local")
+
+_BACKLOG: Final = 512
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def listen(host: str, port: int, remembered: int | None) -> socket.socket:
+    """Return a socket that listens on `port`; for 0 on the remembered port, or else a free one."""
+    if not is_loopback(host):
+        _log.warning(
+            "The local server listens on %s without authentication: whoever reaches this machine "
+            "can read its files and run batches.",
+            host,
+        )
+    if port or remembered is None:
+        return _bind(host, port)
+    try:
+        return _bind(host, remembered)
+    except LocalServerError:
+        listening = _bind(host, 0)
+    warnings.warn(
+        f"Port {remembered}, which this folder's server had before, is taken. It listens on port "
+        f"{listening.getsockname()[1]} now; jobs that know the old address do not find it there.",
+        stacklevel=3,
+    )
+    return listening
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise LocalServerError.no_address(host, port, error.strerror or str(error)) from None
+    # Connections inherit it; without it each small answer waits 40 ms for an acknowledgement.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
+
+
+def base_url(host: str, port: int) -> str:
+    """Return the URL that clients are given."""
+    # "Every address" is not one that a client can ask for.
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound here
+    name = f"[{reachable}]" if ":" in reachable else reachable
+    return f"http://{name}:{port}/v1"

@@ -1,0 +1,196 @@
+"""At most one billed batch, with the server's own ledger as the judge."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from typing import Any
+
+import pytest
+
+import batchframe as bf
+import batchframe.local
+
+AMBIGUOUS = [
+    "reset", "end of file", "hang", "500", "503 plain", "408", "409", "404 of a proxy",
+    "422 of FastAPI", "broken JSON", "empty object", "list", "login page", "redirect",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", AMBIGUOUS)
+def test_a_lost_answer_to_a_created_batch_adopts_it(
+    kind: str, proxy: Any, requests: bf.Requests, server: batchframe.local.Server
+) -> None:
+    proxy.fail("POST", "/batches", kind, after=True)
+    job = requests.submit("once", client=proxy.client()).wait()
+    assert job.counts == {"ok": 3}
+    assert proxy.creates() == 1
+    assert len(server.ledger) == 1
+
+
+@pytest.mark.parametrize("kind", AMBIGUOUS)
+def test_a_lost_request_is_uncertain_and_is_sent_again_only_when_told(
+    kind: str, proxy: Any, requests: bf.Requests, server: batchframe.local.Server
+) -> None:
+    proxy.fail("POST", "/batches", kind)
+    with pytest.raises(bf.errors.SubmissionUncertain, match=r"resume\(recreate=True\)"):
+        requests.submit("once", client=proxy.client())
+    assert bf.job("once").status == "uncertain"
+    with pytest.raises(bf.errors.SubmissionUncertain):
+        requests.submit("once", client=proxy.client())
+    assert proxy.creates() == 1
+    assert server.ledger == []
+    job = bf.job("once", client=proxy.client()).resume(recreate=True).wait()
+    assert job.counts == {"ok": 3}
+    assert len(server.ledger) == 1
+
+
+@pytest.mark.parametrize("kind", ["400 refused", "401 refused"])
+def test_a_refusal_in_the_services_own_form_is_told_and_the_job_goes_on_later(
+    kind: str, proxy: Any, requests: bf.Requests, server: batchframe.local.Server
+) -> None:
+    proxy.fail("POST", "/batches", kind)
+    with pytest.raises(bf.errors.SubmissionError, match="nothing is billed"):
+        requests.submit("once", client=proxy.client())
+    assert bf.job("once").status == "submitting"
+    job = requests.submit("once", client=proxy.client()).wait()
+    assert job.counts == {"ok": 3}
+    assert len(server.ledger) == 1
+
+
+def test_a_busy_service_is_asked_again_after_the_pause_it_names(
+    proxy: Any, requests: bf.Requests, server: batchframe.local.Server
+) -> None:
+    busy = '{"error": {"message": "Slow down.", "code": "rate_limit_exceeded"}}'
+    proxy.fail("POST", "/batches", "400 refused", status=429, body=busy)
+    job = requests.submit(client=proxy.client()).wait()
+    assert job.counts == {"ok": 3}
+    assert proxy.creates() == 2
+    assert len(server.ledger) == 1
+
+
+def test_an_account_without_money_is_not_asked_again(proxy: Any, requests: bf.Requests) -> None:
+    broke = '{"error": {"message": "You exceeded your quota.", "code": "insufficient_quota"}}'
+    proxy.fail("POST", "/batches", "400 refused", status=429, body=broke)
+    with pytest.raises(bf.errors.SubmissionError, match="insufficient_quota"):
+        requests.submit(client=proxy.client())
+    assert proxy.creates() == 1
+
+
+def test_a_refused_connection_is_provably_unsent_and_tried_again(
+    requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from batchframe import _submission
+
+    monkeypatch.setattr(_submission, "_UNSENT_TRIES", 1)
+    import openai
+
+    client = openai.OpenAI(base_url="http://127.0.0.1:9/v1", api_key="x", max_retries=0)
+    with pytest.raises(bf.errors.ServiceError, match="could not be reached"):
+        requests.submit("nowhere", client=client)
+    assert bf.job("nowhere").status == "submitting"
+
+
+def test_a_batch_that_shows_late_is_adopted(
+    proxy: Any, requests: bf.Requests, server: batchframe.local.Server
+) -> None:
+    proxy.fail("POST", "/batches", "reset", after=True)
+    empty = '{"object": "list", "data": [], "has_more": false}'
+    proxy.fail("GET", "/batches", "500", status=200, body=empty, times=2)
+    job = requests.submit(client=proxy.client()).wait()
+    assert job.counts == {"ok": 3}
+    assert len(server.ledger) == 1
+
+
+def test_a_list_that_cannot_be_read_proves_nothing(
+    proxy: Any, requests: bf.Requests, server: batchframe.local.Server
+) -> None:
+    proxy.fail("POST", "/batches", "reset")
+    # The first look, before anything was created, is answered.
+    empty = '{"object": "list", "data": [], "has_more": false}'
+    proxy.fail("GET", "/batches", "500", status=200, body=empty)
+    proxy.fail("GET", "/batches", "503 plain", times=1000)
+    with pytest.raises(bf.errors.SubmissionUncertain, match="could not be read to its end"):
+        requests.submit("once", client=proxy.client())
+    with pytest.raises(bf.errors.SubmissionUncertain):
+        bf.job("once", client=proxy.client()).resume(recreate=True)
+    assert proxy.creates() == 1
+    assert server.ledger == []
+
+
+def test_a_gateway_is_never_asked_again_unbidden(proxy: Any, requests: bf.Requests) -> None:
+    proxy.fail("POST", "/batches", "reset")
+    with pytest.raises(bf.errors.SubmissionUncertain):
+        requests.submit(client=proxy.client(), on_uncertain="recreate")
+    assert proxy.creates() == 1
+
+
+def test_a_folder_that_was_lost_does_not_make_a_second_batch(
+    requests: bf.Requests,
+    server: batchframe.local.Server,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Any,
+) -> None:
+    first = requests.submit(client=server.client()).wait()
+    monkeypatch.setenv("BATCHFRAME_HOME", str(tmp_path / "another home"))
+    again = requests.submit(client=server.client()).wait()
+    assert again.folder != first.folder
+    assert again.batches[0].id == first.batches[0].id
+    assert len(server.ledger) == 1
+
+
+def test_sixteen_kernels_at_once_make_one_batch(
+    requests: bf.Requests, server: batchframe.local.Server
+) -> None:
+    barrier = threading.Barrier(16)
+    failures: list[BaseException] = []
+
+    def submit() -> None:
+        barrier.wait()
+        try:
+            requests.submit("shared", client=server.client())
+        except BaseException as reason:  # noqa: BLE001 - shown below
+            failures.append(reason)
+
+    threads = [threading.Thread(target=submit) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert bf.job("shared", client=server.client()).wait().counts == {"ok": 3}
+    assert len(server.ledger) == 1
+
+
+CHILD = """
+import openai, pandas as pd, batchframe as bf
+frame = pd.DataFrame({"text": ["a", "b", "c"]})
+requests = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
+requests.submit("once", client=openai.OpenAI(base_url=%r, api_key="local", timeout=60))
+"""
+
+
+@pytest.mark.parametrize("after", [True, False], ids=["after the server saw it", "before"])
+@pytest.mark.parametrize("path", ["/batches", "/files"])
+def test_a_kernel_killed_in_the_middle_is_picked_up_by_the_next(
+    path: str, after: bool, proxy: Any, requests: bf.Requests, server: batchframe.local.Server
+) -> None:
+    proxy.fail("POST", path, "hang", after=after)
+    code = textwrap.dedent(CHILD % proxy.url)
+    child = subprocess.Popen([sys.executable, "-c", code], env=dict(os.environ))
+    assert proxy.hanging.wait(30)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    job = bf.job("once", client=proxy.client())
+    if path == "/batches" and not after:
+        with pytest.raises(bf.errors.SubmissionUncertain):
+            job.resume()
+        job.resume(recreate=True)
+    else:
+        job = requests.submit("once", client=proxy.client())
+    assert job.wait().counts == {"ok": 3}
+    assert len(server.ledger) == 1

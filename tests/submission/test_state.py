@@ -1,0 +1,189 @@
+"""The job's folder: durable, private, readable, and never trusted when it is damaged."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import stat
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+import pytest
+from openai.types import Batch as OpenAIBatch
+
+import batchframe as bf
+import batchframe.local
+from batchframe._folder import JobFolder
+from batchframe._journal import fold, status_word
+from batchframe._service import ENDED, Batch
+
+KEY = "sk-CANARY-0123456789abcdef"
+
+
+@pytest.fixture
+def job(requests: bf.Requests, server: batchframe.local.Server) -> bf.Job:
+    return requests.submit("kept", client=server.client()).wait()
+
+
+def test_folders_and_files_are_private_whatever_the_umask(
+    requests: bf.Requests, server: batchframe.local.Server, home: Path
+) -> None:
+    before = os.umask(0)
+    try:
+        requests.submit(client=server.client()).wait().results()
+    finally:
+        os.umask(before)
+    for path in home.rglob("*"):
+        wanted = 0o700 if path.is_dir() else 0o600
+        assert stat.S_IMODE(path.stat().st_mode) == wanted, path
+
+
+def test_the_folder_holds_what_the_design_says_and_nothing_else(job: bf.Job) -> None:
+    job.results()
+    assert sorted(path.name for path in job.folder.iterdir()) == [
+        "answers.parquet",
+        "input-000.jsonl",
+        "journal.jsonl",
+        "lock",
+        "manifest.json",
+        "output-000.jsonl",
+        "rows.parquet",
+    ]
+
+
+def test_a_copied_folder_is_the_same_job(job: bf.Job, tmp_path: Path) -> None:
+    known = job.id
+    copied = shutil.copytree(job.folder, tmp_path / "copy")
+    shutil.rmtree(job.folder)
+    found = bf.job(copied)
+    assert found.id == known
+    assert found.counts == {"ok": 3}
+
+
+def test_the_parsed_answers_are_rebuilt_when_absent_or_damaged(job: bf.Job) -> None:
+    first = job.results()
+    answers = job.folder / "answers.parquet"
+    answers.unlink()
+    assert bf.job("kept").results().equals(first)
+    answers.write_bytes(b"PAR1 and then nothing")
+    assert bf.job("kept").results().equals(first)
+
+
+def test_a_torn_last_line_of_the_journal_is_dropped(job: bf.Job) -> None:
+    journal = job.folder / "journal.jsonl"
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + b'{"event": "STAT')
+    assert bf.job("kept").done
+    JobFolder(job.folder).append({"event": "INTENT"})
+    assert journal.read_bytes() == whole + b'{"event":"INTENT"}\n'
+
+
+def test_a_damaged_journal_is_reported(job: bf.Job) -> None:
+    journal = job.folder / "journal.jsonl"
+    journal.write_bytes(b"\x00\x00\n" + journal.read_bytes())
+    with pytest.raises(bf.errors.JobError, match="damaged"):
+        _ = bf.job("kept").status
+
+
+def test_a_job_of_a_newer_version_is_refused(job: bf.Job) -> None:
+    manifest = job.folder / "manifest.json"
+    told = msgspec.json.decode(manifest.read_bytes())
+    manifest.write_bytes(msgspec.json.encode({**told, "state_version": 99}))
+    with pytest.raises(bf.errors.JobError, match="Upgrade"):
+        bf.job(job.folder).results()
+
+
+def test_a_journal_of_a_newer_version_sends_nothing(
+    requests: bf.Requests, server: batchframe.local.Server
+) -> None:
+    job = requests.submit(client=server.client())
+    JobFolder(job.folder).append({"event": "TELEPORTED"})
+    with pytest.raises(bf.errors.JobError, match="newer version"):
+        job.resume()
+    assert len(server.ledger) == 1
+
+
+def test_an_input_file_that_was_changed_is_not_sent(
+    requests: bf.Requests, server: batchframe.local.Server, proxy: object
+) -> None:
+    proxy.fail("POST", "/files", "401 refused")  # type: ignore[attr-defined]
+    with pytest.raises(bf.errors.ServiceError):
+        requests.submit("changed", client=proxy.client())  # type: ignore[attr-defined]
+    path = bf.job("changed").folder / "input-000.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"gpt-4.1", b"gpt-9.1"))
+    with pytest.raises(bf.errors.JobError, match="not what was written"):
+        bf.job("changed", client=proxy.client()).resume()  # type: ignore[attr-defined]
+    assert server.ledger == []
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "", "a/b", "nobody", "\x00", "x" * 300])
+def test_a_name_is_never_a_path_out_of_home(name: str, job: bf.Job) -> None:
+    with pytest.raises(bf.errors.JobError):
+        bf.job(name)
+
+
+def test_another_account_is_refused_in_words(job: bf.Job, requests: bf.Requests) -> None:
+    with batchframe.local.serve() as another:
+        picked = bf.job("kept", client=another.client())
+        with pytest.raises(bf.errors.ClientError, match="belongs to"):
+            picked.cancel()
+
+
+def test_the_key_is_nowhere(
+    requests: bf.Requests, proxy: object, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    told = '{"error": {"message": "Incorrect API key provided: %s.", "code": "bad_key"}}' % KEY
+    proxy.fail("POST", "/files", "401 refused", body=told)  # type: ignore[attr-defined]
+    with pytest.raises(bf.errors.ServiceError) as caught:
+        requests.submit("secret", client=proxy.client(key=KEY))  # type: ignore[attr-defined]
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+    shown = [str(caught.value), repr(caught.value), caplog.text]
+    shown += [pickle.dumps(caught.value).decode("latin-1")]
+    job = requests.submit("secret", client=proxy.client(key=KEY)).wait()  # type: ignore[attr-defined]
+    shown += [repr(job), job._repr_html_(), repr(bf.jobs())]
+    shown += [path.read_bytes().decode("latin-1") for path in home.rglob("*") if path.is_file()]
+    assert not [text for text in shown if KEY in text]
+
+
+def test_our_words_for_the_end_are_those_of_the_sdk() -> None:
+    words = set(get_args(OpenAIBatch.model_fields["status"].annotation))
+    assert words - ENDED == {"validating", "in_progress", "finalizing", "cancelling"}
+    assert words > ENDED
+
+
+@pytest.mark.parametrize(
+    ("statuses", "word"),
+    [
+        (["completed", "completed"], "completed"),
+        (["completed", "in_progress"], "in_progress"),
+        (["in_progress", "validating"], "validating"),
+        (["completed", "expired"], "expired"),
+        (["cancelled", "failed", "completed"], "failed"),
+        (["completed", "paused"], "paused"),
+    ],
+)
+def test_the_parts_of_a_job_fold_into_one_word(statuses: list[str], word: str) -> None:
+    events = [{"event": "INTENT"}] + [
+        {"event": "CREATED", "shard": n, "batch": {"id": f"batch_{n}", "status": status}}
+        for n, status in enumerate(statuses)
+    ]
+    assert status_word(fold(events, len(statuses))) == word
+
+
+def test_a_batch_object_of_another_server_is_read_as_far_as_it_goes() -> None:
+    odd = {
+        "id": "b1", "status": None, "request_counts": None, "errors": {"object": "list"},
+        "error_file_id": "", "output_file_id": None, "metadata": None, "created_at": "soon",
+    }  # fmt: skip
+    batch = Batch.from_json(odd)
+    assert (batch.status, batch.ended, batch.error_file_id, batch.total) == (
+        "unknown",
+        False,
+        None,
+        0,
+    )
+    assert Batch.from_json(batch.to_json()) == batch
