@@ -7,6 +7,9 @@ The text of a cell is ``str(value)`` for every scalar (so ``1.0`` is "1.0", ``Tr
 Timestamp is "2026-11-21 09:30:00") and compact JSON for a list, dict, tuple, array or set (a set is
 sorted, because it has no order of its own). A cell without an exact text (bytes, an arbitrary
 object, half of a surrogate pair) is an error that names its row.
+
+The text depends on the cell alone, never on the other rows or on how the column is stored: `join`
+rests on it.
 """
 
 from __future__ import annotations
@@ -31,8 +34,6 @@ from batchframe.errors import CellError
 TEXT = pa.large_string()
 
 _EXACT_SCALARS = (
-    str,
-    bool,
     int,
     float,
     complex,
@@ -60,17 +61,18 @@ def text_column(cells: pd.Series, *, as_json: bool = False) -> pa.ChunkedArray:
     CellError
         For the first cell that has no exact text, naming its column, position and index label.
     """
-    if as_json:
-        return _each(cells, json_text)
+    if isinstance(cells.dtype, pd.SparseDtype):
+        cells = cells.sparse.to_dense()
     if isinstance(cells.dtype, pd.CategoricalDtype):
-        return _by_category(cells)
-    if pd.api.types.is_bool_dtype(cells.dtype) and cells.dtype != object:
-        return pa.chunked_array([pc.if_else(_arrow(cells), "True", "False")]).cast(TEXT)
+        return _by_category(cells, as_json=as_json)
+    if _holds_only_str(cells):
+        return _each(cells, json_text) if as_json else _strings(cells)
+    if pd.api.types.is_bool_dtype(cells.dtype):
+        yes, no = ("true", "false") if as_json else ("True", "False")
+        return pa.chunked_array([pc.if_else(_arrow(cells), yes, no)]).cast(TEXT)
     if pd.api.types.is_integer_dtype(cells.dtype):
         return pa.chunked_array([_arrow(cells).cast(TEXT)])
-    if _holds_only_str(cells):
-        return _strings(cells)
-    return _each(cells, scalar_text)
+    return _each(cells, json_text if as_json else scalar_text)
 
 
 def scalar_text(value: Any) -> str:
@@ -82,6 +84,8 @@ def scalar_text(value: Any) -> str:
     >>> scalar_text(1.0), scalar_text(Decimal("3.10")), scalar_text({"a": [1, None]})
     ('1.0', '3.10', '{"a":[1,null]}')
     """
+    if isinstance(value, str):
+        return str.__str__(value)
     if isinstance(value, enum.Enum):
         return scalar_text(value.value)
     if isinstance(value, _EXACT_SCALARS):
@@ -101,47 +105,60 @@ def json_text(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, str | bool | int | decimal.Decimal):
-        return value
-    if isinstance(value, float):
-        return _finite_or_null(value)
-    if isinstance(value, np.ndarray | np.generic) and not isinstance(value, np.bytes_ | np.void):
-        return _plain_numpy(value)
+    """Return a value as the builtin type that JSON knows, exactly, or raise ``TypeError``."""
+    if value is None or value is pd.NA or value is pd.NaT:
+        return None
+    if isinstance(value, str):
+        return str.__str__(value)
     if isinstance(value, enum.Enum):
         return _plain(value.value)
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating | decimal.Decimal):
+        return _plain_number(value)
     if isinstance(value, Mapping):
-        return {_key(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
+        return _plain_mapping(value)
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        return _plain(value[()])
+    if isinstance(value, list | tuple | np.ndarray):
         return [_plain(item) for item in value]
     if isinstance(value, set | frozenset):
         return sorted((_plain(item) for item in value), key=_json.encode)
-    if value is pd.NA or value is pd.NaT:
+    if isinstance(value, np.datetime64 | np.timedelta64) and np.isnat(value):
         return None
     if isinstance(value, _EXACT_SCALARS):
         return str(value)
     raise TypeError(_why_not(value))
 
 
-def _plain_numpy(value: Any) -> Any:
-    if isinstance(value, np.datetime64 | np.timedelta64):
-        return None if np.isnat(value) else str(value)
-    if isinstance(value, np.floating):
-        # The shortest text that reads back as this very number; .item() would widen a float32.
-        return _finite_or_null(float(str(value)))
-    return _plain(value.tolist())
-
-
-def _finite_or_null(number: float) -> float | None:
-    if math.isinf(number):
+def _plain_number(number: float | np.floating[Any] | decimal.Decimal) -> Any:
+    if isinstance(number, decimal.Decimal):
+        infinite, nan = number.is_infinite(), number.is_nan()
+    else:
+        infinite, nan = math.isinf(number), math.isnan(number)
+    if infinite:
         msg = "is infinite, which JSON cannot say"
         raise TypeError(msg)
-    return None if math.isnan(number) else number
+    if nan:
+        return None
+    # The shortest text that reads back as this very number; float() alone would widen a float32.
+    return number if isinstance(number, decimal.Decimal) else float(str(number))
+
+
+def _plain_mapping(mapping: Mapping[Any, Any]) -> dict[str, Any]:
+    plain = {_key(key): _plain(item) for key, item in mapping.items()}
+    if len(plain) < len(mapping):
+        msg = "holds a dict with two keys that JSON would write alike"
+        raise TypeError(msg)
+    return plain
 
 
 def _key(key: Any) -> str:
     if isinstance(key, str):
-        return key
-    if isinstance(key, bool | int):
+        return str.__str__(key)
+    if isinstance(key, bool | int | np.bool_ | np.integer):
         return str(key)
     msg = f"holds a dict with a key of type {type(key).__name__}, which JSON cannot say"
     raise TypeError(msg)
@@ -163,7 +180,8 @@ def _holds_only_str(cells: pd.Series) -> bool:
         return True
     if isinstance(cells.dtype, pd.ArrowDtype):
         arrow = cells.dtype.pyarrow_dtype
-        return bool(pa.types.is_string(arrow) or pa.types.is_large_string(arrow))
+        texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+        return any(is_text(arrow) for is_text in texts)
     # pa.array() alone would also take bytes and call them text.
     return bool(
         cells.dtype == object
@@ -175,26 +193,28 @@ def _strings(cells: pd.Series) -> pa.ChunkedArray:
     try:
         array = pa.array(cells, type=TEXT, from_pandas=True)
     except UnicodeEncodeError:
-        return _each(cells, str)
+        return _each(cells, scalar_text)
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
 
 
-def _by_category(cells: pd.Series) -> pa.ChunkedArray:
-    levels = text_column(pd.Series(cells.cat.categories, name=cells.name)).combine_chunks()
-    codes = cells.cat.codes.to_numpy()
-    return pa.chunked_array([levels.take(pa.array(codes, mask=codes < 0))], type=TEXT)
+def _by_category(cells: pd.Series, *, as_json: bool) -> pa.ChunkedArray:
+    used = cells.cat.remove_unused_categories()
+    try:
+        levels = text_column(pd.Series(used.cat.categories, name=cells.name), as_json=as_json)
+    except CellError:
+        # Raises as well, but names the row instead of the level.
+        return _each(used.astype(object), json_text if as_json else scalar_text)
+    codes = used.cat.codes.to_numpy()
+    texts = levels.combine_chunks().take(pa.array(codes, mask=codes < 0))
+    return pa.chunked_array([texts], type=TEXT)
 
 
 def _each(cells: pd.Series, text_of: Callable[[Any], str]) -> pa.ChunkedArray:
-    # Values come from numpy where there is one: iterating a Series would widen a float32.
-    values: Iterable[Any] = cells.to_numpy() if isinstance(cells.dtype, np.dtype) else cells
-    if isinstance(cells.dtype, np.dtype) and cells.dtype.kind in "mM":
-        values = cells
     texts: list[str | None] = []
-    for position, (value, missing) in enumerate(
-        zip(values, cells.isna().to_numpy(), strict=True),
-    ):
-        if missing:
+    missing = cells.isna().to_numpy()
+    for position, (value, absent) in enumerate(zip(_values(cells), missing, strict=True)):
+        # A nullable column may hold a NaN that pandas does not call missing: 0 / 0.
+        if absent or (isinstance(value, float | np.floating) and math.isnan(value)):
             texts.append(None)
             continue
         try:
@@ -202,9 +222,29 @@ def _each(cells: pd.Series, text_of: Callable[[Any], str]) -> pa.ChunkedArray:
             text.encode()
         except UnicodeEncodeError:
             raise CellError.lone_surrogate(cells.name, position, cells.index[position]) from None
-        except (TypeError, RecursionError) as reason:
+        except (TypeError, ValueError, RecursionError) as reason:
             raise CellError.no_exact_text(
-                cells.name, position, cells.index[position], str(reason)
+                cells.name, position, cells.index[position], _words(reason)
             ) from None
         texts.append(text)
     return pa.chunked_array([pa.array(texts, type=TEXT)])
+
+
+def _values(cells: pd.Series) -> Iterable[Any]:
+    """Return the cells as they are: iterating a Series would widen a float32."""
+    dtype = cells.dtype
+    if isinstance(dtype, pd.ArrowDtype) and pd.api.types.is_float_dtype(dtype):
+        floats: Iterable[Any] = cells.to_numpy(dtype.numpy_dtype, na_value=np.nan)
+        return floats
+    if isinstance(dtype, np.dtype) and dtype.kind not in "mM":
+        objects: Iterable[Any] = cells.to_numpy()
+        return objects
+    return cells  # type: ignore[no-any-return]
+
+
+def _words(reason: Exception) -> str:
+    if isinstance(reason, RecursionError):
+        return "is nested too deeply, or holds itself"
+    if isinstance(reason, ValueError):
+        return "holds a whole number with too many digits"
+    return str(reason)

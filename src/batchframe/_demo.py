@@ -7,12 +7,13 @@ The lines between the two rules are those of the README; only the client differs
 from __future__ import annotations
 
 import os
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -52,7 +53,7 @@ def _label(reviews: pd.DataFrame, asked: Requests, client: OpenAI | None) -> int
     job = asked.submit("sentiment", max_cost=_LIMIT, client=client)
     job.wait()
     if client is not None:
-        _print(_SIMULATED)
+        _print(_REHEARSED)
     labelled = join(reviews, job)
     _print(job)
     _print(labelled[["text", "sentiment", "label", "bf_status"]].head(8).to_string(max_colwidth=48))
@@ -85,9 +86,30 @@ def _range(asked: Requests) -> str:
     return f"{tokens.low:,} to " + ("no bound" if tokens.high is None else f"{tokens.high:,}")
 
 
-_SIMULATED = """\
-These answers were simulated on this machine: nothing was sent, nothing was spent, and the labels
-mean nothing. With OPENAI_API_KEY set, `python -m batchframe demo --live` asks a real model."""
+_REHEARSED = """\
+No model was asked: the batch server on this machine labelled by a list of words, so the labels are
+only as good as that. Nothing was spent. With OPENAI_API_KEY set, `python -m batchframe demo --live`
+asks a real model."""
+
+_GOOD = re.compile(
+    r"\b(best|comfort|delight|easy|excellent|fast|five stars|good|gorgeous|great|happy|lov(e|ely)"
+    r"|perfect|quick|quiet|recommend|satisf|soft|solid|sturdy|warm|well|wonder|worth)",
+    re.IGNORECASE,
+)
+_BAD = re.compile(
+    r"\b(bad|broke|but|cheap|crack|dead|disappoint|fail|flims|hate|however|leak|loud|never|noisy"
+    r"|only|peel|poor|refund|return|rust|shame|slow|snap|stopp|tore|too|useless|wast|worst|wrong)",
+    re.IGNORECASE,
+)
+
+
+def _by_words(body: Mapping[str, Any]) -> dict[str, str]:
+    """Label a review by the words in it, so that a rehearsal shows labels that make some sense."""
+    text = body["messages"][-1]["content"].partition("\n\n")[2]
+    good, bad = len(_GOOD.findall(text)), len(_BAD.findall(text))
+    if good and bad and min(good, bad) * 2 > max(good, bad):
+        return {"label": "mixed"}
+    return {"label": "negative" if bad > good else "positive"}
 
 
 @contextmanager
@@ -100,7 +122,7 @@ def _rehearsal() -> Iterator[OpenAI]:
     with tempfile.TemporaryDirectory() as home:
         os.environ["BATCHFRAME_HOME"] = kept or home
         try:
-            with serve(seconds=2.0) as server:
+            with serve(_by_words, seconds=2.0) as server:
                 yield server.client()
         finally:
             if kept is None:

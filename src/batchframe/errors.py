@@ -31,10 +31,15 @@ import numpy as np
 
 def _row(position: int, label: object) -> str:
     """Name a row by its position and, where that tells more, by its index label."""
-    label = label.item() if isinstance(label, np.generic) else label
+    label = _builtin(label)
     if isinstance(label, int) and label == position:
         return f"row {position}"
     return f"row {position} (index {label!r})"
+
+
+def _builtin(label: object) -> object:
+    # numpy writes its scalars as np.int64(3), which is no help to a reader.
+    return label.item() if isinstance(label, np.generic) else label
 
 
 def _listed(names: Iterable[object], most: int = 12) -> str:
@@ -187,6 +192,7 @@ class CellError(InputError):
 
     @classmethod
     def no_exact_text(cls, column: object, position: int, label: object, why: str) -> Self:
+        column = _builtin(column)
         return cls(
             f"Column {column!r}, {_row(position, label)}: the cell {why}. Write it as text first, "
             f"for example df[{column!r}] = df[{column!r}].map(str)."
@@ -194,6 +200,7 @@ class CellError(InputError):
 
     @classmethod
     def lone_surrogate(cls, column: object, position: int, label: object) -> Self:
+        column = _builtin(column)
         return cls(
             f"Column {column!r}, {_row(position, label)}: the text holds half of a surrogate pair, "
             "which cannot be sent. Replace it: "

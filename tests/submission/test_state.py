@@ -119,12 +119,14 @@ def test_an_input_file_that_was_changed_is_not_sent(
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "", "a/b", "nobody", "\x00", "x" * 300])
-def test_a_name_is_never_a_path_out_of_home(name: str, job: bf.Job) -> None:
+@pytest.mark.usefixtures("job")
+def test_a_name_is_never_a_path_out_of_home(name: str) -> None:
     with pytest.raises(bf.errors.JobError):
         bf.job(name)
 
 
-def test_another_account_is_refused_in_words(job: bf.Job, requests: bf.Requests) -> None:
+@pytest.mark.usefixtures("job")
+def test_another_account_is_refused_in_words() -> None:
     with batchframe.local.serve() as another:
         picked = bf.job("kept", client=another.client())
         with pytest.raises(bf.errors.ClientError, match="belongs to"):
@@ -135,7 +137,7 @@ def test_the_key_is_nowhere(
     requests: bf.Requests, proxy: object, home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
-    told = '{"error": {"message": "Incorrect API key provided: %s.", "code": "bad_key"}}' % KEY
+    told = f'{{"error": {{"message": "Incorrect API key provided: {KEY}.", "code": "bad_key"}}}}'
     proxy.fail("POST", "/files", "401 refused", body=told)  # type: ignore[attr-defined]
     with pytest.raises(bf.errors.ServiceError) as caught:
         requests.submit("secret", client=proxy.client(key=KEY))  # type: ignore[attr-defined]

@@ -50,7 +50,7 @@ def test_a_download_that_is_cut_short_never_counts_as_whole(
         with contextlib.suppress(bf.errors.ServiceError):
             job.refresh()
     assert not job.done
-    with pytest.raises(bf.errors.ServiceError, match="of .* bytes"):
+    with pytest.raises(bf.errors.ServiceError, match=r"of .* bytes"):
         job.refresh()
     assert set(job.results()["bf_status"]) == {"pending"}
     assert job.wait().counts == {"ok": 3}
@@ -110,10 +110,11 @@ def test_pauses_grow_to_the_longest_with_jitter_and_stop_at_the_time_given() -> 
 def test_waiting_gives_up_on_a_service_that_stays_away() -> None:
     clock = Clock(now=lambda: 0.0, elapsed=lambda: 0.0, sleep=lambda _: None)
     looks = iter(range(1000))
+    reason = "no route"
 
     def look() -> None:
         next(looks)
-        raise bf.errors.ServiceError.unreachable("no route")
+        raise bf.errors.ServiceError.unreachable(reason)
 
     with pytest.raises(bf.errors.ServiceError, match="no route"):
         until(lambda: False, look, Pace(5.0, 60.0), clock=clock)
