@@ -21,10 +21,11 @@ import fractions
 import math
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -33,7 +34,7 @@ from batchframe.errors import CellError
 
 TEXT = pa.large_string()
 
-_EXACT_SCALARS = (
+_EXACT_SCALARS: Final = (
     int,
     float,
     complex,
@@ -105,31 +106,12 @@ def json_text(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as the builtin type that JSON knows, exactly, or raise ``TypeError``."""
+    """Return a value in the builtin types that JSON knows, exactly, or raise ``TypeError``."""
     if value is None or value is pd.NA or value is pd.NaT:
         return None
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, enum.Enum):
-        return _plain(value.value)
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    if isinstance(value, int | np.integer):
-        return int(value)
-    if isinstance(value, float | np.floating | decimal.Decimal):
-        return _plain_number(value)
-    if isinstance(value, Mapping):
-        return _plain_mapping(value)
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        return _plain(value[()])
-    if isinstance(value, list | tuple | np.ndarray):
-        return [_plain(item) for item in value]
-    if isinstance(value, set | frozenset):
-        return sorted((_plain(item) for item in value), key=_json.encode)
-    if isinstance(value, np.datetime64 | np.timedelta64) and np.isnat(value):
-        return None
-    if isinstance(value, _EXACT_SCALARS):
-        return str(value)
+    for kinds, plain in _PLAIN:
+        if isinstance(value, kinds):
+            return plain(value)
     raise TypeError(_why_not(value))
 
 
@@ -153,6 +135,27 @@ def _plain_mapping(mapping: Mapping[Any, Any]) -> dict[str, Any]:
         msg = "holds a dict with two keys that JSON would write alike"
         raise TypeError(msg)
     return plain
+
+
+def _plain_array(array: npt.NDArray[Any]) -> Any:
+    # Item by item: tolist() would widen a float32, and make whole numbers of nanoseconds.
+    return [_plain(item) for item in array] if array.ndim else _plain(array[()])
+
+
+_PLAIN: Final[tuple[tuple[Any, Callable[[Any], Any]], ...]] = (
+    (str, str.__str__),
+    (enum.Enum, lambda member: _plain(member.value)),
+    ((bool, np.bool_), bool),
+    # Before the whole numbers: numpy calls a timedelta one of them.
+    ((np.datetime64, np.timedelta64), lambda time: None if np.isnat(time) else str(time)),
+    ((int, np.integer), int),
+    ((float, np.floating, decimal.Decimal), _plain_number),
+    (Mapping, _plain_mapping),
+    ((list, tuple), lambda items: [_plain(item) for item in items]),
+    ((set, frozenset), lambda items: sorted(map(_plain, items), key=_json.encode)),
+    (np.ndarray, _plain_array),
+    (_EXACT_SCALARS, str),
+)
 
 
 def _key(key: Any) -> str:
@@ -180,8 +183,7 @@ def _holds_only_str(cells: pd.Series) -> bool:
         return True
     if isinstance(cells.dtype, pd.ArrowDtype):
         arrow = cells.dtype.pyarrow_dtype
-        texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-        return any(is_text(arrow) for is_text in texts)
+        return bool(pa.types.is_string(arrow) or pa.types.is_large_string(arrow))
     # pa.array() alone would also take bytes and call them text.
     return bool(
         cells.dtype == object
@@ -192,7 +194,8 @@ def _holds_only_str(cells: pd.Series) -> bool:
 def _strings(cells: pd.Series) -> pa.ChunkedArray:
     try:
         array = pa.array(cells, type=TEXT, from_pandas=True)
-    except UnicodeEncodeError:
+    except (UnicodeEncodeError, TypeError):
+        # Half a surrogate pair, or a missing value that only pandas knows as one.
         return _each(cells, scalar_text)
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
 
@@ -233,7 +236,7 @@ def _each(cells: pd.Series, text_of: Callable[[Any], str]) -> pa.ChunkedArray:
 def _values(cells: pd.Series) -> Iterable[Any]:
     """Return the cells as they are: iterating a Series would widen a float32."""
     dtype = cells.dtype
-    if isinstance(dtype, pd.ArrowDtype) and pd.api.types.is_float_dtype(dtype):
+    if isinstance(dtype, pd.ArrowDtype) and pa.types.is_floating(dtype.pyarrow_dtype):
         floats: Iterable[Any] = cells.to_numpy(dtype.numpy_dtype, na_value=np.nan)
         return floats
     if isinstance(dtype, np.dtype) and dtype.kind not in "mM":

@@ -177,8 +177,15 @@ def _both(one: Range[Decimal] | None, other: Range[Decimal] | None) -> Range[Dec
 
 
 def estimate(table: RequestTable, *, prices: Mapping[str, Any] | None = None) -> Estimate:
-    """Count and price every request of a table."""
+    """Count and price every request of a table.
+
+    Raises
+    ------
+    RequestError
+        If a row makes a request that is too large for any file.
+    """
     recipe = table.recipe
+    files = len(shards_of(table, OPENAI))
     read, exact, notes = _input_tokens(table)
     written, output_notes = _output_tokens(recipe)
     batch = price(recipe.model, "batch", prices=prices)
@@ -189,7 +196,7 @@ def estimate(table: RequestTable, *, prices: Mapping[str, Any] | None = None) ->
         requests=table.requests,
         duplicates=asked - table.requests,
         skipped=table.rows - asked,
-        files=len(shards_of(table, OPENAI)),
+        files=files,
         input_tokens=Range(*(int(read.sum()),) * 3),
         output_tokens=_each(written, lambda tokens: tokens * table.requests),
         cost=_cost(batch, read, written),

@@ -11,9 +11,18 @@ from batchframe._endpoints import endpoint_of
 from batchframe._handles import Job, Requests
 from batchframe._jobs import find
 from batchframe._output import output_spec
-from batchframe._recipe import Prompt, Recipe, checked_body, checked_prompt
+from batchframe._recipe import (
+    Prompt,
+    Recipe,
+    checked_body,
+    checked_model,
+    checked_on_missing,
+    checked_prompt,
+    checked_system,
+)
 from batchframe._request_table import request_table
 from batchframe._results import join as join_answers
+from batchframe._results import taken_names
 from batchframe.errors import ColumnError, RequestError
 
 if TYPE_CHECKING:
@@ -68,6 +77,11 @@ def requests(
     TemplateError, ColumnError, CellError, OutputSpecError, RequestError
         For anything that could not be asked as it stands.
 
+    Warns
+    -----
+    TemplateWarning
+        If ``{text}``, or anything else that is almost a placeholder, names a column.
+
     Examples
     --------
     >>> frame = pd.DataFrame({"text": ["Great!", "Broke at once."]})
@@ -79,25 +93,32 @@ def requests(
     endpoint_of(endpoint)
     if not isinstance(frame, pd.DataFrame):
         raise RequestError.not_a_frame(frame)
-    spec = output_spec(output, name)
-    taken = [field.name for field in spec.fields if field.name in frame.columns]
+    recipe = Recipe(
+        endpoint=endpoint,
+        model=checked_model(model),
+        prompt=checked_prompt(prompt),
+        system=checked_system(system),
+        output=output_spec(output, name),
+        on_missing=checked_on_missing(on_missing),
+        dedupe=dedupe,
+        body=checked_body(body),
+    )
+    _check_names(frame, [field.name for field in recipe.output.fields])
+    function = prompt if recipe.prompt is None and callable(prompt) else None
+    return Requests(request_table(recipe, frame, function))
+
+
+def _check_names(frame: pd.DataFrame, answers: list[str]) -> None:
+    """Refuse now what would otherwise be refused by `join`, a day later."""
+    reserved = [name for name in answers if name.startswith("bf_")]
+    if reserved:
+        raise ColumnError.reserved(reserved)
+    taken = taken_names(frame, answers)
     if taken:
         raise ColumnError.taken(
             taken, 'Give the answers another name, requests(..., name="answer"), or rename the '
             "column."
         )  # fmt: skip
-    recipe = Recipe(
-        endpoint=endpoint,
-        model=model,
-        prompt=checked_prompt(prompt),
-        system=system,
-        output=spec,
-        on_missing=on_missing,
-        dedupe=dedupe,
-        body=checked_body(body),
-    )
-    function = prompt if recipe.prompt is None and callable(prompt) else None
-    return Requests(request_table(recipe, frame, function))
 
 
 def join(
@@ -131,10 +152,17 @@ def join(
     Raises
     ------
     ColumnError
-        If a new column's name is taken, or the prompt's column is gone.
+        If a new column's name is taken, or the jobs do not answer the same question.
+    TemplateError
+        If the prompt's column is gone.
     """
+    if not isinstance(frame, pd.DataFrame):
+        raise RequestError.not_a_frame(frame)
     if not jobs:
         raise RequestError.no_job()
+    for job in jobs:
+        if not isinstance(job, Job | str | Path):
+            raise RequestError.not_a_job(job)
     handles = [job if isinstance(job, Job) else Job(find(job)) for job in jobs]
     answers = [handle._answers for handle in handles]  # noqa: SLF001 - the room next door
     return join_answers(frame, answers, prefix=prefix, details=details, overwrite=overwrite)

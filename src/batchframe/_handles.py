@@ -366,6 +366,10 @@ class Job:
         """
         return ledger(self._answers, details=details)
 
+    def __reduce__(self) -> tuple[type[Job], tuple[JobFolder]]:
+        # The folder only: a client carries the key.
+        return Job, (self._folder,)
+
     def __repr__(self) -> str:
         return to_text(self._card())
 

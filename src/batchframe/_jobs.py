@@ -6,6 +6,7 @@ Must not know: answers, prices.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -19,11 +20,12 @@ from batchframe._folder import JobFolder, job_folders
 from batchframe._journal import JobState, fold, status_word
 from batchframe._preparation import Plan, prepare
 from batchframe._providers import profile_of
+from batchframe._recipe import Recipe
 from batchframe._request_table import RequestTable
 from batchframe._service import NOBODY, Identity, Service
 from batchframe._shards import shards_of
 from batchframe._submission import OnUncertain, Submission, submit
-from batchframe.errors import ClientError, JobError
+from batchframe.errors import ClientError, JobError, NamesakeWarning
 
 
 def connect(client: object = None) -> Service:
@@ -86,6 +88,8 @@ def plan_of(
 def start(plan: Plan, service: Service | None, on_uncertain: OnUncertain) -> JobFolder:
     """Prepare a job's folder and submit it; if another kernel is doing so, leave it to that one."""
     folder = JobFolder.of(plan.job_id)
+    if not folder.journal.is_file():
+        _tell_of_namesake(plan)
     folder.create()
     with folder.lock() as held:
         if held:
@@ -93,6 +97,19 @@ def start(plan: Plan, service: Service | None, on_uncertain: OnUncertain) -> Job
             if service is not None:
                 submit(_run(folder, manifest, service, on_uncertain))
     return folder
+
+
+def _tell_of_namesake(plan: Plan) -> None:
+    """Warn that a job of this name is there, and say in what the new one differs."""
+    for folder in job_folders() if plan.name else []:
+        manifest = folder.read_manifest()
+        if manifest["name"] == plan.name and manifest["identity"] == asdict(plan.identity):
+            differs = plan.table.recipe.difference(Recipe.from_json(manifest["recipe"]))
+            differs += ["rerun"] if manifest["rerun"] != plan.rerun else []
+            warnings.warn(
+                NamesakeWarning.found(plan.name, manifest["id"], differs or ["rows"]), stacklevel=4
+            )
+            return
 
 
 @contextmanager

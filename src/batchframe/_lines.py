@@ -56,10 +56,11 @@ def envelope(endpoint: str, body: Mapping[str, Any]) -> Envelope:
 
     Examples
     --------
-    >>> from batchframe._template import parse
-    >>> cut = envelope("/v1/embeddings", {"model": "m", "input": parse("text")})
-    >>> cut.constants[0]
-    b'","method":"POST","url":"/v1/embeddings","body":{"model":"m","input":'
+    >>> from batchframe._template import bind, parse
+    >>> text = bind(parse("{{ text }}"), ["text"])
+    >>> cut = envelope("/v1/embeddings", {"model": "m", "input": text})
+    >>> cut.constants
+    (b'","method":"POST","url":"/v1/embeddings","body":{"model":"m","input":', b'}}')
     """
     mark = secrets.token_hex(16)
     slots: list[Slot] = []
@@ -95,8 +96,10 @@ def request_bytes(cut: Envelope, batch: pa.RecordBatch) -> list[bytes]:
 def _json_values(slot: Slot, batch: pa.RecordBatch) -> list[bytes]:
     if isinstance(slot, JsonColumn):
         return [_one_line(text.encode()) for text in batch[slot.name].to_pylist()]
-    columns = {cell: batch[column_name(cell)] for cell in slot.cells}
     encode = msgspec.json.Encoder().encode
+    if slot.constant is not None:
+        return [_one_line(encode(slot.constant))] * batch.num_rows
+    columns = {cell: batch[column_name(cell)] for cell in slot.cells}
     return [_one_line(encode(text)) for text in slot.render(columns, batch.num_rows).to_pylist()]
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+
 from batchframe._output import OutputSpec
 from batchframe.errors import RequestError, TemplateError
 
@@ -29,7 +31,16 @@ _REFUSED: Final = {
     "input": "the prompt makes the input: pass it as the prompt",
     "response_format": "output= makes the response_format: pass the schema or the class as output=",
     "service_tier": "a batch is a tier of its own: leave service_tier= out",
+    "body": "name the parameters themselves, such as temperature=0",
+    "extra_body": "name the parameters themselves, such as temperature=0",
+    "extra_headers": "the requests of a batch have no headers of their own",
+    "extra_query": "the requests of a batch have no query of their own",
+    "timeout": "a batch has 24 hours; job.wait(timeout=...) bounds the wait",
 }
+_OF_SUBMIT: Final = {"max_cost", "client", "rerun", "on_uncertain", "prices"}
+_POLICIES: Final = ("raise", "skip", "empty")
+_WIDEST: Final = range(-(2**63), 2**64)
+"""The whole numbers that every reader of JSON takes."""
 
 
 @dataclass(frozen=True)
@@ -90,28 +101,70 @@ class Recipe:
         )
 
     def difference(self, other: Recipe) -> list[str]:
-        """Name the ingredients in which two recipes differ."""
-        mine, theirs = self.to_json(), other.to_json()
-        return [key for key in mine if mine[key] != theirs[key]]
+        """Name the keywords in which two recipes differ."""
+        mine, theirs = ({**told.pop("body"), **told} for told in (self.to_json(), other.to_json()))
+        return [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
 
 
 def checked_prompt(prompt: object) -> str | tuple[Message, ...] | None:
-    """Return the prompt in its kept form, or raise ``TemplateError``; None for a function."""
+    """Return the prompt in its kept form, or raise; None for a function.
+
+    Messages are copied to their depth, so that nothing the user does to them later changes what
+    `join` renders.
+
+    Raises
+    ------
+    TemplateError
+        If it is none of what a prompt can be.
+    RequestError
+        If JSON cannot say it.
+    """
     if isinstance(prompt, str):
-        return prompt
+        return _text(prompt, "prompt")
     if callable(prompt):
         return None
-    if isinstance(prompt, Sequence) and prompt and all(map(_is_message, prompt)):
-        return tuple(dict(message) for message in prompt)
-    raise TemplateError.not_a_prompt(prompt)
+    if not isinstance(prompt, Sequence) or isinstance(prompt, bytes | bytearray) or not prompt:
+        raise TemplateError.not_a_prompt(prompt)
+    for position, message in enumerate(prompt):
+        if not _is_message(message):
+            raise TemplateError.not_a_message(position, message)
+    return tuple(_plain(message, f"prompt[{i}]") for i, message in enumerate(prompt))
 
 
 def _is_message(message: object) -> bool:
-    return (
-        isinstance(message, Mapping)
-        and isinstance(message.get("role"), str)
-        and isinstance(message.get("content"), str | list)
+    if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
+        return False
+    content = message.get("content")
+    parts = content if isinstance(content, list | tuple) else None
+    return isinstance(content, str) or (
+        parts is not None and all(isinstance(part, Mapping) for part in parts)
     )
+
+
+def checked_model(model: object) -> str:
+    """Return the model's name, or raise ``RequestError``."""
+    if not isinstance(model, str) or not model.strip():
+        raise RequestError.not_a_model(model)
+    return _text(model, "model")
+
+
+def checked_system(system: object) -> str | None:
+    """Return the template of the system message, or raise ``TemplateError``."""
+    if system is None:
+        return None
+    if not isinstance(system, str):
+        raise TemplateError.not_a_system(system)
+    return _text(system, "system")
+
+
+def checked_on_missing(on_missing: object) -> str:
+    """Return what happens to a row with a missing cell, or raise ``RequestError``."""
+    if not isinstance(on_missing, str):
+        raise RequestError.not_a_policy(on_missing)
+    meant = on_missing.strip().lower()
+    if meant in _POLICIES and meant != on_missing:
+        raise RequestError.misspelt_policy(on_missing, meant)
+    return _text(on_missing, "on_missing")
 
 
 def checked_body(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,6 +181,8 @@ def checked_body(parameters: Mapping[str, Any]) -> dict[str, Any]:
     for name in parameters:
         if name in _PLANNED:
             raise RequestError.images_not_supported(name)
+        if name in _OF_SUBMIT:
+            raise RequestError.belongs_to_submit(name)
         if name in _REFUSED:
             raise RequestError.refused_parameter(name, _REFUSED[name])
         if near := difflib.get_close_matches(name, OWN_WORDS, n=1, cutoff=0.75):
@@ -136,14 +191,32 @@ def checked_body(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any, path: str) -> Any:
-    if value is None or isinstance(value, str | bool | int):
+    """Copy a JSON value, in builtin types only."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, str):
+        return _text(value, path)
+    if isinstance(value, int):
+        if value not in _WIDEST:
+            raise RequestError.not_json(path, "a whole number of more than 64 bits")
+        return int(value)
     if isinstance(value, float):
         if not math.isfinite(value):
             raise RequestError.not_json(path, repr(value))
-        return value
+        return float(value)
     if isinstance(value, Mapping):
-        return {str(key): _plain(item, f"{path}.{key}") for key, item in value.items()}
+        return {_text(str(key), path): _plain(item, f"{path}.{key}") for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item, f"{path}[{i}]") for i, item in enumerate(value)]
-    raise RequestError.not_json(path, f"a {type(value).__name__}")
+    raise RequestError.not_json(path, f"of type {type(value).__name__}")
+
+
+def _text(text: str, path: str) -> str:
+    plain = str.__str__(text)
+    try:
+        plain.encode()
+    except UnicodeEncodeError:
+        raise RequestError.not_json(path, "a text with half of a surrogate pair") from None
+    return plain

@@ -7,10 +7,13 @@ Must not know: prices, files, the network.
 from __future__ import annotations
 
 import hashlib
+import inspect
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +25,12 @@ from batchframe._endpoints import endpoint_of
 from batchframe._lines import Envelope, custom_id, digests, envelope, line, request_bytes
 from batchframe._recipe import Recipe
 from batchframe._source import DIGEST_BYTES, Source, read_cells, read_prompts, row_identity
-from batchframe._template import Template, bind, templates_in
-from batchframe.errors import ColumnError, TemplateError
+from batchframe._template import Template, almost_placeholders, bind, parse, templates_in
+from batchframe.errors import TemplateError, TemplateWarning
 
 FINGERPRINT_VERSION = b"batchframe 1"
+_SORTABLE: Final = np.dtype(f"S{DIGEST_BYTES}")
+_PACKAGE: Final = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -98,9 +103,6 @@ class RequestTable:
             yield start + np.flatnonzero(chosen), batch.filter(pa.array(chosen))
 
 
-_SORTABLE = np.dtype(f"S{DIGEST_BYTES}")
-
-
 def request_table(
     recipe: Recipe, frame: pd.DataFrame, function: Callable[[Mapping[Any, Any]], Any] | None = None
 ) -> RequestTable:
@@ -116,10 +118,40 @@ def request_table(
     InputError
         For a template, column or cell that cannot be used.
     """
+    if function is None:
+        _warn_of_almost_placeholders(recipe, frame)
     recipe, source, cut = _prepare(recipe, frame, function)
     digest, size = _digest_rows(source, cut)
+    if source.identity is not None:
+        _refuse_moods(frame, _as_void(source.identity), digest)
     number, first_row = _number_requests(digest, _has_prompt(source), dedupe=recipe.dedupe)
     return RequestTable(recipe, source, cut, digest, number, first_row, size[first_row])
+
+
+def _warn_of_almost_placeholders(recipe: Recipe, frame: pd.DataFrame) -> None:
+    for template in templates_in(endpoint_of(recipe.endpoint).body(recipe)):
+        for written, name in almost_placeholders(template, list(frame.columns)):
+            told = TemplateWarning.almost_a_placeholder(written, name)
+            warnings.warn(told, stacklevel=_depth())
+
+
+def _depth() -> int:
+    """Count the frames up to the first line that is not ours: the user's, for a warning."""
+    depth, frame = 0, inspect.currentframe()
+    while frame is not None and Path(frame.f_code.co_filename).is_relative_to(_PACKAGE):
+        depth, frame = depth + 1, frame.f_back
+    return depth
+
+
+def _refuse_moods(
+    frame: pd.DataFrame, identity: npt.NDArray[np.void], digest: npt.NDArray[np.void]
+) -> None:
+    """Refuse a prompt function that asks differently about rows that `join` cannot tell apart."""
+    _, first, inverse = np.unique(identity.view(_SORTABLE), return_index=True, return_inverse=True)
+    differs = np.flatnonzero(digest != digest[first[inverse]])
+    if len(differs):
+        pair = [int(first[inverse[differs[0]]]), int(differs[0])]
+        raise TemplateError.not_of_the_row(*((row, frame.index[row]) for row in pair))
 
 
 def row_digests(recipe: Recipe, frame: pd.DataFrame) -> tuple[npt.NDArray[np.void], pa.Array]:
@@ -150,15 +182,26 @@ def _prepare(
     if function is not None:
         columns = tuple(str(label) for label in frame.columns)
         recipe = replace(recipe, columns=columns)
-        source = read_prompts(frame, endpoint.messages_of(recipe, function), recipe.on_missing)
+        messages_of = endpoint.messages_of(
+            replace(recipe, system=_constant_system(recipe)), function
+        )
+        source = read_prompts(frame, messages_of, recipe.on_missing)
         return recipe, source, envelope(recipe.endpoint, endpoint.body(recipe))
     body = _bind(endpoint.body(recipe), list(frame.columns))
     cells = [cell for template in templates_in(body) for cell in template.cells]
     if not cells:
         raise TemplateError.no_column([str(label) for label in frame.columns])
-    _refuse_twins(frame, [cell.column for cell in cells])
     source = read_cells(frame, cells, recipe.on_missing)
     return recipe, source, envelope(recipe.endpoint, body)
+
+
+def _constant_system(recipe: Recipe) -> str | None:
+    if recipe.system is None:
+        return None
+    constant = parse(recipe.system).constant
+    if constant is None:
+        raise TemplateError.system_with_function(recipe.system)
+    return constant
 
 
 def _bind(value: Any, labels: list[Any]) -> Any:
@@ -169,14 +212,6 @@ def _bind(value: Any, labels: list[Any]) -> Any:
     if isinstance(value, list):
         return [_bind(item, labels) for item in value]
     return value
-
-
-def _refuse_twins(frame: pd.DataFrame, positions: list[int]) -> None:
-    names = [str(label) for label in frame.columns]
-    for position in positions:
-        twins = [i for i, name in enumerate(names) if name == names[position]]
-        if len(twins) > 1:
-            raise ColumnError.ambiguous(names[position], twins)
 
 
 def _has_prompt(source: Source) -> npt.NDArray[np.bool_]:

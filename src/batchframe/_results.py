@@ -6,7 +6,7 @@ Must not know: prices, the network.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -167,30 +167,46 @@ def join(
     Raises
     ------
     ColumnError
-        If a column of an answer's name is there and `overwrite` is False.
+        If a column of an answer's name is there and `overwrite` is False, or if the jobs do not
+        answer the same question.
     """
+    _refuse_other_questions([job.recipe.output for job in jobs])
     found = [_answers_to(frame, job, details=details) for job in jobs]
     merged = {prefix + name: column for name, column in _first_ok(found).items()}
-    taken = [label for label in merged if label in frame.columns]
+    taken = taken_names(frame, list(merged))
     if taken and not overwrite:
         raise ColumnError.taken(
             taken, 'Join under other names, join(job, prefix="second_"), or replace the columns, '
             "join(job, overwrite=True)."
         )  # fmt: skip
-    kept = frame.drop(columns=taken) if taken else frame
-    # A frame of its own, not assign(): labels may be of any type, the index may repeat.
-    added = pd.DataFrame(merged, index=pd.RangeIndex(len(frame)))
-    added.index = kept.index
-    joined = pd.concat([kept, added], axis=1) if kept.index.is_unique else _beside(kept, added)
-    joined.attrs = dict(frame.attrs)
+    labels = {name: _label(frame, name) for name in merged}
+    replaced = {labels[name] for name in taken}
+    joined = frame.loc[:, [label not in replaced for label in frame.columns]].copy()
+    for name, column in merged.items():
+        # An array, not a Series: by position, whatever the index is.
+        joined[labels[name]] = column.array
     return joined
 
 
-def _beside(frame: pd.DataFrame, added: pd.DataFrame) -> pd.DataFrame:
-    joined = frame.copy()
-    for label in added.columns:
-        joined[label] = added[label].array
-    return joined
+def taken_names(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """Name those answer columns for which the frame has a column already."""
+    there = set(frame.columns)
+    return [name for name in names if _label(frame, name) in there]
+
+
+def _label(frame: pd.DataFrame, name: str) -> Hashable:
+    """Return the label of an answer column in this frame: as deep as its other labels."""
+    levels = frame.columns.nlevels
+    return name if levels == 1 else (name, *[""] * (levels - 1))
+
+
+def _refuse_other_questions(outputs: Sequence[OutputSpec]) -> None:
+    first = outputs[0]
+    for other in outputs[1:]:
+        if [(f.name, f.kind) for f in other.fields] != [(f.name, f.kind) for f in first.fields]:
+            raise ColumnError.different_answers(
+                *[[f.name for f in x.fields] for x in (first, other)]
+            )
 
 
 def _answers_to(frame: pd.DataFrame, job: JobAnswers, *, details: bool) -> dict[str, pd.Series]:
@@ -285,7 +301,14 @@ def _first_ok(found: Sequence[dict[str, pd.Series]]) -> dict[str, pd.Series]:
         better = (merged["bf_status"] != "ok") & other["bf_status"].isin(["ok"])
         better |= (merged["bf_status"] == "missing") & (other["bf_status"] != "missing")
         for name, column in other.items():
-            merged[name] = (
-                column.where(better, merged[name]) if name in merged else column.where(better)
-            )
+            mine, theirs = _same_levels(merged[name], column)
+            merged[name] = theirs.where(better, mine)
     return merged
+
+
+def _same_levels(first: pd.Series, second: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """Give two category columns the levels of both: a second job may have offered more labels."""
+    if not isinstance(first.dtype, pd.CategoricalDtype):
+        return first, second
+    levels = list(dict.fromkeys([*first.cat.categories, *second.cat.categories]))
+    return first.cat.set_categories(levels), second.cat.set_categories(levels)

@@ -10,7 +10,8 @@ From here on a row is known by its position; the frame's index is never looked a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,6 @@ BATCH_ROWS = 10_000
 """Rows rendered at a time: large enough for Arrow, small enough for the processor's cache."""
 
 DIGEST_BYTES = 16
-_PROMPT = "the prompt function's answer"
 MESSAGES = "messages"
 """The column of a source whose prompts a function made: each row's messages as JSON."""
 
@@ -68,7 +68,7 @@ def column_name(cell: Cell) -> str:
 
 
 def read_cells(frame: pd.DataFrame, cells: Sequence[Cell], on_missing: str) -> Source:
-    """Read the cells that the templates use.
+    """Read the cells that the templates use, at least one.
 
     Raises
     ------
@@ -77,29 +77,18 @@ def read_cells(frame: pd.DataFrame, cells: Sequence[Cell], on_missing: str) -> S
     """
     columns: dict[str, pa.ChunkedArray] = {}
     absent = pa.nulls(len(frame), pa.string())
-    labels = _distinct(frame, [cell.column for cell in cells])
     for cell in cells:
         name = column_name(cell)
         if name in columns:
             continue
         column = text_column(frame.iloc[:, cell.column], as_json=cell.form == "json")
-        absent = _note_missing(absent, column, labels[cell.column])
+        absent = _note_missing(absent, column, str(frame.columns[cell.column]))
         columns[name] = pc.fill_null(column, _stand_in(on_missing, cell))
     if on_missing not in {"raise", "skip"}:
         absent = pa.nulls(len(frame), pa.string())
     elif on_missing == "raise":
         _raise_if_absent(frame, absent)
-    table = pa.table(columns) if columns else _no_columns(len(frame))
-    return Source(table, absent)
-
-
-def _no_columns(rows: int) -> pa.Table:
-    # A table must have a column to have rows.
-    return pa.table({"": pa.nulls(rows)})
-
-
-def _distinct(frame: pd.DataFrame, positions: Sequence[int]) -> dict[int, str]:
-    return {position: str(frame.columns[position]) for position in positions}
+    return Source(pa.table(columns), absent)
 
 
 def _note_missing(absent: pa.Array, column: pa.ChunkedArray, label: str) -> pa.Array:
@@ -137,33 +126,39 @@ def read_prompts(
         If the function raises, naming the row, or if `on_missing` would need a template's cells.
     CellError
         If it returns None under ``on_missing="raise"``, or a cell has no exact text.
+    ColumnError
+        If two columns have one name.
     """
     if on_missing not in {"raise", "skip"}:
         raise TemplateError.function_with_stand_in(on_missing)
+    labels = [str(label) for label in frame.columns]
+    # First, so that the function is not called for nothing.
+    identity = row_identity(frame, labels)
     encode = msgspec.json.Encoder().encode
     prompts: list[str] = []
     reasons: list[str | None] = []
     for position, row in enumerate(_rows(frame)):
         messages = _call(messages_of, row, position, frame)
         reasons.append(None if messages is not None else "the prompt function returned None")
-        try:
-            prompts.append(encode(messages or []).decode())
-        except UnicodeEncodeError:
-            raise CellError.lone_surrogate(_PROMPT, position, frame.index[position]) from None
-        except TypeError as reason:
-            raise TemplateError.function_failed(position, frame.index[position], reason) from reason
+        prompts.append(encode(messages or []).decode())
     absent = pa.array(reasons, pa.string())
     if on_missing == "raise":
         _raise_if_absent(frame, absent)
     columns = pa.table({MESSAGES: pa.array(prompts, TEXT)})
-    return Source(columns, absent, row_identity(frame, [str(label) for label in frame.columns]))
+    return Source(columns, absent, identity)
 
 
 def _rows(frame: pd.DataFrame) -> Iterator[dict[Any, Any]]:
     # By column, because iterrows() turns integers into floats and itertuples() renames columns.
     labels = list(frame.columns)
-    for values in zip(*(frame.iloc[:, i] for i in range(len(labels))), strict=True):
+    columns = [frame.iloc[:, i] for i in range(len(labels))]
+    for values in _across(columns, len(frame)):
         yield dict(zip(labels, values, strict=True))
+
+
+def _across(columns: Sequence[Iterable[Any]], rows: int) -> Iterator[tuple[Any, ...]]:
+    # A frame without columns has rows all the same.
+    return zip(*columns, strict=True) if columns else itertools.repeat((), rows)
 
 
 def _call(
@@ -185,14 +180,20 @@ def row_identity(frame: pd.DataFrame, columns: Sequence[str]) -> pa.Array:
     ------
     ColumnError
         If a column is gone or no longer the only one of its name.
+    CellError
+        If a cell has no exact text.
     """
     labels = [str(label) for label in frame.columns]
     for name in columns:
         if labels.count(name) != 1:
             raise ColumnError.not_the_same(name, labels)
-    texts = [text_column(frame.iloc[:, labels.index(name)]).to_pylist() for name in columns]
+    try:
+        texts = [text_column(frame.iloc[:, labels.index(name)]).to_pylist() for name in columns]
+    except CellError as reason:
+        raise CellError.seen_by_function(str(reason)) from None
     encode = msgspec.json.Encoder().encode
     digests = [
-        hashlib.sha256(encode(cells)).digest()[:DIGEST_BYTES] for cells in zip(*texts, strict=True)
+        hashlib.sha256(encode(cells)).digest()[:DIGEST_BYTES]
+        for cells in _across(texts, len(frame))
     ]
     return pa.array(digests, pa.binary(DIGEST_BYTES))

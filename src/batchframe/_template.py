@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,10 +20,10 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batchframe.errors import ColumnError, TemplateError, TemplateWarning
+from batchframe.errors import ColumnError, TemplateError
 
-_MARKS = re.compile(r"\{\{\{\{|\{\{([^{}\n]*)\}\}")
-_SINGLE_BRACES = re.compile(r"(?<!\{)\{([^{}\n]+)\}(?!\})")
+_MARKS = re.compile(r"\{\{\{\{|\{\{([^{}]*)\}\}")
+_ALMOST = re.compile(r"\{{1,2}([^{}]+)\}{1,2}")
 _TEXT = pa.large_string()
 
 Form = Literal["text", "json"]
@@ -57,6 +56,12 @@ class Template:
         """The cells that rendering needs."""
         return tuple(part for part in self.parts if isinstance(part, Cell))
 
+    @property
+    def constant(self) -> str | None:
+        """What a template without placeholders says in every row; None for any other."""
+        texts = [part for part in self.parts if isinstance(part, str)]
+        return "".join(texts) if len(texts) == len(self.parts) else None
+
     def render(self, columns: Mapping[Cell, pa.Array], rows: int) -> pa.Array:
         """Render `rows` rows; a row with a missing cell is null.
 
@@ -67,8 +72,8 @@ class Template:
         rows
             How many rows a template without any cell is repeated for.
         """
-        if not self.cells:
-            return pa.repeat(pa.scalar("".join(map(str, self.parts)), _TEXT), rows)
+        if self.constant is not None:
+            return pa.repeat(pa.scalar(self.constant, _TEXT), rows)
         if len(self.parts) == 1:
             return columns[self.cells[0]]
         joined = [
@@ -115,7 +120,8 @@ def parse(source: str) -> Template:
 def bind(template: Template, labels: Sequence[Hashable]) -> Template:
     """Find each placeholder's column among the frame's column labels.
 
-    A label of any type is known by its text: ``{{ 7 }}`` is the column ``7``.
+    A label of any type is known by its text: ``{{ 7 }}`` is the column ``7``. Spaces around a label
+    need not be written.
 
     Raises
     ------
@@ -124,44 +130,55 @@ def bind(template: Template, labels: Sequence[Hashable]) -> Template:
     ColumnError
         If two columns answer to one name.
 
-    Warns
-    -----
-    TemplateWarning
-        If ``{name}`` in single braces is a column's name: it will be sent as it stands.
-
     Examples
     --------
     >>> bind(parse("{{ text }}"), ["id", "text"]).parts
     (Cell(column=1, form='text'),)
     """
     names = [str(label) for label in labels]
-    for word in _SINGLE_BRACES.findall(_MARKS.sub("", template.source)):
-        if word.strip() in names:
-            warnings.warn(TemplateWarning.single_braces(word), stacklevel=6)
     bound = tuple(
         _cell(part, names) if isinstance(part, Placeholder) else part for part in template.parts
     )
     return Template(template.source, bound)
 
 
+def almost_placeholders(template: Template, labels: Sequence[Hashable]) -> list[tuple[str, str]]:
+    """Find what looks like a placeholder and is not, beside the column it names.
+
+    Examples
+    --------
+    >>> almost_placeholders(parse("{{ id }}: {text}, { text }}, {other}"), ["id", "text"])
+    [('{text}', 'text'), ('{ text }}', 'text')]
+    """
+    names = {str(label).strip() for label in labels}
+    rest = _MARKS.sub("\0", template.source)
+    found = [(almost[0], almost[1].partition("|")[0].strip()) for almost in _ALMOST.finditer(rest)]
+    return [(written, name) for written, name in found if name in names]
+
+
 def _cell(placeholder: Placeholder, names: Sequence[str]) -> Cell:
     words = placeholder.words
-    if words in names:
-        return Cell(_only(words, names), "text")
+    if (column := _column(words, names)) is not None:
+        return Cell(column, "text")
     name, bar, form = (word.strip() for word in words.rpartition("|"))
-    if not bar:
-        raise TemplateError.unknown_column(words, difflib.get_close_matches(words, names), names)
-    if name not in names:
+    column = _column(name, names) if bar else None
+    if column is None:
+        name = name if bar else words
         raise TemplateError.unknown_column(name, difflib.get_close_matches(name, names), names)
     if form != "json":
         raise TemplateError.unknown_filter(form, name)
-    return Cell(_only(name, names), "json")
+    return Cell(column, "json")
 
 
-def _only(name: str, names: Sequence[str]) -> int:
-    if names.count(name) > 1:
-        raise ColumnError.ambiguous(name, [i for i, other in enumerate(names) if other == name])
-    return names.index(name)
+def _column(name: str, names: Sequence[str]) -> int | None:
+    """Return the position of the one column of this name, or else of this name between spaces."""
+    for known in (names, [other.strip() for other in names]):
+        found = [position for position, other in enumerate(known) if other == name]
+        if len(found) > 1:
+            raise ColumnError.ambiguous(name, found)
+        if found:
+            return found[0]
+    return None
 
 
 def templates_in(value: Any) -> list[Template]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 DOWNLOAD_SECONDS: Final = 30.0
 # A multiple of 128, the longest run of spaces that is one token, so that a cut there costs nothing.
 _PIECE_CHARACTERS: Final = 12_800
+# No model reads a longer text, and one word of this length takes an engine gigabytes.
+_LONGEST_WHOLE: Final = 2_000_000
 
 
 class Engine(Protocol):
@@ -169,15 +171,16 @@ def count_guarded(engine: Engine, texts: list[str]) -> tuple[NDArray[np.int64], 
     -------
     tuple
         The tokens of each text, and whether that number is exact. A text on which the engine
-        panics is counted in pieces, which is not exact.
+        panics, or that no model could read, is counted in pieces, which is not exact.
     """
-    counted = _or_panic(engine, texts)
+    too_long = any(len(text) > _LONGEST_WHOLE for text in texts)
+    counted = None if too_long else _or_panic(engine, texts)
     if counted is not None:
         return counted, np.full(len(texts), engine.exact)
     counts = np.zeros(len(texts), np.int64)
     exact = np.full(len(texts), engine.exact)
     for row, text in enumerate(texts):
-        alone = _or_panic(engine, [text])
+        alone = None if len(text) > _LONGEST_WHOLE else _or_panic(engine, [text])
         exact[row] = engine.exact and alone is not None
         counts[row] = _count_in_pieces(engine, text) if alone is None else alone[0]
     return counts, exact

@@ -112,6 +112,37 @@ class TemplateError(InputError):
         )
 
     @classmethod
+    def not_a_message(cls, position: int, message: object) -> Self:
+        return cls(
+            f"Message {position} of the prompt, {_brief(repr(message), 60)}, is none: it needs a "
+            '"role", and a "content" that is a text or a list of parts, such as '
+            '{"role": "user", "content": "Classify: {{ text }}"}.'
+        )
+
+    @classmethod
+    def not_a_system(cls, system: object) -> Self:
+        return cls(
+            f"system= is a {type(system).__name__}. It must be a template, such as "
+            'system="You label reviews."; for several system messages, pass the prompt as a list.'
+        )
+
+    @classmethod
+    def system_with_function(cls, source: str) -> Self:
+        return cls(
+            f"A function makes the prompts, so system={_short(source)} cannot name columns. Let "
+            'the function return messages, the first {"role": "system", "content": ...}.'
+        )
+
+    @classmethod
+    def not_of_the_row(cls, first: tuple[int, object], second: tuple[int, object]) -> Self:
+        return cls(
+            f"The prompt function made different prompts of {_row(*first)} and {_row(*second)}, "
+            "whose cells read the same, so nobody could tell later which answer belongs to which. "
+            "Whatever else it needs (a counter, something drawn by chance), put it into a column "
+            "of the frame first."
+        )
+
+    @classmethod
     def empty_placeholder(cls, source: str) -> Self:
         return cls(
             f"The template {_short(source)} has an empty placeholder. Put a column's name between "
@@ -130,8 +161,9 @@ class TemplateError(InputError):
     def unknown_column(cls, name: str, near: Sequence[str], columns: Sequence[str]) -> Self:
         guess = f"Did you mean {{{{ {near[0]} }}}}? " if near else ""
         return cls(
-            f"The template names {{{{ {name} }}}}, but the frame has no such column. {guess}"
-            f"Columns: {_listed(columns)}. To write two braces as they are, double them: {{{{{{{{."
+            f"The template names {{{{ {_brief(name, 60)} }}}}, but the frame has no such column. "
+            f"{guess}Columns: {_listed(columns)}. To write two braces as they are, double them: "
+            "{{{{."
         )
 
     @classmethod
@@ -153,7 +185,7 @@ class TemplateError(InputError):
     def function_failed(cls, position: int, label: object, reason: BaseException) -> Self:
         return cls(
             f"The prompt function failed at {_row(position, label)}: "
-            f"{type(reason).__name__}: {reason}. Try it alone: "
+            f"{type(reason).__name__}: {str(reason).rstrip('.')}. Try it alone: "
             f"function(df.iloc[{position}])."
         )
 
@@ -174,9 +206,24 @@ class ColumnError(InputError):
         there = columns.count(name)
         state = f"{there} columns" if there else "no column"
         return cls(
-            f"A function made this job's prompts, so its rows are known by the cells of the "
-            f"columns they had, and this frame has {state} named {name!r}. Join a frame with the "
-            f"columns as they were. Columns: {_listed(columns)}."
+            "Where a function makes the prompts, a row is known by its cells in all the columns "
+            f"that the function could see, and this frame has {state} named {name!r}. Use a frame "
+            f"with one column of each name. Columns: {_listed(columns)}."
+        )
+
+    @classmethod
+    def reserved(cls, names: Sequence[str]) -> Self:
+        return cls(
+            f"An answer column cannot be named {_listed(names)}: names that begin with bf_ are "
+            "those of batchframe's own columns, such as bf_status. Choose another."
+        )
+
+    @classmethod
+    def different_answers(cls, first: Sequence[str], second: Sequence[str]) -> Self:
+        return cls(
+            f"These jobs do not answer the same question: one gives {_listed(first)}, another "
+            f"{_listed(second)}. Join one after the other, under names of their own: "
+            'df.bf.join(first).bf.join(second, prefix="second_").'
         )
 
     @classmethod
@@ -196,6 +243,14 @@ class CellError(InputError):
         return cls(
             f"Column {column!r}, {_row(position, label)}: the cell {why}. Write it as text first, "
             f"for example df[{column!r}] = df[{column!r}].map(str)."
+        )
+
+    @classmethod
+    def seen_by_function(cls, reason: str) -> Self:
+        return cls(
+            f"{reason} Or keep such columns from the prompt function, "
+            'df.drop(columns=["image"]).bf.requests(function, ...): a row is known by its cells in '
+            "all the columns that the function could see."
         )
 
     @classmethod
@@ -233,10 +288,10 @@ class TemplateWarning(UserWarning):
     """A template that may not say what was meant."""
 
     @classmethod
-    def single_braces(cls, word: str) -> Self:
+    def almost_a_placeholder(cls, written: str, name: str) -> Self:
         return cls(
-            f"{{{word}}} in single braces is sent to the model as it stands, yet the frame has a "
-            f"column of that name. To put the column's text there, write {{{{ {word.strip()} }}}}."
+            f"{_short(written)} is sent to the model as it stands, yet the frame has a column of "
+            f"that name. To put the column's text there, write {{{{ {name} }}}}."
         )
 
 
@@ -430,6 +485,13 @@ class RequestError(InputError):
         return cls("join() needs a job whose answers to add: df.bf.join(job).")
 
     @classmethod
+    def not_a_job(cls, job: object) -> Self:
+        return cls(
+            f"join() takes jobs, their names or ids, and this is a {type(job).__name__}. For "
+            "several, pass each: df.bf.join(*jobs)."
+        )
+
+    @classmethod
     def file_exists(cls, path: str) -> Self:
         return cls(
             f"{path} is there already and is not replaced. Choose another folder, or remove it."
@@ -476,10 +538,35 @@ class RequestError(InputError):
         )
 
     @classmethod
+    def belongs_to_submit(cls, name: str) -> Self:
+        return cls(
+            f"{name}= belongs to submit(), the line that spends: requests(...).submit({name}=...). "
+            "Here it would be sent to the model as a parameter of each request."
+        )
+
+    @classmethod
+    def not_a_model(cls, model: object) -> Self:
+        return cls(f'model={model!r} names no model. Pass its name, such as model="gpt-5.6-luna".')
+
+    @classmethod
+    def not_a_policy(cls, on_missing: object) -> Self:
+        return cls(
+            f'on_missing={on_missing!r} is no text. Pass "raise", "skip", "empty", or the text '
+            "that stands for a missing cell."
+        )
+
+    @classmethod
+    def misspelt_policy(cls, on_missing: str, near: str) -> Self:
+        return cls(
+            f"on_missing={on_missing!r} would be written into the prompts as it stands. Did you "
+            f"mean on_missing={near!r}?"
+        )
+
+    @classmethod
     def not_json(cls, path: str, what: str) -> Self:
         return cls(
-            f"The request parameter {path} is {what}, which JSON cannot say. Pass plain numbers, "
-            "texts, lists and dicts."
+            f"The value of {path} is {what}, which JSON cannot say. Pass plain numbers, texts, "
+            "lists and dicts."
         )
 
 
@@ -494,7 +581,7 @@ class CostError(InputError):
     def no_price(cls, model: str, limit: Decimal) -> Self:
         return cls(
             f"No batch price is known for {model}, so nobody can say whether it stays below "
-            f"${limit}. Give the price in USD per million tokens: "
+            f"${limit:f}. Give the price in USD per million tokens: "
             'submit(max_cost=..., prices={"input": "0.10", "output": "0.60"}), or leave out '
             "max_cost."
         )
@@ -502,18 +589,18 @@ class CostError(InputError):
     @classmethod
     def no_high_end(cls, limit: Decimal, low: Decimal) -> Self:
         return cls(
-            f"The cost is at least ${low}, but nothing bounds the length of the answers, so nobody "
-            f"can say whether it stays below ${limit}. Bound them: "
+            f"The cost is at least ${low:f}, but nothing bounds the length of the answers, so nobody "
+            f"can say whether it stays below ${limit:f}. Bound them: "
             "requests(..., max_completion_tokens=200), or output= with labels; or leave out "
             "max_cost."
         )
 
     @classmethod
     def above(cls, limit: Decimal, low: Decimal, expected: Decimal | None, high: Decimal) -> Self:
-        middle = "" if expected is None else f", ${expected} expected"
+        middle = "" if expected is None else f", ${expected:f} expected"
         return cls(
-            f"The cost may be as high as ${high} (${low} at least{middle}), and max_cost is "
-            f"${limit}. Nothing was sent. Ways out: a bound on the answers "
+            f"The cost may be as high as ${high:f} (${low:f} at least{middle}), and max_cost is "
+            f"${limit:f}. Nothing was sent. Ways out: a bound on the answers "
             "(requests(..., max_completion_tokens=...)), fewer rows (df.sample(1000)), another "
             "model, or a higher max_cost."
         )
@@ -685,6 +772,18 @@ class SeveralBatchesWarning(UserWarning):
             f"Part {shard + 1} of job {job} exists {len(batches)} times on the server: "
             f"{_listed(batches)}. Each is billed. The oldest is used; to stop the others, call "
             "client.batches.cancel(id)."
+        )
+
+
+class NamesakeWarning(UserWarning):
+    """A new job has the name of another."""
+
+    @classmethod
+    def found(cls, name: str | None, job: str, differs: Sequence[str]) -> Self:
+        return cls(
+            f"There is a job named {name!r} already, and this is another one, paid for itself: it "
+            f"differs in {', '.join(differs)}. bf.job({name!r}) now finds the new one; the other "
+            f"is bf.job({job!r})."
         )
 
 

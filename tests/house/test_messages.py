@@ -70,6 +70,8 @@ SAMPLES: dict[str, Any] = {
     "shard": 0,
     "batches": ["batch_1", "batch_2"],
     "word": "text",
+    "differs": ["prompt", "model"],
+    "system": 7,
     "output": "positive",
     "kind": "set",
     "call": "sorted(...)",
@@ -89,6 +91,9 @@ SAMPLES: dict[str, Any] = {
     "host": "127.0.0.1",
     "port": 8000,
     "batch_id": "batch_1",
+    "written": "{text}",
+    "first": ["label"],
+    "second": ["reason"],
 }
 
 
@@ -109,7 +114,14 @@ def sample(name: str, parameter: inspect.Parameter) -> Any:
     return OVERRIDES.get((name, str(parameter.annotation)), SAMPLES.get(name))
 
 
-OVERRIDES: dict[tuple[str, str], Any] = {("limit", "int"): 200_000_000}
+OVERRIDES: dict[tuple[str, str], Any] = {
+    ("limit", "int"): 200_000_000,
+    ("first", "tuple[int, object]"): (3, "r-4"),
+    ("second", "tuple[int, object]"): (8, "r-9"),
+    ("message", "object"): {"role": "user"},
+    ("on_missing", "object"): 7,
+    ("model", "object"): 4.1,
+}
 
 
 def page() -> str:

@@ -104,6 +104,18 @@ def test_a_rerun_label_makes_a_new_job(frame: pd.DataFrame) -> None:
     assert len(server.ledger) == 2
 
 
+def test_a_changed_question_under_the_same_name_says_what_changed(frame: pd.DataFrame) -> None:
+    with batchframe.local.serve(answer=gold_answer) as server:
+        first = ask(frame).submit("tone", client=server.client()).wait()
+        with pytest.warns(UserWarning, match=f"differs in seed.*bf.job.'{first.id}'") as told:
+            second = ask(frame, seed=7).submit("tone", client=server.client()).wait()
+        assert told[0].filename == __file__
+        with pytest.warns(UserWarning, match="differs in rows"):
+            third = ask(frame.iloc[:2], seed=7).submit("tone", client=server.client()).wait()
+    assert len({first.id, second.id, third.id}) == 3
+    assert bf.job("tone").id == third.id
+
+
 def test_a_new_kernel_needs_only_the_name(frame: pd.DataFrame) -> None:
     with batchframe.local.serve(answer=gold_answer) as server:
         ask(frame).submit("tone", client=server.client())

@@ -58,7 +58,7 @@ class Doomed:
         self.folder = folder / "state"
         self.calls = folder / "calls.txt"
         arguments = [self.folder, self.calls, status, moment, seconds]
-        self.process = subprocess.Popen(  # noqa: S603 - our own interpreter
+        self.process = subprocess.Popen(
             [sys.executable, "-c", SERVER, *map(str, arguments)], stdout=subprocess.PIPE, text=True
         )
         assert self.process.stdout is not None

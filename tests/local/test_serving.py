@@ -120,7 +120,7 @@ def test_a_port_that_is_taken_is_named() -> None:
 
 def test_a_process_that_ends_without_closing_ends_and_cleans_up(tmp_path: Path) -> None:
     program = "from batchframe import local\nserver = local.serve()\nprint(server.url)"
-    ended = subprocess.run(  # noqa: S603 - our own interpreter
+    ended = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
         env=os.environ | {"TMPDIR": str(tmp_path)},
         capture_output=True,
@@ -139,7 +139,7 @@ def test_run_serves_until_ctrl_c(tmp_path: Path) -> None:
         "local.run(folder=sys.argv[1], ready=lambda url: print(url, flush=True))\n"
         "print('ended')"
     )
-    with subprocess.Popen(  # noqa: S603 - our own interpreter
+    with subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -157,7 +157,7 @@ def test_run_serves_until_ctrl_c(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["starlette", "uvicorn", "python_multipart"])
 def test_a_missing_extra_says_how_to_install_it(name: str) -> None:
     program = f"import sys; sys.modules[{name!r}] = None; import batchframe.local"
-    ended = subprocess.run(  # noqa: S603 - our own interpreter
+    ended = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert ended.returncode == 1
@@ -170,7 +170,7 @@ def test_importing_batchframe_imports_no_server() -> None:
         "servers = ('starlette', 'uvicorn', 'python_multipart', 'batchframe.local')\n"
         "print([name for name in servers if name in sys.modules])"
     )
-    ended = subprocess.run(  # noqa: S603 - our own interpreter
+    ended = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert ended.stdout.strip() == "[]"

@@ -61,7 +61,7 @@ def test_the_same_request_has_the_same_answer_in_every_process() -> None:
         " count_tokens=lambda _: 1)\n"
         "    print(json.dumps(made))\n"
     )
-    there = subprocess.run(  # noqa: S603 - our own interpreter
+    there = subprocess.run(
         [sys.executable, "-c", program],
         input=json.dumps(BODIES),
         capture_output=True,

@@ -1,6 +1,6 @@
 """The shortest and the longest answer, for the price."""
 
-# ruff: noqa: D101 - the docstring of a model would be in its schema
+
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Answer texts become typed columns; what does not obey becomes an error of its row."""
 
-# ruff: noqa: D101 - the docstring of a model would be in its schema
+
 
 from __future__ import annotations
 

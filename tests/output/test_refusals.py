@@ -1,6 +1,6 @@
 """What strict mode would refuse is refused at once, with the place and a way out."""
 
-# ruff: noqa: D101 - the docstring of a model would be in its schema
+
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What may be passed as ``output=``, and the schema and columns it becomes."""
 
-# ruff: noqa: D101 - the docstring of a model would be in its schema
+
 
 from __future__ import annotations
 

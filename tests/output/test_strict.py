@@ -1,6 +1,6 @@
 """Our strict schemas against those of the openai package's (private) strictifier."""
 
-# ruff: noqa: D101 - the docstring of a model would be in its schema
+
 
 from __future__ import annotations
 

@@ -147,6 +147,8 @@ def test_the_key_is_nowhere(
     shown += [pickle.dumps(caught.value).decode("latin-1")]
     job = requests.submit("secret", client=proxy.client(key=KEY)).wait()  # type: ignore[attr-defined]
     shown += [repr(job), job._repr_html_(), repr(bf.jobs())]
+    shown += [pickle.dumps(job).decode("latin-1")]
+    assert pickle.loads(pickle.dumps(job)).counts == {"ok": 3}  # noqa: S301 - our own bytes
     shown += [path.read_bytes().decode("latin-1") for path in home.rglob("*") if path.is_file()]
     assert not [text for text in shown if KEY in text]
 

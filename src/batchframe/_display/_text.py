@@ -21,7 +21,8 @@ def to_text(card: Card) -> str:
       status  done
       next    job.results()
     """
-    facts = [*card.facts, *([("next", card.next_step)] if card.next_step else [])]
+    told = [*card.facts, *([("next", card.next_step)] if card.next_step else [])]
+    facts = [(visible(name), value) for name, value in told]
     width = max((len(name) for name, _ in facts), default=0)
     lines = [visible(card.title)]
     if card.progress is not None:
@@ -34,7 +35,11 @@ def to_text(card: Card) -> str:
         lines += ["", *_table(card.table)]
     if card.quoted is not None:
         caption, text = card.quoted
-        lines += ["", f"  {caption}", *(f"  | {visible(line)}" for line in text.split("\n"))]
+        lines += [
+            "",
+            f"  {visible(caption)}",
+            *(f"  | {visible(line)}" for line in text.split("\n")),
+        ]
     lines += ["", *(f"  {visible(note)}" for note in card.notes)] if card.notes else []
     return "\n".join(lines)
 
@@ -68,7 +73,7 @@ def _bar(done: int, total: int) -> str:
 def _table(table: Table) -> list[str]:
     rows = [table.head, *table.rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(table.head))]
-    return [f"  {table.caption}", *(f"  {_line(row, widths)}" for row in rows)]
+    return [f"  {visible(table.caption)}", *(f"  {_line(row, widths)}" for row in rows)]
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:

@@ -1,0 +1,132 @@
+"""Bad input gets a clear error before any file is written or byte is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import openai
+import pandas as pd
+import pytest
+
+import batchframe as bf
+
+FRAME = pd.DataFrame({"text": ["a", "b", None], "label": ["x", "y", "z"], "n": [1, 2, 3]})
+TWINS = pd.DataFrame([["a", "b"]], columns=["text", "text"])
+
+
+def ask(frame: pd.DataFrame = FRAME, prompt: Any = "{{ n }}", **more: Any) -> bf.Requests:
+    return bf.requests(frame, prompt, **{"model": "gpt-4.1", **more})
+
+
+CASES: dict[str, tuple[Callable[[], Any], type[bf.errors.BatchframeError], list[str]]] = {
+    "unknown column": (
+        lambda: ask(prompt="{{ txet }}"),
+        bf.errors.TemplateError,
+        ["{{ txet }}", "{{ text }}", "'label'"],
+    ),
+    "repeated column": (
+        lambda: ask(TWINS, "{{ text }}"),
+        bf.errors.ColumnError,
+        ["2 columns", "{{ text }}", "Rename"],
+    ),
+    "no column": (
+        lambda: ask(prompt="Hello"),
+        bf.errors.TemplateError,
+        ["no column", "{{ text }}"],
+    ),
+    "missing value": (
+        lambda: ask(prompt="{{ text }}"),
+        bf.errors.CellError,
+        ["1 of 3 rows", "row 2", "'text'", 'on_missing="skip"'],
+    ),
+    "answer column is taken": (
+        lambda: ask(output=["good", "bad"]),
+        bf.errors.ColumnError,
+        ["'label'", "name="],
+    ),
+    "spec that strict mode refuses": (
+        lambda: ask(output=dict[str, int]),
+        bf.errors.OutputSpecError,
+        [],
+    ),
+    "endpoint not spoken": (
+        lambda: ask(endpoint="/v1/chat/completion"),
+        bf.errors.RequestError,
+        ["Did you mean '/v1/chat/completions'?"],
+    ),
+    "streaming": (lambda: ask(stream=True), bf.errors.RequestError, ["stream"]),
+    "our word misspelt": (
+        lambda: ask(outputs=["a"]),
+        bf.errors.RequestError,
+        ["Did you mean output=?"],
+    ),
+    "max_cost exceeded": (
+        lambda: ask(output=["p", "q"], name="tone").submit(max_cost="0.0000001"),
+        bf.errors.CostError,
+        ["$0.0000001", "as high as $0.000", "max_completion_tokens"],
+    ),
+    "max_cost without a bound": (
+        lambda: ask().submit(max_cost=5),
+        bf.errors.CostError,
+        ["at least $", "$5", "max_completion_tokens"],
+    ),
+    "max_cost without a price": (
+        lambda: ask(model="my-model", max_completion_tokens=5).submit(max_cost=5),
+        bf.errors.CostError,
+        ["my-model", "prices="],
+    ),
+    "max_cost that is no amount": (
+        lambda: ask().submit(max_cost="five"),
+        bf.errors.CostError,
+        ["max_cost=2.50"],
+    ),
+    "no key": (
+        lambda: ask().submit(),
+        bf.errors.ClientError,
+        ["OPENAI_API_KEY", "batchframe.local.serve()"],
+    ),
+    "plain HTTP to another machine": (
+        lambda: ask().submit(client=openai.OpenAI(base_url="http://192.0.2.1/v1", api_key="k")),
+        bf.errors.ClientError,
+        ["https"],
+    ),
+    "no frame": (lambda: ask([1, 2]), bf.errors.RequestError, ["list", "DataFrame"]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_is_refused_in_words_and_nothing_is_written(
+    case: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    attempt, kind, words = CASES[case]
+    with pytest.raises(kind) as caught:
+        attempt()
+    assert [word for word in words if word not in str(caught.value)] == []
+    assert isinstance(caught.value, ValueError) or kind is bf.errors.ClientError
+    assert not home.exists()
+
+
+def test_a_row_that_fits_no_file_is_named_before_anything_is_written(home: Path) -> None:
+    frame = pd.DataFrame({"text": ["small", "x" * 200_000_000]}, index=["first", "second"])
+    requests = bf.requests(frame, "{{ text }}", model="gpt-4.1")
+    with pytest.raises(bf.errors.RequestError, match=r"Row 1 .* 200,000,000 bytes"):
+        requests.submit(client=openai.OpenAI(base_url="http://127.0.0.1:9/v1", api_key="k"))
+    assert not home.exists()
+
+
+def test_an_unknown_model_has_tokens_and_no_price() -> None:
+    known = ask(model="my-model").estimate()
+    assert known.input_tokens.expected
+    assert known.cost is None
+    assert any("my-model" in note for note in known.notes)
+    assert "unknown" in repr(known)
+
+
+def test_a_price_of_your_own_wins() -> None:
+    frame = pd.DataFrame({"n": range(1000)})
+    known = ask(frame, output=["p", "q"]).estimate(prices={"input": "1000000", "output": 0})
+    assert known.cost is not None
+    assert known.cost.low == known.input_tokens.low

@@ -1,0 +1,96 @@
+"""A truly messy free-text column: missing, repeated and many-lined answers, under each policy."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import batchframe as bf
+import batchframe.local
+from batchframe.errors import CellError
+
+COLUMN = "Why did you choose your troop deployment?"
+ASKED = "Is this a plan?\n\n"
+LABELS = ["yes", "no", "unclear"]
+
+
+@pytest.fixture(scope="module")
+def castles(shared: Path) -> pd.DataFrame:
+    frame = pd.read_csv(shared / "castles.csv")
+    column = frame[COLUMN]
+    assert len(column) == 1_349
+    assert column.isna().sum() == 82
+    # Of these, 81 repeat a missing cell and 18 a text.
+    assert column.duplicated().sum() == 99
+    assert column.nunique() == 1_249
+    assert not column.isin(["", "(no text)"]).any()
+    return frame
+
+
+def label_of(text: str) -> str:
+    """Give each text a label of its own, that says nothing but depends on every byte."""
+    return LABELS[zlib.crc32(text.encode()) % 3]
+
+
+def answer(body: dict[str, Any]) -> dict[str, str]:
+    return {"label": label_of(body["messages"][-1]["content"].removeprefix(ASKED))}
+
+
+def ask(frame: pd.DataFrame, on_missing: str = "raise") -> bf.Requests:
+    prompt = f"{ASKED}{{{{ {COLUMN} }}}}"
+    return frame.bf.requests(prompt, model="gpt-5.6-luna", output=LABELS, on_missing=on_missing)
+
+
+def test_by_default_the_rows_without_text_are_named(castles: pd.DataFrame) -> None:
+    with pytest.raises(CellError) as caught:
+        ask(castles)
+    told = str(caught.value)
+    assert "82 of 1,349 rows cannot be asked" in told
+    assert "and 77 more" in told
+    for position in castles.index[castles[COLUMN].isna()][:5]:
+        assert f"row {position}: column {COLUMN!r} is missing" in told
+
+
+@pytest.mark.parametrize(
+    ("on_missing", "stand_in", "requests", "skipped"),
+    [("skip", None, 1_249, 82), ("empty", "", 1_250, 0), ("(no text)", "(no text)", 1_250, 0)],
+)
+def test_counts_are_exact_and_every_row_has_its_own_answer(
+    castles: pd.DataFrame, on_missing: str, stand_in: str | None, requests: int, skipped: int
+) -> None:
+    asked = ask(castles, on_missing)
+    assert (len(asked), asked.rows) == (requests, 1_349)
+    with batchframe.local.serve(answer=answer, count_tokens=lambda _: 1) as server:
+        job = asked.submit(client=server.client()).wait()
+        assert server.ledger[0].requests == requests
+    ok = 1_349 - skipped
+    assert job.counts == ({"ok": ok, "skipped": skipped} if skipped else {"ok": ok})
+    repeated = castles.sample(2_000, replace=True, random_state=5)
+    for frame in (castles, castles.sample(frac=1, random_state=3), repeated):
+        joined = frame.bf.join(job)
+        texts = frame[COLUMN].astype(object).where(frame[COLUMN].notna(), stand_in)
+        expected = [None if text is None else label_of(text) for text in texts]
+        assert (
+            joined["label"].astype(object).where(joined["label"].notna(), None).tolist() == expected
+        )
+        assert (joined["bf_status"] == "skipped").tolist() == [text is None for text in texts]
+        pd.testing.assert_frame_equal(joined[frame.columns], frame)
+
+
+def test_without_equal_texts_made_one_every_row_is_asked(castles: pd.DataFrame) -> None:
+    prompt = f"{{{{ {COLUMN} }}}}"
+    asked = bf.requests(castles, prompt, model="gpt-5.6-luna", on_missing="skip", dedupe=False)
+    assert len(asked) == 1_349 - 82
+
+
+def test_every_text_stands_in_its_line_as_it_is(castles: pd.DataFrame) -> None:
+    asked = ask(castles, "skip")
+    sent = [
+        line["body"]["messages"][0]["content"].removeprefix(ASKED) for line in asked.preview(2_000)
+    ]
+    assert sent == castles[COLUMN].dropna().drop_duplicates().tolist()
+    assert len(list(asked._table.lines())) == len(b"".join(asked._table.lines()).split(b"\n")) - 1

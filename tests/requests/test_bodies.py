@@ -1,0 +1,136 @@
+"""What may stand in a request beside the prompt, and what is refused before a day is lost."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from openai.types.chat import completion_create_params
+
+import batchframe as bf
+from batchframe.errors import ColumnError, RequestError, TemplateError
+
+FRAME = pd.DataFrame({"text": ["a"]})
+OWN = {"model", "messages", "n", "stream", "response_format", "service_tier"}
+
+
+def body(**more: Any) -> dict[str, Any]:
+    """Return the body of the one request."""
+    requests = FRAME.bf.requests(**{"prompt": "{{ text }}", "model": "gpt-4.1", **more})
+    found: dict[str, Any] = requests.preview(1)[0]["body"]
+    return found
+
+
+def openai_parameters() -> list[str]:
+    """List every parameter of a chat completion that the openai package knows."""
+    kinds = [getattr(completion_create_params, name) for name in ("CompletionCreateParamsBase",)]
+    return sorted({name for kind in kinds for name in kind.__annotations__})
+
+
+@pytest.mark.parametrize("name", openai_parameters())
+def test_a_parameter_of_openai_is_never_taken_for_one_of_ours(name: str) -> None:
+    if name in OWN - {"model"}:
+        with pytest.raises(RequestError, match=f"^{name}= cannot be part"):
+            body(**{name: 1})
+    elif name != "model":
+        assert body(**{name: 1})[name] == 1
+
+
+class Effort(str, enum.Enum):  # noqa: UP042 - what older code passes
+    LOW = "low"
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        (None, None),
+        (True, True),
+        (2**64 - 1, 2**64 - 1),
+        (0.1, 0.1),
+        (np.float64(0.1), 0.1),
+        (np.int32(7), 7),
+        (np.True_, True),
+        (Effort.LOW, "low"),
+        ({"a": (1, [2.0, None]), 50256: -100}, {"a": [1, [2.0, None]], "50256": -100}),
+    ],
+)
+def test_a_parameter_is_passed_on_exactly(value: Any, sent: Any) -> None:
+    assert body(extra=value)["extra"] == sent
+
+
+def test_a_parameter_that_is_changed_later_does_not_change_the_requests() -> None:
+    stop = ["x"]
+    requests = FRAME.bf.requests("{{ text }}", model="gpt-4.1", stop=stop)
+    stop.append("y")
+    assert requests._table.recipe.to_json()["body"] == {"stop": ["x"]}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [float("nan"), float("inf"), b"x", object(), {1, 2}, 2**70, "\ud800", {"\ud800": 1}],
+    ids=repr,
+)
+@pytest.mark.parametrize("path", ["extra", "extra.deep[1]"])
+def test_what_json_cannot_say_is_refused_by_its_place(path: str, value: Any) -> None:
+    held = value if path == "extra" else {"deep": [0, value]}
+    with pytest.raises(RequestError, match="which JSON cannot say") as caught:
+        body(extra=held)
+    assert path in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("outputs", "Did you mean output=?"),
+        ("promt", "Did you mean prompt=?"),
+        ("on_mising", "Did you mean on_missing=?"),
+        ("dedup", "Did you mean dedupe=?"),
+        ("images", "reserved for images"),
+        ("max_cost", "submit(max_cost=...)"),
+        ("client", "submit(client=...)"),
+        ("rerun", "submit(rerun=...)"),
+        ("prices", "submit(prices=...)"),
+        ("extra_body", "name the parameters themselves"),
+        ("timeout", "job.wait(timeout=...)"),
+        ("input", "the prompt makes the input"),
+        ("stream", "a batch cannot stream"),
+    ],
+)
+def test_a_word_in_the_wrong_place_is_refused_with_the_right_one(name: str, words: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        body(**{name: 1})
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "words"),
+    [
+        ({"model": None}, RequestError, "model=None"),
+        ({"model": " "}, RequestError, "model=' '"),
+        ({"system": 5}, TemplateError, "system= is a int"),
+        ({"on_missing": None}, RequestError, "on_missing=None"),
+        ({"on_missing": 0}, RequestError, "on_missing=0"),
+        ({"on_missing": "Skip"}, RequestError, "Did you mean on_missing='skip'?"),
+        ({"on_missing": "empty "}, RequestError, "Did you mean on_missing='empty'?"),
+        ({"name": "bf_status"}, ColumnError, "'bf_status'"),
+        ({"name": "text"}, ColumnError, "'text'"),
+        ({"output": ["a", "b"], "name": "text"}, ColumnError, "'text'"),
+    ],
+)
+def test_a_setting_that_cannot_be_meant_is_refused_in_words(
+    wrong: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error) as caught:
+        body(**wrong)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("thing", [["a"], {"text": ["a"]}, pd.Series(["a"]), None])
+def test_what_is_no_frame_is_refused_in_words(thing: Any) -> None:
+    with pytest.raises(RequestError, match="DataFrame"):
+        bf.requests(thing, "{{ text }}", model="gpt-4.1")
+    with pytest.raises(RequestError, match="DataFrame"):
+        bf.join(thing, "some job")

@@ -1,0 +1,306 @@
+"""Which row asks what: one request for equal rows, known by the bytes it puts on the wire."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import batchframe as bf
+import batchframe.local
+from batchframe._lines import custom_id
+from batchframe._providers import OPENAI, Profile
+from batchframe._shards import Shard, pack, shards_of, write_inputs
+from batchframe.errors import CellError, RequestError
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+HARD = TEXT | st.text(
+    st.sampled_from('\u2028\u2029\x85\x0b\x0c\x00\x1f\x7f"\\/\n\r\té🦆'), max_size=8
+)
+
+
+def ask(frame: pd.DataFrame, prompt: Any = "Rate: {{ text }}", **more: Any) -> bf.Requests:
+    return bf.requests(frame, prompt, **{"model": "gpt-4.1", **more})
+
+
+def frame_of(texts: list[Any], **more: Any) -> pd.DataFrame:
+    return pd.DataFrame({"text": pd.Series(texts, dtype=object), **more})
+
+
+def file_bytes(requests: bf.Requests, folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in requests.to_jsonl(folder))
+
+
+@given(st.lists(HARD, min_size=1, max_size=8))
+def test_every_line_is_json_that_reads_back_to_the_exact_text(texts: list[str]) -> None:
+    requests = ask(frame_of(texts), "{{ text }}|{{ text | json }}", system="S \u2028 {{ text }}")
+    lines = list(requests._table.lines())
+    for raw, text in zip(lines, dict.fromkeys(texts), strict=True):
+        assert raw.endswith(b"\n")
+        # Nothing but the line's end may end a line for any reader, however old.
+        assert len(raw.decode().splitlines()) == 1
+        line = json.loads(raw, parse_constant=pytest.fail)
+        system, user = line["body"]["messages"]
+        assert system["content"] == f"S \u2028 {text}"
+        plain, as_json = user["content"][: len(text)], user["content"][len(text) + 1 :]
+        assert (plain, json.loads(as_json)) == (text, text)
+        assert (line["method"], line["url"]) == ("POST", "/v1/chat/completions")
+
+
+@given(st.lists(HARD, max_size=10), st.booleans())
+def test_a_request_is_named_by_the_bytes_behind_its_custom_id(
+    texts: list[str],
+    dedupe: bool,
+) -> None:
+    requests = ask(frame_of(texts), dedupe=dedupe)
+    table = requests._table
+    lines = list(table.lines())
+    ids = [json.loads(line)["custom_id"] for line in lines]
+    for number, (line, identifier) in enumerate(zip(lines, ids, strict=True)):
+        behind = line.removeprefix(b'{"custom_id":"' + identifier.encode()).removesuffix(b"\n")
+        digest = hashlib.sha256(behind).digest()[:16]
+        assert identifier == custom_id(requests.fingerprint, number, digest)
+        assert table.digest[table.first_row[number]].tobytes() == digest
+        assert len(line) == table.size[number] + table.line_overhead
+    assert len(set(ids)) == len(ids)
+    assert all(identifier.isascii() and len(identifier) <= 64 for identifier in ids)
+
+
+def test_a_custom_id_stays_short_and_sorted_to_the_last_request() -> None:
+    ids = [custom_id("f" * 64, number, b"\xff" * 16) for number in (0, 49_999, 9_999_999)]
+    assert ids == sorted(ids)
+    assert {len(identifier) for identifier in ids} == {31}
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=12))
+def test_equal_rows_make_one_request_unless_they_are_to_be_apart(texts: list[str]) -> None:
+    frame = frame_of(texts)
+    together, apart = ask(frame), ask(frame, dedupe=False)
+    assert (len(together), together.rows) == (len(set(texts)), len(texts))
+    assert (len(apart), apart.rows) == (len(texts), len(texts))
+    asked = [
+        together.preview(9)[n]["body"]["messages"][0]["content"] for n in together._table.number
+    ]
+    assert asked == [f"Rate: {text}" for text in texts]
+
+
+@given(st.lists(TEXT, min_size=1, max_size=8), st.data())
+def test_the_fingerprint_knows_no_order_no_index_and_no_repetition(
+    texts: list[str], data: st.DataObject
+) -> None:
+    frame = frame_of(texts)
+    order = data.draw(st.permutations(range(len(texts))))
+    more = data.draw(st.lists(st.integers(0, len(texts) - 1), max_size=4))
+    other = frame.iloc[[*order, *more]].set_index(pd.Index([3] * (len(order) + len(more))))
+    other = other.assign(new=1)[["new", "text"]]
+    assert ask(other).fingerprint == ask(frame).fingerprint
+
+
+@given(st.permutations(["temperature", "top_p", "seed", "user"]))
+def test_the_order_of_keywords_makes_no_other_request(names: list[str]) -> None:
+    frame = frame_of(["a"])
+    in_order = ask(frame, temperature=0, top_p=1, seed=5, user="u")
+    values = {"temperature": 0, "top_p": 1, "seed": 5, "user": "u"}
+    other = ask(frame, **{name: values[name] for name in names})
+    assert other.fingerprint == in_order.fingerprint
+
+
+def test_any_change_makes_another_fingerprint() -> None:
+    frame = frame_of(["a", "b"])
+    variants = [
+        ask(frame),
+        ask(frame_of(["a", "b "])),
+        ask(frame_of(["a", "b", "c"])),
+        ask(frame_of(["a"])),
+        ask(frame_of(["ab", ""])),
+        ask(frame, "Rate:  {{ text }}"),
+        ask(frame, "Rate: {{ text | json }}"),
+        ask(frame, [{"role": "developer", "content": "Rate: {{ text }}"}]),
+        ask(frame, system=""),
+        ask(frame, system="S"),
+        ask(frame, model="gpt-4.1-mini"),
+        ask(frame, temperature=0),
+        ask(frame, temperature=0.0),
+        ask(frame, temperature=None),
+        ask(frame, seed=0),
+        ask(frame, output=["x", "y"]),
+        ask(frame, output=["y", "x"]),
+        ask(pd.concat([frame, frame]), dedupe=False),
+    ]
+    fingerprints = [requests.fingerprint for requests in variants]
+    assert len(set(fingerprints)) == len(variants)
+
+
+def test_a_fingerprint_does_not_change_from_kernel_to_kernel() -> None:
+    # A folder of a job is found by it: if this changes, FINGERPRINT_VERSION must change too.
+    requests = ask(frame_of(["a", "é"]), temperature=0)
+    assert requests.fingerprint == (
+        "1e73843a74f48b6217c7f25e2110229fe8b91c64497135b2eb8fbccc78344068"
+    )
+
+
+class TestMissingCells:
+    """`on_missing` says what happens to a row with a missing cell."""
+
+    frame = pd.DataFrame(
+        {"text": ["a", None, "b", np.nan, "a"], "n": [1, 2, None, None, 1]}, index=list("pqrst")
+    )
+
+    def contents(self, prompt: str, on_missing: str) -> list[str | None]:
+        requests = ask(self.frame, prompt, on_missing=on_missing)
+        asked = [line["body"]["messages"][0]["content"] for line in requests.preview(9)]
+        return [None if n < 0 else asked[n] for n in requests._table.number]
+
+    def test_by_default_it_is_an_error_that_names_rows_and_columns(self) -> None:
+        with pytest.raises(CellError) as caught:
+            ask(self.frame, "{{ n }}{{ text }}")
+        told = str(caught.value)
+        assert "3 of 5 rows" in told
+        assert "row 1 (index 'q'): column 'text' is missing" in told
+        assert "row 2 (index 'r'): column 'n' is missing" in told
+        assert "row 3 (index 's'): column 'n' is missing" in told
+
+    def test_an_error_shows_five_rows_and_counts_the_rest(self) -> None:
+        with pytest.raises(CellError, match="and 95 more") as caught:
+            ask(frame_of([None] * 100))
+        assert str(caught.value).count("'text' is missing") == 5
+
+    def test_a_missing_cell_of_a_column_that_is_not_used_does_not_matter(self) -> None:
+        assert len(ask(self.frame.assign(text="x"))) == 1
+
+    def test_skip_leaves_the_row_out(self) -> None:
+        assert self.contents("{{ text }}{{ n }}", "skip") == ["a1.0", None, None, None, "a1.0"]
+
+    def test_empty_asks_with_an_empty_text_and_null_in_json(self) -> None:
+        assert self.contents("<{{ text }}>", "empty") == ["<a>", "<>", "<b>", "<>", "<a>"]
+        assert self.contents("{{ n | json }}", "empty") == ["1.0", "2.0", "null", "null", "1.0"]
+
+    def test_a_text_stands_for_what_is_missing(self) -> None:
+        assert self.contents("<{{ text }}>", 'no "text"')[1] == '<no "text">'
+        assert json.loads(str(self.contents("{{ text | json }}", 'no "text"')[1])) == 'no "text"'
+        assert self.contents("<{{ text }}>", "{{ n }}")[1] == "<{{ n }}>"
+
+    def test_a_row_without_text_and_one_with_the_stand_in_ask_the_same(self) -> None:
+        assert len(ask(frame_of([None, "none", ""]), on_missing="none")) == 2
+        assert len(ask(frame_of([None, "none", ""]), on_missing="empty")) == 2
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        frame_of([]),
+        frame_of([None, np.nan, pd.NA, pd.NaT]),
+        pd.DataFrame({"text": []}, dtype="str"),
+    ],
+    ids=["no rows", "all missing", "no rows of text"],
+)
+def test_nothing_to_ask_makes_no_request_and_no_call(frame: pd.DataFrame, tmp_path: Path) -> None:
+    requests = ask(frame, on_missing="skip", output=["x", "y"])
+    assert (len(requests), requests.rows, requests.preview()) == (0, len(frame), [])
+    assert file_bytes(requests, tmp_path) == b""
+    job = requests.submit()
+    joined = frame.bf.join(job)
+    assert joined["bf_status"].tolist() == ["skipped"] * len(frame)
+    assert joined["label"].cat.categories.tolist() == ["x", "y"]
+    assert job.counts == ({"skipped": len(frame)} if len(frame) else {})
+
+
+def test_the_frame_is_not_changed() -> None:
+    frame = pd.DataFrame({"text": ["a", None], "n": [[1], {"a": 2}]}, index=[5, 5])
+    frame.attrs["source"] = "survey"
+    before = frame.copy(deep=True)
+    ask(frame, "{{ text }}{{ n }}", on_missing="skip")
+    pd.testing.assert_frame_equal(frame, before)
+    assert frame.attrs == {"source": "survey"}
+
+
+def test_a_preview_is_what_is_written_and_what_is_written_is_what_is_uploaded(
+    tmp_path: Path, server: batchframe.local.Server
+) -> None:
+    requests = ask(frame_of(["a", "b", "é\u2028", "a"]), output=["x", "y"], temperature=0)
+    written = file_bytes(requests, tmp_path / "new" / "folder")
+    assert [json.loads(line) for line in written.split(b"\n")[:-1]] == requests.preview(99)
+    assert requests.preview(1) == requests.preview(99)[:1]
+    client = server.client()
+    job = requests.submit(client=client).wait()
+    uploaded = client.files.content(job.batches[0].input_file_id).read()
+    assert uploaded == written
+    assert (job.folder / "input-000.jsonl").read_bytes() == written
+
+
+def test_files_that_are_there_are_not_replaced(tmp_path: Path) -> None:
+    requests = ask(frame_of(["a"]))
+    (path,) = requests.to_jsonl(tmp_path)
+    path.write_text("mine")
+    with pytest.raises(RequestError, match="is not replaced"):
+        requests.to_jsonl(tmp_path)
+    assert path.read_text() == "mine"
+
+
+def small(max_requests: int, max_bytes: int) -> Profile:
+    return replace(OPENAI, name="Small", max_requests=max_requests, max_bytes=max_bytes)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    texts=st.lists(HARD, min_size=1, max_size=12, unique=True),
+    most=st.integers(1, 5),
+    spare=st.integers(0, 400),
+)
+def test_files_are_as_full_as_the_limits_allow_and_no_fuller(
+    texts: list[str], most: int, spare: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    table = ask(frame_of(texts))._table
+    sizes = [len(line) for line in table.lines()]
+    limit = max(sizes) + spare
+    shards = shards_of(table, small(most, limit))
+    folder = tmp_path_factory.mktemp("shards")
+    paths = [folder / str(number) for number in range(len(shards))]
+    files = list(write_inputs(table, shards, paths))
+    assert b"".join(path.read_bytes() for path in paths) == b"".join(table.lines())
+    for file, path in zip(files, paths, strict=True):
+        content = path.read_bytes()
+        assert file.bytes == len(content) <= limit
+        assert file.sha256 == hashlib.sha256(content).hexdigest()
+        assert content.count(b"\n") == file.stop - file.start <= most
+    for file in files[:-1]:
+        full = file.stop - file.start == most
+        assert full or file.bytes + sizes[file.stop] > limit
+
+
+def test_limits_hold_to_the_byte() -> None:
+    table = ask(frame_of(["é" * 50, "🦆" * 25, "x" * 100]))._table
+    sizes = [len(line) for line in table.lines()]
+    # Equal in bytes, not in characters.
+    assert sizes[0] == sizes[1] == sizes[2]
+    two = 2 * sizes[0]
+    assert shards_of(table, small(9, two)) == [Shard(0, 2), Shard(2, 3)]
+    assert shards_of(table, small(9, two - 1)) == [Shard(0, 1), Shard(1, 2), Shard(2, 3)]
+    assert shards_of(table, small(9, two + sizes[0])) == [Shard(0, 3)]
+    assert shards_of(table, small(2, 10**6)) == [Shard(0, 2), Shard(2, 3)]
+
+
+def test_fifty_thousand_requests_fill_one_file() -> None:
+    sizes = np.full(100_001, 10, np.int64)
+    assert [s.stop - s.start for s in pack(sizes, 50_000, 200_000_000)] == [50_000, 50_000, 1]
+    assert [s.stop - s.start for s in pack(sizes[:50_000], 50_000, 500_000)] == [50_000]
+    assert [s.stop - s.start for s in pack(sizes[:50_000], 50_000, 499_999)] == [49_999, 1]
+    assert pack(sizes[:0], 50_000, 10) == []
+
+
+def test_a_row_that_is_too_large_for_any_file_is_named() -> None:
+    frame = pd.DataFrame({"text": ["a", "a", "x" * 500]}, index=["p", "q", "r"])
+    table = ask(frame)._table
+    largest = max(len(line) for line in table.lines())
+    assert shards_of(table, small(9, largest)) == [Shard(0, 1), Shard(1, 2)]
+    with pytest.raises(RequestError, match=r"Row 2 .*Small") as caught:
+        shards_of(table, small(9, largest - 1))
+    assert f"{largest:,} bytes" in str(caught.value)
