@@ -7,7 +7,7 @@ from batchframe import (
 from batchframe._estimate import Estimate
 from batchframe._frames import job, join, requests
 from batchframe._handles import Job, Requests
-from batchframe._jobs import jobs_frame as jobs
+from batchframe._jobs import jobs
 from batchframe._request_tokens import count_tokens
 from batchframe._tokens import TokenCount
 from batchframe._version import __version__

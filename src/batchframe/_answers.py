@@ -5,13 +5,13 @@ row for each request, in order: status, error, text, finish_reason, tokens.
 Must not know: frames, prices, the network.
 
 A line is matched by its ``custom_id`` alone. A line that cannot be read, or that names no request
-of this job, is counted and left out; it never moves another answer.
+of this job, is left out; it never moves another answer.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,21 +32,13 @@ SCHEMA: Final = pa.schema(
         "cached_tokens": pa.int64(),
     }
 )
-_OK: Final = 200
+_OK: Final = {"200", "200.0"}  # some servers write the number as a text
+_CUSTOM_ID: Final = re.compile(rb'"custom_id"\s*:\s*"([^"\\]*)"')
 _LONGEST_ERROR: Final = 500
 
 
-@dataclass(frozen=True)
-class Oddities:
-    """Lines that say nothing about this job's requests."""
-
-    unreadable: int = 0
-    unknown: int = 0
-    repeated: int = 0
-
-
 class _Response(msgspec.Struct):
-    status_code: int | None = None
+    status_code: int | float | str | None = None
     body: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -61,7 +53,7 @@ _decode_line = msgspec.json.Decoder(_Line).decode
 
 def read_shard(
     files: Iterable[Path], endpoint: Endpoint, custom_ids: Sequence[str], batch: Batch
-) -> tuple[pa.Table, Oddities]:
+) -> pa.Table:
     """Read the result files of one batch that has ended.
 
     Parameters
@@ -71,21 +63,18 @@ def read_shard(
     """
     position = {custom_id: i for i, custom_id in enumerate(custom_ids)}
     answers: list[Answer | None] = [None] * len(custom_ids)
-    unreadable = unknown = repeated = 0
+    unreadable = 0
     for path in files:
         for raw in _lines(path):
-            line = _read_line(raw)
-            if line is None:
+            custom_id, answer = _read_line(raw, endpoint)
+            if custom_id is None:
                 unreadable += 1
-            elif (at := position.get(line.custom_id)) is None:
-                unknown += 1
-            else:
-                answer = read_response(line.response, line.error, endpoint)
+            elif (at := position.get(custom_id)) is not None:
                 before = answers[at]
-                repeated += before is not None
                 answers[at] = answer if before is None else _reconciled(before, answer)
-    told = [answer or _unanswered(batch, i) for i, answer in enumerate(answers)]
-    return _table(told), Oddities(unreadable, unknown, repeated)
+    return _table(
+        [answer or _unanswered(batch, at, unreadable) for at, answer in enumerate(answers)]
+    )
 
 
 def pending(requests: int) -> pa.Table:
@@ -107,16 +96,21 @@ def _lines(path: Path) -> Iterator[bytes]:
                 yield stripped.removeprefix(b"\xef\xbb\xbf")
 
 
-def _read_line(raw: bytes) -> _Line | None:
+def _read_line(raw: bytes, endpoint: Endpoint) -> tuple[str | None, Answer]:
+    """Return whose line it is, as far as that can be read, and what it says."""
     try:
-        return _decode_line(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+        raw.decode()  # the decoder leaves the response's own bytes unread
+        line = _decode_line(raw)
+        return line.custom_id, _read_response(line.response, line.error, endpoint)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as reason:
+        name = _CUSTOM_ID.search(raw)
+        why = _shorten(f"the service's line for this request cannot be read: {reason}")
+        return name and name[1].decode(errors="replace"), Answer("invalid", why, None)
 
 
-def read_response(response: _Response | None, error: Any, endpoint: Endpoint) -> Answer:
+def _read_response(response: _Response | None, error: Any, endpoint: Endpoint) -> Answer:
     """Say what one line answers. Success is status code 200, whatever ``error`` says."""
-    if response is not None and response.status_code == _OK:
+    if response is not None and str(response.status_code) in _OK:
         return endpoint.answer(_body(response))
     if response is None:
         code, message = _error_words(error)
@@ -166,14 +160,15 @@ def _reconciled(first: Answer, second: Answer) -> Answer:
     return second if second.status == "ok" and first.status != "ok" else first
 
 
-def _unanswered(batch: Batch, position: int) -> Answer:
+def _unanswered(batch: Batch, position: int, unreadable: int) -> Answer:
     if batch.status == "failed":
         return Answer("failed", _why_failed(batch, position + 1), None)
     if batch.status == "expired":
         return Answer("expired", "the batch expired before this request was answered", None)
     if batch.status == "cancelled":
         return Answer("cancelled", "the batch was cancelled before this request was answered", None)
-    return Answer("missing", "the service returned no line for this request", None)
+    lost = f"; {unreadable} of its lines could not be read" if unreadable else ""
+    return Answer("missing", f"the service returned no line for this request{lost}", None)
 
 
 def _why_failed(batch: Batch, line: int) -> str:

@@ -1,6 +1,6 @@
 """Answers → what they used and what they cost.
 
-In: an Arrow table of answers and a price. Out: a :class:`Usage`, exact `Decimal` USD.
+In: a job's answers and a price. Out: a :class:`Usage`, exact `Decimal` USD.
 Must not know: estimates, files, the network.
 
 A line's ``service_tier`` is never asked: OpenAI writes "default" there for what it bills as batch.
@@ -16,7 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batchframe._prices import Price
+from batchframe._prices import Price, price
+from batchframe._results import JobAnswers
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,13 @@ def usage_of(answers: pa.Table) -> Usage:
 def cost_of(answers: pa.Table, price: Price) -> Decimal:
     """Add up the cost of each line, in USD."""
     return price.cost_of(*_tokens(answers))
+
+
+def job_cost(job: JobAnswers) -> Decimal | None:
+    """Add up what a job's answers cost, in USD; None if no batch price is known."""
+    manifest = job.manifest
+    known = price(manifest.recipe.model, "batch", prices=manifest.prices)
+    return None if known is None else cost_of(job.answers, known)
 
 
 def _tokens(answers: pa.Table) -> tuple[npt.NDArray[np.int64], ...]:

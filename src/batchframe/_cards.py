@@ -8,21 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
-from batchframe._display import Card, count, money, plural, span, when
-from batchframe._estimate import Estimate, Range
-from batchframe._journal import JobState
+from batchframe._display import Card, count, money, plural, when
+from batchframe._estimate import Estimate, in_words
+from batchframe._journal import status_word
+from batchframe._manifest import Record
 from batchframe._recipe import Recipe
 
 _LONGEST_PROMPT: Final = 600
 
 
-def _cost(known: Range[Decimal] | None) -> str:
-    return "unknown" if known is None else span(known.low, known.expected, known.high, money)
-
-
-def requests_card(recipe: Recipe, estimate: Estimate, first_prompt: str | None) -> Card:
+def requests_card(recipe: Recipe, estimate: Estimate, first_prompt: str | None = None) -> Card:
     """Show what would be sent, and what it would cost."""
     rows = [plural(estimate.rows, "row")]
     if estimate.duplicates:
@@ -39,47 +36,46 @@ def requests_card(recipe: Recipe, estimate: Estimate, first_prompt: str | None) 
             ("rows", ", ".join(rows)),
             ("endpoint", recipe.endpoint),
             ("files", count(estimate.files)),
-            ("input tokens", _tokens(estimate.input_tokens)),
-            ("cost (batch)", _cost(estimate.cost)),
-            ("cost (standard)", _cost(estimate.standard_cost)),
+            ("input tokens", in_words(estimate.input_tokens, count)),
+            ("cost (batch)", in_words(estimate.cost, money)),
+            ("cost (standard)", in_words(estimate.standard_cost, money)),
         ),
         quoted=shown,
+        notes=estimate.notes,
         next_step="job = requests.submit(name=..., max_cost=...)",
     )
 
 
-def _tokens(known: Range[int]) -> str:
-    return span(known.low, known.expected, known.high, count)
-
-
 @dataclass(frozen=True)
 class JobFacts:
-    """What a job's card needs to know."""
+    """What a job's card needs to know beside its record."""
 
-    manifest: Mapping[str, Any]
-    state: JobState
-    status: str
+    record: Record
     counts: Mapping[str, int]
     cost: Decimal | None
-    done: bool
+
+    @property
+    def status(self) -> str:
+        """Where the job stands, in one word."""
+        return status_word(self.record.state)
 
 
 def job_card(facts: JobFacts) -> Card:
     """Show where a job stands, and what to do next."""
-    told = facts.manifest
-    batches = [shard.batch for shard in facts.state.shards if shard.batch is not None]
+    manifest = facts.record.manifest
+    batches = [shard.batch for shard in facts.record.state.shards if shard.batch is not None]
     expires = [batch.expires_at for batch in batches if batch.expires_at is not None]
     done = sum(batch.completed + batch.failed for batch in batches)
     return Card(
-        title=f"Job {told['name'] or told['id']}: {STATUS_WORDS.get(facts.status, facts.status)}",
-        progress=(told["requests"] if facts.done else done, told["requests"]),
+        title=f"Job {manifest.called}: {STATUS_WORDS.get(facts.status, facts.status)}",
+        progress=(manifest.requests if facts.record.done else done, manifest.requests),
         facts=(
             ("rows", _row_words(facts.counts)),
-            ("spent", f"{money(facts.cost)} of {_estimated(told)} estimated"),
-            ("submitted", when(told["created_at"])),
-            *((("expires", when(min(expires))),) if expires and not facts.done else ()),
+            ("spent", f"{money(facts.cost)}; estimated {in_words(manifest.cost, money)}"),
+            ("prepared", when(manifest.created_at)),
+            *((("expires", when(min(expires))),) if expires and not facts.record.done else ()),
             ("batches", "\n".join(f"{batch.id} {batch.status}" for batch in batches) or "none yet"),
-            ("id", told["id"]),
+            ("id", manifest.id),
         ),
         next_step=_next_step(facts),
     )
@@ -98,20 +94,10 @@ def _row_words(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{number:,} {status}" for status, number in counts.items()) or "none"
 
 
-def _estimated(manifest: Mapping[str, Any]) -> str:
-    known = manifest["estimate"]["cost"]
-    if known is None:
-        return "unknown"
-    low, expected, high = (
-        None if known[end] is None else Decimal(known[end]) for end in ("low", "expected", "high")
-    )
-    return span(low, expected, high, money)
-
-
 def _next_step(facts: JobFacts) -> str:
-    name = facts.manifest["name"] or facts.manifest["id"]
+    name = facts.record.manifest.called
     if facts.status in {"preparing", "submitting", "uncertain"}:
         return f"bf.job({name!r}).resume()"
-    if not facts.done:
+    if not facts.record.done:
         return f"job.wait()  # or, tomorrow: job = bf.job({name!r})"
     return "labelled = df.bf.join(job)"

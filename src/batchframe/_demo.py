@@ -1,7 +1,6 @@
 """``python -m batchframe demo``: the main job, from a CSV to a labelled frame and its price.
 
 In: a CSV of reviews and, for ``--live``, a key. Out: text on the terminal.
-The lines between the two rules are those of the README; only the client differs.
 """
 
 from __future__ import annotations
@@ -17,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from batchframe._display import money
+from batchframe._display import count, money
+from batchframe._estimate import in_words
 from batchframe._frames import join, requests
 from batchframe._handles import Job, Requests
 
@@ -37,6 +37,7 @@ def demo(*, live: bool, model: str, yes: bool = False) -> int:
         model=model,
         output=_LABELS,
         on_missing="skip",
+        reasoning_effort="none",
     )
     _print(asked)
     _print(asked.estimate())
@@ -64,12 +65,13 @@ def _label(reviews: pd.DataFrame, asked: Requests, client: OpenAI | None) -> int
 
 def _proof(asked: Requests, job: Job) -> str:
     known = asked.estimate()
-    cost = "unknown"
-    if known.cost is not None:
-        cost = f"{money(known.cost.low)} to {money(known.cost.high)}"
     figures = pd.DataFrame(
         {
-            "estimated": [f"{known.input_tokens.expected:,}", _range(asked), cost],
+            "estimated": [
+                in_words(known.input_tokens, count),
+                in_words(known.output_tokens, count),
+                in_words(known.cost, money),
+            ],
             "actual": [
                 f"{job.usage.input_tokens:,}",
                 f"{job.usage.output_tokens:,}",
@@ -79,11 +81,6 @@ def _proof(asked: Requests, job: Job) -> str:
         index=["input tokens", "output tokens", "cost"],
     )
     return str(figures)
-
-
-def _range(asked: Requests) -> str:
-    tokens = asked.estimate().output_tokens
-    return f"{tokens.low:,} to " + ("no bound" if tokens.high is None else f"{tokens.high:,}")
 
 
 _REHEARSED = """\
@@ -130,9 +127,8 @@ def _rehearsal() -> Iterator[OpenAI]:
 
 
 def _agreed(asked: Requests) -> bool:
-    known = asked.estimate().cost
-    most = "an unknown amount" if known is None else f"up to {money(known.high)}"
-    answer = input(f"Send {len(asked)} requests to {asked.model} and spend {most}? [y/N] ")
+    cost = in_words(asked.estimate().cost, money)
+    answer = input(f"Send {len(asked)} requests to {asked.model} for {cost}? [y/N] ")
     return answer.strip().lower() in {"y", "yes"}
 
 

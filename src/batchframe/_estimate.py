@@ -1,70 +1,48 @@
 """Requests → what they will take: tokens and dollars, as ranges with their reasons.
 
-In: a request table. Out: a frozen :class:`Estimate`. Sends nothing, writes nothing.
+In: a request table and its input tokens. Out: a frozen :class:`Estimate`. Sends nothing, writes
+nothing.
 Must not know: files, the network, what a job has really cost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, TypeVar
 
-import msgspec
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from batchframe._counting import InputTokens
 from batchframe._display import (
     UNKNOWN,
     Card,
+    Shown,
     Table,
     count,
     money,
     plural,
-    to_html,
-    to_text,
+    span,
 )
 from batchframe._endpoints import endpoint_of
-from batchframe._lines import JsonColumn
-from batchframe._model_names import is_reasoning
 from batchframe._output import shortest_and_longest
 from batchframe._prices import Price, price
 from batchframe._providers import OPENAI
+from batchframe._range import Range
 from batchframe._recipe import Recipe
 from batchframe._request_table import RequestTable
 from batchframe._shards import shards_of
-from batchframe._source import column_name
-from batchframe._template import Template
 from batchframe._tokens import token_counter
-from batchframe.errors import CostError
+from batchframe._warn import warn_user
+from batchframe.errors import CostError, ReasoningWarning
 
 _N = TypeVar("_N", int, Decimal)
 
 
-@dataclass(frozen=True)
-class Range(Generic[_N]):
-    """What a number may turn out to be; None where nothing bounds it or nothing tells it."""
-
-    low: _N
-    expected: _N | None
-    high: _N | None
-
-    def __add__(self, other: Range[_N]) -> Range[_N]:
-        return Range(
-            self.low + other.low,
-            _sum(self.expected, other.expected),
-            _sum(self.high, other.high),
-        )
-
-
-def _sum(one: _N | None, other: _N | None) -> _N | None:
-    return None if one is None or other is None else one + other
-
-
 @dataclass(frozen=True, repr=False)
-class Estimate:
+class Estimate(Shown):
     """What some requests will take, before anything is sent.
 
     Attributes
@@ -142,12 +120,6 @@ class Estimate:
             dtype=object,
         )
 
-    def __repr__(self) -> str:
-        return to_text(self._card())
-
-    def _repr_html_(self) -> str:
-        return to_html(self._card())
-
     def _card(self) -> Card:
         figures = (
             _figures("input tokens", self.input_tokens, count),
@@ -163,6 +135,11 @@ class Estimate:
         )
 
 
+def in_words(known: Range[_N] | None, words: Callable[[_N | None], str]) -> str:
+    """Write a range as people read it."""
+    return UNKNOWN if known is None else span(known.low, known.expected, known.high, words)
+
+
 def _figures(
     name: str, known: Range[_N] | None, words: Callable[[_N | None], str]
 ) -> tuple[str, ...]:
@@ -176,17 +153,20 @@ def _both(one: Range[Decimal] | None, other: Range[Decimal] | None) -> Range[Dec
     return None if one is None or other is None else one + other
 
 
-def estimate(table: RequestTable, *, prices: Mapping[str, Any] | None = None) -> Estimate:
-    """Count and price every request of a table.
+def estimate(
+    table: RequestTable, read: InputTokens, *, prices: Mapping[str, Any] | None = None
+) -> Estimate:
+    """Price every request of a table whose input tokens are counted.
 
     Raises
     ------
+    CostError
+        If `prices` has another shape.
     RequestError
         If a row makes a request that is too large for any file.
     """
     recipe = table.recipe
     files = len(shards_of(table, OPENAI))
-    read, exact, notes = _input_tokens(table)
     written, output_notes = _output_tokens(recipe)
     batch = price(recipe.model, "batch", prices=prices)
     standard = price(recipe.model, "standard", prices=prices)
@@ -197,114 +177,48 @@ def estimate(table: RequestTable, *, prices: Mapping[str, Any] | None = None) ->
         duplicates=asked - table.requests,
         skipped=table.rows - asked,
         files=files,
-        input_tokens=Range(*(int(read.sum()),) * 3),
-        output_tokens=_each(written, lambda tokens: tokens * table.requests),
+        input_tokens=Range.exactly(int(read.tokens.sum())),
+        output_tokens=written.map(lambda tokens: tokens * table.requests),
         cost=_cost(batch, read, written),
         standard_cost=_cost(standard, read, written),
-        exact=exact,
-        notes=tuple(dict.fromkeys((*notes, *output_notes, *_price_notes(recipe.model, batch)))),
+        exact=read.exact,
+        notes=(*read.notes, *output_notes, _price_note(recipe.model, batch)),
     )
 
 
-def _each(known: Range[int], f: Callable[[int], _N]) -> Range[_N]:
-    return Range(
-        f(known.low),
-        None if known.expected is None else f(known.expected),
-        None if known.high is None else f(known.high),
-    )
-
-
-def _cost(
-    known: Price | None, read: npt.NDArray[np.int64], written: Range[int]
-) -> Range[Decimal] | None:
+def _cost(known: Price | None, read: InputTokens, written: Range[int]) -> Range[Decimal] | None:
     if known is None:
         return None
-    return _each(written, lambda tokens: known.cost_of(read, np.full(len(read), tokens)))
+    return written.map(lambda tokens: known.cost_of(read.tokens, tokens))
 
 
-def _price_notes(model: str, batch: Price | None) -> Iterator[str]:
+def _price_note(model: str, batch: Price | None) -> str:
     if batch is None:
-        yield (
+        return (
             f"No batch price is known for {model}. Give yours, in USD per million tokens: "
             'estimate(prices={"input": "0.10", "output": "0.60"}).'
         )
-    else:
-        as_of = f" ({batch.as_of})" if batch.as_of else ""
-        yield f"Prices: {batch.source}{as_of}."
-
-
-def _input_tokens(table: RequestTable) -> tuple[npt.NDArray[np.int64], bool, list[str]]:
-    """Return the input tokens of each request, whether all are exact, and why not."""
-    if any(isinstance(slot, JsonColumn) for slot in table.envelope.slots):
-        return _input_tokens_one_by_one(table)
-    endpoint, counter = endpoint_of(table.recipe.endpoint), token_counter(table.recipe.model)
-    filled = endpoint.count_tokens(_filled(endpoint.body(table.recipe)))
-    around = filled.tokens - len(table.envelope.slots) * counter.count_one(_FILLING)
-    counts = [np.zeros(0, np.int64)]
-    exact = filled.exact
-    for _, batch in table.request_batches():
-        tokens = np.full(batch.num_rows, around)
-        for slot in table.envelope.slots:
-            assert isinstance(slot, Template)  # noqa: S101 - the other kind has left above
-            cells = {cell: batch[column_name(cell)] for cell in slot.cells}
-            tally = counter.tally(slot.render(cells, batch.num_rows))
-            tokens += tally.tokens
-            exact &= bool(tally.exact.all())
-        counts.append(tokens)
-    return np.concatenate(counts), exact, _token_notes(table, exact)
-
-
-def _input_tokens_one_by_one(
-    table: RequestTable,
-) -> tuple[npt.NDArray[np.int64], bool, list[str]]:
-    endpoint = endpoint_of(table.recipe.endpoint)
-    counts, exact = [], True
-    for _, request in table.each_request():
-        body = msgspec.json.decode(b'{"custom_id":"' + request, type=dict[str, Any])["body"]
-        count = endpoint.count_tokens(body)
-        counts.append(count.tokens)
-        exact &= count.exact
-    return np.array(counts, np.int64), exact, _token_notes(table, exact)
-
-
-def _token_notes(table: RequestTable, exact: bool) -> list[str]:  # noqa: FBT001 - one private use
-    counter = token_counter(table.recipe.model)
-    notes = [counter.note] if counter.note else []
-    if not exact and table.recipe.output.schema is not None:
-        notes.append("The output schema's tokens are known to within 3 for each request.")
-    return notes
-
-
-_FILLING: Final = "a"
-
-
-def _filled(value: Any) -> Any:
-    """Put a short text in the place of every template: an empty message is counted otherwise."""
-    if isinstance(value, Template):
-        return _FILLING
-    if isinstance(value, Mapping):
-        return {key: _filled(item) for key, item in value.items()}
-    return [_filled(item) for item in value] if isinstance(value, list) else value
+    as_of = f" ({batch.as_of})" if batch.as_of else ""
+    return f"Prices: {batch.source}{as_of}."
 
 
 def _output_tokens(recipe: Recipe) -> tuple[Range[int], list[str]]:
     """Bound the output tokens of one request, from the spec and the request's own limit."""
-    known = _by_spec(recipe)
-    limit = recipe.body.get("max_completion_tokens") or recipe.body.get("max_tokens")
-    thinks = is_reasoning(recipe.model) and recipe.body.get("reasoning_effort") != "none"
-    notes: list[str] = []
-    if isinstance(limit, int):
-        high = limit if thinks or known.high is None else min(known.high, limit)
-        known = Range(
-            min(known.low, limit),
-            None if known.expected is None else min(known.expected, limit),
-            high,
-        )
-    elif thinks:
-        notes.append(_REASONING)
-    if known.high is None:
+    endpoint = endpoint_of(recipe.endpoint)
+    body = {"model": recipe.model, **recipe.body}
+    answer, limit, reasons = (
+        _by_spec(recipe),
+        endpoint.output_limit(body),
+        endpoint.may_reason(body),
+    )
+    notes = [_REASONING] if reasons and limit is None else []
+    if limit is not None:
+        # Reasoning counts against the limit and may use it up.
+        longest = limit if reasons or answer.high is None else min(answer.high, limit)
+        answer = Range(answer.low, answer.expected, longest).map(lambda tokens: min(tokens, limit))
+    if answer.high is None:
         notes.append(_UNBOUNDED)
-    return known, notes
+    return answer, notes
 
 
 def _by_spec(recipe: Recipe) -> Range[int]:
@@ -328,7 +242,7 @@ _UNBOUNDED: Final = (
 )
 
 
-def checked_max_cost(max_cost: object, known: Estimate, model: str) -> None:
+def refuse_above(max_cost: object, known: Estimate, model: str) -> None:
     """Hold a limit against the high end of an estimate.
 
     Parameters
@@ -340,6 +254,11 @@ def checked_max_cost(max_cost: object, known: Estimate, model: str) -> None:
     ------
     CostError
         If the high end is above it, or not known.
+
+    Warns
+    -----
+    ReasoningWarning
+        If reasoning tokens may come on top of it.
     """
     try:
         limit = Decimal(str(max_cost))
@@ -353,3 +272,5 @@ def checked_max_cost(max_cost: object, known: Estimate, model: str) -> None:
         raise CostError.no_high_end(limit, known.cost.low)
     if known.cost.high > limit:
         raise CostError.above(limit, known.cost.low, known.cost.expected, known.cost.high)
+    if _REASONING in known.notes:
+        warn_user(ReasoningWarning.beyond_max_cost(model, limit))

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,7 +36,11 @@ _JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 def home() -> Path:
     """Return the folder of all state: ``BATCHFRAME_HOME``, else the user's own state folder."""
     chosen = os.environ.get("BATCHFRAME_HOME")
-    return Path(chosen).expanduser() if chosen else platformdirs.user_state_path("batchframe")
+    return (
+        Path(chosen).expanduser().absolute()
+        if chosen
+        else platformdirs.user_state_path("batchframe")
+    )
 
 
 class JobFolder:
@@ -78,8 +83,8 @@ class JobFolder:
 
     def create(self) -> None:
         """Make the folder, private to the user."""
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.path.mkdir(mode=0o700, exist_ok=True)
+        for path in (self.path.parent.parent, self.path.parent, self.path):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @contextmanager
     def lock(self) -> Iterator[bool]:
@@ -174,12 +179,16 @@ def create_private(path: Path) -> IO[bytes]:
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Write a file beside `path` and put it in its place only when all of it is on the disk."""
-    partial = path.with_name(path.name + ".part")
-    with create_private(partial) as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    # Of a name of its own, since two kernels may write the same file.
+    partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        with create_private(partial) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
     sync_folder(path.parent)
 
 

@@ -164,7 +164,7 @@ def join(
         if not isinstance(job, Job | str | Path):
             raise RequestError.not_a_job(job)
     handles = [job if isinstance(job, Job) else Job(find(job)) for job in jobs]
-    answers = [handle._answers for handle in handles]  # noqa: SLF001 - the room next door
+    answers = [handle._answers(handle._record) for handle in handles]  # noqa: SLF001 - next door
     return join_answers(frame, answers, prefix=prefix, details=details, overwrite=overwrite)
 
 

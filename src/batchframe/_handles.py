@@ -11,35 +11,39 @@ from decimal import Decimal
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 import pandas as pd
 
-from batchframe._billing import Usage, cost_of, usage_of
+from batchframe._accounts import connect, connect_to
+from batchframe._billing import Usage, job_cost, usage_of
 from batchframe._cards import STATUS_WORDS, JobFacts, job_card, requests_card
-from batchframe._display import Card, live, say, to_html, to_text
-from batchframe._estimate import Estimate, checked_max_cost, estimate
+from batchframe._counting import InputTokens, count_input
+from batchframe._display import Card, Shown, live, say
+from batchframe._endpoints import endpoint_of
+from batchframe._estimate import Estimate, estimate, refuse_above
 from batchframe._folder import JobFolder
-from batchframe._jobs import connect, connect_to, plan_of, start, state_of, working_on
-from batchframe._journal import JobState, status_word
-from batchframe._prices import price
+from batchframe._jobs import start, working_on
+from batchframe._journal import status_word
+from batchframe._manifest import Record, read_record
+from batchframe._preparation import plan_of
 from batchframe._providers import OPENAI, profile_of
 from batchframe._request_table import RequestTable
 from batchframe._results import JobAnswers, ledger, read_job, row_counts
-from batchframe._service import Batch, Service
+from batchframe._service import NOBODY, Batch, Service
 from batchframe._shards import input_files, shards_of
 from batchframe._submission import OnUncertain, submit
-from batchframe._tracking import cancel, refresh
+from batchframe._tracking import cancel, lost_files, refresh
 from batchframe._waiting import Pace, until
-from batchframe.errors import JobError, JobTimeout
+from batchframe.errors import JobError, JobTimeout, RequestError
 
 if TYPE_CHECKING:
     from openai import OpenAI
 
 
-@dataclass(frozen=True, repr=False)
-class Requests:
+@dataclass(frozen=True, repr=False, eq=False)
+class Requests(Shown):
     """The requests that a frame makes: rendered and checked, nothing written, nothing sent.
 
     ``len()`` is the number of requests to send; equal rows make one.
@@ -114,11 +118,11 @@ class Requests:
         >>> requests.estimate(prices={"input": 1, "output": 2}).cost.low > 0
         True
         """
-        return self._estimate if prices is None else estimate(self._table, prices=prices)
+        return estimate(self._table, self._input_tokens, prices=prices)
 
     @cached_property
-    def _estimate(self) -> Estimate:
-        return estimate(self._table)
+    def _input_tokens(self) -> InputTokens:
+        return count_input(self._table)
 
     def to_jsonl(self, folder: str | Path) -> list[Path]:
         """Write the input files into a folder, to look at or to send by other means.
@@ -131,8 +135,8 @@ class Requests:
         ------
         RequestError
             If a row makes a request that is too large for any file.
-        FileExistsError
-            If a file is there already.
+        FileIsThereError
+            If a file of that name is there already.
         """
         return input_files(self._table, shards_of(self._table, OPENAI), Path(folder))
 
@@ -173,33 +177,25 @@ class Requests:
         SubmissionError, SubmissionUncertain, ServiceError
             With the job's folder ready to go on.
         """
+        if on_uncertain not in get_args(OnUncertain):
+            raise RequestError.not_a_word(
+                keyword="on_uncertain", value=on_uncertain, wanted='"ask" or "recreate"'
+            )
         known = self.estimate(prices=prices)
         if max_cost is not None:
-            checked_max_cost(max_cost, known, self.model)
+            refuse_above(max_cost, known, self.model)
+        # Where no row asks anything there is nobody to ask, and no key is needed.
         service = connect(client) if len(self) else None
-        plan = plan_of(self._table, service, known, name=name, rerun=rerun, prices=prices)
+        identity = NOBODY if service is None else service.identity
+        plan = plan_of(self._table, identity, known, name=name, rerun=rerun, prices=prices)
         return Job(start(plan, service, on_uncertain), service)
 
-    def __repr__(self) -> str:
-        return to_text(self._card())
-
-    def _repr_html_(self) -> str:
-        return to_html(self._card())
-
     def _card(self) -> Card:
-        return requests_card(self._table.recipe, self._estimate, _prompt_of(self.preview(1)))
+        prompts = [endpoint_of(self.endpoint).prompt_text(line["body"]) for line in self.preview(1)]
+        return requests_card(self._table.recipe, self.estimate(), *prompts)
 
 
-def _prompt_of(lines: list[dict[str, Any]]) -> str | None:
-    if not lines:
-        return None
-    contents = [message["content"] for message in lines[0]["body"]["messages"]]
-    return "\n\n".join(
-        content if isinstance(content, str) else repr(content) for content in contents
-    )
-
-
-class Job:
+class Job(Shown):
     """A job that was submitted: a handle on its folder, good in any kernel.
 
     Nothing here is kept in memory that the folder does not have. Looking at a job (its card,
@@ -213,18 +209,17 @@ class Job:
         self._folder = folder
         self._client = client
         self._connected = service
-        self._read: tuple[int, JobAnswers] | None = None
+        self._read: tuple[tuple[Record, int], JobAnswers] | None = None
 
     @property
     def id(self) -> str:
         """The job's id: 20 hexadecimal digits that name its content and its account."""
-        return str(self._manifest["id"])
+        return self._record.manifest.id
 
     @property
     def name(self) -> str | None:
         """What the job is called, if anything."""
-        name: str | None = self._manifest["name"]
-        return name
+        return self._record.manifest.name
 
     @property
     def folder(self) -> Path:
@@ -238,48 +233,56 @@ class Job:
         OpenAI's words for a batch; of several batches the one furthest behind. Before: "preparing",
         "submitting", or "uncertain" if it is not known whether a batch was created.
         """
-        return status_word(self._state)
+        return status_word(self._record.state)
 
     @property
     def done(self) -> bool:
         """Whether every batch has ended and its answers are at home."""
-        return all(shard.fetched for shard in self._state.shards)
+        return self._record.done
 
     @property
     def batches(self) -> list[Batch]:
         """The batches on the server, as they were at the last look."""
-        return [shard.batch for shard in self._state.shards if shard.batch is not None]
+        return [shard.batch for shard in self._record.state.shards if shard.batch is not None]
 
     @property
     def counts(self) -> dict[str, int]:
         """How many rows have each status; they add up to the rows of the frame."""
-        return row_counts(self._answers)
+        return row_counts(self._answers(self._record))
 
     @property
     def usage(self) -> Usage:
         """The tokens that the answers at home used, added up line by line."""
-        return usage_of(self._answers.answers)
+        return usage_of(self._answers(self._record).answers)
 
     @property
     def cost(self) -> Decimal | None:
         """What the answers at home cost, in USD; None if no batch price is known."""
-        manifest = self._manifest
-        known = price(manifest["recipe"]["model"], "batch", prices=manifest["prices"])
-        return None if known is None else cost_of(self._answers.answers, known)
+        return job_cost(self._answers(self._record))
 
     def refresh(self) -> Job:
         """Look at every batch once, and bring home what has ended.
 
         Raises
         ------
+        JobError
+            If not all of the job was sent: ``resume()`` goes on with it.
         ServiceError
             If the service cannot be reached; what is at home stays.
         """
-        if not self.done:
-            with working_on(self._folder, self._service) as run:
-                if run is not None:
-                    refresh(run)
+        self._look()
         return self
+
+    def _look(self) -> None:
+        record = self._record
+        if record.done and not lost_files(record.folder, record.state):
+            return
+        with working_on(self._folder, self._service) as run:
+            if run is None:
+                return  # another kernel is at it, and its journal will tell
+            if not record.sent:
+                raise JobError.not_sent(record.manifest.called)
+            refresh(run)
 
     def wait(self, timeout: float | None = None) -> Job:
         """Look again and again until the job is done.
@@ -296,21 +299,24 @@ class Job:
         ------
         JobTimeout
             If the time is over. The job goes on.
+        JobError
+            If not all of the job was sent: ``resume()`` goes on with it.
         ServiceError
             If the service refuses, or cannot be reached for a long time.
         """
-        pace = Pace.of(profile_of(self._manifest["identity"]["base_url"]))
+        manifest = self._record.manifest
+        pace = Pace.of(profile_of(manifest.identity.base_url))
         try:
             with live() as show:
 
                 def look() -> None:
-                    self.refresh()
+                    self._look()
                     show(self._card(), STATUS_WORDS.get(self.status, self.status))
 
                 if not until(lambda: self.done, look, pace, timeout=timeout):
-                    raise JobTimeout.waited(self._called, timeout or 0)
+                    raise JobTimeout.waited(manifest.called, timeout or 0)
         except KeyboardInterrupt:
-            say(f"Stopped waiting; the job goes on. Come back: job = bf.job({self._called!r})")
+            say(f"Stopped waiting; the job goes on. Come back: job = bf.job({manifest.called!r})")
             raise
         return self
 
@@ -320,12 +326,20 @@ class Job:
         Raises
         ------
         JobError
-            If another kernel is working on the job at this moment.
+            If another kernel is working on the job at this moment, or a part of it may exist on
+            the server without being known here.
+        ServiceError
+            If the service cannot be reached.
         """
+        record = self._record
+        if record.done:
+            return self
         with working_on(self._folder, self._service) as run:
             if run is None:
-                raise JobError.busy(self._called)
+                raise JobError.busy(record.manifest.called)
             cancel(run)
+            if any(shard.step == "creating" for shard in run.state().shards):
+                raise JobError.cancel_uncertain(record.manifest.called)
         return self
 
     def resume(self, *, recreate: bool = False) -> Job:
@@ -344,9 +358,12 @@ class Job:
         SubmissionError, SubmissionUncertain, ServiceError
             As for :meth:`Requests.submit`.
         """
+        record = self._record
+        if record.done:
+            return self
         with working_on(self._folder, self._service, recreate=recreate) as run:
             if run is None:
-                raise JobError.busy(self._called)
+                raise JobError.busy(record.manifest.called)
             submit(run)
         return self
 
@@ -364,49 +381,31 @@ class Job:
         The answer columns, ``bf_status`` and ``bf_error``. Before the job is done, rows are
         ``pending``.
         """
-        return ledger(self._answers, details=details)
+        return ledger(self._answers(self._record), details=details)
 
     def __reduce__(self) -> tuple[type[Job], tuple[JobFolder]]:
         # The folder only: a client carries the key.
         return Job, (self._folder,)
 
-    def __repr__(self) -> str:
-        return to_text(self._card())
-
-    def _repr_html_(self) -> str:
-        return to_html(self._card())
-
     def _card(self) -> Card:
-        return job_card(
-            JobFacts(self._manifest, self._state, self.status, self.counts, self.cost, self.done)
-        )
+        record = self._record
+        answers = self._answers(record)
+        return job_card(JobFacts(record, row_counts(answers), job_cost(answers)))
 
     @property
-    def _called(self) -> str:
-        return self.name or self.id
-
-    @property
-    def _manifest(self) -> dict[str, Any]:
-        return self._folder.read_manifest()
-
-    @property
-    def _state(self) -> JobState:
-        return state_of(self._folder, self._manifest)
+    def _record(self) -> Record:
+        return read_record(self._folder)
 
     @property
     def _service(self) -> Service:
         if self._connected is None:
-            self._connected = connect_to(self._manifest, self._client)
+            manifest = self._record.manifest
+            self._connected = connect_to(manifest.identity, manifest.called, self._client)
         return self._connected
 
-    @property
-    def _answers(self) -> JobAnswers:
-        # Parsed once for each batch that came home, and again when the cell renamed its columns.
-        stamp = hash((self._folder.manifest.read_bytes(), tuple(map(_home, self._state.shards))))
+    def _answers(self, record: Record) -> JobAnswers:
+        # Parsed again only when a batch came home or the cell that submitted ran again.
+        stamp = (record, self._folder.rows.stat().st_mtime_ns)
         if self._read is None or self._read[0] != stamp:
-            self._read = (stamp, read_job(self._folder))
+            self._read = (stamp, read_job(record))
         return self._read[1]
-
-
-def _home(shard: Any) -> tuple[Any, ...]:
-    return (shard.fetched, shard.output, shard.errors, shard.batch and shard.batch.status)

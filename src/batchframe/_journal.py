@@ -17,7 +17,7 @@ Step = Literal["new", "uploaded", "creating", "created"]
 KNOWN_EVENTS: Final = frozenset(
     {
         "INTENT", "UPLOADED", "CREATING", "CREATED", "UNSENT", "REJECTED", "AMBIGUOUS", "FENCED",
-        "STATUS", "FETCHED",
+        "STATUS", "SHORT", "FETCHED", "FENCING",
     }
 )  # fmt: skip
 
@@ -50,6 +50,10 @@ class ShardState:
         Every upload of this shard, since any of them may have become a batch.
     creating_at
         When the last create was begun, in seconds on this machine's clock.
+    short
+        How often an ended batch had fewer lines than requests.
+    fencing
+        Whether an input file may be gone because we deleted it.
     """
 
     step: Step = "new"
@@ -61,11 +65,13 @@ class ShardState:
     output: Fetched | None = None
     errors: Fetched | None = None
     fetched: bool = False
+    short: int = 0
+    fencing: bool = False
 
 
 @dataclass(frozen=True)
 class JobState:
-    """How far a job has come; `readable` is False if a newer version wrote part of the journal."""
+    """How far a job has come; not `understood` if a newer version wrote part of the journal."""
 
     intended: bool
     shards: tuple[ShardState, ...]
@@ -108,8 +114,12 @@ def _after(state: ShardState, event: Mapping[str, Any]) -> ShardState:
         case "UNSENT" | "REJECTED":
             step: Step = "new" if event.get("file_lost") else "uploaded"
             return replace(state, step=step, reason=event.get("reason"))
+        case "FENCING":
+            return replace(state, fencing=True)
         case "FENCED":
             return replace(state, step="new", reason=None)
+        case "SHORT":
+            return replace(state, short=state.short + 1)
         case "FETCHED":
             return replace(
                 state,

@@ -9,18 +9,15 @@ one join. What follows the ``custom_id`` in a line is the request itself: its di
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from batchframe._source import DIGEST_BYTES, column_name
+from batchframe._source import column_name
 from batchframe._template import Template
 
 ID_VERSION = "bf1"
@@ -108,13 +105,6 @@ def _one_line(encoded: bytes) -> bytes:
         if separator in encoded:
             encoded = encoded.replace(separator, escape)
     return encoded
-
-
-def digests(requests: Sequence[bytes]) -> npt.NDArray[np.void]:
-    """Name each request by the first 16 bytes of the SHA-256 of its wire bytes."""
-    sha256 = hashlib.sha256
-    joined = b"".join([sha256(request).digest()[:DIGEST_BYTES] for request in requests])
-    return np.frombuffer(joined, dtype=f"V{DIGEST_BYTES}")
 
 
 def custom_id(fingerprint: str, number: int, digest: bytes) -> str:

@@ -80,7 +80,7 @@ class OpenAIService:
     @property
     def identity(self) -> Identity:
         return Identity(
-            base_url=str(self._client.base_url).rstrip("/"),
+            base_url=_plain_url(str(self._client.base_url)),
             organization=self._client.organization,
             project=self._client.project,
         )
@@ -115,15 +115,25 @@ class OpenAIService:
         return _created(answer, input_file_id, endpoint)
 
     def retrieve_batch(self, batch_id: str) -> Batch:
-        return _batch(_call(self._client.batches.retrieve, batch_id))
+        batch = _batch(_call(self._client.batches.retrieve, batch_id))
+        if batch.id != batch_id:
+            raise ServiceError.unusable(got=f"batch {batch.id}", what=f"batch {batch_id}")
+        return batch
 
     def list_batches(self) -> Iterator[Batch]:
         page = _call(self._client.batches.list, limit=_PAGE)
+        seen: set[str] = set()
         while True:
             listed = getattr(page, "data", None)
             if not isinstance(listed, list):
-                raise ServiceError.unusable(type(page).__name__, what="the list of batches")
-            yield from map(_batch, listed)
+                raise ServiceError.unusable(got=type(page).__name__, what="the list of batches")
+            batches = [_batch(one) for one in listed]
+            if listed and seen.issuperset(batch.id for batch in batches):
+                raise ServiceError.unusable(
+                    got="the same page again", what="the next page of batches"
+                )
+            seen.update(batch.id for batch in batches)
+            yield from batches
             if not _call(page.has_next_page):
                 return
             page = _call(page.get_next_page)
@@ -147,12 +157,21 @@ class OpenAIService:
                 size += file.write(chunk)
         return size
 
-    def delete_file(self, file_id: str) -> None:
+    def delete_file(self, file_id: str) -> bool:
         try:
             _call(self._client.files.delete, file_id)
         except ServiceError as reason:
             if reason.status != 404:  # noqa: PLR2004 - HTTP's own number
                 raise
+            return False
+        return True
+
+
+def _plain_url(url: str) -> str:
+    """Write a base URL without what may be secret in it: user, password and query."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}".rstrip("/")
 
 
 def _call(request: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -175,7 +194,7 @@ def _failure(reason: Exception) -> ServiceError:
         )
     if isinstance(reason, openai.APIConnectionError):
         return ServiceError.unreachable(_words(reason.__cause__ or reason))
-    return ServiceError.unusable(_words(reason), what="usable")
+    return ServiceError.unusable(got=_words(reason), what="usable")
 
 
 def outcome_of(reason: BaseException) -> CreateOutcome:
@@ -227,13 +246,13 @@ def _same_endpoint(theirs: str | None, ours: str) -> bool:
 
 def _batch(answer: object) -> Batch:
     if not isinstance(answer, OpenAIBatch) or not _is_id(answer.id):
-        raise ServiceError.unusable(type(answer).__name__, what="a batch")
+        raise ServiceError.unusable(got=type(answer).__name__, what="a batch")
     return Batch.from_json(answer.to_dict(mode="json", exclude_unset=False, warnings=False))
 
 
 def _remote_file(answer: object) -> RemoteFile:
     if not isinstance(answer, FileObject) or not _is_id(answer.id):
-        raise ServiceError.unusable(type(answer).__name__, what="a file")
+        raise ServiceError.unusable(got=type(answer).__name__, what="a file")
     size: Any = answer.bytes
     created: Any = answer.created_at
     return RemoteFile(
@@ -251,12 +270,16 @@ def _is_id(value: object) -> bool:
 def _message(reason: openai.APIStatusError) -> str:
     body = reason.body
     message = body.get("message") or body.get("detail") if isinstance(body, Mapping) else None
-    return _redacted(str(message or reason.response.text or reason.message))
+    return _redacted(str(message or reason.response.text or reason.message), reason)
 
 
 def _words(reason: BaseException) -> str:
-    return _redacted(f"{type(reason).__name__}: {reason}")
+    return _redacted(f"{type(reason).__name__}: {reason}", reason)
 
 
-def _redacted(text: str, most: int = 500) -> str:
+def _redacted(text: str, reason: BaseException, most: int = 500) -> str:
+    """Take out the key, whatever it looks like: some services say it in their refusal."""
+    request = getattr(reason, "request", None)
+    key = request.headers.get("authorization", "").removeprefix("Bearer ") if request else ""
+    text = text.replace(key, "…") if key else text
     return _KEY.sub("sk-…", text if len(text) <= most else f"{text[:most]}…")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import msgspec
@@ -16,14 +16,16 @@ import msgspec
 from batchframe._clock import SYSTEM, Clock
 from batchframe._estimate import Estimate
 from batchframe._folder import JobFolder, sync_folder
+from batchframe._manifest import Manifest, read_manifest, write_manifest
+from batchframe._providers import profile_of
 from batchframe._request_table import FINGERPRINT_VERSION, RequestTable
-from batchframe._rows import rows_of, write_rows
+from batchframe._rows import follow, read_rows, rows_of, write_rows
 from batchframe._service import Identity
-from batchframe._shards import Shard, write_inputs
-from batchframe._version import __version__
+from batchframe._shards import Shard, shards_of, write_inputs
+from batchframe.errors import RequestError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """A job as it was decided: whose, called what, in which files, for how much."""
 
@@ -33,7 +35,7 @@ class Plan:
     rerun: str | None
     shards: list[Shard]
     estimate: Estimate
-    prices: Mapping[str, Any] | None = None
+    prices: Mapping[str, Any] | None
     clock: Clock = SYSTEM
 
     @property
@@ -44,54 +46,80 @@ class Plan:
         return hashlib.sha256(content).hexdigest()[:20]
 
 
-def prepare(plan: Plan, folder: JobFolder) -> dict[str, Any]:
+def plan_of(
+    table: RequestTable,
+    identity: Identity,
+    known: Estimate,
+    *,
+    name: str | None,
+    rerun: str | None,
+    prices: Mapping[str, Any] | None,
+) -> Plan:
+    """Decide a job.
+
+    Raises
+    ------
+    RequestError
+        If a row makes a request that is too large for any of the service's files, or the job's
+        name or run label is no printable text.
+    """
+    for keyword, value in (("name", name), ("rerun", rerun)):
+        if value is not None and not _is_word(value):
+            raise RequestError.not_a_word(keyword, value, 'a text such as "sentiment"')
+    shards = shards_of(table, profile_of(identity.base_url))
+    return Plan(table, identity, name, rerun, shards, known, prices)
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable()
+
+
+def prepare(plan: Plan, folder: JobFolder) -> Manifest:
     """Write the job folder, or find it written, and return its manifest.
 
-    What was once meant to be sent is never written again: only the recipe's words that do not reach
-    the wire (the answer column's name, the job's name) follow the latest cell.
+    What was once meant to be sent is never written again. The rest follows the latest cell: the
+    rows, the names of the job and of the answer column, the user's prices.
     """
-    if folder.journal.is_file():
-        manifest = folder.read_manifest()
-        manifest["recipe"] = plan.table.recipe.to_json()
-        manifest["name"] = plan.name or manifest["name"]
-        folder.write_manifest(manifest)
-        return manifest
-    # No journal: nothing was ever begun, so whatever stands here is an unfinished preparation.
-    paths = [folder.input(number) for number in range(len(plan.shards))]
-    written = [asdict(file) for file in write_inputs(plan.table, plan.shards, paths)]
-    write_rows(rows_of(plan.table), folder.rows)
-    sync_folder(folder.path)
-    manifest = _manifest(plan, written)
-    folder.write_manifest(manifest)
+    # Without a journal nothing was begun, and what stands here is an unfinished preparation.
+    manifest = _follow(plan, folder) if folder.journal.is_file() else _begin(plan, folder)
+    write_manifest(folder, manifest)
     return manifest
 
 
-def _manifest(plan: Plan, shards: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "id": plan.job_id,
-        "name": plan.name,
-        "created_at": plan.clock.now(),
-        "batchframe": __version__,
-        "fingerprint": plan.table.fingerprint,
-        "identity": asdict(plan.identity),
-        "rerun": plan.rerun,
-        "recipe": plan.table.recipe.to_json(),
-        "rows": plan.table.rows,
-        "requests": plan.table.requests,
-        "shards": shards,
-        "estimate": _told(plan.estimate),
-        "prices": _as_text(plan.prices),
-    }
+def _begin(plan: Plan, folder: JobFolder) -> Manifest:
+    paths = [folder.input(number) for number in range(len(plan.shards))]
+    written = tuple(write_inputs(plan.table, plan.shards, paths))
+    write_rows(rows_of(plan.table), folder.rows)
+    sync_folder(folder.path)
+    return Manifest(
+        id=plan.job_id,
+        name=plan.name,
+        created_at=plan.clock.now(),
+        fingerprint=plan.table.fingerprint,
+        identity=plan.identity,
+        rerun=plan.rerun,
+        recipe=plan.table.recipe,
+        rows=plan.table.rows,
+        requests=plan.table.requests,
+        inputs=written,
+        input_tokens=plan.estimate.input_tokens,
+        output_tokens=plan.estimate.output_tokens,
+        cost=plan.estimate.cost,
+        prices=_as_text(plan.prices),
+    )
 
 
-def _told(estimate: Estimate) -> dict[str, Any]:
-    """Keep the estimate beside the job, to set the actual figures against."""
-    cost = estimate.cost
-    return {
-        "input_tokens": asdict(estimate.input_tokens),
-        "output_tokens": asdict(estimate.output_tokens),
-        "cost": None if cost is None else {k: v and str(v) for k, v in asdict(cost).items()},
-    }
+def _follow(plan: Plan, folder: JobFolder) -> Manifest:
+    manifest = read_manifest(folder)
+    write_rows(follow(read_rows(folder.rows), plan.table), folder.rows)
+    return replace(
+        manifest,
+        name=plan.name or manifest.name,
+        recipe=plan.table.recipe,
+        rows=plan.table.rows,
+        cost=plan.estimate.cost or manifest.cost,
+        prices=_as_text(plan.prices) or manifest.prices,
+    )
 
 
 def _as_text(prices: Any) -> Any:

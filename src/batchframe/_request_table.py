@@ -7,13 +7,10 @@ Must not know: prices, files, the network.
 from __future__ import annotations
 
 import hashlib
-import inspect
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,19 +18,19 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from batchframe._digests import NONE, Digests, blank, digests_of, group, sorted_bytes
 from batchframe._endpoints import endpoint_of
-from batchframe._lines import Envelope, custom_id, digests, envelope, line, request_bytes
+from batchframe._lines import Envelope, custom_id, envelope, line, request_bytes
 from batchframe._recipe import Recipe
-from batchframe._source import DIGEST_BYTES, Source, read_cells, read_prompts, row_identity
+from batchframe._source import Source, read_cells, read_prompts, row_identity
 from batchframe._template import Template, almost_placeholders, bind, parse, templates_in
+from batchframe._warn import warn_user
 from batchframe.errors import TemplateError, TemplateWarning
 
 FINGERPRINT_VERSION = b"batchframe 1"
-_SORTABLE: Final = np.dtype(f"S{DIGEST_BYTES}")
-_PACKAGE: Final = Path(__file__).parent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RequestTable:
     """All rows of a job and the requests they need.
 
@@ -52,7 +49,7 @@ class RequestTable:
     recipe: Recipe
     source: Source
     envelope: Envelope
-    digest: npt.NDArray[np.void]
+    digest: Digests
     number: npt.NDArray[np.int64]
     first_row: npt.NDArray[np.int64]
     size: npt.NDArray[np.int64]
@@ -74,13 +71,13 @@ class RequestTable:
         A frame that was sorted or re-indexed, or that repeats rows, has the same fingerprint.
         """
         content = hashlib.sha256(FINGERPRINT_VERSION + self.recipe.endpoint.encode())
-        content.update(np.sort(self.digest[self.first_row].view(_SORTABLE)).tobytes())
+        content.update(sorted_bytes(self.digest[self.first_row]))
         return content.hexdigest()
 
     @property
     def line_overhead(self) -> int:
         """The bytes of a line that are not the request: ``custom_id``, braces, line end."""
-        widest = custom_id(self.fingerprint, max(self.requests - 1, 0), bytes(DIGEST_BYTES))
+        widest = custom_id(self.fingerprint, max(self.requests - 1, 0), NONE)
         return len(line(widest, b""))
 
     def lines(self) -> Iterator[bytes]:
@@ -123,7 +120,7 @@ def request_table(
     recipe, source, cut = _prepare(recipe, frame, function)
     digest, size = _digest_rows(source, cut)
     if source.identity is not None:
-        _refuse_moods(frame, _as_void(source.identity), digest)
+        _refuse_two_prompts_for_equal_cells(frame, source.identity, digest)
     number, first_row = _number_requests(digest, _has_prompt(source), dedupe=recipe.dedupe)
     return RequestTable(recipe, source, cut, digest, number, first_row, size[first_row])
 
@@ -131,30 +128,21 @@ def request_table(
 def _warn_of_almost_placeholders(recipe: Recipe, frame: pd.DataFrame) -> None:
     for template in templates_in(endpoint_of(recipe.endpoint).body(recipe)):
         for written, name in almost_placeholders(template, list(frame.columns)):
-            told = TemplateWarning.almost_a_placeholder(written, name)
-            warnings.warn(told, stacklevel=_depth())
+            warn_user(TemplateWarning.almost_a_placeholder(written, name))
 
 
-def _depth() -> int:
-    """Count the frames up to the first line that is not ours: the user's, for a warning."""
-    depth, frame = 0, inspect.currentframe()
-    while frame is not None and Path(frame.f_code.co_filename).is_relative_to(_PACKAGE):
-        depth, frame = depth + 1, frame.f_back
-    return depth
-
-
-def _refuse_moods(
-    frame: pd.DataFrame, identity: npt.NDArray[np.void], digest: npt.NDArray[np.void]
+def _refuse_two_prompts_for_equal_cells(
+    frame: pd.DataFrame, identity: Digests, digest: Digests
 ) -> None:
     """Refuse a prompt function that asks differently about rows that `join` cannot tell apart."""
-    _, first, inverse = np.unique(identity.view(_SORTABLE), return_index=True, return_inverse=True)
-    differs = np.flatnonzero(digest != digest[first[inverse]])
+    number, first = group(identity)
+    differs = np.flatnonzero(digest != digest[first[number]])
     if len(differs):
-        pair = [int(first[inverse[differs[0]]]), int(differs[0])]
+        pair = [int(first[number[differs[0]]]), int(differs[0])]
         raise TemplateError.not_of_the_row(*((row, frame.index[row]) for row in pair))
 
 
-def row_digests(recipe: Recipe, frame: pd.DataFrame) -> tuple[npt.NDArray[np.void], pa.Array]:
+def row_digests(recipe: Recipe, frame: pd.DataFrame) -> tuple[Digests, pa.Array]:
     """Name the request of each row of any frame, to find the row's answer.
 
     Returns
@@ -163,16 +151,11 @@ def row_digests(recipe: Recipe, frame: pd.DataFrame) -> tuple[npt.NDArray[np.voi
     prompts a function made, the digest is that of the row's cells.
     """
     if recipe.prompt is None:
-        identity = row_identity(frame, recipe.columns)
-        return _as_void(identity), pa.nulls(len(frame), pa.string())
+        return row_identity(frame, recipe.columns), pa.nulls(len(frame), pa.string())
     # Missing cells are no error here: such a row simply has no request.
     tolerant = "skip" if recipe.on_missing == "raise" else recipe.on_missing
     _, source, cut = _prepare(replace(recipe, on_missing=tolerant), frame, None)
     return _digest_rows(source, cut)[0], source.absent
-
-
-def _as_void(identity: pa.Array) -> npt.NDArray[np.void]:
-    return np.frombuffer(b"".join(identity.to_pylist()), dtype=f"V{DIGEST_BYTES}")
 
 
 def _prepare(
@@ -218,34 +201,26 @@ def _has_prompt(source: Source) -> npt.NDArray[np.bool_]:
     return np.asarray(pc.is_null(source.absent).to_numpy(zero_copy_only=False), dtype=bool)
 
 
-def _digest_rows(
-    source: Source, cut: Envelope
-) -> tuple[npt.NDArray[np.void], npt.NDArray[np.int64]]:
-    digest = np.zeros(len(source), dtype=f"V{DIGEST_BYTES}")
+def _digest_rows(source: Source, cut: Envelope) -> tuple[Digests, npt.NDArray[np.int64]]:
+    digest = blank(len(source))
     size = np.zeros(len(source), dtype=np.int64)
     has_prompt = _has_prompt(source)
     for start, batch in source.batches():
         rows = slice(start, start + batch.num_rows)
         requests = request_bytes(cut, batch)
-        digest[rows] = digests(requests)
+        digest[rows] = digests_of(requests)
         size[rows] = [len(request) for request in requests]
-    digest[~has_prompt] = np.zeros(1, digest.dtype)
+    digest[~has_prompt] = blank(1)
     return digest, size
 
 
 def _number_requests(
-    digest: npt.NDArray[np.void], has_prompt: npt.NDArray[np.bool_], *, dedupe: bool
+    digest: Digests, has_prompt: npt.NDArray[np.bool_], *, dedupe: bool
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     rows = np.flatnonzero(has_prompt)
     number = np.full(len(digest), -1, dtype=np.int64)
     if not dedupe:
         number[rows] = np.arange(len(rows))
         return number, rows
-    _, first, inverse = np.unique(
-        digest[rows].view(_SORTABLE), return_index=True, return_inverse=True
-    )
-    order = np.argsort(first)
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    number[rows] = rank[inverse]
-    return number, rows[first[order]]
+    number[rows], first = group(digest[rows])
+    return number, rows[first]

@@ -6,8 +6,11 @@ Must not know: prices, the network.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -21,18 +24,18 @@ import pyarrow.parquet as pq
 from batchframe._answers import pending, read_shard
 from batchframe._endpoints import STATUSES, endpoint_of
 from batchframe._folder import JobFolder, replacing
-from batchframe._journal import JobState, ShardState, fold
+from batchframe._journal import JobState, ShardState
 from batchframe._lines import custom_id
+from batchframe._manifest import Manifest, Record
 from batchframe._output import Field, OutputSpec, parse_answers
-from batchframe._recipe import Recipe
 from batchframe._request_table import row_digests
 from batchframe._rows import Rows, read_rows
-from batchframe.errors import ColumnError
+from batchframe.errors import ColumnError, JobError
 
 _NOT_ASKED: Final = "this row was not part of the job, or its text has changed since"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class JobAnswers:
     """Everything that a job knows about its requests.
 
@@ -44,14 +47,13 @@ class JobAnswers:
         One row for each request: the typed answer columns, null where there is no valid answer.
     """
 
-    manifest: Mapping[str, Any]
-    recipe: Recipe
+    manifest: Manifest
     rows: Rows
     answers: pa.Table
     columns: pa.Table
 
 
-def read_job(folder: JobFolder) -> JobAnswers:
+def read_job(record: Record) -> JobAnswers:
     """Read what has come home so far.
 
     Raises
@@ -59,13 +61,10 @@ def read_job(folder: JobFolder) -> JobAnswers:
     JobError
         If the folder is damaged.
     """
-    manifest = folder.read_manifest()
-    recipe = Recipe.from_json(manifest["recipe"])
-    rows = read_rows(folder.rows)
-    state = fold(folder.read_journal(), len(manifest["shards"]))
-    answers = _stored(folder, state) or _read_files(folder, manifest, recipe, rows, state)
-    answers, columns = _typed(recipe.output, answers)
-    return JobAnswers(manifest, recipe, rows, answers, columns)
+    rows = read_rows(record.folder.rows)
+    answers = _stored(record) or _read_files(record, rows)
+    answers, columns = _typed(record.manifest.recipe.output, answers)
+    return JobAnswers(record.manifest, rows, answers, columns)
 
 
 def _sources(state: JobState) -> bytes:
@@ -73,52 +72,59 @@ def _sources(state: JobState) -> bytes:
     return msgspec.json.encode([[home and home.sha256 for home in pair] for pair in homes])
 
 
-def _stored(folder: JobFolder, state: JobState) -> pa.Table | None:
-    if not folder.answers.is_file() or not all(shard.fetched for shard in state.shards):
+def _stored(record: Record) -> pa.Table | None:
+    if not record.folder.answers.is_file() or not record.done:
         return None
     try:
-        table = pq.read_table(folder.answers)
+        table = pq.read_table(record.folder.answers)
     except (OSError, pa.ArrowException):
         return None
-    same = (table.schema.metadata or {}).get(b"sources") == _sources(state)
+    same = (table.schema.metadata or {}).get(b"sources") == _sources(record.state)
     return table.drop_columns("digest") if same else None
 
 
-def _read_files(
-    folder: JobFolder, manifest: Mapping[str, Any], recipe: Recipe, rows: Rows, state: JobState
-) -> pa.Table:
-    endpoint = endpoint_of(recipe.endpoint)
+def _read_files(record: Record, rows: Rows) -> pa.Table:
+    endpoint = endpoint_of(record.manifest.recipe.endpoint)
     parts: list[pa.Table] = []
-    for shard, (told, now) in enumerate(zip(manifest["shards"], state.shards, strict=True)):
-        start, stop = told["start"], told["stop"]
+    for shard, (file, now) in enumerate(
+        zip(record.manifest.inputs, record.state.shards, strict=True)
+    ):
         if now.batch is None or not now.fetched:
-            parts.append(pending(stop - start))
+            parts.append(pending(file.stop - file.start))
             continue
-        digests = rows.request_digest.slice(start, stop - start).to_pylist()
-        fingerprint = manifest["fingerprint"]
-        ids = [custom_id(fingerprint, start + i, digest) for i, digest in enumerate(digests)]
-        parts.append(read_shard(_homes(folder, shard, now), endpoint, ids, now.batch)[0])
+        digests = rows.request_digest.slice(file.start, file.stop - file.start).to_pylist()
+        ids = [
+            custom_id(record.manifest.fingerprint, number, digest)
+            for number, digest in enumerate(digests, start=file.start)
+        ]
+        parts.append(read_shard(_homes(record.folder, shard, now), endpoint, ids, now.batch))
     answers = pa.concat_tables(parts) if parts else pending(0)
-    if all(shard.fetched for shard in state.shards):
-        _store(folder, answers, rows, state)
+    if record.done:
+        # A cache only: a folder that cannot be written can still be read.
+        with contextlib.suppress(OSError):
+            _store(record, answers, rows)
     return answers
 
 
-def _homes(folder: JobFolder, shard: int, state: ShardState) -> list[Any]:
-    return [
-        path
-        for path, home in (
-            (folder.output(shard), state.output),
-            (folder.errors(shard), state.errors),
-        )
-        if home is not None
-    ]
+def _homes(folder: JobFolder, shard: int, state: ShardState) -> list[Path]:
+    """Return the result files of a shard, if they are what came back."""
+    paths = ((folder.output(shard), state.output), (folder.errors(shard), state.errors))
+    there = [(path, home) for path, home in paths if home is not None]
+    for path, home in there:
+        if not path.is_file() or _sha256(path) != home.sha256:
+            raise JobError.lost_result(str(path))
+    return [path for path, _ in there]
 
 
-def _store(folder: JobFolder, answers: pa.Table, rows: Rows, state: JobState) -> None:
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _store(record: Record, answers: pa.Table, rows: Rows) -> None:
     table = answers.append_column("digest", rows.request_digest)
-    table = table.replace_schema_metadata({"sources": _sources(state)})
-    with replacing(folder.answers) as file:
+    table = table.replace_schema_metadata({"sources": _sources(record.state)})
+    with replacing(record.folder.answers) as file:
         pq.write_table(table, file, compression="zstd")
 
 
@@ -138,18 +144,17 @@ def _typed(spec: OutputSpec, answers: pa.Table) -> tuple[pa.Table, pa.Table]:
 def ledger(job: JobAnswers, *, details: bool = False) -> pd.DataFrame:
     """Return one row for each row of the frame that was submitted, in its order."""
     absent = job.rows.absent
-    columns = _columns(job, job.rows.number, _told(job.rows.number, absent), details=details)
+    columns = _columns(job, job.rows.number, _unanswered(job.rows.number, absent), details=details)
     return pd.DataFrame(columns, index=pd.RangeIndex(len(job.rows)))
 
 
 def row_counts(job: JobAnswers) -> dict[str, int]:
     """Count the rows of each status; they add up to the rows of the submitted frame."""
     number = job.rows.number
-    of_requests = np.asarray(job.answers["status"].to_pylist(), dtype=object)
-    asked = of_requests[number[number >= 0]]
-    counts = {status: int((asked == status).sum()) for status in STATUSES}
-    counts["skipped"] += int((number < 0).sum())
-    return {status: rows for status, rows in counts.items() if rows}
+    asked = _codes(job.answers["status"], STATUSES)[number[number >= 0]]
+    rows = np.bincount(asked, minlength=len(STATUSES))
+    rows[STATUSES.index("skipped")] += int((number < 0).sum())
+    return {status: int(count) for status, count in zip(STATUSES, rows, strict=True) if count}
 
 
 def join(
@@ -170,7 +175,7 @@ def join(
         If a column of an answer's name is there and `overwrite` is False, or if the jobs do not
         answer the same question.
     """
-    _refuse_other_questions([job.recipe.output for job in jobs])
+    _refuse_other_questions([job.manifest.recipe.output for job in jobs])
     found = [_answers_to(frame, job, details=details) for job in jobs]
     merged = {prefix + name: column for name, column in _first_ok(found).items()}
     taken = taken_names(frame, list(merged))
@@ -210,14 +215,14 @@ def _refuse_other_questions(outputs: Sequence[OutputSpec]) -> None:
 
 
 def _answers_to(frame: pd.DataFrame, job: JobAnswers, *, details: bool) -> dict[str, pd.Series]:
-    identity, absent = row_digests(job.recipe, frame)
+    identity, absent = row_digests(job.manifest.recipe, frame)
     number = job.rows.find(identity)
-    if job.recipe.prompt is None:
+    if job.manifest.recipe.prompt is None:
         absent = job.rows.why_absent(identity)
-    return _columns(job, number, _told(number, absent), details=details)
+    return _columns(job, number, _unanswered(number, absent), details=details)
 
 
-def _told(number: npt.NDArray[np.int64], absent: pa.Array) -> tuple[pa.Array, pa.Array]:
+def _unanswered(number: npt.NDArray[np.int64], absent: pa.Array) -> tuple[pa.Array, pa.Array]:
     """Say the status and reason of rows that no request answers; null where one does."""
     unasked = pa.array(number < 0)
     has_no_prompt = pc.is_valid(absent)
@@ -229,19 +234,18 @@ def _told(number: npt.NDArray[np.int64], absent: pa.Array) -> tuple[pa.Array, pa
 def _columns(
     job: JobAnswers,
     number: npt.NDArray[np.int64],
-    told: tuple[pa.Array, pa.Array],
+    unanswered: tuple[pa.Array, pa.Array],
     *,
     details: bool,
 ) -> dict[str, pd.Series]:
     take = pa.array(number, mask=number < 0)
     answers, typed = job.answers.take(take), job.columns.take(take)
-    status, error = told
+    status, error = unanswered
     columns = {
-        field.name: to_pandas(typed[field.name], field) for field in job.recipe.output.fields
+        field.name: to_pandas(typed[field.name], field)
+        for field in job.manifest.recipe.output.fields
     }
-    columns["bf_status"] = pd.Series(
-        pd.Categorical(pc.coalesce(answers["status"], status).to_pylist(), categories=STATUSES)
-    )
+    columns["bf_status"] = _categories(pc.coalesce(answers["status"], status), STATUSES)
     columns["bf_error"] = _strings(pc.coalesce(answers["error"], error))
     if details:
         columns |= _details(job, take, answers)
@@ -250,7 +254,7 @@ def _columns(
 
 def _details(job: JobAnswers, take: pa.Array, answers: pa.Table) -> dict[str, pd.Series]:
     digests = job.rows.request_digest.take(take).to_pylist()
-    fingerprint = job.manifest["fingerprint"]
+    fingerprint = job.manifest.fingerprint
     ids = [
         None if digest is None else custom_id(fingerprint, number, digest)
         for number, digest in zip(take.to_pylist(), digests, strict=True)
@@ -274,6 +278,18 @@ _NULLABLE: Final[Mapping[pa.DataType, Any]] = {
 }
 
 
+def _categories(column: pa.ChunkedArray, levels: Sequence[Any]) -> pd.Series:
+    return pd.Series(pd.Categorical.from_codes(_codes(column, levels), categories=list(levels)))
+
+
+def _codes(column: pa.ChunkedArray, levels: Sequence[Any]) -> npt.NDArray[np.int64]:
+    """Return the place of each value among the levels; −1 where it is missing."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    codes = pc.index_in(column, pa.array(levels, column.type))
+    return np.asarray(pc.fill_null(codes, -1).to_numpy(), dtype=np.int64)
+
+
 def _strings(column: pa.ChunkedArray) -> pd.Series:
     return pd.Series(column.to_pylist(), dtype=_text_dtype())
 
@@ -286,8 +302,7 @@ def _text_dtype() -> Any:
 def to_pandas(column: pa.ChunkedArray, field: Field) -> pd.Series:
     """Turn one answer column into its pandas dtype."""
     if field.kind == "category":
-        levels = list(field.levels or ())
-        return pd.Series(pd.Categorical(column.to_pylist(), categories=levels))
+        return _categories(column, field.levels or ())
     if field.kind in {"string", "json"}:
         return _strings(column)
     if field.kind == "list":

@@ -6,7 +6,7 @@ Must not know: templates, answers, the network.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,15 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from batchframe._digests import ARROW, Digests, to_arrow
 from batchframe._folder import replacing
 from batchframe._request_table import RequestTable
-from batchframe._source import DIGEST_BYTES
 from batchframe.errors import JobError
 
-_DIGEST = pa.binary(DIGEST_BYTES)
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rows:
     """The rows of a job.
 
@@ -61,13 +59,13 @@ class Rows:
         """For each request, its digest."""
         return self.digest.take(pa.array(self.first_row))
 
-    def why_absent(self, identity: npt.NDArray[np.void]) -> pa.Array:
+    def why_absent(self, identity: Digests) -> pa.Array:
         """Return, for each identity, why the job had no request for it; null where it had."""
         absent = pa.array(np.flatnonzero(self.absent.is_valid().to_numpy(zero_copy_only=False)))
         known = self.identity.take(absent)
-        return self.absent.take(absent).take(pc.index_in(_binary(identity), known))
+        return self.absent.take(absent).take(pc.index_in(to_arrow(identity), known))
 
-    def find(self, identity: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
+    def find(self, identity: Digests) -> npt.NDArray[np.int64]:
         """Return, for each identity, the number of its request; −1 where the job has none.
 
         Where the job asked the same more than once, equal rows take its answers in turn.
@@ -75,20 +73,13 @@ class Rows:
         asked = np.flatnonzero(self.number >= 0)
         order, starts, counts, distinct = _group(self.identity.take(pa.array(asked)))
         group = (
-            pc.fill_null(pc.index_in(_binary(identity), distinct), -1).to_numpy().astype(np.int64)
+            pc.fill_null(pc.index_in(to_arrow(identity), distinct), -1).to_numpy().astype(np.int64)
         )
         found = np.full(len(group), -1, dtype=np.int64)
         hit = group >= 0
         turn = _occurrence(group)[hit] % counts[group[hit]]
         found[hit] = self.number[asked[order[starts[group[hit]] + turn]]]
         return found
-
-
-def _binary(identity: npt.NDArray[np.void]) -> pa.Array:
-    """View digests as Arrow binary, without a copy for each."""
-    return pa.FixedSizeBinaryArray.from_buffers(
-        _DIGEST, len(identity), [None, pa.py_buffer(np.ascontiguousarray(identity))]
-    )
 
 
 def _group(
@@ -116,9 +107,18 @@ def _occurrence(group: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 def rows_of(table: RequestTable) -> Rows:
     """Keep what a later kernel needs to know of a request table's rows."""
     unasked = pa.array(table.number < 0)
-    digest = pc.if_else(unasked, pa.scalar(None, _DIGEST), _binary(table.digest))
-    identity = digest if table.source.identity is None else table.source.identity
+    digest = pc.if_else(unasked, pa.scalar(None, ARROW), to_arrow(table.digest))
+    identity = digest if table.source.identity is None else to_arrow(table.source.identity)
     return Rows(digest, table.number, table.source.absent, identity)
+
+
+def follow(rows: Rows, table: RequestTable) -> Rows:
+    """Return the rows of another frame that asks the same requests, with their numbers kept.
+
+    The frame may be sorted otherwise, or repeat other rows: its requests are those of `rows`.
+    """
+    number = replace(rows, identity=rows.digest).find(table.digest)
+    return replace(rows_of(table), number=number)
 
 
 def write_rows(rows: Rows, path: Path) -> None:

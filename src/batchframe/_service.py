@@ -221,5 +221,5 @@ class Service(Protocol):
     def download(self, file_id: str, path: Path) -> int:
         """Stream a file's content to `path`, and return its bytes."""
 
-    def delete_file(self, file_id: str) -> None:
-        """Delete a file; one that is gone already is fine."""
+    def delete_file(self, file_id: str) -> bool:
+        """Delete a file, and return whether it was there."""

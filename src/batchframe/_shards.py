@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from batchframe._folder import create_private
+from batchframe._manifest import InputFile
 from batchframe._providers import Profile
 from batchframe._request_table import RequestTable
-from batchframe.errors import RequestError
+from batchframe.errors import FileIsThereError, RequestError
 
 
 @dataclass(frozen=True)
@@ -28,16 +29,6 @@ class Shard:
 
     start: int
     stop: int
-
-
-@dataclass(frozen=True)
-class InputFile:
-    """One input file as it was written."""
-
-    start: int
-    stop: int
-    bytes: int
-    sha256: str
 
 
 def pack(sizes: npt.NDArray[np.int64], max_requests: int, max_bytes: int) -> list[Shard]:
@@ -75,8 +66,9 @@ def shards_of(table: RequestTable, profile: Profile) -> list[Shard]:
     sizes = table.size + table.line_overhead
     if len(sizes) and sizes.max() > profile.max_bytes:
         largest = int(sizes.argmax())
+        row = int(table.first_row[largest])
         raise RequestError.too_large(
-            int(table.first_row[largest]), int(sizes[largest]), profile.max_bytes, profile.name
+            row, table.source.labels[row], int(sizes[largest]), profile.max_bytes, profile.name
         )
     return pack(sizes, profile.max_requests, profile.max_bytes)
 
@@ -102,13 +94,13 @@ def input_files(table: RequestTable, shards: list[Shard], folder: Path) -> list[
 
     Raises
     ------
-    FileExistsError
+    FileIsThereError
         If a file of that name is there already.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"requests-{number:03d}.jsonl" for number in range(len(shards))]
     for path in paths:
         if path.exists():
-            raise RequestError.file_exists(str(path))
+            raise FileIsThereError.named(str(path))
     list(write_inputs(table, shards, paths))
     return paths

@@ -4,12 +4,11 @@ In: a pandas DataFrame and the cells that the templates use (or a function of a 
 :class:`Source`: text columns without a null, and which rows have no prompt.
 Must not know: models, endpoints, JSON lines.
 
-From here on a row is known by its position; the frame's index is never looked at again.
+From here on a row is known by its position; the frame's index only names it in an error.
 """
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,18 +20,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batchframe._cells import TEXT, text_column
+from batchframe._digests import Digests, digests_of
 from batchframe._template import Cell
 from batchframe.errors import CellError, ColumnError, TemplateError
 
 BATCH_ROWS = 10_000
 """Rows rendered at a time: large enough for Arrow, small enough for the processor's cache."""
 
-DIGEST_BYTES = 16
 MESSAGES = "messages"
 """The column of a source whose prompts a function made: each row's messages as JSON."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Source:
     """The rows, as far as the prompt needs them.
 
@@ -42,6 +41,8 @@ class Source:
         One ``large_string`` column for each cell of the templates, without nulls.
     absent
         For each row, why it has no prompt; null where it has one.
+    labels
+        The frame's index, to name a row in an error and for nothing else.
     identity
         Only where a function made the prompts: a digest of each row's cells, by which `join`
         knows the row again.
@@ -49,7 +50,8 @@ class Source:
 
     columns: pa.Table
     absent: pa.Array
-    identity: pa.Array | None = None
+    labels: pd.Index
+    identity: Digests | None = None
 
     def __len__(self) -> int:
         return len(self.absent)
@@ -88,7 +90,7 @@ def read_cells(frame: pd.DataFrame, cells: Sequence[Cell], on_missing: str) -> S
         absent = pa.nulls(len(frame), pa.string())
     elif on_missing == "raise":
         _raise_if_absent(frame, absent)
-    return Source(pa.table(columns), absent)
+    return Source(pa.table(columns), absent, frame.index)
 
 
 def _note_missing(absent: pa.Array, column: pa.ChunkedArray, label: str) -> pa.Array:
@@ -145,7 +147,7 @@ def read_prompts(
     if on_missing == "raise":
         _raise_if_absent(frame, absent)
     columns = pa.table({MESSAGES: pa.array(prompts, TEXT)})
-    return Source(columns, absent, identity)
+    return Source(columns, absent, frame.index, identity)
 
 
 def _rows(frame: pd.DataFrame) -> Iterator[dict[Any, Any]]:
@@ -173,7 +175,7 @@ def _call(
         raise TemplateError.function_failed(position, frame.index[position], reason) from reason
 
 
-def row_identity(frame: pd.DataFrame, columns: Sequence[str]) -> pa.Array:
+def row_identity(frame: pd.DataFrame, columns: Sequence[str]) -> Digests:
     """Digest the cells of each row in the named columns.
 
     Raises
@@ -191,9 +193,4 @@ def row_identity(frame: pd.DataFrame, columns: Sequence[str]) -> pa.Array:
         texts = [text_column(frame.iloc[:, labels.index(name)]).to_pylist() for name in columns]
     except CellError as reason:
         raise CellError.seen_by_function(str(reason)) from None
-    encode = msgspec.json.Encoder().encode
-    digests = [
-        hashlib.sha256(encode(cells)).digest()[:DIGEST_BYTES]
-        for cells in _across(texts, len(frame))
-    ]
-    return pa.array(digests, pa.binary(DIGEST_BYTES))
+    return digests_of(map(msgspec.json.Encoder().encode, _across(texts, len(frame))))

@@ -11,8 +11,7 @@ the batch on the server. docs/reliability.md tells the whole protocol and what i
 from __future__ import annotations
 
 import hashlib
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, Literal
@@ -20,8 +19,18 @@ from typing import Any, Final, Literal
 from batchframe._clock import SYSTEM, Clock
 from batchframe._folder import JobFolder
 from batchframe._journal import JobState, ShardState, fold
+from batchframe._manifest import Manifest
 from batchframe._providers import Profile
-from batchframe._service import Ambiguous, Batch, Created, Rejected, Service, Unsent
+from batchframe._service import (
+    Ambiguous,
+    Batch,
+    Created,
+    CreateOutcome,
+    Rejected,
+    Service,
+    Unsent,
+)
+from batchframe._warn import warn_user
 from batchframe.errors import (
     JobError,
     ServiceError,
@@ -50,7 +59,7 @@ class Submission:
     """
 
     folder: JobFolder
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     service: Service
     profile: Profile
     on_uncertain: OnUncertain = "ask"
@@ -60,7 +69,7 @@ class Submission:
     @property
     def shards(self) -> int:
         """How many input files the job has."""
-        return len(self.manifest["shards"])
+        return len(self.manifest.inputs)
 
     def state(self) -> JobState:
         """Replay the journal."""
@@ -72,7 +81,7 @@ class Submission:
 
     def fingerprint(self, shard: int) -> str:
         """Name the content of one input file within its job."""
-        content = f"{self.manifest['id']} {self.manifest['shards'][shard]['sha256']}"
+        content = f"{self.manifest.id} {self.manifest.inputs[shard].sha256}"
         return hashlib.sha256(content.encode()).hexdigest()
 
 
@@ -104,38 +113,38 @@ def _bring_to_batch(run: Submission, shard: int) -> None:
             _reconcile(run, shard, state)
         elif state.step == "new":
             _upload(run, shard)
-        elif state.attempts == 0 and (batch := _created_elsewhere(run, shard)):
-            run.note("CREATED", shard, batch=batch.to_json(), adopted=True)
+        elif state.attempts == 0 and (found := _created_elsewhere(run, shard, state)):
+            _adopt(run, shard, found)
         else:
-            outcome = _create(run, shard, state)
-            if isinstance(outcome, Unsent):
-                unsent += 1
-                _pause_unsent(run, outcome, unsent)
-            elif isinstance(outcome, Rejected):
-                refusals += 1
-                _pause_refused(run, shard, outcome, refusals)
+            match _create(run, shard, state):
+                case Unsent() as outcome:
+                    unsent += 1
+                    _pause_unsent(run, outcome, unsent)
+                case Rejected() as outcome:
+                    refusals += 1
+                    _pause_refused(run, shard, outcome, refusals)
 
 
 def _upload(run: Submission, shard: int) -> None:
-    told = run.manifest["shards"][shard]
+    written = run.manifest.inputs[shard]
     path = run.folder.input(shard)
     with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != told["sha256"]:
+        if hashlib.file_digest(file, "sha256").hexdigest() != written.sha256:
             raise JobError.damaged(str(path), "it is not what was written")
     name = f"batchframe-{run.fingerprint(shard)[:16]}-s{shard:03d}.jsonl"
     stored = run.service.upload(path, name)
-    if stored.bytes is not None and stored.bytes != told["bytes"]:
-        raise ServiceError.upload_differs(name, told["bytes"], stored.bytes)
+    if stored.bytes is not None and stored.bytes != written.bytes:
+        raise ServiceError.upload_differs(name, written.bytes, stored.bytes)
     run.note("UPLOADED", shard, file_id=stored.id, created_at=stored.created_at)
 
 
-def _create(run: Submission, shard: int, state: ShardState) -> object:
-    file_id = state.uploads[-1].file_id
+def _create(run: Submission, shard: int, state: ShardState) -> CreateOutcome:
+    file_id, metadata = state.uploads[-1].file_id, _metadata(run, shard)
     run.note("CREATING", shard, file_id=file_id, attempt=state.attempts + 1)
     # An interrupt from here to the note below leaves CREATING as the last word: the next run looks
     # for the batch before it does anything else.
     outcome = run.service.create_batch(
-        file_id, run.manifest["recipe"]["endpoint"], _metadata(run, shard), run.fingerprint(shard)
+        file_id, run.manifest.recipe.endpoint, metadata, run.fingerprint(shard)
     )
     match outcome:
         case Created(batch):
@@ -153,8 +162,8 @@ def _create(run: Submission, shard: int, state: ShardState) -> object:
 def _metadata(run: Submission, shard: int) -> dict[str, str]:
     return {
         "bf_fp": run.fingerprint(shard),
-        "bf_job": run.manifest["id"],
-        "bf_name": (run.manifest["name"] or "")[:512],
+        "bf_job": run.manifest.id,
+        "bf_name": (run.manifest.name or "")[:512],
         "bf_shard": f"{shard + 1}/{run.shards}",
         "bf_v": "1",
     }
@@ -162,7 +171,7 @@ def _metadata(run: Submission, shard: int) -> dict[str, str]:
 
 def _pause_unsent(run: Submission, outcome: Unsent, tries: int) -> None:
     if tries >= _UNSENT_TRIES:
-        raise ServiceError.unreachable(outcome.reason)
+        raise SubmissionError.unsent(run.manifest.called, outcome.reason)
     run.clock.sleep(2.0 ** (tries - 1))
 
 
@@ -173,72 +182,98 @@ def _pause_refused(run: Submission, shard: int, outcome: Rejected, tries: int) -
     pause = outcome.retry_after if outcome.retry_after is not None else 2.0**tries
     if tries >= _REFUSED_TRIES or pause > _LONGEST_PAUSE or not (busy or unseen):
         raise SubmissionError.refused(
-            run.manifest["id"], shard + 1, run.shards, outcome.status, outcome.code, outcome.message
+            run.manifest.called,
+            shard + 1,
+            run.shards,
+            outcome.status,
+            outcome.code,
+            outcome.message,
         )
     run.clock.sleep(pause)
 
 
-def _created_elsewhere(run: Submission, shard: int) -> Batch | None:
+def _created_elsewhere(run: Submission, shard: int, state: ShardState) -> list[Batch]:
     """Look among the newest batches for this very input, sent from a folder that is gone."""
     try:
         newest = list(islice(run.service.list_batches(), _LOOKBACK))
     except ServiceError as reason:
         if reason.status in {404, 405, 501}:
-            return None
+            return []
         raise
-    return _oldest(run, shard, [batch for batch in newest if _is_ours(run, shard, batch)])
+    return list(_ours(run, shard, state, newest))
 
 
-def _is_ours(run: Submission, shard: int, batch: Batch) -> bool:
-    if batch.metadata.get("bf_fp") == run.fingerprint(shard):
-        return True
-    uploads = run.state().shards[shard].uploads
-    return batch.input_file_id in {upload.file_id for upload in uploads}
+def _ours(
+    run: Submission, shard: int, state: ShardState, batches: Iterable[Batch]
+) -> Iterator[Batch]:
+    """Pick the batches of this input: by our word in their metadata, or by their input file."""
+    fingerprint = run.fingerprint(shard)
+    uploads = {upload.file_id for upload in state.uploads}
+    for batch in batches:
+        if batch.metadata.get("bf_fp") == fingerprint or batch.input_file_id in uploads:
+            yield batch
 
 
-def _oldest(run: Submission, shard: int, found: list[Batch]) -> Batch | None:
+def _adopt(run: Submission, shard: int, found: list[Batch]) -> None:
+    """Take the oldest of the batches of one input; say if there are others, which are billed."""
+    oldest = min(found, key=lambda batch: batch.created_at or 0.0)
+    run.note("CREATED", shard, batch=oldest.to_json(), adopted=True)
     if len(found) > 1:
         ids = [batch.id for batch in found]
-        warnings.warn(SeveralBatchesWarning.found(run.manifest["id"], shard, ids), stacklevel=2)
-    return min(found, key=lambda batch: batch.created_at or 0.0, default=None)
+        warn_user(SeveralBatchesWarning.found(run.manifest.called, shard + 1, ids))
 
 
 def _reconcile(run: Submission, shard: int, state: ShardState) -> None:
     """Find out what became of a create whose outcome is not known."""
-    found, seen_all = _look_until_settled(run, shard, state)
-    if found is not None:
-        run.note("CREATED", shard, batch=found.to_json(), adopted=True)
+    again = run.recreate or (run.on_uncertain == "recreate" and run.profile.list_is_complete)
+    found, seen_all = _look_until_settled(run, shard, state, in_full=again)
+    if found:
+        _adopt(run, shard, found)
         return
-    may_recreate = run.on_uncertain == "recreate" and run.profile.list_is_complete
-    if not seen_all or not (run.recreate or may_recreate):
+    if not again or not seen_all:
         raise SubmissionUncertain.not_found(
-            run.manifest["id"], shard + 1, run.shards, state.reason, list_was_complete=seen_all
+            run.manifest.called, shard + 1, run.shards, state.reason, list_was_complete=seen_all
         )
-    # A create on a deleted file is refused, so no answer that is still under way can bill.
-    for upload in state.uploads:
-        run.service.delete_file(upload.file_id)
-    late = _oldest(run, shard, list(_scan(run, shard, state)))
-    if late is not None:
-        run.note("CREATED", shard, batch=late.to_json(), adopted=True)
+    _fence(run, shard, state)
+    if late := list(_scan(run, shard, state)):
+        _adopt(run, shard, late)
         return
     run.note("FENCED", shard)
 
 
+def _fence(run: Submission, shard: int, state: ShardState) -> None:
+    """Delete our input files: a create that is still under way is then refused and bills nothing.
+
+    Raises
+    ------
+    SubmissionUncertain
+        If a file is not there although nobody here deleted it: the key may be another account's,
+        from which neither file nor batch can be seen.
+    """
+    if not state.fencing:
+        run.note("FENCING", shard)
+    for upload in state.uploads:
+        if not run.service.delete_file(upload.file_id) and not state.fencing:
+            raise SubmissionUncertain.input_is_gone(run.manifest.called, upload.file_id)
+
+
 def _look_until_settled(
-    run: Submission, shard: int, state: ShardState
-) -> tuple[Batch | None, bool]:
-    """Return the batch, if it shows, and whether the last look saw the whole list."""
-    already = max(0.0, run.clock.now() - state.creating_at)
+    run: Submission, shard: int, state: ShardState, *, in_full: bool
+) -> tuple[list[Batch], bool]:
+    """Return our batches, if they show, and whether the last look saw the whole list.
+
+    `in_full` counts the time to settle from now, as no clock that could have been set.
+    """
+    already = 0.0 if in_full else max(0.0, run.clock.now() - state.creating_at)
     deadline = run.clock.elapsed() + max(0.0, run.profile.settle - already)
     pause = 1.0
     while True:
         try:
-            found = _oldest(run, shard, list(_scan(run, shard, state)))
-            seen_all = True
+            found, seen_all = list(_scan(run, shard, state)), True
         except ServiceError:
-            found, seen_all = None, False
+            found, seen_all = [], False
         left = deadline - run.clock.elapsed()
-        if found is not None or left <= 0:
+        if found or left <= 0:
             return found, seen_all
         run.clock.sleep(min(pause, left))
         pause *= 2
@@ -249,8 +284,11 @@ def _scan(run: Submission, shard: int, state: ShardState) -> Iterator[Batch]:
     dates = [upload.created_at for upload in state.uploads]
     known = [date for date in dates if date is not None]
     oldest = min(known) - _CLOCK_SLACK if len(known) == len(dates) and known else None
-    for batch in run.service.list_batches():
+    return _ours(run, shard, state, _since(oldest, run.service.list_batches()))
+
+
+def _since(oldest: float | None, batches: Iterable[Batch]) -> Iterator[Batch]:
+    for batch in batches:
         if oldest is not None and batch.created_at is not None and batch.created_at < oldest:
             return
-        if _is_ours(run, shard, batch):
-            yield batch
+        yield batch

@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from batchframe._folder import sync_folder
+from batchframe._folder import JobFolder, sync_folder
+from batchframe._journal import Fetched, JobState, ShardState
 from batchframe._service import Batch
 from batchframe._submission import Submission
 from batchframe.errors import ServiceError
 
 _DOWNLOADS: Final = 3
-
-
-@dataclass(frozen=True)
-class _Download:
-    bytes: int
-    sha256: str
+_SHORT_LOOKS: Final = 3
 
 
 def refresh(run: Submission) -> None:
@@ -34,38 +31,88 @@ def refresh(run: Submission) -> None:
     Raises
     ------
     ServiceError
-        If the service cannot be reached; everything that is at home stays.
+        If the service cannot be reached, or one batch gives trouble; the others are looked at all
+        the same, and everything that is at home stays.
     """
-    for shard, state in enumerate(run.state().shards):
-        if state.batch is None or state.fetched:
-            continue
-        batch = state.batch
-        if not batch.ended:
-            batch = run.service.retrieve_batch(batch.id)
-            if batch != state.batch:
-                run.note("STATUS", shard, batch=batch.to_json())
-        if batch.ended:
-            fetch(run, shard, batch)
-
-
-def fetch(run: Submission, shard: int, batch: Batch) -> None:
-    """Bring home both result files of one batch, verified and durable."""
-    homes = {"output": run.folder.output(shard), "errors": run.folder.errors(shard)}
-    files = {"output": batch.output_file_id, "errors": batch.error_file_id}
-    told: dict[str, Any] = {}
-    for kind, file_id in files.items():
-        if file_id is not None:
-            got = _download(run, file_id, homes[kind])
-            told[kind] = {"file_id": file_id, "bytes": got.bytes, "sha256": got.sha256}
-    run.note("FETCHED", shard, **told)
+    _for_each_batch(run, _look)
 
 
 def cancel(run: Submission) -> None:
-    """Ask the service to stop every batch that has not ended; what it finished will be kept."""
+    """Ask the service to stop every batch that has not ended; what it finished will be kept.
+
+    Raises
+    ------
+    ServiceError
+        As for :func:`refresh`.
+    """
+    _for_each_batch(run, _stop)
+
+
+def lost_files(folder: JobFolder, state: JobState) -> list[int]:
+    """List the shards whose result files came home and are there no more."""
+    return [
+        shard
+        for shard, now in enumerate(state.shards)
+        if (now.output and not folder.output(shard).is_file())
+        or (now.errors and not folder.errors(shard).is_file())
+    ]
+
+
+def _for_each_batch(run: Submission, act: Callable[[Submission, int, ShardState], None]) -> None:
+    troubles: list[ServiceError] = []
     for shard, state in enumerate(run.state().shards):
-        if state.batch is not None and not state.batch.ended:
-            batch = _cancel(run, state.batch)
-            run.note("STATUS", shard, batch=batch.to_json())
+        if state.batch is None:
+            continue
+        try:
+            act(run, shard, state)
+        except ServiceError as trouble:
+            troubles.append(trouble)
+            if trouble.status is None:
+                break  # out of reach for one is out of reach for all
+    if troubles:
+        raise troubles[0]
+
+
+def _look(run: Submission, shard: int, state: ShardState) -> None:
+    batch = state.batch
+    if batch is None or (state.fetched and shard not in lost_files(run.folder, run.state())):
+        return
+    if not batch.ended or state.short:
+        latest = run.service.retrieve_batch(batch.id)
+        if latest != batch:
+            run.note("STATUS", shard, batch=latest.to_json())
+        batch = latest
+    if batch.ended:
+        _fetch(run, shard, state, batch)
+
+
+def _fetch(run: Submission, shard: int, state: ShardState, batch: Batch) -> None:
+    """Bring home both result files of one batch, verified and durable."""
+    homes = {"output": run.folder.output(shard), "errors": run.folder.errors(shard)}
+    files = {"output": batch.output_file_id, "errors": batch.error_file_id}
+    got = {
+        kind: _download(run, file_id, homes[kind])
+        for kind, file_id in files.items()
+        if file_id is not None
+    }
+    asked = run.manifest.inputs[shard].stop - run.manifest.inputs[shard].start
+    lines = sum(_lines(homes[kind]) for kind in got)
+    if batch.status == "completed" and lines < asked and state.short < _SHORT_LOOKS:
+        # A batch may end before its files show, or show whole; what stays away is missing.
+        run.note("SHORT", shard, lines=lines)
+        return
+    run.note("FETCHED", shard, **{kind: asdict(home) for kind, home in got.items()})
+
+
+def _lines(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(1 for line in file if line.strip())
+
+
+def _stop(run: Submission, shard: int, state: ShardState) -> None:
+    if state.batch is not None and not state.batch.ended:
+        batch = _cancel(run, state.batch)
+        run.note("STATUS", shard, batch=batch.to_json())
 
 
 def _cancel(run: Submission, batch: Batch) -> Batch:
@@ -77,7 +124,7 @@ def _cancel(run: Submission, batch: Batch) -> Batch:
     return run.service.retrieve_batch(batch.id)
 
 
-def _download(run: Submission, file_id: str, home: Path) -> _Download:
+def _download(run: Submission, file_id: str, home: Path) -> Fetched:
     # A cut connection can look like a whole answer, so the bytes are compared with the server's.
     whole = run.service.retrieve_file(file_id).bytes
     partial = home.with_name(home.name + ".part")
@@ -93,4 +140,4 @@ def _download(run: Submission, file_id: str, home: Path) -> _Download:
         os.fsync(file.fileno())
     partial.replace(home)
     sync_folder(home.parent)
-    return _Download(size, digest)
+    return Fetched(size, digest)

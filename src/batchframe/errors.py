@@ -2,7 +2,7 @@
 
 A message tells the person who must act *what* is wrong, *where* (row, column, file, batch) and the
 *next step* as code. The sentences are written here, in named constructors, so that one test can
-show them all on one page for review (``tests/errors/messages.md``).
+show them all on one page for review (``tests/house/messages.md``).
 
 BatchframeError
 ├── InputError (ValueError)          found before a file is written or a byte is sent
@@ -11,13 +11,22 @@ BatchframeError
 │   ├── CellError                    one cell's value
 │   ├── OutputSpecError              what `output=` asks for
 │   ├── RequestError                 the request body or its size
+│   ├── FileIsThereError (FileExistsError)
 │   └── CostError                    `max_cost` and prices
 ├── ClientError                      the client: none, the wrong kind, or another account's
 ├── SubmissionError                  the service refused to take the job
 ├── SubmissionUncertain              nobody can know yet whether the batch was created
 ├── ServiceError                     the service's answer was unusable, or it could not be reached
 ├── JobError                         a job's folder: not found, damaged, newer, or in use
+│   └── JobTimeout (TimeoutError)    the time to wait is over; the job goes on
 └── LocalServerError                 the local batch server cannot start
+
+UserWarning
+├── TemplateWarning                  a template that may not say what was meant
+├── ReasoningWarning                 a limit that reasoning tokens may pass
+├── NamesakeWarning                  a new job has the name of another
+├── SeveralBatchesWarning            one input is in several batches, each of them billed
+└── UnreadableJobWarning             a job's folder that was left out of a list
 """
 
 from __future__ import annotations
@@ -492,16 +501,15 @@ class RequestError(InputError):
         )
 
     @classmethod
-    def file_exists(cls, path: str) -> Self:
-        return cls(
-            f"{path} is there already and is not replaced. Choose another folder, or remove it."
-        )
+    def not_a_word(cls, keyword: str, value: object, wanted: str) -> Self:
+        return cls(f"{keyword}={_short(repr(value))} is not {wanted}.")
 
     @classmethod
-    def too_large(cls, row: int, size: int, limit: int, service: str) -> Self:
+    def too_large(cls, row: int, label: object, size: int, limit: int, service: str) -> Self:
+        where = _row(row, label)
         return cls(
-            f"Row {row} makes a request of {size:,} bytes, more than the {limit:,} bytes that "
-            f"{service} takes in one input file. Shorten it, for example "
+            f"{where[0].upper()}{where[1:]} makes a request of {size:,} bytes, more than the "
+            f"{limit:,} bytes that {service} takes in one input file. Shorten it, for example "
             'df["text"] = df["text"].str.slice(0, 100_000), or leave the row out.'
         )
 
@@ -570,6 +578,16 @@ class RequestError(InputError):
         )
 
 
+class FileIsThereError(InputError, FileExistsError):
+    """A file that would be replaced."""
+
+    @classmethod
+    def named(cls, path: str) -> Self:
+        return cls(
+            f"{path} is there already and is not replaced. Choose another folder, or remove it."
+        )
+
+
 class CostError(InputError):
     """A cost that is too high, or that nobody can state."""
 
@@ -589,8 +607,8 @@ class CostError(InputError):
     @classmethod
     def no_high_end(cls, limit: Decimal, low: Decimal) -> Self:
         return cls(
-            f"The cost is at least ${low:f}, but nothing bounds the length of the answers, so nobody "
-            f"can say whether it stays below ${limit:f}. Bound them: "
+            f"The cost is at least ${low:f}, but nothing bounds the length of the answers, so "
+            f"nobody can say whether it stays below ${limit:f}. Bound them: "
             "requests(..., max_completion_tokens=200), or output= with labels; or leave out "
             "max_cost."
         )
@@ -677,7 +695,15 @@ class ClientError(BatchframeError):
 
 
 class SubmissionError(BatchframeError):
-    """The service refused the job. Nothing was created and nothing will be billed."""
+    """The service refused a part of the job, or was out of reach: it made no batch of it."""
+
+    @classmethod
+    def unsent(cls, job: str, reason: str) -> Self:
+        return cls(
+            f"Nothing of this part of job {job} reached the service: {reason}. Nothing is billed "
+            f"for it. When the connection is back, run the cell again or call "
+            f"bf.job({job!r}).resume()."
+        )
 
     @classmethod
     def refused(
@@ -713,6 +739,15 @@ class SubmissionUncertain(BatchframeError):
             f"send it again:\n    bf.job({job!r}).resume(recreate=True)"
         )
 
+    @classmethod
+    def input_is_gone(cls, job: str, file_id: str) -> Self:
+        return cls(
+            f"The input file {file_id} of job {job} is not on the server, though nobody here "
+            "deleted it. The client's key may belong to another project, from which neither the "
+            "file nor a batch of it can be seen. Pass the client it was submitted with: "
+            f"bf.job({job!r}, client=...).resume(recreate=True)."
+        )
+
 
 class ServiceError(BatchframeError):
     """The service could not be reached, or what it answered could not be used."""
@@ -738,14 +773,14 @@ class ServiceError(BatchframeError):
     def unreachable(cls, reason: str) -> Self:
         return cls(
             f"The service could not be reached: {reason}. Your job is safe in its folder; when the "
-            "connection is back, run the cell again or call job.refresh()."
+            "connection is back, run the cell again."
         )
 
     @classmethod
-    def unusable(cls, got: str, what: str) -> Self:
+    def unusable(cls, *, got: str, what: str) -> Self:
         return cls(
             f"The service's answer was not {what} but {got}. A proxy or a login page may stand in "
-            "between; check the client's base_url, then call job.refresh()."
+            "between; check the client's base_url, then run the cell again."
         )
 
     @classmethod
@@ -767,12 +802,33 @@ class SeveralBatchesWarning(UserWarning):
     """One input was found in more than one batch; each of them is billed."""
 
     @classmethod
-    def found(cls, job: str, shard: int, batches: Sequence[str]) -> Self:
+    def found(cls, job: str, part: int, batches: Sequence[str]) -> Self:
         return cls(
-            f"Part {shard + 1} of job {job} exists {len(batches)} times on the server: "
+            f"Part {part} of job {job} exists {len(batches)} times on the server: "
             f"{_listed(batches)}. Each is billed. The oldest is used; to stop the others, call "
             "client.batches.cancel(id)."
         )
+
+
+class ReasoningWarning(UserWarning):
+    """A limit that reasoning tokens may pass."""
+
+    @classmethod
+    def beyond_max_cost(cls, model: str, limit: Decimal) -> Self:
+        return cls(
+            f"max_cost=${limit:f} holds for the answers, but {model} may reason before it answers, "
+            "and reasoning tokens are billed as output: nobody can know how many. Switch them off, "
+            'requests(..., reasoning_effort="none"), or bound them, '
+            "requests(..., max_completion_tokens=...)."
+        )
+
+
+class UnreadableJobWarning(UserWarning):
+    """A job's folder that was left out of a list."""
+
+    @classmethod
+    def skipped(cls, why: str) -> Self:
+        return cls(f"One job is left out: {why}")
 
 
 class NamesakeWarning(UserWarning):
@@ -828,8 +884,30 @@ class JobError(BatchframeError):
     @classmethod
     def busy(cls, job: str) -> Self:
         return cls(
-            f"Another kernel is working on job {job} at this moment. Wait for it, then call "
-            "job.refresh()."
+            f"Another kernel is working on job {job} at this moment. Run the cell again in a "
+            "moment: it will find the job."
+        )
+
+    @classmethod
+    def lost_result(cls, path: str) -> Self:
+        return cls(
+            f"{path} is not what came back from the service: it was changed or removed since. "
+            "Delete what is left of it and call job.refresh(): it is fetched again, as long as the "
+            "service keeps it (30 days)."
+        )
+
+    @classmethod
+    def cancel_uncertain(cls, job: str) -> Self:
+        return cls(
+            f"What is known of job {job} is being cancelled, but another part of it may exist on "
+            f"the server. Look for it with bf.job({job!r}).resume(), then cancel again."
+        )
+
+    @classmethod
+    def not_sent(cls, job: str) -> Self:
+        return cls(
+            f"Job {job} was not sent, or not all of it, so there is nothing to wait for. Go on "
+            f"with it: bf.job({job!r}).resume()."
         )
 
 

@@ -35,7 +35,7 @@ def read(path: Path, *lines: dict[str, Any] | bytes, batch: Batch = DONE) -> lis
             for line in lines
         )
     )
-    return read_shard([path], CHAT, IDS, batch)[0].to_pylist()
+    return read_shard([path], CHAT, IDS, batch).to_pylist()
 
 
 @pytest.fixture
@@ -158,15 +158,42 @@ def test_no_order_and_no_rubbish_moves_an_answer_or_invents_one(data: Any, path:
         if number in answered:
             assert (answer["status"], answer["text"]) == ("ok", f"answer {number}")
         else:
-            assert (answer["status"], answer["text"]) == ("missing", None)
+            assert answer["status"] in {"missing", "invalid"}
+            assert answer["text"] is None
 
 
 def test_a_byte_order_mark_and_carriage_returns_are_no_part_of_a_line(path: Path) -> None:
     path.write_bytes(
         b"\xef\xbb\xbf" + b"\r\n".join(json.dumps(good(n)).encode() for n in range(6)) + b"\r\n\r\n"
     )
-    answers = read_shard([path], CHAT, IDS, DONE)[0].to_pylist()
+    answers = read_shard([path], CHAT, IDS, DONE).to_pylist()
     assert [answer["text"] for answer in answers] == [f"answer {n}" for n in range(6)]
+
+
+def test_a_byte_that_is_no_text_loses_its_own_line_only(path: Path) -> None:
+    broken = json.dumps(good(1)).encode().replace(b"answer 1", b"\xff\xfe")
+    answers = read(path, good(0), broken, good(2))
+    assert [answer["status"] for answer in answers[:3]] == ["ok", "invalid", "ok"]
+    assert "cannot be read" in answers[1]["error"]
+    assert read(path, b"{}")[1]["error"].endswith("1 of its lines could not be read")
+
+
+@pytest.mark.parametrize("odd", [2**63, 2**63 - 1, -1, "10", 10.5, None, [], True])
+def test_an_odd_count_of_tokens_does_not_cost_the_answer(odd: Any, path: Path) -> None:
+    line = good(0)
+    line["response"]["body"]["usage"] = {"prompt_tokens": odd, "completion_tokens": 2}
+    answer = read(path, line)[0]
+    assert (answer["status"], answer["output_tokens"]) == ("ok", 2)
+    assert answer["input_tokens"] in {None, 1}
+    line["response"]["body"]["usage"] = odd
+    assert read(path, line)[0]["status"] == "ok"
+
+
+@pytest.mark.parametrize("code", ["200", 200.0])
+def test_a_status_code_written_otherwise_is_read(code: Any, path: Path) -> None:
+    line = good(0)
+    line["response"]["status_code"] = code
+    assert read(path, line)[0]["status"] == "ok"
 
 
 def test_usage_is_read_and_its_absence_is_no_zero(path: Path) -> None:

@@ -15,8 +15,8 @@ ROOT = Path(batchframe.__file__).parent
 
 # From the ground up. Modules on one line do not know each other, but for those of one room.
 LAYERS = """
-_version errors _clock
-_display
+_version errors _clock _range _digests
+_warn _display
 _cells _template _output _model_names _providers _folder _rates _token_engines
 _tokens _price_book
 _chat_overhead _prices
@@ -25,10 +25,13 @@ _lines
 _endpoints
 _request_table
 _service
-_journal _shards _rows
-_estimate _answers _billing
-_openai _submission
-_tracking _preparation _results _waiting _cards
+_journal
+_manifest
+_shards _rows _counting
+_estimate _answers
+_openai _submission _results
+_accounts
+_tracking _preparation _waiting _cards _billing
 _jobs
 _handles
 _frames

@@ -67,7 +67,6 @@ SAMPLES: dict[str, Any] = {
     "job_id": "../../etc",
     "version": 9,
     "seconds": 60.0,
-    "shard": 0,
     "batches": ["batch_1", "batch_2"],
     "word": "text",
     "differs": ["prompt", "model"],

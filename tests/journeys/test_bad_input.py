@@ -112,7 +112,9 @@ def test_it_is_refused_in_words_and_nothing_is_written(
 def test_a_row_that_fits_no_file_is_named_before_anything_is_written(home: Path) -> None:
     frame = pd.DataFrame({"text": ["small", "x" * 200_000_000]}, index=["first", "second"])
     requests = bf.requests(frame, "{{ text }}", model="gpt-4.1")
-    with pytest.raises(bf.errors.RequestError, match=r"Row 1 .* 200,000,000 bytes"):
+    with pytest.raises(
+        bf.errors.RequestError, match=r"Row 1 .index .second.. makes .* 200,000,000 bytes"
+    ):
         requests.submit(client=openai.OpenAI(base_url="http://127.0.0.1:9/v1", api_key="k"))
     assert not home.exists()
 

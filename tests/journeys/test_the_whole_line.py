@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,98 @@ def test_running_the_cell_again_finds_the_same_job(frame: pd.DataFrame) -> None:
         shuffled = ask(frame.sample(frac=1, random_state=3)).submit("tone", client=server.client())
         assert shuffled.id == first.id
     assert len(server.ledger) == 1
+
+
+def test_a_rerun_with_another_frame_of_the_same_content_is_followed(frame: pd.DataFrame) -> None:
+    with batchframe.local.serve(answer=gold_answer) as server:
+        ask(frame).submit("tone", client=server.client()).wait()
+        longer = pd.concat([frame, frame.iloc[::-1]], ignore_index=True)
+        job = ask(longer).submit("tone", client=server.client())
+    assert job.results()["label"].tolist() == [GOLD[text] for text in longer["text"]]
+    assert job.counts == {"ok": 14}
+    assert len(server.ledger) == 1
+
+
+def test_a_rerun_of_a_prompt_function_on_more_columns_still_joins(frame: pd.DataFrame) -> None:
+    def ask_by_function(rows: pd.DataFrame) -> bf.Requests:
+        return rows.bf.requests(
+            lambda row: f"Classify: {row['text']}", model="gpt-4.1", output=["good", "bad"]
+        )
+
+    with batchframe.local.serve(answer=gold_answer) as server:
+        ask_by_function(frame).submit(client=server.client()).wait()
+        wider = frame.assign(length=frame["text"].str.len())
+        job = ask_by_function(wider).submit(client=server.client())
+        assert wider.bf.join(job)["label"].tolist() == [GOLD[text] for text in frame["text"]]
+        by_template = ask(frame).submit(client=server.client())
+        assert by_template.id == job.id
+    assert frame.bf.join(job)["label"].notna().all()
+    assert len(server.ledger) == 1
+
+
+def test_prices_given_later_are_used(frame: pd.DataFrame) -> None:
+    with batchframe.local.serve(answer=gold_answer) as server:
+        requests = frame.bf.requests("Classify: {{ text }}", model="own", output=["good", "bad"])
+        job = requests.submit(client=server.client()).wait()
+        assert job.cost is None
+        job = requests.submit(client=server.client(), prices={"input": "1000000", "output": 0})
+    assert job.cost == job.usage.input_tokens
+
+
+def test_a_damaged_neighbour_does_not_hide_the_other_jobs(frame: pd.DataFrame, home: Path) -> None:
+    with batchframe.local.serve(answer=gold_answer) as server:
+        ask(frame).submit("tone", client=server.client()).wait()
+    (home / "jobs" / "stranger").mkdir()
+    for content in ("{}", "not json", '{"state_version": 1, "id": 7}'):
+        (home / "jobs" / "stranger" / "manifest.json").write_text(content)
+        with pytest.warns(UserWarning, match="One job is left out"):
+            assert bf.job("tone").done
+        with pytest.warns(UserWarning, match="One job is left out"):
+            assert bf.jobs()["name"].tolist() == ["tone"]
+
+
+def test_jobs_stand_newest_first_whatever_was_touched_last(frame: pd.DataFrame) -> None:
+    with batchframe.local.serve(answer=gold_answer) as server:
+        ask(frame).submit("first", client=server.client()).wait()
+        ask(frame.iloc[:3]).submit("second", client=server.client()).wait()
+        ask(frame).submit("first", client=server.client())
+    assert bf.jobs()["name"].tolist() == ["second", "first"]
+
+
+def test_a_job_of_skipped_rows_needs_no_service_and_no_warning() -> None:
+    frame = pd.DataFrame({"text": [None, None]})
+    requests = frame.bf.requests("{{ text }}", model="gpt-4.1", on_missing="skip")
+    for _ in range(2):
+        job = requests.submit("none")
+    assert job.wait().cancel().resume().counts == {"skipped": 2}
+    assert set(frame.bf.join(job)["bf_status"]) == {"skipped"}
+
+
+def test_a_limit_that_reasoning_may_pass_is_said(frame: pd.DataFrame) -> None:
+    def ask_luna(**body: Any) -> bf.Requests:
+        return frame.bf.requests("{{ text }}", model="gpt-5.6-luna", output=["+", "-"], **body)
+
+    with batchframe.local.serve() as server:
+        with pytest.warns(UserWarning, match="reasoning_effort"):
+            ask_luna().submit(max_cost=1, client=server.client())
+        ask_luna(reasoning_effort="none").submit(max_cost=1, client=server.client())
+        ask_luna(max_completion_tokens=50).submit(max_cost=1, client=server.client())
+    assert "Reasoning tokens" in repr(ask_luna())
+    bounded = ask_luna(max_completion_tokens=50).estimate()
+    assert bounded.output_tokens.high == 50 * bounded.requests
+
+
+def test_the_parts_of_a_message_are_templates_too() -> None:
+    frame = pd.DataFrame({"url": ["https://example.com/a.png"], "ask": ["What is it?"]})
+    content = [
+        {"type": "text", "text": "{{ ask }}"},
+        {"type": "image_url", "image_url": {"url": "{{ url }}", "detail": "low"}},
+    ]
+    requests = frame.bf.requests([{"role": "user", "content": content}], model="gpt-4.1")
+    sent = requests.preview(1)[0]["body"]["messages"][0]["content"]
+    assert sent[0]["text"] == "What is it?"
+    assert sent[1]["image_url"] == {"url": "https://example.com/a.png", "detail": "low"}
+    assert not requests.estimate().exact
 
 
 def test_a_rerun_label_makes_a_new_job(frame: pd.DataFrame) -> None:
@@ -222,10 +315,10 @@ def test_a_batch_that_fails_at_validation_gives_every_row_its_reason(frame: pd.D
 def test_several_files_make_one_job(frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
-    from batchframe import _jobs
+    from batchframe import _preparation
 
-    small = replace(_jobs.profile_of("http://127.0.0.1"), max_requests=2)
-    monkeypatch.setattr(_jobs, "profile_of", lambda _: small)
+    small = replace(_preparation.profile_of("http://127.0.0.1"), max_requests=2)
+    monkeypatch.setattr(_preparation, "profile_of", lambda _: small)
     with batchframe.local.serve(answer=gold_answer) as server:
         job = ask(frame).submit(client=server.client()).wait()
     assert len(server.ledger) == len(job.batches) == 3

@@ -1,7 +1,5 @@
 """The shortest and the longest answer, for the price."""
 
-
-
 from __future__ import annotations
 
 import json

@@ -1,7 +1,5 @@
 """Answer texts become typed columns; what does not obey becomes an error of its row."""
 
-
-
 from __future__ import annotations
 
 import json

@@ -1,7 +1,5 @@
 """What strict mode would refuse is refused at once, with the place and a way out."""
 
-
-
 from __future__ import annotations
 
 import decimal

@@ -1,7 +1,5 @@
 """What may be passed as ``output=``, and the schema and columns it becomes."""
 
-
-
 from __future__ import annotations
 
 import dataclasses

@@ -1,7 +1,5 @@
 """Our strict schemas against those of the openai package's (private) strictifier."""
 
-
-
 from __future__ import annotations
 
 import copy

@@ -240,7 +240,7 @@ def test_files_that_are_there_are_not_replaced(tmp_path: Path) -> None:
     requests = ask(frame_of(["a"]))
     (path,) = requests.to_jsonl(tmp_path)
     path.write_text("mine")
-    with pytest.raises(RequestError, match="is not replaced"):
+    with pytest.raises(FileExistsError, match="is not replaced"):
         requests.to_jsonl(tmp_path)
     assert path.read_text() == "mine"
 

@@ -24,6 +24,17 @@ def test_a_look_that_fails_does_not_end_the_wait(proxy: Any, requests: bf.Reques
     assert job.wait().counts == {"ok": 3}
 
 
+def test_waiting_for_what_was_never_sent_is_refused(proxy: Any, requests: bf.Requests) -> None:
+    proxy.fail("POST", "/batches", "400 refused")
+    with pytest.raises(bf.errors.SubmissionError):
+        requests.submit("unsent", client=proxy.client())
+    job = bf.job("unsent", client=proxy.client())
+    for attempt in (job.wait, job.refresh):
+        with pytest.raises(bf.errors.JobError, match=r"resume\(\)"):
+            attempt()
+    assert job.resume().wait().counts == {"ok": 3}
+
+
 def test_a_refusal_ends_the_wait_in_words(proxy: Any, requests: bf.Requests) -> None:
     job = requests.submit(client=proxy.client())
     proxy.fail("GET", job.batches[0].id, "401 refused", times=9)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from batchframe._display._card import Card, Table
 from batchframe._display._html import to_html
 from batchframe._display._live import live, say
+from batchframe._display._shown import Shown
 from batchframe._display._text import to_text
 from batchframe._display._words import UNKNOWN, count, money, plural, span, when
 
 __all__ = [
     "UNKNOWN",
     "Card",
+    "Shown",
     "Table",
     "count",
     "live",

@@ -29,6 +29,5 @@ def endpoint_of(path: str) -> Endpoint:
     """
     if path in _ENDPOINTS:
         return _ENDPOINTS[path]
-    raise RequestError.unknown_endpoint(
-        path, difflib.get_close_matches(path, _ENDPOINTS), list(_ENDPOINTS)
-    )
+    near = difflib.get_close_matches(str(path), _ENDPOINTS)
+    raise RequestError.unknown_endpoint(path, near, list(_ENDPOINTS))

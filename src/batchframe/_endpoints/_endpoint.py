@@ -48,5 +48,14 @@ class Endpoint(Protocol):
     def count_tokens(self, body: Mapping[str, Any]) -> TokenCount:
         """Count the input tokens of one request body."""
 
+    def prompt_text(self, body: Mapping[str, Any]) -> str:
+        """Return what a request asks, for a person to read."""
+
+    def output_limit(self, body: Mapping[str, Any]) -> int | None:
+        """Return the most output tokens that a request allows itself, if it says so."""
+
+    def may_reason(self, body: Mapping[str, Any]) -> bool:
+        """Tell whether a request may be billed for reasoning tokens."""
+
     def answer(self, body: bytes) -> Answer:
         """Read one response body that came with status code 200."""

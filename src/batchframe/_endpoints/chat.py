@@ -9,10 +9,11 @@ import msgspec
 
 from batchframe._endpoints._endpoint import Answer
 from batchframe._lines import JsonColumn
+from batchframe._model_names import is_reasoning
 from batchframe._recipe import Message, Recipe, checked_prompt
 from batchframe._request_tokens import count_chat
 from batchframe._source import MESSAGES
-from batchframe._template import Template, parse
+from batchframe._template import parse
 from batchframe._tokens import TokenCount
 from batchframe.errors import TemplateError
 
@@ -46,10 +47,21 @@ class _Chat:
     def count_tokens(self, body: Mapping[str, Any]) -> TokenCount:
         return count_chat(body)
 
+    def prompt_text(self, body: Mapping[str, Any]) -> str:
+        contents = [message["content"] for message in body["messages"]]
+        return "\n\n".join(one if isinstance(one, str) else repr(one) for one in contents)
+
+    def output_limit(self, body: Mapping[str, Any]) -> int | None:
+        limit = body.get("max_completion_tokens") or body.get("max_tokens")
+        return limit if isinstance(limit, int) else None
+
+    def may_reason(self, body: Mapping[str, Any]) -> bool:
+        return is_reasoning(str(body["model"])) and body.get("reasoning_effort") != "none"
+
     def answer(self, body: bytes) -> Answer:
         try:
             completion = _decode(body)
-        except (msgspec.DecodeError, RecursionError) as reason:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as reason:
             return Answer("invalid", f"the response is not a chat completion: {reason}", None)
         return _read(completion)
 
@@ -64,13 +76,13 @@ def _with_templates(message: Message) -> dict[str, Any]:
     return {**message, "content": _content(message["content"])}
 
 
-def _content(content: Any) -> Template | list[Any]:
+def _content(content: Any) -> Any:
+    """Read every text of a message's content as a template: those of parts, too."""
     if isinstance(content, str):
         return parse(content)
-    return [
-        {**part, "text": parse(part["text"])} if isinstance(part.get("text"), str) else part
-        for part in content
-    ]
+    if isinstance(content, Mapping):
+        return {key: _content(value) for key, value in content.items()}
+    return [_content(part) for part in content] if isinstance(content, list) else content
 
 
 def _response_format(recipe: Recipe) -> dict[str, Any]:
@@ -94,28 +106,22 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
-class _CachedTokens(msgspec.Struct):
-    cached_tokens: int | None = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _CachedTokens | None = None
-
-
 class _Completion(msgspec.Struct):
     choices: list[_Choice]
-    usage: _Usage | None = None
+    usage: Any = None
 
 
 _decode = msgspec.json.Decoder(_Completion).decode
 
 
 def _read(completion: _Completion) -> Answer:
-    usage = completion.usage or _Usage()
-    details = usage.prompt_tokens_details or _CachedTokens()
-    tokens = (usage.prompt_tokens, usage.completion_tokens, details.cached_tokens)
+    usage = _mapping(completion.usage)
+    details = _mapping(usage.get("prompt_tokens_details"))
+    tokens = (
+        _tokens(usage.get("prompt_tokens")),
+        _tokens(usage.get("completion_tokens")),
+        _tokens(details.get("cached_tokens")),
+    )
     if not completion.choices:
         return Answer("invalid", "the response has no choices", None, None, *tokens)
     choice = completion.choices[0]
@@ -132,6 +138,17 @@ def _read(completion: _Completion) -> Answer:
     return Answer("ok", None, text, finish_reason, *tokens)
 
 
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _tokens(value: Any) -> int | None:
+    # What is no number of tokens is none: an odd count must not cost the answer beside it.
+    number = isinstance(value, int) and not isinstance(value, bool)
+    return value if number and 0 <= value <= _MOST_TOKENS else None
+
+
+_MOST_TOKENS: Final = 2**40
 _TRUNCATED: Final = "the answer was cut off at the token limit: raise max_completion_tokens"
 
 CHAT: Final = _Chat()

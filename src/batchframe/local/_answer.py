@@ -109,6 +109,9 @@ class Simulated:
             )
         except Problem as problem:
             return Answer(problem.status_code, problem.body)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as reason:
+            # A body that no real model would read costs its own line, not the batch.
+            return Answer(400, Problem(400, f"The request cannot be read: {reason!r}.").body)
         return Answer(200, made)
 
     async def close(self) -> None:

@@ -7,11 +7,12 @@ can ask things of, until it is stopped. Must not know: how it was configured, or
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import uvicorn
 
@@ -123,9 +124,17 @@ class Engine:
         finally:
             self._ready.set()
 
+    def _on_trouble(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        # A connection that was about to be accepted when the socket closed is nobody's trouble.
+        trouble = context.get("exception")
+        if self._stopped and isinstance(trouble, OSError) and trouble.errno == errno.EBADF:
+            return
+        loop.default_exception_handler(context)
+
     async def _main(self) -> None:
         parts = self._parts
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(self._on_trouble)
         self._gate = Gate()
         answerer = parts.answerer()
         self._worker = Worker(

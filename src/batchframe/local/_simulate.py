@@ -205,11 +205,17 @@ def _inputs(given: Any) -> list[Any]:
     return [given]
 
 
+_MOST_DIMENSIONS: Final = 8192
+
+
 def _vector(text: Any, body: dict[str, Any]) -> list[float]:
     model = str(body.get("model"))
     dimensions = body.get("dimensions") or _DEFAULT_DIMENSIONS.get(model, 1536)
+    if not isinstance(dimensions, int) or not 1 <= dimensions <= _MOST_DIMENSIONS:
+        text = f"'dimensions' must be between 1 and {_MOST_DIMENSIONS}."
+        raise Problem(400, text, param="dimensions")
     seed = msgspec.json.encode((model, text))
-    drawn = np.frombuffer(hashlib.shake_256(seed).digest(int(dimensions)), dtype=np.uint8)
+    drawn = np.frombuffer(hashlib.shake_256(seed).digest(dimensions), dtype=np.uint8)
     centred = drawn.astype(np.float64) - 127.5
     unit: list[float] = np.round(centred / np.linalg.norm(centred), 6).tolist()
     return unit

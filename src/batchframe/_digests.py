@@ -1,0 +1,72 @@
+"""Names of content: 16 bytes each, as numpy columns to compute with and Arrow columns to keep.
+
+Must not know: what is named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+BYTES: Final = 16
+ARROW: Final = pa.binary(BYTES)
+NONE: Final = bytes(BYTES)
+"""Stands where there is nothing to name; no content has this digest."""
+
+Digests = npt.NDArray[np.void]
+
+_VOID: Final = np.dtype(f"V{BYTES}")
+# numpy compares texts but not voids; all 16 bytes count, whatever they are.
+_SORTABLE: Final = np.dtype(f"S{BYTES}")
+
+
+def digests_of(contents: Iterable[bytes]) -> Digests:
+    """Name each content by the first 16 bytes of its SHA-256.
+
+    Examples
+    --------
+    >>> digests_of([b"a", b"a"])[0].tobytes().hex()
+    'ca978112ca1bbdcafac231b39a23dc4d'
+    """
+    sha256 = hashlib.sha256
+    joined = b"".join([sha256(content).digest()[:BYTES] for content in contents])
+    return np.frombuffer(joined, dtype=_VOID)
+
+
+def blank(rows: int) -> Digests:
+    """Return a column of :data:`NONE`, to be filled."""
+    return np.zeros(rows, dtype=_VOID)
+
+
+def to_arrow(digests: Digests) -> pa.Array:
+    """View digests as Arrow binary, without a copy for each."""
+    buffer = pa.py_buffer(np.ascontiguousarray(digests))
+    return pa.FixedSizeBinaryArray.from_buffers(ARROW, len(digests), [None, buffer])
+
+
+def sorted_bytes(digests: Digests) -> bytes:
+    """Return all digests in order, end to end."""
+    return np.sort(digests.view(_SORTABLE)).tobytes()
+
+
+def group(digests: Digests) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Give distinct digests numbers, in the order they first stand.
+
+    Returns
+    -------
+    For each digest its number, and for each number the first place where it stands.
+
+    Examples
+    --------
+    >>> number, first = group(digests_of([b"x", b"a", b"x"]))
+    >>> number.tolist(), first.tolist()
+    ([0, 1, 0], [0, 1])
+    """
+    number = to_arrow(digests).dictionary_encode().indices.to_numpy().astype(np.int64)
+    _, first = np.unique(number, return_index=True)
+    return number, first

@@ -1,0 +1,164 @@
+"""What a job is, and how far it has come: its manifest and its journal, read together.
+
+In: a job folder. Out: frozen values. Must not know: the network, answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from batchframe._folder import JobFolder, job_folders
+from batchframe._journal import JobState, fold
+from batchframe._range import Range
+from batchframe._recipe import Recipe
+from batchframe._service import Identity
+from batchframe._version import __version__
+from batchframe._warn import warn_user
+from batchframe.errors import JobError, UnreadableJobWarning
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One input file: the requests `start` to `stop` (exclusive), and the bytes that say them."""
+
+    start: int
+    stop: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a job is.
+
+    Attributes
+    ----------
+    created_at
+        When it was prepared, in seconds on this machine's clock.
+    cost
+        The estimate in USD, to set the actual cost against; None where no price was known.
+    prices
+        The user's own prices, as text.
+    """
+
+    id: str
+    name: str | None
+    created_at: float
+    fingerprint: str
+    identity: Identity
+    rerun: str | None
+    recipe: Recipe
+    rows: int
+    requests: int
+    inputs: tuple[InputFile, ...]
+    input_tokens: Range[int]
+    output_tokens: Range[int]
+    cost: Range[Decimal] | None
+    prices: Mapping[str, Any] | None
+
+    @property
+    def called(self) -> str:
+        """What to find the job by."""
+        return self.name or self.id
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the manifest as plain JSON."""
+        # msgspec writes and reads the parts by their types; the recipe has words of its own.
+        told = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {**told, "recipe": self.recipe.to_json(), "batchframe": __version__}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Manifest:
+        """Read what :meth:`to_json` wrote; raise ``ValueError`` or ``LookupError`` if it is not."""
+        told = {name: stored[name] for name in cls.__dataclass_fields__}
+        told["recipe"] = Recipe.from_json(told["recipe"])
+        for name, kind in _KINDS.items():
+            told[name] = msgspec.convert(told[name], kind)
+        return cls(**told)
+
+
+_KINDS: dict[str, Any] = {
+    "id": str,
+    "name": str | None,
+    "created_at": float,
+    "fingerprint": str,
+    "identity": Identity,
+    "rerun": str | None,
+    "rows": int,
+    "requests": int,
+    "inputs": tuple[InputFile, ...],
+    "input_tokens": Range[int],
+    "output_tokens": Range[int],
+    "cost": Range[Decimal] | None,
+    "prices": dict[str, Any] | None,
+}
+
+
+@dataclass(frozen=True)
+class Record:
+    """A job as its folder tells it at one moment."""
+
+    folder: JobFolder
+    manifest: Manifest
+    state: JobState
+
+    @property
+    def done(self) -> bool:
+        """Whether every batch has ended and its answers are at home."""
+        return all(shard.fetched for shard in self.state.shards)
+
+    @property
+    def sent(self) -> bool:
+        """Whether every input file has become a batch."""
+        return all(shard.step == "created" for shard in self.state.shards)
+
+
+def read_manifest(folder: JobFolder) -> Manifest:
+    """Read what a job is.
+
+    Raises
+    ------
+    JobError
+        If the manifest is absent, damaged, or written by a newer version.
+    """
+    try:
+        return Manifest.from_json(folder.read_manifest())
+    except (ValueError, LookupError, TypeError, AttributeError) as reason:
+        raise JobError.damaged(str(folder.manifest), f"{reason}") from None
+
+
+def write_manifest(folder: JobFolder, manifest: Manifest) -> None:
+    """Replace the manifest as a whole."""
+    folder.write_manifest(manifest.to_json())
+
+
+def read_record(folder: JobFolder) -> Record:
+    """Read a job's manifest and replay its journal.
+
+    Raises
+    ------
+    JobError
+        If either is damaged.
+    """
+    manifest = read_manifest(folder)
+    try:
+        state = fold(folder.read_journal(), len(manifest.inputs))
+    except (LookupError, TypeError, AttributeError) as reason:
+        raise JobError.damaged(str(folder.journal), repr(reason)) from None
+    return Record(folder, manifest, state)
+
+
+def records() -> Iterator[Record]:
+    """Yield all jobs of this machine, newest first; one that cannot be read is warned of."""
+    found = []
+    for folder in job_folders():
+        try:
+            found.append(read_record(folder))
+        except JobError as reason:
+            warn_user(UnreadableJobWarning.skipped(str(reason)))
+    yield from sorted(found, key=lambda record: record.manifest.created_at, reverse=True)

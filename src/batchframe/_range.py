@@ -1,0 +1,48 @@
+"""A number that is not known yet: what it may turn out to be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Generic, TypeVar
+
+_N = TypeVar("_N", int, Decimal)
+_M = TypeVar("_M", int, Decimal)
+
+
+@dataclass(frozen=True)
+class Range(Generic[_N]):
+    """What a number may turn out to be; None where nothing bounds it or nothing tells it.
+
+    Examples
+    --------
+    >>> Range(1, None, 3) + Range.exactly(4)
+    Range(low=5, expected=None, high=7)
+    """
+
+    low: _N
+    expected: _N | None
+    high: _N | None
+
+    @classmethod
+    def exactly(cls, number: _N) -> Range[_N]:
+        """Return the range of a number that is known."""
+        return cls(number, number, number)
+
+    def __add__(self, other: Range[_N]) -> Range[_N]:
+        return Range(
+            self.low + other.low,
+            None
+            if self.expected is None or other.expected is None
+            else self.expected + other.expected,
+            None if self.high is None or other.high is None else self.high + other.high,
+        )
+
+    def map(self, function: Callable[[_N], _M]) -> Range[_M]:
+        """Apply a growing function to both ends and the middle."""
+        return Range(
+            function(self.low),
+            None if self.expected is None else function(self.expected),
+            None if self.high is None else function(self.high),
+        )
