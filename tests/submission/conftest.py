@@ -34,6 +34,7 @@ ANSWERS: dict[str, tuple[int, str, str] | None] = {
     "422 of FastAPI": (422, "application/json", '{"detail": [{"msg": "field required"}]}'),
     "400 refused": (400, "application/json", OPENAI_ERROR),
     "401 refused": (401, "application/json", OPENAI_ERROR),
+    "404 refused": (404, "application/json", OPENAI_ERROR),
     "broken JSON": (200, "application/json", '{"id": "batch_'),
     "empty object": (200, "application/json", "{}"),
     "list": (200, "application/json", "[]"),

@@ -129,6 +129,65 @@ def test_a_gateway_is_never_asked_again_unbidden(proxy: Any, requests: bf.Reques
     assert proxy.creates() == 1
 
 
+def test_from_another_account_nothing_is_sent_again(
+    proxy: Any, requests: bf.Requests, server: batchframe.local.Server
+) -> None:
+    proxy.fail("POST", "/batches", "reset", after=True)
+    # Another project's key sees neither the batch nor the file.
+    empty = '{"object": "list", "data": [], "has_more": false}'
+    proxy.fail("GET", "/batches", "500", status=200, body=empty, times=99)
+    with pytest.raises(bf.errors.SubmissionUncertain):
+        requests.submit("once", client=proxy.client())
+    file_id = server.client().batches.list().data[0].input_file_id
+    proxy.fail("DELETE", file_id, "404 refused")
+    with pytest.raises(bf.errors.SubmissionUncertain, match="another project"):
+        bf.job("once", client=proxy.client()).resume(recreate=True)
+    proxy.faults.clear()
+    assert bf.job("once", client=proxy.client()).resume().wait().counts == {"ok": 3}
+    assert proxy.creates() == 1
+    assert len(server.ledger) == 1
+
+
+def test_a_list_without_an_end_is_no_endless_loop(proxy: Any, requests: bf.Requests) -> None:
+    page = '{"object": "list", "data": [{"id": "batch_x", "object": "batch"}], "has_more": true}'
+    proxy.fail("GET", "/batches", "500", status=200, body=page, times=1000)
+    with pytest.raises(bf.errors.ServiceError, match="same page again"):
+        requests.submit(client=proxy.client())
+
+
+@pytest.mark.parametrize("words", [{"name": 123}, {"name": "a\ud800"}, {"rerun": 1}, {"name": " "}])
+def test_words_that_are_none_are_refused_before_anything_is_sent(
+    words: Any, proxy: Any, requests: bf.Requests
+) -> None:
+    with pytest.raises(ValueError, match="is not a text"):
+        requests.submit(client=proxy.client(), **words)
+    assert proxy.seen == []
+
+
+def test_two_batches_of_one_input_are_told_after_the_older_is_taken(
+    proxy: Any, requests: bf.Requests, server: batchframe.local.Server
+) -> None:
+    proxy.fail("POST", "/batches", "reset", after=True)
+    empty = '{"object": "list", "data": [], "has_more": false}'
+    proxy.fail("GET", "/batches", "500", status=200, body=empty, times=99)
+    with pytest.raises(bf.errors.SubmissionUncertain):
+        requests.submit("twice", client=proxy.client())
+    proxy.faults.clear()
+    client = server.client()
+    first = client.batches.list().data[0]
+    client.batches.create(
+        input_file_id=first.input_file_id,
+        endpoint="/v1/chat/completions",
+        completion_window="24h",
+        metadata=first.metadata,
+    )
+    job = bf.job("twice", client=proxy.client())
+    with pytest.warns(UserWarning, match="2 times"):
+        job.resume()
+    assert job.batches[0].id == first.id
+    assert job.wait().counts == {"ok": 3}
+
+
 def test_a_folder_that_was_lost_does_not_make_a_second_batch(
     requests: bf.Requests,
     server: batchframe.local.Server,

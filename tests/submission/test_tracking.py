@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 import batchframe as bf
 import batchframe.local
+from batchframe import _preparation
 from batchframe._clock import Clock
 from batchframe._waiting import Pace, until
 
@@ -65,6 +68,94 @@ def test_a_download_that_is_cut_short_never_counts_as_whole(
         job.refresh()
     assert set(job.results()["bf_status"]) == {"pending"}
     assert job.wait().counts == {"ok": 3}
+
+
+def test_a_file_that_shows_late_is_waited_for(proxy: Any, requests: bf.Requests) -> None:
+    server_says = requests.submit("late", client=proxy.client()).batches[0]
+    early = {
+        "id": server_says.id, "object": "batch", "status": "completed", "output_file_id": None,
+        "input_file_id": server_says.input_file_id, "endpoint": "/v1/chat/completions",
+        "request_counts": {"total": 3, "completed": 3, "failed": 0}, "created_at": 1,
+        "completion_window": "24h",
+    }  # fmt: skip
+    proxy.fail("GET", server_says.id, "500", status=200, body=json.dumps(early))
+    assert bf.job("late", client=proxy.client()).wait().counts == {"ok": 3}
+
+
+def test_a_file_that_never_shows_is_given_up_in_words(proxy: Any, requests: bf.Requests) -> None:
+    server_says = requests.submit("never", client=proxy.client()).batches[0]
+    never = {"id": server_says.id, "object": "batch", "status": "completed", "created_at": 1}
+    proxy.fail("GET", server_says.id, "500", status=200, body=json.dumps(never), times=99)
+    job = bf.job("never", client=proxy.client()).wait()
+    assert job.counts == {"missing": 3}
+    assert "no line" in job.results()["bf_error"][0]
+
+
+def test_another_batch_in_the_answer_is_not_taken_for_ours(
+    proxy: Any, requests: bf.Requests
+) -> None:
+    job = requests.submit(client=proxy.client())
+    other = {"id": "batch_other", "object": "batch", "status": "failed", "created_at": 1}
+    proxy.fail("GET", job.batches[0].id, "500", status=200, body=json.dumps(other), times=2)
+    assert job.wait().counts == {"ok": 3}
+
+
+def test_one_batch_in_trouble_does_not_hold_up_the_others(
+    proxy: Any, requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = replace(_preparation.profile_of("http://127.0.0.1"), max_requests=1)
+    monkeypatch.setattr(_preparation, "profile_of", lambda _: small)
+    job = requests.submit("three", client=proxy.client())
+    proxy.fail("GET", job.batches[0].id, "404 refused", times=1000)
+    for _ in range(100):
+        with pytest.raises(bf.errors.ServiceError, match="404"):
+            job.refresh()
+        if job.counts.get("ok") == 2:
+            break
+        time.sleep(0.1)
+    assert job.counts == {"ok": 2, "pending": 1}
+    proxy.fail("POST", f"{job.batches[0].id}/cancel", "404 refused")
+    proxy.faults.clear()
+    assert job.wait().counts == {"ok": 3}
+
+
+def test_a_result_file_that_was_changed_or_lost_is_not_trusted_and_is_fetched_again(
+    requests: bf.Requests, server: batchframe.local.Server
+) -> None:
+    job = requests.submit("kept", client=server.client()).wait()
+    output = job.folder / "output-000.jsonl"
+    whole = output.read_bytes()
+    for spoil in (lambda: output.write_bytes(whole[:-20]), output.unlink):
+        (job.folder / "answers.parquet").unlink()
+        spoil()
+        with pytest.raises(bf.errors.JobError, match="not what came back"):
+            bf.job("kept").results()
+        output.unlink(missing_ok=True)
+        assert bf.job("kept", client=server.client()).refresh().counts == {"ok": 3}
+        assert output.read_bytes() == whole
+
+
+def test_many_kernels_may_read_a_job_at_once(
+    requests: bf.Requests, server: batchframe.local.Server
+) -> None:
+    job = requests.submit("read", client=server.client()).wait()
+    failures: list[BaseException] = []
+
+    def read() -> None:
+        for _ in range(10):
+            (job.folder / "answers.parquet").unlink(missing_ok=True)
+            try:
+                assert bf.job(job.folder).counts == {"ok": 3}
+            except BaseException as reason:  # noqa: BLE001 - shown below
+                failures.append(reason)
+
+    threads = [threading.Thread(target=read) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert not list(job.folder.glob("*.part"))
 
 
 def test_interrupting_the_wait_leaves_the_job_alone_and_says_how_to_come_back(
