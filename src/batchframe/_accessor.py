@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 
 from batchframe._frames import join, requests
-from batchframe._handles import Job, Requests
+from batchframe._job import Job
 from batchframe._recipe import Prompt
+from batchframe._requests import Requests
 
 
 @pd.api.extensions.register_dataframe_accessor("bf")

@@ -19,7 +19,8 @@ import pandas as pd
 from batchframe._display import count, money
 from batchframe._estimate import in_words
 from batchframe._frames import join, requests
-from batchframe._handles import Job, Requests
+from batchframe._job import Job
+from batchframe._requests import Requests
 
 if TYPE_CHECKING:
     from openai import OpenAI

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from batchframe._endpoints import endpoint_of
-from batchframe._handles import Job, Requests
+from batchframe._job import Job
 from batchframe._jobs import find
 from batchframe._output import output_spec
 from batchframe._recipe import (
@@ -21,6 +21,7 @@ from batchframe._recipe import (
     checked_system,
 )
 from batchframe._request_table import request_table
+from batchframe._requests import Requests
 from batchframe._results import join as join_answers
 from batchframe._results import taken_names
 from batchframe.errors import ColumnError, RequestError
@@ -135,6 +136,8 @@ def join(
 
     Parameters
     ----------
+    frame
+        The frame that was submitted, or any other with the columns of the prompt; not changed.
     jobs
         Jobs, or their ids or names. Of several, the first with an ``ok`` answer to a row gives it.
     prefix
@@ -155,6 +158,22 @@ def join(
         If a new column's name is taken, or the jobs do not answer the same question.
     TemplateError
         If the prompt's column is gone.
+    RequestError
+        If it is no frame, or there is no job.
+    JobError
+        If a job is not here, or its folder is damaged.
+
+    Examples
+    --------
+    >>> import batchframe.local
+    >>> frame = pd.DataFrame({"text": ["fine", "poor"]}, index=["x", "y"])
+    >>> with batchframe.local.serve(answer=lambda body: {"label": "+"}) as server:
+    ...     asked = requests(frame, "{{ text }}", model="gpt-4.1", output=["+", "-"])
+    ...     done = asked.submit("tone", client=server.client()).wait()
+    >>> join(frame.iloc[::-1], "tone")[["text", "label", "bf_status"]]
+       text label bf_status
+    y  poor     +        ok
+    x  fine     +        ok
     """
     if not isinstance(frame, pd.DataFrame):
         raise RequestError.not_a_frame(frame)
@@ -173,6 +192,8 @@ def job(name: str | Path, client: OpenAI | None = None) -> Job:
 
     Parameters
     ----------
+    name
+        Its name, its id, or the path of its folder. Of several with one name, the newest.
     client
         The client it was submitted with; by default one made from ``OPENAI_API_KEY``. It is not
         needed to read what is at home.
@@ -181,5 +202,12 @@ def job(name: str | Path, client: OpenAI | None = None) -> Job:
     ------
     JobError
         If there is no such job here.
+
+    Examples
+    --------
+    >>> job("nothing of that name")
+    Traceback (most recent call last):
+        ...
+    batchframe.errors.JobError: There is no job 'nothing of that name' here. ...
     """
     return Job(find(name), client=client)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
@@ -62,6 +63,7 @@ def test_a_card_looks_as_it_was_reviewed(
     name: str, write: object, pytestconfig: pytest.Config
 ) -> None:
     shown = write(CARD) + "\n"  # type: ignore[operator]
+    shown = re.sub("<style>.*?</style>", "<style>…</style>", shown, flags=re.DOTALL)
     if pytestconfig.getoption("--update-texts"):
         (PAGES / name).write_text(shown, encoding="utf-8")
     assert (PAGES / name).read_text(encoding="utf-8") == shown

@@ -33,7 +33,8 @@ _openai _submission _results
 _accounts
 _tracking _preparation _waiting _cards _billing
 _jobs
-_handles
+_job
+_requests
 _frames
 _accessor
 __init__

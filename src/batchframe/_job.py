@@ -1,198 +1,30 @@
-"""The two handles that a user holds: :class:`Requests`, which sends nothing, and :class:`Job`.
+"""``Job``: a handle on a job's folder, good in any kernel.
 
 Each method is its documentation and one step into the room that does the work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
-from functools import cached_property
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
 
-import msgspec
 import pandas as pd
 
-from batchframe._accounts import connect, connect_to
+from batchframe._accounts import connect_to
 from batchframe._billing import Usage, job_cost, usage_of
-from batchframe._cards import STATUS_WORDS, JobFacts, job_card, requests_card
-from batchframe._counting import InputTokens, count_input
+from batchframe._cards import STATUS_WORDS, JobFacts, job_card
 from batchframe._display import Card, Shown, live, say
-from batchframe._endpoints import endpoint_of
-from batchframe._estimate import Estimate, estimate, refuse_above
 from batchframe._folder import JobFolder
-from batchframe._jobs import start, working_on
+from batchframe._jobs import working_on
 from batchframe._journal import status_word
 from batchframe._manifest import Record, read_record
-from batchframe._preparation import plan_of
-from batchframe._providers import OPENAI, profile_of
-from batchframe._request_table import RequestTable
+from batchframe._providers import profile_of
 from batchframe._results import JobAnswers, ledger, read_job, row_counts
-from batchframe._service import NOBODY, Batch, Service
-from batchframe._shards import input_files, shards_of
-from batchframe._submission import OnUncertain, submit
+from batchframe._service import Batch, Service
+from batchframe._submission import submit
 from batchframe._tracking import cancel, lost_files, refresh
 from batchframe._waiting import Pace, until
-from batchframe.errors import JobError, JobTimeout, RequestError
-
-if TYPE_CHECKING:
-    from openai import OpenAI
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Requests(Shown):
-    """The requests that a frame makes: rendered and checked, nothing written, nothing sent.
-
-    ``len()`` is the number of requests to send; equal rows make one.
-
-    Examples
-    --------
-    >>> import pandas as pd, batchframe as bf
-    >>> frame = pd.DataFrame({"text": ["good", "bad", "good"]})
-    >>> requests = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
-    >>> len(requests), requests.rows, requests.model
-    (2, 3, 'gpt-4.1')
-    """
-
-    _table: RequestTable
-
-    def __len__(self) -> int:
-        return self._table.requests
-
-    @property
-    def rows(self) -> int:
-        """How many rows the frame has."""
-        return self._table.rows
-
-    @property
-    def model(self) -> str:
-        """The model that is asked."""
-        return self._table.recipe.model
-
-    @property
-    def endpoint(self) -> str:
-        """The path of the endpoint, such as "/v1/chat/completions"."""
-        return self._table.recipe.endpoint
-
-    @property
-    def fingerprint(self) -> str:
-        """The content of all requests, in any order, as 64 hexadecimal digits."""
-        return self._table.fingerprint
-
-    def preview(self, n: int = 3) -> list[dict[str, Any]]:
-        """Return the first `n` request lines, exactly as they would be sent.
-
-        Examples
-        --------
-        >>> import pandas as pd, batchframe as bf
-        >>> frame = pd.DataFrame({"text": ["good"]})
-        >>> line = frame.bf.requests("Rate: {{ text }}", model="gpt-4.1").preview(1)[0]
-        >>> line["body"]["messages"]
-        [{'role': 'user', 'content': 'Rate: good'}]
-        """
-        return [msgspec.json.decode(line) for line in islice(self._table.lines(), n)]
-
-    def estimate(self, *, prices: Mapping[str, Any] | None = None) -> Estimate:
-        """Count the tokens and price them, before anything is sent.
-
-        Parameters
-        ----------
-        prices
-            Your own, in USD per million tokens: ``{"input": "0.10", "output": "0.60"}``, or one
-            such dict for each of ``"batch"`` and ``"standard"``. They win over the price book.
-
-        Raises
-        ------
-        CostError
-            If `prices` has another shape.
-
-        Examples
-        --------
-        >>> import pandas as pd, batchframe as bf
-        >>> requests = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="m", output=["+"])
-        >>> requests.estimate().cost is None
-        True
-        >>> requests.estimate(prices={"input": 1, "output": 2}).cost.low > 0
-        True
-        """
-        return estimate(self._table, self._input_tokens, prices=prices)
-
-    @cached_property
-    def _input_tokens(self) -> InputTokens:
-        return count_input(self._table)
-
-    def to_jsonl(self, folder: str | Path) -> list[Path]:
-        """Write the input files into a folder, to look at or to send by other means.
-
-        Returns
-        -------
-        The files' paths; each is within OpenAI's limits.
-
-        Raises
-        ------
-        RequestError
-            If a row makes a request that is too large for any file.
-        FileIsThereError
-            If a file of that name is there already.
-        """
-        return input_files(self._table, shards_of(self._table, OPENAI), Path(folder))
-
-    def submit(
-        self,
-        name: str | None = None,
-        *,
-        max_cost: Decimal | float | str | None = None,
-        client: OpenAI | None = None,
-        rerun: str | None = None,
-        on_uncertain: OnUncertain = "ask",
-        prices: Mapping[str, Any] | None = None,
-    ) -> Job:
-        """Send the requests: the only line that spends. Run again, it finds the same job.
-
-        Parameters
-        ----------
-        name
-            What to call the job, to find it again: ``bf.job("sentiment")``.
-        max_cost
-            USD. Nothing is sent if the estimate's high end is above it, or unknown.
-        client
-            An ``openai.OpenAI``; by default one made from ``OPENAI_API_KEY``.
-        rerun
-            A label of your choice, such as "2026-11-22", that makes a new job of the same
-            requests, which is paid again.
-        on_uncertain
-            What to do when a batch was asked for, the answer was lost and the service does not
-            list it: "ask" raises `SubmissionUncertain`; "recreate" asks again where the service's
-            list is known to be complete.
-        prices
-            As for :meth:`estimate`.
-
-        Raises
-        ------
-        CostError, RequestError, ClientError
-            Before anything is written or sent.
-        SubmissionError, SubmissionUncertain, ServiceError
-            With the job's folder ready to go on.
-        """
-        if on_uncertain not in get_args(OnUncertain):
-            raise RequestError.not_a_word(
-                keyword="on_uncertain", value=on_uncertain, wanted='"ask" or "recreate"'
-            )
-        known = self.estimate(prices=prices)
-        if max_cost is not None:
-            refuse_above(max_cost, known, self.model)
-        # Where no row asks anything there is nobody to ask, and no key is needed.
-        service = connect(client) if len(self) else None
-        identity = NOBODY if service is None else service.identity
-        plan = plan_of(self._table, identity, known, name=name, rerun=rerun, prices=prices)
-        return Job(start(plan, service, on_uncertain), service)
-
-    def _card(self) -> Card:
-        prompts = [endpoint_of(self.endpoint).prompt_text(line["body"]) for line in self.preview(1)]
-        return requests_card(self._table.recipe, self.estimate(), *prompts)
+from batchframe.errors import JobError, JobTimeout
 
 
 class Job(Shown):
@@ -201,6 +33,20 @@ class Job(Shown):
     Nothing here is kept in memory that the folder does not have. Looking at a job (its card,
     ``status``, ``results()``) never asks the network; ``refresh()``, ``wait()``, ``cancel()`` and
     ``resume()`` do.
+
+    Examples
+    --------
+    >>> import pandas as pd, batchframe as bf, batchframe.local
+    >>> frame = pd.DataFrame({"t": ["a", "b"]})
+    >>> with batchframe.local.serve(answer=lambda body: {"label": "+"}) as server:
+    ...     requests = frame.bf.requests("{{ t }}", model="gpt-4.1", output=["+", "-"])
+    ...     job = requests.submit("signs", client=server.client()).wait()
+    >>> job.status, job.counts
+    ('completed', {'ok': 2})
+    >>> job.results()[["label", "bf_status"]]
+      label bf_status
+    0     +        ok
+    1     +        ok
     """
 
     def __init__(
