@@ -49,12 +49,19 @@ def _add_demo(command: argparse.ArgumentParser) -> None:
 def _add_serve(command: argparse.ArgumentParser) -> None:
     command.add_argument("--host", default="127.0.0.1", help="default: this machine only")
     command.add_argument(
-        "--port", type=int, default=0, help="default: a free one, kept by --folder"
+        "--port", type=_port, default=0, help="default: a free one, kept by --folder"
     )
     command.add_argument("--folder", help="where state is kept; default: nowhere")
     command.add_argument("--upstream", help="answer with this OpenAI-compatible server's model")
     command.add_argument("--seconds", type=float, default=0.0, help="the least a batch takes")
     command.set_defaults(run=_serve)
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port < 2**16:
+        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")  # noqa: TRY003, EM101
+    return port
 
 
 def _serve(got: argparse.Namespace) -> int:

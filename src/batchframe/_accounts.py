@@ -33,7 +33,12 @@ def connect_to(identity: Identity, job: str, client: object = None) -> Service:
     ClientError
         If it is another account: the job's batches cannot be seen from there.
     """
-    service = connect(client)
+    try:
+        service = connect(client)
+    except ClientError:
+        if client is not None:
+            raise
+        raise ClientError.job_needs_client(job, identity.base_url) from None
     if service.identity != identity:
         raise ClientError.other_identity(job, _words(identity), _words(service.identity))
     return service

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from batchframe._accounts import connect
 from batchframe._display import count, money
 from batchframe._estimate import in_words
 from batchframe._frames import join, requests
@@ -43,6 +44,7 @@ def demo(*, live: bool, model: str, yes: bool = False) -> int:
     _print(asked)
     _print(asked.estimate())
     if live:
+        connect()  # without a key, say so before the question
         if not (yes or _agreed(asked)):
             _print("Nothing was sent.")
             return 0
@@ -129,7 +131,10 @@ def _rehearsal() -> Iterator[OpenAI]:
 
 def _agreed(asked: Requests) -> bool:
     cost = in_words(asked.estimate().cost, money)
-    answer = input(f"Send {len(asked)} requests to {asked.model} for {cost}? [y/N] ")
+    try:
+        answer = input(f"Send {len(asked)} requests to {asked.model} for {cost}? [y/N] ")
+    except EOFError:
+        return False  # nobody is there to agree
     return answer.strip().lower() in {"y", "yes"}
 
 

@@ -115,10 +115,15 @@ def _check_names(frame: pd.DataFrame, answers: list[str]) -> None:
     if reserved:
         raise ColumnError.reserved(reserved)
     taken = taken_names(frame, answers)
-    if taken:
+    if taken and len(answers) == 1:
         raise ColumnError.taken(
             taken, 'Give the answers another name, requests(..., name="answer"), or rename the '
             "column."
+        )  # fmt: skip
+    if taken:
+        raise ColumnError.taken(
+            taken, f"Ask without them, df.drop(columns={taken}).bf.requests(...), and join under "
+            'other names, df.bf.join(job, prefix="ai_").'
         )  # fmt: skip
 
 

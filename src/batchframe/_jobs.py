@@ -130,7 +130,7 @@ def _row(record: Record) -> dict[str, object]:
         "model": manifest.recipe.model,
         "rows": manifest.rows,
         "requests": manifest.requests,
-        "created": pd.Timestamp(manifest.created_at, unit="s", tz="UTC"),
+        "created": pd.Timestamp(int(manifest.created_at), unit="s", tz="UTC"),
         "folder": str(record.folder.path),
     }
 

@@ -22,7 +22,8 @@ from batchframe._request_table import FINGERPRINT_VERSION, RequestTable
 from batchframe._rows import follow, read_rows, rows_of, write_rows
 from batchframe._service import Identity
 from batchframe._shards import Shard, shards_of, write_inputs
-from batchframe.errors import RequestError
+from batchframe._warn import warn_user
+from batchframe.errors import NamesakeWarning, RequestError
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +112,8 @@ def _begin(plan: Plan, folder: JobFolder) -> Manifest:
 
 def _follow(plan: Plan, folder: JobFolder) -> Manifest:
     manifest = read_manifest(folder)
+    if plan.name and manifest.name and plan.name != manifest.name:
+        warn_user(NamesakeWarning.renamed(manifest.name, plan.name))
     write_rows(follow(read_rows(folder.rows), plan.table), folder.rows)
     return replace(
         manifest,

@@ -52,7 +52,7 @@ OPENAI: Final = Profile(
 )
 _OTHER: Final = replace(OPENAI, name="OpenAI-compatible", list_is_complete=False)
 # On this machine a look costs nothing, and a rehearsal should not wait.
-_LOOPBACK: Final = replace(_OTHER, name="local", settle=2.0, first_poll=0.2, last_poll=5.0)
+_LOOPBACK: Final = replace(_OTHER, name="local", settle=2.0, first_poll=0.2, last_poll=1.0)
 
 
 def profile_of(base_url: str) -> Profile:

@@ -39,6 +39,7 @@ _REFUSED: Final = {
 }
 _OF_SUBMIT: Final = {"max_cost", "client", "rerun", "on_uncertain", "prices"}
 _POLICIES: Final = ("raise", "skip", "empty")
+_MEANS_SKIP: Final = {"drop", "ignore", "omit"}
 _WIDEST: Final = range(-(2**63), 2**64)
 """The whole numbers that every reader of JSON takes."""
 
@@ -162,8 +163,11 @@ def checked_on_missing(on_missing: object) -> str:
     if not isinstance(on_missing, str):
         raise RequestError.not_a_policy(on_missing)
     meant = on_missing.strip().lower()
-    if meant in _POLICIES and meant != on_missing:
-        raise RequestError.misspelt_policy(on_missing, meant)
+    near = [meant] if meant in _POLICIES else difflib.get_close_matches(meant, _POLICIES, 1)
+    if meant in _MEANS_SKIP:
+        near = ["skip"]
+    if near and near[0] != on_missing:
+        raise RequestError.misspelt_policy(on_missing, near[0])
     return _text(on_missing, "on_missing")
 
 

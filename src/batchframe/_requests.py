@@ -159,7 +159,8 @@ class Requests(Shown):
         name
             What to call the job, to find it again: ``bf.job("sentiment")``.
         max_cost
-            USD. Nothing is sent if the estimate's high end is above it, or unknown.
+            USD. Nothing is sent if the estimate's high end is above it, or unknown. Reasoning
+            tokens may come on top where nothing bounds them: a warning says so, and what to do.
         client
             An ``openai.OpenAI``; by default one made from ``OPENAI_API_KEY``.
         rerun

@@ -195,7 +195,7 @@ class TemplateError(InputError):
         return cls(
             f"The prompt function failed at {_row(position, label)}: "
             f"{type(reason).__name__}: {str(reason).rstrip('.')}. Try it alone: "
-            f"function(df.iloc[{position}])."
+            f"function(df.iloc[{position}].to_dict())."
         )
 
 
@@ -237,10 +237,7 @@ class ColumnError(InputError):
 
     @classmethod
     def taken(cls, names: Sequence[str], remedy: str) -> Self:
-        return cls(
-            f"The frame already has a column named {_listed(names)}, where the answers would go. "
-            f"{remedy}"
-        )
+        return cls(f"The frame already has {_listed(names)}, where the answers would go. {remedy}")
 
 
 class CellError(InputError):
@@ -249,9 +246,10 @@ class CellError(InputError):
     @classmethod
     def no_exact_text(cls, column: object, position: int, label: object, why: str) -> Self:
         column = _builtin(column)
+        remedy = 'str.decode("utf-8")' if "bytes" in why else "map(str)"
         return cls(
-            f"Column {column!r}, {_row(position, label)}: the cell {why}. Write it as text first, "
-            f"for example df[{column!r}] = df[{column!r}].map(str)."
+            f"Column {column!r}, {_row(position, label)}: the cell {why}. Make it a text first: "
+            f"df[{column!r}].{remedy}."
         )
 
     @classmethod
@@ -502,7 +500,7 @@ class RequestError(InputError):
 
     @classmethod
     def not_a_word(cls, keyword: str, value: object, wanted: str) -> Self:
-        return cls(f"{keyword}={_short(repr(value))} is not {wanted}.")
+        return cls(f"{keyword}={_brief(repr(value), 60)} is not {wanted}.")
 
     @classmethod
     def too_large(cls, row: int, label: object, size: int, limit: int, service: str) -> Self:
@@ -616,11 +614,16 @@ class CostError(InputError):
     @classmethod
     def above(cls, limit: Decimal, low: Decimal, expected: Decimal | None, high: Decimal) -> Self:
         middle = "" if expected is None else f", ${expected:f} expected"
+        ends = "" if low == high else f" (${low:f} at least{middle})"
+        bound = (
+            ""
+            if low == high
+            else "a bound on the answers (requests(..., max_completion_tokens=...)), "
+        )
         return cls(
-            f"The cost may be as high as ${high:f} (${low:f} at least{middle}), and max_cost is "
-            f"${limit:f}. Nothing was sent. Ways out: a bound on the answers "
-            "(requests(..., max_completion_tokens=...)), fewer rows (df.sample(1000)), another "
-            "model, or a higher max_cost."
+            f"The cost may be as high as ${high:f}{ends}, and max_cost is ${limit:f}. Nothing was "
+            f"sent. Ways out: {bound}fewer rows (df.sample(frac=0.1)), another model, or a higher "
+            "max_cost."
         )
 
     @classmethod
@@ -691,6 +694,13 @@ class ClientError(BatchframeError):
             f"Job {job} belongs to {recorded}, but the client speaks to {given}. Its batches "
             f"cannot be seen from there. Pass the client it was submitted with: "
             f"bf.job({job!r}, client=...)."
+        )
+
+    @classmethod
+    def job_needs_client(cls, job: str, base_url: str) -> Self:
+        return cls(
+            f"Job {job} is at {base_url}, and no client was given. Pass the one it was submitted "
+            f"with: bf.job({job!r}, client=...), or set OPENAI_API_KEY."
         )
 
 
@@ -842,6 +852,13 @@ class NamesakeWarning(UserWarning):
             f"is bf.job({job!r})."
         )
 
+    @classmethod
+    def renamed(cls, before: str | None, name: str | None) -> Self:
+        return cls(
+            f"These requests are job {before!r} already, so nothing new is sent. The job is now "
+            f"called {name!r}: bf.job({name!r}) finds it, bf.job({before!r}) no more."
+        )
+
 
 class JobError(BatchframeError):
     """A job's folder is missing, damaged, of a newer version, or in use elsewhere."""
@@ -937,6 +954,11 @@ class LocalServerError(BatchframeError):
             f"The folder {folder} was written by another version of the local server (layout "
             f"{layout!r}). Start on a new folder, or use the batchframe that wrote it."
         )
+
+    @classmethod
+    def no_answerer(cls, keyword: str, given: object, wanted: str) -> LocalServerError:
+        """Refuse what cannot answer."""
+        return cls(f"`{keyword}=` is {_brief(repr(given), 60)}. It must be {wanted}.")
 
     @classmethod
     def two_answerers(cls) -> LocalServerError:

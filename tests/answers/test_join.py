@@ -310,7 +310,7 @@ def test_a_prefix_stands_before_every_new_column(job: bf.Job) -> None:
 
 def test_a_name_that_is_taken_is_refused_or_replaced(job: bf.Job) -> None:
     frame = make_frame().assign(label="mine", after=1)
-    with pytest.raises(ColumnError, match=r"named 'label'.*prefix=.*overwrite=True"):
+    with pytest.raises(ColumnError, match=r"already has 'label'.*prefix=.*overwrite=True"):
         frame.bf.join(job)
     joined = frame.bf.join(job, overwrite=True)
     assert joined.columns.tolist() == [*make_frame().columns, "after", *NEW]

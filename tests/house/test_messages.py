@@ -69,6 +69,7 @@ SAMPLES: dict[str, Any] = {
     "seconds": 60.0,
     "batches": ["batch_1", "batch_2"],
     "word": "text",
+    "before": "tone",
     "differs": ["prompt", "model"],
     "system": 7,
     "output": "positive",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 
 import batchframe as bf
+import batchframe.local
 
 FRAME = pd.DataFrame({"text": ["a", "b", None], "label": ["x", "y", "z"], "n": [1, 2, 3]})
 TWINS = pd.DataFrame([["a", "b"]], columns=["text", "text"])
@@ -65,7 +67,12 @@ CASES: dict[str, tuple[Callable[[], Any], type[bf.errors.BatchframeError], list[
     "max_cost exceeded": (
         lambda: ask(output=["p", "q"], name="tone").submit(max_cost="0.0000001"),
         bf.errors.CostError,
-        ["$0.0000001", "as high as $0.000", "max_completion_tokens"],
+        ["$0.0000001", "as high as $0.000", "fewer rows"],
+    ),
+    "max_cost exceeded by a range": (
+        lambda: ask(max_completion_tokens=500).submit(max_cost="0.001"),
+        bf.errors.CostError,
+        ["$0.001", "as high as $0.006", "at least", "max_completion_tokens"],
     ),
     "max_cost without a bound": (
         lambda: ask().submit(max_cost=5),
@@ -132,3 +139,34 @@ def test_a_price_of_your_own_wins() -> None:
     known = ask(frame, output=["p", "q"]).estimate(prices={"input": "1000000", "output": 0})
     assert known.cost is not None
     assert known.cost.low == known.input_tokens.low
+
+
+def test_answer_columns_that_the_frame_has_say_the_way_that_works() -> None:
+    frame = pd.DataFrame({"text": ["a"], "topic": ["x"], "urgent": [True]})
+    fields = {"topic": {"type": "string"}, "urgent": {"type": "boolean"}}
+    spec = {"type": "object", "properties": fields}
+    with pytest.raises(bf.errors.ColumnError, match=r"df.drop\(columns=\['topic', 'urgent'\]\)"):
+        bf.requests(frame, "{{ text }}", model="gpt-4.1", output=spec)
+    asked = bf.requests(frame.drop(columns=[*fields]), "{{ text }}", model="m", output=spec)
+    with batchframe.local.serve(answer=lambda _: {"topic": "y", "urgent": False}) as server:
+        job = asked.submit(client=server.client()).wait()
+    joined = frame.bf.join(job, prefix="ai_")
+    assert joined.loc[0, ["topic", "ai_topic", "urgent", "ai_urgent"]].tolist() == [
+        "x",
+        "y",
+        True,
+        False,
+    ]
+
+
+@pytest.mark.parametrize("words", [{"answer": "positive"}, {"upstream": "localhost:11434"}])
+def test_a_server_that_nobody_could_answer_for_is_refused(words: Any) -> None:
+    with pytest.raises(bf.errors.LocalServerError, match="It must be"):
+        batchframe.local.serve(**words)
+
+
+def test_a_client_keeps_its_server_alive() -> None:
+    client = batchframe.local.serve().client()
+    gc.collect()
+    assert client.batches.list().data == []
+    client._client._server.close()  # type: ignore[attr-defined]

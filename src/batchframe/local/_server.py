@@ -49,8 +49,10 @@ _PULSE_SECONDS: Final = 0.5
 class _LoopbackHttp(openai.DefaultHttpxClient):
     """The client's transport, without the proxies of the environment: they cannot reach us."""
 
-    def __init__(self) -> None:
+    def __init__(self, server: object) -> None:
         super().__init__(trust_env=False)
+        # A server that nobody holds is stopped; its client is reason enough to go on.
+        self._server = server
 
     def __del__(self) -> None:
         self.close()
@@ -159,6 +161,13 @@ class Server:
     ) -> None:
         if answer is not None and upstream is not None:
             raise LocalServerError.two_answerers()
+        given: object = answer
+        if given is not None and not callable(given):
+            wanted = "a function of the request body, such as `lambda body: 'yes'`"
+            raise LocalServerError.no_answerer(keyword="answer", given=given, wanted=wanted)
+        if upstream is not None and not str(upstream).startswith(("http://", "https://")):
+            wanted = 'a URL such as "http://localhost:11434/v1"'
+            raise LocalServerError.no_answerer(keyword="upstream", given=upstream, wanted=wanted)
         self._options = _Options(
             answer=answer,
             upstream=upstream,
@@ -204,7 +213,7 @@ class Server:
 
     def client(self) -> openai.OpenAI:
         """Return a genuine openai client for this server."""
-        return openai.OpenAI(base_url=self.url, api_key=_KEY, http_client=_LoopbackHttp())
+        return openai.OpenAI(base_url=self.url, api_key=_KEY, http_client=_LoopbackHttp(self))
 
     def start(self) -> Self:
         """Start to listen, and return the server itself. Starting twice is harmless."""
