@@ -11,15 +11,7 @@ from batchframe._endpoints import endpoint_of
 from batchframe._job import Job
 from batchframe._jobs import find
 from batchframe._output import output_spec
-from batchframe._recipe import (
-    Prompt,
-    Recipe,
-    checked_body,
-    checked_model,
-    checked_on_missing,
-    checked_prompt,
-    checked_system,
-)
+from batchframe._recipe import Prompt, Recipe
 from batchframe._request_table import request_table
 from batchframe._requests import Requests
 from batchframe._results import join as join_answers
@@ -94,15 +86,15 @@ def requests(
     endpoint_of(endpoint)
     if not isinstance(frame, pd.DataFrame):
         raise RequestError.not_a_frame(frame)
-    recipe = Recipe(
+    recipe = Recipe.checked(
         endpoint=endpoint,
-        model=checked_model(model),
-        prompt=checked_prompt(prompt),
-        system=checked_system(system),
+        model=model,
+        prompt=prompt,
+        system=system,
         output=output_spec(output, name),
-        on_missing=checked_on_missing(on_missing),
+        on_missing=on_missing,
         dedupe=dedupe,
-        body=checked_body(body),
+        body=body,
     )
     _check_names(frame, [field.name for field in recipe.output.fields])
     function = prompt if recipe.prompt is None and callable(prompt) else None

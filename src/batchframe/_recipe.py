@@ -71,6 +71,37 @@ class Recipe:
     body: Mapping[str, Any]
     columns: tuple[str, ...] = ()
 
+    @classmethod
+    def checked(
+        cls,
+        *,
+        endpoint: str,
+        model: object,
+        prompt: object,
+        system: object,
+        output: OutputSpec,
+        on_missing: object,
+        dedupe: bool,
+        body: Mapping[str, Any],
+    ) -> Recipe:
+        """Make a recipe of what a user wrote, in its kept form.
+
+        Raises
+        ------
+        TemplateError, RequestError
+            For a word that cannot be used, naming it.
+        """
+        return cls(
+            endpoint=endpoint,
+            model=_checked_model(model),
+            prompt=checked_prompt(prompt),
+            system=_checked_system(system),
+            output=output,
+            on_missing=_checked_on_missing(on_missing),
+            dedupe=bool(dedupe),
+            body=_checked_body(body),
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return the recipe as plain JSON, for the manifest."""
         return {
@@ -142,14 +173,14 @@ def _is_message(message: object) -> bool:
     )
 
 
-def checked_model(model: object) -> str:
+def _checked_model(model: object) -> str:
     """Return the model's name, or raise ``RequestError``."""
     if not isinstance(model, str) or not model.strip():
         raise RequestError.not_a_model(model)
     return _text(model, "model")
 
 
-def checked_system(system: object) -> str | None:
+def _checked_system(system: object) -> str | None:
     """Return the template of the system message, or raise ``TemplateError``."""
     if system is None:
         return None
@@ -158,7 +189,7 @@ def checked_system(system: object) -> str | None:
     return _text(system, "system")
 
 
-def checked_on_missing(on_missing: object) -> str:
+def _checked_on_missing(on_missing: object) -> str:
     """Return what happens to a row with a missing cell, or raise ``RequestError``."""
     if not isinstance(on_missing, str):
         raise RequestError.not_a_policy(on_missing)
@@ -171,7 +202,7 @@ def checked_on_missing(on_missing: object) -> str:
     return _text(on_missing, "on_missing")
 
 
-def checked_body(parameters: Mapping[str, Any]) -> dict[str, Any]:
+def _checked_body(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters of the request body, sorted by name, as plain JSON values.
 
     Sorted, so that the order of the keywords in a cell does not make another request of it.
