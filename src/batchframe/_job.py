@@ -126,9 +126,10 @@ class Job(Shown):
         with working_on(self._folder, self._service) as run:
             if run is None:
                 return  # another kernel is at it, and its journal will tell
-            if not record.sent:
-                raise JobError.not_sent(record.manifest.called)
             refresh(run)
+            # Asked anew under the lock: another kernel may have sent it meanwhile.
+            if not self._record.sent:
+                raise JobError.not_sent(record.manifest.called)
 
     def wait(self, timeout: float | None = None) -> Job:
         """Look again and again until the job is done.

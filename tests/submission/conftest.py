@@ -54,6 +54,7 @@ class Fault:
     body: str | None = None
     status: int | None = None
     times: int = 1
+    skip: int = 0
 
 
 @dataclass
@@ -78,6 +79,9 @@ class Proxy:
     def next_fault(self, method: str, path: str) -> Fault | None:
         for fault in self.faults:
             if fault.method == method and path.endswith(fault.path) and fault.times > 0:
+                if fault.skip > 0:
+                    fault.skip -= 1
+                    continue
                 fault.times -= 1
                 return fault
         return None

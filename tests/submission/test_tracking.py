@@ -38,6 +38,25 @@ def test_waiting_for_what_was_never_sent_is_refused(proxy: Any, requests: bf.Req
     assert job.resume().wait().counts == {"ok": 3}
 
 
+def test_what_was_sent_comes_home_although_the_rest_was_not(
+    proxy: Any, requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = replace(_preparation.profile_of("http://127.0.0.1"), max_requests=1)
+    monkeypatch.setattr(_preparation, "profile_of", lambda _: small)
+    proxy.fail("POST", "/batches", "400 refused", skip=1)
+    with pytest.raises(bf.errors.SubmissionError, match="part 2 of 3"):
+        requests.submit("half", client=proxy.client())
+    job = bf.job("half", client=proxy.client())
+    for _ in range(100):
+        with pytest.raises(bf.errors.JobError, match=r"resume\(\)"):
+            job.refresh()
+        if job.counts.get("ok"):
+            break
+        time.sleep(0.1)
+    assert job.counts == {"ok": 1, "pending": 2}
+    assert job.resume().wait().counts == {"ok": 3}
+
+
 def test_a_refusal_ends_the_wait_in_words(proxy: Any, requests: bf.Requests) -> None:
     job = requests.submit(client=proxy.client())
     proxy.fail("GET", job.batches[0].id, "401 refused", times=9)
