@@ -15,6 +15,7 @@ In and out: bytes, JSON values and paths. Must not know: what a request, a batch
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import threading
@@ -190,6 +191,12 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     finally:
         partial.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content, read a block at a time."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sync_folder(path: Path) -> None:

@@ -7,7 +7,6 @@ Must not know: prices, the network.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ import pyarrow.parquet as pq
 
 from batchframe._answers import pending, read_shard
 from batchframe._endpoints import STATUSES, endpoint_of
-from batchframe._folder import JobFolder, replacing
+from batchframe._folder import JobFolder, replacing, sha256_of
 from batchframe._journal import JobState, ShardState
 from batchframe._lines import custom_id
 from batchframe._manifest import Manifest, Record
@@ -111,14 +110,9 @@ def _homes(folder: JobFolder, shard: int, state: ShardState) -> list[Path]:
     paths = ((folder.output(shard), state.output), (folder.errors(shard), state.errors))
     there = [(path, home) for path, home in paths if home is not None]
     for path, home in there:
-        if not path.is_file() or _sha256(path) != home.sha256:
+        if not path.is_file() or sha256_of(path) != home.sha256:
             raise JobError.lost_result(str(path))
     return [path for path, _ in there]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _store(record: Record, answers: pa.Table, rows: Rows) -> None:

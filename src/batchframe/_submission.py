@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Any, Final, Literal
 
 from batchframe._clock import SYSTEM, Clock
-from batchframe._folder import JobFolder
+from batchframe._folder import JobFolder, sha256_of
 from batchframe._journal import JobState, ShardState, fold
 from batchframe._manifest import Manifest
 from batchframe._providers import Profile
@@ -128,9 +128,8 @@ def _bring_to_batch(run: Submission, shard: int) -> None:
 def _upload(run: Submission, shard: int) -> None:
     written = run.manifest.inputs[shard]
     path = run.folder.input(shard)
-    with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != written.sha256:
-            raise JobError.damaged(str(path), "it is not what was written")
+    if sha256_of(path) != written.sha256:
+        raise JobError.damaged(str(path), "it is not what was written")
     name = f"batchframe-{run.fingerprint(shard)[:16]}-s{shard:03d}.jsonl"
     stored = run.service.upload(path, name)
     if stored.bytes is not None and stored.bytes != written.bytes:

@@ -6,14 +6,13 @@ Must not know: frames, prices, what stands in a result line.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from batchframe._folder import JobFolder, sync_folder
+from batchframe._folder import JobFolder, sha256_of, sync_folder
 from batchframe._journal import Fetched, JobState, ShardState
 from batchframe._service import Batch
 from batchframe._submission import Submission
@@ -50,12 +49,12 @@ def cancel(run: Submission) -> None:
 
 def lost_files(folder: JobFolder, state: JobState) -> list[int]:
     """List the shards whose result files came home and are there no more."""
-    return [
-        shard
-        for shard, now in enumerate(state.shards)
-        if (now.output and not folder.output(shard).is_file())
-        or (now.errors and not folder.errors(shard).is_file())
-    ]
+    return [shard for shard, now in enumerate(state.shards) if _is_lost(folder, shard, now)]
+
+
+def _is_lost(folder: JobFolder, shard: int, state: ShardState) -> bool:
+    homes = ((folder.output(shard), state.output), (folder.errors(shard), state.errors))
+    return any(home is not None and not path.is_file() for path, home in homes)
 
 
 def _for_each_batch(run: Submission, act: Callable[[Submission, int, ShardState], None]) -> None:
@@ -67,15 +66,15 @@ def _for_each_batch(run: Submission, act: Callable[[Submission, int, ShardState]
             act(run, shard, state)
         except ServiceError as trouble:
             troubles.append(trouble)
-            if trouble.status is None:
-                break  # out of reach for one is out of reach for all
+            if trouble.out_of_reach:
+                break
     if troubles:
         raise troubles[0]
 
 
 def _look(run: Submission, shard: int, state: ShardState) -> None:
     batch = state.batch
-    if batch is None or (state.fetched and shard not in lost_files(run.folder, run.state())):
+    if batch is None or (state.fetched and not _is_lost(run.folder, shard, state)):
         return
     if not batch.ended or state.short:
         latest = run.service.retrieve_batch(batch.id)
@@ -136,8 +135,8 @@ def _download(run: Submission, file_id: str, home: Path) -> Fetched:
     if whole is not None and size != whole:
         raise ServiceError.cut_short(file_id, size, whole)
     with partial.open("rb+") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
         os.fsync(file.fileno())
+    digest = sha256_of(partial)
     partial.replace(home)
     sync_folder(home.parent)
     return Fetched(size, digest)

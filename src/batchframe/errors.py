@@ -765,6 +765,9 @@ class ServiceError(BatchframeError):
     status: int | None = None
     """The HTTP status, where the service answered with one."""
 
+    out_of_reach: bool = False
+    """Whether no connection held, so that asking for something else is of no use now."""
+
     @property
     def passing(self) -> bool:
         """Whether asking again later may help."""
@@ -781,10 +784,12 @@ class ServiceError(BatchframeError):
 
     @classmethod
     def unreachable(cls, reason: str) -> Self:
-        return cls(
+        error = cls(
             f"The service could not be reached: {reason}. Your job is safe in its folder; when the "
             "connection is back, run the cell again."
         )
+        error.out_of_reach = True
+        return error
 
     @classmethod
     def unusable(cls, *, got: str, what: str) -> Self:

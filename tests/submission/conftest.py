@@ -7,7 +7,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
+from batchframe import _preparation
 
 OPENAI_ERROR = '{"error": {"message": "No.", "type": "invalid_request_error", "code": "no"}}'
 
@@ -167,6 +168,13 @@ def proxy(server: batchframe.local.Server) -> Iterator[Proxy]:
     yield made
     listening.shutdown()
     listening.server_close()
+
+
+@pytest.fixture
+def one_request_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut a job into as many input files as it has requests."""
+    small = replace(_preparation.profile_of("http://127.0.0.1"), max_requests=1)
+    monkeypatch.setattr(_preparation, "profile_of", lambda _: small)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import pytest
 import batchframe as bf
 import batchframe.local
 
+NOTHING_LISTED = '{"object": "list", "data": [], "has_more": false}'
 AMBIGUOUS = [
     "reset", "end of file", "hang", "500", "503 plain", "408", "409", "404 of a proxy",
     "422 of FastAPI", "broken JSON", "empty object", "list", "login page", "redirect",
@@ -99,8 +100,7 @@ def test_a_batch_that_shows_late_is_adopted(
     proxy: Any, requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     proxy.fail("POST", "/batches", "reset", after=True)
-    empty = '{"object": "list", "data": [], "has_more": false}'
-    proxy.fail("GET", "/batches", "500", status=200, body=empty, times=2)
+    proxy.fail("GET", "/batches", "500", status=200, body=NOTHING_LISTED, times=2)
     job = requests.submit(client=proxy.client()).wait()
     assert job.counts == {"ok": 3}
     assert len(server.ledger) == 1
@@ -111,8 +111,7 @@ def test_a_list_that_cannot_be_read_proves_nothing(
 ) -> None:
     proxy.fail("POST", "/batches", "reset")
     # The first look, before anything was created, is answered.
-    empty = '{"object": "list", "data": [], "has_more": false}'
-    proxy.fail("GET", "/batches", "500", status=200, body=empty)
+    proxy.fail("GET", "/batches", "500", status=200, body=NOTHING_LISTED)
     proxy.fail("GET", "/batches", "503 plain", times=1000)
     with pytest.raises(bf.errors.SubmissionUncertain, match="could not be read to its end"):
         requests.submit("once", client=proxy.client())
@@ -134,8 +133,7 @@ def test_from_another_account_nothing_is_sent_again(
 ) -> None:
     proxy.fail("POST", "/batches", "reset", after=True)
     # Another project's key sees neither the batch nor the file.
-    empty = '{"object": "list", "data": [], "has_more": false}'
-    proxy.fail("GET", "/batches", "500", status=200, body=empty, times=99)
+    proxy.fail("GET", "/batches", "500", status=200, body=NOTHING_LISTED, times=99)
     with pytest.raises(bf.errors.SubmissionUncertain):
         requests.submit("once", client=proxy.client())
     file_id = server.client().batches.list().data[0].input_file_id
@@ -168,8 +166,7 @@ def test_two_batches_of_one_input_are_told_after_the_older_is_taken(
     proxy: Any, requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     proxy.fail("POST", "/batches", "reset", after=True)
-    empty = '{"object": "list", "data": [], "has_more": false}'
-    proxy.fail("GET", "/batches", "500", status=200, body=empty, times=99)
+    proxy.fail("GET", "/batches", "500", status=200, body=NOTHING_LISTED, times=99)
     with pytest.raises(bf.errors.SubmissionUncertain):
         requests.submit("twice", client=proxy.client())
     proxy.faults.clear()

@@ -8,16 +8,16 @@ import os
 import signal
 import threading
 import time
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe import _preparation
 from batchframe._clock import Clock
 from batchframe._waiting import Pace, until
+
+ANOTHER_BATCH = '{"id": "batch_other", "object": "batch", "status": "failed", "created_at": 1}'
 
 
 def test_a_look_that_fails_does_not_end_the_wait(proxy: Any, requests: bf.Requests) -> None:
@@ -38,11 +38,10 @@ def test_waiting_for_what_was_never_sent_is_refused(proxy: Any, requests: bf.Req
     assert job.resume().wait().counts == {"ok": 3}
 
 
+@pytest.mark.usefixtures("one_request_a_file")
 def test_what_was_sent_comes_home_although_the_rest_was_not(
-    proxy: Any, requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
+    proxy: Any, requests: bf.Requests
 ) -> None:
-    small = replace(_preparation.profile_of("http://127.0.0.1"), max_requests=1)
-    monkeypatch.setattr(_preparation, "profile_of", lambda _: small)
     proxy.fail("POST", "/batches", "400 refused", skip=1)
     with pytest.raises(bf.errors.SubmissionError, match="part 2 of 3"):
         requests.submit("half", client=proxy.client())
@@ -114,26 +113,31 @@ def test_another_batch_in_the_answer_is_not_taken_for_ours(
     proxy: Any, requests: bf.Requests
 ) -> None:
     job = requests.submit(client=proxy.client())
-    other = {"id": "batch_other", "object": "batch", "status": "failed", "created_at": 1}
-    proxy.fail("GET", job.batches[0].id, "500", status=200, body=json.dumps(other), times=2)
+    proxy.fail("GET", job.batches[0].id, "500", status=200, body=ANOTHER_BATCH, times=2)
     assert job.wait().counts == {"ok": 3}
 
 
+@pytest.mark.parametrize(
+    ("kind", "how", "words"),
+    [
+        ("404 refused", {}, "404"),
+        ("500", {"status": 200, "body": ANOTHER_BATCH}, "batch_other"),
+    ],
+    ids=["refused", "unusable"],
+)
+@pytest.mark.usefixtures("one_request_a_file")
 def test_one_batch_in_trouble_does_not_hold_up_the_others(
-    proxy: Any, requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
+    kind: str, how: dict[str, Any], words: str, proxy: Any, requests: bf.Requests
 ) -> None:
-    small = replace(_preparation.profile_of("http://127.0.0.1"), max_requests=1)
-    monkeypatch.setattr(_preparation, "profile_of", lambda _: small)
     job = requests.submit("three", client=proxy.client())
-    proxy.fail("GET", job.batches[0].id, "404 refused", times=1000)
+    proxy.fail("GET", job.batches[0].id, kind, times=1000, **how)
     for _ in range(100):
-        with pytest.raises(bf.errors.ServiceError, match="404"):
+        with pytest.raises(bf.errors.ServiceError, match=words):
             job.refresh()
         if job.counts.get("ok") == 2:
             break
         time.sleep(0.1)
     assert job.counts == {"ok": 2, "pending": 1}
-    proxy.fail("POST", f"{job.batches[0].id}/cancel", "404 refused")
     proxy.faults.clear()
     assert job.wait().counts == {"ok": 3}
 
