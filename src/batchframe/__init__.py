@@ -6,10 +6,9 @@ from batchframe import (
 )
 from batchframe._estimate import Estimate
 from batchframe._frames import job, join, requests
-from batchframe._job import Job
 from batchframe._jobs import jobs
 from batchframe._request_tokens import count_tokens
-from batchframe._requests import Requests
+from batchframe._requests import Job, Requests
 from batchframe._tokens import TokenCount
 from batchframe._version import __version__
 

@@ -7,9 +7,8 @@ from typing import Any
 import pandas as pd
 
 from batchframe._frames import join, requests
-from batchframe._job import Job
 from batchframe._recipe import Prompt
-from batchframe._requests import Requests
+from batchframe._requests import Job, Requests
 
 
 @pd.api.extensions.register_dataframe_accessor("bf")

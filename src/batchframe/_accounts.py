@@ -5,10 +5,14 @@ Must not know: job folders, requests.
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
+from typing import Final
 
 from batchframe._service import Identity, Service
 from batchframe.errors import ClientError
+
+_OPENAI: Final = "https://api.openai.com/v1"
 
 
 def connect(client: object = None) -> Service:
@@ -23,6 +27,23 @@ def connect(client: object = None) -> Service:
     from batchframe._openai import connect as to_openai  # noqa: PLC0415
 
     return to_openai(client)
+
+
+def expected_identity(client: object = None) -> Identity:
+    """Return whose jobs they would be: the client's account, or the environment's.
+
+    Raises
+    ------
+    ClientError
+        If the client is not one that can be used.
+    """
+    if client is not None:
+        return connect(client).identity
+    # What openai.OpenAI() reads, without importing it.
+    base_url = os.environ.get("OPENAI_BASE_URL") or _OPENAI
+    return Identity.of(
+        base_url, os.environ.get("OPENAI_ORG_ID"), os.environ.get("OPENAI_PROJECT_ID")
+    )
 
 
 def connect_to(identity: Identity, job: str, client: object = None) -> Service:

@@ -82,6 +82,13 @@ def pending(requests: int) -> pa.Table:
     return _table([Answer("pending", "not answered yet", None)] * requests)
 
 
+def never_sent(requests: int) -> pa.Table:
+    """Return the answers of requests that were not sent when their job was cancelled."""
+    return _table(
+        [Answer("cancelled", "the job was cancelled before this was sent", None)] * requests
+    )
+
+
 def _table(answers: Sequence[Answer]) -> pa.Table:
     columns = zip(*answers, strict=True) if answers else [()] * len(SCHEMA)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]

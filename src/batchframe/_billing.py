@@ -16,8 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from batchframe._job_answers import JobAnswers
 from batchframe._prices import Price, price
-from batchframe._results import JobAnswers
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,10 @@ def cost_of(answers: pa.Table, price: Price) -> Decimal:
 
 
 def job_cost(job: JobAnswers) -> Decimal | None:
-    """Add up what a job's answers cost, in USD; None if no batch price is known."""
+    """Add up what a job's own answers cost, in USD; None if no batch price is known."""
     manifest = job.manifest
     known = price(manifest.recipe.model, "batch", prices=manifest.prices)
-    return None if known is None else cost_of(job.answers, known)
+    return None if known is None else cost_of(job.sent, known)
 
 
 def _tokens(answers: pa.Table) -> tuple[npt.NDArray[np.int64], ...]:

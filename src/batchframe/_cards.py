@@ -15,6 +15,7 @@ from batchframe._estimate import Estimate, in_words
 from batchframe._journal import status_word
 from batchframe._manifest import Record
 from batchframe._recipe import Recipe
+from batchframe._unanswered import ASKED_AGAIN
 
 _LONGEST_PROMPT: Final = 600
 
@@ -24,6 +25,8 @@ def requests_card(recipe: Recipe, estimate: Estimate, first_prompt: str | None =
     rows = [plural(estimate.rows, "row")]
     if estimate.duplicates:
         rows.append(f"{estimate.duplicates:,} equal to another and sent once")
+    if estimate.reused:
+        rows.append(f"{estimate.reused:,} answered by an earlier job and not sent again")
     if estimate.skipped:
         rows.append(f"{estimate.skipped:,} skipped")
     shown = None
@@ -100,4 +103,10 @@ def _next_step(facts: JobFacts) -> str:
         return f"bf.job({name!r}).resume()"
     if not facts.record.done:
         return f"job.wait()  # or, tomorrow: job = bf.job({name!r})"
-    return "labelled = df.bf.join(job)"
+    left = sum(facts.counts.get(status, 0) for status in ASKED_AGAIN)
+    if not left:
+        return "labelled = df.bf.join(job)"
+    return (
+        f"again = job.unanswered().submit(max_cost=...)  # the {plural(left, 'row')} without an "
+        "answer\nlabelled = df.bf.join(job, again)"
+    )

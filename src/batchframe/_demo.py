@@ -20,8 +20,7 @@ from batchframe._accounts import connect
 from batchframe._display import count, money
 from batchframe._estimate import in_words
 from batchframe._frames import join, requests
-from batchframe._job import Job
-from batchframe._requests import Requests
+from batchframe._requests import Job, Requests
 
 if TYPE_CHECKING:
     from openai import OpenAI

@@ -49,6 +49,12 @@ def to_arrow(digests: Digests) -> pa.Array:
     return pa.FixedSizeBinaryArray.from_buffers(ARROW, len(digests), [None, buffer])
 
 
+def from_arrow(digests: pa.Array) -> Digests:
+    """View Arrow binary as digests; it holds no null."""
+    start = digests.offset * BYTES
+    return np.frombuffer(digests.buffers()[1], np.uint8)[start:].view(_VOID)[: len(digests)]
+
+
 def sorted_bytes(digests: Digests) -> bytes:
     """Return all digests in order, end to end."""
     return np.sort(digests.view(_SORTABLE)).tobytes()

@@ -47,9 +47,10 @@ class Estimate(Shown):
 
     Attributes
     ----------
-    rows, requests, duplicates, skipped, files
+    rows, requests, duplicates, reused, skipped, files
         Numbers of rows; of requests to send; of rows that ask what another row asks already; of
-        rows without a request; of input files.
+        requests that an earlier job answered, which are not sent again; of rows without a
+        request; of input files.
     input_tokens, output_tokens
         Ranges of tokens. Those of reasoning are not among the output tokens unless
         ``max_completion_tokens`` bounds them; `notes` says so.
@@ -75,6 +76,7 @@ class Estimate(Shown):
     rows: int
     requests: int
     duplicates: int
+    reused: int
     skipped: int
     files: int
     input_tokens: Range[int]
@@ -89,6 +91,7 @@ class Estimate(Shown):
             rows=self.rows + other.rows,
             requests=self.requests + other.requests,
             duplicates=self.duplicates + other.duplicates,
+            reused=self.reused + other.reused,
             skipped=self.skipped + other.skipped,
             files=self.files + other.files,
             input_tokens=self.input_tokens + other.input_tokens,
@@ -167,18 +170,20 @@ def estimate(
     """
     recipe = table.recipe
     files = len(shards_of(table, OPENAI))
-    written, output_notes = _output_tokens(recipe)
+    # Where nothing is sent nothing is unknown.
+    written, output_notes = _output_tokens(recipe) if table.to_send else (Range.exactly(0), [])
     batch = price(recipe.model, "batch", prices=prices)
     standard = price(recipe.model, "standard", prices=prices)
     asked = int((table.number >= 0).sum())
     return Estimate(
         rows=table.rows,
-        requests=table.requests,
+        requests=table.to_send,
         duplicates=asked - table.requests,
+        reused=table.reused,
         skipped=table.rows - asked,
         files=files,
         input_tokens=Range.exactly(int(read.tokens.sum())),
-        output_tokens=written.map(lambda tokens: tokens * table.requests),
+        output_tokens=written.map(lambda tokens: tokens * table.to_send),
         cost=_cost(batch, read, written),
         standard_cost=_cost(standard, read, written),
         exact=read.exact,

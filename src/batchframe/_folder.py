@@ -9,6 +9,7 @@ In and out: bytes, JSON values and paths. Must not know: what a request, a batch
       input-000.jsonl            exactly what was sent
       output-000.jsonl           exactly what came back
       errors-000.jsonl
+      reused.parquet             the answers that earlier jobs had already
       answers.parquet            the parsed truth, rebuilt from the files when absent
       lock
 """
@@ -68,6 +69,10 @@ class JobFolder:
     @property
     def rows(self) -> Path:
         return self.path / "rows.parquet"
+
+    @property
+    def reused(self) -> Path:
+        return self.path / "reused.parquet"
 
     @property
     def answers(self) -> Path:

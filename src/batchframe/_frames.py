@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from batchframe._endpoints import endpoint_of
-from batchframe._job import Job
 from batchframe._jobs import find
 from batchframe._output import output_spec
 from batchframe._recipe import Prompt, Recipe
 from batchframe._request_table import request_table
-from batchframe._requests import Requests
+from batchframe._requests import Job, Requests
 from batchframe._results import join as join_answers
 from batchframe._results import taken_names
 from batchframe.errors import ColumnError, RequestError

@@ -1,4 +1,4 @@
-"""``Job``: a handle on a job's folder, good in any kernel.
+"""What a handle on a job's folder can do, but for asking again (``_requests.py``).
 
 Each method is its documentation and one step into the room that does the work.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Self
 
 import pandas as pd
 
@@ -15,11 +16,12 @@ from batchframe._billing import Usage, job_cost, usage_of
 from batchframe._cards import STATUS_WORDS, JobFacts, job_card
 from batchframe._display import Card, Shown, live, say
 from batchframe._folder import JobFolder
+from batchframe._job_answers import JobAnswers, read_job
 from batchframe._jobs import working_on
 from batchframe._journal import status_word
 from batchframe._manifest import Record, read_record
 from batchframe._providers import profile_of
-from batchframe._results import JobAnswers, ledger, read_job, row_counts
+from batchframe._results import ledger, row_counts
 from batchframe._service import Batch, Service
 from batchframe._submission import submit
 from batchframe._tracking import cancel, lost_files, refresh
@@ -27,27 +29,8 @@ from batchframe._waiting import Pace, until
 from batchframe.errors import JobError, JobTimeout
 
 
-class Job(Shown):
-    """A job that was submitted: a handle on its folder, good in any kernel.
-
-    Nothing here is kept in memory that the folder does not have. Looking at a job (its card,
-    ``status``, ``results()``) never asks the network; ``refresh()``, ``wait()``, ``cancel()`` and
-    ``resume()`` do.
-
-    Examples
-    --------
-    >>> import pandas as pd, batchframe as bf, batchframe.local
-    >>> frame = pd.DataFrame({"t": ["a", "b"]})
-    >>> with batchframe.local.serve(answer=lambda body: {"label": "+"}) as server:
-    ...     requests = frame.bf.requests("{{ t }}", model="gpt-4.1", output=["+", "-"])
-    ...     job = requests.submit("signs", client=server.client()).wait()
-    >>> job.status, job.counts
-    ('completed', {'ok': 2})
-    >>> job.results()[["label", "bf_status"]]
-      label bf_status
-    0     +        ok
-    1     +        ok
-    """
+class JobHandle(Shown):
+    """A job that was submitted: a handle on its folder, good in any kernel."""
 
     def __init__(
         self, folder: JobFolder, service: Service | None = None, client: object = None
@@ -98,15 +81,15 @@ class Job(Shown):
 
     @property
     def usage(self) -> Usage:
-        """The tokens that the answers at home used, added up line by line."""
-        return usage_of(self._answers(self._record).answers)
+        """The tokens that this job's own answers at home used, added up line by line."""
+        return usage_of(self._answers(self._record).sent)
 
     @property
     def cost(self) -> Decimal | None:
-        """What the answers at home cost, in USD; None if no batch price is known."""
+        """What this job's own answers at home cost, in USD; None if no batch price is known."""
         return job_cost(self._answers(self._record))
 
-    def refresh(self) -> Job:
+    def refresh(self) -> Self:
         """Look at every batch once, and bring home what has ended.
 
         Raises
@@ -131,7 +114,7 @@ class Job(Shown):
             if not self._record.sent:
                 raise JobError.not_sent(record.manifest.called)
 
-    def wait(self, timeout: float | None = None) -> Job:
+    def wait(self, timeout: float | None = None) -> Self:
         """Look again and again until the job is done.
 
         Interrupting it leaves the job alone: it goes on at the service, and this or any later
@@ -167,8 +150,10 @@ class Job(Shown):
             raise
         return self
 
-    def cancel(self) -> Job:
+    def cancel(self) -> Self:
         """Ask the service to stop the job. What it finished is billed, and is kept.
+
+        What was not sent yet never is; ``unanswered()`` asks it anew.
 
         Raises
         ------
@@ -189,7 +174,7 @@ class Job(Shown):
                 raise JobError.cancel_uncertain(record.manifest.called)
         return self
 
-    def resume(self, *, recreate: bool = False) -> Job:
+    def resume(self, *, recreate: bool = False) -> Self:
         """Go on with a submission that was interrupted, refused or left uncertain.
 
         Parameters
@@ -230,9 +215,9 @@ class Job(Shown):
         """
         return ledger(self._answers(self._record), details=details)
 
-    def __reduce__(self) -> tuple[type[Job], tuple[JobFolder]]:
+    def __reduce__(self) -> tuple[type[Self], tuple[JobFolder]]:
         # The folder only: a client carries the key.
-        return Job, (self._folder,)
+        return type(self), (self._folder,)
 
     def _card(self) -> Card:
         record = self._record

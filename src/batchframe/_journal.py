@@ -12,12 +12,12 @@ from typing import Any, Final, Literal
 
 from batchframe._service import Batch
 
-Step = Literal["new", "uploaded", "creating", "created"]
+Step = Literal["new", "uploaded", "creating", "created", "dropped"]
 
 KNOWN_EVENTS: Final = frozenset(
     {
         "INTENT", "UPLOADED", "CREATING", "CREATED", "UNSENT", "REJECTED", "AMBIGUOUS", "FENCED",
-        "STATUS", "SHORT", "FETCHED", "FENCING",
+        "STATUS", "SHORT", "FETCHED", "FENCING", "DROPPED",
     }
 )  # fmt: skip
 
@@ -45,7 +45,8 @@ class ShardState:
     Attributes
     ----------
     step
-        "creating" means that a create was begun and its outcome is not known.
+        "creating" means that a create was begun and its outcome is not known; "dropped", that the
+        job was cancelled before the shard was sent.
     uploads
         Every upload of this shard, since any of them may have become a batch.
     creating_at
@@ -116,6 +117,8 @@ def _after(state: ShardState, event: Mapping[str, Any]) -> ShardState:
             return replace(state, step=step, reason=event.get("reason"))
         case "FENCING":
             return replace(state, fencing=True)
+        case "DROPPED":
+            return replace(state, step="dropped", fetched=True)
         case "FENCED":
             return replace(state, step="new", reason=None)
         case "SHORT":
@@ -155,6 +158,7 @@ def status_word(state: JobState) -> str:
     if any(shard.step == "creating" for shard in state.shards):
         return "uncertain"
     words = [shard.batch.status for shard in state.shards if shard.batch is not None]
+    words += ["cancelled" for shard in state.shards if shard.step == "dropped"]
     if len(words) < len(state.shards):
         return "submitting" if state.intended else "preparing"
     unseen = [word for word in words if word not in {*_ACTIVE, *_ENDED}]

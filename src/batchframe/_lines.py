@@ -32,7 +32,7 @@ _SEPARATORS = (
 
 @dataclass(frozen=True)
 class JsonColumn:
-    """A leaf of the body whose JSON stands ready in the source column of this name."""
+    """A part of the line whose JSON stands ready in the source column of this name."""
 
     name: str
 

@@ -40,6 +40,8 @@ class Manifest:
     ----------
     created_at
         When it was prepared, in seconds on this machine's clock.
+    reused
+        How many of the requests, the last ones, earlier jobs had answered already.
     cost
         The estimate in USD, to set the actual cost against; None where no price was known.
     prices
@@ -55,6 +57,7 @@ class Manifest:
     recipe: Recipe
     rows: int
     requests: int
+    reused: int
     inputs: tuple[InputFile, ...]
     input_tokens: Range[int]
     output_tokens: Range[int]
@@ -91,6 +94,7 @@ _KINDS: dict[str, Any] = {
     "rerun": str | None,
     "rows": int,
     "requests": int,
+    "reused": int,
     "inputs": tuple[InputFile, ...],
     "input_tokens": Range[int],
     "output_tokens": Range[int],
@@ -114,8 +118,8 @@ class Record:
 
     @property
     def sent(self) -> bool:
-        """Whether every input file has become a batch."""
-        return all(shard.step == "created" for shard in self.state.shards)
+        """Whether every input file has become a batch, or never will."""
+        return all(shard.step in {"created", "dropped"} for shard in self.state.shards)
 
 
 def read_manifest(folder: JobFolder) -> Manifest:

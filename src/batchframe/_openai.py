@@ -79,11 +79,8 @@ class OpenAIService:
 
     @property
     def identity(self) -> Identity:
-        return Identity(
-            base_url=_plain_url(str(self._client.base_url)),
-            organization=self._client.organization,
-            project=self._client.project,
-        )
+        client = self._client
+        return Identity.of(str(client.base_url), client.organization, client.project)
 
     def upload(self, path: Path, filename: str) -> RemoteFile:
         with path.open("rb") as file:
@@ -165,13 +162,6 @@ class OpenAIService:
                 raise
             return False
         return True
-
-
-def _plain_url(url: str) -> str:
-    """Write a base URL without what may be secret in it: user, password and query."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}".rstrip("/")
 
 
 def _call(request: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:

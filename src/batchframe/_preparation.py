@@ -1,6 +1,7 @@
 """Requests → a job folder that is ready to be submitted.
 
-In: a request table and the account it goes to. Out: input files, ``rows.parquet``, manifest.
+In: a request table, the account it goes to and the answers that it has already. Out: input files,
+``rows.parquet``, ``reused.parquet``, manifest.
 Must not know: the network.
 """
 
@@ -14,8 +15,10 @@ from typing import Any
 import msgspec
 
 from batchframe._clock import SYSTEM, Clock
+from batchframe._earlier import Earlier, earlier, reused_by
 from batchframe._estimate import Estimate
 from batchframe._folder import JobFolder, sync_folder
+from batchframe._job_answers import write_reused
 from batchframe._manifest import Manifest, read_manifest, write_manifest
 from batchframe._providers import profile_of
 from batchframe._request_table import FINGERPRINT_VERSION, RequestTable
@@ -30,7 +33,7 @@ from batchframe.errors import NamesakeWarning, RequestError
 class Plan:
     """A job as it was decided: whose, called what, in which files, for how much."""
 
-    table: RequestTable
+    asked: Earlier
     identity: Identity
     name: str | None
     rerun: str | None
@@ -40,15 +43,39 @@ class Plan:
     clock: Clock = SYSTEM
 
     @property
+    def table(self) -> RequestTable:
+        """The requests."""
+        return self.asked.table
+
+    @property
     def job_id(self) -> str:
-        """The content of the requests, the account and the run label, as 20 hexadecimal digits."""
-        account = msgspec.json.encode([asdict(self.identity), "24h", self.rerun])
-        content = FINGERPRINT_VERSION + self.table.fingerprint.encode() + account
-        return hashlib.sha256(content).hexdigest()[:20]
+        """What the job is known by."""
+        return job_id(self.table, self.identity, self.rerun)
+
+
+def job_id(table: RequestTable, identity: Identity, rerun: str | None) -> str:
+    """Name the content of the requests, the account and the run label: 20 hexadecimal digits."""
+    account = msgspec.json.encode([asdict(identity), "24h", rerun])
+    content = FINGERPRINT_VERSION + table.fingerprint.encode() + account
+    return hashlib.sha256(content).hexdigest()[:20]
+
+
+def already_answered(
+    table: RequestTable, identity: Identity, rerun: str | None, *, reuse: bool
+) -> Earlier:
+    """Set aside the requests that need not be sent.
+
+    A job that is there keeps the division it began with. A run label asks anew, and so do rows
+    that are repeated on purpose.
+    """
+    folder = JobFolder.of(job_id(table, identity, rerun))
+    if folder.journal.is_file():
+        return reused_by(folder, table)
+    return earlier(table, identity) if reuse and table.recipe.dedupe else Earlier(table)
 
 
 def plan_of(
-    table: RequestTable,
+    asked: Earlier,
     identity: Identity,
     known: Estimate,
     *,
@@ -67,8 +94,8 @@ def plan_of(
     for keyword, value in (("name", name), ("rerun", rerun)):
         if value is not None and not _is_word(value):
             raise RequestError.not_a_word(keyword, value, 'a text such as "sentiment"')
-    shards = shards_of(table, profile_of(identity.base_url))
-    return Plan(table, identity, name, rerun, shards, known, prices)
+    shards = shards_of(asked.table, profile_of(identity.base_url))
+    return Plan(asked, identity, name, rerun, shards, known, prices)
 
 
 def _is_word(value: object) -> bool:
@@ -91,6 +118,8 @@ def _begin(plan: Plan, folder: JobFolder) -> Manifest:
     paths = [folder.input(number) for number in range(len(plan.shards))]
     written = tuple(write_inputs(plan.table, plan.shards, paths))
     write_rows(rows_of(plan.table), folder.rows)
+    if plan.table.reused:
+        write_reused(folder, plan.asked.answers)
     sync_folder(folder.path)
     return Manifest(
         id=plan.job_id,
@@ -102,6 +131,7 @@ def _begin(plan: Plan, folder: JobFolder) -> Manifest:
         recipe=plan.table.recipe,
         rows=plan.table.rows,
         requests=plan.table.requests,
+        reused=plan.table.reused,
         inputs=written,
         input_tokens=plan.estimate.input_tokens,
         output_tokens=plan.estimate.output_tokens,
@@ -114,13 +144,14 @@ def _follow(plan: Plan, folder: JobFolder) -> Manifest:
     manifest = read_manifest(folder)
     if plan.name and manifest.name and plan.name != manifest.name:
         warn_user(NamesakeWarning.renamed(manifest.name, plan.name))
+    known = plan.estimate.cost
     write_rows(follow(read_rows(folder.rows), plan.table), folder.rows)
     return replace(
         manifest,
         name=plan.name or manifest.name,
         recipe=plan.table.recipe,
         rows=plan.table.rows,
-        cost=plan.estimate.cost or manifest.cost,
+        cost=known if plan.prices is not None else manifest.cost or known,
         prices=_as_text(plan.prices) or manifest.prices,
     )
 

@@ -44,6 +44,8 @@ class RequestTable:
         For each request, the first row that asks it.
     size
         For each request, the bytes of its line behind the ``custom_id``.
+    reused
+        How many of the requests, the last ones, are answered already and are not sent.
     """
 
     recipe: Recipe
@@ -53,6 +55,7 @@ class RequestTable:
     number: npt.NDArray[np.int64]
     first_row: npt.NDArray[np.int64]
     size: npt.NDArray[np.int64]
+    reused: int = 0
 
     @property
     def rows(self) -> int:
@@ -61,8 +64,33 @@ class RequestTable:
 
     @property
     def requests(self) -> int:
-        """How many requests are to be sent."""
+        """How many different requests there are."""
         return len(self.first_row)
+
+    @property
+    def to_send(self) -> int:
+        """How many requests are to be sent."""
+        return self.requests - self.reused
+
+    @property
+    def request_digest(self) -> Digests:
+        """For each request, its name."""
+        return self.digest[self.first_row]
+
+    def without(self, answered: npt.NDArray[np.bool_]) -> RequestTable:
+        """Return the same requests, those that are answered already last, so as not to be sent."""
+        order = np.argsort(answered, kind="stable")
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        number = self.number.copy()
+        number[number >= 0] = place[number[number >= 0]]
+        return replace(
+            self,
+            number=number,
+            first_row=self.first_row[order],
+            size=self.size[order],
+            reused=int(answered.sum()),
+        )
 
     @cached_property
     def fingerprint(self) -> str:
@@ -71,7 +99,7 @@ class RequestTable:
         A frame that was sorted or re-indexed, or that repeats rows, has the same fingerprint.
         """
         content = hashlib.sha256(FINGERPRINT_VERSION + self.recipe.endpoint.encode())
-        content.update(sorted_bytes(self.digest[self.first_row]))
+        content.update(sorted_bytes(self.request_digest))
         return content.hexdigest()
 
     @property
@@ -81,20 +109,20 @@ class RequestTable:
         return len(line(widest, b""))
 
     def lines(self) -> Iterator[bytes]:
-        """Yield the line of each request, in order."""
+        """Yield the line of each request that is to be sent, in order."""
         for number, (digest, request) in enumerate(self.each_request()):
             yield line(custom_id(self.fingerprint, number, digest), request)
 
     def each_request(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield the digest and the bytes of each request, in order."""
+        """Yield the digest and the bytes of each request that is to be sent, in order."""
         for rows, batch in self.request_batches():
             for row, request in zip(rows, request_bytes(self.envelope, batch), strict=True):
                 yield self.digest[row].tobytes(), request
 
     def request_batches(self) -> Iterator[tuple[npt.NDArray[np.int64], pa.RecordBatch]]:
-        """Yield the rows that ask a request first, and their cells, a record batch at a time."""
+        """Yield the rows whose requests are to be sent, and their cells, batch by batch."""
         is_first = np.zeros(self.rows, dtype=bool)
-        is_first[self.first_row] = True
+        is_first[self.first_row[: self.to_send]] = True
         for start, batch in self.source.batches():
             chosen = is_first[start : start + batch.num_rows]
             yield start + np.flatnonzero(chosen), batch.filter(pa.array(chosen))

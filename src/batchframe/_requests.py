@@ -1,11 +1,11 @@
-"""``Requests``: what a frame asks, rendered and checked. Nothing is sent until ``submit``.
+"""The two handles, which make each other: ``Requests``, what a frame asks, and ``Job``.
 
 Each method is its documentation and one step into the room that does the work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -15,20 +15,21 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
-from batchframe._accounts import connect
+from batchframe._accounts import connect, expected_identity
 from batchframe._cards import requests_card
 from batchframe._counting import InputTokens, count_input
 from batchframe._display import Card, Shown
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate import Estimate, estimate, refuse_above
-from batchframe._job import Job
+from batchframe._job import JobHandle
 from batchframe._jobs import start
-from batchframe._preparation import plan_of
+from batchframe._preparation import already_answered, plan_of
 from batchframe._providers import OPENAI
 from batchframe._request_table import RequestTable
 from batchframe._service import NOBODY
 from batchframe._shards import input_files, shards_of
 from batchframe._submission import OnUncertain
+from batchframe._unanswered import ASKED_AGAIN, ASKED_ON_DEMAND, unanswered
 from batchframe.errors import RequestError
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Requests(Shown):
     """
 
     _table: RequestTable
+    _label: str | None = None
 
     def __len__(self) -> int:
         return self._table.requests
@@ -88,7 +90,13 @@ class Requests(Shown):
         """
         return [msgspec.json.decode(line) for line in islice(self._table.lines(), n)]
 
-    def estimate(self, *, prices: Mapping[str, Any] | None = None) -> Estimate:
+    def estimate(
+        self,
+        *,
+        prices: Mapping[str, Any] | None = None,
+        reuse: bool = True,
+        client: OpenAI | None = None,
+    ) -> Estimate:
         """Count the tokens and price them, before anything is sent.
 
         Parameters
@@ -96,6 +104,12 @@ class Requests(Shown):
         prices
             Your own, in USD per million tokens: ``{"input": "0.10", "output": "0.60"}``, or one
             such dict for each of ``"batch"`` and ``"standard"``. They win over the price book.
+        reuse
+            Whether requests that an earlier job answered are left out of the figures, as `submit`
+            does not send them again.
+        client
+            Whose jobs to look through: the client that will submit, if it is not the
+            environment's. Nothing is sent to it.
 
         Raises
         ------
@@ -111,7 +125,13 @@ class Requests(Shown):
         >>> requests.estimate(prices={"input": 1, "output": 2}).cost.low > 0
         True
         """
-        return estimate(self._table, self._input_tokens, prices=prices)
+        identity = expected_identity(client)
+        asked = already_answered(self._table, identity, self._label, reuse=reuse)
+        return self._estimate_of(asked.table, prices)
+
+    def _estimate_of(self, table: RequestTable, prices: Mapping[str, Any] | None) -> Estimate:
+        counted = self._input_tokens if table is self._table else count_input(table)
+        return estimate(table, counted, prices=prices)
 
     @cached_property
     def _input_tokens(self) -> InputTokens:
@@ -148,6 +168,7 @@ class Requests(Shown):
         *,
         max_cost: Decimal | float | str | None = None,
         client: OpenAI | None = None,
+        reuse: bool = True,
         rerun: str | None = None,
         on_uncertain: OnUncertain = "ask",
         prices: Mapping[str, Any] | None = None,
@@ -163,6 +184,9 @@ class Requests(Shown):
             tokens may come on top where nothing bounds them: a warning says so, and what to do.
         client
             An ``openai.OpenAI``; by default one made from ``OPENAI_API_KEY``.
+        reuse
+            Whether a request that an earlier job of the same account answered takes that answer
+            instead of being sent. With ``dedupe=False`` every row is asked.
         rerun
             A label of your choice, such as "2026-11-22", that makes a new job of the same
             requests, which is paid again.
@@ -176,7 +200,8 @@ class Requests(Shown):
         Raises
         ------
         CostError, RequestError, ClientError
-            Before anything is written or sent.
+            Before anything is written or sent; also if another job is asking some of these
+            requests at this moment.
         SubmissionError, SubmissionUncertain, ServiceError
             With the job's folder ready to go on.
 
@@ -201,15 +226,89 @@ class Requests(Shown):
             raise RequestError.not_a_word(
                 keyword="on_uncertain", value=on_uncertain, wanted='"ask" or "recreate"'
             )
-        known = self.estimate(prices=prices)
+        # Where no row asks anything there is nobody to ask, and no key is needed.
+        identity = expected_identity(client) if len(self) else NOBODY
+        label = self._label if rerun is None else rerun
+        reuse = reuse and rerun is None
+        asked = already_answered(self._table, identity, label, reuse=reuse)
+        if asked.under_way:
+            raise RequestError.under_way(asked.under_way)
+        known = self._estimate_of(asked.table, prices)
         if max_cost is not None:
             refuse_above(max_cost, known, self.model)
-        # Where no row asks anything there is nobody to ask, and no key is needed.
         service = connect(client) if len(self) else None
-        identity = NOBODY if service is None else service.identity
-        plan = plan_of(self._table, identity, known, name=name, rerun=rerun, prices=prices)
+        plan = plan_of(asked, identity, known, name=name, rerun=label, prices=prices)
         return Job(start(plan, service, on_uncertain), service)
 
     def _card(self) -> Card:
         prompts = [endpoint_of(self.endpoint).prompt_text(line["body"]) for line in self.preview(1)]
         return requests_card(self._table.recipe, self.estimate(), *prompts)
+
+
+class Job(JobHandle):
+    """A job that was submitted: a handle on its folder, good in any kernel.
+
+    Nothing here is kept in memory that the folder does not have. Looking at a job (its card,
+    ``status``, ``results()``) never asks the network; ``refresh()``, ``wait()``, ``cancel()`` and
+    ``resume()`` do.
+
+    Examples
+    --------
+    >>> import pandas as pd, batchframe as bf, batchframe.local
+    >>> frame = pd.DataFrame({"t": ["a", "b"]})
+    >>> with batchframe.local.serve(answer=lambda body: {"label": "+"}) as server:
+    ...     requests = frame.bf.requests("{{ t }}", model="gpt-4.1", output=["+", "-"])
+    ...     job = requests.submit("signs", client=server.client()).wait()
+    >>> job.status, job.counts
+    ('completed', {'ok': 2})
+    >>> job.results()[["label", "bf_status"]]
+      label bf_status
+    0     +        ok
+    1     +        ok
+    """
+
+    def unanswered(self, *, also: Collection[str] = ()) -> Requests:
+        """Return the requests that brought nothing, to be submitted again.
+
+        They are read from the job's folder, exactly as they were sent: no answered row can be
+        among them. Submitting them makes a job of its own; ``df.bf.join(job, again)`` takes the
+        good answers of both.
+
+        Parameters
+        ----------
+        also
+            Further statuses to ask again, beside ``failed``, ``expired``, ``cancelled`` and
+            ``missing``: any of "refused", "truncated" and "invalid", whose answers were billed,
+            and mostly come back the same.
+
+        Raises
+        ------
+        RequestError
+            If `also` names another status.
+        JobError
+            If the folder is damaged.
+
+        Examples
+        --------
+        >>> import pandas as pd, batchframe as bf, batchframe.local
+        >>> from batchframe.local import AnswerError, serve
+        >>> out_of_money = AnswerError(429, "You exceeded your quota.", code="insufficient_quota")
+        >>> replies = [out_of_money, "4"]
+        >>> frame = pd.DataFrame({"t": ["2 + 2"]})
+        >>> with serve(answer=lambda body: replies.pop(0)) as server:
+        ...     requests = frame.bf.requests("{{ t }}", model="gpt-4.1")
+        ...     job = requests.submit("sums", client=server.client()).wait()
+        ...     again = job.unanswered().submit(client=server.client()).wait()
+        >>> job.counts, again.counts
+        ({'failed': 1}, {'ok': 1})
+        >>> frame.bf.join(job, again)[["response", "bf_status"]]
+          response bf_status
+        0        4        ok
+        """
+        if other := set(also) - set(ASKED_ON_DEMAND):
+            raise RequestError.not_a_word(
+                keyword="also", value=sorted(other), wanted=f"of {', '.join(ASKED_ON_DEMAND)}"
+            )
+        record = self._record
+        table = unanswered(record, self._answers(record), {*ASKED_AGAIN, *also})
+        return Requests(table, f"unanswered of {self.id}")

@@ -1,138 +1,28 @@
 """Answers × rows → the row ledger, and its join with any frame.
 
-In: a job folder. Out: pandas columns, exactly one status for each row.
-Must not know: prices, the network.
+In: a job's answers. Out: pandas columns, exactly one status for each row.
+Must not know: files, prices, the network.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from batchframe._answers import pending, read_shard
-from batchframe._endpoints import STATUSES, endpoint_of
-from batchframe._folder import JobFolder, replacing, sha256_of
-from batchframe._journal import JobState, ShardState
+from batchframe._endpoints import STATUSES
+from batchframe._job_answers import JobAnswers
 from batchframe._lines import custom_id
-from batchframe._manifest import Manifest, Record
-from batchframe._output import Field, OutputSpec, parse_answers
+from batchframe._output import Field, OutputSpec
 from batchframe._request_table import row_digests
-from batchframe._rows import Rows, read_rows
-from batchframe.errors import ColumnError, JobError
+from batchframe.errors import ColumnError
 
 _NOT_ASKED: Final = "this row was not part of the job, or its text has changed since"
-
-
-@dataclass(frozen=True, eq=False)
-class JobAnswers:
-    """Everything that a job knows about its requests.
-
-    Attributes
-    ----------
-    answers
-        One row for each request: status, error, text, finish_reason, tokens.
-    columns
-        One row for each request: the typed answer columns, null where there is no valid answer.
-    """
-
-    manifest: Manifest
-    rows: Rows
-    answers: pa.Table
-    columns: pa.Table
-
-
-def read_job(record: Record) -> JobAnswers:
-    """Read what has come home so far.
-
-    Raises
-    ------
-    JobError
-        If the folder is damaged.
-    """
-    rows = read_rows(record.folder.rows)
-    answers = _stored(record) or _read_files(record, rows)
-    answers, columns = _typed(record.manifest.recipe.output, answers)
-    return JobAnswers(record.manifest, rows, answers, columns)
-
-
-def _sources(state: JobState) -> bytes:
-    homes = [(shard.output, shard.errors) for shard in state.shards]
-    return msgspec.json.encode([[home and home.sha256 for home in pair] for pair in homes])
-
-
-def _stored(record: Record) -> pa.Table | None:
-    if not record.folder.answers.is_file() or not record.done:
-        return None
-    try:
-        table = pq.read_table(record.folder.answers)
-    except (OSError, pa.ArrowException):
-        return None
-    same = (table.schema.metadata or {}).get(b"sources") == _sources(record.state)
-    return table.drop_columns("digest") if same else None
-
-
-def _read_files(record: Record, rows: Rows) -> pa.Table:
-    endpoint = endpoint_of(record.manifest.recipe.endpoint)
-    parts: list[pa.Table] = []
-    for shard, (file, now) in enumerate(
-        zip(record.manifest.inputs, record.state.shards, strict=True)
-    ):
-        if now.batch is None or not now.fetched:
-            parts.append(pending(file.stop - file.start))
-            continue
-        digests = rows.request_digest.slice(file.start, file.stop - file.start).to_pylist()
-        ids = [
-            custom_id(record.manifest.fingerprint, number, digest)
-            for number, digest in enumerate(digests, start=file.start)
-        ]
-        parts.append(read_shard(_homes(record.folder, shard, now), endpoint, ids, now.batch))
-    answers = pa.concat_tables(parts) if parts else pending(0)
-    if record.done:
-        # A cache only: a folder that cannot be written can still be read.
-        with contextlib.suppress(OSError):
-            _store(record, answers, rows)
-    return answers
-
-
-def _homes(folder: JobFolder, shard: int, state: ShardState) -> list[Path]:
-    """Return the result files of a shard, if they are what came back."""
-    paths = ((folder.output(shard), state.output), (folder.errors(shard), state.errors))
-    there = [(path, home) for path, home in paths if home is not None]
-    for path, home in there:
-        if not path.is_file() or sha256_of(path) != home.sha256:
-            raise JobError.lost_result(str(path))
-    return [path for path, _ in there]
-
-
-def _store(record: Record, answers: pa.Table, rows: Rows) -> None:
-    table = answers.append_column("digest", rows.request_digest)
-    table = table.replace_schema_metadata({"sources": _sources(record.state)})
-    with replacing(record.folder.answers) as file:
-        pq.write_table(table, file, compression="zstd")
-
-
-def _typed(spec: OutputSpec, answers: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Read the texts of the good answers; what does not obey the spec becomes ``invalid``."""
-    good = pc.equal(answers["status"], "ok")
-    texts = pc.if_else(good, answers["text"], pa.scalar(None, pa.large_string()))
-    parsed = parse_answers(spec, texts)
-    broken = pc.and_(good, pc.is_valid(parsed.errors))
-    status = pc.if_else(broken, "invalid", answers["status"])
-    error = pc.if_else(broken, pc.cast(parsed.errors, pa.string()), answers["error"])
-    answers = answers.set_column(answers.column_names.index("status"), "status", status)
-    answers = answers.set_column(answers.column_names.index("error"), "error", error)
-    return answers, parsed.columns
 
 
 def ledger(job: JobAnswers, *, details: bool = False) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
 
 ENDED: Final = frozenset({"completed", "failed", "expired", "cancelled"})
 """The statuses after which a batch never changes; any other word, known or not, may change."""
@@ -22,6 +23,13 @@ class Identity:
     base_url: str
     organization: str | None
     project: str | None
+
+    @classmethod
+    def of(cls, base_url: str, organization: str | None, project: str | None) -> Identity:
+        """Name an account, without what may be secret in a URL: user, password and query."""
+        parts = urlsplit(base_url)
+        host = parts.netloc.rpartition("@")[2]
+        return cls(f"{parts.scheme}://{host}{parts.path}".rstrip("/"), organization, project)
 
 
 NOBODY: Final = Identity("", None, None)

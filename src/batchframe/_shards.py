@@ -63,7 +63,7 @@ def shards_of(table: RequestTable, profile: Profile) -> list[Shard]:
     RequestError
         If one line alone is larger than a file may be; it names the row.
     """
-    sizes = table.size + table.line_overhead
+    sizes = table.size[: table.to_send] + table.line_overhead
     if len(sizes) and sizes.max() > profile.max_bytes:
         largest = int(sizes.argmax())
         row = int(table.first_row[largest])

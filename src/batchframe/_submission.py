@@ -108,7 +108,7 @@ def submit(run: Submission) -> None:
 
 def _bring_to_batch(run: Submission, shard: int) -> None:
     refusals = unsent = 0
-    while (state := run.state().shards[shard]).step != "created":
+    while (state := run.state().shards[shard]).step not in {"created", "dropped"}:
         if state.step == "creating":
             _reconcile(run, shard, state)
         elif state.step == "new":

@@ -37,13 +37,18 @@ def refresh(run: Submission) -> None:
 
 
 def cancel(run: Submission) -> None:
-    """Ask the service to stop every batch that has not ended; what it finished will be kept.
+    """Drop what was not sent, and ask the service to stop every batch that has not ended.
+
+    What it finished will be kept.
 
     Raises
     ------
     ServiceError
         As for :func:`refresh`.
     """
+    for shard, state in enumerate(run.state().shards):
+        if state.step in {"new", "uploaded"}:
+            run.note("DROPPED", shard)
     _for_each_batch(run, _stop)
 
 

@@ -31,7 +31,7 @@ UserWarning
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Self
 
@@ -509,6 +509,16 @@ class RequestError(InputError):
             f"{where[0].upper()}{where[1:]} makes a request of {size:,} bytes, more than the "
             f"{limit:,} bytes that {service} takes in one input file. Shorten it, for example "
             'df["text"] = df["text"].str.slice(0, 100_000), or leave the row out.'
+        )
+
+    @classmethod
+    def under_way(cls, jobs: Mapping[str, int]) -> Self:
+        told = ", ".join(f"{number:,} in job {job!r}" for job, number in jobs.items())
+        job = next(iter(jobs))
+        return cls(
+            f"Some of these requests are being asked at this moment ({told}), and would be paid "
+            f"twice. Wait for their answers, bf.job({job!r}).wait(), and submit again: then only "
+            "the others are sent. Or send them twice: submit(reuse=False)."
         )
 
     @classmethod

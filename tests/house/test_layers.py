@@ -29,8 +29,8 @@ _journal
 _manifest
 _shards _rows _counting
 _estimate _answers
-_openai _submission _results
-_accounts
+_openai _submission _job_answers
+_accounts _earlier _unanswered _results
 _tracking _preparation _waiting _cards _billing
 _jobs
 _job

@@ -1,0 +1,126 @@
+"""Requests → the answers that earlier jobs have to them, and the jobs that are asking them now.
+
+In: a request table and the account it goes to; the folders of all jobs. Out: a frozen
+:class:`Earlier`.
+Must not know: frames, prices, the network.
+
+A request is known by its content, so an answer that was paid for once answers it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from batchframe._digests import to_arrow
+from batchframe._folder import JobFolder
+from batchframe._job_answers import STORED, read_answers, read_reused, typed
+from batchframe._manifest import Record, records
+from batchframe._output import OutputSpec
+from batchframe._recipe import Recipe
+from batchframe._request_table import RequestTable
+from batchframe._rows import Rows, read_rows
+from batchframe._service import Identity
+from batchframe._warn import warn_user
+from batchframe.errors import JobError, UnreadableJobWarning
+
+
+@dataclass(frozen=True, eq=False)
+class Earlier:
+    """Requests, those that are answered already last, and their answers.
+
+    Attributes
+    ----------
+    answers
+        One row for each of the last requests of the table, in order.
+    under_way
+        How many of the others each job is asking at this moment.
+    """
+
+    table: RequestTable
+    answers: pa.Table = field(default_factory=STORED.empty_table)
+    under_way: Mapping[str, int] = field(default_factory=dict)
+
+
+def earlier(table: RequestTable, identity: Identity) -> Earlier:
+    """Look through all jobs of an account for answers to these requests.
+
+    Only an answer that the output spec accepts counts. Of several, the newest job's is taken.
+    """
+    wanted = to_arrow(table.request_digest)
+    open_ = np.ones(table.requests, dtype=bool)
+    found: list[pa.Table] = []
+    under_way: dict[str, int] = {}
+    for record, rows in _jobs_that_asked(table.recipe, identity):
+        asked = np.flatnonzero(open_)
+        number = pc.index_in(wanted.take(pa.array(asked)), rows.request_digest)
+        if number.null_count == len(number):
+            continue
+        mine = np.asarray(pc.is_valid(number).to_numpy(zero_copy_only=False), dtype=bool)
+        try:
+            answers = read_answers(record, rows).take(number.drop_null())
+        except JobError as reason:
+            warn_user(UnreadableJobWarning.skipped(str(reason)))
+            continue
+        good = _accepted(table.recipe.output, answers)
+        waiting = _waiting(record, number.drop_null().to_numpy(), answers)
+        if waiting:
+            under_way[record.manifest.called] = waiting
+        answered = asked[mine][good]
+        open_[answered] = False
+        kept = answers.filter(pa.array(good))
+        found.append(kept.append_column("digest", wanted.take(pa.array(answered))))
+    return Earlier(*_last(table, found), under_way)
+
+
+def reused_by(folder: JobFolder, table: RequestTable) -> Earlier:
+    """Return the requests as a job that is there already divides them.
+
+    Raises
+    ------
+    JobError
+        If the file of reused answers is damaged.
+    """
+    return Earlier(*_last(table, [read_reused(folder)] if folder.reused.is_file() else []))
+
+
+def _last(table: RequestTable, found: list[pa.Table]) -> tuple[RequestTable, pa.Table]:
+    """Put the answered requests last, and their answers in the same order."""
+    if not any(len(part) for part in found):
+        return table, STORED.empty_table()
+    answers = pa.concat_tables(found).cast(STORED)
+    answered = pc.is_in(to_arrow(table.request_digest), answers["digest"].combine_chunks())
+    table = table.without(np.asarray(answered.to_numpy(zero_copy_only=False), dtype=bool))
+    last = to_arrow(table.request_digest[table.to_send :])
+    return table, answers.take(pc.index_in(last, answers["digest"].combine_chunks()))
+
+
+def _jobs_that_asked(recipe: Recipe, identity: Identity) -> Iterator[tuple[Record, Rows]]:
+    for record in records():
+        theirs = record.manifest.recipe
+        same = (theirs.endpoint, theirs.model) == (recipe.endpoint, recipe.model)
+        if same and record.manifest.identity == identity:
+            try:
+                yield record, read_rows(record.folder.rows)
+            except JobError as reason:
+                warn_user(UnreadableJobWarning.skipped(str(reason)))
+
+
+def _accepted(spec: OutputSpec, answers: pa.Table) -> np.ndarray:
+    """Say which answers are good under an output spec."""
+    read, _ = typed(spec, answers)
+    good = pc.equal(read["status"], "ok").to_numpy()
+    return np.asarray(good, dtype=bool)
+
+
+def _waiting(record: Record, number: np.ndarray, answers: pa.Table) -> int:
+    """Count the requests of these numbers that a batch, or what may be one, has not answered."""
+    pending = np.asarray(pc.equal(answers["status"], "pending").to_numpy(), dtype=bool)
+    begun = np.zeros(record.manifest.requests, dtype=bool)
+    for file, state in zip(record.manifest.inputs, record.state.shards, strict=True):
+        begun[file.start : file.stop] = state.step in {"creating", "created"}
+    return int((begun[number] & pending).sum())

@@ -1,0 +1,169 @@
+"""A job's folder → what it knows about its requests: one answer for each, read and typed.
+
+In: a job's record. Out: frozen :class:`JobAnswers`.
+Must not know: frames, prices, the network.
+
+``answers.parquet`` saves reading the result files again, and is trusted only if it was made of
+them. ``reused.parquet`` holds the answers that earlier jobs had already: they exist nowhere else
+if those jobs are forgotten.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from batchframe._answers import SCHEMA, never_sent, pending, read_shard
+from batchframe._digests import ARROW
+from batchframe._endpoints import endpoint_of
+from batchframe._folder import JobFolder, replacing, sha256_of
+from batchframe._journal import JobState, ShardState
+from batchframe._lines import custom_id
+from batchframe._manifest import Manifest, Record
+from batchframe._output import OutputSpec, parse_answers
+from batchframe._rows import Rows, read_rows
+from batchframe.errors import JobError
+
+STORED: pa.Schema = SCHEMA.append(pa.field("digest", ARROW))
+"""An answer beside the name of its request."""
+
+
+@dataclass(frozen=True, eq=False)
+class JobAnswers:
+    """Everything that a job knows about its requests.
+
+    Attributes
+    ----------
+    answers
+        One row for each request: status, error, text, finish_reason, tokens.
+    columns
+        One row for each request: the typed answer columns, null where there is no valid answer.
+    """
+
+    manifest: Manifest
+    rows: Rows
+    answers: pa.Table
+    columns: pa.Table
+
+    @property
+    def sent(self) -> pa.Table:
+        """The answers to what this job sent, without those that earlier jobs had already."""
+        return self.answers.slice(0, self.manifest.requests - self.manifest.reused)
+
+
+def read_job(record: Record) -> JobAnswers:
+    """Read what has come home so far.
+
+    Raises
+    ------
+    JobError
+        If the folder is damaged.
+    """
+    rows = read_rows(record.folder.rows)
+    answers, columns = typed(record.manifest.recipe.output, read_answers(record, rows))
+    return JobAnswers(record.manifest, rows, answers, columns)
+
+
+def read_answers(record: Record, rows: Rows) -> pa.Table:
+    """Return one row for each request as it came back, before the output spec has read it."""
+    return _stored(record) or _read_files(record, rows)
+
+
+def typed(spec: OutputSpec, answers: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Read the texts of the good answers; what does not obey the spec becomes ``invalid``."""
+    good = pc.equal(answers["status"], "ok")
+    texts = pc.if_else(good, answers["text"], pa.scalar(None, pa.large_string()))
+    parsed = parse_answers(spec, texts)
+    broken = pc.and_(good, pc.is_valid(parsed.errors))
+    status = pc.if_else(broken, "invalid", answers["status"])
+    error = pc.if_else(broken, pc.cast(parsed.errors, pa.string()), answers["error"])
+    answers = answers.set_column(answers.column_names.index("status"), "status", status)
+    answers = answers.set_column(answers.column_names.index("error"), "error", error)
+    return answers, parsed.columns
+
+
+def write_reused(folder: JobFolder, answers: pa.Table) -> None:
+    """Keep the answers that earlier jobs had to the last requests of this one."""
+    with replacing(folder.reused) as file:
+        pq.write_table(answers.cast(STORED), file, compression="zstd")
+
+
+def read_reused(folder: JobFolder) -> pa.Table:
+    """Read the answers that earlier jobs had.
+
+    Raises
+    ------
+    JobError
+        If the file is absent or damaged.
+    """
+    try:
+        return pq.read_table(folder.reused).cast(STORED)
+    except (OSError, ValueError, pa.ArrowException) as reason:
+        raise JobError.damaged(str(folder.reused), str(reason)) from None
+
+
+def _sources(state: JobState) -> bytes:
+    homes = [(shard.output, shard.errors) for shard in state.shards]
+    return msgspec.json.encode([[home and home.sha256 for home in pair] for pair in homes])
+
+
+def _stored(record: Record) -> pa.Table | None:
+    if not record.folder.answers.is_file() or not record.done:
+        return None
+    try:
+        table = pq.read_table(record.folder.answers)
+    except (OSError, pa.ArrowException):
+        return None
+    same = (table.schema.metadata or {}).get(b"sources") == _sources(record.state)
+    return table.drop_columns("digest") if same else None
+
+
+def _read_files(record: Record, rows: Rows) -> pa.Table:
+    parts = [_read_part(record, rows, shard) for shard in range(len(record.state.shards))]
+    if record.manifest.reused:
+        parts.append(read_reused(record.folder).drop_columns("digest"))
+    answers = pa.concat_tables(parts) if parts else pending(0)
+    if record.done:
+        # A cache only: a folder that cannot be written can still be read.
+        with contextlib.suppress(OSError):
+            _store(record, answers, rows)
+    return answers
+
+
+def _read_part(record: Record, rows: Rows, shard: int) -> pa.Table:
+    file, now = record.manifest.inputs[shard], record.state.shards[shard]
+    if now.step == "dropped":
+        return never_sent(file.stop - file.start)
+    if now.batch is None or not now.fetched:
+        return pending(file.stop - file.start)
+    digests: list[Any] = rows.request_digest.slice(file.start, file.stop - file.start).to_pylist()
+    ids = [
+        custom_id(record.manifest.fingerprint, number, digest)
+        for number, digest in enumerate(digests, start=file.start)
+    ]
+    endpoint = endpoint_of(record.manifest.recipe.endpoint)
+    return read_shard(_homes(record.folder, shard, now), endpoint, ids, now.batch)
+
+
+def _homes(folder: JobFolder, shard: int, state: ShardState) -> list[Path]:
+    """Return the result files of a shard, if they are what came back."""
+    paths = ((folder.output(shard), state.output), (folder.errors(shard), state.errors))
+    there = [(path, home) for path, home in paths if home is not None]
+    for path, home in there:
+        if not path.is_file() or sha256_of(path) != home.sha256:
+            raise JobError.lost_result(str(path))
+    return [path for path, _ in there]
+
+
+def _store(record: Record, answers: pa.Table, rows: Rows) -> None:
+    table = answers.append_column("digest", rows.request_digest)
+    table = table.replace_schema_metadata({"sources": _sources(record.state)})
+    with replacing(record.folder.answers) as file:
+        pq.write_table(table, file, compression="zstd")

@@ -1,0 +1,103 @@
+"""A job → the requests that it left without an answer, to be asked again.
+
+In: a job's record and answers, and its input files. Out: a request table of the rows concerned.
+Must not know: the frame that was submitted, prices, the network.
+
+The requests are read from the input files, byte for byte as they were sent: no frame is needed, and
+what was answered cannot be among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from batchframe._digests import NONE, Digests, digests_of, from_arrow
+from batchframe._job_answers import JobAnswers
+from batchframe._lines import Envelope, JsonColumn, custom_id
+from batchframe._manifest import Record
+from batchframe._request_table import RequestTable
+from batchframe._source import Source
+from batchframe.errors import JobError
+
+ASKED_AGAIN: Final = ("failed", "expired", "cancelled", "missing")
+"""The statuses of a request for which the service produced nothing that is billed."""
+
+ASKED_ON_DEMAND: Final = ("refused", "truncated", "invalid")
+"""The statuses of a request that was answered, and billed, but not with what was wanted."""
+
+_REQUEST: Final = "request"
+_KEPT: Final = Envelope((b"", b""), (JsonColumn(_REQUEST),))
+
+
+def unanswered(record: Record, job: JobAnswers, statuses: Collection[str]) -> RequestTable:
+    """Return the rows whose requests ended in one of these statuses, and those requests.
+
+    Raises
+    ------
+    JobError
+        If an input file is not what was written.
+    """
+    wanted = pc.is_in(job.answers["status"], pa.array(list(statuses), pa.string()))
+    chosen = np.flatnonzero(wanted.to_numpy())
+    rows = np.flatnonzero(np.isin(job.rows.number, chosen))
+    number, first_row = _renumbered(job.rows.number[rows])
+    requests = list(_requests(record, job, chosen))
+    position = np.searchsorted(chosen, job.rows.number[rows])
+    size = np.array([len(request) for request in requests], np.int64)
+    column = pa.array(requests, pa.large_binary()).cast(pa.large_string())
+    return RequestTable(
+        recipe=record.manifest.recipe,
+        source=Source(
+            columns=pa.table({_REQUEST: column.take(pa.array(position))}),
+            absent=pa.nulls(len(rows), pa.string()),
+            labels=pd.Index(rows),
+            identity=_identity(job, rows),
+        ),
+        envelope=_KEPT,
+        digest=from_arrow(job.rows.digest.take(pa.array(rows))),
+        number=number,
+        first_row=first_row,
+        size=size[position[first_row]],
+    )
+
+
+def _renumbered(
+    number: npt.NDArray[np.int64],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Give requests numbers in the order in which rows first ask them; say where that is."""
+    _, first, inverse = np.unique(number, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return place[inverse], first[order]
+
+
+def _identity(job: JobAnswers, rows: npt.NDArray[np.int64]) -> Digests | None:
+    if job.manifest.recipe.prompt is not None:
+        return None
+    return from_arrow(job.rows.identity.take(pa.array(rows)))
+
+
+def _requests(record: Record, job: JobAnswers, chosen: npt.NDArray[np.int64]) -> Iterator[bytes]:
+    """Yield the bytes of these requests, in order, from behind the ``custom_id`` of their lines."""
+    prefix = len(b'{"custom_id":"' + custom_id(record.manifest.fingerprint, 0, NONE).encode())
+    digests = job.rows.request_digest
+    for shard, written in enumerate(record.manifest.inputs):
+        here = chosen[(chosen >= written.start) & (chosen < written.stop)] - written.start
+        if not len(here):
+            continue
+        path = record.folder.input(shard)
+        wanted = set(here.tolist())
+        with path.open("rb") as lines:
+            found = [line[prefix:-1] for at, line in enumerate(lines) if at in wanted]
+        named = digests.take(pa.array(here + written.start))
+        if len(found) != len(here) or (digests_of(found) != from_arrow(named)).any():
+            raise JobError.damaged(str(path), "it is not what was written")
+        yield from found

@@ -1,0 +1,184 @@
+"""What was answered once is not paid again."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import openai
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import batchframe as bf
+import batchframe.local
+
+WORDS = [f"review number {i}" for i in range(30)]
+
+
+def ask(texts: list[str], **more: Any) -> bf.Requests:
+    frame = pd.DataFrame({"text": texts})
+    return frame.bf.requests("{{ text }}", model="gpt-4.1", **more)
+
+
+@pytest.fixture
+def echo() -> Iterator[batchframe.local.Server]:
+    with batchframe.local.serve(answer=lambda body: body["messages"][0]["content"]) as running:
+        yield running
+
+
+def paid(server: batchframe.local.Server) -> int:
+    return sum(batch.requests for batch in server.ledger)
+
+
+def test_rows_added_to_a_frame_are_the_only_ones_paid(echo: batchframe.local.Server) -> None:
+    client = echo.client()
+    ask(WORDS[:20]).submit("first", client=client).wait()
+    requests = ask([*reversed(WORDS[:20]), *WORDS[20:]])
+    estimate = requests.estimate(client=client)
+    assert (estimate.requests, estimate.reused) == (10, 20)
+    job = requests.submit("second", client=client).wait()
+    assert paid(echo) == 30
+    results = job.results()
+    assert results["bf_status"].eq("ok").all()
+    assert results["response"].tolist() == [*reversed(WORDS[:20]), *WORDS[20:]]
+
+
+def test_a_frame_that_is_answered_already_costs_nothing(echo: batchframe.local.Server) -> None:
+    client = echo.client()
+    ask(WORDS).submit("all", client=client).wait()
+    requests = ask(WORDS[5:9])
+    estimate = requests.estimate(client=client)
+    assert (estimate.requests, estimate.reused, estimate.files) == (0, 4, 0)
+    assert estimate.cost.high == 0
+    job = requests.submit("part", client=client, max_cost=0)
+    assert (job.status, job.done, job.counts, job.cost) == ("completed", True, {"ok": 4}, 0)
+    assert job.usage.input_tokens == 0
+    assert job.results()["response"].tolist() == WORDS[5:9]
+    assert len(echo.ledger) == 1
+    assert ask(WORDS[5:9]).submit(client=client).id == job.id
+
+
+def test_reused_answers_stay_when_the_job_they_came_from_is_gone(
+    echo: batchframe.local.Server,
+) -> None:
+    client = echo.client()
+    first = ask(WORDS[:3]).submit(client=client).wait()
+    second = ask(WORDS[:5]).submit(client=client).wait()
+    shutil.rmtree(first.folder)
+    (second.folder / "answers.parquet").unlink()
+    again = bf.job(second.folder)
+    assert again.results()["response"].tolist() == WORDS[:5]
+    assert again.cost == second.cost
+    (second.folder / "answers.parquet").unlink()
+    (second.folder / "reused.parquet").write_bytes(b"PAR1")
+    with pytest.raises(bf.errors.JobError, match=r"reused\.parquet"):
+        bf.job(second.folder).results()
+
+
+@pytest.mark.parametrize(
+    ("how", "sent"),
+    [({}, 2), ({"reuse": False}, 12), ({"rerun": "again"}, 12)],
+    ids=["reuse", "reuse=False", "rerun="],
+)
+def test_an_answer_is_paid_again_only_when_asked_for(
+    how: dict[str, Any], sent: int, echo: batchframe.local.Server
+) -> None:
+    client = echo.client()
+    ask(WORDS[:10]).submit(client=client).wait()
+    ask(WORDS[:12]).submit(client=client, **how).wait()
+    assert paid(echo) == 10 + sent
+
+
+def test_rows_repeated_on_purpose_are_each_asked(echo: batchframe.local.Server) -> None:
+    client = echo.client()
+    ask(["a"]).submit(client=client).wait()
+    ask(["a", "a", "a"], dedupe=False).submit(client=client).wait()
+    assert paid(echo) == 4
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"model": "gpt-4.1-mini"}, {"temperature": 0}, {"system": "Be brief."}],
+    ids=lambda how: next(iter(how)),
+)
+def test_another_question_is_not_answered_by_an_earlier_one(
+    other: dict[str, Any], echo: batchframe.local.Server
+) -> None:
+    client = echo.client()
+    ask(WORDS[:3]).submit(client=client).wait()
+    frame = pd.DataFrame({"text": WORDS[:3]})
+    frame.bf.requests("{{ text }}", **{"model": "gpt-4.1", **other}).submit(client=client).wait()
+    assert paid(echo) == 6
+
+
+def test_another_accounts_answers_are_not_taken(echo: batchframe.local.Server) -> None:
+    ask(WORDS[:3]).submit(client=echo.client()).wait()
+    other = openai.OpenAI(base_url=echo.url, api_key="x", project="proj_other")
+    ask(WORDS[:3]).submit(client=other).wait()
+    assert paid(echo) == 6
+
+
+def test_what_failed_or_does_not_obey_the_spec_is_asked_anew() -> None:
+    replies = iter(['{"label": "+"}', "no JSON", batchframe.local.AnswerError(400, "No.")])
+    with batchframe.local.serve(answer=lambda _: next(replies, '{"label": "-"}')) as server:
+        client = server.client()
+        labels = {"output": ["+", "-"]}
+        first = ask(["a", "b", "c"], **labels).submit(client=client).wait()
+        assert first.counts == {"ok": 1, "invalid": 1, "failed": 1}
+        second = ask(["a", "b", "c", "d"], **labels).submit(client=client).wait()
+        assert second.counts == {"ok": 4}
+        # Billed are those that were answered: "a" and "b", then "b", "c" and "d".
+        assert [batch.requests for batch in server.ledger] == [2, 3]
+
+
+def test_requests_under_way_in_another_job_are_not_paid_twice(
+    echo: batchframe.local.Server,
+) -> None:
+    client = echo.client()
+    echo.pause()
+    first = ask(WORDS[:5]).submit("first", client=client)
+    larger = ask(WORDS[:7])
+    with pytest.raises(bf.errors.RequestError, match=r"5 in job 'first'.*bf\.job\('first'\)"):
+        larger.submit(client=client)
+    assert len(bf.jobs()) == 1
+    echo.resume()
+    first.wait()
+    assert larger.submit(client=client).wait().counts == {"ok": 7}
+    assert paid(echo) == 7
+
+
+def test_an_earlier_job_that_cannot_be_read_is_left_out_with_a_warning(
+    echo: batchframe.local.Server,
+) -> None:
+    client = echo.client()
+    first = ask(WORDS[:2]).submit("first", client=client).wait()
+    (first.folder / "rows.parquet").write_bytes(b"not parquet")
+    with pytest.warns(UserWarning, match=r"rows\.parquet"):
+        job = ask(WORDS[:3]).submit(client=client).wait()
+    assert job.counts == {"ok": 3}
+
+
+@settings(
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    picks=st.lists(st.lists(st.integers(0, 11), min_size=1, max_size=14), min_size=1, max_size=4)
+)
+def test_whatever_frames_follow_one_another_each_text_is_paid_once(
+    picks: list[list[int]], echo: batchframe.local.Server, tmp_path_factory: Any
+) -> None:
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BATCHFRAME_HOME", str(home))
+        before = paid(echo)
+        for pick in picks:
+            texts = [f"{home.name} {WORDS[i]}" for i in pick]
+            job = ask(texts).submit(client=echo.client()).wait()
+            assert job.results()["response"].tolist() == texts
+        assert paid(echo) - before == len(set(np.concatenate(picks).tolist()))
