@@ -5,7 +5,7 @@ from batchframe import (
     errors,
 )
 from batchframe._estimate import Estimate
-from batchframe._frames import job, join, requests
+from batchframe._frames import job, join, recover, requests
 from batchframe._jobs import jobs
 from batchframe._request_tokens import count_tokens
 from batchframe._requests import Job, Requests
@@ -23,5 +23,6 @@ __all__ = [
     "job",
     "jobs",
     "join",
+    "recover",
     "requests",
 ]

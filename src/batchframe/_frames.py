@@ -1,4 +1,4 @@
-"""The two verbs on a frame, as typed functions: :func:`requests` and :func:`join`."""
+"""The verbs, as typed functions: rows to requests, answers to rows, jobs found and brought back."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from batchframe._accounts import connect
 from batchframe._endpoints import endpoint_of
 from batchframe._jobs import find
 from batchframe._output import output_spec
 from batchframe._recipe import Prompt, Recipe
+from batchframe._recovery import recover as restore
 from batchframe._request_table import request_table
 from batchframe._requests import Job, Requests
 from batchframe._results import join as join_answers
@@ -181,6 +183,49 @@ def join(
     handles = [job if isinstance(job, Job) else Job(find(job)) for job in jobs]
     answers = [handle._answers(handle._record) for handle in handles]  # noqa: SLF001 - next door
     return join_answers(frame, answers, prefix=prefix, details=details, overwrite=overwrite)
+
+
+def recover(client: OpenAI | None = None) -> list[Job]:
+    """Bring back the jobs that are on the server and have no folder here, newest first.
+
+    For a lost disk or a new machine. The answers are fetched by ``job.wait()``. The server knows
+    neither the frame nor the template: ``job.results()`` has one row for each request, in their
+    order, and once the cell that submitted the job has run again, which costs nothing, the job
+    joins as before.
+
+    Parameters
+    ----------
+    client
+        The client that the jobs were submitted with; by default one made from ``OPENAI_API_KEY``.
+
+    Raises
+    ------
+    ClientError
+        If there is no key.
+    ServiceError
+        If the service cannot be reached.
+
+    Warns
+    -----
+    UnrecoveredBatchWarning
+        For each batch whose input file is gone or is not what was sent.
+
+    Examples
+    --------
+    >>> import os, shutil
+    >>> import batchframe.local
+    >>> with batchframe.local.serve(answer=lambda body: "yes") as server:
+    ...     asked = requests(pd.DataFrame({"t": ["a", "b"]}), "{{ t }}", model="gpt-4.1")
+    ...     lost = asked.submit("lost", client=server.client()).wait()
+    ...     shutil.rmtree(lost.folder)
+    ...     [found] = recover(server.client())
+    ...     found.wait().results()[["response", "bf_status"]]
+      response bf_status
+    0      yes        ok
+    1      yes        ok
+    """
+    service = connect(client)
+    return [Job(folder, service) for folder in restore(service)]
 
 
 def job(name: str | Path, client: OpenAI | None = None) -> Job:

@@ -16,6 +16,7 @@ from batchframe._billing import Usage, job_cost, usage_of
 from batchframe._cards import STATUS_WORDS, JobFacts, job_card
 from batchframe._display import Card, Shown, live, say
 from batchframe._folder import JobFolder
+from batchframe._forgetting import Forgotten, forget, refuse_if_under_way
 from batchframe._job_answers import JobAnswers, read_job
 from batchframe._jobs import working_on
 from batchframe._journal import status_word
@@ -198,6 +199,35 @@ class JobHandle(Shown):
                 raise JobError.busy(record.manifest.called)
             submit(run)
         return self
+
+    def forget(self, *, remote: bool = False) -> Forgotten:
+        """Remove the job's folder: its requests, its answers, everything about it that is here.
+
+        The cell that submitted it would pay again. Nothing is removed while a batch runs.
+
+        Parameters
+        ----------
+        remote
+            Also delete its input and result files on the server.
+
+        Returns
+        -------
+        What was removed, and what remains and why. If a file on the server could not be deleted
+        the folder stays, so that the call can be repeated.
+
+        Raises
+        ------
+        JobError
+            If a batch has not ended (``job.cancel()`` first), or another kernel is working on the
+            job at this moment.
+        """
+        record = self._record
+        refuse_if_under_way(record)
+        service = self._service if remote else None
+        with self._folder.lock() as held:
+            if not held:
+                raise JobError.busy(record.manifest.called)
+            return forget(self._record, service)
 
     def results(self, *, details: bool = False) -> pd.DataFrame:
         """Return one row for each row of the frame that was submitted, in its order.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from batchframe._endpoints import endpoint_of
 from batchframe._folder import JobFolder, replacing, sha256_of
 from batchframe._journal import JobState, ShardState
 from batchframe._lines import custom_id
-from batchframe._manifest import Manifest, Record
+from batchframe._manifest import InputFile, Manifest, Record
 from batchframe._output import OutputSpec, parse_answers
 from batchframe._rows import Rows, read_rows
 from batchframe.errors import JobError
@@ -51,6 +52,13 @@ class JobAnswers:
     rows: Rows
     answers: pa.Table
     columns: pa.Table
+
+    @property
+    def custom_ids(self) -> list[str | None]:
+        """The name that each request was sent under; None where it was not sent."""
+        fingerprint = self.manifest.fingerprint
+        sent = [_custom_ids(fingerprint, self.rows, file) for file in self.manifest.inputs]
+        return [*chain.from_iterable(sent), *[None] * self.manifest.reused]
 
     @property
     def sent(self) -> pa.Table:
@@ -143,13 +151,17 @@ def _read_part(record: Record, rows: Rows, shard: int) -> pa.Table:
         return never_sent(file.stop - file.start)
     if now.batch is None or not now.fetched:
         return pending(file.stop - file.start)
-    digests: list[Any] = rows.request_digest.slice(file.start, file.stop - file.start).to_pylist()
-    ids = [
-        custom_id(record.manifest.fingerprint, number, digest)
-        for number, digest in enumerate(digests, start=file.start)
-    ]
+    ids = _custom_ids(record.manifest.fingerprint, rows, file)
     endpoint = endpoint_of(record.manifest.recipe.endpoint)
     return read_shard(_homes(record.folder, shard, now), endpoint, ids, now.batch)
+
+
+def _custom_ids(fingerprint: str, rows: Rows, file: InputFile) -> list[str]:
+    digests: list[Any] = rows.request_digest.slice(file.start, file.stop - file.start).to_pylist()
+    return [
+        custom_id(fingerprint, number, digest)
+        for number, digest in enumerate(digests, start=file.start + file.ahead)
+    ]
 
 
 def _homes(folder: JobFolder, shard: int, state: ShardState) -> list[Path]:

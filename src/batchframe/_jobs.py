@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -19,10 +20,11 @@ from batchframe._manifest import Manifest, Record, read_manifest, records
 from batchframe._preparation import Plan, prepare
 from batchframe._providers import profile_of
 from batchframe._recipe import Recipe
+from batchframe._recovery import rebuild
 from batchframe._service import Service
-from batchframe._submission import OnUncertain, Submission, submit
+from batchframe._submission import OnUncertain, Submission, newest_batches, submit
 from batchframe._warn import warn_user
-from batchframe.errors import JobError, NamesakeWarning
+from batchframe.errors import JobError, NamesakeWarning, SentElsewhere
 
 _PREPARING: Final = 0.1
 
@@ -38,11 +40,35 @@ def start(plan: Plan, service: Service | None, on_uncertain: OnUncertain) -> Job
             if held:
                 manifest = prepare(plan, folder)
                 if service is not None:
-                    submit(_run(folder, manifest, service, on_uncertain))
+                    _submit(plan, _run(folder, manifest, service, on_uncertain))
         if folder.manifest.is_file():
             return folder
         # The other kernel is still preparing; should it die, the lock is ours.
         plan.clock.sleep(_PREPARING)
+
+
+def _submit(plan: Plan, run: Submission) -> None:
+    try:
+        submit(run)
+    except SentElsewhere as found:
+        # Its folder was lost, and the rows have been sorted since: what was sent is brought back.
+        here = _batches_here()
+        if here >= found.batches:
+            submit(replace(run, elsewhere=here))
+            return
+        theirs = [b for b in newest_batches(run.service) if b.id in found.batches]
+        back = rebuild(run.service, run.folder, theirs)
+        if back != [run.folder]:
+            if back:
+                # Nothing was created here, so the next run of the cell may begin with what is back.
+                run.folder.journal.unlink()
+            raise
+        submit(replace(run, manifest=prepare(plan, run.folder)))
+
+
+def _batches_here() -> frozenset[str]:
+    shards = (shard for record in records() for shard in record.state.shards)
+    return frozenset(shard.batch.id for shard in shards if shard.batch is not None)
 
 
 def _tell_of_namesake(plan: Plan) -> None:

@@ -24,12 +24,20 @@ from batchframe.errors import JobError, UnreadableJobWarning
 
 @dataclass(frozen=True)
 class InputFile:
-    """One input file: the requests `start` to `stop` (exclusive), and the bytes that say them."""
+    """One input file: the requests `start` to `stop` (exclusive), and the bytes that say them.
+
+    Attributes
+    ----------
+    ahead
+        How far the numbers in its ``custom_id`` are ahead of these: where the server had only some
+        parts of a job that was recovered.
+    """
 
     start: int
     stop: int
     bytes: int
     sha256: str
+    ahead: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,9 @@ class Manifest:
         The estimate in USD, to set the actual cost against; None where no price was known.
     prices
         The user's own prices, as text.
+    recovered
+        Whether it was rebuilt from the server, which knows neither frame nor template; then the
+        rows are the requests, in order.
     """
 
     id: str
@@ -63,6 +74,7 @@ class Manifest:
     output_tokens: Range[int]
     cost: Range[Decimal] | None
     prices: Mapping[str, Any] | None
+    recovered: bool = False
 
     @property
     def called(self) -> str:
@@ -100,6 +112,7 @@ _KINDS: dict[str, Any] = {
     "output_tokens": Range[int],
     "cost": Range[Decimal] | None,
     "prices": dict[str, Any] | None,
+    "recovered": bool,
 }
 
 

@@ -148,6 +148,7 @@ def _follow(plan: Plan, folder: JobFolder) -> Manifest:
     write_rows(follow(read_rows(folder.rows), plan.table), folder.rows)
     return replace(
         manifest,
+        recovered=False,
         name=plan.name or manifest.name,
         recipe=plan.table.recipe,
         rows=plan.table.rows,

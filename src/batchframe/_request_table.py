@@ -98,9 +98,7 @@ class RequestTable:
 
         A frame that was sorted or re-indexed, or that repeats rows, has the same fingerprint.
         """
-        content = hashlib.sha256(FINGERPRINT_VERSION + self.recipe.endpoint.encode())
-        content.update(sorted_bytes(self.request_digest))
-        return content.hexdigest()
+        return fingerprint_of(self.recipe.endpoint, self.request_digest)
 
     @property
     def line_overhead(self) -> int:
@@ -126,6 +124,13 @@ class RequestTable:
         for start, batch in self.source.batches():
             chosen = is_first[start : start + batch.num_rows]
             yield start + np.flatnonzero(chosen), batch.filter(pa.array(chosen))
+
+
+def fingerprint_of(endpoint: str, request_digest: Digests) -> str:
+    """Name the content of requests, in any order: 64 hexadecimal digits."""
+    content = hashlib.sha256(FINGERPRINT_VERSION + endpoint.encode())
+    content.update(sorted_bytes(request_digest))
+    return content.hexdigest()
 
 
 def request_table(

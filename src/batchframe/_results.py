@@ -17,10 +17,9 @@ import pyarrow.compute as pc
 
 from batchframe._endpoints import STATUSES
 from batchframe._job_answers import JobAnswers
-from batchframe._lines import custom_id
 from batchframe._output import Field, OutputSpec
 from batchframe._request_table import row_digests
-from batchframe.errors import ColumnError
+from batchframe.errors import ColumnError, JobError
 
 _NOT_ASKED: Final = "this row was not part of the job, or its text has changed since"
 
@@ -99,6 +98,8 @@ def _refuse_other_questions(outputs: Sequence[OutputSpec]) -> None:
 
 
 def _answers_to(frame: pd.DataFrame, job: JobAnswers, *, details: bool) -> dict[str, pd.Series]:
+    if job.manifest.recovered:
+        raise JobError.recovered(job.manifest.called)
     identity, absent = row_digests(job.manifest.recipe, frame)
     number = job.rows.find(identity)
     if job.manifest.recipe.prompt is None:
@@ -137,18 +138,13 @@ def _columns(
 
 
 def _details(job: JobAnswers, take: pa.Array, answers: pa.Table) -> dict[str, pd.Series]:
-    digests = job.rows.request_digest.take(take).to_pylist()
-    fingerprint = job.manifest.fingerprint
-    ids = [
-        None if digest is None else custom_id(fingerprint, number, digest)
-        for number, digest in zip(take.to_pylist(), digests, strict=True)
-    ]
+    ids = pa.array(job.custom_ids, pa.string()).take(take)
     tokens = {
         f"bf_{name}": pd.Series(answers[name].to_pandas(types_mapper=_NULLABLE.get))
         for name in ("input_tokens", "output_tokens", "cached_tokens")
     }
     return {
-        "bf_custom_id": _strings(pa.chunked_array([pa.array(ids, pa.string())])),
+        "bf_custom_id": _strings(pa.chunked_array([ids])),
         **tokens,
         "bf_finish_reason": _strings(answers["finish_reason"]),
         "bf_raw": _strings(answers["text"]),

@@ -33,6 +33,7 @@ from batchframe._service import (
 from batchframe._warn import warn_user
 from batchframe.errors import (
     JobError,
+    SentElsewhere,
     ServiceError,
     SeveralBatchesWarning,
     SubmissionError,
@@ -56,6 +57,8 @@ class Submission:
     ----------
     recreate
         Whether the user asked, in so many words, to create again what cannot be found.
+    elsewhere
+        Batches of this job that another folder here holds.
     """
 
     folder: JobFolder
@@ -64,6 +67,7 @@ class Submission:
     profile: Profile
     on_uncertain: OnUncertain = "ask"
     recreate: bool = False
+    elsewhere: frozenset[str] = frozenset()
     clock: Clock = SYSTEM
 
     @property
@@ -81,8 +85,12 @@ class Submission:
 
     def fingerprint(self, shard: int) -> str:
         """Name the content of one input file within its job."""
-        content = f"{self.manifest.id} {self.manifest.inputs[shard].sha256}"
-        return hashlib.sha256(content.encode()).hexdigest()
+        return shard_fingerprint(self.manifest.id, self.manifest.inputs[shard].sha256)
+
+
+def shard_fingerprint(job_id: str, sha256: str) -> str:
+    """Name the content of one input file within its job, as its batch's metadata has it."""
+    return hashlib.sha256(f"{job_id} {sha256}".encode()).hexdigest()
 
 
 def submit(run: Submission) -> None:
@@ -163,6 +171,7 @@ def _metadata(run: Submission, shard: int) -> dict[str, str]:
         "bf_fp": run.fingerprint(shard),
         "bf_job": run.manifest.id,
         "bf_name": (run.manifest.name or "")[:512],
+        "bf_rerun": (run.manifest.rerun or "")[:512],
         "bf_shard": f"{shard + 1}/{run.shards}",
         "bf_v": "1",
     }
@@ -191,15 +200,43 @@ def _pause_refused(run: Submission, shard: int, outcome: Rejected, tries: int) -
     run.clock.sleep(pause)
 
 
-def _created_elsewhere(run: Submission, shard: int, state: ShardState) -> list[Batch]:
-    """Look among the newest batches for this very input, sent from a folder that is gone."""
+def newest_batches(service: Service) -> list[Batch]:
+    """List the newest batches; none where the service has no list.
+
+    Raises
+    ------
+    ServiceError
+        If the service cannot be reached.
+    """
     try:
-        newest = list(islice(run.service.list_batches(), _LOOKBACK))
+        return list(islice(service.list_batches(), _LOOKBACK))
     except ServiceError as reason:
         if reason.status in {404, 405, 501}:
             return []
         raise
-    return list(_ours(run, shard, state, newest))
+
+
+def _created_elsewhere(run: Submission, shard: int, state: ShardState) -> list[Batch]:
+    """Look among the newest batches for this very input, sent from a folder that is gone.
+
+    Raises
+    ------
+    SentElsewhere
+        If the job was sent from there with its requests in another order.
+    """
+    newest = newest_batches(run.service)
+    found = list(_ours(run, shard, state, newest))
+    ours = {run.fingerprint(number) for number in range(run.shards)}
+    others = [
+        batch.id
+        for batch in newest
+        if batch.metadata.get("bf_job") == run.manifest.id
+        and batch.metadata.get("bf_fp") not in ours
+        and batch.id not in run.elsewhere
+    ]
+    if others and not found and not run.recreate:
+        raise SentElsewhere.in_another_order(run.manifest.called, others)
+    return found
 
 
 def _ours(

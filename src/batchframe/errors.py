@@ -15,6 +15,7 @@ BatchframeError
 │   └── CostError                    `max_cost` and prices
 ├── ClientError                      the client: none, the wrong kind, or another account's
 ├── SubmissionError                  the service refused to take the job
+│   └── SentElsewhere                it was sent before, from a folder that is gone
 ├── SubmissionUncertain              nobody can know yet whether the batch was created
 ├── ServiceError                     the service's answer was unusable, or it could not be reached
 ├── JobError                         a job's folder: not found, damaged, newer, or in use
@@ -24,6 +25,7 @@ BatchframeError
 UserWarning
 ├── TemplateWarning                  a template that may not say what was meant
 ├── ReasoningWarning                 a limit that reasoning tokens may pass
+├── UnrecoveredBatchWarning          a batch on the server whose job could not be rebuilt
 ├── NamesakeWarning                  a new job has the name of another
 ├── SeveralBatchesWarning            one input is in several batches, each of them billed
 └── UnreadableJobWarning             a job's folder that was left out of a list
@@ -738,6 +740,24 @@ class SubmissionError(BatchframeError):
         )
 
 
+class SentElsewhere(SubmissionError):
+    """The job was sent before, from a folder that is not here."""
+
+    batches: frozenset[str] = frozenset()
+
+    @classmethod
+    def in_another_order(cls, job: str, batches: Sequence[str]) -> Self:
+        told = cls(
+            f"Job {job!r} was sent before, from a folder that is not here and with its rows in "
+            f"another order ({_listed(batches)}), and not all of it can be brought back. "
+            "Nothing was sent now. Bring back what there is, bf.recover(), and run the cell again. "
+            "What is still not answered then is sent, and paid again, by "
+            f"bf.job({job!r}).resume(recreate=True)."
+        )
+        told.batches = frozenset(batches)
+        return told
+
+
 class SubmissionUncertain(BatchframeError):
     """A batch may or may not have been created; batchframe does not spend on a guess."""
 
@@ -856,6 +876,17 @@ class UnreadableJobWarning(UserWarning):
         return cls(f"One job is left out: {why}")
 
 
+class UnrecoveredBatchWarning(UserWarning):
+    """A batch on the server whose job could not be rebuilt here."""
+
+    @classmethod
+    def left_out(cls, batch: str, job: str, reason: str) -> Self:
+        return cls(
+            f"Batch {batch} of job {job} was left out: {_reason(reason)} If you have the frame, "
+            "run the cell that submitted it: the batch is then found by its content."
+        )
+
+
 class NamesakeWarning(UserWarning):
     """A new job has the name of another."""
 
@@ -926,6 +957,23 @@ class JobError(BatchframeError):
             f"{path} is not what came back from the service: it was changed or removed since. "
             "Delete what is left of it and call job.refresh(): it is fetched again, as long as the "
             "service keeps it (30 days)."
+        )
+
+    @classmethod
+    def recovered(cls, job: str) -> Self:
+        return cls(
+            f"Job {job!r} was recovered from the server, which knows neither the frame nor the "
+            "template of the prompt, so rows cannot be matched to it. Run the cell that submitted "
+            "it: it finds this job and pays nothing. What is known without: "
+            f"bf.job({job!r}).results(), one row a request."
+        )
+
+    @classmethod
+    def under_way(cls, job: str) -> Self:
+        return cls(
+            f"Job {job!r} is still under way, and what it answers is billed. Let it end, "
+            f"bf.job({job!r}).wait(), or stop it, bf.job({job!r}).cancel() and wait, and then "
+            "forget it."
         )
 
     @classmethod

@@ -31,7 +31,7 @@ _shards _rows _counting
 _estimate _answers
 _openai _submission _job_answers
 _accounts _earlier _unanswered _results
-_tracking _preparation _waiting _cards _billing
+_tracking _preparation _recovery _forgetting _waiting _cards _billing
 _jobs
 _job
 _requests

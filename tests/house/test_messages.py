@@ -50,6 +50,7 @@ SAMPLES: dict[str, Any] = {
     "client": object(),
     "base_url": "http://example.com/v1",
     "job": "sentiment",
+    "batch": "batch_1",
     "jobs": {"sentiment": 1200},
     "recorded": "https://api.openai.com/v1",
     "given": "http://127.0.0.1:8000/v1",

@@ -31,8 +31,11 @@ def calls(frame: pd.DataFrame, client: openai.OpenAI) -> None:
     paths: list[Path] = requests.to_jsonl("folder")
     job: bf.Job = requests.submit("name", max_cost=2.5, client=client, on_uncertain="ask")
     job = bf.job("name", client=client).refresh().wait(timeout=60).cancel().resume(recreate=True)
+    again: bf.Requests = job.unanswered(also=["invalid"])
+    found: list[bf.Job] = bf.recover(client)
+    told: tuple[str, ...] = found[0].forget(remote=True).remaining
     cost: Decimal | None = job.cost
     counts: dict[str, int] = job.counts
     labelled: pd.DataFrame = bf.join(frame, job, "other", prefix="x_", details=True)
     count: bf.TokenCount = bf.count_tokens({"model": "m", "messages": []})
-    print(high, paths, cost, counts, labelled, count, bf.jobs(), len(requests))  # noqa: T201 - used
+    print(high, paths, cost, counts, labelled, count, bf.jobs(), len(requests), again, told)  # noqa: T201 - used

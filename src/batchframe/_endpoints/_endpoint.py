@@ -40,6 +40,9 @@ class Endpoint(Protocol):
     def body(self, recipe: Recipe) -> dict[str, Any]:
         """Return the request body; where the row decides, a leaf that renders (see ``_lines``)."""
 
+    def recipe_of(self, body: Mapping[str, Any]) -> Recipe:
+        """Return what a request body tells of its recipe: all but the prompt."""
+
     def messages_of(
         self, recipe: Recipe, function: Callable[[Mapping[Any, Any]], Any]
     ) -> Callable[[Mapping[Any, Any]], Sequence[Message] | None]:

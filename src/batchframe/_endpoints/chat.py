@@ -10,6 +10,7 @@ import msgspec
 from batchframe._endpoints._endpoint import Answer
 from batchframe._lines import JsonColumn
 from batchframe._model_names import is_reasoning
+from batchframe._output import OutputSpec
 from batchframe._recipe import Message, Recipe, checked_prompt
 from batchframe._request_tokens import count_chat
 from batchframe._source import MESSAGES
@@ -29,6 +30,19 @@ class _Chat:
         if recipe.output.schema is not None:
             body["response_format"] = _response_format(recipe)
         return body | dict(recipe.body)
+
+    def recipe_of(self, body: Mapping[str, Any]) -> Recipe:
+        asked = _mapping(_mapping(body.get("response_format")).get("json_schema"))
+        return Recipe(
+            endpoint=self.path,
+            model=str(body["model"]),
+            prompt=None,
+            system=None,
+            output=OutputSpec.of_schema(asked.get("schema"), str(asked.get("name", ""))),
+            on_missing="raise",
+            dedupe=True,
+            body={key: body[key] for key in body.keys() - {"model", "messages", "response_format"}},
+        )
 
     def messages_of(
         self, recipe: Recipe, function: Callable[[Mapping[Any, Any]], Any]

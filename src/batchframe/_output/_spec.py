@@ -91,6 +91,13 @@ class OutputSpec:
         fields = tuple(map(Field.from_json, stored["fields"]))
         return cls(stored["schema"], stored["schema_name"], fields)
 
+    @classmethod
+    def of_schema(cls, schema: Mapping[str, Any] | None, schema_name: str) -> OutputSpec:
+        """Return the spec of a strict schema as it stands on the wire; None is a text answer."""
+        if schema is None:
+            return output_spec(None)
+        return cls(schema, schema_name, _fields(schema, None))
+
 
 def output_spec(output: object, name: str | None = None) -> OutputSpec:
     """Turn what the user passed as ``output=`` into a spec.

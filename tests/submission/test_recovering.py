@@ -1,0 +1,166 @@
+"""Pick up from anything: an id, a name, a copied folder, or the server alone."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import batchframe as bf
+import batchframe.local
+
+TEXTS = [f"text {i}" for i in range(6)]
+
+
+@pytest.fixture
+def frame() -> pd.DataFrame:
+    return pd.DataFrame({"text": TEXTS}, index=range(10, 16))
+
+
+@pytest.fixture
+def echo() -> Iterator[batchframe.local.Server]:
+    def answer(body: dict[str, Any]) -> Any:
+        text = body["messages"][-1]["content"]
+        return {"label": "even" if int(text[-1]) % 2 == 0 else "odd"}
+
+    with batchframe.local.serve(answer=answer) as running:
+        yield running
+
+
+def ask(frame: pd.DataFrame, **more: Any) -> bf.Requests:
+    return frame.bf.requests("{{ text }}", model="gpt-4.1", output=["even", "odd"], **more)
+
+
+def right(frame: pd.DataFrame) -> list[str]:
+    return ["even" if int(text[-1]) % 2 == 0 else "odd" for text in frame["text"]]
+
+
+def test_an_empty_home_gets_the_job_back_from_the_server_and_pays_nothing(
+    frame: pd.DataFrame, echo: batchframe.local.Server
+) -> None:
+    client = echo.client()
+    lost = ask(frame, temperature=0).submit("lost", client=client).wait()
+    id_, before = lost.id, lost.results()
+    shutil.rmtree(lost.folder)
+    [job] = bf.recover(client)
+    assert (job.id, job.name, job.status) == (id_, "lost", "completed")
+    assert job.wait().counts == {"ok": 6}
+    pd.testing.assert_frame_equal(job.results(), before)
+    assert len(job.unanswered()) == 0
+    with pytest.raises(bf.errors.JobError, match="Run the cell"):
+        frame.bf.join("lost")
+    # The cell runs again, with the frame sorted otherwise: the same job, and rows join.
+    shuffled = frame.sample(frac=1, random_state=7)
+    again = ask(shuffled, temperature=0).submit("lost", client=client)
+    assert again.id == id_
+    assert shuffled.bf.join("lost")["label"].tolist() == right(shuffled)
+    assert again.cost == job.cost
+    assert len(echo.ledger) == 1
+    assert bf.recover(client) == []
+
+
+def test_a_lost_folder_and_a_sorted_frame_do_not_pay_twice(
+    frame: pd.DataFrame, echo: batchframe.local.Server
+) -> None:
+    client = echo.client()
+    lost = ask(frame).submit("lost", client=client).wait()
+    id_ = lost.id
+    shutil.rmtree(lost.folder)
+    shuffled = frame.iloc[::-1]
+    job = ask(shuffled).submit("lost", client=client).wait()
+    assert job.id == id_
+    assert shuffled.bf.join(job)["label"].tolist() == right(shuffled)
+    assert len(echo.ledger) == 1
+
+
+@pytest.mark.usefixtures("one_request_a_file")
+def test_what_the_server_has_of_a_job_is_reused_and_only_the_rest_is_sent(
+    frame: pd.DataFrame, echo: batchframe.local.Server
+) -> None:
+    client = echo.client()
+    lost = ask(frame).submit("lost", client=client).wait()
+    third, id_ = lost.batches[2], lost.id
+    shutil.rmtree(lost.folder)
+    client.files.delete(third.input_file_id)
+    with pytest.warns(UserWarning, match=third.id):
+        [piece] = bf.recover(client)
+    assert piece.id != id_
+    assert piece.wait().counts == {"ok": 5}
+    assert piece.results(details=True)["bf_custom_id"].str[13:20].astype(int).tolist() == [
+        0, 1, 3, 4, 5
+    ]  # fmt: skip
+    assert ask(frame).estimate(client=client).requests == 1
+    # The third batch is there, and what it asked cannot be seen any more: nobody pays unasked.
+    with pytest.raises(bf.errors.SentElsewhere, match=r"resume\(recreate=True\)"):
+        ask(frame).submit("again", client=client)
+    assert len(echo.ledger) == 6
+    job = bf.job("again", client=client).resume(recreate=True).wait()
+    assert job.results()["label"].tolist() == right(frame)
+    assert len(echo.ledger) == 7
+
+
+def test_an_input_file_that_was_not_sent_is_not_believed(
+    frame: pd.DataFrame, proxy: Any, server: batchframe.local.Server
+) -> None:
+    job = ask(frame).submit("lost", client=server.client()).wait()
+    file_id = job.batches[0].input_file_id
+    spoilt = (job.folder / "input-000.jsonl").read_text().replace("text 3", "text X")
+    shutil.rmtree(job.folder)
+    proxy.fail("GET", f"{file_id}/content", "500", status=200, body=spoilt)
+    with pytest.warns(UserWarning, match="not the one that was sent"):
+        assert bf.recover(proxy.client()) == []
+    assert not list(job.folder.glob("*.json*"))
+
+
+def test_batches_of_other_programs_and_hostile_names_are_left_alone(proxy: Any, home: Path) -> None:
+    page = (
+        '{"object": "list", "has_more": false, "data": ['
+        '{"id": "batch_1", "object": "batch", "status": "completed"},'
+        '{"id": "batch_2", "object": "batch", "status": "completed",'
+        ' "metadata": {"bf_job": "../../../etc", "bf_shard": "1/1"}}]}'
+    )
+    proxy.fail("GET", "/batches", "500", status=200, body=page)
+    assert bf.recover(proxy.client()) == []
+    assert not home.exists() or not list((home / "jobs").iterdir())
+
+
+def test_a_folder_copied_to_another_machine_goes_on_there(
+    frame: pd.DataFrame,
+    echo: batchframe.local.Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    echo.pause()
+    job = ask(frame).submit("moved", client=echo.client())
+    copy = shutil.copytree(job.folder, tmp_path / "elsewhere" / job.id)
+    monkeypatch.setenv("BATCHFRAME_HOME", str(tmp_path / "new home"))
+    echo.resume()
+    moved = bf.job(copy, client=echo.client()).wait()
+    assert moved.counts == {"ok": 6}
+    assert frame.bf.join(moved)["label"].tolist() == right(frame)
+    assert len(echo.ledger) == 1
+
+
+def test_a_job_is_found_by_its_id_its_name_and_its_folder(
+    frame: pd.DataFrame, server: batchframe.local.Server
+) -> None:
+    job = ask(frame).submit("by name", client=server.client()).wait()
+    for key in (job.id, "by name", job.folder, str(job.folder)):
+        assert bf.job(key).id == job.id
+
+
+def test_of_an_edited_frame_the_edited_rows_are_missing_with_the_reason(
+    frame: pd.DataFrame, echo: batchframe.local.Server
+) -> None:
+    job = ask(frame).submit(client=echo.client()).wait()
+    edited = frame.copy()
+    edited.loc[12, "text"] = "text 9"
+    joined = pd.concat([edited.iloc[3:], edited.iloc[:3]]).bf.join(job)
+    assert joined.loc[12, "bf_status"] == "missing"
+    assert "has changed since" in joined.loc[12, "bf_error"]
+    others = joined.drop(index=12)
+    assert others["label"].tolist() == right(others)
