@@ -1053,6 +1053,50 @@ class LocalServerError(BatchframeError):
         )
 
     @classmethod
+    def unknown_route(
+        cls, route: str, near: Sequence[str], known: Sequence[str]
+    ) -> LocalServerError:
+        """Refuse a fault on a route that the server does not have."""
+        guess = f"Did you mean {near[0]!r}? " if near else ""
+        return cls(
+            f"The local server has no route {_brief(repr(route), 60)}. {guess}Its routes: "
+            f"{', '.join(known)}. `*` stands for any one part, or alone for every route."
+        )
+
+    @classmethod
+    def unknown_fault(
+        cls, kind: object, near: Sequence[str], known: Sequence[str]
+    ) -> LocalServerError:
+        """Refuse a kind of fault that there is not."""
+        guess = f"Did you mean {near[0]!r}? " if near else ""
+        return cls(
+            f"There is no fault {_brief(repr(kind), 60)}. {guess}Give an HTTP status from 200 to "
+            f"599, or one of these: {', '.join(map(repr, known))}."
+        )
+
+    @classmethod
+    def not_for_fault(cls, option: str, kind: object) -> LocalServerError:
+        """Refuse an option that a kind of fault does not listen to."""
+        return cls(
+            f"`{option}=` means nothing to the fault {kind!r}. Leave it out, or see "
+            "`help(batchframe.local.Fault)` for the kinds that take it."
+        )
+
+    @classmethod
+    def not_an_amount(cls, option: str, value: object, wanted: str) -> LocalServerError:
+        """Refuse an option of a fault whose value cannot be meant."""
+        given = "is missing" if value is None else f"is {_brief(repr(value), 60)}"
+        return cls(f"`{option}=` of the fault {given}. It must be {wanted}.")
+
+    @classmethod
+    def not_a_fault(cls, given: object) -> LocalServerError:
+        """Refuse a fault that is none."""
+        return cls(
+            f"{_brief(repr(given), 60)} is no fault. Give a list of them, such as "
+            '`faults=[batchframe.local.Fault("POST /v1/batches", "reset", after=True)]`.'
+        )
+
+    @classmethod
     def no_batch(cls, batch_id: str) -> LocalServerError:
         """Refuse a batch that the server does not know."""
         return cls(

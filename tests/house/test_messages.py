@@ -96,6 +96,8 @@ SAMPLES: dict[str, Any] = {
     "written": "{text}",
     "first": ["label"],
     "second": ["reason"],
+    "route": "POST /v1/batch",
+    "option": "seconds",
 }
 
 

@@ -24,10 +24,12 @@ except ImportError as error:
     raise ImportError(message, name=error.name) from None
 
 from batchframe.local._answer import AnswerError
+from batchframe.local._fault_plan import Faults
+from batchframe.local._faults import Fault
 from batchframe.local._objects import BilledBatch
 from batchframe.local._server import Server, run, serve
 from batchframe.local._validate import Limits
 
-__all__ = ["AnswerError", "BilledBatch", "Limits", "Server", "run", "serve"]
+__all__ = ["AnswerError", "BilledBatch", "Fault", "Faults", "Limits", "Server", "run", "serve"]
 
 del python_multipart, starlette, uvicorn

@@ -1,7 +1,8 @@
 """The HTTP routes: Files, Batches, and the endpoints themselves.
 
 Comes in: HTTP requests. Goes out: HTTP responses in OpenAI's shapes. Must not know: how the folder
-is laid out, or how a batch is worked off. Every exchange passes through `Api.exchange`.
+is laid out, how a batch is worked off, or how a fault is carried out. Every exchange passes through
+`Api.exchange`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from batchframe.local._create import batch_request, page, upload_request
-from batchframe.local._objects import ENDPOINTS
+from batchframe.local._failing import go_wrong
+from batchframe.local._objects import ENDPOINTS, ROUTES
 from batchframe.local._problems import Problem
 from batchframe.local._upload import Upload
 from batchframe.local._validate import check_body
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from batchframe.local._answer import Answerer
     from batchframe.local._create import Page
+    from batchframe.local._fault_plan import FaultPlan
     from batchframe.local._objects import Batch, FileObject
     from batchframe.local._store import Store
     from batchframe.local._validate import Limits
@@ -64,42 +67,50 @@ class Api:
     worker: Worker
     answerer: Answerer
     limits: Limits
+    faults: FaultPlan
     guarded: bool
 
     def application(self) -> Starlette:
         """Return the ASGI application."""
-        routes: list[tuple[str, str, Handler]] = [
-            ("POST", "/files", self.create_file),
-            ("GET", "/files", self.list_files),
-            ("GET", "/files/{id}", self.retrieve_file),
-            ("DELETE", "/files/{id}", self.delete_file),
-            ("GET", "/files/{id}/content", self.file_content),
-            ("POST", "/batches", self.create_batch),
-            ("GET", "/batches", self.list_batches),
-            ("GET", "/batches/{id}", self.retrieve_batch),
-            ("POST", "/batches/{id}/cancel", self.cancel_batch),
-            ("GET", "/models", self.list_models),
-            *(("POST", each.removeprefix("/v1"), self.answer) for each in ENDPOINTS),
-        ]
+        handlers: dict[str, Handler] = {
+            "POST /v1/files": self.create_file,
+            "GET /v1/files": self.list_files,
+            "GET /v1/files/{id}": self.retrieve_file,
+            "DELETE /v1/files/{id}": self.delete_file,
+            "GET /v1/files/{id}/content": self.file_content,
+            "POST /v1/batches": self.create_batch,
+            "GET /v1/batches": self.list_batches,
+            "GET /v1/batches/{id}": self.retrieve_batch,
+            "POST /v1/batches/{id}/cancel": self.cancel_batch,
+            "GET /v1/models": self.list_models,
+            **{f"POST {endpoint}": self.answer for endpoint in ENDPOINTS},
+        }
         everything = ["GET", "POST", "PUT", "PATCH", "DELETE"]
         return Starlette(
             routes=[
                 *(
-                    Route(f"/v1{path}", self._endpoint(handler), methods=[method])
-                    for method, path, handler in routes
+                    Route(path, self._endpoint(handlers[route]), methods=[method])
+                    for route in ROUTES
+                    for method, path in [route.split()]
                 ),
                 Route("/{path:path}", self._endpoint(self.no_route), methods=everything),
             ]
         )
 
     async def exchange(self, request: Request, handler: Handler) -> Response:
-        """Pass one HTTP exchange through.
+        """Pass one HTTP exchange through, and let it go wrong if a fault strikes it.
 
         Before the handler nothing has happened; after it everything has, and only the response
         is still to be sent.
         """
-        self._admit(request)
-        return await handler(request)
+
+        async def answer() -> Response:
+            return await self._answered(request, handler)
+
+        fault = self.faults.strike(request.method, request.url.path)
+        if fault is None:
+            return await answer()
+        return await go_wrong(fault, request, answer, lambda: self.faults.closing)
 
     async def create_file(self, request: Request) -> Response:
         """`POST /v1/files`."""
@@ -119,6 +130,7 @@ class Api:
                 sha256=upload.sha256,
                 lifetime=asked.lifetime,
             )
+        self.faults.made(file.id)
         return _json(file)
 
     async def list_files(self, request: Request) -> Response:
@@ -131,6 +143,7 @@ class Api:
             raise Problem.wrong_value(name="order", value=order, supported="'asc', 'desc'")
         asked = page(request.query_params, most=_MOST_FILES, default=_MOST_FILES)
         files = [file for file in self.store.files() if purpose in {None, file.purpose}]
+        files = [file for file in files if self._shows(request, file.id)]
         return _json(_list(files if order == "asc" else files[::-1], asked))
 
     async def retrieve_file(self, request: Request) -> Response:
@@ -152,6 +165,8 @@ class Api:
         """`POST /v1/batches`; a file that does not exist is found out later, as at OpenAI."""
         asked = batch_request(await _body(request))
         kept = self.store.file(asked.input_file_id)
+        if kept is not None and not self._shows(request, asked.input_file_id):
+            raise Problem.unseen_file(asked.input_file_id)
         if kept is not None and kept.file.purpose != "batch":
             raise Problem.wrong_purpose(asked.input_file_id, kept.file.purpose)
         batch = self.store.add_batch(
@@ -161,13 +176,15 @@ class Api:
             metadata=asked.metadata,
             output_lifetime=asked.output_lifetime,
         )
+        self.faults.made(batch.id)
         self.worker.begin(batch)
         return _json(batch)
 
     async def list_batches(self, request: Request) -> Response:
         """`GET /v1/batches`, newest first."""
         asked = page(request.query_params, most=_MOST_BATCHES, default=_DEFAULT_BATCHES)
-        return _json(_list(self.store.batches()[::-1], asked))
+        batches = [batch for batch in self.store.batches() if self._shows(request, batch.id)]
+        return _json(_list(batches[::-1], asked))
 
     async def retrieve_batch(self, request: Request) -> Response:
         """`GET /v1/batches/{id}`."""
@@ -213,19 +230,27 @@ class Api:
 
     def _endpoint(self, handler: Handler) -> Handler:
         async def endpoint(request: Request) -> Response:
-            try:
-                return await self.exchange(request, handler)
-            except Problem as problem:
-                return _json(problem.body, problem.status_code)
-            except ClientDisconnect:
-                return Response(status_code=400)
-            # Clients are promised an OpenAI-shaped body whatever happens.
-            except Exception:  # noqa: BLE001 - see above
-                _log.exception("%s %s failed.", request.method, request.url.path)
-                broken = Problem.broken()
-                return _json(broken.body, broken.status_code)
+            return await self.exchange(request, handler)
 
         return endpoint
+
+    async def _answered(self, request: Request, handler: Handler) -> Response:
+        """Let the handler act, and return its answer or its refusal."""
+        try:
+            self._admit(request)
+            return await handler(request)
+        except Problem as problem:
+            return _json(problem.body, problem.status_code)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        # Clients are promised an OpenAI-shaped body whatever happens.
+        except Exception:  # noqa: BLE001 - see above
+            _log.exception("%s %s failed.", request.method, request.url.path)
+            broken = Problem.broken()
+            return _json(broken.body, broken.status_code)
+
+    def _shows(self, request: Request, object_id: str) -> bool:
+        return self.faults.shows(request.method, request.url.path, object_id)
 
     def _admit(self, request: Request) -> None:
         if not self.guarded:
@@ -246,14 +271,14 @@ class Api:
     def _file(self, request: Request) -> FileObject:
         file_id: str = request.path_params["id"]
         kept = self.store.file(file_id)
-        if kept is None:
+        if kept is None or not self._shows(request, file_id):
             raise Problem.no_file(file_id)
         return kept.file
 
     def _batch(self, request: Request) -> Batch:
         batch_id: str = request.path_params["id"]
         batch = self.store.batch(batch_id)
-        if batch is None:
+        if batch is None or not self._shows(request, batch_id):
             raise Problem.no_batch(batch_id)
         return batch
 

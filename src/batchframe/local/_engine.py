@@ -19,6 +19,7 @@ import uvicorn
 from batchframe.errors import LocalServerError
 from batchframe.local._app import Api
 from batchframe.local._gate import Gate, Turns
+from batchframe.local._wire import PROTOCOL
 from batchframe.local._worker import Worker
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchframe.local._answer import Answerer, TokenCounter
+    from batchframe.local._fault_plan import FaultPlan
     from batchframe.local._store import Store
     from batchframe.local._validate import Limits
 
@@ -47,6 +49,7 @@ class Parts:
     limits: Limits
     seconds: float
     count_tokens: TokenCounter
+    faults: FaultPlan
     guarded: bool
     removable: Path | None
 
@@ -76,6 +79,7 @@ class Engine:
         if self._stopped or os.getpid() != self._process:
             return
         self._stopped = True
+        self._parts.faults.closing = True
         if self._failure is None:
             self._server.should_exit = True
         self._thread.join()
@@ -151,6 +155,7 @@ class Engine:
             worker=self._worker,
             answerer=answerer,
             limits=parts.limits,
+            faults=parts.faults,
             guarded=parts.guarded,
         )
         self._server = uvicorn.Server(_config(api))
@@ -166,6 +171,7 @@ class Engine:
 def _config(api: Api) -> uvicorn.Config:
     return uvicorn.Config(
         api.application(),
+        http=PROTOCOL,
         lifespan="off",
         ws="none",
         log_config=None,

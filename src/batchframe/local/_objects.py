@@ -34,6 +34,20 @@ ENDPOINTS: Final = (
     "/v1/videos",
 )
 
+ROUTES: Final = (
+    "POST /v1/files",
+    "GET /v1/files",
+    "GET /v1/files/{id}",
+    "DELETE /v1/files/{id}",
+    "GET /v1/files/{id}/content",
+    "POST /v1/batches",
+    "GET /v1/batches",
+    "GET /v1/batches/{id}",
+    "POST /v1/batches/{id}/cancel",
+    "GET /v1/models",
+    *(f"POST {endpoint}" for endpoint in ENDPOINTS),
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileObject:

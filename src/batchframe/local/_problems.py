@@ -34,6 +34,16 @@ class Problem(Exception):  # noqa: N818 - it is an answer of the service, named 
         return cls(404, f"No such File object: {file_id}", param="id")
 
     @classmethod
+    def unseen_file(cls, file_id: str) -> Problem:
+        """Refuse to create a batch of a file that is not visible yet."""
+        return cls(
+            400,
+            f"Cannot find file {file_id}, or organization local does not have access to it.",
+            code="invalid_request",
+            param="input_file_id",
+        )
+
+    @classmethod
     def no_batch(cls, batch_id: str) -> Problem:
         """Refuse an unknown batch."""
         return cls(404, f"No batch found with id '{batch_id}'.")

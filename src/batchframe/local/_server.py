@@ -10,6 +10,7 @@ import logging
 import os
 import tempfile
 import weakref
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -24,6 +25,7 @@ from batchframe.local._answer import (
     Upstream,
 )
 from batchframe.local._engine import Engine, Parts
+from batchframe.local._fault_plan import FaultPlan, Faults
 from batchframe.local._store import Store
 from batchframe.local._usage import count_input_tokens
 from batchframe.local._validate import Limits
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
         AnswerFunction,
         TokenCounter,
     )
+    from batchframe.local._faults import Fault
     from batchframe.local._objects import BilledBatch
 
 _log = logging.getLogger("batchframe.local")
@@ -128,11 +131,15 @@ class Server:
         Counts the input tokens of a request body. Without it those of a chat are counted as
         batchframe estimates them, those of other endpoints and all output tokens as a quarter of
         the characters.
+    faults
+        What goes wrong: a list of `Fault`, to see how a pipeline takes it. The attribute `faults`
+        adds more while the server runs.
 
     Raises
     ------
     LocalServerError
-        By `start`: the folder is in use or damaged, or the address cannot be listened on.
+        A fault is none; by `start`: the folder is in use or damaged, or the address cannot be
+        listened on.
 
     Examples
     --------
@@ -158,6 +165,7 @@ class Server:
         upstream_key: str | None = None,
         limits: Limits | None = None,
         count_tokens: TokenCounter | None = None,
+        faults: Iterable[Fault] = (),
     ) -> None:
         if answer is not None and upstream is not None:
             raise LocalServerError.two_answerers()
@@ -180,6 +188,11 @@ class Server:
             limits=limits or _limits(upstream=upstream),
             count_tokens=count_tokens or count_input_tokens,
         )
+        self._plan = FaultPlan()
+        planned: object = faults
+        if not isinstance(planned, Iterable):
+            raise LocalServerError.not_a_fault(planned)
+        self.faults.add(*faults)
         self._engine: Engine | None = None
         self._store: Store | None = None
         self._url: str | None = None
@@ -211,6 +224,11 @@ class Server:
         """Every batch that would have been billed, oldest first; also after `close`."""
         return [] if self._store is None else self._store.ledger
 
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong from now on; `add` and `clear` it at any time."""
+        return Faults(self._plan)
+
     def client(self) -> openai.OpenAI:
         """Return a genuine openai client for this server."""
         return openai.OpenAI(base_url=self.url, api_key=_KEY, http_client=_LoopbackHttp(self))
@@ -220,6 +238,7 @@ class Server:
         if self._engine is not None:
             return self
         options = self._options
+        self._plan.closing = False
         temporary = None if options.folder else Path(tempfile.mkdtemp(prefix="batchframe-local-"))
         store = Store(options.folder or temporary or Path())
         try:
@@ -237,6 +256,7 @@ class Server:
                 limits=options.limits,
                 seconds=options.seconds,
                 count_tokens=options.count_tokens,
+                faults=self._plan,
                 guarded=is_loopback(options.host),
                 removable=temporary,
             )
@@ -311,6 +331,7 @@ def serve(
     upstream_key: str | None = None,
     limits: Limits | None = None,
     count_tokens: TokenCounter | None = None,
+    faults: Iterable[Fault] = (),
 ) -> Server:
     """Start a local batch server and return it; the parameters are those of `Server`.
 
@@ -333,6 +354,7 @@ def serve(
         upstream_key=upstream_key,
         limits=limits,
         count_tokens=count_tokens,
+        faults=faults,
     ).start()
 
 
