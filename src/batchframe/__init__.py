@@ -3,8 +3,11 @@
 from batchframe import (
     _accessor,  # noqa: F401 - registers df.bf
     errors,
+    plot,
 )
+from batchframe._agreement import Agreement, agreement
 from batchframe._estimate import Estimate
+from batchframe._evaluation import Evaluation, evaluate
 from batchframe._frames import job, join, recover, requests
 from batchframe._jobs import jobs
 from batchframe._request_tokens import count_tokens
@@ -13,16 +16,21 @@ from batchframe._tokens import TokenCount
 from batchframe._version import __version__
 
 __all__ = [
+    "Agreement",
     "Estimate",
+    "Evaluation",
     "Job",
     "Requests",
     "TokenCount",
     "__version__",
+    "agreement",
     "count_tokens",
     "errors",
+    "evaluate",
     "job",
     "jobs",
     "join",
+    "plot",
     "recover",
     "requests",
 ]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import pandas as pd
 
+from batchframe._agreement import Agreement, agreement
+from batchframe._evaluation import STATUS, Evaluation, evaluate
 from batchframe._frames import join, requests
 from batchframe._recipe import Prompt
 from batchframe._requests import Job, Requests
@@ -61,3 +64,13 @@ class Accessor:
     ) -> pd.DataFrame:
         """Add the answers to these rows: see :func:`batchframe.join`."""
         return join(self._frame, *jobs, prefix=prefix, details=details, overwrite=overwrite)
+
+    def evaluate(
+        self, *, truth: Hashable, predicted: Hashable, status: Hashable | None = STATUS
+    ) -> Evaluation:
+        """Hold predictions against gold labels: see :func:`batchframe.evaluate`."""
+        return evaluate(self._frame, truth=truth, predicted=predicted, status=status)
+
+    def agreement(self, columns: Sequence[Hashable]) -> Agreement:
+        """Compare columns of labels with each other: see :func:`batchframe.agreement`."""
+        return agreement(self._frame, columns)

@@ -20,7 +20,8 @@ BatchframeError
 ├── ServiceError                     the service's answer was unusable, or it could not be reached
 ├── JobError                         a job's folder: not found, damaged, newer, or in use
 │   └── JobTimeout (TimeoutError)    the time to wait is over; the job goes on
-└── LocalServerError                 the local batch server cannot start
+├── LocalServerError                 the local batch server cannot start
+└── ExtraError (ImportError)         an optional package is not installed
 
 UserWarning
 ├── TemplateWarning                  a template that may not say what was meant
@@ -240,6 +241,94 @@ class ColumnError(InputError):
     @classmethod
     def taken(cls, names: Sequence[str], remedy: str) -> Self:
         return cls(f"The frame already has {_listed(names)}, where the answers would go. {remedy}")
+
+    @classmethod
+    def not_a_frame(cls, verb: str, frame: object) -> Self:
+        return cls(
+            f"{verb}() reads columns of a pandas DataFrame, and this is a {type(frame).__name__}. "
+            "Join a job's answers to its frame first: labelled = df.bf.join(job)."
+        )
+
+    @classmethod
+    def not_a_name(cls, cells: object) -> Self:
+        return cls(
+            f"A column is given by its name, and this is a {type(cells).__name__}. Make it a "
+            'column of the frame first: df.assign(truth=...), then truth="truth".'
+        )
+
+    @classmethod
+    def not_there(cls, name: object, near: Sequence[str], columns: Sequence[object]) -> Self:
+        guess = f"Did you mean {near[0]!r}? " if near else ""
+        return cls(
+            f"The frame has no column {_builtin(name)!r}. {guess}Columns: {_listed(columns)}."
+        )
+
+    @classmethod
+    def several(cls, name: object, positions: Sequence[int]) -> Self:
+        return cls(
+            f"{len(positions)} columns are named {_builtin(name)!r} (positions "
+            f"{_listed(positions)}), so it is not clear which is meant. Rename them: "
+            "df.columns = [...]."
+        )
+
+    @classmethod
+    def given_twice(cls, name: object) -> Self:
+        return cls(f"Column {_builtin(name)!r} would be compared with itself. Name another column.")
+
+    @classmethod
+    def not_a_label(cls, column: object, position: int, label: object, kind: str) -> Self:
+        column = _builtin(column)
+        return cls(
+            f"Column {column!r}, {_row(position, label)}: the cell is a {kind}, and a label is one "
+            f"value. Give each of its values a row: df.explode({column!r}), or write it as a text: "
+            f"df[{column!r}].map(str)."
+        )
+
+    @classmethod
+    def other_kinds(
+        cls, first: object, kinds: Sequence[str], second: object, others: Sequence[str]
+    ) -> Self:
+        return cls(
+            f"Column {_builtin(first)!r} holds {' and '.join(kinds)}, column "
+            f"{_builtin(second)!r} holds {' and '.join(others)}: no label of one can equal one of "
+            "the other. Write one as the other is written, for example "
+            f'df[{_builtin(first)!r}].map({{1: "one"}}).'
+        )
+
+    @classmethod
+    def too_many_labels(cls, names: Sequence[object], count: int, most: int) -> Self:
+        return cls(
+            f"There are {count:,} different values in {_listed(names)}, and at most {most:,} can "
+            "be taken for labels. Are these texts or numbers? Make classes of them first: "
+            'pd.cut(df["x"], bins=10).'
+        )
+
+    @classmethod
+    def value_without_answer(
+        cls, predicted: object, status: object, count: int, row: tuple[int, object], word: object
+    ) -> Self:
+        predicted, status = _builtin(predicted), _builtin(status)
+        return cls(
+            f"In {count:,} of the rows there is a value in {predicted!r} although {status!r} says "
+            f"that they have no answer. The first is {_row(*row)}, with {word!r}. If {status!r} is "
+            "about another column, pass status=None, or the name of the right one. If you filled "
+            "the gaps, evaluate before that: a default is no answer."
+        )
+
+    @classmethod
+    def too_few_to_agree(cls, columns: object) -> Self:
+        return cls(
+            "agreement() compares two columns or more, and this is "
+            f'{_brief(repr(columns), 60)}. Name them in a list: ["label", "second_label"].'
+        )
+
+    @classmethod
+    def no_token_counts(cls, names: Sequence[str]) -> Self:
+        return cls(
+            f"The frame has no column {' and no '.join(map(repr, names))}. Pass the job, or join "
+            "with its details: df.bf.join(job, details=True); if it was joined under other names, "
+            'say so: prefix="second_".'
+        )
 
 
 class CellError(InputError):
@@ -988,6 +1077,17 @@ class JobError(BatchframeError):
         return cls(
             f"Job {job} was not sent, or not all of it, so there is nothing to wait for. Go on "
             f"with it: bf.job({job!r}).resume()."
+        )
+
+
+class ExtraError(BatchframeError, ImportError):
+    """Something needs an optional package that is not installed."""
+
+    @classmethod
+    def no_matplotlib(cls) -> Self:
+        return cls(
+            "Drawing needs matplotlib, which is not installed. Install it with: "
+            'pip install "batchframe[plot]". The same figures without it: bf.plot.tables.'
         )
 
 

@@ -15,8 +15,8 @@ ROOT = Path(batchframe.__file__).parent
 
 # From the ground up. Modules on one line do not know each other, but for those of one room.
 LAYERS = """
-_version errors _clock _range _digests
-_warn _display
+_version errors _clock _range _digests _measures
+_warn _display _labels
 _cells _template _output _model_names _providers _folder _rates _token_engines
 _tokens _price_book
 _chat_overhead _prices
@@ -35,8 +35,9 @@ _tracking _preparation _recovery _forgetting _waiting _cards _billing
 _jobs
 _job
 _requests
-_frames
+_frames _evaluation _agreement
 _accessor
+plot
 __init__
 local
 _demo
@@ -125,7 +126,16 @@ def test_a_module_has_one_subject_of_at_most_about_400_lines() -> None:
     assert not long
 
 
-HEAVY = ("openai", "tiktoken", "splintr", "genai_prices", "starlette", "uvicorn", "IPython")
+HEAVY = (
+    "openai",
+    "tiktoken",
+    "splintr",
+    "genai_prices",
+    "starlette",
+    "uvicorn",
+    "IPython",
+    "matplotlib",
+)
 
 
 def test_importing_batchframe_loads_no_sdk_no_tokenizer_and_no_server() -> None:

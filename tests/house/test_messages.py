@@ -98,6 +98,11 @@ SAMPLES: dict[str, Any] = {
     "second": ["reason"],
     "route": "POST /v1/batch",
     "option": "seconds",
+    "verb": "evaluate",
+    "cells": [1, 2],
+    "kinds": ["numbers"],
+    "others": ["texts"],
+    "predicted": "label",
 }
 
 
@@ -125,6 +130,12 @@ OVERRIDES: dict[tuple[str, str], Any] = {
     ("message", "object"): {"role": "user"},
     ("on_missing", "object"): 7,
     ("model", "object"): 4.1,
+    ("columns", "object"): "label",
+    ("first", "object"): "stars",
+    ("second", "object"): "label",
+    ("status", "object"): "bf_status",
+    ("row", "tuple[int, object]"): (3, "r-4"),
+    ("word", "object"): "failed",
 }
 
 

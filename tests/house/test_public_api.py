@@ -6,10 +6,11 @@ import types
 
 import batchframe
 import batchframe.local
+import batchframe.plot
 
 
 def test_all_is_sorted_and_complete() -> None:
-    for module in (batchframe, batchframe.local):
+    for module in (batchframe, batchframe.local, batchframe.plot, batchframe.plot.tables):
         assert list(module.__all__) == sorted(module.__all__)
         assert all(hasattr(module, name) for name in module.__all__)
 
@@ -25,16 +26,21 @@ def test_nothing_public_is_left_out_of_all() -> None:
 
 def test_the_public_names_are_these() -> None:
     assert set(batchframe.__all__) == {
+        "Agreement",
         "Estimate",
+        "Evaluation",
         "Job",
         "Requests",
         "TokenCount",
         "__version__",
+        "agreement",
         "count_tokens",
         "errors",
+        "evaluate",
         "job",
         "jobs",
         "join",
+        "plot",
         "recover",
         "requests",
     }
@@ -45,7 +51,13 @@ def test_every_public_thing_is_documented() -> None:
         thing = getattr(batchframe, name)
         if not isinstance(thing, str):
             assert thing.__doc__, name
-    for handle in (batchframe.Requests, batchframe.Job, batchframe.Estimate):
+    for handle in (
+        batchframe.Requests,
+        batchframe.Job,
+        batchframe.Estimate,
+        batchframe.Evaluation,
+        batchframe.Agreement,
+    ):
         for name, member in vars(handle).items():
             if not name.startswith("_") and (callable(member) or isinstance(member, property)):
                 assert member.__doc__, f"{handle.__name__}.{name}"

@@ -7,6 +7,7 @@ from typing import Literal
 import openai
 import pandas as pd
 import pydantic
+from matplotlib.axes import Axes
 
 import batchframe as bf
 
@@ -37,5 +38,16 @@ def calls(frame: pd.DataFrame, client: openai.OpenAI) -> None:
     cost: Decimal | None = job.cost
     counts: dict[str, int] = job.counts
     labelled: pd.DataFrame = bf.join(frame, job, "other", prefix="x_", details=True)
+    evaluation: bf.Evaluation = bf.evaluate(labelled, truth="gold", predicted="label", status=None)
+    low, high_end = evaluation.accuracy_interval
+    kappa: float = evaluation.kappa + evaluation.accuracy + evaluation.accuracy_of_all
+    classes: pd.DataFrame = evaluation.per_class
+    agreement: bf.Agreement = bf.agreement(labelled, ["label", "x_label"])
+    alpha: float = agreement.alpha
+    axes: Axes = bf.plot.confusion(evaluation)
+    axes = bf.plot.labels(labelled, "label", ax=bf.plot.statuses(job, ax=axes))
+    axes = bf.plot.tokens(labelled, prefix="x_", ax=bf.plot.cost(job))
+    table: pd.DataFrame = bf.plot.tables.tokens(job)
+    print(low, high_end, kappa, classes, alpha, axes, table)  # noqa: T201 - used
     count: bf.TokenCount = bf.count_tokens({"model": "m", "messages": []})
     print(high, paths, cost, counts, labelled, count, bf.jobs(), len(requests), again, told)  # noqa: T201 - used

@@ -6,8 +6,18 @@ from batchframe._display._card import Card, Table
 from batchframe._display._html import to_html
 from batchframe._display._live import live, say
 from batchframe._display._shown import Shown
-from batchframe._display._text import to_text
-from batchframe._display._words import UNKNOWN, count, money, plural, span, when
+from batchframe._display._text import to_text, visible
+from batchframe._display._words import (
+    UNKNOWN,
+    count,
+    decimals,
+    money,
+    percent,
+    plural,
+    shortened,
+    span,
+    when,
+)
 
 __all__ = [
     "UNKNOWN",
@@ -15,12 +25,16 @@ __all__ = [
     "Shown",
     "Table",
     "count",
+    "decimals",
     "live",
     "money",
+    "percent",
     "plural",
     "say",
+    "shortened",
     "span",
     "to_html",
     "to_text",
+    "visible",
     "when",
 ]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Final, TypeVar
 
 UNKNOWN: Final = "unknown"
+UNDEFINED: Final = "undefined"
 _N = TypeVar("_N")
 
 
@@ -47,6 +49,39 @@ def money(usd: Decimal | None) -> str:
         return f"${usd:,.2f}"
     digits = max(2, 1 - usd.adjusted())
     return f"${usd:.{digits}f}"
+
+
+def percent(share: float) -> str:
+    """Write a share of 1 as a percentage.
+
+    Examples
+    --------
+    >>> percent(0.87251), percent(float("nan"))
+    ('87.3 %', 'undefined')
+    """
+    return UNDEFINED if math.isnan(share) else f"{share:.1%}".replace("%", " %")
+
+
+def decimals(number: float) -> str:
+    """Write a measure between -1 and 1 to two decimals.
+
+    Examples
+    --------
+    >>> decimals(0.8149), decimals(-0.001), decimals(float("nan"))
+    ('0.81', '0.00', 'undefined')
+    """
+    return UNDEFINED if math.isnan(number) else f"{number:z.2f}"
+
+
+def shortened(text: str, most: int = 40) -> str:
+    """Cut a text that would not fit beside others.
+
+    Examples
+    --------
+    >>> shortened("a very long name of a label", 12)
+    'a very long…'
+    """
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
 
 def span(
