@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import enum
+import itertools
 import numbers
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -143,8 +144,8 @@ def together(columns: Sequence[Labels]) -> tuple[tuple[Hashable, ...], list[Code
     ColumnError
         If no label of one column could ever equal one of another, or there are too many.
     """
-    for column in columns[1:]:
-        _refuse_other_kinds(columns[0], column)
+    for one, other in itertools.combinations(columns, 2):
+        _refuse_other_kinds(one, other)
     declared = [value for column in columns if column.is_category for value in column.levels]
     free = {value for column in columns if not column.is_category for value in column.levels}
     labels = tuple(dict.fromkeys([*declared, *_in_order(free)]))

@@ -1,0 +1,123 @@
+"""Two models or more on the same rows."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import batchframe as bf
+from batchframe.errors import ColumnError
+
+RUNS = pd.DataFrame(
+    {
+        "text": list("tuvwxyz"),
+        "one": ["a", "b", "a", "b", "a", None, None],
+        "two": ["a", "b", "b", "b", "a", "b", None],
+        "three": ["a", "b", "b", "a", None, None, "a"],
+    }
+)
+NAMES = ["one", "two", "three"]
+
+
+def test_rows_are_counted_by_how_many_labelled_them() -> None:
+    found = bf.agreement(RUNS, NAMES)
+    assert (found.rows, found.complete, found.compared) == (7, 4, 5)
+    assert found.missing == {"one": 2, "two": 1, "three": 2}
+    assert found.all_agree == 2
+    assert found.agreement == 0.5
+
+
+def test_disagreements_are_rows_with_two_different_labels() -> None:
+    found = bf.agreement(RUNS, NAMES)
+    pd.testing.assert_frame_equal(found.disagreements, RUNS.iloc[[2, 3]])
+
+
+def test_pairs_are_compared_on_the_rows_that_both_have_labelled() -> None:
+    pairs = bf.agreement(RUNS, NAMES).pairs
+    assert pairs[["first", "second"]].to_numpy().tolist() == [
+        ["one", "two"],
+        ["one", "three"],
+        ["two", "three"],
+    ]
+    assert pairs["rows"].tolist() == [5, 4, 4]
+    assert pairs["equal"].tolist() == [4, 2, 3]
+    assert pairs["agreement"].tolist() == [4 / 5, 2 / 4, 3 / 4]
+    # By hand: one and two share (3·2 + 2·3) / 25 by chance, one and three a half, and two and
+    # three, who gave a 1 and 2 times of 4, (1·2 + 3·2) / 16.
+    by_chance = np.array([12 / 25, 1 / 2, 1 / 2])
+    wanted = (pairs["agreement"] - by_chance) / (1 - by_chance)
+    assert pairs["kappa"].tolist() == pytest.approx(wanted.tolist())
+    assert (pairs["low"] < pairs["agreement"]).all()
+    assert (pairs["agreement"] < pairs["high"]).all()
+
+
+def test_alpha_takes_each_row_for_what_it_holds() -> None:
+    # 14 ratings on 5 rows, 7 a and 7 b; rows 2 and 3 have 4 unequal ordered pairs over 3 − 1 each.
+    found = bf.agreement(RUNS, NAMES)
+    assert found.alpha == pytest.approx(1 - (13 * 4) / (14 * 13 - 2 * 7 * 6))
+
+
+def test_for_two_columns_kappa_and_alpha_are_both_there() -> None:
+    found = RUNS.bf.agreement(["one", "two"])
+    assert len(found.pairs) == 1
+    assert found.complete == found.compared == 5
+    assert 0 < found.alpha < 1
+
+
+def test_levels_and_orders_of_categories_do_not_matter() -> None:
+    typed = RUNS.assign(
+        one=pd.Categorical(RUNS["one"], ["b", "a"]),
+        two=pd.Categorical(RUNS["two"], ["a", "b", "c"]),
+    )
+    plain, found = bf.agreement(RUNS, NAMES), bf.agreement(typed, NAMES)
+    assert found.alpha == plain.alpha
+    pd.testing.assert_frame_equal(found.pairs, plain.pairs)
+
+
+def test_nothing_to_compare_is_no_error() -> None:
+    for source in (RUNS.iloc[:0], RUNS.assign(one=None, two=None)):
+        found = bf.agreement(source, ["one", "two"])
+        assert found.compared == 0
+        assert math.isnan(found.alpha)
+        assert math.isnan(found.agreement)
+        assert "undefined" in repr(found)
+
+
+def test_the_card_tells_what_was_counted() -> None:
+    told = repr(bf.agreement(RUNS, NAMES))
+    for words in (
+        "Agreement of 3 columns on 7 rows",
+        "7: 4 labelled by all, 1 by some, 2 by fewer than two, not compared",
+        "2 in one, 1 in two, 2 in three",
+        "2 of 4 (50.0 %)",
+        "one – two",
+        "agreement.disagreements",
+    ):
+        assert words in told
+    assert "<table" in bf.agreement(RUNS, NAMES)._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ("one", "compares two columns or more, and this is 'one'"),
+        (["one"], r"this is \['one'\]"),
+        (["one", "two", "one"], "'one' would be compared with itself"),
+        (["one", "tow"], "Did you mean 'two'"),
+        (["one", ["two"]], "given by its name, and this is a list"),
+    ],
+)
+def test_wrong_columns_say_what_to_do(columns: list[str], words: str) -> None:
+    with pytest.raises(ColumnError, match=words):
+        bf.agreement(RUNS, columns)
+
+
+def test_columns_of_other_kinds_are_refused_wherever_they_stand() -> None:
+    source = RUNS.assign(two=None, three=1)
+    with pytest.raises(ColumnError, match="'one' holds texts, column 'three' holds numbers"):
+        bf.agreement(source, NAMES)
+    with pytest.raises(ColumnError, match="'two' holds texts, column 'three' holds numbers"):
+        bf.agreement(source.assign(one=None, two="a"), NAMES)
