@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batchframe._digests import to_arrow
-from batchframe._folder import JobFolder
 from batchframe._job_answers import STORED, read_answers, read_reused, typed
 from batchframe._manifest import Record, records
 from batchframe._output import OutputSpec
@@ -39,11 +38,14 @@ class Earlier:
         One row for each of the last requests of the table, in order.
     under_way
         How many of the others each job is asking at this moment.
+    looked
+        Whether other jobs were looked through: not where every request is to be asked anew.
     """
 
     table: RequestTable
     answers: pa.Table = field(default_factory=STORED.empty_table)
     under_way: Mapping[str, int] = field(default_factory=dict)
+    looked: bool = False
 
 
 def earlier(table: RequestTable, identity: Identity) -> Earlier:
@@ -74,10 +76,10 @@ def earlier(table: RequestTable, identity: Identity) -> Earlier:
         open_[answered] = False
         kept = answers.filter(pa.array(good))
         found.append(kept.append_column("digest", wanted.take(pa.array(answered))))
-    return Earlier(*_last(table, found), under_way)
+    return Earlier(*_last(table, found), under_way, looked=True)
 
 
-def reused_by(folder: JobFolder, table: RequestTable) -> Earlier:
+def reused_by(record: Record, table: RequestTable) -> Earlier:
     """Return the requests as a job that is there already divides them.
 
     Raises
@@ -85,7 +87,30 @@ def reused_by(folder: JobFolder, table: RequestTable) -> Earlier:
     JobError
         If the file of reused answers is damaged.
     """
-    return Earlier(*_last(table, [read_reused(folder)] if folder.reused.is_file() else []))
+    found = [read_reused(record.folder)] if record.manifest.reused else []
+    return Earlier(*_last(table, found), looked=record.manifest.reuse)
+
+
+def asked_meanwhile(record: Record) -> dict[str, int]:
+    """Count the requests that a job has not sent and other jobs have answered or are asking."""
+    unsent = [
+        np.arange(file.start, file.stop)
+        for file, state in zip(record.manifest.inputs, record.state.shards, strict=True)
+        if state.step in {"new", "uploaded"}
+    ]
+    if not unsent or not record.manifest.reuse:
+        return {}
+    wanted = read_rows(record.folder.rows).request_digest.take(pa.array(np.concatenate(unsent)))
+    asked: dict[str, int] = {}
+    for other, rows in _jobs_that_asked(record.manifest.recipe, record.manifest.identity):
+        number = pc.index_in(wanted, rows.request_digest).drop_null()
+        if other.manifest.id == record.manifest.id or not len(number):
+            continue
+        answers = read_answers(other, rows).take(number)
+        answered = int(pc.sum(pc.equal(answers["status"], "ok")).as_py() or 0)
+        if count := answered + _waiting(other, number.to_numpy(), answers):
+            asked[other.manifest.called] = count
+    return asked
 
 
 def _last(table: RequestTable, found: list[pa.Table]) -> tuple[RequestTable, pa.Table]:

@@ -18,13 +18,12 @@ from batchframe._display import Card, Shown, live, say
 from batchframe._folder import JobFolder
 from batchframe._forgetting import Forgotten, forget, refuse_if_under_way
 from batchframe._job_answers import JobAnswers, read_job
-from batchframe._jobs import working_on
+from batchframe._jobs import go_on, working_on
 from batchframe._journal import status_word
 from batchframe._manifest import Record, read_record
 from batchframe._providers import profile_of
 from batchframe._results import ledger, row_counts
 from batchframe._service import Batch, Service
-from batchframe._submission import submit
 from batchframe._tracking import cancel, lost_files, refresh
 from batchframe._waiting import Pace, until
 from batchframe.errors import JobError, JobTimeout
@@ -197,7 +196,7 @@ class JobHandle(Shown):
         with working_on(self._folder, self._service, recreate=recreate) as run:
             if run is None:
                 raise JobError.busy(record.manifest.called)
-            submit(run)
+            go_on(run)
         return self
 
     def forget(self, *, remote: bool = False) -> Forgotten:

@@ -14,17 +14,18 @@ from typing import Final
 
 import pandas as pd
 
+from batchframe._earlier import asked_meanwhile
 from batchframe._folder import JobFolder
 from batchframe._journal import status_word
-from batchframe._manifest import Manifest, Record, read_manifest, records
+from batchframe._manifest import Manifest, Record, read_manifest, read_record, records
 from batchframe._preparation import Plan, prepare
 from batchframe._providers import profile_of
 from batchframe._recipe import Recipe
 from batchframe._recovery import rebuild
 from batchframe._service import Service
-from batchframe._submission import OnUncertain, Submission, newest_batches, submit
+from batchframe._submission import OnUncertain, Submission, newest_batches, settle, submit
 from batchframe._warn import warn_user
-from batchframe.errors import JobError, NamesakeWarning, SentElsewhere
+from batchframe.errors import JobError, NamesakeWarning, SentElsewhere, SubmissionError
 
 _PREPARING: Final = 0.1
 
@@ -47,9 +48,24 @@ def start(plan: Plan, service: Service | None, on_uncertain: OnUncertain) -> Job
         plan.clock.sleep(_PREPARING)
 
 
+def go_on(run: Submission) -> None:
+    """Send what is left of a job, unless other jobs have asked it meanwhile.
+
+    Raises
+    ------
+    SubmissionError
+        If they have, and the user did not ask to pay again.
+    """
+    settle(run)
+    if not run.recreate and (asked := asked_meanwhile(read_record(run.folder))):
+        raise SubmissionError.asked_meanwhile(run.manifest.called, asked)
+    submit(run)
+
+
 def _submit(plan: Plan, run: Submission) -> None:
     try:
-        submit(run)
+        # What was prepared just now was compared with the other jobs just now.
+        go_on(run) if run.state().intended else submit(run)
     except SentElsewhere as found:
         # Its folder was lost, and the rows have been sorted since: what was sent is brought back.
         here = _batches_here()

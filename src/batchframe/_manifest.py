@@ -50,6 +50,8 @@ class Manifest:
         When it was prepared, in seconds on this machine's clock.
     reused
         How many of the requests, the last ones, earlier jobs had answered already.
+    reuse
+        Whether answers of other jobs were to be taken over.
     cost
         The estimate in USD, to set the actual cost against; None where no price was known.
     prices
@@ -69,6 +71,7 @@ class Manifest:
     rows: int
     requests: int
     reused: int
+    reuse: bool
     inputs: tuple[InputFile, ...]
     input_tokens: Range[int]
     output_tokens: Range[int]
@@ -107,6 +110,7 @@ _KINDS: dict[str, Any] = {
     "rows": int,
     "requests": int,
     "reused": int,
+    "reuse": bool,
     "inputs": tuple[InputFile, ...],
     "input_tokens": Range[int],
     "output_tokens": Range[int],
@@ -128,6 +132,13 @@ class Record:
     def done(self) -> bool:
         """Whether every batch has ended and its answers are at home."""
         return all(shard.fetched for shard in self.state.shards)
+
+    @property
+    def begun(self) -> bool:
+        """Whether a batch was created, or may have been; before, a job can be divided anew."""
+        return any(
+            shard.step not in {"new", "uploaded"} or shard.fencing for shard in self.state.shards
+        )
 
     @property
     def sent(self) -> bool:

@@ -18,8 +18,8 @@ from batchframe._clock import SYSTEM, Clock
 from batchframe._earlier import Earlier, earlier, reused_by
 from batchframe._estimate import Estimate
 from batchframe._folder import JobFolder, sync_folder
-from batchframe._job_answers import write_reused
-from batchframe._manifest import Manifest, read_manifest, write_manifest
+from batchframe._job_answers import read_reused, write_reused
+from batchframe._manifest import Manifest, Record, read_manifest, read_record, write_manifest
 from batchframe._providers import profile_of
 from batchframe._request_table import FINGERPRINT_VERSION, RequestTable
 from batchframe._rows import follow, read_rows, rows_of, write_rows
@@ -65,12 +65,12 @@ def already_answered(
 ) -> Earlier:
     """Set aside the requests that need not be sent.
 
-    A job that is there keeps the division it began with. A run label asks anew, and so do rows
-    that are repeated on purpose.
+    A job that has begun keeps its division. A run label asks anew, and so do rows that are repeated
+    on purpose.
     """
     folder = JobFolder.of(job_id(table, identity, rerun))
-    if folder.journal.is_file():
-        return reused_by(folder, table)
+    if folder.journal.is_file() and (record := read_record(folder)).begun:
+        return reused_by(record, table)
     return earlier(table, identity) if reuse and table.recipe.dedupe else Earlier(table)
 
 
@@ -105,13 +105,23 @@ def _is_word(value: object) -> bool:
 def prepare(plan: Plan, folder: JobFolder) -> Manifest:
     """Write the job folder, or find it written, and return its manifest.
 
-    What was once meant to be sent is never written again. The rest follows the latest cell: the
-    rows, the names of the job and of the answer column, the user's prices.
+    What may have been sent is never written again. The rest follows the latest cell: the rows, the
+    names of the job and of the answer column, the user's prices.
     """
-    # Without a journal nothing was begun, and what stands here is an unfinished preparation.
+    # Without a journal what stands here is an unfinished preparation.
+    if folder.journal.is_file() and _is_divided_anew(plan, read_record(folder)):
+        folder.journal.unlink()
     manifest = _follow(plan, folder) if folder.journal.is_file() else _begin(plan, folder)
     write_manifest(folder, manifest)
     return manifest
+
+
+def _is_divided_anew(plan: Plan, record: Record) -> bool:
+    """Tell whether other requests are answered by now than when the input files were written."""
+    if record.begun:
+        return False
+    before = set(read_reused(record.folder)["digest"].to_pylist()) if record.manifest.reused else {}
+    return before != set(plan.asked.answers["digest"].to_pylist())
 
 
 def _begin(plan: Plan, folder: JobFolder) -> Manifest:
@@ -132,6 +142,7 @@ def _begin(plan: Plan, folder: JobFolder) -> Manifest:
         rows=plan.table.rows,
         requests=plan.table.requests,
         reused=plan.table.reused,
+        reuse=plan.asked.looked,
         inputs=written,
         input_tokens=plan.estimate.input_tokens,
         output_tokens=plan.estimate.output_tokens,

@@ -205,6 +205,7 @@ def _write(folder: JobFolder, fingerprint: str, parts: Sequence[_Part], identity
         rows=len(digest),
         requests=len(digest),
         reused=0,
+        reuse=True,
         inputs=tuple(_input_files(parts)),
         input_tokens=Range(0, None, None),
         output_tokens=Range(0, None, None),

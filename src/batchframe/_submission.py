@@ -114,6 +114,19 @@ def submit(run: Submission) -> None:
         _bring_to_batch(run, shard)
 
 
+def settle(run: Submission) -> None:
+    """Find out what became of the creates whose outcome is not known; create nothing.
+
+    Raises
+    ------
+    SubmissionUncertain
+        If nobody can know yet whether a batch was created.
+    """
+    for shard, state in enumerate(run.state().shards):
+        if state.step == "creating":
+            _reconcile(run, shard, state)
+
+
 def _bring_to_batch(run: Submission, shard: int) -> None:
     refusals = unsent = 0
     while (state := run.state().shards[shard]).step not in {"created", "dropped"}:

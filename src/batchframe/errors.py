@@ -828,6 +828,16 @@ class SubmissionError(BatchframeError):
             "only the rest is sent."
         )
 
+    @classmethod
+    def asked_meanwhile(cls, job: str, jobs: Mapping[str, int]) -> Self:
+        told = ", ".join(f"{number:,} in job {other!r}" for other, number in jobs.items())
+        return cls(
+            f"Requests that job {job!r} has not sent yet were asked since by others ({told}), and "
+            f"would be paid twice. Send only the rest: bf.job({job!r}).cancel(), which drops what "
+            f"was not sent, and bf.job({job!r}).unanswered().submit(). Or pay twice: "
+            f"bf.job({job!r}).resume(recreate=True)."
+        )
+
 
 class SentElsewhere(SubmissionError):
     """The job was sent before, from a folder that is not here."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 
 import batchframe as bf
 import batchframe.local
+from batchframe import _jobs, _preparation
+from batchframe.local import Fault
 
 WORDS = [f"review number {i}" for i in range(30)]
 
@@ -182,3 +185,75 @@ def test_whatever_frames_follow_one_another_each_text_is_paid_once(
             job = ask(texts).submit(client=echo.client()).wait()
             assert job.results()["response"].tolist() == texts
         assert paid(echo) - before == len(set(np.concatenate(picks).tolist()))
+
+
+def killed_before_create(requests: bf.Requests, name: str, client: Any) -> None:
+    """Leave a job as a kernel does that dies between the upload and the create."""
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("batchframe._submission._create", die)
+        with pytest.raises(Killed):
+            requests.submit(name, client=client)
+
+
+def test_a_job_that_was_never_sent_is_divided_anew_when_its_cell_runs_again(
+    echo: batchframe.local.Server,
+) -> None:
+    client = echo.client()
+    killed_before_create(ask(WORDS[:6]), "first", client)
+    ask(WORDS[4:9]).submit("second", client=client).wait()
+    job = ask(WORDS[:6]).submit("first", client=client).wait()
+    assert job.results()["response"].tolist() == WORDS[:6]
+    assert paid(echo) == 9
+
+
+def test_going_on_with_what_others_asked_meanwhile_is_refused_with_the_way_out(
+    echo: batchframe.local.Server,
+) -> None:
+    client = echo.client()
+    killed_before_create(ask(WORDS[:6]), "first", client)
+    ask(WORDS[4:9]).submit("second", client=client).wait()
+    first = bf.job("first", client=client)
+    with pytest.raises(bf.errors.SubmissionError, match=r"2 in job 'second'.*\.cancel\(\)"):
+        first.resume()
+    again = first.cancel().unanswered().submit(client=client).wait()
+    assert again.results()["response"].tolist() == WORDS[:6]
+    assert paid(echo) == 9
+    assert first.status == "cancelled"
+
+
+def test_going_on_with_what_others_asked_meanwhile_is_paid_twice_when_told_so(
+    echo: batchframe.local.Server,
+) -> None:
+    client = echo.client()
+    killed_before_create(ask(WORDS[:6]), "first", client)
+    ask(WORDS[4:9]).submit("second", client=client).wait()
+    bf.job("first", client=client).resume(recreate=True).wait()
+    assert paid(echo) == 11
+
+
+def test_what_is_uncertain_is_settled_before_anything_is_refused(
+    echo: batchframe.local.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = replace(_preparation.profile_of(echo.url), max_requests=1, settle=0.1)
+    monkeypatch.setattr(_preparation, "profile_of", lambda _: small)
+    monkeypatch.setattr(_jobs, "profile_of", lambda _: small)
+    client = echo.client()
+    # The first part is created and its answer lost; the second is not sent; it is asked elsewhere.
+    echo.faults.add(Fault("POST /v1/batches", "close", after=True))
+    echo.faults.add(Fault("GET /v1/batches", "lag", seconds=60))
+    with pytest.raises(bf.errors.SubmissionUncertain):
+        ask(WORDS[:2]).submit("first", client=client)
+    ask(WORDS[1:3]).submit("second", client=client).wait()
+    echo.faults.clear()
+    first = bf.job("first", client=client)
+    with pytest.raises(bf.errors.SubmissionError, match="1 in job 'second'"):
+        first.resume()
+    assert first.cancel().wait().counts == {"ok": 1, "cancelled": 1}
+    assert paid(echo) == 3

@@ -1,0 +1,320 @@
+"""Whatever happens, in whatever order: nothing is paid twice, nothing paid is lost or misplaced.
+
+A state machine submits overlapping frames, kills the kernel between any two steps, loses answers,
+expires, cancels, corrupts, forgets and recovers. The server's answers are the judge: it notes each
+text that it answers, and so that is billed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import openai
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+import batchframe as bf
+from batchframe import _job, _jobs, _preparation
+from batchframe._folder import JobFolder
+from batchframe._openai import OpenAIService
+from batchframe.local import Fault, Server, serve
+
+TEXTS = [f"text {i}" for i in range(6)]
+KEY = "sk-CANARY-0123456789abcdef"
+GENTLE = (
+    bf.errors.SubmissionUncertain,
+    bf.errors.SubmissionError,
+    bf.errors.ServiceError,
+    bf.errors.JobError,
+)
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing in the product may catch it and go on."""
+
+
+class Crash:
+    """Kills at the n-th step: each line of a journal, each call of the service."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    def step(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise Killed
+
+    def around(self, function: Any) -> Any:
+        def crashing(*args: Any, **kwargs: Any) -> Any:
+            self.step()
+            result = function(*args, **kwargs)
+            self.step()
+            return result
+
+        return crashing
+
+
+class Life(RuleBasedStateMachine):
+    """One user, one server, and everything that can go wrong between them."""
+
+    @initialize(shards=st.sampled_from([1, 2, 50_000]))
+    def begin(self, shards: int) -> None:
+        self.stack = contextlib.ExitStack()
+        self.home = Path(self.stack.enter_context(tempfile.TemporaryDirectory()))
+        self.patch = self.stack.enter_context(pytest.MonkeyPatch.context())
+        self.stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        self.patch.setenv("BATCHFRAME_HOME", str(self.home / "home"))
+        self.answered: Counter[str] = Counter()
+        self.asked_anew: Counter[str] = Counter()
+        self.frames: list[pd.DataFrame] = []
+        self.forgotten: set[str] = set()
+        self.server: Server = self.stack.enter_context(
+            serve(answer=self.answer, folder=self.home / "server")
+        )
+        profile = _preparation.profile_of(self.server.url)
+        small = replace(profile, max_requests=shards, settle=0.05, first_poll=0.02, last_poll=0.05)
+        for room in (_preparation, _jobs, _job):
+            self.patch.setattr(room, "profile_of", lambda _: small)
+
+    def answer(self, body: dict[str, Any]) -> str:
+        text = body["messages"][0]["content"]
+        self.answered[text] += 1
+        return f"re: {text}"
+
+    def requests(self, frame: pd.DataFrame) -> bf.Requests:
+        return frame.bf.requests("{{ text }}", model="gpt-4.1")
+
+    def client(self) -> Any:
+        return openai.OpenAI(base_url=self.server.url, api_key=KEY, timeout=5, max_retries=0)
+
+    @contextlib.contextmanager
+    def kernel(self, crash_at: int) -> Iterator[None]:
+        """Run something that may be killed at a step, and may be refused in words."""
+        crash = Crash(crash_at)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(JobFolder, "append", crash.around(JobFolder.append))
+            for name in ("upload", "create_batch", "retrieve_batch", "download", "delete_file"):
+                patch.setattr(OpenAIService, name, crash.around(getattr(OpenAIService, name)))
+            with contextlib.suppress(Killed, *GENTLE):
+                yield
+
+    def jobs(self) -> list[bf.Job]:
+        return [bf.job(folder, client=self.client()) for folder in bf.jobs()["folder"]]
+
+    def pick(self, number: int) -> bf.Job | None:
+        jobs = self.jobs()
+        return jobs[number % len(jobs)] if jobs else None
+
+    @rule(
+        rows=st.lists(st.sampled_from(TEXTS), min_size=1, max_size=8),
+        crash_at=st.integers(0, 14),
+        rerun=st.sampled_from([None, None, None, "again"]),
+    )
+    def submit(self, rows: list[str], crash_at: int, rerun: str | None) -> None:
+        frame = pd.DataFrame({"text": rows}, index=range(7, 7 + len(rows)))
+        self.frames.append(frame)
+        if rerun is not None:
+            self.asked_anew.update(set(rows))
+        with self.kernel(crash_at), contextlib.suppress(bf.errors.RequestError):
+            self.requests(frame).submit("cell", client=self.client(), rerun=rerun)
+
+    @precondition(lambda self: self.frames)
+    @rule(which=st.integers(0, 9), crash_at=st.integers(0, 14), seed=st.integers(0, 3))
+    def run_a_cell_again(self, which: int, crash_at: int, seed: int) -> None:
+        frame = self.frames[which % len(self.frames)].sample(frac=1, random_state=seed)
+        with self.kernel(crash_at), contextlib.suppress(bf.errors.RequestError):
+            self.requests(frame).submit(client=self.client())
+
+    @rule(which=st.integers(0, 9), crash_at=st.integers(0, 14))
+    def resume(self, which: int, crash_at: int) -> None:
+        if job := self.pick(which):
+            with self.kernel(crash_at):
+                job.resume()
+
+    @rule(which=st.integers(0, 9), crash_at=st.integers(0, 10))
+    def look(self, which: int, crash_at: int) -> None:
+        if job := self.pick(which):
+            with self.kernel(crash_at):
+                job.refresh()
+
+    @rule(which=st.integers(0, 9), crash_at=st.integers(0, 12))
+    def ask_what_is_unanswered(self, which: int, crash_at: int) -> None:
+        if job := self.pick(which):
+            with self.kernel(crash_at), contextlib.suppress(bf.errors.RequestError):
+                job.unanswered().submit(client=self.client())
+
+    @rule(which=st.integers(0, 9))
+    def cancel(self, which: int) -> None:
+        if job := self.pick(which):
+            with contextlib.suppress(*GENTLE):
+                job.cancel()
+
+    @rule(after=st.one_of(st.none(), st.integers(0, 4)))
+    def hold_or_let_go(self, after: int | None) -> None:
+        self.server.resume() if after is None else self.server.pause(after)
+
+    @rule(which=st.integers(0, 9))
+    def expire(self, which: int) -> None:
+        batches = self.server.client().batches.list().data
+        if batches:
+            self.server.expire(batches[which % len(batches)].id)
+
+    @rule(
+        route=st.sampled_from(["POST /v1/batches", "POST /v1/files", "GET /v1/batches"]),
+        kind=st.sampled_from(["reset", "close", 500, 503, "broken json", "empty object"]),
+        after=st.booleans(),
+        skip=st.integers(0, 1),
+    )
+    def lose_an_answer(self, route: str, kind: Any, after: bool, skip: int) -> None:
+        self.server.faults.add(Fault(route, kind, after=after, skip=skip))
+
+    @rule(
+        kind=st.sampled_from(["cut short", "cut silently", "login page", 500]),
+        skip=st.integers(0, 1),
+    )
+    def spoil_a_download(self, kind: Any, skip: int) -> None:
+        self.server.faults.add(Fault("GET /v1/files/{id}/content", kind, skip=skip))
+
+    @rule(which=st.integers(0, 9), what=st.sampled_from(["tail", "answers", "output", "errors"]))
+    def corrupt(self, which: int, what: str) -> None:
+        if job := self.pick(which):
+            if what == "tail":
+                with (job.folder / "journal.jsonl").open("ab") as journal:
+                    journal.write(b'{"event": "CREA')
+                return
+            pattern = {"answers": "answers.parquet"}.get(what, f"{what}-*.jsonl")
+            for path in job.folder.glob(pattern):
+                path.write_bytes(path.read_bytes()[:-7])
+
+    @rule(which=st.integers(0, 9))
+    def lose_the_disk_of_a_job_and_recover(self, which: int) -> None:
+        job = self.pick(which)
+        # Only what the server knows whole can be brought back from it.
+        if job and job.batches and len(job.batches) == len(list(job.folder.glob("input-*"))):
+            if (job.folder / "reused.parquet").exists():
+                return
+            shutil.rmtree(job.folder)
+            self.server.faults.clear()
+            bf.recover(self.client())
+
+    @rule(which=st.integers(0, 9), remote=st.booleans())
+    def forget(self, which: int, remote: bool) -> None:
+        if job := self.pick(which):
+            batches = [batch.id for batch in job.batches]
+            with contextlib.suppress(*GENTLE):
+                told = job.forget(remote=remote)
+                if not job.folder.exists():
+                    assert str(job.folder) in told.removed
+                    self.forgotten.update(batches)
+                    # Its cell may be run again by one who wants it, and is paid again.
+                    self.asked_anew.update(set(self.answered))
+
+    @invariant()
+    def nothing_is_answered_twice_unasked(self) -> None:
+        if hasattr(self, "answered"):
+            for text, times in self.answered.items():
+                assert times <= 1 + self.asked_anew[text], (text, times)
+
+    @invariant()
+    def every_row_has_one_status_and_its_own_answer(self) -> None:
+        if not hasattr(self, "server"):
+            return
+        for job in self.jobs():
+            try:
+                results = job.results()
+            except bf.errors.JobError as reason:
+                assert "not what came back" in str(reason)  # noqa: PT017 - damage is told
+                continue
+            assert sum(job.counts.values()) == len(results)
+            assert results["bf_status"].notna().all()
+            good = results["bf_status"] == "ok"
+            assert results["response"].notna().equals(good)
+        for frame in self.frames:
+            for job in self.jobs():
+                with contextlib.suppress(bf.errors.JobError):
+                    joined = frame.bf.join(job)
+                    good = joined["bf_status"] == "ok"
+                    told = joined.loc[good, "response"].tolist()
+                    assert told == [f"re: {text}" for text in joined.loc[good, "text"]]
+
+    def teardown(self) -> None:
+        if not hasattr(self, "server"):
+            return
+        try:
+            self.everything_paid_for_comes_home()
+            kept = [path for path in (self.home / "home").rglob("*") if path.is_file()]
+            assert not [path for path in kept if KEY.encode() in path.read_bytes()]
+        finally:
+            self.stack.close()
+
+    def everything_paid_for_comes_home(self) -> None:
+        self.server.resume()
+        self.server.faults.clear()
+        for job in self.jobs():
+            for path in job.folder.glob("[oe]*-*.jsonl"):
+                path.unlink()  # whatever was corrupted is fetched again
+            try:
+                job.resume()
+            except bf.errors.SubmissionUncertain:
+                pass
+            except bf.errors.SubmissionError as reason:
+                assert "asked since by others" in str(reason)  # noqa: PT017 - and the way out:
+                job.cancel()
+            with contextlib.suppress(bf.errors.JobError):
+                job.wait(timeout=30)
+        known = {batch.id for job in self.jobs() for batch in job.batches} | self.forgotten
+        uncertain = any(job.status == "uncertain" for job in self.jobs())
+        for batch in self.server.client().batches.list():
+            assert batch.id in known or uncertain, "a batch that nobody knows of"
+        for job in self.jobs():
+            if job.done:
+                self.is_all_there(job)
+            else:
+                assert job.status == "uncertain"  # said, and not spent on
+
+    def is_all_there(self, job: bf.Job) -> None:
+        """Every answer that the server made for this job stands in its row."""
+        results = job.results(details=True).set_index("bf_custom_id")
+        for batch in job.batches:
+            if batch.output_file_id is None:
+                continue
+            content = self.server.client().files.content(batch.output_file_id).content
+            for line in content.splitlines():
+                told = msgspec.json.decode(line)
+                said = told["response"]["body"]["choices"][0]["message"]["content"]
+                rows = results.loc[[told["custom_id"]]]
+                assert rows["bf_status"].eq("ok").all()
+                assert rows["response"].eq(said).all()
+
+
+def test_nothing_is_paid_twice_lost_or_misplaced_in_any_sequence() -> None:
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        Life,
+        settings=settings(
+            max_examples=25,
+            stateful_step_count=14,
+            deadline=None,
+            phases=(Phase.explicit, Phase.reuse, Phase.generate),
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
