@@ -39,6 +39,7 @@ class Accessor:
         name: str | None = None,
         on_missing: str = "raise",
         dedupe: bool = True,
+        allow: Sequence[str] = (),
         **body: Any,
     ) -> Requests:
         """Turn rows and a prompt into requests: see :func:`batchframe.requests`."""
@@ -52,6 +53,7 @@ class Accessor:
             name=name,
             on_missing=on_missing,
             dedupe=dedupe,
+            allow=allow,
             **body,
         )
 

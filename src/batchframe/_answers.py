@@ -35,6 +35,7 @@ SCHEMA: Final = pa.schema(
 _OK: Final = {"200", "200.0"}  # some servers write the number as a text
 _CUSTOM_ID: Final = re.compile(rb'"custom_id"\s*:\s*"([^"\\]*)"')
 _LONGEST_ERROR: Final = 500
+_MOST_TOKENS: Final = 2**40
 
 
 class _Response(msgspec.Struct):
@@ -118,7 +119,9 @@ def _read_line(raw: bytes, endpoint: Endpoint) -> tuple[str | None, Answer]:
 def _read_response(response: _Response | None, error: Any, endpoint: Endpoint) -> Answer:
     """Say what one line answers. Success is status code 200, whatever ``error`` says."""
     if response is not None and str(response.status_code) in _OK:
-        return endpoint.answer(_body(response))
+        answer = endpoint.answer(_body(response))
+        stated = answer.input_tokens is not None or answer.output_tokens is not None
+        return answer if stated else _with_usage(answer, _plain(_body(response)))
     if response is None:
         code, message = _error_words(error)
         status: Status = "failed"
@@ -132,7 +135,34 @@ def _read_response(response: _Response | None, error: Any, endpoint: Endpoint) -
     if not message and error is not None:
         code, message = _error_words(error)
     words = f"HTTP {response.status_code}{f', {code}' if code else ''}"
-    return Answer("failed", _shorten(f"{words}: {message or 'the service gave no reason'}"), None)
+    failed = Answer("failed", _shorten(f"{words}: {message or 'the service gave no reason'}"), None)
+    return _with_usage(failed, body)
+
+
+def _with_usage(answer: Answer, body: Any) -> Answer:
+    """Count what a response without an answer says it used: it is billed all the same."""
+    usage = _usage(body)
+    if usage is None:
+        return answer
+    return answer._replace(
+        input_tokens=_tokens(usage, "prompt_tokens", "input_tokens"),
+        output_tokens=_tokens(usage, "completion_tokens", "output_tokens"),
+        cached_tokens=_tokens(
+            usage.get("prompt_tokens_details") or usage.get("input_tokens_details"),
+            "cached_tokens",
+        ),
+    )
+
+
+def _usage(body: Any) -> dict[str, Any] | None:
+    usage = body.get("usage") if isinstance(body, dict) else None
+    return usage if isinstance(usage, dict) else None
+
+
+def _tokens(usage: Any, *names: str) -> int | None:
+    found = (usage.get(name) for name in names) if isinstance(usage, dict) else ()
+    numbers = (one for one in found if isinstance(one, int) and not isinstance(one, bool))
+    return next((one for one in numbers if 0 <= one <= _MOST_TOKENS), None)
 
 
 def _body(response: _Response) -> bytes:

@@ -1,6 +1,7 @@
 """Answers → what they used and what they cost.
 
-In: a job's answers and a price. Out: a :class:`Usage`, exact `Decimal` USD.
+In: a job's answers and a price. Out: a :class:`Usage`, exact `Decimal` USD: of the whole job and of
+each request.
 Must not know: estimates, files, the network.
 
 A line's ``service_tier`` is never asked: OpenAI writes "default" there for what it bills as batch.
@@ -8,7 +9,7 @@ A line's ``service_tier`` is never asked: OpenAI writes "default" there for what
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
@@ -16,7 +17,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from batchframe._clock import day_of
 from batchframe._job_answers import JobAnswers
+from batchframe._manifest import Manifest
 from batchframe._prices import Price, price
 
 
@@ -39,23 +42,44 @@ class Usage:
 
 def usage_of(answers: pa.Table) -> Usage:
     """Add up the usage of each line."""
-    read, written, cached = _tokens(answers)
+    read, written, cached = tokens_of(answers)
     return Usage(int(read.sum()), int(written.sum()), int(cached.sum()))
 
 
 def cost_of(answers: pa.Table, price: Price) -> Decimal:
     """Add up the cost of each line, in USD."""
-    return price.cost_of(*_tokens(answers))
+    return price.cost_of(*tokens_of(answers))
+
+
+def job_price(manifest: Manifest) -> Price | None:
+    """Look up what a job's tokens cost on the day it was prepared; None if nobody knows."""
+    model, day = manifest.recipe.model, day_of(manifest.created_at)
+    return price(model, "batch", prices=manifest.prices, on=day)
 
 
 def job_cost(job: JobAnswers) -> Decimal | None:
     """Add up what a job's own answers cost, in USD; None if no batch price is known."""
-    manifest = job.manifest
-    known = price(manifest.recipe.model, "batch", prices=manifest.prices)
+    known = job_price(job.manifest)
     return None if known is None else cost_of(job.sent, known)
 
 
-def _tokens(answers: pa.Table) -> tuple[npt.NDArray[np.int64], ...]:
+def billed(job: JobAnswers) -> JobAnswers:
+    """Add to a job's answers what each of its requests cost.
+
+    Whatever came back counts by the usage that it states: refused, truncated, invalid and failed
+    answers, too; what an earlier job had answered costs nothing. The costs add up to
+    :func:`job_cost`, to the last digit.
+    """
+    known = job_price(job.manifest)
+    if known is None:
+        return job
+    costs = np.full(len(job.answers), Decimal(0), dtype=object)
+    costs[: len(job.sent)] = known.costs_of(*tokens_of(job.sent))
+    return replace(job, costs=costs)
+
+
+def tokens_of(answers: pa.Table) -> tuple[npt.NDArray[np.int64], ...]:
+    """Return the input, output and cached tokens of each line; 0 where it states none."""
     names = ("input_tokens", "output_tokens", "cached_tokens")
     read, written, cached = (
         # A server may state no usage, or a wrong one; nothing here may fail for it.

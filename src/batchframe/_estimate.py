@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
-from typing import Any, Final, TypeVar
+from decimal import Decimal
+from typing import Any, TypeVar
 
-import numpy as np
 import pandas as pd
 
+from batchframe._answer_length import NO_ANSWER, Experience, answer_length
+from batchframe._checks import window_note
+from batchframe._clock import today
 from batchframe._counting import InputTokens
 from batchframe._display import (
     UNKNOWN,
@@ -26,17 +28,14 @@ from batchframe._display import (
     plural,
     span,
 )
-from batchframe._endpoints import endpoint_of
-from batchframe._output import shortest_and_longest
-from batchframe._prices import Price, price
+from batchframe._model_rules import lifetime_notes
+from batchframe._price_book import price_book
+from batchframe._prices import Price, Tier, doubt, price
 from batchframe._providers import OPENAI
 from batchframe._range import Range
-from batchframe._recipe import Recipe
+from batchframe._rates import sum_of
 from batchframe._request_table import RequestTable
 from batchframe._shards import shards_of
-from batchframe._tokens import token_counter
-from batchframe._warn import warn_user
-from batchframe.errors import CostError, ReasoningWarning
 
 _N = TypeVar("_N", int, Decimal)
 
@@ -56,7 +55,11 @@ class Estimate(Shown):
         ``max_completion_tokens`` bounds them; `notes` says so.
     cost, standard_cost
         Ranges of `Decimal` USD through the Batch API and through the realtime API; None where no
-        price is known.
+        price is known. Nothing is taken to be cached: that shows only afterwards.
+    flex_cost, priority_cost
+        The same in the realtime API's cheaper and faster tiers.
+    input_cost
+        What the input alone costs through the Batch API, in USD; None where no price is known.
     exact
         Whether the input tokens are counted as the service counts them.
     notes
@@ -85,6 +88,9 @@ class Estimate(Shown):
     standard_cost: Range[Decimal] | None
     exact: bool
     notes: tuple[str, ...]
+    flex_cost: Range[Decimal] | None = None
+    priority_cost: Range[Decimal] | None = None
+    input_cost: Decimal | None = None
 
     def __add__(self, other: Estimate) -> Estimate:
         return Estimate(
@@ -100,6 +106,11 @@ class Estimate(Shown):
             standard_cost=_both(self.standard_cost, other.standard_cost),
             exact=self.exact and other.exact,
             notes=tuple(dict.fromkeys((*self.notes, *other.notes))),
+            flex_cost=_both(self.flex_cost, other.flex_cost),
+            priority_cost=_both(self.priority_cost, other.priority_cost),
+            input_cost=None
+            if self.input_cost is None or other.input_cost is None
+            else sum_of([self.input_cost, other.input_cost]),
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -112,6 +123,8 @@ class Estimate(Shown):
             "output_tokens": self.output_tokens,
             "cost": self.cost,
             "standard_cost": self.standard_cost,
+            "flex_cost": self.flex_cost,
+            "priority_cost": self.priority_cost,
         }
         return pd.DataFrame.from_dict(
             {
@@ -129,6 +142,8 @@ class Estimate(Shown):
             _figures("output tokens", self.output_tokens, count),
             _figures("batch cost", self.cost, money),
             _figures("standard cost", self.standard_cost, money),
+            _figures("flex cost", self.flex_cost, money),
+            _figures("priority cost", self.priority_cost, money),
         )
         asked = f"{plural(self.requests, 'request')} in {plural(self.files, 'file')}"
         return Card(
@@ -157,9 +172,18 @@ def _both(one: Range[Decimal] | None, other: Range[Decimal] | None) -> Range[Dec
 
 
 def estimate(
-    table: RequestTable, read: InputTokens, *, prices: Mapping[str, Any] | None = None
+    table: RequestTable,
+    read: InputTokens,
+    *,
+    prices: Mapping[str, Any] | None = None,
+    before: Experience | None = None,
 ) -> Estimate:
     """Price every request of a table whose input tokens are counted.
+
+    Parameters
+    ----------
+    before
+        What earlier jobs with this prompt and model were answered.
 
     Raises
     ------
@@ -168,114 +192,75 @@ def estimate(
     RequestError
         If a row makes a request that is too large for any file.
     """
-    recipe = table.recipe
-    files = len(shards_of(table, OPENAI))
-    # Where nothing is sent nothing is unknown.
-    written, output_notes = _output_tokens(recipe) if table.to_send else (Range.exactly(0), [])
-    batch = price(recipe.model, "batch", prices=prices)
-    standard = price(recipe.model, "standard", prices=prices)
+    model = table.recipe.model
+    written = answer_length(table.recipe, before) if table.to_send else NO_ANSWER
     asked = int((table.number >= 0).sum())
+    batch = price(model, "batch", prices=prices)
+    notes = (
+        *read.notes,
+        *window_note(table, read),
+        *written.notes,
+        *_price_notes(model, batch, prices),
+        *_long_notes(batch, read),
+        *lifetime_notes(model, today()),
+    )
     return Estimate(
         rows=table.rows,
         requests=table.to_send,
         duplicates=asked - table.requests,
         reused=table.reused,
         skipped=table.rows - asked,
-        files=files,
+        files=len(shards_of(table, OPENAI)),
         input_tokens=Range.exactly(int(read.tokens.sum())),
-        output_tokens=written.map(lambda tokens: tokens * table.to_send),
-        cost=_cost(batch, read, written),
-        standard_cost=_cost(standard, read, written),
+        output_tokens=written.tokens.map(lambda tokens: tokens * table.to_send),
+        cost=cost_range(batch, read, written.tokens),
+        standard_cost=cost_range(price(model, "standard", prices=prices), read, written.tokens),
         exact=read.exact,
-        notes=(*read.notes, *output_notes, _price_note(recipe.model, batch)),
+        notes=notes,
+        flex_cost=cost_range(price(model, "flex", prices=prices), read, written.tokens),
+        priority_cost=cost_range(price(model, "priority", prices=prices), read, written.tokens),
+        input_cost=None if batch is None else batch.cost_of(read.tokens),
     )
 
 
-def _cost(known: Price | None, read: InputTokens, written: Range[int]) -> Range[Decimal] | None:
+def cost_range(
+    known: Price | None, read: InputTokens, written: Range[int]
+) -> Range[Decimal] | None:
+    """Price the requests of a table: each by its own length, then all together."""
     if known is None:
         return None
     return written.map(lambda tokens: known.cost_of(read.tokens, tokens))
 
 
-def _price_note(model: str, batch: Price | None) -> str:
+def _price_notes(model: str, batch: Price | None, prices: Mapping[str, Any] | None) -> list[str]:
+    """Say whose prices these are and of which day, and who states others."""
+    tiers: tuple[Tier, ...] = ("batch", "standard")
+    doubts = [words for tier in tiers if (words := doubt(model, tier, prices)) is not None]
     if batch is None:
-        return (
+        unknown = (
             f"No batch price is known for {model}. Give yours, in USD per million tokens: "
             'estimate(prices={"input": "0.10", "output": "0.60"}).'
         )
+        return [unknown, *doubts]
     as_of = f" ({batch.as_of})" if batch.as_of else ""
-    return f"Prices: {batch.source}{as_of}."
+    return [f"Prices: {batch.source}{as_of}.{_newest_in_words()}", *doubts]
 
 
-def _output_tokens(recipe: Recipe) -> tuple[Range[int], list[str]]:
-    """Bound the output tokens of one request, from the spec and the request's own limit."""
-    endpoint = endpoint_of(recipe.endpoint)
-    body = {"model": recipe.model, **recipe.body}
-    answer, limit, reasons = (
-        _by_spec(recipe),
-        endpoint.output_limit(body),
-        endpoint.may_reason(body),
+def _newest_in_words() -> str:
+    book = price_book()
+    newest = book.as_of or UNKNOWN
+    return f" Newest OpenAI price in {book.name} {book.version}: {newest}."
+
+
+def _long_notes(batch: Price | None, read: InputTokens) -> list[str]:
+    if batch is None or batch.long_context is None:
+        return []
+    threshold = batch.long_context.threshold
+    long = int((read.tokens > threshold).sum())
+    if not long:
+        return []
+    told = (
+        f"{plural(long, 'request')} of more than {threshold:,} input tokens: each is priced at the "
+        "rates of long context as a whole."
     )
-    notes = [_REASONING] if reasons and limit is None else []
-    if limit is not None:
-        # Reasoning counts against the limit and may use it up.
-        longest = limit if reasons or answer.high is None else min(answer.high, limit)
-        answer = Range(answer.low, answer.expected, longest).map(lambda tokens: min(tokens, limit))
-    if answer.high is None:
-        notes.append(_UNBOUNDED)
-    return answer, notes
-
-
-def _by_spec(recipe: Recipe) -> Range[int]:
-    bounds, counter = shortest_and_longest(recipe.output), token_counter(recipe.model)
-    typical = counter.count(bounds.typical) if bounds.typical else None
-    low = 1 if bounds.shortest is None else counter.count_one(bounds.shortest)
-    high = None if bounds.longest is None else counter.count_one(bounds.longest)
-    if typical is None:
-        return Range(low, None, high)
-    mean = int(np.ceil(typical.mean()))
-    return Range(int(typical.min()), mean, int(max(typical.max(), high or 0)))
-
-
-_REASONING: Final = (
-    "Reasoning tokens are billed as output and are not in the range: nobody can know them before. "
-    'Bound them with max_completion_tokens=, or switch them off with reasoning_effort="none".'
-)
-_UNBOUNDED: Final = (
-    "Nothing bounds the length of an answer, so the high end is not known. Bound it with "
-    "max_completion_tokens=, or with an output= of labels."
-)
-
-
-def refuse_above(max_cost: object, known: Estimate, model: str) -> None:
-    """Hold a limit against the high end of an estimate.
-
-    Parameters
-    ----------
-    max_cost
-        USD as int, float, str or `Decimal`.
-
-    Raises
-    ------
-    CostError
-        If the high end is above it, or not known.
-
-    Warns
-    -----
-    ReasoningWarning
-        If reasoning tokens may come on top of it.
-    """
-    try:
-        limit = Decimal(str(max_cost))
-    except InvalidOperation:
-        raise CostError.not_an_amount(max_cost) from None
-    if not limit.is_finite() or limit < 0:
-        raise CostError.not_an_amount(max_cost)
-    if known.cost is None:
-        raise CostError.no_price(model, limit)
-    if known.cost.high is None:
-        raise CostError.no_high_end(limit, known.cost.low)
-    if known.cost.high > limit:
-        raise CostError.above(limit, known.cost.low, known.cost.expected, known.cost.high)
-    if _REASONING in known.notes:
-        warn_user(ReasoningWarning.beyond_max_cost(model, limit))
+    return [told]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from batchframe._accounts import connect
+from batchframe._billing import billed
+from batchframe._checks import check_json_mode
 from batchframe._endpoints import endpoint_of
 from batchframe._jobs import find
 from batchframe._output import output_spec
@@ -34,6 +37,7 @@ def requests(
     name: str | None = None,
     on_missing: str = "raise",
     dedupe: bool = True,
+    allow: Sequence[str] = (),
     **body: Any,
 ) -> Requests:
     """Turn rows and a prompt into requests. Sends nothing, writes nothing.
@@ -63,8 +67,12 @@ def requests(
         (asked with an empty text), or the text that stands for it.
     dedupe
         Whether rows that ask the same make one request.
+    allow
+        What is to be sent although a check refuses it: names of body parameters, "model" (one that
+        is shut down, or has no place in a batch) and "context_window" (prompts that are too long).
     **body
-        Further parameters of each request body, passed on as they are.
+        Further parameters of each request body, passed on as they are. What an OpenAI model is
+        known to refuse is an error here; other models take what they are given.
 
     Raises
     ------
@@ -75,6 +83,8 @@ def requests(
     -----
     TemplateWarning
         If ``{text}``, or anything else that is almost a placeholder, names a column.
+    ParameterWarning
+        For a body parameter that OpenAI does not know, on one of its models.
 
     Examples
     --------
@@ -96,10 +106,13 @@ def requests(
         on_missing=on_missing,
         dedupe=dedupe,
         body=body,
+        allow=allow,
     )
     _check_names(frame, [field.name for field in recipe.output.fields])
     function = prompt if recipe.prompt is None and callable(prompt) else None
-    return Requests(request_table(recipe, frame, function))
+    table = request_table(recipe, frame, function)
+    check_json_mode(table)
+    return Requests(table)
 
 
 def _check_names(frame: pd.DataFrame, answers: list[str]) -> None:
@@ -141,7 +154,8 @@ def join(
     prefix
         Put before each new column's name.
     details
-        Also add tokens, finish reason, ``custom_id`` and the raw answer.
+        Also add tokens, cost, finish reason, ``custom_id`` and the raw answer: see
+        :meth:`Job.results`.
     overwrite
         Whether columns of the same names are replaced.
 
@@ -182,6 +196,7 @@ def join(
             raise RequestError.not_a_job(job)
     handles = [job if isinstance(job, Job) else Job(find(job)) for job in jobs]
     answers = [handle._answers(handle._record) for handle in handles]  # noqa: SLF001 - next door
+    answers = [billed(answer) for answer in answers] if details else answers
     return join_answers(frame, answers, prefix=prefix, details=details, overwrite=overwrite)
 
 

@@ -12,7 +12,7 @@ from typing import Self
 import pandas as pd
 
 from batchframe._accounts import connect_to
-from batchframe._billing import Usage, job_cost, usage_of
+from batchframe._billing import Usage, billed, job_cost, usage_of
 from batchframe._cards import STATUS_WORDS, JobFacts, job_card
 from batchframe._display import Card, Shown, live, say
 from batchframe._folder import JobFolder
@@ -22,6 +22,7 @@ from batchframe._jobs import go_on, working_on
 from batchframe._journal import status_word
 from batchframe._manifest import Record, read_record
 from batchframe._providers import profile_of
+from batchframe._report import Report, report
 from batchframe._results import ledger, row_counts
 from batchframe._service import Batch, Service
 from batchframe._tracking import cancel, lost_files, refresh
@@ -235,14 +236,39 @@ class JobHandle(Shown):
         ----------
         details
             Also return the columns ``bf_custom_id``, ``bf_input_tokens``, ``bf_output_tokens``,
-            ``bf_cached_tokens``, ``bf_finish_reason`` and ``bf_raw``.
+            ``bf_cached_tokens``, ``bf_cost``, ``bf_finish_reason`` and ``bf_raw``. ``bf_cost`` is
+            in USD, as `Decimal` in a column of dtype object: ``df["bf_cost"].sum()`` is
+            :attr:`cost`, to the last digit. Rows that ask the same are one request: the first of
+            them carries its cost, the others 0. Missing where the row asked nothing, or no price
+            is known.
 
         Returns
         -------
         The answer columns, ``bf_status`` and ``bf_error``. Before the job is done, rows are
         ``pending``.
         """
-        return ledger(self._answers(self._record), details=details)
+        answers = self._answers(self._record)
+        return ledger(billed(answers) if details else answers, details=details)
+
+    def report(self) -> Report:
+        """Set what the job was estimated to take beside what it took, and say why they differ.
+
+        Returns
+        -------
+        Tokens and dollars of input, cached input and output, with a reason in words where they
+        differ by more than 5 %.
+
+        Examples
+        --------
+        >>> import pandas as pd, batchframe as bf, batchframe.local
+        >>> frame = pd.DataFrame({"t": ["a", "b"]})
+        >>> with batchframe.local.serve(answer=lambda body: {"label": "+"}) as server:
+        ...     requests = frame.bf.requests("{{ t }}", model="gpt-4.1", output=["+", "-"])
+        ...     job = requests.submit("signs", client=server.client()).wait()
+        >>> job.report().to_frame().columns.tolist()
+        ['estimated_tokens', 'tokens', 'estimated_cost', 'cost', 'difference']
+        """
+        return report(self._answers(self._record))
 
     def __reduce__(self) -> tuple[type[Self], tuple[JobFolder]]:
         # The folder only: a client carries the key.

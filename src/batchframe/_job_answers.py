@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -46,12 +48,16 @@ class JobAnswers:
         One row for each request: status, error, text, finish_reason, tokens.
     columns
         One row for each request: the typed answer columns, null where there is no valid answer.
+    costs
+        For each request, what this job paid for it in USD; None where that is not known, or nobody
+        asked.
     """
 
     manifest: Manifest
     rows: Rows
     answers: pa.Table
     columns: pa.Table
+    costs: npt.NDArray[np.object_] | None = None
 
     @property
     def custom_ids(self) -> list[str | None]:

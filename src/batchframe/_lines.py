@@ -12,7 +12,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
@@ -46,6 +46,11 @@ class Envelope:
 
     constants: tuple[bytes, ...]
     slots: tuple[Slot, ...]
+
+
+REQUEST: Final = "request"
+KEPT: Final = Envelope((b"", b""), (JsonColumn(REQUEST),))
+"""For requests that stand ready in a column, exactly as they were sent."""
 
 
 def envelope(endpoint: str, body: Mapping[str, Any]) -> Envelope:

@@ -59,6 +59,8 @@ class Manifest:
     recovered
         Whether it was rebuilt from the server, which knows neither frame nor template; then the
         rows are the requests, in order.
+    input_cost
+        The estimate of the input alone, in USD; None where no price was known.
     """
 
     id: str
@@ -78,6 +80,7 @@ class Manifest:
     cost: Range[Decimal] | None
     prices: Mapping[str, Any] | None
     recovered: bool = False
+    input_cost: Decimal | None = None
 
     @property
     def called(self) -> str:
@@ -93,6 +96,8 @@ class Manifest:
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Manifest:
         """Read what :meth:`to_json` wrote; raise ``ValueError`` or ``LookupError`` if it is not."""
+        # Jobs of an earlier version state no `input_cost`.
+        stored = {"input_cost": None, **stored}
         told = {name: stored[name] for name in cls.__dataclass_fields__}
         told["recipe"] = Recipe.from_json(told["recipe"])
         for name, kind in _KINDS.items():
@@ -117,6 +122,7 @@ _KINDS: dict[str, Any] = {
     "cost": Range[Decimal] | None,
     "prices": dict[str, Any] | None,
     "recovered": bool,
+    "input_cost": Decimal | None,
 }
 
 

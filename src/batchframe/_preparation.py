@@ -148,6 +148,7 @@ def _begin(plan: Plan, folder: JobFolder) -> Manifest:
         output_tokens=plan.estimate.output_tokens,
         cost=plan.estimate.cost,
         prices=_as_text(plan.prices),
+        input_cost=plan.estimate.input_cost,
     )
 
 
@@ -155,16 +156,20 @@ def _follow(plan: Plan, folder: JobFolder) -> Manifest:
     manifest = read_manifest(folder)
     if plan.name and manifest.name and plan.name != manifest.name:
         warn_user(NamesakeWarning.renamed(manifest.name, plan.name))
-    known = plan.estimate.cost
     write_rows(follow(read_rows(folder.rows), plan.table), folder.rows)
+    # The estimate is what was known before it was sent, unless the user's prices are others now.
+    known = plan.estimate
+    if manifest.cost is not None and _as_text(plan.prices) in (None, manifest.prices):
+        known = replace(known, cost=manifest.cost, input_cost=manifest.input_cost)
     return replace(
         manifest,
         recovered=False,
         name=plan.name or manifest.name,
         recipe=plan.table.recipe,
         rows=plan.table.rows,
-        cost=known if plan.prices is not None else manifest.cost or known,
+        cost=known.cost or manifest.cost,
         prices=_as_text(plan.prices) or manifest.prices,
+        input_cost=known.input_cost or manifest.input_cost,
     )
 
 

@@ -8,7 +8,6 @@ for aliases that the Batch API refuses.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from decimal import Decimal
@@ -16,7 +15,7 @@ from importlib.metadata import version
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from batchframe._model_names import base_model
+from batchframe._model_rules import not_in_batch
 from batchframe._rates import LongContext, Price
 
 if TYPE_CHECKING:
@@ -34,12 +33,6 @@ _CONTEXTS: Final[Mapping[Tier, Mapping[str, str]]] = MappingProxyType(
         "flex": {"service_tier": "flex"},
         "priority": {"service_tier": "priority"},
     }
-)
-
-# OpenAI pricing page, 2026-10-14: none of these stands in the Batch table.
-_NOT_IN_BATCH = re.compile(
-    r"(^|-)(chat|codex|search|deep-research|audio|realtime|transcribe|tts|computer-use"
-    r"|cyber|daybreak|rosalind)(-|$)"
 )
 
 
@@ -103,7 +96,7 @@ def book_price(
     day = on or datetime.now(UTC).date()
     context = _CONTEXTS[tier]
     found = _look_up(model, provider, day, {})
-    if found is None or (tier == "batch" and _NOT_IN_BATCH.search(base_model(model))):
+    if found is None or (tier == "batch" and not_in_batch(model)):
         return None
     own: Mapping[str, Any] | None = None
     as_of = _active_start(found.model, day)

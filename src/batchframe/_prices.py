@@ -11,35 +11,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal, InvalidOperation
-from types import MappingProxyType
 from typing import Any, Final, get_args
 
-from batchframe._model_names import base_model
 from batchframe._price_book import book_price
+from batchframe._price_table import disagreement, table_price
 from batchframe._rates import Price, Tier
 from batchframe.errors import CostError
 
-__all__ = ["Price", "Tier", "price"]
+__all__ = ["TIERS", "Price", "Tier", "doubt", "price"]
 
-_TIERS: Final[tuple[Tier, ...]] = get_args(Tier)
+TIERS: Final[tuple[Tier, ...]] = get_args(Tier)
 _RATES: Final = ("input", "cached_input", "output")
-
-# The price book has no batch rate for embeddings and no rate at all for moderation.
-_LITELLM: Final = (
-    "litellm 1.109.1, half the standard price; OpenAI's own Batch table was not checked"
-)
-_FREE: Final = "OpenAI moderation guide: the endpoint is free"
-_AS_OF: Final = date(2026, 11, 21)
-_BATCH_INPUT: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
-    {
-        "text-embedding-3-small": ("0.01", _LITELLM),
-        "text-embedding-3-large": ("0.065", _LITELLM),
-        "text-embedding-ada-002": ("0.05", _LITELLM),
-        "text-embedding-ada-002-v2": ("0.05", _LITELLM),
-        "omni-moderation-latest": ("0", _FREE),
-        "omni-moderation-2024-09-26": ("0", _FREE),
-    }
-)
 
 
 def price(
@@ -89,30 +71,43 @@ def price(
     >>> price("my-model", "batch", prices={"input": 0.1, "output": 0.6}).output
     Decimal('0.6')
     """
-    if tier not in _TIERS:
-        raise CostError.unknown_tier(tier, _TIERS)
+    if tier not in TIERS:
+        raise CostError.unknown_tier(tier, TIERS)
     if prices is not None:
         given = _given_by_tier(prices).get(tier)
         if given is not None:
             return replace(given, model=model)
     found = book_price(model, tier, provider=provider, on=on)
     if found is None and provider == "openai":
-        return _own_table(model, tier)
+        return table_price(model, tier)
     return found
 
 
-def _own_table(model: str, tier: Tier) -> Price | None:
-    row = _BATCH_INPUT.get(base_model(model))
-    if row is None or not (tier == "batch" or row[1] == _FREE):
+def doubt(model: str, tier: Tier, prices: Mapping[str, Any] | None = None) -> str | None:
+    """Say in words where another price book states another price for a model.
+
+    Parameters
+    ----------
+    prices
+        Your own, as for `price`: about those nobody is in doubt.
+
+    Examples
+    --------
+    >>> print(doubt("babbage-002", "batch"))
+    litellm 1.109.1 (2026-11-21) states input $0.2, output $0.2 per million tokens for babbage-002
+    in the batch tier: OpenAI's Batch table, read 2026-10-14, has no row for it.
+    """
+    if prices is not None and tier in _given_by_tier(prices):
         return None
-    return Price(model, tier, Decimal(row[0]), source=row[1], as_of=_AS_OF)
+    found = disagreement(model, tier)
+    return None if found is None else found.in_words()
 
 
 def _given_by_tier(prices: object) -> dict[Tier, Price]:
     if not isinstance(prices, Mapping) or not prices:
         raise CostError.no_rates(prices)
-    by_tier = prices if all(key in _TIERS for key in prices) else {"batch": prices}
-    return {tier: _given(tier, by_tier[tier]) for tier in _TIERS if tier in by_tier}
+    by_tier = prices if all(key in TIERS for key in prices) else {"batch": prices}
+    return {tier: _given(tier, by_tier[tier]) for tier in TIERS if tier in by_tier}
 
 
 def _given(tier: Tier, rates: object) -> Price:

@@ -6,6 +6,7 @@ module knows neither where rates come from nor what a request is.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact, localcontext
 from typing import TYPE_CHECKING, Final, Literal
@@ -15,6 +16,7 @@ import numpy as np
 from batchframe.errors import CostError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import date
 
     from numpy.typing import ArrayLike, NDArray
@@ -140,33 +142,121 @@ class Price:
         >>> luna.cost_of([1_000, 3_000], output_tokens=200)
         Decimal('0.00064')
         """
-        read, written, cached = _tokens(input_tokens, output_tokens, cached_tokens)
-        if self.long_context is None:
-            return self._of_sums(self, read, written, cached)
-        long = read > self.long_context.threshold
-        short = self._of_sums(self, read[~long], written[~long], cached[~long])
-        extra = self._of_sums(self.long_context, read[long], written[long], cached[long])
-        with localcontext(_EXACT):
-            return _plain(short + extra)
+        return sum_of(self.parts_of(input_tokens, output_tokens, cached_tokens))
 
-    def _of_sums(
-        self,
-        rates: Price | LongContext,
-        read: NDArray[np.int64],
-        written: NDArray[np.int64],
-        cached: NDArray[np.int64],
-    ) -> Decimal:
-        total_read, total_written, total_cached = (int(x.sum()) for x in (read, written, cached))
-        if total_written and rates.output is None:
-            raise CostError.unpriced_output(self.model, self.tier)
-        cached_rate = rates.input if rates.cached_input is None else rates.cached_input
+    def parts_of(
+        self, input_tokens: ArrayLike, output_tokens: ArrayLike = 0, cached_tokens: ArrayLike = 0
+    ) -> tuple[Decimal, Decimal, Decimal]:
+        """Give what the input, the cached input and the output of many requests cost.
+
+        Parameters and errors are those of `cost_of`; the three add up to it exactly.
+
+        Examples
+        --------
+        >>> luna = Price("gpt-5.6-luna", "batch", Decimal("0.1"), Decimal("0.01"), Decimal("0.6"))
+        >>> luna.parts_of([1_000, 3_000], output_tokens=200, cached_tokens=[0, 1_000])
+        (Decimal('0.0003'), Decimal('0.00001'), Decimal('0.00024'))
+        """
+        read, written, cached = _tokens(input_tokens, output_tokens, cached_tokens)
+        totals = [Decimal(0)] * 3
+        for rates, these in self._brackets(read):
+            numbers = (read[these] - cached[these], cached[these], written[these])
+            with localcontext(_EXACT):
+                totals = [
+                    total + int(tokens.sum()) * rate
+                    for total, tokens, rate in zip(
+                        totals, numbers, self._three(rates, numbers[2]), strict=True
+                    )
+                ]
         with localcontext(_EXACT):
-            total = (
-                (total_read - total_cached) * rates.input
-                + total_cached * cached_rate
-                + total_written * (rates.output or Decimal(0))
-            )
-            return _plain(total.scaleb(-6))
+            fresh, from_cache, answers = (_plain(total.scaleb(-6)) for total in totals)
+        return fresh, from_cache, answers
+
+    def costs_of(
+        self, input_tokens: ArrayLike, output_tokens: ArrayLike = 0, cached_tokens: ArrayLike = 0
+    ) -> NDArray[np.object_]:
+        """Give the cost of each of many requests: exact `Decimal` USD, one a request.
+
+        Parameters and errors are those of `cost_of`; the costs add up to it exactly, and all have
+        the same number of digits behind the point.
+
+        Examples
+        --------
+        >>> luna = Price("gpt-5.6-luna", "batch", Decimal("0.1"), None, Decimal("0.6"))
+        >>> luna.costs_of([1_000, 3_000], output_tokens=200).tolist()
+        [Decimal('0.0002200'), Decimal('0.0004200')]
+        """
+        read, written, cached = _tokens(input_tokens, output_tokens, cached_tokens)
+        units = np.zeros(len(read), dtype=object)
+        with localcontext(_EXACT):
+            digits = max(_digits(rate) for rate in self._all_rates())
+            for rates, these in self._brackets(read):
+                numbers = (read[these] - cached[these], cached[these], written[these])
+                # Whole numbers of Python, which know no largest one.
+                units[these] = sum(
+                    tokens.astype(object) * int(rate.scaleb(digits))
+                    for tokens, rate in zip(numbers, self._three(rates, numbers[2]), strict=True)
+                )
+            costs = [Decimal(one).scaleb(-6 - digits) for one in units.tolist()]
+        column = np.empty(len(costs), dtype=object)
+        column[:] = costs
+        return column
+
+    def _brackets(
+        self, read: NDArray[np.int64]
+    ) -> list[tuple[Price | LongContext, NDArray[np.bool_]]]:
+        """Say which requests are charged at which rates: each by its own length, never the sum."""
+        if self.long_context is None:
+            return [(self, np.ones(len(read), dtype=bool))]
+        long = read > self.long_context.threshold
+        return [(self, ~long), (self.long_context, long)]
+
+    def _three(
+        self, rates: Price | LongContext, written: NDArray[np.int64]
+    ) -> tuple[Decimal, Decimal, Decimal]:
+        """Give the rates of fresh input, cached input and output."""
+        if rates.output is None and written.any():
+            raise CostError.unpriced_output(self.model, self.tier)
+        cached = rates.input if rates.cached_input is None else rates.cached_input
+        return rates.input, cached, rates.output or Decimal(0)
+
+    def _all_rates(self) -> list[Decimal]:
+        both = (self,) if self.long_context is None else (self, self.long_context)
+        return [
+            rate
+            for rates in both
+            for rate in (rates.input, rates.cached_input, rates.output)
+            if rate is not None
+        ]
+
+
+def sum_of(amounts: Iterable[Decimal]) -> Decimal:
+    """Add up dollars exactly, whatever the caller's decimal context is.
+
+    Examples
+    --------
+    >>> sum_of([Decimal("0.10"), Decimal("0.00000000001")])
+    Decimal('0.10000000001')
+    """
+    with localcontext(_EXACT):
+        return _plain(sum(amounts, Decimal(0)))
+
+
+def within(costs: Iterable[Decimal], limit: Decimal) -> int:
+    """Count the first costs that together stay within a limit.
+
+    Examples
+    --------
+    >>> within([Decimal("0.4"), Decimal("0.4"), Decimal("0.4")], Decimal("0.8"))
+    2
+    """
+    with localcontext(_EXACT):
+        return sum(1 for spent in itertools.takewhile(limit.__ge__, itertools.accumulate(costs)))
+
+
+def _digits(rate: Decimal) -> int:
+    exponent = rate.normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
 def _plain(dollars: Decimal) -> Decimal:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
+from batchframe._model_rules import CONTEXT_WINDOW, MODEL, check_parameters
 from batchframe._output import OutputSpec
 from batchframe.errors import RequestError, TemplateError
 
@@ -21,22 +22,26 @@ Message = Mapping[str, Any]
 Prompt = str | Sequence[Message] | Callable[[Mapping[Any, Any]], "str | Sequence[Message] | None"]
 
 OWN_WORDS: Final = (
-    "prompt", "model", "system", "output", "endpoint", "name", "on_missing", "dedupe",
+    "prompt", "model", "system", "output", "endpoint", "name", "on_missing", "dedupe", "allow",
 )  # fmt: skip
 _PLANNED: Final = {"images", "image_root"}
 _REFUSED: Final = {
     "stream": "a batch cannot stream: leave stream= out",
+    "stream_options": "a batch cannot stream: leave stream_options= out",
     "n": "n= asks for several answers to one row: repeat the rows instead, with dedupe=False",
     "messages": "the prompt makes the messages: pass a list of messages as the prompt",
     "input": "the prompt makes the input: pass it as the prompt",
-    "response_format": "output= makes the response_format: pass the schema or the class as output=",
-    "service_tier": "a batch is a tier of its own: leave service_tier= out",
     "body": "name the parameters themselves, such as temperature=0",
     "extra_body": "name the parameters themselves, such as temperature=0",
     "extra_headers": "the requests of a batch have no headers of their own",
     "extra_query": "the requests of a batch have no query of their own",
     "timeout": "a batch has 24 hours; job.wait(timeout=...) bounds the wait",
 }
+_RESPONSE_FORMAT: Final = (
+    "output= makes the response_format: pass the schema or the class as output= (beside a text "
+    'answer, {"type": "json_object"} and {"type": "text"} may be passed as they are)'
+)
+_PLAIN_FORMATS: Final = ("json_object", "text")
 _OF_SUBMIT: Final = {"max_cost", "client", "rerun", "on_uncertain", "prices"}
 _POLICIES: Final = ("raise", "skip", "empty")
 _MEANS_SKIP: Final = {"drop", "ignore", "omit"}
@@ -59,6 +64,8 @@ class Recipe:
         Further parameters of each request body, as JSON.
     columns
         For a prompt function: the text of the column labels that it could see.
+    allow
+        What is sent although a check refuses it: names of parameters, "model", "context_window".
     """
 
     endpoint: str
@@ -70,6 +77,7 @@ class Recipe:
     dedupe: bool
     body: Mapping[str, Any]
     columns: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
 
     @classmethod
     def checked(
@@ -83,6 +91,7 @@ class Recipe:
         on_missing: object,
         dedupe: bool,
         body: Mapping[str, Any],
+        allow: Sequence[str] = (),
     ) -> Recipe:
         """Make a recipe of what a user wrote, in its kept form.
 
@@ -90,16 +99,26 @@ class Recipe:
         ------
         TemplateError, RequestError
             For a word that cannot be used, naming it.
+
+        Warns
+        -----
+        ParameterWarning
+            For a parameter that OpenAI does not know.
         """
+        asked = checked_model(model)
+        parameters = _checked_body(body, text=output.schema is None)
+        allowed = _checked_allow(allow, parameters)
+        check_parameters(asked, endpoint, parameters, allowed)
         return cls(
             endpoint=endpoint,
-            model=_checked_model(model),
+            model=asked,
             prompt=checked_prompt(prompt),
             system=_checked_system(system),
             output=output,
             on_missing=_checked_on_missing(on_missing),
             dedupe=bool(dedupe),
-            body=_checked_body(body),
+            body=parameters,
+            allow=allowed,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -114,6 +133,7 @@ class Recipe:
             "dedupe": self.dedupe,
             "body": dict(self.body),
             "columns": list(self.columns),
+            "allow": list(self.allow),
         }
 
     @classmethod
@@ -130,6 +150,7 @@ class Recipe:
             dedupe=stored["dedupe"],
             body=stored["body"],
             columns=tuple(stored["columns"]),
+            allow=tuple(stored.get("allow", ())),
         )
 
     def difference(self, other: Recipe) -> list[str]:
@@ -173,7 +194,7 @@ def _is_message(message: object) -> bool:
     )
 
 
-def _checked_model(model: object) -> str:
+def checked_model(model: object) -> str:
     """Return the model's name, or raise ``RequestError``."""
     if not isinstance(model, str) or not model.strip():
         raise RequestError.not_a_model(model)
@@ -202,10 +223,28 @@ def _checked_on_missing(on_missing: object) -> str:
     return _text(on_missing, "on_missing")
 
 
-def _checked_body(parameters: Mapping[str, Any]) -> dict[str, Any]:
+def _checked_allow(allow: object, body: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what is to be sent although a check refuses it, or raise ``RequestError``."""
+    names = [allow] if isinstance(allow, str) else allow
+    if not isinstance(names, Iterable):
+        raise RequestError.not_a_word(
+            keyword="allow", value=allow, wanted='a list such as ["temperature"]'
+        )
+    listed = tuple(sorted({str(name) for name in names}))
+    if unknown := [name for name in listed if name not in {*body, MODEL, CONTEXT_WINDOW}]:
+        raise RequestError.unknown_allowance(unknown, (MODEL, CONTEXT_WINDOW))
+    return listed
+
+
+def _checked_body(parameters: Mapping[str, Any], *, text: bool) -> dict[str, Any]:
     """Return the parameters of the request body, sorted by name, as plain JSON values.
 
     Sorted, so that the order of the keywords in a cell does not make another request of it.
+
+    Parameters
+    ----------
+    text
+        Whether answers are text, so that no spec makes the response format.
 
     Raises
     ------
@@ -220,9 +259,15 @@ def _checked_body(parameters: Mapping[str, Any]) -> dict[str, Any]:
             raise RequestError.belongs_to_submit(name)
         if name in _REFUSED:
             raise RequestError.refused_parameter(name, _REFUSED[name])
+        if name == "response_format" and not (text and _is_plain_format(parameters[name])):
+            raise RequestError.refused_parameter(name, _RESPONSE_FORMAT)
         if near := difflib.get_close_matches(name, OWN_WORDS, n=1, cutoff=0.75):
             raise RequestError.misspelt_keyword(name, near[0])
     return {name: _plain(parameters[name], name) for name in sorted(parameters)}
+
+
+def _is_plain_format(value: object) -> bool:
+    return isinstance(value, Mapping) and value.get("type") in _PLAIN_FORMATS
 
 
 def _plain(value: Any, path: str) -> Any:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -20,7 +21,16 @@ import pyarrow.compute as pc
 
 from batchframe._digests import NONE, Digests, blank, digests_of, group, sorted_bytes
 from batchframe._endpoints import endpoint_of
-from batchframe._lines import Envelope, custom_id, envelope, line, request_bytes
+from batchframe._lines import (
+    KEPT,
+    REQUEST,
+    Envelope,
+    Slot,
+    custom_id,
+    envelope,
+    line,
+    request_bytes,
+)
 from batchframe._recipe import Recipe
 from batchframe._source import Source, read_cells, read_prompts, row_identity
 from batchframe._template import Template, almost_placeholders, bind, parse, templates_in
@@ -173,6 +183,49 @@ def _refuse_two_prompts_for_equal_cells(
     if len(differs):
         pair = [int(first[number[differs[0]]]), int(differs[0])]
         raise TemplateError.not_of_the_row(*((row, frame.index[row]) for row in pair))
+
+
+def asked_of(table: RequestTable, model: str) -> RequestTable:
+    """Ask the same of another model: other bytes, other digests, the same rows."""
+    recipe = replace(table.recipe, model=model)
+    source, cut = table.source, table.envelope
+    if cut.slots == KEPT.slots:
+        source = _with_model(source, table.recipe, recipe)
+    else:
+        slots = iter(cut.slots)
+        cut = envelope(
+            recipe.endpoint, _with_slots(endpoint_of(recipe.endpoint).body(recipe), slots)
+        )
+    digest, size = _digest_rows(source, cut)
+    return replace(
+        table,
+        recipe=recipe,
+        source=source,
+        envelope=cut,
+        digest=digest,
+        size=size[table.first_row],
+    )
+
+
+def _with_model(source: Source, old: Recipe, new: Recipe) -> Source:
+    """Write another model into requests that are kept as they were sent; it stands first there."""
+    kept = source.columns[REQUEST]
+    before, after = (f'"body":{{"model":{_json(recipe.model)},' for recipe in (old, new))
+    changed = pc.replace_substring(kept, before, after, max_replacements=1)
+    return replace(source, columns=source.columns.set_column(0, REQUEST, changed))
+
+
+def _json(text: str) -> str:
+    return msgspec.json.encode(text).decode()
+
+
+def _with_slots(value: Any, slots: Iterator[Slot]) -> Any:
+    """Put the slots that are bound already into the places of a body's leaves, in order."""
+    if isinstance(value, Slot):
+        return next(slots)
+    if isinstance(value, Mapping):
+        return {key: _with_slots(item, slots) for key, item in value.items()}
+    return [_with_slots(item, slots) for item in value] if isinstance(value, list) else value
 
 
 def row_digests(recipe: Recipe, frame: pd.DataFrame) -> tuple[Digests, pa.Array]:

@@ -5,25 +5,32 @@ Each method is its documentation and one step into the room that does the work.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Never, get_args
 
 import msgspec
+import pandas as pd
 
 from batchframe._accounts import connect, expected_identity
+from batchframe._budget import refuse_above
 from batchframe._cards import requests_card
+from batchframe._checks import check_sending, refuse_parameters
+from batchframe._clock import today
+from batchframe._compare import compare
 from batchframe._counting import InputTokens, count_input
 from batchframe._display import Card, Shown
 from batchframe._endpoints import endpoint_of
-from batchframe._estimate import Estimate, estimate, refuse_above
+from batchframe._estimate import Estimate, estimate
+from batchframe._history import experience
 from batchframe._job import JobHandle
 from batchframe._jobs import start
 from batchframe._preparation import already_answered, plan_of
+from batchframe._prices import Tier
 from batchframe._providers import OPENAI
 from batchframe._request_table import RequestTable
 from batchframe._service import NOBODY
@@ -130,8 +137,56 @@ class Requests(Shown):
         return self._estimate_of(asked.table, prices)
 
     def _estimate_of(self, table: RequestTable, prices: Mapping[str, Any] | None) -> Estimate:
-        counted = self._input_tokens if table is self._table else count_input(table)
-        return estimate(table, counted, prices=prices)
+        before = experience(table.recipe)
+        return estimate(table, self._counted(table), prices=prices, before=before)
+
+    def compare(
+        self,
+        models: Iterable[str],
+        *,
+        tiers: Iterable[Tier] = ("batch", "standard"),
+        prices: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> pd.DataFrame:
+        """Set side by side what other models would cost for the same rows.
+
+        The input is counted anew with each model's own tokenizer.
+
+        Parameters
+        ----------
+        models
+            Their names.
+        tiers
+            Of "batch", "standard", "flex" and "priority".
+        prices
+            Your own by model: ``{"my-model": {"input": "0.10", "output": "0.60"}}``, each as for
+            :meth:`estimate`.
+
+        Returns
+        -------
+        One row for each model and tier, the index: ``low``, ``expected`` and ``high`` in USD as
+        `Decimal` (missing where unknown), ``input_tokens``, ``exact`` and ``note``, which says what
+        the model would refuse of these requests.
+
+        Raises
+        ------
+        CostError
+            If `prices` has another shape, or a tier is unknown.
+        RequestError
+            If a name is no model's.
+
+        Examples
+        --------
+        >>> import pandas as pd, batchframe as bf
+        >>> frame = pd.DataFrame({"text": ["good"]})
+        >>> asked = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
+        >>> costs = asked.compare(["gpt-4.1", "gpt-5.6-luna"])
+        >>> costs.index.names, costs["low"]["gpt-5.6-luna", "batch"] < costs["low"].iloc[0]
+        (FrozenList(['model', 'tier']), True)
+        """
+        return compare(self._table, models, tiers, prices)
+
+    def _counted(self, table: RequestTable) -> InputTokens:
+        return self._input_tokens if table is self._table else count_input(table)
 
     @cached_property
     def _input_tokens(self) -> InputTokens:
@@ -172,6 +227,7 @@ class Requests(Shown):
         rerun: str | None = None,
         on_uncertain: OnUncertain = "ask",
         prices: Mapping[str, Any] | None = None,
+        **elsewhere: Never,
     ) -> Job:
         """Send the requests: the only line that spends. Run again, it finds the same job.
 
@@ -196,6 +252,9 @@ class Requests(Shown):
             list is known to be complete.
         prices
             As for :meth:`estimate`.
+        **elsewhere
+            Nothing: a parameter of the request body, such as ``service_tier``, belongs to
+            :func:`batchframe.requests`, and the error says so.
 
         Raises
         ------
@@ -222,6 +281,7 @@ class Requests(Shown):
         >>> job.id == again.id, len(server.ledger)
         (True, 1)
         """
+        refuse_parameters(elsewhere)
         if on_uncertain not in get_args(OnUncertain):
             raise RequestError.not_a_word(
                 keyword="on_uncertain", value=on_uncertain, wanted='"ask" or "recreate"'
@@ -235,7 +295,8 @@ class Requests(Shown):
             raise RequestError.under_way(asked.under_way)
         known = self._estimate_of(asked.table, prices)
         if max_cost is not None:
-            refuse_above(max_cost, known, self.model)
+            refuse_above(max_cost, known, asked.table, self._counted(asked.table), prices)
+        check_sending(asked.table, self._counted(asked.table), identity.base_url, today())
         service = connect(client) if len(self) else None
         plan = plan_of(asked, identity, known, name=name, rerun=label, prices=prices)
         return Job(start(plan, service, on_uncertain), service)

@@ -7,6 +7,7 @@ Must not know: files, prices, the network.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 import numpy as np
@@ -133,11 +134,14 @@ def _columns(
     columns["bf_status"] = _categories(pc.coalesce(answers["status"], status), STATUSES)
     columns["bf_error"] = _strings(pc.coalesce(answers["error"], error))
     if details:
-        columns |= _details(job, take, answers)
+        columns |= _details(job, number, answers)
     return columns
 
 
-def _details(job: JobAnswers, take: pa.Array, answers: pa.Table) -> dict[str, pd.Series]:
+def _details(
+    job: JobAnswers, number: npt.NDArray[np.int64], answers: pa.Table
+) -> dict[str, pd.Series]:
+    take = pa.array(number, mask=number < 0)
     ids = pa.array(job.custom_ids, pa.string()).take(take)
     tokens = {
         f"bf_{name}": pd.Series(answers[name].to_pandas(types_mapper=_NULLABLE.get))
@@ -146,9 +150,27 @@ def _details(job: JobAnswers, take: pa.Array, answers: pa.Table) -> dict[str, pd
     return {
         "bf_custom_id": _strings(pa.chunked_array([ids])),
         **tokens,
+        "bf_cost": _costs(job.costs, number),
         "bf_finish_reason": _strings(answers["finish_reason"]),
         "bf_raw": _strings(answers["text"]),
     }
+
+
+def _costs(costs: npt.NDArray[np.object_] | None, number: npt.NDArray[np.int64]) -> pd.Series:
+    """Give each row the cost of its request: the first of equal rows all of it, the others 0.
+
+    A part for each would not come out even; so they add up to the job's cost. Of dtype object,
+    because sums of `Decimal` there are exact and skip what is missing, by group, too; a column of
+    Arrow decimals cannot be multiplied, and `describe()` fails on it.
+    """
+    shown = np.full(len(number), None, dtype=object)
+    if costs is not None:
+        asked = np.flatnonzero(number >= 0)
+        shown[asked] = Decimal(0)
+        _, first = np.unique(number[asked], return_index=True)
+        paying = asked[first]
+        shown[paying] = costs[number[paying]]
+    return pd.Series(shown, dtype=object)
 
 
 _NULLABLE: Final[Mapping[pa.DataType, Any]] = {

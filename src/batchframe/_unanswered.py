@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from batchframe._digests import NONE, Digests, digests_of, from_arrow
 from batchframe._job_answers import JobAnswers
-from batchframe._lines import Envelope, JsonColumn, custom_id
+from batchframe._lines import KEPT, REQUEST, custom_id
 from batchframe._manifest import Record
 from batchframe._request_table import RequestTable
 from batchframe._source import Source
@@ -31,9 +31,6 @@ ASKED_AGAIN: Final = ("failed", "expired", "cancelled", "missing")
 
 ASKED_ON_DEMAND: Final = ("refused", "truncated", "invalid")
 """The statuses of a request that was answered, and billed, but not with what was wanted."""
-
-_REQUEST: Final = "request"
-_KEPT: Final = Envelope((b"", b""), (JsonColumn(_REQUEST),))
 
 
 def unanswered(record: Record, job: JobAnswers, statuses: Collection[str]) -> RequestTable:
@@ -55,12 +52,12 @@ def unanswered(record: Record, job: JobAnswers, statuses: Collection[str]) -> Re
     return RequestTable(
         recipe=record.manifest.recipe,
         source=Source(
-            columns=pa.table({_REQUEST: column.take(pa.array(position))}),
+            columns=pa.table({REQUEST: column.take(pa.array(position))}),
             absent=pa.nulls(len(rows), pa.string()),
             labels=pd.Index(rows),
             identity=_identity(job, rows),
         ),
-        envelope=_KEPT,
+        envelope=KEPT,
         digest=from_arrow(job.rows.digest.take(pa.array(rows))),
         number=number,
         first_row=first_row,

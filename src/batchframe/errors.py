@@ -25,6 +25,7 @@ BatchframeError
 
 UserWarning
 ├── TemplateWarning                  a template that may not say what was meant
+├── ParameterWarning                 a parameter of the body that OpenAI does not know
 ├── ReasoningWarning                 a limit that reasoning tokens may pass
 ├── UnrecoveredBatchWarning          a batch on the server whose job could not be rebuilt
 ├── NamesakeWarning                  a new job has the name of another
@@ -77,6 +78,14 @@ _PRICES_SHAPE = (
     'prices={"input": "0.10", "cached_input": "0.01", "output": "0.60"} for the batch tier, or '
     'prices={"batch": {...}, "standard": {...}}.'
 )
+
+
+def _all_the_same(name: str) -> str:
+    return f' To send it all the same: requests(..., allow=["{name}"]).'
+
+
+def _meanings(tiers: Mapping[str, str]) -> str:
+    return "".join(f"\n  {tier}: {meaning}" for tier, meaning in tiers.items())
 
 
 def _brief(reason: object, most: int = 200) -> str:
@@ -652,6 +661,93 @@ class RequestError(InputError):
         )
 
     @classmethod
+    def belongs_to_requests(cls, name: str) -> Self:
+        return cls(
+            f"{name}= is a parameter of each request's body, not of submit(): "
+            f"df.bf.requests(..., {name}=...).submit(...)."
+        )
+
+    @classmethod
+    def tier_belongs_to_requests(cls, tiers: Mapping[str, str]) -> Self:
+        return cls(
+            "service_tier= is a parameter of each request's body, not of submit(), and a batch "
+            "needs none: it is a tier of its own, billed at the batch price. What each would "
+            f"mean:{_meanings(tiers)}\n"
+            "Where your service takes one in a batch, put it into the requests: "
+            'df.bf.requests(..., service_tier="default").submit(...).'
+        )
+
+    @classmethod
+    def tier_in_a_batch(cls, tier: str, meaning: str) -> Self:
+        return cls(
+            f'service_tier="{tier}" has no known place in a batch, which is a tier of its own, '
+            f"billed at the batch price. It means {meaning}. Leave service_tier= out."
+            f"{_all_the_same('service_tier')}"
+        )
+
+    @classmethod
+    def model_refuses(
+        cls, model: str, name: str, value: object, instead: str, source: str, *, some: bool
+    ) -> Self:
+        what = f"{name}={_brief(repr(value), 60)}" if some else f"{name}="
+        return cls(
+            f"{model} refuses {what}, so every request of the batch would fail: {instead} "
+            f"({source}).{_all_the_same(name)}"
+        )
+
+    @classmethod
+    def misspelt_parameter(cls, name: str, near: str, endpoint: str) -> Self:
+        return cls(
+            f"{endpoint} has no parameter {name}. Did you mean {near}=?{_all_the_same(name)}"
+        )
+
+    @classmethod
+    def unknown_allowance(cls, names: Sequence[str], known: Sequence[str]) -> Self:
+        return cls(
+            f"allow= names {_listed(names)}, which is neither a parameter of these requests nor "
+            f"one of {_listed(known)}. Name what is to be sent although a check refuses it: "
+            'requests(..., temperature=0, allow=["temperature"]).'
+        )
+
+    @classmethod
+    def shut_down(cls, model: str, on: str, successor: str | None, source: str) -> Self:
+        instead = f' Ask its successor: model="{successor}".' if successor else " Ask another."
+        return cls(
+            f"OpenAI shut {model} down on {on} ({source}), so nothing would be answered.{instead}"
+            f"{_all_the_same('model')}"
+        )
+
+    @classmethod
+    def not_in_batch(cls, model: str, source: str) -> Self:
+        return cls(
+            f"{model} has no place in OpenAI's Batch API ({source}). Ask another model, such as "
+            f'model="gpt-5.6-luna".{_all_the_same("model")}'
+        )
+
+    @classmethod
+    def beyond_window(
+        cls, row: int, label: object, tokens: int, window: int, model: str, count: int
+    ) -> Self:
+        where = _row(row, label)
+        more = "" if count == 1 else f" In all, {count:,} requests are too long."
+        return cls(
+            f"{where[0].upper()}{where[1:]} makes a request of {tokens:,} input tokens, and "
+            f"{model} takes up to {window:,} tokens of input and output together.{more} Shorten "
+            'the texts, df["text"] = df["text"].str.slice(0, 400_000), leave the rows out, or ask '
+            f"a model with a larger window.{_all_the_same('context_window')}"
+        )
+
+    @classmethod
+    def json_without_the_word(cls, row: int, label: object) -> Self:
+        where = _row(row, label)
+        return cls(
+            'response_format={"type": "json_object"} needs the word JSON in the messages, or the '
+            f'service refuses the request; {where} has none. Say it in the prompt ("Answer in '
+            'JSON."), or ask for columns: output=...'
+            f"{_all_the_same('response_format')}"
+        )
+
+    @classmethod
     def not_a_model(cls, model: object) -> Self:
         return cls(f'model={model!r} names no model. Pass its name, such as model="gpt-5.6-luna".')
 
@@ -704,27 +800,43 @@ class CostError(InputError):
         )
 
     @classmethod
-    def no_high_end(cls, limit: Decimal, low: Decimal) -> Self:
+    def no_high_end(cls, limit: Decimal, low: Decimal, expected: Decimal | None) -> Self:
+        middle = "" if expected is None else f", ${expected:f} expected"
         return cls(
-            f"The cost is at least ${low:f}, but nothing bounds the length of the answers, so "
-            f"nobody can say whether it stays below ${limit:f}. Bound them: "
-            "requests(..., max_completion_tokens=200), or output= with labels; or leave out "
-            "max_cost."
+            f"The cost is at least ${low:f}{middle}, but nothing bounds the length of the answers, "
+            f"so nobody can say whether it stays below ${limit:f}. Nothing was sent. Bound them: "
+            "requests(..., max_completion_tokens=200), or output= with labels; see what answers "
+            "take by a pilot, df.sample(20).bf.requests(...).submit(...); or leave out max_cost."
         )
 
     @classmethod
-    def above(cls, limit: Decimal, low: Decimal, expected: Decimal | None, high: Decimal) -> Self:
+    def above(
+        cls,
+        limit: Decimal,
+        low: Decimal,
+        expected: Decimal | None,
+        high: Decimal,
+        *,
+        rows: int,
+        fitting: int,
+    ) -> Self:
         middle = "" if expected is None else f", ${expected:f} expected"
-        ends = "" if low == high else f" (${low:f} at least{middle})"
-        bound = (
-            ""
-            if low == high
-            else "a bound on the answers (requests(..., max_completion_tokens=...)), "
-        )
+        ends = "" if low == high else f" (at least ${low:f}{middle})"
+        head = f"; the first {fitting:,} of {rows:,} fit: df.head({fitting})" if fitting else ""
+        ways = [f"ask fewer rows{head}"]
+        if low != high:
+            ways.insert(0, "bound the answers, requests(..., max_completion_tokens=...)")
+            ways.append(
+                "see what answers take by a pilot, df.sample(20).bf.requests(...).submit(...)"
+            )
+        ways += [
+            'ask another model: requests.compare(["gpt-5.6-luna", "gpt-6-luna"]) shows their costs',
+            "raise max_cost",
+        ]
+        listed = "".join(f"\n  - {way}" for way in ways)
         return cls(
             f"The cost may be as high as ${high:f}{ends}, and max_cost is ${limit:f}. Nothing was "
-            f"sent. Ways out: {bound}fewer rows (df.sample(frac=0.1)), another model, or a higher "
-            "max_cost."
+            f"sent. Ways out:{listed}"
         )
 
     @classmethod
@@ -951,6 +1063,18 @@ class SeveralBatchesWarning(UserWarning):
             f"Part {part} of job {job} exists {len(batches)} times on the server: "
             f"{_listed(batches)}. Each is billed. The oldest is used; to stop the others, call "
             "client.batches.cancel(id)."
+        )
+
+
+class ParameterWarning(UserWarning):
+    """A parameter of the body that OpenAI does not know."""
+
+    @classmethod
+    def unknown(cls, name: str, model: str, endpoint: str, source: str) -> Self:
+        return cls(
+            f"{endpoint} knows no parameter {name} ({source}); it is sent to {model} as it is, and "
+            "OpenAI may refuse every request for it. If it is meant, say so: "
+            f'requests(..., allow=["{name}"]).'
         )
 
 

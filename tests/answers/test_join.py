@@ -25,6 +25,7 @@ DETAILS = {
     "bf_input_tokens": "Int64",
     "bf_output_tokens": "Int64",
     "bf_cached_tokens": "Int64",
+    "bf_cost": "object",
     "bf_finish_reason": "text",
     "bf_raw": "text",
 }

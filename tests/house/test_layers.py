@@ -18,8 +18,9 @@ LAYERS = """
 _version errors _clock _range _digests _measures
 _warn _display _labels
 _cells _template _output _model_names _providers _folder _rates _token_engines
-_tokens _price_book
-_chat_overhead _prices
+_tokens _model_rules
+_chat_overhead _price_book _price_table
+_prices
 _recipe _source _request_tokens
 _lines
 _endpoints
@@ -28,10 +29,12 @@ _service
 _journal
 _manifest
 _shards _rows _counting
-_estimate _answers
-_openai _submission _job_answers
+_checks _answer_length
+_estimate _answers _history
+_openai _submission _job_answers _budget _compare
 _accounts _earlier _unanswered _results
 _tracking _preparation _recovery _forgetting _waiting _cards _billing
+_report
 _jobs
 _job
 _requests

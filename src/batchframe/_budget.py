@@ -1,0 +1,91 @@
+"""``max_cost``: an estimate held against a limit, before anything is sent.
+
+In: an estimate, its requests and a limit in USD. Out: nothing, or an error with the ways out.
+Must not know: files, the network, what a job has really cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from batchframe._answer_length import REASONING
+from batchframe._counting import InputTokens
+from batchframe._estimate import Estimate
+from batchframe._prices import price
+from batchframe._rates import within
+from batchframe._request_table import RequestTable
+from batchframe._warn import warn_user
+from batchframe.errors import CostError, ReasoningWarning
+
+
+def refuse_above(
+    max_cost: object,
+    known: Estimate,
+    table: RequestTable,
+    read: InputTokens,
+    prices: Mapping[str, Any] | None = None,
+) -> None:
+    """Hold a limit against the high end of an estimate.
+
+    Parameters
+    ----------
+    max_cost
+        USD as int, float, str or `Decimal`.
+    known, table, read, prices
+        The estimate, and what it was made from.
+
+    Raises
+    ------
+    CostError
+        If the high end is above it, or not known.
+
+    Warns
+    -----
+    ReasoningWarning
+        If reasoning tokens may come on top of it.
+    """
+    limit = _amount(max_cost)
+    model = table.recipe.model
+    if known.cost is None:
+        raise CostError.no_price(model, limit)
+    if known.cost.high is None:
+        raise CostError.no_high_end(limit, known.cost.low, known.cost.expected)
+    if known.cost.high > limit:
+        raise CostError.above(
+            limit,
+            known.cost.low,
+            known.cost.expected,
+            known.cost.high,
+            rows=known.rows,
+            fitting=_rows_that_fit(limit, known, table, read, prices),
+        )
+    if REASONING in known.notes:
+        warn_user(ReasoningWarning.beyond_max_cost(model, limit))
+
+
+def _amount(max_cost: object) -> Decimal:
+    try:
+        limit = Decimal(str(max_cost))
+    except InvalidOperation:
+        raise CostError.not_an_amount(max_cost) from None
+    if not limit.is_finite() or limit < 0:
+        raise CostError.not_an_amount(max_cost)
+    return limit
+
+
+def _rows_that_fit(
+    limit: Decimal,
+    known: Estimate,
+    table: RequestTable,
+    read: InputTokens,
+    prices: Mapping[str, Any] | None,
+) -> int:
+    """Count the first rows whose requests, at the high end, stay within the limit."""
+    batch = price(table.recipe.model, "batch", prices=prices)
+    if batch is None or known.output_tokens.high is None or not table.to_send:
+        return 0
+    costs = batch.costs_of(read.tokens, known.output_tokens.high // table.to_send)
+    fitting = within(costs, limit)
+    return table.rows if fitting == len(costs) else int(table.first_row[fitting])

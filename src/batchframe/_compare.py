@@ -1,0 +1,101 @@
+"""The same requests, asked of several models: what each would cost, side by side.
+
+In: a request table and the models' names. Out: a frame. Sends nothing, writes nothing.
+Must not know: files, the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import pandas as pd
+
+from batchframe._answer_length import AnswerLength, answer_length
+from batchframe._checks import window_note
+from batchframe._clock import today
+from batchframe._counting import InputTokens, count_input
+from batchframe._estimate import cost_range
+from batchframe._history import experience
+from batchframe._model_rules import lifetime_notes, refused_parameters
+from batchframe._prices import TIERS, Tier, doubt, price
+from batchframe._recipe import checked_model
+from batchframe._request_table import RequestTable, asked_of
+from batchframe.errors import CostError
+
+_COLUMNS: Final = ("low", "expected", "high", "input_tokens", "exact", "note")
+
+
+def compare(
+    table: RequestTable,
+    models: Iterable[str],
+    tiers: Iterable[Tier],
+    prices: Mapping[str, Mapping[str, Any]] | None = None,
+) -> pd.DataFrame:
+    """Set side by side what each model would cost in each tier.
+
+    Raises
+    ------
+    CostError
+        If a tier is unknown, or `prices` has another shape.
+    RequestError
+        If a name is no model's.
+    """
+    chosen = list(tiers)
+    for tier in chosen:
+        if tier not in TIERS:
+            raise CostError.unknown_tier(tier, TIERS)
+    names = [models] if isinstance(models, str) else list(models)
+    rows = [row for model in names for row in _rows(table, model, chosen, prices or {})]
+    index = pd.MultiIndex.from_product([names, chosen], names=["model", "tier"])
+    frame = pd.DataFrame(rows, index=index, columns=_COLUMNS)
+    money = dict.fromkeys(("low", "expected", "high"), "object")
+    return frame.astype({**money, "input_tokens": "int64", "exact": "bool"})
+
+
+def _rows(
+    table: RequestTable,
+    model: str,
+    tiers: list[Tier],
+    prices: Mapping[str, Mapping[str, Any]],
+) -> list[dict[str, Any]]:
+    asked = asked_of(table, checked_model(model))
+    read = count_input(asked)
+    written = answer_length(asked.recipe, experience(asked.recipe))
+    about = _about(asked, read, written)
+    given = prices.get(model)
+    rows = []
+    for tier in tiers:
+        known = price(model, tier, prices=given)
+        # A model without a price for answers, such as one of embeddings, has none for these.
+        answers = known is not None and known.output is not None
+        cost = cost_range(known, read, written.tokens) if answers else None
+        unknown = [] if cost is not None else [f"No {tier} price is known."]
+        other = doubt(model, tier, given)
+        rows.append(
+            {
+                "low": None if cost is None else cost.low,
+                "expected": None if cost is None else cost.expected,
+                "high": None if cost is None else cost.high,
+                "input_tokens": int(read.tokens.sum()),
+                "exact": read.exact,
+                "note": " ".join([*unknown, *about, *([other] if other else [])]),
+            }
+        )
+    return rows
+
+
+def _about(asked: RequestTable, read: InputTokens, written: AnswerLength) -> list[str]:
+    """Say what stands against this model, and what its figures leave out."""
+    recipe = asked.recipe
+    refused = [
+        name
+        for name in refused_parameters(recipe.model, recipe.endpoint, recipe.body)
+        if name not in recipe.allow
+    ]
+    return [
+        *[f"Refuses {name}=." for name in refused],
+        *lifetime_notes(recipe.model, today()),
+        *window_note(asked, read),
+        *(["Reasoning tokens come on top."] if written.unbounded_reasoning else []),
+    ]

@@ -1,0 +1,74 @@
+"""A recipe → what the same question to the same model was answered before, on this machine.
+
+In: a recipe and the jobs' folders. Out: an :class:`Experience` or None. Writes nothing.
+Must not know: prices, the network.
+
+A pilot is such an earlier job. Rehearsals on a server of this machine are left out: their answers
+are simulated.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from batchframe._answer_length import Experience
+from batchframe._manifest import Record, records
+from batchframe._providers import profile_of
+from batchframe._recipe import Recipe
+from batchframe.errors import UnreadableJobWarning
+
+_REHEARSAL: Final = "local"
+# What may differ between two recipes that put the same question.
+_OF_THE_ROWS: Final = {"on_missing", "dedupe", "allow"}
+_ANSWERED: Final = pa.array(["ok", "invalid", "truncated"])
+
+
+def experience(recipe: Recipe) -> Experience | None:
+    """Look up how long the answers to this prompt by this model were.
+
+    Returns
+    -------
+    Experience or None
+        None where no earlier job asked the same, or a function made its prompts, which cannot be
+        compared.
+    """
+    if recipe.prompt is None:
+        return None
+    found = [tokens for record in _same(recipe) if len(tokens := _output_tokens(record))]
+    if not found:
+        return None
+    tokens = np.concatenate(found)
+    return Experience(len(tokens), len(found), round(float(np.median(tokens))), int(tokens.max()))
+
+
+def _same(recipe: Recipe) -> list[Record]:
+    with warnings.catch_warnings():
+        # Who lists the jobs is warned of a folder that cannot be read; an estimate is not.
+        warnings.simplefilter("ignore", UnreadableJobWarning)
+        known = list(records())
+    return [
+        record
+        for record in known
+        if profile_of(record.manifest.identity.base_url).name != _REHEARSAL
+        and record.done
+        and set(recipe.difference(record.manifest.recipe)) <= _OF_THE_ROWS
+    ]
+
+
+def _output_tokens(record: Record) -> npt.NDArray[np.int64]:
+    try:
+        table = pq.read_table(record.folder.answers, columns=["status", "output_tokens"])
+        # The last ones are answers of earlier jobs, which count there.
+        table = table.slice(0, record.manifest.requests - record.manifest.reused)
+    except (OSError, pa.ArrowException):
+        return np.zeros(0, np.int64)  # nobody has looked at its answers yet
+    stated = pc.and_(pc.is_in(table["status"], _ANSWERED), pc.is_valid(table["output_tokens"]))
+    tokens = table.filter(stated)["output_tokens"].to_numpy()
+    return np.asarray(tokens, dtype=np.int64)

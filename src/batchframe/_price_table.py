@@ -1,0 +1,108 @@
+"""Our own dated prices, and where two price books differ: ``_data/prices.toml``, read.
+
+In: a model and a tier. Out: a `Price` or None; what another book states, in words.
+Must not know: the price book that is installed, requests.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+from batchframe._model_names import base_model
+from batchframe._rates import Price, Tier
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """What another price book states for a model in a tier, where ours states something else.
+
+    Attributes
+    ----------
+    states
+        Its rates in USD per 1,000,000 tokens by name; empty where it has no price.
+    why
+        What is known of the reason.
+    book, as_of
+        Which book it is, and the day it was read.
+    """
+
+    model: str
+    tier: Tier
+    states: Mapping[str, Decimal]
+    why: str
+    book: str
+    as_of: date
+
+    def in_words(self) -> str:
+        """Tell a reader what the other book says."""
+        rates = ", ".join(f"{_WORDS[name]} ${rate:f}" for name, rate in self.states.items())
+        told = f"states {rates} per million tokens" if rates else "states no price"
+        return (
+            f"{self.book} ({self.as_of}) {told} for {self.model} in the {self.tier} tier: "
+            f"{self.why}."
+        )
+
+
+_WORDS: Final = {"input": "input", "output": "output", "cached_input": "cached input"}
+
+
+def table_price(model: str, tier: Tier) -> Price | None:
+    """Look a price up in our own table.
+
+    Examples
+    --------
+    >>> table_price("text-embedding-3-small", "batch").input
+    Decimal('0.01')
+    """
+    wanted = base_model(model)
+    for row in _table()["price"]:
+        if wanted in row["models"] and tier in row["tiers"]:
+            rate = Decimal(row["input"])
+            return Price(model, tier, rate, source=row["source"], as_of=row["as_of"])
+    return None
+
+
+def disagreement(model: str, tier: Tier) -> Disagreement | None:
+    """Find what another price book states otherwise; a tuned model goes by what it was tuned from.
+
+    Examples
+    --------
+    >>> found = disagreement("ft:gpt-4o-2024-08-06:acme::1", "batch")
+    >>> found.states["output"], found.as_of.isoformat()
+    (Decimal('12.5'), '2026-11-21')
+    >>> disagreement("gpt-5.6-luna", "batch") is None
+    True
+    """
+    name = model.strip().lower()
+    if name.startswith("ft:"):
+        name = ":".join(name.split(":")[:2])
+    return _disagreements().get((name, tier))
+
+
+@cache
+def _disagreements() -> dict[tuple[str, Tier], Disagreement]:
+    book = _table()["other_book"]
+    return {
+        (row["model"], row["tier"]): Disagreement(
+            model=row["model"],
+            tier=row["tier"],
+            states={name: Decimal(rate) for name, rate in row["states"].items()},
+            why=row["why"],
+            book=book["name"],
+            as_of=book["as_of"],
+        )
+        for row in _table()["disagreement"]
+    }
+
+
+@cache
+def _table() -> dict[str, Any]:
+    text = (files("batchframe") / "_data" / "prices.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
