@@ -155,7 +155,7 @@ def join(
         Put before each new column's name.
     details
         Also add tokens, cost, finish reason, ``custom_id`` and the raw answer: see
-        :meth:`Job.results`.
+        :meth:`Job.results`. Of several jobs, ``bf_cost`` is what all of them paid for a row.
     overwrite
         Whether columns of the same names are replaced.
 

@@ -60,7 +60,9 @@ class ReportLine:
 
 
 def _part(actual: Decimal | int, expected: Decimal | int | None) -> Decimal | None:
-    return None if not expected else Decimal(actual) / Decimal(expected) - 1
+    if expected is None or (expected == 0 and actual != 0):
+        return None
+    return Decimal(actual) / Decimal(expected) - 1 if expected else Decimal(0)
 
 
 @dataclass(frozen=True, repr=False)
@@ -173,7 +175,6 @@ def _estimated_costs(manifest: Manifest) -> list[Range[Decimal] | None]:
 
 def _reasons(job: JobAnswers, lines: tuple[ReportLine, ...], answered: int) -> tuple[str, ...]:
     """Explain the differences, for as many requests as were billed."""
-    manifest = job.manifest
     fresh, cached, written, _ = lines
     billed = Decimal(answered) / max(len(job.sent), 1)
     notes = []
@@ -242,7 +243,8 @@ def _output_in_words(job: JobAnswers, written: ReportLine, billed: Decimal) -> l
             f"The answers took {_by(part)} than expected; how long they are within the estimate's "
             "range is the model's choice."
         )
-    return [told + _thoughts(job)] if told else []
+    more = part is None or part > 0
+    return [told + (_thoughts(job) if more else "")] if told else []
 
 
 def _thoughts(job: JobAnswers) -> str:

@@ -19,9 +19,11 @@ import pyarrow.compute as pc
 from batchframe._endpoints import STATUSES
 from batchframe._job_answers import JobAnswers
 from batchframe._output import Field, OutputSpec
+from batchframe._rates import sum_of
 from batchframe._request_table import row_digests
 from batchframe.errors import ColumnError, JobError
 
+_COST: Final = "bf_cost"
 _NOT_ASKED: Final = "this row was not part of the job, or its text has changed since"
 
 
@@ -150,7 +152,7 @@ def _details(
     return {
         "bf_custom_id": _strings(pa.chunked_array([ids])),
         **tokens,
-        "bf_cost": _costs(job.costs, number),
+        _COST: _costs(job.costs, number),
         "bf_finish_reason": _strings(answers["finish_reason"]),
         "bf_raw": _strings(answers["text"]),
     }
@@ -220,7 +222,15 @@ def _first_ok(found: Sequence[dict[str, pd.Series]]) -> dict[str, pd.Series]:
         for name, column in other.items():
             mine, theirs = _same_levels(merged[name], column)
             merged[name] = theirs.where(better, mine)
+    if _COST in merged:
+        merged[_COST] = _paid([one[_COST] for one in found])
     return merged
+
+
+def _paid(costs: Sequence[pd.Series]) -> pd.Series:
+    """Add up what several jobs paid for each row, whichever of them gives its answer."""
+    rows = ([cost for cost in row if cost is not None] for row in zip(*costs, strict=True))
+    return pd.Series([sum_of(known) if known else None for known in rows], dtype=object)
 
 
 def _same_levels(first: pd.Series, second: pd.Series) -> tuple[pd.Series, pd.Series]:

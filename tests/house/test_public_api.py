@@ -30,6 +30,7 @@ def test_the_public_names_are_these() -> None:
         "Estimate",
         "Evaluation",
         "Job",
+        "Report",
         "Requests",
         "TokenCount",
         "__version__",
@@ -57,6 +58,7 @@ def test_every_public_thing_is_documented() -> None:
         batchframe.Estimate,
         batchframe.Evaluation,
         batchframe.Agreement,
+        batchframe.Report,
     ):
         for name, member in vars(handle).items():
             if not name.startswith("_") and (callable(member) or isinstance(member, property)):

@@ -28,6 +28,8 @@ def calls(frame: pd.DataFrame, client: openai.OpenAI) -> None:
     bf.requests(frame, lambda row: f"Classify {row['text']}", model="m", output=Literal["a"])
     estimate: bf.Estimate = requests.estimate(prices={"input": "0.1", "output": 1})
     twice: bf.Estimate = estimate + estimate
+    costs: pd.DataFrame = requests.compare(["a", "b"], tiers=["batch", "flex"])
+    bf.requests(frame, "{{ text }}", model="m", temperature=0, allow=["temperature"])
     high: Decimal | None = twice.cost.high if twice.cost is not None else None
     paths: list[Path] = requests.to_jsonl("folder")
     job: bf.Job = requests.submit("name", max_cost=2.5, client=client, on_uncertain="ask")
@@ -37,6 +39,7 @@ def calls(frame: pd.DataFrame, client: openai.OpenAI) -> None:
     told: tuple[str, ...] = found[0].forget(remote=True).remaining
     cost: Decimal | None = job.cost
     counts: dict[str, int] = job.counts
+    report: bf.Report = job.report()
     labelled: pd.DataFrame = bf.join(frame, job, "other", prefix="x_", details=True)
     evaluation: bf.Evaluation = bf.evaluate(labelled, truth="gold", predicted="label", status=None)
     low, high_end = evaluation.accuracy_interval
@@ -50,4 +53,4 @@ def calls(frame: pd.DataFrame, client: openai.OpenAI) -> None:
     table: pd.DataFrame = bf.plot.tables.tokens(job)
     print(low, high_end, kappa, classes, alpha, axes, table)  # noqa: T201 - used
     count: bf.TokenCount = bf.count_tokens({"model": "m", "messages": []})
-    print(high, paths, cost, counts, labelled, count, bf.jobs(), len(requests), again, told)  # noqa: T201 - used
+    print(costs, report, high, paths, cost, counts, labelled, count, bf.jobs(), again, told)  # noqa: T201 - used

@@ -1,0 +1,243 @@
+"""What requests would cost: every tier beside the others, each request by its own length."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import batchframe as bf
+import batchframe.local
+from batchframe import _estimate
+from batchframe._price_book import price_book
+from batchframe._prices import doubt, price
+from batchframe.errors import CostError
+
+LABELS = ["good", "bad"]
+
+
+def ask(texts: list[str], model: str = "gpt-5.6-luna", **more: Any) -> bf.Requests:
+    frame = pd.DataFrame({"text": pd.Series(texts, dtype="str")})
+    return frame.bf.requests("{{ text }}", model=model, **{"output": LABELS, **more})
+
+
+def test_four_tiers_stand_side_by_side_and_the_unknown_is_unknown() -> None:
+    luna = ask(["a"]).estimate().to_frame()
+    assert luna.index.tolist() == [
+        "input_tokens", "output_tokens", "cost", "standard_cost", "flex_cost", "priority_cost",
+    ]  # fmt: skip
+    assert luna["high"]["flex_cost"] == luna["high"]["cost"]
+    assert luna["high"]["standard_cost"] == 2 * luna["high"]["cost"]
+    assert luna["high"]["priority_cost"] == 4 * luna["high"]["cost"]
+    turbo = ask(["a"], "gpt-4.1").estimate()
+    assert turbo.flex_cost is None
+    assert re.search(r"flex cost +unknown", repr(turbo))
+
+
+def test_the_input_alone_and_the_answers_add_up_to_the_estimate() -> None:
+    known = ask(["a", "bb"]).estimate()
+    batch = price("gpt-5.6-luna", "batch")
+    assert known.cost is not None
+    assert batch is not None
+    assert known.output_tokens.high is not None
+    answers = batch.cost_of([0], [known.output_tokens.high])
+    assert known.input_cost is not None
+    assert known.cost.high == known.input_cost + answers
+    twice = known + known
+    assert twice.input_cost == 2 * known.input_cost
+    assert twice.flex_cost is not None
+    assert twice.flex_cost.low == 2 * known.cost.low
+
+
+def test_a_long_request_is_dearer_as_a_whole_and_the_short_ones_beside_it_are_not() -> None:
+    long, short = "word " * 300_000, "word " * 150_000
+    alone = [ask([text]).estimate() for text in (long, short, short + "!")]
+    together = ask([long, short, short + "!"]).estimate()
+    assert together.cost == alone[0].cost + alone[1].cost + alone[2].cost  # type: ignore[operator]
+    # Both short ones together are beyond the threshold, and neither is charged for it.
+    assert alone[1].input_tokens.high + alone[2].input_tokens.high > 272_000  # type: ignore[operator]
+    rate = Decimal("0.0000001")
+    assert alone[0].input_cost == 2 * rate * alone[0].input_tokens.low
+    assert alone[1].input_cost == rate * alone[1].input_tokens.low
+    assert any("1 request of more than 272,000 input tokens" in note for note in together.notes)
+    assert not any("272,000" in note for note in alone[1].notes)
+
+
+def test_an_estimate_says_which_book_its_prices_come_from_and_of_which_day() -> None:
+    book = price_book()
+    told = "\n".join(ask(["a"]).estimate().notes)
+    assert f"{book.name} {book.version}" in told
+    assert str(book.as_of) in told
+    assert f"{book.name} {book.version}" in repr(ask(["a"]))
+
+
+def test_a_price_that_another_book_states_otherwise_carries_a_note() -> None:
+    known = ask(["a"], "gpt-3.5-turbo", output=None, max_completion_tokens=5).estimate()
+    assert known.cost is not None
+    note = next(note for note in known.notes if "litellm" in note)
+    assert "gpt-3.5-turbo in the batch tier" in note
+    assert "2026-11-21" in note
+    tuned = ask(["a"], "ft:o4-mini-2025-04-16:acme::1", output=None).estimate()
+    assert tuned.cost is None
+    assert any("input $2, output $8" in note for note in tuned.notes)
+    assert not any("litellm" in note for note in ask(["a"]).estimate().notes)
+
+
+def test_nobody_is_in_doubt_about_prices_that_were_given() -> None:
+    mine = {"input": 1, "output": 2}
+    assert doubt("gpt-3.5-turbo", "batch") is not None
+    assert doubt("gpt-3.5-turbo", "batch", mine) is None
+    assert doubt("gpt-4o-search-preview", "standard", mine) is not None
+
+
+def test_a_model_that_is_shut_down_or_soon_is_says_so_with_its_successor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_estimate, "today", lambda: date(2026, 11, 21))
+    assert "OpenAI will shut gpt-4.1 down on 2027-01-14" in repr(ask(["a"], "gpt-4.1"))
+    notes = ask(["a"], "gpt-4.1-nano").estimate().notes
+    assert any("shut gpt-4.1-nano down on 2026-10-23" in n and "gpt-5.6-luna" in n for n in notes)
+    assert any(
+        "no place in OpenAI's Batch API" in n for n in ask(["a"], "gpt-6-cyber").estimate().notes
+    )
+
+
+class TestAboveTheLimit:
+    """`max_cost` is held against the high end, and what is said helps."""
+
+    def test_the_whole_range_is_shown_and_every_way_out(self) -> None:
+        texts = [f"number {n}" for n in range(10)]
+        requests = ask(texts, "gpt-4.1", output=None, max_completion_tokens=100)
+        known = requests.estimate().cost
+        assert known is not None
+        assert known.high is not None
+        with pytest.raises(CostError) as caught:
+            requests.submit(max_cost=known.high / 2)
+        told = str(caught.value)
+        for words in (f"${known.low:f}", f"${known.high:f}", "max_completion_tokens=", "pilot",
+                      "of 10 fit: df.head(", "requests.compare([", "raise max_cost"):  # fmt: skip
+            assert words in told
+
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+    @given(
+        lengths=st.lists(st.integers(0, 60), min_size=1, max_size=8),
+        part=st.decimals("0.05", "0.99", places=2),
+    )
+    def test_the_rows_said_to_fit_do_and_no_more_would(
+        self, lengths: list[int], part: Decimal
+    ) -> None:
+        texts = ["x y " * length for length in lengths]
+        requests = ask(texts, "gpt-4.1")
+        whole = requests.estimate().cost
+        assert whole is not None
+        assert whole.high is not None
+        limit = whole.high * part
+        with pytest.raises(CostError) as caught:
+            requests.submit(max_cost=limit)
+        told = str(caught.value)
+        fitting = int(told.split("df.head(")[1].split(")", maxsplit=1)[0]) if "df.head(" in told else 0
+
+        def high(rows: int) -> Decimal:
+            cost = ask(texts[:rows], "gpt-4.1").estimate().cost
+            assert cost is not None
+            assert cost.high is not None
+            return cost.high
+
+        assert fitting < len(texts)
+        assert high(fitting) <= limit < high(fitting + 1)
+
+    def test_nothing_of_the_first_row_fits_and_nothing_is_said_of_a_head(self) -> None:
+        with pytest.raises(CostError) as caught:
+            ask(["a"]).submit(max_cost="0.0000001")
+        assert "df.head(" not in str(caught.value)
+        assert "fewer rows" in str(caught.value)
+
+
+def job_of(texts: list[str], tokens: list[int], **more: Any) -> bf.Job:
+    """Ask on this machine, and pretend that it was elsewhere: rehearsals tell nothing."""
+    from dataclasses import replace
+
+    from batchframe._manifest import read_manifest, write_manifest
+
+    left = iter(tokens)
+
+    def answer(_: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "object": "chat.completion",
+            "usage": {"prompt_tokens": 9, "completion_tokens": next(left)},
+            "choices": [{"message": {"content": '{"label":"good"}'}, "finish_reason": "stop"}],
+        }
+
+    with batchframe.local.serve(answer=answer) as server:
+        job = ask(texts, **more).submit(client=server.client(), reuse=False).wait()
+    manifest = read_manifest(job._folder)
+    elsewhere = replace(manifest.identity, base_url="https://api.openai.com/v1")
+    write_manifest(job._folder, replace(manifest, identity=elsewhere))
+    return job
+
+
+class TestEarlierJobs:
+    """Answers to the same question tell how long the next will be."""
+
+    def test_the_median_of_their_answers_is_expected(self) -> None:
+        before = ask(["new", "other"]).estimate()
+        job_of(["a", "b", "c"], [10, 20, 90])
+        known = ask(["new", "other"]).estimate()
+        assert known.output_tokens.expected == 2 * 20
+        # The labels bound an answer, and reasoning was seen to pass the bound.
+        assert before.output_tokens.high is not None
+        assert before.output_tokens.high < known.output_tokens.high == 2 * 90  # type: ignore[operator]
+        assert known.output_tokens.low == before.output_tokens.low
+        told = "\n".join(known.notes)
+        assert "the median of 3 answers of an earlier job" in told
+        assert "nobody can know them before" in told
+
+    def test_several_jobs_count_together_and_the_high_end_is_the_bound_not_what_was_seen(
+        self,
+    ) -> None:
+        bound = {"max_completion_tokens": 500}
+        job_of(["a", "b", "c"], [10, 20, 90], **bound)
+        job_of(["d", "e"], [30, 40], **bound)
+        known = ask(["new"], **bound).estimate()
+        assert known.output_tokens.expected == 30
+        assert known.output_tokens.high == 500
+        assert any("5 answers of 2 earlier jobs" in note for note in known.notes)
+
+    @pytest.mark.parametrize(
+        "other", [{"model": "gpt-6-luna"}, {"output": ["a"]}, {"system": "S"}, {"seed": 1}]
+    )
+    def test_another_question_tells_nothing(self, other: dict[str, Any]) -> None:
+        job_of(["a"], [70])
+        assert not any("earlier job" in note for note in ask(["new"], **other).estimate().notes)
+        assert any("earlier job" in n for n in ask(["new"], dedupe=False).estimate().notes)
+
+    def test_a_rehearsal_and_a_function_tell_nothing(self, server: batchframe.local.Server) -> None:
+        ask(["a", "b"]).submit(client=server.client()).wait()
+        assert not any("earlier job" in note for note in ask(["new"]).estimate().notes)
+        frame = pd.DataFrame({"text": ["a"]})
+        asked = frame.bf.requests(lambda row: row["text"], model="gpt-4.1", output=LABELS)
+        assert not any("earlier job" in note for note in asked.estimate().notes)
+
+    def test_a_folder_that_cannot_be_read_is_no_reason_to_warn(self, home: Any) -> None:
+        job = job_of(["a"], [70])
+        broken = home / "jobs" / "broken"
+        broken.mkdir()
+        (broken / "manifest.json").write_text("{")
+        (job.folder / "answers.parquet").write_bytes(b"")
+        from batchframe._history import experience
+
+        assert experience(ask(["new"])._table.recipe) is None
+
+
+def test_a_range_without_a_basis_is_never_one_number() -> None:
+    known = ask(["a"], "gpt-4.1", output=None).estimate()
+    assert (known.output_tokens.expected, known.output_tokens.high) == (None, None)
+    bound = ask(["a"], "gpt-4.1", output=None, max_completion_tokens=50).estimate()
+    assert (bound.output_tokens.low, bound.output_tokens.expected) == (1, None)
+    assert bound.output_tokens.high == 50

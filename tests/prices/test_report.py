@@ -1,0 +1,157 @@
+"""What a job took beside what was estimated, and the reason in words."""
+
+from __future__ import annotations
+
+import dataclasses
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import batchframe as bf
+import batchframe.local
+from batchframe._rates import sum_of
+
+TEXTS = [f"text {n}" for n in range(4)]
+
+
+def job_of(usage: Any, model: str = "gpt-4.1", texts: list[str] = TEXTS, **more: Any) -> bf.Job:
+    """Return a job whose answers state the usage that a function gives for each body."""
+
+    def answer(body: dict[str, Any]) -> Any:
+        stated = usage(body)
+        if stated is None:
+            return batchframe.local.AnswerError(500, "no luck")
+        return {
+            "object": "chat.completion",
+            "usage": stated,
+            "choices": [{"message": {"content": '{"label":"+"}'}, "finish_reason": "stop"}],
+        }
+
+    frame = pd.DataFrame({"text": texts})
+    asked = frame.bf.requests("{{ text }}", model=model, **{"output": ["+", "-"], **more})
+    with batchframe.local.serve(answer=answer) as server:
+        return asked.submit("tone", client=server.client()).wait()
+
+
+def as_counted(body: dict[str, Any]) -> dict[str, Any]:
+    return {"prompt_tokens": bf.count_tokens(body).tokens, "completion_tokens": 5}
+
+
+def test_a_job_that_took_what_was_estimated_needs_no_reason() -> None:
+    job = job_of(as_counted)
+    report = job.report()
+    frame = report.to_frame()
+    assert frame.index.tolist() == ["input", "cached input", "output", "total"]
+    assert frame["tokens"].tolist() == frame["estimated_tokens"].tolist()
+    assert frame["cost"].tolist() == frame["estimated_cost"].tolist()
+    assert frame["cost"]["total"] == job.cost == sum_of(frame["cost"].iloc[:3])
+    assert report.notes == ()
+    assert "Report of job tone: 4 of 4 requests billed" in repr(report)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        report.job = "x"  # type: ignore[misc]
+
+
+def test_longer_answers_are_named_and_reasoning_where_the_model_reasons() -> None:
+    def longer(body: dict[str, Any]) -> dict[str, Any]:
+        return {**as_counted(body), "completion_tokens": 500}
+
+    plain = job_of(longer).report()
+    assert plain.lines[2].tokens == 2_000
+    (note,) = plain.notes
+    assert "1,980 tokens more than the high end" in note
+    assert "easoning" not in note
+    (note,) = job_of(longer, "gpt-5.6-luna").report().notes
+    assert "Reasoning tokens are billed as output" in note
+
+
+def test_answers_within_the_range_are_compared_with_what_was_expected() -> None:
+    def short(body: dict[str, Any]) -> dict[str, Any]:
+        return {**as_counted(body), "completion_tokens": 4}
+
+    (note,) = job_of(short).report().notes
+    assert "20% fewer tokens than expected" in note
+    free = job_of(short, output=None, max_completion_tokens=50).report()
+    assert free.lines[2].difference is None
+    assert "no basis to expect" in free.notes[0]
+    assert "16 output tokens" in free.notes[0]
+
+
+def test_cached_tokens_are_a_line_of_their_own_at_their_own_price() -> None:
+    def cached(body: dict[str, Any]) -> dict[str, Any]:
+        told = as_counted(body)
+        return {**told, "prompt_tokens_details": {"cached_tokens": 10}}
+
+    job = job_of(cached, "gpt-5.6-luna")
+    fresh, from_cache, _, total = job.report().lines
+    assert from_cache.tokens == 40
+    assert from_cache.cost == 40 * Decimal("0.00000001")
+    assert fresh.tokens == job.usage.input_tokens - 40
+    assert total.cost == job.cost
+    assert any("40 input tokens were read from the prompt cache" in n for n in job.report().notes)
+
+
+def test_an_input_that_was_counted_wrongly_is_said() -> None:
+    def more(body: dict[str, Any]) -> dict[str, Any]:
+        return {"prompt_tokens": 2 * bf.count_tokens(body).tokens, "completion_tokens": 5}
+
+    notes = job_of(more).report().notes
+    assert len(notes) == 1
+    assert "100% more tokens than was counted" in notes[0]
+
+
+def test_requests_that_came_back_with_nothing_are_counted_and_the_others_compared() -> None:
+    def some(body: dict[str, Any]) -> dict[str, Any] | None:
+        return None if body["messages"][0]["content"] == "text 0" else as_counted(body)
+
+    report = job_of(some).report()
+    assert (report.requests, report.answered) == (4, 3)
+    (note,) = report.notes
+    assert "1 request came back without a usage (1 failed)" in note
+
+
+def test_without_a_price_there_are_tokens_and_no_dollars() -> None:
+    report = job_of(as_counted, "my-model").report()
+    frame = report.to_frame()
+    assert frame["tokens"]["output"] == 20
+    assert frame["cost"].isna().all()
+    assert frame["estimated_cost"].isna().all()
+    assert "unknown" in repr(report)
+
+
+def test_other_prices_given_later_are_the_reason_for_another_bill() -> None:
+    frame = pd.DataFrame({"text": TEXTS})
+    asked = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
+    job = job_of(as_counted)
+    from batchframe._manifest import read_manifest, write_manifest
+
+    manifest = read_manifest(job._folder)
+    dear = {"input": "10", "output": "40"}
+    write_manifest(job._folder, dataclasses.replace(manifest, prices=dear))
+    assert any("their price is another" in note for note in job.report().notes)
+    assert len(asked) == 4
+
+
+def test_running_the_cell_again_leaves_the_estimate_as_it_was_before_it_was_sent() -> None:
+    frame = pd.DataFrame({"text": TEXTS})
+    asked = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
+    with batchframe.local.serve(answer=lambda _: {"label": "+"}) as server:
+        job = asked.submit("tone", client=server.client()).wait()
+        before = job.report().to_frame()
+        again = asked.submit("tone", client=server.client())
+    assert again.id == job.id
+    pd.testing.assert_frame_equal(again.report().to_frame(), before)
+
+
+def test_a_job_of_an_earlier_version_without_the_estimate_of_its_input_has_a_report() -> None:
+    import json
+
+    job = job_of(as_counted)
+    file = job.folder / "manifest.json"
+    told = json.loads(file.read_text())
+    del told["input_cost"]
+    file.write_text(json.dumps(told))
+    frame = job.report().to_frame()
+    assert frame["estimated_cost"].isna().tolist() == [True, True, True, False]
+    assert frame["cost"]["total"] == job.cost

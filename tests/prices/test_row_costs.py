@@ -1,0 +1,225 @@
+"""What each row cost: exact, and in sum exactly what the job cost."""
+
+from __future__ import annotations
+
+import decimal
+import itertools
+import json
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import batchframe as bf
+import batchframe.local
+from batchframe._billing import billed, job_cost
+from batchframe._job_answers import JobAnswers
+from batchframe._rates import LongContext, Price, sum_of, within
+from batchframe._results import ledger
+
+MONEY = st.decimals(0, 1_000, places=5)
+REQUEST = st.tuples(st.integers(0, 600_000), st.integers(0, 200_000), st.integers(0, 600_000)).map(
+    lambda one: (one[0], one[1], min(one[2], one[0]))
+)
+PRICE = st.builds(
+    Price,
+    st.just("model"),
+    st.just("batch"),
+    MONEY,
+    st.none() | MONEY,
+    MONEY,
+    st.none() | st.builds(LongContext, st.just(272_000), MONEY, st.none() | MONEY, MONEY),
+)
+
+
+@given(st.lists(REQUEST, max_size=20), PRICE, st.sampled_from([3, 28]))
+def test_the_costs_of_all_requests_and_of_all_parts_add_up_to_the_last_digit(
+    requests: list[tuple[int, int, int]], price: Price, precision: int
+) -> None:
+    columns = [np.array([one[place] for one in requests], np.int64) for place in range(3)]
+    with decimal.localcontext() as context:
+        context.prec = precision  # a coarse one of the caller's must not round
+        total = price.cost_of(*columns)
+        each = price.costs_of(*columns)
+        parts = price.parts_of(*columns)
+    assert sum_of(each) == sum_of(parts) == total
+    assert each.tolist() == [price.cost(*one) for one in requests]
+
+
+@given(st.lists(st.decimals(0, 10, places=3), max_size=20), st.decimals(0, 60, places=3))
+def test_as_many_costs_fit_as_stay_within_the_limit(costs: list[Decimal], limit: Decimal) -> None:
+    fitting = within(costs, limit)
+    assert sum(costs[:fitting], Decimal(0)) <= limit
+    assert fitting == len(costs) or sum(costs[: fitting + 1], Decimal(0)) > limit
+
+
+BODIES: dict[str, dict[str, Any]] = {
+    "good": {"choices": [{"message": {"content": '{"label":"+"}'}, "finish_reason": "stop"}]},
+    "cut": {"choices": [{"message": {"content": '{"la'}, "finish_reason": "length"}]},
+    "odd": {"choices": [{"message": {"content": "no JSON"}, "finish_reason": "stop"}]},
+    "no": {"choices": [{"message": {"content": None, "refusal": "no"}, "finish_reason": "stop"}]},
+    "empty": {"choices": []},
+    "strange": {},
+}
+USAGE = {
+    "prompt_tokens": 1_000,
+    "completion_tokens": 100,
+    "prompt_tokens_details": {"cached_tokens": 600},
+    "completion_tokens_details": {"reasoning_tokens": 50},
+}
+# 400 fresh and 600 cached input tokens and 100 of output, at gpt-5.6-luna's batch prices.
+EACH = Decimal("0.000040") + Decimal("0.000006") + Decimal("0.000060")
+
+
+def answer(body: dict[str, Any]) -> Any:
+    text = body["messages"][-1]["content"]
+    if text == "failed":
+        return batchframe.local.AnswerError(400, "too odd")
+    # The tier that the line states is not what is billed.
+    said = {"object": "chat.completion", "service_tier": "default", "usage": USAGE}
+    return {**said, **BODIES[text]}
+
+
+TEXTS = ["good", "cut", "good", "odd", "no", "empty", None, "failed", "good", "strange"]
+FRAME = pd.DataFrame({"text": pd.Series(TEXTS, dtype="str")}).set_axis(list("abcdefghij"))
+
+
+@pytest.fixture
+def job() -> bf.Job:
+    with batchframe.local.serve(answer=answer) as server:
+        asked = FRAME.bf.requests(
+            "{{ text }}", model="gpt-5.6-luna", output=["+", "-"], on_missing="skip"
+        )
+        return asked.submit("odd ones", client=server.client()).wait()
+
+
+def test_every_line_that_states_a_usage_is_paid_for_whatever_it_says(job: bf.Job) -> None:
+    rows = job.results(details=True)
+    assert rows["bf_status"].tolist()[:6] == ["ok", "truncated", "ok", "invalid", "refused",
+        "invalid"]  # fmt: skip
+    paid = {text: [*costs] for text, costs in rows.groupby(FRAME["text"].to_numpy())["bf_cost"]}
+    assert paid.pop("good") == [EACH, 0, 0]
+    assert paid.pop("failed") == [0]
+    assert paid == {text: [EACH] for text in BODIES if text != "good"}
+    assert job.cost == 6 * EACH
+
+
+def test_rows_add_up_to_the_job_in_results_and_in_any_order_of_the_frame(job: bf.Job) -> None:
+    rows = job.results(details=True)
+    assert rows["bf_cost"].dtype == object
+    assert rows["bf_cost"].sum() == job.cost
+    assert rows["bf_cost"].isna().tolist() == [text is None for text in TEXTS]
+    shuffled = FRAME.sample(frac=1, random_state=3).bf.join(job, details=True)
+    assert shuffled["bf_cost"].sum() == job.cost
+    assert shuffled.groupby("bf_status", observed=True)["bf_cost"].sum().sum() == job.cost
+    # A part of the frame costs what its own requests cost.
+    part = FRAME.loc[["c", "i", "d"]].bf.join(job, details=True)
+    assert part["bf_cost"].tolist() == [EACH, 0, EACH]
+
+
+def test_what_two_jobs_paid_for_a_row_is_added_up(job: bf.Job) -> None:
+    with batchframe.local.serve(answer=lambda _: {**answer_of("good")}) as server:
+        again = job.unanswered(also=["truncated", "invalid"]).submit(client=server.client()).wait()
+    joined = FRAME.bf.join(job, again, details=True)
+    assert again.cost
+    assert joined["bf_cost"].sum() == sum_of([job.cost or 0, again.cost])  # type: ignore[list-item]
+    assert joined["bf_cost"]["b"] == 2 * EACH
+
+
+def answer_of(text: str) -> dict[str, Any]:
+    return {"object": "chat.completion", "usage": USAGE, **BODIES[text]}
+
+
+def test_an_answer_that_an_earlier_job_paid_for_costs_nothing_again() -> None:
+    with batchframe.local.serve(answer=lambda _: answer_of("good")) as server:
+        client = server.client()
+
+        def ask(texts: list[str]) -> bf.Job:
+            frame = pd.DataFrame({"text": texts})
+            asked = frame.bf.requests("{{ text }}", model="gpt-5.6-luna", output=["+", "-"])
+            return asked.submit(client=client).wait()
+
+        first, second = ask(["a", "b"]), ask(["b", "c", "a"])
+    assert second.cost == EACH
+    assert second.results(details=True)["bf_cost"].tolist() == [0, EACH, 0]
+    assert first.cost == 2 * EACH
+
+
+def test_costs_survive_parquet_to_the_last_digit(job: bf.Job, tmp_path: Any) -> None:
+    rows = job.results(details=True)
+    rows.to_parquet(tmp_path / "rows.parquet")
+    assert pd.read_parquet(tmp_path / "rows.parquet")["bf_cost"].sum() == job.cost
+
+
+def test_prices_that_were_given_price_the_rows_too_with_cached_input(
+    server: batchframe.local.Server,
+) -> None:
+    given = {"input": "3", "cached_input": "0.123456789", "output": "7"}
+    with batchframe.local.serve(answer=lambda _: answer_of("good")) as running:
+        asked = FRAME.head(1).bf.requests("{{ text }}", model="my-model", output=["+", "-"])
+        done = asked.submit(client=running.client(), prices=given).wait()
+    paid = Decimal("0.0012") + 600 * Decimal("0.000000123456789") + Decimal("0.0007")
+    assert done.results(details=True)["bf_cost"].tolist() == [paid]
+    assert done.cost == paid
+    unpriced = asked.submit("no price", client=server.client(), rerun="x").wait()
+    assert unpriced.cost is None
+    assert unpriced.results(details=True)["bf_cost"].isna().all()
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> JobAnswers:
+    """Return a job of nine rows and six requests, to put other usages into."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BATCHFRAME_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("NO_PROXY", "127.0.0.1,localhost")
+        texts = [*"abcabdaef", None]
+        frame = pd.DataFrame({"text": pd.Series(texts, dtype="str")})
+        with batchframe.local.serve(answer=lambda _: {"label": "+"}) as server:
+            asked = frame.bf.requests(
+                "{{ text }}", model="gpt-5.6-luna", output=["+"], on_missing="skip"
+            )
+            done = asked.submit(client=server.client()).wait()
+        return done._answers(done._record)
+
+
+STATED = st.none() | st.integers(0, 2**40)
+
+
+@given(usage=st.lists(st.tuples(STATED, STATED, STATED), min_size=6, max_size=6))
+def test_rows_add_up_to_the_job_whatever_usage_the_service_states(
+    answers: JobAnswers, usage: list[tuple[int | None, int | None, int | None]]
+) -> None:
+    table = answers.answers
+    names = ("input_tokens", "output_tokens", "cached_tokens")
+    for name, column in zip(names, itertools.zip_longest(*usage), strict=True):
+        at = table.column_names.index(name)
+        table = table.set_column(at, name, pa.array(column, pa.int64()))
+    changed = replace(answers, answers=table)
+    rows = ledger(billed(changed), details=True)["bf_cost"]
+    assert sum_of(cost for cost in rows if cost is not None) == job_cost(changed)
+
+
+def test_the_body_of_a_failed_line_is_paid_for_by_the_usage_it_states(tmp_path: Any) -> None:
+    from batchframe._answers import read_shard
+    from batchframe._endpoints import endpoint_of
+    from batchframe._service import Batch
+
+    body = {"error": {"message": "stopped halfway"}, "usage": USAGE}
+    lines = [
+        {"custom_id": "a", "response": {"status_code": 500, "body": body}, "error": None},
+        {"custom_id": "b", "response": {"status_code": 500, "body": {"usage": [1]}}},
+        {"custom_id": "c", "response": {"status_code": 500, "body": "busy"}},
+    ]
+    file = tmp_path / "errors.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    chat = endpoint_of("/v1/chat/completions")
+    table = read_shard([file], chat, ["a", "b", "c"], Batch("batch_1", "completed"))
+    assert table["status"].to_pylist() == ["failed"] * 3
+    assert table["input_tokens"].to_pylist() == [1_000, None, None]
+    assert table["cached_tokens"].to_pylist() == [600, None, None]

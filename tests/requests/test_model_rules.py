@@ -1,0 +1,308 @@
+"""What a model or a batch would refuse is refused before a byte is sent, with a way out."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from datetime import date
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import openai
+import pandas as pd
+import pytest
+from openai.types.chat import completion_create_params
+
+import batchframe as bf
+import batchframe.local
+from batchframe import _requests
+from batchframe._checks import check_sending
+from batchframe._model_rules import context_window, is_known, shutdown
+from batchframe.errors import ParameterWarning, RequestError
+
+FRAME = pd.DataFrame({"text": ["a", "b"]}, index=["x", "y"])
+LUNA = "gpt-5.6-luna"
+OPENAI_URL = "https://api.openai.com/v1/"
+
+
+def ask(model: str = "gpt-4.1", prompt: Any = "{{ text }}", **body: Any) -> bf.Requests:
+    return FRAME.bf.requests(prompt, model=model, **body)
+
+
+def rules() -> dict[str, Any]:
+    folder = files("batchframe") / "_data"
+    return tomllib.loads((folder / "model_rules.toml").read_text(encoding="utf-8"))
+
+
+REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    (LUNA, {"max_tokens": 5}, "max_completion_tokens="),
+    ("o3", {"max_tokens": 5}, "max_completion_tokens="),
+    (LUNA, {"temperature": 0}, 'reasoning_effort="none"'),
+    (LUNA, {"temperature": True}, 'reasoning_effort="none"'),
+    ("ft:o3-mini:acme::1", {"temperature": 0.5}, "leave it out"),
+    ("gpt-5.1", {"temperature": 0, "reasoning_effort": "low"}, 'reasoning_effort="none"'),
+    ("gpt-6-luna", {"top_p": 0.5}, "leave it out"),
+    (LUNA, {"logprobs": True}, "leave it out"),
+    (LUNA, {"top_logprobs": 3}, "leave it out"),
+    (LUNA, {"presence_penalty": 1}, "leave it out"),
+    (LUNA, {"frequency_penalty": 0.1, "reasoning_effort": "none"}, "leave it out"),
+    (LUNA, {"logit_bias": {"50256": -100}}, "leave it out"),
+    ("o4-mini", {"stop": ["."]}, "leave it out"),
+    (LUNA, {"tools": [{"type": "function"}]}, 'reasoning_effort="none"'),
+    ("gpt-4.1", {"reasoning_effort": "low"}, "does not reason"),
+    ("gpt-5-chat-latest", {"reasoning_effort": "low"}, "does not reason"),
+    ("gpt-5-mini-2025-08-07", {"reasoning_effort": "none"}, '"low"'),
+    ("gpt-6.1-sol", {"reasoning_effort": "none"}, '"low"'),
+    (LUNA, {"reasoning_effort": "minimal"}, '"none"'),
+]
+
+
+@pytest.mark.parametrize(("model", "body", "way_out"), REFUSED)
+def test_a_parameter_that_the_model_refuses_is_refused_with_source_and_way_out(
+    model: str, body: dict[str, Any], way_out: str
+) -> None:
+    name = next(iter(body))
+    with pytest.raises(RequestError) as caught:
+        ask(model, **body)
+    told = str(caught.value)
+    assert told.startswith(f"{model} refuses {name}=")
+    assert way_out in told
+    assert re.search(r"20\d\d-\d\d-\d\d", told)
+    sent = ask(model, **body, allow=[name]).preview(1)[0]["body"]
+    assert sent[name] == body[name]
+    assert "allow" not in sent
+
+
+@pytest.mark.parametrize(
+    ("model", "body"),
+    [
+        (LUNA, {"temperature": 0, "reasoning_effort": "none"}),
+        (LUNA, {"temperature": 1, "top_p": 1.0, "presence_penalty": 0, "logprobs": False}),
+        (LUNA, {"temperature": None, "max_completion_tokens": 9, "seed": 1, "stop": ["."]}),
+        (LUNA, {"tools": [{"type": "function"}], "reasoning_effort": "none"}),
+        ("gpt-5.1", {"temperature": 0}),
+        ("gpt-5.4-mini", {"temperature": 0}),
+        ("gpt-5.1", {"reasoning_effort": "none"}),
+        ("gpt-5-mini", {"reasoning_effort": "minimal"}),
+        ("gpt-4.1", {"temperature": 0, "max_tokens": 9, "logprobs": True, "top_logprobs": 3}),
+        ("gpt-5-chat-latest", {"temperature": 0}),
+        ("my-model", {"temprature": 0, "reasoning_effort": "low", "service_tier": "flex"}),
+        ("openai/gpt-5.6-luna", {"temperature": 0, "top_k": 3, "max_tokens": 7}),
+    ],
+)
+def test_what_the_model_takes_or_nobody_knows_passes_untouched(
+    model: str, body: dict[str, Any]
+) -> None:
+    sent = ask(model, **body).preview(1)[0]["body"]
+    assert {name: sent[name] for name in body} == body
+
+
+def test_a_misspelt_parameter_is_named_with_the_one_that_is_meant() -> None:
+    with pytest.raises(RequestError, match=r"Did you mean temperature=\?"):
+        ask(temprature=0)
+    with pytest.raises(RequestError, match=r"Did you mean max_completion_tokens=\?"):
+        ask(LUNA, max_completion_token=5)
+    assert len(ask(temprature=0, allow="temprature")) == 2
+
+
+def test_an_unknown_parameter_passes_with_a_warning_that_can_be_answered() -> None:
+    with pytest.warns(ParameterWarning, match="knows no parameter novelty") as caught:
+        sent = ask(novelty=3).preview(1)[0]["body"]
+    assert caught[0].filename == __file__
+    assert sent["novelty"] == 3
+    assert len(ask(novelty=3, allow=["novelty"])) == 2
+
+
+def test_allow_changes_no_byte_and_is_kept_with_the_job(server: batchframe.local.Server) -> None:
+    plain, allowed = ask(temperature=0), ask(temperature=0, allow=["temperature", "model"])
+    assert allowed.fingerprint == plain.fingerprint
+    job = allowed.submit(client=server.client()).wait()
+    assert job._record.manifest.recipe.allow == ("model", "temperature")
+
+
+def test_allow_must_name_what_is_there() -> None:
+    with pytest.raises(RequestError, match="allow= names 'temprature'"):
+        ask(temperature=0, allow=["temprature"])
+    with pytest.raises(RequestError, match=r"allow=7 is not a list"):
+        ask(allow=7)
+
+
+@pytest.mark.parametrize("tier", ["flex", "priority", "fast", "ultrafast", "scale"])
+def test_a_tier_in_the_requests_is_refused_with_what_it_means(tier: str) -> None:
+    with pytest.raises(RequestError, match="a batch, which is a tier of its own") as caught:
+        ask(service_tier=tier)
+    assert rules()["service_tiers"][tier]["meaning"] in str(caught.value)
+    assert len(ask(service_tier=tier, allow=["service_tier"])) == 2
+
+
+def test_a_tier_that_says_nothing_passes() -> None:
+    assert ask(service_tier="default").preview(1)[0]["body"]["service_tier"] == "default"
+    assert len(ask(service_tier="auto")) == 2
+
+
+def test_a_tier_given_to_submit_is_told_where_it_belongs_and_what_each_means(home: Path) -> None:
+    with pytest.raises(RequestError) as caught:
+        ask().submit(service_tier="flex")  # type: ignore[arg-type]
+    told = str(caught.value)
+    assert "is a parameter of each request's body, not of submit()" in told
+    for tier in ("auto", "default", "flex", "priority", "scale"):
+        assert f"\n  {tier}: " in told
+    assert "not known whether a batch would draw on it" in told
+    assert not home.exists()
+
+
+def test_other_parameters_given_to_submit_are_told_where_they_belong() -> None:
+    with pytest.raises(RequestError, match=r"requests\(\.\.\., temperature=\.\.\.\)\.submit"):
+        ask().submit(temperature=0)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
+        ask().submit(colour=0)  # type: ignore[arg-type]
+
+
+JSON_MODE = {"type": "json_object"}
+
+
+class TestJsonMode:
+    """JSON mode needs the word in the messages of every request."""
+
+    def test_a_prompt_without_the_word_is_refused_by_its_first_row(self) -> None:
+        with pytest.raises(RequestError, match=r"row 0 \(index 'x'\)") as caught:
+            ask(response_format=JSON_MODE)
+        assert "output=" in str(caught.value)
+        assert len(ask(response_format=JSON_MODE, allow=["response_format"])) == 2
+
+    @pytest.mark.parametrize(
+        ("prompt", "system"),
+        [("Answer in JSON: {{ text }}", None), ("{{ text }}", "You write Json."),
+         ([{"role": "user", "content": [{"type": "text", "text": "json {{ text }}"}]}], None),
+         (lambda row: f"json: {row['text']}", None)],
+        ids=["template", "system", "parts", "function"],
+    )  # fmt: skip
+    def test_the_word_may_stand_anywhere(self, prompt: Any, system: str | None) -> None:
+        sent = ask("gpt-4.1", prompt, system=system, response_format=JSON_MODE).preview(1)
+        assert sent[0]["body"]["response_format"] == JSON_MODE
+
+    def test_a_row_may_bring_the_word_itself_and_one_that_does_not_is_named(self) -> None:
+        frame = pd.DataFrame({"text": ["as JSON", "as jSoN", "as XML"]})
+        words = {"model": "gpt-4.1", "response_format": JSON_MODE}
+        assert len(frame.head(2).bf.requests("{{ text }}", **words)) == 2
+        with pytest.raises(RequestError, match="row 2 has none"):
+            frame.bf.requests("{{ text }}", **words)
+
+    def test_a_model_of_others_is_left_alone(self) -> None:
+        assert len(ask("my-model", response_format=JSON_MODE)) == 2
+
+    def test_a_schema_belongs_into_output(self) -> None:
+        with pytest.raises(RequestError, match="output= makes the response_format"):
+            ask(response_format={"type": "json_schema"})
+        with pytest.raises(RequestError, match="output= makes the response_format"):
+            ask(response_format=JSON_MODE, output=["a"])
+
+
+class TestSending:
+    """What depends on the service, the day or the counts is refused by `submit`."""
+
+    def check(self, requests: bf.Requests, url: str = OPENAI_URL, on: str = "2026-11-21") -> None:
+        table = requests._table
+        check_sending(table, requests._input_tokens, url, date.fromisoformat(on))
+
+    def test_a_model_that_is_shut_down_is_refused_from_its_day_on(self) -> None:
+        self.check(ask("gpt-5-mini"), on="2026-12-10")
+        with pytest.raises(RequestError, match=r"gpt-5-mini down on 2026-12-11") as caught:
+            self.check(ask("gpt-5-mini"), on="2026-12-11")
+        assert 'model="gpt-6.1-terra"' in str(caught.value)
+        self.check(ask("gpt-5-mini", allow=["model"]), on="2027-01-01")
+        with pytest.raises(RequestError, match="Ask another"):
+            self.check(ask("gpt-3.5-turbo-1106"))
+
+    def test_a_tuned_model_follows_its_base(self) -> None:
+        with pytest.raises(RequestError, match="2027-01-14"):
+            self.check(ask("ft:gpt-4o-mini-2024-07-18:acme::1"), on="2027-01-14")
+
+    def test_a_model_without_a_place_in_the_batch_api_is_refused(self) -> None:
+        with pytest.raises(RequestError, match="no place in OpenAI's Batch API"):
+            self.check(ask("gpt-6-cyber"))
+        self.check(ask("gpt-6-cyber", allow=["model"]))
+
+    @pytest.mark.parametrize(
+        "url",
+        ["http://127.0.0.1:8000/v1", "https://res.openai.azure.com/openai/v1", "https://a.b/v1"],
+    )
+    def test_another_service_may_have_any_model(self, url: str) -> None:
+        self.check(ask("gpt-4.1-nano"), url)
+        self.check(ask("gpt-6-cyber"), url)
+
+    def test_submit_asks_for_it_before_anything_is_written(
+        self, monkeypatch: pytest.MonkeyPatch, home: Path
+    ) -> None:
+        monkeypatch.setattr(_requests, "today", lambda: date(2026, 11, 21))
+        client = openai.OpenAI(base_url=OPENAI_URL, api_key="sk-none")
+        with pytest.raises(RequestError, match=r"gpt-4\.1-nano down on 2026-10-23"):
+            ask("gpt-4.1-nano").submit(client=client)
+        assert not (home / "jobs").exists() or not any((home / "jobs").iterdir())
+
+    def test_a_prompt_beyond_the_window_is_refused_by_its_row(
+        self, server: batchframe.local.Server
+    ) -> None:
+        frame = pd.DataFrame({"text": ["a", "a", "word " * 9_000, "c"]}, index=list("pqrs"))
+        requests = frame.bf.requests("{{ text }}", model="gpt-4")
+        assert "the first is that of row 2" in " ".join(requests.estimate().notes)
+        with pytest.raises(RequestError, match=r"Row 2 \(index 'r'\).*8,192") as caught:
+            requests.submit(client=server.client())
+        assert 'allow=["context_window"]' in str(caught.value)
+        kept = frame.bf.requests("{{ text }}", model="gpt-4", allow=["context_window"])
+        assert kept.submit(client=server.client()).wait().done
+        assert len(frame.bf.requests("{{ text }}", model="my-model")._input_tokens.tokens) == 3
+
+    def test_a_prompt_that_fills_the_window_exactly_passes(self) -> None:
+        requests = ask("gpt-4")
+        read = requests._input_tokens
+        from dataclasses import replace
+
+        import numpy as np
+
+        full = replace(read, tokens=np.array([8_192, 8_192]))
+        check_sending(requests._table, full, OPENAI_URL, date(2026, 1, 1))
+        with pytest.raises(RequestError, match="Row 1"):
+            check_sending(requests._table, replace(read, tokens=np.array([8_192, 8_193])),
+                          OPENAI_URL, date(2026, 1, 1))  # fmt: skip
+
+
+class TestTheTable:
+    """Each line has its source and its day, and says what is meant."""
+
+    def test_every_line_says_whence_and_when(self) -> None:
+        table = rules()
+        lines = [
+            *table["parameter"], *table["shutdown"], *table["context_window"],
+            *table["known_parameters"].values(), table["not_in_batch"], table["service_tiers"],
+            table["no_reasoning_by_default"],
+        ]  # fmt: skip
+        for line in lines:
+            assert line["source"], line
+            assert date(2024, 1, 1) <= line["as_of"] <= date(2027, 12, 31), line
+        for line in table["parameter"]:
+            assert {"name", "instead", "source", "as_of"} <= set(line)
+            assert "family" in line or "models" in line
+
+    def test_the_known_parameters_are_those_of_the_openai_package(self) -> None:
+        line = rules()["known_parameters"]["/v1/chat/completions"]
+        if f"openai {openai.__version__}" not in line["source"]:
+            pytest.skip("another version of the package knows other parameters")
+        theirs = set(completion_create_params.CompletionCreateParamsBase.__annotations__)
+        # `stream` stands in the two kinds that are made of this one.
+        assert set(line["names"]) == theirs - {"model", "messages"} | {"stream"}
+
+    def test_models_are_told_apart(self) -> None:
+        for model in ("gpt-4o-mini", "gpt-6.2-sol", "o3-pro", "gpt-3.5-turbo", "codex-mini-latest"):
+            assert is_known(model), model
+        for model in ("gpt-oss-20b", "llama-4", "openai/gpt-4o", "gpt-neo", "o30", "mygpt-4"):
+            assert not is_known(model), model
+        assert context_window("gpt-5.4-mini") == 400_000
+        assert context_window("gpt-5.4") == 1_050_000
+        assert context_window("gpt-oss-20b") is None
+
+    def test_no_model_shuts_down_twice(self) -> None:
+        names = [name for line in rules()["shutdown"] for name in line["models"]]
+        assert len(names) == len(set(names))
+        assert all(shutdown(name) is not None for name in names)
