@@ -141,7 +141,8 @@ class TestAboveTheLimit:
         with pytest.raises(CostError) as caught:
             requests.submit(max_cost=limit)
         told = str(caught.value)
-        fitting = int(told.split("df.head(")[1].split(")", maxsplit=1)[0]) if "df.head(" in told else 0
+        named = re.search(r"df\.head\((\d+)\)", told)
+        fitting = int(named[1]) if named else 0
 
         def high(rows: int) -> Decimal:
             cost = ask(texts[:rows], "gpt-4.1").estimate().cost
