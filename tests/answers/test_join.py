@@ -336,7 +336,10 @@ def test_the_first_job_with_an_answer_gives_it(folders: dict[str, Path]) -> None
     own = frame.bf.join(jobs[0], details=True)
     assert joined["label"].cat.categories.tolist() == ["good", "bad", "unused", "new"]
     assert joined["label"].astype(object).equals(own["label"].astype(object))
-    pd.testing.assert_frame_equal(joined.drop(columns="label"), own.drop(columns="label"))
+    rest = ["label", "bf_cost"]
+    pd.testing.assert_frame_equal(joined.drop(columns=rest), own.drop(columns=rest))
+    # Both were paid for.
+    assert joined["bf_cost"].sum() == sum(job.cost or 0 for job in jobs)
 
 
 def test_jobs_that_answer_other_questions_are_joined_one_after_the_other(
