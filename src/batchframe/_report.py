@@ -190,11 +190,14 @@ def _reasons(job: JobAnswers, lines: tuple[ReportLine, ...], answered: int) -> t
         notes.append(_input_in_words(off))
     elif answered == len(job.sent) and not cached.tokens and _large(fresh.difference):
         notes.append(_OTHER_PRICE)
-    if answered:
+    if job.manifest.recovered:
+        notes.append(_NO_ESTIMATE)
+    elif answered:
         notes += _output_in_words(job, written, billed)
     return tuple(notes)
 
 
+_NO_ESTIMATE: Final = "The job was brought back from the server, which keeps no estimate."
 _OTHER_PRICE: Final = (
     "The input tokens are those expected, and their price is another: prices= was given later, or "
     "the price book has changed."

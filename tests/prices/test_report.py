@@ -155,3 +155,20 @@ def test_a_job_of_an_earlier_version_without_the_estimate_of_its_input_has_a_rep
     frame = job.report().to_frame()
     assert frame["estimated_cost"].isna().tolist() == [True, True, True, False]
     assert frame["cost"]["total"] == job.cost
+
+
+def test_a_job_brought_back_from_the_server_has_a_bill_and_no_estimate() -> None:
+    import shutil
+
+    frame = pd.DataFrame({"text": TEXTS})
+    asked = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
+    with batchframe.local.serve(answer=lambda _: {"label": "+"}) as server:
+        job = asked.submit("tone", client=server.client()).wait()
+        paid = job.cost
+        shutil.rmtree(job.folder)
+        [found] = bf.recover(server.client())
+        report = found.wait().report()
+        repr(report)
+    assert report.lines[-1].cost == paid
+    assert [line.difference for line in report.lines[1:]] == [Decimal(0), None, None]
+    assert report.notes == ("The job was brought back from the server, which keeps no estimate.",)

@@ -53,4 +53,4 @@ def calls(frame: pd.DataFrame, client: openai.OpenAI) -> None:
     table: pd.DataFrame = bf.plot.tables.tokens(job)
     print(low, high_end, kappa, classes, alpha, axes, table)  # noqa: T201 - used
     count: bf.TokenCount = bf.count_tokens({"model": "m", "messages": []})
-    print(costs, report, high, paths, cost, counts, labelled, count, bf.jobs(), again, told)  # noqa: T201 - used
+    print(costs, report, high, paths, cost, counts, labelled, count, again, told, len(requests))  # noqa: T201 - used
