@@ -10,6 +10,7 @@ from batchframe._estimate import Estimate
 from batchframe._evaluation import Evaluation, evaluate
 from batchframe._frames import job, join, recover, requests
 from batchframe._jobs import jobs
+from batchframe._pilot import Pilot
 from batchframe._report import Report
 from batchframe._request_tokens import count_tokens
 from batchframe._requests import Job, Requests
@@ -21,6 +22,7 @@ __all__ = [
     "Estimate",
     "Evaluation",
     "Job",
+    "Pilot",
     "Report",
     "Requests",
     "TokenCount",

@@ -3,12 +3,14 @@
 In: a recipe and what earlier jobs were answered. Out: a frozen :class:`AnswerLength`.
 Must not know: rows, prices, files, the network.
 
-Low and high come from the output spec where it bounds them, else from the request's own limit;
-expected comes from earlier answers, else from the spec. What nothing tells stays unknown.
+Low and high come from the output spec where it bounds them, else from the request's own limit,
+else from the spread of earlier answers; expected comes from earlier answers, else from the spec.
+What nothing tells stays unknown.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,14 +31,35 @@ class Experience:
     ----------
     answers, jobs
         How many answers, of how many jobs.
-    median, longest
-        Of their output tokens, those of reasoning among them.
+    mean, spread, longest
+        Of their output tokens, those of reasoning among them: the mean, the standard deviation
+        and the most.
     """
 
     answers: int
     jobs: int
-    median: int
+    mean: float
+    spread: float
     longest: int
+
+    def interval(self, requests: int) -> tuple[float, float] | None:
+        """Return the 95 % interval of the mean of so many further answers; None if too few tell.
+
+        It is the prediction interval of a normal mean, with Student's t for the few that are known
+        (Geisser, Predictive Inference, 1993); the quantile by its expansion in 1 / n.
+
+        Examples
+        --------
+        >>> low, high = Experience(20, 1, mean=100.0, spread=10.0, longest=120).interval(1_000)
+        >>> round(low, 1), round(high, 1)
+        (95.3, 104.7)
+        """
+        if self.answers < _FEWEST:
+            return None
+        z, freedom = 1.959964, self.answers - 1
+        t = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+        half = t * self.spread * math.sqrt(1 / self.answers + 1 / max(requests, 1))
+        return max(0.0, self.mean - half), self.mean + half
 
 
 @dataclass(frozen=True)
@@ -58,8 +81,19 @@ class AnswerLength:
     notes: tuple[str, ...]
 
 
-def answer_length(recipe: Recipe, before: Experience | None = None) -> AnswerLength:
+def answer_length(
+    recipe: Recipe, before: Experience | None = None, requests: int = 1, *, narrow: bool = False
+) -> AnswerLength:
     """Bound the output tokens of one request.
+
+    Parameters
+    ----------
+    before
+        What the same question was answered before.
+    requests
+        How many will be asked: the mean of many varies less than one.
+    narrow
+        Whether to give the 95 % interval of `before` in place of the bounds.
 
     Examples
     --------
@@ -83,8 +117,8 @@ def answer_length(recipe: Recipe, before: Experience | None = None) -> AnswerLen
     unbounded = reasons and limit is None
     notes = [REASONING] if unbounded else []
     if before is not None:
-        answer = _with_experience(answer, before)
-        notes.append(_experience_in_words(before, reasons=reasons))
+        answer = _with_experience(answer, before, requests, narrow=narrow)
+        notes.append(_experience_in_words(before, requests, reasons=reasons))
     if answer.high is None:
         notes.append(_UNBOUNDED)
     return AnswerLength(answer, unbounded, tuple(notes))
@@ -101,21 +135,37 @@ def _by_spec(recipe: Recipe) -> Range[int]:
     return Range(int(typical.min()), mean, int(max(typical.max(), high or 0)))
 
 
-def _with_experience(answer: Range[int], before: Experience) -> Range[int]:
+def _with_experience(
+    answer: Range[int], before: Experience, requests: int, *, narrow: bool
+) -> Range[int]:
     """Expect what was seen; a bound that was seen to be passed, by reasoning, is widened."""
+    mean, interval = round(before.mean), before.interval(requests)
+    if interval is not None and (narrow or answer.high is None):
+        low = math.floor(interval[0]) if narrow else min(answer.low, mean)
+        return Range(low, mean, math.ceil(interval[1]))
     high = None if answer.high is None else max(answer.high, before.longest)
-    return Range(min(answer.low, before.median), before.median, high)
+    return Range(min(answer.low, mean), mean, high)
 
 
-def _experience_in_words(before: Experience, *, reasons: bool) -> str:
+def _experience_in_words(before: Experience, requests: int, *, reasons: bool) -> str:
+    interval = before.interval(requests)
+    likely = (
+        f" The mean of {requests:,} is between {interval[0]:,.1f} and {interval[1]:,.1f} with 95 % "
+        "confidence, if they are like those: no bound."
+        if interval is not None
+        else ""
+    )
     jobs = "an earlier job" if before.jobs == 1 else f"{before.jobs:,} earlier jobs"
     thoughts = ", those of reasoning among them" if reasons else ""
     return (
-        f"Expected output: {before.median:,} tokens a request{thoughts}, the median of "
+        f"Expected output: {before.mean:,.1f} tokens a request{thoughts}, the mean of "
         f"{before.answers:,} answers of {jobs} with this prompt and model; the longest took "
-        f"{before.longest:,}."
+        f"{before.longest:,}.{likely}"
     )
 
+
+_FEWEST: Final = 10
+"""Answers without which no interval is given."""
 
 NO_ANSWER: Final = AnswerLength(Range.exactly(0), unbounded_reasoning=False, notes=())
 """Where nothing is sent nothing is unknown."""

@@ -54,7 +54,7 @@ def cost_of(answers: pa.Table, price: Price) -> Decimal:
 def job_price(manifest: Manifest) -> Price | None:
     """Look up what a job's tokens cost on the day it was prepared; None if nobody knows."""
     model, day = manifest.recipe.model, day_of(manifest.created_at)
-    return price(model, "batch", prices=manifest.prices, on=day)
+    return price(model, manifest.tier, prices=manifest.prices, on=day)
 
 
 def job_cost(job: JobAnswers) -> Decimal | None:

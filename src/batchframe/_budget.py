@@ -13,7 +13,7 @@ from typing import Any
 from batchframe._answer_length import REASONING
 from batchframe._counting import InputTokens
 from batchframe._estimate import Estimate
-from batchframe._prices import price
+from batchframe._prices import Price, Tier, price
 from batchframe._rates import within
 from batchframe._request_table import RequestTable
 from batchframe._warn import warn_user
@@ -26,6 +26,8 @@ def refuse_above(
     table: RequestTable,
     read: InputTokens,
     prices: Mapping[str, Any] | None = None,
+    *,
+    tier: Tier = "batch",
 ) -> None:
     """Hold a limit against the high end of an estimate.
 
@@ -35,6 +37,8 @@ def refuse_above(
         USD as int, float, str or `Decimal`.
     known, table, read, prices
         The estimate, and what it was made from.
+    tier
+        Whose price counts: "batch", or "standard" for a pilot.
 
     Raises
     ------
@@ -48,18 +52,19 @@ def refuse_above(
     """
     limit = _amount(max_cost)
     model = table.recipe.model
-    if known.cost is None:
+    cost = known.cost if tier == "batch" else known.standard_cost
+    if cost is None:
         raise CostError.no_price(model, limit)
-    if known.cost.high is None:
-        raise CostError.no_high_end(limit, known.cost.low, known.cost.expected)
-    if known.cost.high > limit:
+    if cost.high is None:
+        raise CostError.no_high_end(limit, cost.low, cost.expected)
+    if cost.high > limit:
         raise CostError.above(
             limit,
-            known.cost.low,
-            known.cost.expected,
-            known.cost.high,
+            cost.low,
+            cost.expected,
+            cost.high,
             rows=known.rows,
-            fitting=_rows_that_fit(limit, known, table, read, prices),
+            fitting=_rows_that_fit(limit, known, table, read, price(model, tier, prices=prices)),
         )
     if REASONING in known.notes:
         warn_user(ReasoningWarning.beyond_max_cost(model, limit))
@@ -80,12 +85,11 @@ def _rows_that_fit(
     known: Estimate,
     table: RequestTable,
     read: InputTokens,
-    prices: Mapping[str, Any] | None,
+    rates: Price | None,
 ) -> int:
     """Count the first rows whose requests, at the high end, stay within the limit."""
-    batch = price(table.recipe.model, "batch", prices=prices)
-    if batch is None or known.output_tokens.high is None or not table.to_send:
+    if rates is None or known.output_tokens.high is None or not table.to_send:
         return 0
-    costs = batch.costs_of(read.tokens, known.output_tokens.high // table.to_send)
+    costs = rates.costs_of(read.tokens, known.output_tokens.high // table.to_send)
     fitting = within(costs, limit)
     return table.rows if fitting == len(costs) else int(table.first_row[fitting])

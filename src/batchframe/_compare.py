@@ -31,6 +31,8 @@ def compare(
     models: Iterable[str],
     tiers: Iterable[Tier],
     prices: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    base_url: str,
 ) -> pd.DataFrame:
     """Set side by side what each model would cost in each tier.
 
@@ -46,7 +48,7 @@ def compare(
         if tier not in TIERS:
             raise CostError.unknown_tier(tier, TIERS)
     names = [models] if isinstance(models, str) else list(models)
-    rows = [row for model in names for row in _rows(table, model, chosen, prices or {})]
+    rows = [row for model in names for row in _rows(table, model, chosen, prices or {}, base_url)]
     index = pd.MultiIndex.from_product([names, chosen], names=["model", "tier"])
     frame = pd.DataFrame(rows, index=index, columns=_COLUMNS)
     money = dict.fromkeys(("low", "expected", "high"), "object")
@@ -58,10 +60,11 @@ def _rows(
     model: str,
     tiers: list[Tier],
     prices: Mapping[str, Mapping[str, Any]],
+    base_url: str,
 ) -> list[dict[str, Any]]:
     asked = asked_of(table, checked_model(model))
     read = count_input(asked)
-    written = answer_length(asked.recipe, experience(asked.recipe))
+    written = answer_length(asked.recipe, experience(asked.recipe, base_url), asked.to_send)
     about = _about(asked, read, written)
     given = prices.get(model)
     rows = []

@@ -177,6 +177,7 @@ def estimate(
     *,
     prices: Mapping[str, Any] | None = None,
     before: Experience | None = None,
+    narrow: bool = False,
 ) -> Estimate:
     """Price every request of a table whose input tokens are counted.
 
@@ -184,6 +185,8 @@ def estimate(
     ----------
     before
         What earlier jobs with this prompt and model were answered.
+    narrow
+        Whether to give the 95 % interval of `before` in place of the bounds.
 
     Raises
     ------
@@ -193,7 +196,11 @@ def estimate(
         If a row makes a request that is too large for any file.
     """
     model = table.recipe.model
-    written = answer_length(table.recipe, before) if table.to_send else NO_ANSWER
+    written = (
+        answer_length(table.recipe, before, table.to_send, narrow=narrow)
+        if table.to_send
+        else NO_ANSWER
+    )
     asked = int((table.number >= 0).sum())
     batch = price(model, "batch", prices=prices)
     notes = (

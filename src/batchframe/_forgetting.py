@@ -14,7 +14,7 @@ from batchframe._display import Card, Shown, plural
 from batchframe._folder import JobFolder
 from batchframe._journal import ShardState
 from batchframe._manifest import Record, records
-from batchframe._service import Service
+from batchframe._service import REALTIME, Service
 from batchframe.errors import JobError, ServiceError
 
 
@@ -94,7 +94,8 @@ def _files_of(shard: ShardState) -> list[str]:
 
 def _kept_elsewhere(record: Record, *, remote: bool) -> list[str]:
     """Say where something of the job still is, on the server or in other jobs' folders."""
-    batches = [shard.batch.id for shard in record.state.shards if shard.batch is not None]
+    known = [shard.batch.id for shard in record.state.shards if shard.batch is not None]
+    batches = [batch_id for batch_id in known if batch_id != REALTIME]
     told = []
     if batches and not remote:
         told.append(

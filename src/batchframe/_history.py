@@ -3,8 +3,8 @@
 In: a recipe and the jobs' folders. Out: an :class:`Experience` or None. Writes nothing.
 Must not know: prices, the network.
 
-A pilot is such an earlier job. Rehearsals on a server of this machine are left out: their answers
-are simulated.
+A pilot is such an earlier job. Rehearsals on a server of this machine are left out, unless that
+server will be asked again: their answers are simulated.
 """
 
 from __future__ import annotations
@@ -30,8 +30,13 @@ _OF_THE_ROWS: Final = {"on_missing", "dedupe", "allow"}
 _ANSWERED: Final = pa.array(["ok", "invalid", "truncated"])
 
 
-def experience(recipe: Recipe) -> Experience | None:
+def experience(recipe: Recipe, base_url: str) -> Experience | None:
     """Look up how long the answers to this prompt by this model were.
+
+    Parameters
+    ----------
+    base_url
+        Of the service that will be asked.
 
     Returns
     -------
@@ -41,14 +46,15 @@ def experience(recipe: Recipe) -> Experience | None:
     """
     if recipe.prompt is None:
         return None
-    found = [tokens for record in _same(recipe) if len(tokens := _output_tokens(record))]
+    found = [tokens for record in _same(recipe, base_url) if len(tokens := _output_tokens(record))]
     if not found:
         return None
     tokens = np.concatenate(found)
-    return Experience(len(tokens), len(found), round(float(np.median(tokens))), int(tokens.max()))
+    mean, spread = float(tokens.mean()), float(tokens.std(ddof=1)) if len(tokens) > 1 else 0.0
+    return Experience(len(tokens), len(found), mean, spread, int(tokens.max()))
 
 
-def _same(recipe: Recipe) -> list[Record]:
+def _same(recipe: Recipe, base_url: str) -> list[Record]:
     with warnings.catch_warnings():
         # Who lists the jobs is warned of a folder that cannot be read; an estimate is not.
         warnings.simplefilter("ignore", UnreadableJobWarning)
@@ -56,10 +62,14 @@ def _same(recipe: Recipe) -> list[Record]:
     return [
         record
         for record in known
-        if profile_of(record.manifest.identity.base_url).name != _REHEARSAL
+        if _counts(record.manifest.identity.base_url, base_url)
         and record.done
         and set(recipe.difference(record.manifest.recipe)) <= _OF_THE_ROWS
     ]
+
+
+def _counts(theirs: str, ours: str) -> bool:
+    return theirs == ours or profile_of(theirs).name != _REHEARSAL
 
 
 def _output_tokens(record: Record) -> npt.NDArray[np.int64]:

@@ -17,9 +17,12 @@ Step = Literal["new", "uploaded", "creating", "created", "dropped"]
 KNOWN_EVENTS: Final = frozenset(
     {
         "INTENT", "UPLOADED", "CREATING", "CREATED", "UNSENT", "REJECTED", "AMBIGUOUS", "FENCED",
-        "STATUS", "SHORT", "FETCHED", "FENCING", "DROPPED",
+        "STATUS", "SHORT", "FETCHED", "FENCING", "DROPPED", "ASKING", "ANSWERED",
     }
 )  # fmt: skip
+
+
+_OF_A_PILOT: Final = frozenset({"ASKING", "ANSWERED"})
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,8 @@ def fold(events: Iterable[Mapping[str, Any]], shards: int) -> JobState:
             understood = False
         elif name == "INTENT":
             intended = True
+        elif name in _OF_A_PILOT:
+            continue  # it has no batch until all is answered
         else:
             shard = event["shard"]
             states[shard] = _after(states[shard], event)

@@ -14,6 +14,7 @@ import msgspec
 
 from batchframe._folder import JobFolder, job_folders
 from batchframe._journal import JobState, fold
+from batchframe._prices import Tier
 from batchframe._range import Range
 from batchframe._recipe import Recipe
 from batchframe._service import Identity
@@ -56,6 +57,8 @@ class Manifest:
         The estimate in USD, to set the actual cost against; None where no price was known.
     prices
         The user's own prices, as text.
+    tier
+        Of the prices: "batch", or "standard" for a pilot, whose requests were asked in real time.
     recovered
         Whether it was rebuilt from the server, which knows neither frame nor template; then the
         rows are the requests, in order.
@@ -80,6 +83,7 @@ class Manifest:
     cost: Range[Decimal] | None
     prices: Mapping[str, Any] | None
     recovered: bool = False
+    tier: Tier = "batch"
     input_cost: Decimal | None = None
 
     @property
@@ -123,6 +127,7 @@ _KINDS: dict[str, Any] = {
     "prices": dict[str, Any] | None,
     "recovered": bool,
     "input_cost": Decimal | None,
+    "tier": Tier,
 }
 
 

@@ -24,6 +24,7 @@ from batchframe._folder import create_private
 from batchframe._providers import is_loopback
 from batchframe._service import (
     Ambiguous,
+    Asked,
     Batch,
     Created,
     CreateOutcome,
@@ -110,6 +111,19 @@ class OpenAIService:
         except Exception as reason:  # noqa: BLE001 - whatever it is, the batch may exist
             return outcome_of(reason)
         return _created(answer, input_file_id, endpoint)
+
+    def ask(self, endpoint: str, body: Mapping[str, Any]) -> Asked:
+        try:
+            answer: object = self._client.post(
+                endpoint.removeprefix("/v1"),
+                cast_to=object,
+                body=dict(body),
+                # As for a batch: asking again after a lost answer would pay twice.
+                options={"max_retries": 0, "follow_redirects": False},
+            )
+        except Exception as reason:  # noqa: BLE001 - whatever it is, it may have been answered
+            return _not_answered(reason)
+        return Asked(200, answer)
 
     def retrieve_batch(self, batch_id: str) -> Batch:
         batch = _batch(_call(self._client.batches.retrieve, batch_id))
@@ -202,6 +216,15 @@ def outcome_of(reason: BaseException) -> CreateOutcome:
             return Rejected(reason.status_code, reason.code, _message(reason), _retry_after(reason))
         return Ambiguous(message)
     return Ambiguous(_words(reason))
+
+
+def _not_answered(reason: Exception) -> Asked:
+    if isinstance(reason, openai.APIStatusError):
+        error = {"message": _message(reason), "code": reason.code}
+        return Asked(reason.status_code, {"error": error}, retry_after=_retry_after(reason))
+    cause = type(reason.__cause__).__name__
+    unsent = isinstance(reason, openai.APIConnectionError) and cause in _UNSENT
+    return Asked(None, reason=_words(reason), unsent=unsent)
 
 
 def _is_openai_error(reason: openai.APIStatusError) -> bool:

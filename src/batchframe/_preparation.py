@@ -19,7 +19,15 @@ from batchframe._earlier import Earlier, earlier, reused_by
 from batchframe._estimate import Estimate
 from batchframe._folder import JobFolder, sync_folder
 from batchframe._job_answers import read_reused, write_reused
-from batchframe._manifest import Manifest, Record, read_manifest, read_record, write_manifest
+from batchframe._manifest import (
+    InputFile,
+    Manifest,
+    Record,
+    read_manifest,
+    read_record,
+    write_manifest,
+)
+from batchframe._prices import Tier
 from batchframe._providers import profile_of
 from batchframe._request_table import FINGERPRINT_VERSION, RequestTable
 from batchframe._rows import follow, read_rows, rows_of, write_rows
@@ -131,6 +139,11 @@ def _begin(plan: Plan, folder: JobFolder) -> Manifest:
     if plan.table.reused:
         write_reused(folder, plan.asked.answers)
     sync_folder(folder.path)
+    return manifest_of(plan, written)
+
+
+def manifest_of(plan: Plan, written: tuple[InputFile, ...], tier: Tier = "batch") -> Manifest:
+    """Say what a job is whose input files are written."""
     return Manifest(
         id=plan.job_id,
         name=plan.name,
@@ -149,6 +162,7 @@ def _begin(plan: Plan, folder: JobFolder) -> Manifest:
         cost=plan.estimate.cost,
         prices=_as_text(plan.prices),
         input_cost=plan.estimate.input_cost,
+        tier=tier,
     )
 
 

@@ -5,46 +5,32 @@ Each method is its documentation and one step into the room that does the work.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from decimal import Decimal
-from functools import cached_property
-from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never, get_args
-
-import msgspec
-import pandas as pd
 
 from batchframe._accounts import connect, expected_identity
 from batchframe._budget import refuse_above
-from batchframe._cards import requests_card
 from batchframe._checks import check_sending, refuse_parameters
 from batchframe._clock import today
-from batchframe._compare import compare
-from batchframe._counting import InputTokens, count_input
-from batchframe._display import Card, Shown
-from batchframe._endpoints import endpoint_of
-from batchframe._estimate import Estimate, estimate
-from batchframe._history import experience
+from batchframe._counting import count_input
+from batchframe._display import say
+from batchframe._earlier import earlier
 from batchframe._job import JobHandle
 from batchframe._jobs import start
+from batchframe._pilot import Pilot, ask, draw, pilot_in_words, pilot_plan, sampled
 from batchframe._preparation import already_answered, plan_of
-from batchframe._prices import Tier
-from batchframe._providers import OPENAI
-from batchframe._request_table import RequestTable
 from batchframe._service import NOBODY
-from batchframe._shards import input_files, shards_of
 from batchframe._submission import OnUncertain
 from batchframe._unanswered import ASKED_AGAIN, ASKED_ON_DEMAND, unanswered
+from batchframe._unsent import RequestsHandle
 from batchframe.errors import RequestError
 
 if TYPE_CHECKING:
     from openai import OpenAI
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class Requests(Shown):
+class Requests(RequestsHandle):
     """The requests that a frame makes: rendered and checked, nothing written, nothing sent.
 
     ``len()`` is the number of requests to send; equal rows make one.
@@ -57,165 +43,6 @@ class Requests(Shown):
     >>> len(requests), requests.rows, requests.model
     (2, 3, 'gpt-4.1')
     """
-
-    _table: RequestTable
-    _label: str | None = None
-
-    def __len__(self) -> int:
-        return self._table.requests
-
-    @property
-    def rows(self) -> int:
-        """How many rows the frame has."""
-        return self._table.rows
-
-    @property
-    def model(self) -> str:
-        """The model that is asked."""
-        return self._table.recipe.model
-
-    @property
-    def endpoint(self) -> str:
-        """The path of the endpoint, such as "/v1/chat/completions"."""
-        return self._table.recipe.endpoint
-
-    @property
-    def fingerprint(self) -> str:
-        """The content of all requests, in any order, as 64 hexadecimal digits."""
-        return self._table.fingerprint
-
-    def preview(self, n: int = 3) -> list[dict[str, Any]]:
-        """Return the first `n` request lines, exactly as they would be sent.
-
-        Examples
-        --------
-        >>> import pandas as pd, batchframe as bf
-        >>> frame = pd.DataFrame({"text": ["good"]})
-        >>> line = frame.bf.requests("Rate: {{ text }}", model="gpt-4.1").preview(1)[0]
-        >>> line["body"]["messages"]
-        [{'role': 'user', 'content': 'Rate: good'}]
-        """
-        return [msgspec.json.decode(line) for line in islice(self._table.lines(), n)]
-
-    def estimate(
-        self,
-        *,
-        prices: Mapping[str, Any] | None = None,
-        reuse: bool = True,
-        client: OpenAI | None = None,
-    ) -> Estimate:
-        """Count the tokens and price them, before anything is sent.
-
-        Parameters
-        ----------
-        prices
-            Your own, in USD per million tokens: ``{"input": "0.10", "output": "0.60"}``, or one
-            such dict for each of ``"batch"`` and ``"standard"``. They win over the price book.
-        reuse
-            Whether requests that an earlier job answered are left out of the figures, as `submit`
-            does not send them again.
-        client
-            Whose jobs to look through: the client that will submit, if it is not the
-            environment's. Nothing is sent to it.
-
-        Raises
-        ------
-        CostError
-            If `prices` has another shape.
-
-        Examples
-        --------
-        >>> import pandas as pd, batchframe as bf
-        >>> requests = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="m", output=["+"])
-        >>> requests.estimate().cost is None
-        True
-        >>> requests.estimate(prices={"input": 1, "output": 2}).cost.low > 0
-        True
-        """
-        identity = expected_identity(client)
-        asked = already_answered(self._table, identity, self._label, reuse=reuse)
-        return self._estimate_of(asked.table, prices)
-
-    def _estimate_of(self, table: RequestTable, prices: Mapping[str, Any] | None) -> Estimate:
-        before = experience(table.recipe)
-        return estimate(table, self._counted(table), prices=prices, before=before)
-
-    def compare(
-        self,
-        models: Iterable[str],
-        *,
-        tiers: Iterable[Tier] = ("batch", "standard"),
-        prices: Mapping[str, Mapping[str, Any]] | None = None,
-    ) -> pd.DataFrame:
-        """Set side by side what other models would cost for the same rows.
-
-        The input is counted anew with each model's own tokenizer.
-
-        Parameters
-        ----------
-        models
-            Their names.
-        tiers
-            Of "batch", "standard", "flex" and "priority".
-        prices
-            Your own by model: ``{"my-model": {"input": "0.10", "output": "0.60"}}``, each as for
-            :meth:`estimate`.
-
-        Returns
-        -------
-        One row for each model and tier, the index: ``low``, ``expected`` and ``high`` in USD as
-        `Decimal` (missing where unknown), ``input_tokens``, ``exact`` and ``note``, which says what
-        the model would refuse of these requests.
-
-        Raises
-        ------
-        CostError
-            If `prices` has another shape, or a tier is unknown.
-        RequestError
-            If a name is no model's.
-
-        Examples
-        --------
-        >>> import pandas as pd, batchframe as bf
-        >>> frame = pd.DataFrame({"text": ["good"]})
-        >>> asked = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
-        >>> costs = asked.compare(["gpt-4.1", "gpt-5.6-luna"])
-        >>> costs.index.names, costs["low"]["gpt-5.6-luna", "batch"] < costs["low"].iloc[0]
-        (FrozenList(['model', 'tier']), True)
-        """
-        return compare(self._table, models, tiers, prices)
-
-    def _counted(self, table: RequestTable) -> InputTokens:
-        return self._input_tokens if table is self._table else count_input(table)
-
-    @cached_property
-    def _input_tokens(self) -> InputTokens:
-        return count_input(self._table)
-
-    def to_jsonl(self, folder: str | Path) -> list[Path]:
-        """Write the input files into a folder, to look at or to send by other means.
-
-        Returns
-        -------
-        The files' paths; each is within OpenAI's limits.
-
-        Raises
-        ------
-        RequestError
-            If a row makes a request that is too large for any file.
-        FileIsThereError
-            If a file of that name is there already.
-
-        Examples
-        --------
-        >>> import pandas as pd, batchframe as bf, tempfile
-        >>> requests = pd.DataFrame({"t": ["a", "b"]}).bf.requests("{{ t }}", model="gpt-4.1")
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     paths = requests.to_jsonl(folder)
-        ...     [path.read_text().count("custom_id") for path in paths]
-        [2]
-        """
-        return input_files(self._table, shards_of(self._table, OPENAI), Path(folder))
 
     def submit(
         self,
@@ -293,7 +120,7 @@ class Requests(Shown):
         asked = already_answered(self._table, identity, label, reuse=reuse)
         if asked.under_way:
             raise RequestError.under_way(asked.under_way)
-        known = self._estimate_of(asked.table, prices)
+        known = self._estimate_of(asked.table, identity, prices)
         if max_cost is not None:
             refuse_above(max_cost, known, asked.table, self._counted(asked.table), prices)
         check_sending(asked.table, self._counted(asked.table), identity.base_url, today())
@@ -301,9 +128,71 @@ class Requests(Shown):
         plan = plan_of(asked, identity, known, name=name, rerun=label, prices=prices)
         return Job(start(plan, service, on_uncertain), service)
 
-    def _card(self) -> Card:
-        prompts = [endpoint_of(self.endpoint).prompt_text(line["body"]) for line in self.preview(1)]
-        return requests_card(self._table.recipe, self.estimate(), *prompts)
+    def pilot(
+        self,
+        n: int = 20,
+        *,
+        max_cost: Decimal | float | str | None = None,
+        seed: int = 0,
+        client: OpenAI | None = None,
+        prices: Mapping[str, Any] | None = None,
+    ) -> Pilot:
+        """Ask a few requests at once, to read the answers and to learn what they take.
+
+        They are drawn at random and asked in real time, at standard price. Their answers are kept,
+        and the batch does not ask them again. Run again, it is the same pilot and costs nothing.
+
+        Parameters
+        ----------
+        n
+            How many requests to ask; 10 or more give an interval.
+        max_cost
+            USD, held against the high end of what the pilot costs; as for :meth:`submit`.
+        seed
+            Of the draw.
+        client, prices
+            As for :meth:`submit`.
+
+        Returns
+        -------
+        The rows drawn with their answers, and an estimate for the rest whose range is a 95 %
+        interval.
+
+        Raises
+        ------
+        CostError, RequestError, ClientError
+            Before anything is sent.
+
+        Examples
+        --------
+        >>> import pandas as pd, batchframe as bf, batchframe.local
+        >>> frame = pd.DataFrame({"t": [f"text {i}" for i in range(50)]})
+        >>> requests = frame.bf.requests("{{ t }}", model="gpt-4.1")
+        >>> with batchframe.local.serve(answer=lambda body: "a b c") as server:
+        ...     pilot = requests.pilot(10, client=server.client())
+        ...     job = requests.submit(client=server.client(), max_cost=1).wait()
+        >>> pilot.frame["response"].iloc[0], pilot.estimate.requests
+        ('a b c', 40)
+        >>> job.counts, sum(batch.requests for batch in server.ledger)
+        ({'ok': 50}, 40)
+        """
+        if n < 1:
+            raise RequestError.not_a_word(keyword="n", value=n, wanted="a number of requests")
+        identity = expected_identity(client)
+        asked = earlier(draw(self._table, n, seed), identity)
+        if asked.under_way:
+            raise RequestError.under_way(asked.under_way)
+        counted = count_input(asked.table)
+        known = self._estimate_of(asked.table, identity, prices)
+        if max_cost is not None:
+            refuse_above(max_cost, known, asked.table, counted, prices, tier="standard")
+        say(pilot_in_words(known))
+        service = connect(client)
+        plan = pilot_plan(asked, identity, known, prices)
+        job = Job(ask(plan, service), service)
+        rest = already_answered(self._table, identity, self._label, reuse=True).table
+        narrowed = self._estimate_of(rest, identity, prices, narrow=True)
+        return Pilot(sampled(asked.table, job.results()), narrowed, job.cost)
 
 
 class Job(JobHandle):

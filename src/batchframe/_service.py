@@ -32,6 +32,9 @@ class Identity:
         return cls(f"{parts.scheme}://{host}{parts.path}".rstrip("/"), organization, project)
 
 
+REALTIME: Final = "realtime"
+"""Stands where a batch has its id, for what was asked in real time."""
+
 NOBODY: Final = Identity("", None, None)
 """Whose a job is that asks nothing."""
 
@@ -195,6 +198,29 @@ class Ambiguous:
 CreateOutcome = Created | Unsent | Rejected | Ambiguous
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What came back for one realtime request.
+
+    Attributes
+    ----------
+    status
+        Of HTTP; None where no answer came.
+    body
+        The answer as plain JSON, or what the service said instead.
+    unsent
+        Whether it provably never left.
+    retry_after
+        Seconds that the service wants to be left alone.
+    """
+
+    status: int | None
+    body: Any = None
+    reason: str | None = None
+    unsent: bool = False
+    retry_after: float | None = None
+
+
 class Service(Protocol):
     """What batchframe asks of a service.
 
@@ -213,6 +239,9 @@ class Service(Protocol):
         self, input_file_id: str, endpoint: str, metadata: Mapping[str, str], key: str
     ) -> CreateOutcome:
         """Ask once, with no retry and no redirect, for a batch; never raise ``ServiceError``."""
+
+    def ask(self, endpoint: str, body: Mapping[str, Any]) -> Asked:
+        """Ask one request in real time, once; never raise ``ServiceError``."""
 
     def retrieve_batch(self, batch_id: str) -> Batch:
         """Look at one batch."""

@@ -20,10 +20,10 @@ import pyarrow.compute as pc
 
 from batchframe._digests import NONE, Digests, digests_of, from_arrow
 from batchframe._job_answers import JobAnswers
-from batchframe._lines import KEPT, REQUEST, custom_id
+from batchframe._kept import kept_table
+from batchframe._lines import custom_id
 from batchframe._manifest import Record
 from batchframe._request_table import RequestTable
-from batchframe._source import Source
 from batchframe.errors import JobError
 
 ASKED_AGAIN: Final = ("failed", "expired", "cancelled", "missing")
@@ -44,36 +44,14 @@ def unanswered(record: Record, job: JobAnswers, statuses: Collection[str]) -> Re
     wanted = pc.is_in(job.answers["status"], pa.array(list(statuses), pa.string()))
     chosen = np.flatnonzero(wanted.to_numpy())
     rows = np.flatnonzero(np.isin(job.rows.number, chosen))
-    number, first_row = _renumbered(job.rows.number[rows])
-    requests = list(_requests(record, job, chosen))
-    position = np.searchsorted(chosen, job.rows.number[rows])
-    size = np.array([len(request) for request in requests], np.int64)
-    column = pa.array(requests, pa.large_binary()).cast(pa.large_string())
-    return RequestTable(
-        recipe=record.manifest.recipe,
-        source=Source(
-            columns=pa.table({REQUEST: column.take(pa.array(position))}),
-            absent=pa.nulls(len(rows), pa.string()),
-            labels=pd.Index(rows),
-            identity=_identity(job, rows),
-        ),
-        envelope=KEPT,
+    return kept_table(
+        record.manifest.recipe,
+        list(_requests(record, job, chosen)),
+        np.searchsorted(chosen, job.rows.number[rows]),
         digest=from_arrow(job.rows.digest.take(pa.array(rows))),
-        number=number,
-        first_row=first_row,
-        size=size[position[first_row]],
+        identity=_identity(job, rows),
+        labels=pd.Index(rows),
     )
-
-
-def _renumbered(
-    number: npt.NDArray[np.int64],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Give requests numbers in the order in which rows first ask them; say where that is."""
-    _, first, inverse = np.unique(number, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    return place[inverse], first[order]
 
 
 def _identity(job: JobAnswers, rows: npt.NDArray[np.int64]) -> Digests | None:

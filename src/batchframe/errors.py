@@ -806,7 +806,7 @@ class CostError(InputError):
             f"The cost is at least ${low:f}{middle}, but nothing bounds the length of the answers, "
             f"so nobody can say whether it stays below ${limit:f}. Nothing was sent. Bound them: "
             "requests(..., max_completion_tokens=200), or output= with labels; see what answers "
-            "take by a pilot, df.sample(20).bf.requests(...).submit(...); or leave out max_cost."
+            "take, requests.pilot(n=20); or leave out max_cost."
         )
 
     @classmethod
@@ -826,9 +826,7 @@ class CostError(InputError):
         ways = [f"ask fewer rows{head}"]
         if low != high:
             ways.insert(0, "bound the answers, requests(..., max_completion_tokens=...)")
-            ways.append(
-                "see what answers take by a pilot, df.sample(20).bf.requests(...).submit(...)"
-            )
+            ways.append("see what answers take, requests.pilot(n=20)")
         ways += [
             'ask another model: requests.compare(["gpt-5.6-luna", "gpt-6-luna"]) shows their costs',
             "raise max_cost",

@@ -25,7 +25,7 @@ _recipe _source _request_tokens
 _lines
 _endpoints
 _request_table
-_service
+_service _kept
 _journal
 _manifest
 _shards _rows _counting
@@ -34,9 +34,9 @@ _estimate _answers _history
 _openai _submission _job_answers _budget _compare
 _accounts _earlier _unanswered _results
 _tracking _preparation _recovery _forgetting _waiting _cards _billing
-_report
+_report _pilot
 _jobs
-_job
+_job _unsent
 _requests
 _frames _evaluation _agreement
 _accessor

@@ -186,17 +186,17 @@ def job_of(texts: list[str], tokens: list[int], **more: Any) -> bf.Job:
 class TestEarlierJobs:
     """Answers to the same question tell how long the next will be."""
 
-    def test_the_median_of_their_answers_is_expected(self) -> None:
+    def test_the_mean_of_their_answers_is_expected(self) -> None:
         before = ask(["new", "other"]).estimate()
         job_of(["a", "b", "c"], [10, 20, 90])
         known = ask(["new", "other"]).estimate()
-        assert known.output_tokens.expected == 2 * 20
+        assert known.output_tokens.expected == 2 * 40
         # The labels bound an answer, and reasoning was seen to pass the bound.
         assert before.output_tokens.high is not None
         assert before.output_tokens.high < known.output_tokens.high == 2 * 90  # type: ignore[operator]
         assert known.output_tokens.low == before.output_tokens.low
         told = "\n".join(known.notes)
-        assert "the median of 3 answers of an earlier job" in told
+        assert "the mean of 3 answers of an earlier job" in told
         assert "nobody can know them before" in told
 
     def test_several_jobs_count_together_and_the_high_end_is_the_bound_not_what_was_seen(
@@ -206,7 +206,7 @@ class TestEarlierJobs:
         job_of(["a", "b", "c"], [10, 20, 90], **bound)
         job_of(["d", "e"], [30, 40], **bound)
         known = ask(["new"], **bound).estimate()
-        assert known.output_tokens.expected == 30
+        assert known.output_tokens.expected == 38
         assert known.output_tokens.high == 500
         assert any("5 answers of 2 earlier jobs" in note for note in known.notes)
 
@@ -233,7 +233,7 @@ class TestEarlierJobs:
         (job.folder / "answers.parquet").write_bytes(b"")
         from batchframe._history import experience
 
-        assert experience(ask(["new"])._table.recipe) is None
+        assert experience(ask(["new"])._table.recipe, "https://api.openai.com/v1") is None
 
 
 def test_a_range_without_a_basis_is_never_one_number() -> None:
