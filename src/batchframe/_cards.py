@@ -78,6 +78,7 @@ def job_card(facts: JobFacts) -> Card:
             ("prepared", when(manifest.created_at)),
             *((("expires", when(min(expires))),) if expires and not facts.record.done else ()),
             ("batches", "\n".join(f"{batch.id} {batch.status}" for batch in batches) or "none yet"),
+            *_queue_words(facts.record),
             ("id", manifest.id),
         ),
         next_step=_next_step(facts),
@@ -90,7 +91,19 @@ STATUS_WORDS: Final = {
     "uncertain": "it is not known whether it was sent",
     "validating": "being validated",
     "in_progress": "in progress",
+    "queued": "waiting for room in the service's queue",
 }
+
+
+def _queue_words(record: Record) -> list[tuple[str, str]]:
+    queued = [shard for shard in record.state.shards if shard.queued]
+    if not queued:
+        return []
+    told = f"{plural(len(queued), 'part')} for room in the service's queue"
+    full = max(queued, key=lambda shard: shard.retry_at)
+    if full.retry_at:
+        told += f", tried again after {when(full.retry_at)}: {full.reason}"
+    return [("waiting", told)]
 
 
 def _row_words(counts: Mapping[str, int]) -> str:

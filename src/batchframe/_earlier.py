@@ -147,5 +147,5 @@ def _waiting(record: Record, number: np.ndarray, answers: pa.Table) -> int:
     pending = np.asarray(pc.equal(answers["status"], "pending").to_numpy(), dtype=bool)
     begun = np.zeros(record.manifest.requests, dtype=bool)
     for file, state in zip(record.manifest.inputs, record.state.shards, strict=True):
-        begun[file.start : file.stop] = state.step in {"creating", "created"}
+        begun[file.start : file.stop] = state.step in {"creating", "created"} or state.queued
     return int((begun[number] & pending).sum())

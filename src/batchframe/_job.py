@@ -25,6 +25,7 @@ from batchframe._providers import profile_of
 from batchframe._report import Report, report
 from batchframe._results import ledger, row_counts
 from batchframe._service import Batch, Service
+from batchframe._submission import submit
 from batchframe._tracking import cancel, lost_files, refresh
 from batchframe._waiting import Pace, until
 from batchframe.errors import JobError, JobTimeout
@@ -111,6 +112,8 @@ class JobHandle(Shown):
             if run is None:
                 return  # another kernel is at it, and its journal will tell
             refresh(run)
+            if any(shard.queued for shard in run.state().shards):
+                submit(run)  # the next wave
             # Asked anew under the lock: another kernel may have sent it meanwhile.
             if not self._record.sent:
                 raise JobError.not_sent(record.manifest.called)

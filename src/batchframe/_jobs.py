@@ -14,6 +14,7 @@ from typing import Final
 
 import pandas as pd
 
+from batchframe._clock import SYSTEM
 from batchframe._earlier import asked_meanwhile
 from batchframe._folder import JobFolder
 from batchframe._journal import status_word
@@ -25,6 +26,7 @@ from batchframe._recovery import rebuild
 from batchframe._service import Service
 from batchframe._submission import OnUncertain, Submission, newest_batches, settle, submit
 from batchframe._warn import warn_user
+from batchframe._waves import is_queued_lately
 from batchframe.errors import JobError, NamesakeWarning, SentElsewhere, SubmissionError
 
 _PREPARING: Final = 0.1
@@ -120,8 +122,30 @@ def _run(
     *,
     recreate: bool = False,
 ) -> Submission:
-    profile = profile_of(service.identity.base_url)
-    return Submission(folder, manifest, service, profile, on_uncertain, recreate)
+    return Submission(
+        folder,
+        manifest,
+        service,
+        profile_of(service.identity.base_url),
+        on_uncertain,
+        recreate,
+        queued_elsewhere=_queued_elsewhere(manifest),
+    )
+
+
+def _queued_elsewhere(manifest: Manifest) -> int:
+    """Add up what other jobs have in the service's queue, where that counts against a limit."""
+    if manifest.max_enqueued_tokens is None:
+        return 0
+    mine = (manifest.identity, manifest.recipe.model)
+    return sum(
+        file.tokens
+        for record in records()
+        if record.manifest.id != manifest.id
+        and (record.manifest.identity, record.manifest.recipe.model) == mine
+        for file, shard in zip(record.manifest.inputs, record.state.shards, strict=True)
+        if is_queued_lately(shard, SYSTEM.now())
+    )
 
 
 def find(name: str | Path) -> JobFolder:

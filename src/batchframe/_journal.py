@@ -17,7 +17,7 @@ Step = Literal["new", "uploaded", "creating", "created", "dropped"]
 KNOWN_EVENTS: Final = frozenset(
     {
         "INTENT", "UPLOADED", "CREATING", "CREATED", "UNSENT", "REJECTED", "AMBIGUOUS", "FENCED",
-        "STATUS", "SHORT", "FETCHED", "FENCING", "DROPPED", "ASKING", "ANSWERED",
+        "STATUS", "SHORT", "FETCHED", "FENCING", "DROPPED", "ASKING", "ANSWERED", "QUEUED",
     }
 )  # fmt: skip
 
@@ -58,6 +58,14 @@ class ShardState:
         How often an ended batch had fewer lines than requests.
     fencing
         Whether an input file may be gone because we deleted it.
+    queued
+        Whether it waits for room in the service's queue, to be sent by a later look.
+    retry_at
+        Until when the queue is to be left alone, in seconds on this machine's clock.
+    refusals
+        How often the queue was full.
+    dead
+        Batches of this shard that the service refused for a full queue, and that bill nothing.
     """
 
     step: Step = "new"
@@ -71,6 +79,10 @@ class ShardState:
     fetched: bool = False
     short: int = 0
     fencing: bool = False
+    queued: bool = False
+    retry_at: float = 0.0
+    refusals: int = 0
+    dead: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,14 +132,10 @@ def _after(state: ShardState, event: Mapping[str, Any]) -> ShardState:
         case "UNSENT" | "REJECTED":
             step: Step = "new" if event.get("file_lost") else "uploaded"
             return replace(state, step=step, reason=event.get("reason"))
-        case "FENCING":
-            return replace(state, fencing=True)
-        case "DROPPED":
-            return replace(state, step="dropped", fetched=True)
-        case "FENCED":
-            return replace(state, step="new", reason=None)
-        case "SHORT":
-            return replace(state, short=state.short + 1)
+        case "QUEUED":
+            return _queued(state, event)
+        case "FENCING" | "DROPPED" | "FENCED" | "SHORT" as name:
+            return replace(state, **_marked(name, state))
         case "FETCHED":
             return replace(
                 state,
@@ -137,14 +145,42 @@ def _after(state: ShardState, event: Mapping[str, Any]) -> ShardState:
             )
         case _:
             batch = Batch.from_json(event["batch"])
-            return replace(state, step="created", batch=batch, reason=None)
+            return replace(
+                state, step="created", batch=batch, reason=None, queued=False, retry_at=0.0
+            )
+
+
+def _marked(event: str, state: ShardState) -> dict[str, Any]:
+    """Return what an event without facts of its own changes."""
+    changes: dict[str, dict[str, Any]] = {
+        "FENCING": {"fencing": True},
+        "DROPPED": {"step": "dropped", "fetched": True},
+        "FENCED": {"step": "new", "reason": None},
+        "SHORT": {"short": state.short + 1},
+    }
+    return changes[event]
+
+
+def _queued(state: ShardState, event: Mapping[str, Any]) -> ShardState:
+    dead = (*state.dead, state.batch.id) if state.batch is not None else state.dead
+    retry_at = event.get("retry_at", 0.0)
+    return replace(
+        state,
+        step="uploaded" if state.uploads else "new",
+        batch=None,
+        reason=event.get("reason"),
+        queued=True,
+        retry_at=retry_at,
+        refusals=state.refusals + (retry_at > 0),
+        dead=dead,
+    )
 
 
 def _fetched(told: Mapping[str, Any] | None) -> Fetched | None:
     return None if told is None else Fetched(told["bytes"], told["sha256"])
 
 
-_ACTIVE: Final = ("validating", "in_progress", "finalizing", "cancelling")
+_ACTIVE: Final = ("validating", "in_progress", "finalizing", "cancelling", "queued")
 _ENDED: Final = ("failed", "expired", "cancelled", "completed")
 
 
@@ -152,8 +188,9 @@ def status_word(state: JobState) -> str:
     """Fold the parts of a job into one word.
 
     Before all batches exist: "preparing", "submitting", or "uncertain" if the outcome of a create
-    is not known. Then OpenAI's words: while any part is under way, that of the part furthest
-    behind; at the end, the worst; a word never seen before is passed on.
+    is not known; "queued" if all that is left waits for room. Then OpenAI's words: while any part
+    is under way, that of the part furthest behind; at the end, the worst; a word never seen before
+    is passed on.
 
     Examples
     --------
@@ -163,6 +200,7 @@ def status_word(state: JobState) -> str:
     if any(shard.step == "creating" for shard in state.shards):
         return "uncertain"
     words = [shard.batch.status for shard in state.shards if shard.batch is not None]
+    words += ["queued" for shard in state.shards if shard.queued]
     words += ["cancelled" for shard in state.shards if shard.step == "dropped"]
     if len(words) < len(state.shards):
         return "submitting" if state.intended else "preparing"

@@ -29,6 +29,8 @@ class InputFile:
 
     Attributes
     ----------
+    tokens
+        The input tokens of its requests, as counted before.
     ahead
         How far the numbers in its ``custom_id`` are ahead of these: where the server had only some
         parts of a job that was recovered.
@@ -39,6 +41,7 @@ class InputFile:
     bytes: int
     sha256: str
     ahead: int = 0
+    tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,8 @@ class Manifest:
         The estimate in USD, to set the actual cost against; None where no price was known.
     prices
         The user's own prices, as text.
+    max_enqueued_tokens
+        How many input tokens may be in the service's queue; None where nobody says.
     tier
         Of the prices: "batch", or "standard" for a pilot, whose requests were asked in real time.
     recovered
@@ -84,6 +89,7 @@ class Manifest:
     prices: Mapping[str, Any] | None
     recovered: bool = False
     tier: Tier = "batch"
+    max_enqueued_tokens: int | None = None
     input_cost: Decimal | None = None
 
     @property
@@ -128,6 +134,7 @@ _KINDS: dict[str, Any] = {
     "recovered": bool,
     "input_cost": Decimal | None,
     "tier": Tier,
+    "max_enqueued_tokens": int | None,
 }
 
 
@@ -153,8 +160,10 @@ class Record:
 
     @property
     def sent(self) -> bool:
-        """Whether every input file has become a batch, or never will."""
-        return all(shard.step in {"created", "dropped"} for shard in self.state.shards)
+        """Whether every input file has become a batch, waits to become one, or never will."""
+        return all(
+            shard.step in {"created", "dropped"} or shard.queued for shard in self.state.shards
+        )
 
 
 def read_manifest(folder: JobFolder) -> Manifest:

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from batchframe._clock import SYSTEM, Clock
@@ -87,12 +88,16 @@ def pilot_in_words(known: Estimate) -> str:
 
 
 def pilot_plan(
-    asked: Earlier, identity: Identity, known: Estimate, prices: Mapping[str, Any] | None
+    asked: Earlier,
+    identity: Identity,
+    known: Estimate,
+    prices: Mapping[str, Any] | None,
+    tokens: npt.NDArray[np.int64],
 ) -> Plan:
     """Decide a pilot's job."""
     known = replace(known, cost=known.standard_cost)
     name = f"pilot of {asked.table.requests}"
-    return plan_of(asked, identity, known, name=name, rerun="pilot", prices=prices)
+    return plan_of(asked, identity, known, name=name, rerun="pilot", prices=prices, tokens=tokens)
 
 
 def sampled(table: RequestTable, results: pd.DataFrame) -> pd.DataFrame:
@@ -195,9 +200,8 @@ def _as_result(custom_id: str, told: Asked) -> dict[str, Any]:
 def _keep(run: _Run, results: Sequence[Mapping[str, Any]]) -> None:
     """Make a finished job of the answers."""
     plan, folder = run.plan, run.folder
-    written = tuple(
-        write_inputs(plan.table, plan.shards, map(folder.input, range(len(plan.shards))))
-    )
+    paths = map(folder.input, range(len(plan.shards)))
+    written = tuple(write_inputs(plan.table, plan.shards, paths, plan.tokens))
     write_rows(rows_of(plan.table), folder.rows)
     if plan.table.reused:
         write_reused(folder, plan.asked.answers)

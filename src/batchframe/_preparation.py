@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from batchframe._clock import SYSTEM, Clock
 from batchframe._earlier import Earlier, earlier, reused_by
@@ -48,6 +50,8 @@ class Plan:
     shards: list[Shard]
     estimate: Estimate
     prices: Mapping[str, Any] | None
+    tokens: npt.NDArray[np.int64]
+    max_enqueued_tokens: int | None = None
     clock: Clock = SYSTEM
 
     @property
@@ -90,8 +94,15 @@ def plan_of(
     name: str | None,
     rerun: str | None,
     prices: Mapping[str, Any] | None,
+    tokens: npt.NDArray[np.int64],
+    max_enqueued_tokens: int | None = None,
 ) -> Plan:
     """Decide a job.
+
+    Parameters
+    ----------
+    tokens
+        The input tokens of each request that is to be sent.
 
     Raises
     ------
@@ -102,8 +113,12 @@ def plan_of(
     for keyword, value in (("name", name), ("rerun", rerun)):
         if value is not None and not _is_word(value):
             raise RequestError.not_a_word(keyword, value, 'a text such as "sentiment"')
-    shards = shards_of(asked.table, profile_of(identity.base_url))
-    return Plan(asked, identity, name, rerun, shards, known, prices)
+    if max_enqueued_tokens is not None and max_enqueued_tokens < 1:
+        keyword = "max_enqueued_tokens"
+        raise RequestError.not_a_word(keyword, max_enqueued_tokens, "a number of tokens")
+    profile = profile_of(identity.base_url)
+    shards = shards_of(asked.table, profile, tokens, max_enqueued_tokens)
+    return Plan(asked, identity, name, rerun, shards, known, prices, tokens, max_enqueued_tokens)
 
 
 def _is_word(value: object) -> bool:
@@ -134,7 +149,7 @@ def _is_divided_anew(plan: Plan, record: Record) -> bool:
 
 def _begin(plan: Plan, folder: JobFolder) -> Manifest:
     paths = [folder.input(number) for number in range(len(plan.shards))]
-    written = tuple(write_inputs(plan.table, plan.shards, paths))
+    written = tuple(write_inputs(plan.table, plan.shards, paths, plan.tokens))
     write_rows(rows_of(plan.table), folder.rows)
     if plan.table.reused:
         write_reused(folder, plan.asked.answers)
@@ -163,6 +178,7 @@ def manifest_of(plan: Plan, written: tuple[InputFile, ...], tier: Tier = "batch"
         prices=_as_text(plan.prices),
         input_cost=plan.estimate.input_cost,
         tier=tier,
+        max_enqueued_tokens=plan.max_enqueued_tokens,
     )
 
 
@@ -183,6 +199,7 @@ def _follow(plan: Plan, folder: JobFolder) -> Manifest:
         rows=plan.table.rows,
         cost=known.cost or manifest.cost,
         prices=_as_text(plan.prices) or manifest.prices,
+        max_enqueued_tokens=plan.max_enqueued_tokens or manifest.max_enqueued_tokens,
         input_cost=known.input_cost or manifest.input_cost,
     )
 

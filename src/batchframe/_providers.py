@@ -27,6 +27,10 @@ class Profile:
     settle
         Seconds that a batch may exist before the service lists it. Nobody states it for OpenAI;
         BigQuery, whose client documents it, lags up to 200.
+    max_creates
+        Batches that may be created in an hour.
+    queue_pause
+        Seconds for which a full queue is left alone, the first time.
     first_poll, last_poll
         Seconds between two looks at a batch: at the start, and at most.
     """
@@ -36,6 +40,8 @@ class Profile:
     max_bytes: int
     list_is_complete: bool
     settle: float
+    max_creates: int
+    queue_pause: float
     first_poll: float
     last_poll: float
 
@@ -47,12 +53,16 @@ OPENAI: Final = Profile(
     max_bytes=200_000_000,
     list_is_complete=True,
     settle=120.0,
+    max_creates=2_000,
+    queue_pause=60.0,
     first_poll=5.0,
     last_poll=60.0,
 )
 _OTHER: Final = replace(OPENAI, name="OpenAI-compatible", list_is_complete=False)
 # On this machine a look costs nothing, and a rehearsal should not wait.
-_LOOPBACK: Final = replace(_OTHER, name="local", settle=2.0, first_poll=0.2, last_poll=1.0)
+_LOOPBACK: Final = replace(
+    _OTHER, name="local", settle=2.0, queue_pause=0.5, first_poll=0.2, last_poll=1.0
+)
 
 
 def profile_of(base_url: str) -> Profile:

@@ -135,7 +135,8 @@ def _one_batch_a_part(job_id: str, batches: Sequence[Batch]) -> tuple[list[Batch
             total = max(total, int(told[2]))
             by_part.setdefault(int(told[1]), []).append(batch)
     for number, several in by_part.items():
-        several.sort(key=lambda batch: batch.created_at or 0.0)
+        # One that failed whole may have been sent again; it bills nothing.
+        several.sort(key=lambda batch: (batch.status == "failed", batch.created_at or 0.0))
         if len(several) > 1:
             ids = [batch.id for batch in several]
             warn_user(SeveralBatchesWarning.found(job_id, number, ids))

@@ -50,6 +50,7 @@ class Requests(RequestsHandle):
         *,
         max_cost: Decimal | float | str | None = None,
         client: OpenAI | None = None,
+        max_enqueued_tokens: int | None = None,
         reuse: bool = True,
         rerun: str | None = None,
         on_uncertain: OnUncertain = "ask",
@@ -67,6 +68,11 @@ class Requests(RequestsHandle):
             tokens may come on top where nothing bounds them: a warning says so, and what to do.
         client
             An ``openai.OpenAI``; by default one made from ``OPENAI_API_KEY``.
+        max_enqueued_tokens
+            How many input tokens the service lets wait for one model (OpenAI: see the limits page
+            of the account). Files are cut so that each fits, and are sent in waves: further ones
+            as earlier ones end, by ``wait()`` or ``refresh()`` in any kernel. A queue that turns
+            out to be full is tried again later in any case.
         reuse
             Whether a request that an earlier job of the same account answered takes that answer
             instead of being sent. With ``dedupe=False`` every row is asked.
@@ -125,7 +131,16 @@ class Requests(RequestsHandle):
             refuse_above(max_cost, known, asked.table, self._counted(asked.table), prices)
         check_sending(asked.table, self._counted(asked.table), identity.base_url, today())
         service = connect(client) if len(self) else None
-        plan = plan_of(asked, identity, known, name=name, rerun=label, prices=prices)
+        plan = plan_of(
+            asked,
+            identity,
+            known,
+            name=name,
+            rerun=label,
+            prices=prices,
+            tokens=self._counted(asked.table).tokens,
+            max_enqueued_tokens=max_enqueued_tokens,
+        )
         return Job(start(plan, service, on_uncertain), service)
 
     def pilot(
@@ -188,7 +203,7 @@ class Requests(RequestsHandle):
             refuse_above(max_cost, known, asked.table, counted, prices, tier="standard")
         say(pilot_in_words(known))
         service = connect(client)
-        plan = pilot_plan(asked, identity, known, prices)
+        plan = pilot_plan(asked, identity, known, prices, counted.tokens)
         job = Job(ask(plan, service), service)
         rest = already_answered(self._table, identity, self._label, reuse=True).table
         narrowed = self._estimate_of(rest, identity, prices, narrow=True)

@@ -31,32 +31,56 @@ class Shard:
     stop: int
 
 
-def pack(sizes: npt.NDArray[np.int64], max_requests: int, max_bytes: int) -> list[Shard]:
+def pack(
+    sizes: npt.NDArray[np.int64],
+    max_requests: int,
+    max_bytes: int,
+    tokens: npt.NDArray[np.int64] | None = None,
+    max_tokens: int | None = None,
+) -> list[Shard]:
     """Fill one file after the other, in order.
 
     Parameters
     ----------
-    sizes
-        The bytes of each line; none is above `max_bytes`.
+    sizes, tokens
+        The bytes and the input tokens of each line; none is above its limit.
 
     Examples
     --------
     >>> pack(np.array([4, 4, 4, 4, 4]), max_requests=3, max_bytes=9)
     [Shard(start=0, stop=2), Shard(start=2, stop=4), Shard(start=4, stop=5)]
     """
-    ends = np.cumsum(sizes)
+    limits = [(np.cumsum(sizes), max_bytes)]
+    if tokens is not None and max_tokens is not None:
+        limits.append((np.cumsum(tokens), max_tokens))
     shards: list[Shard] = []
     start = 0
     while start < len(sizes):
-        before = ends[start - 1] if start else 0
-        by_bytes = int(np.searchsorted(ends, before + max_bytes, side="right"))
-        shards.append(Shard(start, min(by_bytes, start + max_requests)))
+        stops = [_stop(ends, start, most) for ends, most in limits]
+        shards.append(Shard(start, min(start + max_requests, *stops)))
         start = shards[-1].stop
     return shards
 
 
-def shards_of(table: RequestTable, profile: Profile) -> list[Shard]:
+def _stop(ends: npt.NDArray[np.int64], start: int, most: int) -> int:
+    """Return how far one goes from `start` until the sum is above `most`."""
+    before = ends[start - 1] if start else 0
+    return int(np.searchsorted(ends, before + most, side="right"))
+
+
+def shards_of(
+    table: RequestTable,
+    profile: Profile,
+    tokens: npt.NDArray[np.int64] | None = None,
+    max_tokens: int | None = None,
+) -> list[Shard]:
     """Cut a job into input files.
+
+    Parameters
+    ----------
+    tokens, max_tokens
+        The input tokens of each request, and how many of them may be in the service's queue: no
+        file has more.
 
     Raises
     ------
@@ -70,11 +94,19 @@ def shards_of(table: RequestTable, profile: Profile) -> list[Shard]:
         raise RequestError.too_large(
             row, table.source.labels[row], int(sizes[largest]), profile.max_bytes, profile.name
         )
-    return pack(sizes, profile.max_requests, profile.max_bytes)
+    if tokens is not None and max_tokens is not None and (tokens > max_tokens).any():
+        longest = int(tokens.argmax())
+        row = int(table.first_row[longest])
+        label = table.source.labels[row]
+        raise RequestError.too_many_tokens(row, label, int(tokens[longest]), max_tokens)
+    return pack(sizes, profile.max_requests, profile.max_bytes, tokens, max_tokens)
 
 
 def write_inputs(
-    table: RequestTable, shards: Iterable[Shard], paths: Iterable[Path]
+    table: RequestTable,
+    shards: Iterable[Shard],
+    paths: Iterable[Path],
+    tokens: npt.NDArray[np.int64] | None = None,
 ) -> Iterator[InputFile]:
     """Write the input files, streaming, and yield what stands in each."""
     lines = table.lines()
@@ -86,7 +118,8 @@ def write_inputs(
                 size += file.write(line)
             file.flush()
             os.fsync(file.fileno())
-        yield InputFile(shard.start, shard.stop, size, digest.hexdigest())
+        counted = 0 if tokens is None else int(tokens[shard.start : shard.stop].sum())
+        yield InputFile(shard.start, shard.stop, size, digest.hexdigest(), tokens=counted)
 
 
 def input_files(table: RequestTable, shards: list[Shard], folder: Path) -> list[Path]:

@@ -31,6 +31,7 @@ from batchframe._service import (
     Unsent,
 )
 from batchframe._warn import warn_user
+from batchframe._waves import Queue, due, is_full, pause
 from batchframe.errors import (
     JobError,
     SentElsewhere,
@@ -59,6 +60,8 @@ class Submission:
         Whether the user asked, in so many words, to create again what cannot be found.
     elsewhere
         Batches of this job that another folder here holds.
+    queued_elsewhere
+        Input tokens that other jobs have in the service's queue for the same model.
     """
 
     folder: JobFolder
@@ -68,12 +71,19 @@ class Submission:
     on_uncertain: OnUncertain = "ask"
     recreate: bool = False
     elsewhere: frozenset[str] = frozenset()
+    queued_elsewhere: int = 0
     clock: Clock = SYSTEM
 
     @property
     def shards(self) -> int:
         """How many input files the job has."""
         return len(self.manifest.inputs)
+
+    @property
+    def queue(self) -> Queue:
+        """What the service lets wait at once."""
+        limit = self.manifest.max_enqueued_tokens
+        return Queue(limit, self.queued_elsewhere, self.profile.max_creates)
 
     def state(self) -> JobState:
         """Replay the journal."""
@@ -94,7 +104,9 @@ def shard_fingerprint(job_id: str, sha256: str) -> str:
 
 
 def submit(run: Submission) -> None:
-    """Bring every shard to a batch. The caller holds the job's lock.
+    """Bring every shard to a batch that the service has room for. The caller holds the job's lock.
+
+    What does not fit is queued: the same call at a later time sends it.
 
     Raises
     ------
@@ -110,8 +122,13 @@ def submit(run: Submission) -> None:
         raise JobError.newer_journal(str(run.folder.path))
     if not state.intended:
         run.folder.append({"event": "INTENT", "at": run.clock.now()})
-    for shard in range(run.shards):
-        _bring_to_batch(run, shard)
+    while shards := due(run.manifest.inputs, run.state().shards, run.queue, run.clock.now()):
+        for shard in shards:
+            if not _bring_to_batch(run, shard):
+                break
+    for shard, left in enumerate(run.state().shards):
+        if left.step in {"new", "uploaded"} and not left.queued:
+            run.note("QUEUED", shard)
 
 
 def settle(run: Submission) -> None:
@@ -127,7 +144,8 @@ def settle(run: Submission) -> None:
             _reconcile(run, shard, state)
 
 
-def _bring_to_batch(run: Submission, shard: int) -> None:
+def _bring_to_batch(run: Submission, shard: int) -> bool:
+    """Do what it takes; return False if the service's queue is full."""
     refusals = unsent = 0
     while (state := run.state().shards[shard]).step not in {"created", "dropped"}:
         if state.step == "creating":
@@ -141,9 +159,20 @@ def _bring_to_batch(run: Submission, shard: int) -> None:
                 case Unsent() as outcome:
                     unsent += 1
                     _pause_unsent(run, outcome, unsent)
+                case Rejected() as outcome if is_full(outcome.code, outcome.message):
+                    queue_again(run, shard, outcome.message)
+                    return False
                 case Rejected() as outcome:
                     refusals += 1
                     _pause_refused(run, shard, outcome, refusals)
+    return True
+
+
+def queue_again(run: Submission, shard: int, reason: str | None) -> None:
+    """Put a shard back that the service had no room for, and leave its queue alone for a time."""
+    refusals = run.state().shards[shard].refusals
+    retry_at = run.clock.now() + pause(run.profile.queue_pause, refusals)
+    run.note("QUEUED", shard, reason=reason, retry_at=retry_at)
 
 
 def _upload(run: Submission, shard: int) -> None:
@@ -259,16 +288,20 @@ def _ours(
     fingerprint = run.fingerprint(shard)
     uploads = {upload.file_id for upload in state.uploads}
     for batch in batches:
+        if batch.id in state.dead:
+            continue
         if batch.metadata.get("bf_fp") == fingerprint or batch.input_file_id in uploads:
             yield batch
 
 
 def _adopt(run: Submission, shard: int, found: list[Batch]) -> None:
     """Take the oldest of the batches of one input; say if there are others, which are billed."""
-    oldest = min(found, key=lambda batch: batch.created_at or 0.0)
+    # One that failed whole bills nothing.
+    alive = [batch for batch in found if batch.status != "failed"]
+    oldest = min(alive or found, key=lambda batch: batch.created_at or 0.0)
     run.note("CREATED", shard, batch=oldest.to_json(), adopted=True)
-    if len(found) > 1:
-        ids = [batch.id for batch in found]
+    if len(alive) > 1:
+        ids = [batch.id for batch in alive]
         warn_user(SeveralBatchesWarning.found(run.manifest.called, shard + 1, ids))
 
 

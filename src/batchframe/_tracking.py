@@ -15,7 +15,8 @@ from typing import Final
 from batchframe._folder import JobFolder, sha256_of, sync_folder
 from batchframe._journal import Fetched, JobState, ShardState
 from batchframe._service import Batch
-from batchframe._submission import Submission
+from batchframe._submission import Submission, queue_again
+from batchframe._waves import is_full
 from batchframe.errors import ServiceError
 
 _DOWNLOADS: Final = 3
@@ -86,7 +87,11 @@ def _look(run: Submission, shard: int, state: ShardState) -> None:
         if latest != batch:
             run.note("STATUS", shard, batch=latest.to_json())
         batch = latest
-    if batch.ended:
+    full = [error for error in batch.errors if is_full(error.code, error.message)]
+    if batch.status == "failed" and full:
+        # It was refused whole and nothing of it is billed: it is sent again later.
+        queue_again(run, shard, full[0].message)
+    elif batch.ended:
         _fetch(run, shard, state, batch)
 
 

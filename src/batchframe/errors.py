@@ -612,6 +612,14 @@ class RequestError(InputError):
         )
 
     @classmethod
+    def too_many_tokens(cls, row: int, label: object, tokens: int, limit: int) -> Self:
+        return cls(
+            f"{_row(row, label).capitalize()} makes a request of {tokens:,} input tokens, above "
+            f"max_enqueued_tokens={limit:,}: it would never be let into the queue. Raise the "
+            "limit, or shorten the row."
+        )
+
+    @classmethod
     def under_way(cls, jobs: Mapping[str, int]) -> Self:
         told = ", ".join(f"{number:,} in job {job!r}" for job, number in jobs.items())
         job = next(iter(jobs))

@@ -28,7 +28,7 @@ _request_table
 _service _kept
 _journal
 _manifest
-_shards _rows _counting
+_shards _rows _counting _waves
 _checks _answer_length
 _estimate _answers _history
 _openai _submission _job_answers _budget _compare

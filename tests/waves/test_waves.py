@@ -1,0 +1,232 @@
+"""More than the service's queue holds is sent in waves, and nothing is lost between them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import time
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import batchframe as bf
+from batchframe._journal import ShardState
+from batchframe._manifest import InputFile
+from batchframe._service import Batch
+from batchframe._waves import Queue, due
+from batchframe.local import Fault, Server
+
+FULL = {
+    "error": {
+        "message": "Enqueued token limit reached for gpt-4.1 in organization org-1. Limit: 90",
+        "type": "invalid_request_error",
+        "code": "token_limit_exceeded",
+    }
+}
+
+
+def ask(rows: int = 12) -> bf.Requests:
+    frame = pd.DataFrame({"text": [f"a text of some words, number {i}" for i in range(rows)]})
+    return frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
+
+
+def tokens_a_row() -> int:
+    return ask(1).estimate().input_tokens.high or 0
+
+
+def ended(server: Server, batches: int) -> None:
+    deadline = time.monotonic() + 30
+    while sum(b.status == "completed" for b in server.client().batches.list().data) < batches:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_parts_are_created_as_earlier_ones_end_and_the_limit_is_never_passed(
+    server: Server,
+) -> None:
+    limit = 4 * tokens_a_row()
+    job = ask().submit("waves", client=server.client(), max_enqueued_tokens=limit)
+    assert len(job.batches) == 1
+    assert job.status in {"validating", "in_progress", "completed", "queued", "finalizing"}
+    assert "2 parts for room in the service's queue" in repr(job)
+    for created in (2, 3):
+        ended(server, created - 1)
+        job.refresh()
+        assert len(job.batches) == created
+    assert job.wait().counts == {"ok": 12}
+    assert [batch.requests for batch in server.ledger] == [4, 4, 4]
+
+
+def test_what_other_jobs_have_queued_counts_and_what_has_ended_does_not(server: Server) -> None:
+    limit = 6 * tokens_a_row()
+    server.pause()
+    first = ask(4).submit("first", client=server.client())
+    frame = pd.DataFrame({"text": [f"another text with words, number {i}" for i in range(8)]})
+    requests = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
+    second = requests.submit("second", client=server.client(), max_enqueued_tokens=limit)
+    assert second.batches == []
+    assert second.status == "queued"
+    server.resume()
+    first.wait()
+    assert second.wait().counts == {"ok": 8}
+
+
+def test_a_row_that_never_fits_the_queue_is_named_before_anything_is_sent(server: Server) -> None:
+    with pytest.raises(bf.errors.RequestError, match=r"Row 0.*max_enqueued_tokens=3"):
+        ask().submit(client=server.client(), max_enqueued_tokens=3)
+    with pytest.raises(bf.errors.RequestError, match="a number of tokens"):
+        ask().submit(client=server.client(), max_enqueued_tokens=0)
+    assert len(bf.jobs()) == 0
+
+
+def test_s23_a_part_refused_for_a_full_queue_waits_and_is_sent_later(server: Server) -> None:
+    server.faults.add(Fault("POST /v1/batches", 400, body=FULL, skip=1, times=2))
+    limit = 4 * tokens_a_row()
+    job = ask().submit("full", client=server.client(), max_enqueued_tokens=limit)
+    job.wait()
+    assert job.counts == {"ok": 12}
+    assert len(server.ledger) == 3
+    assert len(server.faults.struck) == 2
+
+
+def test_a_full_queue_is_said_on_the_card_and_is_no_failure_of_rows(server: Server) -> None:
+    server.faults.add(Fault("POST /v1/batches", 400, body=FULL, times=99))
+    job = ask().submit("full", client=server.client())
+    assert (job.status, job.counts, job.batches) == ("queued", {"pending": 12}, [])
+    assert "Enqueued token limit reached" in repr(job)
+    server.faults.clear()
+    assert job.wait().counts == {"ok": 12}
+    assert len(server.ledger) == 1
+
+
+def test_a_batch_that_fails_for_a_full_queue_is_sent_again_and_never_adopted(
+    server: Server,
+) -> None:
+    def failed(body: bytes) -> bytes:
+        import json
+
+        told = json.loads(body)
+        told |= {"status": "failed", "output_file_id": None, "error_file_id": None}
+        told["errors"] = {"object": "list", "data": [FULL["error"] | {"line": None}]}
+        return json.dumps(told).encode()
+
+    server.pause()
+    job = ask().submit("full", client=server.client())
+    dead = job.batches[0].id
+    server.client().batches.cancel(dead)
+    server.faults.add(Fault("GET /v1/batches/{id}", rewrite=failed))
+    job.refresh()
+    assert job.status == "queued"
+    server.resume()
+    # The answer to the next create is lost: only the new batch may be found.
+    server.faults.add(Fault("POST /v1/batches", "close", after=True))
+    assert job.wait().counts == {"ok": 12}
+    assert job.batches[0].id != dead
+    assert sum(batch.requests for batch in server.ledger) == 12
+
+
+def test_cancelling_drops_the_parts_that_wait(server: Server) -> None:
+    server.pause()
+    limit = 4 * tokens_a_row()
+    job = ask().submit(client=server.client(), max_enqueued_tokens=limit).cancel()
+    server.resume()
+    assert job.wait().counts == {"cancelled": 12}
+    assert len(job.batches) == 1
+
+
+def test_another_job_does_not_ask_what_still_waits(server: Server) -> None:
+    server.pause()
+    limit = 4 * tokens_a_row()
+    ask().submit("first", client=server.client(), max_enqueued_tokens=limit)
+    with pytest.raises(bf.errors.RequestError, match="12 in job 'first'"):
+        ask(13).submit("second", client=server.client())
+    server.resume()
+
+
+def test_a_job_of_forty_parts_goes_on_in_a_new_kernel_between_any_two(server: Server) -> None:
+    one = tokens_a_row()
+    code = textwrap.dedent(
+        f"""
+        import os, openai, pandas as pd, batchframe as bf
+        client = openai.OpenAI(base_url={server.url!r}, api_key="local")
+        try:
+            job = bf.job("forty", client=client).refresh()
+        except bf.errors.JobError:
+            texts = [f"a text of some words, number {{i}}" for i in range(40)]
+            frame = pd.DataFrame({{"text": texts}})
+            requests = frame.bf.requests("{{{{ text }}}}", model="gpt-4.1", output=["+", "-"])
+            job = requests.submit("forty", client=client, max_enqueued_tokens={one})
+        print(len(job.batches), flush=True)
+        os._exit(9)  # as a kernel that is killed
+        """
+    )
+    assert ask(40).estimate().input_tokens.high < 41 * one + 40
+    seen = 0
+    for _ in range(4):
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 9, done.stderr
+        assert int(done.stdout) >= seen
+        seen = int(done.stdout)
+        ended(server, seen)
+    job = bf.job("forty", client=server.client()).wait()
+    assert job.counts == {"ok": 40}
+    assert len(job.batches) >= 40
+    assert sum(batch.requests for batch in server.ledger) == 40
+
+
+STATES = st.sampled_from(
+    [
+        ShardState(),
+        ShardState(step="uploaded"),
+        ShardState(step="creating"),
+        ShardState(step="created", batch=Batch("b", "in_progress")),
+        ShardState(step="created", batch=Batch("b", "completed"), fetched=True),
+        ShardState(step="dropped", fetched=True),
+    ]
+)
+
+
+@given(
+    parts=st.lists(st.tuples(STATES, st.integers(1, 50)), max_size=12),
+    limit=st.one_of(st.none(), st.integers(1, 120)),
+    elsewhere=st.integers(0, 60),
+    creates=st.integers(0, 5),
+)
+def test_no_wave_passes_the_limit_and_none_is_held_up_for_ever(
+    parts: list[tuple[ShardState, int]], limit: int | None, elsewhere: int, creates: int
+) -> None:
+    states = [state for state, _ in parts]
+    files = [InputFile(i, i + 1, 1, "", tokens=n) for i, (_, n) in enumerate(parts)]
+    chosen = due(files, states, Queue(limit, elsewhere, creates), now=10.0**6)
+    new = [at for at in chosen if states[at].step in {"new", "uploaded"}]
+    assert set(chosen) - set(new) == {i for i, s in enumerate(states) if s.step == "creating"}
+    waiting = [i for i, s in enumerate(states) if s.step in {"new", "uploaded"}]
+    assert new == waiting[: len(new)]
+    assert len(new) <= creates
+    active = [
+        i
+        for i, s in enumerate(states)
+        if s.step == "creating" or (s.batch is not None and not s.batch.ended)
+    ]
+    queued = elsewhere + sum(files[i].tokens for i in [*active, *new])
+    if limit is not None and queued > limit:
+        assert not new or (len(new) == 1 and not active and not elsewhere)
+    if waiting and creates and not active and limit is None:
+        assert len(new) == min(len(waiting), creates)
+
+
+def test_two_thousand_creates_an_hour_are_kept() -> None:
+    files = [InputFile(i, i + 1, 1, "", tokens=1) for i in range(2_500)]
+    ended_lately = ShardState(
+        step="created", attempts=1, creating_at=5_000.0, batch=Batch("b", "completed")
+    )
+    states: list[Any] = [ended_lately] * 1_990 + [ShardState()] * 510
+    queue = Queue(None, 0, 2_000)
+    assert len(due(files, states, queue, now=6_000.0)) == 10
+    assert len(due(files, states, queue, now=9_000.0)) == 510
