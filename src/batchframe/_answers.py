@@ -5,20 +5,24 @@ row for each request, in order: status, error, text, finish_reason, tokens.
 Must not know: frames, prices, the network.
 
 A line is matched by its ``custom_id`` alone. A line that cannot be read, or that names no request
-of this job, is left out; it never moves another answer.
+of this job, is left out and counted; it never moves another answer. What an answer is does not
+depend on the order of the lines.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import msgspec
 import pyarrow as pa
 
-from batchframe._endpoints import Answer, Endpoint, Status
+from batchframe._endpoints import STATUSES, Answer, Endpoint, Status
+from batchframe._loose_json import mended
 from batchframe._service import Batch
 
 SCHEMA: Final = pa.schema(
@@ -32,10 +36,13 @@ SCHEMA: Final = pa.schema(
         "cached_tokens": pa.int64(),
     }
 )
-_OK: Final = {"200", "200.0"}  # some servers write the number as a text
+_OK: Final = {200, "200", "200.0"}  # some servers write the number as a text
 _CUSTOM_ID: Final = re.compile(rb'"custom_id"\s*:\s*"([^"\\]*)"')
 _LONGEST_ERROR: Final = 500
 _MOST_TOKENS: Final = 2**40
+_LONGEST_LINE: Final = 1 << 28
+_HEAD: Final = 1 << 16
+_NOT_READ: Final = (msgspec.DecodeError, ValueError, RecursionError)
 
 
 class _Response(msgspec.Struct):
@@ -52,8 +59,20 @@ class _Line(msgspec.Struct):
 _decode_line = msgspec.json.Decoder(_Line).decode
 
 
+@dataclass(frozen=True)
+class LineCount:
+    """How many lines of a result file name a request, and how many cannot be read."""
+
+    whole: int
+    broken: int
+
+
 def read_shard(
-    files: Iterable[Path], endpoint: Endpoint, custom_ids: Sequence[str], batch: Batch
+    files: Iterable[Path],
+    endpoint: Endpoint,
+    custom_ids: Sequence[str],
+    batch: Batch,
+    gone: Sequence[str] = (),
 ) -> pa.Table:
     """Read the result files of one batch that has ended.
 
@@ -61,21 +80,44 @@ def read_shard(
     ----------
     custom_ids
         Of the shard's requests, in order.
+    gone
+        The ids of result files that the service named and did not give.
     """
     position = {custom_id: i for i, custom_id in enumerate(custom_ids)}
     answers: list[Answer | None] = [None] * len(custom_ids)
-    unreadable = 0
+    repeated: dict[int, list[Answer]] = {}
+    unreadable = foreign = 0
     for path in files:
         for raw in _lines(path):
             custom_id, answer = _read_line(raw, endpoint)
             if custom_id is None:
                 unreadable += 1
-            elif (at := position.get(custom_id)) is not None:
-                before = answers[at]
-                answers[at] = answer if before is None else _reconciled(before, answer)
-    return _table(
-        [answer or _unanswered(batch, at, unreadable) for at, answer in enumerate(answers)]
-    )
+            elif (at := position.get(custom_id)) is None:
+                foreign += 1
+            elif (before := answers[at]) is None:
+                answers[at] = answer
+            else:
+                repeated.setdefault(at, [before]).append(answer)
+    for at, told in repeated.items():
+        answers[at] = _settled(told)
+    unanswered = _unanswered(batch, gone, unreadable, foreign)
+    return _table([answer or unanswered(at) for at, answer in enumerate(answers)])
+
+
+def count_lines(path: Path) -> LineCount:
+    """Count the lines of a result file, without a look at what they answer."""
+    whole = broken = 0
+    for raw in _lines(path):
+        try:
+            _decode_line(raw)
+        except _NOT_READ:
+            try:
+                _decode_line(mended(raw))
+            except _NOT_READ:
+                broken += 1
+                continue
+        whole += 1
+    return LineCount(whole, broken)
 
 
 def pending(requests: int) -> pa.Table:
@@ -99,26 +141,61 @@ def _table(answers: Sequence[Answer]) -> pa.Table:
 def _lines(path: Path) -> Iterator[bytes]:
     # Bytes split on b"\n" only: str.splitlines() would also split on U+2028 inside an answer.
     with path.open("rb") as file:
-        for raw in file:
+        for raw in file if path.stat().st_size <= _LONGEST_LINE else _bounded(file):
             if stripped := raw.strip():
                 yield stripped.removeprefix(b"\xef\xbb\xbf")
+
+
+def _bounded(file: IO[bytes]) -> Iterator[bytes]:
+    """Yield lines; of one that is longer than any answer only the head, which may name it."""
+    while raw := file.readline(_LONGEST_LINE):
+        if len(raw) < _LONGEST_LINE or raw.endswith(b"\n"):
+            yield raw
+            continue
+        yield raw[:_HEAD]
+        while (rest := file.readline(_HEAD)) and not rest.endswith(b"\n"):
+            pass
 
 
 def _read_line(raw: bytes, endpoint: Endpoint) -> tuple[str | None, Answer]:
     """Return whose line it is, as far as that can be read, and what it says."""
     try:
-        raw.decode()  # the decoder leaves the response's own bytes unread
         line = _decode_line(raw)
+        answer = _read_response(line.response, line.error, endpoint)
+    except _NOT_READ:
+        return _read_odd_line(raw, endpoint)
+    if answer.status == "invalid" or _repeats_id(raw):
+        return _read_odd_line(raw, endpoint)
+    return line.custom_id, answer
+
+
+def _read_odd_line(raw: bytes, endpoint: Endpoint) -> tuple[str | None, Answer]:
+    """Read a line that is no strict JSON, or that may name more than one request."""
+    try:
+        if _names_several(raw):
+            return None, Answer("invalid", "the line names several requests", None)
+        line = _decode_line(mended(raw))
         return line.custom_id, _read_response(line.response, line.error, endpoint)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as reason:
+    except _NOT_READ as reason:
         name = _CUSTOM_ID.search(raw)
         why = _shorten(f"the service's line for this request cannot be read: {reason}")
         return name and name[1].decode(errors="replace"), Answer("invalid", why, None)
 
 
+def _names_several(raw: bytes) -> bool:
+    # Of a key that stands twice every reader takes the last, and says nothing.
+    pairs = json.loads(raw, object_pairs_hook=list, parse_int=str) if _repeats_id(raw) else []
+    names = [value for key, value in pairs if key == "custom_id"]
+    return any(name != names[0] for name in names)
+
+
+def _repeats_id(raw: bytes) -> bool:
+    return raw.count(b'"custom_id"') > 1
+
+
 def _read_response(response: _Response | None, error: Any, endpoint: Endpoint) -> Answer:
     """Say what one line answers. Success is status code 200, whatever ``error`` says."""
-    if response is not None and str(response.status_code) in _OK:
+    if response is not None and response.status_code in _OK:
         answer = endpoint.answer(_body(response))
         stated = answer.input_tokens is not None or answer.output_tokens is not None
         return answer if stated else _with_usage(answer, _plain(_body(response)))
@@ -134,8 +211,10 @@ def _read_response(response: _Response | None, error: Any, endpoint: Endpoint) -
     code, message = _error_words(body.get("error", body) if isinstance(body, dict) else body)
     if not message and error is not None:
         code, message = _error_words(error)
-    words = f"HTTP {response.status_code}{f', {code}' if code else ''}"
-    failed = Answer("failed", _shorten(f"{words}: {message or 'the service gave no reason'}"), None)
+    status_code = response.status_code
+    words = "no HTTP status" if status_code is None else f"HTTP {status_code}"
+    words = f"{words}, {code}" if code else words
+    failed = Answer("failed", _shorten(f"{words}: {message or _NO_REASON}"), None)
     return _with_usage(failed, body)
 
 
@@ -186,33 +265,64 @@ def _error_words(error: Any) -> tuple[str | None, str]:
 
 
 def _shorten(words: str) -> str:
-    words = words or "the service gave no reason"
+    words = words or _NO_REASON
     return words if len(words) <= _LONGEST_ERROR else f"{words[:_LONGEST_ERROR]}…"
 
 
-def _reconciled(first: Answer, second: Answer) -> Answer:
-    if first.status == "ok" and second.status == "ok" and first.text != second.text:
-        conflict = "the service returned two different answers to this request"
-        return first._replace(status="invalid", error=conflict)
-    return second if second.status == "ok" and first.status != "ok" else first
+def _settled(told: Sequence[Answer]) -> Answer:
+    """Return the one answer of several lines for one request, whatever their order."""
+    best = min(told, key=_standing)
+    if len({answer.text for answer in told if answer.status == "ok"}) > 1:
+        return best._replace(status="invalid", error=_CONFLICT)
+    return best
 
 
-def _unanswered(batch: Batch, position: int, unreadable: int) -> Answer:
+def _standing(answer: Answer) -> tuple[int, list[str]]:
+    return STATUSES.index(answer.status), [str(part) for part in answer[1:]]
+
+
+_NO_REASON: Final = "the service gave no reason"
+_CONFLICT: Final = "the service returned two different answers to this request"
+
+
+def _unanswered(
+    batch: Batch, gone: Sequence[str], unreadable: int, foreign: int
+) -> Callable[[int], Answer]:
+    """Say what became of the request at a position for which there is no line."""
+    if gone:
+        lost = f"the service did not give its result file {', '.join(gone)}"
+        return lambda _: Answer("missing", _shorten(lost), None)
     if batch.status == "failed":
-        return Answer("failed", _why_failed(batch, position + 1), None)
-    if batch.status == "expired":
-        return Answer("expired", "the batch expired before this request was answered", None)
-    if batch.status == "cancelled":
-        return Answer("cancelled", "the batch was cancelled before this request was answered", None)
-    lost = f"; {unreadable} of its lines could not be read" if unreadable else ""
-    return Answer("missing", f"the service returned no line for this request{lost}", None)
+        why = _why_failed(batch)
+        return lambda at: Answer("failed", _shorten(why(at + 1)), None)
+    if batch.status in _ENDED_EARLY:
+        early = _ENDED_EARLY[batch.status]
+        return lambda _: early
+    words = "the service returned no line for this request"
+    if unreadable:
+        words += f"; {unreadable} of its lines could not be read"
+    if foreign:
+        words += f"; {foreign} of its lines named no request of this batch"
+    return lambda _: Answer("missing", words, None)
 
 
-def _why_failed(batch: Batch, line: int) -> str:
-    for error in batch.errors:
-        if error.line in {None, line}:
-            return _shorten(f"the batch was refused: {error.message or error.code}")
-    for error in batch.errors:
-        about = error.message or error.code
-        return _shorten(f"the batch was refused because of line {error.line}: {about}")
-    return "the batch was refused; the service gave no reason"
+_ENDED_EARLY: Final = {
+    "expired": Answer("expired", "the batch expired before this request was answered", None),
+    "cancelled": Answer(
+        "cancelled", "the batch was cancelled before this request was answered", None
+    ),
+}
+
+
+def _why_failed(batch: Batch) -> Callable[[int], str]:
+    """Say why a refused batch did not answer the request on a line."""
+    words = {
+        error.line: f"{error.message or error.code or _NO_REASON}"
+        for error in reversed(batch.errors)
+    }
+    if not words:
+        return lambda _: f"the batch was refused; {_NO_REASON}"
+    first = batch.errors[0].line
+    others = f"because of line {first}: {words[first]}" if first else ""
+    general = f": {words[None]}" if None in words else f" {others}"
+    return lambda line: f"the batch was refused{f': {words[line]}' if line in words else general}"

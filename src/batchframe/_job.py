@@ -26,7 +26,7 @@ from batchframe._report import Report, report
 from batchframe._results import ledger, row_counts
 from batchframe._service import Batch, Service
 from batchframe._submission import submit
-from batchframe._tracking import cancel, lost_files, refresh
+from batchframe._tracking import all_at_home, cancel, refresh
 from batchframe._waiting import Pace, until
 from batchframe.errors import JobError, JobTimeout
 
@@ -94,6 +94,9 @@ class JobHandle(Shown):
     def refresh(self) -> Self:
         """Look at every batch once, and bring home what has ended.
 
+        A result file that was changed or lost since is fetched again, and so is one that the
+        service did not give, or not whole, when it was last asked.
+
         Raises
         ------
         JobError
@@ -101,17 +104,18 @@ class JobHandle(Shown):
         ServiceError
             If the service cannot be reached; what is at home stays.
         """
-        self._look()
+        self._look(thorough=True)
         return self
 
-    def _look(self) -> None:
+    def _look(self, seconds: float | None = None, *, thorough: bool = False) -> None:
         record = self._record
-        if record.done and not lost_files(record.folder, record.state):
+        if record.done and all_at_home(record.folder, record.state, thorough=thorough):
             return
-        with working_on(self._folder, self._service) as run:
+        service = self._service if seconds is None else self._service.within(seconds)
+        with working_on(self._folder, service) as run:
             if run is None:
                 return  # another kernel is at it, and its journal will tell
-            refresh(run)
+            refresh(run, thorough=thorough)
             if any(shard.queued for shard in run.state().shards):
                 submit(run)  # the next wave
             # Asked anew under the lock: another kernel may have sent it meanwhile.
@@ -143,12 +147,14 @@ class JobHandle(Shown):
         try:
             with live() as show:
 
-                def look() -> None:
-                    self._look()
+                def look(left: float | None) -> None:
+                    self._look(left)
                     show(self._card(), STATUS_WORDS.get(self.status, self.status))
 
-                if not until(lambda: self.done, look, pace, timeout=timeout):
-                    raise JobTimeout.waited(manifest.called, timeout or 0)
+                waited = until(lambda: self.done, look, pace, timeout=timeout)
+                if not waited.done:
+                    trouble = str(waited.trouble) if waited.trouble else None
+                    raise JobTimeout.waited(manifest.called, timeout or 0, self.status, trouble)
         except KeyboardInterrupt:
             say(f"Stopped waiting; the job goes on. Come back: job = bf.job({manifest.called!r})")
             raise

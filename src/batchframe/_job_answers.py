@@ -159,7 +159,7 @@ def _read_part(record: Record, rows: Rows, shard: int) -> pa.Table:
         return pending(file.stop - file.start)
     ids = _custom_ids(record.manifest.fingerprint, rows, file)
     endpoint = endpoint_of(record.manifest.recipe.endpoint)
-    return read_shard(_homes(record.folder, shard, now), endpoint, ids, now.batch)
+    return read_shard(_homes(record.folder, shard, now), endpoint, ids, now.batch, now.gone)
 
 
 def _custom_ids(fingerprint: str, rows: Rows, file: InputFile) -> list[str]:

@@ -54,8 +54,14 @@ class ShardState:
         Every upload of this shard, since any of them may have become a batch.
     creating_at
         When the last create was begun, in seconds on this machine's clock.
+    output, errors
+        The result files as they last came home; they count as answers once `fetched`.
+    gone
+        The ids of result files that the service named and did not give.
     short
         How often an ended batch had fewer lines than requests.
+    incomplete
+        Whether there were still fewer at the last look of all.
     fencing
         Whether an input file may be gone because we deleted it.
     queued
@@ -77,7 +83,9 @@ class ShardState:
     output: Fetched | None = None
     errors: Fetched | None = None
     fetched: bool = False
+    gone: tuple[str, ...] = ()
     short: int = 0
+    incomplete: bool = False
     fencing: bool = False
     queued: bool = False
     retry_at: float = 0.0
@@ -115,11 +123,12 @@ def fold(events: Iterable[Mapping[str, Any]], shards: int) -> JobState:
             continue  # it has no batch until all is answered
         else:
             shard = event["shard"]
-            states[shard] = _after(states[shard], event)
+            states[shard] = after(states[shard], event)
     return JobState(intended, tuple(states), understood)
 
 
-def _after(state: ShardState, event: Mapping[str, Any]) -> ShardState:
+def after(state: ShardState, event: Mapping[str, Any]) -> ShardState:
+    """Return how far a shard has come after one more event."""
     match event["event"]:
         case "UPLOADED":
             upload = Upload(event["file_id"], event.get("created_at"))
@@ -134,14 +143,14 @@ def _after(state: ShardState, event: Mapping[str, Any]) -> ShardState:
             return replace(state, step=step, reason=event.get("reason"))
         case "QUEUED":
             return _queued(state, event)
-        case "FENCING" | "DROPPED" | "FENCED" | "SHORT" as name:
-            return replace(state, **_marked(name, state))
+        case "SHORT":
+            return _with_files(replace(state, short=state.short + 1), event)
+        case "FENCING" | "DROPPED" | "FENCED" as name:
+            return replace(state, **_MARKS[name])
         case "FETCHED":
-            return replace(
-                state,
-                output=_fetched(event.get("output")),
-                errors=_fetched(event.get("errors")),
-                fetched=True,
+            gone, incomplete = tuple(event.get("gone", ())), event.get("incomplete", False)
+            return _with_files(
+                replace(state, fetched=True, gone=gone, incomplete=incomplete), event
             )
         case _:
             batch = Batch.from_json(event["batch"])
@@ -150,15 +159,12 @@ def _after(state: ShardState, event: Mapping[str, Any]) -> ShardState:
             )
 
 
-def _marked(event: str, state: ShardState) -> dict[str, Any]:
-    """Return what an event without facts of its own changes."""
-    changes: dict[str, dict[str, Any]] = {
-        "FENCING": {"fencing": True},
-        "DROPPED": {"step": "dropped", "fetched": True},
-        "FENCED": {"step": "new", "reason": None},
-        "SHORT": {"short": state.short + 1},
-    }
-    return changes[event]
+_MARKS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "FENCING": {"fencing": True},
+    "DROPPED": {"step": "dropped", "fetched": True},
+    "FENCED": {"step": "new", "reason": None},
+}
+"""What an event without facts of its own changes."""
 
 
 def _queued(state: ShardState, event: Mapping[str, Any]) -> ShardState:
@@ -176,11 +182,18 @@ def _queued(state: ShardState, event: Mapping[str, Any]) -> ShardState:
     )
 
 
+def _with_files(state: ShardState, event: Mapping[str, Any]) -> ShardState:
+    return replace(
+        state, output=_fetched(event.get("output")), errors=_fetched(event.get("errors"))
+    )
+
+
 def _fetched(told: Mapping[str, Any] | None) -> Fetched | None:
     return None if told is None else Fetched(told["bytes"], told["sha256"])
 
 
 _ACTIVE: Final = ("validating", "in_progress", "finalizing", "cancelling", "queued")
+_OURS: Final = ("preparing", "submitting", "uncertain", "queued")
 _ENDED: Final = ("failed", "expired", "cancelled", "completed")
 
 
@@ -190,7 +203,7 @@ def status_word(state: JobState) -> str:
     Before all batches exist: "preparing", "submitting", or "uncertain" if the outcome of a create
     is not known; "queued" if all that is left waits for room. Then OpenAI's words: while any part
     is under way, that of the part furthest behind; at the end, the worst; a word never seen before
-    is passed on.
+    is passed on, unless it is one of ours.
 
     Examples
     --------
@@ -199,7 +212,8 @@ def status_word(state: JobState) -> str:
     """
     if any(shard.step == "creating" for shard in state.shards):
         return "uncertain"
-    words = [shard.batch.status for shard in state.shards if shard.batch is not None]
+    told = [shard.batch.status for shard in state.shards if shard.batch is not None]
+    words = ["in_progress" if word in _OURS else word for word in told]
     words += ["queued" for shard in state.shards if shard.queued]
     words += ["cancelled" for shard in state.shards if shard.step == "dropped"]
     if len(words) < len(state.shards):

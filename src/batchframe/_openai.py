@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 from urllib.parse import urlsplit
@@ -20,7 +21,9 @@ import openai
 from openai.types import Batch as OpenAIBatch
 from openai.types import FileObject
 
+from batchframe._clock import SYSTEM
 from batchframe._folder import create_private
+from batchframe._loose_json import loads
 from batchframe._providers import is_loopback
 from batchframe._service import (
     Ambiguous,
@@ -43,6 +46,15 @@ _UNSENT: Final = {"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedP
 _REFUSALS: Final = {400, 401, 403, 404, 413, 422, 429}
 _KEY: Final = re.compile(r"sk-[A-Za-z0-9_*-]{4,}")
 _PAGE: Final = 100
+_TRIES: Final = 3
+_LARGEST_ANSWER: Final = 1 << 26
+_SHOWN: Final = 60
+
+# An answer that stands still for so many seconds, or brings fewer bytes a second, is left.
+_PATIENCE: Final = 60.0
+_SLOWEST: Final = 1000
+# Seconds that a look may take although the time to wait is over.
+_LEAST_LOOK: Final = 5.0
 
 
 def connect(client: object = None) -> OpenAIService:
@@ -75,8 +87,14 @@ def _client_from_environment() -> openai.OpenAI:
 class OpenAIService:
     """The genuine Files and Batches API, through a client's public interface."""
 
-    def __init__(self, client: openai.OpenAI) -> None:
+    def __init__(self, client: openai.OpenAI, deadline: float | None = None) -> None:
         self._client = client
+        self._deadline = deadline
+
+    def within(self, seconds: float) -> OpenAIService:
+        # The package's own pauses between two tries may be two minutes.
+        client = self._client.with_options(max_retries=0)
+        return OpenAIService(client, SYSTEM.elapsed() + max(seconds, _LEAST_LOOK))
 
     @property
     def identity(self) -> Identity:
@@ -126,18 +144,25 @@ class OpenAIService:
         return Asked(200, answer)
 
     def retrieve_batch(self, batch_id: str) -> Batch:
-        batch = _batch(_call(self._client.batches.retrieve, batch_id))
+        what = f"batch {batch_id}"
+        batch = _batch(
+            self._read(what, self._client.batches.with_streaming_response.retrieve, batch_id)
+        )
         if batch.id != batch_id:
-            raise ServiceError.unusable(got=f"batch {batch.id}", what=f"batch {batch_id}")
+            raise ServiceError.unusable(got=f"batch {batch.id}", what=what)
         return batch
 
     def list_batches(self) -> Iterator[Batch]:
-        page = _call(self._client.batches.list, limit=_PAGE)
+        what = "the list of batches"
+        after: dict[str, str] = {}
         seen: set[str] = set()
         while True:
-            listed = getattr(page, "data", None)
+            page = self._read(
+                what, self._client.batches.with_streaming_response.list, limit=_PAGE, **after
+            )
+            listed = page.get("data") if isinstance(page, dict) else None
             if not isinstance(listed, list):
-                raise ServiceError.unusable(got=type(page).__name__, what="the list of batches")
+                raise ServiceError.unusable(got=type(page).__name__, what=what)
             batches = [_batch(one) for one in listed]
             if listed and seen.issuperset(batch.id for batch in batches):
                 raise ServiceError.unusable(
@@ -145,28 +170,83 @@ class OpenAIService:
                 )
             seen.update(batch.id for batch in batches)
             yield from batches
-            if not _call(page.has_next_page):
+            if not batches or page.get("has_more") is False:
                 return
-            page = _call(page.get_next_page)
+            after = {"after": batches[-1].id}
 
     def cancel_batch(self, batch_id: str) -> Batch:
-        return _batch(_call(self._client.batches.cancel, batch_id))
+        return _batch(
+            self._read(
+                f"batch {batch_id}", self._client.batches.with_streaming_response.cancel, batch_id
+            )
+        )
 
     def retrieve_file(self, file_id: str) -> RemoteFile:
-        return _remote_file(_call(self._client.files.retrieve, file_id))
+        told = self._read(
+            f"file {file_id}", self._client.files.with_streaming_response.retrieve, file_id
+        )
+        if not isinstance(told, dict):
+            raise ServiceError.unusable(got=type(told).__name__, what="a file")
+        return RemoteFile(file_id, _size(told.get("bytes")), None)
 
-    def download(self, file_id: str, path: Path) -> int:
-        return _call(self._stream, file_id, path)
+    def download(self, file_id: str, path: Path, most: int) -> int:
+        # A download that is under way when the time to wait is over may still come to its end.
+        patience = max(self._patience(f"file {file_id}"), _LEAST_LOOK)
+        return _call(self._stream, file_id, path, most, patience)
 
-    def _stream(self, file_id: str, path: Path) -> int:
-        size = 0
-        with (
-            self._client.files.with_streaming_response.content(file_id) as response,
-            create_private(path) as file,
-        ):
-            for chunk in response.iter_bytes(1 << 20):
-                size += file.write(chunk)
-        return size
+    def _stream(self, file_id: str, path: Path, most: int, patience: float) -> int:
+        what = f"file {file_id}"
+        try:
+            with (
+                self._client.files.with_streaming_response.content(
+                    file_id, timeout=patience
+                ) as response,
+                create_private(path) as file,
+            ):
+                return sum(map(file.write, _chunks(response, what, most, patience)))
+        except openai.APITimeoutError:
+            pass
+        raise ServiceError.too_slow(what, 0, patience)
+
+    def _read(
+        self, what: str, request: Callable[..., AbstractContextManager[Any]], *args: Any, **how: Any
+    ) -> Any:
+        """Read the JSON of an answer, of bounded size and in bounded time."""
+        for _ in range(_TRIES - 1):
+            try:
+                return self._read_once(what, request, *args, **how)
+            except ServiceError as reason:
+                if not reason.broke_off:
+                    raise
+        return self._read_once(what, request, *args, **how)
+
+    def _read_once(
+        self, what: str, request: Callable[..., AbstractContextManager[Any]], *args: Any, **how: Any
+    ) -> Any:
+        patience = self._patience(what)
+
+        def read() -> bytes:
+            with request(*args, timeout=patience, **how) as response:
+                return b"".join(_chunks(response, what, _LARGEST_ANSWER, patience))
+
+        body = _call(read)
+        try:
+            return loads(body)
+        except ValueError:
+            begins = body[:_SHOWN].decode(errors="replace")
+        raise ServiceError.unusable(got=f"{begins!r}", what=what)
+
+    def _patience(self, what: str) -> float:
+        """Return how many seconds the service may be silent."""
+        # The client's own time-out is a number, None, or one for each phase of a request.
+        own: Any = getattr(self._client.timeout, "read", self._client.timeout)
+        patience = _PATIENCE if own is None else min(own, _PATIENCE)
+        if self._deadline is None:
+            return patience
+        left = self._deadline - SYSTEM.elapsed()
+        if left <= 0:
+            raise ServiceError.no_time_left(what)
+        return min(patience, left)
 
     def delete_file(self, file_id: str) -> bool:
         try:
@@ -181,13 +261,45 @@ class OpenAIService:
 def _call(request: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
     try:
         return request(*args, **kwargs)
-    except (openai.OpenAIError, json.JSONDecodeError) as reason:
+    except (openai.OpenAIError, ValueError, RecursionError) as reason:
+        # The package reads an answer's JSON with no thought for what is none.
         failure = _failure(reason)
     except Exception as reason:
-        # A body cut short while streaming raises the transport's own error.
-        if not type(reason).__module__.startswith(("httpx", "httpcore")):
+        if not _is_transports(reason):
             raise
         failure = ServiceError.unreachable(_words(reason))
+    raise failure
+
+
+def _is_transports(reason: Exception) -> bool:
+    # A body cut short while streaming raises the transport's own error.
+    return type(reason).__module__.startswith(("httpx", "httpcore"))
+
+
+def _chunks(response: Any, what: str, most: int, patience: float) -> Iterator[bytes]:
+    """Yield a body as it arrives, as long as it comes at a sensible pace and to an end."""
+    body = iter(response.iter_bytes())
+    got = before = 0
+    since = SYSTEM.elapsed()
+    while True:
+        try:
+            chunk = next(body, None)
+        except Exception as reason:
+            if not _is_transports(reason):
+                raise
+            failure = ServiceError.broken_off(what, _words(reason))
+            break
+        if chunk is None:
+            return
+        got += len(chunk)
+        if got > most:
+            raise ServiceError.too_large(what, most)
+        passed = SYSTEM.elapsed() - since
+        if passed > patience:
+            if got - before < _SLOWEST * passed:
+                raise ServiceError.too_slow(what, got - before, passed)
+            before, since = got, SYSTEM.elapsed()
+        yield chunk
     raise failure
 
 
@@ -246,7 +358,7 @@ def _retry_after(reason: openai.APIStatusError) -> float | None:
 def _created(answer: object, input_file_id: str, endpoint: str) -> CreateOutcome:
     if not isinstance(answer, OpenAIBatch) or not _is_id(answer.id):
         return Ambiguous("the answer was no batch")
-    batch = _batch(answer)
+    batch = _batch(answer.to_dict(mode="python", exclude_unset=False, warnings=False))
     if batch.input_file_id != input_file_id or not _same_endpoint(batch.endpoint, endpoint):
         return Ambiguous(f"the answer was another batch, {batch.id}")
     return Created(batch)
@@ -257,22 +369,23 @@ def _same_endpoint(theirs: str | None, ours: str) -> bool:
     return theirs is None or theirs.removeprefix("/v1") == ours.removeprefix("/v1")
 
 
-def _batch(answer: object) -> Batch:
-    if not isinstance(answer, OpenAIBatch) or not _is_id(answer.id):
-        raise ServiceError.unusable(got=type(answer).__name__, what="a batch")
-    return Batch.from_json(answer.to_dict(mode="json", exclude_unset=False, warnings=False))
+def _batch(described: object) -> Batch:
+    if not isinstance(described, Mapping) or not _is_id(described.get("id")):
+        raise ServiceError.unusable(got=type(described).__name__, what="a batch")
+    return Batch.from_json(described)
 
 
 def _remote_file(answer: object) -> RemoteFile:
     if not isinstance(answer, FileObject) or not _is_id(answer.id):
         raise ServiceError.unusable(got=type(answer).__name__, what="a file")
-    size: Any = answer.bytes
     created: Any = answer.created_at
     return RemoteFile(
-        answer.id,
-        size if isinstance(size, int) else None,
-        created if isinstance(created, int | float) else None,
+        answer.id, _size(answer.bytes), created if isinstance(created, int | float) else None
     )
+
+
+def _size(value: object) -> int | None:
+    return value if type(value) is int and value >= 0 else None
 
 
 def _is_id(value: object) -> bool:
@@ -294,5 +407,5 @@ def _redacted(text: str, reason: BaseException, most: int = 500) -> str:
     """Take out the key, whatever it looks like: some services say it in their refusal."""
     request = getattr(reason, "request", None)
     key = request.headers.get("authorization", "").removeprefix("Bearer ") if request else ""
-    text = text.replace(key, "…") if key else text
+    text = (text.replace(key, "…") if key else text).encode(errors="replace").decode()
     return _KEY.sub("sk-…", text if len(text) <= most else f"{text[:most]}…")

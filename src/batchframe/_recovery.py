@@ -43,6 +43,7 @@ from batchframe.errors import (
     UnrecoveredBatchWarning,
 )
 
+_MOST_BYTES: Final = 10**9
 _JOB_ID: Final = re.compile(r"[0-9a-f]{20}")
 _PART: Final = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
 _LINE: Final = re.compile(
@@ -146,7 +147,7 @@ def _one_batch_a_part(job_id: str, batches: Sequence[Batch]) -> tuple[list[Batch
 def _fetch(service: Service, job_id: str, batch: Batch, path: Path) -> _Part | None:
     """Bring home the input file of one batch, and read it if it is what was sent."""
     try:
-        service.download(batch.input_file_id or "", path)
+        service.download(batch.input_file_id or "", path, _MOST_BYTES)
         return _read(batch, path, job_id)
     except (ServiceError, InputError, ValueError, LookupError, TypeError) as reason:
         path.unlink(missing_ok=True)

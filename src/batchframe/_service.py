@@ -6,7 +6,7 @@ speaks to a real service.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -90,10 +90,11 @@ class Batch:
         Batch(id='batch_1', status='completed', endpoint=None, input_file_id=None, ...
         """
         counts = _mapping(described.get("request_counts"))
-        errors = _mapping(described.get("errors")).get("data")
+        errors = described.get("errors")
+        listed = errors.get("data") if isinstance(errors, Mapping) else errors
         return cls(
-            id=str(described["id"]),
-            status=str(described.get("status") or "unknown").lower(),
+            id=_text(described["id"]) or "",
+            status=_status(described.get("status")),
             endpoint=_text(described.get("endpoint")),
             input_file_id=_text(described.get("input_file_id")),
             output_file_id=_text(described.get("output_file_id")),
@@ -101,13 +102,13 @@ class Batch:
             total=_count(counts.get("total")),
             completed=_count(counts.get("completed")),
             failed=_count(counts.get("failed")),
-            errors=tuple(map(_error, errors if isinstance(errors, Sequence) else ())),
-            created_at=_number(described.get("created_at")),
-            expires_at=_number(described.get("expires_at")),
+            errors=tuple(map(_error, listed[:_MOST_ERRORS] if isinstance(listed, list) else ())),
+            created_at=_date(described.get("created_at")),
+            expires_at=_date(described.get("expires_at")),
             metadata={
-                key: value
+                whole: text
                 for key, value in _mapping(described.get("metadata")).items()
-                if isinstance(value, str)
+                if (text := _plain(value)) is not None and (whole := _text(key)) is not None
             },
         )
 
@@ -141,27 +142,53 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
+def _plain(value: Any) -> str | None:
+    # Half a surrogate pair can be written neither to the journal nor to a terminal.
+    return value.encode(errors="replace").decode() if isinstance(value, str) else None
+
+
 def _text(value: Any) -> str | None:
     # A clean batch may carry an empty string where there is no file.
-    return value if isinstance(value, str) and value else None
+    return _plain(value) or None
 
 
-def _number(value: Any) -> float | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+def _status(value: Any) -> str:
+    word = str(_text(value) or "unknown").strip().lower()[:_LONGEST_STATUS]
+    return _SPELT.get(word, word)
+
+
+_LONGEST_STATUS: Final = 64
+_MOST_ERRORS: Final = 1000
+_SPELT: Final = {"canceled": "cancelled", "canceling": "cancelling"}
+
+
+def _number(value: Any, most: float) -> float | None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if number and 0 <= value <= most else None  # which NaN is not
+
+
+def _date(value: Any) -> float | None:
+    # Further away lies no date that could be shown; milliseconds are none.
+    return _number(value, most=1e11)
 
 
 def _count(value: Any) -> int:
-    return int(_number(value) or 0)
+    return int(_number(value, most=1e12) or 0)
 
 
 def _error(value: Any) -> BatchError:
+    if isinstance(value, str):
+        return BatchError(None, _text(value), None)
     told = _mapping(value)
     line = told.get("line")
     return BatchError(
         code=_text(told.get("code")),
         message=_text(told.get("message")),
-        line=line if isinstance(line, int) else None,
+        line=line if type(line) is int and 0 < line < _MOST_LINES else None,
     )
+
+
+_MOST_LINES: Final = 10**9
 
 
 @dataclass(frozen=True)
@@ -228,6 +255,9 @@ class Service(Protocol):
     reached, refuses, or answers something unusable.
     """
 
+    def within(self, seconds: float) -> Service:
+        """Return the same service, whose answers are waited for until `seconds` from now."""
+
     @property
     def identity(self) -> Identity:
         """Whose batches they are."""
@@ -255,8 +285,8 @@ class Service(Protocol):
     def retrieve_file(self, file_id: str) -> RemoteFile:
         """Look at one file."""
 
-    def download(self, file_id: str, path: Path) -> int:
-        """Stream a file's content to `path`, and return its bytes."""
+    def download(self, file_id: str, path: Path, most: int) -> int:
+        """Stream a file's content, of at most so many bytes, to `path`, and return its bytes."""
 
     def delete_file(self, file_id: str) -> bool:
         """Delete a file, and return whether it was there."""

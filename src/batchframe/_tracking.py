@@ -1,32 +1,37 @@
 """Batches under way → their latest status, and their result files at home.
 
 In: a job folder and a service. Out: the journal's STATUS and FETCHED events, and result files.
-Must not know: frames, prices, what stands in a result line.
+Must not know: frames, prices, what a result line answers.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
-from batchframe._folder import JobFolder, sha256_of, sync_folder
-from batchframe._journal import Fetched, JobState, ShardState
+from batchframe._answers import count_lines
+from batchframe._fetching import bring_home, is_intact
+from batchframe._folder import JobFolder
+from batchframe._journal import Fetched, JobState, ShardState, after
 from batchframe._service import Batch
 from batchframe._submission import Submission, queue_again
 from batchframe._waves import is_full
 from batchframe.errors import ServiceError
 
-_DOWNLOADS: Final = 3
 _SHORT_LOOKS: Final = 3
 
 
-def refresh(run: Submission) -> None:
+def refresh(run: Submission, *, thorough: bool = False) -> None:
     """Look at every batch that may have changed, and bring home what has ended.
 
     The caller holds the job's lock.
+
+    Parameters
+    ----------
+    thorough
+        Also compare what is at home with its checksums, and ask again for what was given up.
 
     Raises
     ------
@@ -34,7 +39,7 @@ def refresh(run: Submission) -> None:
         If the service cannot be reached, or one batch gives trouble; the others are looked at all
         the same, and everything that is at home stays.
     """
-    _for_each_batch(run, _look)
+    _for_each_batch(run, partial(_look, thorough=thorough))
 
 
 def cancel(run: Submission) -> None:
@@ -53,14 +58,20 @@ def cancel(run: Submission) -> None:
     _for_each_batch(run, _stop)
 
 
-def lost_files(folder: JobFolder, state: JobState) -> list[int]:
-    """List the shards whose result files came home and are there no more."""
-    return [shard for shard, now in enumerate(state.shards) if _is_lost(folder, shard, now)]
+def all_at_home(folder: JobFolder, state: JobState, *, thorough: bool = False) -> bool:
+    """Tell whether there is nothing to look for; `thorough` is as for :func:`refresh`."""
+    return all(
+        _is_at_home(folder, shard, now, thorough=thorough) for shard, now in enumerate(state.shards)
+    )
 
 
-def _is_lost(folder: JobFolder, shard: int, state: ShardState) -> bool:
+def _is_at_home(folder: JobFolder, shard: int, state: ShardState, *, thorough: bool) -> bool:
     homes = ((folder.output(shard), state.output), (folder.errors(shard), state.errors))
-    return any(home is not None and not path.is_file() for path, home in homes)
+    there = [(path, home) for path, home in homes if home is not None]
+    if not thorough:
+        return state.fetched and all(path.is_file() for path, _ in there)
+    whole = state.fetched and not state.incomplete
+    return whole and all(is_intact(path, home) for path, home in there)
 
 
 def _for_each_batch(run: Submission, act: Callable[[Submission, int, ShardState], None]) -> None:
@@ -78,9 +89,9 @@ def _for_each_batch(run: Submission, act: Callable[[Submission, int, ShardState]
         raise troubles[0]
 
 
-def _look(run: Submission, shard: int, state: ShardState) -> None:
+def _look(run: Submission, shard: int, state: ShardState, *, thorough: bool) -> None:
     batch = state.batch
-    if batch is None or (state.fetched and not _is_lost(run.folder, shard, state)):
+    if batch is None or _is_at_home(run.folder, shard, state, thorough=thorough):
         return
     if not batch.ended or state.short:
         latest = run.service.retrieve_batch(batch.id)
@@ -97,25 +108,48 @@ def _look(run: Submission, shard: int, state: ShardState) -> None:
 
 def _fetch(run: Submission, shard: int, state: ShardState, batch: Batch) -> None:
     """Bring home both result files of one batch, verified and durable."""
+    requests = run.manifest.inputs[shard].stop - run.manifest.inputs[shard].start
     homes = {"output": run.folder.output(shard), "errors": run.folder.errors(shard)}
-    files = {"output": batch.output_file_id, "errors": batch.error_file_id}
-    got = {
-        kind: _download(run, file_id, homes[kind])
-        for kind, file_id in files.items()
-        if file_id is not None
-    }
-    asked = run.manifest.inputs[shard].stop - run.manifest.inputs[shard].start
-    lines = sum(_lines(homes[kind]) for kind in got)
-    if batch.status == "completed" and lines < asked and state.short < _SHORT_LOOKS:
+    before = {"output": state.output, "errors": state.errors}
+    settled = state.fetched and not state.incomplete
+    got: dict[str, Fetched] = {}
+    gone: list[str] = []
+    for kind, file_id in _result_files(batch).items():
+        old = before[kind]
+        if settled and old is not None and is_intact(homes[kind], old):
+            fetched: Fetched | None = old
+        else:
+            fetched = bring_home(run.service, file_id, homes[kind], requests, old)
+        if fetched is not None:
+            got[kind] = fetched
+        elif state.fetched and old is not None:
+            raise ServiceError.lost_for_good(file_id, str(homes[kind]))
+        else:
+            gone.append(file_id)
+    lines = sum(count_lines(homes[kind]).whole for kind in got)
+    facts: dict[str, Any] = {kind: asdict(home) for kind, home in got.items()}
+    short = bool(gone) or lines < _expected(batch, requests)
+    if short and not state.fetched and state.short < _SHORT_LOOKS:
         # A batch may end before its files show, or show whole; what stays away is missing.
-        run.note("SHORT", shard, lines=lines)
+        run.note("SHORT", shard, lines=lines, **facts)
         return
-    run.note("FETCHED", shard, **{kind: asdict(home) for kind, home in got.items()})
+    facts |= {"gone": gone, "incomplete": short}
+    if not state.fetched or after(state, {"event": "FETCHED", **facts}) != state:
+        run.note("FETCHED", shard, **facts)
 
 
-def _lines(path: Path) -> int:
-    with path.open("rb") as file:
-        return sum(1 for line in file if line.strip())
+def _result_files(batch: Batch) -> dict[str, str]:
+    files = {"output": batch.output_file_id, "errors": batch.error_file_id}
+    if files["output"] == files["errors"]:
+        files.pop("errors")
+    return {kind: file_id for kind, file_id in files.items() if file_id is not None}
+
+
+def _expected(batch: Batch, asked: int) -> int:
+    """Return how many lines to look for; the counts may lie, and then prove nothing."""
+    if batch.status == "completed":
+        return asked
+    return min(asked, batch.completed + batch.failed)
 
 
 def _stop(run: Submission, shard: int, state: ShardState) -> None:
@@ -131,22 +165,3 @@ def _cancel(run: Submission, batch: Batch) -> Batch:
         if reason.status != 409:  # noqa: PLR2004 - HTTP's own number; the batch ended first
             raise
     return run.service.retrieve_batch(batch.id)
-
-
-def _download(run: Submission, file_id: str, home: Path) -> Fetched:
-    # A cut connection can look like a whole answer, so the bytes are compared with the server's.
-    whole = run.service.retrieve_file(file_id).bytes
-    partial = home.with_name(home.name + ".part")
-    size = run.service.download(file_id, partial)
-    for _ in range(_DOWNLOADS - 1):
-        if whole in {None, size}:
-            break
-        size = run.service.download(file_id, partial)
-    if whole is not None and size != whole:
-        raise ServiceError.cut_short(file_id, size, whole)
-    with partial.open("rb+") as file:
-        os.fsync(file.fileno())
-    digest = sha256_of(partial)
-    partial.replace(home)
-    sync_folder(home.parent)
-    return Fetched(size, digest)

@@ -46,17 +46,30 @@ class Pace:
         return pauses
 
 
+@dataclass(frozen=True)
+class Waited:
+    """How waiting ended: whether it is done, and if not, why the last look failed, if it did."""
+
+    done: bool
+    trouble: ServiceError | None = None
+
+
 def until(
     done: Callable[[], bool],
-    look: Callable[[], None],
+    look: Callable[[float | None], None],
     pace: Pace,
     *,
     timeout: float | None = None,
     clock: Clock = SYSTEM,
-) -> bool:
-    """Look until `done`, and return True; or return False when `timeout` seconds are over.
+) -> Waited:
+    """Look until `done`, or until `timeout` seconds are over.
 
     A look that fails because the service cannot be reached, or is out of order, is tried again.
+
+    Parameters
+    ----------
+    look
+        Is told how many seconds are left, None if nobody counts them.
 
     Raises
     ------
@@ -68,18 +81,20 @@ def until(
     pause = pace.first
     failures = 0
     while True:
+        trouble = None
         try:
-            look()
+            look(None if end is None else end - clock.elapsed())
             failures = 0
         except ServiceError as reason:
+            trouble = reason
             failures += 1
             if not reason.passing or failures > _FAILURES:
                 raise
         if done():
-            return True
+            return Waited(done=True)
         left = float("inf") if end is None else end - clock.elapsed()
         if left <= 0:
-            return False
+            return Waited(done=False, trouble=trouble)
         pause = next(pauses, pause)
         # Jitter, so that many kernels do not ask at the same moment.
         clock.sleep(min(left, pause * random.uniform(0.85, 1.15)))  # noqa: S311 - not a secret

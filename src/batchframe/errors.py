@@ -1015,6 +1015,9 @@ class ServiceError(BatchframeError):
     out_of_reach: bool = False
     """Whether no connection held, so that asking for something else is of no use now."""
 
+    broke_off: bool = False
+    """Whether an answer began and did not come to its end."""
+
     @property
     def passing(self) -> bool:
         """Whether asking again later may help."""
@@ -1053,10 +1056,55 @@ class ServiceError(BatchframeError):
         )
 
     @classmethod
+    def broken_off(cls, what: str, reason: str) -> Self:
+        error = cls(
+            f"The service's answer broke off while {what} was read: {reason}. Nothing was replaced "
+            "and nothing is lost: call job.refresh() to ask again."
+        )
+        error.broke_off = True
+        return error
+
+    @classmethod
+    def too_slow(cls, what: str, got: int, seconds: float) -> Self:
+        return cls(
+            f"The service sent {got:,} bytes of {what} in {seconds:,.0f} seconds and was left. "
+            "Nothing was replaced and nothing is lost: call job.refresh() to ask again."
+        )
+
+    @classmethod
+    def too_large(cls, what: str, most: int) -> Self:
+        return cls(
+            f"The service sent more than {most:,} bytes of {what}, which cannot be right, and was "
+            "left. Nothing was replaced and nothing is lost: call job.refresh() to ask again."
+        )
+
+    @classmethod
+    def no_time_left(cls, what: str) -> Self:
+        error = cls(f"The time to wait was over before {what} was asked for.")
+        error.out_of_reach = True
+        return error
+
+    @classmethod
     def cut_short(cls, file_id: str, got: int, whole: int) -> Self:
         return cls(
             f"The result file {file_id} arrived with {got:,} of {whole:,} bytes, three times. "
             "Nothing was replaced and nothing is lost: call job.refresh() to fetch it again."
+        )
+
+    @classmethod
+    def lost_for_good(cls, file_id: str, path: str) -> Self:
+        return cls(
+            f"{path} is not what came back from the service: it was changed or removed since, and "
+            f"the service has no result file {file_id} any more. Restore it from a copy of the "
+            "job's folder."
+        )
+
+    @classmethod
+    def web_page(cls, file_id: str) -> Self:
+        return cls(
+            f"A web page came in place of the result file {file_id}. A proxy or a login page may "
+            "stand in between. Nothing was replaced and nothing is lost: open the page in a "
+            "browser, or check the client's base_url, then call job.refresh()."
         )
 
 
@@ -1183,9 +1231,8 @@ class JobError(BatchframeError):
     @classmethod
     def lost_result(cls, path: str) -> Self:
         return cls(
-            f"{path} is not what came back from the service: it was changed or removed since. "
-            "Delete what is left of it and call job.refresh(): it is fetched again, as long as the "
-            "service keeps it (30 days)."
+            f"{path} is not what came back from the service: it was changed or removed since. Call "
+            "job.refresh(): it is fetched again, as long as the service keeps it (30 days)."
         )
 
     @classmethod
@@ -1349,8 +1396,11 @@ class JobTimeout(JobError, TimeoutError):
     """The time to wait is over; the job goes on."""
 
     @classmethod
-    def waited(cls, job: str, seconds: float) -> Self:
+    def waited(cls, job: str, seconds: float, status: str, trouble: str | None) -> Self:
+        last = f"It goes on at the service; its status was {status!r} at the last look."
+        if trouble:
+            last = f"The last look at it failed: {trouble}"
         return cls(
-            f"Job {job} was not done after {seconds:,.0f} seconds. It goes on at the service. "
+            f"Job {job} was not done after {seconds:,.0f} seconds. {last} "
             f"Come back to it: bf.job({job!r}).wait()."
         )

@@ -15,7 +15,7 @@ ROOT = Path(batchframe.__file__).parent
 
 # From the ground up. Modules on one line do not know each other, but for those of one room.
 LAYERS = """
-_version errors _clock _range _digests _measures
+_version errors _clock _range _digests _measures _loose_json
 _warn _display _labels
 _cells _template _output _model_names _providers _folder _rates _token_engines
 _tokens _model_rules
@@ -31,7 +31,7 @@ _manifest
 _shards _rows _counting _waves
 _checks _answer_length
 _estimate _answers _history
-_openai _submission _job_answers _budget _compare
+_openai _submission _job_answers _fetching _budget _compare
 _accounts _earlier _unanswered _results
 _tracking _preparation _recovery _forgetting _waiting _cards _billing
 _report _pilot

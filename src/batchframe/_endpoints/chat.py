@@ -129,13 +129,7 @@ _decode = msgspec.json.Decoder(_Completion).decode
 
 
 def _read(completion: _Completion) -> Answer:
-    usage = _mapping(completion.usage)
-    details = _mapping(usage.get("prompt_tokens_details"))
-    tokens = (
-        _tokens(usage.get("prompt_tokens")),
-        _tokens(usage.get("completion_tokens")),
-        _tokens(details.get("cached_tokens")),
-    )
+    tokens = _usage(completion.usage)
     if not completion.choices:
         return Answer("invalid", "the response has no choices", None, None, *tokens)
     choice = completion.choices[0]
@@ -152,14 +146,25 @@ def _read(completion: _Completion) -> Answer:
     return Answer("ok", None, text, finish_reason, *tokens)
 
 
+def _usage(usage: Any) -> tuple[int | None, int | None, int | None]:
+    if not isinstance(usage, dict):
+        return None, None, None
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    return (
+        _tokens(usage.get("prompt_tokens")),
+        _tokens(usage.get("completion_tokens")),
+        _tokens(cached),
+    )
+
+
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
 def _tokens(value: Any) -> int | None:
     # What is no number of tokens is none: an odd count must not cost the answer beside it.
-    number = isinstance(value, int) and not isinstance(value, bool)
-    return value if number and 0 <= value <= _MOST_TOKENS else None
+    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None
 
 
 _MOST_TOKENS: Final = 2**40

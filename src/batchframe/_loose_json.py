@@ -1,0 +1,59 @@
+"""JSON as some servers write it → JSON that any reader takes. Pure.
+
+In: bytes that a strict reader refused. Out: the value in them, or a ``ValueError``.
+Must not know: requests, batches, files.
+
+What no JSON, no text or no column can hold is replaced, so that it does not cost what stands beside
+it: NaN, the infinities and numbers of more than 30 digits become null, half of a surrogate pair
+becomes U+FFFD.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+
+import msgspec
+
+_MOST_DIGITS: Final = 30
+# An escape at a time, from the left, so that an escaped backslash never begins one. A whole pair
+# comes before its halves.
+_ESCAPE: Final = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\."
+)
+_HALF: Final = len(r"\ud83d")
+
+
+def loads(raw: bytes) -> Any:
+    r"""Return the value.
+
+    Raises
+    ------
+    ValueError
+        If it is no JSON at all, no UTF-8, or nested too deeply.
+
+    Examples
+    --------
+    >>> loads(b'{"text": "a\\ud83d", "logprob": -Infinity}')
+    {'text': 'a\ufffd', 'logprob': None}
+    """
+    text = _ESCAPE.sub(_whole, raw.decode())
+    try:
+        return json.loads(text, parse_int=_integer, parse_constant=lambda _: None)
+    except RecursionError:
+        msg = "it is nested too deeply"
+        raise ValueError(msg) from None
+
+
+def mended(raw: bytes) -> bytes:
+    """Return strict JSON of the same value; raise as :func:`loads` does."""
+    return msgspec.json.encode(loads(raw))
+
+
+def _whole(escape: re.Match[str]) -> str:
+    return r"\ufffd" if len(escape[0]) == _HALF else escape[0]
+
+
+def _integer(digits: str) -> int | None:
+    return int(digits) if len(digits) <= _MOST_DIGITS else None
