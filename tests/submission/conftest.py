@@ -26,6 +26,7 @@ OPENAI_ERROR = '{"error": {"message": "No.", "type": "invalid_request_error", "c
 ANSWERS: dict[str, tuple[int, str, str] | None] = {
     "reset": None,
     "end of file": None,
+    "cut": None,
     "hang": None,
     "500": (500, "application/json", OPENAI_ERROR),
     "503 plain": (503, "text/plain", "upstream connect error"),
@@ -140,6 +141,8 @@ class Handler(BaseHTTPRequestHandler):
         if fault.kind == "hang":
             self.proxy.hanging.set()
             threading.Event().wait(3)
+        if fault.kind == "cut":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
         if fault.kind == "reset":
             linger = struct.pack("ii", 1, 0)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)

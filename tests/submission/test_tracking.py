@@ -142,6 +142,27 @@ def test_one_batch_in_trouble_does_not_hold_up_the_others(
     assert job.wait().counts == {"ok": 3}
 
 
+@pytest.mark.usefixtures("one_request_a_file")
+def test_one_file_that_always_breaks_off_does_not_hold_up_the_others(
+    proxy: Any, requests: bf.Requests, server: batchframe.local.Server
+) -> None:
+    job = requests.submit("three", client=proxy.client())
+    deadline = time.monotonic() + 20
+    while (seen := server.client().batches.retrieve(job.batches[0].id)).status != "completed":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    proxy.fail("GET", f"{seen.output_file_id}/content", "cut", times=1000)
+    for _ in range(100):
+        with pytest.raises(bf.errors.ServiceError, match="broke off"):
+            job.refresh()
+        if job.counts.get("ok") == 2:
+            break
+        time.sleep(0.1)
+    assert job.counts == {"ok": 2, "pending": 1}
+    proxy.faults.clear()
+    assert job.wait().counts == {"ok": 3}
+
+
 def test_a_result_file_that_was_changed_or_lost_is_not_trusted_and_is_fetched_again(
     requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
