@@ -109,6 +109,7 @@ def count_lines(path: Path) -> LineCount:
     whole = broken = 0
     for raw in _lines(path):
         try:
+            raw.decode()  # the decoder leaves the bytes of the response unread
             _decode_line(raw)
         except _NOT_READ:
             try:

@@ -106,7 +106,7 @@ def typed(spec: OutputSpec, answers: pa.Table) -> tuple[pa.Table, pa.Table]:
 def write_reused(folder: JobFolder, answers: pa.Table) -> None:
     """Keep the answers that earlier jobs had to the last requests of this one."""
     with replacing(folder.reused) as file:
-        pq.write_table(answers.cast(STORED), file, compression="zstd")
+        pq.write_table(answers.cast(STORED), file, compression="zstd", write_page_checksum=True)
 
 
 def read_reused(folder: JobFolder) -> pa.Table:
@@ -118,7 +118,7 @@ def read_reused(folder: JobFolder) -> pa.Table:
         If the file is absent or damaged.
     """
     try:
-        return pq.read_table(folder.reused).cast(STORED)
+        return pq.read_table(folder.reused, page_checksum_verification=True).cast(STORED)
     except (OSError, ValueError, pa.ArrowException) as reason:
         raise JobError.damaged(str(folder.reused), str(reason)) from None
 
@@ -132,7 +132,7 @@ def _stored(record: Record) -> pa.Table | None:
     if not record.folder.answers.is_file() or not record.done:
         return None
     try:
-        table = pq.read_table(record.folder.answers)
+        table = pq.read_table(record.folder.answers, page_checksum_verification=True)
     except (OSError, pa.ArrowException):
         return None
     same = (table.schema.metadata or {}).get(b"sources") == _sources(record.state)
@@ -184,4 +184,4 @@ def _store(record: Record, answers: pa.Table, rows: Rows) -> None:
     table = answers.append_column("digest", rows.request_digest)
     table = table.replace_schema_metadata({"sources": _sources(record.state)})
     with replacing(record.folder.answers) as file:
-        pq.write_table(table, file, compression="zstd")
+        pq.write_table(table, file, compression="zstd", write_page_checksum=True)

@@ -132,7 +132,7 @@ def write_rows(rows: Rows, path: Path) -> None:
         }
     )
     with replacing(path) as file:
-        pq.write_table(table, file, compression="zstd")
+        pq.write_table(table, file, compression="zstd", write_page_checksum=True)
 
 
 def read_rows(path: Path) -> Rows:
@@ -144,7 +144,7 @@ def read_rows(path: Path) -> Rows:
         If it is absent or damaged.
     """
     try:
-        table = pq.read_table(path).combine_chunks()
+        table = pq.read_table(path, page_checksum_verification=True).combine_chunks()
         columns = [_whole(table[name]) for name in ("digest", "number", "absent", "identity")]
     except (OSError, KeyError, pa.ArrowException) as reason:
         raise JobError.damaged(str(path), str(reason)) from None

@@ -117,7 +117,7 @@ ROWS = st.lists(st.integers(0, len(TEXTS) - 1), max_size=20)
 
 @settings(deadline=None, max_examples=50)
 @given(rows=ROWS, index=st.lists(st.integers(0, 3), min_size=20, max_size=20))
-def test_any_choice_of_rows_under_any_index_finds_its_own_answers(
+def test_d10_any_choice_of_rows_under_any_index_finds_its_own_answers(
     folders: dict[str, Path], rows: list[int], index: list[int]
 ) -> None:
     for name in ("all", "apart", "by function", "wide body"):
@@ -268,7 +268,7 @@ def test_answer_columns_have_their_types(folders: dict[str, Path]) -> None:
     pd.testing.assert_series_equal(empty.dtypes, joined.dtypes)
 
 
-def test_rows_that_were_edited_or_added_are_missing_and_say_why(job: bf.Job) -> None:
+def test_d10_rows_that_were_edited_or_added_are_missing_and_say_why(job: bf.Job) -> None:
     frame = make_frame().iloc[[*range(8), 1, 1]].reset_index(drop=True)
     frame.loc[0, "text"] = "edited"
     frame.loc[2, "text"] = None
@@ -282,14 +282,14 @@ def test_rows_that_were_edited_or_added_are_missing_and_say_why(job: bf.Job) -> 
     assert joined.loc[2, "bf_error"] == "column 'text' is missing"
 
 
-def test_other_columns_may_come_and_go(job: bf.Job) -> None:
+def test_d10_other_columns_may_come_and_go(job: bf.Job) -> None:
     frame = make_frame()[["seen", "text"]].assign(fresh=1)
     check(frame.bf.join(job), frame)
     with pytest.raises(TemplateError, match="no such column"):
         frame.drop(columns="text").bf.join(job)
 
 
-def test_what_a_function_saw_must_still_be_there(folders: dict[str, Path]) -> None:
+def test_d10_what_a_function_saw_must_still_be_there(folders: dict[str, Path]) -> None:
     job = bf.job(folders["by function"])
     frame = make_frame()
     check(frame.bf.join(job), frame)

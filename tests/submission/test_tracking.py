@@ -163,7 +163,7 @@ def test_one_file_that_always_breaks_off_does_not_hold_up_the_others(
     assert job.wait().counts == {"ok": 3}
 
 
-def test_a_result_file_that_was_changed_or_lost_is_not_trusted_and_is_fetched_again(
+def test_d11_a_result_file_that_was_changed_or_lost_is_not_trusted_and_is_fetched_again(
     requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     job = requests.submit("kept", client=server.client()).wait()
