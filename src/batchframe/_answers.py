@@ -291,8 +291,8 @@ def _unanswered(
 ) -> Callable[[int], Answer]:
     """Say what became of the request at a position for which there is no line."""
     if gone:
-        lost = f"the service did not give its result file {', '.join(gone)}"
-        return lambda _: Answer("missing", _shorten(lost), None)
+        lost = _shorten(f"the service did not give its result file {', '.join(gone)}")
+        return lambda _: Answer("missing", f"{lost}; job.refresh() asks again", None)
     if batch.status == "failed":
         why = _why_failed(batch)
         return lambda at: Answer("failed", _shorten(why(at + 1)), None)

@@ -107,7 +107,7 @@ def _download(
 def _is_whole(path: Path, surplus: int, requests: int) -> bool:
     """Tell whether a file is whole although it has not the size that the service states."""
     lines = count_lines(path)
-    return lines.broken == 0 and lines.whole > 0 and (surplus > 0 or lines.whole >= requests)
+    return lines.whole >= requests or (surplus > 0 and lines.whole > 0 and lines.broken == 0)
 
 
 def _is_page(path: Path) -> bool:

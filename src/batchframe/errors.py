@@ -1067,15 +1067,17 @@ class ServiceError(BatchframeError):
     @classmethod
     def too_slow(cls, what: str, got: int, seconds: float) -> Self:
         return cls(
-            f"The service sent {got:,} bytes of {what} in {seconds:,.0f} seconds and was left. "
-            "Nothing was replaced and nothing is lost: call job.refresh() to ask again."
+            f"The service sent only {got:,} bytes of {what} in {seconds:,.0f} seconds, so reading "
+            "it was given up. Nothing was replaced and nothing is lost: call job.refresh() to ask "
+            "again."
         )
 
     @classmethod
     def too_large(cls, what: str, most: int) -> Self:
         return cls(
-            f"The service sent more than {most:,} bytes of {what}, which cannot be right, and was "
-            "left. Nothing was replaced and nothing is lost: call job.refresh() to ask again."
+            f"The service sent more than {most:,} bytes of {what}, which cannot be right, so "
+            "reading it was given up. Nothing was replaced and nothing is lost: call "
+            "job.refresh() to ask again."
         )
 
     @classmethod

@@ -69,6 +69,7 @@ SAMPLES: dict[str, Any] = {
     "job_id": "../../etc",
     "version": 9,
     "seconds": 60.0,
+    "trouble": "The service could not be reached: no route.",
     "batches": ["batch_1", "batch_2"],
     "word": "text",
     "before": "tone",

@@ -207,6 +207,35 @@ def test_a_wrong_size_does_not_hold_back_a_whole_file(
 
 
 @pytest.mark.parametrize(
+    "case",
+    [
+        (3, True, 7, {"ok": 3}),
+        (3, True, 10**6, {"ok": 3}),
+        (2, False, 7, {"ok": 2, "missing": 1}),
+        (2, True, 7, None),
+        (2, False, 10**6, None),
+        (0, True, 7, None),
+    ],
+)
+def test_a_wrong_size_is_overruled_by_lines_that_prove_the_file_whole(
+    case: tuple[int, bool, int, Any], imitation: Any, requests: bf.Requests
+) -> None:
+    lines, torn, said, counts = case
+    imitation.files["file-out"] = lambda asked: (
+        imitation_lines(asked[:lines]) + (b'{"custom_id": "bf' if torn else b"")
+    )
+    imitation.reply("GET", "/files/file-out", (200, json.dumps({"bytes": said}).encode()))
+    job = submit(requests, imitation)
+    if counts is not None:
+        assert job.wait().counts == counts
+        return
+    for _ in range(6):
+        with pytest.raises(ServiceError, match=r"arrived with .* of .* bytes"):
+            job.refresh()
+    assert job.counts == {"pending": 3}
+
+
+@pytest.mark.parametrize(
     "odd",
     [
         {"metadata": {"a": "\ud83d", "\ud83d": "b"}},
