@@ -90,6 +90,8 @@ def _rows_that_fit(
     """Count the first rows whose requests, at the high end, stay within the limit."""
     if rates is None or known.output_tokens.high is None or not table.to_send:
         return 0
-    costs = rates.costs_of(read.tokens, known.output_tokens.high // table.to_send)
+    costs = rates.costs_of(
+        read.tokens if read.high is None else read.high, known.output_tokens.high // table.to_send
+    )
     fitting = within(costs, limit)
     return table.rows if fitting == len(costs) else int(table.first_row[fitting])

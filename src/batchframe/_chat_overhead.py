@@ -10,7 +10,10 @@ tokens that the API counted (the test cassettes of pydantic-ai, openllmetry and 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from batchframe._model_names import base_model, is_reasoning
 
@@ -68,12 +71,19 @@ def message_tokens(counter: TokenCounter, role: str, name: str | None = None) ->
     return around if name is None else around + NAME_TOKENS + counter.count_one(name)
 
 
-def schema_tokens(counter: TokenCounter, name: str, schema_json: str, *, has_system: bool) -> int:
-    """Give the tokens that a strict JSON schema adds to a request.
+def schema_tokens(
+    counter: TokenCounter,
+    name: str,
+    schema: Mapping[str, Any],
+    *,
+    has_system: bool,
+    description: str | None = None,
+) -> int:
+    """Give the tokens that a JSON schema adds to a request.
 
-    The schema as compact JSON, and twice its name, less seven; four more where there is no system
-    or developer message to carry it. Of nine recorded requests the API counted from three fewer
-    to two more, so the number is never exact.
+    The schema as compact JSON, and twice its name, less two; ``additionalProperties`` of the whole
+    is not counted. Four more where there is no system or developer message to carry it. Of nine
+    recorded requests the API counted from three fewer to two more, so the number is never exact.
 
     Parameters
     ----------
@@ -81,17 +91,21 @@ def schema_tokens(counter: TokenCounter, name: str, schema_json: str, *, has_sys
         Counts in the model's encoding.
     name
         The schema's name.
-    schema_json
-        The schema as JSON without spaces, its keys in the order they are sent.
+    schema
+        The schema, its keys in the order they are sent.
     has_system
         Whether the request has a system or developer message, or ``instructions``.
+    description
+        The schema's description, if it has one: shown above it, as a comment.
 
     Examples
     --------
     >>> from batchframe._tokens import token_counter
-    >>> schema_tokens(token_counter("gpt-4o"), "label", '{"type":"object"}', has_system=True)
-    0
+    >>> schema_tokens(token_counter("gpt-4o"), "label", {"type": "object"}, has_system=True)
+    5
     """
     carrier = 0 if has_system else 4
-    texts = counter.count([schema_json, name])
-    return max(0, int(texts[0]) + 2 * int(texts[1]) - 7 + carrier)
+    comment = f"// {description}\n" if description else ""
+    shown = {key: value for key, value in schema.items() if key != "additionalProperties"}
+    texts = counter.count([msgspec.json.encode(shown).decode(), name, comment])
+    return max(0, int(texts[0]) + 2 * int(texts[1]) - 2 + int(texts[2]) + carrier)

@@ -1,4 +1,4 @@
-"""Requests → their input tokens.
+"""Requests → their input tokens: all of them, or a random sample where all would take long.
 
 In: a request table. Out: a frozen :class:`InputTokens`. Sends nothing, writes nothing.
 Must not know: prices, output.
@@ -6,47 +6,194 @@ Must not know: prices, output.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from tqdm.auto import tqdm
 
 from batchframe._endpoints import endpoint_of
+from batchframe._range import Range
 from batchframe._request_table import RequestTable
+from batchframe._request_tokens import TOO_LONG
+from batchframe._sampling import extended, sample_of
 from batchframe._source import column_name
+from batchframe._static_parts import CUTTABLE, Division, divide
 from batchframe._template import Template
-from batchframe._tokens import TokenCounter, token_counter
+from batchframe._tokens import TokenCount, TokenCounter, token_counter
 
 # Two fillings of different length, by which a template shows whether it is counted as text.
 _FILLING: Final = "a"
 _LONGER_FILLING: Final = "a b c"
 
+PATIENCE: Final = 10.0
+"""Seconds: where an exact count would take longer, a sample is counted unless asked otherwise."""
+SEED: Final = 20_261_121
+_FEW_BYTES: Final = 4 * 2**20
+"""So little is counted at once, whatever the engine."""
+_PROBE: Final = 256
+_SAMPLE: Final = 5_000
+_SAMPLE_SECONDS: Final = 3.0
+_BAR_DELAY: Final = 1.0
+_IN_PIECES: Final = 0.01
+
+Numbers = npt.NDArray[np.int64]
+Progress = Callable[[int], object]
+
 
 @dataclass(frozen=True, eq=False)
 class InputTokens:
-    """The input tokens of each request, whether all are exact, and what to say of them."""
+    """The input tokens of the requests, and how well they are known.
 
-    tokens: npt.NDArray[np.int64]
+    Attributes
+    ----------
+    tokens
+        For each request, the number to expect.
+    low, high
+        For each request, what it may be instead; `high` is None where nothing bounds it.
+    exact
+        Whether every number is the one that the service counts.
+    notes
+        What to say of them.
+    chance
+        How far the total may be off because only a sample was counted; None where all were.
+    """
+
+    tokens: Numbers
+    low: Numbers
+    high: Numbers | None
     exact: bool
+    notes: tuple[str, ...]
+    chance: int | None = None
+
+    @cached_property
+    def total(self) -> Range[int]:
+        """What the tokens of all requests add up to."""
+        high = None if self.high is None else int(self.high.sum())
+        return Range(int(self.low.sum()), int(self.tokens.sum()), high)
+
+
+def scaled(tokens: Numbers, total: int) -> Numbers:
+    """Raise or lower all numbers in proportion, so that they add up to `total`.
+
+    Examples
+    --------
+    >>> scaled(np.array([10, 20, 30]), 66).tolist()
+    [11, 22, 33]
+    """
+    known = int(tokens.sum())
+    if known in {0, total}:
+        return tokens
+    ends = np.rint(np.cumsum(tokens) * (total / known)).astype(np.int64)
+    shares: Numbers = np.diff(ends, prepend=0)
+    return shares
+
+
+@dataclass(frozen=True, eq=False)
+class _Counted:
+    """Tokens counted, how many fewer or more each may be, and why."""
+
+    tokens: Numbers
+    fewer: Numbers
+    more: Numbers | None
     notes: tuple[str, ...]
 
 
-def count_input(table: RequestTable) -> InputTokens:
-    """Count the input tokens of every request, the constant parts once."""
+def count_input(
+    table: RequestTable,
+    *,
+    exact: bool | None = None,
+    patience: float = PATIENCE,
+    clock: Callable[[], float] = time.perf_counter,
+) -> InputTokens:
+    """Count the input tokens of every request, or of a sample of them.
+
+    What no row changes is counted once. Whether all are counted is decided by the time that the
+    first part of a random sample takes.
+
+    Parameters
+    ----------
+    exact
+        True counts all, False a sample; None decides by `patience`, in seconds.
+    """
     counter = token_counter(table.recipe.model)
+    counted = _way_of(table, counter)
+    chosen = sample_of(table.to_send, _SAMPLE, SEED)
+    volume = float(table.size[: table.to_send].sum())
+    few = volume <= _FEW_BYTES
+    if exact or len(chosen) == table.to_send or (few and exact is None):
+        return _told(counted(table, with_bar=True))
+    part = part_of(table, chosen[:_PROBE])
+    begun = clock()
+    probed = counted(part, with_bar=False)
+    speed = float(part.size.sum()) / max(clock() - begun, 1e-6)
+    if exact is None and volume / speed <= patience:
+        return _told(counted(table, with_bar=True))
+    size = int(np.clip(_SAMPLE_SECONDS * speed / (volume / table.to_send), 2 * _PROBE, len(chosen)))
+    rest = counted(part_of(table, chosen[_PROBE:size]), with_bar=False)
+    return _extended(table, chosen[:size], (probed, rest))
+
+
+def _way_of(table: RequestTable, counter: TokenCounter) -> Callable[..., _Counted]:
+    """Choose how requests are counted: by their templates, or each body by itself."""
     around = _around(table, counter)
-    tokens, exact = _one_by_one(table) if around is None else _by_column(table, counter, *around)
-    notes = [counter.note] if counter.note else []
-    if not exact and table.recipe.output.schema is not None:
-        notes.append("The output schema's tokens are known to within 3 for each request.")
-    return InputTokens(tokens, exact, tuple(notes))
+    if around is None:
+        return _one_by_one
+    return lambda part, *, with_bar: _by_column(part, counter, around, with_bar=with_bar)
 
 
-def _around(table: RequestTable, counter: TokenCounter) -> tuple[int, bool] | None:
-    """Count what stands around the rendered templates, and say whether that is exact.
+def part_of(table: RequestTable, chosen: Numbers) -> RequestTable:
+    """Leave only some of the requests that are to be sent, in the order of their rows."""
+    kept = np.sort(chosen)
+    return replace(table, first_row=table.first_row[kept], size=table.size[kept], reused=0)
+
+
+def _told(counted: _Counted) -> InputTokens:
+    return InputTokens(
+        counted.tokens,
+        np.maximum(counted.tokens - counted.fewer, 0),
+        None if counted.more is None else counted.tokens + counted.more,
+        not counted.notes,
+        counted.notes,
+    )
+
+
+def _extended(table: RequestTable, chosen: Numbers, found: Sequence[_Counted]) -> InputTokens:
+    """Extend a sample, counted in parts, to all requests."""
+    cuts = np.cumsum([len(part.tokens) for part in found])[:-1]
+    places = np.concatenate([np.sort(part) for part in np.split(chosen, cuts)])
+    tokens = np.concatenate([part.tokens for part in found])
+    every, span = extended(table.size[: table.to_send], places, tokens)
+    chance = (span.high or 0) - (span.expected or 0)
+    share = table.to_send / len(chosen)
+    fewer = chance + math.ceil(sum(int(part.fewer.sum()) for part in found) * share)
+    more = [part.more for part in found if part.more is not None]
+    over = chance + math.ceil(sum(int(each.sum()) for each in more) * share)
+    total = int(every.sum())
+    note = (
+        f"Input tokens are those of {len(chosen):,} requests drawn at random (seed {SEED}), "
+        f"extended to all {table.to_send:,} by their size: the range holds the true number 99 "
+        "times in 100. Count all with estimate(exact=True)."
+    )
+    return InputTokens(
+        every,
+        scaled(every, max(total - fewer, 0)),
+        scaled(every, total + over) if len(more) == len(found) else None,
+        exact=False,
+        notes=tuple(dict.fromkeys([note, *(told for part in found for told in part.notes)])),
+        chance=chance,
+    )
+
+
+def _around(table: RequestTable, counter: TokenCounter) -> TokenCount | None:
+    """Count what stands around the rendered templates.
 
     None where a template is not counted as a text of its own: in the URL of an image, or where a
     function made whole messages.
@@ -62,7 +209,7 @@ def _around(table: RequestTable, counter: TokenCounter) -> tuple[int, bool] | No
     growth = counter.count_one(_LONGER_FILLING) - counter.count_one(_FILLING)
     if long.tokens - short.tokens != growth * len(slots):
         return None
-    return short.tokens - counter.count_one(_FILLING) * len(slots), short.exact
+    return replace(short, tokens=short.tokens - counter.count_one(_FILLING) * len(slots))
 
 
 def _varies(slot: object) -> bool:
@@ -79,31 +226,67 @@ def _filled(value: Any, text: str) -> Any:
 
 
 def _by_column(
-    table: RequestTable,
-    counter: TokenCounter,
-    around: int,
-    exact: bool,  # noqa: FBT001 - of _around
-) -> tuple[npt.NDArray[np.int64], bool]:
-    counts = [np.zeros(0, np.int64)]
-    for _, batch in table.request_batches():
-        tokens = np.full(batch.num_rows, around)
-        for slot in table.envelope.slots:
-            if isinstance(slot, Template) and slot.constant is None:
-                columns = {cell: batch[column_name(cell)] for cell in slot.cells}
-                tally = counter.tally(slot.render(columns, batch.num_rows))
+    table: RequestTable, counter: TokenCounter, around: TokenCount, *, with_bar: bool
+) -> _Counted:
+    divided = _divided(table, counter)
+    constants = [text for division in divided for text in division.constants]
+    fixed = around.tokens + int(counter.count(constants).sum())
+    pieces = [piece for division in divided for piece in division.pieces]
+    # Requests differ, so their texts do where one text is all that differs.
+    distinct = len(pieces) == 1 and table.recipe.dedupe
+    counts, sound = [np.zeros(0, np.int64)], True
+    with _progress(table, shown=with_bar) as advance:
+        for _, batch in table.request_batches():
+            tokens = np.full(batch.num_rows, fixed)
+            for piece in pieces:
+                columns = {cell: batch[column_name(cell)] for cell in piece.cells}
+                texts = piece.render(columns, batch.num_rows)
+                tally = counter.tally(texts, distinct=distinct)
                 tokens += tally.tokens
-                exact &= bool(tally.exact.all())
-        counts.append(tokens)
-    return np.concatenate(counts), exact
+                sound &= bool(tally.exact.all())
+            counts.append(tokens)
+            advance(batch.num_rows)
+    tokens = np.concatenate(counts)
+    share, notes = counter.off, around.notes
+    if not sound and counter.exact:
+        share, notes = _IN_PIECES, (*notes, TOO_LONG)
+    off = np.ceil((tokens - around.tokens) * share).astype(np.int64)
+    more = None if around.more is None else around.more + off
+    return _Counted(tokens, around.fewer + off, more, notes)
 
 
-def _one_by_one(table: RequestTable) -> tuple[npt.NDArray[np.int64], bool]:
+def _divided(table: RequestTable, counter: TokenCounter) -> list[Division]:
+    slots = [slot for slot in table.envelope.slots if isinstance(slot, Template)]
+    varying = [slot for slot in slots if slot.constant is None]
+    if counter.encoding in CUTTABLE:
+        return [divide(slot) for slot in varying]
+    return [Division((), (slot,)) for slot in varying]
+
+
+def _one_by_one(table: RequestTable, *, with_bar: bool) -> _Counted:
     endpoint = endpoint_of(table.recipe.endpoint)
-    counts = [
-        endpoint.count_tokens(
-            msgspec.json.decode(b'{"custom_id":"' + request, type=dict[str, Any])["body"]
-        )
-        for _, request in table.each_request()
-    ]
-    tokens = np.array([count.tokens for count in counts], np.int64)
-    return tokens, all(count.exact for count in counts)
+    counts: list[TokenCount] = []
+    with _progress(table, shown=with_bar) as advance:
+        for _, request in table.each_request():
+            body = msgspec.json.decode(b'{"custom_id":"' + request, type=dict[str, Any])["body"]
+            counts.append(endpoint.count_tokens(body))
+            advance(1)
+    more = [count.more for count in counts if count.more is not None]
+    return _Counted(
+        np.array([count.tokens for count in counts], np.int64),
+        np.array([count.fewer for count in counts], np.int64),
+        np.array(more, np.int64) if len(more) == len(counts) else None,
+        tuple(dict.fromkeys(note for count in counts for note in count.notes)),
+    )
+
+
+@contextmanager
+def _progress(table: RequestTable, *, shown: bool) -> Iterator[Progress]:
+    """Show a bar if the count takes more than a second."""
+    if not shown:
+        yield lambda _: None
+        return
+    with tqdm(
+        total=table.to_send, desc="input tokens", unit="request", delay=_BAR_DELAY, leave=False
+    ) as bar:
+        yield bar.update

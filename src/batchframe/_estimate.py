@@ -218,7 +218,7 @@ def estimate(
         reused=table.reused,
         skipped=table.rows - asked,
         files=len(shards_of(table, OPENAI)),
-        input_tokens=Range.exactly(int(read.tokens.sum())),
+        input_tokens=read.total,
         output_tokens=written.tokens.map(lambda tokens: tokens * table.to_send),
         cost=cost_range(batch, read, written.tokens),
         standard_cost=cost_range(price(model, "standard", prices=prices), read, written.tokens),
@@ -236,7 +236,12 @@ def cost_range(
     """Price the requests of a table: each by its own length, then all together."""
     if known is None:
         return None
-    return written.map(lambda tokens: known.cost_of(read.tokens, tokens))
+    middle, high = written.expected, written.high
+    return Range(
+        known.cost_of(read.low, written.low),
+        None if middle is None else known.cost_of(read.tokens, middle),
+        None if high is None or read.high is None else known.cost_of(read.high, high),
+    )
 
 
 def _price_notes(model: str, batch: Price | None, prices: Mapping[str, Any] | None) -> list[str]:

@@ -143,6 +143,13 @@ class OpenAIService:
             return _not_answered(reason)
         return Asked(200, answer)
 
+    def count_input_tokens(self, body: Mapping[str, Any]) -> int:
+        counted: object = _call(self._client.responses.input_tokens.count, **body)
+        tokens = getattr(counted, "input_tokens", None)
+        if not isinstance(tokens, int):
+            raise ServiceError.unusable(got=type(counted).__name__, what="a number of tokens")
+        return tokens
+
     def retrieve_batch(self, batch_id: str) -> Batch:
         what = f"batch {batch_id}"
         batch = _batch(

@@ -8,32 +8,24 @@ This module knows no frames and no files.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
-from batchframe._chat_overhead import (
-    MESSAGE_TOKENS,
-    NAME_TOKENS,
-    overhead_is_known,
-    priming_tokens,
-    schema_tokens,
-)
+from batchframe._chat_overhead import overhead_is_known, priming_tokens, schema_tokens
+from batchframe._message_tokens import SYSTEM_ROLES, Parts, about, item, message, sum_of
 from batchframe._tokens import TokenCount, token_counter
+from batchframe._tool_tokens import tool_tokens
 from batchframe.errors import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from batchframe._tokens import TokenCounter
 
 Body = Mapping[str, Any]
 
-_SYSTEM_ROLES: Final = frozenset({"system", "developer"})
-_TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text"})
 # Texts, or what stands for them, that the service reads but this module cannot see or render.
 _UNCOUNTED_CHAT: Final = ("audio", "web_search_options", "prediction")
 _UNCOUNTED_RESPONSES: Final = ("previous_response_id", "conversation", "prompt")
@@ -42,10 +34,10 @@ _UNCOUNTED_RESPONSES: Final = ("previous_response_id", "conversation", "prompt")
 def count_tokens(body: Body, *, endpoint: str = "/v1/chat/completions") -> TokenCount:
     """Count the input tokens of one request body.
 
-    Texts, roles and names are counted as the service does. Images, files and audio add nothing to
-    the number, and tools and JSON schemas add an approximation: with any of them, with earlier
-    answers of the model or an empty message, ``exact`` is False. It is also False where the
-    tokenizer or the rules of the model are not published, and where no tokenizer is installed.
+    Texts, roles and names are counted as the service does. Tools, JSON schemas, images and earlier
+    answers of the model are counted by rules that come near, files and audio not at all: then
+    ``exact`` is False, `notes` say why, and `fewer` and `more` by how much it may be off. So it is
+    where the tokenizer or the rules of the model are not published, or no tokenizer is installed.
 
     Parameters
     ----------
@@ -88,12 +80,15 @@ def count_chat(body: Body) -> TokenCount:
     model = _model_of(body, "/v1/chat/completions")
     messages = _needed(body, "messages", "/v1/chat/completions")
     counter = token_counter(model)
-    parts = _sum(map(_message, messages))
-    has_system = any(message.get("role") in _SYSTEM_ROLES for message in messages)
+    tools = [*(body.get("tools") or ()), *(body.get("functions") or ())]
+    parts = sum_of(message(one, model) for one in (_carrying(messages) if tools else messages))
+    has_system = any(one.get("role") in SYSTEM_ROLES for one in messages)
     wanted = body.get("response_format") or {}
-    parts += _output_format(wanted.get("json_schema") or wanted, wanted, counter, has_system)
-    parts += _tools([*(body.get("tools") or ()), *(body.get("functions") or ())])
-    parts += _Parts(exact=not any(body.get(key) for key in _UNCOUNTED_CHAT))
+    schema = wanted.get("json_schema") or wanted
+    parts += _output_format(schema, wanted, counter, has_system=has_system)
+    parts += _tools(tools, counter, model=model, has_system=has_system)
+    if any(body.get(key) for key in _UNCOUNTED_CHAT):
+        parts += about(_UNSEEN, more=None)
     return _chat_total(parts, model, counter)
 
 
@@ -113,15 +108,17 @@ def count_responses(body: Body) -> TokenCount:
     if body.get("instructions") is not None:
         items = [{"role": "system", "content": body["instructions"]}, *items]
     counter = token_counter(model)
-    parts = _sum(map(_item, items))
-    has_system = any(item.get("role") in _SYSTEM_ROLES for item in items)
+    tools = body.get("tools") or ()
+    parts = sum_of(item(one, model) for one in (_carrying(items) if tools else items))
+    has_system = any(one.get("role") in SYSTEM_ROLES for one in items)
     wanted = (body.get("text") or {}).get("format") or {}
-    parts += _output_format(wanted, wanted, counter, has_system)
-    parts += _tools(body.get("tools") or ())
-    unseen = any(body.get(key) for key in _UNCOUNTED_RESPONSES)
+    parts += _output_format(wanted, wanted, counter, has_system=has_system)
+    parts += _tools(tools, counter, model=model, has_system=has_system, responses=True)
+    if any(body.get(key) for key in _UNCOUNTED_RESPONSES):
+        parts += about(_UNSEEN, more=None)
     # Recorded: mode "pro" adds about 1,500 tokens of its own.
-    pro = (body.get("reasoning") or {}).get("mode") == "pro"
-    parts += _Parts(exact=not (unseen or pro))
+    if (body.get("reasoning") or {}).get("mode") == "pro":
+        parts += about(_PRO, around=1_531, fewer=1_531, more=1_531)
     return _chat_total(parts, model, counter)
 
 
@@ -159,93 +156,77 @@ COUNTERS: Final[Mapping[str, Callable[[Body], TokenCount]]] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """Texts still to be counted, the tokens around them, and whether that is all."""
-
-    texts: tuple[str, ...] = ()
-    around: int = 0
-    exact: bool = True
-
-    def __add__(self, other: _Parts) -> _Parts:
-        return _Parts(
-            self.texts + other.texts, self.around + other.around, self.exact and other.exact
-        )
+def _carrying(messages: Sequence[Body]) -> list[Body]:
+    """Break the line behind the first system message, which carries the tools (H. Marr, 2023)."""
+    told = list(messages)
+    for position, one in enumerate(told):
+        if one.get("role") in SYSTEM_ROLES and isinstance(one.get("content"), str):
+            told[position] = {**one, "content": one["content"] + "\n"}
+            break
+    return told
 
 
-def _sum(parts: Iterable[_Parts]) -> _Parts:
-    return sum(parts, start=_Parts())
-
-
-def _message(message: Body) -> _Parts:
-    role = str(message.get("role", "user"))
-    parts = _Parts((role,), MESSAGE_TOKENS) + _content(message.get("content"))
-    if message.get("name"):
-        parts += _Parts((str(message["name"]),), NAME_TOKENS)
-    if message.get("refusal"):
-        parts += _Parts((str(message["refusal"]),), exact=False)
-    calls = [call.get("function") or {} for call in message.get("tool_calls") or ()]
-    called = [str(call.get(key, "")) for call in calls for key in ("name", "arguments")]
-    # Recorded: earlier answers cost up to four tokens more or fewer than this rule says.
-    exact = not calls and role not in {"assistant", "tool", "function"}
-    return parts + _Parts(tuple(called), exact=exact)
-
-
-def _item(item: Body) -> _Parts:
-    if item.get("type", "message") == "message":
-        return _message(item)
-    # Tool calls, their outputs and reasoning: what text they hold, in a frame nobody published.
-    keys = ("name", "arguments", "output", "input")
-    texts = tuple(item[key] for key in keys if isinstance(item.get(key), str))
-    return _Parts(texts, MESSAGE_TOKENS, exact=False)
-
-
-def _content(content: str | Sequence[Body] | None) -> _Parts:
-    if content is None or isinstance(content, str):
-        # Recorded: the service does not frame an empty message like the others.
-        return _Parts((content,)) if content else _Parts(exact=False)
-    texts = tuple(part["text"] for part in content if part.get("type") in _TEXT_PARTS)
-    # How several texts are put together is not published, and images have no text.
-    return _Parts(texts, exact=len(content) == len(texts) == 1)
-
-
-def _output_format(spec: Body, wanted: Body, counter: TokenCounter, has_system: bool) -> _Parts:  # noqa: FBT001 - private, one call each
+def _output_format(spec: Body, wanted: Body, counter: TokenCounter, *, has_system: bool) -> Parts:
     kind = wanted.get("type", "text")
+    if kind == "text":
+        return Parts()
     if kind != "json_schema":
-        return _Parts(exact=kind == "text")
-    schema = _compact(spec.get("schema") or {})
-    name = str(spec.get("name", ""))
+        return about(_JSON_MODE, more=10)
     description = spec.get("description")
-    around = schema_tokens(counter, name, schema, has_system=has_system)
-    return _Parts((str(description),) if description else (), around, exact=False)
+    around = schema_tokens(
+        counter,
+        str(spec.get("name", "")),
+        spec.get("schema") or {},
+        has_system=has_system,
+        description=str(description) if description else None,
+    )
+    return about(_SCHEMA, fewer=min(3, around), more=3, around=around)
 
 
-def _tools(tools: Sequence[Any]) -> _Parts:
-    # The service renders tools in a form of its own, shorter than their JSON.
-    return _Parts((_compact(tools),), exact=False) if tools else _Parts()
+def _tools(
+    tools: Sequence[Any],
+    counter: TokenCounter,
+    *,
+    model: str,
+    has_system: bool,
+    responses: bool = False,
+) -> Parts:
+    if not tools:
+        return Parts()
+    known = tool_tokens(
+        tools, counter=counter, model=model, has_system=has_system, responses=responses
+    )
+    return about(known.note, fewer=known.fewer, more=known.more, around=known.tokens)
 
 
-def _compact(value: object) -> str:
-    return msgspec.json.encode(value).decode()
+def _chat_total(parts: Parts, model: str, counter: TokenCounter) -> TokenCount:
+    parts += Parts(around=priming_tokens(model))
+    if not overhead_is_known(model):
+        parts += about(_UNCONFIRMED, fewer=12, more=12)
+    return _total(parts, counter)
 
 
-def _chat_total(parts: _Parts, model: str, counter: TokenCounter) -> TokenCount:
+def _total(parts: Parts, counter: TokenCounter) -> TokenCount:
     tally = counter.tally(parts.texts)
-    tokens = int(tally.tokens.sum()) + parts.around + priming_tokens(model)
-    exact = counter.exact and parts.exact and bool(tally.exact.all()) and overhead_is_known(model)
-    return TokenCount(tokens, exact)
+    texts = int(tally.tokens.sum())
+    tokens, notes = texts + parts.around, parts.notes
+    off = math.ceil(texts * counter.off)
+    if parts.texts and counter.note:
+        notes = (counter.note, *notes)
+    elif not tally.exact.all():
+        notes = (*notes, TOO_LONG)
+        off = math.ceil(texts * _IN_PIECES)
+    more = None if parts.more is None else parts.more + off
+    fewer = min(tokens, parts.fewer + off)
+    return TokenCount(tokens, exact=not notes, fewer=fewer, more=more, notes=notes)
 
 
 def _plain_total(given: str | Sequence[Any], model: str) -> TokenCount:
     """Count a text, texts, a list of token ids, or lists of token ids."""
     inputs = [given] if isinstance(given, str) else list(given)
-    texts = [one for one in inputs if isinstance(one, str)]
+    texts = tuple(one for one in inputs if isinstance(one, str))
     ids = sum(1 if isinstance(one, int) else len(one) for one in inputs if not isinstance(one, str))
-    counter = token_counter(model)
-    tally = counter.tally(texts)
-    return TokenCount(
-        int(tally.tokens.sum()) + ids, not texts or (counter.exact and bool(tally.exact.all()))
-    )
+    return _total(Parts(texts, ids), token_counter(model))
 
 
 def _model_of(body: Body, endpoint: str) -> str:
@@ -256,3 +237,17 @@ def _needed(body: Body, field: str, endpoint: str) -> Any:
     if body.get(field) is None:
         raise RequestError.missing_field(field, endpoint)
     return body[field]
+
+
+_IN_PIECES: Final = 0.01
+TOO_LONG: Final = "A text longer than any model reads is counted in pieces: within 1 %."
+_SCHEMA: Final = "The output schema's tokens are known to within 3 for each request."
+_JSON_MODE: Final = "What response_format adds is not published: up to 10 tokens a request."
+_UNCONFIRMED: Final = (
+    "How this model's messages are framed is not confirmed: within 12 tokens a request."
+)
+_UNSEEN: Final = (
+    "What the request only names (an earlier response, a stored prompt, audio, the web) is not "
+    "counted."
+)
+_PRO: Final = 'reasoning mode "pro" adds about 1,500 tokens a request, as recorded once.'

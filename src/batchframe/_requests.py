@@ -126,10 +126,11 @@ class Requests(RequestsHandle):
         asked = already_answered(self._table, identity, label, reuse=reuse)
         if asked.under_way:
             raise RequestError.under_way(asked.under_way)
-        known = self._estimate_of(asked.table, identity, prices)
+        counted = self._counted(asked.table)
+        known = self._estimate_of(asked.table, counted, identity, prices)
         if max_cost is not None:
-            refuse_above(max_cost, known, asked.table, self._counted(asked.table), prices)
-        check_sending(asked.table, self._counted(asked.table), identity.base_url, today())
+            refuse_above(max_cost, known, asked.table, counted, prices)
+        check_sending(asked.table, counted, identity.base_url, today())
         service = connect(client) if len(self) else None
         plan = plan_of(
             asked,
@@ -198,7 +199,7 @@ class Requests(RequestsHandle):
         if asked.under_way:
             raise RequestError.under_way(asked.under_way)
         counted = count_input(asked.table)
-        known = self._estimate_of(asked.table, identity, prices)
+        known = self._estimate_of(asked.table, counted, identity, prices)
         if max_cost is not None:
             refuse_above(max_cost, known, asked.table, counted, prices, tier="standard")
         say(pilot_in_words(known))
@@ -206,7 +207,7 @@ class Requests(RequestsHandle):
         plan = pilot_plan(asked, identity, known, prices, counted.tokens)
         job = Job(ask(plan, service), service)
         rest = already_answered(self._table, identity, self._label, reuse=True).table
-        narrowed = self._estimate_of(rest, identity, prices, narrow=True)
+        narrowed = self._estimate_of(rest, self._counted(rest), identity, prices, narrow=True)
         return Pilot(sampled(asked.table, job.results()), narrowed, job.cost)
 
 

@@ -273,6 +273,9 @@ class Service(Protocol):
     def ask(self, endpoint: str, body: Mapping[str, Any]) -> Asked:
         """Ask one request in real time, once; never raise ``ServiceError``."""
 
+    def count_input_tokens(self, body: Mapping[str, Any]) -> int:
+        """Ask how many input tokens a body of ``/v1/responses/input_tokens`` has."""
+
     def retrieve_batch(self, batch_id: str) -> Batch:
         """Look at one batch."""
 

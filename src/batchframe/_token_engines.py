@@ -7,6 +7,8 @@ as plain text, ``<|endoftext|>`` too. This module knows no models and no request
 from __future__ import annotations
 
 import functools
+import itertools
+import operator
 import queue
 import threading
 from dataclasses import dataclass
@@ -64,9 +66,9 @@ class SplintrEngine:
         """Give the number of tokens of each text."""
         _, ends = self._tokenizer.encode_batch_flat(texts)
         counts: NDArray[np.int64] = np.diff(np.frombuffer(ends, dtype="<i8"))
-        for row, text in enumerate(texts):
-            if "<|" in text:
-                counts[row] = len(self._tokenizer.encode_ordinary(text))
+        if any(map(operator.contains, texts, itertools.repeat("<|"))):
+            for row in [row for row, text in enumerate(texts) if "<|" in text]:
+                counts[row] = len(self._tokenizer.encode_ordinary(texts[row]))
         return counts
 
 
@@ -173,7 +175,7 @@ def count_guarded(engine: Engine, texts: list[str]) -> tuple[NDArray[np.int64], 
         The tokens of each text, and whether that number is exact. A text on which the engine
         panics, or that no model could read, is counted in pieces, which is not exact.
     """
-    too_long = any(len(text) > _LONGEST_WHOLE for text in texts)
+    too_long = max(map(len, texts), default=0) > _LONGEST_WHOLE
     counted = None if too_long else _or_panic(engine, texts)
     if counted is not None:
         return counted, np.full(len(texts), engine.exact)

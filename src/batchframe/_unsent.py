@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pandas as pd
 
-from batchframe._accounts import expected_identity
+from batchframe._accounts import connect, expected_identity
 from batchframe._cards import requests_card
+from batchframe._checking import check_input
 from batchframe._compare import compare
 from batchframe._counting import InputTokens, count_input
 from batchframe._display import Card, Shown
@@ -82,6 +83,8 @@ class RequestsHandle(Shown):
         *,
         prices: Mapping[str, Any] | None = None,
         reuse: bool = True,
+        exact: bool = False,
+        check: bool = False,
         client: OpenAI | None = None,
     ) -> Estimate:
         """Count the tokens and price them, before anything is sent.
@@ -94,14 +97,22 @@ class RequestsHandle(Shown):
         reuse
             Whether requests that an earlier job answered are left out of the figures, as `submit`
             does not send them again.
+        exact
+            Count every request, however long it takes. By default a random sample is counted
+            where all would take more than about ten seconds, and the range shows its chance.
+        check
+            Ask the API to count 20 requests drawn at random, and correct by what it says. That
+            sends those 20 prompts; nothing is generated.
         client
             Whose jobs to look through: the client that will submit, if it is not the
-            environment's. Nothing is sent to it.
+            environment's. Nothing is sent to it but by `check`.
 
         Raises
         ------
         CostError
             If `prices` has another shape.
+        RequestError, ClientError, ServiceError
+            With `check`: if the API does not count these requests, or cannot be asked.
 
         Examples
         --------
@@ -114,19 +125,22 @@ class RequestsHandle(Shown):
         """
         identity = expected_identity(client)
         asked = already_answered(self._table, identity, self._label, reuse=reuse)
-        return self._estimate_of(asked.table, identity, prices)
+        read = self._counted(asked.table, exact=exact)
+        if check and asked.table.to_send:
+            read = check_input(asked.table, read, connect(client))
+        return self._estimate_of(asked.table, read, identity, prices)
 
     def _estimate_of(
         self,
         table: RequestTable,
+        read: InputTokens,
         identity: Identity,
         prices: Mapping[str, Any] | None,
         *,
         narrow: bool = False,
     ) -> Estimate:
         before = experience(table.recipe, identity.base_url)
-        counted = self._counted(table)
-        return estimate(table, counted, prices=prices, before=before, narrow=narrow)
+        return estimate(table, read, prices=prices, before=before, narrow=narrow)
 
     def compare(
         self,
@@ -173,12 +187,22 @@ class RequestsHandle(Shown):
         """
         return compare(self._table, models, tiers, prices, base_url=expected_identity().base_url)
 
-    def _counted(self, table: RequestTable) -> InputTokens:
-        return self._input_tokens if table is self._table else count_input(table)
+    def _counted(self, table: RequestTable, *, exact: bool = False) -> InputTokens:
+        if table is not self._table:
+            return count_input(table, exact=exact or None)
+        return self._every_token if exact else self._input_tokens
 
     @cached_property
     def _input_tokens(self) -> InputTokens:
-        return count_input(self._table)
+        counted: InputTokens | None = self.__dict__.get("_every_token")
+        return count_input(self._table) if counted is None else counted
+
+    @cached_property
+    def _every_token(self) -> InputTokens:
+        counted: InputTokens | None = self.__dict__.get("_input_tokens")
+        if counted is not None and counted.chance is None:
+            return counted
+        return count_input(self._table, exact=True)
 
     def to_jsonl(self, folder: str | Path) -> list[Path]:
         """Write the input files into a folder, to look at or to send by other means.

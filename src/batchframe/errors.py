@@ -630,6 +630,13 @@ class RequestError(InputError):
         )
 
     @classmethod
+    def not_counted(cls, endpoint: str) -> Self:
+        return cls(
+            f"The API counts the input tokens of chat completions and responses, not those of "
+            f"{endpoint}. Leave check=True out: estimate()."
+        )
+
+    @classmethod
     def unknown_endpoint(cls, path: str, near: Sequence[str], known: Sequence[str]) -> Self:
         guess = f"Did you mean {near[0]!r}? " if near else ""
         return cls(

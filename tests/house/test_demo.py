@@ -41,7 +41,7 @@ def test_the_live_demo_asks_before_it_spends(
     monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or "no")
     monkeypatch.chdir(REPO)
     assert main(["demo", "--live"]) == 0
-    assert "225 requests to gpt-5.6-luna for $0.0025?" in asked[0]
+    assert "225 requests to gpt-5.6-luna for $0.0025 (" in asked[0]
     assert "Nothing was sent." in capsys.readouterr().out
     assert not home.exists()
 

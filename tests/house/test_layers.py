@@ -18,9 +18,10 @@ LAYERS = """
 _version errors _clock _range _digests _measures _loose_json
 _warn _display _labels
 _cells _template _output _model_names _providers _folder _rates _token_engines
-_tokens _model_rules
-_chat_overhead _price_book _price_table
-_prices
+_image_size _sampling _counting_route
+_tokens _model_rules _image_tokens _static_parts
+_chat_overhead _price_book _price_table _tool_tokens
+_message_tokens _prices
 _recipe _source _request_tokens
 _lines
 _endpoints
@@ -30,7 +31,7 @@ _journal
 _manifest
 _shards _rows _counting _waves
 _checks _answer_length
-_estimate _answers _history
+_estimate _answers _history _checking
 _openai _submission _job_answers _fetching _budget _compare
 _accounts _earlier _unanswered _results
 _tracking _preparation _recovery _forgetting _waiting _cards _billing

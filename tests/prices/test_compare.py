@@ -34,7 +34,7 @@ def test_each_model_costs_what_an_estimate_of_its_own_says() -> None:
             found = tuple(row[["low", "expected", "high"]])
             assert found == ((None,) * 3 if known is None else
                              (known.low, known.expected, known.high))  # fmt: skip
-            assert row["input_tokens"] == own.input_tokens.low
+            assert row["input_tokens"] == own.input_tokens.expected
     # The tokenizer of each model counts.
     assert costs.loc[("gpt-3.5-turbo", "batch")]["input_tokens"] != costs["input_tokens"].iloc[0]
 
@@ -74,7 +74,7 @@ def test_what_a_model_would_refuse_is_said_beside_its_cost() -> None:
 def test_prompts_of_every_kind_are_counted_anew(prompt: Any) -> None:
     costs = ask(prompt=prompt).compare(["gpt-3.5-turbo"])
     own = ask("gpt-3.5-turbo", prompt).estimate()
-    assert costs["input_tokens"].iloc[0] == own.input_tokens.low
+    assert costs["input_tokens"].iloc[0] == own.input_tokens.expected
     assert costs["high"].iloc[0] == own.cost.high  # type: ignore[union-attr]
 
 
@@ -84,7 +84,7 @@ def test_requests_that_a_job_left_unanswered_are_compared_too() -> None:
     again = job.unanswered(also=["invalid"])
     costs = again.compare(["gpt-3.5-turbo", "gpt-4.1"])
     assert costs["input_tokens"].tolist()[::2] == [
-        ask(model).estimate().input_tokens.low for model in ("gpt-3.5-turbo", "gpt-4.1")
+        ask(model).estimate().input_tokens.expected for model in ("gpt-3.5-turbo", "gpt-4.1")
     ]
 
 

@@ -1,3 +1,5 @@
+import base64
+import functools
 import hashlib
 import os
 import tempfile
@@ -68,4 +70,23 @@ def _local_vocabulary(name: str) -> bytes | None:
     for place in places:
         if place.exists() and hashlib.sha256(place.read_bytes()).hexdigest() == SHA256[name]:
             return place.read_bytes()
-    return None
+    return _vocabulary_of_splintr(name)
+
+
+@functools.cache
+def _vocabulary_of_splintr(name: str) -> bytes | None:
+    """Write the vocabulary that splintr brings in the form of OpenAI's file, and prove it equal."""
+    if not find_spec("splintr"):
+        return None
+    from splintr import Tokenizer
+
+    tokenizer = Tokenizer.from_pretrained(name)
+    lines = []
+    for rank in range(tokenizer.vocab_size):
+        try:
+            token = tokenizer.decode_bytes([rank])
+        except ValueError:
+            break
+        lines.append(base64.b64encode(token) + f" {rank}\n".encode())
+    written = b"".join(lines)
+    return written if hashlib.sha256(written).hexdigest() == SHA256[name] else None

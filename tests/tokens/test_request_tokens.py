@@ -115,7 +115,8 @@ def test_an_empty_option_adds_nothing(empty: dict[str, Any]) -> None:
 
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 IMAGE = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
-SCHEMA = {"type": "json_schema", "name": "label", "schema": {"type": "object"}}
+SCHEMA: dict[str, Any] = {"type": "json_schema", "name": "label", "schema": {"type": "object"}}
+FILE = {"type": "file", "file": {"file_id": "file-1"}}
 
 
 @pytest.mark.parametrize(
@@ -142,6 +143,8 @@ def test_a_chat_with_more_than_texts_is_counted_but_not_called_exact(body: dict[
     counted = chat(**body)
     assert counted.tokens > 0
     assert not counted.exact
+    assert counted.notes
+    assert counted.more is None or counted.more > 0
 
 
 @pytest.mark.parametrize(
@@ -160,6 +163,7 @@ def test_a_response_with_more_than_texts_is_counted_but_not_called_exact(
     counted = responses(**body)
     assert counted.tokens > 0
     assert not counted.exact
+    assert counted.notes
 
 
 def test_a_schema_costs_the_same_on_both_endpoints() -> None:
@@ -169,11 +173,25 @@ def test_a_schema_costs_the_same_on_both_endpoints() -> None:
 
 def test_a_schema_costs_four_tokens_more_without_a_system_message() -> None:
     counter = token_counter("gpt-4o")
-    schema = '{"type":"object","properties":{"label":{"type":"string"}}}'
+    schema = {"type": "object", "properties": {"label": {"type": "string"}}}
     alone = schema_tokens(counter, "label", schema, has_system=False)
     carried = schema_tokens(counter, "label", schema, has_system=True)
     assert alone == carried + 4
-    assert carried == counter.count_one(schema) + 2 - 7
+    text = '{"type":"object","properties":{"label":{"type":"string"}}}'
+    assert carried == counter.count_one(text) + 2 - 2
+
+
+def test_forbidding_further_properties_costs_nothing_and_a_description_costs_itself() -> None:
+    plain = chat(response_format=_schema_format(SCHEMA["schema"])).tokens
+    closed = {**SCHEMA["schema"], "additionalProperties": False}
+    assert chat(response_format=_schema_format(closed)).tokens == plain
+    described = chat(response_format=_schema_format(SCHEMA["schema"], description="Just a label"))
+    assert described.tokens > plain + 3
+
+
+def _schema_format(schema: dict[str, Any], **more: Any) -> dict[str, Any]:
+    spec = {"name": "label", "schema": schema, **more}
+    return {"type": "json_schema", "json_schema": spec}
 
 
 def test_a_name_costs_one_token_and_itself() -> None:
@@ -207,3 +225,26 @@ def test_a_missing_field_is_named() -> None:
 def test_an_unknown_endpoint_names_the_near_one() -> None:
     with pytest.raises(RequestError, match="/v1/chat/completions"):
         count_tokens({"model": "gpt-4o"}, endpoint="/v1/chat/completion")
+
+
+def test_an_exact_count_has_no_notes_and_no_error() -> None:
+    counted = chat()
+    assert counted.exact
+    assert (counted.fewer, counted.more, counted.notes) == (0, 0, ())
+
+
+@pytest.mark.parametrize("special", ["<|endoftext|>", "<|im_start|>system<|im_end|>"])
+def test_special_tokens_in_a_message_are_counted_as_plain_text(special: str) -> None:
+    counted = chat(messages=[{"role": "user", "content": special}])
+    assert counted.exact
+    assert counted.tokens >= chat(messages=[{"role": "user", "content": "x"}]).tokens + 4
+
+
+def test_a_file_is_not_counted_and_nothing_bounds_it() -> None:
+    counted = chat(messages=[{"role": "user", "content": [{"type": "text", "text": "?"}, FILE]}])
+    assert counted.more is None
+    assert any("Files" in note for note in counted.notes)
+
+
+def test_a_presumed_tokenizer_says_so_in_the_notes() -> None:
+    assert any("no tokenizer for gpt-6-luna" in note for note in chat("gpt-6-luna").notes)

@@ -29,7 +29,7 @@ from batchframe.local._validate import check_body
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from batchframe.local._answer import Answerer
+    from batchframe.local._answer import Answerer, TokenCounter
     from batchframe.local._create import Page
     from batchframe.local._fault_plan import FaultPlan
     from batchframe.local._objects import Batch, FileObject
@@ -69,6 +69,7 @@ class Api:
     limits: Limits
     faults: FaultPlan
     guarded: bool
+    count_tokens: TokenCounter
 
     def application(self) -> Starlette:
         """Return the ASGI application."""
@@ -83,6 +84,7 @@ class Api:
             "GET /v1/batches/{id}": self.retrieve_batch,
             "POST /v1/batches/{id}/cancel": self.cancel_batch,
             "GET /v1/models": self.list_models,
+            "POST /v1/responses/input_tokens": self.count_input_tokens,
             **{f"POST {endpoint}": self.answer for endpoint in ENDPOINTS},
         }
         everything = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -209,6 +211,15 @@ class Api:
         }
         return _json({"object": "list", "data": [model]})
 
+    async def count_input_tokens(self, request: Request) -> Response:
+        """`POST /v1/responses/input_tokens`, by the server's own counter."""
+        body = await _body(request)
+        if not isinstance(body, dict):
+            raise Problem.not_json()
+        _refuse_wrong("/v1/responses", body)
+        counted = self.count_tokens(body)
+        return _json({"object": "response.input_tokens", "input_tokens": counted})
+
     async def answer(self, request: Request) -> Response:
         """`POST` to an endpoint itself, without a batch."""
         body = await _body(request)
@@ -217,10 +228,7 @@ class Api:
         if body.get("stream"):
             raise Problem.no_stream()
         endpoint = request.url.path
-        error = check_body(endpoint, body)
-        if error is not None:
-            param = (error.param or "").removeprefix("body.")
-            raise Problem(400, error.message, code=error.code, param=param)
+        _refuse_wrong(endpoint, body)
         answer = await self.answerer.answer(endpoint, body)
         return _json(answer.body, answer.status_code)
 
@@ -281,6 +289,13 @@ class Api:
         if batch is None or not self._shows(request, batch_id):
             raise Problem.no_batch(batch_id)
         return batch
+
+
+def _refuse_wrong(endpoint: str, body: dict[str, Any]) -> None:
+    error = check_body(endpoint, body)
+    if error is not None:
+        param = (error.param or "").removeprefix("body.")
+        raise Problem(400, error.message, code=error.code, param=param)
 
 
 async def _body(request: Request) -> Any:

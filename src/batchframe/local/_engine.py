@@ -157,6 +157,7 @@ class Engine:
             limits=parts.limits,
             faults=parts.faults,
             guarded=parts.guarded,
+            count_tokens=parts.count_tokens,
         )
         self._server = uvicorn.Server(_config(api))
         serving = self._loop.create_task(self._server.serve(sockets=[parts.listening]))

@@ -45,6 +45,7 @@ ROUTES: Final = (
     "GET /v1/batches/{id}",
     "POST /v1/batches/{id}/cancel",
     "GET /v1/models",
+    "POST /v1/responses/input_tokens",
     *(f"POST {endpoint}" for endpoint in ENDPOINTS),
 )
 

@@ -36,20 +36,33 @@ def usage_of(body: dict[str, Any]) -> Usage:
 
 
 def count_input_tokens(body: dict[str, Any]) -> int:
-    """Count a chat's input tokens as batchframe estimates them; approximate any other request.
+    """Count a request's input tokens as batchframe estimates them; approximate what it cannot.
 
     Examples
     --------
     >>> count_input_tokens({"model": "gpt-4.1", "messages": [{"role": "user", "content": "Hi"}]})
     8
+    >>> count_input_tokens({"model": "gpt-4.1", "input": "Hi"})
+    8
     """
+    endpoint = _endpoint_of(body)
+    if endpoint is None:
+        return approximate_tokens(body)
+    try:
+        return count_tokens(body, endpoint=endpoint).tokens
+    except (RequestError, AttributeError, TypeError, KeyError, ValueError):
+        # A server may be sent anything; what is no request is refused elsewhere.
+        return approximate_tokens(body)
+
+
+def _endpoint_of(body: dict[str, Any]) -> str | None:
+    """Tell by its fields what a body is of."""
     if isinstance(body.get("messages"), list):
-        try:
-            return count_tokens(body).tokens
-        except (RequestError, AttributeError, TypeError, KeyError, ValueError):
-            # A server may be sent anything; what is no chat is refused elsewhere.
-            return approximate_tokens(body)
-    return approximate_tokens(body)
+        return "/v1/chat/completions"
+    if body.get("input") is not None:
+        embeds = str(body.get("model")).startswith("text-embedding")
+        return "/v1/embeddings" if embeds else "/v1/responses"
+    return None
 
 
 def approximate_tokens(body: dict[str, Any]) -> int:

@@ -1,0 +1,121 @@
+"""The bytes of an image → its width and height in pixels.
+
+In: the first bytes of a PNG, JPEG, GIF or WebP file, or a data URL of one. Out: two numbers, or
+None where the bytes tell no size. Only headers are read: no pixel is decoded. This module knows no
+models and no tokens.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
+_JPEG: Final = b"\xff\xd8\xff"
+# Baseline, progressive and the rest of the start-of-frame markers; the gaps are other tables.
+_FRAME_MARKERS: Final = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+_WITHOUT_LENGTH: Final = frozenset({0x01, 0xFF, *range(0xD0, 0xD9)})
+# Enough for every header but that of a JPEG behind a large embedded preview.
+_HEADER_CHARACTERS: Final = 4 * 2**14
+
+Size = tuple[int, int]
+
+
+def image_size(data: bytes) -> Size | None:
+    """Read the width and height of an image from its header.
+
+    Parameters
+    ----------
+    data
+        The file, or its first bytes.
+
+    Returns
+    -------
+    tuple or None
+        Width and height in pixels; None for another format or a header that is cut off.
+
+    Examples
+    --------
+    >>> image_size(b"GIF89a" + (540).to_bytes(2, "little") + (360).to_bytes(2, "little"))
+    (540, 360)
+    """
+    if data.startswith(_PNG):
+        size = _big(data, 16, 4), _big(data, 20, 4)
+    elif data.startswith(_JPEG):
+        size = _jpeg(data)
+    elif data.startswith((b"GIF87a", b"GIF89a")):
+        size = _little(data, 6, 2), _little(data, 8, 2)
+    elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        size = _webp(data)
+    else:
+        return None
+    return size if min(size) > 0 else None
+
+
+def data_url_size(url: str) -> Size | None:
+    """Read the width and height of the image in a ``data:`` URL.
+
+    Returns
+    -------
+    tuple or None
+        None for any other URL, and for what is no image of a known format.
+
+    Examples
+    --------
+    >>> data_url_size("data:image/gif;base64,R0lGODlhHAJoAQ==")
+    (540, 360)
+    >>> data_url_size("https://example.org/a.png") is None
+    True
+    """
+    if url[:5].lower() != "data:":
+        return None
+    head, comma, payload = url.partition(",")
+    if not comma:
+        return None
+    if not head.lower().endswith(";base64"):
+        return image_size(unquote_to_bytes(payload))
+    return image_size(_decoded(payload[:_HEADER_CHARACTERS])) or image_size(_decoded(payload))
+
+
+def _decoded(payload: str) -> bytes:
+    """Decode base64, as much of it as is whole."""
+    compact = "".join(payload.replace("%2B", "+").replace("%2F", "/").split()).rstrip("=")
+    whole = compact[: len(compact) - (len(compact) % 4 == 1)]
+    try:
+        return base64.b64decode(whole + "=" * (-len(whole) % 4))
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _jpeg(data: bytes) -> Size:
+    """Walk from segment to segment to the frame header."""
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:  # noqa: PLR2004 - every marker begins so
+        marker = data[at + 1]
+        if marker in _FRAME_MARKERS:
+            return _big(data, at + 7, 2), _big(data, at + 5, 2)
+        # A marker may be padded with 0xFF.
+        at += 1 if marker == 0xFF else 2 if marker in _WITHOUT_LENGTH else 2 + _big(data, at + 2, 2)  # noqa: PLR2004
+    return 0, 0
+
+
+def _webp(data: bytes) -> Size:
+    kind = data[12:16]
+    if kind == b"VP8X":
+        return _little(data, 24, 3) + 1, _little(data, 27, 3) + 1
+    if kind == b"VP8L" and len(data) >= 25:  # noqa: PLR2004 - to the end of the four bytes read
+        bits = _little(data, 21, 4)
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        return _little(data, 26, 2) & 0x3FFF, _little(data, 28, 2) & 0x3FFF
+    return 0, 0
+
+
+def _big(data: bytes, start: int, length: int) -> int:
+    return int.from_bytes(data[start : start + length], "big")
+
+
+def _little(data: bytes, start: int, length: int) -> int:
+    return int.from_bytes(data[start : start + length], "little")

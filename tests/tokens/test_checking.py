@@ -1,0 +1,165 @@
+"""Counted input tokens, held against the API's own count."""
+
+from typing import Any
+
+import numpy as np
+import openai
+import pandas as pd
+import pytest
+
+import batchframe
+import batchframe.local
+from batchframe._checking import corrected
+from batchframe._counting import InputTokens
+from batchframe._counting_route import counting_body
+from batchframe._openai import connect
+from batchframe._request_tokens import count_tokens
+from batchframe.errors import ServiceError
+
+FRAME = pd.DataFrame({"text": [f"review number {i} " * (i % 7 + 1) for i in range(60)]})
+
+
+@pytest.fixture(autouse=True)
+def _exact_engine() -> None:
+    pytest.importorskip("splintr")
+
+
+def requests() -> Any:
+    return FRAME.bf.requests("Rate: {{ text }}", model="gpt-4.1")
+
+
+def read(*tokens: int) -> InputTokens:
+    known = np.array(tokens)
+    return InputTokens(known, known, known, exact=True, notes=("first",))
+
+
+def test_an_api_that_counts_the_same_changes_nothing_but_the_notes() -> None:
+    with batchframe.local.serve() as server:
+        checked = requests().estimate(check=True, client=server.client())
+        assert not server.ledger
+    plain = requests().estimate()
+    assert checked.exact
+    assert checked.input_tokens == plain.input_tokens
+    assert "the same input tokens for 20 requests" in " ".join(checked.notes)
+
+
+def test_a_constant_difference_is_added_to_every_request() -> None:
+    def seven_more(body: dict[str, Any]) -> int:
+        return count_tokens(body, endpoint="/v1/responses").tokens + 7
+
+    with batchframe.local.serve(count_tokens=seven_more) as server:
+        checked = requests().estimate(check=True, client=server.client())
+    plain = requests().estimate()
+    assert checked.input_tokens.expected == plain.input_tokens.expected + 7 * 60
+    assert not checked.exact
+    assert "7 tokens more" in " ".join(checked.notes)
+
+
+def test_another_difference_is_a_ratio_and_widens_the_range() -> None:
+    found = corrected(read(10, 20, 30, 40), np.array([10, 20, 30]), np.array([11, 23, 32]))
+    assert found.total.expected == round(100 * 66 / 60)
+    assert found.total.low < found.total.expected < found.total.high
+    assert "+10.0%" in found.notes[-1]
+    assert found.notes[0] == "first"
+
+
+def test_the_chance_of_a_sample_stays_in_the_range() -> None:
+    known = np.array([10, 20])
+    sampled = InputTokens(known, known - 2, known + 2, exact=False, notes=(), chance=5)
+    found = corrected(sampled, np.array([10, 20]), np.array([12, 22]))
+    assert (found.total.low, found.total.expected, found.total.high) == (29, 34, 39)
+
+
+def test_no_requests_ask_nothing() -> None:
+    frame = pd.DataFrame({"text": [None]}, dtype=object)
+    nothing = frame.bf.requests("{{ text }}", model="gpt-4.1", on_missing="skip")
+    unreachable = openai.OpenAI(api_key="sk-x", base_url="http://127.0.0.1:9/v1", max_retries=0)
+    assert nothing.estimate(check=True, client=unreachable).input_tokens.expected == 0
+
+
+def test_a_service_that_does_not_count_is_an_error_of_ours() -> None:
+    with batchframe.local.serve() as server:
+        service = connect(server.client())
+        with pytest.raises(ServiceError, match="input"):
+            service.count_input_tokens({"model": "gpt-4.1"})
+
+
+def test_the_local_server_counts_as_estimates_do() -> None:
+    body = {"model": "gpt-4.1", "input": "What's the weather like in SF?"}
+    with batchframe.local.serve() as server:
+        counted = server.client().responses.input_tokens.count(**body)
+    assert counted.input_tokens == 14
+    assert counted.object == "response.input_tokens"
+
+
+CALL = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+FUNCTION = {"name": "look", "parameters": {"type": "object"}}
+
+
+def test_a_chat_body_becomes_a_response_body() -> None:
+    body = {
+        "model": "gpt-4.1",
+        "messages": [
+            {"role": "system", "content": "Be brief"},
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": "What is it?"},
+                    {"type": "image_url", "image_url": {"url": "https://e.org/a", "detail": "low"}},
+                ],
+            },
+            {"role": "assistant", "content": None, "tool_calls": [CALL]},
+            {"role": "tool", "tool_call_id": "call_1", "content": "7"},
+            {"role": "assistant", "content": [{"type": "text", "text": "Seven"}]},
+        ],
+        "tools": [{"type": "function", "function": FUNCTION}],
+        "tool_choice": {"type": "function", "function": {"name": "look"}},
+        "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {}}},
+        "reasoning_effort": "low",
+        "verbosity": "low",
+        "temperature": 0,
+        "max_completion_tokens": 5,
+    }
+    assert counting_body("/v1/chat/completions", body) == {
+        "model": "gpt-4.1",
+        "input": [
+            {"role": "system", "content": "Be brief"},
+            {
+                "role": "user",
+                "content": [
+                    {"type": "input_text", "text": "What is it?"},
+                    {"type": "input_image", "image_url": "https://e.org/a", "detail": "low"},
+                ],
+            },
+            {"type": "function_call", "call_id": "call_1", "name": "look", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "call_1", "output": "7"},
+            {"role": "assistant", "content": [{"type": "output_text", "text": "Seven"}]},
+        ],
+        "text": {
+            "format": {"type": "json_schema", "name": "n", "schema": {}},
+            "verbosity": "low",
+        },
+        "tools": [{"type": "function", **FUNCTION}],
+        "tool_choice": {"type": "function", "name": "look"},
+        "reasoning": {"effort": "low"},
+    }
+
+
+def test_a_response_body_leaves_out_what_the_route_does_not_read() -> None:
+    body = {"model": "m", "input": "Hi", "instructions": "Be brief", "max_output_tokens": 9}
+    asked = counting_body("/v1/responses", body)
+    assert asked == {"model": "m", "input": "Hi", "instructions": "Be brief"}
+
+
+def test_what_the_mapping_counts_is_what_the_chat_counts() -> None:
+    body = {
+        "model": "gpt-4.1",
+        "messages": [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "Hi"}],
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "n", "schema": {"type": "object"}},
+        },
+    }
+    asked = counting_body("/v1/chat/completions", body)
+    assert asked is not None
+    assert count_tokens(asked, endpoint="/v1/responses").tokens == count_tokens(body).tokens

@@ -1,0 +1,179 @@
+"""The input tokens of a frame's requests: all of them, or a sample."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchframe import _counting, _unsent
+from batchframe._counting import InputTokens, count_input, scaled
+from batchframe._request_table import RequestTable
+
+IMAGE = "data:image/gif;base64,R0lGODlhHAJoAQ=="
+
+
+@pytest.fixture(autouse=True)
+def _exact_engine() -> None:
+    pytest.importorskip("splintr")
+
+
+def table(prompt: Any = "Rate the review: {{ text }}", rows: int = 40, **more: Any) -> RequestTable:
+    random = np.random.default_rng(3)
+    words = ["the", "best", "times,", "naïve", "火车", "12345", "wouldn't", "<|endoftext|>"]
+    texts = [" ".join(random.choice(words, random.integers(1, 30))) + f" {i}" for i in range(rows)]
+    frame = pd.DataFrame({"text": texts, "mood": ["good", "bad"] * (rows // 2), "url": IMAGE})
+    requests = frame.bf.requests(prompt, model=more.pop("model", "gpt-4.1"), **more)
+    return requests._table
+
+
+def truth(of: RequestTable) -> list[int]:
+    return [int(one) for one in _counting._one_by_one(of, with_bar=False).tokens]
+
+
+LONG = "Weigh the praise against the blame, and say nothing else. " * 8
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "{{ text }}",
+        f"{LONG}\n\n{{{{ text }}}}\n\n{LONG}",
+        f"{LONG}{{{{ mood }}}} {LONG}{{{{ text }}}}",
+        [{"role": "user", "content": "{{ mood }}"}, {"role": "user", "content": "of {{ text }}"}],
+        [{"role": "user", "content": [{"type": "text", "text": "Of {{ text | json }} only"}]}],
+    ],
+)
+@pytest.mark.parametrize("model", ["gpt-4.1", "gpt-4", "gpt-5.6-luna", "gpt-6-luna"])
+def test_counting_constant_parts_once_equals_counting_each_request(prompt: Any, model: str) -> None:
+    of = table(prompt, model=model, system="You judge reviews.", output=["+", "-"])
+    assert count_input(of, exact=True).tokens.tolist() == truth(of)
+
+
+def test_repeated_rows_are_counted_however_they_are_sent() -> None:
+    frame = pd.DataFrame({"text": ["good", "bad"] * 6})
+    once = frame.bf.requests("{{ text }}", model="gpt-4.1")._table
+    each = frame.bf.requests("{{ text }}", model="gpt-4.1", dedupe=False)._table
+    assert count_input(once).tokens.tolist() == [8, 8]
+    assert count_input(each).tokens.tolist() == [8] * 12
+
+
+def test_no_request_has_no_tokens() -> None:
+    frame = pd.DataFrame({"text": [None]}, dtype=object)
+    of = frame.bf.requests("{{ text }}", model="gpt-4.1", on_missing="skip")._table
+    for exact in (None, True, False):
+        assert count_input(of, exact=exact).total.expected == 0
+
+
+@pytest.fixture
+def many(monkeypatch: pytest.MonkeyPatch) -> RequestTable:
+    """Make so few requests many for the counter."""
+    monkeypatch.setattr(_counting, "_FEW_BYTES", 0)
+    monkeypatch.setattr(_counting, "_SAMPLE", 120)
+    monkeypatch.setattr(_counting, "_PROBE", 30)
+    return table(rows=600)
+
+
+def seconds_each(second: float) -> Any:
+    return itertools.count(step=second).__next__
+
+
+def test_a_count_that_would_take_long_is_a_sample_with_its_interval_shown(
+    many: RequestTable,
+) -> None:
+    found = count_input(many, clock=seconds_each(60.0))
+    assert not found.exact
+    assert found.total.low < found.total.expected < found.total.high
+    assert found.total.low <= sum(truth(many)) <= found.total.high
+    assert len(found.tokens) == 600
+    assert "seed 20261121" in found.notes[0]
+    assert "99 times in 100" in found.notes[0]
+    assert "estimate(exact=True)" in found.notes[0]
+
+
+def test_a_count_that_takes_little_is_exact(many: RequestTable) -> None:
+    found = count_input(many, clock=seconds_each(0.001))
+    assert found.exact
+    assert found.tokens.tolist() == truth(many)
+
+
+def test_all_are_counted_where_that_is_asked(many: RequestTable) -> None:
+    found = count_input(many, exact=True, clock=seconds_each(60.0))
+    assert found.exact
+    assert found.total.low == found.total.high == sum(truth(many))
+
+
+def test_a_sample_is_the_same_every_time(many: RequestTable) -> None:
+    one, again = (count_input(many, exact=False, clock=seconds_each(60.0)) for _ in range(2))
+    assert one.tokens.tolist() == again.tokens.tolist()
+    assert one.total == again.total
+
+
+def test_an_estimate_counts_all_with_exact_and_then_keeps_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[bool | None] = []
+
+    def counted(_: RequestTable, *, exact: bool | None = None) -> InputTokens:
+        asked.append(exact)
+        known = np.array([9])
+        return InputTokens(known, known - 2, known + 2, exact=False, notes=(), chance=2)
+
+    monkeypatch.setattr(_unsent, "count_input", counted)
+    requests = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-4.1")
+    assert requests.estimate().input_tokens.high == 11
+    requests.estimate(exact=True)
+    requests.estimate(exact=True)
+    assert asked == [None, True]
+
+
+def test_the_range_of_the_input_reaches_the_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens, low, high = np.array([10, 30]), np.array([5, 15]), np.array([20, 60])
+    sampled = InputTokens(tokens, low, high, exact=False, notes=("s",))
+    monkeypatch.setattr(_unsent, "count_input", lambda _: sampled)
+    requests = pd.DataFrame({"t": ["a", "b"]}).bf.requests("{{ t }}", model="m", output=["x"])
+    cost = requests.estimate(prices={"input": 1_000_000, "output": 0}).cost
+    assert (cost.low, cost.expected, cost.high) == (20, 40, 80)
+
+
+def test_images_in_cells_are_counted_by_their_own_size() -> None:
+    parts = [
+        {"type": "text", "text": "What is it?"},
+        {"type": "image_url", "image_url": {"url": "{{ url }}", "detail": "high"}},
+    ]
+    of = table([{"role": "user", "content": parts}], rows=2, dedupe=False)
+    found = count_input(of)
+    assert not found.exact
+    assert found.tokens.tolist() == [3 + 1 + 4 + 85 + 2 * 170 + 3] * 2
+    assert any("Images are counted" in note for note in found.notes)
+
+
+def test_a_constant_image_beside_a_text_is_counted_once_and_its_range_kept() -> None:
+    parts = [
+        {"type": "text", "text": "{{ text }}"},
+        {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}},
+    ]
+    of = table([{"role": "user", "content": parts}], rows=10)
+    found = count_input(of)
+    assert found.tokens.tolist() == truth(of)
+    assert found.total.low == found.total.expected - 10 * (765 - 255)
+    assert found.total.high == found.total.expected + 10 * (1445 - 765)
+
+
+def test_what_nothing_bounds_has_no_high_end() -> None:
+    parts = [{"type": "text", "text": "{{ text }}"}, {"type": "file", "file": {"file_id": "f"}}]
+    found = count_input(table([{"role": "user", "content": parts}], rows=2))
+    assert found.total.high is None
+    assert found.high is None
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 10_000), min_size=1, max_size=50), st.floats(0.2, 5))
+def test_scaled_tokens_add_up_to_the_wanted_sum(tokens: list[int], factor: float) -> None:
+    wanted = round(sum(tokens) * factor)
+    parts = scaled(np.array(tokens, np.int64), wanted)
+    assert parts.sum() == wanted
+    assert (parts >= 0).all()

@@ -1,0 +1,185 @@
+import base64
+import struct
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchframe._image_size import data_url_size, image_size
+from batchframe._image_tokens import image_tokens
+from batchframe._request_tokens import count_tokens
+
+
+def png(width: int, height: int) -> bytes:
+    return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", width, height) + b"\x08\2\0\0\0"
+
+
+def jpeg(width: int, height: int, before: bytes = b"") -> bytes:
+    exif = b"\xff\xe1" + struct.pack(">H", len(before) + 2) + before
+    frame = b"\xff\xc2\0\x11\x08" + struct.pack(">HH", height, width) + b"\3"
+    return b"\xff\xd8" + exif + b"\xff\xff" + frame[1:] + b"\0" * 12
+
+
+def gif(width: int, height: int) -> bytes:
+    return b"GIF89a" + struct.pack("<HH", width, height)
+
+
+def webp(width: int, height: int, kind: bytes) -> bytes:
+    head = b"RIFF\0\0\0\0WEBP" + kind + b"\0\0\0\0"
+    if kind == b"VP8X":
+        return (
+            head
+            + b"\0" * 4
+            + (width - 1).to_bytes(3, "little")
+            + (height - 1).to_bytes(3, "little")
+        )
+    if kind == b"VP8L":
+        return head + b"\x2f" + ((width - 1) | (height - 1) << 14).to_bytes(4, "little")
+    return head + b"\0\0\0\x9d\x01\x2a" + struct.pack("<HH", width, height)
+
+
+SIZES = st.tuples(st.integers(1, 16_383), st.integers(1, 16_383))
+WRITERS = [
+    png,
+    jpeg,
+    gif,
+    *(lambda w, h, kind=kind: webp(w, h, kind) for kind in (b"VP8X", b"VP8L", b"VP8 ")),
+]
+
+
+@pytest.mark.parametrize("write", WRITERS)
+@given(size=SIZES)
+def test_the_size_of_an_image_is_read_from_its_header(write: Any, size: tuple[int, int]) -> None:
+    assert image_size(write(*size)) == size
+
+
+def test_a_jpeg_behind_a_large_preview_is_measured() -> None:
+    data = jpeg(640, 480, before=b"\xff\xc0" * 30_000)
+    url = "data:image/jpeg;base64," + base64.b64encode(data).decode()
+    assert data_url_size(url) == (640, 480)
+
+
+@given(
+    st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a", b"RIFF....WEBP"]),
+    st.sampled_from([b"", b"VP8 ", b"VP8L", b"VP8X"]),
+    st.binary(max_size=64),
+)
+def test_no_bytes_break_it(magic: bytes, kind: bytes, rest: bytes) -> None:
+    size = image_size(magic + kind + rest)
+    assert size is None or min(size) > 0
+
+
+@given(st.text(max_size=60))
+def test_no_url_breaks_it(text: str) -> None:
+    for head in ("", "data:", "data:image/png;base64,", "data:image/png,"):
+        assert data_url_size(head + text) is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "data:image/png;base64," + base64.b64encode(png(540, 360)).decode(),
+        "DATA:image/png;BASE64," + base64.b64encode(png(540, 360)).decode().rstrip("="),
+        "data:image/png;base64," + "\n".join(base64.b64encode(png(540, 360)).decode()),
+        "data:image/png," + "".join(f"%{byte:02X}" for byte in png(540, 360)),
+    ],
+)
+def test_a_data_url_tells_its_size(url: str) -> None:
+    assert data_url_size(url) == (540, 360)
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "detail", "tokens"),
+    [
+        # Recorded.
+        ("gpt-4o", (2560, 1669), "high", 1105),
+        ("gpt-4o", (3008, 2000), None, 1105),
+        ("gpt-4o", (800, 400), "auto", 425),
+        # OpenAI's guide.
+        ("gpt-4o", (1024, 1024), "high", 765),
+        ("gpt-4o", (2048, 4096), "high", 1105),
+        ("gpt-4o", (4096, 8192), "low", 85),
+        ("gpt-4o-mini", (1024, 1024), "low", 2833),
+        ("gpt-4o-mini", (1024, 1024), "high", 2833 + 4 * 5667),
+        ("gpt-4.1", (512, 512), "high", 255),
+        ("gpt-5", (1024, 1024), "high", 70 + 4 * 140),
+        ("o3", (1024, 1024), "high", 75 + 4 * 150),
+        ("gpt-5.2", (1024, 1024), None, 1024),
+        ("gpt-5.2", (1800, 2400), None, 1452),
+        ("gpt-4.1-mini", (1024, 1024), None, 1659),
+        ("gpt-5-nano", (1024, 1024), None, 2520),
+        ("o4-mini", (1024, 1024), None, 1762),
+        ("gpt-5.4", (1600, 1600), None, 2500),
+        ("gpt-5.4-mini", (32, 33), None, 4),
+    ],
+)
+def test_the_rules_give_what_was_recorded_and_what_the_guide_says(
+    model: str, size: tuple[int, int], detail: str | None, tokens: int
+) -> None:
+    assert image_tokens(model, size, detail).tokens == tokens
+
+
+def test_a_recorded_count_that_is_one_above_the_rule_is_in_its_range() -> None:
+    found = image_tokens("gpt-4.1-nano", (540, 360))
+    assert found.low <= 503 <= found.high
+
+
+def test_a_recording_that_contradicts_the_guide_leaves_both_in_the_range() -> None:
+    found = image_tokens("gpt-5-mini", (1024, 1024))
+    assert found.low <= round(1024 * 1.2) <= found.tokens
+    assert found.high >= round(1024 * 1.62)
+    assert "1.62" in found.evidence
+
+
+def test_original_detail_is_larger_where_the_model_knows_it() -> None:
+    size = (6000, 4000)
+    assert image_tokens("gpt-5.4", size, "original").tokens > 9_000
+    assert image_tokens("gpt-5.4", size, "high").tokens <= 2_500
+    assert image_tokens("gpt-5.4", size).tokens <= 2_500
+    assert image_tokens("gpt-5.5", size).tokens > 9_000
+
+
+MODELS = st.sampled_from(
+    ["gpt-4o", "gpt-4o-mini", "gpt-4.1-nano", "o4-mini", "gpt-5", "gpt-5-mini", "gpt-5.2",
+     "gpt-5.4", "gpt-5.5", "gpt-5.6-luna", "gpt-6-luna", "llama-4"]
+)  # fmt: skip
+DETAILS = st.sampled_from([None, "low", "high", "auto", "original", "other"])
+
+
+@given(MODELS, DETAILS, st.tuples(st.integers(1, 30_000), st.integers(1, 30_000)))
+def test_an_image_of_unknown_size_covers_every_size(
+    model: str, detail: str | None, size: tuple[int, int]
+) -> None:
+    known, unknown = image_tokens(model, size, detail), image_tokens(model, None, detail)
+    assert unknown.low <= known.tokens <= unknown.high
+    assert known.low <= known.tokens <= known.high
+
+
+def ask(model: str, image: dict[str, Any]) -> Any:
+    content = [{"type": "text", "text": "What is it?"}, image]
+    return count_tokens({"model": model, "messages": [{"role": "user", "content": content}]})
+
+
+def test_a_chat_counts_an_image_by_its_data_url_and_says_so() -> None:
+    url = "data:image/png;base64," + base64.b64encode(png(2560, 1669)).decode()
+    seen = ask("gpt-4o", {"type": "image_url", "image_url": {"url": url, "detail": "high"}})
+    low = ask("gpt-4o", {"type": "image_url", "image_url": {"url": url, "detail": "low"}})
+    assert seen.tokens - low.tokens == 1105 - 85
+    assert not seen.exact
+    assert "recorded" in seen.notes[0]
+
+
+def test_an_image_behind_a_link_is_a_range_with_its_expected_error() -> None:
+    counted = ask("gpt-4o", {"type": "image_url", "image_url": {"url": "https://example.org/a"}})
+    assert (counted.fewer, counted.more) == (765 - 255, 1445 - 765)
+    assert "255 to 1,445" in counted.notes[0]
+
+
+def test_responses_may_charge_what_was_recorded_there() -> None:
+    url = "data:image/png;base64," + base64.b64encode(png(3008, 2000)).decode()
+    content = [{"type": "input_image", "image_url": url}]
+    body = {"model": "gpt-4o", "input": [{"role": "user", "content": content}]}
+    counted = count_tokens(body, endpoint="/v1/responses")
+    assert counted.more is not None
+    assert counted.more >= 1335 - 1105

@@ -1,0 +1,98 @@
+"""Counting what no row changes once must equal counting the whole, for every text."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from batchframe._static_parts import divide
+from batchframe._template import Template, bind, parse
+from batchframe._token_engines import ApproximateEngine, Engine, SplintrEngine, TiktokenEngine
+from batchframe._tokens import TokenCounter
+
+WORDS = ["rate", "the", "review", "It's", "I'LL", "café", "naïve", "x", "A", "’s", "ß", "ſ", "K",
+         "火车", "é", "‍", "े", "1", "23", "4567", ".", "!?", "\n", "\r\n", "\t", "  ", " ",
+         "<|endoftext|>", "/", "'s", "'", "🙂", "the answer is", "{", "ǅ", "ʰ"]  # fmt: skip
+LITERAL = st.lists(st.sampled_from([*WORDS, " "]), max_size=14).map("".join)
+LONG = st.lists(st.sampled_from([*WORDS, " ", " and then some more"]), max_size=40).map("".join)
+CELL = st.one_of(LITERAL, st.text(max_size=12), st.just(""))
+EVERYTHING = settings(suppress_health_check=list(HealthCheck), deadline=None, max_examples=200)
+
+
+def template(literals: list[str]) -> Template:
+    written = "{{ text }}".join(literal.replace("{{", "{ {") for literal in literals)
+    return bind(parse(written), ["text"])
+
+
+def by_parts(counter: TokenCounter, whole: Template, cells: list[str]) -> list[int]:
+    divided = divide(whole)
+    columns = {cell: pa.array(cells, pa.large_string()) for cell in whole.cells}
+    total = np.full(len(cells), counter.count(divided.constants).sum())
+    for piece in divided.pieces:
+        total += counter.count(piece.render(columns, len(cells)))
+    return [int(one) for one in total]
+
+
+def whole_texts(counter: TokenCounter, whole: Template, cells: list[str]) -> list[int]:
+    columns = {cell: pa.array(cells, pa.large_string()) for cell in whole.cells}
+    return [int(one) for one in counter.count(whole.render(columns, len(cells)))]
+
+
+def prove(engine: Engine, examples: int = 200) -> None:
+    counter = TokenCounter("any", engine.exact, None, engine)
+
+    @settings(EVERYTHING, max_examples=examples)
+    @given(st.lists(LITERAL | LONG, min_size=2, max_size=4), st.lists(CELL, min_size=1, max_size=4))
+    def equal(literals: list[str], cells: list[str]) -> None:
+        whole = template(literals)
+        assert by_parts(counter, whole, cells) == whole_texts(counter, whole, cells)
+
+    equal()
+
+
+@pytest.mark.parametrize("encoding", ["o200k_base", "cl100k_base"])
+def test_splintr_counts_the_parts_as_it_counts_the_whole(encoding: str) -> None:
+    splintr = pytest.importorskip("splintr")
+    prove(SplintrEngine(splintr.Tokenizer.from_pretrained(encoding)))
+
+
+@pytest.mark.parametrize("encoding", ["o200k_base", "cl100k_base"])
+def test_tiktoken_counts_the_parts_as_it_counts_the_whole(
+    encoding: str, judge: Callable[[str], Any]
+) -> None:
+    prove(TiktokenEngine(judge(encoding)))
+
+
+def test_the_approximation_counts_the_parts_as_it_counts_the_whole() -> None:
+    prove(ApproximateEngine(), examples=40)
+
+
+@EVERYTHING
+@given(st.lists(LITERAL | LONG, min_size=2, max_size=4), CELL)
+def test_the_parts_hold_every_character_of_the_whole(literals: list[str], cell: str) -> None:
+    whole = template(literals)
+    divided = divide(whole)
+    columns = {one: pa.array([cell], pa.large_string()) for one in whole.cells}
+    rendered = [piece.render(columns, 1)[0].as_py() for piece in divided.pieces]
+    text = whole.render(columns, 1)[0].as_py()
+    assert sorted("".join([*divided.constants, *rendered])) == sorted(text)
+
+
+def test_a_long_instruction_is_left_to_a_few_characters_a_row() -> None:
+    whole = template(
+        ["Weigh the praise against the blame. " * 50 + "Now judge this:\n\n", "\n\nBe brief now"]
+    )
+    divided = divide(whole)
+    assert [part for piece in divided.pieces for part in piece.parts if isinstance(part, str)] == [
+        " this:\n\n",
+        "\n\nBe",
+    ]
+
+
+def test_a_short_text_between_two_cells_is_not_worth_a_cut() -> None:
+    assert len(divide(template(["", " and then ", ""])).pieces) == 1
+    assert len(divide(template(["", " and then " * 40, ""])).pieces) == 2
