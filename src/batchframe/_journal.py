@@ -62,8 +62,8 @@ class ShardState:
         How often an ended batch had fewer lines than requests.
     incomplete
         Whether there were still fewer at the last look of all.
-    fencing
-        Whether an input file may be gone because we deleted it.
+    fenced
+        How many of the uploads, from the first, may be gone because we deleted them.
     queued
         Whether it waits for room in the service's queue, to be sent by a later look.
     retry_at
@@ -86,11 +86,16 @@ class ShardState:
     gone: tuple[str, ...] = ()
     short: int = 0
     incomplete: bool = False
-    fencing: bool = False
+    fenced: int = 0
     queued: bool = False
     retry_at: float = 0.0
     refusals: int = 0
     dead: tuple[str, ...] = ()
+
+    @property
+    def fenced_files(self) -> set[str]:
+        """The uploads that may be gone because we deleted them."""
+        return {upload.file_id for upload in self.uploads[: self.fenced]}
 
 
 @dataclass(frozen=True)
@@ -143,9 +148,11 @@ def after(state: ShardState, event: Mapping[str, Any]) -> ShardState:
             return replace(state, step=step, reason=event.get("reason"))
         case "QUEUED":
             return _queued(state, event)
+        case "FENCING":
+            return replace(state, fenced=len(state.uploads))
         case "SHORT":
             return _with_files(replace(state, short=state.short + 1), event)
-        case "FENCING" | "DROPPED" | "FENCED" as name:
+        case "DROPPED" | "FENCED" as name:
             return replace(state, **_MARKS[name])
         case "FETCHED":
             gone, incomplete = tuple(event.get("gone", ())), event.get("incomplete", False)
@@ -160,7 +167,6 @@ def after(state: ShardState, event: Mapping[str, Any]) -> ShardState:
 
 
 _MARKS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "FENCING": {"fencing": True},
     "DROPPED": {"step": "dropped", "fetched": True},
     "FENCED": {"step": "new", "reason": None},
 }

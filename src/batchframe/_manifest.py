@@ -155,7 +155,7 @@ class Record:
     def begun(self) -> bool:
         """Whether a batch was created, or may have been; before, a job can be divided anew."""
         return any(
-            shard.step not in {"new", "uploaded"} or shard.fencing for shard in self.state.shards
+            shard.step not in {"new", "uploaded"} or shard.fenced for shard in self.state.shards
         )
 
     @property

@@ -13,13 +13,14 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 import openai
 from openai.types import Batch as OpenAIBatch
-from openai.types import FileObject
+from openai.types import FileDeleted, FileObject
 
 from batchframe._clock import SYSTEM
 from batchframe._folder import create_private
@@ -44,6 +45,8 @@ _T = TypeVar("_T")
 # What the transports of openai 2.x and 3.x call the failures before a connection exists.
 _UNSENT: Final = {"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol"}
 _REFUSALS: Final = {400, 401, 403, 404, 413, 422, 429}
+# How the package stumbles over a body that is not what it expects.
+_UNREADABLE: Final = (AttributeError, TypeError, ValueError, RecursionError)
 _KEY: Final = re.compile(r"sk-[A-Za-z0-9_*-]{4,}")
 _PAGE: Final = 100
 _TRIES: Final = 3
@@ -257,18 +260,22 @@ class OpenAIService:
 
     def delete_file(self, file_id: str) -> bool:
         try:
-            _call(self._client.files.delete, file_id)
+            answer: object = _call(self._client.files.delete, file_id)
         except ServiceError as reason:
             if reason.status != 404:  # noqa: PLR2004 - HTTP's own number
                 raise
             return False
+        # Azure answers with nothing. Whatever else is no deletion must not pass for one: a batch
+        # may be asked for again once the input file is gone.
+        if answer != "" and not (isinstance(answer, FileDeleted) and answer.deleted is True):
+            raise ServiceError.unusable(got=type(answer).__name__, what="the deletion of a file")
         return True
 
 
 def _call(request: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
     try:
         return request(*args, **kwargs)
-    except (openai.OpenAIError, ValueError, RecursionError) as reason:
+    except (openai.OpenAIError, *_UNREADABLE) as reason:
         # The package reads an answer's JSON with no thought for what is none.
         failure = _failure(reason)
     except Exception as reason:
@@ -356,10 +363,21 @@ def _is_openai_error(reason: openai.APIStatusError) -> bool:
 
 
 def _retry_after(reason: openai.APIStatusError) -> float | None:
+    """Read how many seconds to wait; None if the service does not say, or nothing sensible."""
+    headers = reason.response.headers
+    told = headers.get("retry-after", "")
+    for text, unit in ((headers.get("retry-after-ms", ""), 1000), (told, 1)):
+        try:
+            seconds = float(text) / unit
+        except ValueError:
+            continue
+        return seconds if seconds >= 0 else None
     try:
-        return max(0.0, float(reason.response.headers.get("retry-after", "")))
-    except ValueError:
+        # Both dates are the server's: this machine's clock may be wrong by a day.
+        wait = parsedate_to_datetime(told) - parsedate_to_datetime(headers.get("date", ""))
+    except (TypeError, ValueError):
         return None
+    return max(0.0, wait.total_seconds())
 
 
 def _created(answer: object, input_file_id: str, endpoint: str) -> CreateOutcome:

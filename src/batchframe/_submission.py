@@ -239,6 +239,9 @@ def _pause_refused(run: Submission, shard: int, outcome: Rejected, tries: int) -
             outcome.code,
             outcome.message,
         )
+    if unseen:
+        # Before the pause, which a new file needs as much as the last one did.
+        _upload(run, shard)
     run.clock.sleep(pause)
 
 
@@ -290,6 +293,8 @@ def _ours(
     for batch in batches:
         if batch.id in state.dead:
             continue
+        if batch.status == "failed" and batch.input_file_id in state.fenced_files:
+            continue  # it came after its input file was deleted: the fence held, nothing is billed
         if batch.metadata.get("bf_fp") == fingerprint or batch.input_file_id in uploads:
             yield batch
 
@@ -310,17 +315,34 @@ def _reconcile(run: Submission, shard: int, state: ShardState) -> None:
     again = run.recreate or (run.on_uncertain == "recreate" and run.profile.list_is_complete)
     found, seen_all = _look_until_settled(run, shard, state, in_full=again)
     if found:
-        _adopt(run, shard, found)
+        _adopt_if_it_runs(run, shard, state, found)
         return
     if not again or not seen_all:
         raise SubmissionUncertain.not_found(
             run.manifest.called, shard + 1, run.shards, state.reason, list_was_complete=seen_all
         )
     _fence(run, shard, state)
+    state = run.state().shards[shard]
     if late := list(_scan(run, shard, state)):
-        _adopt(run, shard, late)
+        _adopt_if_it_runs(run, shard, state, late)
         return
     run.note("FENCED", shard)
+
+
+def _adopt_if_it_runs(run: Submission, shard: int, state: ShardState, found: list[Batch]) -> None:
+    """Adopt what was found, unless it is still to be seen whether it came before the fence.
+
+    Raises
+    ------
+    SubmissionUncertain
+        If the service is still validating a batch whose input file we deleted.
+    """
+    for batch in found:
+        if batch.status == "validating" and batch.input_file_id in state.fenced_files:
+            raise SubmissionUncertain.being_validated(
+                run.manifest.called, shard + 1, run.shards, batch.id
+            )
+    _adopt(run, shard, found)
 
 
 def _fence(run: Submission, shard: int, state: ShardState) -> None:
@@ -332,11 +354,22 @@ def _fence(run: Submission, shard: int, state: ShardState) -> None:
         If a file is not there although nobody here deleted it: the key may be another account's,
         from which neither file nor batch can be seen.
     """
-    if not state.fencing:
-        run.note("FENCING", shard)
-    for upload in state.uploads:
-        if not run.service.delete_file(upload.file_id) and not state.fencing:
+    for upload in state.uploads[state.fenced :]:
+        if not _is_there(run, upload.file_id):
             raise SubmissionUncertain.input_is_gone(run.manifest.called, upload.file_id)
+    run.note("FENCING", shard)
+    for upload in state.uploads:
+        run.service.delete_file(upload.file_id)
+
+
+def _is_there(run: Submission, file_id: str) -> bool:
+    try:
+        run.service.retrieve_file(file_id)
+    except ServiceError as reason:
+        if reason.status != 404:  # noqa: PLR2004 - HTTP's own number
+            raise
+        return False
+    return True
 
 
 def _look_until_settled(

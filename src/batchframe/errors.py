@@ -1004,6 +1004,15 @@ class SubmissionUncertain(BatchframeError):
         )
 
     @classmethod
+    def being_validated(cls, job: str, part: int, parts: int, batch_id: str) -> Self:
+        return cls(
+            f"Part {part} of {parts} of job {job} became {batch_id} after all, about when its "
+            "input file was deleted so that it could be sent again. The service is still "
+            "validating it, and nobody can know yet whether it will run. Look again in a minute:\n"
+            f"    bf.job({job!r}).resume()"
+        )
+
+    @classmethod
     def input_is_gone(cls, job: str, file_id: str) -> Self:
         return cls(
             f"The input file {file_id} of job {job} is not on the server, though nobody here "

@@ -8,12 +8,14 @@ import subprocess
 import sys
 import textwrap
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 import batchframe as bf
 import batchframe.local
+from batchframe import _jobs
 
 NOTHING_LISTED = '{"object": "list", "data": [], "has_more": false}'
 AMBIGUOUS = [
@@ -22,8 +24,14 @@ AMBIGUOUS = [
 ]  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def _settles_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    soon = replace(_jobs.profile_of("http://127.0.0.1"), settle=0.3)
+    monkeypatch.setattr(_jobs, "profile_of", lambda _: soon)
+
+
 @pytest.mark.parametrize("kind", AMBIGUOUS)
-def test_a_lost_answer_to_a_created_batch_adopts_it(
+def test_s11_a_lost_answer_to_a_created_batch_adopts_it(
     kind: str, proxy: Any, requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     proxy.fail("POST", "/batches", kind, after=True)
@@ -34,7 +42,7 @@ def test_a_lost_answer_to_a_created_batch_adopts_it(
 
 
 @pytest.mark.parametrize("kind", AMBIGUOUS)
-def test_a_lost_request_is_uncertain_and_is_sent_again_only_when_told(
+def test_s12_a_lost_request_is_uncertain_and_is_sent_again_only_when_told(
     kind: str, proxy: Any, requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     proxy.fail("POST", "/batches", kind)
@@ -51,7 +59,7 @@ def test_a_lost_request_is_uncertain_and_is_sent_again_only_when_told(
 
 
 @pytest.mark.parametrize("kind", ["400 refused", "401 refused"])
-def test_a_refusal_in_the_services_own_form_is_told_and_the_job_goes_on_later(
+def test_s16_a_refusal_in_the_services_own_form_is_told_and_the_job_goes_on_later(
     kind: str, proxy: Any, requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     proxy.fail("POST", "/batches", kind)
@@ -82,7 +90,7 @@ def test_an_account_without_money_is_not_asked_again(proxy: Any, requests: bf.Re
     assert proxy.creates() == 1
 
 
-def test_a_refused_connection_is_provably_unsent_and_tried_again(
+def test_s14_a_service_out_of_reach_leaves_the_job_to_go_on_later(
     requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from batchframe import _submission
@@ -106,7 +114,7 @@ def test_a_batch_that_shows_late_is_adopted(
     assert len(server.ledger) == 1
 
 
-def test_a_list_that_cannot_be_read_proves_nothing(
+def test_s24_a_list_that_cannot_be_read_proves_nothing(
     proxy: Any, requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     proxy.fail("POST", "/batches", "reset")
@@ -121,14 +129,14 @@ def test_a_list_that_cannot_be_read_proves_nothing(
     assert server.ledger == []
 
 
-def test_a_gateway_is_never_asked_again_unbidden(proxy: Any, requests: bf.Requests) -> None:
+def test_s25_a_gateway_is_never_asked_again_unbidden(proxy: Any, requests: bf.Requests) -> None:
     proxy.fail("POST", "/batches", "reset")
     with pytest.raises(bf.errors.SubmissionUncertain):
         requests.submit(client=proxy.client(), on_uncertain="recreate")
     assert proxy.creates() == 1
 
 
-def test_from_another_account_nothing_is_sent_again(
+def test_s22_from_another_account_nothing_is_sent_again(
     proxy: Any, requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     proxy.fail("POST", "/batches", "reset", after=True)
@@ -137,16 +145,17 @@ def test_from_another_account_nothing_is_sent_again(
     with pytest.raises(bf.errors.SubmissionUncertain):
         requests.submit("once", client=proxy.client())
     file_id = server.client().batches.list().data[0].input_file_id
-    proxy.fail("DELETE", file_id, "404 refused")
-    with pytest.raises(bf.errors.SubmissionUncertain, match="another project"):
-        bf.job("once", client=proxy.client()).resume(recreate=True)
+    proxy.fail("GET", file_id, "404 refused", times=99)
+    for _ in range(2):
+        with pytest.raises(bf.errors.SubmissionUncertain, match="another project"):
+            bf.job("once", client=proxy.client()).resume(recreate=True)
     proxy.faults.clear()
     assert bf.job("once", client=proxy.client()).resume().wait().counts == {"ok": 3}
     assert proxy.creates() == 1
     assert len(server.ledger) == 1
 
 
-def test_a_list_without_an_end_is_no_endless_loop(proxy: Any, requests: bf.Requests) -> None:
+def test_s24_a_list_without_an_end_is_no_endless_loop(proxy: Any, requests: bf.Requests) -> None:
     page = '{"object": "list", "data": [{"id": "batch_x", "object": "batch"}], "has_more": true}'
     proxy.fail("GET", "/batches", "500", status=200, body=page, times=1000)
     with pytest.raises(bf.errors.ServiceError, match="same page again"):
@@ -185,7 +194,7 @@ def test_two_batches_of_one_input_are_told_after_the_older_is_taken(
     assert job.wait().counts == {"ok": 3}
 
 
-def test_a_folder_that_was_lost_does_not_make_a_second_batch(
+def test_s20_a_folder_that_was_lost_does_not_make_a_second_batch(
     requests: bf.Requests,
     server: batchframe.local.Server,
     monkeypatch: pytest.MonkeyPatch,
@@ -199,7 +208,7 @@ def test_a_folder_that_was_lost_does_not_make_a_second_batch(
     assert len(server.ledger) == 1
 
 
-def test_sixteen_kernels_at_once_make_one_batch(
+def test_s18_sixteen_threads_at_once_make_one_batch(
     requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     barrier = threading.Barrier(16)
@@ -232,7 +241,7 @@ requests.submit("once", client=openai.OpenAI(base_url=%r, api_key="local", timeo
 
 @pytest.mark.parametrize("after", [True, False], ids=["after the server saw it", "before"])
 @pytest.mark.parametrize("path", ["/batches", "/files"])
-def test_a_kernel_killed_in_the_middle_is_picked_up_by_the_next(
+def test_s19_a_kernel_killed_in_the_middle_is_picked_up_by_the_next(
     path: str, after: bool, proxy: Any, requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     proxy.fail("POST", path, "hang", after=after)

@@ -47,6 +47,8 @@ async def go_wrong(
         whole = await answer()
         return _spoilt(fault, whole, _content(whole))
     if fault.kind == "delay":
+        # The server has the request by now, whether the client waits or not.
+        await request.body()
         return await _late(fault, answer, closing)
     if fault.after:
         await answer()
