@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +13,33 @@ import batchframe.local
 
 REPO = Path(__file__).parent.parent
 KEY = "sk-CANARY-0123456789abcdef"
+_LEAKS: list[str] = []
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the switch that rewrites the reviewed texts."""
     parser.addoption("--update-texts", action="store_true", help="rewrite the reviewed texts")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Look for the key in what a test printed and logged."""
+    _LEAKS.extend(f"{report.nodeid}: {name}" for name, text in report.sections if KEY in text)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _key_is_nowhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Look, when all tests are done, for the key in every file that they left."""
+    yield
+    written = (path for path in tmp_path_factory.getbasetemp().rglob("*") if path.is_file())
+    leaks = [*_LEAKS, *(str(path) for path in written if _holds_key(path))]
+    assert not leaks, f"the key stands in: {leaks}"
+
+
+def _holds_key(path: Path) -> bool:
+    if path.is_symlink() or not path.stat().st_size:
+        return False
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(KEY.encode()) >= 0
 
 
 @pytest.fixture(autouse=True)

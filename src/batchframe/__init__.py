@@ -14,6 +14,7 @@ from batchframe._pilot import Pilot
 from batchframe._report import Report
 from batchframe._request_tokens import count_tokens
 from batchframe._requests import Job, Requests
+from batchframe._spreadsheet import escape_formulas
 from batchframe._tokens import TokenCount
 from batchframe._version import __version__
 
@@ -30,6 +31,7 @@ __all__ = [
     "agreement",
     "count_tokens",
     "errors",
+    "escape_formulas",
     "evaluate",
     "job",
     "jobs",

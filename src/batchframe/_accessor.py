@@ -12,6 +12,7 @@ from batchframe._evaluation import STATUS, Evaluation, evaluate
 from batchframe._frames import join, requests
 from batchframe._recipe import Prompt
 from batchframe._requests import Job, Requests
+from batchframe._spreadsheet import escape_formulas
 
 
 @pd.api.extensions.register_dataframe_accessor("bf")
@@ -76,3 +77,7 @@ class Accessor:
     def agreement(self, columns: Sequence[Hashable]) -> Agreement:
         """Compare columns of labels with each other: see :func:`batchframe.agreement`."""
         return agreement(self._frame, columns)
+
+    def escape_formulas(self) -> pd.DataFrame:
+        """Make text safe to open in a spreadsheet: see :func:`batchframe.escape_formulas`."""
+        return escape_formulas(self._frame)

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from batchframe._display import Card, count, money, plural, when
+from batchframe._display import Card, count, money, plural, shortened, when
 from batchframe._estimate import Estimate, in_words
 from batchframe._journal import status_word
 from batchframe._manifest import Record
 from batchframe._recipe import Recipe
+from batchframe._refusals import advice_on
 from batchframe._unanswered import ASKED_AGAIN
 
 _LONGEST_PROMPT: Final = 600
+_LONGEST_REASON: Final = 200
 
 
 def requests_card(recipe: Recipe, estimate: Estimate, first_prompt: str | None = None) -> Card:
@@ -56,6 +58,7 @@ class JobFacts:
     record: Record
     counts: Mapping[str, int]
     cost: Decimal | None
+    failures: Mapping[str, int]
 
     @property
     def status(self) -> str:
@@ -81,8 +84,15 @@ def job_card(facts: JobFacts) -> Card:
             *_queue_words(facts.record),
             ("id", manifest.id),
         ),
+        notes=tuple(_why_failed(reason, number) for reason, number in facts.failures.items()),
         next_step=_next_step(facts),
     )
+
+
+def _why_failed(reason: str, number: int) -> str:
+    advice = advice_on(reason)
+    told = f"{plural(number, 'request')} failed: {shortened(reason, _LONGEST_REASON)}"
+    return f"{told.rstrip('.')}. {advice}" if advice else told
 
 
 STATUS_WORDS: Final = {

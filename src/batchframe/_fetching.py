@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from batchframe._answers import count_lines
-from batchframe._folder import create_private, sha256_of, sync_folder
 from batchframe._journal import Fetched
+from batchframe._private import create_private, in_words, sha256_of, sync_folder
 from batchframe._service import Service
 from batchframe.errors import ServiceError
 
@@ -45,7 +45,16 @@ def bring_home(
     ------
     ServiceError
         If the file cannot be had whole; what was at home stays.
+    JobError
+        If the disk does not take it.
     """
+    with in_words(home):
+        return _bring_home(service, file_id, home, requests, before)
+
+
+def _bring_home(
+    service: Service, file_id: str, home: Path, requests: int, before: Fetched | None
+) -> Fetched | None:
     kept = before if before is not None and is_intact(home, before) else None
     stated = _stated_size(service, file_id)
     partial = home.with_name(home.name + ".part")

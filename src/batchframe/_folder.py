@@ -1,6 +1,6 @@
-"""The job folder: file names, manifest, journal, lock, and writes that survive a crash.
+"""The job folder: file names, manifest, journal, lock.
 
-In and out: bytes, JSON values and paths. Must not know: what a request, a batch or a row is.
+In and out: JSON values and paths. Must not know: what a request, a batch or a row is.
 
     <home>/jobs/<job id>/        0700, its files 0600
       manifest.json              the recipe and what was written; replaced as a whole
@@ -16,33 +16,51 @@ In and out: bytes, JSON values and paths. Must not know: what a request, a batch
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import filelock
 import msgspec
 import platformdirs
 
-from batchframe.errors import JobError
+from batchframe._private import (
+    append_line,
+    in_words,
+    private_folder,
+    private_home,
+    read_private,
+    replacing,
+)
+from batchframe._warn import warn_user
+from batchframe.errors import JobError, UnreadableJobWarning
 
 STATE_VERSION: Final = 1
-_JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_JOB_ID: Final = re.compile(r"[0-9a-f]{20}")
+# Far more than a job needs, and less than would fill a machine's memory.
+_LARGEST_MANIFEST: Final = 64_000_000
+_LARGEST_JOURNAL: Final = 256_000_000
 
 
 def home() -> Path:
-    """Return the folder of all state: ``BATCHFRAME_HOME``, else the user's own state folder."""
+    """Return the folder of all state: ``BATCHFRAME_HOME``, else the user's own state folder.
+
+    Raises
+    ------
+    JobError
+        If ``BATCHFRAME_HOME`` leads nowhere.
+    """
     chosen = os.environ.get("BATCHFRAME_HOME")
-    return (
-        Path(chosen).expanduser().absolute()
-        if chosen
-        else platformdirs.user_state_path("batchframe")
-    )
+    if not chosen:
+        return platformdirs.user_state_path("batchframe")
+    try:
+        return Path(chosen).expanduser().absolute()
+    except (RuntimeError, OSError):
+        # No user of that name, or no current folder.
+        raise JobError.no_home(chosen) from None
 
 
 class JobFolder:
@@ -53,10 +71,19 @@ class JobFolder:
 
     @classmethod
     def of(cls, job_id: str) -> JobFolder:
-        """Return the folder of a job id below :func:`home`, whether it exists or not."""
+        """Return the folder of a job id below :func:`home`, whether it exists or not.
+
+        Raises
+        ------
+        JobError
+            If it is no id, or the home cannot be searched.
+        """
         if not _JOB_ID.fullmatch(job_id):
             raise JobError.not_an_id(job_id)
-        return cls(home() / "jobs" / job_id)
+        folder = cls(home() / "jobs" / job_id)
+        with in_words(folder.path):
+            folder.path.exists()
+        return folder
 
     @property
     def manifest(self) -> Path:
@@ -88,26 +115,39 @@ class JobFolder:
         return self.path / f"errors-{shard:03d}.jsonl"
 
     def create(self) -> None:
-        """Make the folder, private to the user."""
-        for path in (self.path.parent.parent, self.path.parent, self.path):
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Make the folder, private to the user.
+
+        Raises
+        ------
+        JobError
+            If it cannot be made, or others could use it.
+        """
+        private_home(self.path.parent.parent)
+        for path in (self.path.parent, self.path):
+            private_folder(path)
 
     @contextmanager
     def lock(self) -> Iterator[bool]:
         """Hold the job's lock if nobody else does; yield whether it is held.
 
         The operating system lets go of it when a process dies, so no lock is ever stale.
+
+        Raises
+        ------
+        JobError
+            If the disk refuses anything that is done to the folder while the lock is held.
         """
         lock = filelock.FileLock(self.path / "lock", mode=0o600)
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            lock.release()
+        with in_words(self.path):
+            try:
+                lock.acquire(timeout=0)
+            except filelock.Timeout:
+                yield False
+                return
+            try:
+                yield True
+            finally:
+                lock.release()
 
     def read_manifest(self) -> dict[str, Any]:
         """Read the manifest.
@@ -117,11 +157,14 @@ class JobFolder:
         JobError
             If it is absent, damaged, or written by a newer version.
         """
+        content = read_private(self.manifest, _LARGEST_MANIFEST)
+        if content is None and self.journal.is_file():
+            raise JobError.damaged(str(self.manifest), "it is gone")
+        if content is None:
+            raise JobError.not_found(str(self.path))
         try:
-            manifest = msgspec.json.decode(self.manifest.read_bytes(), type=dict[str, Any])
-        except FileNotFoundError:
-            raise JobError.not_found(str(self.path)) from None
-        except msgspec.DecodeError as reason:
+            manifest = msgspec.json.decode(content, type=dict[str, Any])
+        except (msgspec.DecodeError, RecursionError) as reason:
             raise JobError.damaged(str(self.manifest), str(reason)) from None
         if manifest.get("state_version") != STATE_VERSION:
             raise JobError.other_version(str(self.path), manifest.get("state_version"))
@@ -143,85 +186,39 @@ class JobFolder:
         JobError
             If a line before the last is damaged.
         """
-        try:
-            content = self.journal.read_bytes()
-        except FileNotFoundError:
-            return []
-        *whole, _torn = content.split(b"\n")
+        *whole, _torn = (read_private(self.journal, _LARGEST_JOURNAL) or b"").split(b"\n")
         try:
             return [msgspec.json.decode(line, type=dict[str, Any]) for line in whole]
-        except msgspec.DecodeError as reason:
+        except (msgspec.DecodeError, RecursionError) as reason:
             raise JobError.damaged(str(self.journal), str(reason)) from None
 
     def append(self, event: Mapping[str, Any]) -> None:
         """Add one event to the journal; when this returns it is on the disk."""
-        line = msgspec.json.encode(event) + b"\n"
-        descriptor = os.open(self.journal, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        try:
-            _drop_torn_line(descriptor)
-            _write_all(descriptor, line)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        sync_folder(self.path)
+        append_line(self.journal, msgspec.json.encode(event) + b"\n")
+
+    def rows_written_at(self) -> int:
+        """Return when ``rows.parquet`` was last written, in nanoseconds."""
+        with in_words(self.rows):
+            return self.rows.lstat().st_mtime_ns
 
 
 def job_folders() -> list[JobFolder]:
-    """List the folders of all jobs, newest first."""
+    """List the folders of all jobs, newest first.
+
+    Raises
+    ------
+    JobError
+        If the home cannot be read, or others could put jobs into it.
+    """
     jobs = home() / "jobs"
-    if not jobs.is_dir():
-        return []
-    paths = [path for path in jobs.iterdir() if (path / "manifest.json").is_file()]
-    paths.sort(key=lambda path: (path / "manifest.json").stat().st_ctime_ns, reverse=True)
+    with in_words(jobs):
+        if not jobs.is_dir():
+            return []
+        private_home(jobs.parent)
+        private_folder(jobs)
+        paths = [path for path in jobs.iterdir() if (path / "manifest.json").is_file()]
+        for path in filter(Path.is_symlink, paths):
+            warn_user(UnreadableJobWarning.skipped(str(JobError.is_a_link(str(path)))))
+        paths = [path for path in paths if not path.is_symlink()]
+        paths.sort(key=lambda path: (path / "manifest.json").stat().st_ctime_ns, reverse=True)
     return [JobFolder(path) for path in paths]
-
-
-def create_private(path: Path) -> IO[bytes]:
-    """Open a new or emptied file that only the user can read."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-    return os.fdopen(os.open(path, flags, 0o600), "wb")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Write a file beside `path` and put it in its place only when all of it is on the disk."""
-    # Of a name of its own, since two kernels may write the same file.
-    partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
-    try:
-        with create_private(partial) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    sync_folder(path.parent)
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file's content, read a block at a time."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sync_folder(path: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _drop_torn_line(descriptor: int) -> None:
-    size = os.lseek(descriptor, 0, os.SEEK_END)
-    if size == 0 or os.pread(descriptor, 1, size - 1) == b"\n":
-        return
-    whole = os.pread(descriptor, size, 0).rfind(b"\n") + 1
-    os.ftruncate(descriptor, whole)
-    os.lseek(descriptor, whole, os.SEEK_SET)
-
-
-def _write_all(descriptor: int, content: bytes) -> None:
-    while content:
-        content = content[os.write(descriptor, content) :]

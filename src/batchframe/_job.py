@@ -23,7 +23,7 @@ from batchframe._journal import status_word
 from batchframe._manifest import Record, read_record
 from batchframe._providers import profile_of
 from batchframe._report import Report, report
-from batchframe._results import ledger, row_counts
+from batchframe._results import failures, ledger, row_counts
 from batchframe._service import Batch, Service
 from batchframe._submission import submit
 from batchframe._tracking import all_at_home, cancel, refresh
@@ -286,7 +286,8 @@ class JobHandle(Shown):
     def _card(self) -> Card:
         record = self._record
         answers = self._answers(record)
-        return job_card(JobFacts(record, row_counts(answers), job_cost(answers)))
+        counts, failed = row_counts(answers), failures(answers)
+        return job_card(JobFacts(record, counts, job_cost(answers), failed))
 
     @property
     def _record(self) -> Record:
@@ -301,7 +302,7 @@ class JobHandle(Shown):
 
     def _answers(self, record: Record) -> JobAnswers:
         # Parsed again only when a batch came home or the cell that submitted ran again.
-        stamp = (record, self._folder.rows.stat().st_mtime_ns)
+        stamp = (record, self._folder.rows_written_at())
         if self._read is None or self._read[0] != stamp:
             self._read = (stamp, read_job(record))
         return self._read[1]

@@ -26,11 +26,12 @@ import pyarrow.parquet as pq
 from batchframe._answers import SCHEMA, never_sent, pending, read_shard
 from batchframe._digests import ARROW
 from batchframe._endpoints import endpoint_of
-from batchframe._folder import JobFolder, replacing, sha256_of
+from batchframe._folder import JobFolder
 from batchframe._journal import JobState, ShardState
 from batchframe._lines import custom_id
 from batchframe._manifest import InputFile, Manifest, Record
 from batchframe._output import OutputSpec, parse_answers
+from batchframe._private import in_words, open_private, replacing, sha256_of
 from batchframe._rows import Rows, read_rows
 from batchframe.errors import JobError
 
@@ -118,7 +119,8 @@ def read_reused(folder: JobFolder) -> pa.Table:
         If the file is absent or damaged.
     """
     try:
-        return pq.read_table(folder.reused, page_checksum_verification=True).cast(STORED)
+        with in_words(folder.reused), open_private(folder.reused) as file:
+            return pq.read_table(file, page_checksum_verification=True).cast(STORED)
     except (OSError, ValueError, pa.ArrowException) as reason:
         raise JobError.damaged(str(folder.reused), str(reason)) from None
 
@@ -132,11 +134,13 @@ def _stored(record: Record) -> pa.Table | None:
     if not record.folder.answers.is_file() or not record.done:
         return None
     try:
-        table = pq.read_table(record.folder.answers, page_checksum_verification=True)
-    except (OSError, pa.ArrowException):
+        with open_private(record.folder.answers) as file:
+            table = pq.read_table(file, page_checksum_verification=True)
+    except (OSError, pa.ArrowException, JobError):
         return None
     same = (table.schema.metadata or {}).get(b"sources") == _sources(record.state)
-    return table.drop_columns("digest") if same else None
+    whole = table.num_rows == record.manifest.requests and table.schema == STORED
+    return table.drop_columns("digest") if same and whole else None
 
 
 def _read_files(record: Record, rows: Rows) -> pa.Table:

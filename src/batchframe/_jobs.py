@@ -149,18 +149,21 @@ def _queued_elsewhere(manifest: Manifest) -> int:
 
 
 def find(name: str | Path) -> JobFolder:
-    """Find a job by its folder, its id, or its name; of several with one name, the newest.
+    """Find a job by its id or its name, of several with one name the newest; or by its folder.
+
+    A text means a folder only if no job is called so: a folder that came with someone's notebook
+    must not stand in for the user's own job.
 
     Raises
     ------
     JobError
         If there is none.
     """
-    if _is_job(Path(name)):
-        return JobFolder(Path(name))
-    for record in records():
+    for record in records() if isinstance(name, str) else ():
         if name in {record.manifest.id, record.manifest.name}:
             return record.folder
+    if _is_job(Path(name)):
+        return JobFolder(Path(name))
     raise JobError.not_found(str(name))
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
+import msgspec
+
 from batchframe._service import Batch
 
 Step = Literal["new", "uploaded", "creating", "created", "dropped"]
@@ -107,8 +109,31 @@ class JobState:
     understood: bool = True
 
 
+_NO_SHARD: Final = "it names an input file that the job does not have"
+
+
+class _Told(msgspec.Struct):
+    """The types of what an event may say; each says some of it."""
+
+    event: str
+    shard: int = 0
+    at: float = 0.0
+    file_id: str = ""
+    created_at: float | None = None
+    reason: str | None = None
+    file_lost: bool = False
+    batch: dict[str, Any] = {}
+    output: Fetched | None = None
+    errors: Fetched | None = None
+
+
 def fold(events: Iterable[Mapping[str, Any]], shards: int) -> JobState:
     """Replay the journal.
+
+    Raises
+    ------
+    ValueError, LookupError
+        If an event is none that could have been appended.
 
     Examples
     --------
@@ -119,7 +144,7 @@ def fold(events: Iterable[Mapping[str, Any]], shards: int) -> JobState:
     intended = False
     understood = True
     for event in events:
-        name = event.get("event")
+        name = msgspec.convert({"event": event.get("event")}, _Told).event
         if name not in KNOWN_EVENTS:
             understood = False
         elif name == "INTENT":
@@ -128,6 +153,8 @@ def fold(events: Iterable[Mapping[str, Any]], shards: int) -> JobState:
             continue  # it has no batch until all is answered
         else:
             shard = event["shard"]
+            if not 0 <= msgspec.convert(event, _Told).shard < shards:
+                raise IndexError(_NO_SHARD)
             states[shard] = after(states[shard], event)
     return JobState(intended, tuple(states), understood)
 

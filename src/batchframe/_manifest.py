@@ -5,15 +5,16 @@ In: a job folder. Out: frozen values. Must not know: the network, answers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any, Final
 
 import msgspec
 
 from batchframe._folder import JobFolder, job_folders
 from batchframe._journal import JobState, fold
+from batchframe._output import parse_answers
 from batchframe._prices import Tier
 from batchframe._range import Range
 from batchframe._recipe import Recipe
@@ -109,22 +110,70 @@ class Manifest:
         # Jobs of an earlier version state no `input_cost`.
         stored = {"input_cost": None, **stored}
         told = {name: stored[name] for name in cls.__dataclass_fields__}
-        told["recipe"] = Recipe.from_json(told["recipe"])
         for name, kind in _KINDS.items():
             told[name] = msgspec.convert(told[name], kind)
+        msgspec.convert(told["recipe"], _StoredRecipe)
+        told["recipe"] = Recipe.from_json(told["recipe"])
+        # A schema that cannot be read is found now, and not when the answers are at home.
+        parse_answers(told["recipe"].output, [])
+        _check_inputs(told["inputs"], told["requests"] - told["reused"])
         return cls(**told)
 
 
+_NOT_IN_ORDER: Final = "its input files do not hold its requests, one after the other"
+
+
+def _check_inputs(inputs: Sequence[InputFile], sent: int) -> None:
+    ends = [0, *(file.stop for file in inputs)]
+    starts = [*(file.start for file in inputs), sent]
+    if starts != ends or ends != sorted(ends):
+        raise ValueError(_NOT_IN_ORDER)
+
+
+class _StoredMessage(msgspec.Struct):
+    role: str
+    content: str | list[dict[str, Any]]
+
+
+class _StoredField(msgspec.Struct):
+    name: str
+    path: list[str]
+    kind: str
+    levels: list[str | int] | None
+
+
+class _StoredOutput(msgspec.Struct):
+    schema: dict[str, Any] | None
+    schema_name: str
+    fields: list[_StoredField]
+
+
+class _StoredRecipe(msgspec.Struct):
+    """The types of a recipe's words."""
+
+    endpoint: str
+    model: str
+    prompt: str | list[_StoredMessage] | None
+    system: str | None
+    output: _StoredOutput
+    on_missing: str
+    dedupe: bool
+    body: dict[str, Any]
+    columns: list[str]
+
+
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
+_Seconds = Annotated[float, msgspec.Meta(ge=0, lt=2**33)]
 _KINDS: dict[str, Any] = {
     "id": str,
     "name": str | None,
-    "created_at": float,
+    "created_at": _Seconds,
     "fingerprint": str,
     "identity": Identity,
     "rerun": str | None,
-    "rows": int,
-    "requests": int,
-    "reused": int,
+    "rows": _Count,
+    "requests": _Count,
+    "reused": _Count,
     "reuse": bool,
     "inputs": tuple[InputFile, ...],
     "input_tokens": Range[int],
@@ -176,8 +225,8 @@ def read_manifest(folder: JobFolder) -> Manifest:
     """
     try:
         return Manifest.from_json(folder.read_manifest())
-    except (ValueError, LookupError, TypeError, AttributeError) as reason:
-        raise JobError.damaged(str(folder.manifest), f"{reason}") from None
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as reason:
+        raise JobError.damaged(str(folder.manifest), _why(reason)) from None
 
 
 def write_manifest(folder: JobFolder, manifest: Manifest) -> None:
@@ -194,11 +243,26 @@ def read_record(folder: JobFolder) -> Record:
         If either is damaged.
     """
     manifest = read_manifest(folder)
+    return Record(folder, manifest, read_state(folder, len(manifest.inputs)))
+
+
+def read_state(folder: JobFolder, shards: int) -> JobState:
+    """Replay a job's journal.
+
+    Raises
+    ------
+    JobError
+        If it is damaged.
+    """
     try:
-        state = fold(folder.read_journal(), len(manifest.inputs))
-    except (LookupError, TypeError, AttributeError) as reason:
-        raise JobError.damaged(str(folder.journal), repr(reason)) from None
-    return Record(folder, manifest, state)
+        return fold(folder.read_journal(), shards)
+    except (ValueError, LookupError, RecursionError) as reason:
+        raise JobError.damaged(str(folder.journal), _why(reason)) from None
+
+
+def _why(reason: Exception) -> str:
+    # A KeyError says no more than the key.
+    return f"it has no {reason}" if isinstance(reason, KeyError) else str(reason)
 
 
 def records() -> Iterator[Record]:

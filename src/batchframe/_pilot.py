@@ -28,12 +28,13 @@ from batchframe._display import Card, Shown, money, plural
 from batchframe._earlier import Earlier
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate import Estimate, in_words
-from batchframe._folder import JobFolder, replacing, sha256_of
+from batchframe._folder import JobFolder
 from batchframe._job_answers import write_reused
 from batchframe._journal import Fetched
 from batchframe._kept import kept_requests, kept_table
 from batchframe._manifest import write_manifest
 from batchframe._preparation import Plan, manifest_of, plan_of
+from batchframe._private import replacing, sha256_of
 from batchframe._request_table import RequestTable
 from batchframe._rows import rows_of, write_rows
 from batchframe._service import REALTIME, Asked, Batch, Identity, Service

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from batchframe._clock import SYSTEM, Clock
 from batchframe._earlier import Earlier, earlier, reused_by
 from batchframe._estimate import Estimate
-from batchframe._folder import JobFolder, sync_folder
+from batchframe._folder import JobFolder
 from batchframe._job_answers import read_reused, write_reused
 from batchframe._manifest import (
     InputFile,
@@ -30,6 +30,7 @@ from batchframe._manifest import (
     write_manifest,
 )
 from batchframe._prices import Tier
+from batchframe._private import sync_folder
 from batchframe._providers import profile_of
 from batchframe._request_table import FINGERPRINT_VERSION, RequestTable
 from batchframe._rows import follow, read_rows, rows_of, write_rows
@@ -140,11 +141,17 @@ def prepare(plan: Plan, folder: JobFolder) -> Manifest:
 
 
 def _is_divided_anew(plan: Plan, record: Record) -> bool:
-    """Tell whether other requests are answered by now than when the input files were written."""
+    """Tell whether other requests are answered by now than when the input files were written.
+
+    So they are if one of those files is gone: nothing was sent yet, and they can be made again.
+    """
     if record.begun:
         return False
-    before = set(read_reused(record.folder)["digest"].to_pylist()) if record.manifest.reused else {}
-    return before != set(plan.asked.answers["digest"].to_pylist())
+    folder, inputs = record.folder, range(len(record.manifest.inputs))
+    if not all(path.is_file() for path in (folder.rows, *map(folder.input, inputs))):
+        return True
+    before = read_reused(folder)["digest"].to_pylist() if record.manifest.reused else []
+    return set(before) != set(plan.asked.answers["digest"].to_pylist())
 
 
 def _begin(plan: Plan, folder: JobFolder) -> Manifest:

@@ -6,6 +6,7 @@ Must not know: requests, files, the network.
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
@@ -82,5 +83,14 @@ def profile_of(base_url: str) -> Profile:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host name means this machine."""
-    return host in {"localhost", "::1"} or host.startswith("127.")
+    """Tell whether a host name means this machine.
+
+    Examples
+    --------
+    >>> is_loopback("127.0.0.1"), is_loopback("::1"), is_loopback("127.0.0.1.example.com")
+    (True, True, False)
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -26,9 +26,10 @@ import pyarrow as pa
 from batchframe._clock import SYSTEM
 from batchframe._digests import ARROW, Digests, digests_of, to_arrow
 from batchframe._endpoints import endpoint_of
-from batchframe._folder import JobFolder, sha256_of, sync_folder
+from batchframe._folder import JobFolder
 from batchframe._lines import ID_VERSION
 from batchframe._manifest import InputFile, Manifest, write_manifest
+from batchframe._private import open_private, sha256_of, sync_folder
 from batchframe._range import Range
 from batchframe._recipe import Recipe
 from batchframe._request_table import fingerprint_of
@@ -164,7 +165,7 @@ def _read(batch: Batch, path: Path, job_id: str) -> _Part:
         raise ValueError(_OTHER_BYTES)
     requests: list[bytes] = []
     first: re.Match[bytes] | None = None
-    with path.open("rb") as lines:
+    with open_private(path) as lines:
         for line in lines:
             name = _LINE.match(line)
             if name is None:

@@ -43,6 +43,14 @@ def row_counts(job: JobAnswers) -> dict[str, int]:
     return {status: int(count) for status, count in zip(STATUSES, rows, strict=True) if count}
 
 
+def failures(job: JobAnswers, most: int = 3) -> dict[str, int]:
+    """Return the commonest reasons why requests failed, and how many of them say so."""
+    failed = job.answers.filter(pc.equal(job.answers["status"], "failed"))
+    counted = pc.value_counts(failed["error"].combine_chunks()).to_pylist()
+    counted.sort(key=lambda one: -one["counts"])
+    return {one["values"] or "": one["counts"] for one in counted[:most]}
+
+
 def join(
     frame: pd.DataFrame,
     jobs: Sequence[JobAnswers],

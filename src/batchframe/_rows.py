@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +18,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from batchframe._digests import ARROW, Digests, to_arrow
-from batchframe._folder import replacing
+from batchframe._private import in_words, open_private, replacing
 from batchframe._request_table import RequestTable
 from batchframe.errors import JobError
+
+SCHEMA: Final = pa.schema(
+    {"digest": ARROW, "number": pa.int32(), "absent": pa.string(), "identity": ARROW}
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +134,8 @@ def write_rows(rows: Rows, path: Path) -> None:
             "number": pa.array(rows.number, pa.int32()),
             "absent": rows.absent,
             "identity": rows.identity,
-        }
+        },
+        schema=SCHEMA,
     )
     with replacing(path) as file:
         pq.write_table(table, file, compression="zstd", write_page_checksum=True)
@@ -143,13 +149,29 @@ def read_rows(path: Path) -> Rows:
     JobError
         If it is absent or damaged.
     """
-    try:
-        table = pq.read_table(path, page_checksum_verification=True).combine_chunks()
-        columns = [_whole(table[name]) for name in ("digest", "number", "absent", "identity")]
-    except (OSError, KeyError, pa.ArrowException) as reason:
-        raise JobError.damaged(str(path), str(reason)) from None
-    digest, number, absent, identity = columns
+    with in_words(path), open_private(path) as file:
+        try:
+            table = pq.read_table(file, page_checksum_verification=True).combine_chunks()
+        except (OSError, pa.ArrowException) as reason:
+            raise JobError.damaged(str(path), str(reason)) from None
+    if table.schema != SCHEMA:
+        raise JobError.damaged(str(path), "it has other columns than batchframe writes")
+    digest, number, absent, identity = map(_whole, table.columns)
+    if not _is_whole(digest, number):
+        raise JobError.damaged(str(path), "its rows name requests that it does not have")
     return Rows(digest, number.to_numpy().astype(np.int64), absent, identity)
+
+
+def _is_whole(digest: pa.Array, number: pa.Array) -> bool:
+    """Tell whether each row has the number of a request, all of them counted from 0, or −1."""
+    if (
+        number.null_count
+        or pc.any(pc.and_(pc.greater_equal(number, 0), pc.is_null(digest))).as_py()
+    ):
+        return False
+    distinct = np.unique(number.to_numpy())
+    first = -1 if len(distinct) and distinct[0] < 0 else 0
+    return bool(np.array_equal(distinct, np.arange(first, first + len(distinct))))
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

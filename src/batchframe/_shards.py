@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from batchframe._folder import create_private
 from batchframe._manifest import InputFile
+from batchframe._private import create_private
 from batchframe._providers import Profile
 from batchframe._request_table import RequestTable
 from batchframe.errors import FileIsThereError, RequestError
@@ -129,11 +129,18 @@ def input_files(table: RequestTable, shards: list[Shard], folder: Path) -> list[
     ------
     FileIsThereError
         If a file of that name is there already.
+    RequestError
+        If the disk refuses.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"requests-{number:03d}.jsonl" for number in range(len(shards))]
-    for path in paths:
-        if path.exists():
-            raise FileIsThereError.named(str(path))
-    list(write_inputs(table, shards, paths))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in paths:
+            if path.exists():
+                raise FileIsThereError.named(str(path))
+        list(write_inputs(table, shards, paths))
+    except OSError as reason:
+        if isinstance(reason, FileIsThereError):
+            raise
+        raise RequestError.not_written(str(folder), reason.strerror or str(reason)) from None
     return paths

@@ -17,10 +17,12 @@ from itertools import islice
 from typing import Any, Final, Literal
 
 from batchframe._clock import SYSTEM, Clock
-from batchframe._folder import JobFolder, sha256_of
-from batchframe._journal import JobState, ShardState, fold
-from batchframe._manifest import Manifest
+from batchframe._folder import JobFolder
+from batchframe._journal import JobState, ShardState
+from batchframe._manifest import Manifest, read_state
+from batchframe._private import sha256_of
 from batchframe._providers import Profile
+from batchframe._refusals import advice, may_pass
 from batchframe._service import (
     Ambiguous,
     Batch,
@@ -87,7 +89,7 @@ class Submission:
 
     def state(self) -> JobState:
         """Replay the journal."""
-        return fold(self.folder.read_journal(), self.shards)
+        return read_state(self.folder, self.shards)
 
     def note(self, event: str, shard: int, **facts: Any) -> None:
         """Append to the journal, durably."""
@@ -226,7 +228,7 @@ def _pause_unsent(run: Submission, outcome: Unsent, tries: int) -> None:
 
 
 def _pause_refused(run: Submission, shard: int, outcome: Rejected, tries: int) -> None:
-    busy = outcome.status == 429 and outcome.code != "insufficient_quota"  # noqa: PLR2004
+    busy = outcome.status == 429 and may_pass(outcome.code, outcome.message)  # noqa: PLR2004
     # A fresh upload may not be visible everywhere yet.
     unseen = run.state().shards[shard].step == "new"
     pause = outcome.retry_after if outcome.retry_after is not None else 2.0**tries
@@ -238,6 +240,7 @@ def _pause_refused(run: Submission, shard: int, outcome: Rejected, tries: int) -
             outcome.status,
             outcome.code,
             outcome.message,
+            advice(outcome.code, outcome.message, outcome.status),
         )
     if unseen:
         # Before the pause, which a new file needs as much as the last one did.

@@ -23,6 +23,7 @@ from batchframe._job_answers import JobAnswers
 from batchframe._kept import kept_table
 from batchframe._lines import custom_id
 from batchframe._manifest import Record
+from batchframe._private import in_words, open_private
 from batchframe._request_table import RequestTable
 from batchframe.errors import JobError
 
@@ -70,7 +71,7 @@ def _requests(record: Record, job: JobAnswers, chosen: npt.NDArray[np.int64]) ->
             continue
         path = record.folder.input(shard)
         wanted = set(here.tolist())
-        with path.open("rb") as lines:
+        with in_words(path), open_private(path) as lines:
             found = [line[prefix:-1] for at, line in enumerate(lines) if at in wanted]
         named = digests.take(pa.array(here + written.start))
         if len(found) != len(here) or (digests_of(found) != from_arrow(named)).any():

@@ -30,16 +30,20 @@ UserWarning
 ├── UnrecoveredBatchWarning          a batch on the server whose job could not be rebuilt
 ├── NamesakeWarning                  a new job has the name of another
 ├── SeveralBatchesWarning            one input is in several batches, each of them billed
+├── OpenFolderWarning                a folder of batchframe's that others could use
 └── UnreadableJobWarning             a job's folder that was left out of a list
 """
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Self
 
 import numpy as np
+
+from batchframe._visible import visible_lines
 
 
 def _row(position: int, label: object) -> str:
@@ -63,15 +67,33 @@ def _listed(names: Iterable[object], most: int = 12) -> str:
 
 
 _STATUS_HINTS = {
-    401: " Check OPENAI_API_KEY, or the client's api_key.",
-    403: " The key may lack the right, or belong to another project.",
-    404: " It may belong to another project's key, or be deleted (files go after 30 days).",
+    404: "It may belong to another project's key, or be deleted (files go after 30 days).",
 }
+
+
+def _https(url: str) -> str:
+    return f"https://{url.partition('://')[2]}"
 
 
 def _short(text: str, most: int = 60) -> str:
     return repr(text if len(text) <= most else f"{text[:most]}…")
 
+
+_NO_ROOM = "Make room there, or have the quota raised."
+_NO_RIGHT = "To keep jobs where you may write, set BATCHFRAME_HOME, for example to ~/batchframe."
+_NO_FOLDER = "A file stands where a folder must be: move it away, or set BATCHFRAME_HOME."
+_DISK_REMEDIES = {
+    errno.ENOSPC: _NO_ROOM,
+    errno.EDQUOT: _NO_ROOM,
+    errno.EFBIG: _NO_ROOM,
+    errno.EACCES: _NO_RIGHT,
+    errno.EPERM: _NO_RIGHT,
+    errno.EROFS: _NO_RIGHT,
+    errno.ENOTDIR: _NO_FOLDER,
+    errno.EEXIST: _NO_FOLDER,
+    errno.ENOENT: "Put it back from a copy of the job's folder.",
+    errno.ENAMETOOLONG: "Set BATCHFRAME_HOME to a folder with a shorter name.",
+}
 
 _PRICES_SHAPE = (
     "Give USD per 1,000,000 tokens: "
@@ -114,6 +136,10 @@ _KEYWORD_REMEDIES = {
 
 class BatchframeError(Exception):
     """The root: ``except bf.errors.BatchframeError`` catches all that batchframe raises."""
+
+    def __init__(self, message: object = "") -> None:
+        # A service's words may be anything; a terminal obeys control characters.
+        super().__init__(visible_lines(str(message)))
 
 
 class InputError(BatchframeError, ValueError):
@@ -637,6 +663,14 @@ class RequestError(InputError):
         )
 
     @classmethod
+    def not_written(cls, folder: str, reason: str) -> Self:
+        return cls(
+            f"The input files could not be written into {folder}: {reason}. What is there of them "
+            "is not whole. Choose a folder where there is room and you may write: "
+            'to_jsonl("folder").'
+        )
+
+    @classmethod
     def unknown_endpoint(cls, path: str, near: Sequence[str], known: Sequence[str]) -> Self:
         guess = f"Did you mean {near[0]!r}? " if near else ""
         return cls(
@@ -911,7 +945,8 @@ class ClientError(BatchframeError):
     def insecure(cls, base_url: str) -> Self:
         return cls(
             f"The client's base URL is {base_url}: plain HTTP to another machine would show your "
-            "key to the network. Use https."
+            f"key to the network. Use {_https(base_url)}. Where the network is yours alone, set "
+            "BATCHFRAME_ALLOW_INSECURE=1 to go on regardless."
         )
 
     @classmethod
@@ -943,11 +978,19 @@ class SubmissionError(BatchframeError):
 
     @classmethod
     def refused(
-        cls, job: str, part: int, parts: int, status: int, code: str | None, message: str
+        cls,
+        job: str,
+        part: int,
+        parts: int,
+        status: int,
+        code: str | None,
+        message: str,
+        advice: str,
     ) -> Self:
         return cls(
             f"The service refused part {part} of {parts} of job {job} "
             f"(HTTP {status}{f', {code}' if code else ''}): {message}\n"
+            f"{advice}{advice and chr(10)}"
             "No batch was created for it and nothing is billed for it. When the cause is mended, "
             f"run the cell again or call bf.job({job!r}).resume(): what was created goes on, and "
             "only the rest is sent."
@@ -1040,11 +1083,16 @@ class ServiceError(BatchframeError):
         return self.status is None or self.status in {408, 409, 425, 429, *range(500, 600)}
 
     @classmethod
-    def refused(cls, status: int, code: str | None, message: str, request_id: str | None) -> Self:
+    def refused(
+        cls, status: int, code: str | None, message: str, request_id: str | None, advice: str
+    ) -> Self:
         where = f", request {request_id}" if request_id else ""
         told = f"{status}{f', {code}' if code else ''}{where}"
-        hint = _STATUS_HINTS.get(status, "")
-        error = cls(f"The service refused (HTTP {told}): {message}{hint}")
+        hint = advice or _STATUS_HINTS.get(status, "")
+        error = cls(
+            f"The service refused (HTTP {told}): {message}{hint and chr(10)}{hint}\nWhat was sent "
+            "goes on, and what is at home stays. When the cause is mended, run the cell again."
+        )
         error.status = status
         return error
 
@@ -1163,6 +1211,18 @@ class ReasoningWarning(UserWarning):
         )
 
 
+class OpenFolderWarning(UserWarning):
+    """A folder of batchframe's that other users of the machine could use."""
+
+    @classmethod
+    def closed(cls, path: str, mode: int) -> Self:
+        return cls(
+            f"{path} was open to other users of this machine (mode {mode:04o}); it is yours alone "
+            "now (0700). They may have read or changed what is in it: if you do not trust them, "
+            "do not trust that job."
+        )
+
+
 class UnreadableJobWarning(UserWarning):
     """A job's folder that was left out of a list."""
 
@@ -1223,6 +1283,49 @@ class JobError(BatchframeError):
         return cls(
             f"{path} is damaged: {why}. It is not used. Restore the job's folder from a copy; the "
             "batches on the server are not touched."
+        )
+
+    @classmethod
+    def disk(cls, path: str, number: int | None, reason: str) -> Self:
+        if number == errno.ELOOP:
+            return cls.is_a_link(path)
+        remedy = _DISK_REMEDIES.get(number or 0, "See to that disk.")
+        return cls(
+            f"{path} could not be read or written: {reason}. {remedy} Nothing is sent that is not "
+            "noted on the disk before, and what was sent goes on at the service. Then run the cell "
+            "again: it goes on from where it stopped."
+        )
+
+    @classmethod
+    def is_a_link(cls, path: str) -> Self:
+        return cls(
+            f"{path} is a symbolic link, and batchframe follows none inside its home: whoever made "
+            "it would choose what is read or written. Put the folder or file itself there, or set "
+            "BATCHFRAME_HOME to where the jobs are."
+        )
+
+    @classmethod
+    def no_home(cls, chosen: str) -> Self:
+        return cls(
+            f"BATCHFRAME_HOME is {chosen!r}, which leads to no folder. Set it to a path, such as "
+            "~/batchframe, or unset it."
+        )
+
+    @classmethod
+    def open_home(cls, path: str, mode: int) -> Self:
+        return cls(
+            f"Other users of this machine may write into {path} (mode {mode:04o}), so they could "
+            f"put jobs of their own into it. Close it to them, chmod 700 {path}, or set "
+            f"BATCHFRAME_HOME to a folder that is yours alone, such as {path}/batchframe. Where "
+            "permissions cannot be set, as on some shares, and you trust everyone who reaches it, "
+            "set BATCHFRAME_ALLOW_INSECURE=1."
+        )
+
+    @classmethod
+    def of_another_user(cls, path: str, owner: int) -> Self:
+        return cls(
+            f"{path} belongs to another user (number {owner}), who could read and change all that "
+            "is put into it. Set BATCHFRAME_HOME to a folder of your own, such as ~/batchframe."
         )
 
     @classmethod

@@ -24,9 +24,10 @@ from tests.crash import naive
 from tests.crash.cases import PATIENCE, SETTLE, Case
 
 import batchframe as bf
-from batchframe import _folder, _job, _jobs, _openai, _preparation, _shards, _submission
+from batchframe import _job, _jobs, _preparation, _private, _shards, _submission
 from batchframe._folder import JobFolder
-from batchframe._openai import OpenAIService
+from batchframe._openai import OpenAIService, _client
+from batchframe._service import Ambiguous, Unsent
 
 TEXTS = {"good kettle": "+", "bad lamp": "-", "good lamp": "+"}
 IN_FLIGHT = 0.15
@@ -175,7 +176,7 @@ def _arm(run: Run) -> None:
     if run.point == "half an input file":
         _shards.create_private = partial(_half_written, run)  # type: ignore[attr-defined]
     if run.point == "half a manifest":
-        _folder.create_private = partial(_half_written, run)
+        _private.create_private = partial(_half_written, run)
     if run.point.startswith("during "):
         _end_during(run, _CALLS[run.point.removeprefix("during ")])
 
@@ -193,7 +194,7 @@ def _wrap(owner: Any, name: str, run: Run, *, before: str = "-", after: str = "-
 
 
 def _wrap_journal(run: Run) -> None:
-    append, write_all = JobFolder.append, _folder._write_all
+    append, write_all = JobFolder.append, _private._write_all
 
     def torn(descriptor: int, content: bytes) -> None:
         write_all(descriptor, content[: len(content) // 2])
@@ -202,11 +203,11 @@ def _wrap_journal(run: Run) -> None:
 
     def wrapped(self: JobFolder, event: Any) -> None:
         if run.point == f"torn {event['event']}":
-            _folder._write_all = torn
+            _private._write_all = torn
         try:
             append(self, event)
         finally:
-            _folder._write_all = write_all
+            _private._write_all = write_all
         _reach(run, f"after {event['event']}")
 
     JobFolder.append = wrapped  # type: ignore[method-assign]
@@ -244,7 +245,7 @@ def _half_written(run: Run, path: Path) -> Any:
     return Half()
 
 
-_unwrapped_create_private = _folder.create_private
+_unwrapped_create_private = _private.create_private
 
 
 _CALLS = {
@@ -305,13 +306,13 @@ def _without_creating() -> None:
 
 
 def _trusting() -> None:
-    original = _openai.outcome_of
+    original = _client.outcome_of
 
     def careless(reason: BaseException) -> Any:
         outcome = original(reason)
-        return outcome if not isinstance(outcome, _openai.Ambiguous) else _openai.Unsent("lost")
+        return outcome if not isinstance(outcome, Ambiguous) else Unsent("lost")
 
-    _openai.outcome_of = careless
+    _client.outcome_of = careless
 
 
 SABOTAGES: dict[str, Callable[[], None]] = {

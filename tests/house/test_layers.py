@@ -15,8 +15,10 @@ ROOT = Path(batchframe.__file__).parent
 
 # From the ground up. Modules on one line do not know each other, but for those of one room.
 LAYERS = """
+_visible _secrets _refusals
 _version errors _clock _range _digests _measures _loose_json
-_warn _display _labels
+_warn _display _labels _spreadsheet
+_private
 _cells _template _output _model_names _providers _folder _rates _token_engines
 _image_size _sampling _counting_route
 _tokens _model_rules _image_tokens _static_parts

@@ -38,6 +38,7 @@ def test_the_public_names_are_these() -> None:
         "agreement",
         "count_tokens",
         "errors",
+        "escape_formulas",
         "evaluate",
         "job",
         "jobs",

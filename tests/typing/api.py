@@ -54,3 +54,5 @@ def calls(frame: pd.DataFrame, client: openai.OpenAI) -> None:
     print(low, high_end, kappa, classes, alpha, axes, table)  # noqa: T201 - used
     count: bf.TokenCount = bf.count_tokens({"model": "m", "messages": []})
     print(costs, report, high, paths, cost, counts, labelled, count, again, told, len(requests))  # noqa: T201 - used
+    safe: pd.DataFrame = bf.escape_formulas(labelled)
+    print(safe)  # noqa: T201 - used

@@ -6,7 +6,7 @@ from batchframe._display._card import Card, Table
 from batchframe._display._html import to_html
 from batchframe._display._live import live, say
 from batchframe._display._shown import Shown
-from batchframe._display._text import to_text, visible
+from batchframe._display._text import to_text
 from batchframe._display._words import (
     UNKNOWN,
     count,
@@ -18,6 +18,7 @@ from batchframe._display._words import (
     span,
     when,
 )
+from batchframe._visible import visible
 
 __all__ = [
     "UNKNOWN",

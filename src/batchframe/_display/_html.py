@@ -7,7 +7,8 @@ from html import escape
 from importlib.resources import files
 
 from batchframe._display._card import Card, Table
-from batchframe._display._text import to_text, visible
+from batchframe._display._text import to_text
+from batchframe._visible import visible
 
 
 def to_html(card: Card) -> str:

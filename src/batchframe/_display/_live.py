@@ -11,6 +11,7 @@ from tqdm.std import tqdm
 from batchframe._display._card import Card
 from batchframe._display._html import to_html
 from batchframe._display._text import to_text
+from batchframe._visible import visible
 
 Show = Callable[[Card, str], None]
 
@@ -32,7 +33,7 @@ def live() -> Iterator[Show]:
 
 def say(line: str) -> None:
     """Tell the user one line, beside any bar."""
-    tqdm.write(line, file=sys.stderr)
+    tqdm.write(visible(line), file=sys.stderr)
 
 
 def _in_notebook() -> bool:
@@ -57,4 +58,5 @@ def _advance(bar: tqdm, card: Card, word: str) -> None:
     if card.progress is not None:
         done, bar.total = card.progress
         bar.update(done - bar.n)
-    bar.set_description_str(word, refresh=True)
+    # A status may be any word that the service says.
+    bar.set_description_str(visible(word), refresh=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 
 from batchframe._display._card import Card, Table
+from batchframe._visible import visible
 
 _BAR = 30
 
@@ -44,29 +44,9 @@ def to_text(card: Card) -> str:
     return "\n".join(lines)
 
 
-def visible(text: str) -> str:
-    r"""Show control characters and those that turn the reading direction as escapes.
-
-    Examples
-    --------
-    >>> visible("a\x07b\u202ec")
-    'a\\x07b\\u202ec'
-    """
-    return "".join(
-        character.encode("unicode_escape").decode() if _is_hidden(character) else character
-        for character in text
-    )
-
-
-def _is_hidden(character: str) -> bool:
-    category = unicodedata.category(character)
-    return category in {"Cc", "Cs", "Zl", "Zp"} or (
-        category == "Cf" and unicodedata.bidirectional(character) not in {"BN", "ON"}
-    )
-
-
 def _bar(done: int, total: int) -> str:
-    filled = _BAR * done // total if total else _BAR
+    # A service may count more than it was asked.
+    filled = _BAR * min(max(done, 0), total) // total if total else _BAR
     return f"{'█' * filled}{'░' * (_BAR - filled)} {done:,} of {total:,}"
 
 

@@ -112,4 +112,8 @@ def when(seconds: float | None) -> str:
     """
     if seconds is None:
         return UNKNOWN
-    return dt.datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M %Z")
+    try:
+        moment = dt.datetime.fromtimestamp(seconds).astimezone()
+    except (ValueError, OverflowError, OSError):
+        return UNKNOWN  # a service may name any number
+    return moment.strftime("%Y-%m-%d %H:%M %Z")

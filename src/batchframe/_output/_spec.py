@@ -23,6 +23,7 @@ from batchframe.errors import OutputSpecError
 
 _TEXT: Final = "response"
 _LABEL: Final = "label"
+_OTHER_COLUMN: Final = "a column of its output is not what the schema says"
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,23 @@ class OutputSpec:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> OutputSpec:
-        """Return the spec that :meth:`to_json` wrote."""
+        """Return the spec that :meth:`to_json` wrote.
+
+        Raises
+        ------
+        ValueError, LookupError
+            If it is none that could have been written.
+        """
+        schema = stored["schema"]
         fields = tuple(map(Field.from_json, stored["fields"]))
-        return cls(stored["schema"], stored["schema_name"], fields)
+        shapes: dict[tuple[str, ...], Any] = {(): ("string", None)}
+        if schema is not None:
+            parts = columns_of(shape_of(schema, schema))
+            shapes = {path: (shape.kind, shape.levels) for path, shape in parts}
+        for field in fields:
+            if shapes[field.path] != (field.kind, field.levels):
+                raise ValueError(_OTHER_COLUMN)
+        return cls(schema, stored["schema_name"], fields)
 
     @classmethod
     def of_schema(cls, schema: Mapping[str, Any] | None, schema_name: str) -> OutputSpec:

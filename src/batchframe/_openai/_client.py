@@ -1,19 +1,14 @@
-"""The one module that imports openai: a client → a :class:`~batchframe._service.Service`.
+"""A client → a :class:`~batchframe._service.Service`.
 
 In: an ``openai.OpenAI`` that the user made, or the environment. Out: values of ``_service``.
 Must not know: job folders, requests.
-
-An exception of the openai package carries the request and with it the API key, so none leaves this
-module, not even as the context of another.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from email.utils import parsedate_to_datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 from urllib.parse import urlsplit
@@ -23,32 +18,30 @@ from openai.types import Batch as OpenAIBatch
 from openai.types import FileDeleted, FileObject
 
 from batchframe._clock import SYSTEM
-from batchframe._folder import create_private
 from batchframe._loose_json import loads
+from batchframe._openai._failures import failure, is_transports, not_answered, outcome_of, words
+from batchframe._private import create_private, insecurity_is_allowed, open_private
 from batchframe._providers import is_loopback
+from batchframe._secrets import redacted
 from batchframe._service import (
     Ambiguous,
     Asked,
     Batch,
+    BatchError,
     Created,
     CreateOutcome,
     Identity,
-    Rejected,
     RemoteFile,
-    Unsent,
 )
 from batchframe.errors import ClientError, ServiceError
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-# What the transports of openai 2.x and 3.x call the failures before a connection exists.
-_UNSENT: Final = {"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol"}
-_REFUSALS: Final = {400, 401, 403, 404, 413, 422, 429}
 # How the package stumbles over a body that is not what it expects.
 _UNREADABLE: Final = (AttributeError, TypeError, ValueError, RecursionError)
-_KEY: Final = re.compile(r"sk-[A-Za-z0-9_*-]{4,}")
 _PAGE: Final = 100
+_LONGEST_ID: Final = 512
 _TRIES: Final = 3
 _LARGEST_ANSWER: Final = 1 << 26
 _SHOWN: Final = 60
@@ -67,15 +60,16 @@ def connect(client: object = None) -> OpenAIService:
     ------
     ClientError
         If there is no key, the client is not a synchronous ``openai.OpenAI``, or it would send the
-        key over plain HTTP to another machine.
+        key over plain HTTP to another machine, which ``BATCHFRAME_ALLOW_INSECURE=1`` allows.
     """
     if client is None:
         client = _client_from_environment()
     if not isinstance(client, openai.OpenAI):
         raise ClientError.wrong_kind(client)
     url = urlsplit(str(client.base_url))
-    if url.scheme != "https" and not is_loopback(url.hostname or ""):
-        raise ClientError.insecure(str(client.base_url))
+    safe = url.scheme == "https" or is_loopback(url.hostname or "")
+    if not safe and not insecurity_is_allowed():
+        raise ClientError.insecure(Identity.of(str(client.base_url), None, None).base_url)
     return OpenAIService(client)
 
 
@@ -105,7 +99,7 @@ class OpenAIService:
         return Identity.of(str(client.base_url), client.organization, client.project)
 
     def upload(self, path: Path, filename: str) -> RemoteFile:
-        with path.open("rb") as file:
+        with open_private(path) as file:
             stored = _call(self._client.files.create, file=(filename, file), purpose="batch")
         return _remote_file(stored)
 
@@ -143,7 +137,7 @@ class OpenAIService:
                 options={"max_retries": 0, "follow_redirects": False},
             )
         except Exception as reason:  # noqa: BLE001 - whatever it is, it may have been answered
-            return _not_answered(reason)
+            return not_answered(reason)
         return Asked(200, answer)
 
     def count_input_tokens(self, body: Mapping[str, Any]) -> int:
@@ -277,17 +271,12 @@ def _call(request: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         return request(*args, **kwargs)
     except (openai.OpenAIError, *_UNREADABLE) as reason:
         # The package reads an answer's JSON with no thought for what is none.
-        failure = _failure(reason)
+        raised = failure(reason)
     except Exception as reason:
-        if not _is_transports(reason):
+        if not is_transports(reason):
             raise
-        failure = ServiceError.unreachable(_words(reason))
-    raise failure
-
-
-def _is_transports(reason: Exception) -> bool:
-    # A body cut short while streaming raises the transport's own error.
-    return type(reason).__module__.startswith(("httpx", "httpcore"))
+        raised = ServiceError.unreachable(words(reason))
+    raise raised
 
 
 def _chunks(response: Any, what: str, most: int, patience: float) -> Iterator[bytes]:
@@ -299,9 +288,9 @@ def _chunks(response: Any, what: str, most: int, patience: float) -> Iterator[by
         try:
             chunk = next(body, None)
         except Exception as reason:
-            if not _is_transports(reason):
+            if not is_transports(reason):
                 raise
-            failure = ServiceError.broken_off(what, _words(reason))
+            raised = ServiceError.broken_off(what, words(reason))
             break
         if chunk is None:
             return
@@ -314,70 +303,7 @@ def _chunks(response: Any, what: str, most: int, patience: float) -> Iterator[by
                 raise ServiceError.too_slow(what, got - before, passed)
             before, since = got, SYSTEM.elapsed()
         yield chunk
-    raise failure
-
-
-def _failure(reason: Exception) -> ServiceError:
-    if isinstance(reason, openai.APIStatusError):
-        return ServiceError.refused(
-            reason.status_code, reason.code, _message(reason), reason.request_id
-        )
-    if isinstance(reason, openai.APIConnectionError):
-        return ServiceError.unreachable(_words(reason.__cause__ or reason))
-    return ServiceError.unusable(got=_words(reason), what="usable")
-
-
-def outcome_of(reason: BaseException) -> CreateOutcome:
-    """Classify the failure of a create: provably unsent, refused, or ambiguous.
-
-    Only a refusal in OpenAI's own form counts as one: a proxy in between may answer 404 for a
-    request that went through.
-    """
-    if isinstance(reason, openai.APIConnectionError):
-        cause = type(reason.__cause__).__name__
-        return Unsent(_words(reason)) if cause in _UNSENT else Ambiguous(_words(reason))
-    if isinstance(reason, openai.APIStatusError):
-        message = f"HTTP {reason.status_code}: {_message(reason)}"
-        if reason.status_code in _REFUSALS and _is_openai_error(reason):
-            return Rejected(reason.status_code, reason.code, _message(reason), _retry_after(reason))
-        return Ambiguous(message)
-    return Ambiguous(_words(reason))
-
-
-def _not_answered(reason: Exception) -> Asked:
-    if isinstance(reason, openai.APIStatusError):
-        error = {"message": _message(reason), "code": reason.code}
-        return Asked(reason.status_code, {"error": error}, retry_after=_retry_after(reason))
-    cause = type(reason.__cause__).__name__
-    unsent = isinstance(reason, openai.APIConnectionError) and cause in _UNSENT
-    return Asked(None, reason=_words(reason), unsent=unsent)
-
-
-def _is_openai_error(reason: openai.APIStatusError) -> bool:
-    try:
-        body = json.loads(reason.response.text)
-    except (ValueError, RecursionError):
-        return False
-    error = body.get("error") if isinstance(body, dict) else None
-    return isinstance(error, dict) and isinstance(error.get("message"), str)
-
-
-def _retry_after(reason: openai.APIStatusError) -> float | None:
-    """Read how many seconds to wait; None if the service does not say, or nothing sensible."""
-    headers = reason.response.headers
-    told = headers.get("retry-after", "")
-    for text, unit in ((headers.get("retry-after-ms", ""), 1000), (told, 1)):
-        try:
-            seconds = float(text) / unit
-        except ValueError:
-            continue
-        return seconds if seconds >= 0 else None
-    try:
-        # Both dates are the server's: this machine's clock may be wrong by a day.
-        wait = parsedate_to_datetime(told) - parsedate_to_datetime(headers.get("date", ""))
-    except (TypeError, ValueError):
-        return None
-    return max(0.0, wait.total_seconds())
+    raise raised
 
 
 def _created(answer: object, input_file_id: str, endpoint: str) -> CreateOutcome:
@@ -397,7 +323,12 @@ def _same_endpoint(theirs: str | None, ours: str) -> bool:
 def _batch(described: object) -> Batch:
     if not isinstance(described, Mapping) or not _is_id(described.get("id")):
         raise ServiceError.unusable(got=type(described).__name__, what="a batch")
-    return Batch.from_json(described)
+    batch = Batch.from_json(described)
+    return replace(batch, errors=tuple(map(_without_key, batch.errors)))
+
+
+def _without_key(error: BatchError) -> BatchError:
+    return replace(error, message=error.message and redacted(error.message))
 
 
 def _remote_file(answer: object) -> RemoteFile:
@@ -415,22 +346,4 @@ def _size(value: object) -> int | None:
 
 def _is_id(value: object) -> bool:
     # The SDK builds its values without checking them.
-    return isinstance(value, str) and bool(value)
-
-
-def _message(reason: openai.APIStatusError) -> str:
-    body = reason.body
-    message = body.get("message") or body.get("detail") if isinstance(body, Mapping) else None
-    return _redacted(str(message or reason.response.text or reason.message), reason)
-
-
-def _words(reason: BaseException) -> str:
-    return _redacted(f"{type(reason).__name__}: {reason}", reason)
-
-
-def _redacted(text: str, reason: BaseException, most: int = 500) -> str:
-    """Take out the key, whatever it looks like: some services say it in their refusal."""
-    request = getattr(reason, "request", None)
-    key = request.headers.get("authorization", "").removeprefix("Bearer ") if request else ""
-    text = (text.replace(key, "…") if key else text).encode(errors="replace").decode()
-    return _KEY.sub("sk-…", text if len(text) <= most else f"{text[:most]}…")
+    return isinstance(value, str) and value.isprintable() and 0 < len(value) <= _LONGEST_ID

@@ -1,0 +1,8 @@
+"""The one room that imports openai: a client → a service, and what it raises → words."""
+
+from __future__ import annotations
+
+from batchframe._openai._client import OpenAIService, connect
+from batchframe._openai._failures import outcome_of
+
+__all__ = ["OpenAIService", "connect", "outcome_of"]

@@ -1,0 +1,285 @@
+"""X2: the API key is in the Authorization header, and nowhere else."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import textwrap
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import openai
+import pytest
+from nbclient import NotebookClient
+
+import batchframe as bf
+import batchframe.local
+from batchframe._openai import connect, outcome_of
+from batchframe._secrets import redacted
+
+KEY = "sk-CANARY-0123456789abcdef"
+ODD_KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"  # as Azure's are: nothing tells that it is one
+
+
+def echo(key: str) -> str:
+    """Write a refusal that says the key, as some services do."""
+    return json.dumps({"error": {"message": f"Incorrect API key: {key}.", "code": "bad"}})
+
+
+FAULTS = [
+    ("POST", "/files", "401 refused"),
+    ("POST", "/files", "500"),
+    ("POST", "/files", "reset"),
+    ("POST", "/files", "login page"),
+    ("POST", "/batches", "400 refused"),
+    ("POST", "/batches", "broken JSON"),
+    ("GET", "/batches", "401 refused"),
+]
+
+
+def failure_of(act: Callable[[], object]) -> BaseException:
+    with pytest.raises(bf.errors.BatchframeError) as caught:
+        act()
+    return caught.value
+
+
+def frames_of(reason: BaseException) -> str:
+    """Write a traceback with the values of all local names, but for those of this file."""
+    told = traceback.TracebackException.from_exception(reason, capture_locals=True)
+    ours = [frame for frame in told.stack if frame.filename != __file__]
+    return "".join(f"{frame.name} {frame.locals}" for frame in ours) + "".join(
+        told.format_exception_only()
+    )
+
+
+def everything_reachable(reason: BaseException) -> str:
+    """Write what hangs on an exception: arguments, attributes, notes, what it came from."""
+    shown = []
+    seen: list[BaseException | None] = [reason]
+    while seen:
+        one = seen.pop()
+        if one is not None:
+            shown.append(f"{one!r} {one} {one.args} {vars(one)}")
+            seen += [one.__cause__, one.__context__]
+    return "\n".join(shown)
+
+
+@pytest.mark.parametrize("key", [KEY, ODD_KEY], ids=["OpenAI's", "another's"])
+@pytest.mark.parametrize("fault", FAULTS, ids=" ".join)
+def test_x2_no_exception_carries_the_key(
+    fault: tuple[str, str, str], key: str, proxy: Any, requests: bf.Requests
+) -> None:
+    method, path, kind = fault
+    refused = kind in {"400 refused", "401 refused", "500"}
+    proxy.fail(method, path, kind, body=echo(key) if refused else None, times=50)
+    client = proxy.client(key=key).with_options(max_retries=0)
+    reason = failure_of(lambda: requests.submit("secret", client=client))
+    assert key not in everything_reachable(reason)
+    assert key not in frames_of(reason)
+    pickled = pickle.dumps(reason)
+    assert key.encode() not in pickled
+    again = pickle.loads(pickled)  # noqa: S301 - our own bytes
+    assert (type(again), str(again)) == (type(reason), str(reason))
+    assert getattr(again, "status", None) == getattr(reason, "status", None)
+
+
+def test_x2_a_key_that_an_azure_client_sends_is_taken_out_too() -> None:
+    httpx = pytest.importorskip("httpx2")  # what openai 3 speaks through
+
+    request = httpx.Request("POST", "https://a.openai.azure.com/x", headers={"api-key": ODD_KEY})
+    answer = httpx.Response(401, request=request, json=json.loads(echo(ODD_KEY)))
+    refusal = openai.AuthenticationError("no", response=answer, body=answer.json()["error"])
+    assert ODD_KEY not in repr(outcome_of(refusal))
+
+
+def test_x2_the_log_at_its_loudest_does_not_tell_the_key(proxy: Any) -> None:
+    code = """
+        import logging, os, sys
+        import openai, pandas as pd
+        import batchframe as bf
+
+        logging.basicConfig(level=0)
+        client = openai.OpenAI(base_url=sys.argv[1])
+        asked = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-4.1", output=["+"])
+        asked.submit("loud", client=client).wait()
+        print(repr(bf.job("loud")), bf.jobs())
+    """
+    proxy.fail("POST", "/files", "500", body=echo(KEY))
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), proxy.url],
+        env={**os.environ, "OPENAI_LOG": "debug", "OPENAI_API_KEY": KEY},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "openai._base_client" in done.stderr  # it was as loud as it can be
+    assert KEY not in done.stdout + done.stderr
+
+
+def test_x2_the_traceback_of_a_notebook_at_its_most_verbose_does_not_tell_the_key(
+    proxy: Any,
+) -> None:
+    from IPython.core.ultratb import VerboseTB
+
+    def frames(reason: BaseException) -> Any:
+        # Without this test's own, which holds the proxy and its words.
+        return reason.__traceback__ and reason.__traceback__.tb_next
+
+    proxy.fail("POST", "/files", "401 refused", body=echo(KEY))
+    code = textwrap.dedent(
+        """
+        import openai, pandas as pd, batchframe as bf
+        client = openai.OpenAI(base_url=url)
+        asked = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-4.1", output=["+"])
+        asked.submit("verbose", client=client)
+        """
+    )
+    try:
+        exec(compile(code, "<cell>", "exec"), {"url": proxy.url})  # noqa: S102 - as a kernel does
+    except bf.errors.ServiceError as reason:
+        told = VerboseTB(theme_name="nocolor").text(type(reason), reason, frames(reason))
+    assert "OpenAIService" in told
+    assert KEY not in told
+
+
+def test_x2_a_saved_notebook_does_not_hold_the_key(proxy: Any, tmp_path: Path) -> None:
+    cells = [
+        "%xmode Verbose\nimport openai, pandas as pd, batchframe as bf",
+        f"client = openai.OpenAI(base_url={proxy.url!r})",
+        'asked = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-4.1", output=["+"])',
+        'asked.submit("first", client=client)',
+        'job = asked.submit("first", client=client).wait()\njob',
+        "job.results(details=True)",
+        "bf.jobs()",
+    ]
+    proxy.fail("POST", "/files", "401 refused", body=echo(KEY))
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    NotebookClient(notebook, timeout=120, allow_errors=True).execute()
+    saved = tmp_path / "notebook.ipynb"
+    nbformat.write(notebook, saved)
+    text = saved.read_text(encoding="utf-8")
+    assert "The service refused (HTTP 401" in text
+    assert "completed" in text
+    assert KEY not in text
+
+
+def test_x2_the_service_hears_the_key_in_one_header_alone(
+    proxy: Any, heard: list[Any], requests: bf.Requests, server: batchframe.local.Server
+) -> None:
+    job = requests.submit("heard", client=proxy.client(key=KEY)).wait()
+    job.cancel()
+    lines = {said.line.split("?")[0].rsplit("/", 1)[0] for said in heard}
+    assert {"POST /v1", "GET /v1", "GET /v1/batches", "GET /v1/files"} <= lines
+    for said in heard:
+        names = [name.lower() for name, value in said.headers if KEY in value]
+        assert names == ["authorization"], said.line
+        assert KEY not in said.line
+        assert KEY.encode() not in said.body
+    batch = server.client().batches.list().data[0]
+    assert KEY not in str(batch.metadata)
+
+
+def test_x2_nothing_that_is_kept_or_shown_holds_the_key(
+    proxy: Any, requests: bf.Requests, home: Path
+) -> None:
+    client = proxy.client(key=KEY)
+    job = requests.submit("kept", client=client).wait()
+    service = connect(client)
+    shown = [
+        repr(job), str(job), job._repr_html_(), repr(vars(job)), repr(service), str(vars(service)),
+        repr(service.identity), repr(requests), bf.jobs().to_string(),
+        job.results(details=True).to_csv(), pickle.dumps(job).decode("latin-1"),
+    ]  # fmt: skip
+    again = pickle.loads(pickle.dumps(job))  # noqa: S301 - our own bytes
+    assert again.counts == {"ok": 3}
+    shown += [path.read_bytes().decode("latin-1") for path in home.rglob("*") if path.is_file()]
+    assert len(shown) > 15
+    assert not [text for text in shown if KEY in text]
+
+
+def test_x2_a_url_with_a_password_is_kept_and_shown_without_it(
+    server: batchframe.local.Server, requests: bf.Requests, home: Path
+) -> None:
+    url = server.url.replace("http://", f"http://me:{KEY}@")
+    client = openai.OpenAI(base_url=url, api_key="x", default_query={"code": KEY})
+    job = requests.submit("with a password", client=client).wait()
+    assert job.counts == {"ok": 3}
+    for path in home.rglob("*"):
+        assert path.is_dir() or KEY.encode() not in path.read_bytes(), path
+    far = openai.OpenAI(base_url=f"http://me:{KEY}@192.0.2.1/v1", api_key="x")
+    assert KEY not in str(failure_of(lambda: requests.submit(client=far)))
+
+
+def test_x2_the_reason_of_a_failed_batch_that_tells_the_key_is_kept_without_it(
+    proxy: Any, requests: bf.Requests, server: batchframe.local.Server, home: Path
+) -> None:
+    server.pause()
+    job = requests.submit("failed", client=proxy.client(key=KEY))
+    batch = server.client().batches.list().data[0].to_dict()
+    told = {"data": [{"code": "bad", "message": f"The key {KEY} may not.", "line": None}]}
+    body = json.dumps({**batch, "status": "failed", "errors": told})
+    proxy.fail("GET", batch["id"], "500", status=200, body=body, times=50)
+    job.refresh()
+    assert job.status == "failed"
+    assert "sk-…" in job.results()["bf_error"][0]
+    for path in home.rglob("*"):
+        assert path.is_dir() or KEY.encode() not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        (f"Incorrect API key provided: {KEY}.", "Incorrect API key provided: sk-…."),
+        ("key: sk-proj-********************abcd. You", "key: sk-…. You"),
+        ("sk-...wxyz", "sk-…"),
+        ("'sk-ab…yz'", "'sk-…'"),
+        ("a disk-image, a task-force, sk-8", "a disk-image, a task-force, sk-8"),
+        ("nothing", "nothing"),
+    ],
+)
+def test_x2_what_looks_like_a_key_is_taken_out(said: str, kept: str) -> None:
+    assert redacted(said) == kept
+    assert redacted(kept) == kept
+
+
+def test_x2_the_search_for_leaks_finds_one(tmp_path: Path) -> None:
+    # The check at the end of a session can fail: a log and a file make it do so.
+    (tmp_path / "test_leak.py").write_text(
+        textwrap.dedent(
+            """
+            import logging, os
+
+            def test_a_file(tmp_path):
+                (tmp_path / "leak").write_bytes(b"x" * 99 + os.environ["OPENAI_API_KEY"].encode())
+
+            def test_a_log():
+                logging.getLogger("leak").error(os.environ["OPENAI_API_KEY"])
+            """
+        )
+    )
+    root = Path(__file__).parents[2]
+    # Not below this session's own folder, whose end is searched too.
+    with tempfile.TemporaryDirectory() as leaks:
+        done = subprocess.run(
+            [
+                sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "conftest",
+                "-c", str(root / "pyproject.toml"), "--rootdir", str(root),
+                "--basetemp", f"{leaks}/base", str(tmp_path),
+            ],
+            env={**os.environ, "PYTHONPATH": f"{root / 'tests'}{os.pathsep}{root / 'src'}"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )  # fmt: skip
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "the key stands in" in done.stdout
+    assert "test_a_file0/leak" in done.stdout
+    assert "test_a_log: Captured log call" in done.stdout

@@ -1,0 +1,223 @@
+"""S28: the n-th write fails, once or for ever; nothing is sent unnoted, and all is billed once."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import batchframe as bf
+import batchframe.local
+from batchframe import _providers
+
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+
+class Disk:
+    """Counts what one thread writes below a folder, and refuses the n-th, once or for ever."""
+
+    def __init__(self, home: Path, nth: int = 0, *, number: int, forever: bool = False) -> None:
+        self.home, self.nth, self.number, self.forever = str(home), nth, number, forever
+        self.steps = 0
+        self.log: list[str] = []
+        self.thread = threading.get_ident()
+        self.ours: set[int] = set()
+        names = ("open", "close", "write", "fsync", "replace", "mkdir", "fdopen")
+        self.real: dict[str, Callable[..., Any]] = {name: getattr(os, name) for name in names}
+
+    def step(self, what: str) -> None:
+        self.steps += 1
+        self.log.append(what)
+        if self.steps == self.nth or (self.forever and self.steps > self.nth > 0):
+            raise OSError(self.number, os.strerror(self.number))
+
+    def is_ours(self, thing: Any) -> bool:
+        if threading.get_ident() != self.thread:
+            return False
+        if isinstance(thing, int):
+            return thing in self.ours
+        return os.fspath(thing).startswith(self.home)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Stand between the program and its disk."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("open", "close", "fdopen"):
+                patch.setattr(os, name, getattr(self, name))
+            for name in ("write", "fsync", "replace", "mkdir"):
+                patch.setattr(os, name, self.counted(name))
+            yield
+
+    def counted(self, name: str) -> Callable[..., Any]:
+        def act(thing: Any, *more: Any, **named: Any) -> Any:
+            if self.is_ours(thing):
+                self.step(name)
+            return self.real[name](thing, *more, **named)
+
+        return act
+
+    def open(self, path: Any, flags: int, mode: int = 0o777, **more: Any) -> int:
+        ours = self.is_ours(path)
+        if ours and flags & WRITING:
+            self.step(f"open {Path(path).name}")
+        descriptor: int = self.real["open"](path, flags, mode, **more)
+        if ours:
+            self.ours.add(descriptor)
+        return descriptor
+
+    def close(self, descriptor: int) -> None:
+        self.ours.discard(descriptor)
+        self.real["close"](descriptor)
+
+    def fdopen(self, descriptor: int, mode: str = "r", *more: Any, **named: Any) -> Any:
+        if self.is_ours(descriptor):
+            # Such a file closes itself, and its number goes to another.
+            self.ours.discard(descriptor)
+            if mode == "wb":
+                raw = Raw(descriptor, "wb")
+                raw.disk = self
+                return io.BufferedWriter(raw)
+        return self.real["fdopen"](descriptor, mode, *more, **named)
+
+
+class Raw(io.FileIO):
+    """The end of a buffered file, where a block goes to the disk."""
+
+    disk: Disk
+
+    def write(self, content: Any) -> int:
+        self.disk.step("write a block")
+        return super().write(content)
+
+
+@pytest.fixture(autouse=True)
+def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    hasty = _providers.replace(_providers._LOOPBACK, settle=0.3, first_poll=0.02, last_poll=0.05)
+    monkeypatch.setattr(_providers, "_LOOPBACK", hasty)
+
+
+def journey(text: str, server: batchframe.local.Server) -> bf.Job:
+    """Ask, wait, read: all that one job writes."""
+    frame = pd.DataFrame({"text": [text]})
+    asked = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
+    job = asked.submit("full", client=server.client()).wait()
+    assert job.results()["bf_status"].tolist() == ["ok"]
+    return job
+
+
+def test_s28_the_watch_sees_every_kind_of_write(
+    home: Path, server: batchframe.local.Server
+) -> None:
+    disk = Disk(home, number=errno.ENOSPC)
+    with disk.watched():
+        journey("counted", server)
+    kinds = {step.split()[0] for step in disk.log}
+    assert kinds == {"open", "write", "fsync", "replace", "mkdir"}
+    for name in ("journal.jsonl", "input-000.jsonl", "lock"):
+        assert f"open {name}" in disk.log
+    assert disk.steps > 40
+
+
+@pytest.mark.parametrize(
+    ("number", "forever"),
+    [(errno.ENOSPC, True), (errno.ENOSPC, False), (errno.EIO, False)],
+    ids=["full", "full for a moment", "broken for a moment"],
+)
+def test_s28_whatever_write_fails_nothing_is_lost_and_one_batch_is_billed(
+    number: int,
+    forever: bool,
+    tmp_path: Path,
+    server: batchframe.local.Server,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refused = 0
+    for nth in range(1, 500):
+        home = tmp_path / f"home-{nth}"
+        monkeypatch.setenv("BATCHFRAME_HOME", str(home))
+        disk = Disk(home, nth, number=number, forever=forever)
+        before = len(server.ledger)
+        with disk.watched():
+            try:
+                journey(f"row {nth}", server)
+            except bf.errors.JobError as reason:
+                refused += 1
+                assert os.strerror(number) in str(reason), disk.log[-1]  # noqa: PT017
+                assert "run the cell again" in str(reason)  # noqa: PT017
+        noted = [*home.glob("jobs/*/journal.jsonl")]
+        billed = len(server.ledger) - before
+        assert billed == 0 or any(b'"CREATING"' in path.read_bytes() for path in noted)
+        journey(f"row {nth}", server)
+        assert len(server.ledger) - before == 1, disk.log[nth - 1]
+        if disk.steps < nth:
+            break
+    # A write of the parsed answers may fail: they can be parsed again.
+    assert refused > 40
+    assert disk.steps < nth
+
+
+def test_s28_a_process_that_may_write_only_so_much_says_so_and_goes_on_later(
+    server: batchframe.local.Server,
+) -> None:
+    code = """
+        import resource, sys
+        import openai, pandas as pd
+        import batchframe as bf
+
+        client = openai.OpenAI(base_url=sys.argv[1], api_key="local")
+        told = []
+        for most in [0, 1, 30, 100, 300, 500, 700, 900, 1200, 1800, 2500, 4000, 10**9]:
+            asked = pd.DataFrame({"text": [f"at most {most}"]}).bf.requests(
+                "{{ text }}", model="gpt-4.1", output=["+", "-"]
+            )
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+            try:
+                asked.submit(f"at most {most}", client=client).wait()
+            except bf.errors.JobError as reason:
+                told.append("File too large" in str(reason))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+            job = asked.submit(f"at most {most}", client=client).wait()
+            assert job.counts == {"ok": 1}, most
+        assert len(told) > 5 and all(told), told
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), server.url],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(server.ledger) == 13
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("name", ["journal.jsonl", "input-000.jsonl", "manifest.json"])
+def test_s28_a_device_without_room_is_told_in_words(
+    name: str,
+    server: batchframe.local.Server,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = os.open
+
+    def opened(path: Any, flags: int, mode: int = 0o777, **more: Any) -> int:
+        if name in str(path) and flags & WRITING:
+            return real("/dev/full", os.O_RDWR)
+        return real(path, flags, mode, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", opened)
+        with pytest.raises(bf.errors.JobError, match="No space left on device"):
+            journey("no room", server)
+    assert server.client().batches.list().data == []
+    assert journey("no room", server).counts == {"ok": 1}
