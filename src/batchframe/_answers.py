@@ -1,7 +1,7 @@
 """Output and error files → one answer for each request.
 
 In: a job's result files, its batches and the digests of its requests. Out: an Arrow table with one
-row for each request, in order: status, error, text, finish_reason, tokens.
+row for each request, in order: status, error, text, finish_reason, tokens, and what else it said.
 Must not know: frames, prices, the network.
 
 A line is matched by its ``custom_id`` alone. A line that cannot be read, or that names no request
@@ -34,6 +34,10 @@ SCHEMA: Final = pa.schema(
         "input_tokens": pa.int64(),
         "output_tokens": pa.int64(),
         "cached_tokens": pa.int64(),
+        "reasoning_tokens": pa.int64(),
+        "tool_calls": pa.large_string(),
+        "reasoning": pa.large_string(),
+        "vector": pa.large_binary(),
     }
 )
 _OK: Final = {200, "200", "200.0"}  # some servers write the number as a text
@@ -273,7 +277,7 @@ def _shorten(words: str) -> str:
 def _settled(told: Sequence[Answer]) -> Answer:
     """Return the one answer of several lines for one request, whatever their order."""
     best = min(told, key=_standing)
-    if len({answer.text for answer in told if answer.status == "ok"}) > 1:
+    if len({answer.said for answer in told if answer.status == "ok"}) > 1:
         return best._replace(status="invalid", error=_CONFLICT)
     return best
 

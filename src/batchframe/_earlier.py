@@ -19,7 +19,6 @@ import pyarrow.compute as pc
 from batchframe._digests import to_arrow
 from batchframe._job_answers import STORED, read_answers, read_reused, typed
 from batchframe._manifest import Record, records
-from batchframe._output import OutputSpec
 from batchframe._recipe import Recipe
 from batchframe._request_table import RequestTable
 from batchframe._rows import Rows, read_rows
@@ -68,7 +67,7 @@ def earlier(table: RequestTable, identity: Identity) -> Earlier:
         except JobError as reason:
             warn_user(UnreadableJobWarning.skipped(str(reason)))
             continue
-        good = _accepted(table.recipe.output, answers)
+        good = _accepted(table.recipe, answers)
         waiting = _waiting(record, number.drop_null().to_numpy(), answers)
         if waiting:
             under_way[record.manifest.called] = waiting
@@ -135,9 +134,9 @@ def _jobs_that_asked(recipe: Recipe, identity: Identity) -> Iterator[tuple[Recor
                 warn_user(UnreadableJobWarning.skipped(str(reason)))
 
 
-def _accepted(spec: OutputSpec, answers: pa.Table) -> np.ndarray:
-    """Say which answers are good under an output spec."""
-    read, _ = typed(spec, answers)
+def _accepted(recipe: Recipe, answers: pa.Table) -> np.ndarray:
+    """Say which answers are good under a recipe's output spec."""
+    read, _ = typed(recipe, answers)
     good = pc.equal(read["status"], "ok").to_numpy()
     return np.asarray(good, dtype=bool)
 

@@ -13,7 +13,6 @@ from batchframe._billing import billed
 from batchframe._checks import check_json_mode
 from batchframe._endpoints import endpoint_of
 from batchframe._jobs import find
-from batchframe._output import output_spec
 from batchframe._recipe import Prompt, Recipe
 from batchframe._recovery import recover as restore
 from batchframe._request_table import request_table
@@ -94,7 +93,7 @@ def requests(
     >>> asked.preview(1)[0]["body"]["messages"][0]["content"]
     'Classify: Great!'
     """
-    endpoint_of(endpoint)
+    asked = endpoint_of(endpoint)
     if not isinstance(frame, pd.DataFrame):
         raise RequestError.not_a_frame(frame)
     recipe = Recipe.checked(
@@ -102,13 +101,14 @@ def requests(
         model=model,
         prompt=prompt,
         system=system,
-        output=output_spec(output, name),
+        output=asked.output_spec(output, name),
         on_missing=on_missing,
         dedupe=dedupe,
         body=body,
         allow=allow,
     )
-    _check_names(frame, [field.name for field in recipe.output.fields])
+    asked.check(recipe)
+    _check_names(frame, [field.name for field in asked.fields(recipe)])
     function = prompt if recipe.prompt is None and callable(prompt) else None
     table = request_table(recipe, frame, function)
     check_json_mode(table)

@@ -30,8 +30,8 @@ from batchframe._folder import JobFolder
 from batchframe._journal import JobState, ShardState
 from batchframe._lines import custom_id
 from batchframe._manifest import InputFile, Manifest, Record
-from batchframe._output import OutputSpec, parse_answers
 from batchframe._private import in_words, open_private, replacing, sha256_of
+from batchframe._recipe import Recipe
 from batchframe._rows import Rows, read_rows
 from batchframe.errors import JobError
 
@@ -46,7 +46,7 @@ class JobAnswers:
     Attributes
     ----------
     answers
-        One row for each request: status, error, text, finish_reason, tokens.
+        One row for each request: its status, and what its answer said, as ``_answers`` has it.
     columns
         One row for each request: the typed answer columns, null where there is no valid answer.
     costs
@@ -82,7 +82,7 @@ def read_job(record: Record) -> JobAnswers:
         If the folder is damaged.
     """
     rows = read_rows(record.folder.rows)
-    answers, columns = typed(record.manifest.recipe.output, read_answers(record, rows))
+    answers, columns = typed(record.manifest.recipe, read_answers(record, rows))
     return JobAnswers(record.manifest, rows, answers, columns)
 
 
@@ -91,11 +91,10 @@ def read_answers(record: Record, rows: Rows) -> pa.Table:
     return _stored(record) or _read_files(record, rows)
 
 
-def typed(spec: OutputSpec, answers: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Read the texts of the good answers; what does not obey the spec becomes ``invalid``."""
+def typed(recipe: Recipe, answers: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Read the good answers as columns; what does not obey the spec becomes ``invalid``."""
     good = pc.equal(answers["status"], "ok")
-    texts = pc.if_else(good, answers["text"], pa.scalar(None, pa.large_string()))
-    parsed = parse_answers(spec, texts)
+    parsed = endpoint_of(recipe.endpoint).read(recipe, answers, good)
     broken = pc.and_(good, pc.is_valid(parsed.errors))
     status = pc.if_else(broken, "invalid", answers["status"])
     error = pc.if_else(broken, pc.cast(parsed.errors, pa.string()), answers["error"])
@@ -123,6 +122,12 @@ def read_reused(folder: JobFolder) -> pa.Table:
             return pq.read_table(file, page_checksum_verification=True).cast(STORED)
     except (OSError, ValueError, pa.ArrowException) as reason:
         raise JobError.damaged(str(folder.reused), str(reason)) from None
+
+
+def _as_stored(table: pa.Table) -> pa.Table:
+    """Add the columns, empty, that an earlier version did not write yet."""
+    whole = pa.concat_tables([STORED.empty_table(), table], promote_options="default")
+    return whole.select(STORED.names).cast(STORED)
 
 
 def _sources(state: JobState) -> bytes:

@@ -251,10 +251,8 @@ def _prepare(
     if function is not None:
         columns = tuple(str(label) for label in frame.columns)
         recipe = replace(recipe, columns=columns)
-        messages_of = endpoint.messages_of(
-            replace(recipe, system=_constant_system(recipe)), function
-        )
-        source = read_prompts(frame, messages_of, recipe.on_missing)
+        prompt_of = endpoint.prompts_of(replace(recipe, system=_constant_system(recipe)), function)
+        source = read_prompts(frame, prompt_of, recipe.on_missing)
         return recipe, source, envelope(recipe.endpoint, endpoint.body(recipe))
     body = _bind(endpoint.body(recipe), list(frame.columns))
     cells = [cell for template in templates_in(body) for cell in template.cells]

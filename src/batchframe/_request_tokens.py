@@ -44,8 +44,8 @@ def count_tokens(body: Body, *, endpoint: str = "/v1/chat/completions") -> Token
     body
         The request's body, with its ``model``.
     endpoint
-        ``"/v1/chat/completions"``, ``"/v1/responses"``, ``"/v1/embeddings"`` or
-        ``"/v1/completions"``.
+        ``"/v1/chat/completions"``, ``"/v1/responses"``, ``"/v1/embeddings"``,
+        ``"/v1/completions"`` or ``"/v1/moderations"``.
 
     Raises
     ------
@@ -146,12 +146,25 @@ def count_completions(body: Body) -> TokenCount:
     return _plain_total(_needed(body, "prompt", "/v1/completions"), model)
 
 
+def count_moderations(body: Body) -> TokenCount:
+    """Count the input tokens of a ``/v1/moderations`` body, which OpenAI neither states nor bills.
+
+    Examples
+    --------
+    >>> count_moderations({"model": "omni-moderation-latest", "input": "Say hello"}).tokens
+    2
+    """
+    model = _model_of(body, "/v1/moderations")
+    return _plain_total(_needed(body, "input", "/v1/moderations"), model)
+
+
 COUNTERS: Final[Mapping[str, Callable[[Body], TokenCount]]] = MappingProxyType(
     {
         "/v1/chat/completions": count_chat,
         "/v1/responses": count_responses,
         "/v1/embeddings": count_embeddings,
         "/v1/completions": count_completions,
+        "/v1/moderations": count_moderations,
     }
 )
 

@@ -16,9 +16,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batchframe._endpoints import STATUSES
+from batchframe._endpoints import STATUSES, endpoint_of
 from batchframe._job_answers import JobAnswers
-from batchframe._output import Field, OutputSpec
+from batchframe._output import Field
 from batchframe._rates import sum_of
 from batchframe._request_table import row_digests
 from batchframe.errors import ColumnError, JobError
@@ -69,7 +69,7 @@ def join(
         If a column of an answer's name is there and `overwrite` is False, or if the jobs do not
         answer the same question.
     """
-    _refuse_other_questions([job.manifest.recipe.output for job in jobs])
+    _refuse_other_questions([_fields(job) for job in jobs])
     found = [_answers_to(frame, job, details=details) for job in jobs]
     merged = {prefix + name: column for name, column in _first_ok(found).items()}
     taken = taken_names(frame, list(merged))
@@ -99,13 +99,16 @@ def _label(frame: pd.DataFrame, name: str) -> Hashable:
     return name if levels == 1 else (name, *[""] * (levels - 1))
 
 
-def _refuse_other_questions(outputs: Sequence[OutputSpec]) -> None:
+def _refuse_other_questions(outputs: Sequence[Sequence[Field]]) -> None:
     first = outputs[0]
     for other in outputs[1:]:
-        if [(f.name, f.kind) for f in other.fields] != [(f.name, f.kind) for f in first.fields]:
-            raise ColumnError.different_answers(
-                *[[f.name for f in x.fields] for x in (first, other)]
-            )
+        if [(f.name, f.kind) for f in other] != [(f.name, f.kind) for f in first]:
+            raise ColumnError.different_answers(*[[f.name for f in x] for x in (first, other)])
+
+
+def _fields(job: JobAnswers) -> tuple[Field, ...]:
+    recipe = job.manifest.recipe
+    return endpoint_of(recipe.endpoint).fields(recipe)
 
 
 def _answers_to(frame: pd.DataFrame, job: JobAnswers, *, details: bool) -> dict[str, pd.Series]:
@@ -135,11 +138,11 @@ def _columns(
     details: bool,
 ) -> dict[str, pd.Series]:
     take = pa.array(number, mask=number < 0)
-    answers, typed = job.answers.take(take), job.columns.take(take)
+    # Vectors, which may be gigabytes, are taken once only: as the frame's own.
+    answers = job.answers.drop_columns("vector").take(take)
     status, error = unanswered
     columns = {
-        field.name: to_pandas(typed[field.name], field)
-        for field in job.manifest.recipe.output.fields
+        field.name: to_pandas(job.columns[field.name], take, field) for field in _fields(job)
     }
     columns["bf_status"] = _categories(pc.coalesce(answers["status"], status), STATUSES)
     columns["bf_error"] = _strings(pc.coalesce(answers["error"], error))
@@ -155,14 +158,15 @@ def _details(
     ids = pa.array(job.custom_ids, pa.string()).take(take)
     tokens = {
         f"bf_{name}": pd.Series(answers[name].to_pandas(types_mapper=_NULLABLE.get))
-        for name in ("input_tokens", "output_tokens", "cached_tokens")
+        for name in ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
     }
     return {
         "bf_custom_id": _strings(pa.chunked_array([ids])),
         **tokens,
         _COST: _costs(job.costs, number),
         "bf_finish_reason": _strings(answers["finish_reason"]),
-        "bf_raw": _strings(answers["text"]),
+        "bf_reasoning": _strings(answers["reasoning"]),
+        "bf_raw": _strings(pc.coalesce(answers["text"], answers["tool_calls"])),
     }
 
 
@@ -211,8 +215,11 @@ def _text_dtype() -> Any:
     return "str" if int(pd.__version__.partition(".")[0]) >= 3 else "string"  # noqa: PLR2004
 
 
-def to_pandas(column: pa.ChunkedArray, field: Field) -> pd.Series:
-    """Turn one answer column into its pandas dtype."""
+def to_pandas(column: pa.ChunkedArray, take: pa.Array, field: Field) -> pd.Series:
+    """Take the rows of one answer column, in its pandas dtype."""
+    if field.kind == "vector":
+        return _vectors(column, take)
+    column = column.take(take)
     if field.kind == "category":
         return _categories(column, field.levels or ())
     if field.kind in {"string", "json"}:
@@ -220,6 +227,27 @@ def to_pandas(column: pa.ChunkedArray, field: Field) -> pd.Series:
     if field.kind == "list":
         return pd.Series(column.to_pylist(), dtype=object)
     return pd.Series(column.to_pandas(types_mapper=_NULLABLE.get))
+
+
+def _vectors(column: pa.ChunkedArray, take: pa.Array) -> pd.Series:
+    """Give each row an array of its own.
+
+    Of dtype object: pandas cannot read back the Parquet of a column whose dtype is an Arrow list
+    (2.3 and 3.1, "data type not understood"); of this one it can.
+    """
+    number = take.fill_null(-1).to_numpy()
+    rows = np.full(len(number), None, dtype=object)
+    start = 0
+    for chunk in column.chunks:
+        matrix = chunk.values.to_numpy()  # noqa: PD011 - an Arrow list
+        matrix = matrix.reshape(-1, column.type.list_size)
+        matrix, there = matrix[chunk.offset :], chunk.is_valid().to_numpy(zero_copy_only=False)
+        here = np.flatnonzero((number >= start) & (number < start + len(chunk)))
+        for row, at in zip(here, number[here] - start, strict=True):
+            # A copy, since a view would keep all vectors in memory for the sake of one.
+            rows[row] = matrix[at].copy() if there[at] else None
+        start += len(chunk)
+    return pd.Series(rows, dtype=object)
 
 
 def _first_ok(found: Sequence[dict[str, pd.Series]]) -> dict[str, pd.Series]:

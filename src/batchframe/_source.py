@@ -27,8 +27,8 @@ from batchframe.errors import CellError, ColumnError, TemplateError
 BATCH_ROWS = 10_000
 """Rows rendered at a time: large enough for Arrow, small enough for the processor's cache."""
 
-MESSAGES = "messages"
-"""The column of a source whose prompts a function made: each row's messages as JSON."""
+PROMPT = "prompt"
+"""The column of a source whose prompts a function made: what each row asks, as JSON."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,10 +117,10 @@ def _raise_if_absent(frame: pd.DataFrame, absent: pa.Array) -> None:
 
 def read_prompts(
     frame: pd.DataFrame,
-    messages_of: Callable[[Mapping[Any, Any]], Sequence[Mapping[str, Any]] | None],
+    prompt_of: Callable[[Mapping[Any, Any]], Any],
     on_missing: str,
 ) -> Source:
-    """Call a function once for each row and keep the messages it made.
+    """Call a function once for each row and keep the prompt it made.
 
     Raises
     ------
@@ -140,13 +140,13 @@ def read_prompts(
     prompts: list[str] = []
     reasons: list[str | None] = []
     for position, row in enumerate(_rows(frame)):
-        messages = _call(messages_of, row, position, frame)
-        reasons.append(None if messages is not None else "the prompt function returned None")
-        prompts.append(encode(messages or []).decode())
+        prompt = _call(prompt_of, row, position, frame)
+        reasons.append(None if prompt is not None else "the prompt function returned None")
+        prompts.append(encode(prompt).decode())
     absent = pa.array(reasons, pa.string())
     if on_missing == "raise":
         _raise_if_absent(frame, absent)
-    columns = pa.table({MESSAGES: pa.array(prompts, TEXT)})
+    columns = pa.table({PROMPT: pa.array(prompts, TEXT)})
     return Source(columns, absent, frame.index, identity)
 
 
@@ -164,13 +164,13 @@ def _across(columns: Sequence[Iterable[Any]], rows: int) -> Iterator[tuple[Any, 
 
 
 def _call(
-    messages_of: Callable[[Mapping[Any, Any]], Sequence[Mapping[str, Any]] | None],
+    prompt_of: Callable[[Mapping[Any, Any]], Any],
     row: Mapping[Any, Any],
     position: int,
     frame: pd.DataFrame,
-) -> Sequence[Mapping[str, Any]] | None:
+) -> Any:
     try:
-        return messages_of(row)
+        return prompt_of(row)
     except Exception as reason:  # the user's own code may raise anything
         raise TemplateError.function_failed(position, frame.index[position], reason) from reason
 

@@ -181,6 +181,13 @@ class TemplateError(InputError):
         )
 
     @classmethod
+    def messages_for_text(cls, endpoint: str) -> Self:
+        return cls(
+            f"The prompt is a list of messages, and {endpoint} takes one text: a template such as "
+            '"{{ text }}", or a function of a row that returns a text.'
+        )
+
+    @classmethod
     def not_of_the_row(cls, first: tuple[int, object], second: tuple[int, object]) -> Self:
         return cls(
             f"The prompt function made different prompts of {_row(*first)} and {_row(*second)}, "
@@ -675,6 +682,46 @@ class RequestError(InputError):
         guess = f"Did you mean {near[0]!r}? " if near else ""
         return cls(
             f"batchframe does not speak the endpoint {path!r}. {guess}It speaks {_listed(known)}."
+        )
+
+    @classmethod
+    def no_system(cls, endpoint: str) -> Self:
+        return cls(
+            f"{endpoint} takes one text and no system message. Leave system= out, or write it into "
+            "the prompt."
+        )
+
+    @classmethod
+    def no_output(cls, endpoint: str, instead: str) -> Self:
+        return cls(f"{endpoint} cannot be told what to answer: leave output= out; {instead}.")
+
+    @classmethod
+    def no_name(cls, endpoint: str, name: str) -> Self:
+        return cls(
+            f"name={name!r} renames one answer column, and {endpoint} has several. Put something "
+            f"before all of them when you join: df.bf.join(job, prefix={name + '_'!r})."
+        )
+
+    @classmethod
+    def called_otherwise(cls, name: str, endpoint: str, instead: str) -> Self:
+        return cls(f"{endpoint} does not know {name}=, and would refuse every row. Pass {instead}.")
+
+    @classmethod
+    def two_formats(cls, endpoint: str) -> Self:
+        return cls(
+            f"output= and text= both say what form the answers of {endpoint} have. Take the "
+            '"format" out of text=; what else it holds may stay.'
+        )
+
+    @classmethod
+    def tool_of_another_shape(cls, endpoint: str, position: int, key: str) -> Self:
+        shape = (
+            '{"type": "function", "function": {"name": ..., "parameters": ...}}'
+            if key == "function"
+            else '{"type": "function", "name": ..., "parameters": ...}'
+        )
+        return cls(
+            f"tools[{position}] is in the form of another endpoint. {endpoint} wants it as {shape}."
         )
 
     @classmethod

@@ -25,8 +25,10 @@ DETAILS = {
     "bf_input_tokens": "Int64",
     "bf_output_tokens": "Int64",
     "bf_cached_tokens": "Int64",
+    "bf_reasoning_tokens": "Int64",
     "bf_cost": "object",
     "bf_finish_reason": "text",
+    "bf_reasoning": "text",
     "bf_raw": "text",
 }
 TEXT_DTYPE = "str" if int(pd.__version__.partition(".")[0]) >= 3 else "string"

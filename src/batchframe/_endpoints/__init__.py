@@ -1,8 +1,9 @@
 """The endpoints of the Batch API that batchframe speaks: one file each, one line here.
 
-An endpoint answers three questions: the body of a request (:meth:`Endpoint.body`), its input tokens
-(:meth:`Endpoint.count_tokens`), and what a response says (:meth:`Endpoint.answer`). It must not
-know frames, files or the network.
+An endpoint answers four questions: the body of a request (:meth:`Endpoint.body`), its input tokens
+(:meth:`Endpoint.count_tokens`), what a response says (:meth:`Endpoint.answer`), and the columns
+that it makes (:meth:`Endpoint.fields`, :meth:`Endpoint.read`). It must not know frames, files or
+the network.
 """
 
 from __future__ import annotations
@@ -12,11 +13,21 @@ from typing import Final
 
 from batchframe._endpoints._endpoint import STATUSES, Answer, Endpoint, Status
 from batchframe._endpoints.chat import CHAT
+from batchframe._endpoints.completions import COMPLETIONS
+from batchframe._endpoints.embeddings import EMBEDDINGS
+from batchframe._endpoints.moderations import MODERATIONS
+from batchframe._endpoints.responses import RESPONSES
 from batchframe.errors import RequestError
 
 __all__ = ["STATUSES", "Answer", "Endpoint", "Status", "endpoint_of"]
 
-_ENDPOINTS: Final[dict[str, Endpoint]] = {endpoint.path: endpoint for endpoint in (CHAT,)}
+_ENDPOINTS: Final[dict[str, Endpoint]] = {
+    CHAT.path: CHAT,
+    RESPONSES.path: RESPONSES,
+    EMBEDDINGS.path: EMBEDDINGS,
+    COMPLETIONS.path: COMPLETIONS,
+    MODERATIONS.path: MODERATIONS,
+}
 
 
 def endpoint_of(path: str) -> Endpoint:

@@ -5,10 +5,13 @@ Must not know: any one endpoint.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, NamedTuple, Protocol, get_args
 
-from batchframe._recipe import Message, Recipe
+import pyarrow as pa
+
+from batchframe._output import Field, OutputSpec, ParsedAnswers
+from batchframe._recipe import Recipe
 from batchframe._tokens import TokenCount
 
 Status = Literal[
@@ -19,7 +22,20 @@ STATUSES: Final[tuple[Status, ...]] = get_args(Status)
 
 
 class Answer(NamedTuple):
-    """What one response says. Tokens are None where the response does not state them."""
+    """What one response says. Tokens are None where the response does not state them.
+
+    Attributes
+    ----------
+    text
+        What the model wrote; of a moderation, its result as JSON.
+    tool_calls
+        The tools that the model wants called, as JSON: a list of objects with "name" and
+        "arguments", which is JSON in a text.
+    reasoning
+        A summary of how the model came to it.
+    vector
+        Of an embedding: its numbers as 32-bit floats, one after the other.
+    """
 
     status: Status
     error: str | None
@@ -28,6 +44,15 @@ class Answer(NamedTuple):
     input_tokens: int | None = None
     output_tokens: int | None = None
     cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    tool_calls: str | None = None
+    reasoning: str | None = None
+    vector: bytes | None = None
+
+    @property
+    def said(self) -> tuple[object, ...]:
+        """What makes it another answer than a second one to the same request."""
+        return self.text, self.tool_calls, self.vector
 
 
 class Endpoint(Protocol):
@@ -37,16 +62,22 @@ class Endpoint(Protocol):
     def path(self) -> str:
         """The URL path, such as "/v1/chat/completions"."""
 
+    def output_spec(self, output: object, name: str | None) -> OutputSpec:
+        """Read what the user passed as ``output=`` and ``name=``, or refuse it."""
+
+    def check(self, recipe: Recipe) -> None:
+        """Refuse what has no place in a request to this endpoint."""
+
     def body(self, recipe: Recipe) -> dict[str, Any]:
         """Return the request body; where the row decides, a leaf that renders (see ``_lines``)."""
 
     def recipe_of(self, body: Mapping[str, Any]) -> Recipe:
         """Return what a request body tells of its recipe: all but the prompt."""
 
-    def messages_of(
+    def prompts_of(
         self, recipe: Recipe, function: Callable[[Mapping[Any, Any]], Any]
-    ) -> Callable[[Mapping[Any, Any]], Sequence[Message] | None]:
-        """Wrap a prompt function so that it always returns messages, or None for no prompt."""
+    ) -> Callable[[Mapping[Any, Any]], Any]:
+        """Wrap a prompt function so that it returns what stands in the body, or None for none."""
 
     def count_tokens(self, body: Mapping[str, Any]) -> TokenCount:
         """Count the input tokens of one request body."""
@@ -62,3 +93,12 @@ class Endpoint(Protocol):
 
     def answer(self, body: bytes) -> Answer:
         """Read one response body that came with status code 200."""
+
+    def fields(self, recipe: Recipe) -> tuple[Field, ...]:
+        """Return the columns that answers to a recipe make."""
+
+    def read(self, recipe: Recipe, answers: pa.Table, good: pa.ChunkedArray) -> ParsedAnswers:
+        """Read the good ones among answers as these columns, null in all other rows.
+
+        An error beside a good answer says why it is none after all.
+        """

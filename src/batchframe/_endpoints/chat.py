@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
+import pyarrow as pa
 
 from batchframe._endpoints._endpoint import Answer
+from batchframe._endpoints._prompts import Prompt, contents, prompts_of, with_templates
+from batchframe._endpoints._tools import (
+    as_json,
+    called,
+    called_with_text,
+    check_tools,
+    fields_with_tools,
+    read_with_tools,
+)
+from batchframe._endpoints._usage import tokens_of
 from batchframe._lines import JsonColumn
 from batchframe._model_names import is_reasoning
-from batchframe._output import OutputSpec
-from batchframe._recipe import Message, Recipe, checked_prompt
+from batchframe._output import Field, OutputSpec, ParsedAnswers, output_spec
+from batchframe._recipe import Message, Recipe
 from batchframe._request_tokens import count_chat
-from batchframe._source import MESSAGES
-from batchframe._template import parse
+from batchframe._source import PROMPT
 from batchframe._tokens import TokenCount
-from batchframe.errors import TemplateError
 
 
 class _Chat:
     path: Final = "/v1/chat/completions"
 
+    def output_spec(self, output: object, name: str | None) -> OutputSpec:
+        return output_spec(output, name)
+
+    def check(self, recipe: Recipe) -> None:
+        check_tools(recipe, "function")
+
     def body(self, recipe: Recipe) -> dict[str, Any]:
-        messages: Any = JsonColumn(MESSAGES)
+        messages: Any = JsonColumn(PROMPT)
         if recipe.prompt is not None:
-            messages = [_with_templates(message) for message in _messages(recipe, recipe.prompt)]
+            messages = with_templates(_messages(recipe, recipe.prompt))
         body = {"model": recipe.model, "messages": messages}
         if recipe.output.schema is not None:
             body["response_format"] = _response_format(recipe)
@@ -44,26 +59,16 @@ class _Chat:
             body={key: body[key] for key in body.keys() - {"model", "messages", "response_format"}},
         )
 
-    def messages_of(
+    def prompts_of(
         self, recipe: Recipe, function: Callable[[Mapping[Any, Any]], Any]
-    ) -> Callable[[Mapping[Any, Any]], Sequence[Message] | None]:
-        def messages(row: Mapping[Any, Any]) -> Sequence[Message] | None:
-            prompt = function(row)
-            if prompt is None:
-                return None
-            checked = checked_prompt(prompt)
-            if checked is None:
-                raise TemplateError.not_a_prompt(prompt)
-            return _messages(recipe, checked)
-
-        return messages
+    ) -> Callable[[Mapping[Any, Any]], Any]:
+        return prompts_of(function, lambda prompt: _messages(recipe, prompt))
 
     def count_tokens(self, body: Mapping[str, Any]) -> TokenCount:
         return count_chat(body)
 
     def prompt_text(self, body: Mapping[str, Any]) -> str:
-        contents = [message["content"] for message in body["messages"]]
-        return "\n\n".join(one if isinstance(one, str) else repr(one) for one in contents)
+        return contents(body["messages"])
 
     def output_limit(self, body: Mapping[str, Any]) -> int | None:
         limit = body.get("max_completion_tokens") or body.get("max_tokens")
@@ -79,24 +84,17 @@ class _Chat:
             return Answer("invalid", f"the response is not a chat completion: {reason}", None)
         return _read(completion)
 
+    def fields(self, recipe: Recipe) -> tuple[Field, ...]:
+        return fields_with_tools(recipe)
 
-def _messages(recipe: Recipe, prompt: str | Sequence[Message]) -> list[Message]:
+    def read(self, recipe: Recipe, answers: pa.Table, good: pa.ChunkedArray) -> ParsedAnswers:
+        return read_with_tools(recipe, answers, good)
+
+
+def _messages(recipe: Recipe, prompt: Prompt) -> list[Message]:
     messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
     system = [] if recipe.system is None else [{"role": "system", "content": recipe.system}]
     return [*system, *messages]
-
-
-def _with_templates(message: Message) -> dict[str, Any]:
-    return {**message, "content": _content(message["content"])}
-
-
-def _content(content: Any) -> Any:
-    """Read every text of a message's content as a template: those of parts, too."""
-    if isinstance(content, str):
-        return parse(content)
-    if isinstance(content, Mapping):
-        return {key: _content(value) for key, value in content.items()}
-    return [_content(part) for part in content] if isinstance(content, list) else content
 
 
 def _response_format(recipe: Recipe) -> dict[str, Any]:
@@ -110,9 +108,17 @@ def _response_format(recipe: Recipe) -> dict[str, Any]:
     }
 
 
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
 class _Message(msgspec.Struct):
     content: str | None = None
     refusal: str | None = None
+    tool_calls: Any = None
+    function_call: Any = None
+    # Not OpenAI's: where DeepSeek, vLLM and others put what their models thought.
+    reasoning_content: Any = None
 
 
 class _Choice(msgspec.Struct):
@@ -129,45 +135,41 @@ _decode = msgspec.json.Decoder(_Completion).decode
 
 
 def _read(completion: _Completion) -> Answer:
-    tokens = _usage(completion.usage)
+    tokens = tokens_of(completion.usage)
     if not completion.choices:
         return Answer("invalid", "the response has no choices", None, None, *tokens)
     choice = completion.choices[0]
-    text, finish_reason = choice.message.content, choice.finish_reason
-    if choice.message.refusal:
-        refusal = f"the model refused: {choice.message.refusal}"
+    message, finish_reason = choice.message, choice.finish_reason
+    text = message.content
+    thoughts = message.reasoning_content if isinstance(message.reasoning_content, str) else None
+    if message.refusal:
+        refusal = f"the model refused: {message.refusal}"
         return Answer("refused", refusal, text, finish_reason, *tokens)
     if finish_reason == "content_filter":
         return Answer("refused", "stopped by the content filter", text, finish_reason, *tokens)
     if finish_reason == "length":
-        return Answer("truncated", _TRUNCATED, text, finish_reason, *tokens)
-    if text is None:
+        return Answer("truncated", _TRUNCATED, text, finish_reason, *tokens, None, thoughts)
+    calls = as_json(_calls(message)) if message.tool_calls or message.function_call else None
+    if text is None and calls is None:
         return Answer("invalid", "the response has no content", None, finish_reason, *tokens)
-    return Answer("ok", None, text, finish_reason, *tokens)
+    return Answer("ok", None, text, finish_reason, *tokens, calls, thoughts)
 
 
-def _usage(usage: Any) -> tuple[int | None, int | None, int | None]:
-    if not isinstance(usage, dict):
-        return None, None, None
-    details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    return (
-        _tokens(usage.get("prompt_tokens")),
-        _tokens(usage.get("completion_tokens")),
-        _tokens(cached),
-    )
+def _calls(message: _Message) -> list[dict[str, str]]:
+    if not isinstance(message.tool_calls, list):
+        # What OpenAI had before tools, and some servers still answer.
+        call = _mapping(message.function_call)
+        return [called(call["name"], call.get("arguments"))] if "name" in call else []
+    found = []
+    for call in map(_mapping, message.tool_calls):
+        function, custom = _mapping(call.get("function")), _mapping(call.get("custom"))
+        if "name" in function:
+            found.append(called(function["name"], function.get("arguments")))
+        elif "name" in custom:
+            found.append(called_with_text(custom["name"], custom.get("input")))
+    return found
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _tokens(value: Any) -> int | None:
-    # What is no number of tokens is none: an odd count must not cost the answer beside it.
-    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None
-
-
-_MOST_TOKENS: Final = 2**40
 _TRUNCATED: Final = "the answer was cut off at the token limit: raise max_completion_tokens"
 
 CHAT: Final = _Chat()

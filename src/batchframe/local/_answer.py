@@ -17,12 +17,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import msgspec
+import numpy as np
 import openai
 
 from batchframe.errors import LocalServerError
-from batchframe.local._bodies import TEXT_ENDPOINTS, Setting, embeddings_body, text_body
+from batchframe.local._bodies import (
+    TEXT_ENDPOINTS,
+    Setting,
+    embeddings_body,
+    moderations_body,
+    text_body,
+)
 from batchframe.local._problems import Problem, error_body
-from batchframe.local._simulate import simulate
+from batchframe.local._simulate import moderation_result, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -174,12 +181,18 @@ class Function:
         if endpoint in TEXT_ENDPOINTS:
             text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
             return text_body(endpoint, body, [text], setting)
+        if endpoint == "/v1/moderations" and isinstance(value, bool):
+            return moderations_body(body, [moderation_result({}, flagged=value)], setting)
+        value = value.tolist() if isinstance(value, np.ndarray) else value
         if endpoint == "/v1/embeddings" and isinstance(value, list) and value:
             vectors = value if isinstance(value[0], list) else [value]
             return embeddings_body(body, vectors, setting)
         if isinstance(value, dict):
             return value
-        message = f"an answer to {endpoint} is a response body (a dict), or a vector of embeddings"
+        message = (
+            f"an answer to {endpoint} is a response body (a dict), or a vector of embeddings, or "
+            "True or False for a moderation"
+        )
         raise TypeError(message)
 
 

@@ -49,6 +49,33 @@ def text_body(
     return writer(body, cut, whole, setting) | setting.extra
 
 
+def call_body(
+    endpoint: str, body: dict[str, Any], call: tuple[str, str], setting: Setting
+) -> dict[str, Any]:
+    """Return the body of an answer that calls one tool instead of writing a text."""
+    name, arguments = call
+    made = _WRITERS[endpoint](body, [arguments], [True], setting) | setting.extra
+    if endpoint == "/v1/responses":
+        made["output"] = [
+            {
+                "type": "function_call",
+                "id": f"fc_{setting.digest}",
+                "call_id": f"call_{setting.digest[:24]}",
+                "name": name,
+                "arguments": arguments,
+                "status": "completed",
+            }
+        ]
+        return made
+    choice = made["choices"][0]
+    called = {"name": name, "arguments": arguments}
+    calls = [{"id": f"call_{setting.digest[:24]}", "type": "function", "function": called}]
+    choice["message"] |= {"content": None, "tool_calls": calls}
+    # Where the request names the tool, the model merely stops (OpenAI function calling guide).
+    choice["finish_reason"] = "tool_calls" if body.get("tool_choice") == "required" else "stop"
+    return made
+
+
 def embeddings_body(
     body: dict[str, Any], vectors: Sequence[Sequence[float]], setting: Setting
 ) -> dict[str, Any]:
@@ -180,7 +207,7 @@ def _responses(
         "truncation": "disabled",
         "usage": {
             "input_tokens": setting.input_tokens,
-            "input_tokens_details": {"cached_tokens": 0},
+            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
             "output_tokens": made,
             "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": setting.input_tokens + made,

@@ -104,8 +104,9 @@ class Server:
     answer
         A function of the request body that answers, plain or ``async``. It returns a text; or a
         dict or list, which becomes the text as JSON; or a whole response body, which is a dict with
-        ``"choices"`` or ``"object"``; for ``/v1/embeddings`` a vector, or a list of them. It may
-        raise or return `AnswerError`. Any other exception makes that one request fail with 500.
+        ``"choices"`` or ``"object"``; for ``/v1/embeddings`` a vector, or a list of them; for
+        ``/v1/moderations`` whether the text is flagged, True or False. It may raise or return
+        `AnswerError`. Any other exception makes that one request fail with 500.
     upstream
         The URL of an OpenAI-compatible server, such as ``"http://localhost:11434/v1"`` for
         Ollama, that answers each request. 429, 5xx and lost connections are retried.

@@ -20,17 +20,21 @@ import numpy as np
 from batchframe.local._bodies import (
     TEXT_ENDPOINTS,
     Setting,
+    call_body,
     embeddings_body,
     moderations_body,
     text_body,
 )
+from batchframe.local._calling import tool_call
 from batchframe.local._dice import Dice
 from batchframe.local._problems import Problem
 from batchframe.local._schema import SchemaError, sampler
+from batchframe.local._usage import text_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_CALLING: Final = {"/v1/chat/completions", "/v1/responses"}
 _MARK: Final = {"batchframe_simulated": True}
 _DEFAULT_DIMENSIONS: Final = {"text-embedding-3-large": 3072}
 _MOST_CHOICES: Final = 128
@@ -83,11 +87,15 @@ def simulate(
     """
     digest = hashlib.blake2b(msgspec.json.encode(body, order="sorted"), digest_size=16).digest()
     setting = Setting(digest.hex(), created, count_tokens(body), "simulated", _MARK)
+    call = tool_call(body, Dice(_salted(digest, 0)))
+    if call is not None and endpoint in _CALLING:
+        return call_body(endpoint, body, call, setting)
     if endpoint in TEXT_ENDPOINTS:
         write = _writer(endpoint, body)
         texts = [write(Dice(_salted(digest, index))) for index in range(_choices(endpoint, body))]
         return text_body(endpoint, body, texts, setting)
     if endpoint == "/v1/embeddings":
+        _check_embeddings(body)
         vectors = [_vector(each, body) for each in _inputs(body["input"])]
         return embeddings_body(body, vectors, setting)
     if endpoint == "/v1/moderations":
@@ -206,6 +214,29 @@ def _inputs(given: Any) -> list[Any]:
 
 
 _MOST_DIMENSIONS: Final = 8192
+_MOST_INPUTS: Final = 2048
+_LONGEST_INPUT: Final = 8192
+_ENCODINGS: Final = (None, "float", "base64")
+
+
+def _check_embeddings(body: dict[str, Any]) -> None:
+    """Refuse what OpenAI's embeddings refuse (API reference, 2026-11)."""
+    inputs = _inputs(body["input"])
+    if len(inputs) > _MOST_INPUTS or any(each in ("", []) for each in inputs):
+        raise Problem(400, "'$.input' is invalid.", param="input")
+    if body.get("encoding_format") not in _ENCODINGS:
+        raise Problem.wrong_value(
+            name="encoding_format", value=body["encoding_format"], supported="'float', 'base64'"
+        )
+    longest = max(text_tokens(each) if isinstance(each, str) else len(each) for each in inputs)
+    if longest > _LONGEST_INPUT:
+        raise Problem(
+            400,
+            f"This model's maximum context length is {_LONGEST_INPUT} tokens, however you "
+            f"requested {longest} tokens ({longest} in your prompt; 0 for the completion). Please "
+            "reduce your prompt; or completion length.",
+            param="input",
+        )
 
 
 def _vector(text: Any, body: dict[str, Any]) -> list[float]:
@@ -226,9 +257,15 @@ def _verdict(given: Any) -> dict[str, Any]:
     scores = {name: dice.below(1000) / 100_000 for name in _CATEGORIES}
     if not dice.below(8):
         scores[dice.pick([*_CATEGORIES])] = 0.9
+    return moderation_result(scores)
+
+
+def moderation_result(scores: dict[str, float], *, flagged: bool | None = None) -> dict[str, Any]:
+    """Return one result of a moderation; categories without a score are harmless."""
+    scores = dict.fromkeys(_CATEGORIES, 0.0) | scores
     flags = {name: score >= 0.5 for name, score in scores.items()}  # noqa: PLR2004 - one half
     return {
-        "flagged": any(flags.values()),
+        "flagged": any(flags.values()) if flagged is None else flagged,
         "categories": flags,
         "category_scores": scores,
         "category_applied_input_types": {name: ["text"] for name in _CATEGORIES},

@@ -1,0 +1,76 @@
+"""Prompts of one text each: what embeddings, completions and moderations have in common.
+
+Must not know: how an endpoint answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from batchframe._endpoints._prompts import Prompt
+from batchframe._endpoints._prompts import prompts_of as checked_prompts_of
+from batchframe._lines import JsonColumn
+from batchframe._output import output_spec
+from batchframe._recipe import Recipe
+from batchframe._source import PROMPT
+from batchframe._template import parse
+from batchframe.errors import RequestError, TemplateError
+
+
+def text_leaf(recipe: Recipe) -> Any:
+    """Return the leaf of the body that renders the prompt."""
+    return parse(recipe.prompt) if isinstance(recipe.prompt, str) else JsonColumn(PROMPT)
+
+
+def check_text_prompt(recipe: Recipe) -> None:
+    """Refuse messages, and instructions beside the text.
+
+    Raises
+    ------
+    TemplateError, RequestError
+        For a prompt of messages; for ``system=``.
+    """
+    if recipe.system is not None:
+        raise RequestError.no_system(recipe.endpoint)
+    if isinstance(recipe.prompt, tuple):
+        raise TemplateError.messages_for_text(recipe.endpoint)
+
+
+def prompts_of(
+    recipe: Recipe, function: Callable[[Mapping[Any, Any]], Any]
+) -> Callable[[Mapping[Any, Any]], Any]:
+    """Wrap a prompt function so that it returns a text, or None."""
+
+    def only_a_text(prompt: Prompt) -> str:
+        if not isinstance(prompt, str):
+            raise TemplateError.messages_for_text(recipe.endpoint)
+        return prompt
+
+    return checked_prompts_of(function, only_a_text)
+
+
+def recipe_of(path: str, body: Mapping[str, Any], prompt: str, name: str | None) -> Recipe:
+    """Return what a request body tells of its recipe, where the prompt stands at one key."""
+    return Recipe(
+        endpoint=path,
+        model=str(body["model"]),
+        prompt=None,
+        system=None,
+        output=output_spec(None, name),
+        on_missing="raise",
+        dedupe=True,
+        body={key: body[key] for key in body.keys() - {"model", prompt}},
+    )
+
+
+def refuse_output(path: str, output: object, instead: str) -> None:
+    """Refuse ``output=`` where the endpoint decides what an answer is.
+
+    Raises
+    ------
+    RequestError
+        If it is not None.
+    """
+    if output is not None:
+        raise RequestError.no_output(path, instead)

@@ -1,0 +1,145 @@
+"""``/v1/moderations``: one text in, a verdict out. OpenAI bills nothing for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from batchframe._endpoints._endpoint import Answer
+from batchframe._endpoints._texts import (
+    check_text_prompt,
+    prompts_of,
+    recipe_of,
+    refuse_output,
+    text_leaf,
+)
+from batchframe._endpoints._usage import tokens_of
+from batchframe._output import Field, OutputSpec, ParsedAnswers, output_spec
+from batchframe._recipe import Recipe
+from batchframe._request_tokens import count_moderations
+from batchframe._tokens import TokenCount
+from batchframe.errors import RequestError
+
+# OpenAI moderation guide, 2026-11. The older text models leave out "illicit" and what is under it.
+_CATEGORIES: Final = (
+    "harassment",
+    "harassment/threatening",
+    "hate",
+    "hate/threatening",
+    "illicit",
+    "illicit/violent",
+    "self-harm",
+    "self-harm/instructions",
+    "self-harm/intent",
+    "sexual",
+    "sexual/minors",
+    "violence",
+    "violence/graphic",
+)
+_FIELDS: Final = (
+    Field("flagged", ("flagged",), "boolean"),
+    *(Field(f"categories.{name}", ("categories", name), "boolean") for name in _CATEGORIES),
+    *(
+        Field(f"category_scores.{name}", ("category_scores", name), "number")
+        for name in _CATEGORIES
+    ),
+)
+
+
+class _Moderations:
+    path: Final = "/v1/moderations"
+
+    def output_spec(self, output: object, name: str | None) -> OutputSpec:
+        refuse_output(
+            self.path, output, "its answers are flags and scores, in columns of their own"
+        )
+        if name is not None:
+            raise RequestError.no_name(self.path, name)
+        return output_spec(None, None)
+
+    def check(self, recipe: Recipe) -> None:
+        check_text_prompt(recipe)
+
+    def body(self, recipe: Recipe) -> dict[str, Any]:
+        return {"model": recipe.model, "input": text_leaf(recipe), **recipe.body}
+
+    def recipe_of(self, body: Mapping[str, Any]) -> Recipe:
+        return recipe_of(self.path, body, "input", None)
+
+    def prompts_of(
+        self, recipe: Recipe, function: Callable[[Mapping[Any, Any]], Any]
+    ) -> Callable[[Mapping[Any, Any]], Any]:
+        return prompts_of(recipe, function)
+
+    def count_tokens(self, body: Mapping[str, Any]) -> TokenCount:
+        return count_moderations(body)
+
+    def prompt_text(self, body: Mapping[str, Any]) -> str:
+        return str(body["input"])
+
+    def output_limit(self, body: Mapping[str, Any]) -> int | None:  # noqa: ARG002 - of the protocol
+        return 0
+
+    def may_reason(self, body: Mapping[str, Any]) -> bool:  # noqa: ARG002 - of the protocol
+        return False
+
+    def answer(self, body: bytes) -> Answer:
+        try:
+            moderated = _decode(body)
+            for raw in moderated.results:
+                _decode_verdict(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as reason:
+            return Answer("invalid", f"the response is no moderation: {reason}", None)
+        # Others than OpenAI may count, and bill, what they read.
+        tokens = tokens_of(moderated.usage)
+        if len(moderated.results) != 1:
+            wrong = f"the response has {len(moderated.results)} results for one text"
+            return Answer("invalid", wrong, None, None, *tokens)
+        return Answer("ok", None, bytes(moderated.results[0]).decode(), None, *tokens)
+
+    def fields(self, recipe: Recipe) -> tuple[Field, ...]:  # noqa: ARG002 - of the protocol
+        return _FIELDS
+
+    def read(
+        self,
+        recipe: Recipe,  # noqa: ARG002 - of the protocol
+        answers: pa.Table,
+        good: pa.ChunkedArray,
+    ) -> ParsedAnswers:
+        texts = pc.if_else(good, answers["text"], pa.scalar(None, pa.large_string())).to_pylist()
+        verdicts = [None if text is None else _decode_verdict(text) for text in texts]
+        columns: dict[str, pa.Array] = {}
+        for field in _FIELDS:
+            kind = pa.bool_() if field.kind == "boolean" else pa.float64()
+            columns[field.name] = pa.array([_value(one, field.path) for one in verdicts], kind)
+        return ParsedAnswers(pa.table(columns), pa.nulls(len(texts), pa.large_string()))
+
+
+class _Verdict(msgspec.Struct):
+    flagged: bool
+    categories: dict[str, bool | None]
+    category_scores: dict[str, float | None]
+
+
+class _Moderated(msgspec.Struct):
+    results: list[msgspec.Raw]
+    usage: Any = None
+
+
+_decode = msgspec.json.Decoder(_Moderated).decode
+_decode_verdict = msgspec.json.Decoder(_Verdict).decode
+
+
+def _value(verdict: _Verdict | None, path: tuple[str, ...]) -> bool | float | None:
+    if verdict is None:
+        return None
+    told = getattr(verdict, path[0])
+    value: bool | float | None = told.get(path[1]) if len(path) > 1 else told
+    return value
+
+
+MODERATIONS: Final = _Moderations()
