@@ -703,8 +703,10 @@ class RequestError(InputError):
         )
 
     @classmethod
-    def called_otherwise(cls, name: str, endpoint: str, instead: str) -> Self:
-        return cls(f"{endpoint} does not know {name}=, and would refuse every row. Pass {instead}.")
+    def called_otherwise(cls, name: str, endpoint: str, spelling: str) -> Self:
+        return cls(
+            f"{endpoint} does not know {name}=, and would refuse every row. Pass {spelling}."
+        )
 
     @classmethod
     def two_formats(cls, endpoint: str) -> Self:

@@ -52,9 +52,9 @@ class _Responses:
         return output_spec(output, name)
 
     def check(self, recipe: Recipe) -> None:
-        for name, instead in _CHAT_WORDS.items():
+        for name, spelling in _CHAT_WORDS.items():
             if name in recipe.body:
-                raise RequestError.called_otherwise(name, self.path, instead)
+                raise RequestError.called_otherwise(name, self.path, spelling)
         if recipe.output.schema is not None and "format" in _mapping(recipe.body.get("text")):
             raise RequestError.two_formats(self.path)
         check_tools(recipe, "name")

@@ -1,0 +1,50 @@
+"""Recorded and typed shapes of answers, and what every endpoint's tests do with them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import batchframe as bf
+import batchframe.local
+from batchframe._answers import read_shard
+from batchframe._endpoints import Answer, endpoint_of
+from batchframe._service import Batch
+
+IDS = ["bf1-01234567-0000000-0123456789"]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Callable[[str, Any], dict[str, Any]]:
+    """Read one response body as it stands in an output file."""
+
+    def of(path: str, body: Any) -> dict[str, Any]:
+        response = {"status_code": 200, "request_id": "r", "body": body}
+        line = {"id": "batch_req_1", "custom_id": IDS[0], "response": response, "error": None}
+        file = tmp_path / "output-000.jsonl"
+        file.write_text(json.dumps(line) + "\n", encoding="utf-8")
+        batch = Batch("batch_1", "completed")
+        [answer] = read_shard([file], endpoint_of(path), IDS, batch).to_pylist()
+        assert set(answer) == set(Answer._fields)
+        return answer
+
+    return of
+
+
+@pytest.fixture
+def joined() -> Callable[..., pd.DataFrame]:
+    """Ask about one row, answer with a whole response body, and join it."""
+
+    def of(body: Any, **asked: Any) -> pd.DataFrame:
+        frame = pd.DataFrame({"text": ["a"]})
+        with batchframe.local.serve(answer=lambda _: body) as server:
+            requests = frame.bf.requests(**{"prompt": "{{ text }}", "model": "gpt-4.1", **asked})
+            job = requests.submit(client=server.client()).wait()
+        return bf.join(frame, job, details=True)
+
+    return of

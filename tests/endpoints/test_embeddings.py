@@ -1,0 +1,244 @@
+"""``/v1/embeddings``: one text in, one vector of 32-bit floats out."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from openai.types import CreateEmbeddingResponse
+
+import batchframe as bf
+import batchframe.local
+from batchframe._answers import read_shard
+from batchframe._endpoints import endpoint_of
+from batchframe._service import Batch
+from batchframe.errors import OutputSpecError, RequestError, TemplateError
+from batchframe.local import AnswerError
+
+PATH = "/v1/embeddings"
+MODEL = "text-embedding-3-small"
+FRAME = pd.DataFrame({"text": ["a", "b", "a", None]}, index=[9, 9, 3, 1])
+VECTOR = np.array([0.1, -2.5, 3e-30, 7.0], np.float32)
+
+
+def encoded(vector: Any) -> str:
+    return base64.b64encode(np.asarray(vector, "<f4").tobytes()).decode()
+
+
+def embedded(*vectors: Any, **more: Any) -> dict[str, Any]:
+    """Of the OpenAI API reference and openai 3.54.0, CreateEmbeddingResponse."""
+    data = [
+        {"object": "embedding", "index": index, "embedding": vector}
+        for index, vector in enumerate(vectors)
+    ]
+    usage = {"prompt_tokens": 8, "total_tokens": 8}
+    return {"object": "list", "data": data, "model": MODEL, "usage": usage, **more}
+
+
+def ask(frame: pd.DataFrame = FRAME, **asked: Any) -> bf.Requests:
+    asked = {"prompt": "{{ text }}", "model": MODEL, "endpoint": PATH, **asked}
+    return frame.bf.requests(**{"on_missing": "skip", **asked})
+
+
+def test_the_shape_is_that_of_the_openai_package() -> None:
+    assert CreateEmbeddingResponse.model_validate(embedded([0.5, 1.0])).data[0].embedding
+
+
+def test_a_request_asks_for_the_exact_floats_of_one_text() -> None:
+    assert ask(dimensions=256).preview(1)[0]["body"] == {
+        "model": MODEL,
+        "input": "a",
+        "encoding_format": "base64",
+        "dimensions": 256,
+    }
+    assert ask(encoding_format="float").preview(1)[0]["body"]["encoding_format"] == "float"
+    called = ask(FRAME.iloc[:2], prompt=lambda row: row["text"])
+    assert called.preview(1) == ask(FRAME.iloc[:2]).preview(1)
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "words"),
+    [
+        ({"output": ["a"]}, RequestError, "leave output= out"),
+        ({"system": "Be brief."}, RequestError, "no system message"),
+        ({"prompt": [{"role": "user", "content": "{{ text }}"}]}, TemplateError, "takes one text"),
+        ({"prompt": lambda _: [{"role": "user", "content": "x"}]}, TemplateError, "takes one text"),
+        ({"prompt": lambda _: 7}, TemplateError, "is a int"),
+        ({"dimensions": "many"}, RequestError, "a whole number such as 512"),
+        ({"dimensions": 0}, RequestError, "a whole number such as 512"),
+        ({"name": ""}, OutputSpecError, "cannot name the answer column"),
+        ({"input": "x"}, RequestError, "the prompt makes the input"),
+    ],
+)
+def test_what_has_no_place_is_refused(asked: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error) as caught:
+        ask(**asked)
+    assert words in str(caught.value)
+
+
+Read = Callable[[str, Any], dict[str, Any]]
+
+
+@pytest.mark.parametrize("told", [encoded(VECTOR), [float(number) for number in VECTOR]])
+def test_base64_and_digits_are_the_same_floats(told: Any, read: Read) -> None:
+    answer = read(PATH, embedded(told))
+    assert (answer["status"], answer["input_tokens"]) == ("ok", 8)
+    assert np.frombuffer(answer["vector"], "<f4").tolist() == VECTOR.tolist()
+
+
+@given(arrays.arrays(np.float32, st.integers(1, 40), elements={"allow_nan": False}))
+def test_any_float_comes_back_to_the_bit(vector: Any) -> None:
+    line = f'{{"data":[{{"embedding":"{encoded(vector)}"}}]}}'
+    answer = endpoint_of(PATH).answer(line.encode())
+    assert answer.vector == vector.astype("<f4").tobytes()
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (embedded(), "0 vectors for one text"),
+        (embedded([1.0], [2.0]), "2 vectors for one text"),
+        (embedded([]), "not one of 32-bit floats"),
+        (embedded("AAAA"), "not one of 32-bit floats"),
+        (embedded("no base64!"), "no embedding"),
+        (embedded(["1"]), "no embedding"),
+        (embedded(None), "no embedding"),
+        ({"object": "list"}, "no embedding"),
+        (None, "no embedding"),
+    ],
+)
+def test_what_is_no_vector_is_invalid(told: Any, words: str, read: Read) -> None:
+    answer = read(PATH, told)
+    assert (answer["status"], answer["vector"]) == ("invalid", None)
+    assert words in answer["error"]
+
+
+@pytest.fixture
+def numbered() -> Any:
+    """Answer "a" with [1, 0], "b" with [0, 1]."""
+    return lambda body: np.array([body["input"] == "a", body["input"] == "b"], np.float32)
+
+
+def test_each_row_gets_its_own_array_of_float32(numbered: Any) -> None:
+    with batchframe.local.serve(answer=numbered) as server:
+        job = ask().submit(client=server.client()).wait()
+    joined = FRAME.sample(frac=1, random_state=3).bf.join(job)
+    for row in joined.itertuples():
+        if row.bf_status == "ok":
+            assert row.embedding.dtype == np.float32
+            assert row.embedding.tolist() == [row.text == "a", row.text == "b"]
+        else:
+            assert (row.bf_status, row.embedding) == ("skipped", None)
+    assert np.stack(joined["embedding"].dropna().to_list()).shape == (3, 2)
+    # Equal rows share a request, not an array; and nothing that is done to one stays in the job.
+    joined.loc[3, "embedding"][0] = 99
+    assert FRAME.bf.join(job)["embedding"].iloc[0].tolist() == [1, 0]
+    assert job.results()["embedding"].iloc[2].tolist() == [1, 0]
+
+
+def test_parquet_of_the_joined_frame_is_read_by_plain_pandas(numbered: Any, tmp_path: Path) -> None:
+    with batchframe.local.serve(answer=numbered) as server:
+        job = ask().submit(client=server.client()).wait()
+    joined = FRAME.bf.join(job)
+    joined.to_parquet(tmp_path / "joined.parquet")
+    back = pd.read_parquet(tmp_path / "joined.parquet")
+    assert pq.read_schema(tmp_path / "joined.parquet").field("embedding").type.value_type == "float"
+    assert back["embedding"].iloc[-1] is None
+    for old, new in zip(joined["embedding"][:-1], back["embedding"][:-1], strict=True):
+        assert new.dtype == np.float32
+        np.testing.assert_array_equal(old, new)
+    pd.testing.assert_frame_equal(back.drop(columns="embedding"), joined.drop(columns="embedding"))
+
+
+def test_a_vector_of_another_length_is_invalid() -> None:
+    frame = pd.DataFrame({"text": ["a", "bb", "c"]})
+    with batchframe.local.serve(answer=lambda body: [1.0] * len(body["input"])) as server:
+        job = ask(frame).submit(client=server.client()).wait()
+        other = ask(frame, dimensions=2).submit(client=server.client()).wait()
+    assert job.results()["bf_status"].tolist() == ["ok", "invalid", "ok"]
+    assert "2 dimensions and not 1" in job.results()["bf_error"][1]
+    assert other.results()["bf_status"].tolist() == ["invalid", "ok", "invalid"]
+
+
+def test_two_different_vectors_for_one_request_are_invalid(tmp_path: Path) -> None:
+    lines = [
+        {"custom_id": "x", "response": {"status_code": 200, "body": embedded(vector)}}
+        for vector in ([1.0], [2.0])
+    ]
+    file = tmp_path / "o.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)))
+    table = read_shard([file], endpoint_of(PATH), ["x"], Batch("b", "completed"))
+    assert table["status"].to_pylist() == ["invalid"]
+
+
+def test_several_jobs_join_into_one_column(numbered: Any) -> None:
+    def fails_on_b(body: dict[str, Any]) -> Any:
+        return AnswerError(500, "no") if body["input"] == "b" else numbered(body)
+
+    with batchframe.local.serve(answer=fails_on_b) as server:
+        job = ask().submit(client=server.client()).wait()
+    with batchframe.local.serve(answer=numbered) as server:
+        again = job.unanswered().submit(client=server.client()).wait()
+    assert job.counts == {"ok": 2, "failed": 1, "skipped": 1}
+    vectors = FRAME.bf.join(job, again)["embedding"]
+    assert [None if one is None else one.tolist() for one in vectors] == [
+        [1, 0],
+        [0, 1],
+        [1, 0],
+        None,
+    ]
+
+
+def test_answers_that_an_earlier_job_had_are_not_asked_again(numbered: Any) -> None:
+    with batchframe.local.serve(answer=numbered) as server:
+        ask(FRAME.iloc[:1]).submit(client=server.client()).wait()
+        job = ask().submit(client=server.client()).wait()
+        again = ask(name="vector").submit(rerun="again", client=server.client()).wait()
+    assert [batch.requests for batch in server.ledger] == [1, 1, 2]
+    assert [one.tolist() for one in job.results()["embedding"][:3]] == [[1, 0], [0, 1], [1, 0]]
+    assert again.results().columns.tolist() == ["vector", "bf_status", "bf_error"]
+
+
+def test_a_job_without_any_vector_has_the_column_all_the_same() -> None:
+    with batchframe.local.serve(answer=lambda _: AnswerError(400, "no")) as server:
+        requests = ask()
+        job = requests.submit(client=server.client())
+        assert job.results()["embedding"].tolist() == [None] * 4
+        job.wait()
+    assert job.results()["embedding"].tolist() == [None] * 4
+    assert FRAME.iloc[:0].bf.join(job)["embedding"].tolist() == []
+
+
+def test_the_estimate_is_of_input_tokens_alone() -> None:
+    estimate = ask().estimate()
+    assert (estimate.input_tokens.high, estimate.output_tokens.high) == (2, 0)
+    assert estimate.cost is not None
+    assert estimate.cost.high == estimate.cost.low == Decimal("0.00000002")
+    assert estimate.exact
+
+
+def test_the_genuine_client_reads_what_the_local_server_answers(
+    server: batchframe.local.Server,
+) -> None:
+    client = server.client()
+    told = client.embeddings.create(**ask(dimensions=16).preview(1)[0]["body"])
+    digits = client.embeddings.create(
+        model=MODEL, input="a", dimensions=16, encoding_format="float"
+    )
+    CreateEmbeddingResponse.model_validate(digits.model_dump())
+    sent = np.frombuffer(base64.b64decode(str(told.data[0].embedding)), "<f4")
+    np.testing.assert_array_equal(sent, np.array(digits.data[0].embedding, np.float32))
+    assert np.linalg.norm(sent) == pytest.approx(1, abs=1e-4)
+    job = ask(dimensions=16).submit(client=client).wait()
+    np.testing.assert_array_equal(job.results()["embedding"][0], sent)

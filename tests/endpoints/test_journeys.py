@@ -1,0 +1,204 @@
+"""Every endpoint, the whole way: asked, answered out of order, joined, repaired, recovered."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+import batchframe as bf
+import batchframe.local
+from batchframe._endpoints import endpoint_of
+from batchframe.errors import RequestError
+from batchframe.local import AnswerError
+
+TEXTS = ["one", "two", "three", "two", "four", "one"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """An endpoint, how to ask it, and an answer that tells whose it is."""
+
+    path: str
+    model: str
+    column: str
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def ask(self, frame: pd.DataFrame, **more: Any) -> bf.Requests:
+        asked = {"model": self.model, "endpoint": self.path, **self.more, **more}
+        return frame.bf.requests("{{ text }}", **asked)
+
+    def asked(self, body: dict[str, Any]) -> str:
+        """Return the text that a request body asks about."""
+        said = body["messages"][-1]["content"] if "messages" in body else body.get("input")
+        return str(said or body["prompt"])
+
+    def answer(self, body: dict[str, Any]) -> Any:
+        text = self.asked(body)
+        if self.column == "embedding":
+            return [float(len(text)), float(ord(text[-1]))]
+        if self.column == "flagged":
+            return len(text) > 3
+        return {"label": text} if self.column == "label" else f"said {text}"
+
+    def told(self, text: str) -> Any:
+        """Return what stands in the column for a text."""
+        told = self.answer({"input": text})
+        return told["label"] if isinstance(told, dict) else told
+
+    def cells(self, frame: pd.DataFrame) -> list[Any]:
+        column = frame[self.column]
+        return [one.tolist() if isinstance(one, np.ndarray) else one for one in column]
+
+
+LABELS = {"output": sorted(set(TEXTS))}
+CASES = [
+    Case("/v1/chat/completions", "gpt-5.6-luna", "label", LABELS),
+    Case("/v1/responses", "gpt-5.6-luna", "label", LABELS),
+    Case("/v1/responses", "gpt-5.6-luna", "response", {"system": "Be brief."}),
+    Case("/v1/completions", "gpt-3.5-turbo-instruct", "response", {"max_tokens": 9}),
+    Case("/v1/embeddings", "text-embedding-3-small", "embedding"),
+    Case("/v1/moderations", "omni-moderation-latest", "flagged"),
+]
+every = pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.path} {case.column}")
+
+
+@pytest.fixture
+def frame() -> pd.DataFrame:
+    return pd.DataFrame({"text": TEXTS, "other": range(6)}, index=list("abcabc"))
+
+
+@every
+def test_every_row_gets_its_own_answer_in_any_order(case: Case, frame: pd.DataFrame) -> None:
+    with batchframe.local.serve(answer=case.answer) as server:
+        job = case.ask(frame).submit("whole", client=server.client()).wait()
+    assert (job.counts, server.ledger[0].requests) == ({"ok": 6}, 4)
+    before = frame.copy(deep=True)
+    for sample in (frame, frame.sample(frac=1, random_state=1), frame.iloc[[3, 3, 0]]):
+        joined = sample.bf.join("whole")
+        assert case.cells(joined) == [case.told(text) for text in sample["text"]]
+        pd.testing.assert_index_equal(joined.index, sample.index)
+    pd.testing.assert_frame_equal(frame, before)
+    edited = frame.assign(text=frame["text"].replace("two", "new")).bf.join(job)
+    assert edited["bf_status"].tolist() == ["ok", "missing", "ok", "missing", "ok", "ok"]
+    assert edited[case.column].isna().tolist() == [False, True, False, True, False, False]
+
+
+@every
+def test_a_function_of_the_row_asks_the_same(case: Case, frame: pd.DataFrame) -> None:
+    asked = {"model": case.model, "endpoint": case.path, **case.more}
+    called = frame.bf.requests(lambda row: row["text"] if row["other"] else None, **asked,
+                               on_missing="skip")  # fmt: skip
+    bodies = [line["body"] for line in case.ask(frame).preview(4)]
+    assert sorted(map(case.asked, bodies)) == sorted(
+        case.asked(line["body"]) for line in called.preview(9)
+    )
+    with batchframe.local.serve(answer=case.answer) as server:
+        job = called.submit(client=server.client()).wait()
+    joined = frame.iloc[::-1].bf.join(job)
+    assert joined["bf_status"].tolist() == ["ok"] * 5 + ["skipped"]
+    assert case.cells(joined)[:5] == [case.told(text) for text in reversed(TEXTS[1:])]
+
+
+@every
+def test_what_failed_is_asked_again_and_joined(case: Case, frame: pd.DataFrame) -> None:
+    def answer(body: dict[str, Any]) -> Any:
+        if case.asked(body) == "two":
+            return AnswerError(429, "You exceeded your quota.", code="insufficient_quota")
+        return case.answer(body)
+
+    with batchframe.local.serve(answer=answer) as server:
+        job = case.ask(frame).submit("first", client=server.client()).wait()
+    assert job.counts == {"ok": 4, "failed": 2}
+    assert frame.bf.join(job)[case.column].isna().sum() == 2
+    with batchframe.local.serve(answer=case.answer) as server:
+        again = job.unanswered().submit(client=server.client()).wait()
+    assert server.ledger[0].requests == 1
+    joined = frame.bf.join(job, again, details=True)
+    assert case.cells(joined) == [case.told(text) for text in TEXTS]
+    assert joined["bf_status"].tolist() == ["ok"] * 6
+
+
+@every
+def test_an_empty_home_gets_the_job_back(case: Case, frame: pd.DataFrame) -> None:
+    with batchframe.local.serve(answer=case.answer) as server:
+        client = server.client()
+        lost = case.ask(frame).submit("lost", client=client).wait()
+        before = lost.results(details=True).drop_duplicates("bf_custom_id")
+        shutil.rmtree(lost.folder)
+        [job] = bf.recover(client)
+        found = job.wait().results(details=True)
+        assert (job.id, found.columns.tolist()) == (lost.id, before.columns.tolist())
+        assert case.cells(found) == case.cells(before)
+        again = case.ask(frame).submit("lost", client=client)
+        assert (again.id, len(server.ledger)) == (job.id, 1)
+    assert case.cells(frame.bf.join("lost")) == [case.told(text) for text in TEXTS]
+
+
+@every
+def test_what_a_body_tells_of_its_recipe_makes_the_body_again(
+    case: Case, frame: pd.DataFrame
+) -> None:
+    requests = case.ask(frame, user="u", metadata={"a": "b"})
+    endpoint = endpoint_of(case.path)
+    [line] = requests.preview(1)
+    told = endpoint.recipe_of(line["body"])
+    mine = requests._table.recipe
+    assert (told.model, told.endpoint, dict(told.body)) == (
+        mine.model, mine.endpoint, dict(mine.body)
+    )  # fmt: skip
+    assert endpoint.fields(told) == endpoint.fields(mine)
+    assert endpoint.body(told).keys() | {"instructions"} == line["body"].keys() | {"instructions"}
+
+
+@every
+def test_what_was_answered_is_not_asked_again(case: Case, frame: pd.DataFrame) -> None:
+    with batchframe.local.serve(answer=case.answer) as server:
+        client = server.client()
+        case.ask(frame.iloc[:2]).submit(client=client).wait()
+        assert case.ask(frame).estimate(client=client).requests == 2
+        job = case.ask(frame).submit(client=client).wait()
+        assert case.ask(frame).estimate(client=client).requests == 2
+    assert [batch.requests for batch in server.ledger] == [2, 2]
+    assert case.cells(job.results()) == [case.told(text) for text in TEXTS]
+
+
+@pytest.mark.parametrize("path", ["/v1/images/generations", "/v1/images/edits", "/v1/videos", "x"])
+def test_an_endpoint_that_is_not_spoken_is_refused_with_those_that_are(path: str) -> None:
+    with pytest.raises(RequestError, match="does not speak") as caught:
+        pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="m", endpoint=path)
+    assert "'/v1/embeddings'" in str(caught.value)
+
+
+def test_jobs_of_other_answers_are_not_joined_as_one(frame: pd.DataFrame) -> None:
+    with batchframe.local.serve() as server:
+        client = server.client()
+        jobs = [CASES[at].ask(frame).submit(client=client).wait() for at in (2, 4)]
+    with pytest.raises(bf.errors.ColumnError, match="embedding"):
+        frame.bf.join(*jobs)
+
+
+def test_two_endpoints_that_answer_the_same_question_join_as_one(frame: pd.DataFrame) -> None:
+    chat, responses = CASES[0], CASES[1]
+    with batchframe.local.serve(answer=lambda _: AnswerError(400, "no")) as server:
+        failed = chat.ask(frame).submit(client=server.client()).wait()
+    with batchframe.local.serve(answer=responses.answer) as server:
+        job = responses.ask(frame).submit(client=server.client()).wait()
+    assert frame.bf.join(failed, job)["label"].tolist() == TEXTS
+
+
+def test_a_cache_of_an_earlier_version_is_read_anew(frame: pd.DataFrame) -> None:
+    case = CASES[4]
+    with batchframe.local.serve(answer=case.answer) as server:
+        job = case.ask(frame).submit("old", client=server.client()).wait()
+    before = case.cells(job.results())
+    path = job.folder / "answers.parquet"
+    old = pq.read_table(path)
+    kept = old.drop_columns(["vector", "tool_calls", "reasoning", "reasoning_tokens"])
+    pq.write_table(kept.replace_schema_metadata(old.schema.metadata), path)
+    assert case.cells(bf.job("old").results()) == before
