@@ -16,7 +16,7 @@ from typing import Final
 
 import numpy as np
 
-from batchframe._endpoints import endpoint_of
+from batchframe._endpoints import Wording, endpoint_of
 from batchframe._output import shortest_and_longest
 from batchframe._range import Range
 from batchframe._recipe import Recipe
@@ -108,19 +108,22 @@ def answer_length(
     """
     endpoint = endpoint_of(recipe.endpoint)
     body = {"model": recipe.model, **recipe.body}
-    answer, limit = _by_spec(recipe), endpoint.output_limit(body)
+    limit = endpoint.output_limit(body)
+    if limit == 0:
+        return NO_ANSWER  # a vector, or a verdict, is not written in tokens
+    answer = _by_spec(recipe)
     reasons = endpoint.may_reason(body)
     if limit is not None:
         # Reasoning counts against the limit and may use it up.
         longest = limit if reasons or answer.high is None else min(answer.high, limit)
         answer = Range(answer.low, answer.expected, longest).map(lambda tokens: min(tokens, limit))
     unbounded = reasons and limit is None
-    notes = [REASONING] if unbounded else []
+    notes = [reasoning_note(endpoint.wording)] if unbounded else []
     if before is not None:
         answer = _with_experience(answer, before, requests, narrow=narrow)
         notes.append(_experience_in_words(before, requests, reasons=reasons))
     if answer.high is None:
-        notes.append(_UNBOUNDED)
+        notes.append(_UNBOUNDED.format(endpoint.wording.limit))
     return AnswerLength(answer, unbounded, tuple(notes))
 
 
@@ -168,14 +171,19 @@ _FEWEST: Final = 10
 """Answers without which no interval is given."""
 
 NO_ANSWER: Final = AnswerLength(Range.exactly(0), unbounded_reasoning=False, notes=())
-"""Where nothing is sent nothing is unknown."""
+"""Where nothing is sent, or nothing is written, nothing is unknown."""
 
-REASONING: Final = (
-    "Reasoning tokens are billed as output and are not bounded by anything: nobody can know them "
-    "before. Bound them with max_completion_tokens=, or switch them off with "
-    'reasoning_effort="none".'
-)
+
+def reasoning_note(wording: Wording) -> str:
+    """Say that nothing bounds the reasoning of a request, and what would."""
+    return (
+        "Reasoning tokens are billed as output and are not bounded by anything: nobody can know "
+        f"them before. Bound them with {wording.limit}=, or switch them off with "
+        f"{wording.thoughtless}."
+    )
+
+
 _UNBOUNDED: Final = (
     "Nothing bounds the length of an answer, so the high end is not known. Bound it with "
-    "max_completion_tokens=, or with an output= of labels."
+    "{}=, or with an output= of labels."
 )

@@ -21,7 +21,7 @@ from typing import IO, Any, Final
 import msgspec
 import pyarrow as pa
 
-from batchframe._endpoints import STATUSES, Answer, Endpoint, Status
+from batchframe._endpoints import STATUSES, Answer, Endpoint, Status, tokens_of
 from batchframe._loose_json import mended
 from batchframe._service import Batch
 
@@ -43,7 +43,6 @@ SCHEMA: Final = pa.schema(
 _OK: Final = {200, "200", "200.0"}  # some servers write the number as a text
 _CUSTOM_ID: Final = re.compile(rb'"custom_id"\s*:\s*"([^"\\]*)"')
 _LONGEST_ERROR: Final = 500
-_MOST_TOKENS: Final = 2**40
 _LONGEST_LINE: Final = 1 << 28
 _HEAD: Final = 1 << 16
 _NOT_READ: Final = (msgspec.DecodeError, ValueError, RecursionError)
@@ -203,7 +202,9 @@ def _read_response(response: _Response | None, error: Any, endpoint: Endpoint) -
     if response is not None and response.status_code in _OK:
         answer = endpoint.answer(_body(response))
         stated = answer.input_tokens is not None or answer.output_tokens is not None
-        return answer if stated else _with_usage(answer, _plain(_body(response)))
+        if stated or answer.status == "ok":
+            return answer
+        return _with_usage(answer, _plain(_body(response)))
     if response is None:
         code, message = _error_words(error)
         status: Status = "failed"
@@ -225,28 +226,12 @@ def _read_response(response: _Response | None, error: Any, endpoint: Endpoint) -
 
 def _with_usage(answer: Answer, body: Any) -> Answer:
     """Count what a response without an answer says it used: it is billed all the same."""
-    usage = _usage(body)
-    if usage is None:
-        return answer
-    return answer._replace(
-        input_tokens=_tokens(usage, "prompt_tokens", "input_tokens"),
-        output_tokens=_tokens(usage, "completion_tokens", "output_tokens"),
-        cached_tokens=_tokens(
-            usage.get("prompt_tokens_details") or usage.get("input_tokens_details"),
-            "cached_tokens",
-        ),
+    read, written, cached, thought = tokens_of(
+        body.get("usage") if isinstance(body, dict) else None
     )
-
-
-def _usage(body: Any) -> dict[str, Any] | None:
-    usage = body.get("usage") if isinstance(body, dict) else None
-    return usage if isinstance(usage, dict) else None
-
-
-def _tokens(usage: Any, *names: str) -> int | None:
-    found = (usage.get(name) for name in names) if isinstance(usage, dict) else ()
-    numbers = (one for one in found if isinstance(one, int) and not isinstance(one, bool))
-    return next((one for one in numbers if 0 <= one <= _MOST_TOKENS), None)
+    return answer._replace(
+        input_tokens=read, output_tokens=written, cached_tokens=cached, reasoning_tokens=thought
+    )
 
 
 def _body(response: _Response) -> bytes:

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from batchframe._answer_length import REASONING
+from batchframe._answer_length import reasoning_note
 from batchframe._counting import InputTokens
+from batchframe._endpoints import endpoint_of
 from batchframe._estimate import Estimate
 from batchframe._prices import Price, Tier, price
 from batchframe._rates import within
@@ -51,12 +52,12 @@ def refuse_above(
         If reasoning tokens may come on top of it.
     """
     limit = _amount(max_cost)
-    model = table.recipe.model
+    model, wording = table.recipe.model, endpoint_of(table.recipe.endpoint).wording
     cost = known.cost if tier == "batch" else known.standard_cost
     if cost is None:
         raise CostError.no_price(model, limit)
     if cost.high is None:
-        raise CostError.no_high_end(limit, cost.low, cost.expected)
+        raise CostError.no_high_end(limit, cost.low, cost.expected, wording.limit)
     if cost.high > limit:
         raise CostError.above(
             limit,
@@ -64,10 +65,11 @@ def refuse_above(
             cost.expected,
             cost.high,
             rows=known.rows,
+            bound=wording.limit,
             fitting=_rows_that_fit(limit, known, table, read, price(model, tier, prices=prices)),
         )
-    if REASONING in known.notes:
-        warn_user(ReasoningWarning.beyond_max_cost(model, limit))
+    if reasoning_note(wording) in known.notes:
+        warn_user(ReasoningWarning.beyond_max_cost(model, limit, *wording))
 
 
 def _amount(max_cost: object) -> Decimal:

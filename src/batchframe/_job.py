@@ -247,10 +247,10 @@ class JobHandle(Shown):
             Also return the columns ``bf_custom_id``, ``bf_input_tokens``, ``bf_output_tokens``,
             ``bf_cached_tokens``, ``bf_reasoning_tokens``, ``bf_cost``, ``bf_finish_reason``,
             ``bf_reasoning`` (what the model tells of its reasoning, where it tells) and ``bf_raw``.
-            ``bf_cost`` is in USD, as `Decimal` in a column of dtype object: ``df["bf_cost"].sum()`` is
-            :attr:`cost`, to the last digit. Rows that ask the same are one request: the first of
-            them carries its cost, the others 0. Missing where the row asked nothing, or no price
-            is known.
+            ``bf_cost`` is in USD, as `Decimal` in a column of dtype object:
+            ``df["bf_cost"].sum()`` is :attr:`cost`, to the last digit. Rows that ask the same are
+            one request: the first of them carries its cost, the others 0. Missing where the row
+            asked nothing, or no price is known.
 
         Returns
         -------

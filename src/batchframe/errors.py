@@ -692,8 +692,8 @@ class RequestError(InputError):
         )
 
     @classmethod
-    def no_output(cls, endpoint: str, instead: str) -> Self:
-        return cls(f"{endpoint} cannot be told what to answer: leave output= out; {instead}.")
+    def no_output(cls, endpoint: str, answers: str) -> Self:
+        return cls(f"{endpoint} cannot be told what to answer: leave output= out; {answers}.")
 
     @classmethod
     def no_name(cls, endpoint: str, name: str) -> Self:
@@ -898,12 +898,14 @@ class CostError(InputError):
         )
 
     @classmethod
-    def no_high_end(cls, limit: Decimal, low: Decimal, expected: Decimal | None) -> Self:
+    def no_high_end(
+        cls, limit: Decimal, low: Decimal, expected: Decimal | None, bound: str
+    ) -> Self:
         middle = "" if expected is None else f", ${expected:f} expected"
         return cls(
             f"The cost is at least ${low:f}{middle}, but nothing bounds the length of the answers, "
             f"so nobody can say whether it stays below ${limit:f}. Nothing was sent. Bound them: "
-            "requests(..., max_completion_tokens=200), or output= with labels; see what answers "
+            f"requests(..., {bound}=200), or output= with labels; see what answers "
             "take, requests.pilot(n=20); or leave out max_cost."
         )
 
@@ -917,13 +919,14 @@ class CostError(InputError):
         *,
         rows: int,
         fitting: int,
+        bound: str,
     ) -> Self:
         middle = "" if expected is None else f", ${expected:f} expected"
         ends = "" if low == high else f" (at least ${low:f}{middle})"
         head = f"; the first {fitting:,} of {rows:,} fit: df.head({fitting})" if fitting else ""
         ways = [f"ask fewer rows{head}"]
         if low != high:
-            ways.insert(0, "bound the answers, requests(..., max_completion_tokens=...)")
+            ways.insert(0, f"bound the answers, requests(..., {bound}=...)")
             ways.append("see what answers take, requests.pilot(n=20)")
         ways += [
             'ask another model: requests.compare(["gpt-5.6-luna", "gpt-6-luna"]) shows their costs',
@@ -1251,12 +1254,11 @@ class ReasoningWarning(UserWarning):
     """A limit that reasoning tokens may pass."""
 
     @classmethod
-    def beyond_max_cost(cls, model: str, limit: Decimal) -> Self:
+    def beyond_max_cost(cls, model: str, limit: Decimal, bound: str, thoughtless: str) -> Self:
         return cls(
             f"max_cost=${limit:f} holds for the answers, but {model} may reason before it answers, "
             "and reasoning tokens are billed as output: nobody can know how many. Switch them off, "
-            'requests(..., reasoning_effort="none"), or bound them, '
-            "requests(..., max_completion_tokens=...)."
+            f"requests(..., {thoughtless}), or bound them, requests(..., {bound}=...)."
         )
 
 

@@ -209,7 +209,7 @@ def test_the_local_server_calls_a_tool_that_must_be_called(
         endpoint=endpoint,
         tools=[TOOLS[endpoint]],
         tool_choice=choice if choice == "required" else named[endpoint],
-        **({"reasoning_effort": "low"} if endpoint == CHAT else {"reasoning": {"effort": "low"}}),
+        **({"reasoning_effort": "none"} if endpoint == CHAT else {"reasoning": {"effort": "low"}}),
     )
     job = requests.submit(client=server.client()).wait()
     results = job.results(details=True)

@@ -11,7 +11,8 @@ from __future__ import annotations
 import difflib
 from typing import Final
 
-from batchframe._endpoints._endpoint import STATUSES, Answer, Endpoint, Status
+from batchframe._endpoints._endpoint import STATUSES, Answer, Endpoint, Status, Wording
+from batchframe._endpoints._usage import tokens_of
 from batchframe._endpoints.chat import CHAT
 from batchframe._endpoints.completions import COMPLETIONS
 from batchframe._endpoints.embeddings import EMBEDDINGS
@@ -19,7 +20,7 @@ from batchframe._endpoints.moderations import MODERATIONS
 from batchframe._endpoints.responses import RESPONSES
 from batchframe.errors import RequestError
 
-__all__ = ["STATUSES", "Answer", "Endpoint", "Status", "endpoint_of"]
+__all__ = ["STATUSES", "Answer", "Endpoint", "Status", "Wording", "endpoint_of", "tokens_of"]
 
 _ENDPOINTS: Final[dict[str, Endpoint]] = {
     CHAT.path: CHAT,

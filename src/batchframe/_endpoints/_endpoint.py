@@ -55,12 +55,31 @@ class Answer(NamedTuple):
         return self.text, self.tool_calls, self.vector
 
 
+class Wording(NamedTuple):
+    """How a request to an endpoint says how much may be written.
+
+    Attributes
+    ----------
+    limit
+        The parameter that bounds the output tokens, those of reasoning among them.
+    thoughtless
+        What switches reasoning off, as code; empty where nothing reasons.
+    """
+
+    limit: str
+    thoughtless: str = ""
+
+
 class Endpoint(Protocol):
     """One endpoint of the Batch API."""
 
     @property
     def path(self) -> str:
         """The URL path, such as "/v1/chat/completions"."""
+
+    @property
+    def wording(self) -> Wording:
+        """The words for how much may be written."""
 
     def output_spec(self, output: object, name: str | None) -> OutputSpec:
         """Read what the user passed as ``output=`` and ``name=``, or refuse it."""

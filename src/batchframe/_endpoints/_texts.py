@@ -64,8 +64,13 @@ def recipe_of(path: str, body: Mapping[str, Any], prompt: str, name: str | None)
     )
 
 
-def refuse_output(path: str, output: object, instead: str) -> None:
+def refuse_output(path: str, output: object, answers: str) -> None:
     """Refuse ``output=`` where the endpoint decides what an answer is.
+
+    Parameters
+    ----------
+    answers
+        What they are, in words.
 
     Raises
     ------
@@ -73,4 +78,4 @@ def refuse_output(path: str, output: object, instead: str) -> None:
         If it is not None.
     """
     if output is not None:
-        raise RequestError.no_output(path, instead)
+        raise RequestError.no_output(path, answers)

@@ -54,7 +54,7 @@ def check_tools(recipe: Recipe, shape: str) -> None:
     Parameters
     ----------
     shape
-        The key that every function tool of this endpoint has beside its type.
+        The key that a function tool of this endpoint has beside its type: "function" or "name".
 
     Raises
     ------
@@ -63,7 +63,10 @@ def check_tools(recipe: Recipe, shape: str) -> None:
     """
     tools = recipe.body.get("tools")
     for position, tool in enumerate(tools if isinstance(tools, list) else ()):
-        if isinstance(tool, Mapping) and tool.get("type") == "function" and shape not in tool:
+        if not isinstance(tool, Mapping) or tool.get("type") != "function":
+            continue
+        keys = {"function", "name"} & set(tool)
+        if keys and shape not in keys:
             raise RequestError.tool_of_another_shape(recipe.endpoint, position, shape)
     taken = {field.name for field in recipe.output.fields} & {field.name for field in _FIELDS}
     if taken and _may_call(recipe):

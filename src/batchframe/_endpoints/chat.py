@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 import pyarrow as pa
 
-from batchframe._endpoints._endpoint import Answer
+from batchframe._endpoints._endpoint import Answer, Wording
 from batchframe._endpoints._prompts import Prompt, contents, prompts_of, with_templates
 from batchframe._endpoints._tools import (
     as_json,
@@ -30,6 +30,7 @@ from batchframe._tokens import TokenCount
 
 class _Chat:
     path: Final = "/v1/chat/completions"
+    wording: Final = Wording("max_completion_tokens", 'reasoning_effort="none"')
 
     def output_spec(self, output: object, name: str | None) -> OutputSpec:
         return output_spec(output, name)

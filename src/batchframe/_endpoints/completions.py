@@ -9,7 +9,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batchframe._endpoints._endpoint import Answer
+from batchframe._endpoints._endpoint import Answer, Wording
 from batchframe._endpoints._texts import (
     check_text_prompt,
     prompts_of,
@@ -26,9 +26,10 @@ from batchframe._tokens import TokenCount
 
 class _Completions:
     path: Final = "/v1/completions"
+    wording: Final = Wording("max_tokens")
 
     def output_spec(self, output: object, name: str | None) -> OutputSpec:
-        refuse_output(self.path, output, _INSTEAD)
+        refuse_output(self.path, output, _ANSWERS)
         return output_spec(None, name)
 
     def check(self, recipe: Recipe) -> None:
@@ -104,7 +105,7 @@ def _read(completion: _Completion) -> Answer:
 
 # OpenAI API reference, 2026-11: what max_tokens is here where nobody names it.
 _UNLESS_TOLD: Final = 16
-_INSTEAD: Final = 'it writes text only; for labels or fields use endpoint="/v1/chat/completions"'
+_ANSWERS: Final = 'it writes text only; for labels or fields use endpoint="/v1/chat/completions"'
 _TRUNCATED: Final = (
     f"the answer was cut off at the token limit: raise max_tokens, which is {_UNLESS_TOLD} "
     "unless you name it"

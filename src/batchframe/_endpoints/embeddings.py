@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from batchframe._endpoints._endpoint import Answer
+from batchframe._endpoints._endpoint import Answer, Wording
 from batchframe._endpoints._texts import (
     check_text_prompt,
     prompts_of,
@@ -36,6 +36,7 @@ _BYTES: Final = 4
 
 class _Embeddings:
     path: Final = "/v1/embeddings"
+    wording: Final = Wording("")  # nothing is written
 
     def output_spec(self, output: object, name: str | None) -> OutputSpec:
         refuse_output(self.path, output, "its answers are vectors, in the column embedding")

@@ -9,7 +9,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batchframe._endpoints._endpoint import Answer
+from batchframe._endpoints._endpoint import Answer, Wording
 from batchframe._endpoints._texts import (
     check_text_prompt,
     prompts_of,
@@ -52,6 +52,7 @@ _FIELDS: Final = (
 
 class _Moderations:
     path: Final = "/v1/moderations"
+    wording: Final = Wording("")  # nothing is written
 
     def output_spec(self, output: object, name: str | None) -> OutputSpec:
         refuse_output(

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 import pyarrow as pa
 
-from batchframe._endpoints._endpoint import Answer
+from batchframe._endpoints._endpoint import Answer, Wording
 from batchframe._endpoints._prompts import contents, prompts_of, with_templates
 from batchframe._endpoints._tools import (
     as_json,
@@ -47,6 +47,7 @@ _CHAT_WORDS: Final = {
 
 class _Responses:
     path: Final = "/v1/responses"
+    wording: Final = Wording("max_output_tokens", 'reasoning={"effort": "none"}')
 
     def output_spec(self, output: object, name: str | None) -> OutputSpec:
         return output_spec(output, name)
