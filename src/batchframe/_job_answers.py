@@ -14,7 +14,7 @@ import contextlib
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -37,6 +37,13 @@ from batchframe.errors import JobError
 
 STORED: pa.Schema = SCHEMA.append(pa.field("digest", ARROW))
 """An answer beside the name of its request."""
+
+# No two vectors are alike: looking for a dictionary makes reading them three times as slow.
+_PARQUET: Final[dict[str, Any]] = {
+    "compression": "zstd",
+    "write_page_checksum": True,
+    "use_dictionary": [name for name in STORED.names if name != "vector"],
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +113,7 @@ def typed(recipe: Recipe, answers: pa.Table) -> tuple[pa.Table, pa.Table]:
 def write_reused(folder: JobFolder, answers: pa.Table) -> None:
     """Keep the answers that earlier jobs had to the last requests of this one."""
     with replacing(folder.reused) as file:
-        pq.write_table(answers.cast(STORED), file, compression="zstd", write_page_checksum=True)
+        pq.write_table(answers.cast(STORED), file, **_PARQUET)
 
 
 def read_reused(folder: JobFolder) -> pa.Table:
@@ -193,4 +200,4 @@ def _store(record: Record, answers: pa.Table, rows: Rows) -> None:
     table = answers.append_column("digest", rows.request_digest)
     table = table.replace_schema_metadata({"sources": _sources(record.state)})
     with replacing(record.folder.answers) as file:
-        pq.write_table(table, file, compression="zstd", write_page_checksum=True)
+        pq.write_table(table, file, **_PARQUET)
