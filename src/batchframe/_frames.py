@@ -53,14 +53,18 @@ def requests(
     model
         The model to ask.
     system
-        A template for a system message before the prompt.
+        A template for a system message before the prompt; of responses, for their instructions.
     output
-        What an answer is: None for text; a list of labels, a ``Literal`` or an ``Enum`` for one
-        label; a Pydantic model, TypedDict, dataclass or JSON schema for typed columns.
+        What an answer is, of chat completions and responses: None for text; a list of labels, a
+        ``Literal`` or an ``Enum`` for one label; a Pydantic model, TypedDict, dataclass or JSON
+        schema for typed columns.
     endpoint
-        The path of the endpoint.
+        "/v1/chat/completions"; "/v1/responses"; "/v1/embeddings", whose answers are 32-bit vectors
+        in the column ``embedding``; "/v1/completions", text only; "/v1/moderations", whose answers
+        are ``flagged`` and, for each category, ``categories.…`` and ``category_scores.…``. The last
+        three take one text as the prompt.
     name
-        The answer column, instead of ``response`` or ``label``.
+        The answer column, instead of ``response``, ``label`` or ``embedding``.
     on_missing
         For a row with a missing cell: "raise", "skip" (not asked, status ``skipped``), "empty"
         (asked with an empty text), or the text that stands for it.
@@ -70,7 +74,9 @@ def requests(
         What is to be sent although a check refuses it: names of body parameters, "model" (one that
         is shut down, or has no place in a batch) and "context_window" (prompts that are too long).
     **body
-        Further parameters of each request body, passed on as they are. What an OpenAI model is
+        Further parameters of each request body, passed on as they are. With ``tools=``, what the
+        model wants called is in the columns ``tool_name`` and ``tool_arguments`` (JSON; of several
+        calls, both are JSON lists). What an OpenAI model is
         known to refuse is an error here; other models take what they are given.
 
     Raises

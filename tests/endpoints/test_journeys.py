@@ -168,6 +168,19 @@ def test_what_was_answered_is_not_asked_again(case: Case, frame: pd.DataFrame) -
     assert case.cells(job.results()) == [case.told(text) for text in TEXTS]
 
 
+@every
+def test_a_pilot_asks_a_few_and_the_batch_the_rest(case: Case, frame: pd.DataFrame) -> None:
+    free = {"prices": {tier: {"input": 0, "output": 0} for tier in ("batch", "standard")}}
+    with batchframe.local.serve(answer=case.answer) as server:
+        client = server.client()
+        pilot = case.ask(frame).pilot(n=2, client=client, **free)
+        job = case.ask(frame).submit(client=client, **free).wait()
+    texts = [text for text in TEXTS if any(text in told for told in pilot.frame["bf_prompt"])]
+    assert case.cells(pilot.frame) == [case.told(text) for text in texts]
+    assert server.ledger[0].requests == 2
+    assert case.cells(job.results()) == [case.told(text) for text in TEXTS]
+
+
 @pytest.mark.parametrize("path", ["/v1/images/generations", "/v1/images/edits", "/v1/videos", "x"])
 def test_an_endpoint_that_is_not_spoken_is_refused_with_those_that_are(path: str) -> None:
     with pytest.raises(RequestError, match="does not speak") as caught:
