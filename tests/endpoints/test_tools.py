@@ -27,9 +27,11 @@ class Weather(pydantic.BaseModel):
     celsius: bool
 
 
+CHAT_TOOL: Any = openai.pydantic_function_tool(Weather)
 TOOLS: dict[str, Any] = {
-    CHAT: openai.pydantic_function_tool(Weather),
-    RESPONSES: openai.pydantic_responses_function_tool(Weather),
+    CHAT: CHAT_TOOL,
+    # As openai.pydantic_responses_function_tool makes it, which openai 2 does not have.
+    RESPONSES: {"type": "function", **CHAT_TOOL["function"]},
 }
 Joined = Callable[..., pd.DataFrame]
 
