@@ -228,6 +228,14 @@ def test_the_estimate_is_of_input_tokens_alone() -> None:
     assert estimate.exact
 
 
+def test_embedding_models_compare_by_their_input_alone() -> None:
+    costs = ask().compare([MODEL, "text-embedding-3-large"])
+    assert costs.loc[(MODEL, "batch"), "high"] == Decimal("0.00000002")
+    assert costs.loc[("text-embedding-3-large", "batch"), "high"] == Decimal("0.00000013")
+    chat = FRAME.bf.requests("{{ text }}", model="gpt-4.1", on_missing="skip").compare([MODEL])
+    assert chat["high"].isna().all()
+
+
 def test_the_genuine_client_reads_what_the_local_server_answers(
     server: batchframe.local.Server,
 ) -> None:
