@@ -131,12 +131,6 @@ def read_reused(folder: JobFolder) -> pa.Table:
         raise JobError.damaged(str(folder.reused), str(reason)) from None
 
 
-def _as_stored(table: pa.Table) -> pa.Table:
-    """Add the columns, empty, that an earlier version did not write yet."""
-    whole = pa.concat_tables([STORED.empty_table(), table], promote_options="default")
-    return whole.select(STORED.names).cast(STORED)
-
-
 def _sources(state: JobState) -> bytes:
     homes = [(shard.output, shard.errors) for shard in state.shards]
     return msgspec.json.encode([[home and home.sha256 for home in pair] for pair in homes])

@@ -129,9 +129,8 @@ class Server:
     limits
         What a batch may hold; OpenAI's limits by default.
     count_tokens
-        Counts the input tokens of a request body. Without it those of a chat are counted as
-        batchframe estimates them, those of other endpoints and all output tokens as a quarter of
-        the characters.
+        Counts the input tokens of a request body. Without it they are counted as batchframe
+        estimates them, and all output tokens as a quarter of the characters.
     faults
         What goes wrong: a list of `Fault`, to see how a pipeline takes it. The attribute `faults`
         adds more while the server runs.

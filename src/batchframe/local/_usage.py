@@ -62,7 +62,7 @@ def _endpoint_of(body: dict[str, Any]) -> str | None:
     if body.get("input") is not None:
         embeds = str(body.get("model")).startswith("text-embedding")
         return "/v1/embeddings" if embeds else "/v1/responses"
-    return None
+    return None if body.get("prompt") is None else "/v1/completions"
 
 
 def approximate_tokens(body: dict[str, Any]) -> int:
