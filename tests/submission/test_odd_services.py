@@ -268,8 +268,8 @@ def test_s22_a_job_is_not_looked_for_at_another_service(
 def test_s23_a_part_that_is_refused_leaves_the_others_and_is_sent_later(
     requests: bf.Requests, server: local.Server
 ) -> None:
-    full = {"error": {"message": "Enqueued token limit reached.", "code": "token_limit_exceeded"}}
-    server.faults.add(Fault(CREATE, 400, body=full, skip=1))
+    broke = {"error": {"message": "Hard limit reached.", "code": "billing_hard_limit_reached"}}
+    server.faults.add(Fault(CREATE, 400, body=broke, skip=1))
     with pytest.raises(bf.errors.SubmissionError, match="part 2 of 3"):
         requests.submit("parts", client=server.client())
     assert len(batches(server)) == 1
