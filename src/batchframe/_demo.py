@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -29,8 +29,20 @@ _LABELS = ["positive", "negative", "mixed"]
 _LIMIT = "2.00"
 
 
-def demo(*, live: bool, model: str, yes: bool = False) -> int:
-    """Label the sample reviews; ask before anything is spent. Return the exit code."""
+def demo(
+    *,
+    live: bool,
+    model: str,
+    yes: bool = False,
+    ended: Callable[[Job], object] = lambda _job: None,
+) -> int:
+    """Label the sample reviews; ask before anything is spent. Return the exit code.
+
+    Parameters
+    ----------
+    ended
+        Is shown the job while its folder is there: a rehearsal leaves nothing behind.
+    """
     reviews = pd.read_csv(_reviews())
     asked = requests(
         reviews,
@@ -47,12 +59,17 @@ def demo(*, live: bool, model: str, yes: bool = False) -> int:
         if not (yes or _agreed(asked)):
             _print("Nothing was sent.")
             return 0
-        return _label(reviews, asked, None)
+        return _label(reviews, asked, None, ended)
     with _rehearsal() as client:
-        return _label(reviews, asked, client)
+        return _label(reviews, asked, client, ended)
 
 
-def _label(reviews: pd.DataFrame, asked: Requests, client: OpenAI | None) -> int:
+def _label(
+    reviews: pd.DataFrame,
+    asked: Requests,
+    client: OpenAI | None,
+    ended: Callable[[Job], object],
+) -> int:
     job = asked.submit("sentiment", max_cost=_LIMIT, client=client)
     job.wait()
     if client is not None:
@@ -62,6 +79,7 @@ def _label(reviews: pd.DataFrame, asked: Requests, client: OpenAI | None) -> int
     _print(labelled[["text", "sentiment", "label", "bf_status"]].head(8).to_string(max_colwidth=48))
     _print(labelled["bf_status"].value_counts().loc[lambda rows: rows > 0].to_string())
     _print(_proof(asked, job))
+    ended(job)
     return 0 if set(job.counts) <= {"ok", "skipped"} else 1
 
 

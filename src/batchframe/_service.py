@@ -282,6 +282,9 @@ class Service(Protocol):
     def list_batches(self) -> Iterator[Batch]:
         """Yield all batches, newest first, a page at a time."""
 
+    def server_time(self) -> float | None:
+        """Return the date of the service's clock, in whole seconds; None if it does not tell."""
+
     def cancel_batch(self, batch_id: str) -> Batch:
         """Ask for a batch to be cancelled."""
 

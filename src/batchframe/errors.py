@@ -12,6 +12,7 @@ BatchframeError
 │   ├── OutputSpecError              what `output=` asks for
 │   ├── RequestError                 the request body or its size
 │   ├── FileIsThereError (FileExistsError)
+│   ├── CommandError                 what was written on the command line
 │   └── CostError                    `max_cost` and prices
 ├── ClientError                      the client: none, the wrong kind, or another account's
 ├── SubmissionError                  the service refused to take the job
@@ -878,6 +879,114 @@ class FileIsThereError(InputError, FileExistsError):
     def named(cls, path: str) -> Self:
         return cls(
             f"{path} is there already and is not replaced. Choose another folder, or remove it."
+        )
+
+
+class CommandError(InputError):
+    """Something written on the command line that cannot be done."""
+
+    @classmethod
+    def unreadable(cls, path: str, reason: object) -> Self:
+        return cls(
+            f"{path} cannot be read: {_brief(reason)}. Give a CSV file in UTF-8 with a header row, "
+            "or a Parquet file."
+        )
+
+    @classmethod
+    def unreadable_text(cls, path: str, reason: object) -> Self:
+        return cls(f"{path} cannot be read: {_brief(reason)}. Give a text file in UTF-8.")
+
+    @classmethod
+    def unreadable_json(cls, path: str, reason: object) -> Self:
+        return cls(
+            f"{path} cannot be read as JSON: {_brief(reason)}. A file that ends in .json holds a "
+            "JSON schema or a list of labels after --output, and a list of chat messages after "
+            "--prompt-file."
+        )
+
+    @classmethod
+    def unwritable(cls, path: str, reason: object) -> Self:
+        return cls(
+            f"{path} cannot be written: {_brief(reason)}. What came back is safe in the job's "
+            "folder; write it elsewhere: batchframe fetch JOB --to OTHER.csv"
+        )
+
+    @classmethod
+    def unknown_ending(cls, path: str, known: Sequence[str]) -> Self:
+        return cls(
+            f"{path} does not say what kind of file it is. Name it with one of {_listed(known)}, "
+            "or pass - for a CSV on the standard stream."
+        )
+
+    @classmethod
+    def no_such_folder(cls, path: str) -> Self:
+        return cls(f"{path} lies in a folder that is not there. Make it first, with mkdir -p.")
+
+    @classmethod
+    def same_file(cls, path: str) -> Self:
+        return cls(f"{path} is the input, which is never replaced. Choose another file for --to.")
+
+    @classmethod
+    def to_needs_wait(cls) -> Self:
+        return cls(
+            "--to writes the answers, for which the job must be done: add --wait, or leave --to "
+            "out and write them later: batchframe fetch JOB --input INPUT --to OUTPUT"
+        )
+
+    @classmethod
+    def two_on_stdout(cls) -> Self:
+        return cls("--json and --to - would both write to the standard output. Choose --to FILE.")
+
+    @classmethod
+    def not_a_pair(cls, option: str, given: str, example: str) -> Self:
+        return cls(f"{option} {_short(given)} is not of the form KEY=VALUE, such as {example}.")
+
+    @classmethod
+    def not_a_value(cls, name: str, given: str) -> Self:
+        return cls(
+            f"--param {name}: {_short(given)} is neither JSON nor one plain word. Write numbers, "
+            "true, false and null as JSON has them, and any other text in two pairs of quotes: "
+            f"--param {name}='\"a text\"'."
+        )
+
+    @classmethod
+    def named_twice(cls, option: str, name: str) -> Self:
+        return cls(f"{option} gives {name!r} twice. Keep one of them.")
+
+    @classmethod
+    def has_an_option(cls, name: str) -> Self:
+        return cls(f"--param {name}=... cannot be: batchframe --help has an option for it.")
+
+    @classmethod
+    def one_label(cls, given: str) -> Self:
+        return cls(
+            f"--output {_short(given)} offers one label, so there is nothing to choose. Name all "
+            "of them, --output positive,negative,mixed, or a JSON schema in a file whose name ends "
+            "in .json; for a text answer, leave --output out."
+        )
+
+    @classmethod
+    def several_need_input(cls) -> Self:
+        return cls(
+            "Several jobs are joined row by row, for which the frame is needed: --input FILE."
+        )
+
+    @classmethod
+    def still_running(cls, job: str) -> Self:
+        return cls(
+            f"Job {job} is not done, so nothing was written. Wait for it, or write what is here, "
+            "the other rows as pending: --partial."
+        )
+
+    @classmethod
+    def not_agreed(cls) -> Self:
+        return cls("Nobody said yes, so nothing was done. Where nobody can be asked, add --yes.")
+
+    @classmethod
+    def of_the_system(cls, reason: object) -> Self:
+        return cls(
+            f"The operating system refused: {_brief(reason)}. What is wrong with this machine's "
+            "set-up is told by: batchframe doctor"
         )
 
 

@@ -54,7 +54,7 @@ def test_without_a_key_the_live_demo_says_how_to_set_one(
     assert main(["demo", "--live", "--yes"]) == 2
     told = capsys.readouterr().err
     assert "OPENAI_API_KEY" in told
-    assert "batchframe.local.serve()" in told
+    assert "batchframe serve" in told
 
 
 def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,7 +46,8 @@ _accessor
 plot
 __init__
 local
-_demo
+_demo _doctor
+_cli
 __main__
 """
 RANK = {room: rank for rank, line in enumerate(LAYERS.split("\n")) for room in line.split()}

@@ -114,6 +114,7 @@ SAMPLES: dict[str, Any] = {
     "chosen": "~nosuchuser/x",
     "owner": 1001,
     "advice": "The account may spend no more: add credit.",
+    "example": "temperature=0",
     "first": ["label"],
     "second": ["reason"],
     "route": "POST /v1/batch",

@@ -20,11 +20,15 @@ Show = Callable[[Card, str], None]
 def live() -> Iterator[Show]:
     """Yield a function that shows the latest card, and one word for where things stand.
 
-    In a notebook one output is rewritten, as plain HTML that the saved notebook keeps. Elsewhere
-    it is a ``tqdm`` bar on the standard error stream.
+    In a notebook one output is rewritten, as plain HTML that the saved notebook keeps. In a
+    terminal it is a ``tqdm`` bar on the standard error stream; where that is a file (cron, a
+    scheduler's log), a line whenever the word or a tenth of the progress has changed.
     """
     if _in_notebook():
         yield _notebook()
+        return
+    if not sys.stderr.isatty():
+        yield _log()
         return
     bar = tqdm(total=None, unit="request", dynamic_ncols=True, leave=True, file=sys.stderr)
     with bar:
@@ -50,6 +54,19 @@ def _notebook() -> Show:
 
     def show(card: Card, _word: str) -> None:
         handle.update({"text/plain": to_text(card), "text/html": to_html(card)}, raw=True)
+
+    return show
+
+
+def _log() -> Show:
+    told: set[tuple[str, int]] = set()
+
+    def show(card: Card, word: str) -> None:
+        done, total = card.progress or (0, 0)
+        now = word, 10 * done // total if total else 0
+        if now not in told:
+            told.add(now)
+            say(f"{word}: {done:,} of {total:,} requests")
 
     return show
 

@@ -178,6 +178,19 @@ class OpenAIService:
                 return
             after = {"after": batches[-1].id}
 
+    def server_time(self) -> float | None:
+        return _call(self._date)
+
+    def _date(self) -> float | None:
+        ask = self._client.batches.with_streaming_response.list
+        with ask(limit=1, timeout=self._patience("the time")) as response:
+            # RFC 9110: every answer has a Date.
+            told = response.headers.get("date", "")
+        try:
+            return parsedate_to_datetime(told).timestamp()
+        except ValueError:
+            return None
+
     def cancel_batch(self, batch_id: str) -> Batch:
         return _batch(
             self._read(

@@ -1,0 +1,261 @@
+"""What each command does, what it prints, and the exit code that a scheduler acts on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import batchframe.local
+from batchframe.local import Fault, serve
+
+
+def text_csv(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def test_an_estimate_is_printed_and_nothing_is_sent_or_written(
+    at_server: Any, ask: tuple[str, ...], server: batchframe.local.Server, home: Path
+) -> None:
+    ran = at_server("estimate", *ask)
+    assert ran.code == 0
+    assert "Estimate for 3 rows: 3 requests in 1 file" in ran.out
+    assert "| Rate: Great, really." in ran.out
+    assert "batchframe submit" in ran.out
+    known = at_server("estimate", *ask, "--json").json
+    assert (known["rows"], known["requests"]) == (3, 3)
+    assert isinstance(known["cost"]["high"], str)
+    assert Decimal(known["cost"]["high"]) > 0
+    assert server.ledger == []
+    assert not home.exists()
+
+
+def test_a_cost_above_the_limit_is_refused_with_options_as_the_way_out(
+    at_server: Any, ask: tuple[str, ...], server: batchframe.local.Server
+) -> None:
+    for command in ("estimate", "submit"):
+        ran = at_server(command, *ask, "--max-cost", "0.00001")
+        assert ran.code == 2
+        assert "--max-cost is $0.00001" in ran.err
+    no_price = (*ask[:4], "my-own-model", *ask[5:])
+    refused = at_server("estimate", *no_price, "--max-cost", "1", "--json")
+    assert refused.code == 2
+    assert refused.json["error"]["kind"] == "CostError"
+    assert "--price input=0.10" in refused.err
+    priced = at_server(
+        "estimate", *no_price, "--max-cost", "1", "--price", "input=1", "--price", "output=2"
+    )
+    assert priced.code == 0
+    assert server.ledger == []
+
+
+def test_one_command_submits_waits_and_writes_and_run_again_it_pays_nothing(
+    at_server: Any, ask: tuple[str, ...], server: batchframe.local.Server
+) -> None:
+    command = ("submit", *ask, "--name", "tone", "--wait", "--to", "out.parquet", "--max-cost", "1")
+    ran = at_server(*command)
+    assert ran.code == 0, ran.err
+    assert "Job tone: completed" in ran.out
+    assert "batchframe fetch tone" in ran.out
+    assert "bf." not in ran.out
+    labelled = pd.read_parquet(at_server.folder / "out.parquet")
+    assert labelled["id"].tolist() == ["007", "1e5", "NA"]
+    assert labelled["label"].dtype == pd.CategoricalDtype(["positive", "negative", "mixed"])
+    assert labelled["bf_status"].tolist() == ["ok"] * 3
+    again = at_server(*command, "--json")
+    assert again.code == 0
+    job = again.json
+    assert (job["name"], job["done"], job["counts"]) == ("tone", True, {"ok": 3})
+    assert isinstance(job["cost"], str)
+    assert isinstance(job["estimated_cost"]["high"], str)
+    assert len(server.ledger) == 1
+
+
+def test_a_csv_goes_in_and_out_by_the_standard_streams_with_every_cell_as_it_stood(
+    at_server: Any, ask: tuple[str, ...]
+) -> None:
+    given = (at_server.folder / "reviews.csv").read_bytes()
+    ran = at_server("submit", "-", *ask[1:], "--wait", "--to", "-", stdin=given)
+    assert ran.code == 0, ran.err
+    (at_server.folder / "out.csv").write_text(ran.out, encoding="utf-8", newline="")
+    before, after = (text_csv(at_server.folder / name) for name in ("reviews.csv", "out.csv"))
+    pd.testing.assert_frame_equal(after[before.columns.tolist()], before)
+    assert after["bf_status"].tolist() == ["ok"] * 3
+    assert "completed" in ran.err
+    both = at_server("submit", "-", *ask[1:], "--wait", "--to", "-", "--json", stdin=given)
+    assert (both.code, both.json["error"]["kind"]) == (2, "CommandError")
+
+
+def test_a_job_with_failed_rows_ends_with_1_and_what_failed_is_asked_again(
+    shell: Any, ask: tuple[str, ...], failing: Callable[[Any], Any]
+) -> None:
+    broken = [True]
+    with serve(lambda body: failing(body) if broken else {"label": "mixed"}) as server:
+        shell.at(server.url)
+        first = shell("submit", *ask, "--name", "tone", "--wait")
+        assert first.code == 1, first.err
+        assert "batchframe unanswered tone --max-cost USD" in first.out
+        assert shell("show", "tone", "--json").json["counts"] == {"ok": 2, "failed": 1}
+        assert shell("show", "tone").code == 1
+        assert shell("wait", "tone").code == 1
+        fetched = shell("fetch", "tone", "--input", "reviews.csv", "--to", "one.csv")
+        assert fetched.code == 1
+        assert "2 ok, 1 failed" in fetched.out
+        broken.clear()
+        again = shell("unanswered", "tone", "--name", "again", "--max-cost", "1", "--wait")
+        assert again.code == 0, again.err
+        both = shell("fetch", "tone", "again", "--input", "reviews.csv", "--to", "-")
+        assert both.code == 0
+        assert both.out.splitlines()[-1].endswith(",positive,ok,")
+        assert both.out.count(",mixed,ok,") == 1
+        assert shell("fetch", "tone", "again", "--to", "-").code == 2
+        assert shell("unanswered", "again", "--json").json == {"job": None}
+        assert len(server.ledger) == 2
+
+
+def test_a_job_under_way_ends_with_3_whatever_is_asked_of_it(
+    shell: Any, ask: tuple[str, ...]
+) -> None:
+    with serve(seconds=3600) as server:
+        shell.at(server.url)
+        begun = shell("submit", *ask, "--name", "tone")
+        assert begun.code == 0
+        assert "batchframe wait tone" in begun.out
+        assert shell("show", "tone").code == 3
+        assert shell("show", "tone", "--offline", "--json").json["done"] is False
+        waited = shell("wait", "tone", "--timeout", "0", "--json")
+        assert waited.code == 3
+        assert waited.json["counts"] == {"pending": 3}
+        assert "batchframe wait tone" in waited.err
+        fetched = shell("fetch", "tone", "--to", "out.csv")
+        assert fetched.code == 3
+        assert "--partial" in fetched.err
+        assert not (shell.folder / "out.csv").exists()
+        part = shell("fetch", "tone", "--to", "out.csv", "--partial")
+        assert part.code == 3
+        assert text_csv(shell.folder / "out.csv")["bf_status"].tolist() == ["pending"] * 3
+        assert shell("submit", *ask, "--wait", "--timeout", "0", "--to", "x.csv").code == 3
+        assert shell("unanswered", "tone").code == 3
+        assert shell("forget", "tone", "--yes").code == 2
+        cancelled = shell("cancel", "tone", "--json")
+        assert (cancelled.code, cancelled.json["done"]) == (0, False)
+        assert shell("wait", "tone").code == 1
+
+
+def test_a_lost_answer_that_nobody_can_settle_ends_with_4_and_resume_is_the_way_on(
+    shell: Any, ask: tuple[str, ...]
+) -> None:
+    lost = Fault("POST /v1/batches", "reset", after=True)
+    late = Fault("GET /v1/batches", "lag", seconds=3600)
+    with serve(faults=[lost, late]) as server:
+        shell.at(server.url)
+        ran = shell("submit", *ask, "--name", "tone", "--json")
+        assert ran.code == 4
+        assert ran.json["error"]["kind"] == "SubmissionUncertain"
+        assert "\n    batchframe resume tone\n" in ran.err
+        shown = shell("show", "tone")
+        assert shown.code == 4
+        assert "batchframe resume tone" in shown.out
+        assert shell("wait", "tone").code == 4
+        assert shell("fetch", "tone", "--to", "-").code == 4
+        server.faults.clear()
+        assert shell("resume", "tone").code == 0
+        assert shell("wait", "tone").code == 0
+        assert len(server.ledger) == 1
+
+
+def test_jobs_are_listed_recovered_and_forgotten(
+    at_server: Any, ask: tuple[str, ...], home: Path
+) -> None:
+    assert "no job here" in at_server("jobs").out
+    assert at_server("submit", *ask, "--name", "tone", "--wait").code == 0
+    assert "tone" in at_server("jobs").out
+    [job] = at_server("jobs", "--json").json["jobs"]
+    assert (job["name"], job["status"], job["rows"]) == ("tone", "completed", 3)
+    shutil.rmtree(home)
+    back = at_server("recover", "--json").json["jobs"]
+    assert [job["id"]] == [one["id"] for one in back]
+    assert at_server("wait", "tone").code == 0
+    unsure = at_server("forget", "tone")
+    assert unsure.code == 2
+    assert "--yes" in unsure.err
+    gone = at_server("forget", "tone", "--remote", "--yes", "--json")
+    assert gone.code == 0
+    assert len(gone.json["removed"]) == 3
+    assert at_server("show", "tone").code == 2
+    assert "`batchframe jobs`" in at_server("show", "tone").err
+
+
+def test_a_missing_cell_names_its_row_and_the_option(at_server: Any) -> None:
+    words = ("estimate", "reviews.csv", "--prompt", "{{ note }}", "--model", "gpt-4.1")
+    ran = at_server(*words)
+    assert ran.code == 2
+    assert "row 0: column 'note' is missing" in ran.err
+    assert "--on-missing skip" in ran.err
+    assert at_server(*words, "--on-missing", "skip", "--json").json["skipped"] == 1
+
+
+def test_a_schema_messages_and_parameters_come_from_files_and_options(
+    at_server: Any, server: batchframe.local.Server
+) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"stars": {"type": "integer"}, "why": {"type": "string"}},
+        "required": ["stars", "why"],
+        "additionalProperties": False,
+    }
+    (at_server.folder / "schema.json").write_text(json.dumps(schema), encoding="utf-8")
+    messages = [{"role": "user", "content": "Stars for {{ text }}?"}]
+    (at_server.folder / "prompt.json").write_text(json.dumps(messages), encoding="utf-8")
+    ran = at_server(
+        "submit", "reviews.csv", "--prompt-file", "prompt.json", "--output", "schema.json",
+        "--model", "gpt-4.1", "--param", "temperature=0", "--param", "service=none",
+        "--wait", "--to", "out.csv",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert {"stars", "why"} <= set(text_csv(at_server.folder / "out.csv").columns)
+    [batch] = server.client().batches.list()
+    sent = server.client().files.content(batch.input_file_id).text.splitlines()
+    body = json.loads(sent[0])["body"]
+    assert (body["temperature"], body["service"]) == (0, "none")
+
+
+def test_a_prompt_file_ends_with_a_line_break_that_nobody_meant(at_server: Any) -> None:
+    (at_server.folder / "prompt.txt").write_text("Rate: {{ text }}\n", encoding="utf-8")
+    words = ("--model", "gpt-4.1", "--wait", "--json")
+    one = at_server("submit", "reviews.csv", "--prompt", "Rate: {{ text }}", *words)
+    two = at_server("submit", "reviews.csv", "--prompt-file", "prompt.txt", *words)
+    assert one.json["id"] == two.json["id"]
+
+
+def test_a_warning_is_one_sentence_without_a_line_of_code(
+    at_server: Any, ask: tuple[str, ...]
+) -> None:
+    at_server.env["PYTHONWARNINGS"] = "default"
+    assert at_server("submit", *ask, "--name", "tone", "--wait").code == 0
+    ran = at_server("submit", *ask, "--name", "tone", "--system", "Be brief.")
+    assert ran.code == 0
+    [line] = [line for line in ran.err.splitlines() if "Warning" in line]
+    assert line.startswith("Warning: There is a job named 'tone' already")
+    assert ".py" not in ran.err
+
+
+def test_a_key_with_a_line_break_is_not_printed(at_server: Any, ask: tuple[str, ...]) -> None:
+    at_server.env["OPENAI_API_KEY"] += "\n"
+    assert at_server("submit", *ask).code == 2
+    assert at_server("doctor").code == 2
+
+
+def test_a_folder_that_cannot_be_written_is_told_without_a_traceback(
+    at_server: Any, ask: tuple[str, ...]
+) -> None:
+    (at_server.folder / "file").write_text("no folder", encoding="utf-8")
+    at_server.env["BATCHFRAME_HOME"] = str(at_server.folder / "file")
+    ran = at_server("submit", *ask)
+    assert ran.code == 2
+    assert "batchframe doctor" in ran.err

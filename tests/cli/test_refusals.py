@@ -1,0 +1,94 @@
+"""What cannot be done is said in one sentence, with exit code 2, before anything is sent."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchframe._cli import main
+
+ASK = ("--prompt", "{{ text }}", "--model", "gpt-4.1", "--json")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder with files of several kinds, and speak to nobody."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    Path("reviews.csv").write_text("text\nfine\n", encoding="utf-8")
+    Path("wide.csv").write_text("a,text\n1,2,3\n", encoding="utf-8")
+    Path("empty.csv").write_bytes(b"")
+    Path("latin.csv").write_bytes("text\nGröße\n".encode("latin-1"))
+    Path("not.parquet").write_text("text", encoding="utf-8")
+    Path("bad.json").write_text("{", encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["estimate", "none.csv"], "none.csv cannot be read: No such file"),
+        (["estimate", "reviews.txt"], "does not say what kind of file"),
+        (["estimate", "latin.csv"], "cannot be read"),
+        (["estimate", "wide.csv"], "Expected 2 fields in line 2, saw 3"),
+        (["estimate", "empty.csv"], "cannot be read"),
+        (["estimate", "not.parquet"], "cannot be read"),
+        (["submit", "reviews.csv", "--to", "out.csv"], "add --wait"),
+        (["submit", "reviews.csv", "--wait", "--to", "no/where.csv"], "mkdir -p"),
+        (["submit", "reviews.csv", "--wait", "--to", "reviews.csv"], "is the input"),
+        (["submit", "reviews.csv", "--wait", "--to", "out.xlsx"], "does not say what kind"),
+        (["estimate", "reviews.csv", "--output", "positive"], "offers one label"),
+        (["estimate", "reviews.csv", "--output", "bad.json"], "cannot be read as JSON"),
+        (["estimate", "reviews.csv", "--output", "none.json"], "cannot be read as JSON"),
+        (["estimate", "reviews.csv", "--param", "temperature=0,5"], "neither JSON nor"),
+        (["estimate", "reviews.csv", "--param", "stop=None"], "neither JSON nor"),
+        (["estimate", "reviews.csv", "--param", "logprobs=True"], "neither JSON nor"),
+        (["estimate", "reviews.csv", "--param", "frame=1"], "has an option for it"),
+        (["estimate", "reviews.csv", "--param", "model=x"], "has an option for it"),
+        (["estimate", "reviews.csv", "--param", "temperature"], "KEY=VALUE"),
+        (["estimate", "reviews.csv", "--param", "a=1", "--param", "a=2"], "twice"),
+        (["estimate", "reviews.csv", "--price", "out=1"], "--price input=0.10"),
+        (["estimate", "reviews.csv", "--on-missing", "drop"], "--on-missing skip"),
+        (["estimate", "reviews.csv", "--max-cost", "two"], "--max-cost 2.50"),
+        (["estimate", "reviews.csv", "--endpoint", "/v1/chat/completion"], "Did you mean"),
+    ],
+)
+def test_a_refusal_says_what_where_and_the_next_step(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str], home: Path
+) -> None:
+    assert main([*words, *ASK]) == 2
+    printed = capsys.readouterr()
+    assert told in printed.err
+    error: Any = json.loads(printed.out)["error"]
+    assert error["message"] in printed.err
+    assert error["kind"].endswith("Error")
+    assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["dmeo"], "Did you mean demo?"),
+        (["submitt", "x"], "Did you mean submit?"),
+        (["submit", "x", "--modle", "y"], "Did you mean --model?"),
+        (["wait", "x", "--time-out=3"], "Did you mean --timeout?"),
+        (["wait", "x", "--timeout", "-1"], "--timeout"),
+        (["wait", "x", "--timeout", "soon"], "--timeout"),
+        (["submit", "x", "--model", "m"], "--prompt"),
+        (["submit", "x", "--model", "m", "--prompt", "a", "--prompt-file", "b"], "not allowed"),
+        (["serve", "--port", "70000"], "65535"),
+        ([], "COMMAND"),
+    ],
+)
+def test_a_slip_of_the_pen_is_a_usage_error_that_guesses_what_was_meant(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == 2
+    printed = capsys.readouterr()
+    assert told in printed.err
+    assert printed.out == ""
