@@ -955,7 +955,7 @@ class CommandError(InputError):
 
     @classmethod
     def has_an_option(cls, name: str) -> Self:
-        return cls(f"--param {name}=... cannot be: batchframe --help has an option for it.")
+        return cls(f"--param {name}=... cannot be: see batchframe submit --help for its option.")
 
     @classmethod
     def one_label(cls, given: str) -> Self:

@@ -44,6 +44,7 @@ def asking(got: argparse.Namespace, frame: pd.DataFrame) -> Requests:
         name=got.column,
         on_missing=got.on_missing,
         dedupe=not got.no_dedupe,
+        allow=got.allow,
         **parameters(got.param),
     )
 

@@ -28,7 +28,6 @@ from batchframe._cli._voice import agreed, answer, aside_from_json, document, te
 from batchframe._demo import demo as run_demo
 from batchframe._display import plural
 from batchframe._doctor import Finding, examine, probe, words_of
-from batchframe._estimate import refuse_above
 from batchframe._frames import job as find_job
 from batchframe._frames import join
 from batchframe._frames import recover as recover_jobs
@@ -59,8 +58,6 @@ class Outcome:
 def estimate(got: argparse.Namespace) -> Outcome:
     asked = asking(got, read_table(got.input))
     known = asked.estimate(prices=prices_of(got.price), reuse=not got.no_reuse)
-    if got.max_cost is not None:
-        refuse_above(got.max_cost, known, asked.model)
     return Outcome(codes.OK, estimate_facts(known), estimate_words(known, asked))
 
 

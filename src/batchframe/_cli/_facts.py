@@ -79,10 +79,13 @@ def estimate_facts(known: Estimate) -> dict[str, Any]:
     """Say what an estimate says."""
     told = {name: getattr(known, name) for name in known.__dataclass_fields__}
     ranges = {name: range_facts(told[name]) for name in _RANGES}
-    return {**told, **ranges, "notes": [in_shell(note) for note in known.notes]}
+    notes = [in_shell(note) for note in known.notes]
+    return {**told, **ranges, "input_cost": _money(known.input_cost), "notes": notes}
 
 
-_RANGES: Final = ("input_tokens", "output_tokens", "cost", "standard_cost")
+_RANGES: Final = (
+    "input_tokens", "output_tokens", "cost", "standard_cost", "flex_cost", "priority_cost",
+)  # fmt: skip
 
 
 def estimate_words(known: Estimate, asked: Requests) -> str:

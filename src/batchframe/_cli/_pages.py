@@ -93,8 +93,7 @@ PAGES: Final[Mapping[str, Page]] = {
         "batchframe estimate INPUT --prompt TEMPLATE --model MODEL [options]",
         "batchframe estimate reviews.csv --prompt 'Classify: {{ text }}' \\\n"
         "    --model gpt-5.6-luna --output positive,negative,mixed",
-        ((0, "the estimate is printed"),
-         (2, "something cannot be asked as it stands, or may cost more than --max-cost")),
+        ((0, "the estimate is printed"), (2, "something cannot be asked as it stands")),
         _CELLS,
     ),
     "submit": Page(

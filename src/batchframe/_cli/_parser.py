@@ -130,13 +130,23 @@ def _asks(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--no-reuse", action="store_true", help="ask again what an earlier job answered"
     )
-    _limits(command)
+    command.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="CHECK",
+        help="send what this check refuses, as its message says; may be repeated",
+    )
+    _prices(command)
 
 
-def _limits(command: argparse.ArgumentParser) -> None:
+def _limit(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--max-cost", metavar="USD", help="send nothing if it may cost more, or nobody knows"
     )
+
+
+def _prices(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--price",
         action="append",
@@ -167,6 +177,7 @@ def _estimate(command: argparse.ArgumentParser) -> None:
 
 def _submit(command: argparse.ArgumentParser) -> None:
     _asks(command)
+    _limit(command)
     command.add_argument("--name", help="what to call the job, to find it again")
     command.add_argument(
         "--rerun", metavar="LABEL", help="make a new job of the same requests, paid again"
@@ -220,7 +231,8 @@ def _unanswered(command: argparse.ArgumentParser) -> None:
         help="also ask again what was answered, and billed, but not well; may be repeated",
     )
     command.add_argument("--name", help="what to call the new job")
-    _limits(command)
+    _limit(command)
+    _prices(command)
     _waits(command)
     command.set_defaults(way_back=_SAME_COMMAND)
 

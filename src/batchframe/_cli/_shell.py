@@ -15,8 +15,8 @@ _NAME: Final = (
     r"bf\.job\((?P<quote>['\"])(?P<job>(?:(?!(?P=quote)).)*)(?P=quote)(?:, client=\.\.\.)?\)"
 )
 _VERB: Final = (
-    r"(?P<verb>wait|cancel|resume|forget|results|refresh)"
-    r"\((?:(?P<flag>recreate|remote)=True)?\)"
+    r"(?P<verb>wait|cancel|resume|forget|results|refresh|unanswered)"
+    r"\((?:(?P<flag>recreate|remote)=True)?\)(?:\.submit\(\))?"
 )
 _BOUND: Final = r"(?P<key>max_completion_tokens|reasoning_effort)"
 _ACCOUNT: Final = (
@@ -47,8 +47,24 @@ def _show(found: re.Match[str]) -> str:
 
 
 def _parameter(found: re.Match[str]) -> str:
-    value = found["value"].strip("\"'")
-    return f"--param {found['key']}={'200' if value in {'...', ''} else value}"
+    return _option(f"{found['key']}={found['value']}")
+
+
+def _options(found: re.Match[str]) -> str:
+    """Write the keywords of a call as options."""
+    return " ".join(map(_option, re.split(r", (?=\w+=)", found["words"])))
+
+
+def _option(keyword: str) -> str:
+    name, _, value = keyword.partition("=")
+    value = value.strip("[]\"'")
+    if name in _OPTIONS:
+        return f"{_OPTIONS[name]} {value}"
+    return f"--param {name}={_EXAMPLES.get(name, 'VALUE') if value in {'...', ''} else value}"
+
+
+_OPTIONS: Final = {"name": "--column", "allow": "--allow"}
+_EXAMPLES: Final = {"max_completion_tokens": "200"}
 
 
 def _labels(found: re.Match[str]) -> str:
@@ -73,8 +89,7 @@ _RULES: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
     (r"the client's base_url", "OPENAI_BASE_URL"),
     (r" \(df\.sample\(frac=0\.1\)\)", ""),
     (r"\b(?:submit\(max_cost=\.\.\., |estimate\()?prices=\{\"input\".*?\}\)?", _PRICES),
-    (r"requests\(\.\.\., name=(?P<q>[\"'])(?P<name>.*?)(?P=q)\)", r"--column \g<name>"),
-    (r"requests\(\.\.\., (?P<key>\w+)=(?P<value>[^()]*)\)", _parameter),
+    (r"(?:df\.bf\.)?requests\(\.\.\., (?P<words>[^()]*)\)(?:\.submit\(\.\.\.\))?", _options),
     (rf"(?<!-param )\b{_BOUND}=(?P<value>\"\w+\"|)", _parameter),
     (r"\bjoin\(job, prefix=\"(?P<prefix>\w+)\"\)", r"--prefix \g<prefix>"),
     (r"\bjoin\(job, overwrite=True\)", "--overwrite"),

@@ -51,6 +51,9 @@ def aside_from_json(*, wanted: bool) -> Iterator[None]:
 def plain_warnings() -> Iterator[None]:
     """Say a warning as a sentence, without the line of code that it points at."""
     with warnings.catch_warnings():
+        # Ours are for whoever reads the log, and no reason to stop, whatever the interpreter's
+        # filters say of other warnings.
+        warnings.simplefilter("always", UserWarning)
         warnings.showwarning = lambda message, *_, **__: tell(f"Warning: {message}")
         yield
 
