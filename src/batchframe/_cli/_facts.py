@@ -63,10 +63,9 @@ def _next_step(job: Job) -> str:
         return f"batchframe resume {name}"
     if not job.done:
         return f"batchframe wait {name}"
-    fetch = f"batchframe fetch {name} --input INPUT --to OUTPUT.csv"
     if any(job.counts.get(status) for status in ASKED_AGAIN):
         return f"batchframe unanswered {name} --max-cost USD  # ask again what was not answered"
-    return fetch
+    return f"batchframe fetch {name} --input INPUT --to OUTPUT.csv"
 
 
 def jobs_facts(jobs: pd.DataFrame) -> list[dict[str, Any]]:

@@ -145,7 +145,7 @@ PAGES: Final[Mapping[str, Page]] = {
          _UNCERTAIN),
         "Rows are found by the content of their requests, so INPUT may have been sorted or\n"
         "filtered since. Of several jobs the first with a good answer to a row gives it.\n\n"
-        f"{_TO}",
+        f"{_CELLS}\n\n{_TO}",
     ),
     "unanswered": Page(
         "Submit anew what a job left without an answer, as a job of its own.",
