@@ -39,7 +39,9 @@ class Shell:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.env = dict(os.environ, COLUMNS="100", NO_COLOR="1", PYTHONWARNINGS="error")
+        self.env = dict(
+            os.environ, COLUMNS="100", NO_COLOR="1", PYTHONWARNINGS="error,ignore::ResourceWarning"
+        )
 
     def at(self, url: str) -> Shell:
         """Speak to this server from now on."""

@@ -173,12 +173,14 @@ def test_jobs_are_listed_recovered_and_forgotten(
 ) -> None:
     assert "no job here" in at_server("jobs").out
     assert at_server("submit", *ask, "--name", "tone", "--wait").code == 0
+    assert at_server("submit", *ask, "--rerun", "nameless", "--wait").code == 0
     assert "tone" in at_server("jobs").out
-    [job] = at_server("jobs", "--json").json["jobs"]
+    nameless, job = at_server("jobs", "--json").json["jobs"]
+    assert nameless["name"] is None
     assert (job["name"], job["status"], job["rows"]) == ("tone", "completed", 3)
     shutil.rmtree(home)
     back = at_server("recover", "--json").json["jobs"]
-    assert [job["id"]] == [one["id"] for one in back]
+    assert {job["id"], nameless["id"]} == {one["id"] for one in back}
     assert at_server("wait", "tone").code == 0
     unsure = at_server("forget", "tone")
     assert unsure.code == 2

@@ -56,6 +56,7 @@ def test_without_a_key_nobody_is_asked(
     assert found["key"]["verdict"] == "problem"
     assert "batchframe serve" in found["key"]["next_step"]
     assert "not asked" in found["network"]["told"]
+    assert "not tried" in doctor(capsys, "--live", "--yes")[1]["live"]["told"]
 
 
 def test_a_key_with_a_line_break_is_named_but_not_shown(

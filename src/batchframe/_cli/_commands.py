@@ -177,11 +177,16 @@ def forget(got: argparse.Namespace) -> Outcome:
 
 def doctor(got: argparse.Namespace) -> Outcome:
     found = [_said(finding, got) for finding in examine()]
-    if got.live and not _has_problem(found):
+    if got.live and _has_problem(found):
+        found.append(_said(_NOT_TRIED, got))
+    elif got.live:
         asked = probe(got.model, lambda question: got.yes or agreed(question))
         found += [_said(finding, got) for finding in asked]
     code = codes.USAGE if _has_problem(found) else codes.OK
     return Outcome(code, {"findings": [asdict(finding) for finding in found]})
+
+
+_NOT_TRIED: Final = Finding("live", "warning", "not tried: mend what is a problem above first")
 
 
 def _said(finding: Finding, got: argparse.Namespace) -> Finding:

@@ -25,6 +25,7 @@ from batchframe._requests import Job, Requests
 from batchframe._service import Batch
 from batchframe._unanswered import ASKED_AGAIN
 
+_LONGEST_PROMPT: Final = 600
 _SUBMIT: Final = "batchframe submit ... --name NAME --max-cost USD  # with the same options"
 
 
@@ -71,7 +72,14 @@ def _next_step(job: Job) -> str:
 def jobs_facts(jobs: pd.DataFrame) -> list[dict[str, Any]]:
     """Say what a list of jobs says."""
     rows: list[dict[str, Any]] = jobs.to_dict("records")
-    return [{**row, "created": _moment(row["created"].timestamp())} for row in rows]
+    return [
+        {
+            **row,
+            "name": None if pd.isna(row["name"]) else row["name"],
+            "created": _moment(row["created"].timestamp()),
+        }
+        for row in rows
+    ]
 
 
 def estimate_facts(known: Estimate) -> dict[str, Any]:
@@ -93,7 +101,8 @@ def estimate_words(known: Estimate, asked: Requests) -> str:
     card = replace(card, notes=tuple(map(in_shell, card.notes)))
     for line in asked.preview(1):
         prompt = endpoint_of(asked.endpoint).prompt_text(line["body"])
-        card = replace(card, quoted=("first prompt", prompt))
+        cut = prompt if len(prompt) <= _LONGEST_PROMPT else f"{prompt[:_LONGEST_PROMPT]}…"
+        card = replace(card, quoted=("first prompt", cut))
     return to_text(replace(card, next_step=_SUBMIT))
 
 

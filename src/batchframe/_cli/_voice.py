@@ -29,7 +29,7 @@ def answer(words: str, *, aside: bool) -> None:
 
 def document(facts: Mapping[str, Any]) -> None:
     """Print one JSON document, in ASCII: whatever the terminal's encoding is, it can be read."""
-    _print(json.dumps(facts, indent=2, default=str), sys.stdout)
+    _print(json.dumps(facts, indent=2, default=str, allow_nan=False), sys.stdout)
 
 
 def agreed(question: str) -> bool:
