@@ -192,6 +192,16 @@ def test_jobs_are_listed_recovered_and_forgotten(
     assert "`batchframe jobs`" in at_server("show", "tone").err
 
 
+def test_what_a_spreadsheet_would_run_is_written_as_text_where_that_is_asked_for(
+    shell: Any,
+) -> None:
+    with serve(lambda _body: "=1+1") as server:
+        shell.at(server.url)
+        words = ("submit", "reviews.csv", "--prompt", "{{ text }}", "--model", "gpt-4.1", "--wait")
+        assert ",=1+1,ok" in shell(*words, "--to", "-").out
+        assert ",'=1+1,ok" in shell(*words, "--to", "-", "--escape-formulas").out
+
+
 def test_a_missing_cell_names_its_row_and_the_option(at_server: Any) -> None:
     words = ("estimate", "reviews.csv", "--prompt", "{{ note }}", "--model", "gpt-4.1")
     ran = at_server(*words)
@@ -258,4 +268,4 @@ def test_a_folder_that_cannot_be_written_is_told_without_a_traceback(
     at_server.env["BATCHFRAME_HOME"] = str(at_server.folder / "file")
     ran = at_server("submit", *ask)
     assert ran.code == 2
-    assert "batchframe doctor" in ran.err
+    assert "Not a directory" in ran.err

@@ -70,15 +70,15 @@ def test_a_key_with_a_line_break_is_named_but_not_shown(
 
 
 @pytest.mark.usefixtures("at")
-def test_a_home_that_others_can_read_is_a_warning(
+def test_a_home_that_others_can_change_is_a_problem(
     capsys: pytest.CaptureFixture[str], home: Path
 ) -> None:
     home.mkdir()
-    home.chmod(0o755)
+    home.chmod(0o777)
     code, found = doctor(capsys)
-    assert code == 0
-    assert found["home"]["verdict"] == "warning"
-    assert found["home"]["next_step"] == f"chmod 700 {home}"
+    assert code == 2
+    assert found["home"]["verdict"] == "problem"
+    assert f"chmod 700 {home}" in found["home"]["next_step"]
 
 
 @pytest.mark.usefixtures("at")

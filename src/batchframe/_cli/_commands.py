@@ -33,6 +33,7 @@ from batchframe._frames import join
 from batchframe._frames import recover as recover_jobs
 from batchframe._jobs import jobs as list_jobs
 from batchframe._requests import Job
+from batchframe._spreadsheet import escape_formulas
 from batchframe.errors import CommandError, JobError, JobTimeout
 
 _LISTED: Final = ["name", "id", "status", "model", "rows", "requests", "created"]
@@ -79,7 +80,7 @@ def submit(got: argparse.Namespace) -> Outcome:
         return _of(job, codes.OK)
     outcome = _waited(job, got.timeout)
     if got.to is not None and job.done:
-        write_table(join(frame, job, details=got.details), got.to)
+        _write(join(frame, job, details=got.details), got)
     return outcome
 
 
@@ -115,11 +116,15 @@ def fetch(got: argparse.Namespace) -> Outcome:
         tell(str(CommandError.still_running(called) if sent else JobError.not_sent(called)))
         return _of(behind, codes.code_of(behind))
     rows = _rows_of(found, got)
-    write_table(rows, got.to)
+    _write(rows, got)
     code = codes.OK if rows[f"{got.prefix}bf_status"].isin(["ok", "skipped"]).all() else codes.ROWS
     facts = {"to": got.to, "rows": len(rows), "jobs": [job_facts(job) for job in found]}
     words = f"{plural(len(rows), 'row')} written to {got.to}\n{_status_words(rows, got.prefix)}"
     return Outcome(code if behind is None else codes.code_of(behind), facts, words)
+
+
+def _write(rows: pd.DataFrame, got: argparse.Namespace) -> None:
+    write_table(escape_formulas(rows) if got.escape_formulas else rows, got.to)
 
 
 def _rows_of(found: list[Job], got: argparse.Namespace) -> pd.DataFrame:

@@ -167,6 +167,14 @@ def _timeout(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _escapes(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--escape-formulas",
+        action="store_true",
+        help="make OUTPUT safe for spreadsheets: an apostrophe before text such as =1+1",
+    )
+
+
 def _job(command: argparse.ArgumentParser) -> None:
     command.add_argument("job", metavar="JOB", help="its name, its id, or its folder")
 
@@ -191,6 +199,7 @@ def _submit(command: argparse.ArgumentParser) -> None:
     _waits(command)
     command.add_argument("--to", metavar="OUTPUT", help="with --wait: write INPUT with its answers")
     command.add_argument("--details", action="store_true", help="with --to: tokens, raw answers")
+    _escapes(command)
     command.set_defaults(way_back=_SAME_COMMAND)
 
 
@@ -211,6 +220,7 @@ def _fetch(command: argparse.ArgumentParser) -> None:
     command.add_argument("job", nargs="+", metavar="JOB", help="its name, its id, or its folder")
     command.add_argument("--to", required=True, metavar="OUTPUT", help=".csv, .parquet, or -")
     command.add_argument("--input", metavar="INPUT", help="the rows that were submitted")
+    _escapes(command)
     command.add_argument("--prefix", default="", help="put before the name of each new column")
     command.add_argument("--details", action="store_true", help="also tokens and raw answers")
     command.add_argument(

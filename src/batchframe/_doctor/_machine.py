@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import stat
 import tempfile
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -17,9 +16,11 @@ from typing import Final
 
 from batchframe._doctor._finding import Finding
 from batchframe._folder import home
+from batchframe._private import private_home
 from batchframe._token_engines import SplintrEngine, engine_for
 from batchframe._tokens import INSTALL_FAST
 from batchframe._version import __version__
+from batchframe.errors import JobError
 
 _PACKAGES: Final = ("openai", "pandas", "pyarrow")
 _ENCODINGS: Final = ("o200k_base", "cl100k_base")
@@ -47,7 +48,12 @@ def _version(name: str) -> str | None:
 
 def home_folder() -> Finding:
     """Say where jobs are kept, and whether they can be; an absent folder is not made."""
-    path = home()
+    try:
+        path = home()
+        if path.exists():
+            private_home(path)
+    except JobError as refusal:
+        return Finding("home", "problem", "jobs cannot be kept", str(refusal))
     chosen = "as BATCHFRAME_HOME says" if os.environ.get("BATCHFRAME_HOME") else "by default"
     told = f"{path} ({chosen})"
     there = _nearest(path)
@@ -60,13 +66,6 @@ def home_folder() -> Finding:
         )
     room = shutil.disk_usage(there).free
     told = f"{told}, {room / 1e9:,.1f} GB free" + ("" if path.exists() else ", made when needed")
-    if path.exists() and (mode := stat.S_IMODE(path.stat().st_mode)) & 0o077:
-        return Finding(
-            "home",
-            "warning",
-            f"{told}: others on this machine can look into it (mode {mode:o})",
-            f"chmod 700 {path}",
-        )
     if room < _LITTLE_ROOM:
         return Finding(
             "home",
