@@ -55,7 +55,7 @@ def earlier(table: RequestTable, identity: Identity) -> Earlier:
     wanted = to_arrow(table.request_digest)
     open_ = np.ones(table.requests, dtype=bool)
     found: list[pa.Table] = []
-    under_way: dict[str, int] = {}
+    waiting: dict[str, np.ndarray] = {}
     for record, rows in _jobs_that_asked(table.recipe, identity):
         asked = np.flatnonzero(open_)
         number = pc.index_in(wanted.take(pa.array(asked)), rows.request_digest)
@@ -68,14 +68,22 @@ def earlier(table: RequestTable, identity: Identity) -> Earlier:
             warn_user(UnreadableJobWarning.skipped(str(reason)))
             continue
         good = _accepted(table.recipe, answers)
-        waiting = _waiting(record, number.drop_null().to_numpy(), answers)
-        if waiting:
-            under_way[record.manifest.called] = waiting
+        waits = _waiting(record, number.drop_null().to_numpy(), answers)
+        waiting[_called(record, waiting)] = asked[mine][waits]
         answered = asked[mine][good]
         open_[answered] = False
         kept = answers.filter(pa.array(good))
         found.append(kept.append_column("digest", wanted.take(pa.array(answered))))
+    # What another job answered meanwhile is nobody's to wait for.
+    counts = {job: int(open_[requests].sum()) for job, requests in waiting.items()}
+    under_way = {job: count for job, count in counts.items() if count}
     return Earlier(*_last(table, found), under_way, looked=True)
+
+
+def _called(record: Record, others: Mapping[str, object]) -> str:
+    """Say what to find a job by; where another has its name, by its id."""
+    called = record.manifest.called
+    return record.manifest.id if called in others else called
 
 
 def reused_by(record: Record, table: RequestTable) -> Earlier:
@@ -105,10 +113,14 @@ def asked_meanwhile(record: Record) -> dict[str, int]:
         number = pc.index_in(wanted, rows.request_digest).drop_null()
         if other.manifest.id == record.manifest.id or not len(number):
             continue
-        answers = read_answers(other, rows).take(number)
-        answered = int(pc.sum(pc.equal(answers["status"], "ok")).as_py() or 0)
-        if count := answered + _waiting(other, number.to_numpy(), answers):
-            asked[other.manifest.called] = count
+        try:
+            answers = read_answers(other, rows).take(number)
+        except JobError as reason:
+            warn_user(UnreadableJobWarning.skipped(str(reason)))
+            continue
+        answered = int(_accepted(record.manifest.recipe, answers).sum())
+        if count := answered + int(_waiting(other, number.to_numpy(), answers).sum()):
+            asked[_called(other, asked)] = count
     return asked
 
 
@@ -141,10 +153,11 @@ def _accepted(recipe: Recipe, answers: pa.Table) -> np.ndarray:
     return np.asarray(good, dtype=bool)
 
 
-def _waiting(record: Record, number: np.ndarray, answers: pa.Table) -> int:
-    """Count the requests of these numbers that a batch, or what may be one, has not answered."""
+def _waiting(record: Record, number: np.ndarray, answers: pa.Table) -> np.ndarray:
+    """Say which requests of these numbers a batch, or what may be one, has still to answer."""
     pending = np.asarray(pc.equal(answers["status"], "pending").to_numpy(), dtype=bool)
     begun = np.zeros(record.manifest.requests, dtype=bool)
     for file, state in zip(record.manifest.inputs, record.state.shards, strict=True):
         begun[file.start : file.stop] = state.step in {"creating", "created"} or state.queued
-    return int((begun[number] & pending).sum())
+    waits: np.ndarray = begun[number] & pending
+    return waits

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -195,6 +195,11 @@ class JobFolder:
     def append(self, event: Mapping[str, Any]) -> None:
         """Add one event to the journal; when this returns it is on the disk."""
         append_line(self.journal, msgspec.json.encode(event) + b"\n")
+
+    def write_journal(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """Begin a journal with these events, all or none."""
+        with replacing(self.journal) as file:
+            file.writelines(msgspec.json.encode(event) + b"\n" for event in events)
 
     def rows_written_at(self) -> int:
         """Return when ``rows.parquet`` was last written, in nanoseconds."""

@@ -25,7 +25,6 @@ from batchframe._providers import profile_of
 from batchframe._report import Report, report
 from batchframe._results import failures, ledger, row_counts
 from batchframe._service import Batch, Service
-from batchframe._submission import submit
 from batchframe._tracking import all_at_home, cancel, refresh
 from batchframe._waiting import Pace, until
 from batchframe.errors import JobError, JobTimeout
@@ -117,7 +116,7 @@ class JobHandle(Shown):
                 return  # another kernel is at it, and its journal will tell
             refresh(run, thorough=thorough)
             if any(shard.queued for shard in run.state().shards):
-                submit(run)  # the next wave
+                go_on(run)  # the next wave
             # Asked anew under the lock: another kernel may have sent it meanwhile.
             if not self._record.sent:
                 raise JobError.not_sent(record.manifest.called)
@@ -212,7 +211,9 @@ class JobHandle(Shown):
     def forget(self, *, remote: bool = False) -> Forgotten:
         """Remove the job's folder: its requests, its answers, everything about it that is here.
 
-        The cell that submitted it would pay again. Nothing is removed while a batch runs.
+        Nothing is removed while a batch runs. The cell that submitted it, run again, finds the
+        batch on the server and its answers, or, with `remote`, that they are gone: its rows are
+        ``missing`` then, and ``unanswered()`` asks them anew.
 
         Parameters
         ----------

@@ -17,7 +17,7 @@ import pandas as pd
 from batchframe._clock import SYSTEM
 from batchframe._earlier import asked_meanwhile
 from batchframe._folder import JobFolder
-from batchframe._journal import status_word
+from batchframe._journal import ShardState, status_word
 from batchframe._manifest import Manifest, Record, read_manifest, read_record, records
 from batchframe._preparation import Plan, prepare
 from batchframe._providers import profile_of
@@ -27,7 +27,13 @@ from batchframe._service import Service
 from batchframe._submission import OnUncertain, Submission, newest_batches, settle, submit
 from batchframe._warn import warn_user
 from batchframe._waves import is_queued_lately
-from batchframe.errors import JobError, NamesakeWarning, SentElsewhere, SubmissionError
+from batchframe.errors import (
+    JobError,
+    NamesakeWarning,
+    SentElsewhere,
+    ServiceError,
+    SubmissionError,
+)
 
 _PREPARING: Final = 0.1
 
@@ -129,11 +135,11 @@ def _run(
         profile_of(service.identity.base_url),
         on_uncertain,
         recreate,
-        queued_elsewhere=_queued_elsewhere(manifest),
+        queued_elsewhere=_queued_elsewhere(manifest, service),
     )
 
 
-def _queued_elsewhere(manifest: Manifest) -> int:
+def _queued_elsewhere(manifest: Manifest, service: Service) -> int:
     """Add up what other jobs have in the service's queue, where that counts against a limit."""
     if manifest.max_enqueued_tokens is None:
         return 0
@@ -144,8 +150,16 @@ def _queued_elsewhere(manifest: Manifest) -> int:
         if record.manifest.id != manifest.id
         and (record.manifest.identity, record.manifest.recipe.model) == mine
         for file, shard in zip(record.manifest.inputs, record.state.shards, strict=True)
-        if is_queued_lately(shard, SYSTEM.now())
+        if is_queued_lately(shard, SYSTEM.now()) and not _has_ended(shard, service)
     )
+
+
+def _has_ended(shard: ShardState, service: Service) -> bool:
+    """Ask the service, since nobody may have looked at another job for long."""
+    try:
+        return shard.batch is not None and service.retrieve_batch(shard.batch.id).ended
+    except ServiceError:
+        return False
 
 
 def find(name: str | Path) -> JobFolder:

@@ -204,7 +204,8 @@ class Record:
     def begun(self) -> bool:
         """Whether a batch was created, or may have been; before, a job can be divided anew."""
         return any(
-            shard.step not in {"new", "uploaded"} or shard.fenced for shard in self.state.shards
+            shard.step not in {"new", "uploaded"} or shard.fenced or shard.queued
+            for shard in self.state.shards
         )
 
     @property

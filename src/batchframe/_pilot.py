@@ -29,21 +29,22 @@ from batchframe._earlier import Earlier
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate import Estimate, in_words
 from batchframe._folder import JobFolder
-from batchframe._job_answers import write_reused
-from batchframe._journal import Fetched
+from batchframe._journal import fold
 from batchframe._kept import kept_requests, kept_table
-from batchframe._manifest import write_manifest
-from batchframe._preparation import Plan, manifest_of, plan_of
-from batchframe._private import replacing, sha256_of
+from batchframe._manifest import Manifest
+from batchframe._preparation import Plan, plan_of, prepare
+from batchframe._realtime import end, not_to_ask_again
+from batchframe._refusals import may_pass
 from batchframe._request_table import RequestTable
-from batchframe._rows import rows_of, write_rows
 from batchframe._service import REALTIME, Asked, Batch, Identity, Service
-from batchframe._shards import write_inputs
+from batchframe.errors import JobError
+
+PILOT: Final = "pilot"
+"""The run label of every pilot."""
 
 _AT_ONCE: Final = 8
 _TRIES: Final = 5
 _LONGEST_PAUSE: Final = 30.0
-_BUSY: Final = {429, 503}
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -59,11 +60,14 @@ class Pilot(Shown):
         For the requests that are still to be asked; its range is a 95 % interval, no bound.
     cost
         What the pilot cost, in USD at standard price; None if no price is known.
+    job
+        The id of the job that keeps its answers.
     """
 
     frame: pd.DataFrame
     estimate: Estimate
     cost: Decimal | None
+    job: str
 
     def _card(self) -> Card:
         counts = self.frame["bf_status"].value_counts()
@@ -97,8 +101,8 @@ def pilot_plan(
 ) -> Plan:
     """Decide a pilot's job."""
     known = replace(known, cost=known.standard_cost)
-    name = f"pilot of {asked.table.requests}"
-    return plan_of(asked, identity, known, name=name, rerun="pilot", prices=prices, tokens=tokens)
+    plan = plan_of(asked, identity, known, name=None, rerun=PILOT, prices=prices, tokens=tokens)
+    return replace(plan, name=f"pilot {plan.job_id[:6]}", tier="standard")
 
 
 def sampled(table: RequestTable, results: pd.DataFrame) -> pd.DataFrame:
@@ -132,18 +136,22 @@ def draw(table: RequestTable, n: int, seed: int) -> RequestTable:
 def ask(plan: Plan, service: Service) -> JobFolder:
     """Ask what a pilot has not asked yet, and keep the answers as a job of their own.
 
-    Interrupted, it goes on where it stopped: nothing that was asked is asked again.
+    Interrupted, it goes on where it stopped. What was asked is not asked again, unless the service
+    refused it.
 
     Raises
     ------
-    ServiceError
-        If the service cannot be reached; what was answered is kept.
+    JobError
+        If another kernel is at it.
     """
     folder = JobFolder.of(plan.job_id)
     folder.create()
     with folder.lock() as held:
-        if held and not folder.manifest.is_file():
-            _ask_all(_Run(plan, folder, service))
+        if not held:
+            raise JobError.busy(plan.name or plan.job_id)
+        run = _Run(plan, folder, service, prepare(plan, folder))
+        if run.manifest.inputs:
+            _ask_all(run)
     return folder
 
 
@@ -152,6 +160,7 @@ class _Run:
     plan: Plan
     folder: JobFolder
     service: Service
+    manifest: Manifest
     clock: Clock = SYSTEM
 
     def note(self, event: str, **facts: Any) -> None:
@@ -159,9 +168,23 @@ class _Run:
 
 
 def _ask_all(run: _Run) -> None:
-    journal = run.folder.read_journal()
-    begun = {event["custom_id"] for event in journal if event["event"] == "ASKING"}
-    lines = [msgspec.json.decode(line) for line in run.plan.table.lines()]
+    begun = not_to_ask_again(run.folder)
+    with run.folder.input(0).open("rb") as file:
+        lines = [msgspec.json.decode(line, type=dict[str, Any]) for line in file]
+    left = [line for line in lines if line["custom_id"] not in begun]
+    state = fold(run.folder.read_journal(), 1).shards[0]
+    if not left and state.fetched:
+        return
+    started = Batch(REALTIME, "in_progress", total=len(lines))
+    # From here on the job is under way, for every kernel that looks.
+    run.note("CREATED", batch=started.to_json())
+    _ask_side_by_side(run, left)
+    ended, home = end(run.folder, started)
+    run.note("STATUS", batch=ended.to_json())
+    run.note("FETCHED", output=asdict(home))
+
+
+def _ask_side_by_side(run: _Run, lines: Sequence[Mapping[str, Any]]) -> None:
     writing = threading.Lock()
 
     def ask_one(line: Mapping[str, Any]) -> None:
@@ -171,23 +194,32 @@ def _ask_all(run: _Run) -> None:
         with writing:
             run.note("ANSWERED", line=_as_result(line["custom_id"], told))
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        left = [line for line in lines if line["custom_id"] not in begun]
-        for done in [pool.submit(ask_one, line) for line in left]:
+    pool = ThreadPoolExecutor(_AT_ONCE)
+    try:
+        for done in [pool.submit(ask_one, line) for line in lines]:
             done.result()
-    _keep(run, [event["line"] for event in run.folder.read_journal() if "line" in event])
+    finally:
+        # Interrupted, what was not begun is not asked; what was asked is waited for and kept.
+        pool.shutdown(cancel_futures=True)
 
 
 def _ask_patiently(run: _Run, line: Mapping[str, Any]) -> Asked:
-    """Ask once; again only what the service provably did not take."""
+    """Ask once; again only what the service provably did not take, and may take later."""
     told = run.service.ask(line["url"], line["body"])
     for attempt in range(_TRIES):
-        if told.status not in _BUSY and not told.unsent:
+        if not (told.unsent or _is_busy(told)):
             break
         pause = 2.0**attempt if told.retry_after is None else told.retry_after
         run.clock.sleep(min(pause, _LONGEST_PAUSE))
         told = run.service.ask(line["url"], line["body"])
     return told
+
+
+def _is_busy(told: Asked) -> bool:
+    error = told.body.get("error") if isinstance(told.body, Mapping) else None
+    if told.status != 429 or not isinstance(error, Mapping):  # noqa: PLR2004 - HTTP's own number
+        return False
+    return may_pass(error.get("code"), error.get("message") or "")
 
 
 def _as_result(custom_id: str, told: Asked) -> dict[str, Any]:
@@ -196,29 +228,3 @@ def _as_result(custom_id: str, told: Asked) -> dict[str, Any]:
         return {"custom_id": custom_id, "error": {"message": told.reason}}
     response = {"status_code": told.status, "body": told.body}
     return {"custom_id": custom_id, "response": response}
-
-
-def _keep(run: _Run, results: Sequence[Mapping[str, Any]]) -> None:
-    """Make a finished job of the answers."""
-    plan, folder = run.plan, run.folder
-    paths = map(folder.input, range(len(plan.shards)))
-    written = tuple(write_inputs(plan.table, plan.shards, paths, plan.tokens))
-    write_rows(rows_of(plan.table), folder.rows)
-    if plan.table.reused:
-        write_reused(folder, plan.asked.answers)
-    if written:
-        _keep_results(run, results)
-    write_manifest(folder, manifest_of(plan, written, tier="standard"))
-
-
-def _keep_results(run: _Run, results: Sequence[Mapping[str, Any]]) -> None:
-    """Write what a batch would have brought: a result file, and a batch that has ended."""
-    folder = run.folder
-    with replacing(folder.output(0)) as file:
-        file.writelines(msgspec.json.encode(line) + b"\n" for line in results)
-    good = sum(line.get("response", {}).get("status_code") == 200 for line in results)  # noqa: PLR2004 - HTTP's own number
-    total = run.plan.table.to_send
-    batch = Batch(REALTIME, "completed", total=total, completed=good, failed=total - good)
-    home = Fetched(folder.output(0).stat().st_size, sha256_of(folder.output(0)))
-    run.note("CREATED", batch=batch.to_json())
-    run.note("FETCHED", output=asdict(home))

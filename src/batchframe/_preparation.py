@@ -53,6 +53,7 @@ class Plan:
     prices: Mapping[str, Any] | None
     tokens: npt.NDArray[np.int64]
     max_enqueued_tokens: int | None = None
+    tier: Tier = "batch"
     clock: Clock = SYSTEM
 
     @property
@@ -87,6 +88,22 @@ def already_answered(
     return earlier(table, identity) if reuse and table.recipe.dedupe else Earlier(table)
 
 
+def check_words(name: object, rerun: object, max_enqueued_tokens: object) -> None:
+    """Refuse a name, a run label or a limit that is none.
+
+    Raises
+    ------
+    RequestError
+        If one is no printable text, or no whole number.
+    """
+    for keyword, value in (("name", name), ("rerun", rerun)):
+        if value is not None and not _is_word(value):
+            raise RequestError.not_a_word(keyword, value, 'a text such as "sentiment"')
+    limit = max_enqueued_tokens
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise RequestError.not_a_word("max_enqueued_tokens", limit, "a number of tokens")  # noqa: EM101
+
+
 def plan_of(
     asked: Earlier,
     identity: Identity,
@@ -108,22 +125,16 @@ def plan_of(
     Raises
     ------
     RequestError
-        If a row makes a request that is too large for any of the service's files, or the job's
-        name or run label is no printable text.
+        If a row makes a request that is too large for any of the service's files.
     """
-    for keyword, value in (("name", name), ("rerun", rerun)):
-        if value is not None and not _is_word(value):
-            raise RequestError.not_a_word(keyword, value, 'a text such as "sentiment"')
-    if max_enqueued_tokens is not None and max_enqueued_tokens < 1:
-        keyword = "max_enqueued_tokens"
-        raise RequestError.not_a_word(keyword, max_enqueued_tokens, "a number of tokens")
     profile = profile_of(identity.base_url)
     shards = shards_of(asked.table, profile, tokens, max_enqueued_tokens)
     return Plan(asked, identity, name, rerun, shards, known, prices, tokens, max_enqueued_tokens)
 
 
 def _is_word(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip()) and value.isprintable()
+    # Of a subclass of str the manifest could not be written.
+    return type(value) is str and bool(value.strip()) and value.isprintable()
 
 
 def prepare(plan: Plan, folder: JobFolder) -> Manifest:
@@ -161,11 +172,10 @@ def _begin(plan: Plan, folder: JobFolder) -> Manifest:
     if plan.table.reused:
         write_reused(folder, plan.asked.answers)
     sync_folder(folder.path)
-    return manifest_of(plan, written)
+    return _manifest_of(plan, written)
 
 
-def manifest_of(plan: Plan, written: tuple[InputFile, ...], tier: Tier = "batch") -> Manifest:
-    """Say what a job is whose input files are written."""
+def _manifest_of(plan: Plan, written: tuple[InputFile, ...]) -> Manifest:
     return Manifest(
         id=plan.job_id,
         name=plan.name,
@@ -184,7 +194,7 @@ def manifest_of(plan: Plan, written: tuple[InputFile, ...], tier: Tier = "batch"
         cost=plan.estimate.cost,
         prices=_as_text(plan.prices),
         input_cost=plan.estimate.input_cost,
-        tier=tier,
+        tier=plan.tier,
         max_enqueued_tokens=plan.max_enqueued_tokens,
     )
 

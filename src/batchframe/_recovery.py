@@ -106,10 +106,6 @@ def rebuild(service: Service, folder: JobFolder, batches: Sequence[Batch]) -> li
     whose answers are found by content when the cell runs again.
     """
     job_id = folder.path.name
-    ids = " ".join([job_id, *sorted(batch.id for batch in batches)])
-    piece = JobFolder.of(hashlib.sha256(ids.encode()).hexdigest()[:20])
-    if piece.journal.is_file():
-        return []
     with TemporaryDirectory(dir=folder.path.parent, prefix=".recovering-") as scratch:
         chosen, whole = _one_batch_a_part(job_id, batches)
         fetched = [
@@ -123,9 +119,17 @@ def rebuild(service: Service, folder: JobFolder, batches: Sequence[Batch]) -> li
             parts[0].recipe.endpoint, np.concatenate([part.digests for part in parts])
         )
         if not (whole and len(parts) == len(chosen) and fingerprint.startswith(parts[0].stamp)):
-            folder, fingerprint = piece, parts[0].stamp
+            folder, fingerprint = _piece(job_id, parts), parts[0].stamp
+            if folder.journal.is_file():
+                return []
         _write(folder, fingerprint, parts, service.identity)
     return [folder]
+
+
+def _piece(job_id: str, parts: Sequence[_Part]) -> JobFolder:
+    """Name what there is of a job by what there is."""
+    ids = " ".join([job_id, *(part.batch.id for part in parts)])
+    return JobFolder.of(hashlib.sha256(ids.encode()).hexdigest()[:20])
 
 
 def _one_batch_a_part(job_id: str, batches: Sequence[Batch]) -> tuple[list[Batch], bool]:
@@ -150,12 +154,19 @@ def _fetch(service: Service, job_id: str, batch: Batch, path: Path) -> _Part | N
     try:
         service.download(batch.input_file_id or "", path, _MOST_BYTES)
         return _read(batch, path, job_id)
-    except (ServiceError, InputError, ValueError, LookupError, TypeError) as reason:
+    except _UNUSABLE as reason:
+        if isinstance(reason, ServiceError) and reason.status not in _GONE:
+            raise  # it may be there at another time
         path.unlink(missing_ok=True)
         warn_user(UnrecoveredBatchWarning.left_out(batch.id, job_id, str(reason)))
         return None
 
 
+# What a stranger's bytes can raise while they are read.
+_UNUSABLE: Final = (
+    ServiceError, InputError, ValueError, LookupError, TypeError, AttributeError, RecursionError,
+)  # fmt: skip
+_GONE: Final = {404, 410}
 _OTHER_BYTES: Final = "its input file is not the one that was sent"
 
 
@@ -217,14 +228,19 @@ def _write(folder: JobFolder, fingerprint: str, parts: Sequence[_Part], identity
         recovered=True,
     )
     write_manifest(folder, manifest)
-    folder.append({"event": "INTENT", "at": SYSTEM.now(), "recovered": True})
+    # At once: half of it would say that the other half was never sent.
+    folder.write_journal(_events(parts))
+
+
+def _events(parts: Sequence[_Part]) -> list[dict[str, Any]]:
+    now = SYSTEM.now()
+    told: list[dict[str, Any]] = [{"event": "INTENT", "at": now, "recovered": True}]
     for shard, part in enumerate(parts):
-        file_id, batch = part.batch.input_file_id, part.batch.to_json()
-        for event in (
-            {"event": "UPLOADED", "file_id": file_id, "created_at": part.batch.created_at},
-            {"event": "CREATED", "batch": batch, "adopted": True},
-        ):
-            folder.append({**event, "shard": shard, "at": SYSTEM.now()})
+        batch, about = part.batch, {"shard": shard, "at": now}
+        upload = {"file_id": batch.input_file_id, "created_at": batch.created_at}
+        told.append({"event": "UPLOADED", **upload, **about})
+        told.append({"event": "CREATED", "batch": batch.to_json(), "adopted": True, **about})
+    return told
 
 
 def _input_files(parts: Sequence[_Part]) -> list[InputFile]:

@@ -15,11 +15,10 @@ from batchframe._checks import check_sending, refuse_parameters
 from batchframe._clock import today
 from batchframe._counting import count_input
 from batchframe._display import say
-from batchframe._earlier import earlier
 from batchframe._job import JobHandle
 from batchframe._jobs import start
-from batchframe._pilot import Pilot, ask, draw, pilot_in_words, pilot_plan, sampled
-from batchframe._preparation import already_answered, plan_of
+from batchframe._pilot import PILOT, Pilot, ask, draw, pilot_in_words, pilot_plan, sampled
+from batchframe._preparation import already_answered, check_words, plan_of
 from batchframe._service import NOBODY
 from batchframe._submission import OnUncertain
 from batchframe._unanswered import ASKED_AGAIN, ASKED_ON_DEMAND, unanswered
@@ -119,6 +118,7 @@ class Requests(RequestsHandle):
             raise RequestError.not_a_word(
                 keyword="on_uncertain", value=on_uncertain, wanted='"ask" or "recreate"'
             )
+        check_words(name, rerun, max_enqueued_tokens)
         # Where no row asks anything there is nobody to ask, and no key is needed.
         identity = expected_identity(client) if len(self) else NOBODY
         label = self._label if rerun is None else rerun
@@ -156,7 +156,8 @@ class Requests(RequestsHandle):
         """Ask a few requests at once, to read the answers and to learn what they take.
 
         They are drawn at random and asked in real time, at standard price. Their answers are kept,
-        and the batch does not ask them again. Run again, it is the same pilot and costs nothing.
+        and the batch does not ask them again (unless ``dedupe=False`` asks every row anew). Run
+        again, it is the same pilot: only what the service refused is asked again.
 
         Parameters
         ----------
@@ -178,6 +179,8 @@ class Requests(RequestsHandle):
         ------
         CostError, RequestError, ClientError
             Before anything is sent.
+        JobError
+            If another kernel is asking the same pilot at this moment.
 
         Examples
         --------
@@ -192,10 +195,13 @@ class Requests(RequestsHandle):
         >>> job.counts, sum(batch.requests for batch in server.ledger)
         ({'ok': 50}, 40)
         """
-        if n < 1:
-            raise RequestError.not_a_word(keyword="n", value=n, wanted="a number of requests")
+        for keyword, value, least in (("n", n, 1), ("seed", seed, 0)):
+            if type(value) is not int or value < least:
+                wanted = f"a whole number from {least} on"
+                raise RequestError.not_a_word(keyword, value, wanted)
         identity = expected_identity(client)
-        asked = earlier(draw(self._table, n, seed), identity)
+        drawn = draw(self._table, n, seed)
+        asked = already_answered(drawn, identity, PILOT, reuse=True)
         if asked.under_way:
             raise RequestError.under_way(asked.under_way)
         counted = count_input(asked.table)
@@ -208,7 +214,7 @@ class Requests(RequestsHandle):
         job = Job(ask(plan, service), service)
         rest = already_answered(self._table, identity, self._label, reuse=True).table
         narrowed = self._estimate_of(rest, self._counted(rest), identity, prices, narrow=True)
-        return Pilot(sampled(asked.table, job.results()), narrowed, job.cost)
+        return Pilot(sampled(asked.table, job.results()), narrowed, job.cost, job.id)
 
 
 class Job(JobHandle):

@@ -112,7 +112,8 @@ def _fields(job: JobAnswers) -> tuple[Field, ...]:
 
 
 def _answers_to(frame: pd.DataFrame, job: JobAnswers, *, details: bool) -> dict[str, pd.Series]:
-    if job.manifest.recovered:
+    recipe = job.manifest.recipe
+    if recipe.prompt is None and not recipe.columns:
         raise JobError.recovered(job.manifest.called)
     identity, absent = row_digests(job.manifest.recipe, frame)
     number = job.rows.find(identity)

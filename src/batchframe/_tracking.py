@@ -15,7 +15,8 @@ from batchframe._answers import count_lines
 from batchframe._fetching import bring_home, is_intact
 from batchframe._folder import JobFolder
 from batchframe._journal import Fetched, JobState, ShardState, after
-from batchframe._service import Batch
+from batchframe._realtime import end
+from batchframe._service import REALTIME, Batch
 from batchframe._submission import Submission, queue_again
 from batchframe._waves import is_full
 from batchframe.errors import ServiceError
@@ -93,6 +94,9 @@ def _look(run: Submission, shard: int, state: ShardState, *, thorough: bool) -> 
     batch = state.batch
     if batch is None or _is_at_home(run.folder, shard, state, thorough=thorough):
         return
+    if batch.id == REALTIME:
+        _end_pilot(run, shard, batch)
+        return
     if not batch.ended or state.short:
         latest = run.service.retrieve_batch(batch.id)
         if latest != batch:
@@ -104,6 +108,13 @@ def _look(run: Submission, shard: int, state: ShardState, *, thorough: bool) -> 
         queue_again(run, shard, full[0].message)
     elif batch.ended:
         _fetch(run, shard, state, batch)
+
+
+def _end_pilot(run: Submission, shard: int, batch: Batch) -> None:
+    # Its kernel is gone, or it would hold the lock: what was answered until then is all there is.
+    ended, home = end(run.folder, batch)
+    run.note("STATUS", shard, batch=ended.to_json())
+    run.note("FETCHED", shard, output=asdict(home))
 
 
 def _fetch(run: Submission, shard: int, state: ShardState, batch: Batch) -> None:
@@ -153,7 +164,11 @@ def _expected(batch: Batch, asked: int) -> int:
 
 
 def _stop(run: Submission, shard: int, state: ShardState) -> None:
-    if state.batch is not None and not state.batch.ended:
+    if state.batch is None or state.batch.ended:
+        return
+    if state.batch.id == REALTIME:
+        _end_pilot(run, shard, state.batch)
+    else:
         batch = _cancel(run, state.batch)
         run.note("STATUS", shard, batch=batch.to_json())
 

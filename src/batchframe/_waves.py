@@ -59,7 +59,8 @@ def due(
     """
     unsettled = [at for at, shard in enumerate(shards) if shard.step == "creating"]
     waiting = [at for at, shard in enumerate(shards) if shard.step in _UNSENT]
-    if any(shards[at].retry_at > now for at in waiting):
+    # No pause is longer than an hour: what seems to be is a date that was set wrong.
+    if any(now < shards[at].retry_at <= now + _HOUR for at in waiting):
         return unsettled
     return unsettled + _fitting(inputs, shards, waiting, queue)[: _creates_left(shards, queue, now)]
 

@@ -36,6 +36,7 @@ _checks _answer_length
 _estimate _answers _history _checking
 _openai _submission _job_answers _fetching _budget _compare
 _accounts _earlier _unanswered _results
+_realtime
 _tracking _preparation _recovery _forgetting _waiting _cards _billing
 _report _pilot
 _jobs

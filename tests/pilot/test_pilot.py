@@ -82,7 +82,7 @@ def test_its_cost_is_that_of_the_standard_tier_and_the_rest_has_an_interval(
 ) -> None:
     prices = {"batch": {"input": 1, "output": 2}, "standard": {"input": 10, "output": 20}}
     pilot = requests.pilot(30, client=running.client(), prices=prices)
-    job = bf.job("pilot of 30")
+    job = bf.job(pilot.job)
     usage = job.usage
     expected = (10 * usage.input_tokens + 20 * usage.output_tokens) / Decimal(10**6)
     assert pilot.cost == job.cost == expected
@@ -141,12 +141,16 @@ def test_a_pilot_that_was_interrupted_goes_on_where_it_stopped(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("batchframe._pilot._keep", die)
+        patch.setattr("batchframe._pilot.end", die)
         with pytest.raises(Killed):
             requests.pilot(10, client=running.client())
-    assert len(bf.jobs()) == 0
+    # Its answers are there for whoever looks, and are not paid again.
+    with pytest.raises(bf.errors.RequestError, match="being asked"):
+        requests.submit(client=running.client())
+    bf.job(bf.jobs()["id"][0], client=running.client()).refresh()
+    assert requests.submit(client=running.client()).wait().counts["ok"] == 59
     assert len(requests.pilot(10, client=running.client()).frame) == 10
-    assert max(answers.asked.values()) == 1
+    assert {text for text, times in answers.asked.items() if times > 1} <= {"text 13"}
 
 
 def test_more_rows_than_there_are_is_all_of_them_and_equal_rows_are_one_request(
@@ -166,7 +170,7 @@ def test_a_prompt_function_has_pilots_too(running: Server) -> None:
     frame = pd.DataFrame({"text": TEXTS})
     requests = frame.bf.requests(lambda row: row["text"], model="gpt-4.1")
     pilot = requests.pilot(6, client=running.client())
-    joined = frame.bf.join("pilot of 6")
+    joined = frame.bf.join(pilot.job)
     answered = joined[joined["bf_status"] == "ok"]
     assert sorted(answered["text"]) == sorted(
         pilot.frame.loc[pilot.frame["bf_status"] == "ok", "bf_prompt"]
@@ -181,3 +185,45 @@ def test_the_interval_is_students(answers: int, t: float) -> None:
     low, high = known.interval(10**9) or (0, 0)
     assert (high - low) / 2 == pytest.approx(t * 100 / answers**0.5, rel=2e-3)
     assert Experience(9, 1, 1.0, 1.0, 2).interval(5) is None
+
+
+def test_a_pilot_of_a_frame_sorted_otherwise_gives_each_row_its_own_answer(
+    running: Server,
+) -> None:
+    frame = pd.DataFrame({"text": TEXTS[:10]})
+    first = frame.bf.requests("{{ text }}", model="gpt-4.1")
+    first.pilot(10, client=running.client())
+    for again in (frame.iloc[::-1], pd.concat([frame, frame.iloc[:3]])):
+        requests = again.bf.requests("{{ text }}", model="gpt-4.1")
+        pilot = requests.pilot(10, client=running.client())
+        told = pilot.frame["response"].str.extract(r"re: (text \d+)")[0]
+        assert told.tolist() == pilot.frame["bf_prompt"].tolist()
+        assert len(pilot.frame) == len(again)
+
+
+def test_what_a_server_error_may_have_answered_is_asked_once(
+    requests: bf.Requests, running: Server, answers: Answers
+) -> None:
+    running.faults.add(Fault("POST /v1/chat/completions", 503, after=True))
+    requests.pilot(5, client=running.client())
+    requests.pilot(5, client=running.client())
+    assert sum(answers.asked.values()) == 5
+
+
+def test_what_was_refused_is_asked_again_when_the_pilot_is_run_again(
+    requests: bf.Requests, running: Server, answers: Answers
+) -> None:
+    broke = {"error": {"message": "No money.", "code": "insufficient_quota"}}
+    refused = Fault("POST /v1/chat/completions", 429, body=broke, times=99)
+    running.faults.add(refused)
+    assert requests.pilot(5, client=running.client()).frame["bf_status"].eq("failed").all()
+    assert len(running.faults.struck) == 5
+    running.faults.clear()
+    assert requests.pilot(5, client=running.client(), seed=0).frame["bf_status"].eq("ok").all()
+    assert sum(answers.asked.values()) == 5
+
+
+@pytest.mark.parametrize("how", [{"n": "5"}, {"n": 2.5}, {"seed": -1}, {"seed": "x"}])
+def test_a_number_that_is_none_is_refused_in_words(how: Any, requests: bf.Requests) -> None:
+    with pytest.raises(bf.errors.RequestError, match="is not a whole number"):
+        requests.pilot(**how)

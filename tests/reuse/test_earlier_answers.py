@@ -257,3 +257,18 @@ def test_what_is_uncertain_is_settled_before_anything_is_refused(
         first.resume()
     assert first.cancel().wait().counts == {"ok": 1, "cancelled": 1}
     assert paid(echo) == 3
+
+
+def test_an_answer_that_does_not_obey_the_spec_does_not_hold_up_its_neighbours() -> None:
+    replies = iter(["no JSON", '{"label": "+"}'])
+    labels = {"output": ["+", "-"]}
+    with batchframe.local.serve(answer=lambda _: next(replies, '{"label": "-"}')) as server:
+        client = server.client()
+        ask(["a", "b"], **labels).submit("first", client=client).wait()
+        broke = {"error": {"message": "No money.", "code": "insufficient_quota"}}
+        server.faults.add(Fault("POST /v1/batches", 429, body=broke))
+        with pytest.raises(bf.errors.SubmissionError, match="insufficient_quota"):
+            ask(["a", "b", "c"], **labels).submit("second", client=client)
+        assert ask(["a", "b", "c"], **labels).submit("second", client=client).wait().counts == {
+            "ok": 3
+        }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
+from batchframe.local import Fault
 
 TEXTS = [f"text {i}" for i in range(6)]
 
@@ -95,7 +97,10 @@ def test_what_the_server_has_of_a_job_is_reused_and_only_the_rest_is_sent(
     ]  # fmt: skip
     assert ask(frame).estimate(client=client).requests == 1
     # The third batch is there, and what it asked cannot be seen any more: nobody pays unasked.
-    with pytest.raises(bf.errors.SentElsewhere, match=r"resume\(recreate=True\)"):
+    with (
+        pytest.warns(UserWarning, match=third.id),
+        pytest.raises(bf.errors.SentElsewhere, match=r"resume\(recreate=True\)"),
+    ):
         ask(frame).submit("again", client=client)
     assert len(echo.ledger) == 6
     job = bf.job("again", client=client).resume(recreate=True).wait()
@@ -164,3 +169,83 @@ def test_of_an_edited_frame_the_edited_rows_are_missing_with_the_reason(
     assert "has changed since" in joined.loc[12, "bf_error"]
     others = joined.drop(index=12)
     assert others["label"].tolist() == right(others)
+
+
+@pytest.mark.usefixtures("one_request_a_file")
+def test_trouble_that_passes_is_raised_and_the_next_try_has_everything(
+    frame: pd.DataFrame, echo: batchframe.local.Server
+) -> None:
+    job = ask(frame).submit(client=echo.client()).wait()
+    id_ = job.id
+    shutil.rmtree(job.folder)
+    echo.faults.add(Fault("GET /v1/files/{id}/content", 500, skip=2, times=9))
+    with pytest.raises(bf.errors.ServiceError):
+        bf.recover(echo.client())
+    echo.faults.clear()
+    [back] = bf.recover(echo.client())
+    assert back.id == id_
+    assert back.wait().counts == {"ok": 6}
+
+
+@pytest.mark.usefixtures("one_request_a_file")
+def test_a_kill_while_recovering_leaves_nothing_half_recovered(
+    frame: pd.DataFrame, echo: batchframe.local.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = ask(frame).submit(client=echo.client()).wait()
+    shutil.rmtree(job.folder)
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("batchframe._recovery.write_manifest", die)
+        with pytest.raises(Killed):
+            bf.recover(echo.client())
+    assert len(bf.jobs()) == 0
+    [back] = bf.recover(echo.client())
+    assert back.wait().counts == {"ok": 6}
+    assert len(echo.ledger) == 6
+
+
+@pytest.mark.parametrize("body", [[], "x", None, {"messages": 5, "model": "m"}])
+def test_one_odd_batch_does_not_keep_the_other_jobs_from_being_recovered(
+    body: Any, frame: pd.DataFrame, echo: batchframe.local.Server
+) -> None:
+    import hashlib
+    import json
+
+    client = echo.client()
+    job = ask(frame).submit(client=client).wait()
+    shutil.rmtree(job.folder)
+    line = {"custom_id": "bf1-01234567-0000000-0123456789", "method": "POST"}
+    line |= {"url": "/v1/chat/completions", "body": body}
+    content = json.dumps(line, separators=(",", ":")).encode() + b"\n"
+    file = client.files.create(file=("odd.jsonl", content), purpose="batch")
+    odd = "0" * 20
+    mark = hashlib.sha256(f"{odd} {hashlib.sha256(content).hexdigest()}".encode()).hexdigest()
+    client.batches.create(
+        input_file_id=file.id,
+        endpoint="/v1/chat/completions",
+        completion_window="24h",
+        metadata={"bf_job": odd, "bf_fp": mark, "bf_shard": "1/1", "bf_v": "1"},
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert job.folder.name in [each.folder.name for each in bf.recover(client)]
+
+
+def test_a_recovered_jobs_unanswered_rows_are_not_joined_as_if_they_were_missing(
+    frame: pd.DataFrame,
+) -> None:
+    with batchframe.local.serve(
+        answer=lambda _: batchframe.local.AnswerError(400, "No.")
+    ) as server:
+        job = ask(frame).submit(client=server.client()).wait()
+        shutil.rmtree(job.folder)
+        [back] = bf.recover(server.client())
+        again = back.wait().unanswered().submit(client=server.client())
+        with pytest.raises(bf.errors.JobError, match="Run the cell"):
+            frame.bf.join(again)

@@ -230,3 +230,30 @@ def test_two_thousand_creates_an_hour_are_kept() -> None:
     queue = Queue(None, 0, 2_000)
     assert len(due(files, states, queue, now=6_000.0)) == 10
     assert len(due(files, states, queue, now=9_000.0)) == 510
+
+
+@pytest.mark.parametrize("limit", [2e6, float("inf"), "10", True])
+def test_a_limit_that_is_no_whole_number_is_refused_before_anything_is_written(
+    limit: Any, server: Server
+) -> None:
+    with pytest.raises(bf.errors.RequestError, match="a number of tokens"):
+        ask().submit(client=server.client(), max_enqueued_tokens=limit)
+    assert len(bf.jobs()) == 0
+
+
+def test_the_cell_of_a_job_that_waits_for_room_finds_its_job(server: Server) -> None:
+    server.faults.add(Fault("POST /v1/batches", 400, body=FULL))
+    first = ask().submit("waits", client=server.client())
+    assert first.status == "queued"
+    assert ask().submit("waits", client=server.client()).wait().id == first.id
+    assert len(server.ledger) == 1
+
+
+def test_a_job_that_ended_without_anybody_looking_holds_up_no_other(server: Server) -> None:
+    ask(4).submit("nobody looks", client=server.client())
+    ended(server, 1)
+    frame = pd.DataFrame({"text": [f"another text with words, number {i}" for i in range(5)]})
+    requests = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
+    limit = 5 * tokens_a_row()
+    job = requests.submit("two", client=server.client(), max_enqueued_tokens=limit)
+    assert job.wait(timeout=60).counts == {"ok": 5}
