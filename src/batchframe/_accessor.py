@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -41,6 +42,10 @@ class Accessor:
         on_missing: str = "raise",
         dedupe: bool = True,
         allow: Sequence[str] = (),
+        images: Hashable | list[Hashable] = None,
+        image_root: str | Path | None = None,
+        image_detail: str | None = None,
+        image_max_size: int | None = None,
         **body: Any,
     ) -> Requests:
         """Turn rows and a prompt into requests: see :func:`batchframe.requests`."""
@@ -55,6 +60,10 @@ class Accessor:
             on_missing=on_missing,
             dedupe=dedupe,
             allow=allow,
+            images=images,
+            image_root=image_root,
+            image_detail=image_detail,
+            image_max_size=image_max_size,
             **body,
         )
 

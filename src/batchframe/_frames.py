@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from batchframe._accounts import connect
 from batchframe._billing import billed
 from batchframe._checks import check_json_mode
 from batchframe._endpoints import endpoint_of
+from batchframe._image_input import ImageInput
 from batchframe._jobs import find
 from batchframe._recipe import Prompt, Recipe
 from batchframe._recovery import recover as restore
@@ -37,6 +38,10 @@ def requests(
     on_missing: str = "raise",
     dedupe: bool = True,
     allow: Sequence[str] = (),
+    images: Hashable | list[Hashable] = None,
+    image_root: str | Path | None = None,
+    image_detail: str | None = None,
+    image_max_size: int | None = None,
     **body: Any,
 ) -> Requests:
     """Turn rows and a prompt into requests. Sends nothing, writes nothing.
@@ -73,6 +78,21 @@ def requests(
     allow
         What is to be sent although a check refuses it: names of body parameters, "model" (one that
         is shut down, or has no place in a batch) and "context_window" (prompts that are too long).
+    images
+        A column, or a list of columns, of images that go behind the text of the last user message,
+        in this order; of chat completions and responses. A cell is an ``https:`` URL, which the
+        service fetches and nobody here; a ``data:`` URL, bytes or a PIL image, which is sent as
+        PNG; or a path. Files are PNG, JPEG, GIF or WebP, by their first bytes, and have 20 MB at
+        most. A missing cell follows `on_missing`: "raise", "skip", else the row is asked without
+        that image.
+    image_root
+        The folder that paths start at. Without it no path is read; with it none that leaves it, by
+        ``..``, an absolute path or a symbolic link. `join` reads the files again.
+    image_detail
+        "auto", "low", "high" or "original": how closely the model looks, and what it costs.
+    image_max_size
+        The longest side in pixels to which larger images are scaled down before they are sent;
+        needs Pillow, the extra ``images``.
     **body
         Further parameters of each request body, passed on as they are. With ``tools=``, what the
         model wants called is in the columns ``tool_name`` and ``tool_arguments`` (JSON; of several
@@ -98,6 +118,11 @@ def requests(
     >>> asked = requests(frame, "Classify: {{ text }}", model="gpt-5.6-luna", output=labels)
     >>> asked.preview(1)[0]["body"]["messages"][0]["content"]
     'Classify: Great!'
+
+    >>> photos = pd.DataFrame({"photo": ["https://example.org/1.jpg", "https://example.org/2.jpg"]})
+    >>> seen = requests(photos, "What is this?", model="gpt-5.6-luna", images="photo")
+    >>> seen.preview(1)[0]["body"]["messages"][0]["content"][1]
+    {'type': 'image_url', 'image_url': {'url': 'https://example.org/1.jpg'}}
     """
     asked = endpoint_of(endpoint)
     if not isinstance(frame, pd.DataFrame):
@@ -112,6 +137,7 @@ def requests(
         dedupe=dedupe,
         body=body,
         allow=allow,
+        images=ImageInput.checked(images, image_root, image_detail, image_max_size),
     )
     asked.check(recipe)
     _check_names(frame, [field.name for field in asked.fields(recipe)])

@@ -26,7 +26,7 @@ from batchframe.errors import UnreadableJobWarning
 
 _REHEARSAL: Final = "local"
 # What may differ between two recipes that put the same question.
-_OF_THE_ROWS: Final = {"on_missing", "dedupe", "allow"}
+_OF_THE_ROWS: Final = {"on_missing", "dedupe", "allow", "image_root"}
 _ANSWERED: Final = pa.array(["ok", "invalid", "truncated"])
 
 

@@ -37,7 +37,24 @@ class JsonColumn:
     name: str
 
 
-Slot = Template | JsonColumn
+@dataclass(frozen=True)
+class MoreItems:
+    """What follows the earlier items of a list: one more for each text that the row has.
+
+    Attributes
+    ----------
+    columns
+        The source columns with the texts; where one is null there is no item.
+    before, after
+        The JSON of an item around its text.
+    """
+
+    columns: tuple[str, ...]
+    before: str
+    after: str
+
+
+Slot = Template | JsonColumn | MoreItems
 
 
 @dataclass(frozen=True)
@@ -68,6 +85,8 @@ def envelope(endpoint: str, body: Mapping[str, Any]) -> Envelope:
     slots: list[Slot] = []
     request = {"method": "POST", "url": endpoint, "body": _marked(body, mark, slots)}
     encoded = _one_line(b'",' + msgspec.json.encode(request)[1:])
+    # The comma before more items is theirs, since there may be none.
+    encoded = encoded.replace(f',"{mark}+"'.encode(), f'"{mark}"'.encode())
     return Envelope(tuple(encoded.split(f'"{mark}"'.encode())), tuple(slots))
 
 
@@ -75,7 +94,7 @@ def _marked(value: Any, mark: str, slots: list[Slot]) -> Any:
     """Put a mark in the place of every leaf that the row decides, and collect the leaves."""
     if isinstance(value, Slot):
         slots.append(value)
-        return mark
+        return f"{mark}+" if isinstance(value, MoreItems) else mark
     if isinstance(value, Mapping):
         return {key: _marked(item, mark, slots) for key, item in value.items()}
     return [_marked(item, mark, slots) for item in value] if isinstance(value, list) else value
@@ -99,10 +118,22 @@ def _json_values(slot: Slot, batch: pa.RecordBatch) -> list[bytes]:
     if isinstance(slot, JsonColumn):
         return [_one_line(text.encode()) for text in batch[slot.name].to_pylist()]
     encode = msgspec.json.Encoder().encode
+    if isinstance(slot, MoreItems):
+        return _more_items(slot, batch)
     if slot.constant is not None:
         return [_one_line(encode(slot.constant))] * batch.num_rows
     columns = {cell: batch[column_name(cell)] for cell in slot.cells}
     return [_one_line(encode(text)) for text in slot.render(columns, batch.num_rows).to_pylist()]
+
+
+def _more_items(slot: MoreItems, batch: pa.RecordBatch) -> list[bytes]:
+    encode = msgspec.json.Encoder().encode
+    before, after = b"," + slot.before.encode(), slot.after.encode()
+    columns = [batch[name].to_pylist() for name in slot.columns]
+    return [
+        b"".join(before + _one_line(encode(text)) + after for text in row if text is not None)
+        for row in zip(*columns, strict=True)
+    ]
 
 
 def _one_line(encoded: bytes) -> bytes:

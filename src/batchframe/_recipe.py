@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from batchframe._image_input import ImageInput
 from batchframe._model_rules import CONTEXT_WINDOW, MODEL, check_parameters
 from batchframe._output import OutputSpec
 from batchframe.errors import RequestError, TemplateError
@@ -23,8 +24,8 @@ Prompt = str | Sequence[Message] | Callable[[Mapping[Any, Any]], "str | Sequence
 
 OWN_WORDS: Final = (
     "prompt", "model", "system", "output", "endpoint", "name", "on_missing", "dedupe", "allow",
+    "images", "image_root", "image_detail", "image_max_size",
 )  # fmt: skip
-_PLANNED: Final = {"images", "image_root"}
 _REFUSED: Final = {
     "stream": "a batch cannot stream: leave stream= out",
     "stream_options": "a batch cannot stream: leave stream_options= out",
@@ -66,6 +67,8 @@ class Recipe:
         For a prompt function: the text of the column labels that it could see.
     allow
         What is sent although a check refuses it: names of parameters, "model", "context_window".
+    images
+        The columns of images, and how they are sent; None without images.
     """
 
     endpoint: str
@@ -78,6 +81,7 @@ class Recipe:
     body: Mapping[str, Any]
     columns: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
+    images: ImageInput | None = None
 
     @classmethod
     def checked(
@@ -92,6 +96,7 @@ class Recipe:
         dedupe: bool,
         body: Mapping[str, Any],
         allow: Sequence[str] = (),
+        images: ImageInput | None = None,
     ) -> Recipe:
         """Make a recipe of what a user wrote, in its kept form.
 
@@ -109,16 +114,20 @@ class Recipe:
         parameters = _checked_body(body, text=output.schema is None)
         allowed = _checked_allow(allow, parameters)
         check_parameters(asked, endpoint, parameters, allowed)
+        kept = checked_prompt(prompt)
+        if images is not None and kept is None:
+            raise RequestError.images_with_function()
         return cls(
             endpoint=endpoint,
             model=asked,
-            prompt=checked_prompt(prompt),
+            prompt=kept,
             system=_checked_system(system),
             output=output,
             on_missing=_checked_on_missing(on_missing),
             dedupe=bool(dedupe),
             body=parameters,
             allow=allowed,
+            images=images,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -134,6 +143,10 @@ class Recipe:
             "body": dict(self.body),
             "columns": list(self.columns),
             "allow": list(self.allow),
+            "images": None if self.images is None else list(self.images.columns),
+            "image_root": self.images and self.images.root,
+            "image_detail": self.images and self.images.detail,
+            "image_max_size": self.images and self.images.max_size,
         }
 
     @classmethod
@@ -151,12 +164,20 @@ class Recipe:
             body=stored["body"],
             columns=tuple(stored["columns"]),
             allow=tuple(stored.get("allow", ())),
+            images=_stored_images(stored),
         )
 
     def difference(self, other: Recipe) -> list[str]:
         """Name the keywords in which two recipes differ."""
         mine, theirs = ({**told.pop("body"), **told} for told in (self.to_json(), other.to_json()))
         return [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
+
+
+def _stored_images(stored: Mapping[str, Any]) -> ImageInput | None:
+    if stored.get("images") is None:
+        return None
+    rest = (stored[key] for key in ("image_root", "image_detail", "image_max_size"))
+    return ImageInput(tuple(stored["images"]), *rest)
 
 
 def checked_prompt(prompt: object) -> str | tuple[Message, ...] | None:
@@ -253,8 +274,6 @@ def _checked_body(parameters: Mapping[str, Any], *, text: bool) -> dict[str, Any
         say.
     """
     for name in parameters:
-        if name in _PLANNED:
-            raise RequestError.images_not_supported(name)
         if name in _OF_SUBMIT:
             raise RequestError.belongs_to_submit(name)
         if name in _REFUSED:

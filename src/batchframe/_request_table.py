@@ -7,7 +7,7 @@ Must not know: prices, files, the network.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from batchframe._digests import NONE, Digests, blank, digests_of, group, sorted_bytes
 from batchframe._endpoints import endpoint_of
+from batchframe._image_cells import raise_if_unreadable
 from batchframe._lines import (
     KEPT,
     REQUEST,
@@ -35,7 +36,7 @@ from batchframe._recipe import Recipe
 from batchframe._source import Source, read_cells, read_prompts, row_identity
 from batchframe._template import Template, almost_placeholders, bind, parse, templates_in
 from batchframe._warn import warn_user
-from batchframe.errors import TemplateError, TemplateWarning
+from batchframe.errors import CellError, TemplateError, TemplateWarning
 
 FINGERPRINT_VERSION = b"batchframe 1"
 
@@ -122,18 +123,40 @@ class RequestTable:
             yield line(custom_id(self.fingerprint, number, digest), request)
 
     def each_request(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield the digest and the bytes of each request that is to be sent, in order."""
+        """Yield the digest and the bytes of each request that is to be sent, in order.
+
+        Raises
+        ------
+        CellError
+            If an image is no longer what it was when the requests were made.
+        """
+        images = self.source.images
+        may_change = images is not None and not images.sketched
         for rows, batch in self.request_batches():
-            for row, request in zip(rows, request_bytes(self.envelope, batch), strict=True):
+            requests = request_bytes(self.envelope, batch)
+            if may_change:
+                self._refuse_others(rows, requests)
+            for row, request in zip(rows, requests, strict=True):
                 yield self.digest[row].tobytes(), request
+
+    def _refuse_others(self, rows: npt.NDArray[np.int64], requests: Sequence[bytes]) -> None:
+        changed = rows[digests_of(requests) != self.digest[rows]]
+        if len(changed):
+            row = int(changed[0])
+            raise CellError.image_changed(row, self.source.labels[row])
+
+    def sketched(self) -> RequestTable:
+        """Return the same requests, each image a stub of its size: to be read, not to be sent."""
+        images = self.source.images
+        if images is None:
+            return self
+        return replace(self, source=replace(self.source, images=images.sketches()))
 
     def request_batches(self) -> Iterator[tuple[npt.NDArray[np.int64], pa.RecordBatch]]:
         """Yield the rows whose requests are to be sent, and their cells, batch by batch."""
         is_first = np.zeros(self.rows, dtype=bool)
         is_first[self.first_row[: self.to_send]] = True
-        for start, batch in self.source.batches():
-            chosen = is_first[start : start + batch.num_rows]
-            yield start + np.flatnonzero(chosen), batch.filter(pa.array(chosen))
+        return self.source.batches(is_first)
 
 
 def fingerprint_of(endpoint: str, request_digest: Digests) -> str:
@@ -161,7 +184,9 @@ def request_table(
     if function is None:
         _warn_of_almost_placeholders(recipe, frame)
     recipe, source, cut = _prepare(recipe, frame, function)
-    digest, size = _digest_rows(source, cut)
+    unreadable: dict[int, str] = {}
+    digest, size = _digest_rows(source, cut, unreadable)
+    raise_if_unreadable(unreadable, frame.index)
     if source.identity is not None:
         _refuse_two_prompts_for_equal_cells(frame, source.identity, digest)
     number, first_row = _number_requests(digest, _has_prompt(source), dedupe=recipe.dedupe)
@@ -228,20 +253,25 @@ def _with_slots(value: Any, slots: Iterator[Slot]) -> Any:
     return [_with_slots(item, slots) for item in value] if isinstance(value, list) else value
 
 
-def row_digests(recipe: Recipe, frame: pd.DataFrame) -> tuple[Digests, pa.Array]:
+def row_digests(recipe: Recipe, frame: pd.DataFrame) -> tuple[Digests, pa.Array, pa.Array]:
     """Name the request of each row of any frame, to find the row's answer.
 
     Returns
     -------
-    The digest of each row, and why a row has no prompt (null where it has one). For a recipe whose
-    prompts a function made, the digest is that of the row's cells.
+    The digest of each row, why a row has no prompt, and why its images cannot be read any more
+    (null where it has one, and they can). For a recipe whose prompts a function made, the digest is
+    that of the row's cells.
     """
+    none = pa.nulls(len(frame), pa.string())
     if recipe.prompt is None:
-        return row_identity(frame, recipe.columns), pa.nulls(len(frame), pa.string())
+        return row_identity(frame, recipe.columns), none, none
     # Missing cells are no error here: such a row simply has no request.
     tolerant = "skip" if recipe.on_missing == "raise" else recipe.on_missing
     _, source, cut = _prepare(replace(recipe, on_missing=tolerant), frame, None)
-    return _digest_rows(source, cut)[0], source.absent
+    unreadable: dict[int, str] = {}
+    digest, _ = _digest_rows(source, cut, unreadable)
+    reasons = pa.array(map(unreadable.get, range(len(frame))), pa.string()) if unreadable else none
+    return digest, source.absent, reasons
 
 
 def _prepare(
@@ -256,9 +286,9 @@ def _prepare(
         return recipe, source, envelope(recipe.endpoint, endpoint.body(recipe))
     body = _bind(endpoint.body(recipe), list(frame.columns))
     cells = [cell for template in templates_in(body) for cell in template.cells]
-    if not cells:
+    if not cells and recipe.images is None:
         raise TemplateError.no_column([str(label) for label in frame.columns])
-    source = read_cells(frame, cells, recipe.on_missing)
+    source = read_cells(frame, cells, recipe.on_missing, recipe.images)
     return recipe, source, envelope(recipe.endpoint, body)
 
 
@@ -285,16 +315,15 @@ def _has_prompt(source: Source) -> npt.NDArray[np.bool_]:
     return np.asarray(pc.is_null(source.absent).to_numpy(zero_copy_only=False), dtype=bool)
 
 
-def _digest_rows(source: Source, cut: Envelope) -> tuple[Digests, npt.NDArray[np.int64]]:
+def _digest_rows(
+    source: Source, cut: Envelope, unreadable: dict[int, str] | None = None
+) -> tuple[Digests, npt.NDArray[np.int64]]:
     digest = blank(len(source))
     size = np.zeros(len(source), dtype=np.int64)
-    has_prompt = _has_prompt(source)
-    for start, batch in source.batches():
-        rows = slice(start, start + batch.num_rows)
+    for rows, batch in source.batches(_has_prompt(source), unreadable):
         requests = request_bytes(cut, batch)
         digest[rows] = digests_of(requests)
         size[rows] = [len(request) for request in requests]
-    digest[~has_prompt] = blank(1)
     return digest, size
 
 

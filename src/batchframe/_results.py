@@ -25,12 +25,15 @@ from batchframe.errors import ColumnError, JobError
 
 _COST: Final = "bf_cost"
 _NOT_ASKED: Final = "this row was not part of the job, or its text has changed since"
+_NOT_ASKED_WITH_IMAGES: Final = (
+    "this row was not part of the job, or its text or an image has changed since"
+)
 
 
 def ledger(job: JobAnswers, *, details: bool = False) -> pd.DataFrame:
     """Return one row for each row of the frame that was submitted, in its order."""
-    absent = job.rows.absent
-    columns = _columns(job, job.rows.number, _unanswered(job.rows.number, absent), details=details)
+    unanswered = _unanswered(job.rows.number, job.rows.absent)
+    columns = _columns(job, job.rows.number, unanswered, details=details)
     return pd.DataFrame(columns, index=pd.RangeIndex(len(job.rows)))
 
 
@@ -115,19 +118,24 @@ def _answers_to(frame: pd.DataFrame, job: JobAnswers, *, details: bool) -> dict[
     recipe = job.manifest.recipe
     if recipe.prompt is None and not recipe.columns:
         raise JobError.recovered(job.manifest.called)
-    identity, absent = row_digests(job.manifest.recipe, frame)
+    identity, absent, unreadable = row_digests(job.manifest.recipe, frame)
     number = job.rows.find(identity)
     if job.manifest.recipe.prompt is None:
         absent = job.rows.why_absent(identity)
-    return _columns(job, number, _unanswered(number, absent), details=details)
+    not_asked = _NOT_ASKED if job.manifest.recipe.images is None else _NOT_ASKED_WITH_IMAGES
+    unanswered = _unanswered(number, absent, pc.fill_null(unreadable, not_asked))
+    return _columns(job, number, unanswered, details=details)
 
 
-def _unanswered(number: npt.NDArray[np.int64], absent: pa.Array) -> tuple[pa.Array, pa.Array]:
+def _unanswered(
+    number: npt.NDArray[np.int64], absent: pa.Array, why_missing: pa.Array | None = None
+) -> tuple[pa.Array, pa.Array]:
     """Say the status and reason of rows that no request answers; null where one does."""
+    why_missing = pa.scalar(_NOT_ASKED) if why_missing is None else why_missing
     unasked = pa.array(number < 0)
     has_no_prompt = pc.is_valid(absent)
     status = pc.if_else(unasked, pc.if_else(has_no_prompt, "skipped", "missing"), None)
-    error = pc.if_else(unasked, pc.coalesce(absent, pa.scalar(_NOT_ASKED)), None)
+    error = pc.if_else(unasked, pc.coalesce(absent, why_missing), None)
     return status.cast(pa.string()), error.cast(pa.string())
 
 

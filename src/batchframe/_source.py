@@ -15,12 +15,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from batchframe._cells import TEXT, text_column
 from batchframe._digests import Digests, digests_of
+from batchframe._image_cells import ImageCells, raise_if_unreadable, read_images
+from batchframe._image_input import ImageInput
 from batchframe._template import Cell
 from batchframe.errors import CellError, ColumnError, TemplateError
 
@@ -46,22 +50,75 @@ class Source:
     identity
         Only where a function made the prompts: a digest of each row's cells, by which `join`
         knows the row again.
+    images
+        The cells that hold images, which stay as they are until a batch needs them.
     """
 
     columns: pa.Table
     absent: pa.Array
     labels: pd.Index
     identity: Digests | None = None
+    images: ImageCells | None = None
 
     def __len__(self) -> int:
         return len(self.absent)
 
-    def batches(self) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """Yield each record batch with the position of its first row."""
+    def batches(
+        self,
+        chosen: npt.NDArray[np.bool_] | None = None,
+        unreadable: dict[int, str] | None = None,
+    ) -> Iterator[tuple[npt.NDArray[np.int64], pa.RecordBatch]]:
+        """Yield record batches, each with the positions of its rows.
+
+        Parameters
+        ----------
+        chosen
+            Which rows; None for all.
+        unreadable
+            Takes the rows whose images cannot be sent, and why; without it they are an error.
+
+        Raises
+        ------
+        CellError
+            For images that cannot be sent.
+        """
+        if self.images is not None:
+            yield from self._with_images(self.images, chosen, unreadable)
+            return
         start = 0
         for batch in self.columns.to_batches(max_chunksize=BATCH_ROWS):
-            yield start, batch
+            rows = np.arange(start, start + batch.num_rows)
             start += batch.num_rows
+            here = None if chosen is None else chosen[rows]
+            if here is None or here.all():
+                yield rows, batch
+            else:
+                yield rows[here], batch.filter(pa.array(here))
+
+    def _with_images(
+        self,
+        images: ImageCells,
+        chosen: npt.NDArray[np.bool_] | None,
+        unreadable: dict[int, str] | None,
+    ) -> Iterator[tuple[npt.NDArray[np.int64], pa.RecordBatch]]:
+        wanted = np.arange(len(self)) if chosen is None else np.flatnonzero(chosen)
+        found: dict[int, str] = {} if unreadable is None else unreadable
+        for rows, urls in images.batches(wanted, BATCH_ROWS, found):
+            if unreadable is None:
+                raise_if_unreadable(found, self.labels)
+            names, columns = urls.schema.names, urls.columns
+            if self.columns.num_columns:
+                near = self.columns.slice(rows[0], rows[-1] - rows[0] + 1)
+                texts = near.take(pa.array(rows - rows[0])).combine_chunks()
+                names = [*texts.column_names, *names]
+                columns = [*[_whole(column) for column in texts.columns], *columns]
+            yield rows, pa.RecordBatch.from_arrays(columns, names)
+        if unreadable is None:
+            raise_if_unreadable(found, self.labels)
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
 
 
 def column_name(cell: Cell) -> str:
@@ -69,14 +126,19 @@ def column_name(cell: Cell) -> str:
     return f"{cell.column}.{cell.form}"
 
 
-def read_cells(frame: pd.DataFrame, cells: Sequence[Cell], on_missing: str) -> Source:
-    """Read the cells that the templates use, at least one.
+def read_cells(
+    frame: pd.DataFrame, cells: Sequence[Cell], on_missing: str, images: ImageInput | None = None
+) -> Source:
+    """Read the cells that the templates use, and find those that hold images; at least one.
 
     Raises
     ------
+    ColumnError
+        If a column of images is not there.
     CellError
         If a cell has no exact text, or is missing under ``on_missing="raise"``.
     """
+    pictures = None if images is None else read_images(frame, images)
     columns: dict[str, pa.ChunkedArray] = {}
     absent = pa.nulls(len(frame), pa.string())
     for cell in cells:
@@ -86,11 +148,13 @@ def read_cells(frame: pd.DataFrame, cells: Sequence[Cell], on_missing: str) -> S
         column = text_column(frame.iloc[:, cell.column], as_json=cell.form == "json")
         absent = _note_missing(absent, column, str(frame.columns[cell.column]))
         columns[name] = pc.fill_null(column, _stand_in(on_missing, cell))
+    if pictures is not None:
+        absent = pc.coalesce(absent, pictures.absent())
     if on_missing not in {"raise", "skip"}:
         absent = pa.nulls(len(frame), pa.string())
     elif on_missing == "raise":
         _raise_if_absent(frame, absent)
-    return Source(pa.table(columns), absent, frame.index)
+    return Source(pa.table(columns), absent, frame.index, images=pictures)
 
 
 def _note_missing(absent: pa.Array, column: pa.ChunkedArray, label: str) -> pa.Array:

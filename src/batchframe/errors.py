@@ -198,6 +198,14 @@ class TemplateError(InputError):
         )
 
     @classmethod
+    def no_user_message(cls) -> Self:
+        return cls(
+            "images= goes behind the text of the last message of the user, and the prompt has no "
+            'message with role="user" and a content. Add one: {"role": "user", "content": '
+            '"Describe the picture."}.'
+        )
+
+    @classmethod
     def empty_placeholder(cls, source: str) -> Self:
         return cls(
             f"The template {_short(source)} has an empty placeholder. Put a column's name between "
@@ -375,7 +383,7 @@ class ColumnError(InputError):
 
 
 class CellError(InputError):
-    """A cell that has no exact text."""
+    """A cell that has no exact text, or is no image that may be sent."""
 
     @classmethod
     def no_exact_text(cls, column: object, position: int, label: object, why: str) -> Self:
@@ -422,6 +430,35 @@ class CellError(InputError):
             'Choose what happens to them: on_missing="skip" leaves them out (nothing sent, nothing '
             'billed), on_missing="empty" asks with an empty text, and any other text, for example '
             'on_missing="(no text)", stands for what is missing.'
+        )
+
+    @classmethod
+    def no_images(
+        cls,
+        count: int,
+        rows: int,
+        positions: Sequence[int],
+        labels: Sequence[object],
+        reasons: Sequence[str],
+    ) -> Self:
+        shown = "\n".join(
+            f"  {_row(position, label)}: {reason}"
+            for position, label, reason in zip(positions, labels, reasons, strict=True)
+        )
+        more = f"\n  and {count - len(positions):,} more" if count > len(positions) else ""
+        return cls(
+            f"{count:,} of {rows:,} rows have images that cannot be sent:\n{shown}{more}\n"
+            "A cell is an https: or data: URL, bytes or a PIL image; or, with "
+            'image_root="photos", the path of a file below that folder. Correct these cells, or '
+            'make them missing and leave those rows out with on_missing="skip".'
+        )
+
+    @classmethod
+    def image_changed(cls, position: int, label: object) -> Self:
+        where = _row(position, label)
+        return cls(
+            f"{where[0].upper()}{where[1:]}: an image is not what it was when the requests were "
+            "made, so nothing was sent. Run the cell with df.bf.requests(...) again."
         )
 
 
@@ -735,10 +772,25 @@ class RequestError(InputError):
         )
 
     @classmethod
-    def images_not_supported(cls, name: str) -> Self:
+    def images_not_supported(cls, endpoint: str) -> Self:
         return cls(
-            f"{name}= is reserved for images in prompts, which this version cannot send. For an "
-            "image that has a URL, pass messages whose content holds an image_url part."
+            f"{endpoint} takes one text and no images. images= goes with "
+            'endpoint="/v1/chat/completions" and endpoint="/v1/responses".'
+        )
+
+    @classmethod
+    def images_with_function(cls) -> Self:
+        return cls(
+            "images= goes with a template or messages, and here a function makes the prompts. Let "
+            "it return messages whose content holds image_url parts, or write the prompt as a "
+            "template."
+        )
+
+    @classmethod
+    def only_with_images(cls, keyword: str) -> Self:
+        return cls(
+            f"{keyword}= says how images are sent, and images= does not name their column: "
+            'requests(..., images="photo").'
         )
 
     @classmethod
@@ -1550,6 +1602,13 @@ class JobError(BatchframeError):
 
 class ExtraError(BatchframeError, ImportError):
     """Something needs an optional package that is not installed."""
+
+    @classmethod
+    def no_pillow(cls) -> Self:
+        return cls(
+            "Scaling images down needs Pillow, which is not installed. Install it with: "
+            'pip install "batchframe[images]". Or leave image_max_size= out.'
+        )
 
     @classmethod
     def no_matplotlib(cls) -> Self:

@@ -20,10 +20,11 @@ _version errors _clock _range _digests _measures _loose_json
 _warn _display _labels _spreadsheet
 _private
 _cells _template _output _model_names _providers _folder _rates _token_engines
-_image_size _sampling _counting_route
-_tokens _model_rules _image_tokens _static_parts
+_image_size _sampling _counting_route _image_files _image_input
+_image_pixels
+_tokens _model_rules _image_tokens _static_parts _images
 _chat_overhead _price_book _price_table _tool_tokens
-_message_tokens _prices
+_message_tokens _prices _image_cells
 _recipe _source _request_tokens
 _lines
 _endpoints
@@ -143,6 +144,7 @@ HEAVY = (
     "uvicorn",
     "IPython",
     "matplotlib",
+    "PIL",
 )
 
 

@@ -89,7 +89,6 @@ def test_what_json_cannot_say_is_refused_by_its_place(path: str, value: Any) -> 
         ("promt", "Did you mean prompt=?"),
         ("on_mising", "Did you mean on_missing=?"),
         ("dedup", "Did you mean dedupe=?"),
-        ("images", "reserved for images"),
         ("max_cost", "submit(max_cost=...)"),
         ("client", "submit(client=...)"),
         ("rerun", "submit(rerun=...)"),

@@ -24,13 +24,15 @@ def text_leaf(recipe: Recipe) -> Any:
 
 
 def check_text_prompt(recipe: Recipe) -> None:
-    """Refuse messages, and instructions beside the text.
+    """Refuse messages, images, and instructions beside the text.
 
     Raises
     ------
     TemplateError, RequestError
         For a prompt of messages; for ``system=``.
     """
+    if recipe.images is not None:
+        raise RequestError.images_not_supported(recipe.endpoint)
     if recipe.system is not None:
         raise RequestError.no_system(recipe.endpoint)
     if isinstance(recipe.prompt, tuple):

@@ -9,7 +9,14 @@ import msgspec
 import pyarrow as pa
 
 from batchframe._endpoints._endpoint import Answer, Wording
-from batchframe._endpoints._prompts import Prompt, contents, prompts_of, with_templates
+from batchframe._endpoints._prompts import (
+    Prompt,
+    contents,
+    detail_json,
+    prompts_of,
+    with_images,
+    with_templates,
+)
 from batchframe._endpoints._tools import (
     as_json,
     called,
@@ -42,6 +49,10 @@ class _Chat:
         messages: Any = JsonColumn(PROMPT)
         if recipe.prompt is not None:
             messages = with_templates(_messages(recipe, recipe.prompt))
+        if recipe.images is not None:
+            detail = detail_json(recipe.images)
+            before, after = '{"type":"image_url","image_url":{"url":', f"{detail}}}}}"
+            messages = with_images(messages, recipe.images, "text", before, after)
         body = {"model": recipe.model, "messages": messages}
         if recipe.output.schema is not None:
             body["response_format"] = _response_format(recipe)

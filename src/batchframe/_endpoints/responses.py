@@ -13,7 +13,13 @@ import msgspec
 import pyarrow as pa
 
 from batchframe._endpoints._endpoint import Answer, Wording
-from batchframe._endpoints._prompts import contents, prompts_of, with_templates
+from batchframe._endpoints._prompts import (
+    contents,
+    detail_json,
+    prompts_of,
+    with_images,
+    with_templates,
+)
 from batchframe._endpoints._tools import (
     as_json,
     called,
@@ -23,10 +29,11 @@ from batchframe._endpoints._tools import (
     read_with_tools,
 )
 from batchframe._endpoints._usage import tokens_of
+from batchframe._image_input import ImageInput
 from batchframe._lines import JsonColumn
 from batchframe._model_names import is_reasoning
 from batchframe._output import Field, OutputSpec, ParsedAnswers, output_spec
-from batchframe._recipe import Recipe
+from batchframe._recipe import Message, Recipe
 from batchframe._request_tokens import count_responses
 from batchframe._source import PROMPT
 from batchframe._template import parse
@@ -62,6 +69,8 @@ class _Responses:
 
     def body(self, recipe: Recipe) -> dict[str, Any]:
         prompt = JsonColumn(PROMPT) if recipe.prompt is None else with_templates(recipe.prompt)
+        if recipe.images is not None:
+            prompt = _seen(prompt, recipe.images)
         body: dict[str, Any] = {"model": recipe.model}
         if recipe.system is not None:
             body["instructions"] = parse(recipe.system)
@@ -123,6 +132,14 @@ class _Responses:
 
     def read(self, recipe: Recipe, answers: pa.Table, good: pa.ChunkedArray) -> ParsedAnswers:
         return read_with_tools(recipe, answers, good)
+
+
+def _seen(prompt: Any, images: ImageInput) -> list[Message]:
+    """Write an input as messages, the images of a row in the last one of the user."""
+    messages = prompt if isinstance(prompt, list) else [{"role": "user", "content": prompt}]
+    # The openai package has `detail` as required here; "auto" is the service's own default.
+    before, after = '{"type":"input_image","image_url":', detail_json(images, "auto") + "}"
+    return with_images(messages, images, "input_text", before, after)
 
 
 def _format(recipe: Recipe) -> dict[str, Any]:

@@ -1,0 +1,150 @@
+"""A path out of a cell and a root folder → the bytes of one file below it, and of no other.
+
+In: text that anybody may have written, and the folder that the user named. Out: bytes, or a
+``ValueError`` whose words go on from "the cell". This module knows no images.
+
+A hostile row may name ``~/.ssh/id_rsa``, ``../../etc/passwd`` or a device. So a path is taken apart
+before anything is opened, and then followed downwards from the open root one name at a time, by
+``openat`` and without following links: what is renamed or linked meanwhile changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path, PurePath
+from typing import Final
+
+# The most bytes that a name or a path can have on the systems in use.
+_LONGEST: Final = 4096
+_READ: Final = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
+_FOLDER: Final = getattr(os, "O_DIRECTORY", 0)
+# A pipe is opened at once, and then refused, rather than waited for.
+_NO_WAIT: Final = getattr(os, "O_NONBLOCK", 0)
+_STEPWISE: Final = os.open in os.supports_dir_fd and bool(_NO_LINK)
+
+
+def read_below(root: str, path: str, most: int) -> bytes:
+    """Read one file below a folder.
+
+    Parameters
+    ----------
+    root
+        The folder; it may be reached through links, what is below it may not.
+    path
+        From the root, or absolute and inside it.
+    most
+        How many bytes are read: of a longer file, so many.
+
+    Raises
+    ------
+    ValueError
+        For a path that leaves the root, passes a link, or is no regular file; and where it cannot
+        be opened.
+
+    Examples
+    --------
+    >>> read_below(".", "../secret.png", 10)
+    Traceback (most recent call last):
+        ...
+    ValueError: holds a path with '..', which may leave image_root
+    """
+    names = names_below(root, path)
+    try:
+        with ExitStack() as stack:
+            descriptor = _stepwise(root, names, stack) if _STEPWISE else _at_once(root, names)
+            with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor has no Path
+                _refuse_special(os.fstat(descriptor).st_mode)
+                return file.read(most)
+    except UnicodeEncodeError:
+        raise ValueError(_NO_NAME) from None
+    except OSError as reason:
+        raise ValueError(_words(reason, root)) from None
+
+
+def names_below(root: str, path: str) -> tuple[str, ...]:
+    """Take a path apart into the names to follow from the root.
+
+    Raises
+    ------
+    ValueError
+        If it may leave the root, or is no path.
+
+    Examples
+    --------
+    >>> names_below("photos", "cats/1.png")
+    ('cats', '1.png')
+    """
+    if "\0" in path:
+        raise ValueError(_NUL)
+    if len(path) > _LONGEST:
+        raise ValueError(_TOO_LONG)
+    asked = PurePath(path)
+    if ".." in path.replace("\\", "/").split("/"):
+        raise ValueError(_UPWARDS)
+    if asked.is_absolute() or asked.drive or asked.root:
+        asked = _relative(root, asked)
+    if not asked.parts:
+        raise ValueError(_EMPTY)
+    return asked.parts
+
+
+def _relative(root: str, path: PurePath) -> PurePath:
+    """Write an absolute path from the root, however the root is written."""
+    for form in (Path(root).absolute(), os.path.realpath(root)):
+        if path.is_relative_to(form):
+            return path.relative_to(form)
+    raise ValueError(_OUTSIDE)
+
+
+def _stepwise(root: str, names: Sequence[str], stack: ExitStack) -> int:
+    folder = os.open(root, _READ | _FOLDER)
+    stack.callback(os.close, folder)
+    for name in names[:-1]:
+        folder = os.open(name, _READ | _FOLDER | _NO_LINK, dir_fd=folder)
+        stack.callback(os.close, folder)
+    # Before it is opened: opening alone makes some devices act.
+    _refuse_special(os.stat(names[-1], dir_fd=folder, follow_symlinks=False).st_mode)
+    return os.open(names[-1], _READ | _NO_LINK | _NO_WAIT, dir_fd=folder)
+
+
+def _at_once(root: str, names: Sequence[str]) -> int:
+    """Open where folders have no descriptors (Windows): links are resolved, then compared."""
+    real = os.path.realpath(root, strict=True)
+    path = os.path.join(real, *names)  # noqa: PTH118 - a text, as realpath returns
+    if os.path.normcase(os.path.realpath(path, strict=True)) != os.path.normcase(path):
+        raise ValueError(_LINK)
+    _refuse_special(os.lstat(path).st_mode)
+    return os.open(path, _READ)
+
+
+def _refuse_special(mode: int) -> None:
+    if stat.S_ISLNK(mode):
+        raise ValueError(_LINK)
+    if stat.S_ISDIR(mode):
+        raise ValueError(_IS_FOLDER)
+    if not stat.S_ISREG(mode):
+        raise ValueError(_SPECIAL)
+
+
+def _words(reason: OSError, root: str) -> str:
+    if isinstance(reason, FileNotFoundError | NotADirectoryError):
+        if not os.path.isdir(root):  # noqa: PTH112 - a text, as it was given
+            return f"names a file below image_root={root!r}, which is no folder here"
+        # A link in the place of a folder is "not a directory" when links are not followed.
+        return "names a file that is not there (paths start at image_root, and pass no links)"
+    return f"names a file that cannot be opened ({reason.strerror or reason})"
+
+
+_NUL: Final = "holds a path with a NUL character"
+_TOO_LONG: Final = f"holds a path of more than {_LONGEST:,} characters"
+_NO_NAME: Final = "holds a path that no file can have"
+_EMPTY: Final = "names no file"
+_UPWARDS: Final = "holds a path with '..', which may leave image_root"
+_OUTSIDE: Final = "holds a path outside image_root"
+_LINK: Final = "names a symbolic link, which may lead out of image_root"
+_IS_FOLDER: Final = "names a folder"
+_SPECIAL: Final = "names something that is no regular file"

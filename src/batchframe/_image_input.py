@@ -1,0 +1,99 @@
+"""What a user writes about images → how they are sent.
+
+In: ``images=``, ``image_root=``, ``image_detail=`` and ``image_max_size=``. Out: a frozen
+:class:`ImageInput`, or None. This module knows no cells and reads no file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from batchframe.errors import RequestError
+
+_DETAILS: Final = ("auto", "low", "high", "original")
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """Which columns hold images, and how they are sent.
+
+    Attributes
+    ----------
+    columns
+        The columns' names.
+    root
+        The folder that local paths start at and cannot leave, as the user wrote it; without it no
+        path is read.
+    detail
+        "auto", "low", "high" or "original"; None leaves it to the service.
+    max_size
+        The longest side in pixels to which larger images are scaled down; None sends all as they
+        are.
+    """
+
+    columns: tuple[str, ...]
+    root: str | None = None
+    detail: str | None = None
+    max_size: int | None = None
+
+    @classmethod
+    def checked(
+        cls, columns: object, root: object, detail: object, max_size: object
+    ) -> ImageInput | None:
+        """Read what a user wrote; None without images.
+
+        Raises
+        ------
+        RequestError
+            For a word that cannot be used, naming it.
+        """
+        if columns is None:
+            given = {"image_root": root, "image_detail": detail, "image_max_size": max_size}
+            for keyword, value in given.items():
+                if value is not None:
+                    raise RequestError.only_with_images(keyword)
+            return None
+        return cls(
+            _checked_columns(columns),
+            _checked_root(root),
+            _checked_detail(detail),
+            _checked_side(max_size),
+        )
+
+
+def _checked_columns(columns: object) -> tuple[str, ...]:
+    labels = list(columns) if isinstance(columns, list) else [columns]
+    if not labels or not all(isinstance(label, Hashable) for label in labels):
+        wanted = 'a column, or a list such as ["photo"]'
+        raise RequestError.not_a_word(keyword="images", value=columns, wanted=wanted)
+    return tuple(str(label) for label in labels)
+
+
+def _checked_root(root: object) -> str | None:
+    if root is None:
+        return None
+    written = os.fspath(root) if isinstance(root, str | os.PathLike) else None
+    if not isinstance(written, str) or not written or not Path(written).is_dir():
+        wanted = "a folder that is there"
+        raise RequestError.not_a_word(keyword="image_root", value=root, wanted=wanted)
+    return str.__str__(written)
+
+
+def _checked_detail(detail: object) -> str | None:
+    if detail is not None and detail not in _DETAILS:
+        wanted = f"one of {', '.join(_DETAILS)}"
+        raise RequestError.not_a_word(keyword="image_detail", value=detail, wanted=wanted)
+    return None if detail is None else str(detail)
+
+
+def _checked_side(side: object) -> int | None:
+    if side is None:
+        return None
+    if isinstance(side, bool) or not isinstance(side, int) or side < 1:
+        wanted = "a number of pixels"
+        raise RequestError.not_a_word(keyword="image_max_size", value=side, wanted=wanted)
+    return int(side)
