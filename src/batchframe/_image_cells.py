@@ -22,7 +22,7 @@ from batchframe._image_input import ImageInput
 from batchframe._images import image_sketch, image_url
 from batchframe.errors import CellError, ColumnError
 
-MOST_BYTES: Final = 8 * 2**20
+MOST_BYTES: Final = 4 * 2**20
 """Characters of URLs made at a time; one row may have more."""
 
 Rows = npt.NDArray[np.int64]
@@ -83,8 +83,10 @@ class ImageCells:
             urls.append(found)
             size += sum(len(url) for url in found if url)
             if size >= MOST_BYTES or len(kept) == most:
-                yield self._batch(kept, urls)
+                batch = self._batch(kept, urls)
+                # Before it is used, so that its texts are not held twice.
                 kept, urls, size = [], [], 0
+                yield batch
         if kept:
             yield self._batch(kept, urls)
 

@@ -30,6 +30,8 @@ def calls(frame: pd.DataFrame, client: openai.OpenAI) -> None:
     twice: bf.Estimate = estimate + estimate
     costs: pd.DataFrame = requests.compare(["a", "b"], tiers=["batch", "flex"])
     bf.requests(frame, "{{ text }}", model="m", temperature=0, allow=["temperature"])
+    bf.requests(frame, "What is this?", model="m", images="photo", image_root=Path("photos"))
+    frame.pipe(bf.requests, "?", model="m", images=["a", "b"], image_max_size=2048)
     high: Decimal | None = twice.cost.high if twice.cost is not None else None
     paths: list[Path] = requests.to_jsonl("folder")
     job: bf.Job = requests.submit("name", max_cost=2.5, client=client, on_uncertain="ask")

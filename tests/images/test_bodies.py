@@ -1,0 +1,239 @@
+"""Where images stand in a request, and what a cell may hold."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from tests.images.pictures import GIF, JPEG, WEBP, data_url, png, urls_of
+
+import batchframe as bf
+from batchframe.errors import CellError, ColumnError, ExtraError, RequestError, TemplateError
+
+CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
+PHOTO = "https://example.org/cat.jpg"
+
+
+def ask(cells: Any, prompt: Any = "What is this?", **more: Any) -> bf.Requests:
+    frame = pd.DataFrame({"photo": cells, "text": [f"t{i}" for i in range(len(cells))]})
+    return bf.requests(frame, prompt, **{"model": "gpt-4.1", "images": "photo", **more})
+
+
+def body(cells: Any, prompt: Any = "What is this?", **more: Any) -> dict[str, Any]:
+    return ask(cells, prompt, **more).preview(1)[0]["body"]
+
+
+def test_chat_completions_get_an_image_behind_the_text() -> None:
+    [message] = body([PHOTO], "Is {{ text }} this?", image_detail="low")["messages"]
+    assert message == {
+        "role": "user",
+        "content": [
+            {"type": "text", "text": "Is t0 this?"},
+            {"type": "image_url", "image_url": {"url": PHOTO, "detail": "low"}},
+        ],
+    }
+
+
+def test_responses_get_an_image_behind_the_text() -> None:
+    asked = body([PHOTO], "Is {{ text }} this?", endpoint=RESPONSES, system="Be brief.")
+    assert asked["instructions"] == "Be brief."
+    assert asked["input"] == [
+        {
+            "role": "user",
+            "content": [
+                {"type": "input_text", "text": "Is t0 this?"},
+                {"type": "input_image", "image_url": PHOTO, "detail": "auto"},
+            ],
+        }
+    ]
+
+
+@pytest.mark.parametrize(("endpoint", "text"), [(CHAT, "text"), (RESPONSES, "input_text")])
+def test_images_go_to_the_last_message_of_the_user(endpoint: str, text: str) -> None:
+    prompt = [
+        {"role": "user", "content": "Look."},
+        {"role": "assistant", "content": "Yes."},
+        {"role": "user", "content": [{"type": text, "text": "{{ text }}"}]},
+        {"role": "assistant", "content": "It is a"},
+    ]
+    key = "messages" if endpoint == CHAT else "input"
+    messages = body([PHOTO], prompt, endpoint=endpoint)[key]
+    assert [isinstance(message["content"], list) for message in messages] == [0, 0, 1, 0]
+    assert messages[2]["content"][0] == {"type": text, "text": "t0"}
+    assert len(messages[2]["content"]) == 2
+
+
+@pytest.mark.parametrize("endpoint", [CHAT, RESPONSES])
+def test_several_columns_stand_in_the_order_given(endpoint: str) -> None:
+    frame = pd.DataFrame({"back": [png(2)], "front": [png(1)]})
+    asked = frame.bf.requests("Same?", model="gpt-4.1", images=["front", "back"], endpoint=endpoint)
+    [line] = asked.preview()
+    assert urls_of(line["body"]) == [data_url(png(1)), data_url(png(2))]
+
+
+def test_no_message_of_the_user_is_an_error() -> None:
+    with pytest.raises(TemplateError, match="the prompt has no message"):
+        ask([PHOTO], [{"role": "system", "content": "{{ text }}"}])
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind"),
+    [(png(), "png"), (GIF, "gif"), (JPEG, "jpeg"), (WEBP, "webp"), (bytearray(png()), "png")],
+)
+def test_bytes_are_sent_as_what_their_first_bytes_say(cell: Any, kind: str) -> None:
+    assert urls_of(body([cell])) == [data_url(bytes(cell), kind)]
+
+
+def test_the_same_image_in_any_form_is_one_request(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png())
+    (tmp_path / "b.jpg").write_bytes(png())  # its name does not count
+    wrong_type = data_url(png()).replace("image/png", "image/jpeg")
+    cells = [png(), data_url(png()), wrong_type, "a.png", Path("b.jpg"), tmp_path / "a.png"]
+    asked = ask(cells, image_root=tmp_path)
+    assert (len(asked), asked.rows) == (1, 6)
+    assert urls_of(asked.preview()[0]["body"]) == [data_url(png())]
+    assert len(ask([png(shade=1), png(shade=2), png(shade=1)])) == 2
+
+
+def test_columns_of_arrow_and_of_pandas_hold_images(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png())
+    binary = pd.Series([png()], dtype=pd.ArrowDtype(pa.binary()))
+    text = pd.Series(["a.png"], dtype="string")
+    category = pd.Series(["a.png"], dtype="category")
+    for cells in (binary, text, category):
+        assert urls_of(body(cells, image_root=tmp_path)) == [data_url(png())]
+
+
+def test_a_pil_image_is_sent_as_png() -> None:
+    image_module = pytest.importorskip("PIL.Image")
+    for mode in ("RGB", "RGBA", "L", "P", "1", "CMYK", "F", "I;16"):
+        [url] = urls_of(body([image_module.new(mode, (5, 4))]))
+        assert url.startswith("data:image/png;base64,")
+    twice = ask([image_module.new("RGB", (5, 4)), image_module.new("RGB", (5, 4))])
+    assert len(twice) == 1
+
+
+def test_missing_images_follow_on_missing() -> None:
+    with pytest.raises(CellError, match="column 'photo' is missing"):
+        ask([PHOTO, None])
+    skipped = ask([PHOTO, None, float("nan"), pd.NA], on_missing="skip")
+    assert (len(skipped), skipped.rows) == (1, 4)
+    asked = ask([None, PHOTO], "{{ text }}", on_missing="empty")
+    bodies = [line["body"] for line in asked.preview()]
+    assert [urls_of(one) for one in bodies] == [[], [PHOTO]]
+    assert bodies[0]["messages"][0]["content"] == [{"type": "text", "text": "t0"}]
+
+
+def test_a_missing_image_among_several_leaves_the_others() -> None:
+    frame = pd.DataFrame({"a": [PHOTO, None, None], "b": [None, png(), None]})
+    asked = frame.bf.requests("?", model="gpt-4.1", images=["a", "b"], on_missing="empty")
+    assert [urls_of(line["body"]) for line in asked.preview()] == [[PHOTO], [data_url(png())], []]
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        ("http://example.org/a.png", "begins with 'http': only https: and data: URLs are sent"),
+        ("ftp://example.org/a.png", "begins with 'ftp'"),
+        ("cat.png", "no path is read without image_root="),
+        (Path("cat.png"), "no path is read without image_root="),
+        (7, "holds a int, which is no image"),
+        (b"<svg/>", "holds no PNG, JPEG, GIF or WebP"),
+        ("data:image/png;base64,@@@@", "cannot be decoded"),
+        ("data:image/svg+xml,<svg/>", "holds no PNG"),
+        ("https://", "an https: URL that is none"),
+        ("https://example.org/a b", "an https: URL that is none"),
+        ("https://[::1/a.png", "an https: URL that is none"),
+        (png(padding=20 * 2**20), "more than 20 MB"),
+        ("", "no path is read"),
+    ],
+)
+def test_what_is_no_image_is_named_before_anything_is_sent(cell: Any, words: str) -> None:
+    with pytest.raises(CellError) as caught:
+        ask([PHOTO, cell], on_missing="skip")
+    assert words in str(caught.value)
+    assert "row 1: column 'photo' " in str(caught.value)
+
+
+def test_all_cells_that_are_no_image_are_counted() -> None:
+    with pytest.raises(CellError, match="7 of 9 rows have images that cannot be sent"):
+        ask([PHOTO, *["http://x"] * 7, png()])
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"images": None, "image_root": "."}, "image_root= says how images are sent"),
+        ({"images": None, "image_detail": "low"}, "image_detail= says how images are sent"),
+        ({"image_root": "not/there"}, "image_root='not/there' is not a folder that is there"),
+        ({"image_root": 7}, "image_root=7 is not a folder"),
+        ({"image_root": ""}, "image_root='' is not a folder"),
+        ({"image_detail": "hihg"}, "image_detail='hihg' is not one of auto, low, high"),
+        ({"image_max_size": 0}, "image_max_size=0 is not a number of pixels"),
+        ({"images": []}, "images=[] is not a column"),
+        ({"prompt": str}, "images= goes with a template or messages"),
+        ({"endpoint": "/v1/embeddings"}, "/v1/embeddings takes one text and no images"),
+        ({"endpoint": "/v1/completions"}, "/v1/completions takes one text and no images"),
+        ({"endpoint": "/v1/moderations"}, "/v1/moderations takes one text and no images"),
+    ],
+)
+def test_a_word_that_does_not_fit_is_refused(more: dict[str, Any], words: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        ask([PHOTO], **more)
+    assert words in str(caught.value)
+
+
+def test_a_column_that_is_not_there_is_named() -> None:
+    with pytest.raises(ColumnError, match="Did you mean 'photo'"):
+        ask([PHOTO], images="phto")
+
+
+def test_large_images_are_scaled_down_when_asked(tmp_path: Path) -> None:
+    image_module = pytest.importorskip("PIL.Image")
+    path = tmp_path / "large.jpg"
+    image_module.new("RGB", (400, 100), (200, 0, 0)).save(path, exif=_turned(image_module))
+    [url] = urls_of(body([path], image_root=tmp_path, image_max_size=50))
+    scaled = _opened(image_module, url)
+    assert (scaled.format, scaled.size) == ("JPEG", (12, 50))
+    small = png(40, 40)
+    assert urls_of(body([small], image_max_size=50)) == [data_url(small)]
+    held = image_module.new("RGBA", (400, 100))
+    assert _opened(image_module, urls_of(body([held], image_max_size=50))[0]).size == (50, 12)
+    large = png(400, 100, padding=21 * 2**20)
+    assert _opened(image_module, urls_of(body([large], image_max_size=50))[0]).size == (50, 12)
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        (png(100, 100)[:60], "cannot be decoded"),
+        (png(60_000, 60_000)[:33] + bytes(99), "more than 100,000,000 pixels"),
+    ],
+)
+def test_what_cannot_be_scaled_is_named(cell: bytes, words: str) -> None:
+    pytest.importorskip("PIL")
+    with pytest.raises(CellError, match=words):
+        ask([cell], image_max_size=50)
+
+
+def test_scaling_without_pillow_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "PIL", None)
+    with pytest.raises(ExtraError, match=r"pip install \"batchframe\[images\]\""):
+        ask([png(100, 100)], image_max_size=50)
+    assert len(ask([png(100, 100)])) == 1
+
+
+def _turned(image_module: Any) -> Any:
+    exif = image_module.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
+def _opened(image_module: Any, url: str) -> Any:
+    import base64
+
+    return image_module.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
