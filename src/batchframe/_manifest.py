@@ -160,6 +160,10 @@ class _StoredRecipe(msgspec.Struct):
     dedupe: bool
     body: dict[str, Any]
     columns: list[str]
+    images: list[str] | None = None
+    image_root: str | None = None
+    image_detail: str | None = None
+    image_max_size: int | None = None
 
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**31)]

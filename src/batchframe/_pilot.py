@@ -24,6 +24,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from batchframe._clock import SYSTEM, Clock
+from batchframe._counting import part_of
 from batchframe._display import Card, Shown, money, plural
 from batchframe._earlier import Earlier
 from batchframe._endpoints import endpoint_of
@@ -120,12 +121,11 @@ def draw(table: RequestTable, n: int, seed: int) -> RequestTable:
     Every request takes part, also one that is answered already, so the same seed draws the same.
     """
     chosen = np.sort(np.random.default_rng(seed).permutation(table.requests)[:n])
-    wanted = set(chosen.tolist())
     rows = np.flatnonzero(np.isin(table.number, chosen))
     identity = table.source.identity
     return kept_table(
         table.recipe,
-        [request for at, (_, request) in enumerate(table.each_request()) if at in wanted],
+        [request for _, request in part_of(table, chosen).each_request()],
         np.searchsorted(chosen, table.number[rows]),
         digest=table.digest[rows],
         identity=None if identity is None else identity[rows],

@@ -174,7 +174,7 @@ class Recipe:
 
 
 def _stored_images(stored: Mapping[str, Any]) -> ImageInput | None:
-    if stored.get("images") is None:
+    if not stored.get("images"):
         return None
     rest = (stored[key] for key in ("image_root", "image_detail", "image_max_size"))
     return ImageInput(tuple(stored["images"]), *rest)
