@@ -42,6 +42,8 @@ _RESPONSE_FORMAT: Final = (
     "output= makes the response_format: pass the schema or the class as output= (beside a text "
     'answer, {"type": "json_object"} and {"type": "text"} may be passed as they are)'
 )
+# Parameters of OpenAI's that are close to a word of ours.
+_NOT_MISSPELT: Final = {("/v1/responses", "image")}
 _PLAIN_FORMATS: Final = ("json_object", "text")
 _OF_SUBMIT: Final = {"max_cost", "client", "rerun", "on_uncertain", "prices"}
 _POLICIES: Final = ("raise", "skip", "empty")
@@ -111,7 +113,7 @@ class Recipe:
             For a parameter that OpenAI does not know.
         """
         asked = checked_model(model)
-        parameters = _checked_body(body, text=output.schema is None)
+        parameters = _checked_body(body, endpoint, text=output.schema is None)
         allowed = _checked_allow(allow, parameters)
         check_parameters(asked, endpoint, parameters, allowed)
         kept = checked_prompt(prompt)
@@ -257,7 +259,7 @@ def _checked_allow(allow: object, body: Mapping[str, Any]) -> tuple[str, ...]:
     return listed
 
 
-def _checked_body(parameters: Mapping[str, Any], *, text: bool) -> dict[str, Any]:
+def _checked_body(parameters: Mapping[str, Any], endpoint: str, *, text: bool) -> dict[str, Any]:
     """Return the parameters of the request body, sorted by name, as plain JSON values.
 
     Sorted, so that the order of the keywords in a cell does not make another request of it.
@@ -280,6 +282,8 @@ def _checked_body(parameters: Mapping[str, Any], *, text: bool) -> dict[str, Any
             raise RequestError.refused_parameter(name, _REFUSED[name])
         if name == "response_format" and not (text and _is_plain_format(parameters[name])):
             raise RequestError.refused_parameter(name, _RESPONSE_FORMAT)
+        if (endpoint, name) in _NOT_MISSPELT:
+            continue
         if near := difflib.get_close_matches(name, OWN_WORDS, n=1, cutoff=0.75):
             raise RequestError.misspelt_keyword(name, near[0])
     return {name: _plain(parameters[name], name) for name in sorted(parameters)}

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from tests.images.pictures import data_url, png, urls_of
 
 import batchframe as bf
+from batchframe import _image_files
 from batchframe.errors import CellError
 
 SECRET = b"\x89PNG\r\n\x1a\n-----BEGIN OPENSSH PRIVATE KEY-----"
@@ -137,6 +138,21 @@ def test_x7_links_to_folders_are_not_followed(target: str, root: Path) -> None:
     (root.parent / "1.png").write_bytes(SECRET)
     with pytest.raises(CellError, match="pass no links"):
         ask("way/1.png", root)
+
+
+@posix
+@pytest.mark.parametrize("cell", ["file.png", "way/1.png", "pipe.png", "../secret.png", "cats"])
+def test_x7_without_descriptors_of_folders_links_are_resolved_and_refused(
+    cell: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_image_files, "_STEPWISE", False)  # as on Windows
+    (root / "file.png").symlink_to("../secret.png")
+    (root / "way").symlink_to("cats")
+    os.mkfifo(root / "pipe.png")
+    assert ask("cats/1.png", root) == [data_url(png())]
+    with watched() as opened, pytest.raises(CellError):
+        ask(cell, root)
+    assert not opened
 
 
 @posix
