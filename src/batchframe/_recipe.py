@@ -42,7 +42,7 @@ _RESPONSE_FORMAT: Final = (
     "output= makes the response_format: pass the schema or the class as output= (beside a text "
     'answer, {"type": "json_object"} and {"type": "text"} may be passed as they are)'
 )
-# Parameters of OpenAI's that are close to a word of ours.
+# Parameters of OpenAI's, objects, that are close to a word of ours.
 _NOT_MISSPELT: Final = {("/v1/responses", "image")}
 _PLAIN_FORMATS: Final = ("json_object", "text")
 _OF_SUBMIT: Final = {"max_cost", "client", "rerun", "on_uncertain", "prices"}
@@ -282,7 +282,7 @@ def _checked_body(parameters: Mapping[str, Any], endpoint: str, *, text: bool) -
             raise RequestError.refused_parameter(name, _REFUSED[name])
         if name == "response_format" and not (text and _is_plain_format(parameters[name])):
             raise RequestError.refused_parameter(name, _RESPONSE_FORMAT)
-        if (endpoint, name) in _NOT_MISSPELT:
+        if (endpoint, name) in _NOT_MISSPELT and isinstance(parameters[name], Mapping):
             continue
         if near := difflib.get_close_matches(name, OWN_WORDS, n=1, cutoff=0.75):
             raise RequestError.misspelt_keyword(name, near[0])

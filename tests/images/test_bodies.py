@@ -187,6 +187,12 @@ def test_a_word_that_does_not_fit_is_refused(more: dict[str, Any], words: str) -
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize("endpoint", [CHAT, RESPONSES])
+def test_image_in_the_singular_is_not_sent_instead(endpoint: str) -> None:
+    with pytest.raises(RequestError, match="Did you mean images="):
+        ask([PHOTO], "{{ text }}", images=None, image="photo", endpoint=endpoint)
+
+
 def test_a_column_that_is_not_there_is_named() -> None:
     with pytest.raises(ColumnError, match="Did you mean 'photo'"):
         ask([PHOTO], images="phto")
