@@ -15,12 +15,14 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Final
 
 import msgspec
 import pyarrow as pa
 
+from batchframe._display import progress
 from batchframe._endpoints import STATUSES, Answer, Endpoint, Status, tokens_of
 from batchframe._loose_json import mended
 from batchframe._service import Batch
@@ -90,8 +92,9 @@ def read_shard(
     answers: list[Answer | None] = [None] * len(custom_ids)
     repeated: dict[int, list[Answer]] = {}
     unreadable = foreign = 0
-    for path in files:
-        for raw in _lines(path):
+    with progress("reading answers", len(custom_ids), " answers") as advance:
+        for raw in chain.from_iterable(map(_lines, files)):
+            advance(1)
             custom_id, answer = _read_line(raw, endpoint)
             if custom_id is None:
                 unreadable += 1

@@ -5,17 +5,19 @@ Must not know: text, HTML, the network.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
-from batchframe._display import Card, count, money, plural, shortened, when
+from batchframe._display import Card, Table, Tone, count, money, plural, shortened, when
 from batchframe._estimate import Estimate, in_words
-from batchframe._journal import status_word
+from batchframe._journal import JobState, ShardState, status_word
 from batchframe._manifest import Record
 from batchframe._recipe import Recipe
 from batchframe._refusals import advice_on
+from batchframe._service import Batch
 from batchframe._unanswered import ASKED_AGAIN
 
 _LONGEST_PROMPT: Final = 600
@@ -68,24 +70,24 @@ class JobFacts:
 
 def job_card(facts: JobFacts) -> Card:
     """Show where a job stands, and what to do next."""
-    manifest = facts.record.manifest
-    batches = [shard.batch for shard in facts.record.state.shards if shard.batch is not None]
-    expires = [batch.expires_at for batch in batches if batch.expires_at is not None]
-    done = sum(batch.completed + batch.failed for batch in batches)
+    manifest, state = facts.record.manifest, facts.record.state
+    batches = [shard.batch for shard in state.shards if shard.batch is not None]
+    done = sum(batch.completed + batch.failed for batch in batches) + manifest.reused
     return Card(
-        title=f"Job {manifest.called}: {STATUS_WORDS.get(facts.status, facts.status)}",
+        title=f"Job {manifest.called}: {in_status_words(facts.status)}",
         progress=(manifest.requests if facts.record.done else done, manifest.requests),
         facts=(
-            ("rows", _row_words(facts.counts)),
+            ("rows", row_words(facts.counts)),
             ("spent", f"{money(facts.cost)}; estimated {in_words(manifest.cost, money)}"),
-            ("prepared", when(manifest.created_at)),
-            *((("expires", when(min(expires))),) if expires and not facts.record.done else ()),
-            ("batches", "\n".join(f"{batch.id} {batch.status}" for batch in batches) or "none yet"),
+            *_dates(facts.record, batches),
+            *_parts_in_words(state),
             *_queue_words(facts.record),
             ("id", manifest.id),
         ),
+        table=_parts(facts.record),
         notes=tuple(_why_failed(reason, number) for reason, number in facts.failures.items()),
         next_step=_next_step(facts),
+        tone=_tone(facts),
     )
 
 
@@ -95,12 +97,19 @@ def _why_failed(reason: str, number: int) -> str:
     return f"{told.rstrip('.')}. {advice}" if advice else told
 
 
+def in_trouble(card: Card, why: str) -> Card:
+    """Say on a card why it could not be brought up to date."""
+    return replace(card, notes=(*card.notes, f"The last look failed: {why}"), tone="warn")
+
+
 STATUS_WORDS: Final = {
     "preparing": "prepared, not sent",
     "submitting": "not all of it sent",
     "uncertain": "it is not known whether it was sent",
     "validating": "being validated",
     "in_progress": "in progress",
+    "finalizing": "being finished",
+    "cancelling": "being cancelled",
     "queued": "waiting for room in the service's queue",
 }
 
@@ -116,8 +125,115 @@ def _queue_words(record: Record) -> list[tuple[str, str]]:
     return [("waiting", told)]
 
 
-def _row_words(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{number:,} {status}" for status, number in counts.items()) or "none"
+def in_status_words(status: str) -> str:
+    """Say a status as people do; a word never seen before is passed on."""
+    return STATUS_WORDS.get(status, status)
+
+
+WAITING: Final = "pending"
+NOT_ASKED: Final = "skipped"
+
+
+def row_words(counts: Mapping[str, int]) -> str:
+    """Say how many rows are answered, failed and waiting.
+
+    Examples
+    --------
+    >>> row_words({"ok": 412, "refused": 2, "expired": 1, "skipped": 6, "pending": 579})
+    '412 ok, 3 failed (2 refused, 1 expired), 579 waiting, 6 skipped'
+    """
+    told = [f"{counts['ok']:,} ok"] if counts.get("ok") else []
+    if failed := failed_rows(counts):
+        told.append(_failed_words(failed))
+    if counts.get(WAITING):
+        told.append(f"{counts[WAITING]:,} waiting")
+    if counts.get(NOT_ASKED):
+        told.append(f"{counts[NOT_ASKED]:,} skipped")
+    return ", ".join(told) or "none"
+
+
+def failed_rows(counts: Mapping[str, int]) -> dict[str, int]:
+    """Pick the rows that were asked and have no valid answer, whatever the reason."""
+    return {
+        status: number
+        for status, number in counts.items()
+        if number and status not in {"ok", WAITING, NOT_ASKED}
+    }
+
+
+def _failed_words(failed: Mapping[str, int]) -> str:
+    if set(failed) == {"failed"}:
+        return f"{failed['failed']:,} failed"
+    reasons = [f"{number:,} {status}" for status, number in failed.items()]
+    kinds = ", ".join(reasons) if len(failed) > 1 else next(iter(failed))
+    return f"{sum(failed.values()):,} failed ({kinds})"
+
+
+def _dates(record: Record, batches: Sequence[Batch]) -> list[tuple[str, str]]:
+    sent = [batch.created_at for batch in batches if batch.created_at is not None]
+    ends = [batch.expires_at for batch in batches if batch.expires_at is not None]
+    told = [("submitted", when(min(sent)))] if sent else []
+    if not told:
+        told.append(("prepared", when(record.manifest.created_at)))
+    return [*told, ("expires", when(min(ends)))] if ends and not record.done else told
+
+
+_MOST_PARTS: Final = 6
+
+
+def _parts_in_words(state: JobState) -> list[tuple[str, str]]:
+    """Say what became of the batch, or of many; of a few, a table does."""
+    shards = state.shards
+    if len(shards) == 1:
+        batch = shards[0].batch
+        words = "none yet" if batch is None else f"{batch.id} {_part_words(shards[0])}"
+        return [("batch", words)]
+    if len(shards) <= _MOST_PARTS:
+        return []
+    told = Counter(map(_part_words, shards))
+    return [
+        ("parts", f"{len(shards):,}: {', '.join(f'{n:,} {words}' for words, n in told.items())}")
+    ]
+
+
+def _part_words(shard: ShardState) -> str:
+    if shard.step == "dropped":
+        return "never sent"
+    if shard.batch is None:
+        if shard.queued:
+            return "waiting for room"
+        return "uncertain" if shard.step == "creating" else "not sent"
+    return in_status_words(shard.batch.status)
+
+
+def _parts(record: Record) -> Table | None:
+    files, shards = record.manifest.inputs, record.state.shards
+    if not 1 < len(files) <= _MOST_PARTS:
+        return None
+    return Table(
+        "parts",
+        ("", "requests", "answered", "status", "batch"),
+        tuple(
+            (
+                str(number),
+                count(file.stop - file.start),
+                count(0 if shard.batch is None else shard.batch.completed + shard.batch.failed),
+                _part_words(shard),
+                "" if shard.batch is None else shard.batch.id,
+            )
+            for number, (file, shard) in enumerate(zip(files, shards, strict=True), start=1)
+        ),
+    )
+
+
+def _tone(facts: JobFacts) -> Tone:
+    if facts.status in {"submitting", "uncertain"}:
+        return "warn"
+    if not facts.record.done:
+        return "plain"
+    if not failed_rows(facts.counts):
+        return "good"
+    return "warn" if facts.counts.get("ok") else "bad"
 
 
 def _next_step(facts: JobFacts) -> str:

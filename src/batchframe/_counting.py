@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
@@ -17,8 +17,8 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from tqdm.auto import tqdm
 
+from batchframe._display import Advance, progress
 from batchframe._endpoints import endpoint_of
 from batchframe._range import Range
 from batchframe._request_table import RequestTable
@@ -41,11 +41,9 @@ _FEW_BYTES: Final = 4 * 2**20
 _PROBE: Final = 256
 _SAMPLE: Final = 5_000
 _SAMPLE_SECONDS: Final = 3.0
-_BAR_DELAY: Final = 1.0
 _IN_PIECES: Final = 0.01
 
 Numbers = npt.NDArray[np.int64]
-Progress = Callable[[int], object]
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,13 +280,7 @@ def _one_by_one(table: RequestTable, *, with_bar: bool) -> _Counted:
     )
 
 
-@contextmanager
-def _progress(table: RequestTable, *, shown: bool) -> Iterator[Progress]:
-    """Show a bar if the count takes more than a second."""
+def _progress(table: RequestTable, *, shown: bool) -> AbstractContextManager[Advance]:
     if not shown:
-        yield lambda _: None
-        return
-    with tqdm(
-        total=table.to_send, desc="input tokens", unit="request", delay=_BAR_DELAY, leave=False
-    ) as bar:
-        yield bar.update
+        return nullcontext(lambda _: None)
+    return progress("counting tokens", table.to_send, " requests")

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +44,7 @@ _JOB_ID: Final = re.compile(r"[0-9a-f]{20}")
 # Far more than a job needs, and less than would fill a machine's memory.
 _LARGEST_MANIFEST: Final = 64_000_000
 _LARGEST_JOURNAL: Final = 256_000_000
+_THREADS: Final[dict[Path, threading.RLock]] = {}
 
 
 def home() -> Path:
@@ -128,15 +130,21 @@ class JobFolder:
 
     @contextmanager
     def lock(self) -> Iterator[bool]:
-        """Hold the job's lock if nobody else does; yield whether it is held.
+        """Hold the job's lock if no other process does; yield whether it is held.
 
-        The operating system lets go of it when a process dies, so no lock is ever stale.
+        The operating system lets go of it when a process dies, so no lock is ever stale. Another
+        thread of this process, such as one that watches the job, is waited for.
 
         Raises
         ------
         JobError
             If the disk refuses anything that is done to the folder while the lock is held.
         """
+        with _THREADS.setdefault(self.path, threading.RLock()), self._lock() as held:
+            yield held
+
+    @contextmanager
+    def _lock(self) -> Iterator[bool]:
         lock = filelock.FileLock(self.path / "lock", mode=0o600)
         with in_words(self.path):
             try:

@@ -5,16 +5,20 @@ Each method is its documentation and one step into the room that does the work.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 
 from batchframe._accounts import connect_to
 from batchframe._billing import Usage, billed, job_cost, usage_of
-from batchframe._cards import STATUS_WORDS, JobFacts, job_card
-from batchframe._display import Card, Shown, live, say
+from batchframe._cards import JobFacts, in_status_words, in_trouble, job_card
+from batchframe._display import Card, Screen, ShownLive, background, controls, live, say
 from batchframe._folder import JobFolder
 from batchframe._forgetting import Forgotten, forget, refuse_if_under_way
 from batchframe._job_answers import JobAnswers, read_job
@@ -26,11 +30,15 @@ from batchframe._report import Report, report
 from batchframe._results import failures, ledger, row_counts
 from batchframe._service import Batch, Service
 from batchframe._tracking import all_at_home, cancel, refresh
-from batchframe._waiting import Pace, until
-from batchframe.errors import JobError, JobTimeout
+from batchframe._waiting import Pace, until, until_async
+from batchframe._watching import watch
+from batchframe.errors import JobError, JobTimeout, ServiceError
+
+if TYPE_CHECKING:
+    from ipywidgets import Box
 
 
-class JobHandle(Shown):
+class JobHandle(ShownLive):
     """A job that was submitted: a handle on its folder, good in any kernel."""
 
     def __init__(
@@ -141,23 +149,64 @@ class JobHandle(Shown):
         ServiceError
             If the service refuses, or cannot be reached for a long time.
         """
-        manifest = self._record.manifest
-        pace = Pace.of(profile_of(manifest.identity.base_url))
-        try:
-            with live() as show:
-
-                def look(left: float | None) -> None:
-                    self._look(left)
-                    show(self._card(), STATUS_WORDS.get(self.status, self.status))
-
-                waited = until(lambda: self.done, look, pace, timeout=timeout)
-                if not waited.done:
-                    trouble = str(waited.trouble) if waited.trouble else None
-                    raise JobTimeout.waited(manifest.called, timeout or 0, self.status, trouble)
-        except KeyboardInterrupt:
-            say(f"Stopped waiting; the job goes on. Come back: job = bf.job({manifest.called!r})")
-            raise
+        with self._interruptible(), live() as screen:
+            look = self._begin_on(screen)
+            waited = until(lambda: self.done, look, self._pace, timeout=timeout)
+            if not waited.done:
+                trouble = str(waited.trouble) if waited.trouble else None
+                name = self._record.manifest.called
+                raise JobTimeout.waited(name, timeout or 0, self.status, trouble)
         return self
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self._wait_async().__await__()
+
+    async def _wait_async(self) -> Self:
+        """Wait as :meth:`wait` does; cancelling this leaves the job alone, too."""
+        with self._interruptible(), live() as screen:
+            await until_async(lambda: self.done, self._begin_on(screen), self._pace)
+        return self
+
+    def watch(self) -> Self:
+        """Wait in the background: the card below this cell follows the job, the kernel is free.
+
+        The answers are brought home when the job is done. Trouble stands on the card. Watching
+        ends with the job, with the kernel, or when the job is watched in another cell; it never
+        cancels anything.
+
+        Examples
+        --------
+        >>> import pandas as pd, batchframe as bf, batchframe.local
+        >>> with batchframe.local.serve(answer=lambda body: "yes") as server:
+        ...     requests = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-4.1")
+        ...     job = requests.submit("in the background", client=server.client()).watch()
+        ...     job.wait().counts  # or anything else meanwhile
+        {'ok': 1}
+        """
+        screen = background()
+        self._begin_on(screen)
+        watch(
+            self.folder,
+            self,
+            done=lambda job: job.done,
+            look=lambda job: job._look_on(screen, None),  # noqa: SLF001 - of its own class
+            screen=screen,
+            pace=self._pace,
+        )
+        return self
+
+    def widget(self) -> Box:
+        """Show the card with buttons: look again, cancel (it asks first), show the answers.
+
+        Needs the extra ``widgets``. The buttons work as long as this kernel runs, after a reload
+        of the page, too. In a saved notebook the card stays as text.
+
+        Raises
+        ------
+        ExtraError
+            If ipywidgets is not installed.
+        """
+        return controls(self._card, look=self.refresh, cancel=self.cancel, answers=self.results)
 
     def cancel(self) -> Self:
         """Ask the service to stop the job. What it finished is billed, and is kept.
@@ -280,6 +329,33 @@ class JobHandle(Shown):
         ['estimated_tokens', 'tokens', 'estimated_cost', 'cost', 'difference']
         """
         return report(self._answers(self._record))
+
+    @property
+    def _pace(self) -> Pace:
+        return Pace.of(profile_of(self._record.manifest.identity.base_url))
+
+    def _begin_on(self, screen: Screen) -> Callable[[float | None], None]:
+        """Show the card as it stands, and return what looks again and shows it anew."""
+        self._screen = screen
+        screen.show(self._card(), in_status_words(self.status))
+        return partial(self._look_on, screen)
+
+    def _look_on(self, screen: Screen, left: float | None) -> None:
+        try:
+            self._look(left)
+        except ServiceError as trouble:
+            screen.show(in_trouble(self._card(), str(trouble)), "no answer")
+            raise
+        screen.show(self._card(), in_status_words(self.status))
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        try:
+            yield
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            name = self._record.manifest.called
+            say(f"Stopped waiting; the job goes on. Come back: job = bf.job({name!r})")
+            raise
 
     def __reduce__(self) -> tuple[type[Self], tuple[JobFolder]]:
         # The folder only: a client carries the key.

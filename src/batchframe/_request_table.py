@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batchframe._digests import NONE, Digests, blank, digests_of, group, sorted_bytes
+from batchframe._display import progress
 from batchframe._endpoints import endpoint_of
 from batchframe._image_cells import raise_if_unreadable
 from batchframe._lines import (
@@ -320,10 +321,13 @@ def _digest_rows(
 ) -> tuple[Digests, npt.NDArray[np.int64]]:
     digest = blank(len(source))
     size = np.zeros(len(source), dtype=np.int64)
-    for rows, batch in source.batches(_has_prompt(source), unreadable):
-        requests = request_bytes(cut, batch)
-        digest[rows] = digests_of(requests)
-        size[rows] = [len(request) for request in requests]
+    has_prompt = _has_prompt(source)
+    with progress("rendering", int(has_prompt.sum()), " rows") as advance:
+        for rows, batch in source.batches(has_prompt, unreadable):
+            requests = request_bytes(cut, batch)
+            digest[rows] = digests_of(requests)
+            size[rows] = [len(request) for request in requests]
+            advance(batch.num_rows)
     return digest, size
 
 

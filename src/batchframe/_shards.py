@@ -7,8 +7,7 @@ Must not know: batches, the network.
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from batchframe._display import progress
 from batchframe._manifest import InputFile
-from batchframe._private import create_private
+from batchframe._private import replacing
 from batchframe._providers import Profile
 from batchframe._request_table import RequestTable
 from batchframe.errors import FileIsThereError, RequestError
@@ -108,18 +108,18 @@ def write_inputs(
     paths: Iterable[Path],
     tokens: npt.NDArray[np.int64] | None = None,
 ) -> Iterator[InputFile]:
-    """Write the input files, streaming, and yield what stands in each."""
+    """Write the input files, streaming, and yield what stands in each; no file is left half."""
     lines = table.lines()
-    for shard, path in zip(shards, paths, strict=True):
-        digest, size = hashlib.sha256(), 0
-        with create_private(path) as file:
-            for line in islice(lines, shard.stop - shard.start):
-                digest.update(line)
-                size += file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
-        counted = 0 if tokens is None else int(tokens[shard.start : shard.stop].sum())
-        yield InputFile(shard.start, shard.stop, size, digest.hexdigest(), tokens=counted)
+    with progress("writing input files", table.to_send, " requests") as advance:
+        for shard, path in zip(shards, paths, strict=True):
+            digest, size = hashlib.sha256(), 0
+            with replacing(path) as file:
+                for line in islice(lines, shard.stop - shard.start):
+                    digest.update(line)
+                    size += file.write(line)
+                    advance(1)
+            counted = 0 if tokens is None else int(tokens[shard.start : shard.stop].sum())
+            yield InputFile(shard.start, shard.stop, size, digest.hexdigest(), tokens=counted)
 
 
 def input_files(table: RequestTable, shards: list[Shard], folder: Path) -> list[Path]:
@@ -130,17 +130,29 @@ def input_files(table: RequestTable, shards: list[Shard], folder: Path) -> list[
     FileIsThereError
         If a file of that name is there already.
     RequestError
-        If the disk refuses.
+        If `folder` is the name of a file, or the disk refuses.
     """
+    if folder.suffix in {".jsonl", ".json"} or folder.is_file():
+        raise RequestError.a_file_for_a_folder(str(folder), str(folder.with_suffix("")))
     paths = [folder / f"requests-{number:03d}.jsonl" for number in range(len(shards))]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path in paths:
             if path.exists():
                 raise FileIsThereError.named(str(path))
-        list(write_inputs(table, shards, paths))
+        _write_all(table, shards, paths)
     except OSError as reason:
         if isinstance(reason, FileIsThereError):
             raise
         raise RequestError.not_written(str(folder), reason.strerror or str(reason)) from None
     return paths
+
+
+def _write_all(table: RequestTable, shards: Iterable[Shard], paths: Sequence[Path]) -> None:
+    try:
+        list(write_inputs(table, shards, paths))
+    except BaseException:
+        # Interrupted, it can be called again: what there is would be in the way.
+        for path in paths:
+            path.unlink(missing_ok=True)
+        raise

@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 
 from batchframe._cells import TEXT, text_column
 from batchframe._digests import Digests, digests_of
+from batchframe._display import progress
 from batchframe._image_cells import ImageCells, raise_if_unreadable, read_images
 from batchframe._image_input import ImageInput
 from batchframe._template import Cell
@@ -203,10 +204,12 @@ def read_prompts(
     encode = msgspec.json.Encoder().encode
     prompts: list[str] = []
     reasons: list[str | None] = []
-    for position, row in enumerate(_rows(frame)):
-        prompt = _call(prompt_of, row, position, frame)
-        reasons.append(None if prompt is not None else "the prompt function returned None")
-        prompts.append(encode(prompt).decode())
+    with progress("calling the prompt function", len(frame), " rows") as advance:
+        for position, row in enumerate(_rows(frame)):
+            prompt = _call(prompt_of, row, position, frame)
+            reasons.append(None if prompt is not None else "the prompt function returned None")
+            prompts.append(encode(prompt).decode())
+            advance(1)
     absent = pa.array(reasons, pa.string())
     if on_missing == "raise":
         _raise_if_absent(frame, absent)

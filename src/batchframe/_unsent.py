@@ -30,6 +30,7 @@ from batchframe._providers import OPENAI
 from batchframe._request_table import RequestTable
 from batchframe._service import Identity
 from batchframe._shards import input_files, shards_of
+from batchframe.errors import RequestError
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -68,6 +69,11 @@ class RequestsHandle(Shown):
     def preview(self, n: int = 3) -> list[dict[str, Any]]:
         """Return the first `n` request lines, exactly as they would be sent.
 
+        Raises
+        ------
+        RequestError
+            If `n` is negative.
+
         Examples
         --------
         >>> import pandas as pd, batchframe as bf
@@ -76,6 +82,8 @@ class RequestsHandle(Shown):
         >>> line["body"]["messages"]
         [{'role': 'user', 'content': 'Rate: good'}]
         """
+        if n < 0:
+            raise RequestError.not_a_word(keyword="n", value=n, wanted="a number of requests")
         return [msgspec.json.decode(line) for line in islice(self._table.lines(), n)]
 
     def estimate(
@@ -214,7 +222,8 @@ class RequestsHandle(Shown):
         Raises
         ------
         RequestError
-            If a row makes a request that is too large for any file.
+            If a row makes a request that is too large for any file, or `folder` is the name of a
+            file: several may be needed.
         FileIsThereError
             If a file of that name is there already.
 

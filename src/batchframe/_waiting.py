@@ -6,6 +6,7 @@ Must not know: batches, files, cards' contents.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -76,25 +77,69 @@ def until(
     ServiceError
         If the service refuses, or cannot be reached for a long time.
     """
-    end = None if timeout is None else clock.elapsed() + timeout
-    pauses = iter(pace.pauses())
-    pause = pace.first
-    failures = 0
+    course = _Course(pace, timeout, clock)
     while True:
-        trouble = None
-        try:
-            look(None if end is None else end - clock.elapsed())
-            failures = 0
-        except ServiceError as reason:
-            trouble = reason
-            failures += 1
-            if not reason.passing or failures > _FAILURES:
-                raise
+        left = course.left()
+        trouble = _attempt(look, left)
+        course.note(trouble)
         if done():
             return Waited(done=True)
-        left = float("inf") if end is None else end - clock.elapsed()
-        if left <= 0:
+        if (pause := course.pause()) is None:
             return Waited(done=False, trouble=trouble)
-        pause = next(pauses, pause)
+        clock.sleep(pause)
+
+
+async def until_async(
+    done: Callable[[], bool], look: Callable[[float | None], None], pace: Pace
+) -> None:
+    """Look until `done`, in another thread, while the event loop is free for other work.
+
+    Raises
+    ------
+    ServiceError
+        As for :func:`until`.
+    """
+    course = _Course(pace, None, SYSTEM)
+    while True:
+        course.note(await asyncio.to_thread(_attempt, look, None))
+        if done():
+            return
+        await asyncio.sleep(course.pause() or 0.0)
+
+
+def _attempt(look: Callable[[float | None], None], left: float | None) -> ServiceError | None:
+    try:
+        look(left)
+    except ServiceError as trouble:
+        return trouble
+    return None
+
+
+class _Course:
+    """How long to wait for the next look, and whether there is one."""
+
+    def __init__(self, pace: Pace, timeout: float | None, clock: Clock) -> None:
+        self._pauses = iter(pace.pauses())
+        self._pause = pace.first
+        self._clock = clock
+        self._end = None if timeout is None else clock.elapsed() + timeout
+        self._failures = 0
+
+    def left(self) -> float | None:
+        """Return the seconds that are left; None if nobody counts them."""
+        return None if self._end is None else self._end - self._clock.elapsed()
+
+    def note(self, trouble: ServiceError | None) -> None:
+        """Count a look that failed; raise what will not pass, or has not for long."""
+        self._failures = self._failures + 1 if trouble else 0
+        if trouble and (not trouble.passing or self._failures > _FAILURES):
+            raise trouble
+
+    def pause(self) -> float | None:
+        """Return the seconds until the next look; None if the time is over before."""
+        left = self.left()
+        if left is not None and left <= 0:
+            return None
+        self._pause = next(self._pauses, self._pause)
         # Jitter, so that many kernels do not ask at the same moment.
-        clock.sleep(min(left, pause * random.uniform(0.85, 1.15)))  # noqa: S311 - not a secret
+        return min(left or float("inf"), self._pause * random.uniform(0.85, 1.15))  # noqa: S311 - not a secret

@@ -674,6 +674,13 @@ class RequestError(InputError):
         return cls(f"{keyword}={_brief(repr(value), 60)} is not {wanted}.")
 
     @classmethod
+    def a_file_for_a_folder(cls, given: str, folder: str) -> Self:
+        return cls(
+            f"{given!r} is the name of a file; to_jsonl() writes one file or more into a folder, "
+            f"such as requests-000.jsonl. Name the folder: requests.to_jsonl({folder!r})."
+        )
+
+    @classmethod
     def too_large(cls, row: int, label: object, size: int, limit: int, service: str) -> Self:
         where = _row(row, label)
         return cls(
@@ -1615,6 +1622,14 @@ class ExtraError(BatchframeError, ImportError):
         return cls(
             "Drawing needs matplotlib, which is not installed. Install it with: "
             'pip install "batchframe[plot]". The same figures without it: bf.plot.tables.'
+        )
+
+    @classmethod
+    def no_ipywidgets(cls) -> Self:
+        return cls(
+            "Buttons need ipywidgets, which is not installed. Install it with: "
+            'pip install "batchframe[widgets]". Without buttons: job.watch(), job.refresh(), '
+            "job.cancel()."
         )
 
 

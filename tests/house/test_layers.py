@@ -39,6 +39,7 @@ _openai _submission _job_answers _fetching _budget _compare
 _accounts _earlier _unanswered _results
 _realtime
 _tracking _preparation _recovery _forgetting _waiting _cards _billing
+_watching
 _report _pilot
 _jobs
 _job _unsent
@@ -145,6 +146,7 @@ HEAVY = (
     "IPython",
     "matplotlib",
     "PIL",
+    "ipywidgets",
 )
 
 

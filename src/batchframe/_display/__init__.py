@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from batchframe._display._card import Card, Table
+from batchframe._display._bars import BYTES, Advance, progress, watched
+from batchframe._display._card import Card, Table, Tone
 from batchframe._display._html import to_html
-from batchframe._display._live import live, say
-from batchframe._display._shown import Shown
+from batchframe._display._live import Screen, background, live, say
+from batchframe._display._shown import Shown, ShownLive
 from batchframe._display._text import to_text
+from batchframe._display._widget import controls
 from batchframe._display._words import (
     UNKNOWN,
     count,
@@ -21,21 +23,30 @@ from batchframe._display._words import (
 from batchframe._visible import visible
 
 __all__ = [
+    "BYTES",
     "UNKNOWN",
+    "Advance",
     "Card",
+    "Screen",
     "Shown",
+    "ShownLive",
     "Table",
+    "Tone",
+    "background",
+    "controls",
     "count",
     "decimals",
     "live",
     "money",
     "percent",
     "plural",
+    "progress",
     "say",
     "shortened",
     "span",
     "to_html",
     "to_text",
     "visible",
+    "watched",
     "when",
 ]

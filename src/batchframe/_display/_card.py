@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Tone = Literal["plain", "good", "warn", "bad"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Card:
         A caption and a text to show as it is, such as the first prompt.
     next_step
         Code to copy.
+    tone
+        Of the line at the edge, where there is colour. It says nothing that no word says.
     """
 
     title: str
@@ -37,3 +42,4 @@ class Card:
     quoted: tuple[str, str] | None = None
     notes: tuple[str, ...] = ()
     next_step: str | None = None
+    tone: Tone = "plain"

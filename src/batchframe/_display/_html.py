@@ -22,7 +22,7 @@ def to_html(card: Card) -> str:
     parts = [
         f"<style>{_style()}</style>",
         f'<pre class="bf-fallback">{_safe(to_text(card), keep_lines=True)}</pre>',
-        f'<div class="bf-card" hidden><h4>{_safe(card.title)}</h4>',
+        f'<div class="bf-card bf-{card.tone}" hidden><h4>{_safe(card.title)}</h4>',
         _progress(card),
         _facts(card),
         "" if card.table is None else _table(card.table),
@@ -56,6 +56,8 @@ def _progress(card: Card) -> str:
 
 
 def _facts(card: Card) -> str:
+    if not card.facts:
+        return ""
     rows = "".join(
         f'<tr><th scope="row">{_safe(name)}</th><td>{_lines(value)}</td></tr>'
         for name, value in card.facts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from tqdm.std import tqdm
 
@@ -16,23 +17,80 @@ from batchframe._visible import visible
 Show = Callable[[Card, str], None]
 
 
+class Screen:
+    """A place where a card is shown, and shown again as it changes.
+
+    Parameters
+    ----------
+    write
+        Shows the latest card, and one word for where things stand.
+    cell
+        The number of the notebook cell whose output it is; None where there is no notebook.
+    """
+
+    def __init__(self, write: Show, cell: int | None = None) -> None:
+        self._write = write
+        self._cell = cell
+        self.last: Card | None = None
+        self.open = True
+
+    @property
+    def in_notebook(self) -> bool:
+        """Whether the card can be seen."""
+        return self._cell is not None
+
+    def show(self, card: Card, word: str) -> None:
+        """Show the latest card, and one word for where things stand."""
+        self.last = card
+        self._write(card, word)
+
+    def shows(self, card: Card) -> bool:
+        """Tell whether the cell that runs has this card already, or will in a moment."""
+        here = self._cell is not None and self._cell == _running_cell()
+        return here and (self.open or self.last == card)
+
+
 @contextmanager
-def live() -> Iterator[Show]:
-    """Yield a function that shows the latest card, and one word for where things stand.
+def live() -> Iterator[Screen]:
+    """Yield a screen for as long as somebody waits.
 
     In a notebook one output is rewritten, as plain HTML that the saved notebook keeps. In a
     terminal it is a ``tqdm`` bar on the standard error stream; where that is a file (cron, a
     scheduler's log), a line whenever the word or a tenth of the progress has changed.
     """
-    if _in_notebook():
-        yield _notebook()
+    if _running_cell() is not None:
+        screen = notebook_screen()
+        try:
+            yield screen
+        finally:
+            screen.open = False
         return
     if not sys.stderr.isatty():
         yield _log()
         return
     bar = tqdm(total=None, unit="request", dynamic_ncols=True, leave=True, file=sys.stderr)
     with bar:
-        yield lambda card, word: _advance(bar, card, word)
+        yield Screen(lambda card, word: _advance(bar, card, word))
+
+
+def background() -> Screen:
+    """Return a screen that is written to from a thread while the user goes on.
+
+    Where there is no notebook, nothing may be written over what the user types.
+    """
+    return Screen(lambda _card, _word: None) if _running_cell() is None else notebook_screen()
+
+
+def notebook_screen() -> Screen:
+    """Return a screen in the output of the cell that runs."""
+    from IPython.display import display  # noqa: PLC0415 - optional, and there when this runs
+
+    handle = display({"text/plain": ""}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+
+    def write(card: Card, _word: str) -> None:
+        handle.update({"text/plain": to_text(card), "text/html": to_html(card)}, raw=True)
+
+    return Screen(write, _running_cell())
 
 
 def say(line: str) -> None:
@@ -40,22 +98,12 @@ def say(line: str) -> None:
     tqdm.write(visible(line), file=sys.stderr)
 
 
-def _in_notebook() -> bool:
+def _running_cell() -> int | None:
+    """Return the number of the notebook cell that runs; None where there is no notebook."""
     # Asked only of an IPython that the user runs already, so nothing is imported for it.
     ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return shell is not None and hasattr(shell, "kernel")
-
-
-def _notebook() -> Show:
-    from IPython.display import display  # noqa: PLC0415 - optional, and there when this runs
-
-    handle = display({"text/plain": ""}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
-
-    def show(card: Card, _word: str) -> None:
-        handle.update({"text/plain": to_text(card), "text/html": to_html(card)}, raw=True)
-
-    return show
+    shell: Any = ipython.get_ipython() if ipython is not None else None
+    return int(shell.execution_count) if hasattr(shell, "kernel") else None
 
 
 def _log() -> Show:

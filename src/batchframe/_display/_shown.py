@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from batchframe._display._card import Card
 from batchframe._display._html import to_html
+from batchframe._display._live import Screen
 from batchframe._display._text import to_text
 
 
@@ -18,3 +19,14 @@ class Shown:
 
     def _repr_html_(self) -> str:
         return to_html(self._card())
+
+
+class ShownLive(Shown):
+    """An object whose card may stand in the running cell already, and is not shown there twice."""
+
+    _screen: Screen | None = None
+
+    def _ipython_display_(self) -> None:
+        if self._screen is None or not self._screen.shows(self._card()):
+            # IPython's word for: then show it as you show any other object.
+            raise NotImplementedError

@@ -21,27 +21,31 @@ def to_text(card: Card) -> str:
       status  done
       next    job.results()
     """
-    told = [*card.facts, *([("next", card.next_step)] if card.next_step else [])]
-    facts = [(visible(name), value) for name, value in told]
-    width = max((len(name) for name, _ in facts), default=0)
+    step = [("next", card.next_step)] if card.next_step else []
+    below = card.table is not None or card.quoted is not None or bool(card.notes)
     lines = [visible(card.title)]
     if card.progress is not None:
         lines.append(f"  {_bar(*card.progress)}")
-    for name, value in facts:
-        first, *rest = value.split("\n")
-        lines.append(f"  {name:<{width}}  {visible(first)}")
-        lines += [f"  {'':<{width}}  {visible(line)}" for line in rest]
+    lines += _facts(card.facts if below else [*card.facts, *step])
     if card.table is not None:
         lines += ["", *_table(card.table)]
     if card.quoted is not None:
         caption, text = card.quoted
-        lines += [
-            "",
-            f"  {visible(caption)}",
-            *(f"  | {visible(line)}" for line in text.split("\n")),
-        ]
+        quoted = (f"  | {visible(line)}" for line in text.split("\n"))
+        lines += ["", f"  {visible(caption)}", *quoted]
     lines += ["", *(f"  {visible(note)}" for note in card.notes)] if card.notes else []
+    lines += ["", *_facts(step)] if below and step else []
     return "\n".join(lines)
+
+
+def _facts(facts: Sequence[tuple[str, str]]) -> list[str]:
+    lines: list[str] = []
+    width = max((len(visible(name)) for name, _ in facts), default=0)
+    for name, value in facts:
+        first, *rest = value.split("\n")
+        lines.append(f"  {visible(name):<{width}}  {visible(first)}")
+        lines += [f"  {'':<{width}}  {visible(line)}" for line in rest]
+    return lines
 
 
 def _bar(done: int, total: int) -> str:
@@ -52,7 +56,7 @@ def _bar(done: int, total: int) -> str:
 
 def _table(table: Table) -> list[str]:
     rows = [table.head, *table.rows]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(table.head))]
+    widths = [max(len(visible(row[i])) for row in rows) for i in range(len(table.head))]
     return [f"  {visible(table.caption)}", *(f"  {_line(row, widths)}" for row in rows)]
 
 

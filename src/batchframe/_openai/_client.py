@@ -19,6 +19,7 @@ from openai.types import Batch as OpenAIBatch
 from openai.types import FileDeleted, FileObject
 
 from batchframe._clock import SYSTEM
+from batchframe._display import BYTES, progress, watched
 from batchframe._loose_json import loads
 from batchframe._openai._failures import failure, is_transports, not_answered, outcome_of, words
 from batchframe._private import create_private, insecurity_is_allowed, open_private
@@ -100,7 +101,7 @@ class OpenAIService:
         return Identity.of(str(client.base_url), client.organization, client.project)
 
     def upload(self, path: Path, filename: str) -> RemoteFile:
-        with open_private(path) as file:
+        with open_private(path) as opened, watched("uploading", opened) as file:
             stored = _call(self._client.files.create, file=(filename, file), purpose="batch")
         return _remote_file(stored)
 
@@ -220,8 +221,13 @@ class OpenAIService:
                     file_id, timeout=patience
                 ) as response,
                 create_private(path) as file,
+                progress("downloading", _stated_length(response), BYTES) as advance,
             ):
-                return sum(map(file.write, _chunks(response, what, most, patience)))
+                size = 0
+                for chunk in _chunks(response, what, most, patience):
+                    size += file.write(chunk)
+                    advance(len(chunk))
+                return size
         except openai.APITimeoutError:
             pass
         raise ServiceError.too_slow(what, 0, patience)
@@ -278,6 +284,13 @@ class OpenAIService:
         if answer != "" and not (isinstance(answer, FileDeleted) and answer.deleted is True):
             raise ServiceError.unusable(got=type(answer).__name__, what="the deletion of a file")
         return True
+
+
+def _stated_length(response: Any) -> int | None:
+    # Of a compressed body it is not the size of the file.
+    length = response.headers.get("content-length", "")
+    plain = response.headers.get("content-encoding", "identity") == "identity"
+    return int(length) if plain and length.isdecimal() else None
 
 
 def _call(request: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
