@@ -9,7 +9,7 @@ from batchframe._agreement import Agreement, agreement
 from batchframe._estimate import Estimate
 from batchframe._evaluation import Evaluation, evaluate
 from batchframe._frames import job, join, recover, requests
-from batchframe._jobs import jobs
+from batchframe._listing import jobs
 from batchframe._pilot import Pilot
 from batchframe._report import Report
 from batchframe._request_tokens import count_tokens

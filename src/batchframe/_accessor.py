@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import inspect
+import re
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, ParamSpec, TypeVar
 
 import pandas as pd
 
@@ -14,6 +16,29 @@ from batchframe._frames import join, requests
 from batchframe._recipe import Prompt
 from batchframe._requests import Job, Requests
 from batchframe._spreadsheet import escape_formulas
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+# The frame's own entry among the parameters, and its place in the examples.
+_FRAME_ENTRY: Final = re.compile(r"^( *)frame\n(?:\1 +.*\n)+", re.MULTILINE)
+
+
+def _documented_by(
+    function: Callable[..., object],
+) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
+    """Give a method the documentation of the function that it calls, with the frame before it."""
+    name = function.__name__
+    call = re.compile(
+        rf"(?<![\w.]){name}\((frame|labelled)((?:\.\w+)*(?:\[[^\]]*\])*)(?:, |(?=\)))"
+    )
+    told = _FRAME_ENTRY.sub("", inspect.cleandoc(function.__doc__ or "") + "\n").rstrip()
+    told = told.replace("\n\nParameters\n----------\n\n", "\n\n")
+
+    def document(method: Callable[_P, _T]) -> Callable[_P, _T]:
+        method.__doc__ = call.sub(rf"\1\2.bf.{name}(", told)
+        return method
+
+    return document
 
 
 @pd.api.extensions.register_dataframe_accessor("bf")
@@ -30,6 +55,7 @@ class Accessor:
     def __init__(self, frame: pd.DataFrame) -> None:
         self._frame = frame
 
+    @_documented_by(requests)
     def requests(
         self,
         prompt: Prompt,
@@ -67,6 +93,7 @@ class Accessor:
             **body,
         )
 
+    @_documented_by(join)
     def join(
         self,
         *jobs: Job | str,
@@ -77,16 +104,19 @@ class Accessor:
         """Add the answers to these rows: see :func:`batchframe.join`."""
         return join(self._frame, *jobs, prefix=prefix, details=details, overwrite=overwrite)
 
+    @_documented_by(evaluate)
     def evaluate(
         self, *, truth: Hashable, predicted: Hashable, status: Hashable | None = STATUS
     ) -> Evaluation:
         """Hold predictions against gold labels: see :func:`batchframe.evaluate`."""
         return evaluate(self._frame, truth=truth, predicted=predicted, status=status)
 
+    @_documented_by(agreement)
     def agreement(self, columns: Sequence[Hashable]) -> Agreement:
         """Compare columns of labels with each other: see :func:`batchframe.agreement`."""
         return agreement(self._frame, columns)
 
+    @_documented_by(escape_formulas)
     def escape_formulas(self) -> pd.DataFrame:
         """Make text safe to open in a spreadsheet: see :func:`batchframe.escape_formulas`."""
         return escape_formulas(self._frame)

@@ -11,6 +11,7 @@ In and out: JSON values and paths. Must not know: what a request, a batch or a r
       errors-000.jsonl
       reused.parquet             the answers that earlier jobs had already
       answers.parquet            the parsed truth, rebuilt from the files when absent
+      summary.json               counts and cost, rebuilt when absent
       lock
 """
 
@@ -106,6 +107,10 @@ class JobFolder:
     @property
     def answers(self) -> Path:
         return self.path / "answers.parquet"
+
+    @property
+    def summary(self) -> Path:
+        return self.path / "summary.json"
 
     def input(self, shard: int) -> Path:
         return self.path / f"input-{shard:03d}.jsonl"
@@ -213,6 +218,11 @@ class JobFolder:
         """Return when ``rows.parquet`` was last written, in nanoseconds."""
         with in_words(self.rows):
             return self.rows.lstat().st_mtime_ns
+
+
+def is_job_id(word: str) -> bool:
+    """Tell whether a word could be a job's id."""
+    return _JOB_ID.fullmatch(word) is not None
 
 
 def job_folders() -> list[JobFolder]:

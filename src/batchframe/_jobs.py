@@ -1,6 +1,6 @@
-"""Working on one job alone; finding one; listing all.
+"""Working on one job alone; finding one.
 
-In: a plan, an id, a name or a folder. Out: a submitted folder, a held lock, a frame of jobs.
+In: a plan, an id, a name or a folder. Out: a submitted folder, a held lock.
 Must not know: answers, prices.
 """
 
@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
-
-import pandas as pd
 
 from batchframe._clock import SYSTEM
 from batchframe._earlier import asked_meanwhile
 from batchframe._folder import JobFolder
-from batchframe._journal import ShardState, status_word
-from batchframe._manifest import Manifest, Record, read_manifest, read_record, records
+from batchframe._journal import ShardState
+from batchframe._manifest import Manifest, read_manifest, read_record, records
 from batchframe._preparation import Plan, prepare
 from batchframe._providers import profile_of
 from batchframe._recipe import Recipe
@@ -173,12 +172,16 @@ def find(name: str | Path) -> JobFolder:
     JobError
         If there is none.
     """
+    known: list[str] = []
     for record in records() if isinstance(name, str) else ():
-        if name in {record.manifest.id, record.manifest.name}:
+        called = record.manifest.id, record.manifest.name
+        if name in called:
             return record.folder
+        known += filter(None, called)
     if _is_job(Path(name)):
         return JobFolder(Path(name))
-    raise JobError.not_found(str(name))
+    near = get_close_matches(str(name), dict.fromkeys(known))
+    raise JobError.not_found(str(name), near)
 
 
 def _is_job(path: Path) -> bool:
@@ -186,37 +189,3 @@ def _is_job(path: Path) -> bool:
         return JobFolder(path).manifest.is_file()
     except OSError:
         return False  # a name that no file could have
-
-
-def jobs() -> pd.DataFrame:
-    """List all jobs of this machine, newest first.
-
-    Returns
-    -------
-    One row a job: ``name``, ``id``, ``status``, ``model``, ``rows``, ``requests``, ``created``
-    (UTC) and ``folder``. A folder that cannot be read is left out and warned of.
-
-    Examples
-    --------
-    >>> jobs().columns.tolist()
-    ['name', 'id', 'status', 'model', 'rows', 'requests', 'created', 'folder']
-    """
-    return pd.DataFrame([_row(record) for record in records()], columns=_COLUMNS).astype(_DTYPES)
-
-
-def _row(record: Record) -> dict[str, object]:
-    manifest = record.manifest
-    return {
-        "name": manifest.name,
-        "id": manifest.id,
-        "status": status_word(record.state),
-        "model": manifest.recipe.model,
-        "rows": manifest.rows,
-        "requests": manifest.requests,
-        "created": pd.Timestamp(int(manifest.created_at), unit="s", tz="UTC"),
-        "folder": str(record.folder.path),
-    }
-
-
-_COLUMNS = ["name", "id", "status", "model", "rows", "requests", "created", "folder"]
-_DTYPES = {"rows": "int64", "requests": "int64", "created": "datetime64[ns, UTC]"}

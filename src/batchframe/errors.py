@@ -674,9 +674,9 @@ class RequestError(InputError):
         return cls(f"{keyword}={_brief(repr(value), 60)} is not {wanted}.")
 
     @classmethod
-    def a_file_for_a_folder(cls, given: str, folder: str) -> Self:
+    def a_file_for_a_folder(cls, path: str, folder: str) -> Self:
         return cls(
-            f"{given!r} is the name of a file; to_jsonl() writes one file or more into a folder, "
+            f"{path!r} is the name of a file; to_jsonl() writes one file or more into a folder, "
             f"such as requests-000.jsonl. Name the folder: requests.to_jsonl({folder!r})."
         )
 
@@ -1490,11 +1490,12 @@ class JobError(BatchframeError):
         )
 
     @classmethod
-    def not_found(cls, name: str) -> Self:
+    def not_found(cls, name: str, near: Sequence[str] = ()) -> Self:
+        meant = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
         return cls(
-            f"There is no job {name!r} here. bf.jobs() lists those that are; a job of another "
-            'machine is found by its folder: bf.job("path/to/folder"). BATCHFRAME_HOME says '
-            "where jobs are kept."
+            f"There is no job {name!r} here.{meant} bf.jobs() lists those that are; a job of "
+            'another machine is found by its folder: bf.job("path/to/folder"). BATCHFRAME_HOME '
+            "says where jobs are kept."
         )
 
     @classmethod

@@ -40,8 +40,8 @@ _accounts _earlier _unanswered _results
 _realtime
 _tracking _preparation _recovery _forgetting _waiting _cards _billing
 _watching
-_report _pilot
-_jobs
+_report _pilot _summary
+_jobs _listing
 _job _unsent
 _requests
 _frames _evaluation _agreement

@@ -193,8 +193,8 @@ def test_x1_an_id_that_hides_something_is_no_id(
 def test_x1_the_bar_and_the_line_beside_it_show_no_controls(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with live() as show:
-        show(Card("x", progress=(1, 2)), HOSTILE["escape sequences"])
+    with live() as screen:
+        screen.show(Card("x", progress=(1, 2)), HOSTILE["escape sequences"])
         say(HOSTILE["escape sequences"])
     told = capsys.readouterr().err
     assert r"\x1b[31mred\x1b]0;title\x07" in told
