@@ -134,13 +134,14 @@ def agreement(frame: pd.DataFrame, columns: Sequence[Hashable]) -> Agreement:
       no label              1 in small, 2 in again
       all agree             2 of 3 (66.7 %)
       Krippendorff's alpha  0.64
-      next                  agreement.disagreements
     <BLANKLINE>
       by pair
                      rows    equal  Cohen's kappa
       small – large     4   75.0 %           0.50
       small – again     3   66.7 %           0.40
       large – again     3  100.0 %           1.00
+    <BLANKLINE>
+      next  agreement.disagreements
     """
     check_frame("agreement", frame)
     names = _checked(columns)

@@ -285,7 +285,6 @@ def evaluate(
       accuracy       66.7 % (20.8 % to 93.9 %) of the answered
                      50.0 % (15.0 % to 85.0 %) of all with a truth
       Cohen's kappa  0.40
-      next           evaluation.disagreements
     <BLANKLINE>
       by label
              precision  recall         F1  support
@@ -295,6 +294,8 @@ def evaluate(
     <BLANKLINE>
       In brackets: 95 % intervals (Wilson).
       Recall counts rows without an answer as not found.
+    <BLANKLINE>
+      next  evaluation.disagreements
     >>> evaluate(frame, truth="gold", predicted="label").disagreements["text"].tolist()
     ['Fine.']
     """

@@ -38,16 +38,10 @@ class _Watch(Generic[_O]):
             )
         except Exception as reason:  # noqa: BLE001 - nobody else would see it
             self._tell(f"Watching ended: {reason}", bad=True)
-        finally:
-            self.screen.open = False
-        if not self.screen.in_notebook and self.screen.last is not None:
-            say("; ".join([self.screen.last.title, *self.screen.last.notes]))
-
-    def give_way(self) -> None:
-        """End, and leave word where the card is now."""
-        self.stopped.set()
-        if self.screen.open:
+        if self.stopped.is_set():
             self._tell("Watched in another cell since.")
+        elif not self.screen.in_notebook and self.screen.last is not None:
+            say("; ".join([self.screen.last.title, *self.screen.last.notes]))
 
     def _sleep(self, seconds: float) -> None:
         self.stopped.wait(seconds)
@@ -89,5 +83,5 @@ def watch(
         before = _watches.pop(key, None)
         _watches[key] = new
     if before is not None:
-        before.give_way()
+        before.stopped.set()
     threading.Thread(target=new.run, name=THREAD_NAME, daemon=True).start()

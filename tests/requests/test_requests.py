@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -304,3 +305,34 @@ def test_a_row_that_is_too_large_for_any_file_is_named() -> None:
     with pytest.raises(RequestError, match=r"Row 2 .*Small") as caught:
         shards_of(table, small(9, largest - 1))
     assert f"{largest:,} bytes" in str(caught.value)
+
+
+def test_a_preview_of_fewer_than_no_requests_is_refused() -> None:
+    requests = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-4.1")
+    assert requests.preview(0) == []
+    with pytest.raises(bf.errors.RequestError, match="n=-1"):
+        requests.preview(-1)
+
+
+def test_a_file_s_name_is_not_made_a_folder(tmp_path: Path) -> None:
+    requests = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-4.1")
+    (tmp_path / "taken").write_text("")
+    for name in ("x.jsonl", "taken"):
+        with pytest.raises(bf.errors.RequestError, match="is the name of a file"):
+            requests.to_jsonl(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+    assert requests.to_jsonl(tmp_path / "x")[0].name == "requests-000.jsonl"
+
+
+@pytest.mark.parametrize("name", ["requests", "join", "evaluate", "agreement", "escape_formulas"])
+def test_a_verb_of_the_accessor_has_the_whole_documentation_of_its_function(name: str) -> None:
+    frame = pd.DataFrame({"t": ["a"]})
+    method, function = getattr(frame.bf, name), getattr(bf, name)
+    told, whole = inspect.getdoc(method) or "", inspect.getdoc(function) or ""
+    assert told.split("\n")[0] == whole.split("\n")[0]
+    assert "Examples\n--------" in told
+    assert f".bf.{name}(" in told
+    assert "\nframe\n" in whole
+    assert "\nframe\n" not in told
+    parameters = set(inspect.signature(function).parameters) - {"frame"}
+    assert set(inspect.signature(method).parameters) == parameters

@@ -20,6 +20,8 @@ Show = Callable[[Card, str], None]
 class Screen:
     """A place where a card is shown, and shown again as it changes.
 
+    It stands for its object in the cell that it is in, as long as it follows it.
+
     Parameters
     ----------
     write
@@ -32,7 +34,7 @@ class Screen:
         self._write = write
         self._cell = cell
         self.last: Card | None = None
-        self.open = True
+        self.follows = True
 
     @property
     def in_notebook(self) -> bool:
@@ -47,7 +49,7 @@ class Screen:
     def shows(self, card: Card) -> bool:
         """Tell whether the cell that runs has this card already, or will in a moment."""
         here = self._cell is not None and self._cell == _running_cell()
-        return here and (self.open or self.last == card)
+        return here and (self.follows or self.last == card)
 
 
 @contextmanager
@@ -63,12 +65,12 @@ def live() -> Iterator[Screen]:
         try:
             yield screen
         finally:
-            screen.open = False
+            screen.follows = False
         return
     if not sys.stderr.isatty():
-        yield _log()
+        yield Screen(_log())
         return
-    bar = tqdm(total=None, unit="request", dynamic_ncols=True, leave=True, file=sys.stderr)
+    bar = tqdm(total=None, unit=" requests", dynamic_ncols=True, leave=True, file=sys.stderr)
     with bar:
         yield Screen(lambda card, word: _advance(bar, card, word))
 

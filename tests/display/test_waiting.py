@@ -1,0 +1,152 @@
+"""Waiting, watching and awaiting where there is no notebook."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+import weakref
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import batchframe as bf
+import batchframe.local
+from batchframe._watching import THREAD_NAME
+
+
+def ask(name: str, server: batchframe.local.Server) -> bf.Job:
+    requests = pd.DataFrame({"text": ["a", "b"]}).bf.requests("{{ text }}", model="gpt-4.1")
+    return requests.submit(name, client=server.client())
+
+
+def watchers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == THREAD_NAME]
+
+
+def join_all() -> None:
+    for thread in watchers():
+        thread.join(30)
+    assert watchers() == []
+
+
+def test_a_bar_shows_how_far_a_job_is(
+    server: batchframe.local.Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask("barred", server).wait()
+    told = capsys.readouterr().err
+    assert "completed: 100%" in told
+    assert "2/2" in told
+
+
+def test_watching_is_quiet_and_brings_the_answers_home(
+    server: batchframe.local.Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.pause()
+    job = ask("watched", server).watch()
+    assert all(thread.daemon for thread in watchers())
+    assert capsys.readouterr().err == ""
+    server.resume()
+    join_all()
+    assert job.counts == {"ok": 2}
+    assert capsys.readouterr().err == "Job watched: completed\n"
+
+
+def test_what_ends_a_watch_is_said(
+    server: batchframe.local.Server,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server.pause()
+    job = ask("refused", server)
+
+    def refuse(_: bf.Job, left: float | None = None) -> None:  # noqa: ARG001 - as it is called
+        words = "the disk is full"
+        raise OSError(words)
+
+    monkeypatch.setattr(bf.Job, "_look", refuse)
+    job.watch()
+    join_all()
+    assert "Watching ended: the disk is full" in capsys.readouterr().err
+
+
+def test_a_job_that_nobody_holds_is_not_watched(server: batchframe.local.Server) -> None:
+    server.pause()
+    job = ask("dropped", server).watch()
+    gone = weakref.ref(job)
+    del job
+    gc.collect()
+    join_all()
+    assert gone() is None
+
+
+def test_a_job_is_watched_once_however_often_it_is_asked(server: batchframe.local.Server) -> None:
+    server.pause()
+    job = ask("twice", server)
+    handles = [job.watch(), job.watch(), bf.job("twice", client=server.client()).watch()]
+    deadline = time.monotonic() + 30
+    while len(watchers()) > 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    server.resume()
+    join_all()
+    assert all(handle.done for handle in handles)
+
+
+def test_cancelling_does_not_run_into_the_watch(server: batchframe.local.Server) -> None:
+    server.pause()
+    job = ask("cancelled", server).watch()
+    for _ in range(20):
+        job.refresh()
+    job.cancel()
+    server.resume()
+    join_all()
+    assert job.status == "cancelled"
+
+
+def test_several_jobs_are_awaited_at_once(server: batchframe.local.Server) -> None:
+    jobs = [
+        pd.DataFrame({"text": [word]})
+        .bf.requests("{{ text }}", model="gpt-4.1")
+        .submit(word, client=server.client())
+        for word in ("one", "two")
+    ]
+
+    async def both() -> list[bf.Job]:
+        return await asyncio.gather(*jobs)
+
+    assert [job.counts for job in asyncio.run(both())] == [{"ok": 1}, {"ok": 1}]
+
+
+def test_a_cancelled_await_ends_and_leaves_the_job_alone(
+    server: batchframe.local.Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.pause()
+    job = ask("left", server)
+
+    async def for_a_moment() -> None:
+        await asyncio.wait_for(asyncio.ensure_future(_awaited(job)), 0.2)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(for_a_moment())
+    assert "bf.job('left')" in capsys.readouterr().err
+    server.resume()
+    assert job.wait().status == "completed"
+
+
+async def _awaited(job: bf.Job) -> Any:
+    return await job
+
+
+def test_an_await_that_fails_raises(server: batchframe.local.Server) -> None:
+    job = ask("refused", server)
+    server.close()
+
+    def refuse(left: float | None = None) -> None:  # noqa: ARG001 - as it is called
+        raise bf.errors.ServiceError.refused(401, "no", "No.", None, "")
+
+    job._look = refuse  # type: ignore[method-assign]
+    with pytest.raises(bf.errors.ServiceError, match="401"):
+        asyncio.run(_awaited(job))

@@ -1,0 +1,160 @@
+"""A job's card in a real notebook: one output, right while it changes and after it is saved."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient.exceptions import CellExecutionError
+
+# The kernel's own channels warn about what they are; the notebook's cells are what is tested.
+pytestmark = pytest.mark.filterwarnings("ignore")
+Titles = Callable[[Any], list[str]]
+
+
+def test_waiting_in_the_last_line_shows_one_card(notebook: Any, shown: Titles) -> None:
+    cell = notebook.run('job = requests.submit("one", client=client)\njob.wait()')
+    assert shown(cell) == ["Job one: completed"]
+    assert cell.outputs[0].output_type == "display_data"
+    assert "bf-card" in cell.outputs[0]["data"]["text/html"]
+    assert shown(notebook.run("job")) == ["Job one: completed"]
+
+
+def test_another_job_in_the_last_line_is_shown(notebook: Any, shown: Titles) -> None:
+    notebook.run('first = requests.submit("first", client=client)')
+    cell = notebook.run('first.wait()\nrequests.submit("second", rerun="2", client=client)')
+    assert [title.split(":")[0] for title in shown(cell)] == ["Job first", "Job second"]
+
+
+def test_a_card_that_is_no_longer_true_does_not_stand_for_the_job(
+    notebook: Any, shown: Titles
+) -> None:
+    notebook.run('server.pause()\njob = requests.submit("late", client=client)')
+    cell = notebook.run(
+        "try:\n    job.wait(timeout=0.1)\nexcept bf.errors.JobTimeout:\n    server.resume()\n"
+        "while not job.done:\n    job.refresh()\njob"
+    )
+    assert shown(cell)[1:] == ["Job late: completed"]
+
+
+def test_the_kernel_is_free_while_a_job_is_watched_and_its_card_is_right_when_saved(
+    notebook: Any, shown: Titles
+) -> None:
+    notebook.run('server.pause()\njob = requests.submit("watched", client=client)')
+    watching = notebook.run("job.watch()")
+    meanwhile = notebook.run("print(6 * 7, job.done)\nserver.resume()")
+    assert meanwhile.outputs[0]["text"] == "42 False\n"
+    notebook.run("end_of_watch()")
+    saved = nbformat.reads(nbformat.writes(notebook.nb), as_version=4)
+    assert shown(saved.cells[2]) == ["Job watched: completed"]
+    assert shown(watching) == ["Job watched: completed"]
+    assert "<script" not in saved.cells[2].outputs[0]["data"]["text/html"]
+    assert notebook.run("print(len(job.results()))").outputs[0]["text"] == "20\n"
+
+
+def test_trouble_of_a_watch_stands_on_its_card(notebook: Any, shown: Titles) -> None:
+    notebook.run(
+        'server.pause()\njob = requests.submit("troubled", client=client)\n'
+        "def refuse(*args):\n    raise RuntimeError('the disk is full')\njob._look = refuse"
+    )
+    watching = notebook.run("job.watch()")
+    notebook.run("end_of_watch()")
+    assert len(shown(watching)) == 1
+    assert "the disk is full" in watching.outputs[0]["data"]["text/plain"]
+    assert "the disk is full" in watching.outputs[0]["data"]["text/html"]
+
+
+def test_watching_again_moves_the_card(notebook: Any) -> None:
+    notebook.run('server.pause()\njob = requests.submit("moved", client=client)')
+    first = notebook.run("job.watch()")
+    second = notebook.run('bf.job("moved", client=client).watch()')
+    third = notebook.run('other = bf.job("moved", client=client).watch()')
+    notebook.run("server.resume()\nend_of_watch()")
+    for moved in (first, second):
+        assert "Watched in another cell since" in moved.outputs[0]["data"]["text/plain"]
+    assert third.outputs[0]["data"]["text/plain"].startswith("Job moved: completed")
+
+
+def test_a_job_can_be_awaited_while_the_loop_is_free(notebook: Any, shown: Titles) -> None:
+    notebook.run(
+        'server.pause()\njob = requests.submit("awaited", client=client)\n'
+        "import asyncio\nturns = 0\n"
+        "async def count():\n    global turns\n    while not job.done:\n        turns += 1\n"
+        "        if turns == 3:\n            server.resume()\n        await asyncio.sleep(0.05)\n"
+        "counting = asyncio.ensure_future(count())"
+    )
+    assert shown(notebook.run("await job")) == ["Job awaited: completed"]
+    assert notebook.run("print(turns >= 3, (await job).counts)").outputs[-1]["text"] == (
+        "True {'ok': 20}\n"
+    )
+
+
+def test_cancelling_an_await_leaves_the_job_alone(notebook: Any) -> None:
+    notebook.run(
+        'import asyncio\nserver.pause()\njob = requests.submit("left alone", client=client)'
+    )
+    cell = notebook.run(
+        "try:\n    await asyncio.wait_for(job, 0.3)\nexcept TimeoutError:\n    print(job.status)\n"
+        "server.resume()"
+    )
+    told = "".join(output.get("text", "") for output in cell.outputs)
+    assert "validating" in told
+    assert "bf.job('left alone')" in told
+    assert notebook.run("print((await job).counts)").outputs[-1]["text"] == "{'ok': 20}\n"
+
+
+@pytest.mark.parametrize("waiting", ["job.wait()", "await job"])
+def test_interrupting_the_kernel_leaves_the_job_alone(notebook: Any, waiting: str) -> None:
+    notebook.run('server.pause()\njob = requests.submit("interrupted", client=client)')
+    client = notebook.client
+
+    def once_it_is_shown(cell: Any, **_: Any) -> None:
+        # Not before the wait has begun, however slow the machine is.
+        def interrupt() -> None:
+            while not cell.outputs:
+                threading.Event().wait(0.05)
+            asyncio.run(client.km.interrupt_kernel())
+
+        threading.Thread(target=interrupt, daemon=True).start()
+
+    client.on_cell_execute = once_it_is_shown
+    with pytest.raises(CellExecutionError, match=r"KeyboardInterrupt|CancelledError"):
+        notebook.run(waiting)
+    client.on_cell_execute = None
+    told = [output.get("text", "") for output in notebook.nb.cells[-1].outputs]
+    assert any("the job goes on" in text for text in told)
+    notebook.run("server.resume()")
+    assert notebook.run("print(job.wait().counts)").outputs[-1]["text"] == "{'ok': 20}\n"
+
+
+def test_after_a_restart_the_name_is_enough(notebook: Any, shown: Titles) -> None:
+    notebook.run('requests.submit("kept", client=client).wait()')
+    notebook.restart()
+    assert notebook.run("print('client' in globals())").outputs[0]["text"] == "False\n"
+    cell = notebook.run('import batchframe as bf\njob = bf.job("kept")\njob')
+    assert shown(cell) == ["Job kept: completed"]
+    assert notebook.run("print(job.counts)").outputs[0]["text"] == "{'ok': 20}\n"
+
+
+def test_the_buttons_work_and_the_saved_card_can_be_read_without_a_kernel(
+    notebook: Any, shown: Titles
+) -> None:
+    notebook.run('server.pause()\njob = requests.submit("pressed", client=client)')
+    cell = notebook.run("box = job.widget()\nbox")
+    kinds = set(cell.outputs[0]["data"])
+    assert {"application/vnd.jupyter.widget-view+json", "text/html", "text/plain"} <= kinds
+    assert shown(cell) == ["Job pressed: being validated"]
+    notebook.run("server.resume()\nwhile not job.done:\n    box.children[1].children[0].click()")
+    told = notebook.run("print(box.children[0].value)").outputs[0]["text"]
+    assert "Job pressed: completed" in told
+
+
+def test_every_object_shows_itself_as_text_and_html(notebook: Any, shown: Titles) -> None:
+    for source in ("requests", "requests.estimate()", "requests.pilot(3, client=client)"):
+        cell = notebook.run(source)
+        assert set(cell.outputs[-1]["data"]) == {"text/plain", "text/html"}
+        assert shown(cell)
