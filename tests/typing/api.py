@@ -19,6 +19,11 @@ class Review(pydantic.BaseModel):
     stars: int
 
 
+async def waits(job: bf.Job) -> bf.Job:
+    """Wait without holding up the loop."""
+    return await job
+
+
 def calls(frame: pd.DataFrame, client: openai.OpenAI) -> None:
     """Call everything, with every kind of argument."""
     requests: bf.Requests = bf.requests(frame, "{{ text }}", model="gpt-5.6-luna")
@@ -36,6 +41,8 @@ def calls(frame: pd.DataFrame, client: openai.OpenAI) -> None:
     paths: list[Path] = requests.to_jsonl("folder")
     job: bf.Job = requests.submit("name", max_cost=2.5, client=client, on_uncertain="ask")
     job = bf.job("name", client=client).refresh().wait(timeout=60).cancel().resume(recreate=True)
+    job.watch().widget()
+    everything: pd.DataFrame = bf.jobs(remote=True, client=client)
     again: bf.Requests = job.unanswered(also=["invalid"])
     found: list[bf.Job] = bf.recover(client)
     told: tuple[str, ...] = found[0].forget(remote=True).remaining
@@ -55,6 +62,19 @@ def calls(frame: pd.DataFrame, client: openai.OpenAI) -> None:
     table: pd.DataFrame = bf.plot.tables.tokens(job)
     print(low, high_end, kappa, classes, alpha, axes, table)  # noqa: T201 - used
     count: bf.TokenCount = bf.count_tokens({"model": "m", "messages": []})
-    print(costs, report, high, paths, cost, counts, labelled, count, again, told, len(requests))  # noqa: T201 - used
+    print(
+        everything,
+        costs,
+        report,
+        high,
+        paths,
+        cost,
+        counts,
+        labelled,
+        count,
+        again,
+        told,
+        len(requests),
+    )  # noqa: T201 - used
     safe: pd.DataFrame = bf.escape_formulas(labelled)
     print(safe)  # noqa: T201 - used

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from html import escape
 from importlib.resources import files
+from typing import Final
 
 from batchframe._display._card import Card, Table
 from batchframe._display._text import to_text
 from batchframe._visible import visible
+
+_COMMENT: Final = re.compile(r"/\*.*?\*/", re.DOTALL)
 
 
 def to_html(card: Card) -> str:
@@ -36,7 +40,9 @@ def to_html(card: Card) -> str:
 
 @cache
 def _style() -> str:
-    return (files("batchframe._display") / "card.css").read_text(encoding="utf-8")
+    sheet = (files("batchframe._display") / "card.css").read_text(encoding="utf-8")
+    # On one line, since a notebook keeps it with every card.
+    return " ".join(_COMMENT.sub("", sheet).split())
 
 
 def _safe(text: str, *, keep_lines: bool = False) -> str:
