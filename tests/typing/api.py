@@ -62,19 +62,7 @@ def calls(frame: pd.DataFrame, client: openai.OpenAI) -> None:
     table: pd.DataFrame = bf.plot.tables.tokens(job)
     print(low, high_end, kappa, classes, alpha, axes, table)  # noqa: T201 - used
     count: bf.TokenCount = bf.count_tokens({"model": "m", "messages": []})
-    print(
-        everything,
-        costs,
-        report,
-        high,
-        paths,
-        cost,
-        counts,
-        labelled,
-        count,
-        again,
-        told,
-        len(requests),
-    )  # noqa: T201 - used
+    print(costs, report, high, paths, cost, counts, labelled, count, again, told, len(requests))  # noqa: T201 - used
+    print(everything)  # noqa: T201 - used
     safe: pd.DataFrame = bf.escape_formulas(labelled)
     print(safe)  # noqa: T201 - used
