@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
 import time
 import weakref
@@ -33,8 +34,11 @@ def join_all() -> None:
 
 
 def test_a_bar_shows_how_far_a_job_is(
-    server: batchframe.local.Server, capsys: pytest.CaptureFixture[str]
+    server: batchframe.local.Server,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     ask("barred", server).wait()
     told = capsys.readouterr().err
     assert "completed: 100%" in told

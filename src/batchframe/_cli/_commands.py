@@ -26,17 +26,17 @@ from batchframe._cli._shell import in_shell
 from batchframe._cli._tables import check_destination, read_table, write_table
 from batchframe._cli._voice import agreed, answer, aside_from_json, document, tell
 from batchframe._demo import demo as run_demo
-from batchframe._display import plural
+from batchframe._display import money, plural
 from batchframe._doctor import Finding, examine, probe, words_of
 from batchframe._frames import job as find_job
 from batchframe._frames import join
 from batchframe._frames import recover as recover_jobs
-from batchframe._jobs import jobs as list_jobs
+from batchframe._listing import jobs as list_jobs
 from batchframe._requests import Job
 from batchframe._spreadsheet import escape_formulas
 from batchframe.errors import CommandError, JobError, JobTimeout
 
-_LISTED: Final = ["name", "id", "status", "model", "rows", "requests", "created"]
+_LISTED: Final = ["name", "id", "status", "rows", "ok", "failed", "cost", "submitted"]
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,8 @@ def show(got: argparse.Namespace) -> Outcome:
 
 def jobs(_got: argparse.Namespace) -> Outcome:
     found = list_jobs()
-    shown = found[_LISTED].assign(created=found["created"].dt.strftime("%Y-%m-%d %H:%M UTC"))
+    submitted = found["submitted"].dt.strftime("%Y-%m-%d %H:%M UTC")
+    shown = found[_LISTED].assign(submitted=submitted, cost=found["cost"].map(money))
     words = shown.fillna("").to_string(index=False) if len(found) else "There is no job here yet."
     return Outcome(codes.OK, {"jobs": jobs_facts(found)}, words)
 

@@ -76,7 +76,10 @@ def jobs_facts(jobs: pd.DataFrame) -> list[dict[str, Any]]:
         {
             **row,
             "name": None if pd.isna(row["name"]) else row["name"],
-            "created": _moment(row["created"].timestamp()),
+            "estimated": _money(row["estimated"]),
+            "cost": _money(row["cost"]),
+            "submitted": None if pd.isna(row["submitted"]) else row["submitted"].isoformat(),
+            "age": int(row["age"].total_seconds()),
         }
         for row in rows
     ]
