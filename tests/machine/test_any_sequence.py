@@ -8,6 +8,7 @@ text that it answers, and so that is billed.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 import warnings
@@ -314,6 +315,8 @@ def test_nothing_is_paid_twice_lost_or_misplaced_in_any_sequence() -> None:
             max_examples=25,
             stateful_step_count=14,
             deadline=None,
+            # The same lives in every run; BATCHFRAME_RANDOM_LIVES=1 draws others.
+            derandomize="BATCHFRAME_RANDOM_LIVES" not in os.environ,
             phases=(Phase.explicit, Phase.reuse, Phase.generate),
             suppress_health_check=list(HealthCheck),
         ),
