@@ -306,7 +306,8 @@ def _adopt(run: Submission, shard: int, found: list[Batch]) -> None:
     """Take the oldest of the batches of one input; say if there are others, which are billed."""
     # One that failed whole bills nothing.
     alive = [batch for batch in found if batch.status != "failed"]
-    oldest = min(alive or found, key=lambda batch: batch.created_at or 0.0)
+    # Of those of one second, the one that is listed last.
+    oldest = min(reversed(alive or found), key=lambda batch: batch.created_at or 0.0)
     run.note("CREATED", shard, batch=oldest.to_json(), adopted=True)
     if len(alive) > 1:
         ids = [batch.id for batch in alive]

@@ -51,7 +51,6 @@ def on_fake_time(monkeypatch: pytest.MonkeyPatch, off: float = 0.0) -> FakeTime:
         submit(replace(run, clock=time.clock))
 
     monkeypatch.setattr(_jobs, "submit", submitting)
-    monkeypatch.setattr("batchframe._job.submit", submitting)
     return time
 
 
