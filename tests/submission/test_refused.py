@@ -222,7 +222,7 @@ def test_a_busy_service_is_asked_again_and_an_account_without_money_is_not(
     from batchframe import _submission
 
     monkeypatch.setattr(_submission, "_REFUSED_TRIES", 4)
-    for name in ("quota", "project's budget", "credit is used up", "queue full"):
+    for name in ("quota", "project's budget", "credit is used up"):
         asked = proxy.creates()
         proxy.fail("POST", "/batches", "400 refused", status=429, body=said(CASES[name]))
         with pytest.raises(bf.errors.SubmissionError):
