@@ -52,6 +52,10 @@ _WIDEST: Final = range(-(2**63), 2**64)
 """The whole numbers that every reader of JSON takes."""
 
 
+UNKNOWN_COLUMNS: Final = ("bf_unknown",)
+"""Stands where only the request is left, and nobody knows which columns its prompt saw."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What turns a row into a request, and its answer into columns.

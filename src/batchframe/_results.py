@@ -20,6 +20,7 @@ from batchframe._endpoints import STATUSES, endpoint_of
 from batchframe._job_answers import JobAnswers
 from batchframe._output import Field
 from batchframe._rates import sum_of
+from batchframe._recipe import UNKNOWN_COLUMNS
 from batchframe._request_table import row_digests
 from batchframe.errors import ColumnError, JobError
 
@@ -116,7 +117,7 @@ def _fields(job: JobAnswers) -> tuple[Field, ...]:
 
 def _answers_to(frame: pd.DataFrame, job: JobAnswers, *, details: bool) -> dict[str, pd.Series]:
     recipe = job.manifest.recipe
-    if recipe.prompt is None and not recipe.columns:
+    if recipe.columns == UNKNOWN_COLUMNS:
         raise JobError.recovered(job.manifest.called)
     identity, absent, unreadable = row_digests(job.manifest.recipe, frame)
     number = job.rows.find(identity)

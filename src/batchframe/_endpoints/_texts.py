@@ -12,7 +12,7 @@ from batchframe._endpoints._prompts import Prompt
 from batchframe._endpoints._prompts import prompts_of as checked_prompts_of
 from batchframe._lines import JsonColumn
 from batchframe._output import output_spec
-from batchframe._recipe import Recipe
+from batchframe._recipe import UNKNOWN_COLUMNS, Recipe
 from batchframe._source import PROMPT
 from batchframe._template import parse
 from batchframe.errors import RequestError, TemplateError
@@ -63,6 +63,7 @@ def recipe_of(path: str, body: Mapping[str, Any], prompt: str, name: str | None)
         on_missing="raise",
         dedupe=True,
         body={key: body[key] for key in body.keys() - {"model", prompt}},
+        columns=UNKNOWN_COLUMNS,
     )
 
 

@@ -29,7 +29,7 @@ from batchframe._endpoints._usage import tokens_of
 from batchframe._lines import JsonColumn
 from batchframe._model_names import is_reasoning
 from batchframe._output import Field, OutputSpec, ParsedAnswers, output_spec
-from batchframe._recipe import Message, Recipe
+from batchframe._recipe import UNKNOWN_COLUMNS, Message, Recipe
 from batchframe._request_tokens import count_chat
 from batchframe._source import PROMPT
 from batchframe._tokens import TokenCount
@@ -69,6 +69,7 @@ class _Chat:
             on_missing="raise",
             dedupe=True,
             body={key: body[key] for key in body.keys() - {"model", "messages", "response_format"}},
+            columns=UNKNOWN_COLUMNS,
         )
 
     def prompts_of(

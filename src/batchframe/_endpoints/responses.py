@@ -33,7 +33,7 @@ from batchframe._image_input import ImageInput
 from batchframe._lines import JsonColumn
 from batchframe._model_names import is_reasoning
 from batchframe._output import Field, OutputSpec, ParsedAnswers, output_spec
-from batchframe._recipe import Message, Recipe
+from batchframe._recipe import UNKNOWN_COLUMNS, Message, Recipe
 from batchframe._request_tokens import count_responses
 from batchframe._source import PROMPT
 from batchframe._template import parse
@@ -95,6 +95,7 @@ class _Responses:
             on_missing="raise",
             dedupe=True,
             body=more | ({"text": text} if text else {}),
+            columns=UNKNOWN_COLUMNS,
         )
 
     def prompts_of(
