@@ -64,8 +64,10 @@ def go_on(run: Submission) -> None:
         If they have, and the user did not ask to pay again.
     """
     settle(run)
-    if not run.recreate and (asked := asked_meanwhile(read_record(run.folder))):
-        raise SubmissionError.asked_meanwhile(run.manifest.called, asked)
+    # A job that waits for room is looked at often: the others are read only when something is due.
+    meanwhile = {} if run.recreate or not run.due() else asked_meanwhile(read_record(run.folder))
+    if meanwhile:
+        raise SubmissionError.asked_meanwhile(run.manifest.called, meanwhile)
     submit(run)
 
 

@@ -1,6 +1,6 @@
 """The network seam: what batchframe asks of a service, and the values that come back.
 
-Must not know: the openai package, job folders, requests. ``_openai.py`` is the one module that
+Must not know: the openai package, job folders, requests. ``_openai`` is the one room that
 speaks to a real service.
 """
 

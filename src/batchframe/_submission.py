@@ -91,6 +91,10 @@ class Submission:
         """Replay the journal."""
         return read_state(self.folder, self.shards)
 
+    def due(self) -> list[int]:
+        """List the shards that may be brought to a batch now, in order."""
+        return due(self.manifest.inputs, self.state().shards, self.queue, self.clock.now())
+
     def note(self, event: str, shard: int, **facts: Any) -> None:
         """Append to the journal, durably."""
         self.folder.append({"event": event, "shard": shard, "at": self.clock.now(), **facts})
@@ -124,7 +128,7 @@ def submit(run: Submission) -> None:
         raise JobError.newer_journal(str(run.folder.path))
     if not state.intended:
         run.folder.append({"event": "INTENT", "at": run.clock.now()})
-    while shards := due(run.manifest.inputs, run.state().shards, run.queue, run.clock.now()):
+    while shards := run.due():
         for shard in shards:
             if not _bring_to_batch(run, shard):
                 break

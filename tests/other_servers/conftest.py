@@ -16,7 +16,8 @@ import pandas as pd
 import pytest
 
 import batchframe as bf
-from batchframe import _job, _openai
+from batchframe import _job
+from batchframe._openai import _client
 from batchframe._waiting import Pace
 
 Asked = list[tuple[str, str]]
@@ -164,7 +165,7 @@ class QuietServer(ThreadingHTTPServer):
 def imitation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Imitation]:
     """Serve one job in a way that a test may change; nobody waits long."""
     monkeypatch.setattr(_job.Pace, "of", lambda _: Pace(0.01, 0.05))
-    monkeypatch.setattr(_openai, "_LEAST_LOOK", 0.3)
+    monkeypatch.setattr(_client, "_LEAST_LOOK", 0.3)
     made = Imitation()
     listening = QuietServer(("127.0.0.1", 0), type("Made", (Handler,), {"imitation": made}))
     made.url = f"http://127.0.0.1:{listening.server_port}"

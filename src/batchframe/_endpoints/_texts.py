@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from batchframe._endpoints._prompts import Prompt
-from batchframe._endpoints._prompts import prompts_of as checked_prompts_of
+from batchframe._endpoints._prompts import Prompt, prompts_of
 from batchframe._lines import JsonColumn
 from batchframe._output import output_spec
 from batchframe._recipe import UNKNOWN_COLUMNS, Recipe
@@ -23,33 +22,39 @@ def text_leaf(recipe: Recipe) -> Any:
     return parse(recipe.prompt) if isinstance(recipe.prompt, str) else JsonColumn(PROMPT)
 
 
-def check_text_prompt(recipe: Recipe) -> None:
-    """Refuse messages, images, and instructions beside the text.
+class TextPrompts:
+    """What an endpoint answers in the same way as all whose prompt is one text."""
 
-    Raises
-    ------
-    TemplateError, RequestError
-        For a prompt of messages; for ``system=``.
-    """
-    if recipe.images is not None:
-        raise RequestError.images_not_supported(recipe.endpoint)
-    if recipe.system is not None:
-        raise RequestError.no_system(recipe.endpoint)
-    if isinstance(recipe.prompt, tuple):
-        raise TemplateError.messages_for_text(recipe.endpoint)
+    def check(self, recipe: Recipe) -> None:
+        """Refuse messages, images, and instructions beside the text.
 
-
-def prompts_of(
-    recipe: Recipe, function: Callable[[Mapping[Any, Any]], Any]
-) -> Callable[[Mapping[Any, Any]], Any]:
-    """Wrap a prompt function so that it returns a text, or None."""
-
-    def only_a_text(prompt: Prompt) -> str:
-        if not isinstance(prompt, str):
+        Raises
+        ------
+        TemplateError, RequestError
+            For a prompt of messages; for ``images=`` and ``system=``.
+        """
+        if recipe.images is not None:
+            raise RequestError.images_not_supported(recipe.endpoint)
+        if recipe.system is not None:
+            raise RequestError.no_system(recipe.endpoint)
+        if isinstance(recipe.prompt, tuple):
             raise TemplateError.messages_for_text(recipe.endpoint)
-        return prompt
 
-    return checked_prompts_of(function, only_a_text)
+    def prompts_of(
+        self, recipe: Recipe, function: Callable[[Mapping[Any, Any]], Any]
+    ) -> Callable[[Mapping[Any, Any]], Any]:
+        """Wrap a prompt function so that it returns a text, or None."""
+
+        def only_a_text(prompt: Prompt) -> str:
+            if not isinstance(prompt, str):
+                raise TemplateError.messages_for_text(recipe.endpoint)
+            return prompt
+
+        return prompts_of(function, only_a_text)
+
+    def may_reason(self, body: Mapping[str, Any]) -> bool:  # noqa: ARG002 - of the protocol
+        """Return False: none of their models reasons."""
+        return False
 
 
 def recipe_of(path: str, body: Mapping[str, Any], prompt: str, name: str | None) -> Recipe:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -11,8 +11,7 @@ import pyarrow.compute as pc
 
 from batchframe._endpoints._endpoint import Answer, Wording
 from batchframe._endpoints._texts import (
-    check_text_prompt,
-    prompts_of,
+    TextPrompts,
     recipe_of,
     refuse_output,
     text_leaf,
@@ -24,7 +23,7 @@ from batchframe._request_tokens import count_completions
 from batchframe._tokens import TokenCount
 
 
-class _Completions:
+class _Completions(TextPrompts):
     path: Final = "/v1/completions"
     wording: Final = Wording("max_tokens")
 
@@ -32,19 +31,11 @@ class _Completions:
         refuse_output(self.path, output, _ANSWERS)
         return output_spec(None, name)
 
-    def check(self, recipe: Recipe) -> None:
-        check_text_prompt(recipe)
-
     def body(self, recipe: Recipe) -> dict[str, Any]:
         return {"model": recipe.model, "prompt": text_leaf(recipe), **recipe.body}
 
     def recipe_of(self, body: Mapping[str, Any]) -> Recipe:
         return recipe_of(self.path, body, "prompt", None)
-
-    def prompts_of(
-        self, recipe: Recipe, function: Callable[[Mapping[Any, Any]], Any]
-    ) -> Callable[[Mapping[Any, Any]], Any]:
-        return prompts_of(recipe, function)
 
     def count_tokens(self, body: Mapping[str, Any]) -> TokenCount:
         return count_completions(body)
@@ -57,9 +48,6 @@ class _Completions:
         each = limit if isinstance(limit, int) else _UNLESS_TOLD
         # The drafts that are thrown away are billed, too.
         return each * max(drafts, 1) if isinstance(drafts, int) else each
-
-    def may_reason(self, body: Mapping[str, Any]) -> bool:  # noqa: ARG002 - of the protocol
-        return False
 
     def answer(self, body: bytes) -> Answer:
         try:

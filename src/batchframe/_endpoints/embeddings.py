@@ -6,7 +6,7 @@ no money, and would make one refused text fail 2,047 others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -15,8 +15,7 @@ import pyarrow as pa
 
 from batchframe._endpoints._endpoint import Answer, Wording
 from batchframe._endpoints._texts import (
-    check_text_prompt,
-    prompts_of,
+    TextPrompts,
     recipe_of,
     refuse_output,
     text_leaf,
@@ -34,7 +33,7 @@ _TRANSPORT: Final = {"encoding_format": "base64"}
 _BYTES: Final = 4
 
 
-class _Embeddings:
+class _Embeddings(TextPrompts):
     path: Final = "/v1/embeddings"
     wording: Final = Wording("")  # nothing is written
 
@@ -43,7 +42,7 @@ class _Embeddings:
         return output_spec(None, "embedding" if name is None else name)
 
     def check(self, recipe: Recipe) -> None:
-        check_text_prompt(recipe)
+        super().check(recipe)
         dimensions = recipe.body.get("dimensions")
         if dimensions is not None and (type(dimensions) is not int or dimensions < 1):
             raise RequestError.not_a_word(
@@ -57,11 +56,6 @@ class _Embeddings:
         own = {key: value for key, value in body.items() if _TRANSPORT.get(key) != value}
         return recipe_of(self.path, own, "input", "embedding")
 
-    def prompts_of(
-        self, recipe: Recipe, function: Callable[[Mapping[Any, Any]], Any]
-    ) -> Callable[[Mapping[Any, Any]], Any]:
-        return prompts_of(recipe, function)
-
     def count_tokens(self, body: Mapping[str, Any]) -> TokenCount:
         return count_embeddings(body)
 
@@ -70,9 +64,6 @@ class _Embeddings:
 
     def output_limit(self, body: Mapping[str, Any]) -> int | None:  # noqa: ARG002 - of the protocol
         return 0
-
-    def may_reason(self, body: Mapping[str, Any]) -> bool:  # noqa: ARG002 - of the protocol
-        return False
 
     def answer(self, body: bytes) -> Answer:
         try:

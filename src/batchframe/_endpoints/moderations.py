@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -11,8 +11,7 @@ import pyarrow.compute as pc
 
 from batchframe._endpoints._endpoint import Answer, Wording
 from batchframe._endpoints._texts import (
-    check_text_prompt,
-    prompts_of,
+    TextPrompts,
     recipe_of,
     refuse_output,
     text_leaf,
@@ -25,7 +24,7 @@ from batchframe._tokens import TokenCount
 from batchframe.errors import RequestError
 
 # OpenAI moderation guide, 2026-11. The older text models leave out "illicit" and what is under it.
-_CATEGORIES: Final = (
+CATEGORIES: Final = (
     "harassment",
     "harassment/threatening",
     "hate",
@@ -42,15 +41,12 @@ _CATEGORIES: Final = (
 )
 _FIELDS: Final = (
     Field("flagged", ("flagged",), "boolean"),
-    *(Field(f"categories.{name}", ("categories", name), "boolean") for name in _CATEGORIES),
-    *(
-        Field(f"category_scores.{name}", ("category_scores", name), "number")
-        for name in _CATEGORIES
-    ),
+    *(Field(f"categories.{name}", ("categories", name), "boolean") for name in CATEGORIES),
+    *(Field(f"category_scores.{name}", ("category_scores", name), "number") for name in CATEGORIES),
 )
 
 
-class _Moderations:
+class _Moderations(TextPrompts):
     path: Final = "/v1/moderations"
     wording: Final = Wording("")  # nothing is written
 
@@ -62,19 +58,11 @@ class _Moderations:
             raise RequestError.no_name(self.path, name)
         return output_spec(None, None)
 
-    def check(self, recipe: Recipe) -> None:
-        check_text_prompt(recipe)
-
     def body(self, recipe: Recipe) -> dict[str, Any]:
         return {"model": recipe.model, "input": text_leaf(recipe), **recipe.body}
 
     def recipe_of(self, body: Mapping[str, Any]) -> Recipe:
         return recipe_of(self.path, body, "input", None)
-
-    def prompts_of(
-        self, recipe: Recipe, function: Callable[[Mapping[Any, Any]], Any]
-    ) -> Callable[[Mapping[Any, Any]], Any]:
-        return prompts_of(recipe, function)
 
     def count_tokens(self, body: Mapping[str, Any]) -> TokenCount:
         return count_moderations(body)
@@ -84,9 +72,6 @@ class _Moderations:
 
     def output_limit(self, body: Mapping[str, Any]) -> int | None:  # noqa: ARG002 - of the protocol
         return 0
-
-    def may_reason(self, body: Mapping[str, Any]) -> bool:  # noqa: ARG002 - of the protocol
-        return False
 
     def answer(self, body: bytes) -> Answer:
         try:

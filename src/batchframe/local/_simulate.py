@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import numpy as np
 
+from batchframe._endpoints.moderations import CATEGORIES
 from batchframe.local._bodies import (
     TEXT_ENDPOINTS,
     Setting,
@@ -45,22 +46,6 @@ _VOCABULARY: Final = (
     "short long plain clear small large first last other same new old"
 )
 _WORDS: Final = _VOCABULARY.split()
-
-_CATEGORIES: Final = (
-    "harassment",
-    "harassment/threatening",
-    "hate",
-    "hate/threatening",
-    "illicit",
-    "illicit/violent",
-    "self-harm",
-    "self-harm/instructions",
-    "self-harm/intent",
-    "sexual",
-    "sexual/minors",
-    "violence",
-    "violence/graphic",
-)
 
 
 def simulate(
@@ -254,19 +239,19 @@ def _vector(text: Any, body: dict[str, Any]) -> list[float]:
 
 def _verdict(given: Any) -> dict[str, Any]:
     dice = Dice(hashlib.blake2b(msgspec.json.encode(given), digest_size=8).digest())
-    scores = {name: dice.below(1000) / 100_000 for name in _CATEGORIES}
+    scores = {name: dice.below(1000) / 100_000 for name in CATEGORIES}
     if not dice.below(8):
-        scores[dice.pick([*_CATEGORIES])] = 0.9
+        scores[dice.pick([*CATEGORIES])] = 0.9
     return moderation_result(scores)
 
 
 def moderation_result(scores: dict[str, float], *, flagged: bool | None = None) -> dict[str, Any]:
     """Return one result of a moderation; categories without a score are harmless."""
-    scores = dict.fromkeys(_CATEGORIES, 0.0) | scores
+    scores = dict.fromkeys(CATEGORIES, 0.0) | scores
     flags = {name: score >= 0.5 for name, score in scores.items()}  # noqa: PLR2004 - one half
     return {
         "flagged": any(flags.values()) if flagged is None else flagged,
         "categories": flags,
         "category_scores": scores,
-        "category_applied_input_types": {name: ["text"] for name in _CATEGORIES},
+        "category_applied_input_types": {name: ["text"] for name in CATEGORIES},
     }
