@@ -11,13 +11,11 @@ What nothing tells stays unknown.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-import numpy as np
-
 from batchframe._endpoints import Wording, endpoint_of
-from batchframe._output import shortest_and_longest
+from batchframe._output import AnswerBounds, answer_bounds
 from batchframe._range import Range
 from batchframe._recipe import Recipe
 from batchframe._tokens import token_counter
@@ -60,6 +58,25 @@ class Experience:
         t = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
         half = t * self.spread * math.sqrt(1 / self.answers + 1 / max(requests, 1))
         return max(0.0, self.mean - half), self.mean + half
+
+    def likely(self, requests: int) -> tuple[float, float] | None:
+        """Widen the interval by what the answers seen cannot tell; None if too few tell.
+
+        Answers that are all alike do not say that every one is: of n seen, up to 3 in n of all
+        may be unlike them at 95 % confidence (the rule of three, Hanley and Lippman-Hand, JAMA,
+        1983). Such an answer is taken to have nothing, or the longest seen on top of the mean.
+
+        Examples
+        --------
+        >>> Experience(20, 1, mean=100.0, spread=0.0, longest=100).likely(1_000)
+        (85.0, 115.0)
+        """
+        known = self.interval(requests)
+        if known is None:
+            return None
+        unlike = 3 / self.answers
+        low, high = self.mean * (1 - unlike), self.mean + unlike * max(self.longest, 1)
+        return min(known[0], low), max(known[1], high)
 
 
 @dataclass(frozen=True)
@@ -111,7 +128,10 @@ def answer_length(
     limit = endpoint.output_limit(body)
     if limit == 0:
         return NO_ANSWER  # a vector, or a verdict, is not written in tokens
-    answer = _by_spec(recipe)
+    spec = _by_spec(recipe)
+    calls = bool(body.get("tools")) and body.get("tool_choice") != "none"
+    # A call of a tool may stand in the place of the answer, and nothing bounds its arguments.
+    answer = Range(1, None, None) if calls else Range(spec.low, spec.expected, spec.high)
     reasons = endpoint.may_reason(body)
     if limit is not None:
         # Reasoning counts against the limit and may use it up.
@@ -120,38 +140,41 @@ def answer_length(
     unbounded = reasons and limit is None
     notes = [reasoning_note(endpoint.wording)] if unbounded else []
     if before is not None:
-        answer = _with_experience(answer, before, requests, narrow=narrow)
         notes.append(_experience_in_words(before, requests, reasons=reasons))
-    if answer.high is None:
+        if before.likely(requests) is not None and (narrow or answer.high is None):
+            notes.append(interval_note(endpoint.wording))
+        answer = _with_experience(answer, before, requests, narrow=narrow)
+    if calls:
+        notes.append(_CALLS.format(endpoint.wording.limit))
+    elif answer.high is None:
         notes.append(_UNBOUNDED.format(endpoint.wording.limit))
+    elif spec.with_texts and limit is None:
+        notes.append(_BOUNDED_TEXTS)
     return AnswerLength(answer, unbounded, tuple(notes))
 
 
-def _by_spec(recipe: Recipe) -> Range[int]:
-    bounds, counter = shortest_and_longest(recipe.output), token_counter(recipe.model)
-    typical = counter.count(bounds.typical) if bounds.typical else None
-    low = 1 if bounds.shortest is None else counter.count_one(bounds.shortest)
-    high = None if bounds.longest is None else counter.count_one(bounds.longest)
-    if typical is None:
-        return Range(low, None, high)
-    mean = int(np.ceil(typical.mean()))
-    return Range(int(typical.min()), mean, int(max(typical.max(), high or 0)))
+def _by_spec(recipe: Recipe) -> AnswerBounds:
+    """Bound an answer by its spec; an unpublished tokenizer may count otherwise."""
+    counter = token_counter(recipe.model)
+    known = answer_bounds(recipe.output, counter.count)
+    high = None if known.high is None else math.ceil(known.high * (1 + counter.off))
+    return replace(known, low=max(math.floor(known.low * (1 - counter.off)), 1), high=high)
 
 
 def _with_experience(
     answer: Range[int], before: Experience, requests: int, *, narrow: bool
 ) -> Range[int]:
     """Expect what was seen; a bound that was seen to be passed, by reasoning, is widened."""
-    mean, interval = round(before.mean), before.interval(requests)
+    mean, interval = round(before.mean), before.likely(requests)
     if interval is not None and (narrow or answer.high is None):
         low = math.floor(interval[0]) if narrow else min(answer.low, mean)
-        return Range(low, mean, math.ceil(interval[1]))
+        return Range(low, mean, max(math.ceil(interval[1]), mean + 1))
     high = None if answer.high is None else max(answer.high, before.longest)
     return Range(min(answer.low, mean), mean, high)
 
 
 def _experience_in_words(before: Experience, requests: int, *, reasons: bool) -> str:
-    interval = before.interval(requests)
+    interval = before.likely(requests)
     likely = (
         f" The mean of {requests:,} is between {interval[0]:,.1f} and {interval[1]:,.1f} with 95 % "
         "confidence, if they are like those: no bound."
@@ -182,6 +205,24 @@ def reasoning_note(wording: Wording) -> str:
         f"{wording.thoughtless}."
     )
 
+
+def interval_note(wording: Wording) -> str:
+    """Say that the high end is no bound, and what would be one."""
+    return (
+        "The high end of the answers rests on the answers seen before: it is likely, and no bound. "
+        f"Bound them with {wording.limit}=."
+    )
+
+
+_CALLS: Final = (
+    "With tools= an answer may be a call of a tool instead, whose arguments nothing bounds but "
+    '{0}=. Without tools, tool_choice="none", the output= bounds the answers.'
+)
+
+_BOUNDED_TEXTS: Final = (
+    "The high end takes each character of a bounded text for four tokens, the most of any script, "
+    "and the JSON to be written compact, without needless escapes."
+)
 
 _UNBOUNDED: Final = (
     "Nothing bounds the length of an answer, so the high end is not known. Bound it with "

@@ -6,11 +6,12 @@ Must not know: files, the network, what a job has really cost.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from batchframe._answer_length import reasoning_note
+from batchframe._answer_length import interval_note, reasoning_note
 from batchframe._counting import InputTokens
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate import Estimate
@@ -18,7 +19,7 @@ from batchframe._prices import Price, Tier, price
 from batchframe._rates import within
 from batchframe._request_table import RequestTable
 from batchframe._warn import warn_user
-from batchframe.errors import CostError, ReasoningWarning
+from batchframe.errors import CostError, IntervalWarning, ReasoningWarning
 
 
 def refuse_above(
@@ -50,14 +51,16 @@ def refuse_above(
     -----
     ReasoningWarning
         If reasoning tokens may come on top of it.
+    IntervalWarning
+        If the high end rests on answers seen before, and is no bound.
     """
     limit = _amount(max_cost)
     model, wording = table.recipe.model, endpoint_of(table.recipe.endpoint).wording
     cost = known.cost if tier == "batch" else known.standard_cost
     if cost is None:
-        raise CostError.no_price(model, limit)
+        raise CostError.no_price(model, limit, tier)
     if cost.high is None:
-        raise CostError.no_high_end(limit, cost.low, cost.expected, wording.limit)
+        raise CostError.no_high_end(limit, cost.low, cost.expected, wording.limit, tier)
     if cost.high > limit:
         raise CostError.above(
             limit,
@@ -66,10 +69,13 @@ def refuse_above(
             cost.high,
             rows=known.rows,
             bound=wording.limit,
+            tier=tier,
             fitting=_rows_that_fit(limit, known, table, read, price(model, tier, prices=prices)),
         )
     if reasoning_note(wording) in known.notes:
         warn_user(ReasoningWarning.beyond_max_cost(model, limit, *wording))
+    elif interval_note(wording) in known.notes:
+        warn_user(IntervalWarning.held_against_an_interval(limit, wording.limit))
 
 
 def _amount(max_cost: object) -> Decimal:
@@ -92,8 +98,24 @@ def _rows_that_fit(
     """Count the first rows whose requests, at the high end, stay within the limit."""
     if rates is None or known.output_tokens.high is None or not table.to_send:
         return 0
-    costs = rates.costs_of(
-        read.tokens if read.high is None else read.high, known.output_tokens.high // table.to_send
-    )
-    fitting = within(costs, limit)
-    return table.rows if fitting == len(costs) else int(table.first_row[fitting])
+    inputs = read.tokens if read.high is None else read.high
+    fitting = table.to_send
+    while fitting:
+        costs = rates.costs_of(inputs, _most_of_each(fitting, known, table))
+        fewer = min(within(costs, limit), fitting)
+        if fewer == fitting:
+            break
+        fitting = fewer
+    return table.rows if fitting == len(inputs) else int(table.first_row[fitting])
+
+
+def _most_of_each(requests: int, known: Estimate, table: RequestTable) -> int:
+    """Give the output tokens of each of the first requests, at the high end."""
+    written, of = known.output_tokens, table.to_send
+    high = -(-(written.high or 0) // of)
+    wording = endpoint_of(table.recipe.endpoint).wording
+    if written.expected is None or interval_note(wording) not in known.notes:
+        return high
+    # The mean of fewer varies more: an interval widens by this root at most.
+    mean = written.expected // of
+    return mean + math.ceil((high - mean) * math.sqrt(of / requests))

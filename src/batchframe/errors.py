@@ -28,6 +28,7 @@ UserWarning
 ├── TemplateWarning                  a template that may not say what was meant
 ├── ParameterWarning                 a parameter of the body that OpenAI does not know
 ├── ReasoningWarning                 a limit that reasoning tokens may pass
+├── IntervalWarning                  a limit held against what is likely, no bound
 ├── UnrecoveredBatchWarning          a batch on the server whose job could not be rebuilt
 ├── NamesakeWarning                  a new job has the name of another
 ├── SeveralBatchesWarning            one input is in several batches, each of them billed
@@ -1057,24 +1058,34 @@ class CostError(InputError):
         return cls(f"max_cost={amount!r} is no amount of USD. Write it as max_cost=2.50.")
 
     @classmethod
-    def no_price(cls, model: str, limit: Decimal) -> Self:
+    def no_price(cls, model: str, limit: Decimal, tier: str = "batch") -> Self:
+        rates = '{"input": "0.10", "output": "0.60"}'
+        call = (
+            f"submit(max_cost=..., prices={rates})"
+            if tier == "batch"
+            else f'pilot(max_cost=..., prices={{"{tier}": {rates}}})'
+        )
         return cls(
-            f"No batch price is known for {model}, so nobody can say whether it stays below "
-            f"${limit:f}. Give the price in USD per million tokens: "
-            'submit(max_cost=..., prices={"input": "0.10", "output": "0.60"}), or leave out '
-            "max_cost."
+            f"No {tier} price is known for {model}, so nobody can say whether it stays below "
+            f"${limit:f}. Give the price in USD per million tokens: {call}, or leave out max_cost."
         )
 
     @classmethod
     def no_high_end(
-        cls, limit: Decimal, low: Decimal, expected: Decimal | None, bound: str
+        cls,
+        limit: Decimal,
+        low: Decimal,
+        expected: Decimal | None,
+        bound: str,
+        tier: str = "batch",
     ) -> Self:
         middle = "" if expected is None else f", ${expected:f} expected"
+        # Whoever asked for a pilot is not helped by the advice to ask for one.
+        look = "; see what answers take, requests.pilot(n=20)" if tier == "batch" else ""
         return cls(
             f"The cost is at least ${low:f}{middle}, but nothing bounds the length of the answers, "
             f"so nobody can say whether it stays below ${limit:f}. Nothing was sent. Bound them: "
-            f"requests(..., {bound}=200), or output= with labels; see what answers "
-            "take, requests.pilot(n=20); or leave out max_cost."
+            f"requests(..., {bound}=200), or output= with labels{look}; or leave out max_cost."
         )
 
     @classmethod
@@ -1088,14 +1099,16 @@ class CostError(InputError):
         rows: int,
         fitting: int,
         bound: str,
+        tier: str = "batch",
     ) -> Self:
         middle = "" if expected is None else f", ${expected:f} expected"
         ends = "" if low == high else f" (at least ${low:f}{middle})"
         head = f"; the first {fitting:,} of {rows:,} fit: df.head({fitting})" if fitting else ""
-        ways = [f"ask fewer rows{head}"]
+        ways = [f"ask fewer rows{head}"] if tier == "batch" else ["ask fewer: pilot(n=...)"]
         if low != high:
             ways.insert(0, f"bound the answers, requests(..., {bound}=...)")
-            ways.append("see what answers take, requests.pilot(n=20)")
+            if tier == "batch":
+                ways.append("see what answers take, requests.pilot(n=20)")
         ways += [
             'ask another model: requests.compare(["gpt-5.6-luna", "gpt-6-luna"]) shows their costs',
             "raise max_cost",
@@ -1427,6 +1440,18 @@ class ReasoningWarning(UserWarning):
             f"max_cost=${limit:f} holds for the answers, but {model} may reason before it answers, "
             "and reasoning tokens are billed as output: nobody can know how many. Switch them off, "
             f"requests(..., {thoughtless}), or bound them, requests(..., {bound}=...)."
+        )
+
+
+class IntervalWarning(UserWarning):
+    """A limit that was held against what is likely, where nothing is certain."""
+
+    @classmethod
+    def held_against_an_interval(cls, limit: Decimal, bound: str) -> Self:
+        return cls(
+            f"max_cost=${limit:f} was held against what answers took before, which is likely and "
+            "no bound: longer answers may cost more. To be certain, bound them: "
+            f"requests(..., {bound}=...)."
         )
 
 

@@ -8,12 +8,15 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchframe._output import OutputSpec, output_spec, parse_answers, shortest_and_longest
+from batchframe._output import OutputSpec, answer_bounds, output_spec, parse_answers
+from batchframe._tokens import token_counter
 
 Pair = tuple[dict[str, Any], Any]
 """A schema, and a strategy of values that obey it."""
 
+COUNT = token_counter("gpt-4o").count
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+tongues = st.text(st.sampled_from("aZé9 -'中龘кगि👍\u0301"), min_size=1, max_size=12)
 # A dot in a name could make two columns of one name, which is refused.
 names = st.text(
     st.characters(exclude_categories=["Cs", "Cc"], exclude_characters='".\\'), max_size=5
@@ -55,7 +58,9 @@ def lists(pair: Pair) -> Pair:
 
 def objects(parts: dict[str, Pair]) -> Pair:
     schema = {"type": "object", "properties": {name: part[0] for name, part in parts.items()}}
-    return schema, st.fixed_dictionaries({name: part[1] for name, part in parts.items()})
+    values = st.fixed_dictionaries({name: part[1] for name, part in parts.items()})
+    # Strict answers keep the order of the schema.
+    return schema, values.map(lambda found: {name: found[name] for name in parts})
 
 
 def unions(pairs: tuple[Pair, Pair]) -> Pair:
@@ -69,6 +74,7 @@ scalars: st.SearchStrategy[Pair] = st.one_of(
     st.lists(st.floats(-1e9, 1e9, allow_subnormal=False), min_size=2, max_size=2).map(numbers),
     st.lists(st.integers(0, 9), min_size=2, max_size=2).map(texts),
     st.lists(words, min_size=1, max_size=4, unique=True).map(labels),
+    st.lists(tongues, min_size=1, max_size=4, unique=True).map(labels),
     st.lists(whole, min_size=1, max_size=4, unique=True).map(labels),
 )
 nodes: st.SearchStrategy[Pair] = st.recursive(
@@ -111,20 +117,20 @@ def test_answers_that_obey_come_back_in_their_columns(data: st.DataObject) -> No
         assert all(same(c, e, field.kind) for c, e in zip(column, expected, strict=True))
 
 
-@settings(max_examples=100, deadline=None)
+many_roots = st.lists(scalars | nodes, min_size=1, max_size=12).map(
+    lambda parts: objects({f"field {at}": part for at, part in enumerate(parts)})
+)
+
+
+@settings(max_examples=400, deadline=None)
 @given(st.data())
-def test_bounds_obey_and_no_compact_answer_is_shorter(data: st.DataObject) -> None:
-    schema, values = data.draw(roots)
-    spec = output_spec(schema)
-    bounds = shortest_and_longest(spec)
-    assert bounds.shortest is not None
-    assert bounds.longest is not None
-    own = [bounds.shortest, bounds.longest, *bounds.typical]
-    assert parse_answers(spec, own).errors.null_count == len(own)
+def test_every_compact_answer_takes_tokens_within_the_bounds(data: st.DataObject) -> None:
+    schema, values = data.draw(roots | many_roots)
+    bounds = answer_bounds(output_spec(schema), COUNT)
     answer = json.dumps(data.draw(values), ensure_ascii=False, separators=(",", ":"))
-    assert len(bounds.shortest) <= len(answer)
-    if bounds.typical:
-        assert len(bounds.longest) == max(map(len, bounds.typical))
+    assert bounds.high is not None
+    assert 1 <= bounds.low <= int(COUNT([answer])[0]) <= bounds.high
+    assert bounds.expected is None or bounds.low <= bounds.expected <= bounds.high
 
 
 @settings(max_examples=100, deadline=None)

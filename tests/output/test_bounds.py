@@ -1,14 +1,16 @@
-"""The shortest and the longest answer, for the price."""
+"""The fewest and the most tokens of an answer, for the price."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import BaseModel, Field
 
-from batchframe._output import output_spec, parse_answers, shortest_and_longest
+from batchframe._output import AnswerBounds, answer_bounds, output_spec
+from batchframe._tokens import token_counter
 
 
 class Verdict(BaseModel):
@@ -32,91 +34,115 @@ class Free(BaseModel):
     tags: list[str]
 
 
-def test_labels_have_the_shortest_the_longest_and_every_one() -> None:
-    bounds = shortest_and_longest(output_spec(["mixed", "positive", "no"]))
-    assert bounds.shortest == '{"label":"no"}'
-    assert bounds.longest == '{"label":"positive"}'
-    assert bounds.typical == ('{"label":"mixed"}', '{"label":"positive"}', '{"label":"no"}')
+COUNT = token_counter("gpt-4o").count
+
+
+def sizes(texts: Sequence[str]) -> list[int]:
+    """Count one token a byte: the dearest tokenizer there can be."""
+    return [len(text.encode()) for text in texts]
+
+
+def field(output: Any) -> tuple[int, int | None]:
+    """Bound the one field of an answer in bytes, without the braces and the key around it."""
+    spec = output_spec(output)
+    (key,) = (spec.schema or {})["properties"]
+    bounds, around = answer_bounds(spec, sizes), len(f'{{"{key}":}}')
+    return bounds.low - around, None if bounds.high is None else bounds.high - around
+
+
+def test_labels_are_counted_every_one() -> None:
+    bounds = answer_bounds(output_spec(["mixed", "positive", "no"]), sizes)
+    assert bounds == AnswerBounds(low=14, expected=17, high=20)
 
 
 def test_text_has_no_bounds() -> None:
-    bounds = shortest_and_longest(output_spec(None))
-    assert (bounds.shortest, bounds.longest, bounds.typical) == (None, None, ())
+    assert answer_bounds(output_spec(None), sizes) == AnswerBounds(1, None, None)
 
 
 @pytest.mark.parametrize(
-    ("output", "shortest", "longest"),
+    ("output", "most"),
     [
-        (bool, "true", "false"),
-        (int, "0", "-9223372036854775808"),
-        (float, "0", "-1.7976931348623157e+308"),
-        (Annotated[int, Field(ge=1, le=100)], "1", "100"),
-        (Annotated[int, Field(gt=9, lt=1_000)], "10", "999"),
-        (Annotated[int, Field(ge=-12, le=-3)], "-3", "-12"),
-        (Annotated[int, Field(ge=7, multiple_of=5, le=104)], "10", "100"),
-        (Annotated[float, Field(gt=0, lt=1)], "0.1", "0.9999999999999999"),
-        (Annotated[float, Field(ge=0.25, le=0.5)], "0.3", "0.4999999999999993"),
-        (Annotated[float, Field(ge=0, le=10, multiple_of=0.25)], "0", "8.25"),
-        (Annotated[float, Field(ge=3, le=3)], "3", "3"),
-        (str, '""', None),
-        (Annotated[str, Field(min_length=3, max_length=9)], '"the"', '"the quick"'),
-        (list[int], "[]", None),
-        (Annotated[list[bool], Field(min_length=1, max_length=3)], "[true]", "[false,false,false]"),
-        (Annotated[list[str], Field(max_length=3)], "[]", None),
-        (Literal["long label"] | None, "null", '"long label"'),
-        (Literal["a"] | bool, '"a"', "false"),
-        ({"type": "string", "format": "date"}, '"2026-01-01"', '"2026-01-01"'),
-        ({"type": "string", "format": "email"}, '"a@b"', None),
-        ({"enum": ["é", '"']}, '"é"', r'"\""'),
+        (bool, len("false")),
+        (int, len("-9223372036854775808")),
+        (float, len("-1.7976931348623157e+308")),
+        (Annotated[int, Field(ge=1, le=100)], len("100")),
+        (Annotated[int, Field(ge=7, multiple_of=5, le=104)], len("100")),
+        (Annotated[int, Field(ge=-12_000, le=-3)], len("-12000")),
+        (Annotated[float, Field(gt=0, lt=1)], len("-1.7976931348623157e+308")),
+        (Annotated[float, Field(ge=0, le=10, multiple_of=0.25)], len("8.25")),
+        (str, None),
+        (Annotated[str, Field(min_length=3, max_length=9)], 4 * 9 + 2),
+        (list[int], None),
+        (Annotated[list[str], Field(max_length=3)], None),
+        ({"type": "string", "format": "uuid"}, 38),
+        ({"type": "string", "format": "date"}, 12),
+        ({"type": "string", "format": "email"}, None),
+        ({"type": "string", "format": "email", "maxLength": 20}, 82),
     ],
 )
-def test_each_kind_has_its_bounds(output: Any, shortest: str, longest: str | None) -> None:
-    bounds = shortest_and_longest(output_spec(output))
-    (key,) = (output_spec(output).schema or {})["properties"]
-    assert bounds.shortest == f'{{"{key}":{shortest}}}'
-    assert bounds.longest == (None if longest is None else f'{{"{key}":{longest}}}')
+def test_each_kind_has_its_most(output: Any, most: int | None) -> None:
+    low, high = field(output)
+    assert high == most
+    assert high is None or low <= high
 
 
-def test_an_object_is_written_compact_in_the_order_of_its_fields() -> None:
-    bounds = shortest_and_longest(output_spec(Verdict))
-    assert bounds.shortest == '{"label":"positive","sure":true,"note":"x"}'
-    assert bounds.longest == '{"label":"positive","sure":false,"note":null}'
-    assert len(bounds.typical) == 2 * 2 * 2
+def test_a_character_is_of_any_script() -> None:
+    chinese = "鱻龘靐齉爩" * 40
+    why = Annotated[str, Field(max_length=200)]
+    bounds = answer_bounds(output_spec(why), COUNT)
+    assert bounds.high is not None
+    assert bounds.with_texts
+    for text in (chinese, "𒀀" * 200, "\u001f" * 200, "a" * 200, ""):
+        (took,) = COUNT(
+            [
+                json.dumps(
+                    {next(iter((output_spec(why).schema or {})["properties"])): text},
+                    ensure_ascii=False,
+                    separators=(",", ":"),
+                )
+            ]
+        )
+        assert bounds.low <= took <= bounds.high
+    assert COUNT([chinese])[0] > 200
+
+
+def test_many_combinations_keep_low_below_high() -> None:
+    # By characters the first is the longest, by tokens the others are.
+    names = ["internationalization" * 2, "鱻龘", "ok"]
+    fields = {f"f{at}": {"type": "string", "enum": names} for at in range(8)}
+    bounds = answer_bounds(output_spec({"type": "object", "properties": fields}), COUNT)
+    ends = [
+        int(COUNT([json.dumps(dict.fromkeys(fields, name), ensure_ascii=False,
+                              separators=(",", ":"))])[0])
+        for name in names
+    ]  # fmt: skip
+    assert (bounds.low, bounds.high) == (min(ends), max(ends))
 
 
 def test_one_unbounded_field_leaves_the_whole_unbounded() -> None:
-    bounds = shortest_and_longest(output_spec(Free))
-    assert bounds.shortest == '{"why":"","tags":[]}'
-    assert bounds.longest is None
-    assert bounds.typical == ()
+    bounds = answer_bounds(output_spec(Free), sizes)
+    assert (bounds.expected, bounds.high, bounds.with_texts) == (None, None, False)
+    assert 1 < bounds.low <= len('{"why":"","tags":[]}')
 
 
-def test_recursion_has_a_shortest_answer_where_it_can_end() -> None:
-    bounds = shortest_and_longest(output_spec(Node))
-    assert bounds.shortest == '{"value":true,"next":null}'
-    assert bounds.longest is None
-    assert shortest_and_longest(output_spec(Endless)).shortest is None
+def test_recursion_has_a_least_and_no_most() -> None:
+    bounds = answer_bounds(output_spec(Node), sizes)
+    assert 1 < bounds.low <= len('{"value":true,"next":null}')
+    assert bounds.high is None
+    assert answer_bounds(output_spec(Endless), sizes) == AnswerBounds(1, None, None)
 
 
-def test_small_ranges_of_whole_numbers_are_typical() -> None:
+def test_small_ranges_of_whole_numbers_are_counted_every_one() -> None:
     stars = Annotated[int, Field(ge=1, le=5)]
-    assert len(shortest_and_longest(output_spec(stars)).typical) == 5
-    assert shortest_and_longest(output_spec(Annotated[int, Field(ge=0, le=1_000)])).typical == ()
-    assert len(shortest_and_longest(output_spec([str(i) for i in range(1_000)])).typical) == 1_000
+    assert answer_bounds(output_spec(stars), sizes).expected == len('{"response":1}')
+    wide = answer_bounds(output_spec(Annotated[int, Field(ge=0, le=1_000)]), sizes)
+    assert wide.expected is None
+    assert answer_bounds(output_spec([str(i) for i in range(1_000)]), sizes).expected is not None
 
 
 def test_a_bound_longer_than_any_output_is_no_bound() -> None:
     long = Annotated[str, Field(max_length=10**12)]
     many = Annotated[list[Annotated[str, Field(max_length=1_000)]], Field(max_length=10**6)]
     for output in (long, many):
-        assert shortest_and_longest(output_spec(output)).longest is None
-
-
-@pytest.mark.parametrize("output", [Verdict, ["a", "b"], Node, Free, int, float, bool])
-def test_bounds_and_typical_answers_obey_the_spec(output: Any) -> None:
-    spec = output_spec(output)
-    bounds = shortest_and_longest(spec)
-    texts = [text for text in (bounds.shortest, bounds.longest, *bounds.typical) if text]
-    assert parse_answers(spec, texts).errors.null_count == len(texts)
-    assert all(len(text) >= len(bounds.shortest or "") for text in texts)
-    assert all(json.loads(text) is not None for text in texts)
+        bounds = answer_bounds(output_spec(output), sizes)
+        assert (bounds.high, bounds.with_texts) == (None, False)

@@ -60,7 +60,8 @@ def test_a_pilot_answers_some_rows_and_the_batch_asks_only_the_others(
     assert good["bf_prompt"].tolist() == told.tolist()
     assert [f"row {text.split()[-1]}" for text in good["bf_prompt"]] == good.index.tolist()
     assert running.ledger == []
-    job = requests.submit("rest", client=client, max_cost=1).wait()
+    with pytest.warns(bf.errors.IntervalWarning, match="no bound"):
+        job = requests.submit("rest", client=client, max_cost=1).wait()
     asked_twice = {text for text, times in answers.asked.items() if times > 1}
     assert asked_twice <= {"text 13"}  # which the pilot did not get answered
     assert job.counts == {"ok": 59, "failed": 1}
@@ -90,7 +91,8 @@ def test_its_cost_is_that_of_the_standard_tier_and_the_rest_has_an_interval(
     assert rest.requests in {30, 31}
     assert rest.output_tokens.low < rest.output_tokens.expected < rest.output_tokens.high
     assert "95 % confidence" in " ".join(rest.notes)
-    after = requests.submit(client=running.client(), prices=prices, max_cost=1).wait()
+    with pytest.warns(bf.errors.IntervalWarning, match="max_completion_tokens"):
+        after = requests.submit(client=running.client(), prices=prices, max_cost=1).wait()
     low, high = rest.output_tokens.low, rest.output_tokens.high
     assert low <= after.usage.output_tokens <= high
     assert "Pilot of 30 rows" in repr(pilot)
@@ -106,8 +108,12 @@ def test_the_limit_is_held_against_the_standard_price_before_anything_is_sent(
     with pytest.raises(bf.errors.CostError, match=r"as high as \$1"):
         requests.pilot(10, max_cost="0.99", client=running.client(), prices=prices)
     unbounded = frame.bf.requests("{{ text }}", model="gpt-4.1")
-    with pytest.raises(bf.errors.CostError, match="nothing bounds"):
+    with pytest.raises(bf.errors.CostError, match="nothing bounds") as caught:
         unbounded.pilot(10, max_cost=1, client=running.client())
+    assert "pilot" not in str(caught.value)
+    unpriced = frame.bf.requests("{{ text }}", model="my-model", max_completion_tokens=9)
+    with pytest.raises(bf.errors.CostError, match=r'pilot\(max_cost=..., prices=\{"standard"'):
+        unpriced.pilot(10, max_cost=1, client=running.client())
     assert not answers.asked
     assert len(requests.pilot(10, max_cost=1, client=running.client(), prices=prices).frame) == 10
 

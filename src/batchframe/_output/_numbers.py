@@ -89,12 +89,6 @@ def integer_range(node: Node) -> tuple[int, int]:
     return -(-low // step) * step, high // step * step
 
 
-def shortest_integer(node: Node) -> str:
-    """Return the shortest whole number allowed."""
-    low, high = integer_range(node)
-    return str(min(max(low, 0), high))
-
-
 def longest_integer(node: Node) -> str:
     """Return the longest whole number allowed; 20 characters where nothing bounds it."""
     return max(map(str, integer_range(node)), key=len)

@@ -1,0 +1,103 @@
+"""How long answers may be, and what a limit is held against."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from batchframe._answer_length import AnswerLength, Experience, answer_length
+from batchframe._budget import refuse_above
+from batchframe._counting import count_input
+from batchframe._estimate import estimate
+from batchframe._output import output_spec
+from batchframe._recipe import Recipe
+from batchframe._request_table import RequestTable
+from batchframe.errors import CostError, IntervalWarning
+
+LABELS = ["good", "bad"]
+TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+ALIKE = Experience(20, 1, mean=100.0, spread=0.0, longest=100)
+
+
+def asked(output: Any = None, model: str = "gpt-4.1", **body: Any) -> Recipe:
+    return Recipe.checked(
+        endpoint="/v1/chat/completions", model=model, prompt="{{ t }}", system=None,
+        output=output_spec(output), on_missing="raise", dedupe=True, body=body,
+    )  # fmt: skip
+
+
+def told(length: AnswerLength) -> str:
+    return " ".join(length.notes)
+
+
+def test_a_call_of_a_tool_is_bounded_by_no_output_spec() -> None:
+    free = answer_length(asked(LABELS, tools=[TOOL]))
+    assert free.tokens.high is None
+    assert "call of a tool" in told(free)
+    assert answer_length(asked(LABELS, tools=[TOOL], max_completion_tokens=9)).tokens.high == 9
+    none = answer_length(asked(LABELS, tools=[TOOL], tool_choice="none"))
+    assert none == answer_length(asked(LABELS))
+
+
+def test_a_bounded_text_says_how_it_is_counted() -> None:
+    schema = {"type": "string", "maxLength": 200}
+    known = answer_length(asked(schema))
+    assert known.tokens.high is not None
+    assert known.tokens.high > 800
+    assert "four tokens" in told(known)
+    assert "four tokens" not in told(answer_length(asked(LABELS)))
+
+
+@pytest.mark.parametrize("longest", [0, 1, 100, 5_000])
+@pytest.mark.parametrize("narrow", [True, False])
+def test_answers_that_were_all_alike_leave_a_range(longest: int, *, narrow: bool) -> None:
+    alike = Experience(20, 1, mean=float(longest), spread=0.0, longest=longest)
+    known = answer_length(asked(), alike, 1_000_000, narrow=narrow).tokens
+    assert known.high is not None
+    assert known.low <= longest < known.high
+    if longest > 1:
+        assert known.low < longest
+
+
+def test_more_answers_seen_leave_a_smaller_range() -> None:
+    many = Experience(2_000, 1, mean=100.0, spread=0.0, longest=100)
+    highs = [answer_length(asked(), seen, 1_000).tokens.high or 0 for seen in (ALIKE, many)]
+    assert highs == [115, 101]
+
+
+def table(rows: int, **body: Any) -> RequestTable:
+    frame = pd.DataFrame({"t": [f"{row} {'word ' * (row % 7)}" for row in range(rows)]})
+    return frame.bf.requests("{{ t }}", model="gpt-4.1", **body)._table
+
+
+def held(rows: int, limit: Decimal, before: Experience | None, **body: Any) -> None:
+    these = table(rows, **body)
+    read = count_input(these)
+    refuse_above(limit, estimate(these, read, before=before), these, read)
+
+
+def test_a_limit_that_holds_only_likely_is_said_to() -> None:
+    with pytest.warns(IntervalWarning, match="max_completion_tokens"):
+        held(100, Decimal(5), ALIKE)
+    held(100, Decimal(5), ALIKE, max_completion_tokens=200)
+    held(100, Decimal(5), ALIKE, output=LABELS)
+
+
+@pytest.mark.parametrize("part", ["0.9", "0.5", "0.1"])
+def test_the_rows_said_to_fit_fit_after_a_pilot_too(part: str) -> None:
+    seen = Experience(12, 1, mean=300.0, spread=250.0, longest=1_500)
+    these = table(200)
+    known = estimate(these, count_input(these), before=seen).cost
+    assert known is not None
+    assert known.high is not None
+    limit = known.high * Decimal(part)
+    with pytest.raises(CostError) as caught:
+        held(200, limit, seen)
+    named = re.search(r"df\.head\((\d+)\)", str(caught.value))
+    assert named is not None
+    with pytest.warns(IntervalWarning):
+        held(int(named[1]), limit, seen)
