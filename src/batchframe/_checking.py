@@ -60,6 +60,8 @@ def corrected(read: InputTokens, ours: Numbers, theirs: Numbers) -> InputTokens:
 
     Where the API counts the same number more for each, that number is added to each; else all are
     raised or lowered by the ratio, and the range is widened by how far the sample strays from it.
+    Where only some were counted, it is widened too by what these cannot tell: of n that are alike,
+    up to 3 in n may not be (the rule of three, Hanley and Lippman-Hand, JAMA, 1983).
 
     Parameters
     ----------
@@ -85,7 +87,8 @@ def corrected(read: InputTokens, ours: Numbers, theirs: Numbers) -> InputTokens:
             f"The API counts {abs(off[0])} tokens {word} than batchframe for each of {who}: "
             "corrected by that."
         )
-        return _moved(read, np.maximum(read.tokens + off[0], 0), 0, note)
+        tokens = np.maximum(read.tokens + off[0], 0)
+        return _moved(read, tokens, _untold(off, len(tokens)), note)
     ratio = float(theirs.sum() / max(ours.sum(), 1))
     strays = theirs - ratio * ours
     requests = len(read.tokens)
@@ -95,7 +98,15 @@ def corrected(read: InputTokens, ours: Numbers, theirs: Numbers) -> InputTokens:
         "that."
     )
     tokens = np.rint(read.tokens * ratio).astype(np.int64)
-    return _moved(read, tokens, math.ceil(_quantile(len(ours) - 1) * error), note)
+    half = max(math.ceil(_quantile(len(ours) - 1) * error), _untold(off, requests))
+    return _moved(read, tokens, half, note)
+
+
+def _untold(off: Numbers, requests: int) -> int:
+    """Give the tokens by which the requests that were not checked may be off otherwise."""
+    if len(off) >= requests:
+        return 0
+    return math.ceil(min(3 / len(off), 1) * requests * int(np.abs(off).max()))
 
 
 def _moved(read: InputTokens, tokens: Numbers, half: int, note: str) -> InputTokens:

@@ -40,6 +40,10 @@ _FEW_BYTES: Final = 4 * 2**20
 """So little is counted at once, whatever the engine."""
 _PROBE: Final = 256
 _SAMPLE: Final = 5_000
+_LARGEST: Final = 500
+"""So many of the largest requests are all counted, if they are no more than the time allows."""
+_GIANTS: Final = 20
+"""So many of them however long they are."""
 _SAMPLE_SECONDS: Final = 3.0
 _IN_PIECES: Final = 0.01
 
@@ -114,7 +118,7 @@ def count_input(
     """Count the input tokens of every request, or of a sample of them.
 
     What no row changes is counted once. Whether all are counted is decided by the time that the
-    first part of a random sample takes.
+    second part of a random sample takes.
 
     Parameters
     ----------
@@ -130,15 +134,31 @@ def count_input(
     few = volume <= _FEW_BYTES
     if exact or len(chosen) == table.to_send or (few and exact is None):
         return _told(counted(table, with_bar=True))
-    part = part_of(table, chosen[:_PROBE])
+    # What only the first call takes, such as loading a vocabulary, foretells nothing.
+    warming, timed = np.sort(chosen[:_PROBE]), np.sort(chosen[_PROBE : 2 * _PROBE])
+    warmed = counted(part_of(table, warming), with_bar=False)
+    part = part_of(table, timed)
     begun = clock()
     probed = counted(part, with_bar=False)
     speed = float(part.size.sum()) / max(clock() - begun, 1e-6)
     if exact is None and volume / speed <= patience:
         return _told(counted(table, with_bar=True))
-    size = int(np.clip(_SAMPLE_SECONDS * speed / (volume / table.to_send), 2 * _PROBE, len(chosen)))
-    rest = counted(part_of(table, chosen[_PROBE:size]), with_bar=False)
-    return _extended(table, chosen[:size], (probed, rest))
+    bytes_in_time = _SAMPLE_SECONDS * speed
+    size = int(np.clip(bytes_in_time / (volume / table.to_send), 3 * _PROBE, len(chosen)))
+    largest = _largest(table, bytes_in_time)
+    rest = np.sort(chosen[2 * _PROBE : size])
+    left = np.setdiff1d(largest, chosen[:size])
+    more = [counted(part_of(table, places), with_bar=False) for places in (rest, left)]
+    places = np.concatenate([warming, timed, rest, left])
+    return _extended(table, places, largest, (warmed, probed, *more))
+
+
+def _largest(table: RequestTable, most_bytes: float) -> Numbers:
+    """Find the largest requests: among few giants a random sample may meet none."""
+    sizes = table.size[: table.to_send]
+    order = np.argsort(sizes, kind="stable")[::-1][: min(_LARGEST, table.to_send // 10)]
+    within = int(np.searchsorted(np.cumsum(sizes[order]), most_bytes))
+    return np.sort(order[: max(within, _GIANTS)])
 
 
 def _way_of(table: RequestTable, counter: TokenCounter) -> Callable[..., _Counted]:
@@ -165,31 +185,42 @@ def _told(counted: _Counted) -> InputTokens:
     )
 
 
-def _extended(table: RequestTable, chosen: Numbers, found: Sequence[_Counted]) -> InputTokens:
-    """Extend a sample, counted in parts, to all requests."""
-    cuts = np.cumsum([len(part.tokens) for part in found])[:-1]
-    places = np.concatenate([np.sort(part) for part in np.split(chosen, cuts)])
+def _extended(
+    table: RequestTable, places: Numbers, largest: Numbers, found: Sequence[_Counted]
+) -> InputTokens:
+    """Extend what was counted in parts, all the largest and some of the others, to all requests."""
     tokens = np.concatenate([part.tokens for part in found])
-    every, span = extended(table.size[: table.to_send], places, tokens)
+    certain = np.zeros(table.to_send, np.bool_)
+    certain[largest] = True
+    others, drawn = np.flatnonzero(~certain), ~certain[places]
+    sizes, at = table.size[: table.to_send][others], np.searchsorted(others, places[drawn])
+    every = np.zeros(table.to_send, np.int64)
+    every[others], span = extended(sizes, at, tokens[drawn])
+    every[places] = tokens
     chance = (span.high or 0) - (span.expected or 0)
-    share = table.to_send / len(chosen)
-    fewer = chance + math.ceil(sum(int(part.fewer.sum()) for part in found) * share)
+    weights = np.where(drawn, len(others) / len(at), 1.0)
+    fewer = chance + _weighed([part.fewer for part in found], weights)
     more = [part.more for part in found if part.more is not None]
-    over = chance + math.ceil(sum(int(each.sum()) for each in more) * share)
+    bounded = len(more) == len(found)
+    over = chance + (_weighed(more, weights) if bounded else 0)
     total = int(every.sum())
     note = (
-        f"Input tokens are those of {len(chosen):,} requests drawn at random (seed {SEED}), "
-        f"extended to all {table.to_send:,} by their size: the range holds the true number 99 "
-        "times in 100. Count all with estimate(exact=True)."
+        f"Input tokens are those of {len(at):,} requests drawn at random (seed {SEED}), "
+        f"extended by their size, and of the {len(largest):,} largest of {table.to_send:,}: the "
+        "range holds the true number 99 times in 100. Count all with estimate(exact=True)."
     )
     return InputTokens(
         every,
         scaled(every, max(total - fewer, 0)),
-        scaled(every, total + over) if len(more) == len(found) else None,
+        scaled(every, total + over) if bounded else None,
         exact=False,
         notes=tuple(dict.fromkeys([note, *(told for part in found for told in part.notes)])),
         chance=chance,
     )
+
+
+def _weighed(parts: Sequence[Numbers], weights: npt.NDArray[np.float64]) -> int:
+    return math.ceil(float((np.concatenate(parts) * weights).sum()))
 
 
 def _around(table: RequestTable, counter: TokenCounter) -> TokenCount | None:

@@ -63,6 +63,15 @@ def test_another_difference_is_a_ratio_and_widens_the_range() -> None:
     assert found.notes[0] == "first"
 
 
+def test_a_few_checked_requests_do_not_make_a_point_of_all() -> None:
+    ours = np.full(20, 10)
+    for theirs in (ours + 2, ours * 2):
+        found = corrected(read(*[10] * 1_000), ours, theirs)
+        assert found.total.low < found.total.expected < found.total.high
+    ratio = corrected(read(*[10, 20] * 500), np.array([10, 20]), np.array([20, 40])).total
+    assert ratio.low < ratio.expected < ratio.high
+
+
 def test_the_chance_of_a_sample_stays_in_the_range() -> None:
     known = np.array([10, 20])
     sampled = InputTokens(known, known - 2, known + 2, exact=False, notes=(), chance=5)

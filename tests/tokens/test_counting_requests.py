@@ -94,6 +94,27 @@ def test_a_count_that_would_take_long_is_a_sample_with_its_interval_shown(
     assert "estimate(exact=True)" in found.notes[0]
 
 
+def test_giants_among_small_requests_are_all_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_counting, "_FEW_BYTES", 0)
+    monkeypatch.setattr(_counting, "_SAMPLE", 120)
+    monkeypatch.setattr(_counting, "_PROBE", 30)
+    texts = [f"short {row}" for row in range(2_000)]
+    for row in (7, 700, 1_999):
+        # Many tokens for their bytes, which the small ones do not foretell.
+        texts[row] = f"{row} " + "%$#@! " * 20_000
+    requests = pd.DataFrame({"t": texts}).bf.requests("{{ t }}", model="gpt-4.1")
+    found = count_input(requests._table, exact=False, clock=seconds_each(60.0))
+    everything = count_input(requests._table, exact=True)
+    assert found.total.low <= everything.total.expected <= found.total.high
+    assert found.tokens[[7, 700, 1_999]].tolist() == everything.tokens[[7, 700, 1_999]].tolist()
+
+
+def test_what_only_the_first_probe_takes_does_not_make_a_sample(many: RequestTable) -> None:
+    ticks = iter([0.0, 0.001])
+    # A clock that is read before the warming up would run out, or show its minute.
+    assert count_input(many, clock=lambda: next(ticks)).exact
+
+
 def test_a_count_that_takes_little_is_exact(many: RequestTable) -> None:
     found = count_input(many, clock=seconds_each(0.001))
     assert found.exact

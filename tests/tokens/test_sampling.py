@@ -34,3 +34,15 @@ def test_what_was_counted_is_kept_and_the_sum_is_that_of_the_requests(
     assert every.sum() == span.expected
     assert span.low <= span.expected <= span.high
     assert (every >= 1).all()
+
+
+def test_small_requests_are_not_all_rounded_the_same_way() -> None:
+    random = np.random.default_rng(3)
+    sizes = np.full(20_000, 100)
+    tokens = random.choice([4, 5], 20_000, p=[0.6, 0.4])
+    held = 0
+    for seed in range(30):
+        chosen = sample_of(20_000, 2_000, seed)
+        _, span = extended(sizes, chosen, tokens[chosen])
+        held += span.low <= int(tokens.sum()) <= span.high
+    assert held >= 28
