@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from batchframe._endpoints import Wording, endpoint_of
+from batchframe._model_names import base_model, reasons_elsewhere
+from batchframe._model_rules import is_known
 from batchframe._output import AnswerBounds, answer_bounds
 from batchframe._range import Range
 from batchframe._recipe import Recipe
@@ -132,13 +134,15 @@ def answer_length(
     calls = bool(body.get("tools")) and body.get("tool_choice") != "none"
     # A call of a tool may stand in the place of the answer, and nothing bounds its arguments.
     answer = Range(1, None, None) if calls else Range(spec.low, spec.expected, spec.high)
-    reasons = endpoint.may_reason(body)
+    reasons = endpoint.may_reason(body) or reasons_elsewhere(recipe.model)
     if limit is not None:
         # Reasoning counts against the limit and may use it up.
         longest = limit if reasons or answer.high is None else min(answer.high, limit)
         answer = Range(answer.low, answer.expected, longest).map(lambda tokens: min(tokens, limit))
     unbounded = reasons and limit is None
     notes = [reasoning_note(endpoint.wording)] if unbounded else []
+    if limit is None and not reasons and not is_known(base_model(recipe.model)):
+        notes.append(_MAY_REASON.format(recipe.model, endpoint.wording.limit))
     if before is not None:
         notes.append(_experience_in_words(before, requests, reasons=reasons))
         if before.likely(requests) is not None and (narrow or answer.high is None):
@@ -213,6 +217,11 @@ def interval_note(wording: Wording) -> str:
         f"Bound them with {wording.limit}=."
     )
 
+
+_MAY_REASON: Final = (
+    "Whether {} reasons is not known here: if it does, reasoning tokens come on top, billed as "
+    "output. Bound them with {}=."
+)
 
 _CALLS: Final = (
     "With tools= an answer may be a call of a tool instead, whose arguments nothing bounds but "

@@ -6,6 +6,7 @@ Must not know: files, the network.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from batchframe._counting import InputTokens, count_input
 from batchframe._estimate import cost_range
 from batchframe._history import experience
 from batchframe._model_rules import lifetime_notes, refused_parameters
-from batchframe._prices import TIERS, Tier, doubt, price
+from batchframe._prices import RATES, TIERS, Tier, doubt, price
 from batchframe._recipe import checked_model
 from batchframe._request_table import RequestTable, asked_of
 from batchframe.errors import CostError
@@ -48,11 +49,23 @@ def compare(
         if tier not in TIERS:
             raise CostError.unknown_tier(tier, TIERS)
     names = [models] if isinstance(models, str) else list(models)
+    _check_prices(prices or {}, names)
     rows = [row for model in names for row in _rows(table, model, chosen, prices or {}, base_url)]
     index = pd.MultiIndex.from_product([names, chosen], names=["model", "tier"])
     frame = pd.DataFrame(rows, index=index, columns=_COLUMNS)
     money = dict.fromkeys(("low", "expected", "high"), "object")
     return frame.astype({**money, "input_tokens": "int64", "exact": "bool"})
+
+
+def _check_prices(prices: Mapping[str, Any], names: list[str]) -> None:
+    """Refuse prices that would be ignored."""
+    for key in prices:
+        if key in names:
+            continue
+        if key in RATES or key in TIERS:
+            raise CostError.not_by_model(key, names[0] if names else "gpt-5.6-luna")
+        near = difflib.get_close_matches(str(key), names, n=1)
+        raise CostError.of_no_model(key, near, names)
 
 
 def _rows(

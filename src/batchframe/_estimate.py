@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import pandas as pd
 
@@ -30,8 +31,8 @@ from batchframe._display import (
 )
 from batchframe._model_rules import lifetime_notes
 from batchframe._price_book import price_book
-from batchframe._prices import Price, Tier, doubt, price
-from batchframe._providers import OPENAI
+from batchframe._prices import GIVEN, Price, Tier, doubt, price
+from batchframe._providers import OPENAI, is_loopback, profile_of
 from batchframe._range import Range
 from batchframe._rates import sum_of
 from batchframe._request_table import RequestTable
@@ -178,6 +179,7 @@ def estimate(
     prices: Mapping[str, Any] | None = None,
     before: Experience | None = None,
     narrow: bool = False,
+    base_url: str | None = None,
 ) -> Estimate:
     """Price every request of a table whose input tokens are counted.
 
@@ -187,6 +189,8 @@ def estimate(
         What earlier jobs with this prompt and model were answered.
     narrow
         Whether to give the 95 % interval of `before` in place of the bounds.
+    base_url
+        Of the service that will be asked; OpenAI's where it is None.
 
     Raises
     ------
@@ -208,6 +212,8 @@ def estimate(
         *window_note(table, read),
         *written.notes,
         *_price_notes(model, batch, prices),
+        *_whose_notes(batch, base_url),
+        *cache_notes(batch),
         *_long_notes(batch, read),
         *lifetime_notes(model, today()),
     )
@@ -256,6 +262,31 @@ def _price_notes(model: str, batch: Price | None, prices: Mapping[str, Any] | No
         return [unknown, *doubts]
     as_of = f" ({batch.as_of})" if batch.as_of else ""
     return [f"Prices: {batch.source}{as_of}.{_newest_in_words()}", *doubts]
+
+
+def _whose_notes(batch: Price | None, base_url: str | None) -> list[str]:
+    """Say that another service may charge otherwise."""
+    if batch is None or batch.source == GIVEN or base_url is None:
+        return []
+    if profile_of(base_url) is OPENAI:
+        return []
+    host = urlsplit(base_url).hostname or base_url
+    if is_loopback(host):
+        return ["These are OpenAI's own prices: a rehearsal on this machine is billed by nobody."]
+    return [f"These are OpenAI's own prices: {host} may charge others. Give them as prices=."]
+
+
+def cache_notes(batch: Price | None) -> list[str]:
+    """Say what writing to the prompt cache may add."""
+    if batch is None or batch.cache_write is None or batch.cache_write <= batch.input:
+        return []
+    more = batch.cache_write / batch.input - 1 if batch.input else 0
+    told = (
+        f"{batch.model} bills input that it writes to the prompt cache at "
+        f"${batch.cache_write:f} per million tokens in place of ${batch.input:f}. That is not in "
+        f"these figures, and can add up to {more:.0%} to what the input costs."
+    )
+    return [told]
 
 
 def _newest_in_words() -> str:

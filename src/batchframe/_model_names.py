@@ -10,6 +10,10 @@ import re
 
 # The chat models of the fifth generation answer without reasoning; o4-mini is behind codex-mini.
 _REASONING = re.compile(r"(o[134]|gpt-[56]|codex)(?![a-z0-9])")
+# Models of other makers that are known to reason, by their model cards (2026-11).
+_OTHERS = re.compile(
+    r"(deepseek-r\d|gpt-oss|qwq|magistral)(?![a-z])|.*-(thinking|reasoner|reasoning)(?![a-z])"
+)
 _CHAT_ALIAS = re.compile(r"-chat(-latest)?$")
 
 
@@ -46,3 +50,14 @@ def is_reasoning(model: str) -> bool:
     """
     name = base_model(model)
     return _REASONING.match(name) is not None and _CHAT_ALIAS.search(name) is None
+
+
+def reasons_elsewhere(model: str) -> bool:
+    """Say whether a model that is not one of OpenAI's API is known to reason.
+
+    Examples
+    --------
+    >>> [reasons_elsewhere(m) for m in ("deepseek-r1", "openai/gpt-oss-120b", "llama-4-scout")]
+    [True, True, False]
+    """
+    return _OTHERS.match(base_model(model)) is not None

@@ -164,6 +164,7 @@ def _price(
         else None,
         source=source,
         as_of=as_of,
+        cache_write=_below(rates.get("cache_write_mtok")),
     )
 
 

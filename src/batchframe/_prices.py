@@ -18,10 +18,12 @@ from batchframe._price_table import disagreement, table_price
 from batchframe._rates import Price, Tier
 from batchframe.errors import CostError
 
-__all__ = ["TIERS", "Price", "Tier", "doubt", "price"]
+__all__ = ["GIVEN", "RATES", "TIERS", "Price", "Tier", "doubt", "price"]
 
 TIERS: Final[tuple[Tier, ...]] = get_args(Tier)
-_RATES: Final = ("input", "cached_input", "output")
+GIVEN: Final = "given as prices="
+"""The source of prices that the user gave."""
+RATES: Final = ("input", "cached_input", "output")
 
 
 def price(
@@ -114,13 +116,13 @@ def _given(tier: Tier, rates: object) -> Price:
     if not isinstance(rates, Mapping):
         raise CostError.no_rates(rates)
     for key in rates:
-        if key not in _RATES:
-            raise CostError.unknown_rate(key, _RATES)
+        if key not in RATES:
+            raise CostError.unknown_rate(key, RATES)
     read = _rate("input", rates)
     if read is None:
         raise CostError.no_input_rate()
     cached, written = _rate("cached_input", rates), _rate("output", rates)
-    return Price("", tier, read, cached, written, source="given as prices=")
+    return Price("", tier, read, cached, written, source=GIVEN)
 
 
 def _rate(name: str, rates: Mapping[str, object]) -> Decimal | None:

@@ -70,6 +70,10 @@ class Price:
         Where these figures come from, in words.
     as_of
         The day they were verified or took effect, where known.
+    cache_write
+        USD per 1,000,000 input tokens that are written to the prompt cache, where they are dearer
+        than other input (gpt-5.6 and later: 1.25 times; OpenAI pricing page, 2026-11). It is not
+        part of any sum here.
 
     Examples
     --------
@@ -86,6 +90,7 @@ class Price:
     long_context: LongContext | None = None
     source: str = ""
     as_of: date | None = None
+    cache_write: Decimal | None = None
 
     def cost(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> Decimal:
         """Give the cost of one request.

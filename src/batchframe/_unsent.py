@@ -148,7 +148,9 @@ class RequestsHandle(Shown):
         narrow: bool = False,
     ) -> Estimate:
         before = experience(table.recipe, identity.base_url)
-        return estimate(table, read, prices=prices, before=before, narrow=narrow)
+        return estimate(
+            table, read, prices=prices, before=before, narrow=narrow, base_url=identity.base_url
+        )
 
     def compare(
         self,

@@ -1130,6 +1130,21 @@ class CostError(InputError):
         )
 
     @classmethod
+    def not_by_model(cls, key: str, model: str) -> Self:
+        return cls(
+            f"compare() takes prices by model, and prices= has {key!r} where a model's name must "
+            f'stand. Write it as prices={{"{model}": {{"input": "0.10", "output": "0.60"}}}}.'
+        )
+
+    @classmethod
+    def of_no_model(cls, key: object, near: Sequence[str], names: Sequence[str]) -> Self:
+        guess = f"Did you mean {near[0]!r}? " if near else ""
+        return cls(
+            f"prices= has {key!r}, which is not one of the models that are compared. {guess}"
+            f"Models: {_listed(names)}."
+        )
+
+    @classmethod
     def no_input_rate(cls) -> Self:
         return cls(f'prices= has no rate "input". {_PRICES_SHAPE}')
 

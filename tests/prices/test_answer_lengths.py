@@ -101,3 +101,51 @@ def test_the_rows_said_to_fit_fit_after_a_pilot_too(part: str) -> None:
     assert named is not None
     with pytest.warns(IntervalWarning):
         held(int(named[1]), limit, seen)
+
+
+def test_reasoning_of_other_makers_is_spoken_of() -> None:
+    for model in ("deepseek-r1", "gpt-oss-120b", "Qwen/QwQ-32B", "kimi-k2-thinking"):
+        assert answer_length(asked(LABELS, model)).unbounded_reasoning
+    unknown = answer_length(asked(LABELS, "some-model"))
+    assert not unknown.unbounded_reasoning
+    assert "not known here" in told(unknown)
+    for known in (asked(LABELS), asked(LABELS, "some-model", max_completion_tokens=9)):
+        assert "not known here" not in told(answer_length(known))
+
+
+def test_the_doubt_about_an_unpublished_tokenizer_is_in_the_range() -> None:
+    these = pd.DataFrame({"t": ["word " * 1_000]}).bf.requests(
+        "{{ t }}", model="gpt-6-luna", output=LABELS
+    )
+    read = these.estimate().input_tokens
+    assert read.high is not None
+    assert read.low < 0.98 * read.expected < read.expected < 1.02 * read.expected < read.high
+    length = answer_length(asked(LABELS, "gpt-6-luna")).tokens
+    assert length.expected is not None
+    assert length.high is not None
+    assert length.low < length.expected < length.high
+
+
+@pytest.mark.parametrize(
+    ("base_url", "words"),
+    [
+        ("https://acme.openai.azure.com/openai/v1", "acme.openai.azure.com may charge others"),
+        ("http://127.0.0.1:8000/v1", "rehearsal"),
+        ("https://api.openai.com/v1", None),
+    ],
+)
+def test_whose_prices_these_are_is_said(base_url: str, words: str | None) -> None:
+    these = table(2, output=LABELS)
+    read = count_input(these)
+    notes = " ".join(estimate(these, read, base_url=base_url).notes)
+    assert words is None or words in notes
+    assert ("OpenAI's own prices" in notes) == (words is not None)
+    mine = estimate(these, read, base_url=base_url, prices={"input": 1, "output": 2})
+    assert "OpenAI's own prices" not in " ".join(mine.notes)
+
+
+def test_what_writing_to_the_cache_may_add_is_said() -> None:
+    frame = pd.DataFrame({"t": ["a"]})
+    for model, there in (("gpt-5.6-luna", True), ("gpt-6-luna", True), ("gpt-4.1", False)):
+        notes = " ".join(frame.bf.requests("{{ t }}", model=model).estimate().notes)
+        assert ("up to 25%" in notes and "prompt cache" in notes) == there

@@ -100,3 +100,10 @@ def test_nothing_to_ask_costs_nothing() -> None:
     costs = FRAME.iloc[3:].bf.requests("{{ text }}", model="gpt-4.1", output=["+"],
                                        on_missing="skip").compare(["gpt-5.6-luna"])  # fmt: skip
     assert costs["high"].tolist() == [0, 0]
+
+
+def test_prices_that_would_be_ignored_are_refused() -> None:
+    with pytest.raises(CostError, match=r'by model.*prices=\{"gpt-4.1": \{"input"'):
+        ask().compare(["gpt-4.1"], prices={"input": 1, "output": 2})  # type: ignore[dict-item]
+    with pytest.raises(CostError, match=r"Did you mean 'gpt-4\.1'"):
+        ask().compare(["gpt-4.1"], prices={"gpt-4.l": {"input": 1, "output": 2}})
