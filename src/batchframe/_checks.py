@@ -34,6 +34,8 @@ from batchframe._template import Template
 from batchframe.errors import RequestError
 
 _WORD: Final = "json"
+_SAID: Final = ("messages", "input", "instructions")
+_FORMAT: Final = "response_format"
 
 
 def check_json_mode(table: RequestTable) -> None:
@@ -47,16 +49,20 @@ def check_json_mode(table: RequestTable) -> None:
         Naming the first row whose request has no "JSON" in any spelling.
     """
     recipe = table.recipe
+    text = recipe.body.get("text")
     form = recipe.body.get("response_format")
+    name, form = ("text", text.get("format")) if isinstance(text, Mapping) else (_FORMAT, form)
     asked = isinstance(form, Mapping) and form.get("type") == "json_object"
-    if not asked or "response_format" in recipe.allow or not is_known(recipe.model):
+    if not asked or name in recipe.allow or not is_known(recipe.model):
         return
     if any(_WORD in text.lower() for text in _constant_texts(table)):
         return
     # Base64 may spell the word by chance.
     for row, (_, request) in zip(table.first_row, table.sketched().each_request(), strict=False):
         if not _says_json(request):
-            raise RequestError.json_without_the_word(int(row), table.source.labels[row])
+            raise RequestError.json_without_the_word(
+                int(row), table.source.labels[row], written=name
+            )
 
 
 def _constant_texts(table: RequestTable) -> list[str]:
@@ -71,7 +77,7 @@ def _constant_texts(table: RequestTable) -> list[str]:
 
 def _says_json(request: bytes) -> bool:
     body = msgspec.json.decode(b'{"custom_id":"' + request, type=dict[str, Any])["body"]
-    said = msgspec.json.encode(body.get("messages") or body.get("input")).lower()
+    said = msgspec.json.encode([body.get(name) for name in _SAID]).lower()
     return _WORD.encode() in said
 
 

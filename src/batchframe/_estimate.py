@@ -31,7 +31,7 @@ from batchframe._display import (
 )
 from batchframe._model_rules import lifetime_notes
 from batchframe._price_book import price_book
-from batchframe._prices import GIVEN, Price, Tier, doubt, price
+from batchframe._prices import GIVEN, Price, Tier, cache_notes, doubt, price
 from batchframe._providers import OPENAI, is_loopback, profile_of
 from batchframe._range import Range
 from batchframe._rates import sum_of
@@ -274,19 +274,6 @@ def _whose_notes(batch: Price | None, base_url: str | None) -> list[str]:
     if is_loopback(host):
         return ["These are OpenAI's own prices: a rehearsal on this machine is billed by nobody."]
     return [f"These are OpenAI's own prices: {host} may charge others. Give them as prices=."]
-
-
-def cache_notes(batch: Price | None) -> list[str]:
-    """Say what writing to the prompt cache may add."""
-    if batch is None or batch.cache_write is None or batch.cache_write <= batch.input:
-        return []
-    more = batch.cache_write / batch.input - 1 if batch.input else 0
-    told = (
-        f"{batch.model} bills input that it writes to the prompt cache at "
-        f"${batch.cache_write:f} per million tokens in place of ${batch.input:f}. That is not in "
-        f"these figures, and can add up to {more:.0%} to what the input costs."
-    )
-    return [told]
 
 
 def _newest_in_words() -> str:

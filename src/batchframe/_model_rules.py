@@ -25,6 +25,13 @@ from batchframe.errors import ParameterWarning, RequestError
 MODEL: Final = "model"
 CONTEXT_WINDOW: Final = "context_window"
 """What ``allow=`` may name beside the parameters of the body."""
+_CHAT: Final = "/v1/chat/completions"
+_RESPONSES: Final = "/v1/responses"
+_OF_BOTH: Final = frozenset({"temperature", "top_p", "reasoning_effort"})
+"""Parameters whose rules hold at both endpoints."""
+_EFFORT_NONE: Final = 'reasoning={"effort": "none"}'
+_LIMITS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+"""Of the output, of every maker's models."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,9 @@ def check_parameters(
     ParameterWarning
         For a name that OpenAI does not know.
     """
+    for name in _LIMITS:
+        if name not in allow and body.get(name) is not None:
+            _check_number(name, body[name], {"low": 1, "whole": True})
     if not is_known(model):
         return
     for name, value in body.items():
@@ -76,9 +86,13 @@ def check_parameters(
         if name == "service_tier":
             _check_tier(value)
         if (rule := _rule_against(name, model, endpoint, body)) is not None:
+            instead = rule["instead"]
+            if endpoint == _RESPONSES:
+                instead = instead.replace('reasoning_effort="none"', _EFFORT_NONE)
             raise RequestError.model_refuses(
-                model, name, value, rule["instead"], _told(rule), some="values" in rule
+                model, name, value, instead, _told(rule), some="values" in rule
             )
+        _check_value(_told_as(name, endpoint), _in_chat(endpoint, body), name)
         _check_name(name, endpoint, model)
 
 
@@ -101,16 +115,53 @@ def refused_parameters(model: str, endpoint: str, body: Mapping[str, Any]) -> li
 def _rule_against(
     name: str, model: str, endpoint: str, body: Mapping[str, Any]
 ) -> Mapping[str, Any] | None:
+    if endpoint not in {_CHAT, _RESPONSES}:
+        return None
+    name, body = _told_as(name, endpoint), _in_chat(endpoint, body)
+    if endpoint == _RESPONSES and name not in _OF_BOTH:
+        return None
     rules: list[Mapping[str, Any]] = _rules()["parameter"]
-    against = (
-        rule for rule in rules if rule["name"] == name and _refuses(rule, model, endpoint, body)
-    )
+    against = (rule for rule in rules if rule["name"] == name and _refuses(rule, model, body))
     return next(against, None)
 
 
-def _refuses(rule: Mapping[str, Any], model: str, endpoint: str, body: Mapping[str, Any]) -> bool:
-    value = body[rule["name"]]
-    if endpoint != "/v1/chat/completions" or value is None or _in(value, rule.get("harmless", [])):
+def _told_as(name: str, endpoint: str) -> str:
+    return "reasoning_effort" if endpoint == _RESPONSES and name == "reasoning" else name
+
+
+def _in_chat(endpoint: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Write the effort of a response's reasoning as a chat has it."""
+    reasoning = body.get("reasoning")
+    if endpoint != _RESPONSES or not isinstance(reasoning, Mapping):
+        return body
+    return {**body, "reasoning_effort": reasoning.get("effort")}
+
+
+def _check_value(name: str, body: Mapping[str, Any], written: str) -> None:
+    """Refuse a number beyond what any model takes, and a word that none knows."""
+    value, words = body.get(name), _rules()["word"].get(name)
+    if value is None:
+        return
+    if name in _rules()["number"]:
+        _check_number(name, value, _rules()["number"][name])
+    if words is not None and value not in words:
+        near = difflib.get_close_matches(str(value), words, n=1)
+        raise RequestError.not_a_word_of_it(written, value, near, words)
+
+
+def _check_number(name: str, value: Any, ends: Mapping[str, Any]) -> None:
+    kinds = (int,) if ends.get("whole") else (int, float)
+    low, high = ends["low"], ends.get("high")
+    if type(value) in kinds and value >= low and (high is None or value <= high):
+        return
+    kind = "a whole number" if ends.get("whole") else "a number"
+    most = " or more" if high is None else f" to {high}"
+    raise RequestError.not_a_number_of_it(name, value, f"{kind}, {low}{most}")
+
+
+def _refuses(rule: Mapping[str, Any], model: str, body: Mapping[str, Any]) -> bool:
+    value = body.get(rule["name"])
+    if value is None or _in(value, rule.get("harmless", [])):
         return False
     if "values" in rule and value not in rule["values"]:
         return False
@@ -156,6 +207,8 @@ def _check_name(name: str, endpoint: str, model: str) -> None:
     known = _rules()["known_parameters"].get(endpoint)
     if known is None or name in known["names"]:
         return
+    if endpoint != _CHAT and is_parameter(name):
+        return  # what another endpoint calls so, the room of this one names in its own words
     if near := difflib.get_close_matches(name, known["names"], n=1, cutoff=0.8):
         raise RequestError.misspelt_parameter(name, near[0], endpoint)
     warn_user(ParameterWarning.unknown(name, model, endpoint, _told(known)))

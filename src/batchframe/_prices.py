@@ -18,7 +18,7 @@ from batchframe._price_table import disagreement, table_price
 from batchframe._rates import Price, Tier
 from batchframe.errors import CostError
 
-__all__ = ["GIVEN", "RATES", "TIERS", "Price", "Tier", "doubt", "price"]
+__all__ = ["GIVEN", "RATES", "TIERS", "Price", "Tier", "cache_notes", "doubt", "price"]
 
 TIERS: Final[tuple[Tier, ...]] = get_args(Tier)
 GIVEN: Final = "given as prices="
@@ -103,6 +103,19 @@ def doubt(model: str, tier: Tier, prices: Mapping[str, Any] | None = None) -> st
         return None
     found = disagreement(model, tier)
     return None if found is None else found.in_words()
+
+
+def cache_notes(batch: Price | None) -> list[str]:
+    """Say what writing to the prompt cache may add."""
+    if batch is None or batch.cache_write is None or batch.cache_write <= batch.input:
+        return []
+    more = batch.cache_write / batch.input - 1 if batch.input else 0
+    told = (
+        f"{batch.model} bills input that it writes to the prompt cache at "
+        f"${batch.cache_write:f} per million tokens in place of ${batch.input:f}. That is not in "
+        f"these figures, and can add up to {more:.0%} to what the input costs."
+    )
+    return [told]
 
 
 def _given_by_tier(prices: object) -> dict[Tier, Price]:

@@ -20,6 +20,7 @@ from batchframe._display import UNKNOWN, Card, Shown, Table, count, money, plura
 from batchframe._endpoints import endpoint_of
 from batchframe._job_answers import JobAnswers
 from batchframe._manifest import Manifest
+from batchframe._prices import cache_notes
 from batchframe._range import Range
 from batchframe._rates import sum_of
 
@@ -190,6 +191,8 @@ def _reasons(job: JobAnswers, lines: tuple[ReportLine, ...], answered: int) -> t
         notes.append(_input_in_words(off))
     elif answered == len(job.sent) and not cached.tokens and _large(fresh.difference):
         notes.append(_OTHER_PRICE)
+    if answered:
+        notes += cache_notes(job_price(job.manifest))
     if job.manifest.recovered:
         notes.append(_NO_ESTIMATE)
     elif answered:

@@ -855,6 +855,23 @@ class RequestError(InputError):
         )
 
     @classmethod
+    def not_a_word_of_it(
+        cls, name: str, value: object, near: Sequence[str], words: Sequence[str]
+    ) -> Self:
+        guess = f"Did you mean {near[0]!r}? " if near else ""
+        return cls(
+            f"{name}={_brief(repr(value), 60)} would be refused, with every request of the batch. "
+            f"{guess}It takes {_listed(words)}.{_all_the_same(name)}"
+        )
+
+    @classmethod
+    def not_a_number_of_it(cls, name: str, value: object, wanted: str) -> Self:
+        return cls(
+            f"{name}={_brief(repr(value), 60)} would be refused, with every request of the batch. "
+            f"It takes {wanted}."
+        )
+
+    @classmethod
     def misspelt_parameter(cls, name: str, near: str, endpoint: str) -> Self:
         return cls(
             f"{endpoint} has no parameter {name}. Did you mean {near}=?{_all_the_same(name)}"
@@ -897,13 +914,15 @@ class RequestError(InputError):
         )
 
     @classmethod
-    def json_without_the_word(cls, row: int, label: object) -> Self:
+    def json_without_the_word(
+        cls, row: int, label: object, *, written: str = "response_format"
+    ) -> Self:
         where = _row(row, label)
         return cls(
-            'response_format={"type": "json_object"} needs the word JSON in the messages, or the '
+            'The format {"type": "json_object"} needs the word JSON in the messages, or the '
             f'service refuses the request; {where} has none. Say it in the prompt ("Answer in '
             'JSON."), or ask for columns: output=...'
-            f"{_all_the_same('response_format')}"
+            f"{_all_the_same(written)}"
         )
 
     @classmethod

@@ -37,6 +37,7 @@ SAMPLES: dict[str, Any] = {
     "row": 3,
     "path": "jobs/0a1b",
     "known": ["/v1/chat/completions"],
+    "words": ["low", "medium", "high"],
     "what": "a list of them",
     "answers": "its answers are vectors, in the column embedding",
     "key": "function",

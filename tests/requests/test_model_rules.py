@@ -18,7 +18,7 @@ import batchframe as bf
 import batchframe.local
 from batchframe import _requests
 from batchframe._checks import check_sending
-from batchframe._model_rules import context_window, is_known, shutdown
+from batchframe._model_rules import check_parameters, context_window, is_known, shutdown
 from batchframe.errors import ParameterWarning, RequestError
 
 FRAME = pd.DataFrame({"text": ["a", "b"]}, index=["x", "y"])
@@ -306,3 +306,47 @@ class TestTheTable:
         names = [name for line in rules()["shutdown"] for name in line["models"]]
         assert len(names) == len(set(names))
         assert all(shutdown(name) is not None for name in names)
+
+
+RESPONSES, EMBEDDINGS = "/v1/responses", "/v1/embeddings"
+CHAT = "/v1/chat/completions"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "model", "body", "words"),
+    [
+        (RESPONSES, "gpt-5.6-luna", {"temperature": 0}, r'reasoning=\{"effort": "none"\}'),
+        (RESPONSES, "gpt-5.6-luna", {"reasoning": {"effort": "minimal"}}, "refuses reasoning="),
+        (RESPONSES, "gpt-4.1", {"reasoning": {"effort": "low"}}, "does not reason"),
+        (RESPONSES, "gpt-5.6-luna", {"reasoning": {"effort": "lo"}}, "Did you mean 'low'"),
+        (RESPONSES, "gpt-4.1", {"max_output_token": 9}, "max_output_tokens="),
+        (EMBEDDINGS, "text-embedding-3-small", {"dimension": 9}, "dimensions="),
+        (CHAT, "gpt-5.6-luna", {"reasoning_effort": "lo"}, "Did you mean 'low'"),
+        (CHAT, "gpt-4.1", {"temperature": 3}, "a number, 0 to 2"),
+        (CHAT, "gpt-4.1", {"temperature": "0"}, "a number, 0 to 2"),
+        (CHAT, "gpt-4.1", {"max_completion_tokens": -5}, "whole number, 1 or more"),
+        (CHAT, "my-model", {"max_tokens": -5}, "whole number, 1 or more"),
+    ],
+)
+def test_a_value_or_a_name_that_every_request_would_fail_for_is_refused(
+    endpoint: str, model: str, body: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(RequestError, match=words):
+        check_parameters(model, endpoint, body, ())
+    check_parameters(model, endpoint, body, tuple(body))
+
+
+def test_what_a_response_takes_passes() -> None:
+    off = {"temperature": 0, "reasoning": {"effort": "none"}, "max_output_tokens": 9}
+    check_parameters("gpt-5.6-luna", RESPONSES, off, ())
+    check_parameters("gpt-5.6-luna", RESPONSES, {"tools": [], "reasoning": {}}, ())
+    check_parameters("gpt-4.1", RESPONSES, {"temperature": 0, "top_logprobs": 3}, ())
+    check_parameters("my-model", CHAT, {"temperature": 7, "reasoning_effort": "lo"}, ())
+
+
+def test_json_mode_of_a_response_needs_the_word_too() -> None:
+    form = {"format": {"type": "json_object"}}
+    with pytest.raises(RequestError, match=r'JSON.*allow=\["text"\]'):
+        ask(endpoint=RESPONSES, text=form)
+    assert len(ask(endpoint=RESPONSES, text=form, system="Answer in JSON.")) == 2
+    assert len(ask(endpoint=RESPONSES, text=form, allow=["text"])) == 2
