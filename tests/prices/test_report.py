@@ -62,7 +62,8 @@ def test_longer_answers_are_named_and_reasoning_where_the_model_reasons() -> Non
     (note,) = plain.notes
     assert "1,980 tokens more than the high end" in note
     assert "easoning" not in note
-    (note,) = job_of(longer, "gpt-5.6-luna").report().notes
+    writes, note = job_of(longer, "gpt-5.6-luna").report().notes
+    assert "prompt cache" in writes
     assert "Reasoning tokens are billed as output" in note
 
 
