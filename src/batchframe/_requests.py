@@ -100,6 +100,8 @@ class Requests(RequestsHandle):
         -----
         ReasoningWarning
             If reasoning tokens may come on top of `max_cost`.
+        IntervalWarning
+            If `max_cost` is held against what is likely, since nothing bounds the answers.
         NamesakeWarning
             If another job has this name, and in what the new one differs.
 
@@ -186,7 +188,7 @@ class Requests(RequestsHandle):
         --------
         >>> import pandas as pd, batchframe as bf, batchframe.local
         >>> frame = pd.DataFrame({"t": [f"text {i}" for i in range(50)]})
-        >>> requests = frame.bf.requests("{{ t }}", model="gpt-4.1")
+        >>> requests = frame.bf.requests("{{ t }}", model="gpt-4.1", max_completion_tokens=9)
         >>> with batchframe.local.serve(answer=lambda body: "a b c") as server:
         ...     pilot = requests.pilot(10, client=server.client())
         ...     job = requests.submit(client=server.client(), max_cost=1).wait()
