@@ -125,6 +125,8 @@ class _Told(msgspec.Struct):
     batch: dict[str, Any] = {}
     output: Fetched | None = None
     errors: Fetched | None = None
+    gone: list[str] = []
+    incomplete: bool = False
 
 
 def fold(events: Iterable[Mapping[str, Any]], shards: int) -> JobState:

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 import batchframe as bf
-from batchframe import _fetching, _openai
-from batchframe._openai import connect
+from batchframe import _fetching
+from batchframe._openai import _client, connect
 from batchframe.errors import ServiceError
 
 FILE = "/files/file-out"
@@ -236,7 +236,7 @@ def silence(handler: Any) -> None:
 def test_d1_an_answer_that_drips_is_left(
     slow: Any, path: str, imitation: Any, requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_openai, "_PATIENCE", 0.2)
+    monkeypatch.setattr(_client, "_PATIENCE", 0.2)
     job = requests.submit(client=imitation.client(max_retries=0))
     imitation.reply("GET", path, slow)
     with pytest.raises(ServiceError, match=r"bytes of .* in \d+ seconds|could not be reached"):
@@ -249,7 +249,7 @@ def test_d1_an_answer_that_drips_is_left(
 def test_d1_a_slow_answer_that_goes_on_is_waited_for(
     imitation: Any, requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_openai, "_PATIENCE", 0.1)
+    monkeypatch.setattr(_client, "_PATIENCE", 0.1)
 
     def steady(handler: Any) -> None:
         whole = content(handler)

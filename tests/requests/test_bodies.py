@@ -71,7 +71,7 @@ def test_a_parameter_that_is_changed_later_does_not_change_the_requests() -> Non
 
 @pytest.mark.parametrize(
     "value",
-    [float("nan"), float("inf"), b"x", object(), {1, 2}, 2**70, "\ud800", {"\ud800": 1}],
+    [float("nan"), float("inf"), b"x", object, {1, 2}, 2**70, "\ud800", {"\ud800": 1}],
     ids=repr,
 )
 @pytest.mark.parametrize("path", ["extra", "extra.deep[1]"])

@@ -13,6 +13,7 @@ from typing import Any
 
 import openai
 import pytest
+from tests.proxy import Handler
 
 import batchframe as bf
 import batchframe.local
@@ -113,9 +114,7 @@ def sends_away(elsewhere: Elsewhere, proxy: Any, monkeypatch: pytest.MonkeyPatch
         self.end_headers()
         self.wfile.write(content)
 
-    import faults
-
-    monkeypatch.setattr(faults.Handler, "answer", answer)
+    monkeypatch.setattr(Handler, "answer", answer)
     assert proxy
     return elsewhere
 
@@ -158,9 +157,8 @@ def refresh_until_it_ends(job: bf.Job) -> None:
 def test_x9_a_file_that_swells_on_the_way_is_refused_and_fetched_again_later(
     how: str, proxy: Any, requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import faults
 
-    pass_on = faults.Handler.answer
+    pass_on = Handler.answer
     swollen = gzip.compress(bytes(50_000_000)) if how == "a bomb" else bytes(20_000_000)
     job = requests.submit("kept", client=proxy.client(timeout=20))
 
@@ -178,7 +176,7 @@ def test_x9_a_file_that_swells_on_the_way_is_refused_and_fetched_again_later(
             self.wfile.write(swollen)
 
     with monkeypatch.context() as patch:
-        patch.setattr(faults.Handler, "answer", answer)
+        patch.setattr(Handler, "answer", answer)
         with pytest.raises(bf.errors.ServiceError):
             refresh_until_it_ends(job)
     assert not (job.folder / "output-000.jsonl").exists()
