@@ -11,14 +11,19 @@ from typing import Any
 def png(width: int = 3, height: int = 2, shade: int = 0, padding: int = 0) -> bytes:
     """Write a grey PNG; `padding` adds bytes behind it."""
     rows = b"".join(b"\0" + bytes([shade]) * width for _ in range(height))
+    parts = (_chunk(b"IDAT", zlib.compress(rows)), _chunk(b"IEND", b""))
+    return png_header(width, height) + b"".join(parts) + bytes(padding)
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        body = kind + data
-        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
 
+def png_header(width: int, height: int) -> bytes:
+    """Write what stands before the pixels of a grey PNG."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    parts = (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts) + bytes(padding)
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header)
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    body = kind + data
+    return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
 
 
 GIF = b"GIF89a" + struct.pack("<HH", 540, 360) + bytes(20)

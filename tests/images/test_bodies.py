@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
-from tests.images.pictures import GIF, JPEG, WEBP, data_url, png, urls_of
+from tests.images.pictures import GIF, JPEG, WEBP, data_url, png, png_header, urls_of
 
 import batchframe as bf
 from batchframe.errors import CellError, ColumnError, ExtraError, RequestError, TemplateError
@@ -217,7 +217,7 @@ def test_large_images_are_scaled_down_when_asked(tmp_path: Path) -> None:
     ("cell", "words"),
     [
         (png(100, 100)[:60], "cannot be decoded"),
-        (png(60_000, 60_000)[:33] + bytes(99), "more than 100,000,000 pixels"),
+        (png_header(60_000, 60_000) + bytes(99), "more than 100,000,000 pixels"),
     ],
 )
 def test_what_cannot_be_scaled_is_named(cell: bytes, words: str) -> None:
