@@ -37,6 +37,7 @@ SCHEMA: Final = pa.schema(
         "output_tokens": pa.int64(),
         "cached_tokens": pa.int64(),
         "reasoning_tokens": pa.int64(),
+        "cache_write_tokens": pa.int64(),
         "tool_calls": pa.large_string(),
         "reasoning": pa.large_string(),
         "vector": pa.large_binary(),
@@ -229,11 +230,15 @@ def _read_response(response: _Response | None, error: Any, endpoint: Endpoint) -
 
 def _with_usage(answer: Answer, body: Any) -> Answer:
     """Count what a response without an answer says it used: it is billed all the same."""
-    read, written, cached, thought = tokens_of(
+    read, written, cached, thought, to_cache = tokens_of(
         body.get("usage") if isinstance(body, dict) else None
     )
     return answer._replace(
-        input_tokens=read, output_tokens=written, cached_tokens=cached, reasoning_tokens=thought
+        input_tokens=read,
+        output_tokens=written,
+        cached_tokens=cached,
+        reasoning_tokens=thought,
+        cache_write_tokens=to_cache,
     )
 
 

@@ -30,20 +30,22 @@ class Usage:
     Attributes
     ----------
     input_tokens
-        All input tokens, the cached ones among them.
+        All input tokens, those read from the prompt cache and written to it among them.
     output_tokens
         All output tokens, those of reasoning among them.
+    cached_tokens, cache_write_tokens
+        Input tokens that were read from the prompt cache, and that were written to it.
     """
 
     input_tokens: int
     output_tokens: int
     cached_tokens: int
+    cache_write_tokens: int = 0
 
 
 def usage_of(answers: pa.Table) -> Usage:
     """Add up the usage of each line."""
-    read, written, cached = tokens_of(answers)
-    return Usage(int(read.sum()), int(written.sum()), int(cached.sum()))
+    return Usage(*(int(column.sum()) for column in tokens_of(answers)))
 
 
 def cost_of(answers: pa.Table, price: Price) -> Decimal:
@@ -79,11 +81,12 @@ def billed(job: JobAnswers) -> JobAnswers:
 
 
 def tokens_of(answers: pa.Table) -> tuple[npt.NDArray[np.int64], ...]:
-    """Return the input, output and cached tokens of each line; 0 where it states none."""
-    names = ("input_tokens", "output_tokens", "cached_tokens")
-    read, written, cached = (
+    """Return the input, output, cached and cache write tokens of each line; 0 where none stand."""
+    names = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens")
+    read, written, cached, to_cache = (
         # A server may state no usage, or a wrong one; nothing here may fail for it.
         np.maximum(pc.fill_null(answers[name], 0).to_numpy(), 0)
         for name in names
     )
-    return read, written, np.minimum(cached, read)
+    cached = np.minimum(cached, read)
+    return read, written, cached, np.minimum(to_cache, read - cached)

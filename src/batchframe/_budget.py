@@ -101,7 +101,8 @@ def _rows_that_fit(
     inputs = read.tokens if read.high is None else read.high
     fitting = table.to_send
     while fitting:
-        costs = rates.costs_of(inputs, _most_of_each(fitting, known, table))
+        most = _most_of_each(fitting, known, table)
+        costs = rates.costs_of(inputs, most, 0, rates.may_write(inputs))
         fewer = min(within(costs, limit), fitting)
         if fewer == fitting:
             break

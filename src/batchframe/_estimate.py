@@ -31,10 +31,17 @@ from batchframe._display import (
 )
 from batchframe._model_rules import lifetime_notes
 from batchframe._price_book import price_book
-from batchframe._prices import GIVEN, Price, Tier, cache_notes, doubt, price
+from batchframe._prices import (
+    GIVEN,
+    Price,
+    Tier,
+    cache_notes,
+    doubt,
+    lifetime_of_cache_note,
+    price,
+)
 from batchframe._providers import OPENAI, is_loopback, profile_of
 from batchframe._range import Range
-from batchframe._rates import sum_of
 from batchframe._request_table import RequestTable
 from batchframe._shards import shards_of
 
@@ -56,11 +63,12 @@ class Estimate(Shown):
         ``max_completion_tokens`` bounds them; `notes` says so.
     cost, standard_cost
         Ranges of `Decimal` USD through the Batch API and through the realtime API; None where no
-        price is known. Nothing is taken to be cached: that shows only afterwards.
+        price is known. Nothing is taken to be read from the prompt cache: that shows only
+        afterwards. The high end takes all that may be to be written to it, where that is dearer.
     flex_cost, priority_cost
         The same in the realtime API's cheaper and faster tiers.
     input_cost
-        What the input alone costs through the Batch API, in USD; None where no price is known.
+        The part of `cost` that the input makes.
     exact
         Whether the input tokens are counted as the service counts them.
     notes
@@ -91,7 +99,7 @@ class Estimate(Shown):
     notes: tuple[str, ...]
     flex_cost: Range[Decimal] | None = None
     priority_cost: Range[Decimal] | None = None
-    input_cost: Decimal | None = None
+    input_cost: Range[Decimal] | None = None
 
     def __add__(self, other: Estimate) -> Estimate:
         return Estimate(
@@ -109,9 +117,7 @@ class Estimate(Shown):
             notes=tuple(dict.fromkeys((*self.notes, *other.notes))),
             flex_cost=_both(self.flex_cost, other.flex_cost),
             priority_cost=_both(self.priority_cost, other.priority_cost),
-            input_cost=None
-            if self.input_cost is None or other.input_cost is None
-            else sum_of([self.input_cost, other.input_cost]),
+            input_cost=_both(self.input_cost, other.input_cost),
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -213,7 +219,8 @@ def estimate(
         *written.notes,
         *_price_notes(model, batch, prices),
         *_whose_notes(batch, base_url),
-        *cache_notes(batch),
+        *cache_notes(batch, read.tokens if read.high is None else read.high),
+        *lifetime_of_cache_note(table.recipe.body),
         *_long_notes(batch, read),
         *lifetime_notes(model, today()),
     )
@@ -232,7 +239,7 @@ def estimate(
         notes=notes,
         flex_cost=cost_range(price(model, "flex", prices=prices), read, written.tokens),
         priority_cost=cost_range(price(model, "priority", prices=prices), read, written.tokens),
-        input_cost=None if batch is None else batch.cost_of(read.tokens),
+        input_cost=cost_range(batch, read, Range.exactly(0)),
     )
 
 
@@ -246,7 +253,7 @@ def cost_range(
     return Range(
         known.cost_of(read.low, written.low),
         None if middle is None else known.cost_of(read.tokens, middle),
-        None if high is None or read.high is None else known.cost_of(read.high, high),
+        None if high is None or read.high is None else known.most_of(read.high, high),
     )
 
 

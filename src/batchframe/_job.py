@@ -295,8 +295,9 @@ class JobHandle(ShownLive):
         ----------
         details
             Also return the columns ``bf_custom_id``, ``bf_input_tokens``, ``bf_output_tokens``,
-            ``bf_cached_tokens``, ``bf_reasoning_tokens``, ``bf_cost``, ``bf_finish_reason``,
-            ``bf_reasoning`` (what the model tells of its reasoning, where it tells) and ``bf_raw``.
+            ``bf_cached_tokens``, ``bf_cache_write_tokens`` (read from the prompt cache, and written
+            to it), ``bf_reasoning_tokens``, ``bf_cost``, ``bf_finish_reason``, ``bf_reasoning``
+            (what the model tells of its reasoning, where it tells) and ``bf_raw``.
             ``bf_cost`` is in USD, as `Decimal` in a column of dtype object:
             ``df["bf_cost"].sum()`` is :attr:`cost`, to the last digit. Rows that ask the same are
             one request: the first of them carries its cost, the others 0. Missing where the row

@@ -38,6 +38,8 @@ from batchframe.errors import JobError
 STORED: pa.Schema = SCHEMA.append(pa.field("digest", ARROW))
 """An answer beside the name of its request."""
 
+_ADDED: Final = ("cache_write_tokens",)
+"""Columns that came later: files of reused answers may be without them."""
 # No two vectors are alike: looking for a dictionary makes reading them three times as slow.
 _PARQUET: Final[dict[str, Any]] = {
     "compression": "zstd",
@@ -126,9 +128,18 @@ def read_reused(folder: JobFolder) -> pa.Table:
     """
     try:
         with in_words(folder.reused), open_private(folder.reused) as file:
-            return pq.read_table(file, page_checksum_verification=True).cast(STORED)
+            return _completed(pq.read_table(file, page_checksum_verification=True)).cast(STORED)
     except (OSError, ValueError, pa.ArrowException) as reason:
         raise JobError.damaged(str(folder.reused), str(reason)) from None
+
+
+def _completed(table: pa.Table) -> pa.Table:
+    """Add, as unknown, what answers of an earlier version did not state."""
+    names = STORED.names
+    for name in [name for name in _ADDED if name not in table.column_names]:
+        absent = pa.nulls(table.num_rows, STORED.field(name).type)
+        table = table.add_column(names.index(name), STORED.field(name), absent)
+    return table
 
 
 def _sources(state: JobState) -> bytes:

@@ -69,7 +69,7 @@ class Manifest:
         Whether it was rebuilt from the server, which knows neither frame nor template; then the
         rows are the requests, in order.
     input_cost
-        The estimate of the input alone, in USD; None where no price was known.
+        The part of the estimate that the input makes, in USD; None where no price was known.
     """
 
     id: str
@@ -91,7 +91,7 @@ class Manifest:
     recovered: bool = False
     tier: Tier = "batch"
     max_enqueued_tokens: int | None = None
-    input_cost: Decimal | None = None
+    input_cost: Range[Decimal] | None = None
 
     @property
     def called(self) -> str:
@@ -109,6 +109,9 @@ class Manifest:
         """Read what :meth:`to_json` wrote; raise ``ValueError`` or ``LookupError`` if it is not."""
         # Jobs of an earlier version state no `input_cost`.
         stored = {"input_cost": None, **stored}
+        if isinstance(stored["input_cost"], str):
+            # Of an earlier version, which stated what was expected alone.
+            stored["input_cost"] = dict.fromkeys(_ENDS, stored["input_cost"])
         told = {name: stored[name] for name in cls.__dataclass_fields__}
         for name, kind in _KINDS.items():
             told[name] = msgspec.convert(told[name], kind)
@@ -120,6 +123,7 @@ class Manifest:
         return cls(**told)
 
 
+_ENDS: Final = ("low", "expected", "high")
 _NOT_IN_ORDER: Final = "its input files do not hold its requests, one after the other"
 
 
@@ -185,7 +189,7 @@ _KINDS: dict[str, Any] = {
     "cost": Range[Decimal] | None,
     "prices": dict[str, Any] | None,
     "recovered": bool,
-    "input_cost": Decimal | None,
+    "input_cost": Range[Decimal] | None,
     "tier": Tier,
     "max_enqueued_tokens": int | None,
 }

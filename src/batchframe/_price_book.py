@@ -36,6 +36,11 @@ _CONTEXTS: Final[Mapping[Tier, Mapping[str, str]]] = MappingProxyType(
 )
 
 
+_KEYS: Final = ("input_mtok", "cache_read_mtok", "output_mtok", "cache_write_mtok")
+# Kept from the standard price by the library where a tier states its own price without them.
+_OF_THE_CACHE: Final = ("cache_read_mtok", "cache_write_mtok")
+
+
 @dataclass(frozen=True)
 class PriceBook:
     """Which price book is installed.
@@ -109,9 +114,10 @@ def book_price(
         own = _rates(variant.prices)
         found = _look_up(model, provider, day, context)
     rates = _rates(found.model_price)
-    if own and "cache_read_mtok" not in own and "input_mtok" in own:
-        # The library then keeps the standard rate for cached input, which nobody published.
-        rates = {key: rate for key, rate in rates.items() if key != "cache_read_mtok"}
+    if own and "input_mtok" in own:
+        # Nobody published these for this tier.
+        strange = {key for key in _OF_THE_CACHE if key not in own}
+        rates = {key: rate for key, rate in rates.items() if key not in strange}
     return _price(model, tier, rates, f"genai-prices {version('genai-prices')}, {provider}", as_of)
 
 
@@ -144,15 +150,12 @@ def _variant(found: Any, context: Mapping[str, str], day: date) -> Any:
 def _price(
     model: str, tier: Tier, rates: Mapping[str, Any], source: str, as_of: date | None
 ) -> Price | None:
-    read, cached, written = (
-        rates.get(key) for key in ("input_mtok", "cache_read_mtok", "output_mtok")
-    )
-    starts = {step.start for rate in (read, cached, written) for step in getattr(rate, "tiers", ())}
-    if read is None or len(starts) > 1:
+    four = [rates.get(key) for key in _KEYS]
+    starts = {step.start for rate in four for step in getattr(rate, "tiers", ())}
+    if four[0] is None or len(starts) > 1:
         # Nothing stated, or more brackets than a `Price` can state.
         return None
-    base = [_below(rate) for rate in (read, cached, written)]
-    long = [_above(rate) for rate in (read, cached, written)]
+    base, long = [_below(rate) for rate in four], [_above(rate) for rate in four]
     return Price(
         model=model,
         tier=tier,
@@ -164,7 +167,7 @@ def _price(
         else None,
         source=source,
         as_of=as_of,
-        cache_write=_below(rates.get("cache_write_mtok")),
+        cache_write=base[3],
     )
 
 

@@ -13,17 +13,30 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, get_args
 
+import numpy as np
+import numpy.typing as npt
+
 from batchframe._price_book import book_price
 from batchframe._price_table import disagreement, table_price
-from batchframe._rates import Price, Tier
+from batchframe._rates import LEAST_CACHED, Price, Tier
 from batchframe.errors import CostError
 
-__all__ = ["GIVEN", "RATES", "TIERS", "Price", "Tier", "cache_notes", "doubt", "price"]
+__all__ = [
+    "GIVEN",
+    "RATES",
+    "TIERS",
+    "Price",
+    "Tier",
+    "cache_notes",
+    "doubt",
+    "lifetime_of_cache_note",
+    "price",
+]
 
 TIERS: Final[tuple[Tier, ...]] = get_args(Tier)
 GIVEN: Final = "given as prices="
 """The source of prices that the user gave."""
-RATES: Final = ("input", "cached_input", "output")
+RATES: Final = ("input", "cached_input", "cache_write", "output")
 
 
 def price(
@@ -47,8 +60,8 @@ def price(
     prices
         Your own prices, in USD per 1,000,000 tokens; they win over every other source. One dict
         of rates is for the batch tier: ``{"input": "0.10", "output": "0.60"}``, with
-        ``"cached_input"`` if you have it. For more tiers, one such dict each:
-        ``{"batch": {...}, "standard": {...}}``. A tier that is not in it is looked up. Texts,
+        ``"cached_input"`` and ``"cache_write"`` if you have them. For more tiers, one such dict
+        each: ``{"batch": {...}, "standard": {...}}``. A tier that is not in it is looked up. Texts,
         `Decimal`, int and float are taken, a float as it prints.
     on
         The day whose prices are wanted; today when None.
@@ -105,15 +118,27 @@ def doubt(model: str, tier: Tier, prices: Mapping[str, Any] | None = None) -> st
     return None if found is None else found.in_words()
 
 
-def cache_notes(batch: Price | None) -> list[str]:
-    """Say what writing to the prompt cache may add."""
-    if batch is None or batch.cache_write is None or batch.cache_write <= batch.input:
+def cache_notes(batch: Price | None, read: npt.NDArray[np.int64]) -> list[str]:
+    """Say what writing to the prompt cache may add to requests of so many input tokens."""
+    if batch is None or batch.cache_write is None or not batch.may_write(read).any():
         return []
-    more = batch.cache_write / batch.input - 1 if batch.input else 0
     told = (
         f"{batch.model} bills input that it writes to the prompt cache at "
-        f"${batch.cache_write:f} per million tokens in place of ${batch.input:f}. That is not in "
-        f"these figures, and can add up to {more:.0%} to what the input costs."
+        f"${batch.cache_write:f} per million tokens in place of ${batch.input:f}. The high end "
+        f"takes all input of requests of {LEAST_CACHED:,} tokens or more to be written; low and "
+        "expected take none, as in the batches that were reported."
+    )
+    return [told]
+
+
+def lifetime_of_cache_note(body: Mapping[str, Any]) -> list[str]:
+    """Say that a longer life in the prompt cache has a price that is not known here."""
+    options = body.get("prompt_cache_options")
+    if not isinstance(options, Mapping) or options.get("ttl") in {None, "30m"}:
+        return []
+    told = (
+        f"Input kept in the prompt cache for {options['ttl']} is dearer to write than for 30m, by "
+        "how much is not known here: what is written is priced as for 30m."
     )
     return [told]
 
@@ -135,7 +160,8 @@ def _given(tier: Tier, rates: object) -> Price:
     if read is None:
         raise CostError.no_input_rate()
     cached, written = _rate("cached_input", rates), _rate("output", rates)
-    return Price("", tier, read, cached, written, source=GIVEN)
+    to_cache = _rate("cache_write", rates)
+    return Price("", tier, read, cached, written, source=GIVEN, cache_write=to_cache)
 
 
 def _rate(name: str, rates: Mapping[str, object]) -> Decimal | None:

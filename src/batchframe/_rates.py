@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact, localcontext
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
 
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 Tier = Literal["batch", "standard", "flex", "priority"]
 
+_Kinds: TypeAlias = (
+    "tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]"
+)
+
+LEAST_CACHED: Final = 1_024
+"""Input tokens below which nothing is cached (OpenAI prompt caching guide, 2026-11)."""
 # Sums of tokens times rates stay far below 60 digits; were one ever rounded, this would raise.
 _EXACT: Final = Context(prec=60, traps=[Inexact])
 
@@ -36,7 +42,7 @@ class LongContext:
     threshold
         Tokens. One token more, and every token of the request is charged at these rates (OpenAI
         model pages of gpt-5.4 and later, 2026-11: more than 272,000 input tokens).
-    input, cached_input, output
+    input, cached_input, output, cache_write
         USD per 1,000,000 tokens, as in `Price`.
     """
 
@@ -44,6 +50,7 @@ class LongContext:
     input: Decimal
     cached_input: Decimal | None
     output: Decimal | None
+    cache_write: Decimal | None = None
 
 
 @dataclass(frozen=True)
@@ -71,9 +78,9 @@ class Price:
     as_of
         The day they were verified or took effect, where known.
     cache_write
-        USD per 1,000,000 input tokens that are written to the prompt cache, where they are dearer
-        than other input (gpt-5.6 and later: 1.25 times; OpenAI pricing page, 2026-11). It is not
-        part of any sum here.
+        USD per 1,000,000 input tokens that are written to the prompt cache, where they have a price
+        of their own (gpt-5.6 and later: 1.25 times that of other input; OpenAI pricing page,
+        2026-11). None where none is published; they are then charged as other input.
 
     Examples
     --------
@@ -92,17 +99,26 @@ class Price:
     as_of: date | None = None
     cache_write: Decimal | None = None
 
-    def cost(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> Decimal:
+    def cost(
+        self,
+        input_tokens: int,
+        output_tokens: int,
+        cached_tokens: int = 0,
+        cache_write_tokens: int = 0,
+    ) -> Decimal:
         """Give the cost of one request.
 
         Parameters
         ----------
         input_tokens
-            All input tokens, the cached ones among them, as the service's ``usage`` has it.
+            All input tokens, those read from the prompt cache and written to it among them, as the
+            service's ``usage`` has it.
         output_tokens
             All output tokens, those of reasoning among them.
         cached_tokens
             The input tokens read from the prompt cache.
+        cache_write_tokens
+            The input tokens written to the prompt cache; none of them is also read from it.
 
         Returns
         -------
@@ -116,16 +132,20 @@ class Price:
         ValueError
             If a number is negative, or more tokens were cached than there were.
         """
-        return self.cost_of([input_tokens], [output_tokens], [cached_tokens])
+        return self.cost_of([input_tokens], [output_tokens], [cached_tokens], [cache_write_tokens])
 
     def cost_of(
-        self, input_tokens: ArrayLike, output_tokens: ArrayLike = 0, cached_tokens: ArrayLike = 0
+        self,
+        input_tokens: ArrayLike,
+        output_tokens: ArrayLike = 0,
+        cached_tokens: ArrayLike = 0,
+        cache_write_tokens: ArrayLike = 0,
     ) -> Decimal:
         """Give the cost of many requests together: the exact sum of their costs.
 
         Parameters
         ----------
-        input_tokens, output_tokens, cached_tokens
+        input_tokens, output_tokens, cached_tokens, cache_write_tokens
             Whole numbers of tokens for each request, as in `cost`; a single number stands for
             every request.
 
@@ -147,38 +167,67 @@ class Price:
         >>> luna.cost_of([1_000, 3_000], output_tokens=200)
         Decimal('0.00064')
         """
-        return sum_of(self.parts_of(input_tokens, output_tokens, cached_tokens))
+        return sum_of(self.parts_of(input_tokens, output_tokens, cached_tokens, cache_write_tokens))
 
     def parts_of(
-        self, input_tokens: ArrayLike, output_tokens: ArrayLike = 0, cached_tokens: ArrayLike = 0
-    ) -> tuple[Decimal, Decimal, Decimal]:
-        """Give what the input, the cached input and the output of many requests cost.
+        self,
+        input_tokens: ArrayLike,
+        output_tokens: ArrayLike = 0,
+        cached_tokens: ArrayLike = 0,
+        cache_write_tokens: ArrayLike = 0,
+    ) -> tuple[Decimal, Decimal, Decimal, Decimal]:
+        """Give what the input, the cached input, the cache writes and the output cost.
 
-        Parameters and errors are those of `cost_of`; the three add up to it exactly.
+        Parameters and errors are those of `cost_of`; the four add up to it exactly. The first is
+        the input that was neither read from the cache nor written to it.
 
         Examples
         --------
         >>> luna = Price("gpt-5.6-luna", "batch", Decimal("0.1"), Decimal("0.01"), Decimal("0.6"))
         >>> luna.parts_of([1_000, 3_000], output_tokens=200, cached_tokens=[0, 1_000])
-        (Decimal('0.0003'), Decimal('0.00001'), Decimal('0.00024'))
+        (Decimal('0.0003'), Decimal('0.00001'), Decimal('0'), Decimal('0.00024'))
         """
-        read, written, cached = _tokens(input_tokens, output_tokens, cached_tokens)
-        totals = [Decimal(0)] * 3
-        for rates, these in self._brackets(read):
-            numbers = (read[these] - cached[these], cached[these], written[these])
+        kinds = _kinds(input_tokens, output_tokens, cached_tokens, cache_write_tokens)
+        totals = [Decimal(0)] * len(kinds)
+        for rates, these in self._brackets(kinds):
+            numbers = [kind[these] for kind in kinds]
             with localcontext(_EXACT):
                 totals = [
                     total + int(tokens.sum()) * rate
                     for total, tokens, rate in zip(
-                        totals, numbers, self._three(rates, numbers[2]), strict=True
+                        totals, numbers, self._four(rates, numbers[-1]), strict=True
                     )
                 ]
         with localcontext(_EXACT):
-            fresh, from_cache, answers = (_plain(total.scaleb(-6)) for total in totals)
-        return fresh, from_cache, answers
+            fresh, from_cache, to_cache, answers = (_plain(total.scaleb(-6)) for total in totals)
+        return fresh, from_cache, to_cache, answers
+
+    def most_of(self, input_tokens: ArrayLike, output_tokens: ArrayLike = 0) -> Decimal:
+        """Give the most that many requests can cost together.
+
+        Nothing is taken to be read from the prompt cache, and all that may be to be written to it.
+        Parameters and errors are those of `cost_of`.
+
+        Examples
+        --------
+        >>> luna = Price("", "batch", Decimal("0.1"), output=Decimal(1), cache_write=Decimal("0.2"))
+        >>> luna.most_of([1_000, 2_000]), luna.cost_of([1_000, 2_000])
+        (Decimal('0.0005'), Decimal('0.0003'))
+        """
+        return self.cost_of(input_tokens, output_tokens, 0, self.may_write(input_tokens))
+
+    def may_write(self, input_tokens: ArrayLike) -> NDArray[np.int64]:
+        """Give the input tokens of each request that writing to the prompt cache makes dearer."""
+        read = np.atleast_1d(np.asarray(input_tokens, dtype=np.int64))
+        dearer = self.cache_write is not None and self.cache_write > self.input
+        return np.where(dearer & (read >= LEAST_CACHED), read, 0)
 
     def costs_of(
-        self, input_tokens: ArrayLike, output_tokens: ArrayLike = 0, cached_tokens: ArrayLike = 0
+        self,
+        input_tokens: ArrayLike,
+        output_tokens: ArrayLike = 0,
+        cached_tokens: ArrayLike = 0,
+        cache_write_tokens: ArrayLike = 0,
     ) -> NDArray[np.object_]:
         """Give the cost of each of many requests: exact `Decimal` USD, one a request.
 
@@ -191,46 +240,46 @@ class Price:
         >>> luna.costs_of([1_000, 3_000], output_tokens=200).tolist()
         [Decimal('0.0002200'), Decimal('0.0004200')]
         """
-        read, written, cached = _tokens(input_tokens, output_tokens, cached_tokens)
-        units = np.zeros(len(read), dtype=object)
+        kinds = _kinds(input_tokens, output_tokens, cached_tokens, cache_write_tokens)
+        units = np.zeros(len(kinds[0]), dtype=object)
         with localcontext(_EXACT):
             digits = max(_digits(rate) for rate in self._all_rates())
-            for rates, these in self._brackets(read):
-                numbers = (read[these] - cached[these], cached[these], written[these])
+            for rates, these in self._brackets(kinds):
+                numbers = [kind[these] for kind in kinds]
                 # Whole numbers of Python, which know no largest one.
                 units[these] = sum(
                     tokens.astype(object) * int(rate.scaleb(digits))
-                    for tokens, rate in zip(numbers, self._three(rates, numbers[2]), strict=True)
+                    for tokens, rate in zip(numbers, self._four(rates, numbers[-1]), strict=True)
                 )
             costs = [Decimal(one).scaleb(-6 - digits) for one in units.tolist()]
         column = np.empty(len(costs), dtype=object)
         column[:] = costs
         return column
 
-    def _brackets(
-        self, read: NDArray[np.int64]
-    ) -> list[tuple[Price | LongContext, NDArray[np.bool_]]]:
+    def _brackets(self, kinds: _Kinds) -> list[tuple[Price | LongContext, NDArray[np.bool_]]]:
         """Say which requests are charged at which rates: each by its own length, never the sum."""
+        read = kinds[0] + kinds[1] + kinds[2]
         if self.long_context is None:
             return [(self, np.ones(len(read), dtype=bool))]
         long = read > self.long_context.threshold
         return [(self, ~long), (self.long_context, long)]
 
-    def _three(
+    def _four(
         self, rates: Price | LongContext, written: NDArray[np.int64]
-    ) -> tuple[Decimal, Decimal, Decimal]:
-        """Give the rates of fresh input, cached input and output."""
+    ) -> tuple[Decimal, Decimal, Decimal, Decimal]:
+        """Give the rates of fresh input, cached input, cache writes and output."""
         if rates.output is None and written.any():
             raise CostError.unpriced_output(self.model, self.tier)
         cached = rates.input if rates.cached_input is None else rates.cached_input
-        return rates.input, cached, rates.output or Decimal(0)
+        to_cache = rates.input if rates.cache_write is None else rates.cache_write
+        return rates.input, cached, to_cache, rates.output or Decimal(0)
 
     def _all_rates(self) -> list[Decimal]:
         both = (self,) if self.long_context is None else (self, self.long_context)
         return [
             rate
             for rates in both
-            for rate in (rates.input, rates.cached_input, rates.output)
+            for rate in (rates.input, rates.cached_input, rates.cache_write, rates.output)
             if rate is not None
         ]
 
@@ -270,16 +319,25 @@ def _plain(dollars: Decimal) -> Decimal:
     return whole if dollars == whole else dollars.normalize()
 
 
-def _tokens(*numbers: ArrayLike) -> tuple[NDArray[np.int64], ...]:
+def _kinds(
+    input_tokens: ArrayLike,
+    output_tokens: ArrayLike,
+    cached_tokens: ArrayLike,
+    cache_write_tokens: ArrayLike,
+) -> _Kinds:
+    """Divide the tokens of each request: fresh input, from the cache, to the cache, output."""
+    numbers = (input_tokens, output_tokens, cached_tokens, cache_write_tokens)
     columns = np.broadcast_arrays(*(np.atleast_1d(np.asarray(one)) for one in numbers))
-    whole = tuple(column.astype(np.int64) for column in columns if _whole(column))
+    whole = [column.astype(np.int64) for column in columns if _whole(column)]
     if len(whole) != len(columns) or any((column < 0).any() for column in whole):
         message = "numbers of tokens must be whole and not negative"
         raise ValueError(message)
-    if (whole[2] > whole[0]).any():
+    read, written, cached, to_cache = whole
+    fresh = read - cached - to_cache
+    if (fresh < 0).any():
         message = "more input tokens are said to be cached than there were"
         raise ValueError(message)
-    return whole
+    return fresh, cached, to_cache, written
 
 
 def _whole(column: NDArray[np.generic]) -> bool:

@@ -20,7 +20,7 @@ from batchframe._display import UNKNOWN, Card, Shown, Table, count, money, plura
 from batchframe._endpoints import endpoint_of
 from batchframe._job_answers import JobAnswers
 from batchframe._manifest import Manifest
-from batchframe._prices import cache_notes
+from batchframe._prices import lifetime_of_cache_note
 from batchframe._range import Range
 from batchframe._rates import sum_of
 
@@ -36,7 +36,8 @@ class ReportLine:
     Attributes
     ----------
     name
-        "input" (all of it that was not cached), "cached input", "output", or "total".
+        "input" (all of it that was neither read from the prompt cache nor written to it), "cached
+        input", "cache writes" (where there are any), "output", or "total".
     estimated_tokens, estimated_cost
         Ranges of tokens and of `Decimal` USD; None where no price was known.
     tokens, cost
@@ -78,7 +79,7 @@ class Report(Shown):
         How many requests were sent, and how many of them have come back with a usage that the
         service states.
     lines
-        Input, cached input, output and their total.
+        Input, cached input, cache writes where there are any, output and their total.
     notes
         Why they differ, in words, where they do by more than 5 %.
     """
@@ -139,44 +140,59 @@ def _in_words(known: Range[_N] | None, words: Callable[[_N | None], str]) -> str
 def report(job: JobAnswers) -> Report:
     """Set a job's estimate beside what its answers state."""
     manifest = job.manifest
-    read, written, cached = tokens_of(job.sent)
-    tokens = [int(column.sum()) for column in (read - cached, cached, written)]
+    read, written, cached, to_cache = tokens_of(job.sent)
+    columns = (read - cached - to_cache, cached, to_cache, written)
+    tokens = [int(column.sum()) for column in columns]
     known = job_price(manifest)
-    paid = None if known is None else known.parts_of(read, written, cached)
+    paid = None if known is None else known.parts_of(read, written, cached, to_cache)
     lines = _lines(manifest, tokens, paid)
     answered = int(np.count_nonzero(read + written))
     return Report(manifest.called, len(job.sent), answered, lines, _reasons(job, lines, answered))
 
 
 def _lines(
-    manifest: Manifest, tokens: list[int], paid: tuple[Decimal, Decimal, Decimal] | None
+    manifest: Manifest,
+    tokens: list[int],
+    paid: tuple[Decimal, ...] | None,
 ) -> tuple[ReportLine, ...]:
     estimated = (
         manifest.input_tokens,
+        Range.exactly(0),
         Range.exactly(0),
         manifest.output_tokens,
         manifest.input_tokens + manifest.output_tokens,
     )
     costs = _estimated_costs(manifest)
-    bills = [None] * 4 if paid is None else [*paid, sum_of(paid)]
+    bills = [None] * 5 if paid is None else [*paid, sum_of(paid)]
     actual = [*tokens, sum(tokens)]
-    names = ("input", "cached input", "output", "total")
-    return tuple(
-        ReportLine(*line) for line in zip(names, estimated, actual, costs, bills, strict=True)
-    )
+    names = ("input", "cached input", _WRITES, "output", "total")
+    lines = map(ReportLine, names, estimated, actual, costs, bills)
+    return tuple(line for line in lines if line.name != _WRITES or line.tokens)
 
 
 def _estimated_costs(manifest: Manifest) -> list[Range[Decimal] | None]:
     whole, read = manifest.cost, manifest.input_cost
     if whole is None or read is None:
-        return [None, None, None, whole]
-    written = whole.map(lambda cost: sum_of([cost, -read]))
-    return [Range.exactly(read), Range.exactly(Decimal(0)), written, whole]
+        return [None, None, None, None, whole]
+    written = Range(
+        _less(whole.low, read.low) or Decimal(0),
+        _less(whole.expected, read.expected),
+        _less(whole.high, read.high),
+    )
+    nothing = Range.exactly(Decimal(0))
+    return [read, nothing, nothing, written, whole]
+
+
+def _less(whole: Decimal | None, part: Decimal | None) -> Decimal | None:
+    # An earlier version kept but one figure of the input: a range of the whole may be below it.
+    return None if whole is None or part is None else max(sum_of([whole, -part]), Decimal(0))
 
 
 def _reasons(job: JobAnswers, lines: tuple[ReportLine, ...], answered: int) -> tuple[str, ...]:
     """Explain the differences, for as many requests as were billed."""
-    fresh, cached, written, _ = lines
+    fresh, cached, written = lines[0], lines[1], lines[-2]
+    to_cache = next((line for line in lines if line.name == _WRITES), None)
+    from_cache = cached.tokens + (to_cache.tokens if to_cache else 0)
     billed = Decimal(answered) / max(len(job.sent), 1)
     notes = []
     if answered < len(job.sent):
@@ -186,13 +202,17 @@ def _reasons(job: JobAnswers, lines: tuple[ReportLine, ...], answered: int) -> t
             f"{cached.tokens:,} input tokens were read from the prompt cache, at its price; "
             "estimates take nothing to be cached."
         )
-    off = _part(fresh.tokens + cached.tokens, _scaled(fresh.estimated_tokens.expected, billed))
+    if to_cache:
+        notes.append(_writes_in_words(job, to_cache))
+    off = _part(fresh.tokens + from_cache, _scaled(fresh.estimated_tokens.expected, billed))
     if _large(off):
         notes.append(_input_in_words(off))
-    elif answered == len(job.sent) and not cached.tokens and _large(fresh.difference):
+    elif answered == len(job.sent) and not from_cache and _large(fresh.difference):
         notes.append(_OTHER_PRICE)
-    if answered:
-        notes += cache_notes(job_price(job.manifest))
+    if answered and not job.manifest.recovered and fresh.estimated_tokens.high is None:
+        notes.append(_NO_HIGH_END)
+    if to_cache:
+        notes += lifetime_of_cache_note(job.manifest.recipe.body)
     if job.manifest.recovered:
         notes.append(_NO_ESTIMATE)
     elif answered:
@@ -200,6 +220,20 @@ def _reasons(job: JobAnswers, lines: tuple[ReportLine, ...], answered: int) -> t
     return tuple(notes)
 
 
+def _writes_in_words(job: JobAnswers, line: ReportLine) -> str:
+    told = f"{line.tokens:,} input tokens were written to the prompt cache"
+    known = job_price(job.manifest)
+    if known is None or known.cache_write is None:
+        return f"{told}, for which no price of their own is known: they are priced as other input."
+    return f"{told}, at its price for that (${known.cache_write:f} per million); none are expected."
+
+
+_WRITES: Final = "cache writes"
+_NO_HIGH_END: Final = (
+    "How much the requests would read could not be known before (what they only name, such as a "
+    "file or an image of unknown size, or what a tool of the service finds): the input tokens that "
+    "were estimated are no upper bound, and a difference is no saving."
+)
 _NO_ESTIMATE: Final = "The job was brought back from the server, which keeps no estimate."
 _OTHER_PRICE: Final = (
     "The input tokens are those expected, and their price is another: prices= was given later, or "

@@ -168,7 +168,7 @@ def _details(
     ids = pa.array(job.custom_ids, pa.string()).take(take)
     tokens = {
         f"bf_{name}": pd.Series(answers[name].to_pandas(types_mapper=_NULLABLE.get))
-        for name in ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
+        for name in _TOKENS
     }
     return {
         "bf_custom_id": _strings(pa.chunked_array([ids])),
@@ -197,6 +197,9 @@ def _costs(costs: npt.NDArray[np.object_] | None, number: npt.NDArray[np.int64])
     return pd.Series(shown, dtype=object)
 
 
+_TOKENS: Final = (
+    "input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens",
+)  # fmt: skip
 _NULLABLE: Final[Mapping[pa.DataType, Any]] = {
     pa.int64(): pd.Int64Dtype(),
     pa.float64(): pd.Float64Dtype(),

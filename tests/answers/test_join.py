@@ -25,6 +25,7 @@ DETAILS = {
     "bf_input_tokens": "Int64",
     "bf_output_tokens": "Int64",
     "bf_cached_tokens": "Int64",
+    "bf_cache_write_tokens": "Int64",
     "bf_reasoning_tokens": "Int64",
     "bf_cost": "object",
     "bf_finish_reason": "text",

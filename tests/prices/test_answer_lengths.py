@@ -142,10 +142,3 @@ def test_whose_prices_these_are_is_said(base_url: str, words: str | None) -> Non
     assert ("OpenAI's own prices" in notes) == (words is not None)
     mine = estimate(these, read, base_url=base_url, prices={"input": 1, "output": 2})
     assert "OpenAI's own prices" not in " ".join(mine.notes)
-
-
-def test_what_writing_to_the_cache_may_add_is_said() -> None:
-    frame = pd.DataFrame({"t": ["a"]})
-    for model, there in (("gpt-5.6-luna", True), ("gpt-6-luna", True), ("gpt-4.1", False)):
-        notes = " ".join(frame.bf.requests("{{ t }}", model=model).estimate().notes)
-        assert ("up to 25%" in notes and "prompt cache" in notes) == there

@@ -24,8 +24,9 @@ from batchframe._rates import LongContext, Price, sum_of, within
 from batchframe._results import ledger
 
 MONEY = st.decimals(0, 1_000, places=5)
-REQUEST = st.tuples(st.integers(0, 600_000), st.integers(0, 200_000), st.integers(0, 600_000)).map(
-    lambda one: (one[0], one[1], min(one[2], one[0]))
+TOKENS = st.integers(0, 600_000)
+REQUEST = st.tuples(TOKENS, st.integers(0, 200_000), TOKENS, TOKENS).map(
+    lambda one: (one[0], one[1], min(one[2], one[0]), min(one[3], max(one[0] - one[2], 0)))
 )
 PRICE = st.builds(
     Price,
@@ -34,15 +35,24 @@ PRICE = st.builds(
     MONEY,
     st.none() | MONEY,
     MONEY,
-    st.none() | st.builds(LongContext, st.just(272_000), MONEY, st.none() | MONEY, MONEY),
+    st.none()
+    | st.builds(
+        LongContext,
+        st.just(272_000),
+        MONEY,
+        st.none() | MONEY,
+        MONEY,
+        cache_write=st.none() | MONEY,
+    ),
+    cache_write=st.none() | MONEY,
 )
 
 
 @given(st.lists(REQUEST, max_size=20), PRICE, st.sampled_from([3, 28]))
 def test_the_costs_of_all_requests_and_of_all_parts_add_up_to_the_last_digit(
-    requests: list[tuple[int, int, int]], price: Price, precision: int
+    requests: list[tuple[int, int, int, int]], price: Price, precision: int
 ) -> None:
-    columns = [np.array([one[place] for one in requests], np.int64) for place in range(3)]
+    columns = [np.array([one[place] for one in requests], np.int64) for place in range(4)]
     with decimal.localcontext() as context:
         context.prec = precision  # a coarse one of the caller's must not round
         total = price.cost_of(*columns)

@@ -90,11 +90,12 @@ def estimate_facts(known: Estimate) -> dict[str, Any]:
     told = {name: getattr(known, name) for name in known.__dataclass_fields__}
     ranges = {name: range_facts(told[name]) for name in _RANGES}
     notes = [in_shell(note) for note in known.notes]
-    return {**told, **ranges, "input_cost": _money(known.input_cost), "notes": notes}
+    return {**told, **ranges, "notes": notes}
 
 
 _RANGES: Final = (
     "input_tokens", "output_tokens", "cost", "standard_cost", "flex_cost", "priority_cost",
+    "input_cost",
 )  # fmt: skip
 
 

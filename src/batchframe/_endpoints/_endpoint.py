@@ -45,6 +45,7 @@ class Answer(NamedTuple):
     output_tokens: int | None = None
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
+    cache_write_tokens: int | None = None
     tool_calls: str | None = None
     reasoning: str | None = None
     vector: bytes | None = None

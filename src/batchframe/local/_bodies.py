@@ -222,7 +222,11 @@ def _completion_usage(texts: list[str], setting: Setting) -> dict[str, Any]:
         "prompt_tokens": setting.input_tokens,
         "completion_tokens": made,
         "total_tokens": setting.input_tokens + made,
-        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+        "prompt_tokens_details": {
+            "cached_tokens": 0,
+            "cache_write_tokens": 0,
+            "audio_tokens": 0,
+        },
         "completion_tokens_details": {
             "reasoning_tokens": 0,
             "audio_tokens": 0,

@@ -1,0 +1,163 @@
+"""Input that is written to the prompt cache: dearer from gpt-5.6 on, and billed as stated."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+import batchframe as bf
+import batchframe.local
+from batchframe._job_answers import read_reused, write_reused
+from batchframe._price_book import book_price
+from batchframe._rates import Price, Tier
+
+LONG = "word " * 2_000
+MILLION = 1_000_000
+
+
+def stating(usage: dict[str, Any], **more: Any) -> bf.Job:
+    """Return a job of one answer with a usage of this kind."""
+    endpoint = more.get("endpoint", "/v1/chat/completions")
+
+    def answer(_: dict[str, Any]) -> dict[str, Any]:
+        if endpoint == "/v1/responses":
+            said = [{"type": "output_text", "text": "yes", "annotations": []}]
+            item = {"type": "message", "role": "assistant", "status": "completed", "content": said}
+            return {"object": "response", "status": "completed", "usage": usage, "output": [item]}
+        choice = {"message": {"content": "yes"}, "finish_reason": "stop"}
+        return {"object": "chat.completion", "usage": usage, "choices": [choice]}
+
+    asked = pd.DataFrame({"t": [LONG]}).bf.requests("{{ t }}", **{"model": "gpt-5.6-luna", **more})
+    with batchframe.local.serve(answer=answer) as server:
+        return asked.submit("cached", client=server.client()).wait()
+
+
+CHAT = {
+    "prompt_tokens": 2_600,
+    "completion_tokens": 2,
+    "prompt_tokens_details": {"cached_tokens": 2_000, "cache_write_tokens": 400},
+}
+# The example of OpenAI's prompt caching guide: 2,000 tokens read, 400 written, 200 neither; at
+# gpt-5.6-luna's batch prices.
+PAID = (200 * Decimal("0.1") + 2_000 * Decimal("0.01") + 400 * Decimal("0.125")) / MILLION + (
+    2 * Decimal("0.6") / MILLION
+)
+
+
+def test_written_tokens_are_billed_at_their_own_price_and_once() -> None:
+    job = stating(CHAT)
+    assert job.cost == PAID
+    assert job.usage.cache_write_tokens == 400
+    rows = job.results(details=True)
+    assert rows["bf_cost"].tolist() == [PAID]
+    assert rows["bf_cache_write_tokens"].tolist() == [400]
+
+
+def test_written_tokens_are_a_line_of_the_report_which_says_why() -> None:
+    report = stating(CHAT).report()
+    names = [line.name for line in report.lines]
+    assert names == ["input", "cached input", "cache writes", "output", "total"]
+    assert [line.tokens for line in report.lines] == [200, 2_000, 400, 2, 2_602]
+    assert report.lines[2].cost == 400 * Decimal("0.125") / MILLION
+    assert report.lines[-1].cost == PAID
+    assert any("400 input tokens were written to the prompt cache" in n for n in report.notes)
+
+
+def test_responses_state_them_in_words_of_their_own() -> None:
+    usage = {
+        "input_tokens": 2_600,
+        "output_tokens": 2,
+        "input_tokens_details": {"cached_tokens": 2_000, "cache_write_tokens": 400},
+    }
+    assert stating(usage, endpoint="/v1/responses").cost == PAID
+
+
+@pytest.mark.parametrize(
+    ("details", "cost"),
+    [
+        ({"cache_write_tokens": 9_999}, 2_600 * Decimal("0.125")),
+        ({"cached_tokens": 2_600, "cache_write_tokens": 2_600}, 2_600 * Decimal("0.01")),
+        ({"cache_write_tokens": None}, 2_600 * Decimal("0.1")),
+        ({"cache_write_tokens": "400"}, 2_600 * Decimal("0.1")),
+        ({"cache_write_tokens": -5}, 2_600 * Decimal("0.1")),
+    ],
+)
+def test_what_cannot_be_true_is_never_billed_twice(details: dict[str, Any], cost: Decimal) -> None:
+    job = stating({**CHAT, "completion_tokens": 0, "prompt_tokens_details": details})
+    assert job.cost == cost / MILLION
+
+
+def test_before_gpt_5_6_and_with_prices_that_name_none_a_write_costs_what_input_costs() -> None:
+    usage = {**CHAT, "prompt_tokens_details": {"cache_write_tokens": 400}}
+    job = stating(usage, model="gpt-4.1")
+    assert job.cost == (2_600 * Decimal(1) + 2 * Decimal(4)) / MILLION
+    assert any("no price of their own" in note for note in job.report().notes)
+
+
+def test_prices_of_the_user_may_name_it() -> None:
+    asked = pd.DataFrame({"t": [LONG]}).bf.requests("{{ t }}", model="m", max_completion_tokens=9)
+    mine = {"input": 1, "cache_write": 2, "output": 0}
+    cost = asked.estimate(prices=mine).cost
+    assert cost is not None
+    assert cost.high is not None
+    assert cost.high >= 2 * (cost.expected or 0)
+
+
+@pytest.mark.parametrize("tier", ["batch", "standard", "flex", "priority"])
+@pytest.mark.parametrize("model", ["gpt-5.6-luna", "gpt-5.6-sol", "gpt-6-luna", "gpt-6-astra"])
+def test_the_book_has_it_a_quarter_above_other_input_in_every_tier(model: str, tier: Tier) -> None:
+    known = book_price(model, tier)
+    assert known is not None
+    assert known.cache_write == known.input * Decimal("1.25")
+    assert known.long_context is not None
+    assert known.long_context.cache_write == known.long_context.input * Decimal("1.25")
+
+
+def test_the_high_end_takes_long_prompts_to_be_written_and_says_so() -> None:
+    def known(model: str, text: str) -> bf.Estimate:
+        frame = pd.DataFrame({"t": [text]})
+        return frame.bf.requests("{{ t }}", model=model, max_completion_tokens=9).estimate()
+
+    long, short, before = (
+        known("gpt-5.6-luna", LONG),
+        known("gpt-5.6-luna", "a"),
+        known("gpt-5.2", LONG),
+    )
+    assert long.input_cost is not None
+    assert long.input_tokens.high is not None
+    assert long.input_cost.high == long.input_tokens.high * Decimal("0.125") / MILLION
+    assert long.input_cost.expected == long.input_tokens.expected * Decimal("0.1") / MILLION  # type: ignore[operator]
+    assert any("prompt cache" in note for note in long.notes)
+    for other in (short, before):
+        assert other.input_cost is not None
+        assert other.input_cost.high == other.input_cost.expected
+        assert not any("prompt cache" in note for note in other.notes)
+
+
+def test_nothing_below_1024_tokens_is_taken_to_be_written() -> None:
+    luna = Price("", "batch", Decimal(1), output=Decimal(1), cache_write=Decimal(2))
+    assert luna.may_write([1_023, 1_024]).tolist() == [0, 1_024]
+    assert Price("", "batch", Decimal(1), cache_write=Decimal(1)).may_write([5_000]).tolist() == [0]
+
+
+def test_a_longer_life_in_the_cache_is_said_to_have_no_known_price() -> None:
+    frame = pd.DataFrame({"t": ["a"]})
+    for options, there in (({"ttl": "12h"}, True), ({"ttl": "30m"}, False)):
+        asked = frame.bf.requests("{{ t }}", model="gpt-5.6-luna", prompt_cache_options=options)
+        assert any("12h is dearer" in note for note in asked.estimate().notes) == there
+
+
+def test_answers_kept_by_an_earlier_version_are_read_without_the_column() -> None:
+    job = stating(CHAT)
+    folder = job._folder
+    kept = pq.read_table(folder.answers)
+    write_reused(folder, kept)
+    older = pq.read_table(folder.reused).drop_columns("cache_write_tokens")
+    pq.write_table(older, folder.reused)
+    assert read_reused(folder)["cache_write_tokens"].to_pylist() == [None]
+    pq.write_table(kept.drop_columns("cache_write_tokens"), folder.answers)
+    assert bf.job("cached").cost == PAID
