@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Final
 
 from batchframe._endpoints import Wording, endpoint_of
@@ -34,6 +35,9 @@ class Experience:
     mean, spread, longest
         Of their output tokens, those of reasoning among them: the mean, the standard deviation
         and the most.
+    log_mean, log_spread
+        The mean and the standard deviation of the logarithms of these tokens, where they are
+        known: lengths of answers are mostly skewed to the right.
     """
 
     answers: int
@@ -41,12 +45,19 @@ class Experience:
     mean: float
     spread: float
     longest: int
+    log_mean: float | None = None
+    log_spread: float | None = None
 
     def interval(self, requests: int) -> tuple[float, float] | None:
         """Return the 95 % interval of the mean of so many further answers; None if too few tell.
 
         It is the prediction interval of a normal mean, with Student's t for the few that are known
-        (Geisser, Predictive Inference, 1993); the quantile by its expansion in 1 / n.
+        (Geisser, Predictive Inference, 1993), the quantile by its expansion in 1 / n; widened to
+        that of a log-normal one (Cox's method, Zhou and Gao, Statistics in Medicine, 1997), since
+        the first covers less than it says where a few answers are much longer than the others. No
+        mean is taken to be above the longest answer seen. In simulations it holds 95 times in 100
+        for both shapes from 20 answers on. Of rare long answers that none of those seen was like,
+        no interval knows.
 
         Examples
         --------
@@ -56,10 +67,23 @@ class Experience:
         """
         if self.answers < _FEWEST:
             return None
-        z, freedom = 1.959964, self.answers - 1
-        t = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
-        half = t * self.spread * math.sqrt(1 / self.answers + 1 / max(requests, 1))
-        return max(0.0, self.mean - half), self.mean + half
+        t, chance = _students(self.answers - 1), 1 / max(requests, 1)
+        half = t * self.spread * math.sqrt(1 / self.answers + chance)
+        low, high = max(0.0, self.mean - half), self.mean + half
+        if self.log_mean is None or not self.log_spread:
+            return low, high
+        squared = self.log_spread**2
+        middle = self.log_mean + squared / 2
+        off = t * math.sqrt(squared / self.answers + squared**2 / (2 * (self.answers - 1)))
+        # Of a few further answers the mean strays from that of all.
+        stray = t * self.spread * math.sqrt(chance)
+        below = self.mean - math.exp(min(middle - off, _LARGEST_LOG))
+        above = math.exp(min(middle + off, _LARGEST_LOG)) - self.mean
+        skewed = (
+            self.mean - math.hypot(max(below, 0.0), stray),
+            min(self.mean + math.hypot(max(above, 0.0), stray), max(self.longest, high)),
+        )
+        return max(min(low, skewed[0]), 0.0), max(high, skewed[1])
 
     def likely(self, requests: int) -> tuple[float, float] | None:
         """Widen the interval by what the answers seen cannot tell; None if too few tell.
@@ -81,23 +105,51 @@ class Experience:
         return min(known[0], low), max(known[1], high)
 
 
+def _students(freedom: int) -> float:
+    """Give Student's t for 95 %."""
+    z = 1.959964
+    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+
+
 @dataclass(frozen=True)
 class AnswerLength:
-    """The output tokens of one request.
+    """The output tokens of each of some requests.
 
     Attributes
     ----------
-    tokens
-        Those of reasoning are not in its high end where nothing bounds them.
+    mean
+        What one request takes on average, exactly. Tokens of reasoning are not in its high end
+        where nothing bounds them.
     unbounded_reasoning
         Whether reasoning tokens may come on top of it.
     notes
         What it rests on, in words.
     """
 
-    tokens: Range[int]
+    mean: Range[Fraction]
     unbounded_reasoning: bool
     notes: tuple[str, ...]
+
+    @property
+    def tokens(self) -> Range[int]:
+        """The whole tokens of one request."""
+        return self.of(1)
+
+    def of(self, requests: int) -> Range[int]:
+        """Give the tokens of so many requests together: rounded once, not for each.
+
+        Examples
+        --------
+        >>> half = Fraction(1, 2)
+        >>> AnswerLength(Range(half, 3 * half, 5 * half), False, ()).of(1_000)
+        Range(low=500, expected=1500, high=2500)
+        """
+        low, middle, high = self.mean.low, self.mean.expected, self.mean.high
+        return Range(
+            math.floor(low * requests),
+            None if middle is None else round(middle * requests),
+            None if high is None else math.ceil(high * requests),
+        )
 
 
 def answer_length(
@@ -133,12 +185,13 @@ def answer_length(
     spec = _by_spec(recipe)
     calls = bool(body.get("tools")) and body.get("tool_choice") != "none"
     # A call of a tool may stand in the place of the answer, and nothing bounds its arguments.
-    answer = Range(1, None, None) if calls else Range(spec.low, spec.expected, spec.high)
+    answer = _ONE_OR_MORE if calls else _exact(spec.low, spec.expected, spec.high)
     reasons = endpoint.may_reason(body) or reasons_elsewhere(recipe.model)
     if limit is not None:
         # Reasoning counts against the limit and may use it up.
-        longest = limit if reasons or answer.high is None else min(answer.high, limit)
-        answer = Range(answer.low, answer.expected, longest).map(lambda tokens: min(tokens, limit))
+        most = Fraction(limit)
+        longest = most if reasons or answer.high is None else min(answer.high, most)
+        answer = Range(answer.low, answer.expected, longest).map(lambda tokens: min(tokens, most))
     unbounded = reasons and limit is None
     notes = [reasoning_note(endpoint.wording)] if unbounded else []
     if limit is None and not reasons and not is_known(base_model(recipe.model)):
@@ -152,8 +205,8 @@ def answer_length(
         notes.append(_CALLS.format(endpoint.wording.limit))
     elif answer.high is None:
         notes.append(_UNBOUNDED.format(endpoint.wording.limit))
-    elif spec.with_texts and limit is None:
-        notes.append(_BOUNDED_TEXTS)
+    elif answer.high == spec.high and recipe.output.schema is not None:
+        notes.append(_COMPACT + _BOUNDED_TEXTS * spec.with_texts)
     return AnswerLength(answer, unbounded, tuple(notes))
 
 
@@ -165,15 +218,19 @@ def _by_spec(recipe: Recipe) -> AnswerBounds:
     return replace(known, low=max(math.floor(known.low * (1 - counter.off)), 1), high=high)
 
 
+def _exact(low: int, expected: Fraction | None, high: int | None) -> Range[Fraction]:
+    return Range(Fraction(low), expected, None if high is None else Fraction(high))
+
+
 def _with_experience(
-    answer: Range[int], before: Experience, requests: int, *, narrow: bool
-) -> Range[int]:
+    answer: Range[Fraction], before: Experience, requests: int, *, narrow: bool
+) -> Range[Fraction]:
     """Expect what was seen; a bound that was seen to be passed, by reasoning, is widened."""
-    mean, interval = round(before.mean), before.likely(requests)
+    mean, interval = Fraction(before.mean), before.likely(requests)
     if interval is not None and (narrow or answer.high is None):
-        low = math.floor(interval[0]) if narrow else min(answer.low, mean)
-        return Range(low, mean, max(math.ceil(interval[1]), mean + 1))
-    high = None if answer.high is None else max(answer.high, before.longest)
+        low = Fraction(interval[0]) if narrow else min(answer.low, mean)
+        return Range(low, mean, Fraction(interval[1]))
+    high = None if answer.high is None else max(answer.high, Fraction(before.longest))
     return Range(min(answer.low, mean), mean, high)
 
 
@@ -181,7 +238,8 @@ def _experience_in_words(before: Experience, requests: int, *, reasons: bool) ->
     interval = before.likely(requests)
     likely = (
         f" The mean of {requests:,} is between {interval[0]:,.1f} and {interval[1]:,.1f} with 95 % "
-        "confidence, if they are like those: no bound."
+        "confidence, if they are like those: no bound, and a kind of answer that was not among "
+        "them, rare and long, is not in it."
         if interval is not None
         else ""
     )
@@ -197,7 +255,10 @@ def _experience_in_words(before: Experience, requests: int, *, reasons: bool) ->
 _FEWEST: Final = 10
 """Answers without which no interval is given."""
 
-NO_ANSWER: Final = AnswerLength(Range.exactly(0), unbounded_reasoning=False, notes=())
+_LARGEST_LOG: Final = 100.0
+_ONE_OR_MORE: Final[Range[Fraction]] = Range(Fraction(1), None, None)
+
+NO_ANSWER: Final = AnswerLength(Range.exactly(Fraction(0)), unbounded_reasoning=False, notes=())
 """Where nothing is sent, or nothing is written, nothing is unknown."""
 
 
@@ -228,9 +289,12 @@ _CALLS: Final = (
     '{0}=. Without tools, tool_choice="none", the output= bounds the answers.'
 )
 
+_COMPACT: Final = (
+    "The high end takes answers to be compact JSON without needless escapes, as strict outputs are "
+    "in practice: a schema does not forbid white space, which would come on top."
+)
 _BOUNDED_TEXTS: Final = (
-    "The high end takes each character of a bounded text for four tokens, the most of any script, "
-    "and the JSON to be written compact, without needless escapes."
+    " It takes each character of a bounded text for four tokens, the most of any script."
 )
 
 _UNBOUNDED: Final = (

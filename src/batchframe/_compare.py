@@ -85,9 +85,9 @@ def _rows(
         known = price(model, tier, prices=given)
         # A model without a price for answers, such as one of embeddings, has none for these, unless
         # they are not written in tokens.
-        silent = written.tokens.high == 0
+        silent = written.mean.high == 0
         answers = known is not None and (silent or known.output is not None)
-        cost = cost_range(known, read, written.tokens) if answers else None
+        cost = cost_range(known, read, written.of(asked.to_send)) if answers else None
         unknown = [] if cost is not None else [f"No {tier} price is known."]
         other = doubt(model, tier, given)
         rows.append(

@@ -13,6 +13,8 @@ from decimal import Decimal
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from batchframe._answer_length import NO_ANSWER, Experience, answer_length
@@ -211,6 +213,7 @@ def estimate(
         if table.to_send
         else NO_ANSWER
     )
+    answers = written.of(table.to_send)
     asked = int((table.number >= 0).sum())
     batch = price(model, "batch", prices=prices)
     notes = (
@@ -232,13 +235,13 @@ def estimate(
         skipped=table.rows - asked,
         files=len(shards_of(table, OPENAI)),
         input_tokens=read.total,
-        output_tokens=written.tokens.map(lambda tokens: tokens * table.to_send),
-        cost=cost_range(batch, read, written.tokens),
-        standard_cost=cost_range(price(model, "standard", prices=prices), read, written.tokens),
+        output_tokens=answers,
+        cost=cost_range(batch, read, answers),
+        standard_cost=cost_range(price(model, "standard", prices=prices), read, answers),
         exact=read.exact,
         notes=notes,
-        flex_cost=cost_range(price(model, "flex", prices=prices), read, written.tokens),
-        priority_cost=cost_range(price(model, "priority", prices=prices), read, written.tokens),
+        flex_cost=cost_range(price(model, "flex", prices=prices), read, answers),
+        priority_cost=cost_range(price(model, "priority", prices=prices), read, answers),
         input_cost=cost_range(batch, read, Range.exactly(0)),
     )
 
@@ -246,15 +249,30 @@ def estimate(
 def cost_range(
     known: Price | None, read: InputTokens, written: Range[int]
 ) -> Range[Decimal] | None:
-    """Price the requests of a table: each by its own length, then all together."""
+    """Price the requests of a table: each by its own length, then all together.
+
+    Parameters
+    ----------
+    written
+        The output tokens of all of them.
+    """
     if known is None:
         return None
-    middle, high = written.expected, written.high
+    requests, middle, high = len(read.tokens), written.expected, written.high
+    low = known.cost_of(read.low, _shared(written.low, requests))
     return Range(
-        known.cost_of(read.low, written.low),
-        None if middle is None else known.cost_of(read.tokens, middle),
-        None if high is None or read.high is None else known.most_of(read.high, high),
+        low,
+        None if middle is None else known.cost_of(read.tokens, _shared(middle, requests)),
+        None
+        if high is None or read.high is None
+        else known.most_of(read.high, _shared(high, requests)),
     )
+
+
+def _shared(total: int, requests: int) -> npt.NDArray[np.int64]:
+    """Share tokens among requests as evenly as whole numbers can be, so that none is lost."""
+    each, left = divmod(total, max(requests, 1))
+    return each + np.diff(np.arange(requests + 1) * left // max(requests, 1))
 
 
 def _price_notes(model: str, batch: Price | None, prices: Mapping[str, Any] | None) -> list[str]:

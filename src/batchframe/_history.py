@@ -49,9 +49,23 @@ def experience(recipe: Recipe, base_url: str) -> Experience | None:
     found = [tokens for record in _same(recipe, base_url) if len(tokens := _output_tokens(record))]
     if not found:
         return None
-    tokens = np.concatenate(found)
-    mean, spread = float(tokens.mean()), float(tokens.std(ddof=1)) if len(tokens) > 1 else 0.0
-    return Experience(len(tokens), len(found), mean, spread, int(tokens.max()))
+    return _experience_of(np.concatenate(found), len(found))
+
+
+def _experience_of(tokens: npt.NDArray[np.int64], jobs: int) -> Experience:
+    logs = np.log(np.maximum(tokens, 1))
+    spread, log_spread = (
+        float(column.std(ddof=1)) if len(tokens) > 1 else 0.0 for column in (tokens, logs)
+    )
+    return Experience(
+        answers=len(tokens),
+        jobs=jobs,
+        mean=float(tokens.mean()),
+        spread=spread,
+        longest=int(tokens.max()),
+        log_mean=float(logs.mean()),
+        log_spread=log_spread,
+    )
 
 
 def _same(recipe: Recipe, base_url: str) -> list[Record]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from typing import Generic, TypeVar
 
-_N = TypeVar("_N", int, Decimal)
-_M = TypeVar("_M", int, Decimal)
+_N = TypeVar("_N", int, Decimal, Fraction)
+_M = TypeVar("_M", int, Decimal, Fraction)
 
 
 @dataclass(frozen=True)

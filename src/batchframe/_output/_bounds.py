@@ -18,6 +18,7 @@ import math
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -70,8 +71,8 @@ class AnswerBounds:
     low
         No answer takes fewer; 1 for a text answer.
     expected
-        The mean of every possible answer, rounded up, where there are at most 1,000 (labels, flags,
-        small ranges of whole numbers); else None.
+        The exact mean of every possible answer, where there are at most 1,000 (labels, flags, small
+        ranges of whole numbers); else None.
     high
         No answer takes more; None where nothing bounds it (a text without maxLength, a list
         without maxItems, recursion).
@@ -80,7 +81,7 @@ class AnswerBounds:
     """
 
     low: int
-    expected: int | None
+    expected: Fraction | None
     high: int | None
     with_texts: bool = False
 
@@ -120,14 +121,15 @@ def answer_bounds(spec: OutputSpec, count: Count) -> AnswerBounds:
     --------
     >>> from batchframe._output import output_spec
     >>> answer_bounds(output_spec(["yes", "perhaps"]), lambda texts: list(map(len, texts)))
-    AnswerBounds(low=15, expected=17, high=19, with_texts=False)
+    AnswerBounds(low=15, expected=Fraction(17, 1), high=19, with_texts=False)
     """
     schema = spec.schema
     if schema is None:
         return AnswerBounds(1, None, None)
     if every := _every(schema, schema, frozenset()):
         counts = np.asarray(count(every))
-        return AnswerBounds(int(counts.min()), math.ceil(counts.mean()), int(counts.max()))
+        mean = Fraction(int(counts.sum()), len(counts))
+        return AnswerBounds(int(counts.min()), mean, int(counts.max()))
     layout = _Layout(schema, count)
     ends = layout.ends(layout.pieces(schema, frozenset()), alone=True)
     high = None if ends.high is None or ends.high > _MOST_TOKENS else ends.high
