@@ -59,6 +59,8 @@ def refuse_above(
     cost = known.cost if tier == "batch" else known.standard_cost
     if cost is None:
         raise CostError.no_price(model, limit, tier)
+    if cost.high is None and known.input_tokens.high is None:
+        raise CostError.no_end_of_input(limit, cost.low, cost.expected)
     if cost.high is None:
         raise CostError.no_high_end(limit, cost.low, cost.expected, wording.limit, tier)
     if cost.high > limit:

@@ -10,8 +10,9 @@ What needs the recipe alone is checked by the recipe. Each check can be overrule
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from batchframe._counting import InputTokens
+from batchframe._endpoints import endpoint_of
 from batchframe._model_rules import (
     CONTEXT_WINDOW,
     MODEL,
@@ -29,12 +31,15 @@ from batchframe._model_rules import (
     service_tiers,
 )
 from batchframe._providers import OPENAI, profile_of
+from batchframe._recipe import Recipe
 from batchframe._request_table import RequestTable
 from batchframe._template import Template
 from batchframe.errors import RequestError
 
 _WORD: Final = "json"
 _SAID: Final = ("messages", "input", "instructions")
+_TEXTS: Final = ("content", "text", "output", "arguments", "tool_calls", "function")
+"""Where texts stand in messages and input items; names, types and URLs are none."""
 _FORMAT: Final = "response_format"
 
 
@@ -55,9 +60,8 @@ def check_json_mode(table: RequestTable) -> None:
     asked = isinstance(form, Mapping) and form.get("type") == "json_object"
     if not asked or name in recipe.allow or not is_known(recipe.model):
         return
-    if any(_WORD in text.lower() for text in _constant_texts(table)):
+    if any(_WORD in text.lower() for text in _constant_texts(recipe)):
         return
-    # Base64 may spell the word by chance.
     for row, (_, request) in zip(table.first_row, table.sketched().each_request(), strict=False):
         if not _says_json(request):
             raise RequestError.json_without_the_word(
@@ -65,20 +69,31 @@ def check_json_mode(table: RequestTable) -> None:
             )
 
 
-def _constant_texts(table: RequestTable) -> list[str]:
-    return [
-        part
-        for slot in table.envelope.slots
-        if isinstance(slot, Template)
-        for part in slot.parts
-        if isinstance(part, str)
-    ]
+def _constant_texts(recipe: Recipe) -> list[str]:
+    said = chain.from_iterable(_said(endpoint_of(recipe.endpoint).body(recipe)))
+    return [part for part in said if isinstance(part, str)]
 
 
 def _says_json(request: bytes) -> bool:
     body = msgspec.json.decode(b'{"custom_id":"' + request, type=dict[str, Any])["body"]
-    said = msgspec.json.encode([body.get(name) for name in _SAID]).lower()
-    return _WORD.encode() in said
+    return any(_WORD in part.lower() for parts in _said(body) for part in parts)
+
+
+def _said(body: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+    """Yield the parts of each text that the model is told."""
+    for name in _SAID:
+        yield from _texts_of(body.get(name))
+
+
+def _texts_of(value: Any) -> Iterator[tuple[Any, ...]]:
+    if isinstance(value, str):
+        yield (value,)
+    elif isinstance(value, Template):
+        yield tuple(value.parts)
+    elif isinstance(value, list):
+        yield from chain.from_iterable(map(_texts_of, value))
+    elif isinstance(value, Mapping):
+        yield from chain.from_iterable(_texts_of(value[key]) for key in _TEXTS if key in value)
 
 
 def too_long(table: RequestTable, read: InputTokens) -> npt.NDArray[np.int64]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import pandas as pd
@@ -18,6 +19,7 @@ from batchframe._clock import today
 from batchframe._counting import InputTokens, count_input
 from batchframe._estimate import cost_range
 from batchframe._history import experience
+from batchframe._hosted_tools import hosted_tools
 from batchframe._model_rules import lifetime_notes, refused_parameters
 from batchframe._prices import RATES, TIERS, Tier, doubt, price
 from batchframe._recipe import checked_model
@@ -77,6 +79,8 @@ def _rows(
 ) -> list[dict[str, Any]]:
     asked = asked_of(table, checked_model(model))
     read = count_input(asked)
+    if hosted_tools(asked.recipe.body):
+        read = replace(read, high=None)
     written = answer_length(asked.recipe, experience(asked.recipe, base_url), asked.to_send)
     about = _about(asked, read, written)
     given = prices.get(model)
@@ -116,4 +120,8 @@ def _about(asked: RequestTable, read: InputTokens, written: AnswerLength) -> lis
         *lifetime_notes(recipe.model, today()),
         *window_note(asked, read),
         *(["Reasoning tokens come on top."] if written.unbounded_reasoning else []),
+        *[
+            f"Calls of {name}, and what it finds, come on top."
+            for name in hosted_tools(recipe.body)
+        ],
     ]

@@ -8,7 +8,7 @@ Must not know: files, the network, what a job has really cost.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -31,6 +31,7 @@ from batchframe._display import (
     plural,
     span,
 )
+from batchframe._hosted_tools import hosted_notes, hosted_tools
 from batchframe._model_rules import lifetime_notes
 from batchframe._price_book import price_book
 from batchframe._prices import (
@@ -207,7 +208,10 @@ def estimate(
     RequestError
         If a row makes a request that is too large for any file.
     """
-    model = table.recipe.model
+    model, body = table.recipe.model, table.recipe.body
+    if hosted_tools(body):
+        # What they find is read, too, and nobody can count it.
+        read = replace(read, high=None)
     written = (
         answer_length(table.recipe, before, table.to_send, narrow=narrow)
         if table.to_send
@@ -220,10 +224,11 @@ def estimate(
         *read.notes,
         *window_note(table, read),
         *written.notes,
+        *hosted_notes(body),
         *_price_notes(model, batch, prices),
         *_whose_notes(batch, base_url),
         *cache_notes(batch, read.tokens if read.high is None else read.high),
-        *lifetime_of_cache_note(table.recipe.body),
+        *lifetime_of_cache_note(body),
         *_long_notes(batch, read),
         *lifetime_notes(model, today()),
     )

@@ -88,6 +88,12 @@ def already_answered(
     return earlier(table, identity) if reuse and table.recipe.dedupe else Earlier(table)
 
 
+def is_sent(table: RequestTable, identity: Identity, rerun: str | None) -> bool:
+    """Tell whether a job of these requests is there that has nothing left to send."""
+    folder = JobFolder.of(job_id(table, identity, rerun))
+    return folder.journal.is_file() and (record := read_record(folder)).begun and record.sent
+
+
 def check_words(name: object, rerun: object, max_enqueued_tokens: object) -> None:
     """Refuse a name, a run label or a limit that is none.
 

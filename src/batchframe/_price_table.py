@@ -69,6 +69,20 @@ def table_price(model: str, tier: Tier) -> Price | None:
     return None
 
 
+def tool_fee(kind: str) -> str | None:
+    """Say what a call of a tool that the service runs costs beside its tokens, if that is known.
+
+    Examples
+    --------
+    >>> tool_fee("web_search")
+    '$10 per 1,000 calls (genai-prices 0.2.3, web searches of gpt-5.4, gpt-5.6 and gpt-6)'
+    """
+    for row in _table()["tool_fee"]:
+        if kind in row["tools"]:
+            return f"{row['told']} ({row['source']})"
+    return None
+
+
 def disagreement(model: str, tier: Tier) -> Disagreement | None:
     """Find what another price book states otherwise; a tuned model goes by what it was tuned from.
 

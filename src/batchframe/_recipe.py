@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -117,8 +117,8 @@ class Recipe:
             For a parameter that OpenAI does not know.
         """
         asked = checked_model(model)
-        parameters = _checked_body(body, endpoint, text=output.schema is None)
-        allowed = _checked_allow(allow, parameters)
+        allowed = _checked_allow(allow, body)
+        parameters = _checked_body(body, endpoint, allowed, text=output.schema is None)
         check_parameters(asked, endpoint, parameters, allowed)
         kept = checked_prompt(prompt)
         if images is not None and kept is None:
@@ -263,13 +263,17 @@ def _checked_allow(allow: object, body: Mapping[str, Any]) -> tuple[str, ...]:
     return listed
 
 
-def _checked_body(parameters: Mapping[str, Any], endpoint: str, *, text: bool) -> dict[str, Any]:
+def _checked_body(
+    parameters: Mapping[str, Any], endpoint: str, allowed: Collection[str], *, text: bool
+) -> dict[str, Any]:
     """Return the parameters of the request body, sorted by name, as plain JSON values.
 
     Sorted, so that the order of the keywords in a cell does not make another request of it.
 
     Parameters
     ----------
+    allowed
+        Names that are meant as they are, however near to one of ours.
     text
         Whether answers are text, so that no spec makes the response format.
 
@@ -288,7 +292,8 @@ def _checked_body(parameters: Mapping[str, Any], endpoint: str, *, text: bool) -
             raise RequestError.refused_parameter(name, _RESPONSE_FORMAT)
         if (endpoint, name) in _NOT_MISSPELT and isinstance(parameters[name], Mapping):
             continue
-        if near := difflib.get_close_matches(name, OWN_WORDS, n=1, cutoff=0.75):
+        near = difflib.get_close_matches(name, OWN_WORDS, n=1, cutoff=0.75)
+        if near and name not in allowed:
             raise RequestError.misspelt_keyword(name, near[0])
     return {name: _plain(parameters[name], name) for name in sorted(parameters)}
 

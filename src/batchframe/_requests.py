@@ -18,7 +18,7 @@ from batchframe._display import say
 from batchframe._job import JobHandle
 from batchframe._jobs import start
 from batchframe._pilot import PILOT, Pilot, ask, draw, pilot_in_words, pilot_plan, sampled
-from batchframe._preparation import already_answered, check_words, plan_of
+from batchframe._preparation import already_answered, check_words, is_sent, plan_of
 from batchframe._service import NOBODY
 from batchframe._submission import OnUncertain
 from batchframe._unanswered import ASKED_AGAIN, ASKED_ON_DEMAND, unanswered
@@ -130,9 +130,11 @@ class Requests(RequestsHandle):
             raise RequestError.under_way(asked.under_way)
         counted = self._counted(asked.table)
         known = self._estimate_of(asked.table, counted, identity, prices)
-        if max_cost is not None:
-            refuse_above(max_cost, known, asked.table, counted, prices)
-        check_sending(asked.table, counted, identity.base_url, today())
+        # A cell that is run again finds its job, whatever has changed since it was sent.
+        if not is_sent(self._table, identity, label):
+            check_sending(asked.table, counted, identity.base_url, today())
+            if max_cost is not None:
+                refuse_above(max_cost, known, asked.table, counted, prices)
         service = connect(client) if len(self) else None
         plan = plan_of(
             asked,
@@ -207,6 +209,7 @@ class Requests(RequestsHandle):
         if asked.under_way:
             raise RequestError.under_way(asked.under_way)
         counted = count_input(asked.table)
+        check_sending(asked.table, counted, identity.base_url, today())
         known = self._estimate_of(asked.table, counted, identity, prices)
         if max_cost is not None:
             refuse_above(max_cost, known, asked.table, counted, prices, tier="standard")

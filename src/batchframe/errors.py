@@ -809,7 +809,7 @@ class RequestError(InputError):
     def misspelt_keyword(cls, name: str, near: str) -> Self:
         return cls(
             f"{name}= would be sent to the model as a parameter of the request. Did you mean "
-            f"{near}=?"
+            f"{near}=?{_all_the_same(name)}"
         )
 
     @classmethod
@@ -1105,6 +1105,16 @@ class CostError(InputError):
             f"The cost is at least ${low:f}{middle}, but nothing bounds the length of the answers, "
             f"so nobody can say whether it stays below ${limit:f}. Nothing was sent. Bound them: "
             f"requests(..., {bound}=200), or output= with labels{look}; or leave out max_cost."
+        )
+
+    @classmethod
+    def no_end_of_input(cls, limit: Decimal, low: Decimal, expected: Decimal | None) -> Self:
+        middle = "" if expected is None else f", ${expected:f} expected"
+        return cls(
+            f"The cost is at least ${low:f}{middle}, but nothing bounds what the requests read "
+            "(what a tool of the service finds, a file, audio, an earlier response), so nobody can "
+            f"say whether it stays below ${limit:f}. Nothing was sent. estimate().notes say "
+            "what it is: ask without it, or leave out max_cost."
         )
 
     @classmethod

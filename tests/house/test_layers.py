@@ -33,7 +33,7 @@ _service _kept
 _journal
 _manifest
 _shards _rows _counting _waves
-_checks _answer_length
+_checks _answer_length _hosted_tools
 _estimate _answers _history _checking
 _openai _submission _job_answers _fetching _budget _compare
 _accounts _earlier _unanswered _results

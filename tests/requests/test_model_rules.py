@@ -19,7 +19,7 @@ import batchframe.local
 from batchframe import _requests
 from batchframe._checks import check_sending
 from batchframe._model_rules import check_parameters, context_window, is_known, shutdown
-from batchframe.errors import ParameterWarning, RequestError
+from batchframe.errors import CostError, ParameterWarning, RequestError
 
 FRAME = pd.DataFrame({"text": ["a", "b"]}, index=["x", "y"])
 LUNA = "gpt-5.6-luna"
@@ -189,6 +189,32 @@ class TestJsonMode:
         with pytest.raises(RequestError, match="row 2 has none"):
             frame.bf.requests("{{ text }}", **words)
 
+    @pytest.mark.parametrize(
+        "message",
+        [
+            {"role": "user", "name": "json", "content": "{{ text }}"},
+            {"role": "user", "content": [
+                {"type": "text", "text": "{{ text }}"},
+                {"type": "image_url", "image_url": {"url": "https://example.org/{{ text }}.json"}},
+            ]},
+        ],
+        ids=["name", "url"],
+    )  # fmt: skip
+    def test_what_the_model_is_not_told_does_not_count(self, message: dict[str, Any]) -> None:
+        with pytest.raises(RequestError, match="row 0"):
+            ask(prompt=[message], response_format=JSON_MODE)
+        told = {"role": "system", "content": "Write JSON."}
+        assert len(ask(prompt=[told, message], response_format=JSON_MODE)) == 2
+        with pytest.raises(RequestError, match="row 0"):
+            ask(prompt=lambda row: [{**message, "content": row["text"]}], response_format=JSON_MODE)
+
+    def test_what_a_tool_was_called_with_counts(self) -> None:
+        called = {"name": "look", "arguments": '{"as":"json"}'}
+        calls = [{"id": "c", "type": "function", "function": called}]
+        before = {"role": "assistant", "content": "", "tool_calls": calls}
+        after = {"role": "user", "content": "{{ text }}"}
+        assert len(ask(prompt=[before, after], response_format=JSON_MODE)) == 2
+
     def test_a_model_of_others_is_left_alone(self) -> None:
         assert len(ask("my-model", response_format=JSON_MODE)) == 2
 
@@ -350,3 +376,45 @@ def test_json_mode_of_a_response_needs_the_word_too() -> None:
         ask(endpoint=RESPONSES, text=form)
     assert len(ask(endpoint=RESPONSES, text=form, system="Answer in JSON.")) == 2
     assert len(ask(endpoint=RESPONSES, text=form, allow=["text"])) == 2
+
+
+def test_a_parameter_near_a_word_of_ours_may_be_meant() -> None:
+    for model in ("my-model", "gpt-4.1"):
+        with pytest.raises(RequestError, match=r'Did you mean name=\?.*allow=\["names"\]'):
+            ask(model, names=1)
+    asked = ask("my-model", names=["a"], promt="b", allow=["names", "promt"])
+    body = asked.preview(1)[0]["body"]
+    assert (body["names"], body["promt"]) == (["a"], "b")
+    with pytest.raises(RequestError, match="names 'nope'"):
+        ask("my-model", names=1, allow=["names", "nope"])
+
+
+def test_what_can_never_be_sent_is_told_before_its_price(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = openai.OpenAI(api_key="sk-none")
+    for model, words in (("gpt-4.1-nano", "shut gpt-4.1-nano down"), ("gpt-6-cyber", "no place")):
+        asked = ask(model)
+        with pytest.raises(RequestError, match=words):
+            asked.submit(max_cost=0, client=key)
+        with pytest.raises(RequestError, match=words):
+            asked.pilot(2, max_cost=0, client=key)
+    monkeypatch.setattr(_requests, "today", lambda: date(2026, 1, 1))
+    with pytest.raises(CostError):
+        ask("gpt-4.1-nano").submit(max_cost=0, client=key)
+
+
+def test_a_job_that_is_sent_is_found_again_whatever_has_changed_since(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with batchframe.local.serve(answer=lambda _: "a long answer " * 50) as server:
+        asked = ask("gpt-4.1", max_completion_tokens=500)
+        job = asked.submit("once", client=server.client(), max_cost=1).wait()
+
+        def refuse(*_: object) -> None:
+            raise AssertionError
+
+        monkeypatch.setattr(_requests, "check_sending", refuse)
+        again = asked.submit("once", client=server.client(), max_cost="0.000001")
+        assert again.id == job.id
+        with pytest.raises(AssertionError):
+            asked.submit("once", client=server.client(), rerun="anew")
+        assert len(server.ledger) == 1

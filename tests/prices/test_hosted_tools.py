@@ -1,0 +1,78 @@
+"""Tools that the service runs itself have fees, and what they find is read: nothing bounds that."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import openai
+import pandas as pd
+import pytest
+
+import batchframe as bf
+from batchframe._hosted_tools import hosted_notes, hosted_tools
+from batchframe.errors import CostError
+
+RESPONSES = "/v1/responses"
+LOOK = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}
+
+
+def ask(tools: list[dict[str, Any]], **more: Any) -> bf.Requests:
+    words = {"model": "gpt-5.6-luna", "endpoint": RESPONSES, "max_output_tokens": 50, **more}
+    return pd.DataFrame({"t": ["a", "b"]}).bf.requests("{{ t }}", tools=tools, **words)
+
+
+@pytest.mark.parametrize("kind", ["web_search", "file_search", "code_interpreter", "mcp", "new"])
+def test_the_high_end_is_not_known_and_the_note_says_why(kind: str) -> None:
+    known = ask([{"type": kind}]).estimate()
+    for cost in (known.cost, known.standard_cost, known.flex_cost, known.priority_cost):
+        assert cost is not None
+        assert cost.low > 0
+        assert cost.high is None
+    assert known.input_tokens.high is None
+    (note,) = [note for note in known.notes if "itself" in note]
+    assert kind in note
+    assert "own fee" in note
+    assert not known.exact
+
+
+def test_the_fees_that_are_known_are_named_with_their_source() -> None:
+    (search,) = hosted_notes({"tools": [{"type": "web_search"}]})
+    assert "$10 per 1,000 calls (genai-prices" in search
+    (program,) = hosted_notes({"tools": [{"type": "code_interpreter"}]})
+    assert "not known here" in program
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"tools": None},
+        {"tools": [LOOK, {"type": "function", "function": {"name": "look"}}]},
+        {"tools": [{"type": "custom", "name": "run"}]},
+        {"tools": [{"type": "web_search"}], "tool_choice": "none"},
+        {"web_search_options": None},
+    ],
+)
+def test_tools_that_the_caller_runs_have_no_fee(body: dict[str, Any]) -> None:
+    assert hosted_tools(body) == []
+    assert hosted_notes(body) == []
+
+
+def test_functions_alone_leave_a_bound() -> None:
+    known = ask([LOOK]).estimate()
+    assert known.cost is not None
+    assert known.cost.high is not None
+
+
+def test_max_cost_is_refused_for_the_right_reason() -> None:
+    with pytest.raises(CostError, match="nothing bounds what the requests read"):
+        ask([{"type": "web_search"}]).submit(
+            max_cost=Decimal(100), client=openai.OpenAI(api_key="sk-none")
+        )
+
+
+def test_a_comparison_says_it_too() -> None:
+    costs = ask([{"type": "web_search"}]).compare(["gpt-5.6-luna", "gpt-5.2"])
+    assert costs["high"].isna().all()
+    assert costs["note"].str.contains("web_search").all()
