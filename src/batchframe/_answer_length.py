@@ -11,6 +11,7 @@ What nothing tells stays unknown.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final
@@ -38,6 +39,8 @@ class Experience:
     log_mean, log_spread
         The mean and the standard deviation of the logarithms of these tokens, where they are
         known: lengths of answers are mostly skewed to the right.
+    pilot
+        Whether these jobs were pilots.
     """
 
     answers: int
@@ -47,6 +50,7 @@ class Experience:
     longest: int
     log_mean: float | None = None
     log_spread: float | None = None
+    pilot: bool = False
 
     def interval(self, requests: int) -> tuple[float, float] | None:
         """Return the 95 % interval of the mean of so many further answers; None if too few tell.
@@ -65,7 +69,7 @@ class Experience:
         >>> round(low, 1), round(high, 1)
         (95.3, 104.7)
         """
-        if self.answers < _FEWEST:
+        if self.answers < FEWEST:
             return None
         t, chance = _students(self.answers - 1), 1 / max(requests, 1)
         half = t * self.spread * math.sqrt(1 / self.answers + chance)
@@ -188,8 +192,8 @@ def answer_length(
     answer = _ONE_OR_MORE if calls else _exact(spec.low, spec.expected, spec.high)
     reasons = endpoint.may_reason(body) or reasons_elsewhere(recipe.model)
     if limit is not None:
-        # Reasoning counts against the limit and may use it up.
         most = Fraction(limit)
+        # Reasoning counts against the limit and may use it up.
         longest = most if reasons or answer.high is None else min(answer.high, most)
         answer = Range(answer.low, answer.expected, longest).map(lambda tokens: min(tokens, most))
     unbounded = reasons and limit is None
@@ -198,9 +202,8 @@ def answer_length(
         notes.append(_MAY_REASON.format(recipe.model, endpoint.wording.limit))
     if before is not None:
         notes.append(_experience_in_words(before, requests, reasons=reasons))
-        if before.likely(requests) is not None and (narrow or answer.high is None):
-            notes.append(interval_note(endpoint.wording))
-        answer = _with_experience(answer, before, requests, narrow=narrow)
+        notes += _likely_notes(answer, before, endpoint.wording, narrow=narrow)
+        answer = _with_experience(answer, before, requests, limit, narrow=narrow)
     if calls:
         notes.append(_CALLS.format(endpoint.wording.limit))
     elif answer.high is None:
@@ -222,16 +225,34 @@ def _exact(low: int, expected: Fraction | None, high: int | None) -> Range[Fract
     return Range(Fraction(low), expected, None if high is None else Fraction(high))
 
 
+def _likely_notes(
+    answer: Range[Fraction], before: Experience, wording: Wording, *, narrow: bool
+) -> list[str]:
+    if before.likely(1) is None:
+        return []
+    if answer.high is None:
+        return [interval_note(wording)]
+    return [_NARROWED] if narrow else []
+
+
 def _with_experience(
-    answer: Range[Fraction], before: Experience, requests: int, *, narrow: bool
+    answer: Range[Fraction], before: Experience, requests: int, limit: int | None, *, narrow: bool
 ) -> Range[Fraction]:
     """Expect what was seen; a bound that was seen to be passed, by reasoning, is widened."""
     mean, interval = Fraction(before.mean), before.likely(requests)
     if interval is not None and (narrow or answer.high is None):
         low = Fraction(interval[0]) if narrow else min(answer.low, mean)
-        return Range(low, mean, Fraction(interval[1]))
+        likely = Fraction(interval[1])
+        return Range(
+            low, mean, likely if limit is None else max(mean, min(likely, Fraction(limit)))
+        )
     high = None if answer.high is None else max(answer.high, Fraction(before.longest))
     return Range(min(answer.low, mean), mean, high)
+
+
+def rests_on_answers(notes: Iterable[str]) -> bool:
+    """Tell by the notes whether answers were seen before."""
+    return any(note.startswith(_EXPECTED) for note in notes)
 
 
 def _experience_in_words(before: Experience, requests: int, *, reasons: bool) -> str:
@@ -244,15 +265,18 @@ def _experience_in_words(before: Experience, requests: int, *, reasons: bool) ->
         else ""
     )
     jobs = "an earlier job" if before.jobs == 1 else f"{before.jobs:,} earlier jobs"
+    if before.pilot:
+        jobs = "a pilot" if before.jobs == 1 else f"{before.jobs:,} pilots"
     thoughts = ", those of reasoning among them" if reasons else ""
     return (
-        f"Expected output: {before.mean:,.1f} tokens a request{thoughts}, the mean of "
+        f"{_EXPECTED} {before.mean:,.1f} tokens a request{thoughts}, the mean of "
         f"{before.answers:,} answers of {jobs} with this prompt and model; the longest took "
         f"{before.longest:,}.{likely}"
     )
 
 
-_FEWEST: Final = 10
+_EXPECTED: Final = "Expected output:"
+FEWEST: Final = 10
 """Answers without which no interval is given."""
 
 _LARGEST_LOG: Final = 100.0
@@ -278,6 +302,10 @@ def interval_note(wording: Wording) -> str:
         f"Bound them with {wording.limit}=."
     )
 
+
+_NARROWED: Final = (
+    "The range of the answers is the 95 % interval of those seen before: likely, and no bound."
+)
 
 _MAY_REASON: Final = (
     "Whether {} reasons is not known here: if it does, reasoning tokens come on top, billed as "

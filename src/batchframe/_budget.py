@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from batchframe._answer_length import interval_note, reasoning_note
+from batchframe._answer_length import interval_note, reasoning_note, rests_on_answers
 from batchframe._counting import InputTokens
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate import Estimate
@@ -72,6 +72,7 @@ def refuse_above(
             rows=known.rows,
             bound=wording.limit,
             tier=tier,
+            tried=rests_on_answers(known.notes),
             fitting=_rows_that_fit(limit, known, table, read, price(model, tier, prices=prices)),
         )
     if reasoning_note(wording) in known.notes:

@@ -82,8 +82,9 @@ def schema_tokens(
     """Give the tokens that a JSON schema adds to a request.
 
     The schema as compact JSON, and twice its name, less two; ``additionalProperties`` of the whole
-    is not counted. Four more where there is no system or developer message to carry it. Of nine
-    recorded requests the API counted from three fewer to two more, so the number is never exact.
+    is not counted. Four more where nothing carries it: no system or developer message, nor what
+    the service makes of tools (recorded for gpt-4o). Of nine recorded requests the API counted from
+    three fewer to two more, so the number is never exact.
 
     Parameters
     ----------
@@ -94,7 +95,7 @@ def schema_tokens(
     schema
         The schema, its keys in the order they are sent.
     has_system
-        Whether the request has a system or developer message, or ``instructions``.
+        Whether the request has a system or developer message, ``instructions``, or tools.
     description
         The schema's description, if it has one: shown above it, as a comment.
 

@@ -72,6 +72,8 @@ class Estimate(Shown):
         The same in the realtime API's cheaper and faster tiers.
     input_cost
         The part of `cost` that the input makes.
+    unbounded_reasoning
+        Whether reasoning tokens, which nothing bounds, come on top of the output tokens and costs.
     exact
         Whether the input tokens are counted as the service counts them.
     notes
@@ -103,6 +105,7 @@ class Estimate(Shown):
     flex_cost: Range[Decimal] | None = None
     priority_cost: Range[Decimal] | None = None
     input_cost: Range[Decimal] | None = None
+    unbounded_reasoning: bool = False
 
     def __add__(self, other: Estimate) -> Estimate:
         return Estimate(
@@ -121,7 +124,28 @@ class Estimate(Shown):
             flex_cost=_both(self.flex_cost, other.flex_cost),
             priority_cost=_both(self.priority_cost, other.priority_cost),
             input_cost=_both(self.input_cost, other.input_cost),
+            unbounded_reasoning=self.unbounded_reasoning or other.unbounded_reasoning,
         )
+
+    @property
+    def saved(self) -> Decimal | None:
+        """What is saved by the rows and requests that are not sent, in USD through the Batch API.
+
+        About: each is taken for the mean of those that are sent, at the expected cost or, where
+        that is not known, the low one. None where no price is known, or nothing is sent.
+
+        Examples
+        --------
+        >>> import pandas as pd, batchframe as bf
+        >>> frame = pd.DataFrame({"text": ["good", "good"]})
+        >>> known = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"]).estimate()
+        >>> known.saved == known.cost.expected
+        True
+        """
+        if self.cost is None or not self.requests:
+            return None
+        cost = self.cost.low if self.cost.expected is None else self.cost.expected
+        return cost * (self.duplicates + self.reused) / self.requests
 
     def to_frame(self) -> pd.DataFrame:
         """Return the ranges as a frame: one row a figure; low, expected, high.
@@ -147,20 +171,33 @@ class Estimate(Shown):
         )
 
     def _card(self) -> Card:
+        more = " + reasoning" if self.unbounded_reasoning else ""
         figures = (
             _figures("input tokens", self.input_tokens, count),
-            _figures("output tokens", self.output_tokens, count),
-            _figures("batch cost", self.cost, money),
-            _figures("standard cost", self.standard_cost, money),
-            _figures("flex cost", self.flex_cost, money),
-            _figures("priority cost", self.priority_cost, money),
+            _figures("output tokens", self.output_tokens, count, more),
+            _figures("batch cost", self.cost, money, more),
+            _figures("standard cost", self.standard_cost, money, more),
+            _figures("flex cost", self.flex_cost, money, more),
+            _figures("priority cost", self.priority_cost, money, more),
         )
         asked = f"{plural(self.requests, 'request')} in {plural(self.files, 'file')}"
         return Card(
             title=f"Estimate for {plural(self.rows, 'row')}: {asked}",
+            facts=self._unsent_facts(),
             table=Table("tokens and USD", ("", "low", "expected", "high"), figures),
             notes=self.notes,
         )
+
+    def _unsent_facts(self) -> tuple[tuple[str, str], ...]:
+        parts = []
+        if self.duplicates:
+            parts.append(f"{plural(self.duplicates, 'row')} equal to another")
+        if self.reused:
+            parts.append(f"{plural(self.reused, 'request')} answered before")
+        if not parts:
+            return ()
+        worth = "" if self.saved is None else f": saves about {money(self.saved)}"
+        return (("not sent", " and ".join(parts) + worth),)
 
 
 def in_words(known: Range[_N] | None, words: Callable[[_N | None], str]) -> str:
@@ -169,11 +206,11 @@ def in_words(known: Range[_N] | None, words: Callable[[_N | None], str]) -> str:
 
 
 def _figures(
-    name: str, known: Range[_N] | None, words: Callable[[_N | None], str]
+    name: str, known: Range[_N] | None, words: Callable[[_N | None], str], more: str = ""
 ) -> tuple[str, ...]:
     if known is None:
         return (name, *(UNKNOWN,) * 3)
-    high = "no bound" if known.high is None else words(known.high)
+    high = "no bound" if known.high is None else words(known.high) + more
     return (name, words(known.low), words(known.expected), high)
 
 
@@ -248,6 +285,7 @@ def estimate(
         flex_cost=cost_range(price(model, "flex", prices=prices), read, answers),
         priority_cost=cost_range(price(model, "priority", prices=prices), read, answers),
         input_cost=cost_range(batch, read, Range.exactly(0)),
+        unbounded_reasoning=written.unbounded_reasoning,
     )
 
 

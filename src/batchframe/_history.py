@@ -9,6 +9,7 @@ server will be asked again: their answers are simulated.
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from typing import Final
 
@@ -18,13 +19,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from batchframe._answer_length import Experience
+from batchframe._answer_length import FEWEST, Experience
 from batchframe._manifest import Record, records
 from batchframe._providers import profile_of
 from batchframe._recipe import Recipe
 from batchframe.errors import UnreadableJobWarning
 
 _REHEARSAL: Final = "local"
+_OF_A_PILOT: Final = "standard"
+"""The tier of a job whose answers came in real time."""
 # What may differ between two recipes that put the same question.
 _OF_THE_ROWS: Final = {"on_missing", "dedupe", "allow", "image_root"}
 _ANSWERED: Final = pa.array(["ok", "invalid", "truncated"])
@@ -41,18 +44,27 @@ def experience(recipe: Recipe, base_url: str) -> Experience | None:
     Returns
     -------
     Experience or None
-        None where no earlier job asked the same, or a function made its prompts, which cannot be
-        compared.
+        Of the pilot, if it is newer than every job and has ten answers or more; else of all of
+        them together. None where no earlier job asked the same, or a function made its prompts,
+        which cannot be compared.
     """
     if recipe.prompt is None:
         return None
-    found = [tokens for record in _same(recipe, base_url) if len(tokens := _output_tokens(record))]
+    found = [
+        (record.manifest.tier == _OF_A_PILOT, tokens)
+        for record in _same(recipe, base_url)
+        if len(tokens := _output_tokens(record))
+    ]
+    # The newest stand first: a pilot that no job has followed yet was drawn for these very rows.
+    pilots = [tokens for _, tokens in itertools.takewhile(lambda one: one[0], found)]
+    if sum(map(len, pilots)) >= FEWEST:
+        return _experience_of(np.concatenate(pilots), len(pilots), pilot=True)
     if not found:
         return None
-    return _experience_of(np.concatenate(found), len(found))
+    return _experience_of(np.concatenate([tokens for _, tokens in found]), len(found))
 
 
-def _experience_of(tokens: npt.NDArray[np.int64], jobs: int) -> Experience:
+def _experience_of(tokens: npt.NDArray[np.int64], jobs: int, *, pilot: bool = False) -> Experience:
     logs = np.log(np.maximum(tokens, 1))
     spread, log_spread = (
         float(column.std(ddof=1)) if len(tokens) > 1 else 0.0 for column in (tokens, logs)
@@ -65,6 +77,7 @@ def _experience_of(tokens: npt.NDArray[np.int64], jobs: int) -> Experience:
         longest=int(tokens.max()),
         log_mean=float(logs.mean()),
         log_spread=log_spread,
+        pilot=pilot,
     )
 
 

@@ -85,7 +85,7 @@ def count_chat(body: Body) -> TokenCount:
     has_system = any(one.get("role") in SYSTEM_ROLES for one in messages)
     wanted = body.get("response_format") or {}
     schema = wanted.get("json_schema") or wanted
-    parts += _output_format(schema, wanted, counter, has_system=has_system)
+    parts += _output_format(schema, wanted, counter, has_system=has_system or bool(tools))
     parts += _tools(tools, counter, model=model, has_system=has_system)
     if any(body.get(key) for key in _UNCOUNTED_CHAT):
         parts += about(_UNSEEN, more=None)
@@ -112,7 +112,7 @@ def count_responses(body: Body) -> TokenCount:
     parts = sum_of(item(one, model) for one in (_carrying(items) if tools else items))
     has_system = any(one.get("role") in SYSTEM_ROLES for one in items)
     wanted = (body.get("text") or {}).get("format") or {}
-    parts += _output_format(wanted, wanted, counter, has_system=has_system)
+    parts += _output_format(wanted, wanted, counter, has_system=has_system or bool(tools))
     parts += _tools(tools, counter, model=model, has_system=has_system, responses=True)
     if any(body.get(key) for key in _UNCOUNTED_RESPONSES):
         parts += about(_UNSEEN, more=None)

@@ -1129,6 +1129,7 @@ class CostError(InputError):
         fitting: int,
         bound: str,
         tier: str = "batch",
+        tried: bool = False,
     ) -> Self:
         middle = "" if expected is None else f", ${expected:f} expected"
         ends = "" if low == high else f" (at least ${low:f}{middle})"
@@ -1136,7 +1137,8 @@ class CostError(InputError):
         ways = [f"ask fewer rows{head}"] if tier == "batch" else ["ask fewer: pilot(n=...)"]
         if low != high:
             ways.insert(0, f"bound the answers, requests(..., {bound}=...)")
-            if tier == "batch":
+            # Whoever knows what answers take already is not helped by asking again.
+            if tier == "batch" and not tried:
                 ways.append("see what answers take, requests.pilot(n=20)")
         ways += [
             'ask another model: requests.compare(["gpt-5.6-luna", "gpt-6-luna"]) shows their costs',

@@ -110,6 +110,7 @@ SAMPLES: dict[str, Any] = {
     "tokens": 140_000,
     "window": 128_000,
     "fitting": 7,
+    "tried": False,
     "number": 28,
     "mode": 0o777,
     "chosen": "~nosuchuser/x",

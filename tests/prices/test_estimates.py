@@ -244,3 +244,42 @@ def test_a_range_without_a_basis_is_never_one_number() -> None:
     bound = ask(["a"], "gpt-4.1", output=None, max_completion_tokens=50).estimate()
     assert (bound.output_tokens.low, bound.output_tokens.expected) == (1, None)
     assert bound.output_tokens.high == 50
+
+
+def test_what_is_not_sent_is_said_with_what_it_saves() -> None:
+    asked = ask([f"text {n}" for n in range(6)] + ["text 0", "text 1", "text 1"], "gpt-4.1")
+    known = asked.estimate()
+    assert known.cost is not None
+    assert known.saved == (known.cost.expected or 0) * 3 / 6
+    assert re.search(r"not sent +3 rows equal to another: saves about \$", repr(known))
+    assert "not sent" not in repr(ask(["a"], "gpt-4.1").estimate())
+    with batchframe.local.serve(answer=lambda _: {"label": "good"}) as server:
+        ask(["text 0", "text 1"], "gpt-4.1").submit(client=server.client()).wait()
+        later = asked.estimate(client=server.client())
+        assert "3 rows equal to another and 2 requests answered before" in repr(later)
+        asked.submit(client=server.client()).wait()
+        done = asked.estimate(client=server.client())
+    assert done.requests in {0, 4}
+    unknown = ask(["a", "a"], "my-model").estimate()
+    assert unknown.saved is None
+    assert "1 row equal to another" in repr(unknown)
+
+
+def test_a_high_end_without_the_reasoning_says_so_beside_the_number() -> None:
+    assert ask(["a"]).estimate().unbounded_reasoning
+    assert re.search(r"batch cost .*\+ reasoning", repr(ask(["a"]).estimate()))
+    short = ask(["a"], max_completion_tokens=50)
+    for bounded in (short, ask(["a"], reasoning_effort="none"), ask(["a"], "gpt-4.1")):
+        assert not bounded.estimate().unbounded_reasoning
+        assert "+ reasoning" not in repr(bounded.estimate())
+
+
+def test_who_has_seen_answers_is_not_sent_to_a_pilot() -> None:
+    asked = ask([f"text {n}" for n in range(40)], "gpt-4.1", output=None, max_completion_tokens=90)
+    with batchframe.local.serve(answer=lambda _: "a b c") as server:
+        with pytest.raises(CostError, match=r"pilot\(n=20\)"):
+            asked.submit(max_cost="0.001", client=server.client())
+        asked.pilot(12, client=server.client())
+        with pytest.raises(CostError, match="raise max_cost") as caught:
+            asked.submit(max_cost="0.001", client=server.client())
+    assert "pilot" not in str(caught.value)

@@ -11,6 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 
+import batchframe as bf
+import batchframe.local
 from batchframe._answer_length import Experience, answer_length
 from batchframe._counting import count_input
 from batchframe._estimate import estimate
@@ -117,3 +119,48 @@ def test_what_a_high_end_of_json_assumes_is_said(output: object) -> None:
     (note,) = answer_length(asked(output)).notes
     assert "compact JSON" in note
     assert "white space" in note
+
+
+@pytest.mark.parametrize("narrow", [True, False])
+def test_no_range_passes_the_limit_of_the_request(*, narrow: bool) -> None:
+    recipe = Recipe.checked(
+        endpoint="/v1/chat/completions", model="gpt-4.1", prompt="{{ t }}", system=None,
+        output=output_spec(None), on_missing="raise", dedupe=True,
+        body={"max_completion_tokens": 200},
+    )  # fmt: skip
+    seen = Experience(12, 1, mean=150.0, spread=60.0, longest=200)
+    length = answer_length(recipe, seen, 100, narrow=narrow)
+    assert length.tokens.high == 200
+    told = " ".join(length.notes)
+    assert ("likely, and no bound" in told) == narrow
+    assert "Bound them with" not in told
+
+
+def pilot_then(rest: str, n: int) -> str:
+    """Ask other rows first, then a pilot of these, and give the note of what is expected."""
+    lengths = {"other": "word " * 50, "these": "word " * 10}
+    with batchframe.local.serve(
+        answer=lambda b: lengths[b["messages"][0]["content"][:5]]
+    ) as server:
+        client = server.client()
+
+        def ask(kind: str) -> bf.Requests:
+            frame = pd.DataFrame({"t": [f"{kind} {row}" for row in range(30)]})
+            return frame.bf.requests("{{ t }}", model="gpt-4.1", max_completion_tokens=100)
+
+        ask("other").submit(client=client).wait()
+        pilot = ask("these").pilot(n, client=client)
+        if rest == "job":
+            ask("these").submit(client=client).wait()
+            again = pd.DataFrame({"t": ["these, new"]})
+            known = again.bf.requests(
+                "{{ t }}", model="gpt-4.1", max_completion_tokens=100
+            ).estimate(client=client)
+            return " ".join(known.notes)
+    return " ".join(pilot.estimate.notes)
+
+
+def test_a_pilot_of_these_rows_counts_before_earlier_jobs_until_a_job_follows() -> None:
+    assert "the mean of 12 answers of a pilot" in pilot_then("nothing", 12)
+    assert "the mean of 33 answers of 2 earlier jobs" in pilot_then("nothing", 3)
+    assert "the mean of 60 answers of 3 earlier jobs" in pilot_then("job", 12)
