@@ -34,6 +34,7 @@ from batchframe._display import (
 from batchframe._hosted_tools import hosted_notes, hosted_tools
 from batchframe._model_rules import lifetime_notes
 from batchframe._price_book import price_book
+from batchframe._price_table import long_doubt
 from batchframe._prices import (
     GIVEN,
     Price,
@@ -351,8 +352,10 @@ def _newest_in_words() -> str:
 
 
 def _long_notes(batch: Price | None, read: InputTokens) -> list[str]:
-    if batch is None or batch.long_context is None:
+    if batch is None:
         return []
+    if batch.long_context is None:
+        return _doubtful_notes(batch, read)
     threshold = batch.long_context.threshold
     long = int((read.tokens > threshold).sum())
     if not long:
@@ -362,3 +365,16 @@ def _long_notes(batch: Price | None, read: InputTokens) -> list[str]:
         "rates of long context as a whole."
     )
     return [told]
+
+
+def _doubtful_notes(batch: Price, read: InputTokens) -> list[str]:
+    doubt_of = None if batch.source == GIVEN else long_doubt(batch.model)
+    if doubt_of is None:
+        return []
+    threshold, why = doubt_of
+    long = int((read.tokens > threshold).sum())
+    told = (
+        f"{plural(long, 'request')} of more than {threshold:,} input tokens may cost more than is "
+        f"said here: {why}."
+    )
+    return [told] if long else []

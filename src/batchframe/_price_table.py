@@ -69,6 +69,21 @@ def table_price(model: str, tier: Tier) -> Price | None:
     return None
 
 
+def long_doubt(model: str) -> tuple[int, str] | None:
+    """Say beyond how many input tokens it is not agreed what a request costs, and why.
+
+    Examples
+    --------
+    >>> long_doubt("gpt-5.5-pro")[0], long_doubt("gpt-5.5")
+    (272000, None)
+    """
+    wanted = base_model(model)
+    for row in _table()["long_doubt"]:
+        if wanted in row["models"]:
+            return row["threshold"], f"{row['told']} ({row['as_of']})"
+    return None
+
+
 def tool_fee(kind: str) -> str | None:
     """Say what a call of a tool that the service runs costs beside its tokens, if that is known.
 

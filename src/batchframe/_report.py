@@ -198,15 +198,12 @@ def _reasons(job: JobAnswers, lines: tuple[ReportLine, ...], answered: int) -> t
     if answered < len(job.sent):
         notes.append(_unanswered(job, len(job.sent) - answered))
     if cached.tokens:
-        notes.append(
-            f"{cached.tokens:,} input tokens were read from the prompt cache, at its price; "
-            "estimates take nothing to be cached."
-        )
+        notes.append(_cached_in_words(job, cached))
     if to_cache:
         notes.append(_writes_in_words(job, to_cache))
     off = _part(fresh.tokens + from_cache, _scaled(fresh.estimated_tokens.expected, billed))
     if _large(off):
-        notes.append(_input_in_words(off))
+        notes.append(_input_in_words(off, fresh.tokens + from_cache, fresh.estimated_tokens))
     elif answered == len(job.sent) and not from_cache and _large(fresh.difference):
         notes.append(_OTHER_PRICE)
     if answered and not job.manifest.recovered and fresh.estimated_tokens.high is None:
@@ -218,6 +215,17 @@ def _reasons(job: JobAnswers, lines: tuple[ReportLine, ...], answered: int) -> t
     elif answered:
         notes += _output_in_words(job, written, billed)
     return tuple(notes)
+
+
+def _cached_in_words(job: JobAnswers, line: ReportLine) -> str:
+    known = job_price(job.manifest)
+    at_its_price = "at its price"
+    if known is not None and known.cached_input is None:
+        at_its_price = "which has no price of its own in this tier and is priced as other input"
+    return (
+        f"{line.tokens:,} input tokens were read from the prompt cache, {at_its_price}; estimates "
+        "take nothing to be cached."
+    )
 
 
 def _writes_in_words(job: JobAnswers, line: ReportLine) -> str:
@@ -259,7 +267,12 @@ def _unanswered(job: JobAnswers, missing: int) -> str:
     )
 
 
-def _input_in_words(part: Decimal | None) -> str:
+def _input_in_words(part: Decimal | None, tokens: int, known: Range[int]) -> str:
+    if known.low <= tokens and (known.high is None or tokens <= known.high):
+        return (
+            f"The input took {_by(part)} than expected, within the range that was estimated: what "
+            "makes it a range, such as images of unknown size, could not be counted before."
+        )
     return (
         f"The input took {_by(part)} than was counted: the count was off, as it can be for images, "
         "tools, output schemas and models whose tokenizer is not public."

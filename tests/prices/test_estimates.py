@@ -283,3 +283,9 @@ def test_who_has_seen_answers_is_not_sent_to_a_pilot() -> None:
         with pytest.raises(CostError, match="raise max_cost") as caught:
             asked.submit(max_cost="0.001", client=server.client())
     assert "pilot" not in str(caught.value)
+
+
+def test_a_doubt_about_long_requests_is_said_where_there_are_some() -> None:
+    long = ask(["word " * 280_000, "a"], "gpt-5.5-pro").estimate()
+    assert any("1 request of more than 272,000" in n and "disagree" in n for n in long.notes)
+    assert not any("272,000" in note for note in ask(["a"], "gpt-5.5-pro").estimate().notes)

@@ -172,3 +172,52 @@ def test_a_job_brought_back_from_the_server_has_a_bill_and_no_estimate() -> None
     assert report.lines[-1].cost == paid
     assert [line.difference for line in report.lines[1:]] == [Decimal(0), None, None]
     assert report.notes == ("The job was brought back from the server, which keeps no estimate.",)
+
+
+def test_an_input_within_the_range_that_was_known_is_no_error_of_counting() -> None:
+    frame = pd.DataFrame({"u": [f"https://example.org/{n}.jpg" for n in range(4)]})
+    asked = frame.bf.requests("What?", model="gpt-4o", images="u", max_completion_tokens=20)
+    usage = {"prompt_tokens": 300, "completion_tokens": 3}
+    choice = {"message": {"content": "yes"}, "finish_reason": "stop"}
+    told = {"object": "chat.completion", "usage": usage, "choices": [choice]}
+    with batchframe.local.serve(answer=lambda _: told) as server:
+        report = asked.submit("seen", client=server.client()).wait().report()
+    for line in report.lines:
+        assert line.estimated_cost is not None
+        assert line.estimated_cost.low >= 0
+        assert line.estimated_cost.high is None or line.estimated_cost.high >= 0
+    assert "$-" not in repr(report)
+    assert "-$" not in repr(report)
+    assert any("within the range that was estimated" in note for note in report.notes)
+
+
+def test_what_could_not_be_known_before_is_said_and_not_called_a_saving() -> None:
+    asked = pd.DataFrame({"t": ["a"]}).bf.requests(
+        "{{ t }}", model="gpt-4.1", endpoint="/v1/responses", tools=[{"type": "web_search"}]
+    )
+    said = [{"type": "output_text", "text": "x", "annotations": []}]
+    told = {
+        "object": "response",
+        "status": "completed",
+        "usage": {"input_tokens": 5, "output_tokens": 3},
+        "output": [{"type": "message", "role": "assistant", "content": said}],
+    }
+    with batchframe.local.serve(answer=lambda _: told) as server:
+        report = asked.submit("found", client=server.client()).wait().report()
+    assert any("no saving" in note for note in report.notes)
+    assert "-$" not in repr(report)
+
+
+def test_the_estimate_of_an_earlier_version_is_read_and_never_below_nothing() -> None:
+    import json
+
+    job = job_of(as_counted)
+    file = job.folder / "manifest.json"
+    told = json.loads(file.read_text())
+    told["input_cost"] = "5"
+    file.write_text(json.dumps(told))
+    lines = job.report().lines
+    assert lines[0].estimated_cost is not None
+    assert lines[0].estimated_cost.expected == 5
+    assert lines[-2].estimated_cost is not None
+    assert lines[-2].estimated_cost.low == 0
