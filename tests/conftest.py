@@ -8,12 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import batchframe.local
 
 REPO = Path(__file__).parent.parent
 KEY = "sk-CANARY-0123456789abcdef"
 _LEAKS: list[str] = []
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

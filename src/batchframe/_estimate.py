@@ -148,6 +148,10 @@ class Estimate(Shown):
         cost = self.cost.low if self.cost.expected is None else self.cost.expected
         return cost * (self.duplicates + self.reused) / self.requests
 
+    def with_notes(self, *notes: str) -> Estimate:
+        """Return the same figures with further notes."""
+        return replace(self, notes=(*self.notes, *notes))
+
     def to_frame(self) -> pd.DataFrame:
         """Return the ranges as a frame: one row a figure; low, expected, high.
 

@@ -88,10 +88,13 @@ def already_answered(
     return earlier(table, identity) if reuse and table.recipe.dedupe else Earlier(table)
 
 
-def is_sent(table: RequestTable, identity: Identity, rerun: str | None) -> bool:
-    """Tell whether a job of these requests is there that has nothing left to send."""
+def sent_as(table: RequestTable, identity: Identity, rerun: str | None) -> str | None:
+    """Find the job of these requests that has nothing left to send, and say what it is called."""
     folder = JobFolder.of(job_id(table, identity, rerun))
-    return folder.journal.is_file() and (record := read_record(folder)).begun and record.sent
+    if not folder.journal.is_file():
+        return None
+    record = read_record(folder)
+    return record.manifest.called if record.begun and record.sent else None
 
 
 def check_words(name: object, rerun: object, max_enqueued_tokens: object) -> None:

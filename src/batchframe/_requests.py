@@ -18,7 +18,7 @@ from batchframe._display import say
 from batchframe._job import JobHandle
 from batchframe._jobs import start
 from batchframe._pilot import PILOT, Pilot, ask, draw, pilot_in_words, pilot_plan, sampled
-from batchframe._preparation import already_answered, check_words, is_sent, plan_of
+from batchframe._preparation import already_answered, check_words, plan_of, sent_as
 from batchframe._service import NOBODY
 from batchframe._submission import OnUncertain
 from batchframe._unanswered import ASKED_AGAIN, ASKED_ON_DEMAND, unanswered
@@ -131,7 +131,7 @@ class Requests(RequestsHandle):
         counted = self._counted(asked.table)
         known = self._estimate_of(asked.table, counted, identity, prices)
         # A cell that is run again finds its job, whatever has changed since it was sent.
-        if not is_sent(self._table, identity, label):
+        if sent_as(self._table, identity, label) is None:
             check_sending(asked.table, counted, identity.base_url, today())
             if max_cost is not None:
                 refuse_above(max_cost, known, asked.table, counted, prices)

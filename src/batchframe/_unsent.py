@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import pandas as pd
@@ -24,7 +24,7 @@ from batchframe._display import Card, Shown
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate import Estimate, estimate
 from batchframe._history import experience
-from batchframe._preparation import already_answered
+from batchframe._preparation import already_answered, sent_as
 from batchframe._prices import Tier
 from batchframe._providers import OPENAI
 from batchframe._request_table import RequestTable
@@ -136,7 +136,9 @@ class RequestsHandle(Shown):
         read = self._counted(asked.table, exact=exact)
         if check and asked.table.to_send:
             read = check_input(asked.table, read, connect(client))
-        return self._estimate_of(asked.table, read, identity, prices)
+        known = self._estimate_of(asked.table, read, identity, prices)
+        sent = sent_as(self._table, identity, self._label) if asked.table.to_send else None
+        return known if sent is None else known.with_notes(_SENT.format(repr(sent)))
 
     def _estimate_of(
         self,
@@ -243,3 +245,8 @@ class RequestsHandle(Shown):
     def _card(self) -> Card:
         prompts = [endpoint_of(self.endpoint).prompt_text(line["body"]) for line in self.preview(1)]
         return requests_card(self._table.recipe, self.estimate(), *prompts)
+
+
+_SENT: Final = (
+    "These requests were sent as job {}: submit() finds it again, sends nothing and costs nothing."
+)

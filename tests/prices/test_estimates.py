@@ -257,9 +257,10 @@ def test_what_is_not_sent_is_said_with_what_it_saves() -> None:
         ask(["text 0", "text 1"], "gpt-4.1").submit(client=server.client()).wait()
         later = asked.estimate(client=server.client())
         assert "3 rows equal to another and 2 requests answered before" in repr(later)
-        asked.submit(client=server.client()).wait()
+        assert "sends nothing" not in repr(later)
+        asked.submit("all", client=server.client()).wait()
         done = asked.estimate(client=server.client())
-    assert done.requests in {0, 4}
+        assert "sent as job 'all': submit() finds it again, sends nothing" in repr(done)
     unknown = ask(["a", "a"], "my-model").estimate()
     assert unknown.saved is None
     assert "1 row equal to another" in repr(unknown)
