@@ -186,6 +186,8 @@ def answer_length(
     limit = endpoint.output_limit(body)
     if limit == 0:
         return NO_ANSWER  # a vector, or a verdict, is not written in tokens
+    if endpoint.brings == "files":
+        return _of_files(recipe, endpoint.output_tokens(body), before, requests, narrow=narrow)
     spec = _by_spec(recipe)
     calls = bool(body.get("tools")) and body.get("tool_choice") != "none"
     # A call of a tool may stand in the place of the answer, and nothing bounds its arguments.
@@ -211,6 +213,27 @@ def answer_length(
     elif answer.high == spec.high and recipe.output.schema is not None:
         notes.append(_COMPACT + _BOUNDED_TEXTS * spec.with_texts)
     return AnswerLength(answer, unbounded, tuple(notes))
+
+
+def _of_files(
+    recipe: Recipe,
+    known: Range[int] | None,
+    before: Experience | None,
+    requests: int,
+    *,
+    narrow: bool,
+) -> AnswerLength:
+    """Bound an answer that is made, and not written."""
+    notes = [_MADE.format(recipe.model, known.low) if known else _UNPUBLISHED.format(recipe.model)]
+    answer = Range(Fraction(0), None, None)
+    if known is not None:
+        answer = known.map(Fraction)
+    if before is not None:
+        notes.append(_experience_in_words(before, requests, reasons=False))
+        if before.likely(requests) is not None:
+            notes.append(interval_note(endpoint_of(recipe.endpoint).wording))
+        answer = _with_experience(answer, before, requests, None, narrow=narrow)
+    return AnswerLength(answer, unbounded_reasoning=False, notes=tuple(notes))
 
 
 def _by_spec(recipe: Recipe) -> AnswerBounds:
@@ -297,11 +320,21 @@ def reasoning_note(wording: Wording) -> str:
 
 def interval_note(wording: Wording) -> str:
     """Say that the high end is no bound, and what would be one."""
+    bound = f" Bound them with {wording.limit}=." if wording.limit else ""
     return (
-        "The high end of the answers rests on the answers seen before: it is likely, and no bound. "
-        f"Bound them with {wording.limit}=."
+        "The high end of the answers rests on the answers seen before: it is likely, and no bound."
+        f"{bound}"
     )
 
+
+_MADE: Final = (
+    "An image of {} takes {:,} output tokens in this size and quality; a model that also writes "
+    "takes more."
+)
+_UNPUBLISHED: Final = (
+    "How many output tokens an image of {} takes in this size and quality is not known here: an "
+    "earlier job with this prompt would tell."
+)
 
 _NARROWED: Final = (
     "The range of the answers is the 95 % interval of those seen before: likely, and no bound."

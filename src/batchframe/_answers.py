@@ -23,7 +23,14 @@ import msgspec
 import pyarrow as pa
 
 from batchframe._display import progress
-from batchframe._endpoints import STATUSES, Answer, Endpoint, Status, tokens_of
+from batchframe._endpoints import (
+    STATUSES,
+    Answer,
+    Endpoint,
+    Status,
+    tokens_of,
+    with_files,
+)
 from batchframe._loose_json import mended
 from batchframe._service import Batch
 
@@ -62,6 +69,8 @@ class _Line(msgspec.Struct):
     error: Any = None
 
 
+Keep = Callable[[str, bytes], str]
+
 _decode_line = msgspec.json.Decoder(_Line).decode
 
 
@@ -79,6 +88,8 @@ def read_shard(
     custom_ids: Sequence[str],
     batch: Batch,
     gone: Sequence[str] = (),
+    *,
+    keep: Keep | None = None,
 ) -> pa.Table:
     """Read the result files of one batch that has ended.
 
@@ -88,6 +99,9 @@ def read_shard(
         Of the shard's requests, in order.
     gone
         The ids of result files that the service named and did not give.
+    keep
+        Takes the name of a request and a file that its answer brings, at once, so that no more than
+        one is held; returns the file's name.
     """
     position = {custom_id: i for i, custom_id in enumerate(custom_ids)}
     answers: list[Answer | None] = [None] * len(custom_ids)
@@ -99,9 +113,12 @@ def read_shard(
             custom_id, answer = _read_line(raw, endpoint)
             if custom_id is None:
                 unreadable += 1
-            elif (at := position.get(custom_id)) is None:
+                continue
+            if (at := position.get(custom_id)) is None:
                 foreign += 1
-            elif (before := answers[at]) is None:
+                continue
+            answer = _kept(answer, custom_id, keep)
+            if (before := answers[at]) is None:
                 answers[at] = answer
             else:
                 repeated.setdefault(at, [before]).append(answer)
@@ -109,6 +126,14 @@ def read_shard(
         answers[at] = _settled(told)
     unanswered = _unanswered(batch, gone, unreadable, foreign)
     return _table([answer or unanswered(at) for at, answer in enumerate(answers)])
+
+
+def _kept(answer: Answer, custom_id: str, keep: Keep | None) -> Answer:
+    """Put the files of an answer away, and name them in its text."""
+    if not answer.files:
+        return answer
+    names = [] if keep is None else [keep(custom_id, file) for file in answer.files]
+    return answer._replace(text=with_files(answer.text, names), files=())
 
 
 def count_lines(path: Path) -> LineCount:
@@ -141,7 +166,8 @@ def never_sent(requests: int) -> pa.Table:
 
 
 def _table(answers: Sequence[Answer]) -> pa.Table:
-    columns = zip(*answers, strict=True) if answers else [()] * len(SCHEMA)
+    told = [answer[: len(SCHEMA)] for answer in answers]
+    columns = zip(*told, strict=True) if told else [()] * len(SCHEMA)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
     return pa.table(arrays, schema=SCHEMA)
 

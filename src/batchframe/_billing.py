@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batchframe._clock import day_of
+from batchframe._endpoints import endpoint_of
 from batchframe._job_answers import JobAnswers
 from batchframe._manifest import Manifest
 from batchframe._prices import Price, price
@@ -55,8 +56,11 @@ def cost_of(answers: pa.Table, price: Price) -> Decimal:
 
 def job_price(manifest: Manifest) -> Price | None:
     """Look up what a job's tokens cost on the day it was prepared; None if nobody knows."""
+    if endpoint_of(manifest.recipe.endpoint).brings == "names":
+        return None  # what it names is not billed by tokens
     model, day = manifest.recipe.model, day_of(manifest.created_at)
-    return price(model, manifest.tier, prices=manifest.prices, on=day)
+    pictured = manifest.recipe.images is not None
+    return price(model, manifest.tier, prices=manifest.prices, on=day, with_images=pictured)
 
 
 def job_cost(job: JobAnswers) -> Decimal | None:

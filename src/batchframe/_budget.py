@@ -57,6 +57,8 @@ def refuse_above(
     limit = _amount(max_cost)
     model, wording = table.recipe.model, endpoint_of(table.recipe.endpoint).wording
     cost = known.cost if tier == "batch" else known.standard_cost
+    if cost is None and endpoint_of(table.recipe.endpoint).brings == "names":
+        raise CostError.by_the_second(model, limit)
     if cost is None:
         raise CostError.no_price(model, limit, tier)
     if cost.high is None and known.input_tokens.high is None:
@@ -64,6 +66,7 @@ def refuse_above(
     if cost.high is None:
         raise CostError.no_high_end(limit, cost.low, cost.expected, wording.limit, tier)
     if cost.high > limit:
+        rates = price(model, tier, prices=prices, with_images=table.recipe.images is not None)
         raise CostError.above(
             limit,
             cost.low,
@@ -73,7 +76,7 @@ def refuse_above(
             bound=wording.limit,
             tier=tier,
             tried=rests_on_answers(known.notes),
-            fitting=_rows_that_fit(limit, known, table, read, price(model, tier, prices=prices)),
+            fitting=_rows_that_fit(limit, known, table, read, rates),
         )
     if reasoning_note(wording) in known.notes:
         warn_user(ReasoningWarning.beyond_max_cost(model, limit, *wording))

@@ -17,6 +17,7 @@ from batchframe._answer_length import AnswerLength, answer_length
 from batchframe._checks import window_note
 from batchframe._clock import today
 from batchframe._counting import InputTokens, count_input
+from batchframe._endpoints import endpoint_of
 from batchframe._estimate import cost_range
 from batchframe._history import experience
 from batchframe._hosted_tools import hosted_tools
@@ -83,10 +84,11 @@ def _rows(
         read = replace(read, high=None)
     written = answer_length(asked.recipe, experience(asked.recipe, base_url), asked.to_send)
     about = _about(asked, read, written)
-    given = prices.get(model)
+    given, pictured = prices.get(model), table.recipe.images is not None
+    by_second = endpoint_of(table.recipe.endpoint).brings == "names"
     rows = []
     for tier in tiers:
-        known = price(model, tier, prices=given)
+        known = None if by_second else price(model, tier, prices=given, with_images=pictured)
         # A model without a price for answers, such as one of embeddings, has none for these, unless
         # they are not written in tokens.
         silent = written.mean.high == 0

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from batchframe._digests import to_arrow
+from batchframe._endpoints import endpoint_of, files_of
 from batchframe._job_answers import STORED, read_answers, read_reused, typed
 from batchframe._manifest import Record, records
 from batchframe._recipe import Recipe
@@ -39,12 +41,15 @@ class Earlier:
         How many of the others each job is asking at this moment.
     looked
         Whether other jobs were looked through: not where every request is to be asked anew.
+    files
+        Those that the answers name, where they stand now.
     """
 
     table: RequestTable
     answers: pa.Table = field(default_factory=STORED.empty_table)
     under_way: Mapping[str, int] = field(default_factory=dict)
     looked: bool = False
+    files: tuple[Path, ...] = ()
 
 
 def earlier(table: RequestTable, identity: Identity) -> Earlier:
@@ -55,6 +60,7 @@ def earlier(table: RequestTable, identity: Identity) -> Earlier:
     wanted = to_arrow(table.request_digest)
     open_ = np.ones(table.requests, dtype=bool)
     found: list[pa.Table] = []
+    files: list[Path] = []
     waiting: dict[str, np.ndarray] = {}
     for record, rows in _jobs_that_asked(table.recipe, identity):
         asked = np.flatnonzero(open_)
@@ -74,10 +80,19 @@ def earlier(table: RequestTable, identity: Identity) -> Earlier:
         open_[answered] = False
         kept = answers.filter(pa.array(good))
         found.append(kept.append_column("digest", wanted.take(pa.array(answered))))
+        files += _files(record, kept)
     # What another job answered meanwhile is nobody's to wait for.
     counts = {job: int(open_[requests].sum()) for job, requests in waiting.items()}
     under_way = {job: count for job, count in counts.items() if count}
-    return Earlier(*_last(table, found), under_way, looked=True)
+    return Earlier(*_last(table, found), under_way, looked=True, files=tuple(files))
+
+
+def _files(record: Record, answers: pa.Table) -> list[Path]:
+    """List the files that answers brought."""
+    if endpoint_of(record.manifest.recipe.endpoint).brings == "words":
+        return []
+    names = [name for text in answers["text"].to_pylist() for name in files_of(text)]
+    return [record.folder.files / name for name in names]
 
 
 def _called(record: Record, others: Mapping[str, object]) -> str:

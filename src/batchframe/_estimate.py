@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -31,6 +32,7 @@ from batchframe._display import (
     plural,
     span,
 )
+from batchframe._endpoints import endpoint_of
 from batchframe._hosted_tools import hosted_notes, hosted_tools
 from batchframe._model_rules import lifetime_notes
 from batchframe._price_book import price_book
@@ -41,6 +43,7 @@ from batchframe._prices import (
     Tier,
     cache_notes,
     doubt,
+    image_notes,
     lifetime_of_cache_note,
     price,
 )
@@ -261,16 +264,23 @@ def estimate(
     )
     answers = written.of(table.to_send)
     asked = int((table.number >= 0).sum())
-    batch = price(model, "batch", prices=prices)
+    pictured = table.recipe.images is not None
+    rates: Callable[[Tier], Price | None]
+    rates = partial(price, model, prices=prices, with_images=pictured)
+    by_second = endpoint_of(table.recipe.endpoint).brings == "names"
+    if by_second:
+        rates = _no_price  # whatever tokens cost, it is not by them
+    batch = rates("batch")
     notes = (
         *read.notes,
         *window_note(table, read),
         *written.notes,
         *hosted_notes(body),
-        *_price_notes(model, batch, prices),
+        *(() if by_second else _price_notes(model, batch, prices)),
         *_whose_notes(batch, base_url),
         *cache_notes(batch, read.tokens if read.high is None else read.high),
         *lifetime_of_cache_note(body),
+        *image_notes(batch, with_images=pictured),
         *_long_notes(batch, read),
         *lifetime_notes(model, today()),
     )
@@ -284,14 +294,18 @@ def estimate(
         input_tokens=read.total,
         output_tokens=answers,
         cost=cost_range(batch, read, answers),
-        standard_cost=cost_range(price(model, "standard", prices=prices), read, answers),
+        standard_cost=cost_range(rates("standard"), read, answers),
         exact=read.exact,
         notes=notes,
-        flex_cost=cost_range(price(model, "flex", prices=prices), read, answers),
-        priority_cost=cost_range(price(model, "priority", prices=prices), read, answers),
+        flex_cost=cost_range(rates("flex"), read, answers),
+        priority_cost=cost_range(rates("priority"), read, answers),
         input_cost=cost_range(batch, read, Range.exactly(0)),
         unbounded_reasoning=written.unbounded_reasoning,
     )
+
+
+def _no_price(tier: Tier) -> None:  # noqa: ARG001 - in the place of a price
+    return None
 
 
 def cost_range(

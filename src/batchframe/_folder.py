@@ -109,6 +109,10 @@ class JobFolder:
         return self.path / "answers.parquet"
 
     @property
+    def files(self) -> Path:
+        return self.path / "files"
+
+    @property
     def summary(self) -> Path:
         return self.path / "summary.json"
 
@@ -213,6 +217,14 @@ class JobFolder:
         """Begin a journal with these events, all or none."""
         with replacing(self.journal) as file:
             file.writelines(msgspec.json.encode(event) + b"\n" for event in events)
+
+    def files_changed_at(self) -> int:
+        """Return when a file of an answer last came or went, in nanoseconds; 0 without any."""
+        with in_words(self.files):
+            try:
+                return self.files.lstat().st_mtime_ns
+            except FileNotFoundError:
+                return 0
 
     def rows_written_at(self) -> int:
         """Return when ``rows.parquet`` was last written, in nanoseconds."""

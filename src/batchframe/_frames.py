@@ -66,10 +66,13 @@ def requests(
     endpoint
         "/v1/chat/completions"; "/v1/responses"; "/v1/embeddings", whose answers are 32-bit vectors
         in the column ``embedding``; "/v1/completions", text only; "/v1/moderations", whose answers
-        are ``flagged`` and, for each category, ``categories.…`` and ``category_scores.…``. The last
-        three take one text as the prompt.
+        are ``flagged`` and, for each category, ``categories.…`` and ``category_scores.…``;
+        "/v1/images/generations" and "/v1/images/edits", whose answers are files in the job's folder
+        and their paths the column ``image``; "/v1/videos", likewise ``video``, with ``video_id``.
+        All but the first two take one text as the prompt.
     name
-        The answer column, instead of ``response``, ``label`` or ``embedding``.
+        The answer column, instead of ``response``, ``label``, ``embedding``, ``image`` or
+        ``video``.
     on_missing
         For a row with a missing cell: "raise", "skip" (not asked, status ``skipped``), "empty"
         (asked with an empty text), or the text that stands for it.
@@ -80,7 +83,8 @@ def requests(
         is shut down, or has no place in a batch) and "context_window" (prompts that are too long).
     images
         A column, or a list of columns, of images that go behind the text of the last user message,
-        in this order; of chat completions and responses. A cell is an ``https:`` URL, which the
+        in this order; of chat completions and responses. With "/v1/images/edits" they are what is
+        edited, with "/v1/videos" the first frame. A cell is an ``https:`` URL, which the
         service fetches and nobody here; a ``data:`` URL, bytes or a PIL image, which is sent as
         PNG; or a path. Files are PNG, JPEG, GIF or WebP, by their first bytes, and have 20 MB at
         most. A missing cell follows `on_missing`: "raise", "skip", else the row is asked without

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
+import pyarrow.compute as pc
 
 from batchframe._accounts import connect_to
 from batchframe._billing import Usage, billed, job_cost, usage_of
@@ -25,6 +26,7 @@ from batchframe._job_answers import JobAnswers, read_job
 from batchframe._jobs import go_on, working_on
 from batchframe._journal import status_word
 from batchframe._manifest import Record, read_record
+from batchframe._named_files import fetch_named, names_files
 from batchframe._providers import profile_of
 from batchframe._report import Report, report
 from batchframe._results import failures, ledger, row_counts
@@ -47,7 +49,7 @@ class JobHandle(ShownLive):
         self._folder = folder
         self._client = client
         self._connected = service
-        self._read: tuple[tuple[Record, int], JobAnswers] | None = None
+        self._read: tuple[tuple[Record, int, int], JobAnswers] | None = None
 
     @property
     def id(self) -> str:
@@ -75,8 +77,14 @@ class JobHandle(ShownLive):
 
     @property
     def done(self) -> bool:
-        """Whether every batch has ended and its answers are at home."""
-        return self._record.done
+        """Whether every batch has ended and its answers are at home, their files included."""
+        record = self._record
+        return record.done and not self._has_to_fetch(record)
+
+    def _has_to_fetch(self, record: Record) -> bool:
+        if not names_files(record):
+            return False
+        return bool(pc.any(pc.equal(self._answers(record).answers["status"], "pending")).as_py())
 
     @property
     def batches(self) -> list[Batch]:
@@ -116,7 +124,8 @@ class JobHandle(ShownLive):
 
     def _look(self, seconds: float | None = None, *, thorough: bool = False) -> None:
         record = self._record
-        if record.done and all_at_home(record.folder, record.state, thorough=thorough):
+        at_home = record.done and all_at_home(record.folder, record.state, thorough=thorough)
+        if at_home and not self._has_to_fetch(record):
             return
         service = self._service if seconds is None else self._service.within(seconds)
         with working_on(self._folder, service) as run:
@@ -125,6 +134,8 @@ class JobHandle(ShownLive):
             refresh(run, thorough=thorough)
             if any(shard.queued for shard in run.state().shards):
                 go_on(run)  # the next wave
+            if names_files(record):
+                fetch_named(self._record, run.service)
             # Asked anew under the lock: another kernel may have sent it meanwhile.
             if not self._record.sent:
                 raise JobError.not_sent(record.manifest.called)
@@ -381,7 +392,7 @@ class JobHandle(ShownLive):
 
     def _answers(self, record: Record) -> JobAnswers:
         # Parsed again only when a batch came home or the cell that submitted ran again.
-        stamp = (record, self._folder.rows_written_at())
+        stamp = (record, self._folder.rows_written_at(), self._folder.files_changed_at())
         if self._read is None or self._read[0] != stamp:
             self._read = (stamp, read_job(record))
         return self._read[1]

@@ -11,6 +11,8 @@ if those jobs are forgotten.
 from __future__ import annotations
 
 import contextlib
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -23,9 +25,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from batchframe._answer_files import AnswerFiles
 from batchframe._answers import SCHEMA, never_sent, pending, read_shard
 from batchframe._digests import ARROW
-from batchframe._endpoints import endpoint_of
+from batchframe._endpoints import endpoint_of, file_named_in, files_of, with_files
 from batchframe._folder import JobFolder
 from batchframe._journal import JobState, ShardState
 from batchframe._lines import custom_id
@@ -34,6 +37,13 @@ from batchframe._private import in_words, open_private, replacing, sha256_of
 from batchframe._recipe import Recipe
 from batchframe._rows import Rows, read_rows
 from batchframe.errors import JobError
+
+_GONE: Final = (
+    "its file is gone from the job's folder, and nothing else holds it: "
+    'submit(rerun="again") asks anew'
+)
+_TO_FETCH: Final = "{0} is not at home yet: job.refresh() fetches it, from /videos/{0}/content"
+_TOLD: Final = ("status", "error", "text")
 
 STORED: pa.Schema = SCHEMA.append(pa.field("digest", ARROW))
 """An answer beside the name of its request."""
@@ -72,9 +82,7 @@ class JobAnswers:
     @property
     def custom_ids(self) -> list[str | None]:
         """The name that each request was sent under; None where it was not sent."""
-        fingerprint = self.manifest.fingerprint
-        sent = [_custom_ids(fingerprint, self.rows, file) for file in self.manifest.inputs]
-        return [*chain.from_iterable(sent), *[None] * self.manifest.reused]
+        return sent_ids(self.manifest, self.rows)
 
     @property
     def sent(self) -> pa.Table:
@@ -92,12 +100,81 @@ def read_job(record: Record) -> JobAnswers:
     """
     rows = read_rows(record.folder.rows)
     answers, columns = typed(record.manifest.recipe, read_answers(record, rows))
-    return JobAnswers(record.manifest, rows, answers, columns)
+    return JobAnswers(record.manifest, rows, answers, _located(record, columns))
+
+
+def _located(record: Record, columns: pa.Table) -> pa.Table:
+    """Write the paths of files in the place of their names."""
+    recipe = record.manifest.recipe
+    folder = pa.scalar(f"{record.folder.files.absolute()}{os.sep}", pa.large_string())
+    nothing = pa.scalar("", pa.large_string())
+    for at, field in enumerate(endpoint_of(recipe.endpoint).fields(recipe)):
+        if field.kind == "file":
+            paths = pc.binary_join_element_wise(folder, columns[field.name], nothing)
+            columns = columns.set_column(at, field.name, paths)
+    return columns
 
 
 def read_answers(record: Record, rows: Rows) -> pa.Table:
     """Return one row for each request as it came back, before the output spec has read it."""
-    return _stored(record) or _read_files(record, rows)
+    if endpoint_of(record.manifest.recipe.endpoint).brings == "words":
+        return _stored(record) or _read_files(record, rows)
+    answers = _stored(record)
+    if answers is None or _lost(record, answers).any():
+        answers = _read_files(record, rows)
+    if endpoint_of(record.manifest.recipe.endpoint).brings == "names":
+        answers = _with_fetched(record, rows, answers)
+    return _without(answers, _lost(record, answers))
+
+
+def _with_fetched(record: Record, rows: Rows, answers: pa.Table) -> pa.Table:
+    """Tell of each answer that names a file whether that is at home, still to come, or gone."""
+    files = AnswerFiles(record.folder.files)
+    here = {name.partition(".")[0]: name for name in sorted(files.names())}
+    ids = sent_ids(record.manifest, rows)
+    told = [
+        _fetched(files, custom_id, here, (status, error, text))
+        if status == "ok" and custom_id is not None
+        else (status, error, text)
+        for custom_id, status, error, text in zip(
+            ids, *(answers[name].to_pylist() for name in _TOLD), strict=True
+        )
+    ]
+    for name, column in zip(_TOLD, zip(*told, strict=True), strict=False):
+        kind = SCHEMA.field(name).type
+        answers = answers.set_column(SCHEMA.names.index(name), name, pa.array(column, kind))
+    return answers
+
+
+_Told = tuple[str, str | None, str | None]
+
+
+def _fetched(files: AnswerFiles, custom_id: str, here: Mapping[str, str], told: _Told) -> _Told:
+    name, text = here.get(custom_id), told[2]
+    if name is None:
+        return "pending", _TO_FETCH.format(file_named_in(text)), text
+    if name.endswith(".gone"):
+        return "invalid", files.why_gone(custom_id), text
+    return "ok", None, with_files(text, [name])
+
+
+def _lost(record: Record, answers: pa.Table) -> npt.NDArray[np.bool_]:
+    """Tell which answers name a file that is not in the job's folder."""
+    there = AnswerFiles(record.folder.files).names()
+    named = [files_of(text) for text in answers["text"].to_pylist()]
+    return np.array([not there.issuperset(names) for names in named], dtype=bool)
+
+
+def _without(answers: pa.Table, lost: npt.NDArray[np.bool_]) -> pa.Table:
+    """Say that the files of some answers are gone."""
+    if not lost.any():
+        return answers
+    here = pa.array(lost)
+    told = {"status": "missing", "error": _GONE}
+    for name, word in told.items():
+        column = pc.if_else(here, pa.scalar(word), answers[name])
+        answers = answers.set_column(answers.column_names.index(name), name, column)
+    return answers
 
 
 def typed(recipe: Recipe, answers: pa.Table) -> tuple[pa.Table, pa.Table]:
@@ -180,7 +257,15 @@ def _read_part(record: Record, rows: Rows, shard: int) -> pa.Table:
         return pending(file.stop - file.start)
     ids = _custom_ids(record.manifest.fingerprint, rows, file)
     endpoint = endpoint_of(record.manifest.recipe.endpoint)
-    return read_shard(_homes(record.folder, shard, now), endpoint, ids, now.batch, now.gone)
+    keep = AnswerFiles(record.folder.files).keep
+    homes = _homes(record.folder, shard, now)
+    return read_shard(homes, endpoint, ids, now.batch, gone=now.gone, keep=keep)
+
+
+def sent_ids(manifest: Manifest, rows: Rows) -> list[str | None]:
+    """Return the name that each request was sent under; None where it was not sent."""
+    sent = [_custom_ids(manifest.fingerprint, rows, file) for file in manifest.inputs]
+    return [*chain.from_iterable(sent), *[None] * manifest.reused]
 
 
 def _custom_ids(fingerprint: str, rows: Rows, file: InputFile) -> list[str]:

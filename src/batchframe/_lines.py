@@ -38,6 +38,13 @@ class JsonColumn:
 
 
 @dataclass(frozen=True)
+class TextColumn:
+    """A part of the line whose text, not yet JSON, is in the source column of this name."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class MoreItems:
     """What follows the earlier items of a list: one more for each text that the row has.
 
@@ -47,14 +54,17 @@ class MoreItems:
         The source columns with the texts; where one is null there is no item.
     before, after
         The JSON of an item around its text.
+    alone
+        Whether there are no earlier items.
     """
 
     columns: tuple[str, ...]
     before: str
     after: str
+    alone: bool = False
 
 
-Slot = Template | JsonColumn | MoreItems
+Slot = Template | JsonColumn | TextColumn | MoreItems
 
 
 @dataclass(frozen=True)
@@ -94,7 +104,7 @@ def _marked(value: Any, mark: str, slots: list[Slot]) -> Any:
     """Put a mark in the place of every leaf that the row decides, and collect the leaves."""
     if isinstance(value, Slot):
         slots.append(value)
-        return f"{mark}+" if isinstance(value, MoreItems) else mark
+        return f"{mark}+" if isinstance(value, MoreItems) and not value.alone else mark
     if isinstance(value, Mapping):
         return {key: _marked(item, mark, slots) for key, item in value.items()}
     return [_marked(item, mark, slots) for item in value] if isinstance(value, list) else value
@@ -118,6 +128,8 @@ def _json_values(slot: Slot, batch: pa.RecordBatch) -> list[bytes]:
     if isinstance(slot, JsonColumn):
         return [_one_line(text.encode()) for text in batch[slot.name].to_pylist()]
     encode = msgspec.json.Encoder().encode
+    if isinstance(slot, TextColumn):
+        return [_one_line(encode(text)) for text in batch[slot.name].to_pylist()]
     if isinstance(slot, MoreItems):
         return _more_items(slot, batch)
     if slot.constant is not None:
@@ -130,10 +142,11 @@ def _more_items(slot: MoreItems, batch: pa.RecordBatch) -> list[bytes]:
     encode = msgspec.json.Encoder().encode
     before, after = b"," + slot.before.encode(), slot.after.encode()
     columns = [batch[name].to_pylist() for name in slot.columns]
-    return [
+    items = [
         b"".join(before + _one_line(encode(text)) + after for text in row if text is not None)
         for row in zip(*columns, strict=True)
     ]
+    return [item[1:] for item in items] if slot.alone else items
 
 
 def _one_line(encoded: bytes) -> bytes:

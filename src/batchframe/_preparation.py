@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from batchframe._answer_files import AnswerFiles
 from batchframe._clock import SYSTEM, Clock
 from batchframe._earlier import Earlier, earlier, reused_by
 from batchframe._estimate import Estimate
@@ -179,6 +180,7 @@ def _begin(plan: Plan, folder: JobFolder) -> Manifest:
     written = tuple(write_inputs(plan.table, plan.shards, paths, plan.tokens))
     write_rows(rows_of(plan.table), folder.rows)
     if plan.table.reused:
+        AnswerFiles(folder.files).take(plan.asked.files)
         write_reused(folder, plan.asked.answers)
     sync_folder(folder.path)
     return _manifest_of(plan, written)

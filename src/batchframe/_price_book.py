@@ -150,7 +150,9 @@ def _variant(found: Any, context: Mapping[str, str], day: date) -> Any:
 def _price(
     model: str, tier: Tier, rates: Mapping[str, Any], source: str, as_of: date | None
 ) -> Price | None:
-    four = [rates.get(key) for key in _KEYS]
+    # What makes images writes next to nothing beside them: the little is priced as images, too.
+    written = rates.get("output_image_mtok", rates.get("output_mtok"))
+    four = [{**rates, "output_mtok": written}.get(key) for key in _KEYS]
     starts = {step.start for rate in four for step in getattr(rate, "tiers", ())}
     if four[0] is None or len(starts) > 1:
         # Nothing stated, or more brackets than a `Price` can state.
@@ -168,6 +170,7 @@ def _price(
         source=source,
         as_of=as_of,
         cache_write=base[3],
+        image_input=_below(rates.get("input_image_mtok")),
     )
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "Tier",
     "cache_notes",
     "doubt",
+    "image_notes",
     "lifetime_of_cache_note",
     "price",
 ]
@@ -46,6 +47,7 @@ def price(
     provider: str = "openai",
     prices: Mapping[str, Any] | None = None,
     on: date | None = None,
+    with_images: bool = False,
 ) -> Price | None:
     """Give what a model's tokens cost in a tier.
 
@@ -65,6 +67,8 @@ def price(
         `Decimal`, int and float are taken, a float as it prints.
     on
         The day whose prices are wanted; today when None.
+    with_images
+        Whether images go in: all input is then priced as theirs, where that is dearer.
 
     Returns
     -------
@@ -94,8 +98,8 @@ def price(
             return replace(given, model=model)
     found = book_price(model, tier, provider=provider, on=on)
     if found is None and provider == "openai":
-        return table_price(model, tier)
-    return found
+        found = table_price(model, tier)
+    return found.of_images() if found is not None and with_images else found
 
 
 def doubt(model: str, tier: Tier, prices: Mapping[str, Any] | None = None) -> str | None:
@@ -139,6 +143,17 @@ def lifetime_of_cache_note(body: Mapping[str, Any]) -> list[str]:
     told = (
         f"Input kept in the prompt cache for {options['ttl']} is dearer to write than for 30m, by "
         "how much is not known here: what is written is priced as for 30m."
+    )
+    return [told]
+
+
+def image_notes(batch: Price | None, *, with_images: bool) -> list[str]:
+    """Say that text that goes in beside images is priced as they are."""
+    if batch is None or batch.image_input is None or not with_images:
+        return []
+    told = (
+        f"All input of {batch.model} is priced as that of images, ${batch.input:f} per million "
+        "tokens: the text among it costs less."
     )
     return [told]
 

@@ -7,7 +7,7 @@ module knows neither where rates come from nor what a request is.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Context, Decimal, Inexact, localcontext
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
@@ -81,6 +81,8 @@ class Price:
         USD per 1,000,000 input tokens that are written to the prompt cache, where they have a price
         of their own (gpt-5.6 and later: 1.25 times that of other input; OpenAI pricing page,
         2026-11). None where none is published; they are then charged as other input.
+    image_input
+        USD per 1,000,000 input tokens of images, where they are dearer than those of text.
 
     Examples
     --------
@@ -98,6 +100,13 @@ class Price:
     source: str = ""
     as_of: date | None = None
     cache_write: Decimal | None = None
+    image_input: Decimal | None = None
+
+    def of_images(self) -> Price:
+        """Price all input as that of images: text among it counts too much, never too little."""
+        if self.image_input is None:
+            return self
+        return replace(self, input=self.image_input, cached_input=None)
 
     def cost(
         self,

@@ -42,6 +42,11 @@ _RESPONSE_FORMAT: Final = (
     "output= makes the response_format: pass the schema or the class as output= (beside a text "
     'answer, {"type": "json_object"} and {"type": "text"} may be passed as they are)'
 )
+_IMAGES: Final = "/v1/images/"
+_IMAGE_FORMAT: Final = (
+    "an image behind a URL is gone after an hour, and batchframe fetches none: leave it out, or "
+    'pass response_format="b64_json"'
+)
 # Parameters of OpenAI's, objects, that are close to a word of ours.
 _NOT_MISSPELT: Final = {("/v1/responses", "image")}
 _PLAIN_FORMATS: Final = ("json_object", "text")
@@ -288,14 +293,22 @@ def _checked_body(
             raise RequestError.belongs_to_submit(name)
         if name in _REFUSED:
             raise RequestError.refused_parameter(name, _REFUSED[name])
-        if name == "response_format" and not (text and _is_plain_format(parameters[name])):
-            raise RequestError.refused_parameter(name, _RESPONSE_FORMAT)
+        if name == "response_format":
+            _check_format(name, parameters[name], endpoint, text=text)
         if (endpoint, name) in _NOT_MISSPELT and isinstance(parameters[name], Mapping):
             continue
         near = difflib.get_close_matches(name, OWN_WORDS, n=1, cutoff=0.75)
         if near and name not in allowed:
             raise RequestError.misspelt_keyword(name, near[0])
     return {name: _plain(parameters[name], name) for name in sorted(parameters)}
+
+
+def _check_format(name: str, value: object, endpoint: str, *, text: bool) -> None:
+    if endpoint.startswith(_IMAGES):
+        if value != "b64_json":
+            raise RequestError.refused_parameter(name, _IMAGE_FORMAT)
+    elif not (text and _is_plain_format(value)):
+        raise RequestError.refused_parameter(name, _RESPONSE_FORMAT)
 
 
 def _is_plain_format(value: object) -> bool:

@@ -49,7 +49,8 @@ class RequestTable:
     Attributes
     ----------
     digest
-        For each row, the name of its request; zeros where the row has none.
+        For each row, the name of its request, also where it is held back; zeros where the row has
+        none.
     number
         For each row, the position of its request among :attr:`requests`; −1 where it has none.
     first_row
@@ -102,6 +103,25 @@ class RequestTable:
             first_row=self.first_row[order],
             size=self.size[order],
             reused=int(answered.sum()),
+        )
+
+    def held_back(self, why: Mapping[int, str]) -> RequestTable:
+        """Return the same rows without some requests, by number; `why` says so of their rows."""
+        kept = np.ones(self.requests, dtype=bool)
+        kept[list(why)] = False
+        place = np.where(kept, np.cumsum(kept) - 1, -1)
+        has_one = self.number >= 0
+        number = self.number.copy()
+        number[has_one] = place[self.number[has_one]]
+        absent = self.source.absent.to_pylist()
+        for row in np.flatnonzero(has_one & (number < 0)).tolist():
+            absent[row] = why[int(self.number[row])]
+        return replace(
+            self,
+            source=replace(self.source, absent=pa.array(absent, pa.string())),
+            number=number,
+            first_row=self.first_row[kept],
+            size=self.size[kept],
         )
 
     @cached_property

@@ -45,7 +45,8 @@ def count_tokens(body: Body, *, endpoint: str = "/v1/chat/completions") -> Token
         The request's body, with its ``model``.
     endpoint
         ``"/v1/chat/completions"``, ``"/v1/responses"``, ``"/v1/embeddings"``,
-        ``"/v1/completions"`` or ``"/v1/moderations"``.
+        ``"/v1/completions"``, ``"/v1/moderations"``, ``"/v1/images/generations"``,
+        ``"/v1/images/edits"`` or ``"/v1/videos"``.
 
     Raises
     ------
@@ -158,6 +159,37 @@ def count_moderations(body: Body) -> TokenCount:
     return _plain_total(_needed(body, "input", "/v1/moderations"), model)
 
 
+def count_images(body: Body) -> TokenCount:
+    """Count the input tokens of a body of ``/v1/images/generations`` or ``/v1/images/edits``.
+
+    The text is counted; how it is framed, and what images take that go in, is not published.
+
+    Examples
+    --------
+    >>> counted = count_images({"model": "gpt-image-1.5", "prompt": "A red kite"})
+    >>> counted.tokens < counted.more
+    True
+    """
+    given = _needed(body, "prompt", "/v1/images/generations")
+    unknown = about(_IMAGES_IN, more=None) if body.get("images") else about(_FRAMED, more=100)
+    parts = Parts((str(given),)) + unknown
+    return _total(parts, token_counter(_model_of(body, "/v1/images/generations")))
+
+
+def count_videos(body: Body) -> TokenCount:
+    """Count the tokens of the text of a ``/v1/videos`` body, which is billed by the second.
+
+    Examples
+    --------
+    >>> count_videos({"model": "sora-2", "prompt": "A red kite"}).notes[-1]
+    'Videos are billed by the second, and not by tokens.'
+    """
+    given = _needed(body, "prompt", "/v1/videos")
+    return _total(
+        Parts((str(given),)) + about(_BY_SECOND), token_counter(_model_of(body, "/v1/videos"))
+    )
+
+
 COUNTERS: Final[Mapping[str, Callable[[Body], TokenCount]]] = MappingProxyType(
     {
         "/v1/chat/completions": count_chat,
@@ -165,6 +197,9 @@ COUNTERS: Final[Mapping[str, Callable[[Body], TokenCount]]] = MappingProxyType(
         "/v1/embeddings": count_embeddings,
         "/v1/completions": count_completions,
         "/v1/moderations": count_moderations,
+        "/v1/images/generations": count_images,
+        "/v1/images/edits": count_images,
+        "/v1/videos": count_videos,
     }
 )
 
@@ -263,4 +298,13 @@ _UNSEEN: Final = (
     "What the request only names (an earlier response, a stored prompt, audio, the web) is not "
     "counted."
 )
+_FRAMED: Final = (
+    "How an image model frames its prompt is not published: up to 100 tokens a request are allowed "
+    "for it."
+)
+_IMAGES_IN: Final = (
+    "What an image model takes for the images that go in is not published: the text alone is "
+    "counted."
+)
+_BY_SECOND: Final = "Videos are billed by the second, and not by tokens."
 _PRO: Final = 'reasoning mode "pro" adds about 1,500 tokens a request, as recorded once.'

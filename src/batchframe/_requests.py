@@ -15,10 +15,13 @@ from batchframe._checks import check_sending, refuse_parameters
 from batchframe._clock import today
 from batchframe._counting import count_input
 from batchframe._display import say
+from batchframe._endpoints import endpoint_of
 from batchframe._job import JobHandle
 from batchframe._jobs import start
+from batchframe._moderation import flagged
 from batchframe._pilot import PILOT, Pilot, ask, draw, pilot_in_words, pilot_plan, sampled
 from batchframe._preparation import already_answered, check_words, plan_of, sent_as
+from batchframe._recipe import checked_model
 from batchframe._service import NOBODY
 from batchframe._submission import OnUncertain
 from batchframe._unanswered import ASKED_AGAIN, ASKED_ON_DEMAND, unanswered
@@ -148,6 +151,56 @@ class Requests(RequestsHandle):
         )
         return Job(start(plan, service, on_uncertain), service)
 
+    def moderate(
+        self,
+        *,
+        model: str = "omni-moderation-latest",
+        client: OpenAI | None = None,
+    ) -> Requests:
+        """Ask the free moderation endpoint about each prompt, and hold back what it flags.
+
+        The prompts are sent to it in real time: all that they say, instructions among it, and
+        their images. What is flagged is not submitted, and its rows keep their place: their status
+        is ``skipped``, and ``bf_error`` names the categories; :attr:`skipped` lists them before.
+
+        Parameters
+        ----------
+        model
+            The moderation model; the older ones, "text-moderation-…", see no images.
+        client
+            An ``openai.OpenAI``, not necessarily the one that submits; by default one made from
+            ``OPENAI_API_KEY``.
+
+        Returns
+        -------
+        New requests; these are not changed.
+
+        Raises
+        ------
+        ClientError
+            If there is no key.
+        ServiceError
+            If the endpoint does not answer for every prompt, naming a row.
+
+        Examples
+        --------
+        >>> import pandas as pd, batchframe as bf, batchframe.local
+        >>> frame = pd.DataFrame({"t": ["a kind word", "a cruel word"]})
+        >>> asked = frame.bf.requests("{{ t }}", model="gpt-4.1")
+        >>> kind = {"flagged": False, "categories": {"hate": False}, "category_scores": {}}
+        >>> cruel = {"flagged": True, "categories": {"hate": True}, "category_scores": {}}
+        >>> with batchframe.local.serve(answer=lambda body: {"results": [kind, cruel]}) as server:
+        ...     held = asked.moderate(client=server.client())
+        >>> len(asked), len(held)
+        (2, 1)
+        >>> held.skipped["bf_error"].tolist()
+        ['held back: omni-moderation-latest flags it as hate']
+        """
+        if not len(self):
+            return self
+        why = flagged(self._table, connect(client), checked_model(model))
+        return Requests(self._table.held_back(why), self._label)
+
     def pilot(
         self,
         n: int = 20,
@@ -203,6 +256,8 @@ class Requests(RequestsHandle):
             if type(value) is not int or value < least:
                 wanted = f"a whole number from {least} on"
                 raise RequestError.not_a_word(keyword, value, wanted)
+        if endpoint_of(self.endpoint).brings != "words":
+            raise RequestError.no_pilot(self.endpoint)
         identity = expected_identity(client)
         drawn = draw(self._table, n, seed)
         asked = already_answered(drawn, identity, PILOT, reuse=True)

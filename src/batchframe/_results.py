@@ -121,8 +121,7 @@ def _answers_to(frame: pd.DataFrame, job: JobAnswers, *, details: bool) -> dict[
         raise JobError.recovered(job.manifest.called)
     identity, absent, unreadable = row_digests(job.manifest.recipe, frame)
     number = job.rows.find(identity)
-    if job.manifest.recipe.prompt is None:
-        absent = job.rows.why_absent(identity)
+    absent = pc.coalesce(absent, job.rows.why_absent(identity))
     not_asked = _NOT_ASKED if job.manifest.recipe.images is None else _NOT_ASKED_WITH_IMAGES
     unanswered = _unanswered(number, absent, pc.fill_null(unreadable, not_asked))
     return _columns(job, number, unanswered, details=details)
@@ -235,7 +234,7 @@ def to_pandas(column: pa.ChunkedArray, take: pa.Array, field: Field) -> pd.Serie
     column = column.take(take)
     if field.kind == "category":
         return _categories(column, field.levels or ())
-    if field.kind in {"string", "json"}:
+    if field.kind in {"string", "json", "file"}:
         return _strings(column)
     if field.kind == "list":
         return pd.Series(column.to_pylist(), dtype=object)

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from batchframe._digests import ARROW, Digests, to_arrow
+from batchframe._digests import ARROW, NONE, Digests, to_arrow
 from batchframe._private import in_words, open_private, replacing
 from batchframe._request_table import RequestTable
 from batchframe.errors import JobError
@@ -111,9 +111,13 @@ def _occurrence(group: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 def rows_of(table: RequestTable) -> Rows:
     """Keep what a later kernel needs to know of a request table's rows."""
-    unasked = pa.array(table.number < 0)
-    digest = pc.if_else(unasked, pa.scalar(None, ARROW), to_arrow(table.digest))
-    identity = digest if table.source.identity is None else to_arrow(table.source.identity)
+    nothing, named = pa.scalar(None, ARROW), to_arrow(table.digest)
+    digest = pc.if_else(pa.array(table.number < 0), nothing, named)
+    if table.source.identity is None:
+        # A row that is held back has no request, and is known again all the same.
+        identity = pc.if_else(pc.equal(named, pa.scalar(NONE, ARROW)), nothing, named)
+    else:
+        identity = to_arrow(table.source.identity)
     return Rows(digest, table.number, table.source.absent, identity)
 
 

@@ -49,6 +49,15 @@ class RemoteFile:
 
 
 @dataclass(frozen=True)
+class RemoteVideo:
+    """A video on the server, as it was last described."""
+
+    id: str
+    status: str
+    error: str | None = None
+
+
+@dataclass(frozen=True)
 class BatchError:
     """Why a batch failed at validation; `line` counts the input file's lines from 1."""
 
@@ -293,6 +302,15 @@ class Service(Protocol):
 
     def download(self, file_id: str, path: Path, most: int) -> int:
         """Stream a file's content, of at most so many bytes, to `path`, and return its bytes."""
+
+    def retrieve_video(self, video_id: str) -> RemoteVideo:
+        """Look at one video."""
+
+    def download_video(self, video_id: str, path: Path, most: int) -> int:
+        """Stream a video, of at most so many bytes, to `path`, and return its bytes."""
+
+    def moderate(self, body: Mapping[str, Any]) -> Any:
+        """Ask what a moderation says, as plain JSON. It is free, and may be repeated."""
 
     def delete_file(self, file_id: str) -> bool:
         """Delete a file, and return whether it was there."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,11 @@ from batchframe._private import replacing
 from batchframe._providers import Profile
 from batchframe._request_table import RequestTable
 from batchframe.errors import FileIsThereError, RequestError
+
+MOST_INPUTS: Final = 50_000
+"""Texts to be embedded in one batch, each of which is a request here (OpenAI Batch guide, 2026-11;
+others take more requests)."""
+_EMBEDDINGS: Final = "/v1/embeddings"
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,10 @@ def shards_of(
         row = int(table.first_row[longest])
         label = table.source.labels[row]
         raise RequestError.too_many_tokens(row, label, int(tokens[longest]), max_tokens)
-    return pack(sizes, profile.max_requests, profile.max_bytes, tokens, max_tokens)
+    most = profile.max_requests
+    if table.recipe.endpoint == _EMBEDDINGS:
+        most = min(most, MOST_INPUTS)
+    return pack(sizes, most, profile.max_bytes, tokens, max_tokens)
 
 
 def write_inputs(

@@ -77,7 +77,7 @@ def _kept(record: Record) -> Summary | None:
 
 def _made_of(record: Record) -> str:
     folder = record.folder
-    files = [_stamp(path) for path in (folder.manifest, folder.journal, folder.rows)]
+    files = [_stamp(path) for path in (folder.manifest, folder.journal, folder.rows, folder.files)]
     return " ".join([*files, *_versions()])
 
 

@@ -43,7 +43,10 @@ def unanswered(record: Record, job: JobAnswers, statuses: Collection[str]) -> Re
         If an input file is not what was written.
     """
     wanted = pc.is_in(job.answers["status"], pa.array(list(statuses), pa.string()))
+    # What an earlier job answered was not sent by this one, so that its input files lack it.
+    sent = record.manifest.requests - record.manifest.reused
     chosen = np.flatnonzero(wanted.to_numpy())
+    chosen = chosen[chosen < sent]
     rows = np.flatnonzero(np.isin(job.rows.number, chosen))
     return kept_table(
         record.manifest.recipe,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import pandas as pd
+import pyarrow.compute as pc
 
 from batchframe._accounts import connect, expected_identity
 from batchframe._cards import requests_card
@@ -65,6 +66,26 @@ class RequestsHandle(Shown):
     def fingerprint(self) -> str:
         """The content of all requests, in any order, as 64 hexadecimal digits."""
         return self._table.fingerprint
+
+    @property
+    def skipped(self) -> pd.DataFrame:
+        """The rows that ask nothing, under their index labels, and why: the column ``bf_error``.
+
+        They are those with a missing cell, under ``on_missing="skip"``, and those that
+        ``moderate()`` held back.
+
+        Examples
+        --------
+        >>> import pandas as pd, batchframe as bf
+        >>> frame = pd.DataFrame({"text": ["good", None]}, index=["x", "y"])
+        >>> frame.bf.requests("{{ text }}", model="gpt-4.1", on_missing="skip").skipped
+                             bf_error
+        y  column 'text' is missing
+        """
+        source = self._table.source
+        rows = pc.indices_nonzero(pc.is_valid(source.absent))
+        why = source.absent.take(rows).to_pylist()
+        return pd.DataFrame({"bf_error": why}, index=source.labels[rows.to_numpy()])
 
     def preview(self, n: int = 3) -> list[dict[str, Any]]:
         """Return the first `n` request lines, exactly as they would be sent.

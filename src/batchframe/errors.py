@@ -749,6 +749,13 @@ class RequestError(InputError):
         )
 
     @classmethod
+    def name_taken(cls, endpoint: str, name: str) -> Self:
+        return cls(
+            f"{endpoint} has a column {name!r} of its own beside the one that name= calls so. "
+            "Choose another name."
+        )
+
+    @classmethod
     def called_otherwise(cls, name: str, endpoint: str, spelling: str) -> Self:
         return cls(
             f"{endpoint} does not know {name}=, and would refuse every row. Pass {spelling}."
@@ -783,7 +790,43 @@ class RequestError(InputError):
     def images_not_supported(cls, endpoint: str) -> Self:
         return cls(
             f"{endpoint} takes one text and no images. images= goes with "
-            'endpoint="/v1/chat/completions" and endpoint="/v1/responses".'
+            'endpoint="/v1/chat/completions", "/v1/responses", "/v1/images/edits" and "/v1/videos".'
+        )
+
+    @classmethod
+    def needs_images(cls, endpoint: str) -> Self:
+        return cls(
+            f"{endpoint} edits images, and images= names no column of them: "
+            'requests(..., images="photo"). To make images of a text alone, pass '
+            'endpoint="/v1/images/generations".'
+        )
+
+    @classmethod
+    def nothing_to_edit(cls, endpoint: str, on_missing: str) -> Self:
+        return cls(
+            f"{endpoint} would be asked without an image where a cell is missing, "
+            f'on_missing={on_missing!r}. Pass on_missing="skip" to leave such rows out.'
+        )
+
+    @classmethod
+    def no_detail(cls, endpoint: str) -> Self:
+        return cls(
+            f"{endpoint} is not told how closely to look: leave image_detail= out "
+            '(gpt-image-1.5 takes input_fidelity="high").'
+        )
+
+    @classmethod
+    def too_many_images(cls, endpoint: str, count: int, most: int) -> Self:
+        return cls(
+            f"images= names {count:,} columns, and {endpoint} takes {most:,} at most for each row."
+        )
+
+    @classmethod
+    def no_pilot(cls, endpoint: str) -> Self:
+        return cls(
+            f"A pilot asks in real time and keeps answers of text; those of {endpoint} are files. "
+            "Submit a few rows as a batch of their own: df.head(5).bf.requests(...).submit(). The "
+            "batch of all rows takes their answers over."
         )
 
     @classmethod
@@ -1090,6 +1133,14 @@ class CostError(InputError):
         )
 
     @classmethod
+    def by_the_second(cls, model: str, limit: Decimal) -> Self:
+        return cls(
+            f"{model} is billed by the second of video and not by tokens, and what a second costs "
+            f"is not known here, so nobody can say whether it stays below ${limit:f}. Nothing was "
+            "sent. Multiply the seconds yourself, and leave out max_cost."
+        )
+
+    @classmethod
     def no_high_end(
         cls,
         limit: Decimal,
@@ -1101,6 +1152,13 @@ class CostError(InputError):
         middle = "" if expected is None else f", ${expected:f} expected"
         # Whoever asked for a pilot is not helped by the advice to ask for one.
         look = "; see what answers take, requests.pilot(n=20)" if tier == "batch" else ""
+        if not bound:
+            return cls(
+                f"The cost is at least ${low:f}{middle}, but nobody publishes what an answer of "
+                f"this model takes, so nobody can say whether it stays below ${limit:f}. Nothing "
+                "was sent. Leave out max_cost, for a few rows at first, df.head(5): job.cost says "
+                "what they took."
+            )
         return cls(
             f"The cost is at least ${low:f}{middle}, but nothing bounds the length of the answers, "
             f"so nobody can say whether it stays below ${limit:f}. Nothing was sent. Bound them: "
@@ -1135,7 +1193,7 @@ class CostError(InputError):
         ends = "" if low == high else f" (at least ${low:f}{middle})"
         head = f"; the first {fitting:,} of {rows:,} fit: df.head({fitting})" if fitting else ""
         ways = [f"ask fewer rows{head}"] if tier == "batch" else ["ask fewer: pilot(n=...)"]
-        if low != high:
+        if low != high and bound:
             ways.insert(0, f"bound the answers, requests(..., {bound}=...)")
             # Whoever knows what answers take already is not helped by asking again.
             if tier == "batch" and not tried:
@@ -1356,6 +1414,9 @@ class ServiceError(BatchframeError):
     broke_off: bool = False
     """Whether an answer began and did not come to its end."""
 
+    cause: str = ""
+    """What happened, without what to do about it, where that is known apart."""
+
     @property
     def passing(self) -> bool:
         """Whether asking again later may help."""
@@ -1373,7 +1434,18 @@ class ServiceError(BatchframeError):
             "goes on, and what is at home stays. When the cause is mended, run the cell again."
         )
         error.status = status
+        error.cause = f"the service refused (HTTP {told}): {message}"
         return error
+
+    @classmethod
+    def not_moderated(cls, row: int, label: object, count: int, reason: str) -> Self:
+        where = f"row {row} (index {label!r})"
+        behind = " or a request behind it" if count > 1 else ""
+        return cls(
+            f"The moderation endpoint did not answer for {where}{behind}: {reason}. No row is held "
+            "back on half an answer, and nothing of the batch was sent. Ask again, with a client "
+            "of OpenAI, whose endpoint is free: requests.moderate(client=openai.OpenAI())."
+        )
 
     @classmethod
     def unreachable(cls, reason: str) -> Self:
@@ -1382,6 +1454,7 @@ class ServiceError(BatchframeError):
             "connection is back, run the cell again."
         )
         error.out_of_reach = True
+        error.cause = f"the service could not be reached: {reason}"
         return error
 
     @classmethod
@@ -1494,10 +1567,10 @@ class IntervalWarning(UserWarning):
 
     @classmethod
     def held_against_an_interval(cls, limit: Decimal, bound: str) -> Self:
+        certain = f" To be certain, bound them: requests(..., {bound}=...)." if bound else ""
         return cls(
             f"max_cost=${limit:f} was held against what answers took before, which is likely and "
-            "no bound: longer answers may cost more. To be certain, bound them: "
-            f"requests(..., {bound}=...)."
+            f"no bound: longer answers may cost more.{certain}"
         )
 
 

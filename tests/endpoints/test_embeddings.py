@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ import batchframe as bf
 import batchframe.local
 from batchframe._answers import read_shard
 from batchframe._endpoints import endpoint_of
+from batchframe._providers import OPENAI
 from batchframe._service import Batch
+from batchframe._shards import shards_of
 from batchframe.errors import OutputSpecError, RequestError, TemplateError
 from batchframe.local import AnswerError
 
@@ -250,3 +253,19 @@ def test_the_genuine_client_reads_what_the_local_server_answers(
     assert np.linalg.norm(sent) == pytest.approx(1, abs=1e-4)
     job = ask(dimensions=16).submit(client=client).wait()
     np.testing.assert_array_equal(job.results()["embedding"][0], sent)
+
+
+def test_a_batch_has_at_most_50_000_texts_where_more_requests_would_be_taken() -> None:
+    frame = pd.DataFrame({"text": np.arange(100_001).astype(str)})
+    table = ask(frame)._table
+    other = replace(OPENAI, max_requests=100_000)
+    assert [shard.stop - shard.start for shard in shards_of(table, other)] == [50_000, 50_000, 1]
+
+
+def test_no_request_can_have_more_tokens_than_one_may() -> None:
+    # One text of at most 8,192 tokens a request: 300,000 are out of reach, and it is told by row.
+    long = pd.DataFrame({"text": ["short", "a b " * 5_000]})
+    estimate = ask(long).estimate()
+    assert any("row 1" in note and "8,192" in note for note in estimate.notes)
+    with pytest.raises(RequestError, match="Row 1"):
+        ask(long).submit()

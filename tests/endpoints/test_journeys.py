@@ -181,7 +181,7 @@ def test_a_pilot_asks_a_few_and_the_batch_the_rest(case: Case, frame: pd.DataFra
     assert case.cells(job.results()) == [case.told(text) for text in TEXTS]
 
 
-@pytest.mark.parametrize("path", ["/v1/images/generations", "/v1/images/edits", "/v1/videos", "x"])
+@pytest.mark.parametrize("path", ["/v1/images/variations", "/v1/audio/speech", "x"])
 def test_an_endpoint_that_is_not_spoken_is_refused_with_those_that_are(path: str) -> None:
     with pytest.raises(RequestError, match="does not speak") as caught:
         pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="m", endpoint=path)

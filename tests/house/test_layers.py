@@ -15,11 +15,11 @@ ROOT = Path(batchframe.__file__).parent
 
 # From the ground up. Modules on one line do not know each other, but for those of one room.
 LAYERS = """
-_visible _secrets _refusals
+_visible _secrets _refusals _file_types
 _version errors _clock _range _digests _measures _loose_json
 _warn _display _labels _spreadsheet
 _private
-_cells _template _output _model_names _providers _folder _rates _token_engines
+_answer_files _cells _template _output _model_names _providers _folder _rates _token_engines
 _image_size _sampling _counting_route _image_files _image_input
 _image_pixels
 _tokens _model_rules _image_tokens _static_parts _images
@@ -31,13 +31,13 @@ _endpoints
 _request_table
 _service _kept
 _journal
-_manifest
+_manifest _moderation
 _shards _rows _counting _waves
 _checks _answer_length _hosted_tools
 _estimate _answers _history _checking
 _openai _submission _job_answers _fetching _budget _compare
 _accounts _earlier _unanswered _results
-_realtime
+_realtime _named_files
 _tracking _preparation _recovery _forgetting _waiting _cards _billing
 _watching
 _report _pilot _summary

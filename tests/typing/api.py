@@ -31,6 +31,8 @@ def calls(frame: pd.DataFrame, client: openai.OpenAI) -> None:
     bf.requests(frame, "{{ text }}", model="m", output=Review, on_missing="skip", dedupe=False)
     bf.requests(frame, [{"role": "user", "content": "{{ text }}"}], model="m", system="Be brief.")
     bf.requests(frame, lambda row: f"Classify {row['text']}", model="m", output=Literal["a"])
+    clean: bf.Requests = requests.moderate(client=client, model="omni-moderation-latest")
+    why: pd.DataFrame = clean.skipped
     estimate: bf.Estimate = requests.estimate(prices={"input": "0.1", "output": 1})
     twice: bf.Estimate = estimate + estimate
     costs: pd.DataFrame = requests.compare(["a", "b"], tiers=["batch", "flex"])
@@ -62,6 +64,7 @@ def calls(frame: pd.DataFrame, client: openai.OpenAI) -> None:
     table: pd.DataFrame = bf.plot.tables.tokens(job)
     print(low, high_end, kappa, classes, alpha, axes, table)  # noqa: T201 - used
     count: bf.TokenCount = bf.count_tokens({"model": "m", "messages": []})
+    print(why)  # noqa: T201 - used
     print(costs, report, high, paths, cost, counts, labelled, count, again, told, len(requests))  # noqa: T201 - used
     print(everything)  # noqa: T201 - used
     safe: pd.DataFrame = bf.escape_formulas(labelled)

@@ -12,15 +12,32 @@ import difflib
 from typing import Final
 
 from batchframe._endpoints._endpoint import STATUSES, Answer, Endpoint, Status, Wording
+from batchframe._endpoints._files import files_of, with_files
 from batchframe._endpoints._usage import tokens_of
 from batchframe._endpoints.chat import CHAT
 from batchframe._endpoints.completions import COMPLETIONS
+from batchframe._endpoints.edits import EDITS
 from batchframe._endpoints.embeddings import EMBEDDINGS
-from batchframe._endpoints.moderations import MODERATIONS
+from batchframe._endpoints.images import IMAGES
+from batchframe._endpoints.moderations import MODERATIONS, flagged_categories
 from batchframe._endpoints.responses import RESPONSES
+from batchframe._endpoints.videos import VIDEOS
+from batchframe._endpoints.videos import video_of as file_named_in
 from batchframe.errors import RequestError
 
-__all__ = ["STATUSES", "Answer", "Endpoint", "Status", "Wording", "endpoint_of", "tokens_of"]
+__all__ = [
+    "STATUSES",
+    "Answer",
+    "Endpoint",
+    "Status",
+    "Wording",
+    "endpoint_of",
+    "file_named_in",
+    "files_of",
+    "flagged_categories",
+    "tokens_of",
+    "with_files",
+]
 
 _ENDPOINTS: Final[dict[str, Endpoint]] = {
     CHAT.path: CHAT,
@@ -28,6 +45,9 @@ _ENDPOINTS: Final[dict[str, Endpoint]] = {
     EMBEDDINGS.path: EMBEDDINGS,
     COMPLETIONS.path: COMPLETIONS,
     MODERATIONS.path: MODERATIONS,
+    IMAGES.path: IMAGES,
+    EDITS.path: EDITS,
+    VIDEOS.path: VIDEOS,
 }
 
 

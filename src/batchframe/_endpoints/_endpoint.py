@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, NamedTuple, Protocol, get_args
 import pyarrow as pa
 
 from batchframe._output import Field, OutputSpec, ParsedAnswers
+from batchframe._range import Range
 from batchframe._recipe import Recipe
 from batchframe._tokens import TokenCount
 
@@ -35,6 +36,8 @@ class Answer(NamedTuple):
         A summary of how the model came to it.
     vector
         Of an embedding: its numbers as 32-bit floats, one after the other.
+    files
+        The bytes of files that it brings, until they are kept: `text` names them from then on.
     """
 
     status: Status
@@ -49,6 +52,7 @@ class Answer(NamedTuple):
     tool_calls: str | None = None
     reasoning: str | None = None
     vector: bytes | None = None
+    files: tuple[bytes, ...] = ()
 
     @property
     def said(self) -> tuple[object, ...]:
@@ -71,6 +75,10 @@ class Wording(NamedTuple):
     thoughtless: str = ""
 
 
+Brings = Literal["words", "files", "names"]
+"""What an answer is: all in itself; with files; or the name of a file to be fetched."""
+
+
 class Endpoint(Protocol):
     """One endpoint of the Batch API."""
 
@@ -81,6 +89,10 @@ class Endpoint(Protocol):
     @property
     def wording(self) -> Wording:
         """The words for how much may be written."""
+
+    @property
+    def brings(self) -> Brings:
+        """What its answers are made of."""
 
     def output_spec(self, output: object, name: str | None) -> OutputSpec:
         """Read what the user passed as ``output=`` and ``name=``, or refuse it."""
@@ -107,6 +119,9 @@ class Endpoint(Protocol):
 
     def output_limit(self, body: Mapping[str, Any]) -> int | None:
         """Return the most output tokens that a request allows itself, if it says so."""
+
+    def output_tokens(self, body: Mapping[str, Any]) -> Range[int] | None:
+        """Return the output tokens that a request is known to take, if nobody writes them."""
 
     def may_reason(self, body: Mapping[str, Any]) -> bool:
         """Tell whether a request may be billed for reasoning tokens."""

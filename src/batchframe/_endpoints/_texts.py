@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from batchframe._endpoints._endpoint import Brings
 from batchframe._endpoints._prompts import Prompt, prompts_of
 from batchframe._lines import JsonColumn
 from batchframe._output import output_spec
+from batchframe._range import Range
 from batchframe._recipe import UNKNOWN_COLUMNS, Recipe
 from batchframe._source import PROMPT
 from batchframe._template import parse
@@ -25,6 +27,8 @@ def text_leaf(recipe: Recipe) -> Any:
 class TextPrompts:
     """What an endpoint answers in the same way as all whose prompt is one text."""
 
+    brings: Brings = "words"
+
     def check(self, recipe: Recipe) -> None:
         """Refuse messages, images, and instructions beside the text.
 
@@ -35,10 +39,7 @@ class TextPrompts:
         """
         if recipe.images is not None:
             raise RequestError.images_not_supported(recipe.endpoint)
-        if recipe.system is not None:
-            raise RequestError.no_system(recipe.endpoint)
-        if isinstance(recipe.prompt, tuple):
-            raise TemplateError.messages_for_text(recipe.endpoint)
+        refuse_all_but_text(recipe)
 
     def prompts_of(
         self, recipe: Recipe, function: Callable[[Mapping[Any, Any]], Any]
@@ -52,9 +53,21 @@ class TextPrompts:
 
         return prompts_of(function, only_a_text)
 
+    def output_tokens(self, body: Mapping[str, Any]) -> Range[int] | None:  # noqa: ARG002 - of the protocol
+        """Return None: how much is written depends on the answer."""
+        return None
+
     def may_reason(self, body: Mapping[str, Any]) -> bool:  # noqa: ARG002 - of the protocol
         """Return False: none of their models reasons."""
         return False
+
+
+def refuse_all_but_text(recipe: Recipe) -> None:
+    """Refuse messages and instructions beside the text."""
+    if recipe.system is not None:
+        raise RequestError.no_system(recipe.endpoint)
+    if isinstance(recipe.prompt, tuple):
+        raise TemplateError.messages_for_text(recipe.endpoint)
 
 
 def recipe_of(path: str, body: Mapping[str, Any], prompt: str, name: str | None) -> Recipe:

@@ -38,6 +38,7 @@ from batchframe._tokens import TokenCount
 class _Chat:
     path: Final = "/v1/chat/completions"
     wording: Final = Wording("max_completion_tokens", 'reasoning_effort="none"')
+    brings: Final = "words"
 
     def output_spec(self, output: object, name: str | None) -> OutputSpec:
         return output_spec(output, name)
@@ -86,6 +87,9 @@ class _Chat:
     def output_limit(self, body: Mapping[str, Any]) -> int | None:
         limit = body.get("max_completion_tokens") or body.get("max_tokens")
         return limit if isinstance(limit, int) else None
+
+    def output_tokens(self, body: Mapping[str, Any]) -> None:
+        """Return None: how much is written depends on the answer."""
 
     def may_reason(self, body: Mapping[str, Any]) -> bool:
         return is_reasoning(str(body["model"])) and body.get("reasoning_effort") != "none"

@@ -1,7 +1,9 @@
 """``/v1/embeddings``: one text in, one vector out.
 
-One request embeds one row. OpenAI takes up to 2,048 texts in a request, which would save lines and
-no money, and would make one refused text fail 2,047 others.
+One request embeds one row. OpenAI takes up to 2,048 texts and 300,000 tokens in a request; to pack
+them would not be cheaper, since tokens are what is billed and 50,000 texts are the most of a batch
+either way, and one refused text would fail all that travel with it. A text alone, of 8,192 tokens
+at most, is far below what a request may have.
 """
 
 from __future__ import annotations

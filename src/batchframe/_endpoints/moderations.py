@@ -105,10 +105,37 @@ class _Moderations(TextPrompts):
         return ParsedAnswers(pa.table(columns), pa.nulls(len(texts), pa.large_string()))
 
 
+def flagged_categories(told: Any) -> list[tuple[str, ...] | None]:
+    """Return the categories of each result that is flagged, None for one that is not.
+
+    Raises
+    ------
+    msgspec.ValidationError
+        If it is no answer of this endpoint.
+
+    Examples
+    --------
+    >>> flags = {"categories": {"hate": True, "violence": False}, "category_scores": {}}
+    >>> fine = {"flagged": False, "categories": {}, "category_scores": {}}
+    >>> flagged_categories({"results": [{"flagged": True, **flags}, fine]})
+    [('hate',), None]
+    """
+    return [
+        tuple(name for name, is_flagged in one.categories.items() if is_flagged)
+        if one.flagged
+        else None
+        for one in msgspec.convert(told, _Verdicts).results
+    ]
+
+
 class _Verdict(msgspec.Struct):
     flagged: bool
     categories: dict[str, bool | None]
     category_scores: dict[str, float | None]
+
+
+class _Verdicts(msgspec.Struct):
+    results: list[_Verdict]
 
 
 class _Moderated(msgspec.Struct):

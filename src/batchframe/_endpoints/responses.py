@@ -55,6 +55,7 @@ _CHAT_WORDS: Final = {
 class _Responses:
     path: Final = "/v1/responses"
     wording: Final = Wording("max_output_tokens", 'reasoning={"effort": "none"}')
+    brings: Final = "words"
 
     def output_spec(self, output: object, name: str | None) -> OutputSpec:
         return output_spec(output, name)
@@ -116,6 +117,9 @@ class _Responses:
     def output_limit(self, body: Mapping[str, Any]) -> int | None:
         limit = body.get("max_output_tokens")
         return limit if isinstance(limit, int) else None
+
+    def output_tokens(self, body: Mapping[str, Any]) -> None:
+        """Return None: how much is written depends on the answer."""
 
     def may_reason(self, body: Mapping[str, Any]) -> bool:
         effort = _mapping(body.get("reasoning")).get("effort")

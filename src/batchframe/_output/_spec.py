@@ -38,15 +38,15 @@ class Field:
         Where the value is in the decoded answer; empty for a text answer.
     kind
         "category", "integer" (64 bits), "number" (64-bit float), "boolean", "string", "list",
-        "json" (the JSON text of what has no column type: recursion, mixed unions), or "vector"
-        (32-bit floats, all of one length), which no schema makes.
+        "json" (the JSON text of what has no column type: recursion, mixed unions); or, which no
+        schema makes, "vector" (32-bit floats, all of one length) or "file" (the path of one).
     levels
         Of a category: all of them, in the spec's order.
     """
 
     name: str
     path: tuple[str, ...]
-    kind: Kind | Literal["vector"]
+    kind: Kind | Literal["vector", "file"]
     levels: Levels | None = None
 
     def to_json(self) -> dict[str, Any]:

@@ -22,9 +22,11 @@ import openai
 
 from batchframe.errors import LocalServerError
 from batchframe.local._bodies import (
+    IMAGE_ENDPOINTS,
     TEXT_ENDPOINTS,
     Setting,
     embeddings_body,
+    images_body,
     moderations_body,
     text_body,
 )
@@ -183,6 +185,8 @@ class Function:
             return text_body(endpoint, body, [text], setting)
         if endpoint == "/v1/moderations" and isinstance(value, bool):
             return moderations_body(body, [moderation_result({}, flagged=value)], setting)
+        if endpoint in IMAGE_ENDPOINTS and isinstance(value, bytes):
+            return images_body([value], setting)
         value = value.tolist() if isinstance(value, np.ndarray) else value
         if endpoint == "/v1/embeddings" and isinstance(value, list) and value:
             vectors = value if isinstance(value[0], list) else [value]
@@ -191,7 +195,7 @@ class Function:
             return value
         message = (
             f"an answer to {endpoint} is a response body (a dict), or a vector of embeddings, or "
-            "True or False for a moderation"
+            "True or False for a moderation, or the bytes of an image"
         )
         raise TypeError(message)
 

@@ -1,7 +1,7 @@
 """Response bodies of each endpoint around given contents.
 
-Comes in: a request body and what was answered: texts, vectors or verdicts. Goes out: the body that
-the endpoint returns. Must not know where the answer came from.
+Comes in: a request body and what was answered: texts, vectors, verdicts or images. Goes
+out: the body that the endpoint returns. Must not know where the answer came from.
 """
 
 from __future__ import annotations
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 TEXT_ENDPOINTS: Final = frozenset({"/v1/chat/completions", "/v1/responses", "/v1/completions"})
 
+IMAGE_ENDPOINTS: Final = frozenset({"/v1/images/generations", "/v1/images/edits"})
+
+_IMAGE_TOKENS: Final = 272
+"""What a small image of low quality takes (OpenAI image generation guide, 2026-04)."""
+_DAY: Final = 24 * 60 * 60
 _OUTPUT_LIMITS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _CHARACTERS_PER_TOKEN: Final = 4
 
@@ -105,6 +110,41 @@ def moderations_body(
         "id": f"modr-{setting.digest[:24]}",
         "model": body.get("model") or "omni-moderation-latest",
         "results": results,
+    } | setting.extra
+
+
+def images_body(images: Sequence[bytes], setting: Setting) -> dict[str, Any]:
+    """Return the body of `/v1/images/generations` and `/v1/images/edits`."""
+    made = _IMAGE_TOKENS * len(images)
+    details = {"text_tokens": setting.input_tokens, "image_tokens": 0}
+    return {
+        "created": setting.created,
+        "data": [{"b64_json": base64.b64encode(image).decode()} for image in images],
+        "usage": {
+            "input_tokens": setting.input_tokens,
+            "input_tokens_details": details,
+            "output_tokens": made,
+            "total_tokens": setting.input_tokens + made,
+        },
+    } | setting.extra
+
+
+def video_body(body: dict[str, Any], setting: Setting) -> dict[str, Any]:
+    """Return the body of `/v1/videos`: a video that is made already, as in a batch."""
+    return {
+        "id": f"video_{setting.digest}",
+        "object": "video",
+        "model": body.get("model") or "sora-2",
+        "status": "completed",
+        "progress": 100,
+        "created_at": setting.created,
+        "completed_at": setting.created,
+        "expires_at": setting.created + _DAY,
+        "seconds": body.get("seconds") or "4",
+        "size": body.get("size") or "720x1280",
+        "prompt": body.get("prompt"),
+        "error": None,
+        "remixed_from_video_id": None,
     } | setting.extra
 
 

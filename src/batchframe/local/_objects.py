@@ -46,6 +46,8 @@ ROUTES: Final = (
     "POST /v1/batches/{id}/cancel",
     "GET /v1/models",
     "POST /v1/responses/input_tokens",
+    "GET /v1/videos/{id}",
+    "GET /v1/videos/{id}/content",
     *(f"POST {endpoint}" for endpoint in ENDPOINTS),
 )
 

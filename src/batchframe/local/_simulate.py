@@ -19,15 +19,19 @@ import numpy as np
 
 from batchframe._endpoints.moderations import CATEGORIES
 from batchframe.local._bodies import (
+    IMAGE_ENDPOINTS,
     TEXT_ENDPOINTS,
     Setting,
     call_body,
     embeddings_body,
+    images_body,
     moderations_body,
     text_body,
+    video_body,
 )
 from batchframe.local._calling import tool_call
 from batchframe.local._dice import Dice
+from batchframe.local._media import png
 from batchframe.local._problems import Problem
 from batchframe.local._schema import SchemaError, sampler
 from batchframe.local._usage import text_tokens
@@ -85,6 +89,11 @@ def simulate(
         return embeddings_body(body, vectors, setting)
     if endpoint == "/v1/moderations":
         return moderations_body(body, [_verdict(each) for each in _inputs(body["input"])], setting)
+    if endpoint in IMAGE_ENDPOINTS:
+        pictures = [png(f"{setting.digest}{index}") for index in range(_choices(endpoint, body))]
+        return images_body(pictures, setting)
+    if endpoint == "/v1/videos":
+        return video_body(body, setting)
     raise Problem(
         400,
         f"The simulated model does not answer {endpoint}. Give the local server a function: "

@@ -29,7 +29,7 @@ _REQUIRED: Final = {
     "/v1/completions": ("model", "prompt"),
     "/v1/moderations": ("input",),
     "/v1/images/generations": ("prompt",),
-    "/v1/images/edits": ("prompt",),
+    "/v1/images/edits": ("prompt", "images"),
     "/v1/videos": ("prompt",),
 }
 
