@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from hypothesis import settings
 
@@ -15,6 +16,9 @@ import batchframe.local
 REPO = Path(__file__).parent.parent
 KEY = "sk-CANARY-0123456789abcdef"
 _LEAKS: list[str] = []
+# A busy machine is no defect.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("untimed", deadline=None)

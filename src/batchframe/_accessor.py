@@ -20,7 +20,7 @@ from batchframe._spreadsheet import escape_formulas
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 # The frame's own entry among the parameters, and its place in the examples.
-_FRAME_ENTRY: Final = re.compile(r"^( *)frame\n(?:\1 +.*\n)+", re.MULTILINE)
+_FRAME_ENTRY: Final = re.compile(r"^( *)(?:frame|source)\n(?:\1 +.*\n)+", re.MULTILINE)
 
 
 def _documented_by(

@@ -54,8 +54,13 @@ _EXACT_SCALARS: Final = (
 _json = msgspec.json.Encoder(decimal_format="number")
 
 
-def text_column(cells: pd.Series, *, as_json: bool = False) -> pa.ChunkedArray:
+def text_column(cells: pd.Series, *, as_json: bool = False, first: int = 0) -> pa.ChunkedArray:
     """Write every cell as text, or with `as_json` as a JSON value.
+
+    Parameters
+    ----------
+    first
+        The position of the first cell, where they are part of a longer column.
 
     Raises
     ------
@@ -65,15 +70,15 @@ def text_column(cells: pd.Series, *, as_json: bool = False) -> pa.ChunkedArray:
     if isinstance(cells.dtype, pd.SparseDtype):
         cells = cells.sparse.to_dense()
     if isinstance(cells.dtype, pd.CategoricalDtype):
-        return _by_category(cells, as_json=as_json)
+        return _by_category(cells, as_json=as_json, first=first)
     if _holds_only_str(cells):
-        return _each(cells, json_text) if as_json else _strings(cells)
+        return _each(cells, json_text, first) if as_json else _strings(cells, first)
     if pd.api.types.is_bool_dtype(cells.dtype):
         yes, no = ("true", "false") if as_json else ("True", "False")
         return pa.chunked_array([pc.if_else(_arrow(cells), yes, no)]).cast(TEXT)
     if pd.api.types.is_integer_dtype(cells.dtype):
         return pa.chunked_array([_arrow(cells).cast(TEXT)])
-    return _each(cells, json_text if as_json else scalar_text)
+    return _each(cells, json_text if as_json else scalar_text, first)
 
 
 def scalar_text(value: Any) -> str:
@@ -191,28 +196,28 @@ def _holds_only_str(cells: pd.Series) -> bool:
     )
 
 
-def _strings(cells: pd.Series) -> pa.ChunkedArray:
+def _strings(cells: pd.Series, first: int) -> pa.ChunkedArray:
     try:
         array = pa.array(cells, type=TEXT, from_pandas=True)
     except (UnicodeEncodeError, TypeError):
         # Half a surrogate pair, or a missing value that only pandas knows as one.
-        return _each(cells, scalar_text)
+        return _each(cells, scalar_text, first)
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
 
 
-def _by_category(cells: pd.Series, *, as_json: bool) -> pa.ChunkedArray:
+def _by_category(cells: pd.Series, *, as_json: bool, first: int) -> pa.ChunkedArray:
     used = cells.cat.remove_unused_categories()
     try:
         levels = text_column(pd.Series(used.cat.categories, name=cells.name), as_json=as_json)
     except CellError:
         # Raises as well, but names the row instead of the level.
-        return _each(used.astype(object), json_text if as_json else scalar_text)
+        return _each(used.astype(object), json_text if as_json else scalar_text, first)
     codes = used.cat.codes.to_numpy()
     texts = levels.combine_chunks().take(pa.array(codes, mask=codes < 0))
     return pa.chunked_array([texts], type=TEXT)
 
 
-def _each(cells: pd.Series, text_of: Callable[[Any], str]) -> pa.ChunkedArray:
+def _each(cells: pd.Series, text_of: Callable[[Any], str], first: int) -> pa.ChunkedArray:
     texts: list[str | None] = []
     missing = cells.isna().to_numpy()
     for position, (value, absent) in enumerate(zip(_values(cells), missing, strict=True)):
@@ -224,10 +229,12 @@ def _each(cells: pd.Series, text_of: Callable[[Any], str]) -> pa.ChunkedArray:
             text = text_of(value)
             text.encode()
         except UnicodeEncodeError:
-            raise CellError.lone_surrogate(cells.name, position, cells.index[position]) from None
+            raise CellError.lone_surrogate(
+                cells.name, first + position, cells.index[position]
+            ) from None
         except (TypeError, ValueError, RecursionError) as reason:
             raise CellError.no_exact_text(
-                cells.name, position, cells.index[position], _words(reason)
+                cells.name, first + position, cells.index[position], _words(reason)
             ) from None
         texts.append(text)
     return pa.chunked_array([pa.array(texts, type=TEXT)])

@@ -20,6 +20,7 @@ from batchframe._request_table import request_table
 from batchframe._requests import Job, Requests
 from batchframe._results import join as join_answers
 from batchframe._results import taken_names
+from batchframe._tabular import Tabular, tabular
 from batchframe.errors import ColumnError, RequestError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def requests(
-    frame: pd.DataFrame,
+    source: Any,
     prompt: Prompt,
     *,
     model: str,
@@ -48,8 +49,11 @@ def requests(
 
     Parameters
     ----------
-    frame
-        Any frame; it is not changed. Rows are known by position, so any index will do.
+    source
+        Any DataFrame; it is not changed. Rows are known by position, so any index will do. Or rows
+        that memory need not hold: the path of a Parquet file or of a folder of them, an Arrow
+        dataset, table, record batch or record-batch reader, or what else streams Arrow; see
+        :meth:`Job.to_parquet`.
     prompt
         A template, ``"Classify: {{ text }}"``; a list of chat messages whose contents are
         templates; or a function of a row (a mapping of column to value) that returns one of these
@@ -107,6 +111,8 @@ def requests(
     ------
     TemplateError, ColumnError, CellError, OutputSpecError, RequestError
         For anything that could not be asked as it stands.
+    SourceError
+        For rows that cannot be read.
 
     Warns
     -----
@@ -129,8 +135,7 @@ def requests(
     {'type': 'image_url', 'image_url': {'url': 'https://example.org/1.jpg'}}
     """
     asked = endpoint_of(endpoint)
-    if not isinstance(frame, pd.DataFrame):
-        raise RequestError.not_a_frame(frame)
+    rows = tabular(source)
     recipe = Recipe.checked(
         endpoint=endpoint,
         model=model,
@@ -144,19 +149,19 @@ def requests(
         images=ImageInput.checked(images, image_root, image_detail, image_max_size),
     )
     asked.check(recipe)
-    _check_names(frame, [field.name for field in asked.fields(recipe)])
+    _check_names(rows, [field.name for field in asked.fields(recipe)])
     function = prompt if recipe.prompt is None and callable(prompt) else None
-    table = request_table(recipe, frame, function)
+    table = request_table(recipe, rows, function)
     check_json_mode(table)
     return Requests(table)
 
 
-def _check_names(frame: pd.DataFrame, answers: list[str]) -> None:
+def _check_names(rows: Tabular, answers: list[str]) -> None:
     """Refuse now what would otherwise be refused by `join`, a day later."""
     reserved = [name for name in answers if name.startswith("bf_")]
     if reserved:
         raise ColumnError.reserved(reserved)
-    taken = taken_names(frame, answers)
+    taken = taken_names(rows.columns, answers)
     if taken and len(answers) == 1:
         raise ColumnError.taken(
             taken, 'Give the answers another name, requests(..., name="answer"), or rename the '

@@ -122,7 +122,7 @@ def read_images(frame: pd.DataFrame, how: ImageInput) -> ImageCells:
     ColumnError
         If a column is not there, or not the only one of its name.
     """
-    columns = [frame.iloc[:, _position(name, list(frame.columns))] for name in how.columns]
+    columns = [frame.iloc[:, column_position(name, list(frame.columns))] for name in how.columns]
     return ImageCells(
         how,
         # A copy of the references, so that a frame that is changed later changes nothing here.
@@ -131,7 +131,14 @@ def read_images(frame: pd.DataFrame, how: ImageInput) -> ImageCells:
     )
 
 
-def _position(name: str, labels: Sequence[Hashable]) -> int:
+def column_position(name: str, labels: Sequence[Hashable]) -> int:
+    """Find a column of images.
+
+    Raises
+    ------
+    ColumnError
+        If it is not there, or not the only one of its name.
+    """
     names = [str(label) for label in labels]
     found = [position for position, label in enumerate(names) if label == name]
     if not found:

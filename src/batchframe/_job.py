@@ -1,4 +1,4 @@
-"""What a handle on a job's folder can do, but for asking again (``_requests.py``).
+"""What a handle on a job can ask of the service, but for asking again (``_requests.py``).
 
 Each method is its documentation and one step into the room that does the work.
 """
@@ -8,29 +8,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from decimal import Decimal
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import pandas as pd
-import pyarrow.compute as pc
-
 from batchframe._accounts import connect_to
-from batchframe._billing import Usage, billed, job_cost, usage_of
+from batchframe._billing import job_cost
 from batchframe._cards import JobFacts, in_status_words, in_trouble, job_card
 from batchframe._display import Card, Screen, ShownLive, background, controls, live, say
 from batchframe._folder import JobFolder
 from batchframe._forgetting import Forgotten, forget, refuse_if_under_way
-from batchframe._job_answers import JobAnswers, read_job
+from batchframe._job_at_home import JobAtHome
 from batchframe._jobs import go_on, working_on
-from batchframe._journal import status_word
-from batchframe._manifest import Record, read_record
 from batchframe._named_files import fetch_named, names_files
 from batchframe._providers import profile_of
-from batchframe._report import Report, report
-from batchframe._results import failures, ledger, row_counts
-from batchframe._service import Batch, Service
+from batchframe._results import failures, row_counts
+from batchframe._service import Service
 from batchframe._tracking import all_at_home, cancel, refresh
 from batchframe._waiting import Pace, until, until_async
 from batchframe._watching import watch
@@ -40,71 +32,15 @@ if TYPE_CHECKING:
     from ipywidgets import Box
 
 
-class JobHandle(ShownLive):
+class JobHandle(JobAtHome, ShownLive):
     """A job that was submitted: a handle on its folder, good in any kernel."""
 
     def __init__(
         self, folder: JobFolder, service: Service | None = None, client: object = None
     ) -> None:
-        self._folder = folder
+        super().__init__(folder)
         self._client = client
         self._connected = service
-        self._read: tuple[tuple[Record, int, int], JobAnswers] | None = None
-
-    @property
-    def id(self) -> str:
-        """The job's id: 20 hexadecimal digits that name its content and its account."""
-        return self._record.manifest.id
-
-    @property
-    def name(self) -> str | None:
-        """What the job is called, if anything."""
-        return self._record.manifest.name
-
-    @property
-    def folder(self) -> Path:
-        """Where the job is kept."""
-        return self._folder.path
-
-    @property
-    def status(self) -> str:
-        """Where the job stood at the last look, in one word.
-
-        OpenAI's words for a batch; of several batches the one furthest behind. Before: "preparing",
-        "submitting", or "uncertain" if it is not known whether a batch was created.
-        """
-        return status_word(self._record.state)
-
-    @property
-    def done(self) -> bool:
-        """Whether every batch has ended and its answers are at home, their files included."""
-        record = self._record
-        return record.done and not self._has_to_fetch(record)
-
-    def _has_to_fetch(self, record: Record) -> bool:
-        if not names_files(record):
-            return False
-        return bool(pc.any(pc.equal(self._answers(record).answers["status"], "pending")).as_py())
-
-    @property
-    def batches(self) -> list[Batch]:
-        """The batches on the server, as they were at the last look."""
-        return [shard.batch for shard in self._record.state.shards if shard.batch is not None]
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many rows have each status; they add up to the rows of the frame."""
-        return row_counts(self._answers(self._record))
-
-    @property
-    def usage(self) -> Usage:
-        """The tokens that this job's own answers at home used, added up line by line."""
-        return usage_of(self._answers(self._record).sent)
-
-    @property
-    def cost(self) -> Decimal | None:
-        """What this job's own answers at home cost, in USD; None if no batch price is known."""
-        return job_cost(self._answers(self._record))
 
     def refresh(self) -> Self:
         """Look at every batch once, and bring home what has ended.
@@ -299,49 +235,6 @@ class JobHandle(ShownLive):
                 raise JobError.busy(record.manifest.called)
             return forget(self._record, service)
 
-    def results(self, *, details: bool = False) -> pd.DataFrame:
-        """Return one row for each row of the frame that was submitted, in its order.
-
-        Parameters
-        ----------
-        details
-            Also return the columns ``bf_custom_id``, ``bf_input_tokens``, ``bf_output_tokens``,
-            ``bf_cached_tokens``, ``bf_cache_write_tokens`` (read from the prompt cache, and written
-            to it), ``bf_reasoning_tokens``, ``bf_cost``, ``bf_finish_reason``, ``bf_reasoning``
-            (what the model tells of its reasoning, where it tells) and ``bf_raw``.
-            ``bf_cost`` is in USD, as `Decimal` in a column of dtype object:
-            ``df["bf_cost"].sum()`` is :attr:`cost`, to the last digit. Rows that ask the same are
-            one request: the first of them carries its cost, the others 0. Missing where the row
-            asked nothing, or no price is known.
-
-        Returns
-        -------
-        The answer columns, ``bf_status`` and ``bf_error``. Before the job is done, rows are
-        ``pending``.
-        """
-        answers = self._answers(self._record)
-        return ledger(billed(answers) if details else answers, details=details)
-
-    def report(self) -> Report:
-        """Set what the job was estimated to take beside what it took, and say why they differ.
-
-        Returns
-        -------
-        Tokens and dollars of input, cached input and output, with a reason in words where they
-        differ by more than 5 %.
-
-        Examples
-        --------
-        >>> import pandas as pd, batchframe as bf, batchframe.local
-        >>> frame = pd.DataFrame({"t": ["a", "b"]})
-        >>> with batchframe.local.serve(answer=lambda body: {"label": "+"}) as server:
-        ...     requests = frame.bf.requests("{{ t }}", model="gpt-4.1", output=["+", "-"])
-        ...     job = requests.submit("signs", client=server.client()).wait()
-        >>> job.report().to_frame().columns.tolist()
-        ['estimated_tokens', 'tokens', 'estimated_cost', 'cost', 'difference']
-        """
-        return report(self._answers(self._record))
-
     @property
     def _pace(self) -> Pace:
         return Pace.of(profile_of(self._record.manifest.identity.base_url))
@@ -380,19 +273,8 @@ class JobHandle(ShownLive):
         return job_card(JobFacts(record, counts, job_cost(answers), failed))
 
     @property
-    def _record(self) -> Record:
-        return read_record(self._folder)
-
-    @property
     def _service(self) -> Service:
         if self._connected is None:
             manifest = self._record.manifest
             self._connected = connect_to(manifest.identity, manifest.called, self._client)
         return self._connected
-
-    def _answers(self, record: Record) -> JobAnswers:
-        # Parsed again only when a batch came home or the cell that submitted ran again.
-        stamp = (record, self._folder.rows_written_at(), self._folder.files_changed_at())
-        if self._read is None or self._read[0] != stamp:
-            self._read = (stamp, read_job(record))
-        return self._read[1]

@@ -14,6 +14,7 @@ import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
@@ -79,10 +80,10 @@ class JobAnswers:
     columns: pa.Table
     costs: npt.NDArray[np.object_] | None = None
 
-    @property
-    def custom_ids(self) -> list[str | None]:
-        """The name that each request was sent under; None where it was not sent."""
-        return sent_ids(self.manifest, self.rows)
+    @cached_property
+    def custom_ids(self) -> pa.Array:
+        """The name that each request was sent under; null where it was not sent."""
+        return pa.array(sent_ids(self.manifest, self.rows), pa.string())
 
     @property
     def sent(self) -> pa.Table:

@@ -58,7 +58,8 @@ def kept_table(
 
 def kept_requests(table: RequestTable) -> list[bytes]:
     """Return, for each row of a table made here, the request that it asks."""
-    return [text.encode() for text in table.source.columns[REQUEST].to_pylist()]
+    kept = (batch[REQUEST].to_pylist() for _, batch in table.source.batches())
+    return [text.encode() for texts in kept for text in texts]
 
 
 def _numbered(

@@ -70,6 +70,8 @@ class Manifest:
         rows are the requests, in order.
     input_cost
         The part of the estimate that the input makes, in USD; None where no price was known.
+    source
+        The file or folder that the rows were read from; None where they were in memory.
     """
 
     id: str
@@ -92,6 +94,7 @@ class Manifest:
     tier: Tier = "batch"
     max_enqueued_tokens: int | None = None
     input_cost: Range[Decimal] | None = None
+    source: str | None = None
 
     @property
     def called(self) -> str:
@@ -107,8 +110,8 @@ class Manifest:
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Manifest:
         """Read what :meth:`to_json` wrote; raise ``ValueError`` or ``LookupError`` if it is not."""
-        # Jobs of an earlier version state no `input_cost`.
-        stored = {"input_cost": None, **stored}
+        # Jobs of earlier versions state neither.
+        stored = {"input_cost": None, "source": None, **stored}
         if isinstance(stored["input_cost"], str):
             # Of an earlier version, which stated what was expected alone.
             stored["input_cost"] = dict.fromkeys(_ENDS, stored["input_cost"])

@@ -207,6 +207,7 @@ def _manifest_of(plan: Plan, written: tuple[InputFile, ...]) -> Manifest:
         input_cost=plan.estimate.input_cost,
         tier=plan.tier,
         max_enqueued_tokens=plan.max_enqueued_tokens,
+        source=plan.table.home,
     )
 
 
@@ -225,6 +226,7 @@ def _follow(plan: Plan, folder: JobFolder) -> Manifest:
         name=plan.name or manifest.name,
         recipe=plan.table.recipe,
         rows=plan.table.rows,
+        source=plan.table.home,
         cost=known.cost or manifest.cost,
         prices=_as_text(plan.prices) or manifest.prices,
         max_enqueued_tokens=plan.max_enqueued_tokens or manifest.max_enqueued_tokens,

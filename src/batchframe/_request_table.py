@@ -1,13 +1,13 @@
 """Recipe × rows → requests: which row asks what, and the bytes that ask it.
 
-In: a recipe and a frame. Out: a frozen :class:`RequestTable`, streamed in record batches.
+In: a recipe and rows. Out: a frozen :class:`RequestTable`, streamed in record batches.
 Must not know: prices, files, the network.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from batchframe._digests import NONE, Digests, blank, digests_of, group, sorted_bytes
 from batchframe._display import progress
 from batchframe._endpoints import endpoint_of
-from batchframe._image_cells import raise_if_unreadable
+from batchframe._image_cells import column_position, raise_if_unreadable
 from batchframe._lines import (
     KEPT,
     REQUEST,
@@ -34,10 +34,18 @@ from batchframe._lines import (
     request_bytes,
 )
 from batchframe._recipe import Recipe
-from batchframe._source import Source, read_cells, read_prompts, row_identity
-from batchframe._template import Template, almost_placeholders, bind, parse, templates_in
+from batchframe._source import (
+    Source,
+    raise_if_absent,
+    read_cells,
+    read_prompts,
+    row_identity,
+)
+from batchframe._streamed_source import StreamedSource, prompts_of_parts
+from batchframe._tabular import Tabular
+from batchframe._template import Cell, Template, almost_placeholders, bind, parse, templates_in
 from batchframe._warn import warn_user
-from batchframe.errors import CellError, TemplateError, TemplateWarning
+from batchframe.errors import TemplateError, TemplateWarning
 
 FINGERPRINT_VERSION = b"batchframe 1"
 
@@ -59,16 +67,19 @@ class RequestTable:
         For each request, the bytes of its line behind the ``custom_id``.
     reused
         How many of the requests, the last ones, are answered already and are not sent.
+    home
+        The file or folder that the rows are read from; None for rows in memory.
     """
 
     recipe: Recipe
-    source: Source
+    source: Source | StreamedSource
     envelope: Envelope
     digest: Digests
     number: npt.NDArray[np.int64]
     first_row: npt.NDArray[np.int64]
     size: npt.NDArray[np.int64]
     reused: int = 0
+    home: str | None = None
 
     @property
     def rows(self) -> int:
@@ -148,14 +159,13 @@ class RequestTable:
 
         Raises
         ------
-        CellError
-            If an image is no longer what it was when the requests were made.
+        CellError, SourceError
+            If an image, or a row that is read from disk, is no longer what it was when the
+            requests were made.
         """
-        images = self.source.images
-        may_change = images is not None and not images.sketched
         for rows, batch in self.request_batches():
             requests = request_bytes(self.envelope, batch)
-            if may_change:
+            if self.source.may_change:
                 self._refuse_others(rows, requests)
             for row, request in zip(rows, requests, strict=True):
                 yield self.digest[row].tobytes(), request
@@ -163,15 +173,11 @@ class RequestTable:
     def _refuse_others(self, rows: npt.NDArray[np.int64], requests: Sequence[bytes]) -> None:
         changed = rows[digests_of(requests) != self.digest[rows]]
         if len(changed):
-            row = int(changed[0])
-            raise CellError.image_changed(row, self.source.labels[row])
+            raise self.source.changed(int(changed[0]))
 
     def sketched(self) -> RequestTable:
         """Return the same requests, each image a stub of its size: to be read, not to be sent."""
-        images = self.source.images
-        if images is None:
-            return self
-        return replace(self, source=replace(self.source, images=images.sketches()))
+        return replace(self, source=self.source.sketched())
 
     def request_batches(self) -> Iterator[tuple[npt.NDArray[np.int64], pa.RecordBatch]]:
         """Yield the rows whose requests are to be sent, and their cells, batch by batch."""
@@ -188,7 +194,7 @@ def fingerprint_of(endpoint: str, request_digest: Digests) -> str:
 
 
 def request_table(
-    recipe: Recipe, frame: pd.DataFrame, function: Callable[[Mapping[Any, Any]], Any] | None = None
+    recipe: Recipe, rows: Tabular, function: Callable[[Mapping[Any, Any]], Any] | None = None
 ) -> RequestTable:
     """Render every row once, and find the rows that ask the same.
 
@@ -203,46 +209,56 @@ def request_table(
         For a template, column or cell that cannot be used.
     """
     if function is None:
-        _warn_of_almost_placeholders(recipe, frame)
-    recipe, source, cut = _prepare(recipe, frame, function)
+        _warn_of_almost_placeholders(recipe, rows)
+    recipe, source, cut = _prepare(recipe, rows, function)
+    _refuse_missing(recipe, source)
     unreadable: dict[int, str] = {}
-    digest, size = _digest_rows(source, cut, unreadable)
-    raise_if_unreadable(unreadable, frame.index)
+    source, digest, size = _digest_rows(source, cut, unreadable)
+    _refuse_missing(recipe, source)  # of a stream it is known only now
+    raise_if_unreadable(unreadable, rows.index)
     if source.identity is not None:
-        _refuse_two_prompts_for_equal_cells(frame, source.identity, digest)
+        _refuse_two_prompts_for_equal_cells(rows.index, source.identity, digest)
     number, first_row = _number_requests(digest, _has_prompt(source), dedupe=recipe.dedupe)
-    return RequestTable(recipe, source, cut, digest, number, first_row, size[first_row])
+    home = None if rows.home is None else str(rows.home)
+    return RequestTable(recipe, source, cut, digest, number, first_row, size[first_row], home=home)
 
 
-def _warn_of_almost_placeholders(recipe: Recipe, frame: pd.DataFrame) -> None:
+def _refuse_missing(recipe: Recipe, source: Source | StreamedSource) -> None:
+    if recipe.on_missing == "raise":
+        raise_if_absent(source.absent, source.labels)
+
+
+def _warn_of_almost_placeholders(recipe: Recipe, rows: Tabular) -> None:
     for template in templates_in(endpoint_of(recipe.endpoint).body(recipe)):
-        for written, name in almost_placeholders(template, list(frame.columns)):
+        for written, name in almost_placeholders(template, list(rows.columns)):
             warn_user(TemplateWarning.almost_a_placeholder(written, name))
 
 
 def _refuse_two_prompts_for_equal_cells(
-    frame: pd.DataFrame, identity: Digests, digest: Digests
+    labels: pd.Index, identity: Digests, digest: Digests
 ) -> None:
     """Refuse a prompt function that asks differently about rows that `join` cannot tell apart."""
     number, first = group(identity)
     differs = np.flatnonzero(digest != digest[first[number]])
     if len(differs):
         pair = [int(first[number[differs[0]]]), int(differs[0])]
-        raise TemplateError.not_of_the_row(*((row, frame.index[row]) for row in pair))
+        raise TemplateError.not_of_the_row(*((row, labels[row]) for row in pair))
 
 
 def asked_of(table: RequestTable, model: str) -> RequestTable:
     """Ask the same of another model: other bytes, other digests, the same rows."""
     recipe = replace(table.recipe, model=model)
     source, cut = table.source, table.envelope
-    if cut.slots == KEPT.slots:
+    if isinstance(source, Source) and cut.slots == KEPT.slots:
         source = _with_model(source, table.recipe, recipe)
     else:
         slots = iter(cut.slots)
         cut = envelope(
             recipe.endpoint, _with_slots(endpoint_of(recipe.endpoint).body(recipe), slots)
         )
-    digest, size = _digest_rows(source, cut)
+    unreadable: dict[int, str] = {}
+    source, digest, size = _digest_rows(source, cut, unreadable)
+    raise_if_unreadable(unreadable, source.labels)
     return replace(
         table,
         recipe=recipe,
@@ -274,7 +290,7 @@ def _with_slots(value: Any, slots: Iterator[Slot]) -> Any:
     return [_with_slots(item, slots) for item in value] if isinstance(value, list) else value
 
 
-def row_digests(recipe: Recipe, frame: pd.DataFrame) -> tuple[Digests, pa.Array, pa.Array]:
+def row_digests(recipe: Recipe, rows: Tabular) -> tuple[Digests, pa.Array, pa.Array]:
     """Name the request of each row of any frame, to find the row's answer.
 
     Returns
@@ -283,34 +299,70 @@ def row_digests(recipe: Recipe, frame: pd.DataFrame) -> tuple[Digests, pa.Array,
     (null where it has one, and they can). For a recipe whose prompts a function made, the digest is
     that of the row's cells.
     """
-    none = pa.nulls(len(frame), pa.string())
+    none = pa.nulls(len(rows), pa.string())
     if recipe.prompt is None:
-        return row_identity(frame, recipe.columns), none, none
+        cells = rows.only(_labelled(rows, recipe.columns))
+        found = [row_identity(part, recipe.columns) for part in cells.parts()]
+        return np.concatenate(found) if found else blank(0), none, none
     # Missing cells are no error here: such a row simply has no request.
-    tolerant = "skip" if recipe.on_missing == "raise" else recipe.on_missing
-    _, source, cut = _prepare(replace(recipe, on_missing=tolerant), frame, None)
+    _, source, cut = _prepare(recipe, rows, None)
     unreadable: dict[int, str] = {}
-    digest, _ = _digest_rows(source, cut, unreadable)
-    reasons = pa.array(map(unreadable.get, range(len(frame))), pa.string()) if unreadable else none
+    source, digest, _ = _digest_rows(source, cut, unreadable)
+    reasons = pa.array(map(unreadable.get, range(len(rows))), pa.string()) if unreadable else none
     return digest, source.absent, reasons
 
 
 def _prepare(
-    recipe: Recipe, frame: pd.DataFrame, function: Callable[[Mapping[Any, Any]], Any] | None
-) -> tuple[Recipe, Source, Envelope]:
+    recipe: Recipe, rows: Tabular, function: Callable[[Mapping[Any, Any]], Any] | None
+) -> tuple[Recipe, Source | StreamedSource, Envelope]:
     endpoint = endpoint_of(recipe.endpoint)
     if function is not None:
-        columns = tuple(str(label) for label in frame.columns)
-        recipe = replace(recipe, columns=columns)
+        recipe = replace(recipe, columns=tuple(map(str, rows.columns)))
         prompt_of = endpoint.prompts_of(replace(recipe, system=_constant_system(recipe)), function)
-        source = read_prompts(frame, prompt_of, recipe.on_missing)
+        source = _prompts(recipe, rows, prompt_of)
         return recipe, source, envelope(recipe.endpoint, endpoint.body(recipe))
-    body = _bind(endpoint.body(recipe), list(frame.columns))
-    cells = [cell for template in templates_in(body) for cell in template.cells]
+    unbound = endpoint.body(recipe)
+    body, cells = _bound(unbound, rows)
     if not cells and recipe.images is None:
-        raise TemplateError.no_column([str(label) for label in frame.columns])
-    source = read_cells(frame, cells, recipe.on_missing, recipe.images)
-    return recipe, source, envelope(recipe.endpoint, body)
+        raise TemplateError.no_column([str(label) for label in rows.columns])
+    if not rows.streamed:
+        [part] = rows.parts()
+        source = read_cells(part, cells, recipe.on_missing, recipe.images)
+        return recipe, source, envelope(recipe.endpoint, body)
+    shown = () if recipe.images is None else recipe.images.columns
+    for name in shown:
+        column_position(name, list(rows.columns))  # before they are fewer
+    rows = rows.only([*(rows.columns[cell.column] for cell in cells), *_labelled(rows, shown)])
+    body, cells = _bound(unbound, rows)
+
+    def read() -> Iterator[Source]:
+        for part in rows.parts():
+            yield read_cells(part, cells, recipe.on_missing, recipe.images)
+
+    absent = pa.nulls(len(rows), pa.string())
+    return recipe, StreamedSource(rows.index, absent, read), envelope(recipe.endpoint, body)
+
+
+def _prompts(
+    recipe: Recipe, rows: Tabular, prompt_of: Callable[[Mapping[Any, Any]], Any]
+) -> Source | StreamedSource:
+    if recipe.on_missing not in {"raise", "skip"}:
+        raise TemplateError.function_with_stand_in(recipe.on_missing)
+    if rows.streamed:
+        return prompts_of_parts(rows, prompt_of)
+    [part] = rows.parts()
+    with progress("calling the prompt function", len(rows), " rows") as advance:
+        return read_prompts(part, prompt_of, advance)
+
+
+def _bound(body: Any, rows: Tabular) -> tuple[Any, list[Cell]]:
+    bound = _bind(body, list(rows.columns))
+    return bound, [cell for template in templates_in(bound) for cell in template.cells]
+
+
+def _labelled(rows: Tabular, names: Sequence[str]) -> list[Hashable]:
+    """Return the labels of the columns that have these names; what is missing is told later."""
+    return [label for label in rows.columns if str(label) in set(names)]
 
 
 def _constant_system(recipe: Recipe) -> str | None:
@@ -332,23 +384,28 @@ def _bind(value: Any, labels: list[Any]) -> Any:
     return value
 
 
-def _has_prompt(source: Source) -> npt.NDArray[np.bool_]:
+def _has_prompt(source: Source | StreamedSource) -> npt.NDArray[np.bool_]:
     return np.asarray(pc.is_null(source.absent).to_numpy(zero_copy_only=False), dtype=bool)
 
 
 def _digest_rows(
-    source: Source, cut: Envelope, unreadable: dict[int, str] | None = None
-) -> tuple[Digests, npt.NDArray[np.int64]]:
+    source: Source | StreamedSource, cut: Envelope, unreadable: dict[int, str]
+) -> tuple[Source | StreamedSource, Digests, npt.NDArray[np.int64]]:
+    """Render each row, and name and measure its request; learn which rows have none."""
     digest = blank(len(source))
     size = np.zeros(len(source), dtype=np.int64)
-    has_prompt = _has_prompt(source)
-    with progress("rendering", int(has_prompt.sum()), " rows") as advance:
-        for rows, batch in source.batches(has_prompt, unreadable):
-            requests = request_bytes(cut, batch)
-            digest[rows] = digests_of(requests)
-            size[rows] = [len(request) for request in requests]
-            advance(batch.num_rows)
-    return digest, size
+    absent: list[pa.Array] = []
+    with progress("rendering", len(source), " rows") as advance:
+        for start, part in source.parts():
+            absent.append(part.absent)
+            in_vain: dict[int, str] = {}
+            for rows, batch in part.batches(_has_prompt(part), in_vain):
+                requests = request_bytes(cut, batch)
+                digest[start + rows] = digests_of(requests)
+                size[start + rows] = [len(request) for request in requests]
+                advance(batch.num_rows)
+            unreadable.update({start + row: why for row, why in in_vain.items()})
+    return source.knowing(pa.concat_arrays(absent or [source.absent])), digest, size
 
 
 def _number_requests(

@@ -1,12 +1,13 @@
 """Answers × rows → the row ledger, and its join with any frame.
 
-In: a job's answers. Out: pandas columns, exactly one status for each row.
+In: a job's answers, and rows. Out: pandas columns, exactly one status for each row.
 Must not know: files, prices, the network.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from batchframe._output import Field
 from batchframe._rates import sum_of
 from batchframe._recipe import UNKNOWN_COLUMNS
 from batchframe._request_table import row_digests
+from batchframe._tabular import Tabular, of_frame
 from batchframe.errors import ColumnError, JobError
 
 _COST: Final = "bf_cost"
@@ -33,8 +35,7 @@ _NOT_ASKED_WITH_IMAGES: Final = (
 
 def ledger(job: JobAnswers, *, details: bool = False) -> pd.DataFrame:
     """Return one row for each row of the frame that was submitted, in its order."""
-    unanswered = _unanswered(job.rows.number, job.rows.absent)
-    columns = _columns(job, job.rows.number, unanswered, details=details)
+    columns = columns_of(job, _found(job.rows.number, job.rows.absent), details=details)
     return pd.DataFrame(columns, index=pd.RangeIndex(len(job.rows)))
 
 
@@ -73,16 +74,16 @@ def join(
         If a column of an answer's name is there and `overwrite` is False, or if the jobs do not
         answer the same question.
     """
-    _refuse_other_questions([_fields(job) for job in jobs])
+    _refuse_other_questions([answer_fields(job) for job in jobs])
     found = [_answers_to(frame, job, details=details) for job in jobs]
     merged = {prefix + name: column for name, column in _first_ok(found).items()}
-    taken = taken_names(frame, list(merged))
+    taken = taken_names(frame.columns, list(merged))
     if taken and not overwrite:
         raise ColumnError.taken(
             taken, 'Join under other names, join(job, prefix="second_"), or replace the columns, '
             "join(job, overwrite=True)."
         )  # fmt: skip
-    labels = {name: _label(frame, name) for name in merged}
+    labels = {name: _label(frame.columns, name) for name in merged}
     replaced = {labels[name] for name in taken}
     joined = frame.loc[:, [label not in replaced for label in frame.columns]].copy()
     for name, column in merged.items():
@@ -91,15 +92,15 @@ def join(
     return joined
 
 
-def taken_names(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
-    """Name those answer columns for which the frame has a column already."""
-    there = set(frame.columns)
-    return [name for name in names if _label(frame, name) in there]
+def taken_names(columns: pd.Index, names: Sequence[str]) -> list[str]:
+    """Name those answer columns for which a frame has a column already."""
+    there = set(columns)
+    return [name for name in names if _label(columns, name) in there]
 
 
-def _label(frame: pd.DataFrame, name: str) -> Hashable:
-    """Return the label of an answer column in this frame: as deep as its other labels."""
-    levels = frame.columns.nlevels
+def _label(columns: pd.Index, name: str) -> Hashable:
+    """Return the label of an answer column among these: as deep as they are."""
+    levels = columns.nlevels
     return name if levels == 1 else (name, *[""] * (levels - 1))
 
 
@@ -110,51 +111,83 @@ def _refuse_other_questions(outputs: Sequence[Sequence[Field]]) -> None:
             raise ColumnError.different_answers(*[[f.name for f in x] for x in (first, other)])
 
 
-def _fields(job: JobAnswers) -> tuple[Field, ...]:
+def answer_fields(job: JobAnswers) -> tuple[Field, ...]:
+    """Return the answer columns of a job."""
     recipe = job.manifest.recipe
     return endpoint_of(recipe.endpoint).fields(recipe)
 
 
 def _answers_to(frame: pd.DataFrame, job: JobAnswers, *, details: bool) -> dict[str, pd.Series]:
+    return columns_of(job, find_answers(of_frame(frame), job), details=details)
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Which request of a job answers each of some rows.
+
+    Attributes
+    ----------
+    number
+        For each row the number of its request; −1 where it has none.
+    status, error
+        For each row that has none, its status and why; null elsewhere.
+    """
+
+    number: npt.NDArray[np.int64]
+    status: pa.Array
+    error: pa.Array
+
+    def slice(self, start: int, stop: int) -> Found:
+        """Return the same of some rows that stand together."""
+        length = stop - start
+        return Found(
+            self.number[start:stop],
+            self.status.slice(start, length),
+            self.error.slice(start, length),
+        )
+
+
+def find_answers(rows: Tabular, job: JobAnswers) -> Found:
+    """Render each row again and find its answer by the content of its request.
+
+    Raises
+    ------
+    JobError
+        If the job was recovered and does not know its template.
+    """
     recipe = job.manifest.recipe
     if recipe.columns == UNKNOWN_COLUMNS:
         raise JobError.recovered(job.manifest.called)
-    identity, absent, unreadable = row_digests(job.manifest.recipe, frame)
+    identity, absent, unreadable = row_digests(recipe, rows)
     number = job.rows.find(identity)
     absent = pc.coalesce(absent, job.rows.why_absent(identity))
-    not_asked = _NOT_ASKED if job.manifest.recipe.images is None else _NOT_ASKED_WITH_IMAGES
-    unanswered = _unanswered(number, absent, pc.fill_null(unreadable, not_asked))
-    return _columns(job, number, unanswered, details=details)
+    not_asked = _NOT_ASKED if recipe.images is None else _NOT_ASKED_WITH_IMAGES
+    return _found(number, absent, pc.fill_null(unreadable, not_asked))
 
 
-def _unanswered(
+def _found(
     number: npt.NDArray[np.int64], absent: pa.Array, why_missing: pa.Array | None = None
-) -> tuple[pa.Array, pa.Array]:
-    """Say the status and reason of rows that no request answers; null where one does."""
+) -> Found:
+    """Say the status and reason of rows that no request answers."""
     why_missing = pa.scalar(_NOT_ASKED) if why_missing is None else why_missing
     unasked = pa.array(number < 0)
     has_no_prompt = pc.is_valid(absent)
     status = pc.if_else(unasked, pc.if_else(has_no_prompt, "skipped", "missing"), None)
     error = pc.if_else(unasked, pc.coalesce(absent, why_missing), None)
-    return status.cast(pa.string()), error.cast(pa.string())
+    return Found(number, status.cast(pa.string()), error.cast(pa.string()))
 
 
-def _columns(
-    job: JobAnswers,
-    number: npt.NDArray[np.int64],
-    unanswered: tuple[pa.Array, pa.Array],
-    *,
-    details: bool,
-) -> dict[str, pd.Series]:
+def columns_of(job: JobAnswers, found: Found, *, details: bool) -> dict[str, pd.Series]:
+    """Give some rows their answers: the columns behind those of the frame, by name."""
+    number = found.number
     take = pa.array(number, mask=number < 0)
     # Vectors, which may be gigabytes, are taken once only: as the frame's own.
     answers = job.answers.drop_columns("vector").take(take)
-    status, error = unanswered
     columns = {
-        field.name: to_pandas(job.columns[field.name], take, field) for field in _fields(job)
+        field.name: to_pandas(job.columns[field.name], take, field) for field in answer_fields(job)
     }
-    columns["bf_status"] = _categories(pc.coalesce(answers["status"], status), STATUSES)
-    columns["bf_error"] = _strings(pc.coalesce(answers["error"], error))
+    columns["bf_status"] = _categories(pc.coalesce(answers["status"], found.status), STATUSES)
+    columns["bf_error"] = _strings(pc.coalesce(answers["error"], found.error))
     if details:
         columns |= _details(job, number, answers)
     return columns
@@ -164,7 +197,7 @@ def _details(
     job: JobAnswers, number: npt.NDArray[np.int64], answers: pa.Table
 ) -> dict[str, pd.Series]:
     take = pa.array(number, mask=number < 0)
-    ids = pa.array(job.custom_ids, pa.string()).take(take)
+    ids = job.custom_ids.take(take)
     tokens = {
         f"bf_{name}": pd.Series(answers[name].to_pandas(types_mapper=_NULLABLE.get))
         for name in _TOKENS

@@ -1,8 +1,8 @@
-"""The frame → the Arrow text columns that a prompt needs.
+"""A part of the rows → the Arrow text columns that a prompt needs.
 
-In: a pandas DataFrame and the cells that the templates use (or a function of a row). Out: a frozen
+In: a frame and the cells that the templates use (or a function of a row). Out: a frozen
 :class:`Source`: text columns without a null, and which rows have no prompt.
-Must not know: models, endpoints, JSON lines.
+Must not know: models, endpoints, JSON lines, whether there are further parts.
 
 From here on a row is known by its position; the frame's index only names it in an error.
 """
@@ -10,8 +10,8 @@ From here on a row is known by its position; the frame's index only names it in 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -23,14 +23,11 @@ import pyarrow.compute as pc
 
 from batchframe._cells import TEXT, text_column
 from batchframe._digests import Digests, digests_of
-from batchframe._display import progress
 from batchframe._image_cells import ImageCells, raise_if_unreadable, read_images
 from batchframe._image_input import ImageInput
+from batchframe._tabular import PART_ROWS, Part
 from batchframe._template import Cell
 from batchframe.errors import CellError, ColumnError, TemplateError
-
-BATCH_ROWS = 10_000
-"""Rows rendered at a time: large enough for Arrow, small enough for the processor's cache."""
 
 PROMPT = "prompt"
 """The column of a source whose prompts a function made: what each row asks, as JSON."""
@@ -64,6 +61,27 @@ class Source:
     def __len__(self) -> int:
         return len(self.absent)
 
+    @property
+    def may_change(self) -> bool:
+        """Whether another reading may find other cells: a file of an image is read each time."""
+        return self.images is not None and not self.images.sketched
+
+    def sketched(self) -> Source:
+        """Return the same rows, each image a stub of its size."""
+        return self if self.images is None else replace(self, images=self.images.sketches())
+
+    def parts(self) -> Iterator[tuple[int, Source]]:
+        """Yield the one part that this is, and where it starts."""
+        yield 0, self
+
+    def knowing(self, absent: pa.Array) -> Source:  # noqa: ARG002 - it knew
+        """Return the same rows, told why some have no prompt."""
+        return self
+
+    def changed(self, row: int) -> CellError:
+        """Return what to raise if a row is no longer what it was."""
+        return CellError.image_changed(row, self.labels[row])
+
     def batches(
         self,
         chosen: npt.NDArray[np.bool_] | None = None,
@@ -87,7 +105,7 @@ class Source:
             yield from self._with_images(self.images, chosen, unreadable)
             return
         start = 0
-        for batch in self.columns.to_batches(max_chunksize=BATCH_ROWS):
+        for batch in self.columns.to_batches(max_chunksize=PART_ROWS):
             rows = np.arange(start, start + batch.num_rows)
             start += batch.num_rows
             here = None if chosen is None else chosen[rows]
@@ -104,7 +122,7 @@ class Source:
     ) -> Iterator[tuple[npt.NDArray[np.int64], pa.RecordBatch]]:
         wanted = np.arange(len(self)) if chosen is None else np.flatnonzero(chosen)
         found: dict[int, str] = {} if unreadable is None else unreadable
-        for rows, urls in images.batches(wanted, BATCH_ROWS, found):
+        for rows, urls in images.batches(wanted, PART_ROWS, found):
             if unreadable is None:
                 raise_if_unreadable(found, self.labels)
             names, columns = urls.schema.names, urls.columns
@@ -128,7 +146,7 @@ def column_name(cell: Cell) -> str:
 
 
 def read_cells(
-    frame: pd.DataFrame, cells: Sequence[Cell], on_missing: str, images: ImageInput | None = None
+    part: Part, cells: Sequence[Cell], on_missing: str, images: ImageInput | None = None
 ) -> Source:
     """Read the cells that the templates use, and find those that hold images; at least one.
 
@@ -137,8 +155,9 @@ def read_cells(
     ColumnError
         If a column of images is not there.
     CellError
-        If a cell has no exact text, or is missing under ``on_missing="raise"``.
+        If a cell has no exact text.
     """
+    frame = part.frame
     pictures = None if images is None else read_images(frame, images)
     columns: dict[str, pa.ChunkedArray] = {}
     absent = pa.nulls(len(frame), pa.string())
@@ -146,15 +165,14 @@ def read_cells(
         name = column_name(cell)
         if name in columns:
             continue
-        column = text_column(frame.iloc[:, cell.column], as_json=cell.form == "json")
+        texts = frame.iloc[:, cell.column]
+        column = text_column(texts, as_json=cell.form == "json", first=part.start)
         absent = _note_missing(absent, column, str(frame.columns[cell.column]))
         columns[name] = pc.fill_null(column, _stand_in(on_missing, cell))
     if pictures is not None:
         absent = pc.coalesce(absent, pictures.absent())
     if on_missing not in {"raise", "skip"}:
         absent = pa.nulls(len(frame), pa.string())
-    elif on_missing == "raise":
-        _raise_if_absent(frame, absent)
     return Source(pa.table(columns), absent, frame.index, images=pictures)
 
 
@@ -172,49 +190,57 @@ def _stand_in(on_missing: str, cell: Cell) -> pa.Scalar:
     return pa.scalar(text, TEXT)
 
 
-def _raise_if_absent(frame: pd.DataFrame, absent: pa.Array) -> None:
+def raise_if_absent(absent: pa.Array, labels: pd.Index) -> None:
+    """Refuse rows without a prompt.
+
+    Raises
+    ------
+    CellError
+        Naming the first of them.
+    """
     positions = pc.indices_nonzero(pc.is_valid(absent)).to_numpy()
     if len(positions):
+        first = positions[:5].tolist()
         reasons = absent.take(pa.array(positions[:5])).to_pylist()
-        labels = [frame.index[i] for i in positions[:5]]
-        raise CellError.missing(len(positions), len(frame), positions[:5].tolist(), labels, reasons)
+        raise CellError.missing(
+            len(positions), len(labels), first, [labels[row] for row in first], reasons
+        )
 
 
 def read_prompts(
-    frame: pd.DataFrame,
+    part: Part,
     prompt_of: Callable[[Mapping[Any, Any]], Any],
-    on_missing: str,
+    advance: Callable[[int], object],
 ) -> Source:
     """Call a function once for each row and keep the prompt it made.
+
+    Parameters
+    ----------
+    advance
+        Told of each row that is done.
 
     Raises
     ------
     TemplateError
-        If the function raises, naming the row, or if `on_missing` would need a template's cells.
+        If the function raises, naming the row.
     CellError
-        If it returns None under ``on_missing="raise"``, or a cell has no exact text.
+        If a cell has no exact text.
     ColumnError
         If two columns have one name.
     """
-    if on_missing not in {"raise", "skip"}:
-        raise TemplateError.function_with_stand_in(on_missing)
-    labels = [str(label) for label in frame.columns]
+    frame = part.frame
     # First, so that the function is not called for nothing.
-    identity = row_identity(frame, labels)
+    identity = row_identity(part, [str(label) for label in frame.columns])
     encode = msgspec.json.Encoder().encode
     prompts: list[str] = []
     reasons: list[str | None] = []
-    with progress("calling the prompt function", len(frame), " rows") as advance:
-        for position, row in enumerate(_rows(frame)):
-            prompt = _call(prompt_of, row, position, frame)
-            reasons.append(None if prompt is not None else "the prompt function returned None")
-            prompts.append(encode(prompt).decode())
-            advance(1)
-    absent = pa.array(reasons, pa.string())
-    if on_missing == "raise":
-        _raise_if_absent(frame, absent)
+    for position, row in enumerate(_rows(frame)):
+        prompt = _call(prompt_of, row, part.start + position, frame.index[position])
+        reasons.append(None if prompt is not None else "the prompt function returned None")
+        prompts.append(encode(prompt).decode())
+        advance(1)
     columns = pa.table({PROMPT: pa.array(prompts, TEXT)})
-    return Source(columns, absent, frame.index, identity)
+    return Source(columns, pa.array(reasons, pa.string()), frame.index, identity)
 
 
 def _rows(frame: pd.DataFrame) -> Iterator[dict[Any, Any]]:
@@ -234,15 +260,15 @@ def _call(
     prompt_of: Callable[[Mapping[Any, Any]], Any],
     row: Mapping[Any, Any],
     position: int,
-    frame: pd.DataFrame,
+    label: Hashable,
 ) -> Any:
     try:
         return prompt_of(row)
     except Exception as reason:  # the user's own code may raise anything
-        raise TemplateError.function_failed(position, frame.index[position], reason) from reason
+        raise TemplateError.function_failed(position, label, reason) from reason
 
 
-def row_identity(frame: pd.DataFrame, columns: Sequence[str]) -> Digests:
+def row_identity(part: Part, columns: Sequence[str]) -> Digests:
     """Digest the cells of each row in the named columns.
 
     Raises
@@ -252,12 +278,16 @@ def row_identity(frame: pd.DataFrame, columns: Sequence[str]) -> Digests:
     CellError
         If a cell has no exact text.
     """
+    frame = part.frame
     labels = [str(label) for label in frame.columns]
     for name in columns:
         if labels.count(name) != 1:
             raise ColumnError.not_the_same(name, labels)
     try:
-        texts = [text_column(frame.iloc[:, labels.index(name)]).to_pylist() for name in columns]
+        texts = [
+            text_column(frame.iloc[:, labels.index(name)], first=part.start).to_pylist()
+            for name in columns
+        ]
     except CellError as reason:
         raise CellError.seen_by_function(str(reason)) from None
     return digests_of(map(msgspec.json.Encoder().encode, _across(texts, len(frame))))

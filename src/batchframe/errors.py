@@ -254,6 +254,76 @@ class TemplateError(InputError):
         )
 
 
+class SourceError(InputError):
+    """Rows that cannot be read, or not twice the same."""
+
+    @classmethod
+    def not_rows(cls, source: object) -> Self:
+        return cls(
+            "batchframe.requests takes a DataFrame, the path of a Parquet file or of a folder of "
+            "them, or an Arrow dataset, table, record batch or record-batch reader, not "
+            f'a {type(source).__name__}. For one column of a frame: df[["text"]].'
+        )
+
+    @classmethod
+    def no_such_path(cls, path: str) -> Self:
+        return cls(
+            f"There is no file or folder {path!r}. A path names a Parquet file or a folder of "
+            "them; other formats are read first: batchframe.requests(pd.read_csv(path), ...)."
+        )
+
+    @classmethod
+    def unreadable(cls, path: str, reason: str) -> Self:
+        return cls(
+            f"{path} cannot be read as Parquet or Arrow: {reason.rstrip('.')}. Other formats are "
+            "read first: batchframe.requests(pd.read_csv(path), ...)."
+        )
+
+    @classmethod
+    def not_given(cls, path: str) -> Self:
+        return cls(
+            "This job's rows were in memory, so they are not known here. Give them: "
+            f"job.to_parquet({path!r}, df)."
+        )
+
+    @classmethod
+    def written_into(cls, path: str, folder: str) -> Self:
+        return cls(
+            f"{path} lies in the folder that the rows are read from, {folder}, and would be taken "
+            "for rows the next time. Write it elsewhere."
+        )
+
+    @classmethod
+    def no_rows(cls) -> Self:
+        return cls("The source has no rows, so there is nothing to write.")
+
+    @classmethod
+    def repeated_columns(cls, names: Sequence[str]) -> Self:
+        return cls(
+            f"Several columns of the source are named {_listed(names)}, so it cannot be read by "
+            "name. Rename them: table.rename_columns([...])."
+        )
+
+    @classmethod
+    def interrupted(cls, path: str, reason: str) -> Self:
+        return cls(
+            f"{path} could not be read to its end: {reason.rstrip('.')}. Leave it as it is while "
+            "it is read, and run the cell again."
+        )
+
+    @classmethod
+    def of_other_length(cls, path: str, rows: int, had: int) -> Self:
+        return cls.interrupted(path, f"it has {rows:,} rows now, and had {had:,}")
+
+    @classmethod
+    def changed_row(cls, row: int) -> Self:
+        return cls(
+            f"Row {row} of the source is no longer what it was when the requests were made. "
+            "Nothing was sent. Leave it as it is until submit() returns, and make the requests "
+            "again."
+        )
+
+
 class ColumnError(InputError):
     """A column that is absent, ambiguous or already there."""
 
@@ -655,8 +725,8 @@ class RequestError(InputError):
     @classmethod
     def not_a_frame(cls, frame: object) -> Self:
         return cls(
-            f"Requests are made of a pandas DataFrame, and this is a {type(frame).__name__}. "
-            'For one column: df[["text"]].bf.requests(...).'
+            f"join() adds columns to a pandas DataFrame, and this is a {type(frame).__name__}. "
+            "For rows that memory need not hold: job.to_parquet(path, source)."
         )
 
     @classmethod

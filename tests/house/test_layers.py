@@ -24,9 +24,9 @@ _image_size _sampling _counting_route _image_files _image_input
 _image_pixels
 _tokens _model_rules _image_tokens _static_parts _images
 _chat_overhead _price_book _price_table _tool_tokens
-_message_tokens _prices _image_cells
+_message_tokens _prices _image_cells _tabular
 _recipe _source _request_tokens
-_lines
+_lines _streamed_source
 _endpoints
 _request_table
 _service _kept
@@ -37,11 +37,12 @@ _checks _answer_length _hosted_tools
 _estimate _answers _history _checking
 _openai _submission _job_answers _fetching _budget _compare
 _accounts _earlier _unanswered _results
-_realtime _named_files
+_realtime _export _named_files
 _tracking _preparation _recovery _forgetting _waiting _cards _billing
 _watching
 _report _pilot _summary
 _jobs _listing
+_job_at_home
 _job _unsent
 _requests
 _frames _evaluation _agreement

@@ -34,6 +34,7 @@ SAMPLES: dict[str, Any] = {
     "remedy": "Rename it.",
     "count": 2,
     "rows": 10,
+    "had": 12,
     "row": 3,
     "path": "jobs/0a1b",
     "known": ["/v1/chat/completions"],

@@ -99,7 +99,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[bf.errors.BatchframeError], list[
         bf.errors.ClientError,
         ["https"],
     ),
-    "no frame": (lambda: ask([1, 2]), bf.errors.RequestError, ["list", "DataFrame"]),
+    "no frame": (lambda: ask([1, 2]), bf.errors.SourceError, ["list", "DataFrame"]),
 }
 
 

@@ -130,7 +130,7 @@ def test_a_setting_that_cannot_be_meant_is_refused_in_words(
 
 @pytest.mark.parametrize("thing", [["a"], {"text": ["a"]}, pd.Series(["a"]), None])
 def test_what_is_no_frame_is_refused_in_words(thing: Any) -> None:
-    with pytest.raises(RequestError, match="DataFrame"):
+    with pytest.raises(bf.errors.SourceError, match="DataFrame"):
         bf.requests(thing, "{{ text }}", model="gpt-4.1")
     with pytest.raises(RequestError, match="DataFrame"):
         bf.join(thing, "some job")

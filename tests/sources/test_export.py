@@ -1,0 +1,175 @@
+"""Rows and answers go back to Parquet together, a part at a time."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pydantic import BaseModel
+
+import batchframe as bf
+import batchframe.local
+from batchframe import _tabular
+
+ROWS = 1_200
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_tabular, "PART_ROWS", 100)
+
+
+class Reading(BaseModel):
+    mood: Literal["good", "bad", "none"]
+    score: int | None
+    words: list[str]
+
+
+def read(body: dict[str, Any]) -> dict[str, Any]:
+    number = int(body["messages"][0]["content"])
+    moods = ("good", "bad")
+    score = None if number % 3 else number
+    return {"mood": moods[number % 2], "score": score, "words": [str(number)]}
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    path = tmp_path / "many.parquet"
+    number = [None if i == 7 else i % 1_100 for i in range(ROWS)]
+    table = pa.table(
+        {
+            "number": pa.array(number, pa.int64()),
+            "tags": pa.array([["a", "b"]] * ROWS),
+            "when": pa.array([1] * ROWS, pa.timestamp("s")),
+        }
+    )
+    pq.write_table(table, path)
+    return path
+
+
+def answered(source: Any, **words: Any) -> bf.Job:
+    asked = bf.requests(
+        source, "{{ number }}", model="gpt-4.1", output=Reading, on_missing="skip", **words
+    )
+    with batchframe.local.serve(answer=read) as server:
+        return asked.submit("many", client=server.client()).wait()
+
+
+def test_the_file_holds_what_join_adds(many: Path, tmp_path: Path) -> None:
+    job = answered(many)
+    written = job.to_parquet(tmp_path / "labelled.parquet", details=True)
+    back = pd.read_parquet(written)
+    frame = pq.read_table(many).to_pandas(types_mapper=pd.ArrowDtype)
+    joined = frame.bf.join(job, details=True)
+    assert list(back.columns) == list(joined.columns)
+    assert back["number"].isna().sum() == 1
+    for name in ("mood", "score", "bf_status", "bf_error", "bf_input_tokens", "bf_custom_id"):
+        pd.testing.assert_series_equal(back[name], joined[name], check_index=False)
+    assert [list(words or []) for words in back["words"].replace({None: np.nan}).dropna()] == [
+        words for words in joined["words"] if isinstance(words, list)
+    ]
+    assert back["bf_status"].value_counts()["skipped"] == 1
+    assert list(back["mood"].cat.categories) == ["good", "bad", "none"]
+    assert sum(cost for cost in back["bf_cost"] if cost is not None) == job.cost > Decimal(0)
+
+
+def test_the_columns_of_the_source_stay_as_they_are_stored(many: Path, tmp_path: Path) -> None:
+    written = answered(many).to_parquet(tmp_path / "labelled.parquet")
+    before, after = pq.read_table(many), pq.read_table(written)
+    assert after.select(before.column_names).equals(before)
+
+
+@pytest.mark.parametrize("kind", ["frame", "table", "reader"])
+def test_rows_in_memory_are_given_again(kind: str, many: Path, tmp_path: Path) -> None:
+    table = pq.read_table(many)
+    source = {
+        "frame": lambda: table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get),
+        "table": lambda: table,
+        "reader": table.to_reader,
+    }[kind]
+    job = answered(source())
+    with pytest.raises(bf.errors.SourceError, match=r"job.to_parquet\('x.parquet', df\)"):
+        job.to_parquet("x.parquet")
+    back = pd.read_parquet(job.to_parquet(tmp_path / "labelled.parquet", source()))
+    assert back["bf_status"].astype(str).value_counts().to_dict() == job.counts
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_job_that_was_asked_row_by_row_is_answered_row_by_row(many: Path, tmp_path: Path) -> None:
+    job = answered(many, dedupe=False)
+    back = pd.read_parquet(job.to_parquet(tmp_path / "labelled.parquet", details=True))
+    ids = back["bf_custom_id"].dropna()
+    assert len(ids) == ids.nunique() == ROWS - 1
+    assert back["bf_custom_id"].tolist() == job.results(details=True)["bf_custom_id"].tolist()
+
+
+def test_rows_in_another_order_find_their_own_answers(many: Path, tmp_path: Path) -> None:
+    job = answered(many)
+    table = pq.read_table(many)
+    mixed = table.take(np.random.default_rng(0).permutation(ROWS))
+    more = pa.concat_tables([mixed, table.slice(0, 1).set_column(0, "number", [[77_777]])])
+    back = pd.read_parquet(job.to_parquet(tmp_path / "labelled.parquet", more))
+    there = back[back["bf_status"] == "ok"]
+    assert len(there) == ROWS - 1
+    assert (there["number"] == there["words"].map(lambda words: int(words[0]))).all()
+    assert back["bf_status"].iloc[-1] == "missing"
+
+
+def test_a_taken_name_is_refused_before_anything_is_written(many: Path, tmp_path: Path) -> None:
+    job = answered(many)
+    labelled = job.to_parquet(tmp_path / "labelled.parquet")
+    with pytest.raises(bf.errors.ColumnError, match="prefix"):
+        job.to_parquet(tmp_path / "again.parquet", labelled)
+    assert not (tmp_path / "again.parquet").exists()
+    twice = job.to_parquet(tmp_path / "again.parquet", labelled, prefix="second_")
+    back = pd.read_parquet(twice)
+    assert back["second_mood"].astype(object).equals(back["mood"].astype(object))
+    over = pd.read_parquet(job.to_parquet(tmp_path / "over.parquet", labelled, overwrite=True))
+    assert list(over.columns) == list(pd.read_parquet(labelled).columns)
+
+
+def test_a_file_among_those_that_are_read_is_refused(many: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    many.rename(tmp_path / "folder" / "many.parquet")
+    job = answered(tmp_path / "folder")
+    with pytest.raises(bf.errors.SourceError, match="Write it elsewhere"):
+        job.to_parquet(tmp_path / "folder" / "labelled.parquet")
+
+
+def test_no_half_file_is_left_behind(
+    many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = answered(many)
+    there = tmp_path / "labelled.parquet"
+    there.write_bytes(b"what stood here")
+    writes = iter([None, OSError(28, "No space left on device")])
+
+    def write_table(*_: Any) -> None:
+        if (reason := next(writes)) is not None:
+            raise reason
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", write_table)
+    with pytest.raises(OSError, match="No space"):
+        job.to_parquet(there)
+    assert there.read_bytes() == b"what stood here"
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_vectors_are_lists_of_a_fixed_length(tmp_path: Path) -> None:
+    path = tmp_path / "texts.parquet"
+    pq.write_table(pa.table({"text": ["a", "b"]}), path)
+    asked = bf.requests(
+        path, "{{ text }}", model="text-embedding-3-small", endpoint="/v1/embeddings", dimensions=8
+    )
+    with batchframe.local.serve() as server:
+        job = asked.submit(client=server.client()).wait()
+    written = job.to_parquet(tmp_path / "vectors.parquet")
+    assert pa.types.is_fixed_size_list(pq.read_schema(written).field("embedding").type)
+    back = pd.read_parquet(written)["embedding"]
+    assert (np.stack(back) == np.stack(job.results()["embedding"])).all()
