@@ -1264,7 +1264,7 @@ class CostError(InputError):
         head = f"; the first {fitting:,} of {rows:,} fit: df.head({fitting})" if fitting else ""
         ways = [f"ask fewer rows{head}"] if tier == "batch" else ["ask fewer: pilot(n=...)"]
         if low != high and bound:
-            ways.insert(0, f"bound the answers, requests(..., {bound}=...)")
+            ways.insert(0, f"bound the answers more closely, requests(..., {bound}=...)")
             # Whoever knows what answers take already is not helped by asking again.
             if tier == "batch" and not tried:
                 ways.append("see what answers take, requests.pilot(n=20)")
