@@ -191,7 +191,8 @@ def join(
     frame
         The frame that was submitted, or any other with the columns of the prompt; not changed.
     jobs
-        Jobs, or their ids or names. Of several, the first with an ``ok`` answer to a row gives it.
+        Jobs, or their ids or names. Of several, the first with an ``ok`` answer to a row gives it;
+        what brought nothing in one is told by the next that asked it.
     prefix
         Put before each new column's name.
     details

@@ -24,6 +24,7 @@ from batchframe._rates import sum_of
 from batchframe._recipe import UNKNOWN_COLUMNS
 from batchframe._request_table import row_digests
 from batchframe._tabular import Tabular, of_frame
+from batchframe._unanswered import ASKED_AGAIN
 from batchframe.errors import ColumnError, JobError
 
 _COST: Final = "bf_cost"
@@ -66,7 +67,8 @@ def join(
 ) -> pd.DataFrame:
     """Return a new frame: `frame` and, behind its columns, the answers to its rows.
 
-    Where several jobs answered a row, the first with an ``ok`` answer gives it.
+    Where several jobs asked a row, the first with an ``ok`` answer gives it; where none has and
+    nothing came back, a later one says why.
 
     Raises
     ------
@@ -299,7 +301,8 @@ def _first_ok(found: Sequence[dict[str, pd.Series]]) -> dict[str, pd.Series]:
     merged = dict(found[0])
     for other in found[1:]:
         better = (merged["bf_status"] != "ok") & other["bf_status"].isin(["ok"])
-        better |= (merged["bf_status"] == "missing") & (other["bf_status"] != "missing")
+        nothing = merged["bf_status"].isin(ASKED_AGAIN)
+        better |= nothing & (other["bf_status"] != "missing")
         for name, column in other.items():
             mine, theirs = _same_levels(merged[name], column)
             merged[name] = theirs.where(better, mine)

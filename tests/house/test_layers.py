@@ -36,9 +36,9 @@ _shards _rows _counting _waves
 _checks _answer_length _hosted_tools
 _estimate _answers _history _checking
 _openai _submission _job_answers _fetching _budget _compare
-_accounts _earlier _unanswered _results
-_realtime _export _named_files
-_tracking _preparation _recovery _forgetting _waiting _cards _billing
+_accounts _earlier _unanswered
+_realtime _results _named_files
+_export _tracking _preparation _recovery _forgetting _waiting _cards _billing
 _watching
 _report _pilot _summary
 _jobs _listing

@@ -59,6 +59,27 @@ def test_rows_that_failed_are_asked_again_and_no_other() -> None:
         assert len(server.ledger) == 2
 
 
+def test_what_became_of_a_row_is_told_by_the_job_that_asked_it_again() -> None:
+    frame = pd.DataFrame({"text": TEXTS})
+    replies: dict[str, list[Any]] = {
+        "text 2": [batchframe.local.AnswerError(500, "It broke."), {"label": "?"}],
+        "text 5": [{"label": "??"}, {"label": "+"}],
+    }
+
+    def answer(body: dict[str, Any]) -> Any:
+        later = replies.get(body["messages"][-1]["content"])
+        return later.pop(0) if later else {"label": "+"}
+
+    with batchframe.local.serve(answer=answer) as server:
+        requests = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
+        job = requests.submit(client=server.client()).wait()
+        again = job.unanswered().submit(client=server.client()).wait()
+    for jobs in ([job, again], [again, job]):
+        joined = frame.bf.join(*jobs, details=True)
+        assert joined["bf_status"].iloc[[1, 2, 5]].tolist() == ["ok", "invalid", "invalid"]
+        assert joined["bf_raw"].iloc[[2, 5]].tolist() == ['{"label":"?"}', '{"label":"??"}']
+
+
 def test_it_needs_no_frame_and_works_in_a_new_kernel_from_the_folder() -> None:
     moody = Moody(*TEXTS)
     with batchframe.local.serve(answer=moody) as server:
