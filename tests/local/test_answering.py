@@ -130,6 +130,18 @@ def test_any_other_exception_fails_one_request_and_the_server_goes_on(
     assert "The answer function raised" in caplog.text
 
 
+def test_a_mistake_in_the_function_is_shown_once_however_many_rows_meet_it(
+    new_desk: Any, make_lines: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def answer(body: dict[str, Any]) -> Any:
+        return body["messages"][1]
+
+    with caplog.at_level(logging.ERROR), local.serve(answer) as server:
+        desk = new_desk(server)
+        assert len(desk.read(desk.run(make_lines(5)).error_file_id)) == 5
+    assert caplog.text.count("IndexError") == 1
+
+
 def test_a_function_may_answer_embeddings_with_vectors(new_desk: Any) -> None:
     line = {"custom_id": "a", "method": "POST", "url": "/v1/embeddings"}
     body = {"model": "m", "input": ["one", "two"]}

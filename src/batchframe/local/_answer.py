@@ -143,6 +143,7 @@ class Function:
         )
         self._count_tokens = count_tokens
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batchframe-answer")
+        self._told: set[type[Exception]] = set()
         self.concurrency = concurrency if self._async else 1
 
     async def answer(self, endpoint: str, body: dict[str, Any]) -> Answer:
@@ -158,13 +159,22 @@ class Function:
             return Answer(error.status_code, error.body)
         # The function is the user's: whatever it raises is the answer to this one request.
         except Exception as error:  # noqa: BLE001 - see above
-            _log.exception("The answer function raised; the request fails with status 500.")
+            self._tell(error)
             message = f"The answer function raised {type(error).__name__}: {error}"
             return Answer(500, error_body(message, type="server_error"))
 
     async def close(self) -> None:
         """Let the running call end by itself."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _tell(self, error: Exception) -> None:
+        # A function with a mistake in it raises for every row: one trace is enough to find it.
+        if type(error) not in self._told:
+            self._told.add(type(error))
+            _log.exception(
+                "The answer function raised; the request fails with status 500. Further errors of "
+                "this kind are not shown here: they stand in bf_error, each with its row."
+            )
 
     async def _call(self, body: dict[str, Any]) -> Any:
         if self._async:
