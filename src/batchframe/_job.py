@@ -146,7 +146,7 @@ class JobHandle(JobAtHome, ShownLive):
         """Show the card with buttons: look again, cancel (it asks first), show the answers.
 
         Needs the extra ``widgets``. The buttons work as long as this kernel runs, after a reload
-        of the page, too. In a saved notebook the card stays as text.
+        of the page, too. A saved notebook keeps the card as it stood.
 
         Raises
         ------

@@ -91,11 +91,14 @@ def test_trouble_stands_on_the_card(job: bf.Job, monkeypatch: pytest.MonkeyPatch
     assert not any(button.disabled for button in widget.buttons.values())
 
 
-def test_without_a_kernel_the_card_can_be_read(job: bf.Job) -> None:
-    shown = job.widget()._repr_mimebundle_()
-    assert "application/vnd.jupyter.widget-view+json" in shown
-    assert "Job pressed: being validated" in shown["text/html"]
-    assert "The buttons need the kernel" in shown["text/plain"]
+def test_the_widget_says_in_words_what_it_needs(
+    job: bf.Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job.widget()._ipython_display_()
+    told = capsys.readouterr().out
+    assert "Job pressed: being validated" in told
+    assert "The buttons need the kernel" in told
+    assert "job.widget() makes new ones" in told
 
 
 def test_without_ipywidgets_the_way_to_get_it_is_said(

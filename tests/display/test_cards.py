@@ -69,6 +69,14 @@ def test_a_card_looks_as_it_was_reviewed(
     assert (PAGES / name).read_text(encoding="utf-8") == shown
 
 
+def test_two_amounts_of_dollars_are_no_formula() -> None:
+    # MathJax reads what stands between two dollars of one element, but for <pre> and <code>.
+    html = to_html(Card("$1 or $2", (("spent", "$1; estimated $2"),), notes=("$1 in place of $2",)))
+    prose = re.sub(r"<(pre|code)\b.*?</\1>", "", html, flags=re.DOTALL)
+    assert not re.search(r"\$[^<]*\$", prose)
+    assert "tex2jax_ignore mathjax_ignore" in html
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_no_text_becomes_an_element_an_attribute_or_a_control(text: str) -> None:
     def card(word: str) -> Card:

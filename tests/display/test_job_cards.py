@@ -43,7 +43,8 @@ def test_a_card_says_what_matters_first_and_the_next_step_last(
     small_files(2)
     server.pause()
     job = ask(5).submit("ordered", client=server.client())
-    for shown in (repr(job), job._repr_html_().partition("hidden>")[2]):
+    card = job._repr_html_().partition("hidden ")[2].replace("<span>$</span>", "$")
+    for shown in (repr(job), card):
         assert in_order(
             shown, "Job ordered: being validated", "0 of 5", "5 waiting", "$0.00; estimated",
             "submitted", "expires", "answered", "job.wait()",
@@ -97,11 +98,11 @@ def test_a_colour_at_the_edge_says_nothing_that_no_word_says(
     server: batchframe.local.Server,
 ) -> None:
     good = ask(3).submit("good", client=server.client()).wait()
-    assert 'class="bf-card bf-good"' in good._repr_html_()
+    assert 'class="bf-card bf-good ' in good._repr_html_()
     assert "3 ok" in repr(good)
     with batchframe.local.serve(answer=lambda _: {"label": "?"}) as other:
         bad = ask(3).submit("bad", client=other.client()).wait()
-    assert 'class="bf-card bf-bad"' in bad._repr_html_()
+    assert 'class="bf-card bf-bad ' in bad._repr_html_()
     assert "3 failed (invalid)" in repr(bad)
 
 

@@ -13,6 +13,8 @@ from batchframe._display._text import to_text
 from batchframe._visible import visible
 
 _COMMENT: Final = re.compile(r"/\*.*?\*/", re.DOTALL)
+_NO_FORMULAS: Final = "tex2jax_ignore mathjax_ignore"
+"""What tells a notebook that two dollars are no formula."""
 
 
 def to_html(card: Card) -> str:
@@ -26,7 +28,8 @@ def to_html(card: Card) -> str:
     parts = [
         f"<style>{_style()}</style>",
         f'<pre class="bf-fallback">{_safe(to_text(card), keep_lines=True)}</pre>',
-        f'<div class="bf-card bf-{card.tone}" hidden><h4>{_safe(card.title)}</h4>',
+        f'<div class="bf-card bf-{card.tone} {_NO_FORMULAS}" hidden style="display:none">',
+        f"<h4>{_safe(card.title)}</h4>",
         _progress(card),
         _facts(card),
         "" if card.table is None else _table(card.table),
@@ -47,7 +50,9 @@ def _style() -> str:
 
 def _safe(text: str, *, keep_lines: bool = False) -> str:
     lines = text.split("\n") if keep_lines else [text]
-    return "\n".join(escape(visible(line), quote=True) for line in lines)
+    told = "\n".join(escape(visible(line), quote=True) for line in lines)
+    # For notebooks that do not heed the class: a formula does not reach beyond its element.
+    return told if keep_lines else told.replace("$", "<span>$</span>")
 
 
 def _progress(card: Card) -> str:

@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from ipywidgets import Box, Button
 
 _ROWS: Final = 5
-_SAVED: Final = "As it stood when it was shown. The buttons need the kernel that made them."
+_SAVED: Final = "As it stood when it was saved. The buttons need the kernel that made them."
+_BUTTONS: Final = "Buttons, which need the kernel that made them: job.widget() makes new ones."
+# Where the widget lives, the copy of its card is not seen.
+_HIDE: Final = """<style>
+body:has(.bf-live-{0}) .bf-saved-{0}, body:has(.bf-live-{0}) .jp-OutputArea-child:has(.bf-saved-{0})
+{{ display: none; }}
+</style>"""
 
 
 def controls(
@@ -48,7 +54,11 @@ def controls(
 
 
 class _Panel:
-    """The parts of the widget, and what happens when a button is pressed."""
+    """The parts of the widget, and what happens when a button is pressed.
+
+    A widget is gone with its kernel, and JupyterLab shows an error in its place, whatever else its
+    output holds. So a copy of the card is an output of its own, which the saved notebook keeps.
+    """
 
     def __init__(
         self,
@@ -73,7 +83,10 @@ class _Panel:
         self.no = _button("No, let it run", "", lambda: self._ask(asking=False))
         self.question = widgets.HBox([self.sure, self.yes, self.no])
         row = widgets.HBox([self.refresh, self.fetch, self.cancel])
-        self.box = _readable(widgets.VBox([self.shown, row, self.question, self.table]), card)
+        self.box = widgets.VBox([self.shown, row, self.question, self.table])
+        self.box.add_class(f"bf-live-{self.box.model_id}")
+        self.box._ipython_display_ = self._display
+        self._copy: Any = None
         self._ask(asking=False)
 
     def _ask(self, *, asking: bool) -> None:
@@ -95,20 +108,38 @@ class _Panel:
         try:
             action()
             if again:
-                self.shown.value = to_html(self._card())
+                self._tell(self._card())
         except Exception as reason:  # noqa: BLE001 - a button's trace is shown nowhere
             card = self._card()
             told = replace(card, notes=(*card.notes, f"{type(reason).__name__}: {reason}"))
-            self.shown.value = to_html(replace(told, tone="bad"))
+            self._tell(replace(told, tone="bad"))
         finally:
             for button in buttons:
                 button.disabled = False
+
+    def _tell(self, card: Card) -> None:
+        self.shown.value = to_html(card)
+        if self._copy is not None:
+            self._copy.update(self._saved(card), raw=True)
+
+    def _saved(self, card: Card) -> dict[str, str]:
+        told, name = replace(card, notes=(*card.notes, _SAVED)), self.box.model_id
+        hidden = f'{_HIDE.format(name)}<div class="bf-saved-{name}">{to_html(told)}</div>'
+        return {"text/plain": to_text(told), "text/html": hidden}
+
+    def _display(self) -> None:
+        from IPython.display import display  # noqa: PLC0415 - optional, and there when this runs
+
+        self._copy = display(self._saved(self._card()), raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        buttons = {**self.box._repr_mimebundle_(), "text/plain": _BUTTONS}
+        display(buttons, raw=True)  # type: ignore[no-untyped-call]
 
 
 def _table_of(frame: pd.DataFrame) -> str:
     more = len(frame) - _ROWS
     below = f"<p>… and {more:,} more: job.results()</p>" if more > 0 else ""
-    return str(frame.head(_ROWS).to_html(border=0, max_cols=8)) + below
+    rows = frame.head(_ROWS).to_html(border=0, max_cols=8, na_rep="", justify="left")
+    return f'<div class="bf-answers">{rows}{below}</div>'
 
 
 def _button(text: str, tooltip: str, pressed: Callable[[], object]) -> Button:
@@ -117,15 +148,3 @@ def _button(text: str, tooltip: str, pressed: Callable[[], object]) -> Button:
     button = widgets.Button(description=text, tooltip=tooltip, layout={"width": "auto"})
     button.on_click(lambda _: pressed())
     return button
-
-
-def _readable(box: Box, card: Callable[[], Card]) -> Box:
-    """Let a widget be read where no kernel runs: as the text and HTML of its card."""
-    as_widget = box._repr_mimebundle_
-
-    def bundle(**kwargs: Any) -> Any:
-        now = replace(card(), notes=(*card().notes, _SAVED))
-        return {**as_widget(**kwargs), "text/plain": to_text(now), "text/html": to_html(now)}
-
-    box._repr_mimebundle_ = bundle
-    return box
