@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 import pytest
 
 REPO = Path(__file__).parents[2]
-PATIENCE = 30.0
+PATIENCE = 120.0
 TOKEN = "browser-test"  # noqa: S105 - of a server that lives as long as the test
 CHROMIUM = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
