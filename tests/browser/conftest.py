@@ -24,7 +24,7 @@ import pytest
 REPO = Path(__file__).parents[2]
 PATIENCE = 120.0
 TOKEN = "browser-test"  # noqa: S105 - of a server that lives as long as the test
-CHROMIUM = (
+FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
@@ -118,13 +118,24 @@ class Page:
 
 
 @pytest.fixture
-def lab(tmp_path: Path, home: Path) -> Iterator[str]:
+def chromium() -> str:
+    """Find the browser and what drives it, or skip."""
+    for package in ("jupyterlab", "playwright"):
+        if find_spec(package) is None:
+            absent(f'needs {package}: pip install ".[browser]"')
+    path = shutil.which("chromium")
+    if path is None:
+        absent("needs Debian's Chromium: apt-get install chromium")
+    return path
+
+
+@pytest.fixture
+def lab(chromium: str, tmp_path: Path, home: Path) -> Iterator[str]:  # noqa: ARG001 - not without
     """Serve copies of the notebooks by JupyterLab, with settings and state of its own."""
-    if find_spec("jupyterlab") is None:
-        absent('needs JupyterLab: pip install ".[browser]"')
     root = tmp_path / "checkout"
     for folder in ("notebooks", "data_samples"):
-        shutil.copytree(REPO / folder, root / folder)
+        # Not what a notebook keeps beside itself while another test runs it.
+        shutil.copytree(REPO / folder, root / folder, ignore=shutil.ignore_patterns("service"))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -177,13 +188,8 @@ def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @pytest.fixture
-def browser(lab: str, tmp_path: Path) -> Iterator[Page]:
+def browser(chromium: str, lab: str, tmp_path: Path) -> Iterator[Page]:
     """Open Chromium, with a new and empty profile."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        absent("needs Debian's Chromium: apt-get install chromium")
-    if find_spec("playwright") is None:
-        absent('needs Playwright: pip install ".[browser]"')
     from playwright.sync_api import sync_playwright
 
     pictures = Path(os.environ.get("BATCHFRAME_SCREENSHOTS") or tmp_path / "pictures")
@@ -193,7 +199,7 @@ def browser(lab: str, tmp_path: Path) -> Iterator[Page]:
             tmp_path / "profile",
             executable_path=chromium,
             headless=True,
-            args=list(CHROMIUM),
+            args=list(FLAGS),
             viewport={"width": 1200, "height": 900},
         )
         context.set_default_timeout(PATIENCE * 1000)
