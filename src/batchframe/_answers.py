@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from batchframe._display import progress
@@ -32,6 +34,8 @@ from batchframe._endpoints import (
     with_files,
 )
 from batchframe._loose_json import mended
+from batchframe._ordinary import NOT_READ, sort_lines
+from batchframe._result_lines import blocks, lines_of, stripped
 from batchframe._service import Batch
 
 SCHEMA: Final = pa.schema(
@@ -53,9 +57,6 @@ SCHEMA: Final = pa.schema(
 _OK: Final = {200, "200", "200.0"}  # some servers write the number as a text
 _CUSTOM_ID: Final = re.compile(rb'"custom_id"\s*:\s*"([^"\\]*)"')
 _LONGEST_ERROR: Final = 500
-_LONGEST_LINE: Final = 1 << 28
-_HEAD: Final = 1 << 16
-_NOT_READ: Final = (msgspec.DecodeError, ValueError, RecursionError)
 
 
 class _Response(msgspec.Struct):
@@ -103,29 +104,73 @@ def read_shard(
         Takes the name of a request and a file that its answer brings, at once, so that no more than
         one is held; returns the file's name.
     """
-    position = {custom_id: i for i, custom_id in enumerate(custom_ids)}
-    answers: list[Answer | None] = [None] * len(custom_ids)
-    repeated: dict[int, list[Answer]] = {}
+    position: dict[str | None, int] = dict(zip(custom_ids, range(len(custom_ids)), strict=True))
+    places: list[Places] = [np.zeros(0, np.int64)]
+    told = [SCHEMA.empty_table()]
     unreadable = foreign = 0
     with progress("reading answers", len(custom_ids), " answers") as advance:
-        for raw in chain.from_iterable(map(_lines, files)):
-            advance(1)
-            custom_id, answer = _read_line(raw, endpoint)
-            if custom_id is None:
-                unreadable += 1
-                continue
-            if (at := position.get(custom_id)) is None:
-                foreign += 1
-                continue
-            answer = _kept(answer, custom_id, keep)
-            if (before := answers[at]) is None:
-                answers[at] = answer
-            else:
-                repeated.setdefault(at, [before]).append(answer)
-    for at, told in repeated.items():
-        answers[at] = _settled(told)
+        for lines in chain.from_iterable(map(blocks, files)):
+            names, answers = _read_block(lines, endpoint, position, keep)
+            found = map(position.get, names, repeat(_NOWHERE))
+            here = np.fromiter(found, np.int64, len(names))
+            nameless = names.count(None)
+            unreadable += nameless
+            foreign += int((here == _NOWHERE).sum()) - nameless
+            places.append(here)
+            told.append(answers)
+            advance(len(lines))
     unanswered = _unanswered(batch, gone, unreadable, foreign)
-    return _table([answer or unanswered(at) for at, answer in enumerate(answers)])
+    return _in_order(np.concatenate(places), pa.concat_tables(told), len(custom_ids), unanswered)
+
+
+Places = npt.NDArray[np.int64]
+_NOWHERE: Final = -1
+
+
+def _read_block(
+    lines: Sequence[bytes],
+    endpoint: Endpoint,
+    known: Container[str | None],
+    keep: Keep | None,
+) -> tuple[list[str | None], pa.Table]:
+    """Return whose lines they are, as far as that can be read, and what each says."""
+    ordinary = sort_lines(lines, endpoint.ordinary, SCHEMA)
+    names: list[str | None] = [*ordinary.names]
+    answers: list[Answer] = []
+    for line in ordinary.odd:
+        if raw := stripped(line):
+            name, answer = _read_line(raw, endpoint)
+            if name is not None and name in known:
+                answer = _kept(answer, name, keep)
+            names.append(name)
+            answers.append(answer._replace(files=()))
+    return names, pa.concat_tables([ordinary.answers, _table(answers)])
+
+
+def _in_order(
+    places: Places, told: pa.Table, requests: int, unanswered: Callable[[int], Answer]
+) -> pa.Table:
+    """Put what was told in the places of the requests, each of which gets one answer."""
+    kept = np.flatnonzero(places != _NOWHERE)
+    lines = np.bincount(places[kept], minlength=requests)
+    settled = _settle_each(places, told, np.flatnonzero(lines > 1))
+    silent = np.flatnonzero(lines == 0).tolist()
+    row = np.full(requests, _NOWHERE)
+    row[places[kept]] = kept
+    others = {**settled, **{at: unanswered(at) for at in silent}}
+    row[list(others)] = np.arange(len(told), len(told) + len(others))
+    return pa.concat_tables([told, _table(list(others.values()))]).combine_chunks().take(row)
+
+
+def _settle_each(places: Places, told: pa.Table, repeated: Places) -> Mapping[int, Answer]:
+    """Return the one answer of each request of which several lines speak."""
+    if not len(repeated):
+        return {}
+    rows = np.flatnonzero(np.isin(places, repeated))
+    said: dict[int, list[Answer]] = {}
+    for at, answer in zip(places[rows].tolist(), told.take(rows).to_pylist(), strict=True):
+        said.setdefault(at, []).append(Answer(**answer))
+    return {at: _settled(answers) for at, answers in said.items()}
 
 
 def _kept(answer: Answer, custom_id: str, keep: Keep | None) -> Answer:
@@ -139,14 +184,14 @@ def _kept(answer: Answer, custom_id: str, keep: Keep | None) -> Answer:
 def count_lines(path: Path) -> LineCount:
     """Count the lines of a result file, without a look at what they answer."""
     whole = broken = 0
-    for raw in _lines(path):
+    for raw in lines_of(path):
         try:
             raw.decode()  # the decoder leaves the bytes of the response unread
             _decode_line(raw)
-        except _NOT_READ:
+        except NOT_READ:
             try:
                 _decode_line(mended(raw))
-            except _NOT_READ:
+            except NOT_READ:
                 broken += 1
                 continue
         whole += 1
@@ -172,31 +217,12 @@ def _table(answers: Sequence[Answer]) -> pa.Table:
     return pa.table(arrays, schema=SCHEMA)
 
 
-def _lines(path: Path) -> Iterator[bytes]:
-    # Bytes split on b"\n" only: str.splitlines() would also split on U+2028 inside an answer.
-    with path.open("rb") as file:
-        for raw in file if path.stat().st_size <= _LONGEST_LINE else _bounded(file):
-            if stripped := raw.strip():
-                yield stripped.removeprefix(b"\xef\xbb\xbf")
-
-
-def _bounded(file: IO[bytes]) -> Iterator[bytes]:
-    """Yield lines; of one that is longer than any answer only the head, which may name it."""
-    while raw := file.readline(_LONGEST_LINE):
-        if len(raw) < _LONGEST_LINE or raw.endswith(b"\n"):
-            yield raw
-            continue
-        yield raw[:_HEAD]
-        while (rest := file.readline(_HEAD)) and not rest.endswith(b"\n"):
-            pass
-
-
 def _read_line(raw: bytes, endpoint: Endpoint) -> tuple[str | None, Answer]:
     """Return whose line it is, as far as that can be read, and what it says."""
     try:
         line = _decode_line(raw)
         answer = _read_response(line.response, line.error, endpoint)
-    except _NOT_READ:
+    except NOT_READ:
         return _read_odd_line(raw, endpoint)
     if answer.status == "invalid" or _repeats_id(raw):
         return _read_odd_line(raw, endpoint)
@@ -210,7 +236,7 @@ def _read_odd_line(raw: bytes, endpoint: Endpoint) -> tuple[str | None, Answer]:
             return None, Answer("invalid", "the line names several requests", None)
         line = _decode_line(mended(raw))
         return line.custom_id, _read_response(line.response, line.error, endpoint)
-    except _NOT_READ as reason:
+    except NOT_READ as reason:
         name = _CUSTOM_ID.search(raw)
         why = _shorten(f"the service's line for this request cannot be read: {reason}")
         return name and name[1].decode(errors="replace"), Answer("invalid", why, None)

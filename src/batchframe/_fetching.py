@@ -79,6 +79,11 @@ def is_intact(path: Path, home: Fetched) -> bool:
     return path.is_file() and path.stat().st_size == home.bytes and sha256_of(path) == home.sha256
 
 
+def most_bytes(stated: int | None) -> int:
+    """Return how many bytes of a file are taken at most, whatever size the service states."""
+    return stated + _SLACK if stated else _MOST
+
+
 def _stated_size(service: Service, file_id: str) -> int | None:
     try:
         return service.retrieve_file(file_id).bytes
@@ -93,7 +98,7 @@ def _download(
     service: Service, file_id: str, partial: Path, stated: int | None, requests: int
 ) -> None:
     """Download until the size is right, or cannot be made so."""
-    most = stated + _SLACK if stated else _MOST
+    most = most_bytes(stated)
     for attempt in range(_TRIES):
         try:
             size = service.download(file_id, partial, most)

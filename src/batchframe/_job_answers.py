@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -28,11 +29,11 @@ import pyarrow.parquet as pq
 
 from batchframe._answer_files import AnswerFiles
 from batchframe._answers import SCHEMA, never_sent, pending, read_shard
-from batchframe._digests import ARROW
+from batchframe._digests import ARROW, from_arrow
 from batchframe._endpoints import endpoint_of, file_named_in, files_of, with_files
 from batchframe._folder import JobFolder
-from batchframe._journal import JobState, ShardState
-from batchframe._lines import custom_id
+from batchframe._journal import JobState
+from batchframe._lines import custom_ids
 from batchframe._manifest import InputFile, Manifest, Record
 from batchframe._private import in_words, open_private, replacing, sha256_of
 from batchframe._recipe import Recipe
@@ -239,7 +240,11 @@ def _stored(record: Record) -> pa.Table | None:
 
 
 def _read_files(record: Record, rows: Rows) -> pa.Table:
-    parts = [_read_part(record, rows, shard) for shard in range(len(record.state.shards))]
+    shards = range(len(record.state.shards))
+    # Hashing leaves the interpreter to the reader of the part before.
+    with ThreadPoolExecutor(1) as worker:
+        homes = worker.map(lambda shard: _homes(record, shard), shards)
+        parts = [_read_part(record, rows, *each) for each in zip(shards, homes, strict=True)]
     if record.manifest.reused:
         parts.append(read_reused(record.folder).drop_columns("digest"))
     answers = pa.concat_tables(parts) if parts else pending(0)
@@ -250,7 +255,7 @@ def _read_files(record: Record, rows: Rows) -> pa.Table:
     return answers
 
 
-def _read_part(record: Record, rows: Rows, shard: int) -> pa.Table:
+def _read_part(record: Record, rows: Rows, shard: int, homes: list[Path]) -> pa.Table:
     file, now = record.manifest.inputs[shard], record.state.shards[shard]
     if now.step == "dropped":
         return never_sent(file.stop - file.start)
@@ -259,7 +264,6 @@ def _read_part(record: Record, rows: Rows, shard: int) -> pa.Table:
     ids = _custom_ids(record.manifest.fingerprint, rows, file)
     endpoint = endpoint_of(record.manifest.recipe.endpoint)
     keep = AnswerFiles(record.folder.files).keep
-    homes = _homes(record.folder, shard, now)
     return read_shard(homes, endpoint, ids, now.batch, gone=now.gone, keep=keep)
 
 
@@ -270,15 +274,15 @@ def sent_ids(manifest: Manifest, rows: Rows) -> list[str | None]:
 
 
 def _custom_ids(fingerprint: str, rows: Rows, file: InputFile) -> list[str]:
-    digests: list[Any] = rows.request_digest.slice(file.start, file.stop - file.start).to_pylist()
-    return [
-        custom_id(fingerprint, number, digest)
-        for number, digest in enumerate(digests, start=file.start + file.ahead)
-    ]
+    digests = from_arrow(rows.request_digest.slice(file.start, file.stop - file.start))
+    return custom_ids(fingerprint, file.start + file.ahead, digests)
 
 
-def _homes(folder: JobFolder, shard: int, state: ShardState) -> list[Path]:
+def _homes(record: Record, shard: int) -> list[Path]:
     """Return the result files of a shard, if they are what came back."""
+    folder, state = record.folder, record.state.shards[shard]
+    if state.batch is None or not state.fetched:
+        return []
     paths = ((folder.output(shard), state.output), (folder.errors(shard), state.errors))
     there = [(path, home) for path, home in paths if home is not None]
     for path, home in there:

@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
+from batchframe._batch_list import newest_batches
 from batchframe._clock import SYSTEM
 from batchframe._earlier import asked_meanwhile
 from batchframe._folder import JobFolder
@@ -23,7 +24,7 @@ from batchframe._providers import profile_of
 from batchframe._recipe import Recipe
 from batchframe._recovery import rebuild
 from batchframe._service import Service
-from batchframe._submission import OnUncertain, Submission, newest_batches, settle, submit
+from batchframe._submission import OnUncertain, Submission, settle, submit
 from batchframe._warn import warn_user
 from batchframe._waves import is_queued_lately
 from batchframe.errors import (

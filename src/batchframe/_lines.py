@@ -10,17 +10,22 @@ one join. What follows the ``custom_id`` in a line is the request itself: its di
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
+from batchframe._digests import BYTES, Digests
 from batchframe._source import column_name
 from batchframe._template import Template
 
 ID_VERSION = "bf1"
+_NUMBER_DIGITS: Final = 7
+_DIGEST_DIGITS: Final = 10
+_HEAD: Final = b'{"custom_id":"'
 
 # Line separators of Unicode are legal in JSON strings, but some readers split lines on them.
 _SEPARATORS = (
@@ -112,10 +117,11 @@ def _marked(value: Any, mark: str, slots: list[Slot]) -> Any:
 
 def request_bytes(cut: Envelope, batch: pa.RecordBatch) -> list[bytes]:
     """Write what follows the ``custom_id`` in the line of each row of a record batch."""
-    values = [_json_values(slot, batch) for slot in cut.slots]
+    constants, slots = _without_constants(cut)
+    values = [_json_values(slot, batch) for slot in slots]
     if not values:
-        return [cut.constants[0]] * batch.num_rows
-    first, *middle, last = cut.constants
+        return [constants[0]] * batch.num_rows
+    first, *middle, last = constants
     if not middle:
         return [first + value + last for value in values[0]]
     pieces: list[Sequence[bytes]] = [values[0]]
@@ -124,18 +130,44 @@ def request_bytes(cut: Envelope, batch: pa.RecordBatch) -> list[bytes]:
     return [first + b"".join(row) + last for row in zip(*pieces, strict=True)]
 
 
+def _without_constants(cut: Envelope) -> tuple[list[bytes], list[Slot]]:
+    """Write what says the same in every row into the constants around it."""
+    constants, slots = [cut.constants[0]], []
+    for slot, after in zip(cut.slots, cut.constants[1:], strict=True):
+        if isinstance(slot, Template) and slot.constant is not None:
+            constants[-1] += _one_line(msgspec.json.encode(slot.constant)) + after
+        else:
+            slots.append(slot)
+            constants.append(after)
+    return constants, slots
+
+
 def _json_values(slot: Slot, batch: pa.RecordBatch) -> list[bytes]:
     if isinstance(slot, JsonColumn):
-        return [_one_line(text.encode()) for text in batch[slot.name].to_pylist()]
-    encode = msgspec.json.Encoder().encode
+        return _in_one_line(_texts(batch[slot.name]), str.encode)
     if isinstance(slot, TextColumn):
-        return [_one_line(encode(text)) for text in batch[slot.name].to_pylist()]
+        return _in_one_line(_texts(batch[slot.name]), msgspec.json.Encoder().encode)
     if isinstance(slot, MoreItems):
         return _more_items(slot, batch)
-    if slot.constant is not None:
-        return [_one_line(encode(slot.constant))] * batch.num_rows
     columns = {cell: batch[column_name(cell)] for cell in slot.cells}
-    return [_one_line(encode(text)) for text in slot.render(columns, batch.num_rows).to_pylist()]
+    rendered = slot.render(columns, batch.num_rows)
+    return _in_one_line(_texts(rendered), msgspec.json.Encoder().encode)
+
+
+def _texts(column: pa.Array) -> list[str]:
+    # By way of numpy it takes two thirds of the time of to_pylist().
+    texts: list[str] = column.to_numpy(zero_copy_only=False).tolist()
+    return texts
+
+
+def _in_one_line(texts: Sequence[str], encode: Callable[[str], bytes]) -> list[bytes]:
+    # One character is found in a text much faster than its three bytes in the encoded one.
+    return [
+        encode(text)
+        if text.isascii() or not ("\u2028" in text or "\u2029" in text or "\x85" in text)
+        else _one_line(encode(text))
+        for text in texts
+    ]
 
 
 def _more_items(slot: MoreItems, batch: pa.RecordBatch) -> list[bytes]:
@@ -164,9 +196,48 @@ def custom_id(fingerprint: str, number: int, digest: bytes) -> str:
     >>> custom_id("0123456789abcdef", 7, bytes(16))
     'bf1-01234567-0000007-0000000000'
     """
-    return f"{ID_VERSION}-{fingerprint[:8]}-{number:07d}-{digest.hex()[:10]}"
+    return _prefix(fingerprint) + f"{number:0{_NUMBER_DIGITS}d}-{digest.hex()[:_DIGEST_DIGITS]}"
+
+
+def custom_ids(fingerprint: str, start: int, digests: Digests) -> list[str]:
+    """Name requests in a row as :func:`custom_id` does, a digit at a time for all of them.
+
+    Examples
+    --------
+    >>> custom_ids("0123456789abcdef", 9_999_999, np.zeros(2, "V16"))[1]
+    'bf1-01234567-10000000-0000000000'
+    """
+    return [name.decode() for name in _by_digits(_prefix(fingerprint).encode(), start, digests)]
+
+
+def line_heads(fingerprint: str, start: int, digests: Digests) -> list[bytes]:
+    """Write how the lines of requests in a row begin, up to the request itself."""
+    return _by_digits(_HEAD + _prefix(fingerprint).encode(), start, digests)
+
+
+def _prefix(fingerprint: str) -> str:
+    return f"{ID_VERSION}-{fingerprint[:8]}-"
+
+
+def _by_digits(prefix: bytes, start: int, digests: Digests) -> list[bytes]:
+    width = max(_NUMBER_DIGITS, len(str(start)))
+    if start + len(digests) > 10**width:
+        here = 10**width - start  # the numbers behind these have a digit more
+        more = _by_digits(prefix, 10**width, digests[here:])
+        return _by_digits(prefix, start, digests[:here]) + more
+    written = np.empty((len(digests), len(prefix) + width + 1 + _DIGEST_DIGITS), np.uint8)
+    written[:, : len(prefix)] = np.frombuffer(prefix, np.uint8)
+    number = np.arange(start, start + len(digests))
+    for place in range(len(prefix) + width - 1, len(prefix) - 1, -1):
+        number, written[:, place] = np.divmod(number, 10)
+    written[:, len(prefix) : len(prefix) + width] += ord("0")
+    written[:, len(prefix) + width] = ord("-")
+    hexadecimal = np.frombuffer(digests.tobytes().hex().encode(), np.uint8)
+    written[:, -_DIGEST_DIGITS:] = hexadecimal.reshape(-1, 2 * BYTES)[:, :_DIGEST_DIGITS]
+    lines: list[bytes] = written.view(f"S{written.shape[1]}").ravel().tolist()
+    return lines
 
 
 def line(identifier: str, request: bytes) -> bytes:
     """Write one line of an input file, with its line end."""
-    return b'{"custom_id":"' + identifier.encode() + request + b"\n"
+    return _HEAD + identifier.encode() + request + b"\n"

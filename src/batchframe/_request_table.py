@@ -31,6 +31,7 @@ from batchframe._lines import (
     custom_id,
     envelope,
     line,
+    line_heads,
     request_bytes,
 )
 from batchframe._recipe import Recipe
@@ -151,8 +152,16 @@ class RequestTable:
 
     def lines(self) -> Iterator[bytes]:
         """Yield the line of each request that is to be sent, in order."""
-        for number, (digest, request) in enumerate(self.each_request()):
-            yield line(custom_id(self.fingerprint, number, digest), request)
+        for block in self.line_blocks():
+            yield from block
+
+    def line_blocks(self) -> Iterator[list[bytes]]:
+        """Yield the lines of :meth:`lines`, those of a record batch at a time."""
+        start = 0
+        for rows, requests in self._request_blocks():
+            heads = line_heads(self.fingerprint, start, self.digest[rows])
+            start += len(heads)
+            yield [head + request + b"\n" for head, request in zip(heads, requests, strict=True)]
 
     def each_request(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield the digest and the bytes of each request that is to be sent, in order.
@@ -163,12 +172,16 @@ class RequestTable:
             If an image, or a row that is read from disk, is no longer what it was when the
             requests were made.
         """
+        for rows, requests in self._request_blocks():
+            for row, request in zip(rows, requests, strict=True):
+                yield self.digest[row].tobytes(), request
+
+    def _request_blocks(self) -> Iterator[tuple[npt.NDArray[np.int64], list[bytes]]]:
         for rows, batch in self.request_batches():
             requests = request_bytes(self.envelope, batch)
             if self.source.may_change:
                 self._refuse_others(rows, requests)
-            for row, request in zip(rows, requests, strict=True):
-                yield self.digest[row].tobytes(), request
+            yield rows, requests
 
     def _refuse_others(self, rows: npt.NDArray[np.int64], requests: Sequence[bytes]) -> None:
         changed = rows[digests_of(requests) != self.digest[rows]]
@@ -402,7 +415,7 @@ def _digest_rows(
             for rows, batch in part.batches(_has_prompt(part), in_vain):
                 requests = request_bytes(cut, batch)
                 digest[start + rows] = digests_of(requests)
-                size[start + rows] = [len(request) for request in requests]
+                size[start + rows] = np.fromiter(map(len, requests), np.int64, len(requests))
                 advance(batch.num_rows)
             unreadable.update({start + row: why for row, why in in_vain.items()})
     return source.knowing(pa.concat_arrays(absent or [source.absent])), digest, size

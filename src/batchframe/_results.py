@@ -254,7 +254,9 @@ def _codes(column: pa.ChunkedArray, levels: Sequence[Any]) -> npt.NDArray[np.int
 
 
 def _strings(column: pa.ChunkedArray) -> pd.Series:
-    return pd.Series(column.to_pylist(), dtype=_text_dtype())
+    # From Arrow to what pandas keeps, which mostly is Arrow, without a Python string for each.
+    texts = pd.Series([], dtype=_text_dtype()).dtype
+    return pd.Series(texts.__from_arrow__(column))
 
 
 def _text_dtype() -> Any:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import IO, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -118,17 +118,31 @@ def write_inputs(
     tokens: npt.NDArray[np.int64] | None = None,
 ) -> Iterator[InputFile]:
     """Write the input files, streaming, and yield what stands in each; no file is left half."""
-    lines = table.lines()
+    blocks = table.line_blocks()
+    rest: list[bytes] = []
     with progress("writing input files", table.to_send, " requests") as advance:
         for shard, path in zip(shards, paths, strict=True):
             digest, size = hashlib.sha256(), 0
-            with replacing(path) as file:
-                for line in islice(lines, shard.stop - shard.start):
-                    digest.update(line)
-                    size += file.write(line)
-                    advance(1)
+            # The worker ends before the file is closed, whatever happens.
+            with replacing(path) as file, ThreadPoolExecutor(1) as worker:
+                before = worker.submit(int)
+                left = shard.stop - shard.start
+                while left:
+                    block = rest or next(blocks)
+                    block, rest = block[:left], block[left:]
+                    left -= len(block)
+                    size += before.result()
+                    before = worker.submit(_add, b"".join(block), file, digest)
+                    advance(len(block))
+                size += before.result()
             counted = 0 if tokens is None else int(tokens[shard.start : shard.stop].sum())
             yield InputFile(shard.start, shard.stop, size, digest.hexdigest(), tokens=counted)
+
+
+def _add(content: bytes, file: IO[bytes], digest: Any) -> int:
+    """Write and hash; both leave the interpreter to the next lines meanwhile."""
+    digest.update(content)
+    return file.write(content)
 
 
 def input_files(table: RequestTable, shards: list[Shard], folder: Path) -> list[Path]:

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, Literal
 
+from batchframe._ahead import ToUpload, uploading
+from batchframe._batch_list import newest_batches, since
 from batchframe._clock import SYSTEM, Clock
 from batchframe._folder import JobFolder
 from batchframe._journal import JobState, ShardState
@@ -29,6 +31,7 @@ from batchframe._service import (
     Created,
     CreateOutcome,
     Rejected,
+    RemoteFile,
     Service,
     Unsent,
 )
@@ -49,7 +52,6 @@ _CLOCK_SLACK: Final = 60.0
 _UNSENT_TRIES: Final = 5
 _REFUSED_TRIES: Final = 4
 _LONGEST_PAUSE: Final = 120.0
-_LOOKBACK: Final = 100
 
 
 @dataclass(frozen=True)
@@ -129,9 +131,12 @@ def submit(run: Submission) -> None:
     if not state.intended:
         run.folder.append({"event": "INTENT", "at": run.clock.now()})
     while shards := run.due():
-        for shard in shards:
-            if not _bring_to_batch(run, shard):
-                break
+        states = run.state().shards
+        new = {shard: _to_upload(run, shard) for shard in shards if states[shard].step == "new"}
+        with uploading(run.service, new, partial(_note_upload, run)) as service:
+            for shard in shards:
+                if not _bring_to_batch(replace(run, service=service), shard):
+                    break
     for shard, left in enumerate(run.state().shards):
         if left.step in {"new", "uploaded"} and not left.queued:
             run.note("QUEUED", shard)
@@ -183,14 +188,22 @@ def queue_again(run: Submission, shard: int, reason: str | None) -> None:
 
 def _upload(run: Submission, shard: int) -> None:
     written = run.manifest.inputs[shard]
-    path = run.folder.input(shard)
-    if sha256_of(path) != written.sha256:
+    path, name, sha256 = _to_upload(run, shard)
+    if sha256_of(path) != sha256:
         raise JobError.damaged(str(path), "it is not what was written")
-    name = f"batchframe-{run.fingerprint(shard)[:16]}-s{shard:03d}.jsonl"
     stored = run.service.upload(path, name)
     if stored.bytes is not None and stored.bytes != written.bytes:
         raise ServiceError.upload_differs(name, written.bytes, stored.bytes)
+    _note_upload(run, shard, stored)
+
+
+def _note_upload(run: Submission, shard: int, stored: RemoteFile) -> None:
     run.note("UPLOADED", shard, file_id=stored.id, created_at=stored.created_at)
+
+
+def _to_upload(run: Submission, shard: int) -> ToUpload:
+    name = f"batchframe-{run.fingerprint(shard)[:16]}-s{shard:03d}.jsonl"
+    return ToUpload(run.folder.input(shard), name, run.manifest.inputs[shard].sha256)
 
 
 def _create(run: Submission, shard: int, state: ShardState) -> CreateOutcome:
@@ -250,22 +263,6 @@ def _pause_refused(run: Submission, shard: int, outcome: Rejected, tries: int) -
         # Before the pause, which a new file needs as much as the last one did.
         _upload(run, shard)
     run.clock.sleep(pause)
-
-
-def newest_batches(service: Service) -> list[Batch]:
-    """List the newest batches; none where the service has no list.
-
-    Raises
-    ------
-    ServiceError
-        If the service cannot be reached.
-    """
-    try:
-        return list(islice(service.list_batches(), _LOOKBACK))
-    except ServiceError as reason:
-        if reason.status in {404, 405, 501}:
-            return []
-        raise
 
 
 def _created_elsewhere(run: Submission, shard: int, state: ShardState) -> list[Batch]:
@@ -407,11 +404,4 @@ def _scan(run: Submission, shard: int, state: ShardState) -> Iterator[Batch]:
     dates = [upload.created_at for upload in state.uploads]
     known = [date for date in dates if date is not None]
     oldest = min(known) - _CLOCK_SLACK if len(known) == len(dates) and known else None
-    return _ours(run, shard, state, _since(oldest, run.service.list_batches()))
-
-
-def _since(oldest: float | None, batches: Iterable[Batch]) -> Iterator[Batch]:
-    for batch in batches:
-        if oldest is not None and batch.created_at is not None and batch.created_at < oldest:
-            return
-        yield batch
+    return _ours(run, shard, state, since(oldest, run.service.list_batches()))

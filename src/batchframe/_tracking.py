@@ -6,17 +6,19 @@ Must not know: frames, prices, what a result line answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
+from batchframe._ahead import ahead_of
 from batchframe._answers import count_lines
-from batchframe._fetching import bring_home, is_intact
+from batchframe._fetching import bring_home, is_intact, most_bytes
 from batchframe._folder import JobFolder
 from batchframe._journal import Fetched, JobState, ShardState, after
 from batchframe._realtime import end
-from batchframe._service import REALTIME, Batch
+from batchframe._service import REALTIME, Batch, Service
 from batchframe._submission import Submission, queue_again
 from batchframe._waves import is_full
 from batchframe.errors import ServiceError
@@ -40,7 +42,26 @@ def refresh(run: Submission, *, thorough: bool = False) -> None:
         If the service cannot be reached, or one batch gives trouble; the others are looked at all
         the same, and everything that is at home stays.
     """
-    _for_each_batch(run, partial(_look, thorough=thorough))
+    with _fetching_ahead(run) as quicker:
+        _for_each_batch(quicker, partial(_look, thorough=thorough))
+
+
+@contextmanager
+def _fetching_ahead(run: Submission) -> Iterator[Submission]:
+    """Ask for several batches and their files at once; what comes is taken in turn as ever."""
+    wanted = [
+        (shard, state, state.batch)
+        for shard, state in enumerate(run.state().shards)
+        if state.batch is not None and not state.fetched and state.batch.id != REALTIME
+    ]
+    if len(wanted) < 2:  # noqa: PLR2004 - one alone has nothing to be ahead of
+        yield run
+        return
+    with ahead_of(run.service, "downloading") as ahead:
+        for shard, state, batch in wanted:
+            look = _is_asked_for(state, batch)
+            ahead.begin_fetch(batch, run.folder.output(shard), most_bytes, look=look)
+        yield replace(run, service=cast("Service", ahead))
 
 
 def cancel(run: Submission) -> None:
@@ -97,7 +118,7 @@ def _look(run: Submission, shard: int, state: ShardState, *, thorough: bool) -> 
     if batch.id == REALTIME:
         _end_pilot(run, shard, batch)
         return
-    if not batch.ended or state.short:
+    if _is_asked_for(state, batch):
         latest = run.service.retrieve_batch(batch.id)
         if latest != batch:
             run.note("STATUS", shard, batch=latest.to_json())
@@ -108,6 +129,10 @@ def _look(run: Submission, shard: int, state: ShardState, *, thorough: bool) -> 
         queue_again(run, shard, full[0].message)
     elif batch.ended:
         _fetch(run, shard, state, batch)
+
+
+def _is_asked_for(state: ShardState, batch: Batch) -> bool:
+    return not batch.ended or bool(state.short)
 
 
 def _end_pilot(run: Submission, shard: int, batch: Batch) -> None:

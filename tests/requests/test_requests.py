@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -337,3 +338,46 @@ def test_a_verb_of_the_accessor_has_the_whole_documentation_of_its_function(name
     assert f"\n{rows}\n" not in told
     parameters = set(inspect.signature(function).parameters) - {rows}
     assert set(inspect.signature(method).parameters) == parameters
+
+
+def test_files_are_cut_at_any_line_whatever_is_rendered_at_once(tmp_path: Path) -> None:
+    # Rendered 10,000 rows at a time; é, 鸭 and 🦆 have 2, 3 and 4 bytes.
+    frame = frame_of([f"{'é鸭🦆'[row % 3]}{row}" for row in range(25_001)])
+    table = ask(frame)._table
+    lines = list(table.lines())
+    for most in (9_999, 10_000, 10_001, 25_000):
+        shards = shards_of(table, small(most, 10**9))
+        paths = [tmp_path / f"{most}-{number}" for number in range(len(shards))]
+        files = list(write_inputs(table, shards, paths))
+        assert [file.stop - file.start for file in files] == [
+            min(most, 25_001 - start) for start in range(0, 25_001, most)
+        ]
+        assert [path.read_bytes() for path in paths] == [
+            b"".join(lines[file.start : file.stop]) for file in files
+        ]
+
+
+def test_a_file_has_at_most_fifty_thousand_embedding_inputs() -> None:
+    texts = pd.DataFrame({"text": [f"text {row}" for row in range(50_001)]})
+    asked = texts.bf.requests(
+        "{{ text }}", model="text-embedding-3-small", endpoint="/v1/embeddings"
+    )
+    assert shards_of(asked._table, OPENAI) == [Shard(0, 50_000), Shard(50_000, 50_001)]
+
+
+def test_an_interrupted_writing_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = frame_of([f"text {row}" for row in range(30_000)]).bf.requests(
+        "{{ text }}", model="gpt-4.1"
+    )
+    table, blocks = requests._table, type(requests._table).line_blocks
+
+    def interrupted(asked: Any) -> Iterator[list[bytes]]:
+        yield next(iter(blocks(asked)))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(table), "line_blocks", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        requests.to_jsonl(tmp_path / "files")
+    assert list((tmp_path / "files").iterdir()) == []

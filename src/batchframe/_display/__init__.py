@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchframe._display._bars import BYTES, Advance, progress, watched
+from batchframe._display._bars import BYTES, FOLLOWED, Advance, progress, watched
 from batchframe._display._card import Card, Table, Tone
 from batchframe._display._html import to_html
 from batchframe._display._live import Screen, background, live, say
@@ -24,6 +24,7 @@ from batchframe._visible import visible
 
 __all__ = [
     "BYTES",
+    "FOLLOWED",
     "UNKNOWN",
     "Advance",
     "Card",

@@ -12,12 +12,16 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from io import BufferedReader
 from typing import Any, Final
 
 Advance = Callable[[int], object]
 BYTES: Final = "B"
+FOLLOWED: Final[ContextVar[Advance]] = ContextVar("followed", default=lambda _: None)
+"""Takes what a bar would show, in a thread that shows none."""
+
 _DELAY: Final = 1.0
 """Seconds that nothing is shown: what is over by then needs no bar."""
 
@@ -41,7 +45,7 @@ def progress(text: str, total: int | None, unit: str) -> Iterator[Advance]:
     ...         _ = advance(1)
     """
     if threading.current_thread() is not threading.main_thread():
-        yield lambda _: None
+        yield FOLLOWED.get()
         return
     bar = _LateBar(text, total, unit)
     try:

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tqdm.std import tqdm
-
 from batchframe._display._card import Card
 from batchframe._display._html import to_html
 from batchframe._display._text import to_text
@@ -70,7 +68,7 @@ def live() -> Iterator[Screen]:
     if not sys.stderr.isatty():
         yield Screen(_log())
         return
-    bar = tqdm(total=None, unit=" requests", dynamic_ncols=True, leave=True, file=sys.stderr)
+    bar = _tqdm()(total=None, unit=" requests", dynamic_ncols=True, leave=True, file=sys.stderr)
     with bar:
         yield Screen(lambda card, word: _advance(bar, card, word))
 
@@ -97,7 +95,14 @@ def notebook_screen() -> Screen:
 
 def say(line: str) -> None:
     """Tell the user one line, beside any bar."""
-    tqdm.write(visible(line), file=sys.stderr)
+    _tqdm().write(visible(line), file=sys.stderr)
+
+
+def _tqdm() -> Any:
+    # Slow to import, and not every session waits for a job.
+    from tqdm.std import tqdm  # noqa: PLC0415
+
+    return tqdm
 
 
 def _running_cell() -> int | None:
@@ -121,7 +126,7 @@ def _log() -> Show:
     return show
 
 
-def _advance(bar: tqdm, card: Card, word: str) -> None:
+def _advance(bar: Any, card: Card, word: str) -> None:
     if card.progress is not None:
         done, bar.total = card.progress
         bar.update(done - bar.n)

@@ -11,7 +11,14 @@ from __future__ import annotations
 import difflib
 from typing import Final
 
-from batchframe._endpoints._endpoint import STATUSES, Answer, Endpoint, Status, Wording
+from batchframe._endpoints._endpoint import (
+    STATUSES,
+    Answer,
+    Endpoint,
+    OrdinaryBody,
+    Status,
+    Wording,
+)
 from batchframe._endpoints._files import files_of, with_files
 from batchframe._endpoints._usage import tokens_of
 from batchframe._endpoints.chat import CHAT
@@ -29,6 +36,7 @@ __all__ = [
     "STATUSES",
     "Answer",
     "Endpoint",
+    "OrdinaryBody",
     "Status",
     "Wording",
     "endpoint_of",

@@ -5,9 +5,10 @@ Must not know: any one endpoint.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple, Protocol, get_args
 
+import msgspec
 import pyarrow as pa
 
 from batchframe._output import Field, OutputSpec, ParsedAnswers
@@ -60,6 +61,21 @@ class Answer(NamedTuple):
         return self.text, self.tool_calls, self.vector
 
 
+class OrdinaryBody(NamedTuple):
+    """How the response bodies of most good answers look.
+
+    Attributes
+    ----------
+    kind
+        A type that only such a body fits: one that :meth:`Endpoint.answer` reads as ``ok``.
+    columns
+        Bodies of this type → the parts of their answers by name; what is left out is None in all.
+    """
+
+    kind: type[msgspec.Struct]
+    columns: Callable[[Sequence[Any]], Mapping[str, Sequence[Any]]]
+
+
 class Wording(NamedTuple):
     """How a request to an endpoint says how much may be written.
 
@@ -93,6 +109,10 @@ class Endpoint(Protocol):
     @property
     def brings(self) -> Brings:
         """What its answers are made of."""
+
+    @property
+    def ordinary(self) -> OrdinaryBody | None:
+        """How most bodies of good answers look, to be read fast; None where each is read alone."""
 
     def output_spec(self, output: object, name: str | None) -> OutputSpec:
         """Read what the user passed as ``output=`` and ``name=``, or refuse it."""

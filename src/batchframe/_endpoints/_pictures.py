@@ -48,6 +48,7 @@ class Pictures(TextPrompts):
     path: str
     brings: Brings = "files"
     wording: Final = Wording("")  # an image has the tokens that its size and quality have
+    ordinary: Final = None
 
     def output_spec(self, output: object, name: str | None) -> OutputSpec:
         """Refuse ``output=``; the column is called ``image`` unless `name` says otherwise."""

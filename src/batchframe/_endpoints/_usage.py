@@ -5,10 +5,76 @@ Must not know: any one endpoint.
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeAlias
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, TypeAlias
+
+import msgspec
 
 Tokens: TypeAlias = int | None
 _MOST_TOKENS: Final = 2**40
+
+_Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=_MOST_TOKENS)]
+
+
+class _Cached(msgspec.Struct, gc=False):
+    cached_tokens: _Number | None = None
+    cache_write_tokens: _Number | None = None
+
+
+class _Reasoned(msgspec.Struct, gc=False):
+    reasoning_tokens: _Number | None = None
+
+
+class ChatUsage(
+    msgspec.Struct,
+    gc=False,
+    rename={
+        "read": "prompt_tokens",
+        "written": "completion_tokens",
+        "read_details": "prompt_tokens_details",
+        "written_details": "completion_tokens_details",
+    },
+):
+    """The usage that nearly every chat completion states."""
+
+    read: _Number
+    written: _Number
+    read_details: _Cached | None = None
+    written_details: _Reasoned | None = None
+
+
+class ResponsesUsage(
+    msgspec.Struct,
+    gc=False,
+    rename={
+        "read": "input_tokens",
+        "written": "output_tokens",
+        "read_details": "input_tokens_details",
+        "written_details": "output_tokens_details",
+    },
+):
+    """The usage that nearly every response states."""
+
+    read: _Number
+    written: _Number
+    read_details: _Cached | None = None
+    written_details: _Reasoned | None = None
+    prompt_tokens: None = None
+
+
+def token_columns(
+    usages: Sequence[ChatUsage | ResponsesUsage | None],
+) -> dict[str, list[Tokens]]:
+    """Return the columns of tokens that :func:`tokens_of` would say."""
+    cached = [None if one is None else one.read_details for one in usages]
+    reasoned = [None if one is None else one.written_details for one in usages]
+    return {
+        "input_tokens": [None if one is None else one.read for one in usages],
+        "output_tokens": [None if one is None else one.written for one in usages],
+        "cached_tokens": [None if one is None else one.cached_tokens for one in cached],
+        "reasoning_tokens": [None if one is None else one.reasoning_tokens for one in reasoned],
+        "cache_write_tokens": [None if one is None else one.cache_write_tokens for one in cached],
+    }
 
 
 def tokens_of(usage: Any) -> tuple[Tokens, Tokens, Tokens, Tokens, Tokens]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal
 
 import msgspec
 import pyarrow as pa
 
-from batchframe._endpoints._endpoint import Answer, Wording
+from batchframe._endpoints._endpoint import Answer, OrdinaryBody, Wording
 from batchframe._endpoints._prompts import (
     Prompt,
     contents,
@@ -25,7 +25,7 @@ from batchframe._endpoints._tools import (
     fields_with_tools,
     read_with_tools,
 )
-from batchframe._endpoints._usage import tokens_of
+from batchframe._endpoints._usage import ChatUsage, token_columns, tokens_of
 from batchframe._lines import JsonColumn
 from batchframe._model_names import is_reasoning
 from batchframe._output import Field, OutputSpec, ParsedAnswers, output_spec
@@ -39,6 +39,10 @@ class _Chat:
     path: Final = "/v1/chat/completions"
     wording: Final = Wording("max_completion_tokens", 'reasoning_effort="none"')
     brings: Final = "words"
+
+    @property
+    def ordinary(self) -> OrdinaryBody:
+        return OrdinaryBody(_Plain, _columns)
 
     def output_spec(self, output: object, name: str | None) -> OutputSpec:
         return output_spec(output, name)
@@ -170,6 +174,35 @@ def _read(completion: _Completion) -> Answer:
     if text is None and calls is None:
         return Answer("invalid", "the response has no content", None, finish_reason, *tokens)
     return Answer("ok", None, text, finish_reason, *tokens, calls, thoughts)
+
+
+class _PlainMessage(msgspec.Struct, gc=False):
+    content: str
+    refusal: None = None
+    tool_calls: None = None
+    function_call: None = None
+    reasoning_content: None = None
+
+
+class _PlainChoice(msgspec.Struct, gc=False):
+    message: _PlainMessage
+    finish_reason: Literal["stop"]
+
+
+class _Plain(msgspec.Struct, gc=False):
+    """A completion that says one text, to its end, and nothing else."""
+
+    choices: tuple[_PlainChoice]
+    usage: ChatUsage | None = None
+
+
+def _columns(completions: Sequence[_Plain]) -> dict[str, Sequence[Any]]:
+    choices = [one.choices[0] for one in completions]
+    return {
+        "text": [choice.message.content for choice in choices],
+        "finish_reason": [choice.finish_reason for choice in choices],
+        **token_columns([one.usage for one in completions]),
+    }
 
 
 def _calls(message: _Message) -> list[dict[str, str]]:

@@ -26,6 +26,7 @@ from batchframe._tokens import TokenCount
 class _Completions(TextPrompts):
     path: Final = "/v1/completions"
     wording: Final = Wording("max_tokens")
+    ordinary: Final = None
 
     def output_spec(self, output: object, name: str | None) -> OutputSpec:
         refuse_output(self.path, output, _ANSWERS)

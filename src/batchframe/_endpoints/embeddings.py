@@ -38,6 +38,7 @@ _BYTES: Final = 4
 class _Embeddings(TextPrompts):
     path: Final = "/v1/embeddings"
     wording: Final = Wording("")  # nothing is written
+    ordinary: Final = None
 
     def output_spec(self, output: object, name: str | None) -> OutputSpec:
         refuse_output(self.path, output, "its answers are vectors, in the column embedding")

@@ -49,6 +49,7 @@ _FIELDS: Final = (
 class _Moderations(TextPrompts):
     path: Final = "/v1/moderations"
     wording: Final = Wording("")  # nothing is written
+    ordinary: Final = None
 
     def output_spec(self, output: object, name: str | None) -> OutputSpec:
         refuse_output(

@@ -6,13 +6,13 @@ summary is kept. What else a model did to find its answer (searches, programs) i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 import pyarrow as pa
 
-from batchframe._endpoints._endpoint import Answer, Wording
+from batchframe._endpoints._endpoint import Answer, OrdinaryBody, Wording
 from batchframe._endpoints._prompts import (
     contents,
     detail_json,
@@ -28,7 +28,7 @@ from batchframe._endpoints._tools import (
     fields_with_tools,
     read_with_tools,
 )
-from batchframe._endpoints._usage import tokens_of
+from batchframe._endpoints._usage import ResponsesUsage, token_columns, tokens_of
 from batchframe._image_input import ImageInput
 from batchframe._lines import JsonColumn
 from batchframe._model_names import is_reasoning
@@ -56,6 +56,10 @@ class _Responses:
     path: Final = "/v1/responses"
     wording: Final = Wording("max_output_tokens", 'reasoning={"effort": "none"}')
     brings: Final = "words"
+
+    @property
+    def ordinary(self) -> OrdinaryBody:
+        return OrdinaryBody(_Plain, _columns)
 
     def output_spec(self, output: object, name: str | None) -> OutputSpec:
         return output_spec(output, name)
@@ -205,6 +209,49 @@ def _read(response: _Response) -> Answer:
     if text is None and calls is None:
         return Answer("invalid", "the response has no text", None, ended, *tokens)
     return Answer("ok", None, text, ended, *tokens, calls, thoughts)
+
+
+_Nothing: TypeAlias = Annotated[list[Any], msgspec.Meta(max_length=0)] | None
+
+
+class _Silent(msgspec.Struct, gc=False, tag_field="type", tag="reasoning"):
+    """Reasoning that is not told."""
+
+    summary: _Nothing = None
+    content: _Nothing = None
+
+
+class _Text(msgspec.Struct, gc=False):
+    type: Literal["output_text"]
+    text: str
+
+
+class _Message(msgspec.Struct, gc=False, tag_field="type", tag="message"):
+    content: tuple[_Text]
+
+
+class _Plain(msgspec.Struct, gc=False):
+    """A response that says one text, to its end, and nothing else."""
+
+    output: list[_Silent | _Message]
+    status: Literal["completed"]
+    error: None = None
+    incomplete_details: None = None
+    usage: ResponsesUsage | None = None
+
+    def __post_init__(self) -> None:
+        if sum(isinstance(item, _Message) for item in self.output) != 1:
+            msg = "not one message"
+            raise ValueError(msg)
+
+
+def _columns(responses: Sequence[_Plain]) -> dict[str, Sequence[Any]]:
+    said = [item for one in responses for item in one.output if isinstance(item, _Message)]
+    return {
+        "text": [message.content[0].text for message in said],
+        "finish_reason": [one.status for one in responses],
+        **token_columns([one.usage for one in responses]),
+    }
 
 
 def _said(messages: list[_Item]) -> tuple[str | None, str]:

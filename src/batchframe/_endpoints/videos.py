@@ -52,6 +52,7 @@ class _Videos(TextPrompts):
     path: Final = "/v1/videos"
     brings: Brings = "names"
     wording: Final = Wording("")  # nothing is written
+    ordinary: Final = None
 
     def output_spec(self, output: object, name: str | None) -> OutputSpec:
         refuse_output(self.path, output, "its answers are videos, and the column video their paths")

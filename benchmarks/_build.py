@@ -1,0 +1,80 @@
+"""A frame → finished input files, with every request's digest and the table of rows.
+
+Held against encoding the same bodies, ready as dicts, with msgspec and writing the same number of
+bytes durably; and against ``iterrows`` with ``json.dumps``, on a tenth of the rows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from batchframe._lines import custom_id
+from batchframe._providers import OPENAI
+from batchframe._rows import rows_of, write_rows
+from batchframe._shards import shards_of, write_inputs
+from benchmarks._data import reviews
+from benchmarks._jobs import table_of
+from benchmarks._measure import Runs, Section
+
+_PART: Final = 10
+
+
+def measure(rows: int, rounds: int, scratch: Path) -> Section:
+    """Time the three ways."""
+    frame = reviews(rows)
+    part = frame.head(rows // _PART)
+    folder = scratch / "build"
+    table = table_of(frame)
+    lines = [msgspec.json.decode(line) for line in table.lines()]
+    sample = lines[0]
+
+    def ours(_: int) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        made = table_of(frame)
+        shards = shards_of(made, OPENAI)
+        paths = [folder / f"input-{number:03d}.jsonl" for number in range(len(shards))]
+        list(write_inputs(made, shards, paths))
+        write_rows(rows_of(made), folder / "rows.parquet")
+
+    def encoder(_: int) -> None:
+        encode = msgspec.json.Encoder().encode
+        with (scratch / "encoded.jsonl").open("wb") as file:
+            for line in lines:
+                file.write(encode(line))
+                file.write(b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def naive(_: int) -> None:
+        with (scratch / "naive.jsonl").open("w", encoding="utf-8") as file:
+            for number, (_, row) in enumerate(part.iterrows()):
+                file.write(json.dumps(_filled(sample, number, row["text"])) + "\n")
+
+    runs = Runs({"batchframe": ours, "encode and write": encoder, "iterrows": naive}, rounds)
+    written = sum(path.stat().st_size for path in folder.glob("*.jsonl"))
+    return Section(
+        f"build, {rows:,} rows",
+        runs.medians,
+        [
+            runs.ratio("build / encode and write", "batchframe", "encode and write", at_most=2.0),
+            runs.ratio(
+                "iterrows + json.dumps / build", "iterrows", "batchframe", at_least=5.0, scale=_PART
+            ),
+        ],
+        [f"{written / rows:.0f} bytes a line; iterrows ran on a tenth of the rows"],
+    )
+
+
+def _filled(sample: dict[str, Any], number: int, text: str) -> dict[str, Any]:
+    body = dict(sample["body"])
+    body["messages"] = [
+        {"role": "user", "content": f"Classify the sentiment of this review.\n\n{text}"}
+    ]
+    return {**sample, "custom_id": custom_id("0" * 8, number, b""), "body": body}

@@ -1,0 +1,73 @@
+"""A finished job on the disk, made without a server: input files, journal, result files.
+
+In: a frame. Out: the job's folder. Must not know: what is measured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+
+import batchframe as bf
+from batchframe._counting import count_input
+from batchframe._earlier import Earlier
+from batchframe._estimate import estimate
+from batchframe._folder import JobFolder
+from batchframe._journal import Fetched
+from batchframe._lines import custom_ids
+from batchframe._manifest import Manifest
+from batchframe._preparation import plan_of, prepare
+from batchframe._private import create_private, sha256_of
+from batchframe._request_table import RequestTable
+from batchframe._service import Batch, Identity
+from benchmarks._data import LABELS, MODEL, PROMPT, SCHEMA, output_lines
+
+_IDENTITY = Identity("https://api.openai.com/v1", None, None)
+
+
+def table_of(frame: pd.DataFrame, output: object = None) -> RequestTable:
+    """Make the requests of a frame."""
+    wanted = LABELS if output is None else output
+    return bf.requests(frame, PROMPT, model=MODEL, output=wanted)._table  # noqa: SLF001
+
+
+def finished_job(frame: pd.DataFrame, *, as_json: bool) -> JobFolder:
+    """Prepare a job of text or of JSON answers, and put its answers where a download would."""
+    output = SCHEMA if as_json else ""
+    requests = bf.requests(frame, PROMPT, model=MODEL, output=output or None)
+    table = requests._table  # noqa: SLF001
+    known = estimate(table, count_input(table, exact=False), base_url=_IDENTITY.base_url)
+    plan = plan_of(
+        Earlier(table),
+        _IDENTITY,
+        known,
+        name=None,
+        rerun=None,
+        prices=None,
+        tokens=np.zeros(table.requests, np.int64),
+    )
+    folder = JobFolder.of(plan.job_id)
+    folder.create()
+    _answer(folder, prepare(plan, folder), table, as_json=as_json)
+    return folder
+
+
+def _answer(folder: JobFolder, manifest: Manifest, table: RequestTable, *, as_json: bool) -> None:
+    folder.append({"event": "INTENT"})
+    for shard, file in enumerate(manifest.inputs):
+        digests = table.request_digest[file.start : file.stop]
+        ids = custom_ids(table.fingerprint, file.start, digests)
+        home = folder.output(shard)
+        with create_private(home) as opened:
+            opened.writelines(output_lines(ids, as_json=as_json, seed=shard))
+        batch = Batch(f"batch_{shard}", "completed", input_file_id=f"file-{shard}", total=len(ids))
+        at_home = asdict(Fetched(home.stat().st_size, sha256_of(home)))
+        for event in (
+            {"event": "UPLOADED", "file_id": f"file-{shard}", "created_at": 0},
+            {"event": "CREATING", "file_id": f"file-{shard}", "attempt": 1},
+            {"event": "CREATED", "batch": batch.to_json()},
+            {"event": "FETCHED", "output": at_home, "gone": [], "incomplete": False},
+        ):
+            folder.append({**event, "shard": shard, "at": 0.0})

@@ -1,0 +1,155 @@
+"""Twenty input files to the local server, in a process of its own, and their results back.
+
+Held against a bare ``openai`` client that uploads four files at once, creates the batches one after
+the other and downloads four result files at once: what the server takes, whoever asks.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+from unittest import mock
+
+import numpy as np
+import openai
+
+import batchframe as bf
+from batchframe import _preparation
+from batchframe._accounts import expected_identity
+from batchframe._counting import count_input
+from batchframe._earlier import Earlier
+from batchframe._estimate import estimate
+from batchframe._folder import JobFolder
+from batchframe._jobs import start
+from batchframe._preparation import plan_of
+from batchframe._request_table import RequestTable
+from benchmarks._data import LABELS, MODEL, PROMPT, reviews
+from benchmarks._measure import Runs, Section, Took, timed
+
+_FILES: Final = 20
+_AT_ONCE: Final = 4
+
+
+def measure(rows: int, rounds: int, scratch: Path) -> Section:
+    """Time both, submitting and fetching."""
+    small = replace(_preparation.profile_of("http://127.0.0.1"), max_requests=-(-rows // _FILES))
+    with (
+        mock.patch.object(_preparation, "profile_of", return_value=small),
+        served(scratch / "server") as url,
+    ):
+        client = openai.OpenAI(base_url=url, api_key="local", max_retries=0)
+        way = _Ways(rows, client, scratch)
+        submits = Runs({"batchframe": way.submit, "bare client": way.bare_submit}, rounds)
+        fetches = Runs({"batchframe": way.fetch, "bare client": way.bare_fetch}, rounds)
+    seconds = {f"submit, {name}": took for name, took in submits.medians.items()}
+    seconds |= {f"fetch, {name}": took for name, took in fetches.medians.items()}
+    return Section(
+        f"submit {_FILES} files of {rows // _FILES:,} requests, and fetch their results",
+        seconds,
+        [
+            submits.ratio("submit / bare client", "batchframe", "bare client"),
+            fetches.ratio("fetch / bare client", "batchframe", "bare client"),
+        ],
+        ["input files are ready; batchframe also journals durably, and verifies what comes"],
+    )
+
+
+class _Ways:
+    def __init__(self, rows: int, client: openai.OpenAI, scratch: Path) -> None:
+        self._rows, self._client, self._scratch = rows, client, scratch
+        self._jobs: dict[int, bf.Job] = {}
+        self._batches: dict[int, list[str]] = {}
+
+    def submit(self, number: int) -> Took:
+        folder = prepared(self._requests(number)._table, self._client)  # noqa: SLF001
+        self._jobs[number] = job = bf.job(folder.path, client=self._client)
+        return timed(lambda _: job.resume(), number)
+
+    def _requests(self, number: int) -> bf.Requests:
+        frame = reviews(self._rows, seed=200 + number)
+        return bf.requests(frame, PROMPT, model=MODEL, output=LABELS)
+
+    def bare_submit(self, number: int) -> Took:
+        folder = self._scratch / f"bare-{number}"
+        size = -(-self._rows // _FILES)
+        lines = list(self._requests(1000 + number)._table.lines())  # noqa: SLF001
+        folder.mkdir()
+        for part in range(_FILES):
+            path = folder / f"{part:03d}.jsonl"
+            path.write_bytes(b"".join(lines[part * size : (part + 1) * size]))
+        return timed(lambda _: self._bare_submit(number, sorted(folder.iterdir())), number)
+
+    def _bare_submit(self, number: int, paths: list[Path]) -> None:
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            files = list(pool.map(self._upload, paths))
+        self._batches[number] = [
+            self._client.batches.create(
+                input_file_id=file, endpoint="/v1/chat/completions", completion_window="24h"
+            ).id
+            for file in files
+        ]
+
+    def _upload(self, path: Path) -> str:
+        with path.open("rb") as file:
+            return self._client.files.create(file=file, purpose="batch").id
+
+    def fetch(self, number: int) -> Took:
+        job = self._jobs[number]
+        self._until_ended([batch.id for batch in job.batches])
+        return timed(lambda _: job.refresh(), number)
+
+    def bare_fetch(self, number: int) -> Took:
+        self._until_ended(self._batches[number])
+        return timed(lambda _: self._bare_fetch(number), number)
+
+    def _bare_fetch(self, number: int) -> None:
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(self._download, self._batches[number]))
+
+    def _download(self, batch_id: str) -> None:
+        file_id = self._client.batches.retrieve(batch_id).output_file_id
+        with (
+            self._client.files.with_streaming_response.content(str(file_id)) as response,
+            (self._scratch / f"{batch_id}.jsonl").open("wb") as file,
+        ):
+            for block in response.iter_bytes():
+                file.write(block)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _until_ended(self, batches: list[str]) -> None:
+        for batch in batches:
+            while self._client.batches.retrieve(batch).status != "completed":
+                time.sleep(0.2)
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Run the local server in a process of its own."""
+    command = [sys.executable, "-u", "-m", "batchframe", "serve", "--folder", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603 - ours
+        try:
+            assert server.stdout is not None  # noqa: S101 - for the types
+            said = next(line for line in server.stdout if "http://" in line)
+            yield said.split()[-1]
+        finally:
+            server.terminate()
+
+
+def prepared(table: RequestTable, client: openai.OpenAI) -> JobFolder:
+    """Write a job's folder without sending anything."""
+    identity = expected_identity(client)
+    tokens = np.zeros(table.requests, np.int64)
+    known = estimate(table, count_input(table, exact=False), base_url=identity.base_url)
+    plan = plan_of(
+        Earlier(table), identity, known, name=None, rerun=None, prices=None, tokens=tokens
+    )
+    return start(plan, None, "ask")

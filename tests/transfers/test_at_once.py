@@ -1,0 +1,165 @@
+"""Several files are moved at once, and everything else stays in its order."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import batchframe as bf
+import batchframe.local
+from batchframe import _preparation
+from batchframe._folder import JobFolder
+from batchframe._openai import OpenAIService
+
+PARTS = 6
+
+
+@pytest.fixture(autouse=True)
+def _one_request_a_part(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BATCHFRAME_HOME", str(tmp_path / "home"))
+    small = replace(_preparation.profile_of("http://127.0.0.1"), max_requests=1)
+    monkeypatch.setattr(_preparation, "profile_of", lambda _: small)
+
+
+@pytest.fixture
+def requests() -> bf.Requests:
+    frame = pd.DataFrame({"text": [f"text {number}" for number in range(PARTS)]})
+    return frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
+
+
+class Watched:
+    """A method of the service, and how often it runs at the same time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        self.most = self.now = self.calls = 0
+        self.gate = threading.Lock()
+        original = getattr(OpenAIService, name)
+
+        def watched(service: OpenAIService, *how: Any) -> Any:
+            with self.gate:
+                self.now, self.calls = self.now + 1, self.calls + 1
+                self.most = max(self.most, self.now)
+            time.sleep(0.1)  # long enough for the others to begin
+            try:
+                return original(service, *how)
+            finally:
+                with self.gate:
+                    self.now -= 1
+
+        monkeypatch.setattr(OpenAIService, name, watched)
+
+
+def events(job: bf.Job, *kinds: str) -> list[tuple[str, int]]:
+    told = JobFolder(job.folder).read_journal()
+    return [(event["event"], event["shard"]) for event in told if event["event"] in kinds]
+
+
+def test_up_to_four_files_travel_at_once_each_way_and_each_travels_once(
+    requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    up, down = Watched(monkeypatch, "upload"), Watched(monkeypatch, "download")
+    with batchframe.local.serve(answer=lambda _: {"label": "+"}) as server:
+        job = requests.submit(client=server.client()).wait()
+    assert job.counts == {"ok": PARTS}
+    assert (up.most, up.calls) == (4, PARTS)
+    assert 1 < down.most <= 4
+    assert down.calls == PARTS
+    assert not list(job.folder.glob("*.part"))
+
+
+def test_batches_are_created_one_after_the_other_as_if_nothing_were_ahead(
+    requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    created = Watched(monkeypatch, "create_batch")
+    with batchframe.local.serve(answer=lambda _: {"label": "+"}) as server:
+        job = requests.submit(client=server.client())
+    assert (created.most, created.calls) == (1, PARTS)
+    in_turn = [
+        (kind, part) for part in range(PARTS) for kind in ("UPLOADED", "CREATING", "CREATED")
+    ]
+    assert events(job, "UPLOADED", "CREATING", "CREATED") == in_turn
+
+
+def test_what_was_uploaded_ahead_of_a_refusal_is_noted_and_not_uploaded_again(
+    requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    up = Watched(monkeypatch, "upload")
+    refused = [batchframe.local.Fault("POST /v1/batches", 400)]
+    with batchframe.local.serve(answer=lambda _: {"label": "+"}, faults=refused) as server:
+        client = server.client()
+        slow = OpenAIService.create_batch
+
+        def patient(*how: Any) -> Any:
+            while up.calls < 4 or up.now:  # until those ahead are there
+                time.sleep(0.01)
+            return slow(*how)
+
+        monkeypatch.setattr(OpenAIService, "create_batch", patient)
+        with pytest.raises(bf.errors.SubmissionError):
+            requests.submit("again", client=client)
+        monkeypatch.setattr(OpenAIService, "create_batch", slow)
+        job = requests.submit("again", client=client).wait()
+        assert len(server.ledger) == PARTS
+    assert job.counts == {"ok": PARTS}
+    assert up.calls == PARTS
+    assert sorted(events(job, "UPLOADED")) == [("UPLOADED", part) for part in range(PARTS)]
+
+
+def _interrupt(after: int) -> Callable[..., Any]:
+    original, calls = OpenAIService.retrieve_file, iter(range(100))
+
+    def interrupting(service: OpenAIService, file_id: str) -> Any:
+        if next(calls) >= after:
+            raise KeyboardInterrupt
+        return original(service, file_id)
+
+    return interrupting
+
+
+def test_an_interrupted_look_leaves_no_half_file_and_is_taken_up_again(
+    requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with batchframe.local.serve(answer=lambda _: {"label": "+"}) as server:
+        job = requests.submit("interrupted", client=server.client())
+        while not all(b.status == "completed" for b in server_batches(job, server)):
+            time.sleep(0.05)
+        with monkeypatch.context() as patched:
+            patched.setattr(OpenAIService, "retrieve_file", _interrupt(after=3))
+            with pytest.raises(KeyboardInterrupt):
+                job.refresh()
+        deadline = time.monotonic() + 10
+        while list(job.folder.glob("*.part")) and time.monotonic() < deadline:
+            time.sleep(0.05)  # a transfer that ends in another thread removes its own
+        assert not list(job.folder.glob("*.part"))
+        assert job.wait().counts == {"ok": PARTS}
+
+
+def server_batches(job: bf.Job, server: batchframe.local.Server) -> list[Any]:
+    client = server.client()
+    return [client.batches.retrieve(batch.id) for batch in job.batches]
+
+
+def test_an_input_file_that_was_changed_is_not_uploaded_ahead(
+    requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    up = Watched(monkeypatch, "upload")
+    original = JobFolder.append
+
+    def changing(folder: JobFolder, event: Any) -> None:
+        original(folder, event)
+        if event["event"] == "INTENT":
+            folder.input(1).write_bytes(folder.input(1).read_bytes().replace(b"text", b"test"))
+
+    monkeypatch.setattr(JobFolder, "append", changing)
+    with batchframe.local.serve(answer=lambda _: {"label": "+"}) as server:
+        with pytest.raises(bf.errors.JobError, match=r"input-001\.jsonl"):
+            requests.submit(client=server.client())
+        assert len(server.ledger) <= 1
+    assert up.calls < PARTS
