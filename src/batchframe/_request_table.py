@@ -161,7 +161,9 @@ class RequestTable:
         for rows, requests in self._request_blocks():
             heads = line_heads(self.fingerprint, start, self.digest[rows])
             start += len(heads)
-            yield [head + request + b"\n" for head, request in zip(heads, requests, strict=True)]
+            lines = [head + request + b"\n" for head, request in zip(heads, requests, strict=True)]
+            requests.clear()  # images are large: they are held once
+            yield lines
 
     def each_request(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield the digest and the bytes of each request that is to be sent, in order.

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Final
 
-_BLOCK: Final = 1 << 21
+_BLOCK: Final = 1 << 20
 _LONGEST_LINE: Final = 1 << 28
 _HEAD: Final = 1 << 16
 

@@ -129,11 +129,13 @@ def write_inputs(
                 left = shard.stop - shard.start
                 while left:
                     block = rest or next(blocks)
-                    block, rest = block[:left], block[left:]
-                    left -= len(block)
+                    here, rest = min(left, len(block)), block[left:]
+                    left -= here
+                    content = b"".join(block[:here])
+                    block.clear()  # images are large: they are held once
                     size += before.result()
-                    before = worker.submit(_add, b"".join(block), file, digest)
-                    advance(len(block))
+                    before = worker.submit(_add, content, file, digest)
+                    advance(here)
                 size += before.result()
             counted = 0 if tokens is None else int(tokens[shard.start : shard.stop].sum())
             yield InputFile(shard.start, shard.stop, size, digest.hexdigest(), tokens=counted)
