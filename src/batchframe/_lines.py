@@ -10,7 +10,7 @@ one join. What follows the ``custom_id`` in a line is the request itself: its di
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -113,6 +113,15 @@ def _marked(value: Any, mark: str, slots: list[Slot]) -> Any:
     if isinstance(value, Mapping):
         return {key: _marked(item, mark, slots) for key, item in value.items()}
     return [_marked(item, mark, slots) for item in value] if isinstance(value, list) else value
+
+
+def with_slots(value: Any, slots: Iterator[Slot]) -> Any:
+    """Put the slots that are bound already into the places of a body's leaves, in order."""
+    if isinstance(value, Slot):
+        return next(slots)
+    if isinstance(value, Mapping):
+        return {key: with_slots(item, slots) for key, item in value.items()}
+    return [with_slots(item, slots) for item in value] if isinstance(value, list) else value
 
 
 def request_bytes(cut: Envelope, batch: pa.RecordBatch) -> list[bytes]:

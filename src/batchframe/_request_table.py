@@ -27,12 +27,12 @@ from batchframe._lines import (
     KEPT,
     REQUEST,
     Envelope,
-    Slot,
     custom_id,
     envelope,
     line,
     line_heads,
     request_bytes,
+    with_slots,
 )
 from batchframe._recipe import Recipe
 from batchframe._source import (
@@ -44,7 +44,7 @@ from batchframe._source import (
 )
 from batchframe._streamed_source import StreamedSource, prompts_of_parts
 from batchframe._tabular import Tabular
-from batchframe._template import Cell, Template, almost_placeholders, bind, parse, templates_in
+from batchframe._template import Cell, almost_placeholders, bind_all, parse, templates_in
 from batchframe._warn import warn_user
 from batchframe.errors import TemplateError, TemplateWarning
 
@@ -269,7 +269,7 @@ def asked_of(table: RequestTable, model: str) -> RequestTable:
     else:
         slots = iter(cut.slots)
         cut = envelope(
-            recipe.endpoint, _with_slots(endpoint_of(recipe.endpoint).body(recipe), slots)
+            recipe.endpoint, with_slots(endpoint_of(recipe.endpoint).body(recipe), slots)
         )
     unreadable: dict[int, str] = {}
     source, digest, size = _digest_rows(source, cut, unreadable)
@@ -294,15 +294,6 @@ def _with_model(source: Source, old: Recipe, new: Recipe) -> Source:
 
 def _json(text: str) -> str:
     return msgspec.json.encode(text).decode()
-
-
-def _with_slots(value: Any, slots: Iterator[Slot]) -> Any:
-    """Put the slots that are bound already into the places of a body's leaves, in order."""
-    if isinstance(value, Slot):
-        return next(slots)
-    if isinstance(value, Mapping):
-        return {key: _with_slots(item, slots) for key, item in value.items()}
-    return [_with_slots(item, slots) for item in value] if isinstance(value, list) else value
 
 
 def row_digests(recipe: Recipe, rows: Tabular) -> tuple[Digests, pa.Array, pa.Array]:
@@ -371,7 +362,7 @@ def _prompts(
 
 
 def _bound(body: Any, rows: Tabular) -> tuple[Any, list[Cell]]:
-    bound = _bind(body, list(rows.columns))
+    bound = bind_all(body, list(rows.columns))
     return bound, [cell for template in templates_in(bound) for cell in template.cells]
 
 
@@ -387,16 +378,6 @@ def _constant_system(recipe: Recipe) -> str | None:
     if constant is None:
         raise TemplateError.system_with_function(recipe.system)
     return constant
-
-
-def _bind(value: Any, labels: list[Any]) -> Any:
-    if isinstance(value, Template):
-        return bind(value, labels)
-    if isinstance(value, Mapping):
-        return {key: _bind(item, labels) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_bind(item, labels) for item in value]
-    return value
 
 
 def _has_prompt(source: Source | StreamedSource) -> npt.NDArray[np.bool_]:

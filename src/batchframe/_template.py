@@ -142,6 +142,17 @@ def bind(template: Template, labels: Sequence[Hashable]) -> Template:
     return Template(template.source, bound)
 
 
+def bind_all(value: Any, labels: Sequence[Hashable]) -> Any:
+    """Bind the templates inside a JSON-like structure, as :func:`bind` does."""
+    if isinstance(value, Template):
+        return bind(value, labels)
+    if isinstance(value, Mapping):
+        return {key: bind_all(item, labels) for key, item in value.items()}
+    if isinstance(value, list):
+        return [bind_all(item, labels) for item in value]
+    return value
+
+
 def almost_placeholders(template: Template, labels: Sequence[Hashable]) -> list[tuple[str, str]]:
     """Find what looks like a placeholder and is not, beside the column it names.
 
