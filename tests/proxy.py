@@ -18,7 +18,7 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe import _preparation
+from batchframe import _providers
 
 OPENAI_ERROR = '{"error": {"message": "No.", "type": "invalid_request_error", "code": "no"}}'
 
@@ -176,8 +176,7 @@ def proxy(server: batchframe.local.Server) -> Iterator[Proxy]:
 @pytest.fixture
 def one_request_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut a job into as many input files as it has requests."""
-    small = replace(_preparation.profile_of("http://127.0.0.1"), max_requests=1)
-    monkeypatch.setattr(_preparation, "profile_of", lambda _: small)
+    monkeypatch.setattr(_providers, "LOCAL", replace(_providers.LOCAL, max_requests=1))
 
 
 @pytest.fixture

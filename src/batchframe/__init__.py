@@ -11,12 +11,14 @@ from batchframe._evaluation import Evaluation, evaluate
 from batchframe._frames import job, join, recover, requests
 from batchframe._listing import jobs
 from batchframe._pilot import Pilot
+from batchframe._providers import Provider, provider
 from batchframe._report import Report
 from batchframe._request_tokens import count_tokens
 from batchframe._requests import Job, Requests
 from batchframe._spreadsheet import escape_formulas
 from batchframe._tokens import TokenCount
 from batchframe._version import __version__
+from batchframe._webhooks import on_webhook
 
 __all__ = [
     "Agreement",
@@ -24,6 +26,7 @@ __all__ = [
     "Evaluation",
     "Job",
     "Pilot",
+    "Provider",
     "Report",
     "Requests",
     "TokenCount",
@@ -36,7 +39,9 @@ __all__ = [
     "job",
     "jobs",
     "join",
+    "on_webhook",
     "plot",
+    "provider",
     "recover",
     "requests",
 ]

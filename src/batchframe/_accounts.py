@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 from typing import Final
+from urllib.parse import urlsplit
 
+from batchframe._providers import Provider, is_loopback, profile_of, provider, rehearsed
 from batchframe._service import Identity, Service
-from batchframe.errors import ClientError
+from batchframe.errors import ClientError, RequestError
 
 _OPENAI: Final = "https://api.openai.com/v1"
 
@@ -44,6 +46,35 @@ def expected_identity(client: object = None) -> Identity:
     return Identity.of(
         base_url, os.environ.get("OPENAI_ORG_ID"), os.environ.get("OPENAI_PROJECT_ID")
     )
+
+
+def expected_profile(client: object = None, given: Provider | str | None = None) -> Provider:
+    """Return the limits and habits of the client's service, or of the environment's.
+
+    Parameters
+    ----------
+    given
+        What the user says that it is.
+
+    Raises
+    ------
+    ClientError
+        If the client is not one that can be used.
+    RequestError
+        If `given` is no profile and no service's name.
+    """
+    if isinstance(given, Provider):
+        return given
+    if given is None:
+        if client is not None:
+            return connect(client).profile
+        return profile_of(expected_identity().base_url)
+    wanted: object = given
+    if not isinstance(wanted, str):
+        example = 'the name of a service, such as "groq", or bf.provider("groq", ...)'
+        raise RequestError.not_a_word(keyword="provider", value=wanted, wanted=example)
+    host = urlsplit(expected_identity(client).base_url).hostname or ""
+    return rehearsed(provider(given)) if is_loopback(host) else provider(given)
 
 
 def connect_to(identity: Identity, job: str, client: object = None) -> Service:

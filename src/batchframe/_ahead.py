@@ -43,6 +43,8 @@ class ToUpload(NamedTuple):
     path: Path
     filename: str
     sha256: str
+    purpose: str
+    lifetime: int | None
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,9 @@ class Ahead:
     def _uploaded(self, file: ToUpload) -> Outcomes:
         with suppress(BatchframeError):
             if sha256_of(file.path) == file.sha256:
-                told = _told(self._service.upload, file.path, file.filename)
+                told = _told(
+                    self._service.upload, file.path, file.filename, file.purpose, file.lifetime
+                )
                 return {("upload", file.filename): told}
         return {}  # who asks for it will say what is wrong with it
 
@@ -111,9 +115,15 @@ class Ahead:
         keys = [("batch", batch.id)] if look else [("file", name) for name in _files(batch)]
         self._begin(keys, lambda: self._fetched(batch, home, most, look=look))
 
-    def upload(self, path: Path, filename: str) -> RemoteFile:
+    def upload(
+        self, path: Path, filename: str, purpose: str = "batch", lifetime: int | None = None
+    ) -> RemoteFile:
         """As of :class:`Service`."""
-        told = self._answer("upload", filename, lambda: self._service.upload(path, filename))
+
+        def ask() -> RemoteFile:
+            return self._service.upload(path, filename, purpose, lifetime)
+
+        told = self._answer("upload", filename, ask)
         self._begin_next_upload()
         return cast("RemoteFile", told)
 

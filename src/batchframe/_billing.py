@@ -60,7 +60,14 @@ def job_price(manifest: Manifest) -> Price | None:
         return None  # what it names is not billed by tokens
     model, day = manifest.recipe.model, day_of(manifest.created_at)
     pictured = manifest.recipe.images is not None
-    return price(model, manifest.tier, prices=manifest.prices, on=day, with_images=pictured)
+    return price(
+        model,
+        manifest.tier,
+        provider=manifest.provider,
+        prices=manifest.prices,
+        on=day,
+        with_images=pictured,
+    )
 
 
 def job_cost(job: JobAnswers) -> Decimal | None:

@@ -16,6 +16,7 @@ from batchframe._counting import InputTokens
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate import Estimate
 from batchframe._prices import Price, Tier, price
+from batchframe._providers import OPENAI, Provider
 from batchframe._rates import within
 from batchframe._request_table import RequestTable
 from batchframe._warn import warn_user
@@ -29,6 +30,7 @@ def refuse_above(
     read: InputTokens,
     prices: Mapping[str, Any] | None = None,
     *,
+    provider: Provider = OPENAI,
     tier: Tier = "batch",
 ) -> None:
     """Hold a limit against the high end of an estimate.
@@ -39,6 +41,8 @@ def refuse_above(
         USD as int, float, str or `Decimal`.
     known, table, read, prices
         The estimate, and what it was made from.
+    provider
+        Who is paid.
     tier
         Whose price counts: "batch", or "standard" for a pilot.
 
@@ -66,7 +70,8 @@ def refuse_above(
     if cost.high is None:
         raise CostError.no_high_end(limit, cost.low, cost.expected, wording.limit, tier)
     if cost.high > limit:
-        rates = price(model, tier, prices=prices, with_images=table.recipe.images is not None)
+        pictured = table.recipe.images is not None
+        rates = price(model, tier, provider=provider, prices=prices, with_images=pictured)
         raise CostError.above(
             limit,
             cost.low,

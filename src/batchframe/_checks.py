@@ -1,6 +1,6 @@
 """Requests that the service is known to refuse, found row by row before anything is sent.
 
-In: a request table, its input tokens, the service's base URL. Out: nothing, or an error that names
+In: a request table, its input tokens, the service's profile. Out: nothing, or an error that names
 the row; or a note for the estimate.
 Must not know: prices, files, the network.
 
@@ -30,7 +30,7 @@ from batchframe._model_rules import (
     is_parameter,
     service_tiers,
 )
-from batchframe._providers import OPENAI, profile_of
+from batchframe._providers import OPENAI, Provider
 from batchframe._recipe import Recipe
 from batchframe._request_table import RequestTable
 from batchframe._template import Template
@@ -117,21 +117,26 @@ def window_note(table: RequestTable, read: InputTokens) -> tuple[str, ...]:
     return (told,)
 
 
-def check_sending(table: RequestTable, read: InputTokens, base_url: str, on: date) -> None:
+def check_sending(table: RequestTable, read: InputTokens, provider: Provider, on: date) -> None:
     """Refuse what could not be answered, at the moment it would be sent.
 
     Parameters
     ----------
-    base_url
+    provider
         Of the service; OpenAI alone is known to have shut its models down.
 
     Raises
     ------
     RequestError
-        For a model that OpenAI answers no more, or not in a batch, and for a prompt beyond the
-        model's context window, naming its row.
+        For an endpoint for which the service has no batches, for a model that OpenAI answers no
+        more, or not in a batch, and for a prompt beyond the model's context window, naming its row.
     """
-    if MODEL not in table.recipe.allow and profile_of(base_url) is OPENAI:
+    if provider.other_shape is not None:
+        raise RequestError.other_shape(provider.name, provider.other_shape)
+    endpoint, known = table.recipe.endpoint, provider.endpoints
+    if known is not None and endpoint not in known:
+        raise RequestError.no_batches_for(endpoint, provider.key, provider.name, known)
+    if MODEL not in table.recipe.allow and provider.key == OPENAI.key:
         check_model(table.recipe.model, on)
     found = too_long(table, read)
     if len(found):

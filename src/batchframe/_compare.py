@@ -23,6 +23,7 @@ from batchframe._history import experience
 from batchframe._hosted_tools import hosted_tools
 from batchframe._model_rules import lifetime_notes, refused_parameters
 from batchframe._prices import RATES, TIERS, Tier, doubt, price
+from batchframe._providers import OPENAI, Provider
 from batchframe._recipe import checked_model
 from batchframe._request_table import RequestTable, asked_of
 from batchframe.errors import CostError
@@ -37,6 +38,7 @@ def compare(
     prices: Mapping[str, Mapping[str, Any]] | None = None,
     *,
     base_url: str,
+    provider: Provider = OPENAI,
 ) -> pd.DataFrame:
     """Set side by side what each model would cost in each tier.
 
@@ -53,7 +55,11 @@ def compare(
             raise CostError.unknown_tier(tier, TIERS)
     names = [models] if isinstance(models, str) else list(models)
     _check_prices(prices or {}, names)
-    rows = [row for model in names for row in _rows(table, model, chosen, prices or {}, base_url)]
+    rows = [
+        row
+        for model in names
+        for row in _rows(table, model, chosen, prices or {}, base_url=base_url, provider=provider)
+    ]
     index = pd.MultiIndex.from_product([names, chosen], names=["model", "tier"])
     frame = pd.DataFrame(rows, index=index, columns=_COLUMNS)
     money = dict.fromkeys(("low", "expected", "high"), "object")
@@ -76,7 +82,9 @@ def _rows(
     model: str,
     tiers: list[Tier],
     prices: Mapping[str, Mapping[str, Any]],
+    *,
     base_url: str,
+    provider: Provider,
 ) -> list[dict[str, Any]]:
     asked = asked_of(table, checked_model(model))
     read = count_input(asked)
@@ -88,14 +96,17 @@ def _rows(
     by_second = endpoint_of(table.recipe.endpoint).brings == "names"
     rows = []
     for tier in tiers:
-        known = None if by_second else price(model, tier, prices=given, with_images=pictured)
+        known = None
+        if not by_second:
+            known = price(model, tier, provider=provider, prices=given, with_images=pictured)
         # A model without a price for answers, such as one of embeddings, has none for these, unless
         # they are not written in tokens.
         silent = written.mean.high == 0
         answers = known is not None and (silent or known.output is not None)
         cost = cost_range(known, read, written.of(asked.to_send)) if answers else None
         unknown = [] if cost is not None else [f"No {tier} price is known."]
-        other = doubt(model, tier, given)
+        openais = provider.price_book == OPENAI.price_book
+        other = doubt(model, tier, given) if openais else None
         rows.append(
             {
                 "low": None if cost is None else cost.low,

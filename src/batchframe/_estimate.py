@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
@@ -35,19 +34,18 @@ from batchframe._display import (
 from batchframe._endpoints import endpoint_of
 from batchframe._hosted_tools import hosted_notes, hosted_tools
 from batchframe._model_rules import lifetime_notes
-from batchframe._price_book import price_book
+from batchframe._price_notes import is_openais, price_notes, whose_notes
 from batchframe._price_table import long_doubt
 from batchframe._prices import (
     GIVEN,
     Price,
     Tier,
     cache_notes,
-    doubt,
     image_notes,
     lifetime_of_cache_note,
     price,
 )
-from batchframe._providers import OPENAI, is_loopback, profile_of
+from batchframe._providers import OPENAI, Provider
 from batchframe._range import Range
 from batchframe._request_table import RequestTable
 from batchframe._shards import shards_of
@@ -234,6 +232,7 @@ def estimate(
     before: Experience | None = None,
     narrow: bool = False,
     base_url: str | None = None,
+    provider: Provider = OPENAI,
 ) -> Estimate:
     """Price every request of a table whose input tokens are counted.
 
@@ -245,6 +244,8 @@ def estimate(
         Whether to give the 95 % interval of `before` in place of the bounds.
     base_url
         Of the service that will be asked; OpenAI's where it is None.
+    provider
+        Its limits and whose prices count.
 
     Raises
     ------
@@ -266,7 +267,7 @@ def estimate(
     asked = int((table.number >= 0).sum())
     pictured = table.recipe.images is not None
     rates: Callable[[Tier], Price | None]
-    rates = partial(price, model, prices=prices, with_images=pictured)
+    rates = partial(price, model, provider=provider, prices=prices, with_images=pictured)
     by_second = endpoint_of(table.recipe.endpoint).brings == "names"
     if by_second:
         rates = _no_price  # whatever tokens cost, it is not by them
@@ -276,13 +277,13 @@ def estimate(
         *window_note(table, read),
         *written.notes,
         *hosted_notes(body),
-        *(() if by_second else _price_notes(model, batch, prices)),
-        *_whose_notes(batch, base_url),
+        *(() if by_second else price_notes(model, batch, prices, provider)),
+        *whose_notes(batch, base_url, provider),
         *cache_notes(batch, read.tokens if read.high is None else read.high),
         *lifetime_of_cache_note(body),
         *image_notes(batch, with_images=pictured),
         *_long_notes(batch, read),
-        *lifetime_notes(model, today()),
+        *(lifetime_notes(model, today()) if is_openais(provider) else ()),
     )
     return Estimate(
         rows=table.rows,
@@ -290,7 +291,7 @@ def estimate(
         duplicates=asked - table.requests,
         reused=table.reused,
         skipped=table.rows - asked,
-        files=len(shards_of(table, OPENAI)),
+        files=len(shards_of(table, provider)),
         input_tokens=read.total,
         output_tokens=answers,
         cost=cost_range(batch, read, answers),
@@ -337,38 +338,6 @@ def _shared(total: int, requests: int) -> npt.NDArray[np.int64]:
     return each + np.diff(np.arange(requests + 1) * left // max(requests, 1))
 
 
-def _price_notes(model: str, batch: Price | None, prices: Mapping[str, Any] | None) -> list[str]:
-    """Say whose prices these are and of which day, and who states others."""
-    tiers: tuple[Tier, ...] = ("batch", "standard")
-    doubts = [words for tier in tiers if (words := doubt(model, tier, prices)) is not None]
-    if batch is None:
-        unknown = (
-            f"No batch price is known for {model}. Give yours, in USD per million tokens: "
-            'estimate(prices={"input": "0.10", "output": "0.60"}).'
-        )
-        return [unknown, *doubts]
-    as_of = f" ({batch.as_of})" if batch.as_of else ""
-    return [f"Prices: {batch.source}{as_of}.{_newest_in_words()}", *doubts]
-
-
-def _whose_notes(batch: Price | None, base_url: str | None) -> list[str]:
-    """Say that another service may charge otherwise."""
-    if batch is None or batch.source == GIVEN or base_url is None:
-        return []
-    if profile_of(base_url) is OPENAI:
-        return []
-    host = urlsplit(base_url).hostname or base_url
-    if is_loopback(host):
-        return ["These are OpenAI's own prices: a rehearsal on this machine is billed by nobody."]
-    return [f"These are OpenAI's own prices: {host} may charge others. Give them as prices=."]
-
-
-def _newest_in_words() -> str:
-    book = price_book()
-    newest = book.as_of or UNKNOWN
-    return f" Newest OpenAI price in {book.name} {book.version}: {newest}."
-
-
 def _long_notes(batch: Price | None, read: InputTokens) -> list[str]:
     if batch is None:
         return []
@@ -386,7 +355,7 @@ def _long_notes(batch: Price | None, read: InputTokens) -> list[str]:
 
 
 def _doubtful_notes(batch: Price, read: InputTokens) -> list[str]:
-    doubt_of = None if batch.source == GIVEN else long_doubt(batch.model)
+    doubt_of = None if batch.source.startswith(GIVEN) else long_doubt(batch.model)
     if doubt_of is None:
         return []
     threshold, why = doubt_of

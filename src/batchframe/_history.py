@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from typing import Final
+from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +22,10 @@ import pyarrow.parquet as pq
 
 from batchframe._answer_length import FEWEST, Experience
 from batchframe._manifest import Record, records
-from batchframe._providers import profile_of
+from batchframe._providers import is_loopback
 from batchframe._recipe import Recipe
 from batchframe.errors import UnreadableJobWarning
 
-_REHEARSAL: Final = "local"
 _OF_A_PILOT: Final = "standard"
 """The tier of a job whose answers came in real time."""
 # What may differ between two recipes that put the same question.
@@ -96,7 +96,7 @@ def _same(recipe: Recipe, base_url: str) -> list[Record]:
 
 
 def _counts(theirs: str, ours: str) -> bool:
-    return theirs == ours or profile_of(theirs).name != _REHEARSAL
+    return theirs == ours or not is_loopback(urlsplit(theirs).hostname or "")
 
 
 def _output_tokens(record: Record) -> npt.NDArray[np.int64]:

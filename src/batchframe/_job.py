@@ -20,7 +20,6 @@ from batchframe._forgetting import Forgotten, forget, refuse_if_under_way
 from batchframe._job_at_home import JobAtHome
 from batchframe._jobs import go_on, working_on
 from batchframe._named_files import fetch_named, names_files
-from batchframe._providers import profile_of
 from batchframe._results import failures, row_counts
 from batchframe._service import Service
 from batchframe._tracking import all_at_home, cancel, refresh
@@ -237,7 +236,7 @@ class JobHandle(JobAtHome, ShownLive):
 
     @property
     def _pace(self) -> Pace:
-        return Pace.of(profile_of(self._record.manifest.identity.base_url))
+        return Pace.of(self._record.manifest.provider)
 
     def _begin_on(self, screen: Screen) -> Callable[[float | None], None]:
         """Show the card as it stands, and return what looks again and shows it anew."""

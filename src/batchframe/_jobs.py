@@ -20,7 +20,6 @@ from batchframe._folder import JobFolder
 from batchframe._journal import ShardState
 from batchframe._manifest import Manifest, read_manifest, read_record, records
 from batchframe._preparation import Plan, prepare
-from batchframe._providers import profile_of
 from batchframe._recipe import Recipe
 from batchframe._recovery import rebuild
 from batchframe._service import Service
@@ -134,7 +133,7 @@ def _run(
         folder,
         manifest,
         service,
-        profile_of(service.identity.base_url),
+        manifest.provider,
         on_uncertain,
         recreate,
         queued_elsewhere=_queued_elsewhere(manifest, service),
@@ -143,7 +142,7 @@ def _run(
 
 def _queued_elsewhere(manifest: Manifest, service: Service) -> int:
     """Add up what other jobs have in the service's queue, where that counts against a limit."""
-    if manifest.max_enqueued_tokens is None:
+    if (manifest.max_enqueued_tokens or manifest.provider.max_enqueued_tokens) is None:
         return 0
     mine = (manifest.identity, manifest.recipe.model)
     return sum(
@@ -152,7 +151,8 @@ def _queued_elsewhere(manifest: Manifest, service: Service) -> int:
         if record.manifest.id != manifest.id
         and (record.manifest.identity, record.manifest.recipe.model) == mine
         for file, shard in zip(record.manifest.inputs, record.state.shards, strict=True)
-        if is_queued_lately(shard, SYSTEM.now()) and not _has_ended(shard, service)
+        if is_queued_lately(shard, SYSTEM.now(), record.manifest.provider.hours)
+        and not _has_ended(shard, service)
     )
 
 

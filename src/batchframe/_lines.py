@@ -9,6 +9,7 @@ one join. What follows the ``custom_id`` in a line is the request itself: its di
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -195,6 +196,36 @@ def _one_line(encoded: bytes) -> bytes:
         if separator in encoded:
             encoded = encoded.replace(separator, escape)
     return encoded
+
+
+def _spelt(endpoint: str) -> bytes:
+    return b'","method":"POST","url":' + msgspec.json.encode(endpoint) + b',"'
+
+
+def respelt(line: bytes, endpoint: str, url: str) -> bytes:
+    """Write an endpoint in a line as a service spells it; the request keeps its name.
+
+    Examples
+    --------
+    >>> written = b'{"custom_id":"1","method":"POST","url":"/v1/embeddings","body":{}}'
+    >>> respelt(written, "/v1/embeddings", "/embeddings")
+    b'{"custom_id":"1","method":"POST","url":"/embeddings","body":{}}'
+    """
+    return line if endpoint == url else line.replace(_spelt(endpoint), _spelt(url), 1)
+
+
+_BARE: Final = re.compile(rb'(?<=\A","method":"POST","url":")/(?!v1/)')
+
+
+def as_named(request: bytes) -> bytes:
+    """Undo in what follows a ``custom_id`` what :func:`respelt` did: its name is of this.
+
+    Examples
+    --------
+    >>> as_named(b'","method":"POST","url":"/embeddings","body":{}}')
+    b'","method":"POST","url":"/v1/embeddings","body":{}}'
+    """
+    return _BARE.sub(b"/v1/", request, count=1)
 
 
 def custom_id(fingerprint: str, number: int, digest: bytes) -> str:

@@ -16,6 +16,7 @@ from batchframe._folder import JobFolder, job_folders
 from batchframe._journal import JobState, fold
 from batchframe._output import parse_answers
 from batchframe._prices import Tier
+from batchframe._providers import Provider, profile_of
 from batchframe._range import Range
 from batchframe._recipe import Recipe
 from batchframe._service import Identity
@@ -72,6 +73,9 @@ class Manifest:
         The part of the estimate that the input makes, in USD; None where no price was known.
     source
         The file or folder that the rows were read from; None where they were in memory.
+    provider
+        The limits and habits of the service, as they were when the job was prepared: whoever goes
+        on with it follows the same.
     """
 
     id: str
@@ -90,6 +94,7 @@ class Manifest:
     output_tokens: Range[int]
     cost: Range[Decimal] | None
     prices: Mapping[str, Any] | None
+    provider: Provider
     recovered: bool = False
     tier: Tier = "batch"
     max_enqueued_tokens: int | None = None
@@ -110,8 +115,10 @@ class Manifest:
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Manifest:
         """Read what :meth:`to_json` wrote; raise ``ValueError`` or ``LookupError`` if it is not."""
-        # Jobs of earlier versions state neither.
-        stored = {"input_cost": None, "source": None, **stored}
+        # Jobs of earlier versions state none of these.
+        known = profile_of(str(stored["identity"]["base_url"]))
+        added = {"input_cost": None, "source": None, "provider": msgspec.to_builtins(known)}
+        stored = {**added, **stored}
         if isinstance(stored["input_cost"], str):
             # Of an earlier version, which stated what was expected alone.
             stored["input_cost"] = dict.fromkeys(_ENDS, stored["input_cost"])
@@ -191,6 +198,7 @@ _KINDS: dict[str, Any] = {
     "output_tokens": Range[int],
     "cost": Range[Decimal] | None,
     "prices": dict[str, Any] | None,
+    "provider": Provider,
     "recovered": bool,
     "input_cost": Range[Decimal] | None,
     "tier": Tier,

@@ -34,6 +34,7 @@ from batchframe._journal import fold
 from batchframe._kept import kept_requests, kept_table
 from batchframe._manifest import Manifest
 from batchframe._preparation import Plan, plan_of, prepare
+from batchframe._providers import Provider
 from batchframe._realtime import end, not_to_ask_again
 from batchframe._refusals import may_pass
 from batchframe._request_table import RequestTable
@@ -99,10 +100,21 @@ def pilot_plan(
     known: Estimate,
     prices: Mapping[str, Any] | None,
     tokens: npt.NDArray[np.int64],
+    *,
+    provider: Provider,
 ) -> Plan:
     """Decide a pilot's job."""
     known = replace(known, cost=known.standard_cost)
-    plan = plan_of(asked, identity, known, name=None, rerun=PILOT, prices=prices, tokens=tokens)
+    plan = plan_of(
+        asked,
+        identity,
+        known,
+        name=None,
+        rerun=PILOT,
+        prices=prices,
+        tokens=tokens,
+        provider=provider,
+    )
     return replace(plan, name=f"pilot {plan.job_id[:6]}", tier="standard")
 
 

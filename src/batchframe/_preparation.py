@@ -32,7 +32,7 @@ from batchframe._manifest import (
 )
 from batchframe._prices import Tier
 from batchframe._private import sync_folder
-from batchframe._providers import profile_of
+from batchframe._providers import Provider
 from batchframe._request_table import FINGERPRINT_VERSION, RequestTable
 from batchframe._rows import follow, read_rows, rows_of, write_rows
 from batchframe._service import Identity
@@ -53,6 +53,7 @@ class Plan:
     estimate: Estimate
     prices: Mapping[str, Any] | None
     tokens: npt.NDArray[np.int64]
+    provider: Provider
     max_enqueued_tokens: int | None = None
     tier: Tier = "batch"
     clock: Clock = SYSTEM
@@ -123,6 +124,7 @@ def plan_of(
     rerun: str | None,
     prices: Mapping[str, Any] | None,
     tokens: npt.NDArray[np.int64],
+    provider: Provider,
     max_enqueued_tokens: int | None = None,
 ) -> Plan:
     """Decide a job.
@@ -131,15 +133,27 @@ def plan_of(
     ----------
     tokens
         The input tokens of each request that is to be sent.
+    provider
+        Whose limits the files keep to.
 
     Raises
     ------
     RequestError
         If a row makes a request that is too large for any of the service's files.
     """
-    profile = profile_of(identity.base_url)
-    shards = shards_of(asked.table, profile, tokens, max_enqueued_tokens)
-    return Plan(asked, identity, name, rerun, shards, known, prices, tokens, max_enqueued_tokens)
+    queue = max_enqueued_tokens or provider.max_enqueued_tokens
+    return Plan(
+        asked,
+        identity,
+        name,
+        rerun,
+        shards_of(asked.table, provider, tokens, queue),
+        known,
+        prices,
+        tokens,
+        provider,
+        max_enqueued_tokens,
+    )
 
 
 def _is_word(value: object) -> bool:
@@ -164,12 +178,15 @@ def prepare(plan: Plan, folder: JobFolder) -> Manifest:
 def _is_divided_anew(plan: Plan, record: Record) -> bool:
     """Tell whether other requests are answered by now than when the input files were written.
 
-    So they are if one of those files is gone: nothing was sent yet, and they can be made again.
+    So they are if one of those files is gone, or was written for another service's limits: nothing
+    was sent yet, and they can be made again.
     """
     if record.begun:
         return False
     folder, inputs = record.folder, range(len(record.manifest.inputs))
     if not all(path.is_file() for path in (folder.rows, *map(folder.input, inputs))):
+        return True
+    if record.manifest.provider != plan.provider:
         return True
     before = read_reused(folder)["digest"].to_pylist() if record.manifest.reused else []
     return set(before) != set(plan.asked.answers["digest"].to_pylist())
@@ -177,7 +194,7 @@ def _is_divided_anew(plan: Plan, record: Record) -> bool:
 
 def _begin(plan: Plan, folder: JobFolder) -> Manifest:
     paths = [folder.input(number) for number in range(len(plan.shards))]
-    written = tuple(write_inputs(plan.table, plan.shards, paths, plan.tokens))
+    written = tuple(write_inputs(plan.table, plan.shards, paths, plan.provider, plan.tokens))
     write_rows(rows_of(plan.table), folder.rows)
     if plan.table.reused:
         AnswerFiles(folder.files).take(plan.asked.files)
@@ -204,6 +221,7 @@ def _manifest_of(plan: Plan, written: tuple[InputFile, ...]) -> Manifest:
         output_tokens=plan.estimate.output_tokens,
         cost=plan.estimate.cost,
         prices=_as_text(plan.prices),
+        provider=plan.provider,
         input_cost=plan.estimate.input_cost,
         tier=plan.tier,
         max_enqueued_tokens=plan.max_enqueued_tokens,

@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from batchframe._price_book import book_price
 from batchframe._price_table import disagreement, table_price
-from batchframe._rates import LEAST_CACHED, Price, Tier
+from batchframe._providers import OPENAI, Provider
+from batchframe._rates import LEAST_CACHED, LongContext, Price, Tier
 from batchframe.errors import CostError
 
 __all__ = [
@@ -44,7 +45,7 @@ def price(
     model: str,
     tier: Tier = "batch",
     *,
-    provider: str = "openai",
+    provider: Provider = OPENAI,
     prices: Mapping[str, Any] | None = None,
     on: date | None = None,
     with_images: bool = False,
@@ -58,7 +59,7 @@ def price(
     tier
         ``"batch"``, ``"standard"``, ``"flex"`` or ``"priority"``.
     provider
-        Who is paid: ``"openai"``, ``"azure"``, ``"groq"``, … as genai-prices spells it.
+        Who is paid.
     prices
         Your own prices, in USD per 1,000,000 tokens; they win over every other source. One dict
         of rates is for the batch tier: ``{"input": "0.10", "output": "0.60"}``, with
@@ -96,10 +97,37 @@ def price(
         given = _given_by_tier(prices).get(tier)
         if given is not None:
             return replace(given, model=model)
-    found = book_price(model, tier, provider=provider, on=on)
-    if found is None and provider == "openai":
+    found = None
+    if provider.price_book is not None:
+        found = book_price(model, tier, provider=provider.price_book, on=on)
+    if found is None and provider.price_book == OPENAI.price_book:
         found = table_price(model, tier)
+    if found is None and tier == "batch" and provider.discount is not None:
+        standard = price(model, "standard", provider=provider, prices=prices, on=on)
+        found = standard and _less(standard, provider.discount, provider.name)
     return found.of_images() if found is not None and with_images else found
+
+
+def _less(standard: Price, discount: Decimal, name: str) -> Price:
+    """Take from a standard price what a service states that all its batches save."""
+    left, long = 1 - discount, standard.long_context
+    # Whether cached input is cheaper still in a batch is not stated: it counts as other input.
+    return replace(
+        standard,
+        tier="batch",
+        input=standard.input * left,
+        cached_input=None,
+        output=_times(standard.output, left),
+        long_context=None
+        if long is None
+        else LongContext(long.threshold, long.input * left, None, _times(long.output, left)),
+        source=f"{standard.source}, less {discount:.0%} as {name} states for batches",
+        cache_write=None,
+    )
+
+
+def _times(rate: Decimal | None, part: Decimal) -> Decimal | None:
+    return None if rate is None else rate * part
 
 
 def doubt(model: str, tier: Tier, prices: Mapping[str, Any] | None = None) -> str | None:

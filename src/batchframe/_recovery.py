@@ -27,14 +27,14 @@ from batchframe._clock import SYSTEM
 from batchframe._digests import ARROW, Digests, digests_of, to_arrow
 from batchframe._endpoints import endpoint_of
 from batchframe._folder import JobFolder
-from batchframe._lines import ID_VERSION
+from batchframe._lines import ID_VERSION, as_named
 from batchframe._manifest import InputFile, Manifest, write_manifest
 from batchframe._private import open_private, sha256_of, sync_folder
 from batchframe._range import Range
 from batchframe._recipe import Recipe
 from batchframe._request_table import fingerprint_of
 from batchframe._rows import Rows, write_rows
-from batchframe._service import Batch, Identity, Service
+from batchframe._service import Batch, Service
 from batchframe._submission import shard_fingerprint
 from batchframe._warn import warn_user
 from batchframe.errors import (
@@ -122,7 +122,7 @@ def rebuild(service: Service, folder: JobFolder, batches: Sequence[Batch]) -> li
             folder, fingerprint = _piece(job_id, parts), parts[0].stamp
             if folder.journal.is_file():
                 return []
-        _write(folder, fingerprint, parts, service.identity)
+        _write(folder, fingerprint, parts, service)
     return [folder]
 
 
@@ -182,7 +182,7 @@ def _read(batch: Batch, path: Path, job_id: str) -> _Part:
             if name is None:
                 raise ValueError(_OTHER_BYTES)
             first = first or name
-            requests.append(line[name.end() : -1])
+            requests.append(as_named(line[name.end() : -1]))
     if first is None:
         raise ValueError(_OTHER_BYTES)
     request = msgspec.json.decode(b'{"custom_id":"' + requests[0], type=dict[str, Any])
@@ -198,7 +198,7 @@ def _read(batch: Batch, path: Path, job_id: str) -> _Part:
     )
 
 
-def _write(folder: JobFolder, fingerprint: str, parts: Sequence[_Part], identity: Identity) -> None:
+def _write(folder: JobFolder, fingerprint: str, parts: Sequence[_Part], service: Service) -> None:
     folder.create()
     folder.journal.unlink(missing_ok=True)
     for shard, part in enumerate(parts):
@@ -213,7 +213,7 @@ def _write(folder: JobFolder, fingerprint: str, parts: Sequence[_Part], identity
         name=first.metadata.get("bf_name") or None,
         created_at=first.created_at or SYSTEM.now(),
         fingerprint=fingerprint,
-        identity=identity,
+        identity=service.identity,
         rerun=first.metadata.get("bf_rerun") or None,
         recipe=parts[0].recipe,
         rows=len(digest),
@@ -225,6 +225,7 @@ def _write(folder: JobFolder, fingerprint: str, parts: Sequence[_Part], identity
         output_tokens=Range(0, None, None),
         cost=None,
         prices=None,
+        provider=service.profile,
         recovered=True,
     )
     write_manifest(folder, manifest)

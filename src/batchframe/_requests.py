@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Never, get_args
 
-from batchframe._accounts import connect, expected_identity
+from batchframe._accounts import connect, expected_identity, expected_profile
 from batchframe._budget import refuse_above
 from batchframe._checks import check_sending, refuse_parameters
 from batchframe._clock import today
@@ -21,6 +21,7 @@ from batchframe._jobs import start
 from batchframe._moderation import flagged
 from batchframe._pilot import PILOT, Pilot, ask, draw, pilot_in_words, pilot_plan, sampled
 from batchframe._preparation import already_answered, check_words, plan_of, sent_as
+from batchframe._providers import OPENAI, Provider
 from batchframe._recipe import checked_model
 from batchframe._service import NOBODY
 from batchframe._submission import OnUncertain
@@ -52,6 +53,7 @@ class Requests(RequestsHandle):
         *,
         max_cost: Decimal | float | str | None = None,
         client: OpenAI | None = None,
+        provider: Provider | str | None = None,
         max_enqueued_tokens: int | None = None,
         reuse: bool = True,
         rerun: str | None = None,
@@ -69,7 +71,11 @@ class Requests(RequestsHandle):
             USD. Nothing is sent if the estimate's high end is above it, or unknown. Reasoning
             tokens may come on top where nothing bounds them: a warning says so, and what to do.
         client
-            An ``openai.OpenAI``; by default one made from ``OPENAI_API_KEY``.
+            An ``openai.OpenAI`` or ``openai.AzureOpenAI``; by default one made from
+            ``OPENAI_API_KEY``.
+        provider
+            Whose limits and habits count, where the client's address does not say it: a name such
+            as "groq", or :func:`batchframe.provider`. A job that has begun keeps its own.
         max_enqueued_tokens
             How many input tokens the service lets wait for one model (OpenAI: see the limits page
             of the account). Files are cut so that each fits, and are sent in waves: further ones
@@ -126,18 +132,19 @@ class Requests(RequestsHandle):
         check_words(name, rerun, max_enqueued_tokens)
         # Where no row asks anything there is nobody to ask, and no key is needed.
         identity = expected_identity(client) if len(self) else NOBODY
+        profile = expected_profile(client, provider) if len(self) else OPENAI
         label = self._label if rerun is None else rerun
         reuse = reuse and rerun is None
         asked = already_answered(self._table, identity, label, reuse=reuse)
         if asked.under_way:
             raise RequestError.under_way(asked.under_way)
         counted = self._counted(asked.table)
-        known = self._estimate_of(asked.table, counted, identity, prices)
+        known = self._estimate_of(asked.table, counted, identity, prices, profile)
         # A cell that is run again finds its job, whatever has changed since it was sent.
         if sent_as(self._table, identity, label) is None:
-            check_sending(asked.table, counted, identity.base_url, today())
+            check_sending(asked.table, counted, profile, today())
             if max_cost is not None:
-                refuse_above(max_cost, known, asked.table, counted, prices)
+                refuse_above(max_cost, known, asked.table, counted, prices, provider=profile)
         service = connect(client) if len(self) else None
         plan = plan_of(
             asked,
@@ -147,6 +154,7 @@ class Requests(RequestsHandle):
             rerun=label,
             prices=prices,
             tokens=self._counted(asked.table).tokens,
+            provider=profile,
             max_enqueued_tokens=max_enqueued_tokens,
         )
         return Job(start(plan, service, on_uncertain), service)
@@ -208,6 +216,7 @@ class Requests(RequestsHandle):
         max_cost: Decimal | float | str | None = None,
         seed: int = 0,
         client: OpenAI | None = None,
+        provider: Provider | str | None = None,
         prices: Mapping[str, Any] | None = None,
     ) -> Pilot:
         """Ask a few requests at once, to read the answers and to learn what they take.
@@ -224,7 +233,7 @@ class Requests(RequestsHandle):
             USD, held against the high end of what the pilot costs; as for :meth:`submit`.
         seed
             Of the draw.
-        client, prices
+        client, provider, prices
             As for :meth:`submit`.
 
         Returns
@@ -258,22 +267,25 @@ class Requests(RequestsHandle):
                 raise RequestError.not_a_word(keyword, value, wanted)
         if endpoint_of(self.endpoint).brings != "words":
             raise RequestError.no_pilot(self.endpoint)
-        identity = expected_identity(client)
+        identity, profile = expected_identity(client), expected_profile(client, provider)
         drawn = draw(self._table, n, seed)
         asked = already_answered(drawn, identity, PILOT, reuse=True)
         if asked.under_way:
             raise RequestError.under_way(asked.under_way)
         counted = count_input(asked.table)
-        check_sending(asked.table, counted, identity.base_url, today())
-        known = self._estimate_of(asked.table, counted, identity, prices)
+        check_sending(asked.table, counted, profile, today())
+        known = self._estimate_of(asked.table, counted, identity, prices, profile)
         if max_cost is not None:
-            refuse_above(max_cost, known, asked.table, counted, prices, tier="standard")
+            refuse_above(
+                max_cost, known, asked.table, counted, prices, provider=profile, tier="standard"
+            )
         say(pilot_in_words(known))
         service = connect(client)
-        plan = pilot_plan(asked, identity, known, prices, counted.tokens)
+        plan = pilot_plan(asked, identity, known, prices, counted.tokens, provider=profile)
         job = Job(ask(plan, service), service)
         rest = already_answered(self._table, identity, self._label, reuse=True).table
-        narrowed = self._estimate_of(rest, self._counted(rest), identity, prices, narrow=True)
+        read = self._counted(rest)
+        narrowed = self._estimate_of(rest, read, identity, prices, profile, narrow=True)
         return Pilot(sampled(asked.table, job.results()), narrowed, job.cost, job.id)
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
+from batchframe._providers import Provider
+
 ENDED: Final = frozenset({"completed", "failed", "expired", "cancelled"})
 """The statuses after which a batch never changes; any other word, known or not, may change."""
 
@@ -271,11 +273,22 @@ class Service(Protocol):
     def identity(self) -> Identity:
         """Whose batches they are."""
 
-    def upload(self, path: Path, filename: str) -> RemoteFile:
-        """Upload an input file. Doing it twice costs nothing."""
+    @property
+    def profile(self) -> Provider:
+        """What service it seems to be, by its client and its address."""
+
+    def upload(
+        self, path: Path, filename: str, purpose: str = "batch", lifetime: int | None = None
+    ) -> RemoteFile:
+        """Upload an input file, to be kept for `lifetime` seconds. Doing it twice costs nothing."""
 
     def create_batch(
-        self, input_file_id: str, endpoint: str, metadata: Mapping[str, str], key: str
+        self,
+        input_file_id: str,
+        endpoint: str,
+        metadata: Mapping[str, str],
+        key: str,
+        window: str = "24h",
     ) -> CreateOutcome:
         """Ask once, with no retry and no redirect, for a batch; never raise ``ServiceError``."""
 

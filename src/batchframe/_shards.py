@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from batchframe._display import progress
+from batchframe._lines import respelt
 from batchframe._manifest import InputFile
 from batchframe._private import replacing
-from batchframe._providers import Profile
+from batchframe._providers import Provider
 from batchframe._request_table import RequestTable
 from batchframe.errors import FileIsThereError, RequestError
 
@@ -76,7 +77,7 @@ def _stop(ends: npt.NDArray[np.int64], start: int, most: int) -> int:
 
 def shards_of(
     table: RequestTable,
-    profile: Profile,
+    profile: Provider,
     tokens: npt.NDArray[np.int64] | None = None,
     max_tokens: int | None = None,
 ) -> list[Shard]:
@@ -115,10 +116,11 @@ def write_inputs(
     table: RequestTable,
     shards: Iterable[Shard],
     paths: Iterable[Path],
+    profile: Provider,
     tokens: npt.NDArray[np.int64] | None = None,
 ) -> Iterator[InputFile]:
     """Write the input files, streaming, and yield what stands in each; no file is left half."""
-    blocks = table.line_blocks()
+    blocks = _blocks(table, profile)
     rest: list[bytes] = []
     with progress("writing input files", table.to_send, " requests") as advance:
         for shard, path in zip(shards, paths, strict=True):
@@ -141,13 +143,28 @@ def write_inputs(
             yield InputFile(shard.start, shard.stop, size, digest.hexdigest(), tokens=counted)
 
 
+def _blocks(table: RequestTable, profile: Provider) -> Iterator[list[bytes]]:
+    """Yield the lines of a table as the service spells them, some at a time."""
+    endpoint = table.recipe.endpoint
+    url = profile.url_of(endpoint)
+    if url == endpoint:
+        yield from table.line_blocks()
+        return
+    for block in table.line_blocks():
+        for at, line in enumerate(block):
+            block[at] = respelt(line, endpoint, url)
+        yield block
+
+
 def _add(content: bytes, file: IO[bytes], digest: Any) -> int:
     """Write and hash; both leave the interpreter to the next lines meanwhile."""
     digest.update(content)
     return file.write(content)
 
 
-def input_files(table: RequestTable, shards: list[Shard], folder: Path) -> list[Path]:
+def input_files(
+    table: RequestTable, shards: list[Shard], folder: Path, profile: Provider
+) -> list[Path]:
     """Write the input files into a folder of the user's; none that is there is touched.
 
     Raises
@@ -165,7 +182,7 @@ def input_files(table: RequestTable, shards: list[Shard], folder: Path) -> list[
         for path in paths:
             if path.exists():
                 raise FileIsThereError.named(str(path))
-        _write_all(table, shards, paths)
+        _write_all(table, shards, paths, profile)
     except OSError as reason:
         if isinstance(reason, FileIsThereError):
             raise
@@ -173,9 +190,11 @@ def input_files(table: RequestTable, shards: list[Shard], folder: Path) -> list[
     return paths
 
 
-def _write_all(table: RequestTable, shards: Iterable[Shard], paths: Sequence[Path]) -> None:
+def _write_all(
+    table: RequestTable, shards: Iterable[Shard], paths: Sequence[Path], profile: Provider
+) -> None:
     try:
-        list(write_inputs(table, shards, paths))
+        list(write_inputs(table, shards, paths, profile))
     except BaseException:
         # Interrupted, it can be called again: what there is would be in the way.
         for path in paths:

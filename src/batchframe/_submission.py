@@ -23,7 +23,7 @@ from batchframe._folder import JobFolder
 from batchframe._journal import JobState, ShardState
 from batchframe._manifest import Manifest, read_state
 from batchframe._private import sha256_of
-from batchframe._providers import Profile
+from batchframe._providers import Provider
 from batchframe._refusals import advice, may_pass
 from batchframe._service import (
     Ambiguous,
@@ -71,7 +71,7 @@ class Submission:
     folder: JobFolder
     manifest: Manifest
     service: Service
-    profile: Profile
+    profile: Provider
     on_uncertain: OnUncertain = "ask"
     recreate: bool = False
     elsewhere: frozenset[str] = frozenset()
@@ -86,7 +86,7 @@ class Submission:
     @property
     def queue(self) -> Queue:
         """What the service lets wait at once."""
-        limit = self.manifest.max_enqueued_tokens
+        limit = self.manifest.max_enqueued_tokens or self.profile.max_enqueued_tokens
         return Queue(limit, self.queued_elsewhere, self.profile.max_creates)
 
     def state(self) -> JobState:
@@ -188,10 +188,10 @@ def queue_again(run: Submission, shard: int, reason: str | None) -> None:
 
 def _upload(run: Submission, shard: int) -> None:
     written = run.manifest.inputs[shard]
-    path, name, sha256 = _to_upload(run, shard)
+    path, name, sha256, purpose, lifetime = _to_upload(run, shard)
     if sha256_of(path) != sha256:
         raise JobError.damaged(str(path), "it is not what was written")
-    stored = run.service.upload(path, name)
+    stored = run.service.upload(path, name, purpose, lifetime)
     if stored.bytes is not None and stored.bytes != written.bytes:
         raise ServiceError.upload_differs(name, written.bytes, stored.bytes)
     _note_upload(run, shard, stored)
@@ -203,7 +203,8 @@ def _note_upload(run: Submission, shard: int, stored: RemoteFile) -> None:
 
 def _to_upload(run: Submission, shard: int) -> ToUpload:
     name = f"batchframe-{run.fingerprint(shard)[:16]}-s{shard:03d}.jsonl"
-    return ToUpload(run.folder.input(shard), name, run.manifest.inputs[shard].sha256)
+    sha256, profile = run.manifest.inputs[shard].sha256, run.profile
+    return ToUpload(run.folder.input(shard), name, sha256, profile.purpose, profile.upload_lifetime)
 
 
 def _create(run: Submission, shard: int, state: ShardState) -> CreateOutcome:
@@ -211,8 +212,9 @@ def _create(run: Submission, shard: int, state: ShardState) -> CreateOutcome:
     run.note("CREATING", shard, file_id=file_id, attempt=state.attempts + 1)
     # An interrupt from here to the note below leaves CREATING as the last word: the next run looks
     # for the batch before it does anything else.
+    endpoint = run.profile.created_for(run.manifest.recipe.endpoint)
     outcome = run.service.create_batch(
-        file_id, run.manifest.recipe.endpoint, metadata, run.fingerprint(shard)
+        file_id, endpoint, metadata, run.fingerprint(shard), run.profile.window
     )
     match outcome:
         case Created(batch):

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from batchframe._digests import NONE, Digests, digests_of, from_arrow
 from batchframe._job_answers import JobAnswers
 from batchframe._kept import kept_table
-from batchframe._lines import custom_id
+from batchframe._lines import as_named, custom_id
 from batchframe._manifest import Record
 from batchframe._private import in_words, open_private
 from batchframe._request_table import RequestTable
@@ -75,7 +75,7 @@ def _requests(record: Record, job: JobAnswers, chosen: npt.NDArray[np.int64]) ->
         path = record.folder.input(shard)
         wanted = set(here.tolist())
         with in_words(path), open_private(path) as lines:
-            found = [line[prefix:-1] for at, line in enumerate(lines) if at in wanted]
+            found = [as_named(line[prefix:-1]) for at, line in enumerate(lines) if at in wanted]
         named = digests.take(pa.array(here + written.start))
         if len(found) != len(here) or (digests_of(found) != from_arrow(named)).any():
             raise JobError.damaged(str(path), "it is not what was written")

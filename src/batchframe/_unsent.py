@@ -16,7 +16,7 @@ import msgspec
 import pandas as pd
 import pyarrow.compute as pc
 
-from batchframe._accounts import connect, expected_identity
+from batchframe._accounts import connect, expected_identity, expected_profile
 from batchframe._cards import requests_card
 from batchframe._checking import check_input
 from batchframe._compare import compare
@@ -27,7 +27,7 @@ from batchframe._estimate import Estimate, estimate
 from batchframe._history import experience
 from batchframe._preparation import already_answered, sent_as
 from batchframe._prices import Tier
-from batchframe._providers import OPENAI
+from batchframe._providers import OPENAI, Provider
 from batchframe._request_table import RequestTable
 from batchframe._service import Identity
 from batchframe._shards import input_files, shards_of
@@ -115,6 +115,7 @@ class RequestsHandle(Shown):
         exact: bool = False,
         check: bool = False,
         client: OpenAI | None = None,
+        provider: Provider | str | None = None,
     ) -> Estimate:
         """Count the tokens and price them, before anything is sent.
 
@@ -135,6 +136,8 @@ class RequestsHandle(Shown):
         client
             Whose jobs to look through: the client that will submit, if it is not the
             environment's. Nothing is sent to it but by `check`.
+        provider
+            Whose limits and prices count, as for :meth:`submit`.
 
         Raises
         ------
@@ -152,12 +155,12 @@ class RequestsHandle(Shown):
         >>> requests.estimate(prices={"input": 1, "output": 2}).cost.low > 0
         True
         """
-        identity = expected_identity(client)
+        identity, profile = expected_identity(client), expected_profile(client, provider)
         asked = already_answered(self._table, identity, self._label, reuse=reuse)
         read = self._counted(asked.table, exact=exact)
         if check and asked.table.to_send:
             read = check_input(asked.table, read, connect(client))
-        known = self._estimate_of(asked.table, read, identity, prices)
+        known = self._estimate_of(asked.table, read, identity, prices, profile)
         sent = sent_as(self._table, identity, self._label) if asked.table.to_send else None
         return known if sent is None else known.with_notes(_SENT.format(repr(sent)))
 
@@ -167,12 +170,19 @@ class RequestsHandle(Shown):
         read: InputTokens,
         identity: Identity,
         prices: Mapping[str, Any] | None,
+        profile: Provider,
         *,
         narrow: bool = False,
     ) -> Estimate:
         before = experience(table.recipe, identity.base_url)
         return estimate(
-            table, read, prices=prices, before=before, narrow=narrow, base_url=identity.base_url
+            table,
+            read,
+            prices=prices,
+            before=before,
+            narrow=narrow,
+            base_url=identity.base_url,
+            provider=profile,
         )
 
     def compare(
@@ -181,6 +191,8 @@ class RequestsHandle(Shown):
         *,
         tiers: Iterable[Tier] = ("batch", "standard"),
         prices: Mapping[str, Mapping[str, Any]] | None = None,
+        client: OpenAI | None = None,
+        provider: Provider | str | None = None,
     ) -> pd.DataFrame:
         """Set side by side what other models would cost for the same rows.
 
@@ -195,6 +207,8 @@ class RequestsHandle(Shown):
         prices
             Your own by model: ``{"my-model": {"input": "0.10", "output": "0.60"}}``, each as for
             :meth:`estimate`.
+        client, provider
+            Whose models they are; as for :meth:`submit`. Nothing is sent.
 
         Returns
         -------
@@ -218,7 +232,10 @@ class RequestsHandle(Shown):
         >>> costs.index.names, costs["low"]["gpt-5.6-luna", "batch"] < costs["low"].iloc[0]
         (FrozenList(['model', 'tier']), True)
         """
-        return compare(self._table, models, tiers, prices, base_url=expected_identity().base_url)
+        identity, profile = expected_identity(client), expected_profile(client, provider)
+        return compare(
+            self._table, models, tiers, prices, base_url=identity.base_url, provider=profile
+        )
 
     def _counted(self, table: RequestTable, *, exact: bool = False) -> InputTokens:
         if table is not self._table:
@@ -237,12 +254,18 @@ class RequestsHandle(Shown):
             return counted
         return count_input(self._table, exact=True)
 
-    def to_jsonl(self, folder: str | Path) -> list[Path]:
+    def to_jsonl(self, folder: str | Path, *, provider: Provider | str = OPENAI) -> list[Path]:
         """Write the input files into a folder, to look at or to send by other means.
+
+        Parameters
+        ----------
+        provider
+            Whose limits and spelling they keep to: a name such as "azure", or
+            :func:`batchframe.provider`.
 
         Returns
         -------
-        The files' paths; each is within OpenAI's limits.
+        The files' paths; each is within the service's limits.
 
         Raises
         ------
@@ -261,7 +284,9 @@ class RequestsHandle(Shown):
         ...     [path.read_text().count("custom_id") for path in paths]
         [2]
         """
-        return input_files(self._table, shards_of(self._table, OPENAI), Path(folder))
+        profile = expected_profile(given=provider)
+        shards = shards_of(self._table, profile)
+        return input_files(self._table, shards, Path(folder), profile)
 
     def _card(self) -> Card:
         prompts = [endpoint_of(self.endpoint).prompt_text(line["body"]) for line in self.preview(1)]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from batchframe._clock import SYSTEM, Clock
-from batchframe._providers import Profile
+from batchframe._providers import Provider
 from batchframe.errors import ServiceError
 
 _GROWTH: Final = 1.4
@@ -29,7 +29,7 @@ class Pace:
     last: float
 
     @classmethod
-    def of(cls, profile: Profile) -> Pace:
+    def of(cls, profile: Provider) -> Pace:
         """Return the pace that suits a service."""
         return cls(profile.first_poll, profile.last_poll)
 

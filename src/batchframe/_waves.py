@@ -17,7 +17,6 @@ from batchframe._journal import ShardState
 from batchframe._manifest import InputFile
 
 _HOUR: Final = 3600.0
-_DAY: Final = 24 * _HOUR
 _UNSENT: Final = {"new", "uploaded"}
 
 
@@ -115,12 +114,15 @@ def is_queued_there(shard: ShardState) -> bool:
     return shard.step == "created" and not (shard.batch is not None and shard.batch.ended)
 
 
-def is_queued_lately(shard: ShardState, now: float) -> bool:
+def is_queued_lately(shard: ShardState, now: float, hours: float) -> bool:
     """Tell whether a shard of a job that nobody looks at may still be in the queue.
 
-    A batch ends within 24 hours.
+    Parameters
+    ----------
+    hours
+        Within which a batch ends.
     """
-    return is_queued_there(shard) and shard.creating_at > now - _DAY
+    return is_queued_there(shard) and shard.creating_at > now - hours * _HOUR
 
 
 def _creates_left(shards: Sequence[ShardState], queue: Queue, now: float) -> int:

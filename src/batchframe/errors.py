@@ -14,6 +14,7 @@ BatchframeError
 │   ├── FileIsThereError (FileExistsError)
 │   ├── CommandError                 what was written on the command line
 │   └── CostError                    `max_cost` and prices
+├── WebhookError                     a request that is not the service's word
 ├── ClientError                      the client: none, the wrong kind, or another account's
 ├── SubmissionError                  the service refused to take the job
 │   └── SentElsewhere                it was sent before, from a folder that is gone
@@ -745,6 +746,24 @@ class RequestError(InputError):
         return cls(f"{keyword}={_brief(repr(value), 60)} is not {wanted}.")
 
     @classmethod
+    def other_shape(cls, service: str, how: str) -> Self:
+        return cls(
+            f"{service} does not take files of requests, as OpenAI's Batch API does: it takes "
+            f"batches {how}. Nothing was sent. Pass the client of another service, or rehearse: "
+            "requests.submit(client=batchframe.local.serve().client())."
+        )
+
+    @classmethod
+    def no_batches_for(
+        cls, endpoint: str, service_key: str, service: str, known: Sequence[str]
+    ) -> Self:
+        return cls(
+            f"{service} is not known to have batches for {endpoint}; it has them for "
+            f"{_listed(known)}. Ask one of these: requests(..., endpoint={known[0]!r}). If it has "
+            f"them by now, say so: submit(provider=bf.provider({service_key!r}, endpoints=None))."
+        )
+
+    @classmethod
     def a_file_for_a_folder(cls, path: str, folder: str) -> Self:
         return cls(
             f"{path!r} is the name of a file; to_jsonl() writes one file or more into a folder, "
@@ -1326,6 +1345,56 @@ class CostError(InputError):
         )
 
 
+class WebhookError(BatchframeError):
+    """What came to a web server is not what the service posts: answer it with HTTP 400."""
+
+    @classmethod
+    def not_signed(cls, reason: str) -> Self:
+        return cls(
+            f"This request is not signed with your secret ({reason}). Whoever sent it, nothing was "
+            "done. If it is the service's: pass the body as it came, await request.body(), and "
+            "the secret of this endpoint; and see that this machine's clock is right, since an "
+            "event counts for five minutes."
+        )
+
+    @classmethod
+    def no_secret(cls) -> Self:
+        return cls(
+            "There is no secret to tell the service's requests by. Pass the endpoint's, which the "
+            "service showed when the endpoint was made: on_webhook(body, headers, "
+            'secret="whsec_..."), or set OPENAI_WEBHOOK_SECRET.'
+        )
+
+    @classmethod
+    def not_a_secret(cls) -> Self:
+        return cls(
+            "The webhook secret (it is not shown) is none that keeps others out: it is empty, "
+            "short, cut off, or has a blank or line break around it. Copy it again from the "
+            "service's settings; it begins with whsec_."
+        )
+
+    @classmethod
+    def not_raw(cls, kind: str) -> Self:
+        return cls(
+            f"The body is of type {kind}. A signature is of the bytes as they came: pass those, "
+            "on_webhook(await request.body(), request.headers), not what was read from them."
+        )
+
+    @classmethod
+    def no_headers(cls, kind: str) -> Self:
+        return cls(
+            f"The headers are of type {kind}. Pass the request's own: on_webhook(await "
+            "request.body(), request.headers)."
+        )
+
+    @classmethod
+    def no_batch(cls, kind: str) -> Self:
+        return cls(
+            f"A signed event {_brief(repr(kind), 60)} names no batch, so nothing was done. Look "
+            "at the job itself with refresh()."
+        )
+
+
 class ClientError(BatchframeError):
     """There is no client, or it is not one that this job can use."""
 
@@ -1362,6 +1431,13 @@ class ClientError(BatchframeError):
             f"Job {job} belongs to {recorded}, but the client speaks to {given}. Its batches "
             f"cannot be seen from there. Pass the client it was submitted with: "
             f"bf.job({job!r}, client=...)."
+        )
+
+    @classmethod
+    def none_for_the_job(cls, job: str, base_url: str) -> Self:
+        return cls(
+            f"Job {job} is at {base_url}, and none of the clients speaks to its account. Pass the "
+            "one that it was submitted with: on_webhook(..., client=[one, another])."
         )
 
     @classmethod
@@ -1865,6 +1941,25 @@ class LocalServerError(BatchframeError):
         return cls(
             f"The local server cannot read {path}: {reason}. Move that file away to go on without "
             "it, or start on another folder: `batchframe.local.serve(folder=...)`."
+        )
+
+    @classmethod
+    def unknown_profile(
+        cls, profile: object, near: Sequence[str], known: Sequence[str]
+    ) -> LocalServerError:
+        """Refuse to imitate a service that nobody here knows."""
+        guess = f" Did you mean {near[0]!r}?" if near else ""
+        return cls(
+            f"The local server does not know the habits of {_brief(repr(profile), 60)}.{guess} It "
+            f"imitates {_listed(known)}: `batchframe.local.serve(profile=...)`."
+        )
+
+    @classmethod
+    def never_expires(cls, profile: str) -> LocalServerError:
+        """Refuse to let a batch expire where the service imitated does not."""
+        return cls(
+            f"Batches of the profile {profile!r} never expire: they go on until they are done or "
+            "cancelled. Use another profile, or `client.batches.cancel(...)`."
         )
 
     @classmethod

@@ -24,7 +24,7 @@ from tests.crash import naive
 from tests.crash.cases import PATIENCE, SETTLE, Case
 
 import batchframe as bf
-from batchframe import _job, _jobs, _preparation, _private, _shards, _submission
+from batchframe import _jobs, _preparation, _private, _providers, _shards, _submission
 from batchframe._folder import JobFolder
 from batchframe._openai import OpenAIService, _client
 from batchframe._service import Ambiguous, Unsent
@@ -133,15 +133,14 @@ def _cell(run: Run, client: openai.OpenAI) -> dict[str, Any]:
 def _hurry(case: Case) -> None:
     """Let the loopback profile settle in a fraction of a second, and the SDK pause for less."""
     hurried = replace(
-        _jobs.profile_of("http://127.0.0.1"),
+        _providers.LOCAL,
         settle=SETTLE,
         first_poll=0.02,
         last_poll=0.1,
         list_is_complete=case.listed,
         max_requests=-(-len(TEXTS) // case.parts),
     )
-    for module in (_jobs, _job, _preparation):
-        module.profile_of = lambda _: hurried  # type: ignore[attr-defined]
+    _providers.LOCAL = hurried  # type: ignore[misc]
     base: Any = openai._base_client
     base.INITIAL_RETRY_DELAY, base.MAX_RETRY_DELAY = 0.01, 0.02
 

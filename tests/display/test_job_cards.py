@@ -12,7 +12,7 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe import _preparation
+from batchframe import _providers
 from batchframe._cards import row_words
 
 
@@ -21,8 +21,8 @@ def small_files(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Cut jobs into input files of so many requests."""
 
     def cut(most: int) -> None:
-        small = replace(_preparation.profile_of("http://127.0.0.1"), max_requests=most)
-        monkeypatch.setattr(_preparation, "profile_of", lambda _: small)
+        small = replace(_providers.LOCAL, max_requests=most)
+        monkeypatch.setattr(_providers, "LOCAL", small)
 
     return cut
 

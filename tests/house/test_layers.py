@@ -19,13 +19,13 @@ _visible _secrets _refusals _file_types
 _version errors _clock _range _digests _measures _loose_json
 _warn _display _labels _spreadsheet
 _private
-_answer_files _cells _template _output _model_names _providers _folder _rates _token_engines
+_answer_files _cells _template _output _model_names _provider _folder _rates _token_engines
 _image_size _sampling _counting_route _image_files _image_input
 _image_pixels
-_tokens _model_rules _image_tokens _static_parts _images
+_providers _tokens _model_rules _image_tokens _static_parts _images
 _chat_overhead _price_book _price_table _tool_tokens
 _message_tokens _prices _image_cells _tabular
-_recipe _source _request_tokens
+_recipe _source _request_tokens _price_notes
 _lines _streamed_source
 _endpoints
 _request_table
@@ -46,7 +46,7 @@ _jobs _listing
 _job_at_home
 _job _unsent
 _requests
-_frames _evaluation _agreement
+_frames _evaluation _agreement _webhooks
 _accessor
 plot
 __init__

@@ -127,6 +127,9 @@ SAMPLES: dict[str, Any] = {
     "kinds": ["numbers"],
     "others": ["texts"],
     "predicted": "label",
+    "how": "as a list of requests in one call",
+    "service_key": "groq",
+    "profile": "azur",
 }
 
 

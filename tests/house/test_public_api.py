@@ -31,6 +31,7 @@ def test_the_public_names_are_these() -> None:
         "Evaluation",
         "Job",
         "Pilot",
+        "Provider",
         "Report",
         "Requests",
         "TokenCount",
@@ -43,7 +44,9 @@ def test_the_public_names_are_these() -> None:
         "job",
         "jobs",
         "join",
+        "on_webhook",
         "plot",
+        "provider",
         "recover",
         "requests",
     }

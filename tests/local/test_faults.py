@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import batchframe as bf
-from batchframe import _jobs, local
+from batchframe import _providers, local
 from batchframe.errors import LocalServerError
 from batchframe.local import Fault
 from batchframe.local._app import Api
@@ -37,8 +37,7 @@ def requests() -> bf.Requests:
 
 @pytest.fixture(autouse=True)
 def _settles_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    soon = replace(_jobs.profile_of("http://127.0.0.1"), settle=0.1)
-    monkeypatch.setattr(_jobs, "profile_of", lambda _: soon)
+    monkeypatch.setattr(_providers, "LOCAL", replace(_providers.LOCAL, settle=0.1))
 
 
 def statuses(error: openai.APIStatusError) -> tuple[int, str]:

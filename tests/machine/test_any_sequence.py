@@ -34,7 +34,7 @@ from hypothesis.stateful import (
 )
 
 import batchframe as bf
-from batchframe import _job, _jobs, _preparation
+from batchframe import _providers
 from batchframe._folder import JobFolder
 from batchframe._openai import OpenAIService
 from batchframe.local import Fault, Server, serve
@@ -92,10 +92,9 @@ class Life(RuleBasedStateMachine):
         self.server: Server = self.stack.enter_context(
             serve(answer=self.answer, folder=self.home / "server")
         )
-        profile = _preparation.profile_of(self.server.url)
-        small = replace(profile, max_requests=shards, settle=0.05, first_poll=0.02, last_poll=0.05)
-        for room in (_preparation, _jobs, _job):
-            self.patch.setattr(room, "profile_of", lambda _: small)
+        haste = {"settle": 0.05, "first_poll": 0.02, "last_poll": 0.05}
+        small = replace(_providers.LOCAL, max_requests=shards, **haste)
+        self.patch.setattr(_providers, "LOCAL", small)
 
     def answer(self, body: dict[str, Any]) -> str:
         text = body["messages"][0]["content"]

@@ -14,6 +14,7 @@ from batchframe._budget import refuse_above
 from batchframe._counting import count_input
 from batchframe._estimate import estimate
 from batchframe._output import output_spec
+from batchframe._providers import profile_of
 from batchframe._recipe import Recipe
 from batchframe._request_table import RequestTable
 from batchframe.errors import CostError, IntervalWarning
@@ -129,7 +130,8 @@ def test_the_doubt_about_an_unpublished_tokenizer_is_in_the_range() -> None:
 @pytest.mark.parametrize(
     ("base_url", "words"),
     [
-        ("https://acme.openai.azure.com/openai/v1", "acme.openai.azure.com may charge others"),
+        ("https://acme.openai.azure.com/openai/v1", "a deployment may be called otherwise"),
+        ("https://gateway.example.com/v1", "No batch price is known"),
         ("http://127.0.0.1:8000/v1", "rehearsal"),
         ("https://api.openai.com/v1", None),
     ],
@@ -137,8 +139,10 @@ def test_the_doubt_about_an_unpublished_tokenizer_is_in_the_range() -> None:
 def test_whose_prices_these_are_is_said(base_url: str, words: str | None) -> None:
     these = table(2, output=LABELS)
     read = count_input(these)
-    notes = " ".join(estimate(these, read, base_url=base_url).notes)
+    whose = profile_of(base_url)
+    notes = " ".join(estimate(these, read, base_url=base_url, provider=whose).notes)
     assert words is None or words in notes
-    assert ("OpenAI's own prices" in notes) == (words is not None)
-    mine = estimate(these, read, base_url=base_url, prices={"input": 1, "output": 2})
-    assert "OpenAI's own prices" not in " ".join(mine.notes)
+    assert ("OpenAI's own prices" in notes) == (words == "rehearsal")
+    given = {"input": 1, "output": 2}
+    mine = estimate(these, read, base_url=base_url, provider=whose, prices=given)
+    assert words is None or words not in " ".join(mine.notes)

@@ -7,6 +7,7 @@ import pytest
 from batchframe import _prices
 from batchframe._price_book import price_book
 from batchframe._prices import Tier, price
+from batchframe._providers import provider
 from batchframe.errors import CostError
 
 TODAY = date(2026, 11, 21)
@@ -66,9 +67,38 @@ def test_a_standard_price_never_passes_for_a_batch_price(model: str) -> None:
     assert rates(model, "batch") is None
 
 
-@pytest.mark.parametrize("provider", ["azure", "together", "no-such-provider"])
-def test_a_provider_without_batch_prices_has_none(provider: str) -> None:
-    assert rates("gpt-4o", "batch", provider=provider) is None
+@pytest.mark.parametrize("name", ["together", "groq", "deepinfra", "self-hosted", "other"])
+def test_a_provider_without_a_batch_price_for_a_model_has_none(name: str) -> None:
+    assert rates("gpt-4o", "batch", provider=provider(name)) is None
+
+
+def test_a_provider_s_own_batch_price_counts() -> None:
+    found = price("openai/gpt-oss-120b", "batch", provider=provider("groq"))
+    standard = price("openai/gpt-oss-120b", "standard", provider=provider("groq"))
+    assert found is not None
+    assert standard is not None
+    assert found.input == standard.input / 2
+    assert "groq" in found.source
+
+
+def test_a_discount_is_taken_from_the_provider_s_own_standard_price() -> None:
+    assert rates("gpt-4o", "standard", provider=provider("azure")) == ("2.5", "1.25", "10")
+    assert rates("gpt-4o", "batch", provider=provider("azure")) == ("1.25", None, "5.0")
+    found = price("gpt-4o", "batch", provider=provider("azure"))
+    assert found is not None
+    assert "less 50% as Azure OpenAI states" in found.source
+
+
+def test_a_discount_is_taken_from_the_user_s_own_standard_price() -> None:
+    mine = {"standard": {"input": "1", "output": "2"}}
+    found = price("any", "batch", provider=provider("deepinfra"), prices=mine)
+    assert found is not None
+    assert (found.input, found.output) == (Decimal("0.8"), Decimal("1.6"))
+    given = {**mine, "batch": {"input": "0.5", "output": "1"}}
+    found = price("any", "batch", provider=provider("deepinfra"), prices=given)
+    assert found is not None
+    assert found.input == Decimal("0.5")
+    assert price("any", "batch", provider=provider("groq"), prices=mine) is None
 
 
 def test_a_batch_price_may_equal_the_standard_one_where_the_table_says_so() -> None:
@@ -103,7 +133,7 @@ def test_the_batch_price_of_an_embedding_is_for_the_batch_tier_alone(
     monkeypatch.setattr(_prices, "book_price", lambda *_, **__: None)
     assert price("text-embedding-3-small", "batch") is not None
     assert price("text-embedding-3-small", "standard") is None
-    assert price("text-embedding-3-small", "batch", provider="azure") is None
+    assert price("text-embedding-3-small", "batch", provider=provider("azure")) is None
 
 
 def test_moderation_is_free_and_an_unknown_moderation_model_is_unknown() -> None:

@@ -19,6 +19,7 @@ import batchframe.local
 from batchframe import _requests
 from batchframe._checks import check_sending
 from batchframe._model_rules import check_parameters, context_window, is_known, shutdown
+from batchframe._providers import OPENAI, profile_of
 from batchframe.errors import CostError, ParameterWarning, RequestError
 
 FRAME = pd.DataFrame({"text": ["a", "b"]}, index=["x", "y"])
@@ -230,7 +231,7 @@ class TestSending:
 
     def check(self, requests: bf.Requests, url: str = OPENAI_URL, on: str = "2026-11-21") -> None:
         table = requests._table
-        check_sending(table, requests._input_tokens, url, date.fromisoformat(on))
+        check_sending(table, requests._input_tokens, profile_of(url), date.fromisoformat(on))
 
     def test_a_model_that_is_shut_down_is_refused_from_its_day_on(self) -> None:
         self.check(ask("gpt-5-mini"), on="2026-12-10")
@@ -288,10 +289,10 @@ class TestSending:
         import numpy as np
 
         full = replace(read, tokens=np.array([8_192, 8_192]))
-        check_sending(requests._table, full, OPENAI_URL, date(2026, 1, 1))
+        check_sending(requests._table, full, OPENAI, date(2026, 1, 1))
         with pytest.raises(RequestError, match="Row 1"):
             check_sending(requests._table, replace(read, tokens=np.array([8_192, 8_193])),
-                          OPENAI_URL, date(2026, 1, 1))  # fmt: skip
+                          OPENAI, date(2026, 1, 1))  # fmt: skip
 
 
 class TestTheTable:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import batchframe as bf
 import batchframe.local
 from batchframe._lines import custom_id
-from batchframe._providers import OPENAI, Profile
+from batchframe._providers import OPENAI, Provider
 from batchframe._shards import Shard, pack, shards_of, write_inputs
 from batchframe.errors import CellError, RequestError
 
@@ -247,7 +247,7 @@ def test_files_that_are_there_are_not_replaced(tmp_path: Path) -> None:
     assert path.read_text() == "mine"
 
 
-def small(max_requests: int, max_bytes: int) -> Profile:
+def small(max_requests: int, max_bytes: int) -> Provider:
     return replace(OPENAI, name="Small", max_requests=max_requests, max_bytes=max_bytes)
 
 
@@ -266,7 +266,7 @@ def test_files_are_as_full_as_the_limits_allow_and_no_fuller(
     shards = shards_of(table, small(most, limit))
     folder = tmp_path_factory.mktemp("shards")
     paths = [folder / str(number) for number in range(len(shards))]
-    files = list(write_inputs(table, shards, paths))
+    files = list(write_inputs(table, shards, paths, OPENAI))
     assert b"".join(path.read_bytes() for path in paths) == b"".join(table.lines())
     for file, path in zip(files, paths, strict=True):
         content = path.read_bytes()

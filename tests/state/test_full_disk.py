@@ -103,8 +103,8 @@ class Raw(io.FileIO):
 
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    hasty = _providers.replace(_providers._LOOPBACK, settle=0.3, first_poll=0.02, last_poll=0.05)
-    monkeypatch.setattr(_providers, "_LOOPBACK", hasty)
+    hasty = _providers.replace(_providers.LOCAL, settle=0.3, first_poll=0.02, last_poll=0.05)
+    monkeypatch.setattr(_providers, "LOCAL", hasty)
 
 
 def journey(text: str, server: batchframe.local.Server) -> bf.Job:

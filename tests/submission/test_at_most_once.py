@@ -15,7 +15,7 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe import _jobs
+from batchframe import _providers
 
 NOTHING_LISTED = '{"object": "list", "data": [], "has_more": false}'
 AMBIGUOUS = [
@@ -26,8 +26,7 @@ AMBIGUOUS = [
 
 @pytest.fixture(autouse=True)
 def _settles_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    soon = replace(_jobs.profile_of("http://127.0.0.1"), settle=0.3)
-    monkeypatch.setattr(_jobs, "profile_of", lambda _: soon)
+    monkeypatch.setattr(_providers, "LOCAL", replace(_providers.LOCAL, settle=0.3))
 
 
 @pytest.mark.parametrize("kind", AMBIGUOUS)

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 import batchframe as bf
-from batchframe import _jobs, local
+from batchframe import _jobs, _providers, local
 from batchframe._clock import Clock
 from batchframe._openai import OpenAIService
 from batchframe._submission import Submission, submit
@@ -56,8 +56,7 @@ def on_fake_time(monkeypatch: pytest.MonkeyPatch, off: float = 0.0) -> FakeTime:
 
 @pytest.fixture(autouse=True)
 def _settles_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    soon = replace(_jobs.profile_of("http://127.0.0.1"), settle=0.3)
-    monkeypatch.setattr(_jobs, "profile_of", lambda _: soon)
+    monkeypatch.setattr(_providers, "LOCAL", replace(_providers.LOCAL, settle=0.3))
 
 
 def batches(server: local.Server) -> list[Any]:

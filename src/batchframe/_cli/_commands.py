@@ -58,7 +58,9 @@ class Outcome:
 
 def estimate(got: argparse.Namespace) -> Outcome:
     asked = asking(got, read_table(got.input))
-    known = asked.estimate(prices=prices_of(got.price), reuse=not got.no_reuse)
+    known = asked.estimate(
+        prices=prices_of(got.price), reuse=not got.no_reuse, provider=got.provider
+    )
     return Outcome(codes.OK, estimate_facts(known), estimate_words(known, asked))
 
 
@@ -72,6 +74,7 @@ def submit(got: argparse.Namespace) -> Outcome:
         got.name,
         max_cost=got.max_cost,
         prices=prices_of(got.price),
+        provider=got.provider,
         reuse=not got.no_reuse,
         rerun=got.rerun,
         on_uncertain=got.on_uncertain,
@@ -224,7 +227,10 @@ def serve(got: argparse.Namespace) -> Outcome:
     from batchframe.local import run  # noqa: PLC0415
 
     def ready(url: str) -> None:
-        answer(_READY.format(url=url), aside=got.json)
+        client = _OPENAI.format(url=url)
+        if got.profile == "azure":
+            client = _AZURE.format(url=url.removesuffix("/openai"))
+        answer(_READY.format(url=url, client=client), aside=got.json)
         if got.json:
             document({"url": url})
 
@@ -232,6 +238,7 @@ def serve(got: argparse.Namespace) -> Outcome:
         host=got.host,
         port=got.port,
         folder=got.folder,
+        profile=got.profile,
         upstream=got.upstream,
         seconds=got.seconds,
         ready=ready,
@@ -241,8 +248,12 @@ def serve(got: argparse.Namespace) -> Outcome:
 
 _READY: Final = """\
 Batch server at {url}
-    client = openai.OpenAI(base_url="{url}", api_key="local")
+    client = {client}
 Stop it with Ctrl-C."""
+_OPENAI: Final = 'openai.OpenAI(base_url="{url}", api_key="local")'
+_AZURE: Final = (
+    'openai.AzureOpenAI(azure_endpoint="{url}", api_version="2024-10-21", api_key="local")'
+)
 
 
 def _look(job: Job) -> None:

@@ -140,6 +140,14 @@ def _asks(command: argparse.ArgumentParser) -> None:
     _prices(command)
 
 
+def _provider(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--provider",
+        metavar="NAME",
+        help="whose limits and prices count, such as azure; default: by OPENAI_BASE_URL",
+    )
+
+
 def _limit(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--max-cost", metavar="USD", help="send nothing if it may cost more, or nobody knows"
@@ -181,10 +189,12 @@ def _job(command: argparse.ArgumentParser) -> None:
 
 def _estimate(command: argparse.ArgumentParser) -> None:
     _asks(command)
+    _provider(command)
 
 
 def _submit(command: argparse.ArgumentParser) -> None:
     _asks(command)
+    _provider(command)
     _limit(command)
     command.add_argument("--name", help="what to call the job, to find it again")
     command.add_argument(
@@ -288,6 +298,9 @@ def _serve(command: argparse.ArgumentParser) -> None:
         "--port", type=_port, default=0, help="default: a free one, kept by --folder"
     )
     command.add_argument("--folder", help="where state is kept; default: nowhere")
+    command.add_argument(
+        "--profile", default="openai", metavar="NAME", help="whose habits to imitate, such as groq"
+    )
     command.add_argument("--upstream", help="answer with this OpenAI-compatible server's model")
     command.add_argument("--seconds", type=float, default=0.0, help="the least a batch takes")
 

@@ -24,7 +24,6 @@ from batchframe._display import money
 from batchframe._doctor._finding import Finding
 from batchframe._estimate import in_words
 from batchframe._frames import requests
-from batchframe._providers import profile_of
 from batchframe._requests import Requests
 from batchframe._service import Created, CreateOutcome, Rejected, Service
 from batchframe.errors import ServiceError
@@ -59,7 +58,7 @@ def probe(model: str, agrees: Callable[[str], bool], clock: Clock = SYSTEM) -> I
         return
     there = connect()
     with TemporaryDirectory(prefix="batchframe-doctor-") as folder:
-        [line] = asked.to_jsonl(folder)
+        [line] = asked.to_jsonl(folder, provider=there.profile)
         try:
             yield from _learn(there, asked, line, clock)
         except ServiceError as reason:
@@ -73,14 +72,14 @@ def _one_request(model: str) -> Requests:
 
 
 def _learn(there: Service, asked: Requests, line: Path, clock: Clock) -> Iterator[Finding]:
-    file_id = there.upload(line, _NAME).id
+    file_id = there.upload(line, _NAME, there.profile.purpose).id
     there.delete_file(file_id)
     began = clock.elapsed()
     outcome = _create(there, file_id, asked)
     if isinstance(outcome, Rejected):
         told = f"a batch of a deleted file is refused (HTTP {outcome.status}, {outcome.code})"
         yield Finding("fence", "ok", f"{told}, so --recreate is safe here")
-        file_id = there.upload(line, _NAME).id
+        file_id = there.upload(line, _NAME, there.profile.purpose).id
         began = clock.elapsed()
         outcome = _create(there, file_id, asked)
         yield _showing(there, file_id, outcome, began, clock)
@@ -91,7 +90,9 @@ def _learn(there: Service, asked: Requests, line: Path, clock: Clock) -> Iterato
 
 
 def _create(there: Service, file_id: str, asked: Requests) -> CreateOutcome:
-    return there.create_batch(file_id, asked.endpoint, _MARK, f"doctor-{file_id}")
+    return there.create_batch(
+        file_id, there.profile.created_for(asked.endpoint), _MARK, f"doctor-{file_id}"
+    )
 
 
 def _showing(
@@ -101,7 +102,7 @@ def _showing(
     if isinstance(outcome, Rejected):
         told = f"HTTP {outcome.status}, {outcome.code}: {outcome.message}"
         return Finding("list", "problem", f"a batch was refused: {told}")
-    settle = profile_of(there.identity.base_url).settle
+    settle = there.profile.settle
     shown = _look(there, file_id, clock, began)
     took = clock.elapsed() - began
     if not shown and not isinstance(outcome, Created):

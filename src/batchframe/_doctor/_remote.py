@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-from batchframe._accounts import connect, expected_identity
+from batchframe._accounts import connect, expected_identity, expected_profile
 from batchframe._clock import SYSTEM, Clock
 from batchframe._doctor._finding import Finding
-from batchframe._providers import profile_of
 from batchframe._service import Service
 from batchframe.errors import ClientError, ServiceError
 
@@ -48,7 +47,7 @@ def account() -> Iterator[Finding]:
         for word, value in (("organization", whose.organization), ("project", whose.project))
         if value
     ]
-    kind = profile_of(whose.base_url).name
+    kind = expected_profile().name
     yield Finding("address", "ok", ", ".join([f"{whose.base_url} ({kind})", *of]))
 
 

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from batchframe._openai._client import OpenAIService, connect
 from batchframe._openai._failures import outcome_of
+from batchframe._openai._webhooks import Event, read_event
 
-__all__ = ["OpenAIService", "connect", "outcome_of"]
+__all__ = ["Event", "OpenAIService", "connect", "outcome_of", "read_event"]

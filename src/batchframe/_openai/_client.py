@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
@@ -17,21 +16,19 @@ from urllib.parse import urlsplit
 
 import openai
 from openai.types import Batch as OpenAIBatch
-from openai.types import FileDeleted, FileObject
+from openai.types import FileDeleted
 
 from batchframe._clock import SYSTEM
 from batchframe._display import BYTES, progress, watched
 from batchframe._loose_json import loads
 from batchframe._openai._failures import failure, is_transports, not_answered, outcome_of, words
+from batchframe._openai._reading import batch_of, created_of, remote_file_of, size_of
 from batchframe._private import create_private, insecurity_is_allowed, open_private
-from batchframe._providers import is_loopback
+from batchframe._providers import Provider, is_loopback, profile_of
 from batchframe._secrets import redacted
 from batchframe._service import (
-    Ambiguous,
     Asked,
     Batch,
-    BatchError,
-    Created,
     CreateOutcome,
     Identity,
     RemoteFile,
@@ -45,8 +42,8 @@ _T = TypeVar("_T")
 # How the package stumbles over a body that is not what it expects.
 _UNREADABLE: Final = (AttributeError, TypeError, ValueError, RecursionError)
 _PAGE: Final = 100
-_LONGEST_ID: Final = 512
 _TRIES: Final = 3
+_LONGEST_MESSAGE: Final = 512
 _LARGEST_ANSWER: Final = 1 << 26
 _SHOWN: Final = 60
 
@@ -100,15 +97,38 @@ class OpenAIService:
     @property
     def identity(self) -> Identity:
         client = self._client
-        return Identity.of(str(client.base_url), client.organization, client.project)
+        url = str(client.base_url)
+        if self._azure:
+            # One made for a deployment shows the same files and batches.
+            url = url.partition("/deployments/")[0]
+        return Identity.of(url, client.organization, client.project)
 
-    def upload(self, path: Path, filename: str) -> RemoteFile:
+    @property
+    def profile(self) -> Provider:
+        return profile_of(str(self._client.base_url), azure=self._azure)
+
+    @property
+    def _azure(self) -> bool:
+        return isinstance(self._client, openai.AzureOpenAI)
+
+    def upload(
+        self, path: Path, filename: str, purpose: str = "batch", lifetime: int | None = None
+    ) -> RemoteFile:
+        # The package's types know OpenAI's purposes only.
+        how: dict[str, Any] = {"purpose": purpose}
+        if lifetime is not None:
+            how["expires_after"] = {"anchor": "created_at", "seconds": lifetime}
         with open_private(path) as opened, watched("uploading", opened) as file:
-            stored = _call(self._client.files.create, file=(filename, file), purpose="batch")
-        return _remote_file(stored)
+            stored = _call(self._client.files.create, file=(filename, file), **how)
+        return remote_file_of(stored)
 
     def create_batch(
-        self, input_file_id: str, endpoint: str, metadata: Mapping[str, str], key: str
+        self,
+        input_file_id: str,
+        endpoint: str,
+        metadata: Mapping[str, str],
+        key: str,
+        window: str = "24h",
     ) -> CreateOutcome:
         try:
             answer: object = self._client.post(
@@ -117,7 +137,7 @@ class OpenAIService:
                 body={
                     "input_file_id": input_file_id,
                     "endpoint": endpoint,
-                    "completion_window": "24h",
+                    "completion_window": window,
                     "metadata": dict(metadata),
                 },
                 # The defaults would ask again after a lost answer, and pay for two batches.
@@ -129,7 +149,7 @@ class OpenAIService:
             )
         except Exception as reason:  # noqa: BLE001 - whatever it is, the batch may exist
             return outcome_of(reason)
-        return _created(answer, input_file_id, endpoint)
+        return created_of(answer, input_file_id, endpoint)
 
     def ask(self, endpoint: str, body: Mapping[str, Any]) -> Asked:
         try:
@@ -153,7 +173,7 @@ class OpenAIService:
 
     def retrieve_batch(self, batch_id: str) -> Batch:
         what = f"batch {batch_id}"
-        batch = _batch(
+        batch = batch_of(
             self._read(what, self._client.batches.with_streaming_response.retrieve, batch_id)
         )
         if batch.id != batch_id:
@@ -168,10 +188,12 @@ class OpenAIService:
             page = self._read(
                 what, self._client.batches.with_streaming_response.list, limit=_PAGE, **after
             )
+            if isinstance(page, list):
+                page = {"data": page, "has_more": False}  # Together lists all of them at once
             listed = page.get("data") if isinstance(page, dict) else None
             if not isinstance(listed, list):
                 raise ServiceError.unusable(got=type(page).__name__, what=what)
-            batches = [_batch(one) for one in listed]
+            batches = [batch_of(one) for one in listed]
             if listed and seen.issuperset(batch.id for batch in batches):
                 raise ServiceError.unusable(
                     got="the same page again", what="the next page of batches"
@@ -196,7 +218,7 @@ class OpenAIService:
             return None
 
     def cancel_batch(self, batch_id: str) -> Batch:
-        return _batch(
+        return batch_of(
             self._read(
                 f"batch {batch_id}", self._client.batches.with_streaming_response.cancel, batch_id
             )
@@ -208,7 +230,7 @@ class OpenAIService:
         )
         if not isinstance(told, dict):
             raise ServiceError.unusable(got=type(told).__name__, what="a file")
-        return RemoteFile(file_id, _size(told.get("bytes")), None)
+        return RemoteFile(file_id, size_of(told.get("bytes")), None)
 
     def download(self, file_id: str, path: Path, most: int) -> int:
         content = partial(self._client.files.with_streaming_response.content, file_id)
@@ -221,7 +243,7 @@ class OpenAIService:
             raise ServiceError.unusable(got=type(told).__name__, what=what)
         error = told.get("error")
         message = error.get("message") if isinstance(error, dict) else None
-        words = redacted(message[:_LONGEST_ID]) if isinstance(message, str) else None
+        words = redacted(message[:_LONGEST_MESSAGE]) if isinstance(message, str) else None
         return RemoteVideo(video_id, str(told.get("status")), words)
 
     def download_video(self, video_id: str, path: Path, most: int) -> int:
@@ -371,46 +393,3 @@ def _chunks(response: Any, what: str, most: int, patience: float) -> Iterator[by
             before, since = got, SYSTEM.elapsed()
         yield chunk
     raise raised
-
-
-def _created(answer: object, input_file_id: str, endpoint: str) -> CreateOutcome:
-    if not isinstance(answer, OpenAIBatch) or not _is_id(answer.id):
-        return Ambiguous("the answer was no batch")
-    batch = _batch(answer.to_dict(mode="python", exclude_unset=False, warnings=False))
-    if batch.input_file_id != input_file_id or not _same_endpoint(batch.endpoint, endpoint):
-        return Ambiguous(f"the answer was another batch, {batch.id}")
-    return Created(batch)
-
-
-def _same_endpoint(theirs: str | None, ours: str) -> bool:
-    # Azure leaves it out, or leaves out the version.
-    return theirs is None or theirs.removeprefix("/v1") == ours.removeprefix("/v1")
-
-
-def _batch(described: object) -> Batch:
-    if not isinstance(described, Mapping) or not _is_id(described.get("id")):
-        raise ServiceError.unusable(got=type(described).__name__, what="a batch")
-    batch = Batch.from_json(described)
-    return replace(batch, errors=tuple(map(_without_key, batch.errors)))
-
-
-def _without_key(error: BatchError) -> BatchError:
-    return replace(error, message=error.message and redacted(error.message))
-
-
-def _remote_file(answer: object) -> RemoteFile:
-    if not isinstance(answer, FileObject) or not _is_id(answer.id):
-        raise ServiceError.unusable(got=type(answer).__name__, what="a file")
-    created: Any = answer.created_at
-    return RemoteFile(
-        answer.id, _size(answer.bytes), created if isinstance(created, int | float) else None
-    )
-
-
-def _size(value: object) -> int | None:
-    return value if type(value) is int and value >= 0 else None
-
-
-def _is_id(value: object) -> bool:
-    # The SDK builds its values without checking them.
-    return isinstance(value, str) and value.isprintable() and 0 < len(value) <= _LONGEST_ID

@@ -60,9 +60,9 @@ def _bind(host: str, port: int) -> socket.socket:
     return listening
 
 
-def base_url(host: str, port: int) -> str:
+def base_url(host: str, port: int, prefix: str) -> str:
     """Return the URL that clients are given."""
     # "Every address" is not one that a client can ask for.
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound here
     name = f"[{reachable}]" if ":" in reachable else reachable
-    return f"http://{name}:{port}/v1"
+    return f"http://{name}:{port}{prefix}"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
@@ -32,9 +33,12 @@ from batchframe.local._validate import check_body
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
     from batchframe.local._answer import Answerer, TokenCounter
     from batchframe.local._create import Page
     from batchframe.local._fault_plan import FaultPlan
+    from batchframe.local._habits import Habits
     from batchframe.local._objects import Batch, FileObject
     from batchframe.local._store import Store
     from batchframe.local._validate import Limits
@@ -74,6 +78,7 @@ class Api:
     faults: FaultPlan
     guarded: bool
     count_tokens: TokenCounter
+    habits: Habits
 
     def application(self) -> Starlette:
         """Return the ASGI application."""
@@ -95,6 +100,7 @@ class Api:
         }
         everything = ["GET", "POST", "PUT", "PATCH", "DELETE"]
         return Starlette(
+            middleware=[Middleware(_Inside, habits=self.habits)],
             routes=[
                 *(
                     Route(path, self._endpoint(handlers[route]), methods=[method])
@@ -102,7 +108,7 @@ class Api:
                     for method, path in [route.split()]
                 ),
                 Route("/{path:path}", self._endpoint(self.no_route), methods=everything),
-            ]
+            ],
         )
 
     async def exchange(self, request: Request, handler: Handler) -> Response:
@@ -126,8 +132,8 @@ class Api:
             await upload.receive(request.headers.get("content-type", ""), request.stream())
             if upload.filename is None:
                 raise Problem.missing(name="file")
-            asked = upload_request(upload.fields)
-            if asked.purpose == "batch":
+            asked = upload_request(upload.fields, self.habits)
+            if asked.purpose == self.habits.purpose:
                 self._check_batch_file(upload)
             if upload.size > self.limits.file_bytes:
                 raise Problem.file_too_large(self.limits.file_bytes)
@@ -171,11 +177,11 @@ class Api:
 
     async def create_batch(self, request: Request) -> Response:
         """`POST /v1/batches`; a file that does not exist is found out later, as at OpenAI."""
-        asked = batch_request(await _body(request))
+        asked = batch_request(await _body(request), self.habits)
         kept = self.store.file(asked.input_file_id)
         if kept is not None and not self._shows(request, asked.input_file_id):
             raise Problem.unseen_file(asked.input_file_id)
-        if kept is not None and kept.file.purpose != "batch":
+        if kept is not None and kept.file.purpose != self.habits.purpose:
             raise Problem.wrong_purpose(asked.input_file_id, kept.file.purpose)
         batch = self.store.add_batch(
             endpoint=asked.endpoint,
@@ -186,26 +192,29 @@ class Api:
         )
         self.faults.made(batch.id)
         self.worker.begin(batch)
-        return _json(batch)
+        return _json(self.habits.created(batch))
 
     async def list_batches(self, request: Request) -> Response:
         """`GET /v1/batches`, newest first."""
         asked = page(request.query_params, most=_MOST_BATCHES, default=_DEFAULT_BATCHES)
         batches = [batch for batch in self.store.batches() if self._shows(request, batch.id)]
-        return _json(_list(batches[::-1], asked))
+        if self.habits.lists == "array":
+            return _json([self.habits.batch(batch) for batch in batches[::-1]])
+        listed = _list([] if self.habits.lists == "nothing" else batches[::-1], asked)
+        return _json({**listed, "data": [self.habits.batch(batch) for batch in listed["data"]]})
 
     async def retrieve_batch(self, request: Request) -> Response:
         """`GET /v1/batches/{id}`."""
-        return _json(self._batch(request))
+        return _json(self.habits.batch(self._batch(request)))
 
     async def cancel_batch(self, request: Request) -> Response:
         """`POST /v1/batches/{id}/cancel`."""
         batch = self._batch(request)
         if batch.status == "cancelled":
-            return _json(batch)
+            return _json(self.habits.batch(batch))
         if batch.ended:
             raise Problem.not_cancellable(batch.status)
-        return _json(self.worker.cancel(batch))
+        return _json(self.habits.batch(self.worker.cancel(batch)))
 
     async def list_models(self, request: Request) -> Response:  # noqa: ARG002 - a handler's shape
         """`GET /v1/models`: any model name is answered, this one is an example."""
@@ -249,7 +258,7 @@ class Api:
 
     async def no_route(self, request: Request) -> Response:
         """Refuse any other address."""
-        raise Problem.no_route(request.method, request.url.path)
+        raise Problem.no_route(request.method, request.url.path.removeprefix("/-"))
 
     def _endpoint(self, handler: Handler) -> Handler:
         async def endpoint(request: Request) -> Response:
@@ -304,6 +313,18 @@ class Api:
         if batch is None or not self._shows(request, batch_id):
             raise Problem.no_batch(batch_id)
         return batch
+
+
+class _Inside:
+    """Reads the addresses of the service that is imitated."""
+
+    def __init__(self, app: ASGIApp, habits: Habits) -> None:
+        self._app = app
+        self._habits = habits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        inside = self._habits.inside(scope["path"], scope["query_string"])
+        await self._app({**scope, "path": inside, "raw_path": inside.encode()}, receive, send)
 
 
 def _video(request: Request) -> str:

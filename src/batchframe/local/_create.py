@@ -9,15 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from batchframe.local._objects import ENDPOINTS
 from batchframe.local._problems import Problem
 from batchframe.local._store import LIFETIME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from batchframe.local._habits import Habits
+
 _PURPOSES: Final = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
-_SHORTEST_LIFETIME: Final = 3600
 _METADATA_PAIRS: Final = 16
 _METADATA_KEY: Final = 64
 _METADATA_VALUE: Final = 512
@@ -51,7 +51,7 @@ class Page:
     limit: int
 
 
-def batch_request(body: Any) -> BatchRequest:
+def batch_request(body: Any, habits: Habits) -> BatchRequest:
     """Check the body of `POST /batches`.
 
     Raises
@@ -62,23 +62,27 @@ def batch_request(body: Any) -> BatchRequest:
     if not isinstance(body, dict):
         raise Problem.not_json()
     input_file_id = _string(body, "input_file_id")
-    endpoint = _string(body, "endpoint")
-    if endpoint not in ENDPOINTS:
-        raise Problem.wrong_endpoint(endpoint)
+    word = _string(body, "endpoint")
+    endpoint = habits.meant(word)
+    if endpoint is None:
+        raise Problem.wrong_endpoint(word, habits.words())
     window = _string(body, "completion_window")
-    if window != "24h":
-        raise Problem.wrong_value(name="completion_window", value=window, supported="'24h'")
+    if not habits.takes_window(window):
+        supported = " to ".join(f"'{hours}h'" for hours in dict.fromkeys(habits.windows))
+        raise Problem.wrong_value(name="completion_window", value=window, supported=supported)
     return BatchRequest(
         endpoint=endpoint,
         input_file_id=input_file_id,
         completion_window=window,
         metadata=_metadata(body.get("metadata")),
-        output_lifetime=_lifetime(body.get("output_expires_after"), "output_expires_after")
+        output_lifetime=_lifetime(
+            body.get("output_expires_after"), "output_expires_after", habits.lifetimes
+        )
         or LIFETIME,
     )
 
 
-def upload_request(fields: Mapping[str, str]) -> UploadRequest:
+def upload_request(fields: Mapping[str, str], habits: Habits) -> UploadRequest:
     """Check the form fields of `POST /files`.
 
     Raises
@@ -89,14 +93,15 @@ def upload_request(fields: Mapping[str, str]) -> UploadRequest:
     purpose = fields.get("purpose")
     if purpose is None:
         raise Problem.missing(name="purpose")
-    if purpose not in _PURPOSES:
+    known = tuple(habits.purpose if each == "batch" else each for each in _PURPOSES)
+    if purpose not in known:
         raise Problem.wrong_value(
-            name="purpose", value=purpose, supported=", ".join(f"'{each}'" for each in _PURPOSES)
+            name="purpose", value=purpose, supported=", ".join(f"'{each}'" for each in known)
         )
     names = {name: f"expires_after[{name}]" for name in ("anchor", "seconds")}
     given = {name: fields[key] for name, key in names.items() if key in fields}
-    lifetime = _lifetime(given or None, "expires_after")
-    return UploadRequest(purpose, lifetime or (LIFETIME if purpose == "batch" else None))
+    lifetime = _lifetime(given or None, "expires_after", habits.lifetimes)
+    return UploadRequest(purpose, lifetime or (LIFETIME if purpose == habits.purpose else None))
 
 
 def page(query: Mapping[str, str], *, most: int, default: int) -> Page:
@@ -147,7 +152,7 @@ def _metadata(value: Any) -> dict[str, str] | None:
     return value
 
 
-def _lifetime(value: Any, name: str) -> int | None:
+def _lifetime(value: Any, name: str, lifetimes: tuple[int, int]) -> int | None:
     if value is None:
         return None
     if not isinstance(value, dict):
@@ -163,10 +168,9 @@ def _lifetime(value: Any, name: str) -> int | None:
     seconds = _whole(given)
     if seconds is None:
         raise Problem.wrong_type(name=f"{name}.seconds", expected="an integer", value=given)
-    if not _SHORTEST_LIFETIME <= seconds <= LIFETIME:
-        raise Problem.out_of_range(
-            name=f"{name}.seconds", low=_SHORTEST_LIFETIME, high=LIFETIME, value=seconds
-        )
+    low, high = lifetimes
+    if not low <= seconds <= high:
+        raise Problem.out_of_range(name=f"{name}.seconds", low=low, high=high, value=seconds)
     return seconds
 
 

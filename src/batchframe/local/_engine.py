@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from batchframe.local._answer import Answerer, TokenCounter
     from batchframe.local._fault_plan import FaultPlan
+    from batchframe.local._habits import Habits
     from batchframe.local._store import Store
     from batchframe.local._validate import Limits
 
@@ -51,6 +52,7 @@ class Parts:
     count_tokens: TokenCounter
     faults: FaultPlan
     guarded: bool
+    habits: Habits
     removable: Path | None
 
 
@@ -149,6 +151,7 @@ class Engine:
             turns=Turns(),
             seconds=parts.seconds,
             count_tokens=parts.count_tokens,
+            habits=parts.habits,
         )
         api = Api(
             store=parts.store,
@@ -158,6 +161,7 @@ class Engine:
             faults=parts.faults,
             guarded=parts.guarded,
             count_tokens=parts.count_tokens,
+            habits=parts.habits,
         )
         self._server = uvicorn.Server(_config(api))
         serving = self._loop.create_task(self._server.serve(sockets=[parts.listening]))

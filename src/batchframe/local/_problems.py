@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from batchframe.local._objects import ENDPOINTS
-
 
 class Problem(Exception):  # noqa: N818 - it is an answer of the service, named as such
     """A refusal: an HTTP status code and an OpenAI-shaped error body."""
@@ -99,9 +97,9 @@ class Problem(Exception):  # noqa: N818 - it is an answer of the service, named 
         )
 
     @classmethod
-    def wrong_endpoint(cls, value: object) -> Problem:
+    def wrong_endpoint(cls, value: object, known: list[str]) -> Problem:
         """Refuse an endpoint that batches do not have."""
-        return cls.wrong_value("endpoint", value, ", ".join(f"'{name}'" for name in ENDPOINTS))
+        return cls.wrong_value("endpoint", value, ", ".join(f"'{name}'" for name in known))
 
     @classmethod
     def too_long(cls, name: str, what: str, limit: int, found: int) -> Problem:

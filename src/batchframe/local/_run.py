@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterator
 
+    from batchframe.local._habits import Habits
     from batchframe.local._objects import Batch
     from batchframe.local._store import Workspace
 
@@ -40,7 +41,8 @@ class _Head(msgspec.Struct):
 class Run:
     """The mutable side of a batch that has not ended."""
 
-    def __init__(self, batch: Batch, workspace: Workspace) -> None:
+    def __init__(self, batch: Batch, workspace: Workspace, habits: Habits) -> None:
+        self.habits = habits
         self.batch_id = batch.id
         self.endpoint = batch.endpoint
         self.expires_at = batch.expires_at
@@ -66,14 +68,15 @@ class Run:
     def spool(self) -> Spool:
         """The answers; opened, and read back, when first asked for."""
         if self._spool is None:
-            self._spool = Spool(self.workspace, self.batch_id)
+            self._spool = Spool(self.workspace, self.batch_id, self.habits)
             self._closing.callback(self._spool.close)
         return self._spool
 
     @property
     def going_on(self) -> bool:
         """Whether nothing else is asked of the batch; its 24 hours may be over."""
-        if self.wish is Wish.GO_ON and time.time() >= self.expires_at:
+        over = self.habits.expires and time.time() >= self.expires_at
+        if self.wish is Wish.GO_ON and over:
             self.wish = Wish.EXPIRE
         return self.wish is Wish.GO_ON
 

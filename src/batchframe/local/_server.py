@@ -11,11 +11,9 @@ import os
 import tempfile
 import weakref
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
-
-import openai
 
 from batchframe.errors import LocalServerError
 from batchframe.local._address import base_url, is_loopback, listen
@@ -24,8 +22,10 @@ from batchframe.local._answer import (
     Simulated,
     Upstream,
 )
+from batchframe.local._clients import client_of
 from batchframe.local._engine import Engine, Parts
 from batchframe.local._fault_plan import FaultPlan, Faults
+from batchframe.local._habits import Habits, habits_of
 from batchframe.local._store import Store
 from batchframe.local._usage import count_input_tokens
 from batchframe.local._validate import Limits
@@ -33,6 +33,8 @@ from batchframe.local._validate import Limits
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+
+    import openai
 
     from batchframe.local._answer import (
         Answerer,
@@ -49,18 +51,6 @@ _UPSTREAM_RETRIES: Final = 5
 _PULSE_SECONDS: Final = 0.5
 
 
-class _LoopbackHttp(openai.DefaultHttpxClient):
-    """The client's transport, without the proxies of the environment: they cannot reach us."""
-
-    def __init__(self, server: object) -> None:
-        super().__init__(trust_env=False)
-        # A server that nobody holds is stopped; its client is reason enough to go on.
-        self._server = server
-
-    def __del__(self) -> None:
-        self.close()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Options:
     answer: AnswerFunction | None
@@ -73,6 +63,7 @@ class _Options:
     upstream_key: str | None
     limits: Limits
     count_tokens: TokenCounter
+    habits: Habits
 
     def answerer(self) -> Answerer:
         if self.answer is not None:
@@ -131,6 +122,11 @@ class Server:
     count_tokens
         Counts the input tokens of a request body. Without it they are counted as batchframe
         estimates them, and all output tokens as a quarter of the characters.
+    profile
+        Whose habits to imitate: "openai", "azure", "groq", "together", "deepinfra", "gateway" (an
+        OpenAI-compatible one whose list leaves batches out) or "self-hosted"; their addresses,
+        words, limits and shapes (docs/providers.md). Jobs follow the same profile if they are told:
+        ``submit(client=server.client(), provider="groq")``; an Azure client tells by itself.
     faults
         What goes wrong: a list of `Fault`, to see how a pipeline takes it. The attribute `faults`
         adds more while the server runs.
@@ -138,8 +134,8 @@ class Server:
     Raises
     ------
     LocalServerError
-        A fault is none; by `start`: the folder is in use or damaged, or the address cannot be
-        listened on.
+        A fault or a profile is none; by `start`: the folder is in use or damaged, or the address
+        cannot be listened on.
 
     Examples
     --------
@@ -166,6 +162,7 @@ class Server:
         limits: Limits | None = None,
         count_tokens: TokenCounter | None = None,
         faults: Iterable[Fault] = (),
+        profile: str = "openai",
     ) -> None:
         if answer is not None and upstream is not None:
             raise LocalServerError.two_answerers()
@@ -176,6 +173,7 @@ class Server:
         if upstream is not None and not str(upstream).startswith(("http://", "https://")):
             wanted = 'a URL such as "http://localhost:11434/v1"'
             raise LocalServerError.no_answerer(keyword="upstream", given=upstream, wanted=wanted)
+        habits = habits_of(profile)
         self._options = _Options(
             answer=answer,
             upstream=upstream,
@@ -185,8 +183,9 @@ class Server:
             seconds=seconds,
             concurrency=concurrency,
             upstream_key=upstream_key,
-            limits=limits or _limits(upstream=upstream),
+            limits=limits or _limits(habits, upstream=upstream),
             count_tokens=count_tokens or count_input_tokens,
+            habits=habits,
         )
         self._plan = FaultPlan()
         planned: object = faults
@@ -230,8 +229,8 @@ class Server:
         return Faults(self._plan)
 
     def client(self) -> openai.OpenAI:
-        """Return a genuine openai client for this server."""
-        return openai.OpenAI(base_url=self.url, api_key=_KEY, http_client=_LoopbackHttp(self))
+        """Return a genuine openai client for this server; an Azure one for that profile."""
+        return client_of(self, self.url)
 
     def start(self) -> Self:
         """Start to listen, and return the server itself. Starting twice is harmless."""
@@ -258,11 +257,16 @@ class Server:
                 count_tokens=options.count_tokens,
                 faults=self._plan,
                 guarded=is_loopback(options.host),
+                habits=options.habits,
                 removable=temporary,
             )
         )
         engine.start()
-        self._engine, self._store, self._url = engine, store, base_url(options.host, port)
+        self._engine, self._store, self._url = (
+            engine,
+            store,
+            base_url(options.host, port, options.habits.prefix),
+        )
         # Runs when the server is collected and when the process ends, whichever is first.
         self._closing = weakref.finalize(self, engine.stop)
         return self
@@ -306,9 +310,11 @@ class Server:
         Raises
         ------
         LocalServerError
-            The server has no such batch.
+            The server has no such batch, or imitates a service whose batches never expire.
         """
         engine = self._running()
+        if not self._options.habits.expires:
+            raise LocalServerError.never_expires(self._options.habits.name)
         if self._store is None or self._store.batch(batch_id) is None:
             raise LocalServerError.no_batch(batch_id)
         engine.expire(batch_id)
@@ -332,6 +338,7 @@ def serve(
     limits: Limits | None = None,
     count_tokens: TokenCounter | None = None,
     faults: Iterable[Fault] = (),
+    profile: str = "openai",
 ) -> Server:
     """Start a local batch server and return it; the parameters are those of `Server`.
 
@@ -355,6 +362,7 @@ def serve(
         limits=limits,
         count_tokens=count_tokens,
         faults=faults,
+        profile=profile,
     ).start()
 
 
@@ -369,6 +377,7 @@ def run(
     concurrency: int = 8,
     upstream_key: str | None = None,
     count_tokens: TokenCounter | None = None,
+    profile: str = "openai",
 ) -> None:
     """Serve until Ctrl-C; the parameters are those of `Server`.
 
@@ -386,6 +395,7 @@ def run(
         concurrency=concurrency,
         upstream_key=upstream_key,
         count_tokens=count_tokens,
+        profile=profile,
     ) as server:
         try:
             if ready is not None:
@@ -395,6 +405,6 @@ def run(
             _log.info("Stopped by Ctrl-C.")
 
 
-def _limits(*, upstream: str | None) -> Limits:
+def _limits(habits: Habits, *, upstream: str | None) -> Limits:
     # Another server's models have names of their own.
-    return Limits() if upstream is None else Limits(unsupported_models=())
+    return habits.limits if upstream is None else replace(habits.limits, unsupported_models=())

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchframe.local._answer import Answer
+    from batchframe.local._habits import Habits
     from batchframe.local._store import Workspace
 
 _FIRST_ERROR: Final = 400
@@ -25,7 +26,7 @@ _EXPIRED: Final = "This request could not be executed before the completion wind
 
 
 class _Response(msgspec.Struct):
-    body: dict[str, Any]
+    body: dict[str, Any] | None = None
 
 
 class _Written(msgspec.Struct):
@@ -40,7 +41,8 @@ class Spool:
     server loses no answer that it counted; a last line that was torn is dropped on opening.
     """
 
-    def __init__(self, workspace: Workspace, batch_id: str) -> None:
+    def __init__(self, workspace: Workspace, batch_id: str, habits: Habits) -> None:
+        self._habits = habits
         self._batch_id = batch_id
         self._encode = msgspec.json.Encoder().encode
         self.answered: set[str] = set()
@@ -90,7 +92,7 @@ class Spool:
 
     def _write(self, line: dict[str, Any], *, succeeded: bool) -> None:
         handle = self._output if succeeded else self._errors
-        handle.write(self._encode(line) + b"\n")
+        handle.write(self._encode(self._habits.line(line)) + b"\n")
         handle.flush()
         if succeeded:
             self.completed += 1
@@ -111,7 +113,7 @@ class Spool:
                 written = decoder.decode(line)
                 self.answered.add(written.custom_id)
                 if succeeded and written.response is not None:
-                    self.usage += usage_of(written.response.body)
+                    self.usage += usage_of(written.response.body or {})
                 self.completed += succeeded
                 self.failed += not succeeded
             handle.truncate(whole)

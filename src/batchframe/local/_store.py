@@ -238,13 +238,17 @@ class Store:
         """Return the files of a batch that has not ended."""
         return Workspace(self._batches_folder / batch_id)
 
-    def publish(self, batch_id: str, kind: str, path: Path) -> str | None:
+    def publish(
+        self, batch_id: str, kind: str, path: Path, *, even_empty: bool = False
+    ) -> str | None:
         """Make a result file of `path` and return its id; `None` when there is nothing in it.
+
+        `even_empty` makes one of 0 bytes then.
 
         `kind` is ``"output"`` or ``"error"``. The id follows from the batch and the kind, so a
         server that was killed here publishes the same file again.
         """
-        if not path.stat().st_size:
+        if not (path.stat().st_size or even_empty):
             return None
         digest = hashlib.sha256(f"{batch_id}/{kind}".encode()).hexdigest()
         # The batch's own copy stays until its end is saved.

@@ -22,6 +22,8 @@ from batchframe.local._problems import json_type
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from batchframe.local._habits import Habits
+
 _REQUIRED: Final = {
     "/v1/chat/completions": ("model", "messages"),
     "/v1/responses": ("model", "input"),
@@ -98,12 +100,25 @@ class FileCheck:
         What the batch may hold.
     count_tokens
         Counts a body's input tokens; used only when the limits include enqueued tokens.
+    habits
+        Whose words the lines may use.
+
+    Attributes
+    ----------
+    endpoint
+        Of the lines, where the service lets those decide.
     """
 
     def __init__(
-        self, endpoint: str, limits: Limits, count_tokens: Callable[[dict[str, Any]], int]
+        self,
+        endpoint: str,
+        limits: Limits,
+        count_tokens: Callable[[dict[str, Any]], int],
+        *,
+        habits: Habits,
     ) -> None:
-        self._endpoint = endpoint
+        self.endpoint = endpoint
+        self._habits = habits
         self._limits = limits
         self._count_tokens = count_tokens
         self._decode = msgspec.json.Decoder().decode
@@ -149,12 +164,15 @@ class FileCheck:
         self._custom_ids.add(custom_id)
         if request["method"] != "POST":
             return self._error("invalid_value", "The method must be POST.", "method")
-        if request["url"] != self._endpoint:
+        meant = self._habits.meant(request["url"])
+        if self._habits.reads_lines and self.lines == 1 and meant is not None:
+            self.endpoint = meant
+        if meant != self.endpoint:
             return self._error("invalid_url", _WRONG_URL, "url")
         return None
 
     def _check_body(self, body: dict[str, Any]) -> BatchError | None:
-        error = check_body(self._endpoint, body)
+        error = check_body(self.endpoint, body)
         if error is not None:
             return self._error(error.code, error.message, error.param)
         model = body.get("model")
@@ -166,7 +184,7 @@ class FileCheck:
             self.model = model
         elif model != self.model:
             return self._error("mismatched_model", _MISMATCHED.format(model), "body.model")
-        if self._endpoint == "/v1/embeddings":
+        if self.endpoint == "/v1/embeddings":
             self._embedding_inputs += count_inputs(body["input"])
         if self._limits.enqueued_tokens is not None:
             self.tokens += self._count_tokens(body)
@@ -190,7 +208,8 @@ class FileCheck:
         limit = self._limits.enqueued_tokens
         if limit is None or self.tokens + enqueued <= limit:
             return []
-        message = _ENQUEUED.format(self.model, limit)
+        words = self._habits.queue_full or _ENQUEUED
+        message = words.format(model=self.model, limit=limit)
         return [BatchError(code="token_limit_exceeded", message=message)]
 
     def _missing(self, name: str, param: str) -> BatchError:
@@ -198,7 +217,8 @@ class FileCheck:
         return self._error("missing_required_parameter", message, param)
 
     def _error(self, code: str, message: str, param: str | None = None) -> BatchError:
-        return BatchError(code=code, message=message, line=self.lines, param=param)
+        known = self._habits.codes.get(code, code)
+        return BatchError(code=known, message=message, line=self.lines, param=param)
 
 
 def check_body(endpoint: str, body: dict[str, Any]) -> BatchError | None:
@@ -276,6 +296,7 @@ _MISMATCHED: Final = (
     "Each batch must contain requests for a single model."
 )
 _ENQUEUED: Final = (
-    "Enqueued token limit reached for {} in organization local. Limit: {:,} enqueued tokens. "
+    "Enqueued token limit reached for {model} in organization local. "
+    "Limit: {limit:,} enqueued tokens. "
     "Please try again once some in_progress batches have been completed."
 )

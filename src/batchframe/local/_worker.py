@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from batchframe.local._answer import Answerer, TokenCounter
     from batchframe.local._gate import Gate, Turns
+    from batchframe.local._habits import Habits
     from batchframe.local._objects import Batch
     from batchframe.local._store import Store
     from batchframe.local._validate import Limits
@@ -64,6 +65,7 @@ class Worker:
         turns: Turns,
         seconds: float,
         count_tokens: TokenCounter,
+        habits: Habits,
     ) -> None:
         self._store = store
         self._answerer = answerer
@@ -72,6 +74,7 @@ class Worker:
         self._turns = turns
         self._seconds = seconds
         self._count_tokens = count_tokens
+        self._habits = habits
         self._decode = msgspec.json.Decoder(_Request).decode
         self._runs: dict[str, Run] = {}
         self._at_work = 0
@@ -84,7 +87,7 @@ class Worker:
 
     def begin(self, batch: Batch) -> None:
         """Begin to work on a batch."""
-        run = Run(batch, self._store.workspace(batch.id))
+        run = Run(batch, self._store.workspace(batch.id), self._habits)
         self._runs[batch.id] = run
         run.task = asyncio.get_running_loop().create_task(self._work(run))
 
@@ -150,7 +153,7 @@ class Worker:
     async def _validate(self, run: Run) -> bool:
         """Read the whole file once; return whether the batch is still on its way."""
         await self._checkpoint(run, 0.0)
-        check = FileCheck(run.endpoint, self._limits, self._count_tokens)
+        check = FileCheck(run.endpoint, self._limits, self._count_tokens, habits=self._habits)
         if not run.workspace.input.exists():
             self._fail(run, [file_not_found(self._batch(run).input_file_id)])
             return False
@@ -166,9 +169,10 @@ class Worker:
             self._fail(run, problems)
             return False
         if run.going_on:
-            run.total, run.tokens = check.lines, check.tokens
+            run.total, run.tokens, run.endpoint = check.lines, check.tokens, check.endpoint
             self._save(
                 run,
+                endpoint=run.endpoint,
                 status="in_progress",
                 in_progress_at=_now(),
                 model=check.model,
@@ -271,7 +275,10 @@ class Worker:
             spool = run.spool
             changes = {"request_counts": spool.counts(run.total), "usage": spool.usage}
             for kind, path in (("output", run.workspace.output), ("error", run.workspace.errors)):
-                changes[f"{kind}_file_id"] = self._store.publish(run.batch_id, kind, path)
+                empty = kind == "error" and self._habits.empty_error_file
+                changes[f"{kind}_file_id"] = self._store.publish(
+                    run.batch_id, kind, path, even_empty=empty
+                )
         if run.wish is Wish.EXPIRE:
             changes |= {"status": "expired", "expired_at": _now()}
         elif run.wish is Wish.CANCEL:

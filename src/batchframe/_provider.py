@@ -1,0 +1,225 @@
+"""What one service takes, and what its answers prove: a frozen :class:`Provider`.
+
+In: nothing. Out: the value, and the few questions that it answers about itself.
+Must not know: which services there are, requests, files, the network.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from decimal import Decimal
+from typing import Any, Final
+
+from batchframe.errors import RequestError
+
+_WINDOW: Final = re.compile(r"([1-9][0-9]{0,3})([hd])")
+_HOURS: Final = {"h": 1, "d": 24}
+_NO_END: Final = float("inf")
+# Whether a number is whole, and the least that it may be.
+_LEAST: Final = {
+    "max_requests": (True, 1),
+    "max_bytes": (True, 1),
+    "max_enqueued_tokens": (True, 1),
+    "upload_lifetime": (True, 3600),
+    "max_creates": (True, 1),
+    "settle": (False, 0),
+    "queue_pause": (False, 0),
+    "first_poll": (False, 0.001),
+    "last_poll": (False, 0.001),
+}
+
+
+_TYPES: Final[Mapping[str, type]] = {
+    "key": str,
+    "name": str,
+    "window": str,
+    "purpose": str,
+    "source": str,
+    "created_as": str,
+    "price_book": str,
+    "other_shape": str,
+    "expires": bool,
+    "list_is_complete": bool,
+}
+_MAY_BE_ABSENT: Final = frozenset(
+    {"max_enqueued_tokens", "upload_lifetime", "created_as", "price_book", "other_shape"}
+)
+
+
+def hours_of(window: str) -> int | None:
+    """Read a completion window; None if it is none.
+
+    Examples
+    --------
+    >>> hours_of("24h"), hours_of("7d"), hours_of("soon")
+    (24, 168, None)
+    """
+    found = _WINDOW.fullmatch(window)
+    return None if found is None else int(found[1]) * _HOURS[found[2]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provider:
+    """The limits and habits of a service that speaks the Batch API: :func:`batchframe.provider`.
+
+    A job keeps the one that it began with in its folder.
+
+    Attributes
+    ----------
+    key, name
+        What it is called in code, and in words.
+    max_requests, max_bytes
+        Requests and bytes of one input file. "200 MB" is read as 200 × 10⁶ bytes, the smaller of
+        its meanings.
+    max_enqueued_tokens
+        Input tokens that may wait for one model; None where that depends on the account.
+    window, windows
+        The ``completion_window`` that is asked for, and the shortest and longest that are taken:
+        hours or days, such as "24h" and "7d".
+    expires
+        Whether a batch ends when its window is over; if not, it goes on until it is done.
+    endpoints
+        The endpoints that have batches; None where nobody says.
+    urls
+        How the ``url`` of a line spells an endpoint, where it does so otherwise than OpenAI.
+    created_as
+        What a create says for ``endpoint``, where that is another word than the lines' ``url``.
+    purpose
+        What an input file is uploaded for.
+    upload_lifetime
+        Seconds after which the service may delete an input file; None to leave it to the service.
+    discount
+        The part of the standard price that a batch saves, 0.5 for half, where the service states
+        one for all its models. None where it does not: then only a price book's own batch price
+        counts.
+    price_book
+        What genai-prices calls the service; None where it has no prices of it.
+    list_is_complete
+        Whether a batch that the service does not list is known not to exist. Others may list some
+        only, so absence there proves nothing.
+    settle
+        Seconds that a batch may exist before the service lists it. Nobody states it for OpenAI;
+        BigQuery, whose client documents it, lags up to 200.
+    max_creates
+        Batches that may be created in an hour.
+    queue_pause
+        Seconds for which a full queue is left alone, the first time.
+    first_poll, last_poll
+        Seconds between two looks at a batch: at the start, and at most.
+    other_shape
+        How the service takes batches, if not as files of requests.
+    source
+        Where these facts are from, in words.
+
+    Raises
+    ------
+    RequestError
+        If a value is none that a service could have.
+
+    Examples
+    --------
+    >>> import batchframe as bf
+    >>> groq = bf.provider("groq", window="7d")
+    >>> groq.max_bytes, groq.window, groq.hours
+    (100000000, '7d', 168.0)
+    >>> bf.provider("openai").list_is_complete, groq.list_is_complete
+    (True, False)
+    """
+
+    key: str
+    name: str
+    max_requests: int = 50_000
+    max_bytes: int = 200_000_000
+    max_enqueued_tokens: int | None = None
+    window: str = "24h"
+    windows: tuple[str, str] = ("24h", "24h")
+    expires: bool = True
+    endpoints: tuple[str, ...] | None = None
+    urls: Mapping[str, str] = field(default_factory=dict)
+    created_as: str | None = None
+    purpose: str = "batch"
+    upload_lifetime: int | None = None
+    discount: Decimal | None = None
+    price_book: str | None = None
+    list_is_complete: bool = False
+    settle: float = 120.0
+    max_creates: int = 2_000
+    queue_pause: float = 60.0
+    first_poll: float = 5.0
+    last_poll: float = 60.0
+    other_shape: str | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        for name, (whole, least) in _LEAST.items():
+            value = getattr(self, name)
+            absent = value is None and name in _MAY_BE_ABSENT
+            if not absent and not _is_number(value, least, whole=whole):
+                kind = "whole number" if whole else "number"
+                raise RequestError.not_a_word(name, value, f"a {kind} from {least} on")
+        for name, wanted_type in _TYPES.items():
+            value = getattr(self, name)
+            if type(value) is not wanted_type and not (value is None and name in _MAY_BE_ABSENT):
+                raise RequestError.not_a_word(name, value, f"of type {wanted_type.__name__}")
+        if not _are_spellings(self.urls):
+            wanted = 'endpoints and how they are spelt, with or without "/v1"'
+            raise RequestError.not_a_word(keyword="urls", value=self.urls, wanted=wanted)
+        for name in ("windows", "endpoints"):
+            value = getattr(self, name)
+            if not ((value is None and name == "endpoints") or _are_words(value)):
+                raise RequestError.not_a_word(name, value, "a tuple of texts")
+        shortest, longest = (hours_of(word) for word in (self.windows[0], self.windows[-1]))
+        hours = hours_of(self.window)
+        if shortest is None or longest is None or not shortest <= (hours or 0) <= longest:
+            raise RequestError.not_a_word(
+                keyword="window", value=self.window, wanted=_between(self.name, *self.windows[:2])
+            )
+        saved: object = self.discount
+        if saved is not None and not (isinstance(saved, Decimal) and 0 <= saved <= 1):
+            wanted = 'a Decimal from 0 to 1, such as Decimal("0.5")'
+            raise RequestError.not_a_word(keyword="discount", value=saved, wanted=wanted)
+
+    @property
+    def hours(self) -> float:
+        """After how many hours a batch has ended in any case; infinity if it may go on."""
+        return float(hours_of(self.window) or 0) if self.expires else _NO_END
+
+    def url_of(self, endpoint: str) -> str:
+        """Return what the lines of an input file say for an endpoint."""
+        return self.urls.get(endpoint, endpoint)
+
+    def created_for(self, endpoint: str) -> str:
+        """Return what a create says for an endpoint."""
+        return self.created_as or self.url_of(endpoint)
+
+
+FIELDS: Final = tuple(one.name for one in fields(Provider))
+"""What may be changed in a profile."""
+
+
+def _is_number(value: Any, least: float, *, whole: bool) -> bool:
+    if whole:
+        return type(value) is int and value >= least
+    # Not-a-number is at least nothing.
+    return type(value) in {int, float} and least <= value < _NO_END
+
+
+def _are_spellings(urls: object) -> bool:
+    # A line that is read back gets its name by putting "/v1" before the rest.
+    return isinstance(urls, Mapping) and all(
+        isinstance(endpoint, str) and url in {endpoint, endpoint.removeprefix("/v1")}
+        for endpoint, url in urls.items()
+    )
+
+
+def _are_words(value: object) -> bool:
+    # A list would not be equal to what the job's folder gives back.
+    return isinstance(value, tuple) and len(value) > 0 and all(type(one) is str for one in value)
+
+
+def _between(name: str, shortest: str, longest: str) -> str:
+    if shortest == longest:
+        return f'"{shortest}": {name} takes no other'
+    return f'from "{shortest}" to "{longest}", which {name} takes'
