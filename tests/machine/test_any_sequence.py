@@ -11,6 +11,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ import batchframe as bf
 from batchframe import _providers
 from batchframe._folder import JobFolder
 from batchframe._openai import OpenAIService
+from batchframe._service import ENDED
 from batchframe.local import Fault, Server, serve
 
 TEXTS = [f"text {i}" for i in range(6)]
@@ -282,6 +284,7 @@ class Life(RuleBasedStateMachine):
                 job.cancel()
             with contextlib.suppress(bf.errors.JobError):
                 job.wait(timeout=30)
+        self.look_once_all_batches_have_ended()
         known = {batch.id for job in self.jobs() for batch in job.batches} | self.forgotten
         uncertain = any(job.status == "uncertain" for job in self.jobs())
         for batch in self.server.client().batches.list():
@@ -291,6 +294,15 @@ class Life(RuleBasedStateMachine):
                 self.is_all_there(job)
             else:
                 assert job.status == "uncertain"  # said, and not spent on
+
+    def look_once_all_batches_have_ended(self) -> None:
+        """Look at jobs of which one part is uncertain: nothing waits for their other parts."""
+        listed = self.server.client().batches.list
+        while not all(batch.status in ENDED for batch in listed()):
+            time.sleep(0.01)
+        for job in self.jobs():
+            with contextlib.suppress(bf.errors.JobError):
+                job.refresh()
 
     def is_all_there(self, job: bf.Job) -> None:
         """Every answer that the server made for this job stands in its row."""
