@@ -14,7 +14,7 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe import _preparation
+from batchframe import _providers
 from batchframe._folder import JobFolder
 from batchframe._openai import OpenAIService
 
@@ -24,8 +24,7 @@ PARTS = 6
 @pytest.fixture(autouse=True)
 def _one_request_a_part(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("BATCHFRAME_HOME", str(tmp_path / "home"))
-    small = replace(_preparation.profile_of("http://127.0.0.1"), max_requests=1)
-    monkeypatch.setattr(_preparation, "profile_of", lambda _: small)
+    monkeypatch.setattr(_providers, "LOCAL", replace(_providers.LOCAL, max_requests=1))
 
 
 @pytest.fixture
