@@ -211,6 +211,8 @@ class TestAzure:
             assert over.batches[0].errors[0].code == "too_many_tasks"
             two = bf.provider("azure", max_requests=2, first_poll=0.1, last_poll=0.2)
             cut = ask("c", "d", "e").submit("cut", provider=two, **how).wait()
+            inputs = [file for file in server.client().files.list() if file.purpose == "batch"]
+            assert all((file.expires_at or 0) - file.created_at == 30 * 86_400 for file in inputs)
         assert len(cut.batches) == 2
         assert cut.counts == {"ok": 3}
 
@@ -321,6 +323,14 @@ class TestTogether:
                 ask().submit("plain", client=server.client(), provider="other")
             job = ask().submit("plain", client=server.client(), provider="together").wait()
         assert job.counts == {"ok": 2}
+
+    def test_files_that_are_uploaded_side_by_side_are_for_it_too(self) -> None:
+        one = bf.provider("together", max_requests=1, first_poll=0.1, last_poll=0.2)
+        with batchframe.local.serve(answer=echo, profile="together") as server:
+            job = ask("a", "b", "c", "d", "e").submit(client=server.client(), provider=one).wait()
+            kept = [file.purpose for file in server.client().files.list()]
+        assert job.counts == {"ok": 5}
+        assert kept.count("batch-api") == 5
 
     def test_its_list_is_an_array_and_its_statuses_are_in_capitals(self) -> None:
         with batchframe.local.serve(answer=echo, profile="together") as server:

@@ -348,7 +348,7 @@ def test_files_are_cut_at_any_line_whatever_is_rendered_at_once(tmp_path: Path) 
     for most in (9_999, 10_000, 10_001, 25_000):
         shards = shards_of(table, small(most, 10**9))
         paths = [tmp_path / f"{most}-{number}" for number in range(len(shards))]
-        files = list(write_inputs(table, shards, paths))
+        files = list(write_inputs(table, shards, paths, OPENAI))
         assert [file.stop - file.start for file in files] == [
             min(most, 25_001 - start) for start in range(0, 25_001, most)
         ]
