@@ -40,7 +40,7 @@ def measure(rows: int, rounds: int, scratch: Path) -> Section:
         made = table_of(frame)
         shards = shards_of(made, OPENAI)
         paths = [folder / f"input-{number:03d}.jsonl" for number in range(len(shards))]
-        list(write_inputs(made, shards, paths))
+        list(write_inputs(made, shards, paths, OPENAI))
         write_rows(rows_of(made), folder / "rows.parquet")
 
     def encoder(_: int) -> None:

@@ -20,6 +20,7 @@ from batchframe._lines import custom_ids
 from batchframe._manifest import Manifest
 from batchframe._preparation import plan_of, prepare
 from batchframe._private import create_private, sha256_of
+from batchframe._providers import OPENAI
 from batchframe._request_table import RequestTable
 from batchframe._service import Batch, Identity
 from benchmarks._data import LABELS, MODEL, PROMPT, SCHEMA, output_lines
@@ -47,6 +48,7 @@ def finished_job(frame: pd.DataFrame, *, as_json: bool) -> JobFolder:
         rerun=None,
         prices=None,
         tokens=np.zeros(table.requests, np.int64),
+        provider=OPENAI,
     )
     folder = JobFolder.of(plan.job_id)
     folder.create()

@@ -22,7 +22,7 @@ import numpy as np
 import openai
 
 import batchframe as bf
-from batchframe import _preparation
+from batchframe import _providers
 from batchframe._accounts import expected_identity
 from batchframe._counting import count_input
 from batchframe._earlier import Earlier
@@ -40,9 +40,9 @@ _AT_ONCE: Final = 4
 
 def measure(rows: int, rounds: int, scratch: Path) -> Section:
     """Time both, submitting and fetching."""
-    small = replace(_preparation.profile_of("http://127.0.0.1"), max_requests=-(-rows // _FILES))
+    small = replace(_providers.LOCAL, max_requests=-(-rows // _FILES))
     with (
-        mock.patch.object(_preparation, "profile_of", return_value=small),
+        mock.patch.object(_providers, "LOCAL", small),
         served(scratch / "server") as url,
     ):
         client = openai.OpenAI(base_url=url, api_key="local", max_retries=0)
@@ -150,6 +150,13 @@ def prepared(table: RequestTable, client: openai.OpenAI) -> JobFolder:
     tokens = np.zeros(table.requests, np.int64)
     known = estimate(table, count_input(table, exact=False), base_url=identity.base_url)
     plan = plan_of(
-        Earlier(table), identity, known, name=None, rerun=None, prices=None, tokens=tokens
+        Earlier(table),
+        identity,
+        known,
+        name=None,
+        rerun=None,
+        prices=None,
+        tokens=tokens,
+        provider=_providers.LOCAL,
     )
     return start(plan, None, "ask")
