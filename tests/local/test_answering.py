@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import threading
 from typing import Any
 
@@ -140,6 +141,31 @@ def test_a_mistake_in_the_function_is_shown_once_however_many_rows_meet_it(
         desk = new_desk(server)
         assert len(desk.read(desk.run(make_lines(5)).error_file_id)) == 5
     assert caplog.text.count("IndexError") == 1
+    # The trace has the function's line, and none of the server's.
+    assert 'body["messages"][1]' in caplog.text
+    assert "in _call" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "wanted"),
+    [
+        ("/v1/embeddings", r"a vector \(a list of numbers, or a NumPy array\), or a response body"),
+        ("/v1/moderations", "True or False, or a response body"),
+        ("/v1/images/generations", "the bytes of an image, or a response body"),
+    ],
+)
+def test_an_answer_of_the_wrong_kind_is_told_the_right_one(
+    new_desk: Any, endpoint: str, wanted: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    line = {"custom_id": "a", "method": "POST", "url": endpoint}
+    body = {"model": "m", "input": "one", "prompt": "one"}
+    with caplog.at_level(logging.ERROR), local.serve(lambda _: "a text") as server:
+        desk = new_desk(server)
+        (failed,) = desk.read(desk.run([line | {"body": body}], endpoint).error_file_id)
+    told = failed["response"]["body"]["error"]["message"]
+    assert re.search(wanted, told)
+    assert told.endswith("and this is a str")
+    assert "Traceback" not in caplog.text
 
 
 def test_a_function_may_answer_embeddings_with_vectors(new_desk: Any) -> None:

@@ -49,6 +49,21 @@ time.sleep(600)
 """
 
 
+ENDING = """
+import sys, time
+from batchframe import local
+
+def answer(body):
+    time.sleep(0.005)
+    return "from the first server"
+
+server = local.serve(answer, folder=sys.argv[1])
+print(server.url, flush=True)
+sys.stdin.readline()
+"""
+"""A script that started a server and simply comes to its end."""
+
+
 class Doomed:
     """A server in a process of its own, which will be killed."""
 
@@ -113,6 +128,30 @@ def desk_at(new_desk: Any) -> Callable[[str], Any]:
         client = local.Server.client
 
     return lambda url: new_desk(Address(url))
+
+
+def test_a_script_that_ends_fails_no_request_that_waits(
+    tmp_path: Path, desk_at: Any, make_lines: Any
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", ENDING, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        desk = desk_at(process.stdout.readline().strip())
+        batch = desk.submit(make_lines(300))
+        desk.until(batch, lambda batch: batch.request_counts.completed >= 5)
+        _, told = process.communicate("\n", timeout=60)
+    assert (process.returncode, told) == (0, "")
+    with local.serve(lambda _: "from the second server", folder=tmp_path):
+        batch = desk.ended(batch)
+        answers = desk.answers(batch)
+    assert (batch.status, batch.request_counts.failed) == ("completed", 0)
+    assert len(answers) == 300
+    assert any("from the second server" in str(answer) for answer in answers.values())
 
 
 @posix

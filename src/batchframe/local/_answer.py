@@ -12,7 +12,7 @@ import inspect
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
@@ -35,10 +35,15 @@ from batchframe.local._simulate import moderation_result, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
+    from types import TracebackType
 
 _log = logging.getLogger("batchframe.local")
 
 _BAD_GATEWAY: Final = 502
+_WANTED: Final = {
+    "/v1/embeddings": "a vector (a list of numbers, or a NumPy array)",
+    "/v1/moderations": "True or False",
+}
 
 TokenCounter: TypeAlias = Callable[[dict[str, Any]], int]
 AnswerFunction: TypeAlias = Callable[[dict[str, Any]], Any]
@@ -171,17 +176,27 @@ class Function:
         # A function with a mistake in it raises for every row: one trace is enough to find it.
         if type(error) not in self._told:
             self._told.add(type(error))
-            _log.exception(
+            _log.error(
                 "The answer function raised; the request fails with status 500. Further errors of "
-                "this kind are not shown here: they stand in bf_error, each with its row."
+                "this kind are not shown here: they stand in bf_error, each with its row.",
+                exc_info=(type(error), error, _within_the_function(error.__traceback__)),
             )
 
     async def _call(self, body: dict[str, Any]) -> Any:
         if self._async:
             made: Awaitable[Any] = self._function(body)
             return await made
-        value = await asyncio.get_running_loop().run_in_executor(self._thread, self._function, body)
+        value = await asyncio.wrap_future(await self._begun(body))
         return await value if inspect.isawaitable(value) else value
+
+    async def _begun(self, body: dict[str, Any]) -> Future[Any]:
+        try:
+            return self._thread.submit(self._function, body)
+        except RuntimeError:
+            # Python is ending, and starts no more calls. That is no answer: a server with a folder
+            # goes on from here when it is started again.
+            never: asyncio.Future[Future[Any]] = asyncio.get_running_loop().create_future()
+            return await never
 
     def _body(self, endpoint: str, body: dict[str, Any], value: Any) -> dict[str, Any]:
         if isinstance(value, dict) and ("choices" in value or "object" in value):
@@ -203,11 +218,25 @@ class Function:
             return embeddings_body(body, vectors, setting)
         if isinstance(value, dict):
             return value
+        wanted = "the bytes of an image" if endpoint in IMAGE_ENDPOINTS else _WANTED.get(endpoint)
         message = (
-            f"an answer to {endpoint} is a response body (a dict), or a vector of embeddings, or "
-            "True or False for a moderation, or the bytes of an image"
+            f"an answer to {endpoint} is {f'{wanted}, or ' if wanted else ''}a response body (a "
+            f"dict), and this is a {type(value).__name__}"
         )
         raise TypeError(message)
+
+
+def _within_the_function(trace: TracebackType | None) -> TracebackType | None:
+    """Leave out the server's frames: what went wrong is in the user's."""
+    while trace is not None and _is_between(trace.tb_frame.f_globals.get("__name__", "")):
+        trace = trace.tb_next
+    return trace
+
+
+def _is_between(module: str) -> bool:
+    return module in {__name__, "asyncio", "concurrent.futures"} or module.startswith(
+        ("asyncio.", "concurrent.futures.")
+    )
 
 
 class Upstream:
