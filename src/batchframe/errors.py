@@ -46,6 +46,7 @@ from typing import Self
 
 import numpy as np
 
+from batchframe._tracebacks import notebook_lines
 from batchframe._visible import visible_lines
 
 
@@ -143,6 +144,10 @@ class BatchframeError(Exception):
     def __init__(self, message: object = "") -> None:
         # A service's words may be anything; a terminal obeys control characters.
         super().__init__(visible_lines(str(message)))
+
+    def _render_traceback_(self) -> list[str]:
+        """Show the user's own lines in a notebook: IPython asks for this."""
+        return notebook_lines(self)
 
 
 class InputError(BatchframeError, ValueError):

@@ -15,7 +15,7 @@ ROOT = Path(batchframe.__file__).parent
 
 # From the ground up. Modules on one line do not know each other, but for those of one room.
 LAYERS = """
-_visible _secrets _refusals _file_types
+_visible _tracebacks _secrets _refusals _file_types
 _version errors _clock _range _digests _measures _loose_json
 _warn _display _labels _spreadsheet
 _private
