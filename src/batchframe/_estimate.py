@@ -271,6 +271,8 @@ def estimate(
     by_second = endpoint_of(table.recipe.endpoint).brings == "names"
     if by_second:
         rates = _no_price  # whatever tokens cost, it is not by them
+    elif prices is None and answers.high != 0:
+        rates = _of_input_and_output(rates)
     batch = rates("batch")
     notes = (
         *read.notes,
@@ -303,6 +305,16 @@ def estimate(
         input_cost=cost_range(batch, read, Range.exactly(0)),
         unbounded_reasoning=written.unbounded_reasoning,
     )
+
+
+def _of_input_and_output(rates: Callable[[Tier], Price | None]) -> Callable[[Tier], Price | None]:
+    """Take a price of the input alone for none, where there is output, too."""
+
+    def both(tier: Tier) -> Price | None:
+        known = rates(tier)
+        return None if known is None or known.output is None else known
+
+    return both
 
 
 def _no_price(tier: Tier) -> None:  # noqa: ARG001 - in the place of a price

@@ -84,7 +84,8 @@ def requests(
         Whether rows that ask the same make one request.
     allow
         What is to be sent although a check refuses it: names of body parameters, "model" (one that
-        is shut down, or has no place in a batch) and "context_window" (prompts that are too long).
+        is shut down, has no place in a batch, or belongs to another endpoint) and "context_window"
+        (prompts that are too long).
     images
         A column, or a list of columns, of images that go behind the text of the last user message,
         in this order; of chat completions and responses. With "/v1/images/edits" they are what is

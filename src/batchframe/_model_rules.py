@@ -96,6 +96,35 @@ def check_parameters(
         _check_name(name, endpoint, model)
 
 
+def check_endpoint(model: str, endpoint: str, allow: Collection[str]) -> None:
+    """Refuse a model of embeddings or moderations elsewhere, and any other model there.
+
+    Raises
+    ------
+    RequestError
+        Naming the endpoint that the model belongs to, or a model of the endpoint.
+
+    Examples
+    --------
+    >>> check_endpoint("text-embedding-3-small", "/v1/embeddings", ())
+    >>> check_endpoint("text-embedding-3-small", "/v1/chat/completions", ())
+    Traceback (most recent call last):
+        ...
+    batchframe.errors.RequestError: /v1/chat/completions does not take text-embedding-3-small, ...
+    """
+    if MODEL in allow or not is_known(model):
+        return
+    for own in _rules()["own_models"]:
+        is_one = re.match(own["models"], base_model(model)) is not None
+        if is_one and endpoint != own["endpoint"]:
+            instead = f'ask with endpoint="{own["endpoint"]}"'
+        elif endpoint == own["endpoint"] and not is_one:
+            instead = f'ask with model="{own["such_as"]}"'
+        else:
+            continue
+        raise RequestError.other_endpoint(model, endpoint, instead, _told(own))
+
+
 def refused_parameters(model: str, endpoint: str, body: Mapping[str, Any]) -> list[str]:
     """Name the parameters of a request body that a model is known to refuse.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from decimal import Decimal
+from difflib import get_close_matches
 from importlib.metadata import version
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -74,6 +75,19 @@ def price_book(on: date | None = None) -> PriceBook:
         version("genai-prices"),
         max((start for start in starts if start <= today), default=None),
     )
+
+
+def near_models(model: str) -> list[str]:
+    """Find OpenAI's models whose names are almost this one: it may be misspelt.
+
+    Examples
+    --------
+    >>> near_models("gpt5.6-luna"), near_models("gpt-5.6-luna"), near_models("llama-4-scout")
+    (['gpt-5.6-luna'], [], [])
+    """
+    found = _look_up("gpt-4o", "openai", datetime.now(UTC).date(), {})
+    names = [] if found is None else [one.id for one in found.provider.models]
+    return [] if model in names else get_close_matches(model, names, n=1, cutoff=0.9)
 
 
 def book_price(

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from batchframe._display import UNKNOWN
-from batchframe._price_book import price_book
+from batchframe._price_book import near_models, price_book
 from batchframe._prices import GIVEN, Price, Tier, doubt
 from batchframe._providers import LOCAL, OPENAI, Provider, is_loopback
 
@@ -29,9 +29,11 @@ def price_notes(
     doubts = [words for tier in tiers if (words := doubt(model, tier, prices)) is not None]
     if batch is None:
         where = "" if is_openais(provider) else f" at this service ({provider.name})"
+        near = near_models(model) if is_openais(provider) else []
+        guess = f" Did you mean {near[0]}?" if near else ""
         unknown = (
-            f"No batch price is known for {model}{where}. Give yours, in USD per million tokens: "
-            'estimate(prices={"input": "0.10", "output": "0.60"}).'
+            f"No batch price is known for {model}{where}.{guess} Give yours, in USD per million "
+            'tokens: estimate(prices={"input": "0.10", "output": "0.60"}).'
         )
         return [unknown, *_discount_notes(provider), *doubts]
     as_of = f" ({batch.as_of})" if batch.as_of else ""

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from batchframe._image_input import ImageInput
-from batchframe._model_rules import CONTEXT_WINDOW, MODEL, check_parameters
+from batchframe._model_rules import CONTEXT_WINDOW, MODEL, check_endpoint, check_parameters
 from batchframe._output import OutputSpec
 from batchframe.errors import RequestError, TemplateError
 
@@ -124,6 +124,7 @@ class Recipe:
         asked = checked_model(model)
         allowed = _checked_allow(allow, body)
         parameters = _checked_body(body, endpoint, allowed, text=output.schema is None)
+        check_endpoint(asked, endpoint, allowed)
         check_parameters(asked, endpoint, parameters, allowed)
         kept = checked_prompt(prompt)
         if images is not None and kept is None:

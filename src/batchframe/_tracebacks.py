@@ -54,5 +54,5 @@ def without_insides(trace: TracebackType | None) -> TracebackType | None:
 
 
 def _is_inside(trace: TracebackType) -> bool:
-    module = trace.tb_frame.f_globals.get("__name__", "")
+    module: str = trace.tb_frame.f_globals.get("__name__", "")
     return module == "batchframe" or module.startswith("batchframe.")

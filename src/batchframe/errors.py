@@ -1038,6 +1038,13 @@ class RequestError(InputError):
         )
 
     @classmethod
+    def other_endpoint(cls, model: str, endpoint: str, instead: str, source: str) -> Self:
+        return cls(
+            f"{endpoint} does not take {model}, so every request of the batch would fail: "
+            f"{instead} ({source}).{_all_the_same('model')}"
+        )
+
+    @classmethod
     def beyond_window(
         cls, row: int, label: object, tokens: int, window: int, model: str, count: int
     ) -> Self:

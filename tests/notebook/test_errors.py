@@ -1,4 +1,4 @@
-"""An error in a real notebook: the line that made it and what to do, not the insides of batchframe."""
+"""An error in a real notebook: the line that made it, and not the insides of batchframe."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def test_an_error_shows_the_users_line_and_none_of_batchframes(notebook: Any) ->
     told = trace_of(notebook, MISSPELT)
     assert f"----> 1 {MISSPELT}" in told
     assert "TemplateError: The template names {{ x }}" in told
-    assert "_accessor.py" not in told and "_template.py" not in told
+    assert "_accessor.py" not in told
+    assert "_template.py" not in told
 
 
 def test_an_error_within_the_users_own_function_shows_that_function(notebook: Any) -> None:

@@ -419,3 +419,34 @@ def test_a_job_that_is_sent_is_found_again_whatever_has_changed_since(
         with pytest.raises(AssertionError):
             asked.submit("once", client=server.client(), rerun="anew")
         assert len(server.ledger) == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "endpoint", "instead"),
+    [
+        ("text-embedding-3-small", CHAT, 'endpoint="/v1/embeddings"'),
+        ("text-embedding-3-small", RESPONSES, 'endpoint="/v1/embeddings"'),
+        ("omni-moderation-latest", CHAT, 'endpoint="/v1/moderations"'),
+        (LUNA, EMBEDDINGS, 'model="text-embedding-3-small"'),
+        (LUNA, "/v1/moderations", 'model="omni-moderation-latest"'),
+    ],
+)
+def test_a_model_of_another_endpoint_is_refused_with_the_right_one(
+    model: str, endpoint: str, instead: str
+) -> None:
+    with pytest.raises(RequestError, match=re.escape(instead)):
+        ask(model, endpoint=endpoint)
+    asked = ask(model, endpoint=endpoint, allow=["model"])
+    assert len(asked) == 2
+    assert model in repr(asked)
+
+
+def test_models_of_other_makers_may_be_asked_anywhere() -> None:
+    for model in ("nomic-embed", "openai/text-embedding-3-small"):
+        assert len(ask(model)) == len(ask(model, endpoint=EMBEDDINGS)) == 2
+
+
+def test_a_model_that_is_almost_one_is_asked_about() -> None:
+    notes = " ".join(ask("gpt5.6-luna").estimate().notes)
+    assert "Did you mean gpt-5.6-luna?" in notes
+    assert "Did you mean" not in " ".join(ask("llama-4-scout").estimate().notes)
