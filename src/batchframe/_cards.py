@@ -37,6 +37,8 @@ def requests_card(recipe: Recipe, estimate: Estimate, first_prompt: str | None =
     if first_prompt is not None:
         cut = first_prompt[:_LONGEST_PROMPT]
         shown = ("first prompt", cut if cut == first_prompt else f"{cut}…")
+    if not estimate.rows:
+        return Card(title=f"No row is to be asked of {recipe.model}")
     return Card(
         title=f"{plural(estimate.requests, 'request')} to {recipe.model}",
         facts=(

@@ -203,7 +203,12 @@ def _reasons(job: JobAnswers, lines: tuple[ReportLine, ...], answered: int) -> t
         notes.append(_writes_in_words(job, to_cache))
     off = _part(fresh.tokens + from_cache, _scaled(fresh.estimated_tokens.expected, billed))
     if _large(off):
-        notes.append(_input_in_words(off, fresh.tokens + from_cache, fresh.estimated_tokens))
+        read = fresh.tokens + from_cache
+        notes.append(
+            _input_in_words(off, read, fresh.estimated_tokens)
+            if answered == len(job.sent)
+            else _PART_IN_WORDS.format(_by(off))
+        )
     elif answered == len(job.sent) and not from_cache and _large(fresh.difference):
         notes.append(_OTHER_PRICE)
     if answered and not job.manifest.recovered and fresh.estimated_tokens.high is None:
@@ -237,6 +242,10 @@ def _writes_in_words(job: JobAnswers, line: ReportLine) -> str:
 
 
 _WRITES: Final = "cache writes"
+_PART_IN_WORDS: Final = (
+    "The input of those that were billed took {} than so many take on average: they differ from "
+    "the others in length, or the count was off."
+)
 _NO_HIGH_END: Final = (
     "How much the requests would read could not be known before (what they only name, such as a "
     "file or an image of unknown size, or what a tool of the service finds): the input tokens that "

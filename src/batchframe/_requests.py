@@ -23,9 +23,10 @@ from batchframe._pilot import PILOT, Pilot, ask, draw, pilot_in_words, pilot_pla
 from batchframe._preparation import already_answered, check_words, plan_of, sent_as
 from batchframe._providers import OPENAI, Provider
 from batchframe._recipe import checked_model
+from batchframe._results import row_counts
 from batchframe._service import NOBODY
 from batchframe._submission import OnUncertain
-from batchframe._unanswered import ASKED_AGAIN, ASKED_ON_DEMAND, unanswered
+from batchframe._unanswered import ASKED_AGAIN, ASKED_ON_DEMAND, still_waiting, unanswered
 from batchframe._unsent import RequestsHandle
 from batchframe.errors import RequestError
 
@@ -279,7 +280,8 @@ class Requests(RequestsHandle):
             refuse_above(
                 max_cost, known, asked.table, counted, prices, provider=profile, tier="standard"
             )
-        say(pilot_in_words(known))
+        if known.requests:
+            say(pilot_in_words(known))
         service = connect(client)
         plan = pilot_plan(asked, identity, known, prices, counted.tokens, provider=profile)
         job = Job(ask(plan, service), service)
@@ -315,15 +317,15 @@ class Job(JobHandle):
         """Return the requests that brought nothing, to be submitted again.
 
         They are read from the job's folder, exactly as they were sent: no answered row can be
-        among them. Submitting them makes a job of its own; ``df.bf.join(job, again)`` takes the
-        good answers of both.
+        among them, nor one that still waits for its answer. Submitting them makes a job of its
+        own; ``df.bf.join(job, again)`` takes the good answers of both.
 
         Parameters
         ----------
         also
             Further statuses to ask again, beside ``failed``, ``expired``, ``cancelled`` and
-            ``missing``: any of "refused", "truncated" and "invalid", whose answers were billed,
-            and mostly come back the same.
+            ``missing``: one or more of "refused", "truncated" and "invalid", whose answers were
+            billed, and mostly come back the same.
 
         Raises
         ------
@@ -349,10 +351,14 @@ class Job(JobHandle):
           response bf_status
         0        4        ok
         """
-        if other := set(also) - set(ASKED_ON_DEMAND):
+        also = {also} if isinstance(also, str) else set(also)
+        if other := also - set(ASKED_ON_DEMAND):
             raise RequestError.not_a_word(
                 keyword="also", value=sorted(other), wanted=f"of {', '.join(ASKED_ON_DEMAND)}"
             )
         record = self._record
-        table = unanswered(record, self._answers(record), {*ASKED_AGAIN, *also})
+        answers = self._answers(record)
+        if waiting := row_counts(answers).get("pending", 0):
+            say(still_waiting(self.name or self.id, waiting))
+        table = unanswered(record, answers, {*ASKED_AGAIN, *also})
         return Requests(table, f"unanswered of {self.id}")

@@ -58,6 +58,20 @@ def unanswered(record: Record, job: JobAnswers, statuses: Collection[str]) -> Re
     )
 
 
+def still_waiting(job: str, rows: int) -> str:
+    """Say that rows of a job may still be answered.
+
+    Examples
+    --------
+    >>> still_waiting("tone", 2)
+    'Job tone is not done: 2 rows wait for an answer, and are not among these. job.wait() first.'
+    """
+    told = f"{rows:,} row waits" if rows == 1 else f"{rows:,} rows wait"
+    return (
+        f"Job {job} is not done: {told} for an answer, and are not among these. job.wait() first."
+    )
+
+
 def _identity(job: JobAnswers, rows: npt.NDArray[np.int64]) -> Digests | None:
     if job.manifest.recipe.prompt is not None:
         return None

@@ -268,7 +268,8 @@ class SourceError(InputError):
         return cls(
             "batchframe.requests takes a DataFrame, the path of a Parquet file or of a folder of "
             "them, or an Arrow dataset, table, record batch or record-batch reader, not "
-            f'a {type(source).__name__}. For one column of a frame: df[["text"]].'
+            f'a {type(source).__name__}. For one column of a frame: df[["text"]]; for a Series or '
+            'a list of texts: pd.DataFrame({"text": texts}).'
         )
 
     @classmethod
@@ -1137,8 +1138,8 @@ class CommandError(InputError):
     @classmethod
     def unknown_ending(cls, path: str, known: Sequence[str]) -> Self:
         return cls(
-            f"{path} does not say what kind of file it is. Name it with one of {_listed(known)}, "
-            "or pass - for a CSV on the standard stream."
+            f"{path} is not named as a kind of file that is known here. Name it with one of "
+            f"{_listed(known)}, or pass - for a CSV on the standard stream."
         )
 
     @classmethod
@@ -1456,7 +1457,8 @@ class ClientError(BatchframeError):
     def job_needs_client(cls, job: str, base_url: str) -> Self:
         return cls(
             f"Job {job} is at {base_url}, and no client was given. Pass the one it was submitted "
-            f"with: bf.job({job!r}, client=...), or set OPENAI_API_KEY."
+            f"with: bf.job({job!r}, client=...), or set OPENAI_API_KEY (and "
+            "OPENAI_BASE_URL, for another server than OpenAI's)."
         )
 
 
@@ -2061,10 +2063,15 @@ class LocalServerError(BatchframeError):
         )
 
     @classmethod
-    def no_batch(cls, batch_id: str) -> LocalServerError:
+    def no_batch(cls, batch_id: object) -> LocalServerError:
         """Refuse a batch that the server does not know."""
+        said = (
+            f"no batch {batch_id!r}"
+            if isinstance(batch_id, str)
+            else f"to be told a batch's id, job.batches[0].id, and not a {type(batch_id).__name__}"
+        )
         return cls(
-            f"This local server has no batch {batch_id!r}. The ones it has: "
+            f"This local server has {said}. The ones it has: "
             "`[batch.id for batch in server.client().batches.list()]`."
         )
 

@@ -31,7 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("words", "told"),
     [
         (["estimate", "none.csv"], "none.csv cannot be read: No such file"),
-        (["estimate", "reviews.txt"], "does not say what kind of file"),
+        (["estimate", "reviews.txt"], "not named as a kind of file"),
         (["estimate", "latin.csv"], "cannot be read"),
         (["estimate", "wide.csv"], "Expected 2 fields in line 2, saw 3"),
         (["estimate", "empty.csv"], "cannot be read"),
@@ -39,7 +39,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["submit", "reviews.csv", "--to", "out.csv"], "add --wait"),
         (["submit", "reviews.csv", "--wait", "--to", "no/where.csv"], "mkdir -p"),
         (["submit", "reviews.csv", "--wait", "--to", "reviews.csv"], "is the input"),
-        (["submit", "reviews.csv", "--wait", "--to", "out.xlsx"], "does not say what kind"),
+        (["submit", "reviews.csv", "--wait", "--to", "out.xlsx"], "not named as a kind of file"),
         (["estimate", "reviews.csv", "--output", "positive"], "offers one label"),
         (["estimate", "reviews.csv", "--output", "bad.json"], "cannot be read as JSON"),
         (["estimate", "reviews.csv", "--output", "none.json"], "cannot be read as JSON"),
@@ -80,7 +80,7 @@ def test_a_refusal_says_what_where_and_the_next_step(
         (["submit", "x", "--model", "m"], "--prompt"),
         (["submit", "x", "--model", "m", "--prompt", "a", "--prompt-file", "b"], "not allowed"),
         (["serve", "--port", "70000"], "65535"),
-        ([], "COMMAND"),
+        ([], "submit      Send the requests of a file"),
     ],
 )
 def test_a_slip_of_the_pen_is_a_usage_error_that_guesses_what_was_meant(

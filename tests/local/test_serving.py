@@ -111,6 +111,11 @@ def test_a_server_that_is_not_started_says_so() -> None:
     assert server.ledger == []
 
 
+def test_a_job_in_the_place_of_a_batch_is_told_what_to_give(server: local.Server) -> None:
+    with pytest.raises(LocalServerError, match=r"a batch's id, job\.batches\[0\]\.id, and not a"):
+        server.expire(object())  # type: ignore[arg-type]
+
+
 def test_a_port_that_is_taken_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -68,10 +68,12 @@ def test_a_pilot_answers_some_rows_and_the_batch_asks_only_the_others(
 
 
 def test_a_pilot_that_is_run_again_is_the_same_and_costs_nothing(
-    requests: bf.Requests, running: Server, answers: Answers
+    requests: bf.Requests, running: Server, answers: Answers, capfd: pytest.CaptureFixture[str]
 ) -> None:
     first = requests.pilot(12, client=running.client(), seed=1)
+    capfd.readouterr()
     again = requests.pilot(12, client=running.client(), seed=1)
+    assert "0 requests" not in capfd.readouterr().err
     pd.testing.assert_frame_equal(first.frame, again.frame)
     assert sum(answers.asked.values()) == 12
     other = requests.pilot(12, client=running.client(), seed=2)

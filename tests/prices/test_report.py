@@ -221,3 +221,13 @@ def test_the_estimate_of_an_earlier_version_is_read_and_never_below_nothing() ->
     assert lines[0].estimated_cost.expected == 5
     assert lines[-2].estimated_cost is not None
     assert lines[-2].estimated_cost.low == 0
+
+
+def test_a_part_that_was_billed_tells_little_of_the_count() -> None:
+    def only_the_short(body: dict[str, Any]) -> dict[str, Any] | None:
+        short = len(body["messages"][-1]["content"]) < 20
+        return as_counted(body) if short else None
+
+    notes = " ".join(job_of(only_the_short, texts=("a", "b", "long " * 400)).report().notes)
+    assert "differ from the others in length, or the count was off" in notes
+    assert "models whose tokenizer is not public" not in notes

@@ -111,7 +111,7 @@ def test_answers_that_were_billed_are_asked_again_only_when_named() -> None:
         job = requests.submit(client=server.client()).wait()
         assert job.counts == {"invalid": 12}
         assert len(job.unanswered()) == 0
-        assert len(job.unanswered(also=["invalid"])) == 12
+        assert len(job.unanswered(also=["invalid"])) == len(job.unanswered(also="invalid")) == 12
         with pytest.raises(bf.errors.RequestError, match=r"also=.*refused, truncated, invalid"):
             job.unanswered(also=["ok"])
 
@@ -147,3 +147,22 @@ def test_of_many_files_only_the_lines_concerned_are_read(monkeypatch: pytest.Mon
         lines = job.unanswered().preview(10)
     sent = [line["body"]["messages"][0]["content"] for line in lines]
     assert sent == ["text 0", "text 5", "text 11"]
+
+
+def test_rows_that_still_wait_are_told_and_not_asked_again(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    frame = pd.DataFrame({"text": TEXTS})
+    with batchframe.local.serve(answer=Moody()) as server:
+        server.pause()
+        job = requests_of(frame).submit("early", client=server.client())
+        none = job.unanswered()
+        told = capfd.readouterr().err
+        server.resume()
+        job.wait()
+        capfd.readouterr()
+        job.unanswered()
+        assert "wait for an answer" not in capfd.readouterr().err
+    assert "Job early is not done: 12 rows wait for an answer" in told
+    assert len(none) == 0
+    assert repr(none) == "No row is to be asked of gpt-4.1"

@@ -27,6 +27,8 @@ _GOES_ON: Final = "The job goes on at the service. Come back: batchframe wait {j
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Parse a command line; exit with code 2 and a sentence if it is none."""
     parser, subparsers = _parsers()
+    if not arguments:
+        parser.exit(2, parser.format_help())
     _refuse_misspelt(arguments, parser, subparsers)
     return parser.parse_args(arguments)
 
