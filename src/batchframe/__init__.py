@@ -1,4 +1,17 @@
-"""Turn DataFrame rows into OpenAI Batch API requests, and join every answer back to its row."""
+"""Turn DataFrame rows into OpenAI Batch API requests, and join every answer back to its row.
+
+A start, on a frame with a column ``text``::
+
+    import batchframe as bf  # registers df.bf
+
+    requests = df.bf.requests("Classify: {{ text }}", model="gpt-5.6-luna", output=["good", "bad"])
+    requests.estimate()  # tokens and dollars; nothing is sent
+    job = requests.submit("tone", max_cost=2.00).wait()
+    labelled = df.bf.join(job)
+
+``help(bf.requests)``, ``help(bf.Requests)`` and ``help(bf.Job)`` say more; ``batchframe.local`` is a
+server to rehearse with, without a key and without cost.
+"""
 
 from batchframe import (
     _accessor,  # noqa: F401 - registers df.bf

@@ -66,7 +66,7 @@ def requests(
     output
         What an answer is, of chat completions and responses: None for text; a list of labels, a
         ``Literal`` or an ``Enum`` for one label; a Pydantic model, TypedDict, dataclass or JSON
-        schema for typed columns.
+        schema for typed columns; ``int``, ``list[str]`` and the like for one typed column.
     endpoint
         "/v1/chat/completions"; "/v1/responses"; "/v1/embeddings", whose answers are 32-bit vectors
         in the column ``embedding``; "/v1/completions", text only; "/v1/moderations", whose answers

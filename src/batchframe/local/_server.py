@@ -342,6 +342,13 @@ def serve(
 ) -> Server:
     """Start a local batch server and return it; the parameters are those of `Server`.
 
+    Parameters
+    ----------
+    answer
+        What plays the model: a function of the request body, a dict, that returns the answer: a
+        text, or a dict such as ``{"label": "good"}`` for a structured one. ``help(Server)`` says
+        what else, and all other parameters.
+
     Examples
     --------
     >>> import batchframe.local
