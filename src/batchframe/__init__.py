@@ -9,8 +9,8 @@ A start, on a frame with a column ``text``::
     job = requests.submit("tone", max_cost=2.00).wait()
     labelled = df.bf.join(job)
 
-``help(bf.requests)``, ``help(bf.Requests)`` and ``help(bf.Job)`` say more; ``batchframe.local`` is a
-server to rehearse with, without a key and without cost.
+``help(bf.requests)``, ``help(bf.Requests)`` and ``help(bf.Job)`` say more; ``batchframe.local`` is
+a server to rehearse with, without a key and without cost.
 """
 
 from batchframe import (
