@@ -254,8 +254,10 @@ def _codes(column: pa.ChunkedArray, levels: Sequence[Any]) -> npt.NDArray[np.int
 
 
 def _strings(column: pa.ChunkedArray) -> pd.Series:
-    # From Arrow to what pandas keeps, which mostly is Arrow, without a Python string for each.
     texts = pd.Series([], dtype=_text_dtype()).dtype
+    if not isinstance(texts, pd.StringDtype):  # pandas is told to keep its texts as objects
+        return pd.Series(column.to_pylist(), dtype=texts)
+    # From Arrow to what pandas keeps, which mostly is Arrow, without a Python string for each.
     return pd.Series(texts.__from_arrow__(column))
 
 

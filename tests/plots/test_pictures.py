@@ -41,6 +41,7 @@ PICTURES: dict[str, Callable[..., Axes]] = {
 def no_screen() -> Iterator[None]:
     """Draw without a screen, and close what was drawn."""
     plt.switch_backend("Agg")
+    plt.close("all")  # what other tests drew
     yield
     plt.close("all")
     plt.style.use("default")
