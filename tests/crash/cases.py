@@ -253,7 +253,7 @@ def _two_kernels() -> Iterator[Case]:
 
 def _late_commits() -> Iterator[Case]:
     """Let the server act on a create long after the client has gone."""
-    for seconds, end in product((0.8, 1.5, 4.0), ("alive", "during create")):
+    for seconds, end in product((0.8, 1.5, 4.0, 12.0), ("alive", "during create")):
         late = (Fault(CREATE, "delay", seconds=seconds),)
         kills = () if end == "alive" else (end,)
         yield Case("late-commit", f"{seconds} {end}", kills, late)

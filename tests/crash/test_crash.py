@@ -83,7 +83,7 @@ def test_the_ids_of_all_cases_differ() -> None:
     [
         ("retries", "create/alive-500-after"),
         ("no-reconcile", "crash/S7-after-create"),
-        ("no-fence", "late-commit/4.0-alive"),
+        ("no-fence", "late-commit/12.0-alive"),
         ("lost-is-unsent", "create/alive-reset-after"),
     ],
 )
