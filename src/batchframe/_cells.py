@@ -199,8 +199,10 @@ def _holds_only_str(cells: pd.Series) -> bool:
 def _strings(cells: pd.Series, first: int) -> pa.ChunkedArray:
     try:
         array = pa.array(cells, type=TEXT, from_pandas=True)
-    except (UnicodeEncodeError, TypeError):
-        # Half a surrogate pair, or a missing value that only pandas knows as one.
+        array.validate(full=True)
+    except (UnicodeEncodeError, TypeError, pa.ArrowInvalid):
+        # Half a surrogate pair, a missing value that only pandas knows as one, or bytes that Arrow
+        # was told are a text.
         return _each(cells, scalar_text, first)
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
 
@@ -220,19 +222,21 @@ def _by_category(cells: pd.Series, *, as_json: bool, first: int) -> pa.ChunkedAr
 def _each(cells: pd.Series, text_of: Callable[[Any], str], first: int) -> pa.ChunkedArray:
     texts: list[str | None] = []
     missing = cells.isna().to_numpy()
-    for position, (value, absent) in enumerate(zip(_values(cells), missing, strict=True)):
-        # A nullable column may hold a NaN that pandas does not call missing: 0 / 0.
-        if absent or (isinstance(value, float | np.floating) and math.isnan(value)):
-            texts.append(None)
-            continue
+    values = iter(_values(cells))
+    for position, absent in enumerate(missing):
         try:
+            value = next(values)  # of Arrow, which holds more than Python knows: the year 10,000
+            # A nullable column may hold a NaN that pandas does not call missing: 0 / 0.
+            if absent or (isinstance(value, float | np.floating) and math.isnan(value)):
+                texts.append(None)
+                continue
             text = text_of(value)
             text.encode()
         except UnicodeEncodeError:
             raise CellError.lone_surrogate(
                 cells.name, first + position, cells.index[position]
             ) from None
-        except (TypeError, ValueError, RecursionError) as reason:
+        except (TypeError, ValueError, OverflowError, RecursionError) as reason:
             raise CellError.no_exact_text(
                 cells.name, first + position, cells.index[position], _words(reason)
             ) from None
@@ -255,6 +259,10 @@ def _values(cells: pd.Series) -> Iterable[Any]:
 def _words(reason: Exception) -> str:
     if isinstance(reason, RecursionError):
         return "is nested too deeply, or holds itself"
+    if isinstance(reason, UnicodeDecodeError):
+        return "holds bytes that are no text in UTF-8"
+    if isinstance(reason, OverflowError):
+        return "holds a time outside the years 1 to 9999"
     if isinstance(reason, ValueError):
         return "holds a whole number with too many digits"
     return str(reason)

@@ -55,9 +55,14 @@ def from_arrow(digests: pa.Array) -> Digests:
     return np.frombuffer(digests.buffers()[1], np.uint8)[start:].view(_VOID)[: len(digests)]
 
 
+def sortable(digests: Digests) -> npt.NDArray[np.bytes_]:
+    """View digests as what numpy can compare."""
+    return digests.view(_SORTABLE)
+
+
 def sorted_bytes(digests: Digests) -> bytes:
     """Return all digests in order, end to end."""
-    return np.sort(digests.view(_SORTABLE)).tobytes()
+    return np.sort(sortable(digests)).tobytes()
 
 
 def group(digests: Digests) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

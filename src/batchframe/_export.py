@@ -3,17 +3,19 @@
 In: a job's answers, and rows. Out: a file with the columns of both.
 Must not know: prices, the network.
 
-The rows are read twice: once to find the answer of each, once to write them down beside it.
+Each row is read once: the answer found for it stands beside it, whatever happens to the source.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from decimal import Decimal
+from decimal import Context, Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +26,7 @@ import pyarrow.parquet as pq
 from batchframe._display import progress
 from batchframe._job_answers import JobAnswers
 from batchframe._results import Found, answer_fields, columns_of, find_answers
+from batchframe._rows import Finder
 from batchframe._tabular import Part, Tabular
 from batchframe.errors import ColumnError, SourceError
 
@@ -35,6 +38,8 @@ _TYPES: Final[Mapping[str, pa.DataType]] = {
     "bf_raw": pa.large_string(),
     "bf_cost": pa.decimal128(38, 18),
 }
+_LAST_PLACE: Final = Decimal(1).scaleb(-18)
+_PRECISE: Final = Context(prec=60)
 _PANDAS: Final = b"pandas"
 _UNTOLD: Final[Mapping[str, Any]] = {
     "columns": [],
@@ -65,23 +70,40 @@ def to_parquet(
     OSError
         If the file cannot be written.
     """
-    if rows.home is not None and rows.home.is_dir() and rows.home in path.resolve().parents:
-        raise SourceError.written_into(str(path), str(rows.home))
+    path = path.resolve()  # what a link names is written, and the link stays
+    _refuse_place(rows, path)
     job = replace(job, costs=None if job.costs is None else job.costs.copy())
-    found = find_answers(rows, job)
-    with _replacing(path) as unfinished, progress("writing rows", len(rows), " rows") as advance:
+    known = Finder(job.rows)
+    with ExitStack() as stack:
+        unfinished = stack.enter_context(_replacing(path))
+        advance = stack.enter_context(progress("writing rows", len(rows), " rows"))
         writer: pq.ParquetWriter | None = None
         for part in rows.parts():
-            here = found.slice(part.start, part.start + len(part.frame))
+            here = find_answers(part.alone(), job, known)
             answers = _answers(job, here, prefix, details=details)
             table = _beside(part, answers, overwrite=overwrite)
-            writer = writer or pq.ParquetWriter(unfinished, table.schema, compression="zstd")
+            writer = writer or stack.enter_context(_writer(unfinished, table.schema))
             writer.write_table(table)
             _are_paid(job, here)
-            advance(len(part.frame))
-        if writer is None:
-            raise SourceError.no_rows()
-        writer.close()
+            advance(len(part))
+
+
+def _refuse_place(rows: Tabular, path: Path) -> None:
+    if path.is_dir():
+        raise SourceError.a_folder(str(path))
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
+    if rows.home is not None and rows.home in path.parents:
+        raise SourceError.written_into(str(path), str(rows.home))
+    if path.exists() and str(path) in map(os.path.realpath, rows.files):
+        raise SourceError.written_over(str(path))
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    try:
+        return pq.ParquetWriter(path, schema, compression="zstd")
+    except pa.ArrowNotImplementedError as reason:
+        raise SourceError.not_of_parquet(str(reason)) from None
 
 
 def _answers(job: JobAnswers, found: Found, prefix: str, *, details: bool) -> pa.Table:
@@ -99,16 +121,20 @@ def _answers(job: JobAnswers, found: Found, prefix: str, *, details: bool) -> pa
 def _array(column: pd.Series, kind: pa.DataType | None) -> pa.Array:
     if isinstance(column.dtype, pd.CategoricalDtype):
         kind = None  # with all its levels, which the stored column does not have
+    if kind == _TYPES["bf_cost"]:
+        column = column.map(_rounded, na_action="ignore")
     array = pa.array(column, type=kind, from_pandas=True)
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
+def _rounded(cost: Decimal) -> Decimal:
+    """Round a cost to what its column holds; prices of your own may have more places."""
+    return cost.quantize(_LAST_PLACE, context=_PRECISE)
+
+
 def _beside(part: Part, answers: pa.Table, *, overwrite: bool) -> pa.Table:
     """Put the answers behind the columns of a part, as they are stored."""
-    if part.arrow is None:
-        rows = pa.Table.from_pandas(part.frame)
-    else:
-        rows = pa.Table.from_batches([part.arrow])
+    rows = _stored(part)
     taken = [name for name in answers.column_names if name in rows.column_names]
     if taken and not overwrite:
         raise ColumnError.taken(
@@ -122,6 +148,15 @@ def _beside(part: Part, answers: pa.Table, *, overwrite: bool) -> pa.Table:
     return rows.replace_schema_metadata(told)
 
 
+def _stored(part: Part) -> pa.Table:
+    if part.arrow is not None:
+        return pa.Table.from_batches([part.arrow])
+    try:
+        return pa.Table.from_pandas(part.frame)
+    except (pa.ArrowException, ValueError) as reason:  # two columns of one name
+        raise SourceError.not_of_parquet(" ".join(map(str, reason.args))) from None
+
+
 def _told_to_pandas(rows: pa.Schema, answers: pa.Schema) -> dict[bytes, bytes]:
     """Tell pandas the dtypes of the answers; of the other columns, what was told already."""
     metadata = dict(rows.metadata or {})
@@ -129,7 +164,9 @@ def _told_to_pandas(rows: pa.Schema, answers: pa.Schema) -> dict[bytes, bytes]:
     ours = json.loads(answers.metadata[_PANDAS])["columns"]
     names = {column["name"] for column in ours}
     kept = [column for column in theirs["columns"] if column.get("name") not in names]
-    metadata[_PANDAS] = json.dumps({**theirs, "columns": [*kept, *ours]}).encode()
+    index = [name for name in theirs["index_columns"] if name not in list(names)]
+    told = {**theirs, "index_columns": index, "columns": [*kept, *ours]}
+    metadata[_PANDAS] = json.dumps(told).encode()
     return metadata
 
 
@@ -142,7 +179,8 @@ def _are_paid(job: JobAnswers, found: Found) -> None:
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
     """Give a file to write, and put it in its place when it is whole."""
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
+    # Hidden, so that who reads the folder meanwhile does not take it for rows.
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         yield unfinished
         unfinished.replace(path)

@@ -168,6 +168,11 @@ def _check_names(rows: Tabular, answers: list[str]) -> None:
             taken, 'Give the answers another name, requests(..., name="answer"), or rename the '
             "column."
         )  # fmt: skip
+    if taken and rows.streamed:
+        raise ColumnError.taken(
+            taken, "Ask without them, requests(pyarrow.dataset.dataset(path).scanner(columns=[...])"
+            '.to_reader(), ...), and write under other names, job.to_parquet(path, prefix="ai_").'
+        )  # fmt: skip
     if taken:
         raise ColumnError.taken(
             taken, f"Ask without them, df.drop(columns={taken}).bf.requests(...), and join under "

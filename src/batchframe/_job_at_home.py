@@ -5,6 +5,7 @@ Each method is its documentation and one step into the room that does the work.
 
 from __future__ import annotations
 
+import os
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,7 @@ class JobAtHome:
             The rows, as :func:`batchframe.requests` takes them; by default the file or folder that
             the requests were made of.
         prefix, details, overwrite
-            As for :func:`batchframe.join`. ``bf_cost`` is a decimal of 18 places.
+            As for :func:`batchframe.join`. ``bf_cost`` is a decimal rounded to 18 places.
 
         Returns
         -------
@@ -142,9 +143,12 @@ class JobAtHome:
         Raises
         ------
         SourceError
-            If the rows cannot be read, change meanwhile, or were in memory and are not given.
+            If the rows cannot be read, or Parquet cannot hold them; if they were in memory and are
+            not given; or if they are read from `path`.
         ColumnError
             If a new column's name is taken.
+        OSError
+            If the file cannot be written.
 
         Examples
         --------
@@ -166,15 +170,17 @@ class JobAtHome:
         if source is None and record.manifest.source is None:
             raise SourceError.not_given(str(path))
         answers = self._answers(record)
+        # As the path of a source is: Path.expanduser() fails for an unknown user.
+        place = Path(os.path.expanduser(path))  # noqa: PTH111
         to_parquet(
             billed(answers) if details else answers,
             tabular(record.manifest.source if source is None else source),
-            Path(path).expanduser(),
+            place,
             prefix=prefix,
             details=details,
             overwrite=overwrite,
         )
-        return Path(path)
+        return place
 
     def report(self) -> Report:
         """Set what the job was estimated to take beside what it took, and say why they differ.

@@ -23,12 +23,17 @@ from batchframe._output import Field
 from batchframe._rates import sum_of
 from batchframe._recipe import UNKNOWN_COLUMNS
 from batchframe._request_table import row_digests
+from batchframe._rows import Finder
 from batchframe._tabular import Tabular, of_frame
 from batchframe._unanswered import ASKED_AGAIN
 from batchframe.errors import ColumnError, JobError
 
 _COST: Final = "bf_cost"
 _NOT_ASKED: Final = "this row was not part of the job, or its text has changed since"
+_FLOATS: Final = (
+    "; plain pd.read_parquet(path) makes floats of whole numbers with missing ones among them, "
+    'and pd.read_parquet(path, dtype_backend="pyarrow") does not'
+)
 _NOT_ASKED_WITH_IMAGES: Final = (
     "this row was not part of the job, or its text or an image has changed since"
 )
@@ -120,7 +125,7 @@ def answer_fields(job: JobAnswers) -> tuple[Field, ...]:
 
 
 def _answers_to(frame: pd.DataFrame, job: JobAnswers, *, details: bool) -> dict[str, pd.Series]:
-    return columns_of(job, find_answers(of_frame(frame), job), details=details)
+    return columns_of(job, find_answers(of_frame(frame), job, Finder(job.rows)), details=details)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,18 +144,14 @@ class Found:
     status: pa.Array
     error: pa.Array
 
-    def slice(self, start: int, stop: int) -> Found:
-        """Return the same of some rows that stand together."""
-        length = stop - start
-        return Found(
-            self.number[start:stop],
-            self.status.slice(start, length),
-            self.error.slice(start, length),
-        )
 
-
-def find_answers(rows: Tabular, job: JobAnswers) -> Found:
+def find_answers(rows: Tabular, job: JobAnswers, known: Finder) -> Found:
     """Render each row again and find its answer by the content of its request.
+
+    Parameters
+    ----------
+    known
+        Of the job's rows; the same for all parts of a longer table.
 
     Raises
     ------
@@ -161,9 +162,11 @@ def find_answers(rows: Tabular, job: JobAnswers) -> Found:
     if recipe.columns == UNKNOWN_COLUMNS:
         raise JobError.recovered(job.manifest.called)
     identity, absent, unreadable = row_digests(recipe, rows)
-    number = job.rows.find(identity)
-    absent = pc.coalesce(absent, job.rows.why_absent(identity))
+    number = known.find(identity)
+    absent = pc.coalesce(absent, known.why_absent(identity))
     not_asked = _NOT_ASKED if recipe.images is None else _NOT_ASKED_WITH_IMAGES
+    if job.manifest.source is not None and not rows.streamed:
+        not_asked += _FLOATS
     return _found(number, absent, pc.fill_null(unreadable, not_asked))
 
 

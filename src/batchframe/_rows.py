@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from batchframe._digests import ARROW, NONE, Digests, to_arrow
+from batchframe._digests import ARROW, NONE, Digests, from_arrow, sortable, to_arrow
 from batchframe._private import in_words, open_private, replacing
 from batchframe._request_table import RequestTable
 from batchframe.errors import JobError
@@ -64,38 +64,73 @@ class Rows:
         """For each request, its digest."""
         return self.digest.take(pa.array(self.first_row))
 
-    def why_absent(self, identity: Digests) -> pa.Array:
-        """Return, for each identity, why the job had no request for it; null where it had."""
-        absent = pa.array(np.flatnonzero(self.absent.is_valid().to_numpy(zero_copy_only=False)))
-        known = self.identity.take(absent)
-        return self.absent.take(absent).take(pc.index_in(to_arrow(identity), known))
+    def find(self, identity: Digests) -> npt.NDArray[np.int64]:
+        """Return, for each identity, the number of its request, as a :class:`Finder` does."""
+        return Finder(self).find(identity)
+
+
+class Finder:
+    """Finds what a job asked for rows that come part by part."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        asked = np.flatnonzero(rows.number >= 0)
+        self._asked = _Known(asked, rows.identity)
+        self._seen = np.zeros(len(self._asked.count), np.int64)
+        absent = np.flatnonzero(rows.absent.is_valid().to_numpy(zero_copy_only=False))
+        known = rows.identity.is_valid().to_numpy(zero_copy_only=False)
+        self._absent = _Known(absent[known[absent]], rows.identity)
 
     def find(self, identity: Digests) -> npt.NDArray[np.int64]:
         """Return, for each identity, the number of its request; −1 where the job has none.
 
-        Where the job asked the same more than once, equal rows take its answers in turn.
+        Where the job asked the same more than once, equal rows take its answers in turn, also those
+        that come later.
         """
-        asked = np.flatnonzero(self.number >= 0)
-        order, starts, counts, distinct = _group(self.identity.take(pa.array(asked)))
-        group = (
-            pc.fill_null(pc.index_in(to_arrow(identity), distinct), -1).to_numpy().astype(np.int64)
-        )
-        found = np.full(len(group), -1, dtype=np.int64)
+        group = self._asked.find(identity)
         hit = group >= 0
-        turn = _occurrence(group)[hit] % counts[group[hit]]
-        found[hit] = self.number[asked[order[starts[group[hit]] + turn]]]
+        there = group[hit]
+        turn = self._seen[there] + _occurrence(group)[hit]
+        self._seen += np.bincount(there, minlength=len(self._seen))
+        found = np.full(len(group), -1, dtype=np.int64)
+        found[hit] = self._rows.number[self._asked.row(there, turn % self._asked.count[there])]
         return found
 
+    def why_absent(self, identity: Digests) -> pa.Array:
+        """Return, for each identity, why the job had no request for it; null where it had."""
+        group = self._absent.find(identity)
+        row = np.full(len(group), -1, dtype=np.int64)
+        row[group >= 0] = self._absent.row(group[group >= 0], 0)
+        return self._rows.absent.take(pa.array(row, mask=row < 0))
 
-def _group(
-    keys: pa.Array,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64], pa.Array]:
-    """Order positions by key; say where each distinct key starts and how often it stands."""
-    encoded = keys.dictionary_encode()
-    codes = encoded.indices.to_numpy()
-    order = np.argsort(codes, kind="stable")
-    counts = np.bincount(codes, minlength=len(encoded.dictionary))
-    return order, np.cumsum(counts) - counts, counts, encoded.dictionary
+
+class _Known:
+    """Some rows by their identity: sorted, so that a few are found without a look at all."""
+
+    def __init__(self, rows: npt.NDArray[np.int64], identity: pa.Array) -> None:
+        keys = sortable(from_arrow(identity.take(pa.array(rows))))
+        order = np.argsort(keys, kind="stable")
+        keys = keys[order]
+        self._start = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]]) if len(keys) else order
+        self._rows = rows[order]
+        self._distinct = keys[self._start]
+        self.count = np.diff(np.r_[self._start, len(keys)])
+
+    def find(self, identity: Digests) -> npt.NDArray[np.int64]:
+        """Return, for each identity, its place among the distinct ones; −1 where it is none."""
+        if not len(self._distinct):
+            return np.full(len(identity), -1, dtype=np.int64)
+        wanted = sortable(identity)
+        place = np.searchsorted(self._distinct, wanted)
+        place[place == len(self._distinct)] = 0
+        return np.where(self._distinct[place] == wanted, place, -1)
+
+    def row(
+        self, place: npt.NDArray[np.int64], turn: npt.NDArray[np.int64] | int
+    ) -> npt.NDArray[np.int64]:
+        """Return the rows that stand there, each at its turn, in the order of the rows."""
+        found: npt.NDArray[np.int64] = self._rows[self._start[place] + turn]
+        return found
 
 
 def _occurrence(group: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

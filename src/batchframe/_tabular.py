@@ -11,27 +11,27 @@ with one, and then a row's text would depend on its neighbours.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
+import os
 import weakref
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
+from batchframe._record_batches import batches_of, copied, dataset_of, files_of, rows_of
 from batchframe.errors import SourceError
 
 PART_ROWS: Final = 10_000
 """Rows of a part: large enough for Arrow, small enough for the processor's cache."""
 
-_BUFFER: Final = 1 << 20  # bytes of each column that are read ahead
 _UNNAMED: Final = "The source"
+_READ: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,15 +42,43 @@ class Part:
     ----------
     start
         The position of the first.
-    frame
-        The rows, under labels of their own.
-    arrow
-        The rows as they are stored; None for those of a DataFrame.
+    rows
+        As they are stored.
     """
 
     start: int
-    frame: pd.DataFrame
-    arrow: pa.RecordBatch | None = None
+    rows: pd.DataFrame | pa.RecordBatch
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def arrow(self) -> pa.RecordBatch | None:
+        """The rows as they are stored; None for those of a DataFrame."""
+        return None if isinstance(self.rows, pd.DataFrame) else self.rows
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The rows, under labels of their own.
+
+        Raises
+        ------
+        SourceError
+            For a column whose cells have no exact text.
+        """
+        return self.rows if isinstance(self.rows, pd.DataFrame) else _frame(self.rows, self.start)
+
+    def alone(self) -> Tabular:
+        """Return these rows without those around them."""
+        if isinstance(self.rows, pd.DataFrame):
+            return Tabular(self.frame.columns, self.frame.index, lambda _: iter([self]))
+        batch = self.rows
+        index = pd.RangeIndex(self.start, self.start + len(batch))
+
+        def read(columns: Sequence[str]) -> Iterator[Part]:
+            yield Part(self.start, batch.select(list(columns)))
+
+        return Tabular(pd.Index(batch.schema.names), index, read, schema=batch.schema)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,14 +93,17 @@ class Tabular:
         For each row its label: to name it in an error, and for nothing else.
     home
         The file or folder that the rows are read from; None for rows in memory.
+    files
+        The files on this machine that are read.
     schema
         How the rows are stored; None for those of a DataFrame.
     """
 
     columns: pd.Index
     index: pd.Index
-    read: Callable[[Sequence[Hashable] | None], Iterator[Part]] = field(repr=False)
+    read: Callable[[Sequence[str]], Iterator[Part]] = field(repr=False)
     home: Path | None = None
+    files: Sequence[str] = ()
     schema: pa.Schema | None = None
 
     def __len__(self) -> int:
@@ -84,7 +115,7 @@ class Tabular:
         return self.schema is not None
 
     def parts(self) -> Iterator[Part]:
-        """Yield the rows in order.
+        """Yield the rows in order, in one part at least.
 
         Raises
         ------
@@ -92,14 +123,18 @@ class Tabular:
             If they cannot be read, or are not as many as before.
         """
         seen = 0
+        names = [str(label) for label in self.columns]
         try:
-            for part in self.read(list(self.columns) if self.streamed else None):
-                seen += len(part.frame)
+            for part in self.read(names):
+                seen += len(part)
                 yield part
         except (OSError, pa.ArrowException) as reason:
             raise SourceError.interrupted(str(self.home or _UNNAMED), str(reason)) from reason
         if seen != len(self):
             raise SourceError.of_other_length(str(self.home or _UNNAMED), seen, len(self))
+        if self.schema is not None and not seen:
+            none = pa.schema([self.schema.field(name) for name in names], self.schema.metadata)
+            yield Part(0, pa.RecordBatch.from_pylist([], schema=none))
 
     def only(self, columns: Sequence[Hashable]) -> Tabular:
         """Return the same rows with no more columns than need be read."""
@@ -126,127 +161,145 @@ def tabular(source: Any) -> Tabular:
     """
     if isinstance(source, pd.DataFrame):
         return of_frame(source)
+    _know_types_of_pandas()
     if isinstance(source, pa.RecordBatch):
         source = pa.table(source)
     if isinstance(source, pa.Table):
         return _of_dataset(ds.dataset(source))
     if isinstance(source, ds.Dataset):
         return _of_dataset(source)
-    if isinstance(source, str | Path):
-        return _of_path(Path(source).expanduser())
+    if isinstance(source, str | os.PathLike):
+        return _of_path(os.fspath(source), source)
     if hasattr(source, "__arrow_c_stream__"):
-        with suppress(pa.ArrowInvalid):  # a Series streams a column, not rows
-            return _of_reader(pa.RecordBatchReader.from_stream(source))
+        return _of_stream(source)
     raise SourceError.not_rows(source)
 
 
 def of_frame(frame: pd.DataFrame) -> Tabular:
     """Take a DataFrame, as one part."""
-    return Tabular(frame.columns, frame.index, lambda _: iter([Part(0, frame)]))
-
-
-def spooled(reader: pa.RecordBatchReader) -> ds.Dataset:
-    """Copy what can be read once to a temporary file that only the user can read."""
-    folder = tempfile.mkdtemp(prefix="batchframe-")
-    path = Path(folder) / "rows.arrow"
-    with pa.ipc.new_file(path, reader.schema) as file:
-        for batch in reader:
-            for start in range(0, batch.num_rows, PART_ROWS):
-                file.write_batch(batch.slice(start, PART_ROWS))
-    found = ds.dataset(path, format="ipc")
-    weakref.finalize(found, shutil.rmtree, folder, ignore_errors=True)
-    return found
+    return Part(0, frame).alone()
 
 
 def of_batches(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Tabular:
-    """Keep what can be read once in a temporary file."""
-    return _of_dataset(spooled(pa.RecordBatchReader.from_batches(schema, batches)))
+    """Keep what can be read once in a temporary file.
+
+    Raises
+    ------
+    SourceError
+        If there is no room for it.
+    """
+    copy = copied(schema, batches, PART_ROWS)
+    return _of_batches(schema, copy.rows, copy.batches)
 
 
-def _of_path(path: Path) -> Tabular:
-    if not path.exists():
-        raise SourceError.no_such_path(str(path))
+@cache
+def _know_types_of_pandas() -> None:
+    """Have Arrow know periods and intervals, which are else what they happen to be stored as.
+
+    pandas teaches it when it first makes one.
+    """
+    pa.array(pd.array([], dtype="period[D]"))
+
+
+def _of_path(path: str | bytes, source: Any) -> Tabular:
+    if isinstance(path, bytes):
+        raise SourceError.not_rows(source)
+    if "://" in path:
+        raise SourceError.an_address(path)
+    home = Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser fails for an unknown user
+    return replace(_of_dataset(dataset_of(home), str(home)), home=home.resolve())
+
+
+def _of_stream(source: Any) -> Tabular:
     try:
-        found = ds.dataset(path, format="parquet", partitioning="hive", exclude_invalid_files=False)
-        return replace(_of_dataset(found), home=path.resolve())
-    except (OSError, pa.ArrowException) as reason:
-        raise SourceError.unreadable(str(path), str(reason)) from None
-
-
-def _of_reader(reader: pa.RecordBatchReader) -> Tabular:
+        reader = pa.RecordBatchReader.from_stream(source)
+    except pa.ArrowInvalid as reason:
+        if "non-struct" in str(reason):  # a Series streams a column, not rows
+            raise SourceError.not_rows(source) from None
+        raise SourceError.unreadable(_UNNAMED, str(reason)) from None
+    if isinstance(source, pa.RecordBatchReader):
+        # A reader that is at its end looks like one without rows.
+        if source in _READ:
+            raise SourceError.read_already()
+        _READ.add(source)
+    _refuse_repeated(reader.schema.names)
     try:
-        return _of_dataset(spooled(reader))
+        return of_batches(reader.schema, reader)
+    except pa.ArrowException as reason:
+        raise SourceError.unreadable(_UNNAMED, str(reason).partition(". Detail:")[0]) from reason
+
+
+def _of_dataset(dataset: ds.Dataset, called: str = _UNNAMED) -> Tabular:
+    _refuse_repeated(dataset.schema.names)
+    try:
+        rows = rows_of(dataset)
     except (OSError, pa.ArrowException) as reason:
-        raise SourceError.unreadable(_UNNAMED, str(reason)) from reason
+        raise SourceError.unreadable(called, str(reason)) from None
+
+    def batches(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        return batches_of(dataset, columns, PART_ROWS)
+
+    return replace(_of_batches(dataset.schema, rows, batches), files=files_of(dataset))
 
 
-def _of_dataset(dataset: ds.Dataset) -> Tabular:
-    names = dataset.schema.names
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise SourceError.repeated_columns(repeated)
-    batches = _of_parquet if _is_whole_parquet(dataset) else _of_any
-
-    def read(columns: Sequence[Hashable] | None) -> Iterator[Part]:
+def _of_batches(
+    schema: pa.Schema, rows: int, batches: Callable[[Sequence[str]], Iterator[pa.RecordBatch]]
+) -> Tabular:
+    def read(columns: Sequence[str]) -> Iterator[Part]:
         start = 0
-        for batch in batches(dataset, names if columns is None else list(map(str, columns))):
+        for batch in batches(columns):
             for first in range(0, batch.num_rows, PART_ROWS):
                 part = batch.slice(first, PART_ROWS)
-                yield Part(start, _frame(part, start), part)
+                yield Part(start, part.replace_schema_metadata(schema.metadata))
                 start += part.num_rows
 
-    return Tabular(
-        pd.Index(names), pd.RangeIndex(dataset.count_rows()), read, schema=dataset.schema
-    )
+    return Tabular(pd.Index(schema.names), pd.RangeIndex(rows), read, schema=schema)
 
 
-def _is_whole_parquet(dataset: ds.Dataset) -> bool:
-    """Tell Parquet files all of whose rows are meant from those that a filter chooses from."""
-    if not isinstance(dataset, ds.FileSystemDataset):
-        return False
-    with suppress(ValueError):  # what was filtered does not name its files
-        next(dataset.get_fragments(), None)
-        return isinstance(dataset.format, ds.ParquetFileFormat)
-    return False
-
-
-def _of_any(dataset: ds.Dataset, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    yield from dataset.to_batches(
-        columns=list(columns), batch_size=PART_ROWS, batch_readahead=1, fragment_readahead=1
-    )
-
-
-def _of_parquet(dataset: ds.FileSystemDataset, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Read file by file: a dataset's own scan holds row groups of several, which are gigabytes."""
-    schema = pa.schema([dataset.schema.field(name) for name in columns])
-    for fragment in dataset.get_fragments():
-        folders = ds.get_partition_keys(fragment.partition_expression)
-        with dataset.filesystem.open_input_file(fragment.path) as file:
-            stored = pq.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
-            there = [name for name in columns if name in stored.schema_arrow.names]
-            at_least_one = there or stored.schema_arrow.names[:1]
-            for batch in stored.iter_batches(batch_size=PART_ROWS, columns=at_least_one):
-                arrays = [_column(batch, field, folders) for field in schema]
-                yield pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def _column(batch: pa.RecordBatch, field: pa.Field, folders: Mapping[str, Any]) -> pa.Array:
-    if field.name in folders:
-        return pa.repeat(pa.scalar(folders[field.name]).cast(field.type), batch.num_rows)
-    if field.name not in batch.schema.names:
-        return pa.nulls(batch.num_rows, field.type)
-    column = batch.column(field.name)
-    return column if column.type == field.type else column.cast(field.type)
+def _refuse_repeated(names: Sequence[str]) -> None:
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise SourceError.repeated_columns(repeated)
 
 
 def _frame(rows: pa.RecordBatch, start: int) -> pd.DataFrame:
     index = pd.RangeIndex(start, start + rows.num_rows)
-    columns = {name: _series(rows.column(name), index) for name in rows.schema.names}
+    columns = {name: _series(rows.column(name), name, index) for name in rows.schema.names}
     return pd.DataFrame(columns, index=index, columns=list(rows.schema.names))
 
 
-def _series(column: pa.Array, index: pd.RangeIndex) -> pd.Series:
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if pa.types.is_string_view(column.type):
-        column = column.cast(pa.large_string())
+def _series(column: pa.Array, name: str, index: pd.RangeIndex) -> pd.Series:
+    try:
+        column = _plain(column)
+        if _is_of_pandas(column.type):
+            column = column.type.to_pandas_dtype().__from_arrow__(column)
+            return pd.Series(column, index=index)
+        _ = pd.ArrowDtype(column.type).type  # fails for a type that pandas has no values for
+    except (NotImplementedError, pa.ArrowException) as reason:
+        raise SourceError.no_text(name, str(column.type), str(reason)) from None
     return pd.Series(pd.arrays.ArrowExtensionArray(column), index=index)
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    """Write a column in a type that pandas reads, every cell what it was."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        values = _plain(column.dictionary)
+        return pa.DictionaryArray.from_arrays(column.indices, values).dictionary_decode()
+    if pa.types.is_run_end_encoded(kind):
+        return _plain(pc.run_end_decode(column))
+    if pa.types.is_time64(kind):  # as precise as Python's own; it fails where cells are more so
+        return column.cast(pa.time64("us"))
+    plain = next((plain for is_one, plain in _PLAINER if is_one(kind)), None)
+    return column if plain is None else column.cast(plain(kind))
+
+
+_PLAINER: Final[Sequence[tuple[Callable[[Any], bool], Callable[[Any], Any]]]] = (
+    (pa.types.is_string_view, lambda _: pa.large_string()),
+    (pa.types.is_binary_view, lambda _: pa.large_binary()),
+    (pa.types.is_list_view, lambda kind: pa.large_list(kind.value_field)),
+    (pa.types.is_large_list_view, lambda kind: pa.large_list(kind.value_field)),
+)
+
+
+def _is_of_pandas(kind: pa.DataType) -> bool:
+    return isinstance(kind, pa.BaseExtensionType) and kind.extension_name.startswith("pandas.")

@@ -287,6 +287,68 @@ class SourceError(InputError):
         )
 
     @classmethod
+    def an_address(cls, address: str) -> Self:
+        return cls(
+            f"{address} is an address, and batchframe.requests opens files of this machine. Open "
+            "it with Arrow, which knows your store: batchframe.requests(pyarrow.dataset.dataset("
+            f'{address!r}, format="parquet", partitioning="hive"), ...).'
+        )
+
+    @classmethod
+    def no_files(cls, path: str) -> Self:
+        return cls(
+            f"There is no file in {path}, but for those whose names begin with a dot or an "
+            "underscore, which are no rows."
+        )
+
+    @classmethod
+    def unlike_the_others(cls, folder: str, path: str, reason: str) -> Self:
+        return cls(
+            f"{path} cannot be read together with the files before it in {folder}: "
+            f"{reason.rstrip('.')}. Say what the columns are: batchframe.requests("
+            f'pyarrow.dataset.dataset({folder!r}, schema=..., partitioning="hive"), ...).'
+        )
+
+    @classmethod
+    def twice(cls, path: str, first: str, second: str) -> Self:
+        return cls(
+            f"{first} and {second} are the same file, by a symbolic link, so that its rows would "
+            f"be read twice. Remove the link from {path}, or give the files one by one: "
+            "batchframe.requests(pyarrow.dataset.dataset([...]), ...)."
+        )
+
+    @classmethod
+    def of_other_type(cls, path: str, column: str, kind: str, wanted: str, reason: str) -> Self:
+        return cls(
+            f"{path}: column {column!r} is stored as {kind}, and cannot be read as {wanted}, as "
+            f"the dataset has it: {reason.rstrip('.')}. Give the dataset a schema that fits all "
+            "its files: pyarrow.dataset.dataset(paths, schema=...)."
+        )
+
+    @classmethod
+    def no_text(cls, column: str, kind: str, reason: str) -> Self:
+        return cls(
+            f"Column {column!r}, which Arrow stores as {kind}, has cells without an exact text: "
+            f"{reason.rstrip('.')}. Make it a text first, where the rows come from."
+        )
+
+    @classmethod
+    def read_already(cls) -> Self:
+        return cls(
+            "This record-batch reader was read already, and can be read only once. Make it anew in "
+            "the same cell, or write the rows to a Parquet file and give its path."
+        )
+
+    @classmethod
+    def not_copied(cls, folder: str, reason: str) -> Self:
+        return cls(
+            f"Rows that can be read only once are first copied to {folder}, and could not be: "
+            f"{reason.rstrip('.')}. Make room there, name another folder with the environment "
+            "variable TMPDIR before the kernel starts, or write the rows to a Parquet file and "
+            "give its path."
+        )
+
+    @classmethod
     def not_given(cls, path: str) -> Self:
         return cls(
             "This job's rows were in memory, so they are not known here. Give them: "
@@ -301,8 +363,23 @@ class SourceError(InputError):
         )
 
     @classmethod
-    def no_rows(cls) -> Self:
-        return cls("The source has no rows, so there is nothing to write.")
+    def written_over(cls, path: str) -> Self:
+        return cls(
+            f"{path} is a file that the rows are read from. Write their answers beside it, under "
+            "another name."
+        )
+
+    @classmethod
+    def a_folder(cls, path: str) -> Self:
+        example = f"{path}/labelled.parquet"
+        return cls(f"{path} is a folder. Name the file to write: job.to_parquet({example!r}).")
+
+    @classmethod
+    def not_of_parquet(cls, reason: str) -> Self:
+        return cls(
+            f"A column of the source cannot be written to Parquet: {reason.rstrip('.')}. Give the "
+            "rows without it, or with one type and one name: job.to_parquet(path, rows)."
+        )
 
     @classmethod
     def repeated_columns(cls, names: Sequence[str]) -> Self:

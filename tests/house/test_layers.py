@@ -23,7 +23,7 @@ _answer_files _cells _template _output _model_names _provider _folder _rates _to
 _image_size _sampling _counting_route _image_files _image_input
 _image_pixels
 _providers _tokens _model_rules _image_tokens _static_parts _images
-_chat_overhead _price_book _price_table _tool_tokens
+_chat_overhead _price_book _price_table _tool_tokens _record_batches
 _message_tokens _prices _image_cells _tabular
 _recipe _source _request_tokens _price_notes
 _lines _streamed_source

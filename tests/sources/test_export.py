@@ -9,13 +9,15 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 from pydantic import BaseModel
 
 import batchframe as bf
 import batchframe.local
-from batchframe import _tabular
+from batchframe import _export, _tabular
 
 ROWS = 1_200
 
@@ -173,3 +175,156 @@ def test_vectors_are_lists_of_a_fixed_length(tmp_path: Path) -> None:
     assert pa.types.is_fixed_size_list(pq.read_schema(written).field("embedding").type)
     back = pd.read_parquet(written)["embedding"]
     assert (np.stack(back) == np.stack(job.results()["embedding"])).all()
+
+
+def test_rows_that_change_meanwhile_stand_beside_their_own_answers(
+    many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    rows = pq.read_table(many)
+    for name, part in {"a": rows.slice(0, 600), "b": rows.slice(600)}.items():
+        pq.write_table(part, folder / f"{name}.parquet")
+    job = answered(folder)
+    look = _export.find_answers
+
+    def change(*given: Any) -> Any:
+        mixed = rows.slice(600).take(list(reversed(range(600))))
+        pq.write_table(mixed, folder / "b.parquet")
+        monkeypatch.setattr(_export, "find_answers", look)
+        return look(*given)
+
+    monkeypatch.setattr(_export, "find_answers", change)
+    back = pd.read_parquet(job.to_parquet(tmp_path / "labelled.parquet"))
+    there = back[back["bf_status"] == "ok"]
+    assert len(there) == ROWS - 1
+    assert (there["number"] == there["words"].map(lambda words: int(words[0]))).all()
+
+
+FRAMES: dict[str, pd.DataFrame] = {
+    "index": pd.DataFrame({"number": range(250)}, index=[f"r{i}" for i in range(250)]),
+    "range": pd.DataFrame({"number": range(250)}, index=pd.RangeIndex(3, 253)),
+    "levels": pd.DataFrame(
+        {"number": range(250)}, index=pd.MultiIndex.from_product([range(125), ["a", "b"]])
+    ),
+    "dtypes": pd.DataFrame(
+        {
+            "number": range(250),
+            "some": pd.array([1, None] * 125, dtype="Int64"),
+            "kind": pd.Categorical(["a", "b"] * 125, categories=["b", "a", "none"], ordered=True),
+            "month": pd.period_range("1990-01", periods=250, freq="M"),
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FRAMES)
+def test_pandas_reads_back_the_index_and_the_dtypes_that_it_wrote(
+    kind: str, tmp_path: Path
+) -> None:
+    FRAMES[kind].to_parquet(tmp_path / "rows.parquet")
+    job = answered(tmp_path / "rows.parquet")
+    back = pd.read_parquet(job.to_parquet(tmp_path / "labelled.parquet"))
+    pd.testing.assert_frame_equal(back[FRAMES[kind].columns], FRAMES[kind])
+    pd.testing.assert_series_equal(back["mood"], FRAMES[kind].bf.join(job)["mood"])
+
+
+def test_an_answer_in_the_place_of_an_index_is_a_column(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"number": [1, 2]}, index=pd.Index(["a", "b"], name="mood"))
+    job = answered(frame)
+    with pytest.raises(bf.errors.ColumnError, match="mood"):
+        job.to_parquet(tmp_path / "labelled.parquet", frame)
+    back = pd.read_parquet(job.to_parquet(tmp_path / "labelled.parquet", frame, overwrite=True))
+    assert back["mood"].tolist() == ["bad", "good"]
+
+
+def test_of_no_rows_the_columns_are_written(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"number": pa.array([], pa.int64())}), tmp_path / "none.parquet")
+    job = bf.requests(
+        tmp_path / "none.parquet", "{{ number }}", model="gpt-4.1", output=Reading
+    ).submit()
+    written = pd.read_parquet(job.to_parquet(tmp_path / "labelled.parquet"))
+    assert len(written) == 0
+    assert list(written.columns) == ["number", "mood", "score", "words", "bf_status", "bf_error"]
+
+
+def test_a_file_that_is_read_is_not_written_over(many: Path, tmp_path: Path) -> None:
+    job = answered(many)
+    before = many.read_bytes()
+    (tmp_path / "link.parquet").symlink_to(many)
+    chosen = ds.dataset(many).filter(pc.field("number") > 5)
+    for path, source in [(many, None), (tmp_path / "link.parquet", None), (many, chosen)]:
+        with pytest.raises(bf.errors.SourceError, match="beside it"):
+            job.to_parquet(path, source)
+    assert many.read_bytes() == before
+
+
+def test_a_link_is_written_through(many: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.parquet"
+    link.symlink_to(tmp_path / "labelled.parquet")
+    answered(many).to_parquet(link)
+    assert link.is_symlink()
+    assert len(pd.read_parquet(tmp_path / "labelled.parquet")) == ROWS
+
+
+def test_a_place_that_cannot_be_written_is_told_first(many: Path, tmp_path: Path) -> None:
+    job = answered(many)
+    with pytest.raises(bf.errors.SourceError, match=r"labelled\.parquet"):
+        job.to_parquet(tmp_path)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        job.to_parquet(tmp_path / "nowhere" / "labelled.parquet")
+
+
+def test_a_tilde_is_the_home(many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert answered(many).to_parquet("~/labelled.parquet") == tmp_path / "labelled.parquet"
+
+
+def test_an_interrupt_leaves_no_half_file(
+    many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = answered(many)
+    writes = iter([None, KeyboardInterrupt()])
+
+    def write_table(*_: Any) -> None:
+        if (reason := next(writes)) is not None:
+            raise reason
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", write_table)
+    with pytest.raises(KeyboardInterrupt):
+        job.to_parquet(tmp_path / "labelled.parquet")
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [many.name]
+
+
+UNION = pa.UnionArray.from_sparse(pa.array([0, 0], pa.int8()), [pa.array([1, 2])])
+UNWRITABLE: dict[str, Any] = {
+    "union": pa.table({"number": [1, 2], "x": UNION}),
+    "mixed": pd.DataFrame({"number": [1, 2], "x": [1, "a"]}),
+    "twice": pd.DataFrame([[1, 2, 3]], columns=["number", "x", "x"]),
+}
+
+
+@pytest.mark.parametrize("kind", UNWRITABLE)
+def test_what_parquet_cannot_hold_is_told_in_words(kind: str, tmp_path: Path) -> None:
+    job = answered(UNWRITABLE[kind])
+    with pytest.raises(bf.errors.SourceError, match="cannot be written to Parquet"):
+        job.to_parquet(tmp_path / "labelled.parquet", UNWRITABLE[kind])
+    assert [path for path in tmp_path.iterdir() if path.is_file()] == []
+
+
+def test_prices_may_have_more_places_than_the_file(many: Path, tmp_path: Path) -> None:
+    prices = {"input": "0.1234567890123", "output": "0.33333333333333333"}
+    asked = bf.requests(many, "{{ number }}", model="mine", output=Reading, on_missing="skip")
+    with batchframe.local.serve(answer=read) as server:
+        job = asked.submit(client=server.client(), prices=prices).wait()
+    back = pd.read_parquet(job.to_parquet(tmp_path / "labelled.parquet", details=True))
+    assert job.cost is not None
+    assert abs(back["bf_cost"].dropna().sum() - job.cost) < Decimal("1e-14")
+
+
+def test_a_frame_whose_numbers_became_floats_is_told_the_way(many: Path) -> None:
+    job = answered(many)
+    plain = pd.read_parquet(many)[["number"]].bf.join(job)
+    assert plain["bf_error"].str.contains("dtype_backend").sum() == ROWS - 1
+    kept = pd.read_parquet(many, columns=["number"], dtype_backend="pyarrow").bf.join(job)
+    assert (kept["bf_status"] == "ok").sum() == ROWS - 1

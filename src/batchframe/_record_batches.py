@@ -1,0 +1,226 @@
+"""Arrow datasets, Parquet files and streams → record batches of a few rows, more than once.
+
+In: a dataset, the path of Parquet files, or batches that come once. Out: batches, read anew each
+time.
+Must not know: pandas, requests.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.fs
+import pyarrow.parquet as pq
+
+from batchframe.errors import SourceError
+
+_BUFFER: Final = 1 << 20  # bytes of each column that are read ahead
+_PART_BYTES: Final = 64 << 20  # of a part, where cells are large
+
+
+def dataset_of(path: Path) -> ds.FileSystemDataset:
+    """Open a Parquet file or a folder of them, with the columns of all files.
+
+    Raises
+    ------
+    SourceError
+        If the files cannot be read together.
+    """
+    try:
+        if not path.exists():
+            raise SourceError.no_such_path(str(path))
+        found = ds.dataset(path, format="parquet", partitioning="hive", exclude_invalid_files=False)
+        if not found.files:
+            raise SourceError.no_files(str(path))
+        _refuse_links_to_the_same(path, found.files)
+        files = list(found.get_fragments())
+        schema = _schema_of_all(path, found.schema, files)
+        return ds.FileSystemDataset(files, schema, found.format, found.filesystem)
+    except (OSError, pa.ArrowException) as reason:
+        raise SourceError.unreadable(str(path), str(reason)) from None
+
+
+def _schema_of_all(path: Path, schema: pa.Schema, files: Sequence[ds.Fragment]) -> pa.Schema:
+    """Return the columns of all files; by itself a dataset has those of its first."""
+    first = schema
+    for file in files:
+        both = [schema, file.physical_schema]
+        try:
+            schema = pa.unify_schemas(both, promote_options="permissive")
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as reason:
+            raise SourceError.unlike_the_others(str(path), file.path, str(reason)) from None
+    promoted = any(schema.field(field.name).type != field.type for field in first)
+    # What the first file tells pandas of its dtypes would be wrong of other types.
+    return schema.with_metadata(None if promoted else first.metadata)
+
+
+def _refuse_links_to_the_same(path: Path, files: Sequence[str]) -> None:
+    """Refuse a file that symbolic links bring twice: its rows would be, too."""
+    seen: dict[str, str] = {}
+    for file in files:
+        first = seen.setdefault(os.path.realpath(file), file)
+        if first != file:
+            raise SourceError.twice(str(path), first, file)
+
+
+def files_of(dataset: ds.Dataset) -> tuple[str, ...]:
+    """List the files on this machine that a dataset reads."""
+    if isinstance(dataset, ds.UnionDataset):
+        return tuple(file for child in dataset.children for file in files_of(child))
+    here = isinstance(dataset, ds.FileSystemDataset) and isinstance(
+        dataset.filesystem, pa.fs.LocalFileSystem
+    )
+    return tuple(dataset.files) if here else ()
+
+
+def rows_of(dataset: ds.Dataset) -> int:
+    """Count the rows; where row groups were chosen, only those."""
+    if not _is_whole_parquet(dataset):
+        return int(dataset.count_rows())
+    files = dataset.get_fragments()
+    return sum(group.num_rows for file in files for group in file.row_groups)
+
+
+def batches_of(dataset: ds.Dataset, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a dataset, in order, and of these columns only.
+
+    Parameters
+    ----------
+    rows
+        How many at most to read at once; of Parquet files fewer, where cells are large.
+    """
+    if _is_whole_parquet(dataset):
+        yield from _of_parquet(dataset, columns, rows)
+    else:
+        yield from dataset.to_batches(
+            columns=list(columns), batch_size=rows, batch_readahead=1, fragment_readahead=1
+        )
+
+
+def _is_whole_parquet(dataset: ds.Dataset) -> bool:
+    """Tell Parquet files all of whose rows are meant from those that a filter chooses from."""
+    if not isinstance(dataset, ds.FileSystemDataset):
+        return False
+    with suppress(ValueError):  # what was filtered does not name its files
+        next(dataset.get_fragments(), None)
+        return isinstance(dataset.format, ds.ParquetFileFormat)
+    return False
+
+
+def _of_parquet(
+    dataset: ds.FileSystemDataset, columns: Sequence[str], rows: int
+) -> Iterator[pa.RecordBatch]:
+    """Read file by file: a dataset's own scan holds row groups of several, which are gigabytes."""
+    schema = pa.schema([dataset.schema.field(name) for name in columns])
+    for fragment in dataset.get_fragments():
+        folders = ds.get_partition_keys(fragment.partition_expression)
+        with dataset.filesystem.open_input_file(fragment.path) as file:
+            stored = pq.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
+            there = [name for name in columns if name in stored.schema_arrow.names]
+            at_least_one = there or stored.schema_arrow.names[:1]
+            for batch in stored.iter_batches(
+                batch_size=_rows_at_once(stored.metadata, at_least_one, rows),
+                row_groups=[group.id for group in fragment.row_groups],
+                columns=at_least_one,
+            ):
+                arrays = [_column(batch, field, folders, fragment.path) for field in schema]
+                yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _rows_at_once(stored: pq.FileMetaData, columns: Sequence[str], most: int) -> int:
+    """Say how many rows of these columns are as large as a part may be."""
+    widest = 1
+    for group in map(stored.row_group, range(stored.num_row_groups)):
+        chunks = map(group.column, range(group.num_columns))
+        size = sum(
+            chunk.total_uncompressed_size
+            for chunk in chunks
+            if any(f"{chunk.path_in_schema}.".startswith(f"{name}.") for name in columns)
+        )
+        widest = max(widest, size // max(group.num_rows, 1))
+    return max(1, min(most, _PART_BYTES // widest))
+
+
+def _column(
+    batch: pa.RecordBatch, field: pa.Field, folders: Mapping[str, Any], path: str
+) -> pa.Array:
+    if field.name in folders:
+        return pa.repeat(pa.scalar(folders[field.name]).cast(field.type), batch.num_rows)
+    if field.name not in batch.schema.names:
+        return pa.nulls(batch.num_rows, field.type)
+    column = batch.column(field.name)
+    if column.type == field.type:
+        return column
+    try:
+        return column.cast(field.type)
+    except pa.ArrowException as reason:
+        raise SourceError.of_other_type(
+            path, field.name, str(column.type), str(field.type), str(reason)
+        ) from None
+
+
+@dataclass(frozen=True, eq=False)
+class Copy:
+    """Rows in a temporary file that only the user can read, and that goes with this object."""
+
+    path: Path
+    schema: pa.Schema
+    rows: int
+
+    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield the rows, in order, and of these columns only."""
+        wanted = [self.schema.get_field_index(name) for name in columns]
+        options = pa.ipc.IpcReadOptions(included_fields=wanted)
+        with pa.OSFile(str(self.path)) as file, pa.ipc.open_stream(file, options=options) as stream:
+            for batch in stream:
+                yield batch.select(list(columns))
+
+
+def copied(schema: pa.Schema, batches: Iterable[pa.RecordBatch], rows: int) -> Copy:
+    """Copy what can be read once; no copy stays behind where that fails.
+
+    Parameters
+    ----------
+    rows
+        How many at most to write, and so to read, at once; fewer where cells are large.
+
+    Raises
+    ------
+    SourceError
+        If there is no room for the copy.
+    """
+    folder = ""
+    try:
+        folder = tempfile.mkdtemp(prefix="batchframe-")
+        path = Path(folder) / "rows.arrows"
+        copy = Copy(path, schema, _write(path, schema, batches, rows))
+    except BaseException as reason:  # also an interrupt
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(reason, OSError):
+            raise SourceError.not_copied(tempfile.gettempdir(), str(reason)) from reason
+        raise
+    weakref.finalize(copy, shutil.rmtree, folder, ignore_errors=True)
+    return copy
+
+
+def _write(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], rows: int) -> int:
+    written = 0
+    # A stream, since a file of Arrow's has one dictionary for each column, and batches have theirs.
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema) as copy:
+        for batch in batches:
+            widest = max(1, batch.nbytes // max(batch.num_rows, 1))
+            step = max(1, min(rows, _PART_BYTES // widest))
+            for start in range(0, batch.num_rows, step):
+                copy.write_batch(batch.slice(start, step))
+            written += batch.num_rows
+    return written
