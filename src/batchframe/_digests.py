@@ -78,6 +78,17 @@ def group(digests: Digests) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64
     >>> number.tolist(), first.tolist()
     ([0, 1, 0], [0, 1])
     """
-    number = to_arrow(digests).dictionary_encode().indices.to_numpy().astype(np.int64)
-    _, first = np.unique(number, return_index=True)
-    return number, first
+    # Sorted, which takes a third of the memory of a table of all digests.
+    keys = sortable(digests)
+    order = np.argsort(keys, kind="stable")
+    ranked = keys[order]
+    is_first = np.ones(len(keys), dtype=bool)
+    is_first[1:] = ranked[1:] != ranked[:-1]
+    del ranked
+    first = order[is_first]
+    standing = np.argsort(first)
+    place = np.empty_like(standing)
+    place[standing] = np.arange(len(standing))
+    number = np.empty_like(order)
+    number[order] = place[np.cumsum(is_first) - 1]
+    return number, first[standing]
