@@ -130,11 +130,18 @@ def _of_parquet(
             at_least_one = there or stored.schema_arrow.names[:1]
             for batch in stored.iter_batches(
                 batch_size=_rows_at_once(stored.metadata, at_least_one, rows),
-                row_groups=[group.id for group in fragment.row_groups],
+                row_groups=_chosen(fragment),
                 columns=at_least_one,
             ):
                 arrays = [_column(batch, field, folders, fragment.path) for field in schema]
                 yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _chosen(file: ds.ParquetFileFragment) -> list[int] | None:
+    """Name the row groups that were chosen; None where the whole file is meant."""
+    if file.num_row_groups == file.metadata.num_row_groups:
+        return None
+    return [group.id for group in file.row_groups]
 
 
 def _rows_at_once(stored: pq.FileMetaData, columns: Sequence[str], most: int) -> int:

@@ -201,6 +201,15 @@ def test_of_a_fragment_only_the_chosen_row_groups_are_asked(tmp_path: Path) -> N
     assert texts(some) == ["2", "3", "6", "7"]
 
 
+def test_a_file_may_be_written_again_with_other_row_groups(tmp_path: Path) -> None:
+    table = pa.table({"x": [str(row) for row in range(10)]})
+    for before, after in ((2, 10), (10, 2)):
+        pq.write_table(table, tmp_path / "a.parquet", row_group_size=before)
+        asked = bf.requests(tmp_path / "a.parquet", "{{ x }}", model="gpt-4.1")
+        pq.write_table(table, tmp_path / "a.parquet", row_group_size=after)
+        assert len(asked.preview(10)) == 10
+
+
 def test_a_home_may_be_written_as_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     files_of(tmp_path, a={"x": ["a"]})
