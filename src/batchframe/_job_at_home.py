@@ -169,6 +169,8 @@ class JobAtHome:
         record = self._record
         if source is None and record.manifest.source is None:
             raise SourceError.not_given(str(path))
+        if source is None and not Path(record.manifest.source or "").exists():
+            raise SourceError.moved(str(path), str(record.manifest.source))
         answers = self._answers(record)
         # As the path of a source is: Path.expanduser() fails for an unknown user.
         place = Path(os.path.expanduser(path))  # noqa: PTH111

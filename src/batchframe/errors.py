@@ -356,6 +356,13 @@ class SourceError(InputError):
         )
 
     @classmethod
+    def moved(cls, path: str, source: str) -> Self:
+        return cls(
+            f"The rows of this job were in {source}, which is not there any more. Say where they "
+            f"are: job.to_parquet({path!r}, source)."
+        )
+
+    @classmethod
     def written_into(cls, path: str, folder: str) -> Self:
         return cls(
             f"{path} lies in the folder that the rows are read from, {folder}, and would be taken "

@@ -259,6 +259,14 @@ def test_a_file_that_is_read_is_not_written_over(many: Path, tmp_path: Path) -> 
     assert many.read_bytes() == before
 
 
+def test_a_source_that_was_moved_is_asked_for(many: Path, tmp_path: Path) -> None:
+    job = answered(many)
+    moved = many.rename(tmp_path / "moved.parquet")
+    with pytest.raises(bf.errors.SourceError, match=r"job.to_parquet\('x.parquet', source\)"):
+        job.to_parquet("x.parquet")
+    assert len(pd.read_parquet(job.to_parquet(tmp_path / "labelled.parquet", moved))) == ROWS
+
+
 def test_a_link_is_written_through(many: Path, tmp_path: Path) -> None:
     link = tmp_path / "link.parquet"
     link.symlink_to(tmp_path / "labelled.parquet")
