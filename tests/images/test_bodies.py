@@ -176,9 +176,15 @@ def test_all_cells_that_are_no_image_are_counted() -> None:
         ({"image_max_size": 0}, "image_max_size=0 is not a number of pixels"),
         ({"images": []}, "images=[] is not a column"),
         ({"prompt": str}, "images= goes with a template or messages"),
-        ({"endpoint": "/v1/embeddings"}, "/v1/embeddings takes one text and no images"),
+        (
+            {"endpoint": "/v1/embeddings", "allow": ["model"]},
+            "/v1/embeddings takes one text and no images",
+        ),
         ({"endpoint": "/v1/completions"}, "/v1/completions takes one text and no images"),
-        ({"endpoint": "/v1/moderations"}, "/v1/moderations takes one text and no images"),
+        (
+            {"endpoint": "/v1/moderations", "allow": ["model"]},
+            "/v1/moderations takes one text and no images",
+        ),
     ],
 )
 def test_a_word_that_does_not_fit_is_refused(more: dict[str, Any], words: str) -> None:
