@@ -85,9 +85,20 @@ def already_answered(
     on purpose.
     """
     folder = JobFolder.of(job_id(table, identity, rerun))
-    if folder.journal.is_file() and (record := read_record(folder)).begun:
+    if (record := _begun(folder)) is not None:
         return reused_by(record, table)
-    return earlier(table, identity) if reuse and table.recipe.dedupe else Earlier(table)
+    if not reuse or not table.recipe.dedupe:
+        return Earlier(table)
+    found = earlier(table, identity)
+    # Another kernel may have begun this very job while the others were looked through.
+    record = _begun(folder)
+    return found if record is None else reused_by(record, table)
+
+
+def _begun(folder: JobFolder) -> Record | None:
+    """Read a job of which something may have been sent; None if nothing was."""
+    record = read_record(folder) if folder.journal.is_file() else None
+    return record if record is not None and record.begun else None
 
 
 def sent_as(table: RequestTable, identity: Identity, rerun: str | None) -> str | None:
