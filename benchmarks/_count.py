@@ -6,7 +6,6 @@ every row. Each round counts texts that no round before it saw.
 
 from __future__ import annotations
 
-import base64
 import os
 import tempfile
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from batchframe._counting import count_input
 from batchframe._request_table import RequestTable
 from benchmarks._data import LABELS, MODEL, PROMPT, reviews
 from benchmarks._measure import Runs, Section
+from benchmarks._vocabulary import of_splintr
 
 _ENCODING: Final = "o200k_base"
 _CACHED: Final = "fb374d419588a4632f3f557e76b4b70aebbca790"
@@ -112,17 +112,8 @@ def _only(engine: str) -> Iterator[None]:
 def _tiktoken() -> Any:
     """Load tiktoken, from splintr's vocabulary so that nothing is downloaded."""
     import tiktoken  # noqa: PLC0415 - slow to load, and not needed by the other subjects
-    from splintr import Tokenizer  # noqa: PLC0415
 
-    tokenizer = Tokenizer.from_pretrained(_ENCODING)
-    lines = []
-    for rank in range(tokenizer.vocab_size):
-        try:
-            token = tokenizer.decode_bytes([rank])
-        except ValueError:
-            break
-        lines.append(base64.b64encode(token) + f" {rank}\n".encode())
-    folder = tempfile.mkdtemp(prefix="batchframe-benchmark-")
-    Path(folder, _CACHED).write_bytes(b"".join(lines))
-    os.environ["TIKTOKEN_CACHE_DIR"] = folder  # of this process alone
-    return tiktoken.get_encoding(_ENCODING)
+    with tempfile.TemporaryDirectory(prefix="batchframe-benchmark-") as folder:
+        Path(folder, _CACHED).write_bytes(of_splintr(_ENCODING))
+        os.environ["TIKTOKEN_CACHE_DIR"] = folder  # of this process alone
+        return tiktoken.get_encoding(_ENCODING)

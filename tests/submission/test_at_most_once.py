@@ -15,7 +15,7 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe import _providers
+from batchframe import _preparation, _providers
 
 NOTHING_LISTED = '{"object": "list", "data": [], "has_more": false}'
 AMBIGUOUS = [
@@ -227,6 +227,22 @@ def test_s18_sixteen_threads_at_once_make_one_batch(
         thread.join()
     assert failures == []
     assert bf.job("shared", client=server.client()).wait().counts == {"ok": 3}
+    assert len(server.ledger) == 1
+
+
+def test_s18_a_job_that_is_begun_while_the_others_are_looked_through_is_followed(
+    requests: bf.Requests, server: batchframe.local.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = _preparation.earlier
+
+    def begun_meanwhile(*asked: Any) -> Any:
+        monkeypatch.setattr(_preparation, "earlier", look)
+        requests.submit("shared", client=server.client())
+        return look(*asked)
+
+    monkeypatch.setattr(_preparation, "earlier", begun_meanwhile)
+    job = requests.submit("shared", client=server.client())
+    assert job.wait().counts == {"ok": 3}
     assert len(server.ledger) == 1
 
 

@@ -1,4 +1,3 @@
-import base64
 import functools
 import hashlib
 import os
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks._vocabulary import of_splintr
 
 from batchframe import _token_engines
 
@@ -78,15 +78,5 @@ def _vocabulary_of_splintr(name: str) -> bytes | None:
     """Write the vocabulary that splintr brings in the form of OpenAI's file, and prove it equal."""
     if not find_spec("splintr"):
         return None
-    from splintr import Tokenizer
-
-    tokenizer = Tokenizer.from_pretrained(name)
-    lines = []
-    for rank in range(tokenizer.vocab_size):
-        try:
-            token = tokenizer.decode_bytes([rank])
-        except ValueError:
-            break
-        lines.append(base64.b64encode(token) + f" {rank}\n".encode())
-    written = b"".join(lines)
+    written = of_splintr(name)
     return written if hashlib.sha256(written).hexdigest() == SHA256[name] else None
