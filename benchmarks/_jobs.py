@@ -60,7 +60,7 @@ def _answer(folder: JobFolder, manifest: Manifest, table: RequestTable, *, as_js
     folder.append({"event": "INTENT"})
     for shard, file in enumerate(manifest.inputs):
         digests = table.request_digest[file.start : file.stop]
-        ids = custom_ids(table.fingerprint, file.start, digests)
+        ids = custom_ids(table.fingerprint, file.start, digests).to_pylist()
         home = folder.output(shard)
         with create_private(home) as opened:
             opened.writelines(output_lines(ids, as_json=as_json, seed=shard))

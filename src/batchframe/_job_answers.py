@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -84,7 +83,7 @@ class JobAnswers:
     @cached_property
     def custom_ids(self) -> pa.Array:
         """The name that each request was sent under; null where it was not sent."""
-        return pa.array(sent_ids(self.manifest, self.rows), pa.string())
+        return sent_ids(self.manifest, self.rows)
 
     @property
     def sent(self) -> pa.Table:
@@ -139,7 +138,7 @@ def _with_fetched(record: Record, rows: Rows, answers: pa.Table) -> pa.Table:
         if status == "ok" and custom_id is not None
         else (status, error, text)
         for custom_id, status, error, text in zip(
-            ids, *(answers[name].to_pylist() for name in _TOLD), strict=True
+            ids.to_pylist(), *(answers[name].to_pylist() for name in _TOLD), strict=True
         )
     ]
     for name, column in zip(_TOLD, zip(*told, strict=True), strict=False):
@@ -267,13 +266,13 @@ def _read_part(record: Record, rows: Rows, shard: int, homes: list[Path]) -> pa.
     return read_shard(homes, endpoint, ids, now.batch, gone=now.gone, keep=keep)
 
 
-def sent_ids(manifest: Manifest, rows: Rows) -> list[str | None]:
-    """Return the name that each request was sent under; None where it was not sent."""
+def sent_ids(manifest: Manifest, rows: Rows) -> pa.Array:
+    """Return the name that each request was sent under; null where it was not sent."""
     sent = [_custom_ids(manifest.fingerprint, rows, file) for file in manifest.inputs]
-    return [*chain.from_iterable(sent), *[None] * manifest.reused]
+    return pa.concat_arrays([*sent, pa.nulls(manifest.reused, pa.string())])
 
 
-def _custom_ids(fingerprint: str, rows: Rows, file: InputFile) -> list[str]:
+def _custom_ids(fingerprint: str, rows: Rows, file: InputFile) -> pa.Array:
     digests = from_arrow(rows.request_digest.slice(file.start, file.stop - file.start))
     return custom_ids(fingerprint, file.start + file.ahead, digests)
 

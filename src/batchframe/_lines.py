@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from batchframe._digests import BYTES, Digests
@@ -239,43 +240,52 @@ def custom_id(fingerprint: str, number: int, digest: bytes) -> str:
     return _prefix(fingerprint) + f"{number:0{_NUMBER_DIGITS}d}-{digest.hex()[:_DIGEST_DIGITS]}"
 
 
-def custom_ids(fingerprint: str, start: int, digests: Digests) -> list[str]:
+def custom_ids(fingerprint: str, start: int, digests: Digests) -> pa.Array:
     """Name requests in a row as :func:`custom_id` does, a digit at a time for all of them.
 
     Examples
     --------
-    >>> custom_ids("0123456789abcdef", 9_999_999, np.zeros(2, "V16"))[1]
+    >>> custom_ids("0123456789abcdef", 9_999_999, np.zeros(2, "V16"))[1].as_py()
     'bf1-01234567-10000000-0000000000'
     """
-    return [name.decode() for name in _by_digits(_prefix(fingerprint).encode(), start, digests)]
+    return pa.concat_arrays(
+        [_texts_of(names) for names in _by_digits(_prefix(fingerprint).encode(), start, digests)]
+    )
 
 
 def line_heads(fingerprint: str, start: int, digests: Digests) -> list[bytes]:
     """Write how the lines of requests in a row begin, up to the request itself."""
-    return _by_digits(_HEAD + _prefix(fingerprint).encode(), start, digests)
+    heads = _by_digits(_HEAD + _prefix(fingerprint).encode(), start, digests)
+    return [head for some in heads for head in some.view(f"S{some.shape[1]}").ravel().tolist()]
 
 
 def _prefix(fingerprint: str) -> str:
     return f"{ID_VERSION}-{fingerprint[:8]}-"
 
 
-def _by_digits(prefix: bytes, start: int, digests: Digests) -> list[bytes]:
+def _by_digits(prefix: bytes, start: int, digests: Digests) -> Iterator[npt.NDArray[np.uint8]]:
+    """Yield the characters of names, a name in each row; longer ones apart."""
     width = max(_NUMBER_DIGITS, len(str(start)))
-    if start + len(digests) > 10**width:
-        here = 10**width - start  # the numbers behind these have a digit more
-        more = _by_digits(prefix, 10**width, digests[here:])
-        return _by_digits(prefix, start, digests[:here]) + more
-    written = np.empty((len(digests), len(prefix) + width + 1 + _DIGEST_DIGITS), np.uint8)
+    here = min(len(digests), 10**width - start)  # the numbers behind these have a digit more
+    written = np.empty((here, len(prefix) + width + 1 + _DIGEST_DIGITS), np.uint8)
     written[:, : len(prefix)] = np.frombuffer(prefix, np.uint8)
-    number = np.arange(start, start + len(digests))
+    number = np.arange(start, start + here)
     for place in range(len(prefix) + width - 1, len(prefix) - 1, -1):
         number, written[:, place] = np.divmod(number, 10)
     written[:, len(prefix) : len(prefix) + width] += ord("0")
     written[:, len(prefix) + width] = ord("-")
-    hexadecimal = np.frombuffer(digests.tobytes().hex().encode(), np.uint8)
+    hexadecimal = np.frombuffer(digests[:here].tobytes().hex().encode(), np.uint8)
     written[:, -_DIGEST_DIGITS:] = hexadecimal.reshape(-1, 2 * BYTES)[:, :_DIGEST_DIGITS]
-    lines: list[bytes] = written.view(f"S{written.shape[1]}").ravel().tolist()
-    return lines
+    yield written
+    if here < len(digests):
+        yield from _by_digits(prefix, start + here, digests[here:])
+
+
+def _texts_of(characters: npt.NDArray[np.uint8]) -> pa.Array:
+    """View characters, a text in each row, as Arrow texts."""
+    rows, width = characters.shape
+    ends = pa.py_buffer(np.arange(0, (rows + 1) * width, width, dtype=np.int32))
+    return pa.StringArray.from_buffers(rows, ends, pa.py_buffer(characters))
 
 
 def line(identifier: str, request: bytes) -> bytes:

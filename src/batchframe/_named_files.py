@@ -60,7 +60,8 @@ def fetch_named(record: Record, service: Service) -> None:
 
 def _wanted(record: Record) -> Iterator[tuple[str, str]]:
     job = read_job(record)
-    columns = (job.custom_ids, job.answers["status"].to_pylist(), job.answers["text"].to_pylist())
+    told = (job.custom_ids, job.answers["status"], job.answers["text"])
+    columns = (column.to_pylist() for column in told)
     for custom_id, status, text in zip(*columns, strict=True):
         name = file_named_in(text)
         if custom_id is not None and status == "pending" and name is not None:

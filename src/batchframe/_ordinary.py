@@ -4,27 +4,30 @@ In: lines, and what an ordinary response looks like. Out: whose answers they are
 them; the other lines, for the careful reader.
 Must not know: what else a line may be, files.
 
-A line is ordinary if it fits one type exactly: one `custom_id`, status code 200, and a body in
+A line is ordinary if it is one JSON object with one `custom_id`, status code 200, and a body in
 which nothing is out of the usual. Of such a line the careful reader would say the same; it is the
-judge, and takes whatever does not fit.
+judge, and takes whatever does not fit. Arrow reads a block into columns without a Python object for
+each line, and leaves the interpreter to others meanwhile.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final
 
-import msgspec
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pj
 
 from batchframe._endpoints import OrdinaryBody
+from batchframe._result_lines import split
 
-NOT_READ: Final = (msgspec.DecodeError, ValueError, RecursionError)
-"""What a line that cannot be read raises."""
-
-_ID: Final = b'"custom_id"'
+_OK: Final = 200
+_LINE_END, _OPENING, _CLOSING = b"\n{}"
+_FEW: Final = 16
+"""So few lines, one of which cannot be read with the others, are all read with care."""
 
 
 @dataclass(frozen=True)
@@ -41,47 +44,94 @@ class Sorted:
         The other lines.
     """
 
-    names: list[str]
+    names: pa.Array
     answers: pa.Table
     odd: list[bytes]
 
 
-def sort_lines(lines: Sequence[bytes], body: OrdinaryBody | None, schema: pa.Schema) -> Sorted:
-    """Read the ordinary lines; all are odd where no body is ordinary.
+def sort_lines(block: bytes, body: OrdinaryBody | None, schema: pa.Schema) -> Iterator[Sorted]:
+    """Read the ordinary lines of a block; all are odd where no body is ordinary.
 
     Parameters
     ----------
     schema
         Of the table of answers; a column that `body` does not fill is null.
     """
-    if body is None:
-        return Sorted([], schema.empty_table(), list(lines))
-    decode = _decoder(body.kind)
-    read: list[Any] = []
-    odd: list[bytes] = []
-    for line in lines:
-        # Of a key that stands twice the decoder would take the last.
-        if line.count(_ID) == 1:
-            try:
-                read.append(decode(line))
-            except NOT_READ:
-                odd.append(line)
-        else:
-            odd.append(line)
-    columns = body.columns([one.response.body for one in read])
-    arrays = [_array(columns.get(field.name), field, len(read)) for field in schema]
-    return Sorted([one.custom_id for one in read], pa.table(arrays, schema=schema), odd)
+    told = None if body is None else _columns(block, body.kind)
+    if body is not None and told is not None:
+        yield _ordinary(block, told, body, schema)
+        return
+    lines = split(block)
+    if body is None or len(lines) <= _FEW:
+        yield Sorted(pa.array([], pa.string()), schema.empty_table(), lines)
+        return
+    for half in (lines[: len(lines) // 2], lines[len(lines) // 2 :]):
+        yield from sort_lines(b"\n".join(half), body, schema)
 
 
-@functools.cache
-def _decoder(body: type[msgspec.Struct]) -> Callable[[bytes], Any]:
-    # Lines are trees, so the garbage collector need not look for cycles in them.
-    response = msgspec.defstruct("_Ok", [("status_code", Literal[200]), ("body", body)], gc=False)
-    line = msgspec.defstruct("_Line", [("custom_id", str), ("response", response)], gc=False)
-    return msgspec.json.Decoder(line).decode
+def _columns(block: bytes, body: pa.DataType) -> pa.RecordBatch | None:
+    """Read a block whose every line is one object of this type; None if any is not."""
+    lines = _objects(block)
+    if lines is None:
+        return None
+    kind = {
+        "custom_id": pa.string(),
+        "response": pa.struct({"status_code": pa.int64(), "body": body}),
+    }
+    try:
+        _as_text(block).validate(full=True)  # Arrow's parser lets pass what is no UTF-8
+        table = pj.read_json(
+            pa.BufferReader(block),
+            pj.ReadOptions(use_threads=False, block_size=len(block)),
+            pj.ParseOptions(pa.schema(kind), unexpected_field_behavior="ignore"),
+        )
+    except (pa.ArrowException, ValueError):
+        return None
+    return table.combine_chunks().to_batches()[0] if table.num_rows == lines else None
 
 
-def _array(values: Sequence[Any] | None, field: pa.Field, rows: int) -> pa.Array:
+def _as_text(block: bytes) -> pa.Array:
+    ends = pa.py_buffer(np.array([0, len(block)], np.int64))
+    return pa.LargeStringArray.from_buffers(1, ends, pa.py_buffer(block))
+
+
+def _objects(block: bytes) -> int | None:
+    """Count the lines if each begins an object and ends one.
+
+    Arrow's parser takes objects wherever they end. None can begin on one of such lines and end on
+    another, for in JSON no brace opens behind one that closes; so as many rows as lines means one
+    on each. (A file that says "null" and nothing else would end the process.)
+    """
+    if not block.startswith(b"{"):
+        return None
+    characters = np.frombuffer(block, np.uint8)
+    ends = np.flatnonzero(characters == _LINE_END)
+    if not block.endswith(b"\n"):
+        ends = np.append(ends, len(block))
+    closed = (characters[ends - 1] == _CLOSING).all()
+    opened = (characters[ends[:-1] + 1] == _OPENING).all()
+    return len(ends) if closed and opened else None
+
+
+def _ordinary(block: bytes, told: pa.RecordBatch, body: OrdinaryBody, schema: pa.Schema) -> Sorted:
+    """Take the answers of the ordinary lines, and leave the others as they are."""
+    names, responses = told.columns
+    fits = pc.and_(pc.is_valid(names), pc.equal(pc.struct_field(responses, 0), _OK))
+    rows, columns = body.columns(pc.struct_field(responses, 1))
+    kept = fits.take(pa.array(rows)).fill_null(False)  # noqa: FBT003 - Arrow's
+    if kept.false_count:
+        rows = rows[kept.to_numpy(zero_copy_only=False)]
+        columns = {name: column.filter(kept) for name, column in columns.items()}
+    arrays = [_array(columns.get(field.name), field, len(rows)) for field in schema]
+    answers = pa.table(arrays, schema=schema)
+    if len(rows) == len(names):
+        return Sorted(names, answers, [])
+    lines = split(block)
+    odd = np.setdiff1d(np.arange(len(lines)), rows).tolist()
+    return Sorted(names.take(pa.array(rows)), answers, [lines[at] for at in odd])
+
+
+def _array(column: pa.Array | None, field: pa.Field, rows: int) -> pa.Array:
     if field.name == "status":
         return pa.repeat(pa.scalar("ok", field.type), rows)
-    return pa.nulls(rows, field.type) if values is None else pa.array(values, field.type)
+    return pa.nulls(rows, field.type) if column is None else column.cast(field.type)

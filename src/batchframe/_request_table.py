@@ -287,31 +287,32 @@ def asked_of(table: RequestTable, model: str) -> RequestTable:
 def _with_model(source: Source, old: Recipe, new: Recipe) -> Source:
     """Write another model into requests that are kept as they were sent; it stands first there."""
     kept = source.columns[REQUEST]
-    before, after = (f'"body":{{"model":{_json(recipe.model)},' for recipe in (old, new))
+    names = (msgspec.json.encode(recipe.model).decode() for recipe in (old, new))
+    before, after = (f'"body":{{"model":{name},' for name in names)
     changed = pc.replace_substring(kept, before, after, max_replacements=1)
     return replace(source, columns=source.columns.set_column(0, REQUEST, changed))
 
 
-def _json(text: str) -> str:
-    return msgspec.json.encode(text).decode()
-
-
-def row_digests(recipe: Recipe, rows: Tabular) -> tuple[Digests, pa.Array, pa.Array]:
+def row_digests(
+    recipe: Recipe, rows: Tabular, checksum: str | None = None
+) -> tuple[Digests, pa.Array, pa.Array] | None:
     """Name the request of each row of any frame, to find the row's answer.
 
     Returns
     -------
     The digest of each row, why a row has no prompt, and why its images cannot be read any more
     (null where it has one, and they can). For a recipe whose prompts a function made, the digest is
-    that of the row's cells.
+    that of the row's cells. None if they are the rows of `checksum`, in their order.
     """
     none = pa.nulls(len(rows), pa.string())
     if recipe.prompt is None:
         cells = rows.only(_labelled(rows, recipe.columns))
         found = [row_identity(part, recipe.columns) for part in cells.parts()]
-        return np.concatenate(found) if found else blank(0), none, none
+        return np.concatenate([blank(0), *found]), none, none
     # Missing cells are no error here: such a row simply has no request.
     _, source, cut = _prepare(recipe, rows, None)
+    if checksum is not None and source.checksum() == checksum:
+        return None
     unreadable: dict[int, str] = {}
     source, digest, _ = _digest_rows(source, cut, unreadable)
     reasons = pa.array(map(unreadable.get, range(len(rows))), pa.string()) if unreadable else none

@@ -5,7 +5,7 @@ In: a path. Out: bytes. Must not know: what a line says.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import IO, Final
@@ -15,26 +15,32 @@ _LONGEST_LINE: Final = 1 << 28
 _HEAD: Final = 1 << 16
 
 
-def blocks(path: Path) -> Iterator[list[bytes]]:
-    """Yield the lines of a file, some megabytes at a time."""
-    # Bytes split on b"\n" only: str.splitlines() would also split on U+2028 inside an answer.
+def blocks(path: Path) -> Iterator[bytes]:
+    """Yield whole lines, about a megabyte of them at a time.
+
+    Of a line that is longer than any answer there is only the head, which may name it.
+    """
     with path.open("rb") as file:
-        if path.stat().st_size <= _LONGEST_LINE:
-            while lines := file.readlines(_BLOCK):
-                yield lines
-        else:
-            yield from _in_blocks(_bounded(file))
+        while block := file.read(_BLOCK):
+            yield block if block.endswith(b"\n") else _completed(block, file)
 
 
-def _in_blocks(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
-    block, size = list[bytes](), 0
-    for line in lines:
-        block.append(line)
-        size += len(line)
-        if size >= _BLOCK:
-            yield block
-            block, size = [], 0
-    yield block
+def _completed(block: bytes, file: IO[bytes]) -> bytes:
+    """Read on to the end of the line."""
+    rest = file.readline(_LONGEST_LINE)
+    if len(rest) < _LONGEST_LINE or rest.endswith(b"\n"):
+        return block + rest
+    while (more := file.readline(_HEAD)) and not more.endswith(b"\n"):
+        pass
+    line = block.rfind(b"\n") + 1
+    return (block + rest[:_HEAD])[: line + _HEAD]
+
+
+def split(block: bytes) -> list[bytes]:
+    """Return the lines of a block, without their ends."""
+    # On b"\n" only: bytes.splitlines() would take a carriage return for the end of a line.
+    lines = block.split(b"\n")
+    return lines if lines[-1] else lines[:-1]
 
 
 def stripped(line: bytes) -> bytes:
@@ -44,17 +50,6 @@ def stripped(line: bytes) -> bytes:
 
 def lines_of(path: Path) -> Iterator[bytes]:
     """Yield the lines of a file that are not blank, stripped."""
-    for line in chain.from_iterable(blocks(path)):
+    for line in chain.from_iterable(map(split, blocks(path))):
         if line := stripped(line):
             yield line
-
-
-def _bounded(file: IO[bytes]) -> Iterator[bytes]:
-    """Yield lines; of one that is longer than any answer only the head, which may name it."""
-    while raw := file.readline(_LONGEST_LINE):
-        if len(raw) < _LONGEST_LINE or raw.endswith(b"\n"):
-            yield raw
-            continue
-        yield raw[:_HEAD]
-        while (rest := file.readline(_HEAD)) and not rest.endswith(b"\n"):
-            pass

@@ -146,7 +146,9 @@ class Found:
 
 
 def find_answers(rows: Tabular, job: JobAnswers, known: Finder) -> Found:
-    """Render each row again and find its answer by the content of its request.
+    """Find the answer of each row by the content of its request, rendering it again.
+
+    Rows that are all as they were submitted, in their order, are known without that.
 
     Parameters
     ----------
@@ -161,7 +163,11 @@ def find_answers(rows: Tabular, job: JobAnswers, known: Finder) -> Found:
     recipe = job.manifest.recipe
     if recipe.columns == UNKNOWN_COLUMNS:
         raise JobError.recovered(job.manifest.called)
-    identity, absent, unreadable = row_digests(recipe, rows)
+    as_submitted = job.rows.checksum if len(rows) == len(job.rows) else None
+    told = row_digests(recipe, rows, as_submitted)
+    if told is None:
+        return _found(job.rows.number, job.rows.absent)
+    identity, absent, unreadable = told
     number = known.find(identity)
     absent = pc.coalesce(absent, known.why_absent(identity))
     not_asked = _NOT_ASKED if recipe.images is None else _NOT_ASKED_WITH_IMAGES
@@ -186,8 +192,7 @@ def columns_of(job: JobAnswers, found: Found, *, details: bool) -> dict[str, pd.
     """Give some rows their answers: the columns behind those of the frame, by name."""
     number = found.number
     take = pa.array(number, mask=number < 0)
-    # Vectors, which may be gigabytes, are taken once only: as the frame's own.
-    answers = job.answers.drop_columns("vector").take(take)
+    answers = job.answers.select(_DETAILED if details else ["status", "error"]).take(take)
     columns = {
         field.name: to_pandas(job.columns[field.name], take, field) for field in answer_fields(job)
     }
@@ -237,6 +242,9 @@ def _costs(costs: npt.NDArray[np.object_] | None, number: npt.NDArray[np.int64])
 _TOKENS: Final = (
     "input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens",
 )  # fmt: skip
+_DETAILED: Final = [
+    "status", "error", *_TOKENS, "finish_reason", "reasoning", "text", "tool_calls",
+]  # fmt: skip
 _NULLABLE: Final[Mapping[pa.DataType, Any]] = {
     pa.int64(): pd.Int64Dtype(),
     pa.float64(): pd.Float64Dtype(),

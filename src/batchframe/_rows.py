@@ -25,6 +25,7 @@ from batchframe.errors import JobError
 SCHEMA: Final = pa.schema(
     {"digest": ARROW, "number": pa.int32(), "absent": pa.string(), "identity": ARROW}
 )
+_CHECKSUM: Final = b"checksum"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +43,15 @@ class Rows:
     identity
         For each row, what `join` knows it by: the digest of its request, or of its cells where a
         function made the prompt.
+    checksum
+        Of the cells of all rows, in their order; None where a row may change, or is not held.
     """
 
     digest: pa.Array
     number: npt.NDArray[np.int64]
     absent: pa.Array
     identity: pa.Array
+    checksum: str | None = None
 
     def __len__(self) -> int:
         return len(self.number)
@@ -55,9 +59,11 @@ class Rows:
     @cached_property
     def first_row(self) -> npt.NDArray[np.int64]:
         """For each request, the first row that asks it."""
-        asked = np.flatnonzero(self.number >= 0)
-        _, first = np.unique(self.number[asked], return_index=True)
-        return asked[first]
+        asked = np.flatnonzero(self.number >= 0)[::-1]
+        number = self.number[asked]
+        first = np.empty(int(number.max(initial=-1)) + 1, dtype=np.int64)
+        first[number] = asked  # of rows that ask the same, the first is written last
+        return first
 
     @cached_property
     def request_digest(self) -> pa.Array:
@@ -74,12 +80,20 @@ class Finder:
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
-        asked = np.flatnonzero(rows.number >= 0)
-        self._asked = _Known(asked, rows.identity)
-        self._seen = np.zeros(len(self._asked.count), np.int64)
-        absent = np.flatnonzero(rows.absent.is_valid().to_numpy(zero_copy_only=False))
-        known = rows.identity.is_valid().to_numpy(zero_copy_only=False)
-        self._absent = _Known(absent[known[absent]], rows.identity)
+
+    @cached_property
+    def _asked(self) -> _Known:
+        return _Known(np.flatnonzero(self._rows.number >= 0), self._rows.identity)
+
+    @cached_property
+    def _seen(self) -> npt.NDArray[np.int64]:
+        return np.zeros(len(self._asked.count), np.int64)
+
+    @cached_property
+    def _absent(self) -> _Known:
+        absent = np.flatnonzero(self._rows.absent.is_valid().to_numpy(zero_copy_only=False))
+        known = self._rows.identity.is_valid().to_numpy(zero_copy_only=False)
+        return _Known(absent[known[absent]], self._rows.identity)
 
     def find(self, identity: Digests) -> npt.NDArray[np.int64]:
         """Return, for each identity, the number of its request; −1 where the job has none.
@@ -153,7 +167,7 @@ def rows_of(table: RequestTable) -> Rows:
         identity = pc.if_else(pc.equal(named, pa.scalar(NONE, ARROW)), nothing, named)
     else:
         identity = to_arrow(table.source.identity)
-    return Rows(digest, table.number, table.source.absent, identity)
+    return Rows(digest, table.number, table.source.absent, identity, table.source.checksum())
 
 
 def follow(rows: Rows, table: RequestTable) -> Rows:
@@ -176,6 +190,8 @@ def write_rows(rows: Rows, path: Path) -> None:
         },
         schema=SCHEMA,
     )
+    if rows.checksum is not None:
+        table = table.replace_schema_metadata({_CHECKSUM: rows.checksum})
     with replacing(path) as file:
         pq.write_table(table, file, compression="zstd", write_page_checksum=True)
 
@@ -198,7 +214,9 @@ def read_rows(path: Path) -> Rows:
     digest, number, absent, identity = map(_whole, table.columns)
     if not _is_whole(digest, number):
         raise JobError.damaged(str(path), "its rows name requests that it does not have")
-    return Rows(digest, number.to_numpy().astype(np.int64), absent, identity)
+    checksum = (table.schema.metadata or {}).get(_CHECKSUM)
+    known = None if checksum is None else checksum.decode(errors="replace")
+    return Rows(digest, number.to_numpy().astype(np.int64), absent, identity, known)
 
 
 def _is_whole(digest: pa.Array, number: pa.Array) -> bool:
@@ -208,9 +226,10 @@ def _is_whole(digest: pa.Array, number: pa.Array) -> bool:
         or pc.any(pc.and_(pc.greater_equal(number, 0), pc.is_null(digest))).as_py()
     ):
         return False
-    distinct = np.unique(number.to_numpy())
-    first = -1 if len(distinct) and distinct[0] < 0 else 0
-    return bool(np.array_equal(distinct, np.arange(first, first + len(distinct))))
+    numbers = number.to_numpy()
+    if numbers.min(initial=0) < -1 or numbers.max(initial=-1) >= len(numbers):
+        return False
+    return bool(np.bincount(numbers + 1)[1:].all())
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

@@ -9,10 +9,11 @@ From here on a row is known by its position; the frame's index only names it in 
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -25,9 +26,13 @@ from batchframe._cells import TEXT, text_column
 from batchframe._digests import Digests, digests_of
 from batchframe._image_cells import ImageCells, raise_if_unreadable, read_images
 from batchframe._image_input import ImageInput
-from batchframe._tabular import PART_ROWS, Part
+from batchframe._tabular import Part
 from batchframe._template import Cell
 from batchframe.errors import CellError, ColumnError, TemplateError
+
+_BATCH_ROWS: Final = 1_000
+"""Few enough that a processor's cache holds what is made of them: with ten times as many, making
+requests takes half as long again."""
 
 PROMPT = "prompt"
 """The column of a source whose prompts a function made: what each row asks, as JSON."""
@@ -78,6 +83,20 @@ class Source:
         """Return the same rows, told why some have no prompt."""
         return self
 
+    def checksum(self) -> str | None:
+        """Name all cells at once: 64 hexadecimal digits; None where they may change.
+
+        Only rows with the same texts in the same order have the same.
+        """
+        if self.images is not None or self.identity is not None:
+            return None
+        told = [pc.is_valid(self.absent).cast(TEXT), pc.fill_null(self.absent.cast(TEXT), "")]
+        columns = [pa.chunked_array([column]) for column in told]
+        content = hashlib.sha256()
+        for column in (*columns, *self.columns.columns):
+            _hash_texts(column, content.update)
+        return content.hexdigest()
+
     def changed(self, row: int) -> CellError:
         """Return what to raise if a row is no longer what it was."""
         return CellError.image_changed(row, self.labels[row])
@@ -105,7 +124,7 @@ class Source:
             yield from self._with_images(self.images, chosen, unreadable)
             return
         start = 0
-        for batch in self.columns.to_batches(max_chunksize=PART_ROWS):
+        for batch in self.columns.to_batches(max_chunksize=_BATCH_ROWS):
             rows = np.arange(start, start + batch.num_rows)
             start += batch.num_rows
             here = None if chosen is None else chosen[rows]
@@ -122,7 +141,7 @@ class Source:
     ) -> Iterator[tuple[npt.NDArray[np.int64], pa.RecordBatch]]:
         wanted = np.arange(len(self)) if chosen is None else np.flatnonzero(chosen)
         found: dict[int, str] = {} if unreadable is None else unreadable
-        for rows, urls in images.batches(wanted, PART_ROWS, found):
+        for rows, urls in images.batches(wanted, _BATCH_ROWS, found):
             if unreadable is None:
                 raise_if_unreadable(found, self.labels)
             names, columns = urls.schema.names, urls.columns
@@ -138,6 +157,17 @@ class Source:
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
     return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+
+
+def _hash_texts(column: pa.ChunkedArray, add: Callable[[Any], object]) -> None:
+    """Add the length of each text, and all texts, wherever the chunks of the column begin."""
+    for chunk in column.chunks:
+        add(pc.binary_length(chunk).to_numpy())
+    for chunk in column.chunks:
+        _, ends, texts = chunk.buffers()
+        bounds = np.frombuffer(ends, np.int64)[[chunk.offset, chunk.offset + len(chunk)]]
+        if texts is not None:
+            add(memoryview(texts)[bounds[0] : bounds[1]])
 
 
 def column_name(cell: Cell) -> str:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import functools
 import itertools
 import operator
+import os
 import queue
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -29,6 +31,9 @@ DOWNLOAD_SECONDS: Final = 30.0
 _PIECE_CHARACTERS: Final = 12_800
 # No model reads a longer text, and one word of this length takes an engine gigabytes.
 _LONGEST_WHOLE: Final = 2_000_000
+_STRIPE: Final = 128
+"""So many texts are counted by one thread at a time."""
+_CORES: Final = os.cpu_count() or 1
 
 
 class Engine(Protocol):
@@ -66,7 +71,8 @@ class SplintrEngine:
         """Give the number of tokens of each text."""
         _, ends = self._tokenizer.encode_batch_flat(texts)
         counts: NDArray[np.int64] = np.diff(np.frombuffer(ends, dtype="<i8"))
-        if any(map(operator.contains, texts, itertools.repeat("<|"))):
+        # One rare character is found in a tenth of the time of two.
+        if any(map(operator.contains, texts, itertools.repeat("|"))):
             for row in [row for row, text in enumerate(texts) if "<|" in text]:
                 counts[row] = len(self._tokenizer.encode_ordinary(texts[row]))
         return counts
@@ -81,8 +87,15 @@ class TiktokenEngine:
 
     def count(self, texts: list[str]) -> NDArray[np.int64]:
         """Give the number of tokens of each text."""
+        if len(texts) <= _STRIPE:
+            return self._count(texts)
         # Its batch call makes a Python future of every text: half as fast on review-sized ones.
-        encode = self._encoding.encode_ordinary
+        stripes = [texts[start : start + _STRIPE] for start in range(0, len(texts), _STRIPE)]
+        with ThreadPoolExecutor(_CORES) as workers:
+            return np.concatenate(list(workers.map(self._count, stripes)))
+
+    def _count(self, texts: list[str]) -> NDArray[np.int64]:
+        encode = self._encoding.encode_ordinary  # leaves the interpreter to other threads
         return np.fromiter((len(encode(text)) for text in texts), np.int64, len(texts))
 
 

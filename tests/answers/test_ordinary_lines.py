@@ -121,3 +121,78 @@ def test_an_ordinary_line_is_read_fast(tmp_path: Path, monkeypatch: pytest.Monke
     answers = read_shard([file], chat, IDS, DONE).to_pylist()
     assert [answer["text"] for answer in answers] == [None, "yes"]
     assert (answers[1]["input_tokens"], answers[1]["status"]) == (5, "ok")
+
+
+def line_of(name: str, text: str = "yes", **more: Any) -> bytes:
+    message = {"role": "assistant", "content": text, "refusal": None}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    body = {"choices": [choice], "usage": {"prompt_tokens": 5, "completion_tokens": 2}}
+    response = {"status_code": 200, "request_id": "r", "body": body}
+    return json.dumps({"custom_id": name, "response": response, **more}).encode()
+
+
+FIRST, SECOND = line_of(IDS[0], "a é \u2028"), line_of(IDS[1], 'b "\\ }\n{')
+BLOCKS = {
+    "nothing but null": b"null",
+    "nothing but null, ended": b"null\n",
+    "null first": b"null\n" + FIRST,
+    "an empty file": b"",
+    "line ends only": b"\n\n",
+    "two objects on a line": FIRST + SECOND,
+    "two objects on a line, one on two": FIRST + b"{}\n" + SECOND[:30] + b"\n" + SECOND[30:],
+    "an object on two lines": FIRST.replace(b", ", b",\n"),
+    "an object that ends where one begins": b'{"x": {}\n{"custom_id": "%s"}}' % IDS[0].encode(),
+    "a list on a line": b"[" + FIRST + b"]\n" + SECOND,
+    "a comma behind a line": FIRST + b",\n" + SECOND,
+    "words behind a line": FIRST + b" {}\n" + SECOND,
+    "carriage returns": FIRST + b"\r\n" + SECOND + b"\r\n",
+    "a blank line between": FIRST + b"\n\n" + SECOND,
+    "no UTF-8 where nobody reads": line_of(IDS[0], x="?").replace(b"?", b"\xff") + b"\n" + SECOND,
+    "no UTF-8 in a text": FIRST.replace(b"\\u00e9", b"\xff") + b"\n" + SECOND,
+    "a null in a text": line_of(IDS[0], "\0") + b"\n" + SECOND,
+    "a name twice": FIRST[:-1] + b', "custom_id": "%s"}' % IDS[1].encode(),
+    "a name twice, once in disguise": FIRST[:-1] + b', "custom\\u005fid": "x"}',
+    "a text twice": FIRST.replace(b'"content"', b'"content": "no", "content"'),
+    "no name": FIRST.replace(b"custom_id", b"custom") + b"\n" + SECOND,
+    "many lines, a number among the texts": b"\n".join(
+        [FIRST, *[line_of(f"of another job {at}") for at in range(100)],
+         SECOND.replace(json.dumps(IDS[1]).encode(), b"7")]
+    ),
+    "a refusal among many lines": b"\n".join(
+        [FIRST, *[line_of(f"of another job {at}") for at in range(100)],
+         SECOND.replace(b'"refusal": null', b'"refusal": "no"')]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BLOCKS)
+def test_every_block_says_the_same_fast_and_with_care(case: str, tmp_path: Path) -> None:
+    file = tmp_path / "output.jsonl"
+    file.write_bytes(BLOCKS[case])
+    chat = endpoint_of("/v1/chat/completions")
+    careful: Any = Careful(chat)
+    assert read_shard([file], chat, IDS, DONE) == read_shard([file], careful, IDS, DONE)
+
+
+PIECES = (
+    b"null", b"{}", b"[]", b'"', b"\\", b"\n", b"{", b"}", b"[", b"]", b",", b":", b"1e999", b"-",
+    b"0", b"\\u", b"\\ud83d", b"\xff", b"\xe2\x80", b"\0", b"NaN", b"true", b"}\n{", b"\r\n",
+    b"1" * 40, b'"custom_id": "bf1-1",', b'"custom_id": null,', b'{"custom_id": "bf1-0"}', b"[" * 9,
+)  # fmt: skip
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=500)
+@given(data=st.data(), lines=st.lists(st.sampled_from([FIRST, SECOND]), min_size=1, max_size=4))
+def test_every_damage_says_the_same_fast_and_with_care(
+    data: st.DataObject, lines: list[bytes], tmp_path: Path
+) -> None:
+    content = b"\n".join(lines) + b"\n"
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(content)))
+        gone = data.draw(st.sampled_from([0, 0, 1, 2, 30]))
+        content = content[:at] + data.draw(st.sampled_from(PIECES)) + content[at + gone :]
+    file = tmp_path / "output.jsonl"
+    file.write_bytes(content)
+    chat = endpoint_of("/v1/chat/completions")
+    careful: Any = Careful(chat)
+    assert read_shard([file], chat, IDS, DONE) == read_shard([file], careful, IDS, DONE)

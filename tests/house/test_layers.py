@@ -34,7 +34,8 @@ _journal _ahead _batch_list
 _manifest _moderation
 _shards _rows _counting _waves
 _checks _answer_length _hosted_tools
-_ordinary _result_lines
+_result_lines
+_ordinary
 _estimate _answers _history _checking
 _openai _submission _job_answers _fetching _budget _compare
 _accounts _earlier _unanswered

@@ -5,10 +5,11 @@ Must not know: any one endpoint.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, NamedTuple, Protocol, get_args
 
-import msgspec
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from batchframe._output import Field, OutputSpec, ParsedAnswers
@@ -67,13 +68,14 @@ class OrdinaryBody(NamedTuple):
     Attributes
     ----------
     kind
-        A type that only such a body fits: one that :meth:`Endpoint.answer` reads as ``ok``.
+        What is read of a body.
     columns
-        Bodies of this type → the parts of their answers by name; what is left out is None in all.
+        Bodies of this type → the places of those that :meth:`Endpoint.answer` reads as ``ok``, and
+        the parts of their answers by name; a part that is left out is None in all.
     """
 
-    kind: type[msgspec.Struct]
-    columns: Callable[[Sequence[Any]], Mapping[str, Sequence[Any]]]
+    kind: pa.StructType
+    columns: Callable[[pa.StructArray], tuple[npt.NDArray[np.int64], Mapping[str, pa.Array]]]
 
 
 class Wording(NamedTuple):

@@ -5,76 +5,74 @@ Must not know: any one endpoint.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Final, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
 
-import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
 
 Tokens: TypeAlias = int | None
 _MOST_TOKENS: Final = 2**40
 
-_Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=_MOST_TOKENS)]
-
-
-class _Cached(msgspec.Struct, gc=False):
-    cached_tokens: _Number | None = None
-    cache_write_tokens: _Number | None = None
-
-
-class _Reasoned(msgspec.Struct, gc=False):
-    reasoning_tokens: _Number | None = None
-
-
-class ChatUsage(
-    msgspec.Struct,
-    gc=False,
-    rename={
-        "read": "prompt_tokens",
-        "written": "completion_tokens",
-        "read_details": "prompt_tokens_details",
-        "written_details": "completion_tokens_details",
-    },
-):
-    """The usage that nearly every chat completion states."""
-
-    read: _Number
-    written: _Number
-    read_details: _Cached | None = None
-    written_details: _Reasoned | None = None
-
-
-class ResponsesUsage(
-    msgspec.Struct,
-    gc=False,
-    rename={
-        "read": "input_tokens",
-        "written": "output_tokens",
-        "read_details": "input_tokens_details",
-        "written_details": "output_tokens_details",
-    },
-):
-    """The usage that nearly every response states."""
-
-    read: _Number
-    written: _Number
-    read_details: _Cached | None = None
-    written_details: _Reasoned | None = None
-    prompt_tokens: None = None
-
-
-def token_columns(
-    usages: Sequence[ChatUsage | ResponsesUsage | None],
-) -> dict[str, list[Tokens]]:
-    """Return the columns of tokens that :func:`tokens_of` would say."""
-    cached = [None if one is None else one.read_details for one in usages]
-    reasoned = [None if one is None else one.written_details for one in usages]
-    return {
-        "input_tokens": [None if one is None else one.read for one in usages],
-        "output_tokens": [None if one is None else one.written for one in usages],
-        "cached_tokens": [None if one is None else one.cached_tokens for one in cached],
-        "reasoning_tokens": [None if one is None else one.reasoning_tokens for one in reasoned],
-        "cache_write_tokens": [None if one is None else one.cache_write_tokens for one in cached],
+_NUMBER: Final = pa.int64()
+_CACHED: Final = pa.struct({"cached_tokens": _NUMBER, "cache_write_tokens": _NUMBER})
+_REASONED: Final = pa.struct({"reasoning_tokens": _NUMBER})
+CHAT_USAGE: Final = pa.struct(
+    {
+        "prompt_tokens": _NUMBER,
+        "completion_tokens": _NUMBER,
+        "prompt_tokens_details": _CACHED,
+        "completion_tokens_details": _REASONED,
     }
+)
+"""The usage that nearly every chat completion states."""
+
+RESPONSES_USAGE: Final = pa.struct(
+    {
+        "input_tokens": _NUMBER,
+        "output_tokens": _NUMBER,
+        "input_tokens_details": _CACHED,
+        "output_tokens_details": _REASONED,
+        "prompt_tokens": _NUMBER,
+    }
+)
+"""The usage that nearly every response states."""
+
+
+def token_columns(usage: pa.StructArray) -> tuple[pa.Array, Mapping[str, pa.Array]]:
+    """Return where usage is as its type says, and there the columns that :func:`tokens_of` tells.
+
+    Examples
+    --------
+    >>> fits, tokens = token_columns(
+    ...     pa.array([{"prompt_tokens": 7, "completion_tokens": -2}, None], CHAT_USAGE)
+    ... )
+    >>> fits.to_pylist(), tokens["input_tokens"].to_pylist()
+    ([False, True], [7, None])
+    """
+    read, written, read_details, written_details, *others = usage.flatten()
+    cached, to_cache = read_details.flatten()
+    [thought] = written_details.flatten()
+    fits = pc.or_(pc.is_null(usage), pc.and_(pc.is_valid(read), pc.is_valid(written)))
+    for tokens in (read, written, cached, to_cache, thought):
+        if any(not 0 <= bound <= _MOST_TOKENS for bound in _bounds(tokens)):
+            possible = pc.and_(pc.greater_equal(tokens, 0), pc.less_equal(tokens, _MOST_TOKENS))
+            fits = pc.and_(fits, possible.fill_null(True))  # noqa: FBT003 - Arrow's
+    for other in others:
+        fits = pc.and_(fits, pc.is_null(other))
+    columns = {
+        "input_tokens": read,
+        "output_tokens": written,
+        "cached_tokens": cached,
+        "reasoning_tokens": thought,
+        "cache_write_tokens": to_cache,
+    }
+    return fits, columns
+
+
+def _bounds(tokens: pa.Array) -> list[int]:
+    """Return the least and the greatest number; none where there is no number."""
+    return [] if tokens.null_count == len(tokens) else [*pc.min_max(tokens).as_py().values()]
 
 
 def tokens_of(usage: Any) -> tuple[Tokens, Tokens, Tokens, Tokens, Tokens]:

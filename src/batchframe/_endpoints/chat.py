@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from batchframe._endpoints._endpoint import Answer, OrdinaryBody, Wording
+from batchframe._endpoints._items import Places, absent, at, only_items, part, where
 from batchframe._endpoints._prompts import (
     Prompt,
     contents,
@@ -25,7 +27,7 @@ from batchframe._endpoints._tools import (
     fields_with_tools,
     read_with_tools,
 )
-from batchframe._endpoints._usage import ChatUsage, token_columns, tokens_of
+from batchframe._endpoints._usage import CHAT_USAGE, token_columns, tokens_of
 from batchframe._lines import JsonColumn
 from batchframe._model_names import is_reasoning
 from batchframe._output import Field, OutputSpec, ParsedAnswers, output_spec
@@ -42,7 +44,7 @@ class _Chat:
 
     @property
     def ordinary(self) -> OrdinaryBody:
-        return OrdinaryBody(_Plain, _columns)
+        return OrdinaryBody(_PLAIN, _columns)
 
     def output_spec(self, output: object, name: str | None) -> OutputSpec:
         return output_spec(output, name)
@@ -176,33 +178,49 @@ def _read(completion: _Completion) -> Answer:
     return Answer("ok", None, text, finish_reason, *tokens, calls, thoughts)
 
 
-class _PlainMessage(msgspec.Struct, gc=False):
-    content: str
-    refusal: None = None
-    tool_calls: None = None
-    function_call: None = None
-    reasoning_content: None = None
-
-
-class _PlainChoice(msgspec.Struct, gc=False):
-    message: _PlainMessage
-    finish_reason: Literal["stop"]
-
-
-class _Plain(msgspec.Struct, gc=False):
-    """A completion that says one text, to its end, and nothing else."""
-
-    choices: tuple[_PlainChoice]
-    usage: ChatUsage | None = None
-
-
-def _columns(completions: Sequence[_Plain]) -> dict[str, Sequence[Any]]:
-    choices = [one.choices[0] for one in completions]
-    return {
-        "text": [choice.message.content for choice in choices],
-        "finish_reason": [choice.finish_reason for choice in choices],
-        **token_columns([one.usage for one in completions]),
+_PLAIN: Final = pa.struct(
+    {
+        "choices": pa.list_(
+            pa.struct(
+                {
+                    "message": pa.struct(
+                        {
+                            "content": pa.string(),
+                            "refusal": pa.string(),
+                            "tool_calls": pa.list_(pa.struct({"type": pa.string()})),
+                            "function_call": pa.struct({"name": pa.string()}),
+                            "reasoning_content": pa.string(),
+                        }
+                    ),
+                    "finish_reason": pa.string(),
+                }
+            )
+        ),
+        "usage": CHAT_USAGE,
     }
+)
+
+
+def _columns(completions: pa.StructArray) -> tuple[Places, Mapping[str, pa.Array]]:
+    """Return the completions that say one text, to its end, and call nothing."""
+    rows, choices = only_items(part(completions, "choices"))
+    message, ended = part(choices, "message"), part(choices, "finish_reason")
+    fits, tokens = token_columns(at(part(completions, "usage"), rows))
+    said = where(
+        [
+            fits,
+            pc.equal(ended, "stop"),
+            pc.is_valid(part(message, "content")),
+            *absent(message, ("refusal", "tool_calls", "function_call")),
+        ]
+    )
+    columns = {
+        "text": part(message, "content"),
+        "finish_reason": ended,
+        "reasoning": part(message, "reasoning_content"),
+        **tokens,
+    }
+    return rows[said], {name: at(column, said) for name, column in columns.items()}
 
 
 def _calls(message: _Message) -> list[dict[str, str]]:

@@ -6,13 +6,16 @@ summary is kept. What else a model did to find its answer (searches, programs) i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
 
 import msgspec
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from batchframe._endpoints._endpoint import Answer, OrdinaryBody, Wording
+from batchframe._endpoints._items import Places, absent, at, only_items, part, where
 from batchframe._endpoints._prompts import (
     contents,
     detail_json,
@@ -28,7 +31,7 @@ from batchframe._endpoints._tools import (
     fields_with_tools,
     read_with_tools,
 )
-from batchframe._endpoints._usage import ResponsesUsage, token_columns, tokens_of
+from batchframe._endpoints._usage import RESPONSES_USAGE, token_columns, tokens_of
 from batchframe._image_input import ImageInput
 from batchframe._lines import JsonColumn
 from batchframe._model_names import is_reasoning
@@ -59,7 +62,7 @@ class _Responses:
 
     @property
     def ordinary(self) -> OrdinaryBody:
-        return OrdinaryBody(_Plain, _columns)
+        return OrdinaryBody(_PLAIN, _columns)
 
     def output_spec(self, output: object, name: str | None) -> OutputSpec:
         return output_spec(output, name)
@@ -211,47 +214,53 @@ def _read(response: _Response) -> Answer:
     return Answer("ok", None, text, ended, *tokens, calls, thoughts)
 
 
-_Nothing: TypeAlias = Annotated[list[Any], msgspec.Meta(max_length=0)] | None
-
-
-class _Silent(msgspec.Struct, gc=False, tag_field="type", tag="reasoning"):
-    """Reasoning that is not told."""
-
-    summary: _Nothing = None
-    content: _Nothing = None
-
-
-class _Text(msgspec.Struct, gc=False):
-    type: Literal["output_text"]
-    text: str
-
-
-class _Message(msgspec.Struct, gc=False, tag_field="type", tag="message"):
-    content: tuple[_Text]
-
-
-class _Plain(msgspec.Struct, gc=False):
-    """A response that says one text, to its end, and nothing else."""
-
-    output: list[_Silent | _Message]
-    status: Literal["completed"]
-    error: None = None
-    incomplete_details: None = None
-    usage: ResponsesUsage | None = None
-
-    def __post_init__(self) -> None:
-        if sum(isinstance(item, _Message) for item in self.output) != 1:
-            msg = "not one message"
-            raise ValueError(msg)
-
-
-def _columns(responses: Sequence[_Plain]) -> dict[str, Sequence[Any]]:
-    said = [item for one in responses for item in one.output if isinstance(item, _Message)]
-    return {
-        "text": [message.content[0].text for message in said],
-        "finish_reason": [one.status for one in responses],
-        **token_columns([one.usage for one in responses]),
+_PART: Final = pa.struct({"type": pa.string(), "text": pa.string()})
+_PLAIN: Final = pa.struct(
+    {
+        "output": pa.list_(
+            pa.struct(
+                {
+                    "type": pa.string(),
+                    "content": pa.list_(_PART),
+                    "summary": pa.list_(_PART),
+                }
+            )
+        ),
+        "status": pa.string(),
+        "error": pa.struct({"code": pa.string()}),
+        "incomplete_details": pa.struct({"reason": pa.string()}),
+        "usage": RESPONSES_USAGE,
     }
+)
+
+
+def _columns(responses: pa.StructArray) -> tuple[Places, Mapping[str, pa.Array]]:
+    """Return the responses that say one text, to its end, and tell no thoughts."""
+    rows, texts = _only_texts(part(responses, "output"))
+    whole = at(responses, rows)
+    fits, tokens = token_columns(part(whole, "usage"))
+    ended = part(whole, "status")
+    told = absent(whole, ("error", "incomplete_details"))
+    said = where([fits, pc.equal(ended, "completed"), *told])
+    columns = {"text": texts, "finish_reason": ended, **tokens}
+    return rows[said], {name: at(column, said) for name, column in columns.items()}
+
+
+def _only_texts(outputs: pa.ListArray) -> tuple[Places, pa.Array]:
+    """Return the outputs of one message with one text, beside reasoning that is not told."""
+    items, of = pc.list_flatten(outputs), pc.list_parent_indices(outputs).to_numpy()
+    untold = [_is_empty(part(items, name)) for name in ("summary", "content")]
+    other = np.ones(len(items), dtype=bool)
+    other[where([pc.equal(part(items, "type"), "reasoning"), *untold])] = False
+    single = other & (np.bincount(of[other], minlength=len(outputs))[of] == 1)
+    message = where([pa.array(single), pc.equal(part(items, "type"), "message")])
+    here, parts = only_items(at(part(items, "content"), message))
+    text = where([pc.equal(part(parts, "type"), "output_text"), pc.is_valid(part(parts, "text"))])
+    return of[message][here[text]], at(part(parts, "text"), text)
+
+
+def _is_empty(lists: pa.ListArray) -> pa.Array:
+    return pc.equal(pc.list_value_length(lists).fill_null(0), 0)
 
 
 def _said(messages: list[_Item]) -> tuple[str | None, str]:

@@ -1,0 +1,52 @@
+"""Arrow columns of lists and objects → the parts that a response of the usual kind has.
+
+Must not know: any one endpoint.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Places = npt.NDArray[np.int64]
+
+
+def only_items(lists: pa.ListArray) -> tuple[Places, pa.Array]:
+    """Return the places of the lists that hold one item, and these items.
+
+    Examples
+    --------
+    >>> places, items = only_items(pa.array([["a"], [], None, ["b", "c"], ["d"]]))
+    >>> places.tolist(), items.to_pylist()
+    ([0, 4], ['a', 'd'])
+    """
+    items, of = pc.list_flatten(lists), pc.list_parent_indices(lists).to_numpy()
+    only = np.flatnonzero(np.bincount(of, minlength=len(lists))[of] == 1)
+    return of[only], at(items, only)
+
+
+def at(column: pa.Array, places: Places) -> pa.Array:
+    """Take what stands at some places, each of them once and in order."""
+    return column if len(places) == len(column) else column.take(pa.array(places))
+
+
+def part(objects: pa.StructArray, *path: str) -> pa.Array:
+    """Return what stands at a path in each object; null where anything on the way is."""
+    return pc.struct_field(objects, path)
+
+
+def where(conditions: Sequence[pa.Array]) -> Places:
+    """Return the places where all conditions hold; a null does not."""
+    told = [condition.fill_null(False) for condition in conditions]  # noqa: FBT003 - Arrow's
+    doubtful = [one for one in told if one.false_count] or told[:1]
+    return np.flatnonzero(functools.reduce(pc.and_, doubtful).to_numpy(zero_copy_only=False))
+
+
+def absent(objects: pa.StructArray, names: Iterable[str]) -> list[pa.Array]:
+    """Tell for each name where the objects have nothing of it."""
+    return [pc.is_null(part(objects, name)) for name in names]
