@@ -1,7 +1,8 @@
 """Result files → typed columns on the frame, as ``bf.join(frame, job)`` does in a fresh kernel.
 
-Held against decoding the lines alone (and, of JSON answers, the JSON in them) into msgspec's types,
-and against ``json.loads`` of every line with ``DataFrame.merge``.
+The frame is the one that was submitted, or its rows in another order. Held against decoding the
+lines alone (and, of JSON answers, the JSON in them) into msgspec's types, and against
+``json.loads`` of every line with ``DataFrame.merge``.
 """
 
 from __future__ import annotations
@@ -73,9 +74,11 @@ def measure(rows: int, rounds: int, *, as_json: bool) -> Section:
     folder = finished_job(frame, as_json=as_json)
     ids = _ids(folder, frame)
 
-    def ours(_: int) -> None:
+    shuffled = frame.sample(frac=1, random_state=1)
+
+    def ours(_: int, rows: pd.DataFrame = frame) -> None:
         folder.answers.unlink(missing_ok=True)
-        joined = bf.join(frame, bf.job(folder.path))
+        joined = bf.join(rows, bf.job(folder.path))
         assert joined["bf_status"].eq("ok").all()  # noqa: S101 - or nothing was measured
 
     def decoding(_: int) -> None:
@@ -88,6 +91,7 @@ def measure(rows: int, rounds: int, *, as_json: bool) -> Section:
 
     ways: dict[str, Callable[[int], object]] = {
         "batchframe": ours,
+        "batchframe, other order": lambda number: ours(number, shuffled),
         "decode alone": decoding,
         "json.loads + merge": lambda _: _naive(folder, frame, ids, as_json=as_json),
     }
@@ -99,6 +103,11 @@ def measure(rows: int, rounds: int, *, as_json: bool) -> Section:
         [
             runs.ratio(
                 f"join / decode alone, {kind}, {rows:,}", "batchframe", "decode alone", at_most=2.0
+            ),
+            runs.ratio(
+                f"join of another order / decode alone, {kind}, {rows:,}",
+                "batchframe, other order",
+                "decode alone",
             ),
             runs.ratio(
                 f"json.loads + merge / join, {kind}, {rows:,}",

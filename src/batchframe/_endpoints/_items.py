@@ -35,9 +35,9 @@ def at(column: pa.Array, places: Places) -> pa.Array:
     return column if len(places) == len(column) else column.take(pa.array(places))
 
 
-def part(objects: pa.StructArray, *path: str) -> pa.Array:
-    """Return what stands at a path in each object; null where anything on the way is."""
-    return pc.struct_field(objects, path)
+def part(objects: pa.StructArray, name: str) -> pa.Array:
+    """Return the part of this name of each object; null where there is no object."""
+    return pc.struct_field(objects, name)
 
 
 def where(conditions: Sequence[pa.Array]) -> Places:
