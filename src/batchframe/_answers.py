@@ -157,10 +157,10 @@ class _Reader:
 
     def read(self, block: bytes) -> tuple[pa.Array, pa.Table]:
         """Return whose lines they are, null where that cannot be read, and what each says."""
-        sorted_ = list(sort_lines(block, self._endpoint.ordinary, SCHEMA))
+        parts = list(sort_lines(block, self._endpoint.ordinary, SCHEMA))
         names: list[str | None] = []
         answers: list[Answer] = []
-        for line in chain.from_iterable(part.odd for part in sorted_):
+        for line in chain.from_iterable(part.odd for part in parts):
             if raw := stripped(line):
                 name, answer = _read_line(raw, self._endpoint)
                 if name is not None and name in self._known:
@@ -168,8 +168,8 @@ class _Reader:
                 names.append(name)
                 answers.append(answer._replace(files=()))
         return (
-            pa.concat_arrays([*(part.names for part in sorted_), pa.array(names, pa.string())]),
-            pa.concat_tables([*(part.answers for part in sorted_), _table(answers)]),
+            pa.concat_arrays([*(part.names for part in parts), pa.array(names, pa.string())]),
+            pa.concat_tables([*(part.answers for part in parts), _table(answers)]),
         )
 
     @cached_property
