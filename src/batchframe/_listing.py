@@ -6,6 +6,7 @@ Must not know: answers, templates.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +15,7 @@ import pandas as pd
 
 from batchframe._accounts import connect
 from batchframe._cards import failed_rows
+from batchframe._display import fitted
 from batchframe._folder import is_job_id
 from batchframe._journal import JobState, ShardState, status_word
 from batchframe._manifest import Record, records
@@ -31,10 +33,31 @@ _COLUMNS: Final = (
 )  # fmt: skip
 _COUNTS: Final = {"rows": "Int64", "ok": "Int64", "failed": "Int64"}
 
+_SPARE: Final = ("folder", "age", "submitted", "estimated", "cost", "where", "failed")
+"""What a narrow terminal does without, the first one first."""
+
 _HERE: Final = "here"
 _OURS: Final = "on the server only: bf.recover() brings it here"
 _ANOTHER: Final = "on the server only: another batch of a job that is here"
 _FOREIGN: Final = "on the server only, not made by batchframe"
+
+
+class JobList(pd.DataFrame):  # type: ignore[misc]
+    """A frame of jobs that a narrow terminal shows so that each job can be told and followed.
+
+    pandas would leave out the columns in the middle, a job's id and status among them.
+    """
+
+    @property
+    def _constructor(self) -> type[JobList]:
+        return JobList
+
+    def __repr__(self) -> str:
+        # 0 is pandas' word for as many as the terminal has room for.
+        in_full = pd.get_option("display.max_columns") != 0
+        if in_full or self.empty or not self.columns.is_unique:
+            return repr(pd.DataFrame(self))
+        return fitted(self, shutil.get_terminal_size().columns, spare=_SPARE, cut="name")
 
 
 def jobs(*, remote: bool = False, client: OpenAI | None = None) -> pd.DataFrame:
@@ -52,7 +75,8 @@ def jobs(*, remote: bool = False, client: OpenAI | None = None) -> pd.DataFrame:
     One row a job: ``name``, ``id``, ``status`` at the last look, ``rows``, how many of them are
     ``ok`` and how many ``failed`` (have no valid answer and wait for none), the expected cost
     ``estimated`` before and the ``cost`` so far (USD, `Decimal`), when it was ``submitted`` (UTC),
-    its ``age`` and its ``folder``. A folder that cannot be read is left out and warned of.
+    its ``age`` and its ``folder``. A folder that cannot be read is left out and warned of. A narrow
+    terminal shows the first of these columns, and says which ones it does not.
 
     With `remote` one column more, ``where``: "here", or that the job is on the server only, and how
     to bring it here. Of those, ``ok`` and ``failed`` are the service's counts of requests, and
@@ -79,8 +103,8 @@ def jobs(*, remote: bool = False, client: OpenAI | None = None) -> pd.DataFrame:
     return _frame(rows, (*_COLUMNS, "where"))
 
 
-def _frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=list(columns)).astype(_COUNTS)
+def _frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> JobList:
+    frame: JobList = JobList(rows, columns=list(columns)).astype(_COUNTS)
     frame["submitted"] = pd.to_datetime(frame["submitted"], unit="s", utc=True)
     frame["age"] = pd.to_timedelta(frame["age"], unit="s")
     return frame

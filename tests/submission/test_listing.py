@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -141,3 +142,68 @@ def test_a_misspelt_name_is_answered_with_near_ones(server: batchframe.local.Ser
     with pytest.raises(bf.errors.JobError) as told:
         bf.job("xyz")
     assert "Did you mean" not in str(told.value)
+
+
+LONG = "reviews of november, the second run, with the other model and the longer prompt"
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
+    def of_width(columns: int) -> None:
+        monkeypatch.setenv("COLUMNS", str(columns))
+
+    # What pandas takes in a terminal: as many columns as fit.
+    with pd.option_context("display.max_columns", 0):
+        yield of_width
+
+
+@pytest.mark.parametrize("width", [60, 79, 80, 100, 250])
+def test_a_list_can_be_read_in_a_terminal_of_any_width(
+    width: int, server: batchframe.local.Server, terminal: Callable[[int], None]
+) -> None:
+    terminal(width)
+    client = server.client()
+    asked = {LONG: ask("a"), "sentiment": ask("b", 1234), None: ask("c")}
+    made = [requests.submit(name, client=client) for name, requests in asked.items()]
+    shown = repr(bf.jobs()).splitlines()
+    assert max(map(len, shown)) <= width
+    assert shown[0].split()[:4] == ["name", "id", "status", "rows"]
+    for job in made:
+        line = next(line for line in shown if job.id in line)
+        assert job.status in line
+    assert any(line.split()[1:2] == ["sentiment"] and "1234" in line for line in shown)
+    assert any("reviews" in line for line in shown)
+
+
+def test_a_list_says_which_columns_it_left_out_and_a_part_of_it_too(
+    server: batchframe.local.Server, terminal: Callable[[int], None]
+) -> None:
+    terminal(80)
+    ask("a").submit(LONG, client=server.client()).wait()
+    for listed in (bf.jobs(), bf.jobs().head(1), bf.jobs(remote=True, client=server.client())):
+        told = " ".join(repr(listed).splitlines()[-2:])
+        assert all(name in told for name in ("not shown", "cost", "submitted", "folder"))
+    assert "not shown" not in repr(bf.jobs()[["name", "ok"]])
+
+
+def test_a_wide_terminal_and_a_notebook_show_what_pandas_shows(
+    server: batchframe.local.Server, terminal: Callable[[int], None]
+) -> None:
+    terminal(500)
+    ask("a").submit("one", client=server.client()).wait()
+    listed = bf.jobs()
+    assert repr(listed) == repr(pd.DataFrame(listed))
+    with pd.option_context("display.max_columns", 20):
+        assert repr(listed) == repr(pd.DataFrame(listed))
+        assert listed._repr_html_() == pd.DataFrame(listed)._repr_html_()
+
+
+def test_whatever_is_made_of_a_list_can_be_shown(
+    server: batchframe.local.Server, terminal: Callable[[int], None]
+) -> None:
+    terminal(60)
+    ask("a").submit(LONG, client=server.client()).wait()
+    listed = bf.jobs()
+    for made in (listed.T, listed.assign(name=7), pd.concat([listed, listed], axis=1)):
+        assert repr(made)
+    assert repr(listed.iloc[:0]) == repr(pd.DataFrame(listed.iloc[:0]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from batchframe._display._bars import BYTES, FOLLOWED, Advance, progress, watched
 from batchframe._display._card import Card, Table, Tone
+from batchframe._display._fitted import fitted
 from batchframe._display._html import to_html
 from batchframe._display._live import Screen, background, live, say
 from batchframe._display._shown import Shown, ShownLive
@@ -37,6 +38,7 @@ __all__ = [
     "controls",
     "count",
     "decimals",
+    "fitted",
     "live",
     "money",
     "percent",
