@@ -76,8 +76,10 @@ def job_card(facts: JobFacts) -> Card:
     batches = [shard.batch for shard in state.shards if shard.batch is not None]
     done = sum(batch.completed + batch.failed for batch in batches) + manifest.reused
     return Card(
-        title=f"Job {manifest.called}: {in_status_words(facts.status)}",
-        progress=(manifest.requests if facts.record.done else done, manifest.requests),
+        title=f"Job {manifest.called}: {_where_it_stands(facts)}",
+        progress=(manifest.requests if facts.record.done else done, manifest.requests)
+        if manifest.requests
+        else None,
         facts=(
             ("rows", row_words(facts.counts)),
             ("spent", f"{money(facts.cost)}; estimated {in_words(manifest.cost, money)}"),
@@ -91,6 +93,11 @@ def job_card(facts: JobFacts) -> Card:
         next_step=_next_step(facts),
         tone=_tone(facts),
     )
+
+
+def _where_it_stands(facts: JobFacts) -> str:
+    words = in_status_words(facts.status)
+    return words if facts.record.manifest.requests else f"{words}, nothing was asked"
 
 
 def _why_failed(reason: str, number: int) -> str:

@@ -55,6 +55,7 @@ class Plan:
     tokens: npt.NDArray[np.int64]
     provider: Provider
     max_enqueued_tokens: int | None = None
+    else_called: str | None = None
     tier: Tier = "batch"
     clock: Clock = SYSTEM
 
@@ -137,11 +138,14 @@ def plan_of(
     tokens: npt.NDArray[np.int64],
     provider: Provider,
     max_enqueued_tokens: int | None = None,
+    else_called: str | None = None,
 ) -> Plan:
     """Decide a job.
 
     Parameters
     ----------
+    else_called
+        The job's name if neither `name` nor an earlier run of the cell gives it one.
     tokens
         The input tokens of each request that is to be sent.
     provider
@@ -164,6 +168,7 @@ def plan_of(
         tokens,
         provider,
         max_enqueued_tokens,
+        else_called,
     )
 
 
@@ -217,7 +222,7 @@ def _begin(plan: Plan, folder: JobFolder) -> Manifest:
 def _manifest_of(plan: Plan, written: tuple[InputFile, ...]) -> Manifest:
     return Manifest(
         id=plan.job_id,
-        name=plan.name,
+        name=plan.name or plan.else_called,
         created_at=plan.clock.now(),
         fingerprint=plan.table.fingerprint,
         identity=plan.identity,
@@ -252,7 +257,7 @@ def _follow(plan: Plan, folder: JobFolder) -> Manifest:
     return replace(
         manifest,
         recovered=False,
-        name=plan.name or manifest.name,
+        name=plan.name or manifest.name or plan.else_called,
         recipe=plan.table.recipe,
         rows=plan.table.rows,
         source=plan.table.home,

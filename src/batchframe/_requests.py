@@ -26,7 +26,13 @@ from batchframe._recipe import checked_model
 from batchframe._results import row_counts
 from batchframe._service import NOBODY
 from batchframe._submission import OnUncertain
-from batchframe._unanswered import ASKED_AGAIN, ASKED_ON_DEMAND, still_waiting, unanswered
+from batchframe._unanswered import (
+    ASKED_AGAIN,
+    ASKED_ON_DEMAND,
+    nothing_left,
+    still_waiting,
+    unanswered,
+)
 from batchframe._unsent import RequestsHandle
 from batchframe.errors import RequestError
 
@@ -157,6 +163,7 @@ class Requests(RequestsHandle):
             tokens=self._counted(asked.table).tokens,
             provider=profile,
             max_enqueued_tokens=max_enqueued_tokens,
+            else_called=self._name,
         )
         return Job(start(plan, service, on_uncertain), service)
 
@@ -208,7 +215,7 @@ class Requests(RequestsHandle):
         if not len(self):
             return self
         why = flagged(self._table, connect(client), checked_model(model))
-        return Requests(self._table.held_back(why), self._label)
+        return Requests(self._table.held_back(why), self._label, self._name)
 
     def pilot(
         self,
@@ -318,7 +325,10 @@ class Job(JobHandle):
 
         They are read from the job's folder, exactly as they were sent: no answered row can be
         among them, nor one that still waits for its answer. Submitting them makes a job of its
-        own; ``df.bf.join(job, again)`` takes the good answers of both.
+        own, which is called "sentiment, again" after "sentiment" unless you name it;
+        ``df.bf.join(job, again)`` takes the good answers of both. If nothing is unanswered, a line
+        says so, and what is submitted nevertheless sends nothing and is done at once, as for a
+        frame without rows.
 
         Parameters
         ----------
@@ -345,8 +355,8 @@ class Job(JobHandle):
         ...     requests = frame.bf.requests("{{ t }}", model="gpt-4.1")
         ...     job = requests.submit("sums", client=server.client()).wait()
         ...     again = job.unanswered().submit(client=server.client()).wait()
-        >>> job.counts, again.counts
-        ({'failed': 1}, {'ok': 1})
+        >>> job.counts, again.name, again.counts
+        ({'failed': 1}, 'sums, again', {'ok': 1})
         >>> frame.bf.join(job, again)[["response", "bf_status"]]
           response bf_status
         0        4        ok
@@ -358,7 +368,11 @@ class Job(JobHandle):
             )
         record = self._record
         answers = self._answers(record)
-        if waiting := row_counts(answers).get("pending", 0):
-            say(still_waiting(self.name or self.id, waiting))
+        manifest, counts = record.manifest, row_counts(answers)
         table = unanswered(record, answers, {*ASKED_AGAIN, *also})
-        return Requests(table, f"unanswered of {self.id}")
+        if waiting := counts.get("pending", 0):
+            say(still_waiting(manifest.called, waiting))
+        elif not table.requests:
+            say(nothing_left(manifest.called, counts))
+        again = None if manifest.name is None else f"{manifest.name}, again"
+        return Requests(table, f"unanswered of {manifest.id}", again)

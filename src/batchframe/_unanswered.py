@@ -9,7 +9,7 @@ what was answered cannot be among them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 import numpy as np
@@ -70,6 +70,26 @@ def still_waiting(job: str, rows: int) -> str:
     return (
         f"Job {job} is not done: {told} for an answer, and are not among these. job.wait() first."
     )
+
+
+def nothing_left(job: str, counts: Mapping[str, int]) -> str:
+    """Say that nothing is to be asked again, and what could be all the same.
+
+    Examples
+    --------
+    >>> nothing_left("tone", {"ok": 7})
+    'Job tone left no row without an answer: there is nothing to ask again.'
+    >>> nothing_left("tone", {"ok": 7, "invalid": 2}).partition("again. ")[2]
+    'The answers to 2 rows are not as asked for: job.unanswered(also=["invalid"]) asks again.'
+    """
+    told = f"Job {job} left no row without an answer: there is nothing to ask again."
+    others = [status for status in ASKED_ON_DEMAND if counts.get(status)]
+    if not others:
+        return told
+    rows = sum(counts[status] for status in others)
+    which = "The answer to 1 row is" if rows == 1 else f"The answers to {rows:,} rows are"
+    also = ", ".join(f'"{status}"' for status in others)
+    return f"{told} {which} not as asked for: job.unanswered(also=[{also}]) asks again."
 
 
 def _identity(job: JobAnswers, rows: npt.NDArray[np.int64]) -> Digests | None:

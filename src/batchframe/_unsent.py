@@ -43,6 +43,7 @@ class RequestsHandle(Shown):
 
     _table: RequestTable
     _label: str | None = None
+    _name: str | None = None
 
     def __len__(self) -> int:
         return self._table.requests

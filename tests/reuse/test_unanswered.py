@@ -166,3 +166,47 @@ def test_rows_that_still_wait_are_told_and_not_asked_again(
     assert "Job early is not done: 12 rows wait for an answer" in told
     assert len(none) == 0
     assert repr(none) == "No row is to be asked of gpt-4.1"
+
+
+def test_what_is_asked_again_is_called_after_the_job_until_it_is_named() -> None:
+    moody = Moody("text 2", "text 7")
+    with batchframe.local.serve(answer=moody) as server:
+        client = server.client()
+        job = requests_of(pd.DataFrame({"text": TEXTS})).submit("money", client=client).wait()
+        again = job.unanswered().submit(client=client).wait()
+        assert bf.job("money, again").id == again.id
+        with pytest.warns(bf.errors.NamesakeWarning, match="now called 'now'"):
+            job.unanswered().submit("now", client=client)
+        # Run again without it, it keeps the name that it was given.
+        assert job.unanswered().submit(client=client).name == "now"
+        assert again.unanswered().submit(client=client).name == "now, again"
+        other = requests_of(pd.DataFrame({"text": ["text 2"]})).submit(client=client, rerun="b")
+        left = other.wait().unanswered()
+        assert left.submit(client=client, reuse=False).name is None
+
+
+def test_with_nothing_unanswered_a_line_says_so_and_what_could_be_asked(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    replies = {"text 1": {"label": "?"}}
+    with batchframe.local.serve(
+        answer=lambda body: replies.get(body["messages"][-1]["content"], {"label": "+"})
+    ) as server:
+        requests = requests_of(pd.DataFrame({"text": TEXTS}), output=["+", "-"])
+        job = requests.submit("tone", client=server.client()).wait()
+        capsys.readouterr()
+        asked = job.unanswered()
+        told = capsys.readouterr().err
+        assert "Job tone left no row without an answer: there is nothing to ask again" in told
+        assert 'to 1 row is not as asked for: job.unanswered(also=["invalid"])' in told
+        job.unanswered(also=["invalid"])
+        assert capsys.readouterr().err == ""
+        # As for a frame without rows: no call, and a job that is done and joins.
+        before = len(server.ledger)
+        again = asked.submit().wait()
+    assert len(server.ledger) == before
+    assert (again.done, again.counts, again.name) == (True, {}, "tone, again")
+    assert "0 of 0" not in capsys.readouterr().err + repr(again)
+    assert repr(again).startswith("Job tone, again: completed, nothing was asked\n  rows ")
+    joined = pd.DataFrame({"text": TEXTS}).bf.join(job, again)
+    assert sorted(joined["bf_status"]) == ["invalid"] + ["ok"] * 11

@@ -121,7 +121,7 @@ def _log() -> Show:
         now = word, 10 * done // total if total else 0
         if now not in told:
             told.add(now)
-            say(f"{word}: {done:,} of {total:,} requests")
+            say(f"{word}: {done:,} of {total:,} requests" if total else word)
 
     return show
 
