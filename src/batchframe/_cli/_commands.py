@@ -34,6 +34,7 @@ from batchframe._frames import recover as recover_jobs
 from batchframe._listing import jobs as list_jobs
 from batchframe._requests import Job
 from batchframe._spreadsheet import escape_formulas
+from batchframe._unanswered import ASKED_AGAIN
 from batchframe.errors import CommandError, JobError, JobTimeout
 
 _LISTED: Final = ["name", "id", "status", "rows", "ok", "failed", "cost", "submitted"]
@@ -161,9 +162,9 @@ def unanswered(got: argparse.Namespace) -> Outcome:
     _look(job)
     if not job.done:
         return _of(job, codes.code_of(job))
-    asked = job.unanswered(also=got.also)
-    if not len(asked):
+    if not any(job.counts.get(status) for status in (*ASKED_AGAIN, *got.also)):
         return Outcome(codes.OK, {"job": None}, f"Nothing of job {got.job} is to be asked again.")
+    asked = job.unanswered(also=got.also)
     again = asked.submit(got.name, max_cost=got.max_cost, prices=prices_of(got.price))
     return _waited(again, got.timeout) if got.wait else _of(again, codes.OK)
 

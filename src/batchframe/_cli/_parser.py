@@ -252,7 +252,7 @@ def _unanswered(command: argparse.ArgumentParser) -> None:
         choices=ASKED_ON_DEMAND,
         help="also ask again what was answered, and billed, but not well; may be repeated",
     )
-    command.add_argument("--name", help="what to call the new job")
+    command.add_argument("--name", help='what to call the new job, by default "JOB, again"')
     _limit(command)
     _prices(command)
     _waits(command)
