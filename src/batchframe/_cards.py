@@ -89,7 +89,7 @@ def job_card(facts: JobFacts) -> Card:
             ("id", manifest.id),
         ),
         table=_parts(facts.record),
-        notes=tuple(_why_failed(reason, number) for reason, number in facts.failures.items()),
+        notes=(*_queue_notes(state), *(_why_failed(*item) for item in facts.failures.items())),
         next_step=_next_step(facts),
         tone=_tone(facts),
     )
@@ -124,14 +124,39 @@ STATUS_WORDS: Final = {
 
 
 def _queue_words(record: Record) -> list[tuple[str, str]]:
-    queued = [shard for shard in record.state.shards if shard.queued]
+    """Say how many parts wait, and until when or for what."""
+    queued, manifest = _queued(record.state), record.manifest
     if not queued:
         return []
-    told = f"{plural(len(queued), 'part')} for room in the service's queue"
+    retry_at = max(shard.retry_at for shard in queued)
+    limit = manifest.max_enqueued_tokens or manifest.provider.max_enqueued_tokens
+    if retry_at:
+        until = f"the next look after {when(retry_at)} tries again"
+    elif limit is not None:
+        until = f"at most {limit:,} input tokens are to wait there at once"
+    else:
+        until = f"at most {manifest.provider.max_creates:,} batches are created in an hour"
+    who = "1 part waits" if len(queued) == 1 else f"{len(queued):,} parts wait"
+    return [("not sent", f"{who} for room in the service's queue: {until}")]
+
+
+def _queue_notes(state: JobState) -> list[str]:
+    """Say in the service's words that its queue is full, and who sends the parts that wait."""
+    queued = _queued(state)
+    if not queued:
+        return []
     full = max(queued, key=lambda shard: shard.retry_at)
-    if full.retry_at:
-        told += f", tried again after {when(full.retry_at)}: {full.reason}"
-    return [("waiting", told)]
+    sent = (
+        "What waits is sent as soon as there is room, by job.wait(), job.watch() or job.refresh() "
+        "in any kernel. While none of them is called it keeps waiting."
+    )
+    if not full.retry_at or full.reason is None:
+        return [sent]
+    return [f"The service had no room: {shortened(full.reason, _LONGEST_REASON)}", sent]
+
+
+def _queued(state: JobState) -> list[ShardState]:
+    return [shard for shard in state.shards if shard.queued]
 
 
 def in_status_words(status: str) -> str:
@@ -180,7 +205,7 @@ def _failed_words(failed: Mapping[str, int]) -> str:
 
 def _dates(record: Record, batches: Sequence[Batch]) -> list[tuple[str, str]]:
     sent = [batch.created_at for batch in batches if batch.created_at is not None]
-    ends = [batch.expires_at for batch in batches if batch.expires_at is not None]
+    ends = [b.expires_at for b in batches if b.expires_at is not None and not b.ended]
     told = [("submitted", when(min(sent)))] if sent else []
     if not told:
         told.append(("prepared", when(record.manifest.created_at)))

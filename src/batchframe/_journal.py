@@ -196,7 +196,7 @@ def after(state: ShardState, event: Mapping[str, Any]) -> ShardState:
 
 
 _MARKS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "DROPPED": {"step": "dropped", "fetched": True},
+    "DROPPED": {"step": "dropped", "fetched": True, "queued": False, "retry_at": 0.0},
     "FENCED": {"step": "new", "reason": None},
 }
 """What an event without facts of its own changes."""

@@ -106,14 +106,17 @@ def test_a_job_with_failed_rows_ends_with_1_and_what_failed_is_asked_again(
         assert fetched.code == 1
         assert "2 ok, 1 failed" in fetched.out
         broken.clear()
-        again = shell("unanswered", "tone", "--name", "again", "--max-cost", "1", "--wait")
+        again = shell("unanswered", "tone", "--max-cost", "1", "--wait")
         assert again.code == 0, again.err
-        both = shell("fetch", "tone", "again", "--input", "reviews.csv", "--to", "-")
+        both = shell("fetch", "tone", "tone, again", "--input", "reviews.csv", "--to", "-")
         assert both.code == 0
         assert both.out.splitlines()[-1].endswith(",positive,ok,")
         assert both.out.count(",mixed,ok,") == 1
-        assert shell("fetch", "tone", "again", "--to", "-").code == 2
-        assert shell("unanswered", "again", "--json").json == {"job": None}
+        assert shell("fetch", "tone", "tone, again", "--to", "-").code == 2
+        assert shell("unanswered", "tone, again", "--json").json == {"job": None}
+        nothing = shell("unanswered", "tone, again")
+        assert nothing.out == "Nothing of job tone, again is to be asked again.\n"
+        assert "job.unanswered" not in nothing.err
         assert len(server.ledger) == 2
 
 
@@ -269,3 +272,16 @@ def test_a_folder_that_cannot_be_written_is_told_without_a_traceback(
     ran = at_server("submit", *ask)
     assert ran.code == 2
     assert "Not a directory" in ran.err
+
+
+def test_a_card_in_a_shell_says_which_commands_send_what_waits_for_room(
+    shell: Any, ask: tuple[str, ...]
+) -> None:
+    full = {"message": "Enqueued token limit reached.", "code": "token_limit_exceeded"}
+    with serve() as server:
+        shell.at(server.url)
+        server.faults.add(Fault("POST /v1/batches", 400, body={"error": full}, times=99))
+        told = shell("submit", *ask, "--name", "tone").out
+        assert "1 part waits for room in the service's queue" in told
+        assert "by `batchframe wait JOB` or `batchframe show JOB`." in told
+        assert "job." not in told.replace("'", "")

@@ -52,7 +52,7 @@ def test_parts_are_created_as_earlier_ones_end_and_the_limit_is_never_passed(
     job = ask().submit("waves", client=server.client(), max_enqueued_tokens=limit)
     assert len(job.batches) == 1
     assert job.status in {"validating", "in_progress", "completed", "queued", "finalizing"}
-    assert "2 parts for room in the service's queue" in repr(job)
+    assert "2 parts wait for room in the service's queue" in repr(job)
     for created in (2, 3):
         ended(server, created - 1)
         job.refresh()
@@ -129,6 +129,34 @@ def test_a_batch_that_fails_for_a_full_queue_is_sent_again_and_never_adopted(
     assert sum(batch.requests for batch in server.ledger) == 12
 
 
+def test_a_card_says_what_waits_for_what_and_who_sends_it(server: Server) -> None:
+    limit = 4 * tokens_a_row()
+    sends = "job.wait(), job.watch() or job.refresh()"
+    server.pause()
+    job = ask().submit("waves", client=server.client(), max_enqueued_tokens=limit)
+    for shown in (repr(job), job._repr_html_()):
+        assert "2 parts wait for room in the service" in shown
+        assert f"at most {limit:,} input tokens are to wait there at once" in shown
+        assert sends in shown
+        assert "expires" in shown
+    server.resume()
+    ended(server, 1)
+    server.faults.add(Fault("POST /v1/batches", 400, body=FULL, times=99))
+    job.refresh()
+    for shown in (repr(job), job._repr_html_()):
+        assert "2 parts wait for room" in shown
+        assert "queue: the next look after 20" in shown
+        assert "The service had no room: Enqueued token limit reached for gpt-4.1" in shown
+        assert sends in shown
+        assert "expires" not in shown  # no batch is under way that could
+    server.faults.clear()
+    job.wait()
+    for shown in (repr(job), job._repr_html_()):
+        assert "completed" in shown
+        assert "room" not in shown
+        assert sends not in shown
+
+
 def test_cancelling_drops_the_parts_that_wait(server: Server) -> None:
     server.pause()
     limit = 4 * tokens_a_row()
@@ -136,6 +164,9 @@ def test_cancelling_drops_the_parts_that_wait(server: Server) -> None:
     server.resume()
     assert job.wait().counts == {"cancelled": 12}
     assert len(job.batches) == 1
+    assert (job.status, bf.jobs()["status"].tolist()) == ("cancelled", ["cancelled"])
+    assert "room" not in repr(job)
+    assert len(ask(13).submit("anew", client=server.client()).wait().results()) == 13
 
 
 def test_another_job_does_not_ask_what_still_waits(server: Server) -> None:

@@ -55,7 +55,9 @@ def job_facts(job: Job) -> dict[str, Any]:
 
 def job_words(job: Job) -> str:
     """Write a job's card, with the next step as a command."""
-    return to_text(replace(job._card(), next_step=_next_step(job)))  # noqa: SLF001 - next door
+    card = job._card()  # noqa: SLF001 - next door
+    notes = tuple(map(in_shell, card.notes))
+    return to_text(replace(card, notes=notes, next_step=_next_step(job)))
 
 
 def _next_step(job: Job) -> str:

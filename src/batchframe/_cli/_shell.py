@@ -23,6 +23,7 @@ _ACCOUNT: Final = (
     "Set OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_ORG_ID and OPENAI_PROJECT_ID as they were when it "
     "was submitted"
 )
+_SENDING: Final = "`batchframe wait JOB` or `batchframe show JOB`"
 _PRICES: Final = "--price input=0.10 --price output=0.60"
 _REHEARSE: Final = (
     " in the environment. To rehearse without a key and without cost, run `batchframe serve`, and "
@@ -80,6 +81,7 @@ _RULES: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
     (rf"{_NAME}\.{_VERB}", _command),
     (_NAME, _show),
     (r"\bbf\.(?P<list>jobs|recover)\(\)", r"`batchframe \g<list>`"),
+    (r"\bjob\.wait\(\), job\.watch\(\) or job\.refresh\(\) in any kernel", _SENDING),
     (r"\bjob\.refresh\(\)", "`batchframe show JOB`"),
     (r"\bjob\.forget\(remote=True\)", "`batchframe forget JOB --remote`"),
     (r"\bjob\.cancel\(\)", "`batchframe cancel JOB`"),
