@@ -238,7 +238,8 @@ class Requests(RequestsHandle):
         n
             How many requests to ask; 10 or more give an interval.
         max_cost
-            USD, held against the high end of what the pilot costs; as for :meth:`submit`.
+            USD, held against the high end of what the pilot costs; as for :meth:`submit`. Where
+            nothing bounds the answers there is none, and `n` alone bounds the pilot.
         seed
             Of the draw.
         client, provider, prices

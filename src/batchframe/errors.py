@@ -1336,8 +1336,13 @@ class CostError(InputError):
         tier: str = "batch",
     ) -> Self:
         middle = "" if expected is None else f", ${expected:f} expected"
-        # Whoever asked for a pilot is not helped by the advice to ask for one.
-        look = "; see what answers take, requests.pilot(n=20)" if tier == "batch" else ""
+        # A pilot is bounded by n; a limit would refuse it for the very reason it is advised.
+        others = (
+            "learn their length from a few, requests.pilot(n=20) without max_cost, and submit "
+            "again; or leave out max_cost"
+            if tier == "batch"
+            else "or leave out max_cost: n alone then bounds the pilot, requests.pilot(n=20)"
+        )
         if not bound:
             return cls(
                 f"The cost is at least ${low:f}{middle}, but nobody publishes what an answer of "
@@ -1348,7 +1353,7 @@ class CostError(InputError):
         return cls(
             f"The cost is at least ${low:f}{middle}, but nothing bounds the length of the answers, "
             f"so nobody can say whether it stays below ${limit:f}. Nothing was sent. Bound them: "
-            f"requests(..., {bound}=200), or output= with labels{look}; or leave out max_cost."
+            f"requests(..., {bound}=200), or output= with labels; {others}."
         )
 
     @classmethod

@@ -52,6 +52,7 @@ def test_no_sentence_tells_a_shell_to_write_python_or_to_run_a_cell() -> None:
     assert re.findall(rf"bf\.job\([^)]*\)\.(?:{verbs})\(", said) == []
     assert re.findall(r"bf\.jobs?\(|bf\.recover\(", said) == []
     assert re.findall(r"(?i)run the cell (?:again|that submitted)", said) == []
+    assert re.findall(r"requests\.pilot", said) == []
 
 
 @pytest.mark.parametrize("name", ["tone", "my job", "it's", "a;rm -rf b", "$(x)"])

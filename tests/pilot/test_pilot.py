@@ -109,15 +109,26 @@ def test_the_limit_is_held_against_the_standard_price_before_anything_is_sent(
     prices = {"batch": {"input": 0, "output": 1}, "standard": {"input": 0, "output": 1000}}
     with pytest.raises(bf.errors.CostError, match=r"as high as \$1"):
         requests.pilot(10, max_cost="0.99", client=running.client(), prices=prices)
-    unbounded = frame.bf.requests("{{ text }}", model="gpt-4.1")
-    with pytest.raises(bf.errors.CostError, match="nothing bounds") as caught:
-        unbounded.pilot(10, max_cost=1, client=running.client())
-    assert "pilot" not in str(caught.value)
     unpriced = frame.bf.requests("{{ text }}", model="my-model", max_completion_tokens=9)
     with pytest.raises(bf.errors.CostError, match=r'pilot\(max_cost=..., prices=\{"standard"'):
         unpriced.pilot(10, max_cost=1, client=running.client())
     assert not answers.asked
     assert len(requests.pilot(10, max_cost=1, client=running.client(), prices=prices).frame) == 10
+
+
+def test_where_nothing_bounds_the_answers_each_step_that_is_advised_can_be_taken(
+    requests: bf.Requests, running: Server, answers: Answers
+) -> None:
+    client = running.client()
+    advised = r"requests\.pilot\(n=20\) without max_cost, and submit again"
+    with pytest.raises(bf.errors.CostError, match=f"nothing bounds.*{advised}"):
+        requests.submit(max_cost=1, client=client)
+    with pytest.raises(bf.errors.CostError, match=r"nothing bounds.*leave out max_cost: n alone"):
+        requests.pilot(n=20, max_cost=1, client=client)
+    assert not answers.asked
+    requests.pilot(n=20, client=client)
+    with pytest.warns(bf.errors.IntervalWarning):
+        assert requests.submit(max_cost=1, client=client).wait().done
 
 
 def test_an_answer_that_was_lost_is_not_asked_again_by_the_pilot(

@@ -80,6 +80,8 @@ _RULES: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
     (r", or set OPENAI_API_KEY", ""),
     (rf"{_NAME}\.{_VERB}", _command),
     (_NAME, _show),
+    (r" learn their length from a few, requests\.pilot[^;]*;", ""),
+    (r"\n +- see what answers take, requests\.pilot\(n=20\)", ""),
     (r"\bbf\.(?P<list>jobs|recover)\(\)", r"`batchframe \g<list>`"),
     (r"\bjob\.wait\(\), job\.watch\(\) or job\.refresh\(\) in any kernel", _SENDING),
     (r"\bjob\.refresh\(\)", "`batchframe show JOB`"),
