@@ -152,7 +152,13 @@ class JobHandle(JobAtHome, ShownLive):
         ExtraError
             If ipywidgets is not installed.
         """
-        return controls(self._card, look=self.refresh, cancel=self.cancel, answers=self.results)
+        return controls(
+            self._card,
+            look=self.refresh,
+            cancel=self.cancel,
+            answers=self.results,
+            ended=lambda: self._record.done,
+        )
 
     def cancel(self) -> Self:
         """Ask the service to stop the job. What it finished is billed, and is kept.

@@ -67,6 +67,35 @@ def test_cancelling_asks_first(job: bf.Job, server: batchframe.local.Server) -> 
     assert job.wait().status == "cancelled"
 
 
+def test_what_has_ended_cannot_be_cancelled(job: bf.Job, server: batchframe.local.Server) -> None:
+    widget = Pressed(job)
+    assert not widget.buttons["Cancel…"].disabled
+    widget.press("Cancel…")
+    widget.press("Refresh")
+    assert widget.asks  # a look in between takes no answer to the question
+    server.resume()
+    while not job.done:
+        widget.press("Refresh")
+    assert widget.buttons["Cancel…"].disabled
+    assert not widget.asks
+    assert not widget.buttons["Refresh"].disabled
+    assert not widget.buttons["Show answers"].disabled
+    assert Pressed(job).buttons["Cancel…"].disabled
+
+
+def test_the_question_closes_when_the_job_ended_in_another_cell(
+    job: bf.Job, server: batchframe.local.Server
+) -> None:
+    widget = Pressed(job)
+    server.resume()
+    job.wait()
+    assert "completed" not in widget.card.value
+    widget.press("Cancel…")
+    assert not widget.asks
+    assert widget.buttons["Cancel…"].disabled
+    assert "Job pressed: completed" in widget.card.value
+
+
 def test_answers_are_shown_as_text() -> None:
     with batchframe.local.serve(answer=lambda _: HOSTILE) as server:
         frame = pd.DataFrame({"text": [f"text {i}" for i in range(7)]})

@@ -36,10 +36,11 @@ def controls(
     look: Callable[[], object],
     cancel: Callable[[], object],
     answers: Callable[[], pd.DataFrame],
+    ended: Callable[[], bool],
 ) -> Box:
     """Return the card with buttons that work as long as the kernel runs.
 
-    What a button's work raises stands on the card.
+    What a button's work raises stands on the card. What has `ended` cannot be cancelled.
 
     Raises
     ------
@@ -50,7 +51,7 @@ def controls(
         import ipywidgets  # noqa: F401, PLC0415 - optional, and slow to import
     except ImportError:
         raise ExtraError.no_ipywidgets() from None
-    return _Panel(card, look, cancel, answers).box
+    return _Panel(card, look, cancel, answers, ended).box
 
 
 class _Panel:
@@ -66,11 +67,13 @@ class _Panel:
         look: Callable[[], object],
         cancel: Callable[[], object],
         answers: Callable[[], pd.DataFrame],
+        ended: Callable[[], bool],
     ) -> None:
         import ipywidgets as widgets  # noqa: PLC0415 - see above
 
         self._card = card
         self._cancel = cancel
+        self._ended = ended
         self.shown = widgets.HTML(to_html(card()))
         self.table = widgets.HTML()
         self.refresh = _button("Refresh", "Look at the batches once", lambda: self._do(look))
@@ -90,8 +93,12 @@ class _Panel:
         self._ask(asking=False)
 
     def _ask(self, *, asking: bool) -> None:
-        self.question.layout.display = None if asking else "none"
-        self.cancel.disabled = asking
+        ended = self._ended()
+        self._asking = asking and not ended
+        self.question.layout.display = None if self._asking else "none"
+        self.cancel.disabled = asking or ended
+        if asking and ended:  # and this card has not heard of it
+            self._tell(self._card())
 
     def _cancel_now(self) -> None:
         self._ask(asking=False)
@@ -102,8 +109,7 @@ class _Panel:
         self._do(lambda: setattr(self.table, "value", _table_of(answers())), again=False)
 
     def _do(self, action: Callable[[], object], *, again: bool = True) -> None:
-        buttons = (self.refresh, self.fetch, self.cancel)
-        for button in buttons:
+        for button in (self.refresh, self.fetch, self.cancel):
             button.disabled = True
         try:
             action()
@@ -114,8 +120,8 @@ class _Panel:
             told = replace(card, notes=(*card.notes, f"{type(reason).__name__}: {reason}"))
             self._tell(replace(told, tone="bad"))
         finally:
-            for button in buttons:
-                button.disabled = False
+            self.refresh.disabled = self.fetch.disabled = False
+            self._ask(asking=self._asking)
 
     def _tell(self, card: Card) -> None:
         self.shown.value = to_html(card)
