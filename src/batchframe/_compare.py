@@ -22,7 +22,7 @@ from batchframe._estimate import cost_range
 from batchframe._history import experience
 from batchframe._hosted_tools import hosted_tools
 from batchframe._model_rules import lifetime_notes, refused_parameters
-from batchframe._prices import RATES, TIERS, Tier, doubt, price
+from batchframe._prices import RATES, TIERS, Tier, doubts, price
 from batchframe._providers import OPENAI, Provider
 from batchframe._recipe import checked_model
 from batchframe._request_table import RequestTable, asked_of
@@ -106,7 +106,7 @@ def _rows(
         cost = cost_range(known, read, written.of(asked.to_send)) if answers else None
         unknown = [] if cost is not None else [f"No {tier} price is known."]
         openais = provider.price_book == OPENAI.price_book
-        other = doubt(model, tier, given) if openais else None
+        others = doubts(model, [tier], given) if openais else []
         rows.append(
             {
                 "low": None if cost is None else cost.low,
@@ -114,7 +114,7 @@ def _rows(
                 "high": None if cost is None else cost.high,
                 "input_tokens": int(read.tokens.sum()),
                 "exact": read.exact,
-                "note": " ".join([*unknown, *about, *([other] if other else [])]),
+                "note": " ".join([*unknown, *about, *others]),
             }
         )
     return rows

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from batchframe._display import UNKNOWN
 from batchframe._price_book import near_models, price_book
-from batchframe._prices import GIVEN, Price, Tier, doubt
+from batchframe._prices import GIVEN, Price, Tier, doubts
 from batchframe._providers import LOCAL, OPENAI, Provider, is_loopback
 
 
@@ -26,7 +26,7 @@ def price_notes(
 ) -> list[str]:
     """Say whose prices these are and of which day, and who states others."""
     tiers: tuple[Tier, ...] = ("batch", "standard") if is_openais(provider) else ()
-    doubts = [words for tier in tiers if (words := doubt(model, tier, prices)) is not None]
+    others = doubts(model, tiers, prices)
     if batch is None:
         where = "" if is_openais(provider) else f" at this service ({provider.name})"
         near = near_models(model) if is_openais(provider) else []
@@ -35,10 +35,10 @@ def price_notes(
             f"No batch price is known for {model}{where}.{guess} Give yours, in USD per million "
             'tokens: estimate(prices={"input": "0.10", "output": "0.60"}).'
         )
-        return [unknown, *_discount_notes(provider), *doubts]
+        return [unknown, *_discount_notes(provider), *others]
     as_of = f" ({batch.as_of})" if batch.as_of else ""
     newest = _newest_in_words() if is_openais(provider) else ""
-    return [f"Prices: {batch.source}{as_of}.{newest}", *doubts]
+    return [f"Prices: {batch.source}{as_of}.{newest}", *others]
 
 
 def _discount_notes(provider: Provider) -> list[str]:

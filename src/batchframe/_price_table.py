@@ -7,7 +7,7 @@ Must not know: the price book that is installed, requests.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -40,14 +40,35 @@ class Disagreement:
     book: str
     as_of: date
 
-    def in_words(self) -> str:
-        """Tell a reader what the other book says."""
+    @property
+    def rates(self) -> str:
+        """Its rates in words."""
         rates = ", ".join(f"{_WORDS[name]} ${rate:f}" for name, rate in self.states.items())
-        told = f"states {rates} per million tokens" if rates else "states no price"
-        return (
-            f"{self.book} ({self.as_of}) {told} for {self.model} in the {self.tier} tier: "
-            f"{self.why}."
-        )
+        return f"{rates} per million tokens" if rates else "no price"
+
+
+def in_words(found: Sequence[Disagreement]) -> list[str]:
+    """Tell a reader what the other book says of a model's tiers: each reason once.
+
+    Examples
+    --------
+    >>> tuned = "ft:gpt-4.1-mini-2025-04-14"
+    >>> told = in_words([disagreement(tuned, "batch"), disagreement(tuned, "standard")])
+    >>> len(told), told[0].count("has no entry for it")
+    (1, 1)
+    """
+    by_reason: dict[str, list[Disagreement]] = {}
+    for one in found:
+        by_reason.setdefault(one.why, []).append(one)
+    return [_for_one_reason(*same) for same in by_reason.values()]
+
+
+def _for_one_reason(first: Disagreement, *others: Disagreement) -> str:
+    told = (
+        f"{first.book} ({first.as_of}) states {first.rates} for {first.model} in the {first.tier}"
+    )
+    also = "".join(f", and {other.rates} in the {other.tier} tier" for other in others)
+    return f"{told} tier{also}: {first.why}."
 
 
 _WORDS: Final = {"input": "input", "output": "output", "cached_input": "cached input"}

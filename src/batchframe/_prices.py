@@ -7,7 +7,7 @@ module knows no requests and counts no tokens.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal, InvalidOperation
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from batchframe._price_book import book_price
-from batchframe._price_table import disagreement, table_price
+from batchframe._price_table import disagreement, in_words, table_price
 from batchframe._providers import OPENAI, Provider
 from batchframe._rates import LEAST_CACHED, LongContext, Price, Tier
 from batchframe.errors import CostError
@@ -29,7 +29,7 @@ __all__ = [
     "Price",
     "Tier",
     "cache_notes",
-    "doubt",
+    "doubts",
     "image_notes",
     "lifetime_of_cache_note",
     "price",
@@ -130,7 +130,7 @@ def _times(rate: Decimal | None, part: Decimal) -> Decimal | None:
     return None if rate is None else rate * part
 
 
-def doubt(model: str, tier: Tier, prices: Mapping[str, Any] | None = None) -> str | None:
+def doubts(model: str, tiers: Sequence[Tier], prices: Mapping[str, Any] | None = None) -> list[str]:
     """Say in words where another price book states another price for a model.
 
     Parameters
@@ -140,14 +140,13 @@ def doubt(model: str, tier: Tier, prices: Mapping[str, Any] | None = None) -> st
 
     Examples
     --------
-    >>> print(doubt("babbage-002", "batch"))
+    >>> print(*doubts("babbage-002", ["batch", "standard"]))
     litellm 1.109.1 (2026-11-21) states input $0.2, output $0.2 per million tokens for babbage-002
     in the batch tier: OpenAI's Batch table, read 2026-10-14, has no row for it.
     """
-    if prices is not None and tier in _given_by_tier(prices):
-        return None
-    found = disagreement(model, tier)
-    return None if found is None else found.in_words()
+    given = {} if prices is None else _given_by_tier(prices)
+    found = [disagreement(model, tier) for tier in tiers if tier not in given]
+    return in_words([one for one in found if one is not None])
 
 
 def cache_notes(batch: Price | None, read: npt.NDArray[np.int64]) -> list[str]:

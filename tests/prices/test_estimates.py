@@ -16,7 +16,7 @@ import batchframe as bf
 import batchframe.local
 from batchframe import _estimate
 from batchframe._price_book import price_book
-from batchframe._prices import doubt, price
+from batchframe._prices import doubts, price
 from batchframe.errors import CostError
 
 LABELS = ["good", "bad"]
@@ -91,11 +91,23 @@ def test_a_price_that_another_book_states_otherwise_carries_a_note() -> None:
     assert not any("litellm" in note for note in ask(["a"]).estimate().notes)
 
 
+def test_no_card_gives_the_same_reason_twice_for_a_doubtful_price() -> None:
+    tuned = ask(["a"], "ft:gpt-4.1-2025-04-14:acme::1", output=None)
+    told = [note for note in tuned.estimate().notes if "litellm" in note]
+    assert len(told) == 1
+    assert "output $6, cached input $0.5 per million tokens" in told[0]
+    assert "and input $3, output $12" in told[0]
+    assert repr(tuned).count("has no entry for it") == 1
+    # Two reasons are two sentences.
+    search = doubts("gpt-4o-search-preview", ["batch", "standard"])
+    assert [note.partition(": ")[2][:12] for note in search] == ["the Batch AP", "genai-prices"]
+
+
 def test_nobody_is_in_doubt_about_prices_that_were_given() -> None:
     mine = {"input": 1, "output": 2}
-    assert doubt("gpt-3.5-turbo", "batch") is not None
-    assert doubt("gpt-3.5-turbo", "batch", mine) is None
-    assert doubt("gpt-4o-search-preview", "standard", mine) is not None
+    assert doubts("gpt-3.5-turbo", ["batch"])
+    assert not doubts("gpt-3.5-turbo", ["batch"], mine)
+    assert doubts("gpt-4o-search-preview", ["batch", "standard"], mine)
 
 
 def test_a_model_that_is_shut_down_or_soon_is_says_so_with_its_successor(
