@@ -89,7 +89,7 @@ def job_card(facts: JobFacts) -> Card:
             ("id", manifest.id),
         ),
         table=_parts(facts.record),
-        notes=(*_queue_notes(state), *(_why_failed(*item) for item in facts.failures.items())),
+        notes=(*_queue_notes(state), *_why_failed(facts.failures)),
         next_step=_next_step(facts),
         tone=_tone(facts),
     )
@@ -100,10 +100,16 @@ def _where_it_stands(facts: JobFacts) -> str:
     return words if facts.record.manifest.requests else f"{words}, nothing was asked"
 
 
-def _why_failed(reason: str, number: int) -> str:
-    advice = advice_on(reason)
-    told = f"{plural(number, 'request')} failed: {shortened(reason, _LONGEST_REASON)}"
-    return f"{told.rstrip('.')}. {advice}" if advice else told
+def _why_failed(failures: Mapping[str, int]) -> list[str]:
+    """Say why requests failed, commonest first, and once what helps."""
+    notes: list[str] = []
+    given = set()
+    for reason, number in failures.items():
+        told = f"{plural(number, 'request')} failed: {shortened(reason, _LONGEST_REASON)}"
+        advice = advice_on(reason)
+        notes.append(told if not advice or advice in given else f"{told.rstrip('.')}. {advice}")
+        given.add(advice)
+    return notes
 
 
 def in_trouble(card: Card, why: str) -> Card:

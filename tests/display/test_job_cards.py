@@ -127,3 +127,24 @@ def test_no_object_asks_the_network_to_show_itself(
         assert "<table" in shown._repr_html_()
     assert bf.jobs()["name"].str[:5].tolist() == ["quiet", "pilot"]
     assert job.forget()._repr_html_()
+
+
+def test_what_helps_against_several_failures_is_said_once() -> None:
+    def refuse(body: dict[str, Any]) -> Any:
+        number = int(body["messages"][-1]["content"].split()[-1])
+        told = f"You exceeded your current quota of ${10 + number % 2}."
+        return batchframe.local.AnswerError(429, told, code="insufficient_quota")
+
+    with batchframe.local.serve(answer=refuse) as server:
+        told = repr(ask(5).submit("poor", client=server.client()).wait())
+    assert (
+        "3 requests failed: HTTP 429, insufficient_quota: You exceeded your current quota of $10."
+        in told
+    )
+    assert (
+        "2 requests failed: HTTP 429, insufficient_quota: You exceeded your current quota of $11."
+        in told
+    )
+    advice = told.partition("of $10. ")[2].partition("\n")[0]
+    assert len(advice) > 20
+    assert told.count(advice) == 1
