@@ -30,6 +30,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from batchframe._arrow_types import as_plain, has_values
 from batchframe.errors import CellError
 
 TEXT = pa.large_string()
@@ -65,10 +66,13 @@ def text_column(cells: pd.Series, *, as_json: bool = False, first: int = 0) -> p
     Raises
     ------
     CellError
-        For the first cell that has no exact text, naming its column, position and index label.
+        For the first cell that has no exact text, naming its column, position and index label; for
+        a column of an Arrow type that pandas has no values for.
     """
     if isinstance(cells.dtype, pd.SparseDtype):
         cells = cells.sparse.to_dense()
+    if isinstance(cells.dtype, pd.ArrowDtype):
+        cells = _of_plain_type(cells)
     if isinstance(cells.dtype, pd.CategoricalDtype):
         return _by_category(cells, as_json=as_json, first=first)
     if _holds_only_str(cells):
@@ -79,6 +83,25 @@ def text_column(cells: pd.Series, *, as_json: bool = False, first: int = 0) -> p
     if pd.api.types.is_integer_dtype(cells.dtype):
         return pa.chunked_array([_arrow(cells).cast(TEXT)])
     return _each(cells, json_text if as_json else scalar_text, first)
+
+
+def _of_plain_type(cells: pd.Series) -> pd.Series:
+    """Give cells an Arrow type that pandas works with, in place of another that says the same."""
+    kind = cells.dtype.pyarrow_dtype
+    try:
+        chunks = [as_plain(chunk) for chunk in cells.array.__arrow_array__().chunks]
+    except (NotImplementedError, pa.ArrowException) as reason:
+        raise CellError.no_values(cells.name, str(kind), str(reason)) from None
+    if pa.types.is_binary_view(kind):
+        raise CellError.no_values(cells.name, str(kind), "bytes have no text until decoded")
+    if not chunks:
+        return pd.Series([], index=cells.index, name=cells.name, dtype=object)
+    if not has_values(chunks[0].type):
+        raise CellError.no_values(cells.name, str(kind))
+    if chunks[0].type == kind:
+        return cells
+    array = pd.arrays.ArrowExtensionArray(pa.chunked_array(chunks))
+    return pd.Series(array, index=cells.index, name=cells.name)
 
 
 def scalar_text(value: Any) -> str:

@@ -21,9 +21,9 @@ from typing import Any, Final
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
+from batchframe._arrow_types import as_plain, has_values
 from batchframe._record_batches import batches_of, copied, dataset_of, files_of, rows_of
 from batchframe.errors import SourceError
 
@@ -269,36 +269,15 @@ def _frame(rows: pa.RecordBatch, start: int) -> pd.DataFrame:
 
 def _series(column: pa.Array, name: str, index: pd.RangeIndex) -> pd.Series:
     try:
-        column = _plain(column)
+        column = as_plain(column)
         if _is_of_pandas(column.type):
             column = column.type.to_pandas_dtype().__from_arrow__(column)
             return pd.Series(column, index=index)
-        _ = pd.ArrowDtype(column.type).type  # fails for a type that pandas has no values for
     except (NotImplementedError, pa.ArrowException) as reason:
         raise SourceError.no_text(name, str(column.type), str(reason)) from None
+    if not has_values(column.type):
+        raise SourceError.no_text(name, str(column.type))
     return pd.Series(pd.arrays.ArrowExtensionArray(column), index=index)
-
-
-def _plain(column: pa.Array) -> pa.Array:
-    """Write a column in a type that pandas reads, every cell what it was."""
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        values = _plain(column.dictionary)
-        return pa.DictionaryArray.from_arrays(column.indices, values).dictionary_decode()
-    if pa.types.is_run_end_encoded(kind):
-        return _plain(pc.run_end_decode(column))
-    if pa.types.is_time64(kind):  # as precise as Python's own; it fails where cells are more so
-        return column.cast(pa.time64("us"))
-    plain = next((plain for is_one, plain in _PLAINER if is_one(kind)), None)
-    return column if plain is None else column.cast(plain(kind))
-
-
-_PLAINER: Final[Sequence[tuple[Callable[[Any], bool], Callable[[Any], Any]]]] = (
-    (pa.types.is_string_view, lambda _: pa.large_string()),
-    (pa.types.is_binary_view, lambda _: pa.large_binary()),
-    (pa.types.is_list_view, lambda kind: pa.large_list(kind.value_field)),
-    (pa.types.is_large_list_view, lambda kind: pa.large_list(kind.value_field)),
-)
 
 
 def _is_of_pandas(kind: pa.DataType) -> bool:

@@ -326,7 +326,7 @@ class SourceError(InputError):
         )
 
     @classmethod
-    def no_text(cls, column: str, kind: str, reason: str) -> Self:
+    def no_text(cls, column: str, kind: str, reason: str = "pandas has no values for them") -> Self:
         return cls(
             f"Column {column!r}, which Arrow stores as {kind}, has cells without an exact text: "
             f"{reason.rstrip('.')}. Make it a text first, where the rows come from."
@@ -548,9 +548,23 @@ class CellError(InputError):
     """A cell that has no exact text, or is no image that may be sent."""
 
     @classmethod
+    def no_values(
+        cls, column: object, kind: str, reason: str = "pandas has no values for them"
+    ) -> Self:
+        column = _builtin(column)
+        # pandas can map no such column, but read it cell by cell.
+        text = "cell.decode()" if "bytes" in reason else "str(cell)"
+        return cls(
+            f"Column {column!r}, which Arrow stores as {kind}, has cells without an exact text: "
+            f"{reason.rstrip('.')}. Make it a text first: df[{column!r}] = [None if cell is pd.NA "
+            f"else {text} for cell in df[{column!r}]]."
+        )
+
+    @classmethod
     def no_exact_text(cls, column: object, position: int, label: object, why: str) -> Self:
         column = _builtin(column)
-        remedy = 'str.decode("utf-8")' if "bytes" in why else "map(str)"
+        # Of Arrow's columns, too; those have no str.decode().
+        remedy = 'map(bytes.decode, na_action="ignore")' if "bytes" in why else "map(str)"
         return cls(
             f"Column {column!r}, {_row(position, label)}: the cell {why}. Make it a text first: "
             f"df[{column!r}].{remedy}."

@@ -17,7 +17,7 @@ ROOT = Path(batchframe.__file__).parent
 LAYERS = """
 _visible _tracebacks _secrets _refusals _file_types
 _version errors _clock _range _digests _measures _loose_json
-_warn _display _labels _spreadsheet
+_warn _arrow_types _display _labels _spreadsheet
 _private
 _answer_files _cells _template _output _model_names _provider _folder _rates _token_engines
 _image_size _sampling _counting_route _image_files _image_input

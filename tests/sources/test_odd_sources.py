@@ -104,6 +104,51 @@ def test_bytes_that_are_no_text_are_refused_in_a_frame_too() -> None:
         texts(frame)
 
 
+def of_arrow(column: pa.Array) -> pd.DataFrame:
+    """Make a frame whose column is of the very type that Arrow has."""
+    return pd.DataFrame({"x": pd.arrays.ArrowExtensionArray(pa.chunked_array([column]))})
+
+
+@pytest.mark.parametrize("kind", [kind for kind in READABLE if "of pandas" not in kind])
+def test_a_column_of_a_frame_may_be_of_any_type_that_arrow_has(kind: str) -> None:
+    column, text = READABLE[kind]
+    assert texts(of_arrow(column)) == [text, "(none)"]
+    assert texts(of_arrow(column).iloc[:0]) == []
+    asked = of_arrow(column).bf.requests(lambda _: "the same", model="gpt-4.1")
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_what_a_frame_holds_without_an_exact_text_is_refused_in_words(kind: str) -> None:
+    column, words = UNREADABLE[kind]
+    for prompt in ("{{ x }}", "{{ x | json }}"):
+        with pytest.raises(bf.errors.CellError, match=f"'x'.*{words.removeprefix('holds ')}"):
+            texts(of_arrow(column), prompt)
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        (UNREADABLE["unions"][0], "1"),
+        (UNREADABLE["intervals"][0], "MonthDayNano(months=1, days=2, nanoseconds=3)"),
+        (pa.array([b"a", None]), "a"),
+        (pa.array([b"a", None], pa.large_binary()), "a"),
+        (pa.array([b"a", None], pa.binary(1)), "a"),
+        (pa.array([b"a", None], pa.binary_view()), "a"),
+    ],
+    ids=str,
+)
+def test_the_step_that_a_refusal_names_mends_the_column(column: pa.Array, text: str) -> None:
+    df = of_arrow(column)
+    with pytest.raises(bf.errors.CellError) as caught:
+        texts(df)
+    step = str(caught.value).partition("Make it a text first: ")[2].removesuffix(".")
+    assert step.startswith("df['x']")
+    exec(step if " = " in step[:12] else f"df['x'] = {step}", {"df": df, "pd": pd})  # noqa: S102 - our own words
+    assert texts(df)[0] == text
+    assert texts(df)[1:] == ["(none)"] * (len(df) - 1)
+
+
 def test_images_may_be_bytes_in_views() -> None:
     table = pa.table({"x": ["a"], "photo": pa.array([png(1)], pa.binary_view())})
     [line] = bf.requests(table, "{{ x }}", model="gpt-4.1", images="photo").preview(1)
