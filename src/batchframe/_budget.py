@@ -7,12 +7,12 @@ Must not know: files, the network, what a job has really cost.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, Final
 
 from batchframe._answer_length import interval_note, reasoning_note, rests_on_answers
-from batchframe._counting import InputTokens
+from batchframe._counting import InputTokens, Numbers
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate import Estimate
 from batchframe._prices import Price, Tier, price
@@ -21,6 +21,9 @@ from batchframe._rates import within
 from batchframe._request_table import RequestTable
 from batchframe._warn import warn_user
 from batchframe.errors import CostError, IntervalWarning, ReasoningWarning
+
+_AT_ONCE: Final = 10_000
+"""Requests that are priced together."""
 
 
 def refuse_above(
@@ -113,12 +116,18 @@ def _rows_that_fit(
     fitting = table.to_send
     while fitting:
         most = _most_of_each(fitting, known, table)
-        costs = rates.costs_of(inputs, most, 0, rates.may_write(inputs))
-        fewer = min(within(costs, limit), fitting)
+        fewer = min(within(_most_in_turn(inputs, most, rates), limit), fitting)
         if fewer == fitting:
             break
         fitting = fewer
     return table.rows if fitting == len(inputs) else int(table.first_row[fitting])
+
+
+def _most_in_turn(inputs: Numbers, written: int, rates: Price) -> Iterator[Decimal]:
+    """Yield what each request costs at most; no more are priced than are wanted."""
+    for start in range(0, len(inputs), _AT_ONCE):
+        read = inputs[start : start + _AT_ONCE]
+        yield from rates.costs_of(read, written, 0, rates.may_write(read))
 
 
 def _most_of_each(requests: int, known: Estimate, table: RequestTable) -> int:

@@ -93,8 +93,9 @@ def scaled(tokens: Numbers, total: int) -> Numbers:
     known = int(tokens.sum())
     if known in {0, total}:
         return tokens
-    ends = np.rint(np.cumsum(tokens) * (total / known)).astype(np.int64)
-    shares: Numbers = np.diff(ends, prepend=0)
+    ends = np.cumsum(tokens, dtype=float)
+    ends *= total / known
+    shares: Numbers = np.diff(np.rint(ends, out=ends), prepend=0.0).astype(np.int64)
     return shares
 
 
@@ -176,13 +177,11 @@ def part_of(table: RequestTable, chosen: Numbers) -> RequestTable:
 
 
 def _told(counted: _Counted) -> InputTokens:
-    return InputTokens(
-        counted.tokens,
-        np.maximum(counted.tokens - counted.fewer, 0),
-        None if counted.more is None else counted.tokens + counted.more,
-        not counted.notes,
-        counted.notes,
-    )
+    tokens, fewer, more = counted.tokens, counted.fewer, counted.more
+    low = np.maximum(tokens - fewer, 0) if fewer.any() else tokens
+    high = tokens + more if more is not None and more.any() else tokens
+    high_end = None if more is None else high
+    return InputTokens(tokens, low, high_end, not counted.notes, counted.notes)
 
 
 def _extended(
@@ -192,13 +191,13 @@ def _extended(
     tokens = np.concatenate([part.tokens for part in found])
     certain = np.zeros(table.to_send, np.bool_)
     certain[largest] = True
-    others, drawn = np.flatnonzero(~certain), ~certain[places]
-    sizes, at = table.size[: table.to_send][others], np.searchsorted(others, places[drawn])
+    others, drawn = ~certain, ~certain[places]
+    at = places[drawn] - np.searchsorted(largest, places[drawn])
     every = np.zeros(table.to_send, np.int64)
-    every[others], span = extended(sizes, at, tokens[drawn])
+    every[others], span = extended(table.size[: table.to_send][others], at, tokens[drawn])
     every[places] = tokens
     chance = (span.high or 0) - (span.expected or 0)
-    weights = np.where(drawn, len(others) / len(at), 1.0)
+    weights = np.where(drawn, int(others.sum()) / len(at), 1.0)
     fewer = chance + _weighed([part.fewer for part in found], weights)
     more = [part.more for part in found if part.more is not None]
     bounded = len(more) == len(found)
@@ -265,25 +264,25 @@ def _by_column(
     pieces = [piece for division in divided for piece in division.pieces]
     # Requests differ, so their texts do where one text is all that differs.
     distinct = len(pieces) == 1 and table.recipe.dedupe
-    counts, sound = [np.zeros(0, np.int64)], True
+    tokens, counted, sound = np.full(table.to_send, fixed, np.int64), 0, True
     with _progress(table, shown=with_bar) as advance:
         for _, batch in table.request_batches():
-            tokens = np.full(batch.num_rows, fixed)
+            here = slice(counted, counted + batch.num_rows)
             for piece in pieces:
                 columns = {cell: batch[column_name(cell)] for cell in piece.cells}
                 texts = piece.render(columns, batch.num_rows)
                 tally = counter.tally(texts, distinct=distinct)
-                tokens += tally.tokens
+                tokens[here] += tally.tokens
                 sound &= bool(tally.exact.all())
-            counts.append(tokens)
+            counted = here.stop
             advance(batch.num_rows)
-    tokens = np.concatenate(counts)
     share, notes = counter.off, around.notes
     if not sound and counter.exact:
         share, notes = _IN_PIECES, (*notes, TOO_LONG)
-    off = np.ceil((tokens - around.tokens) * share).astype(np.int64)
-    more = None if around.more is None else around.more + off
-    return _Counted(tokens, around.fewer + off, more, notes)
+    off = np.ceil((tokens - around.tokens) * share).astype(np.int64) if share else np.int64(0)
+    fewer = np.broadcast_to(around.fewer + off, tokens.shape)  # of one number it takes nothing
+    more = None if around.more is None else np.broadcast_to(around.more + off, tokens.shape)
+    return _Counted(tokens, fewer, more, notes)
 
 
 def _divided(table: RequestTable, counter: TokenCounter) -> list[Division]:

@@ -43,10 +43,11 @@ def blank(rows: int) -> Digests:
     return np.zeros(rows, dtype=_VOID)
 
 
-def to_arrow(digests: Digests) -> pa.Array:
-    """View digests as Arrow binary, without a copy for each."""
+def to_arrow(digests: Digests, known: npt.NDArray[np.bool_] | None = None) -> pa.Array:
+    """View digests as Arrow binary, without a copy; those that are not known are null."""
     buffer = pa.py_buffer(np.ascontiguousarray(digests))
-    return pa.FixedSizeBinaryArray.from_buffers(ARROW, len(digests), [None, buffer])
+    validity = None if known is None else pa.array(known).buffers()[1]
+    return pa.FixedSizeBinaryArray.from_buffers(ARROW, len(digests), [validity, buffer])
 
 
 def from_arrow(digests: pa.Array) -> Digests:
@@ -60,9 +61,9 @@ def sortable(digests: Digests) -> npt.NDArray[np.bytes_]:
     return digests.view(_SORTABLE)
 
 
-def sorted_bytes(digests: Digests) -> bytes:
+def sorted_bytes(digests: Digests) -> memoryview:
     """Return all digests in order, end to end."""
-    return np.sort(sortable(digests)).tobytes()
+    return np.sort(sortable(digests)).data
 
 
 def group(digests: Digests) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -70,7 +71,8 @@ def group(digests: Digests) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64
 
     Returns
     -------
-    For each digest its number, and for each number the first place where it stands.
+    For each digest its number, and for each number the first place where it stands; one array is
+    both where all are distinct.
 
     Examples
     --------
@@ -85,10 +87,12 @@ def group(digests: Digests) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64
     is_first = np.ones(len(keys), dtype=bool)
     is_first[1:] = ranked[1:] != ranked[:-1]
     del ranked
-    first = order[is_first]
-    standing = np.argsort(first)
-    place = np.empty_like(standing)
-    place[standing] = np.arange(len(standing))
-    number = np.empty_like(order)
-    number[order] = place[np.cumsum(is_first) - 1]
-    return number, first[standing]
+    if is_first.all():
+        everywhere = np.arange(len(keys))
+        return everywhere, everywhere
+    # For each digest the place where the first of its equals stands.
+    leader = np.empty_like(order)
+    leader[order] = order[is_first].repeat(np.diff(np.flatnonzero(is_first), append=len(order)))
+    del order
+    leads = leader == np.arange(len(keys))
+    return (np.cumsum(leads) - 1)[leader], np.flatnonzero(leads)

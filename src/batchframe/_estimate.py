@@ -11,16 +11,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from batchframe._answer_length import NO_ANSWER, Experience, answer_length
 from batchframe._checks import window_note
 from batchframe._clock import today
-from batchframe._counting import InputTokens
+from batchframe._counting import InputTokens, Numbers
 from batchframe._display import (
     UNKNOWN,
     Card,
@@ -47,10 +46,14 @@ from batchframe._prices import (
 )
 from batchframe._providers import OPENAI, Provider
 from batchframe._range import Range
+from batchframe._rates import sum_of
 from batchframe._request_table import RequestTable
 from batchframe._shards import shards_of
 
 _N = TypeVar("_N", int, Decimal)
+
+_AT_ONCE: Final = 65_536
+"""Requests that are priced together."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -333,21 +336,35 @@ def cost_range(
     """
     if known is None:
         return None
-    requests, middle, high = len(read.tokens), written.expected, written.high
-    low = known.cost_of(read.low, _shared(written.low, requests))
+    middle, high = written.expected, written.high
     return Range(
-        low,
-        None if middle is None else known.cost_of(read.tokens, _shared(middle, requests)),
-        None
-        if high is None or read.high is None
-        else known.most_of(read.high, _shared(high, requests)),
+        _priced(known.cost_of, read.low, written.low),
+        None if middle is None else _priced(known.cost_of, read.tokens, middle),
+        None if high is None or read.high is None else _priced(known.most_of, read.high, high),
     )
 
 
-def _shared(total: int, requests: int) -> npt.NDArray[np.int64]:
-    """Share tokens among requests as evenly as whole numbers can be, so that none is lost."""
-    each, left = divmod(total, max(requests, 1))
-    return each + np.diff(np.arange(requests + 1) * left // max(requests, 1))
+def _priced(
+    price_of: Callable[[Numbers, Numbers], Decimal], read: Numbers, written: int
+) -> Decimal:
+    """Price requests, not all at once: each takes many more numbers than are kept of it."""
+    requests = len(read)
+    return sum_of(
+        price_of(read[start : start + _AT_ONCE], _shared(written, requests, start))
+        for start in range(0, requests, _AT_ONCE)
+    )
+
+
+def _shared(total: int, requests: int, start: int) -> Numbers:
+    """Share tokens among requests as evenly as whole numbers can be, so that none is lost.
+
+    Returns
+    -------
+    The shares of the requests that are priced at once, from `start` on.
+    """
+    each, left = divmod(total, requests)
+    stop = min(start + _AT_ONCE, requests)
+    return each + np.diff(np.arange(start, stop + 1) * left // requests)
 
 
 def _long_notes(batch: Price | None, read: InputTokens) -> list[str]:

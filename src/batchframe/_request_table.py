@@ -63,7 +63,7 @@ class RequestTable:
     number
         For each row, the position of its request among :attr:`requests`; −1 where it has none.
     first_row
-        For each request, the first row that asks it.
+        For each request, the first row that asks it; :attr:`number` itself where all rows differ.
     size
         For each request, the bytes of its line behind the ``custom_id``.
     reused
@@ -100,7 +100,7 @@ class RequestTable:
     @property
     def request_digest(self) -> Digests:
         """For each request, its name."""
-        return self.digest[self.first_row]
+        return self.digest if self.first_row is self.number else self.digest[self.first_row]
 
     def without(self, answered: npt.NDArray[np.bool_]) -> RequestTable:
         """Return the same requests, those that are answered already last, so as not to be sent."""
@@ -235,7 +235,8 @@ def request_table(
         _refuse_two_prompts_for_equal_cells(rows.index, source.identity, digest)
     number, first_row = _number_requests(digest, _has_prompt(source), dedupe=recipe.dedupe)
     home = None if rows.home is None else str(rows.home)
-    return RequestTable(recipe, source, cut, digest, number, first_row, size[first_row], home=home)
+    size = size if first_row is number else size[first_row]
+    return RequestTable(recipe, source, cut, digest, number, first_row, size, home=home)
 
 
 def _refuse_missing(recipe: Recipe, source: Source | StreamedSource) -> None:
@@ -408,10 +409,11 @@ def _digest_rows(
 def _number_requests(
     digest: Digests, has_prompt: npt.NDArray[np.bool_], *, dedupe: bool
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    if has_prompt.all():
+        everywhere = np.arange(0 if dedupe else len(digest))
+        return group(digest) if dedupe else (everywhere, everywhere)
     rows = np.flatnonzero(has_prompt)
+    found, first = _number_requests(digest[rows], has_prompt[rows], dedupe=dedupe)
     number = np.full(len(digest), -1, dtype=np.int64)
-    if not dedupe:
-        number[rows] = np.arange(len(rows))
-        return number, rows
-    number[rows], first = group(digest[rows])
+    number[rows] = found
     return number, rows[first]

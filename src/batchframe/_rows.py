@@ -160,11 +160,10 @@ def _occurrence(group: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 def rows_of(table: RequestTable) -> Rows:
     """Keep what a later kernel needs to know of a request table's rows."""
-    nothing, named = pa.scalar(None, ARROW), to_arrow(table.digest)
-    digest = pc.if_else(pa.array(table.number < 0), nothing, named)
+    digest = to_arrow(table.digest, table.number >= 0)
     if table.source.identity is None:
         # A row that is held back has no request, and is known again all the same.
-        identity = pc.if_else(pc.equal(named, pa.scalar(NONE, ARROW)), nothing, named)
+        identity = to_arrow(table.digest, sortable(table.digest) != NONE)
     else:
         identity = to_arrow(table.source.identity)
     return Rows(digest, table.number, table.source.absent, identity, table.source.checksum())
@@ -175,8 +174,10 @@ def follow(rows: Rows, table: RequestTable) -> Rows:
 
     The frame may be sorted otherwise, or repeat other rows: its requests are those of `rows`.
     """
-    number = replace(rows, identity=rows.digest).find(table.digest)
-    return replace(rows_of(table), number=number)
+    mine = rows_of(table)
+    if mine.digest.equals(rows.digest):
+        return replace(mine, number=rows.number)
+    return replace(mine, number=replace(rows, identity=rows.digest).find(table.digest))
 
 
 def write_rows(rows: Rows, path: Path) -> None:

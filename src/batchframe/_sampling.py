@@ -67,8 +67,9 @@ def extended(sizes: Numbers, chosen: Numbers, tokens: Numbers) -> tuple[Numbers,
     foretold = tokens.mean() + slope * (sizes - known.mean())
     strays = tokens - foretold[chosen]
     # The sum is rounded, not each number: small ones would all be rounded the same way.
-    ends = np.floor(np.cumsum(np.maximum(foretold, 1)) + 0.5)
-    every = np.diff(ends, prepend=0.0).astype(np.int64)
+    np.cumsum(np.maximum(foretold, 1), out=foretold)
+    foretold += 0.5
+    every = np.diff(np.floor(foretold, out=foretold), prepend=0.0).astype(np.int64)
     every[chosen] = tokens
     rest = len(sizes) - len(chosen)
     # Two degrees of freedom went into the line.

@@ -57,22 +57,22 @@ def pack(
     >>> pack(np.array([4, 4, 4, 4, 4]), max_requests=3, max_bytes=9)
     [Shard(start=0, stop=2), Shard(start=2, stop=4), Shard(start=4, stop=5)]
     """
-    limits = [(np.cumsum(sizes), max_bytes)]
+    limits = [(sizes, max_bytes)]
     if tokens is not None and max_tokens is not None:
-        limits.append((np.cumsum(tokens), max_tokens))
+        limits.append((tokens, max_tokens))
     shards: list[Shard] = []
     start = 0
     while start < len(sizes):
-        stops = [_stop(ends, start, most) for ends, most in limits]
-        shards.append(Shard(start, min(start + max_requests, *stops)))
-        start = shards[-1].stop
+        ahead = slice(start, start + max_requests)
+        stop = start + min(_fitting(column[ahead], most) for column, most in limits)
+        shards.append(Shard(start, stop))
+        start = stop
     return shards
 
 
-def _stop(ends: npt.NDArray[np.int64], start: int, most: int) -> int:
-    """Return how far one goes from `start` until the sum is above `most`."""
-    before = ends[start - 1] if start else 0
-    return int(np.searchsorted(ends, before + most, side="right"))
+def _fitting(numbers: npt.NDArray[np.int64], most: int) -> int:
+    """Count the first numbers whose sum is not above `most`."""
+    return int(np.searchsorted(np.cumsum(numbers), most, side="right"))
 
 
 def shards_of(
