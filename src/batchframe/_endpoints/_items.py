@@ -1,12 +1,13 @@
 """Arrow columns of lists and objects → the parts that a response of the usual kind has.
 
+In: columns of response bodies. Out: columns of their parts, and the places that these have.
 Must not know: any one endpoint.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +17,15 @@ import pyarrow.compute as pc
 Places = npt.NDArray[np.int64]
 
 
-def only_items(lists: pa.ListArray) -> tuple[Places, pa.Array]:
+def only_items(
+    lists: pa.ListArray, ignored: Callable[[pa.Array], pa.Array] | None = None
+) -> tuple[Places, pa.Array]:
     """Return the places of the lists that hold one item, and these items.
+
+    Parameters
+    ----------
+    ignored
+        Tells which items do not count.
 
     Examples
     --------
@@ -26,6 +34,9 @@ def only_items(lists: pa.ListArray) -> tuple[Places, pa.Array]:
     ([0, 4], ['a', 'd'])
     """
     items, of = pc.list_flatten(lists), pc.list_parent_indices(lists).to_numpy()
+    if ignored is not None:
+        counted = where(pc.invert(ignored(items)))
+        items, of = at(items, counted), of[counted]
     only = np.flatnonzero(np.bincount(of, minlength=len(lists))[of] == 1)
     return of[only], at(items, only)
 
@@ -40,11 +51,10 @@ def part(objects: pa.StructArray, name: str) -> pa.Array:
     return pc.struct_field(objects, name)
 
 
-def where(conditions: Sequence[pa.Array]) -> Places:
+def where(*conditions: pa.Array) -> Places:
     """Return the places where all conditions hold; a null does not."""
-    told = [condition.fill_null(False) for condition in conditions]  # noqa: FBT003 - Arrow's
-    doubtful = [one for one in told if one.false_count] or told[:1]
-    return np.flatnonzero(functools.reduce(pc.and_, doubtful).to_numpy(zero_copy_only=False))
+    told = pc.fill_null(functools.reduce(pc.and_, conditions), fill_value=False)
+    return np.flatnonzero(told.to_numpy(zero_copy_only=False))
 
 
 def absent(objects: pa.StructArray, names: Iterable[str]) -> list[pa.Array]:

@@ -1,10 +1,13 @@
 """The usage of a response → numbers of tokens.
 
+In: one usage, or a column of them. Out: the numbers in the order of an answer, or columns of them
+by name; what is no number of tokens is None in the one and not taken in the other.
 Must not know: any one endpoint.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
@@ -36,11 +39,15 @@ RESPONSES_USAGE: Final = pa.struct(
         "prompt_tokens": _NUMBER,
     }
 )
-"""The usage that nearly every response states."""
+"""The usage that nearly every response states; one with the words of chat completions is odd."""
 
 
 def token_columns(usage: pa.StructArray) -> tuple[pa.Array, Mapping[str, pa.Array]]:
-    """Return where usage is as its type says, and there the columns that :func:`tokens_of` tells.
+    """Read usages of one of the types above.
+
+    Returns
+    -------
+    Which of them are read right, and the tokens of these by name, as :func:`tokens_of` says them.
 
     Examples
     --------
@@ -54,12 +61,6 @@ def token_columns(usage: pa.StructArray) -> tuple[pa.Array, Mapping[str, pa.Arra
     cached, to_cache = read_details.flatten()
     [thought] = written_details.flatten()
     fits = pc.or_(pc.is_null(usage), pc.and_(pc.is_valid(read), pc.is_valid(written)))
-    for tokens in (read, written, cached, to_cache, thought):
-        if any(not 0 <= bound <= _MOST_TOKENS for bound in _bounds(tokens)):
-            possible = pc.and_(pc.greater_equal(tokens, 0), pc.less_equal(tokens, _MOST_TOKENS))
-            fits = pc.and_(fits, possible.fill_null(True))  # noqa: FBT003 - Arrow's
-    for other in others:
-        fits = pc.and_(fits, pc.is_null(other))
     columns = {
         "input_tokens": read,
         "output_tokens": written,
@@ -67,12 +68,14 @@ def token_columns(usage: pa.StructArray) -> tuple[pa.Array, Mapping[str, pa.Arra
         "reasoning_tokens": thought,
         "cache_write_tokens": to_cache,
     }
-    return fits, columns
+    possible = map(_are_possible, columns.values())
+    return functools.reduce(pc.and_, [fits, *possible, *map(pc.is_null, others)]), columns
 
 
-def _bounds(tokens: pa.Array) -> list[int]:
-    """Return the least and the greatest number; none where there is no number."""
-    return [] if tokens.null_count == len(tokens) else [*pc.min_max(tokens).as_py().values()]
+def _are_possible(tokens: pa.Array) -> pa.Array:
+    """Tell which can be numbers of tokens, or are not stated."""
+    within = pc.and_(pc.greater_equal(tokens, 0), pc.less_equal(tokens, _MOST_TOKENS))
+    return pc.fill_null(within, fill_value=True)
 
 
 def tokens_of(usage: Any) -> tuple[Tokens, Tokens, Tokens, Tokens, Tokens]:

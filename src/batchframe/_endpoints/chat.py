@@ -206,16 +206,15 @@ def _columns(completions: pa.StructArray) -> tuple[Places, Mapping[str, pa.Array
     rows, choices = only_items(part(completions, "choices"))
     message, ended = part(choices, "message"), part(choices, "finish_reason")
     fits, tokens = token_columns(at(part(completions, "usage"), rows))
+    text = part(message, "content")
     said = where(
-        [
-            fits,
-            pc.equal(ended, "stop"),
-            pc.is_valid(part(message, "content")),
-            *absent(message, ("refusal", "tool_calls", "function_call")),
-        ]
+        fits,
+        pc.equal(ended, "stop"),
+        pc.is_valid(text),
+        *absent(message, ("refusal", "tool_calls", "function_call")),
     )
     columns = {
-        "text": part(message, "content"),
+        "text": text,
         "finish_reason": ended,
         "reasoning": part(message, "reasoning_content"),
         **tokens,

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -240,27 +239,34 @@ def _columns(responses: pa.StructArray) -> tuple[Places, Mapping[str, pa.Array]]
     whole = at(responses, rows)
     fits, tokens = token_columns(part(whole, "usage"))
     ended = part(whole, "status")
-    told = absent(whole, ("error", "incomplete_details"))
-    said = where([fits, pc.equal(ended, "completed"), *told])
+    nothing_wrong = absent(whole, ("error", "incomplete_details"))
+    said = where(fits, pc.equal(ended, "completed"), *nothing_wrong)
     columns = {"text": texts, "finish_reason": ended, **tokens}
     return rows[said], {name: at(column, said) for name, column in columns.items()}
 
 
 def _only_texts(outputs: pa.ListArray) -> tuple[Places, pa.Array]:
     """Return the outputs of one message with one text, beside reasoning that is not told."""
-    items, of = pc.list_flatten(outputs), pc.list_parent_indices(outputs).to_numpy()
-    untold = [_is_empty(part(items, name)) for name in ("summary", "content")]
-    other = np.ones(len(items), dtype=bool)
-    other[where([pc.equal(part(items, "type"), "reasoning"), *untold])] = False
-    single = other & (np.bincount(of[other], minlength=len(outputs))[of] == 1)
-    message = where([pa.array(single), pc.equal(part(items, "type"), "message")])
-    here, parts = only_items(at(part(items, "content"), message))
-    text = where([pc.equal(part(parts, "type"), "output_text"), pc.is_valid(part(parts, "text"))])
-    return of[message][here[text]], at(part(parts, "text"), text)
+    rows, item = only_items(outputs, ignored=_is_untold)
+    of, piece = only_items(part(item, "content"))
+    text = part(piece, "text")
+    said = where(
+        pc.equal(at(part(item, "type"), of), "message"),
+        pc.equal(part(piece, "type"), "output_text"),
+        pc.is_valid(text),
+    )
+    return rows[of[said]], at(text, said)
 
 
-def _is_empty(lists: pa.ListArray) -> pa.Array:
-    return pc.equal(pc.list_value_length(lists).fill_null(0), 0)
+def _is_untold(items: pa.StructArray) -> pa.Array:
+    """Tell which items are reasoning without a word of it."""
+    reasoning = pc.fill_null(pc.equal(part(items, "type"), "reasoning"), fill_value=False)
+    told = pc.or_(*(_has_items(part(items, name)) for name in ("summary", "content")))
+    return pc.and_not(reasoning, told)
+
+
+def _has_items(lists: pa.ListArray) -> pa.Array:
+    return pc.fill_null(pc.greater(pc.list_value_length(lists), 0), fill_value=False)
 
 
 def _said(messages: list[_Item]) -> tuple[str | None, str]:
