@@ -1,8 +1,9 @@
 """Output and error files → one answer for each request.
 
-In: a job's result files, its batches and the digests of its requests. Out: an Arrow table with one
-row for each request, in order: status, error, text, finish_reason, tokens, and what else it said.
-Must not know: frames, prices, the network.
+In: the result files of a batch, how it ended, and the names of its requests. Out: an Arrow table
+with one row for each request, in order: status, error, text, finish_reason, tokens, and what else
+it said.
+Must not know: how a line is read, frames, prices, the network.
 
 A line is matched by its ``custom_id`` alone. A line that cannot be read, or that names no request
 of this job, is left out and counted; it never moves another answer. What an answer is does not
@@ -11,35 +12,24 @@ depend on the order of the lines.
 
 from __future__ import annotations
 
-import json
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from batchframe._any_line import NO_REASON, read_line, shorten
 from batchframe._display import progress
-from batchframe._endpoints import (
-    STATUSES,
-    Answer,
-    Endpoint,
-    Status,
-    tokens_of,
-    with_files,
-)
-from batchframe._loose_json import mended
+from batchframe._endpoints import STATUSES, Answer, Endpoint, with_files
 from batchframe._ordinary import sort_lines
-from batchframe._result_lines import blocks, lines_of, stripped
+from batchframe._result_lines import blocks, stripped
 from batchframe._service import Batch
 
 SCHEMA: Final = pa.schema(
@@ -58,38 +48,14 @@ SCHEMA: Final = pa.schema(
         "vector": pa.large_binary(),
     }
 )
-_OK: Final = {200, "200", "200.0"}  # some servers write the number as a text
-_CUSTOM_ID: Final = re.compile(rb'"custom_id"\s*:\s*"([^"\\]*)"')
-_LONGEST_ERROR: Final = 500
 _AT_ONCE: Final = 2
-"""Blocks are read at the same time: reading takes fifteen times their size, and leaves the
-interpreter to others."""
-_NOT_READ: Final = (msgspec.DecodeError, ValueError, RecursionError)
-"""What a line that cannot be read raises."""
+"""So many blocks are read in threads at the same time: reading one leaves the interpreter to
+others, and takes fifteen times its size of memory."""
+_NOWHERE: Final = -1
 
-
-class _Response(msgspec.Struct):
-    status_code: int | float | str | None = None
-    body: msgspec.Raw = msgspec.Raw(b"null")
-
-
-class _Line(msgspec.Struct):
-    custom_id: str
-    response: _Response | None = None
-    error: Any = None
-
-
+Places = npt.NDArray[np.int64]
 Keep = Callable[[str, bytes], str]
-
-_decode_line = msgspec.json.Decoder(_Line).decode
-
-
-@dataclass(frozen=True)
-class LineCount:
-    """How many lines of a result file name a request, and how many cannot be read."""
-
-    whole: int
-    broken: int
+_T = TypeVar("_T")
 
 
 def read_shard(
@@ -118,23 +84,18 @@ def read_shard(
     names: list[pa.Array] = []
     told = [SCHEMA.empty_table()]
     with progress("reading answers", len(ids), " answers") as advance:
-        # Where each line is read with care, the interpreter is what takes the time.
+        # Threads would only wait for each other where every line is read in the interpreter.
         each = map if endpoint.ordinary is None else _in_turn
-        for here, answers in each(reader.read, chain.from_iterable(map(blocks, files))):
-            names.append(here)
+        for whose, answers in each(reader.read, chain.from_iterable(map(blocks, files))):
+            names.append(whose)
             told.append(answers)
-            advance(len(here))
+            advance(len(whose))
     found = pa.concat_arrays([pa.array([], pa.string()), *names])
     places = pc.index_in(found, ids).fill_null(_NOWHERE).to_numpy().astype(np.int64)
     unreadable = found.null_count
     foreign = int((places == _NOWHERE).sum()) - unreadable
     unanswered = _unanswered(batch, gone, unreadable, foreign)
     return _in_order(places, pa.concat_tables(told), len(ids), unanswered)
-
-
-Places = npt.NDArray[np.int64]
-_NOWHERE: Final = -1
-_T = TypeVar("_T")
 
 
 def _in_turn(read: Callable[[bytes], _T], blocks: Iterable[bytes]) -> Iterator[_T]:
@@ -162,7 +123,7 @@ class _Reader:
         answers: list[Answer] = []
         for line in chain.from_iterable(part.odd for part in parts):
             if raw := stripped(line):
-                name, answer = _read_line(raw, self._endpoint)
+                name, answer = read_line(raw, self._endpoint)
                 if name is not None and name in self._known:
                     answer = _kept(answer, name, self._keep)
                 names.append(name)
@@ -211,23 +172,6 @@ def _kept(answer: Answer, custom_id: str, keep: Keep | None) -> Answer:
     return answer._replace(text=with_files(answer.text, names), files=())
 
 
-def count_lines(path: Path) -> LineCount:
-    """Count the lines of a result file, without a look at what they answer."""
-    whole = broken = 0
-    for raw in lines_of(path):
-        try:
-            raw.decode()  # the decoder leaves the bytes of the response unread
-            _decode_line(raw)
-        except _NOT_READ:
-            try:
-                _decode_line(mended(raw))
-            except _NOT_READ:
-                broken += 1
-                continue
-        whole += 1
-    return LineCount(whole, broken)
-
-
 def pending(requests: int) -> pa.Table:
     """Return the answers of requests whose batch has not come home."""
     return _table([Answer("pending", "not answered yet", None)] * requests)
@@ -247,108 +191,6 @@ def _table(answers: Sequence[Answer]) -> pa.Table:
     return pa.table(arrays, schema=SCHEMA)
 
 
-def _read_line(raw: bytes, endpoint: Endpoint) -> tuple[str | None, Answer]:
-    """Return whose line it is, as far as that can be read, and what it says."""
-    try:
-        line = _decode_line(raw)
-        answer = _read_response(line.response, line.error, endpoint)
-    except _NOT_READ:
-        return _read_odd_line(raw, endpoint)
-    if answer.status == "invalid" or _repeats_id(raw):
-        return _read_odd_line(raw, endpoint)
-    return line.custom_id, answer
-
-
-def _read_odd_line(raw: bytes, endpoint: Endpoint) -> tuple[str | None, Answer]:
-    """Read a line that is no strict JSON, or that may name more than one request."""
-    try:
-        if _names_several(raw):
-            return None, Answer("invalid", "the line names several requests", None)
-        line = _decode_line(mended(raw))
-        return line.custom_id, _read_response(line.response, line.error, endpoint)
-    except _NOT_READ as reason:
-        name = _CUSTOM_ID.search(raw)
-        why = _shorten(f"the service's line for this request cannot be read: {reason}")
-        return name and name[1].decode(errors="replace"), Answer("invalid", why, None)
-
-
-def _names_several(raw: bytes) -> bool:
-    # Of a key that stands twice every reader takes the last, and says nothing.
-    pairs = json.loads(raw, object_pairs_hook=list, parse_int=str) if _repeats_id(raw) else []
-    names = [value for key, value in pairs if key == "custom_id"]
-    return any(name != names[0] for name in names)
-
-
-def _repeats_id(raw: bytes) -> bool:
-    return raw.count(b'"custom_id"') > 1
-
-
-def _read_response(response: _Response | None, error: Any, endpoint: Endpoint) -> Answer:
-    """Say what one line answers. Success is status code 200, whatever ``error`` says."""
-    if response is not None and response.status_code in _OK:
-        answer = endpoint.answer(_body(response))
-        stated = answer.input_tokens is not None or answer.output_tokens is not None
-        if stated or answer.status == "ok":
-            return answer
-        return _with_usage(answer, _plain(_body(response)))
-    if response is None:
-        code, message = _error_words(error)
-        status: Status = "failed"
-        if code == "batch_expired":
-            status = "expired"
-        elif code == "batch_cancelled":
-            status = "cancelled"
-        return Answer(status, _shorten(": ".join(filter(None, (code, message)))), None)
-    body = _plain(_body(response))
-    code, message = _error_words(body.get("error", body) if isinstance(body, dict) else body)
-    if not message and error is not None:
-        code, message = _error_words(error)
-    status_code = response.status_code
-    words = "no HTTP status" if status_code is None else f"HTTP {status_code}"
-    words = f"{words}, {code}" if code else words
-    failed = Answer("failed", _shorten(f"{words}: {message or _NO_REASON}"), None)
-    return _with_usage(failed, body)
-
-
-def _with_usage(answer: Answer, body: Any) -> Answer:
-    """Count what a response without an answer says it used: it is billed all the same."""
-    read, written, cached, thought, to_cache = tokens_of(
-        body.get("usage") if isinstance(body, dict) else None
-    )
-    return answer._replace(
-        input_tokens=read,
-        output_tokens=written,
-        cached_tokens=cached,
-        reasoning_tokens=thought,
-        cache_write_tokens=to_cache,
-    )
-
-
-def _body(response: _Response) -> bytes:
-    raw = bytes(response.body)
-    # Some servers write the body as a JSON text inside the JSON line.
-    return msgspec.json.decode(raw, type=str).encode() if raw[:1] == b'"' else raw
-
-
-def _plain(raw: bytes) -> Any:
-    try:
-        return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
-        return raw.decode(errors="replace")
-
-
-def _error_words(error: Any) -> tuple[str | None, str]:
-    if not isinstance(error, dict):
-        return None, "" if error is None else str(error)
-    code, message = error.get("code"), error.get("message") or error.get("detail")
-    return None if code is None else str(code), "" if message is None else str(message)
-
-
-def _shorten(words: str) -> str:
-    words = words or _NO_REASON
-    return words if len(words) <= _LONGEST_ERROR else f"{words[:_LONGEST_ERROR]}…"
-
-
 def _settled(told: Sequence[Answer]) -> Answer:
     """Return the one answer of several lines for one request, whatever their order."""
     best = min(told, key=_standing)
@@ -361,7 +203,6 @@ def _standing(answer: Answer) -> tuple[int, list[str]]:
     return STATUSES.index(answer.status), [str(part) for part in answer[1:]]
 
 
-_NO_REASON: Final = "the service gave no reason"
 _CONFLICT: Final = "the service returned two different answers to this request"
 
 
@@ -370,11 +211,11 @@ def _unanswered(
 ) -> Callable[[int], Answer]:
     """Say what became of the request at a position for which there is no line."""
     if gone:
-        lost = _shorten(f"the service did not give its result file {', '.join(gone)}")
+        lost = shorten(f"the service did not give its result file {', '.join(gone)}")
         return lambda _: Answer("missing", f"{lost}; job.refresh() asks again", None)
     if batch.status == "failed":
         why = _why_failed(batch)
-        return lambda at: Answer("failed", _shorten(why(at + 1)), None)
+        return lambda at: Answer("failed", shorten(why(at + 1)), None)
     if batch.status in _ENDED_EARLY:
         early = _ENDED_EARLY[batch.status]
         return lambda _: early
@@ -397,11 +238,11 @@ _ENDED_EARLY: Final = {
 def _why_failed(batch: Batch) -> Callable[[int], str]:
     """Say why a refused batch did not answer the request on a line."""
     words = {
-        error.line: f"{error.message or error.code or _NO_REASON}"
+        error.line: f"{error.message or error.code or NO_REASON}"
         for error in reversed(batch.errors)
     }
     if not words:
-        return lambda _: f"the batch was refused; {_NO_REASON}"
+        return lambda _: f"the batch was refused; {NO_REASON}"
     first = batch.errors[0].line
     others = f"because of line {first}: {words[first]}" if first else ""
     general = f": {words[None]}" if None in words else f" {others}"

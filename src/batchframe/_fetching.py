@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from batchframe._answers import count_lines
+from batchframe._any_line import count_lines
 from batchframe._journal import Fetched
 from batchframe._private import create_private, in_words, sha256_of, sync_folder
 from batchframe._service import Service

@@ -1,4 +1,4 @@
-"""A result file → its lines, some megabytes at a time.
+"""A result file → its lines, a megabyte of them at a time.
 
 In: a path. Out: bytes. Must not know: what a line says.
 """

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Final, cast
 
 from batchframe._ahead import ahead_of
-from batchframe._answers import count_lines
+from batchframe._any_line import count_lines
 from batchframe._fetching import bring_home, is_intact, most_bytes
 from batchframe._folder import JobFolder
 from batchframe._journal import Fetched, JobState, ShardState, after

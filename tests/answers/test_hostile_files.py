@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from batchframe import _answers, _result_lines
-from batchframe._answers import count_lines, read_shard
+from batchframe import _result_lines
+from batchframe._answers import read_shard
+from batchframe._any_line import LineCount, count_lines
 from batchframe._endpoints import endpoint_of
 from batchframe._service import Batch, BatchError
 
@@ -103,7 +104,7 @@ def test_d2_a_broken_line_costs_its_own_row_only_and_says_so(case: str, paths: l
     assert statuses(answers) == ["ok", "invalid", "ok", "ok"]
     assert answers[1]["error"].startswith("the service's line for this request cannot be read")
     assert answers[1]["text"] is None
-    assert count_lines(paths[0]) == _answers.LineCount(whole=3, broken=1)
+    assert count_lines(paths[0]) == LineCount(whole=3, broken=1)
 
 
 SEPARATORS = "\u2028 \u2029 \u0085 \x0b \x0c \x1c \x1d \x1e \r \n \ufeff \u202e \U0001f600"

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from batchframe import _answers
 from batchframe._answers import read_shard
 from batchframe._endpoints import Endpoint, endpoint_of
 from batchframe._service import Batch
@@ -107,8 +108,6 @@ def test_every_body_says_the_same_fast_and_with_care(
 
 
 def test_an_ordinary_line_is_read_fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from batchframe import _answers
-
     usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
     message = {"role": "assistant", "content": "yes", "refusal": None, "annotations": []}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
@@ -116,7 +115,7 @@ def test_an_ordinary_line_is_read_fast(tmp_path: Path, monkeypatch: pytest.Monke
     line = {"id": "r", "custom_id": IDS[1], "response": {"status_code": 200, "body": body}}
     file = tmp_path / "output.jsonl"
     file.write_text(json.dumps(line) + "\n", encoding="utf-8")
-    monkeypatch.setattr(_answers, "_read_line", None)  # the careful reader would fail
+    monkeypatch.setattr(_answers, "read_line", None)  # the careful reader would fail
     chat = endpoint_of("/v1/chat/completions")
     answers = read_shard([file], chat, IDS, DONE).to_pylist()
     assert [answer["text"] for answer in answers] == [None, "yes"]

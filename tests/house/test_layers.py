@@ -35,7 +35,7 @@ _manifest _moderation
 _shards _rows _counting _waves
 _checks _answer_length _hosted_tools
 _result_lines
-_ordinary
+_ordinary _any_line
 _estimate _answers _history _checking
 _openai _submission _job_answers _fetching _budget _compare
 _accounts _earlier _unanswered
