@@ -1,7 +1,7 @@
 """The ordinary lines of a result file → a table of good answers, all of a block at once.
 
 In: lines, and what an ordinary response looks like. Out: whose answers they are, and a table of
-them; the other lines, for the careful reader.
+them; the other lines, for the careful reader (`_any_line.py`).
 Must not know: what else a line may be, files.
 
 A line is ordinary if it is one JSON object with one `custom_id`, status code 200, and a body in
@@ -57,21 +57,21 @@ def sort_lines(block: bytes, body: OrdinaryBody | None, schema: pa.Schema) -> It
     schema
         Of the table of answers; a column that `body` does not fill is null.
     """
-    told = None if body is None else _columns(block, body.kind)
-    if body is not None and told is not None:
-        yield _ordinary(block, told, body, schema)
+    if body is not None and (lines := _lines_of_kind(block, body.kind)) is not None:
+        yield _sorted(block, lines, body, schema)
         return
-    lines = split(block)
-    if body is None or len(lines) <= _FEW:
-        yield Sorted(pa.array([], pa.string()), schema.empty_table(), lines)
+    odd = split(block)
+    if body is None or len(odd) <= _FEW:
+        yield Sorted(pa.array([], pa.string()), schema.empty_table(), odd)
         return
-    for half in (lines[: len(lines) // 2], lines[len(lines) // 2 :]):
+    # One line of another kind must not cost those around it the fast way.
+    for half in (odd[: len(odd) // 2], odd[len(odd) // 2 :]):
         yield from sort_lines(b"\n".join(half), body, schema)
 
 
-def _columns(block: bytes, body: pa.DataType) -> pa.RecordBatch | None:
-    """Read a block whose every line is one object of this type; None if any is not."""
-    lines = _objects(block)
+def _lines_of_kind(block: bytes, body: pa.StructType) -> pa.RecordBatch | None:
+    """Read a block whose every line is one object with such a body; None if any is not."""
+    lines = _count_objects(block)
     if lines is None:
         return None
     kind = {
@@ -79,24 +79,25 @@ def _columns(block: bytes, body: pa.DataType) -> pa.RecordBatch | None:
         "response": pa.struct({"status_code": pa.int64(), "body": body}),
     }
     try:
-        _as_text(block).validate(full=True)  # Arrow's parser lets pass what is no UTF-8
+        _check_text(block)
         table = pj.read_json(
             pa.BufferReader(block),
             pj.ReadOptions(use_threads=False, block_size=len(block)),
             pj.ParseOptions(pa.schema(kind), unexpected_field_behavior="ignore"),
         )
-    except (pa.ArrowException, ValueError):
+    except pa.ArrowException:
         return None
     return table.combine_chunks().to_batches()[0] if table.num_rows == lines else None
 
 
-def _as_text(block: bytes) -> pa.Array:
+def _check_text(block: bytes) -> None:
+    """Raise `ArrowInvalid` for what is no UTF-8, which Arrow's parser lets pass."""
     ends = pa.py_buffer(np.array([0, len(block)], np.int64))
-    return pa.LargeStringArray.from_buffers(1, ends, pa.py_buffer(block))
+    pa.LargeStringArray.from_buffers(1, ends, pa.py_buffer(block)).validate(full=True)
 
 
-def _objects(block: bytes) -> int | None:
-    """Count the lines if each begins an object and ends one.
+def _count_objects(block: bytes) -> int | None:
+    """Count the lines if each begins an object and ends one, else return None.
 
     Arrow's parser takes objects wherever they end. None can begin on one of such lines and end on
     another, for in JSON no brace opens behind one that closes; so as many rows as lines means one
@@ -113,12 +114,13 @@ def _objects(block: bytes) -> int | None:
     return len(ends) if closed and opened else None
 
 
-def _ordinary(block: bytes, told: pa.RecordBatch, body: OrdinaryBody, schema: pa.Schema) -> Sorted:
+def _sorted(block: bytes, lines: pa.RecordBatch, body: OrdinaryBody, schema: pa.Schema) -> Sorted:
     """Take the answers of the ordinary lines, and leave the others as they are."""
-    names, responses = told.columns
-    fits = pc.and_(pc.is_valid(names), pc.equal(pc.struct_field(responses, 0), _OK))
-    rows, columns = body.columns(pc.struct_field(responses, 1))
-    kept = fits.take(pa.array(rows)).fill_null(False)  # noqa: FBT003 - Arrow's
+    names, responses = lines.columns
+    is_good = pc.equal(pc.struct_field(responses, "status_code"), _OK)
+    rows, columns = body.columns(pc.struct_field(responses, "body"))
+    fits = pc.fill_null(pc.and_(pc.is_valid(names), is_good), fill_value=False)
+    kept = fits.take(pa.array(rows))
     if kept.false_count:
         rows = rows[kept.to_numpy(zero_copy_only=False)]
         columns = {name: column.filter(kept) for name, column in columns.items()}
@@ -126,9 +128,9 @@ def _ordinary(block: bytes, told: pa.RecordBatch, body: OrdinaryBody, schema: pa
     answers = pa.table(arrays, schema=schema)
     if len(rows) == len(names):
         return Sorted(names, answers, [])
-    lines = split(block)
-    odd = np.setdiff1d(np.arange(len(lines)), rows).tolist()
-    return Sorted(names.take(pa.array(rows)), answers, [lines[at] for at in odd])
+    raw = split(block)
+    odd = np.setdiff1d(np.arange(len(raw)), rows).tolist()
+    return Sorted(names.take(pa.array(rows)), answers, [raw[at] for at in odd])
 
 
 def _array(column: pa.Array | None, field: pa.Field, rows: int) -> pa.Array:

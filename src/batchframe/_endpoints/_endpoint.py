@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, NamedTuple, Protocol, get_args
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from batchframe._endpoints._items import Places
 from batchframe._output import Field, OutputSpec, ParsedAnswers
 from batchframe._range import Range
 from batchframe._recipe import Recipe
@@ -68,14 +67,14 @@ class OrdinaryBody(NamedTuple):
     Attributes
     ----------
     kind
-        What is read of a body.
+        The fields of a body that are read; others may stand beside them.
     columns
-        Bodies of this type → the places of those that :meth:`Endpoint.answer` reads as ``ok``, and
+        Bodies of this type → the places of some that :meth:`Endpoint.answer` reads as ``ok``, and
         the parts of their answers by name; a part that is left out is None in all.
     """
 
     kind: pa.StructType
-    columns: Callable[[pa.StructArray], tuple[npt.NDArray[np.int64], Mapping[str, pa.Array]]]
+    columns: Callable[[pa.StructArray], tuple[Places, Mapping[str, pa.Array]]]
 
 
 class Wording(NamedTuple):
