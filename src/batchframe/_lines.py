@@ -249,22 +249,22 @@ def custom_ids(fingerprint: str, start: int, digests: Digests) -> pa.Array:
     'bf1-01234567-10000000-0000000000'
     """
     return pa.concat_arrays(
-        [_texts_of(names) for names in _by_digits(_prefix(fingerprint).encode(), start, digests)]
+        [_as_texts(names) for names in _characters(_prefix(fingerprint).encode(), start, digests)]
     )
 
 
 def line_heads(fingerprint: str, start: int, digests: Digests) -> list[bytes]:
     """Write how the lines of requests in a row begin, up to the request itself."""
-    heads = _by_digits(_HEAD + _prefix(fingerprint).encode(), start, digests)
-    return [head for some in heads for head in some.view(f"S{some.shape[1]}").ravel().tolist()]
+    heads = _characters(_HEAD + _prefix(fingerprint).encode(), start, digests)
+    return [head for alike in heads for head in alike.view(f"S{alike.shape[1]}").ravel().tolist()]
 
 
 def _prefix(fingerprint: str) -> str:
     return f"{ID_VERSION}-{fingerprint[:8]}-"
 
 
-def _by_digits(prefix: bytes, start: int, digests: Digests) -> Iterator[npt.NDArray[np.uint8]]:
-    """Yield the characters of names, a name in each row; longer ones apart."""
+def _characters(prefix: bytes, start: int, digests: Digests) -> Iterator[npt.NDArray[np.uint8]]:
+    """Yield the characters of names, one in each row, those of one length at a time."""
     width = max(_NUMBER_DIGITS, len(str(start)))
     here = min(len(digests), 10**width - start)  # the numbers behind these have a digit more
     written = np.empty((here, len(prefix) + width + 1 + _DIGEST_DIGITS), np.uint8)
@@ -278,10 +278,10 @@ def _by_digits(prefix: bytes, start: int, digests: Digests) -> Iterator[npt.NDAr
     written[:, -_DIGEST_DIGITS:] = hexadecimal.reshape(-1, 2 * BYTES)[:, :_DIGEST_DIGITS]
     yield written
     if here < len(digests):
-        yield from _by_digits(prefix, start + here, digests[here:])
+        yield from _characters(prefix, start + here, digests[here:])
 
 
-def _texts_of(characters: npt.NDArray[np.uint8]) -> pa.Array:
+def _as_texts(characters: npt.NDArray[np.uint8]) -> pa.Array:
     """View characters, a text in each row, as Arrow texts."""
     rows, width = characters.shape
     ends = pa.py_buffer(np.arange(0, (rows + 1) * width, width, dtype=np.int32))

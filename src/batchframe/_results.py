@@ -146,9 +146,9 @@ class Found:
 
 
 def find_answers(rows: Tabular, job: JobAnswers, known: Finder) -> Found:
-    """Find the answer of each row by the content of its request, rendering it again.
+    """Find the answer of each row by the content of its request.
 
-    Rows that are all as they were submitted, in their order, are known without that.
+    Each row is rendered again for that, unless all are as they were submitted, in their order.
 
     Parameters
     ----------
@@ -164,10 +164,10 @@ def find_answers(rows: Tabular, job: JobAnswers, known: Finder) -> Found:
     if recipe.columns == UNKNOWN_COLUMNS:
         raise JobError.recovered(job.manifest.called)
     as_submitted = job.rows.checksum if len(rows) == len(job.rows) else None
-    told = row_digests(recipe, rows, as_submitted)
-    if told is None:
+    named = row_digests(recipe, rows, as_submitted)
+    if named is None:
         return _found(job.rows.number, job.rows.absent)
-    identity, absent, unreadable = told
+    identity, absent, unreadable = named
     number = known.find(identity)
     absent = pc.coalesce(absent, known.why_absent(identity))
     not_asked = _NOT_ASKED if recipe.images is None else _NOT_ASKED_WITH_IMAGES

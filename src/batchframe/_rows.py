@@ -1,6 +1,7 @@
 """``rows.parquet``: which request each row of the submitted frame asked.
 
-In: a request table, once. Out: a frozen :class:`Rows`, from then on without the frame.
+In: a request table, once. Out: a frozen :class:`Rows`, from then on without the frame; and which
+request a row of another frame asks.
 Must not know: templates, answers, the network.
 """
 
@@ -44,7 +45,8 @@ class Rows:
         For each row, what `join` knows it by: the digest of its request, or of its cells where a
         function made the prompt.
     checksum
-        Of the cells of all rows, in their order; None where a row may change, or is not held.
+        The name of all cells that the requests were made of, in the order of the rows; None where
+        there is none: a row may change, a function made the prompts, or the rows were streamed.
     """
 
     digest: pa.Array
@@ -215,17 +217,15 @@ def read_rows(path: Path) -> Rows:
     digest, number, absent, identity = map(_whole, table.columns)
     if not _is_whole(digest, number):
         raise JobError.damaged(str(path), "its rows name requests that it does not have")
-    checksum = (table.schema.metadata or {}).get(_CHECKSUM)
-    known = None if checksum is None else checksum.decode(errors="replace")
-    return Rows(digest, number.to_numpy().astype(np.int64), absent, identity, known)
+    stored = (table.schema.metadata or {}).get(_CHECKSUM)
+    checksum = None if stored is None else stored.decode(errors="replace")
+    return Rows(digest, number.to_numpy().astype(np.int64), absent, identity, checksum)
 
 
 def _is_whole(digest: pa.Array, number: pa.Array) -> bool:
     """Tell whether each row has the number of a request, all of them counted from 0, or −1."""
-    if (
-        number.null_count
-        or pc.any(pc.and_(pc.greater_equal(number, 0), pc.is_null(digest))).as_py()
-    ):
+    nameless = pc.and_(pc.greater_equal(number, 0), pc.is_null(digest))
+    if number.null_count or pc.any(nameless).as_py():
         return False
     numbers = number.to_numpy()
     if numbers.min(initial=0) < -1 or numbers.max(initial=-1) >= len(numbers):

@@ -90,10 +90,13 @@ class Source:
         """
         if self.images is not None or self.identity is not None:
             return None
-        told = [pc.is_valid(self.absent).cast(TEXT), pc.fill_null(self.absent.cast(TEXT), "")]
-        columns = [pa.chunked_array([column]) for column in told]
+        has_none, why = pc.is_valid(self.absent).cast(TEXT), self.absent.cast(TEXT).fill_null("")
         content = hashlib.sha256()
-        for column in (*columns, *self.columns.columns):
+        for column in (
+            pa.chunked_array([has_none]),
+            pa.chunked_array([why]),
+            *self.columns.columns,
+        ):
             _hash_texts(column, content.update)
         return content.hexdigest()
 
@@ -160,7 +163,7 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _hash_texts(column: pa.ChunkedArray, add: Callable[[Any], object]) -> None:
-    """Add the length of each text, and all texts, wherever the chunks of the column begin."""
+    """Add the length of each text, then all texts, the same however the column is chunked."""
     for chunk in column.chunks:
         add(pc.binary_length(chunk).to_numpy())
     for chunk in column.chunks:
