@@ -54,6 +54,8 @@ USAGE = st.one_of(
         )
         for read, written in (("prompt", "completion"), ("input", "output"))
     ),
+    mappings(input_tokens=TOKENS, output_tokens=TOKENS, prompt_tokens=TOKENS),
+    mappings(prompt_tokens=TOKENS, completion_tokens=TOKENS, input_tokens=TOKENS),
 )
 MESSAGE = st.fixed_dictionaries(
     {"content": TEXTS},

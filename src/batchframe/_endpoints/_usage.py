@@ -87,10 +87,15 @@ def tokens_of(usage: Any) -> tuple[Tokens, Tokens, Tokens, Tokens, Tokens]:
     (7, 2, None, None, None)
     >>> tokens_of({"input_tokens": 9, "output_tokens_details": {"reasoning_tokens": 4}})
     (9, None, None, 4, None)
+    >>> tokens_of({"input_tokens": 9, "output_tokens": 2, "prompt_tokens": None})
+    (9, 2, None, None, None)
     """
     if not isinstance(usage, dict):
         return None, None, None, None, None
-    read, written = ("prompt", "completion") if "prompt_tokens" in usage else ("input", "output")
+    in_chat_words = usage.get("prompt_tokens") is not None or (
+        "completion_tokens" in usage and usage.get("input_tokens") is None
+    )
+    read, written = ("prompt", "completion") if in_chat_words else ("input", "output")
     return (
         _tokens(usage.get(f"{read}_tokens")),
         _tokens(usage.get(f"{written}_tokens")),
