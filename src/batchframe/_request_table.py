@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import msgspec
@@ -143,6 +143,14 @@ class RequestTable:
         A frame that was sorted or re-indexed, or that repeats rows, has the same fingerprint.
         """
         return fingerprint_of(self.recipe.endpoint, self.request_digest)
+
+    @property
+    def checksum(self) -> str | None:
+        """All cells and what is made of them, as 64 hexadecimal digits; None where they may change.
+
+        Unlike the fingerprint it is that of the rows: of all of them, and in their order.
+        """
+        return self.source.checksum(partial(request_bytes, self.envelope))
 
     @property
     def line_overhead(self) -> int:
@@ -312,7 +320,7 @@ def row_digests(
         return np.concatenate([blank(0), *found]), none, none
     # Missing cells are no error here: such a row simply has no request.
     _, source, cut = _prepare(recipe, rows, None)
-    if checksum is not None and source.checksum() == checksum:
+    if checksum is not None and source.checksum(partial(request_bytes, cut)) == checksum:
         return None
     unreadable: dict[int, str] = {}
     source, digest, _ = _digest_rows(source, cut, unreadable)

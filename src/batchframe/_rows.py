@@ -45,8 +45,9 @@ class Rows:
         For each row, what `join` knows it by: the digest of its request, or of its cells where a
         function made the prompt.
     checksum
-        The name of all cells that the requests were made of, in the order of the rows; None where
-        there is none: a row may change, a function made the prompts, or the rows were streamed.
+        The name of all cells that the requests were made of, in the order of the rows, and of what
+        is made of them; None where there is none: a row may change, a function made the prompts, or
+        the rows were streamed.
     """
 
     digest: pa.Array
@@ -168,7 +169,7 @@ def rows_of(table: RequestTable) -> Rows:
         identity = to_arrow(table.digest, sortable(table.digest) != NONE)
     else:
         identity = to_arrow(table.source.identity)
-    return Rows(digest, table.number, table.source.absent, identity, table.source.checksum())
+    return Rows(digest, table.number, table.source.absent, identity, table.checksum)
 
 
 def follow(rows: Rows, table: RequestTable) -> Rows:

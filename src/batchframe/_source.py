@@ -34,6 +34,8 @@ _BATCH_ROWS: Final = 1_000
 """Few enough that a processor's cache holds what is made of them: with ten times as many, making
 requests takes half as long again."""
 
+_MARK: Final = "\ue000"
+
 PROMPT = "prompt"
 """The column of a source whose prompts a function made: what each row asks, as JSON."""
 
@@ -83,15 +85,24 @@ class Source:
         """Return the same rows, told why some have no prompt."""
         return self
 
-    def checksum(self) -> str | None:
+    def checksum(self, made: Callable[[pa.RecordBatch], list[bytes]]) -> str | None:
         """Name all cells at once: 64 hexadecimal digits; None where they may change.
 
-        Only rows with the same texts in the same order have the same.
+        Only rows with the same texts in the same order, of which the same requests are made, have
+        the same.
+
+        Parameters
+        ----------
+        made
+            Makes requests of cells. What it makes of a row whose texts are marks, in the order of
+            the columns, tells where it puts each.
         """
         if self.images is not None or self.identity is not None:
             return None
         has_none, why = pc.is_valid(self.absent).cast(TEXT), self.absent.cast(TEXT).fill_null("")
-        content = hashlib.sha256()
+        names = self.columns.column_names
+        marks = [pa.array([f"{_MARK}{place}{_MARK}"], TEXT) for place in range(len(names))]
+        content = hashlib.sha256(made(pa.RecordBatch.from_arrays(marks, names))[0])
         for column in (
             pa.chunked_array([has_none]),
             pa.chunked_array([why]),

@@ -381,3 +381,23 @@ def test_the_ledger_has_the_submitted_rows_in_their_order(job: bf.Job) -> None:
     pd.testing.assert_index_equal(ledger.index, pd.RangeIndex(8))
     pd.testing.assert_frame_equal(ledger, frame.bf.join(job)[NEW])
     assert job.counts == ledger["bf_status"].value_counts()[lambda n: n > 0].to_dict()
+
+
+def test_rows_of_a_template_that_was_not_written_down_yet_get_no_answer_of_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    # Both ask "xxy", so that they are one job; the second cell is cut short.
+    first, second = (pd.DataFrame({"a": [a], "b": [b]}) for a, b in (("x", "y"), ("xxy", "")))
+    with batchframe.local.serve(answer=lambda body: "yes") as server:
+        client = server.client()
+        asked = first.bf.requests("{{ a }}{{ a }}{{ b }}", model="gpt-4.1")
+        job = asked.submit(client=client).wait()
+        monkeypatch.setattr("batchframe._preparation.write_manifest", broken)
+        with pytest.raises(KeyboardInterrupt):
+            second.bf.requests("{{ a }}{{ b }}{{ b }}", model="gpt-4.1").submit(client=client)
+    again = bf.job(job.folder)
+    assert first.bf.join(again)["bf_status"].tolist() == ["ok"]
+    assert second.bf.join(again)["bf_status"].tolist() == ["missing"]
