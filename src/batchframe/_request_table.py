@@ -145,14 +145,6 @@ class RequestTable:
         return fingerprint_of(self.recipe.endpoint, self.request_digest)
 
     @property
-    def checksum(self) -> str | None:
-        """All cells and what is made of them, as 64 hexadecimal digits; None where they may change.
-
-        Unlike the fingerprint it is that of the rows: of all of them, and in their order.
-        """
-        return self.source.checksum(partial(request_bytes, self.envelope))
-
-    @property
     def line_overhead(self) -> int:
         """The bytes of a line that are not the request: ``custom_id``, braces, line end."""
         widest = custom_id(self.fingerprint, max(self.requests - 1, 0), NONE)

@@ -8,7 +8,7 @@ Must not know: templates, answers, the network.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from batchframe._digests import ARROW, NONE, Digests, from_arrow, sortable, to_arrow
+from batchframe._lines import request_bytes
 from batchframe._private import in_words, open_private, replacing
 from batchframe._request_table import RequestTable
 from batchframe.errors import JobError
@@ -169,7 +170,8 @@ def rows_of(table: RequestTable) -> Rows:
         identity = to_arrow(table.digest, sortable(table.digest) != NONE)
     else:
         identity = to_arrow(table.source.identity)
-    return Rows(digest, table.number, table.source.absent, identity, table.checksum)
+    checksum = table.source.checksum(partial(request_bytes, table.envelope))
+    return Rows(digest, table.number, table.source.absent, identity, checksum)
 
 
 def follow(rows: Rows, table: RequestTable) -> Rows:

@@ -80,7 +80,7 @@ class StreamedSource:
                 yield rows + start, batch
             raise_if_unreadable({start + row: why for row, why in unreadable.items()}, self.labels)
 
-    def checksum(self, made: object) -> None:  # noqa: ARG002 - of a Source
+    def checksum(self, made: object) -> None:
         """Return None: to read the cells takes as long as to render them."""
 
     def changed(self, row: int) -> SourceError:

@@ -391,7 +391,7 @@ def test_rows_of_a_template_that_was_not_written_down_yet_get_no_answer_of_anoth
 
     # Both ask "xxy", so that they are one job; the second cell is cut short.
     first, second = (pd.DataFrame({"a": [a], "b": [b]}) for a, b in (("x", "y"), ("xxy", "")))
-    with batchframe.local.serve(answer=lambda body: "yes") as server:
+    with batchframe.local.serve(answer=lambda _: "yes") as server:
         client = server.client()
         asked = first.bf.requests("{{ a }}{{ a }}{{ b }}", model="gpt-4.1")
         job = asked.submit(client=client).wait()
