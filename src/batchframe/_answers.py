@@ -12,13 +12,11 @@ depend on the order of the lines.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +26,7 @@ import pyarrow.compute as pc
 from batchframe._any_line import NO_REASON, read_line, shorten
 from batchframe._display import progress
 from batchframe._endpoints import STATUSES, Answer, Endpoint, with_files
+from batchframe._in_turn import in_turn
 from batchframe._ordinary import sort_lines
 from batchframe._result_lines import blocks, stripped
 from batchframe._service import Batch
@@ -48,14 +47,10 @@ SCHEMA: Final = pa.schema(
         "vector": pa.large_binary(),
     }
 )
-_AT_ONCE: Final = 2
-"""So many blocks are read in threads at the same time: reading one leaves the interpreter to
-others, and takes fifteen times its size of memory."""
 _NOWHERE: Final = -1
 
 Places = npt.NDArray[np.int64]
 Keep = Callable[[str, bytes], str]
-_T = TypeVar("_T")
 
 
 def read_shard(
@@ -85,7 +80,7 @@ def read_shard(
     told = [SCHEMA.empty_table()]
     with progress("reading answers", len(ids), " answers") as advance:
         # Threads would only wait for each other where every line is read in the interpreter.
-        each = map if endpoint.ordinary is None else _in_turn
+        each = map if endpoint.ordinary is None else in_turn
         for whose, answers in each(reader.read, chain.from_iterable(map(blocks, files))):
             names.append(whose)
             told.append(answers)
@@ -96,18 +91,6 @@ def read_shard(
     foreign = int((places == _NOWHERE).sum()) - unreadable
     unanswered = _unanswered(batch, gone, unreadable, foreign)
     return _in_order(places, pa.concat_tables(told), len(ids), unanswered)
-
-
-def _in_turn(read: Callable[[bytes], _T], blocks: Iterable[bytes]) -> Iterator[_T]:
-    """Read blocks in threads, a few of them at once, and yield what they say in their order."""
-    waiting = deque[Future[_T]]()
-    with ThreadPoolExecutor(_AT_ONCE) as workers:
-        for block in blocks:
-            waiting.append(workers.submit(read, block))
-            if len(waiting) > _AT_ONCE:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 class _Reader:

@@ -25,7 +25,8 @@ from batchframe._model_rules import lifetime_notes, refused_parameters
 from batchframe._prices import RATES, TIERS, Tier, doubts, price
 from batchframe._providers import OPENAI, Provider
 from batchframe._recipe import checked_model
-from batchframe._request_table import RequestTable, asked_of
+from batchframe._rendering import asked_of
+from batchframe._request_table import RequestTable
 from batchframe.errors import CostError
 
 _COLUMNS: Final = ("low", "expected", "high", "input_tokens", "exact", "note")

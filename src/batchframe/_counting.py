@@ -17,9 +17,11 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from batchframe._display import Advance, progress
 from batchframe._endpoints import endpoint_of
+from batchframe._in_turn import in_turn
 from batchframe._range import Range
 from batchframe._request_table import RequestTable
 from batchframe._request_tokens import TOO_LONG
@@ -27,7 +29,7 @@ from batchframe._sampling import extended, sample_of
 from batchframe._source import column_name
 from batchframe._static_parts import CUTTABLE, Division, divide
 from batchframe._template import Template
-from batchframe._tokens import TokenCount, TokenCounter, token_counter
+from batchframe._tokens import Tally, TokenCount, TokenCounter, token_counter
 
 # Two fillings of different length, by which a template shows whether it is counted as text.
 _FILLING: Final = "a"
@@ -264,18 +266,24 @@ def _by_column(
     pieces = [piece for division in divided for piece in division.pieces]
     # Requests differ, so their texts do where one text is all that differs.
     distinct = len(pieces) == 1 and table.recipe.dedupe
-    tokens, counted, sound = np.full(table.to_send, fixed, np.int64), 0, True
+
+    def count(batch: pa.RecordBatch) -> Tally:
+        tokens = np.full(batch.num_rows, fixed, np.int64)
+        exact = np.ones(batch.num_rows, np.bool_)
+        for piece in pieces:
+            columns = {cell: batch[column_name(cell)] for cell in piece.cells}
+            tally = counter.tally(piece.render(columns, batch.num_rows), distinct=distinct)
+            tokens += tally.tokens
+            exact &= tally.exact
+        return Tally(tokens, exact)
+
+    tokens, counted, sound = np.zeros(table.to_send, np.int64), 0, True
     with _progress(table, shown=with_bar) as advance:
-        for _, batch in table.request_batches():
-            here = slice(counted, counted + batch.num_rows)
-            for piece in pieces:
-                columns = {cell: batch[column_name(cell)] for cell in piece.cells}
-                texts = piece.render(columns, batch.num_rows)
-                tally = counter.tally(texts, distinct=distinct)
-                tokens[here] += tally.tokens
-                sound &= bool(tally.exact.all())
-            counted = here.stop
-            advance(batch.num_rows)
+        for tally in in_turn(count, (batch for _, batch in table.request_batches())):
+            here = slice(counted, counted + len(tally.tokens))
+            tokens[here] = tally.tokens
+            counted, sound = here.stop, sound and bool(tally.exact.all())
+            advance(len(tally.tokens))
     share, notes = counter.off, around.notes
     if not sound and counter.exact:
         share, notes = _IN_PIECES, (*notes, TOO_LONG)

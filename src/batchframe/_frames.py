@@ -16,7 +16,7 @@ from batchframe._image_input import ImageInput
 from batchframe._jobs import find
 from batchframe._recipe import Prompt, Recipe
 from batchframe._recovery import recover as restore
-from batchframe._request_table import request_table
+from batchframe._rendering import request_table
 from batchframe._requests import Job, Requests
 from batchframe._results import join as join_answers
 from batchframe._results import taken_names

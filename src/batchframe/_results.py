@@ -22,7 +22,7 @@ from batchframe._job_answers import JobAnswers
 from batchframe._output import Field
 from batchframe._rates import sum_of
 from batchframe._recipe import UNKNOWN_COLUMNS
-from batchframe._request_table import row_digests
+from batchframe._rendering import row_digests
 from batchframe._rows import Finder
 from batchframe._tabular import Tabular, of_frame
 from batchframe._unanswered import ASKED_AGAIN

@@ -9,10 +9,8 @@ from __future__ import annotations
 import functools
 import itertools
 import operator
-import os
 import queue
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -31,9 +29,6 @@ DOWNLOAD_SECONDS: Final = 30.0
 _PIECE_CHARACTERS: Final = 12_800
 # No model reads a longer text, and one word of this length takes an engine gigabytes.
 _LONGEST_WHOLE: Final = 2_000_000
-# Texts enough to outweigh handing them to a thread, and few enough to keep every core at work.
-_STRIPE: Final = 128
-_CORES: Final = os.cpu_count() or 1
 
 
 class Engine(Protocol):
@@ -82,9 +77,8 @@ class SplintrEngine:
 class TiktokenEngine:
     """tiktoken, the judge: OpenAI's own tokenizer.
 
-    It leaves the interpreter to other threads while it reads a text, so texts are counted in
-    stripes on all cores. Its own batch call makes a Python future of every text: half as fast on
-    review-sized ones.
+    Its batch call makes a Python future of every text: half as fast on review-sized ones as a loop,
+    which leaves the interpreter to other threads.
     """
 
     _encoding: Any
@@ -92,13 +86,6 @@ class TiktokenEngine:
 
     def count(self, texts: list[str]) -> NDArray[np.int64]:
         """Give the number of tokens of each text."""
-        if len(texts) <= _STRIPE:
-            return self._count(texts)
-        stripes = [texts[start : start + _STRIPE] for start in range(0, len(texts), _STRIPE)]
-        with ThreadPoolExecutor(_CORES) as workers:
-            return np.concatenate(list(workers.map(self._count, stripes)))
-
-    def _count(self, texts: list[str]) -> NDArray[np.int64]:
         encode = self._encoding.encode_ordinary
         return np.fromiter((len(encode(text)) for text in texts), np.int64, len(texts))
 

@@ -16,7 +16,7 @@ ROOT = Path(batchframe.__file__).parent
 # From the ground up. Modules on one line do not know each other, but for those of one room.
 LAYERS = """
 _visible _tracebacks _secrets _refusals _file_types
-_version errors _clock _range _digests _measures _loose_json
+_version errors _clock _range _digests _measures _loose_json _in_turn
 _warn _arrow_types _display _labels _spreadsheet
 _private
 _answer_files _cells _template _output _model_names _provider _folder _rates _token_engines
@@ -29,6 +29,7 @@ _recipe _source _request_tokens _price_notes
 _lines _streamed_source
 _endpoints
 _request_table
+_rendering
 _service _kept
 _journal _ahead _batch_list
 _manifest _moderation

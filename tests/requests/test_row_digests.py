@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import batchframe as bf
-from batchframe._request_table import RequestTable, row_digests
+from batchframe._rendering import row_digests
+from batchframe._request_table import RequestTable
 from batchframe._rows import Rows, read_rows, rows_of, write_rows
 from batchframe._tabular import of_frame
 
