@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from batchframe._price_table import disagreement
+from batchframe._price_table import disagreement, in_words
 from batchframe._prices import Tier, price
 
 TODAY = date(2026, 11, 21)
@@ -54,7 +54,8 @@ def test_a_note_on_another_price_says_whose_of_which_day_and_why(
             if (found := disagreement(model, tier)) is not None:
                 assert found.as_of == TODAY
                 assert found.why
-                assert all(str(rate) in found.in_words() for rate in found.states.values())
+                [words] = in_words([found])
+                assert all(str(rate) in words for rate in found.states.values())
 
 
 @pytest.mark.parametrize(
