@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Final
 from unittest import mock
@@ -48,6 +49,7 @@ def measure(rows: int, rounds: int, scratch: Path) -> Section:
         client = openai.OpenAI(base_url=url, api_key="local", max_retries=0)
         way = _Ways(rows, client, scratch)
         submits = Runs({"batchframe": way.submit, "bare client": way.bare_submit}, rounds)
+        way.rest()
         fetches = Runs({"batchframe": way.fetch, "bare client": way.bare_fetch}, rounds)
     seconds = {f"submit, {name}": took for name, took in submits.medians.items()}
     seconds |= {f"fetch, {name}": took for name, took in fetches.medians.items()}
@@ -101,13 +103,17 @@ class _Ways:
         with path.open("rb") as file:
             return self._client.files.create(file=file, purpose="batch").id
 
+    def rest(self) -> None:
+        """Wait until the server has answered everything: it is to do nothing but serve."""
+        batches = [batch.id for job in self._jobs.values() for batch in job.batches]
+        for batch in (*batches, *chain.from_iterable(self._batches.values())):
+            while self._client.batches.retrieve(batch).status != "completed":
+                time.sleep(0.2)
+
     def fetch(self, number: int) -> Took:
-        job = self._jobs[number]
-        self._until_ended([batch.id for batch in job.batches])
-        return timed(lambda _: job.refresh(), number)
+        return timed(lambda _: self._jobs[number].refresh(), number)
 
     def bare_fetch(self, number: int) -> Took:
-        self._until_ended(self._batches[number])
         return timed(lambda _: self._bare_fetch(number), number)
 
     def _bare_fetch(self, number: int) -> None:
@@ -124,11 +130,6 @@ class _Ways:
                 file.write(block)
             file.flush()
             os.fsync(file.fileno())
-
-    def _until_ended(self, batches: list[str]) -> None:
-        for batch in batches:
-            while self._client.batches.retrieve(batch).status != "completed":
-                time.sleep(0.2)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ depend on the order of the lines.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -48,6 +48,8 @@ SCHEMA: Final = pa.schema(
     }
 )
 _NOWHERE: Final = -1
+_LARGE: Final = 1 << 22
+"""Bytes of lines that are worth a thread's while."""
 
 Places = npt.NDArray[np.int64]
 Keep = Callable[[str, bytes], str]
@@ -79,9 +81,7 @@ def read_shard(
     names: list[pa.Array] = []
     told = [SCHEMA.empty_table()]
     with progress("reading answers", len(ids), " answers") as advance:
-        # Threads would only wait for each other where every line is read in the interpreter.
-        each = map if endpoint.ordinary is None else in_turn
-        for whose, answers in each(reader.read, chain.from_iterable(map(blocks, files))):
+        for whose, answers in reader.read(files):
             names.append(whose)
             told.append(answers)
             advance(len(whose))
@@ -99,7 +99,14 @@ class _Reader:
     def __init__(self, endpoint: Endpoint, ids: pa.Array, keep: Keep | None) -> None:
         self._endpoint, self._ids, self._keep = endpoint, ids, keep
 
-    def read(self, block: bytes) -> tuple[pa.Array, pa.Table]:
+    def read(self, files: Iterable[Path]) -> Iterator[tuple[pa.Array, pa.Table]]:
+        """Yield whose lines they are, null where that cannot be read, and what each says."""
+        if self._endpoint.ordinary is None:
+            # Threads would only wait for each other where every line is read in the interpreter.
+            return map(self._read, chain.from_iterable(map(blocks, files)))
+        return in_turn(self._read, chain.from_iterable(blocks(file, _LARGE) for file in files))
+
+    def _read(self, block: bytes) -> tuple[pa.Array, pa.Table]:
         """Return whose lines they are, null where that cannot be read, and what each says."""
         parts = list(sort_lines(block, self._endpoint.ordinary, SCHEMA))
         names: list[str | None] = []

@@ -19,7 +19,7 @@ _AT_ONCE: Final = min(os.cpu_count() or 1, 4)
 
 
 def in_turn(work: Callable[[_T], _R], things: Iterable[_T]) -> Iterator[_R]:
-    """Yield what the work makes of each thing; no more of them are taken than are worked on.
+    """Yield what the work makes of each thing; they are taken as they are needed.
 
     Examples
     --------

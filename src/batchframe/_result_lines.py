@@ -15,13 +15,13 @@ _LONGEST_LINE: Final = 1 << 28
 _HEAD: Final = 1 << 16
 
 
-def blocks(path: Path) -> Iterator[bytes]:
-    """Yield whole lines, about a megabyte of them at a time.
+def blocks(path: Path, size: int = _BLOCK) -> Iterator[bytes]:
+    """Yield whole lines, `size` bytes of them at a time and the rest of a line.
 
     Of a line that is longer than any answer there is only the head, which may name it.
     """
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
+        while block := file.read(size):
             yield block if block.endswith(b"\n") else _completed(block, file)
 
 
@@ -33,7 +33,7 @@ def _completed(block: bytes, file: IO[bytes]) -> bytes:
     while (more := file.readline(_HEAD)) and not more.endswith(b"\n"):
         pass
     line = block.rfind(b"\n") + 1
-    return (block + rest[:_HEAD])[: line + _HEAD]
+    return block[: line + _HEAD] + rest[: max(0, line + _HEAD - len(block))]
 
 
 def split(block: bytes) -> list[bytes]:
