@@ -9,21 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from typing import Any
 
 from batchframe._answer_length import interval_note, reasoning_note, rests_on_answers
 from batchframe._counting import InputTokens, Numbers
 from batchframe._endpoints import endpoint_of
-from batchframe._estimate import Estimate
+from batchframe._estimate import PRICED_AT_ONCE, Estimate
 from batchframe._prices import Price, Tier, price
 from batchframe._providers import OPENAI, Provider
 from batchframe._rates import within
 from batchframe._request_table import RequestTable
 from batchframe._warn import warn_user
 from batchframe.errors import CostError, IntervalWarning, ReasoningWarning
-
-_AT_ONCE: Final = 10_000
-"""Requests that are priced together."""
 
 
 def refuse_above(
@@ -125,8 +122,8 @@ def _rows_that_fit(
 
 def _most_in_turn(inputs: Numbers, written: int, rates: Price) -> Iterator[Decimal]:
     """Yield what each request costs at most; no more are priced than are wanted."""
-    for start in range(0, len(inputs), _AT_ONCE):
-        read = inputs[start : start + _AT_ONCE]
+    for start in range(0, len(inputs), PRICED_AT_ONCE):
+        read = inputs[start : start + PRICED_AT_ONCE]
         yield from rates.costs_of(read, written, 0, rates.may_write(read))
 
 

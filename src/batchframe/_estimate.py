@@ -52,8 +52,8 @@ from batchframe._shards import shards_of
 
 _N = TypeVar("_N", int, Decimal)
 
-_AT_ONCE: Final = 65_536
-"""Requests that are priced together."""
+PRICED_AT_ONCE: Final = 65_536
+"""Requests that are priced together: each takes many more numbers than are kept of it."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -347,11 +347,11 @@ def cost_range(
 def _priced(
     price_of: Callable[[Numbers, Numbers], Decimal], read: Numbers, written: int
 ) -> Decimal:
-    """Price requests, not all at once: each takes many more numbers than are kept of it."""
+    """Price requests, not all at once."""
     requests = len(read)
     return sum_of(
-        price_of(read[start : start + _AT_ONCE], _shared(written, requests, start))
-        for start in range(0, requests, _AT_ONCE)
+        price_of(read[start : start + PRICED_AT_ONCE], _shared(written, requests, start))
+        for start in range(0, requests, PRICED_AT_ONCE)
     )
 
 
@@ -363,7 +363,7 @@ def _shared(total: int, requests: int, start: int) -> Numbers:
     The shares of the requests that are priced at once, from `start` on.
     """
     each, left = divmod(total, requests)
-    stop = min(start + _AT_ONCE, requests)
+    stop = min(start + PRICED_AT_ONCE, requests)
     return each + np.diff(np.arange(start, stop + 1) * left // requests)
 
 

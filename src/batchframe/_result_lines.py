@@ -22,7 +22,9 @@ def blocks(path: Path, size: int = _BLOCK) -> Iterator[bytes]:
     """
     with path.open("rb") as file:
         while block := file.read(size):
-            yield block if block.endswith(b"\n") else _completed(block, file)
+            if not block.endswith(b"\n"):
+                block = _completed(block, file)  # what was read is not held beside it
+            yield block
 
 
 def _completed(block: bytes, file: IO[bytes]) -> bytes:

@@ -199,14 +199,13 @@ def columns_of(job: JobAnswers, found: Found, *, details: bool) -> dict[str, pd.
     columns["bf_status"] = _categories(pc.coalesce(answers["status"], found.status), STATUSES)
     columns["bf_error"] = _strings(pc.coalesce(answers["error"], found.error))
     if details:
-        columns |= _details(job, number, answers)
+        columns |= _details(job, number, take, answers)
     return columns
 
 
 def _details(
-    job: JobAnswers, number: npt.NDArray[np.int64], answers: pa.Table
+    job: JobAnswers, number: npt.NDArray[np.int64], take: pa.Array, answers: pa.Table
 ) -> dict[str, pd.Series]:
-    take = pa.array(number, mask=number < 0)
     ids = job.custom_ids.take(take)
     tokens = {
         f"bf_{name}": pd.Series(answers[name].to_pandas(types_mapper=_NULLABLE.get))

@@ -421,6 +421,6 @@ def test_d9_a_line_without_an_end_is_not_held_in_memory(
     paths[0].write_bytes(b"\n".join(map(encoded, [*lines, endless] if last else [endless, *lines])))
     tracemalloc.start()
     answers = read_shard(paths[:1], CHAT, IDS, DONE).to_pylist()
-    assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
     tracemalloc.stop()
     assert statuses(answers) == ["ok", "invalid", "ok", "ok"]

@@ -140,7 +140,7 @@ BLOCKS = {
     "an empty file": b"",
     "line ends only": b"\n\n",
     "two objects on a line": FIRST + SECOND,
-    "two objects on a line, one on two": FIRST + b"{}\n" + SECOND[:30] + b"\n" + SECOND[30:],
+    "two objects on a line, one on two": FIRST + b"{}\n" + SECOND.replace(b", ", b",\n", 1),
     "an object on two lines": FIRST.replace(b", ", b",\n"),
     "an object that ends where one begins": b'{"x": {}\n{"custom_id": "%s"}}' % IDS[0].encode(),
     "a list on a line": b"[" + FIRST + b"]\n" + SECOND,

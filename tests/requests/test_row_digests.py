@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import batchframe as bf
@@ -35,6 +35,7 @@ def told(table: RequestTable, frame: pd.DataFrame, checksum: str | None) -> Any:
     return row_digests(table.recipe, of_frame(frame), checksum)
 
 
+@example(first=[("ab", "a"), ("", "a")], second=[("a", "a"), ("b", "a")], on_missing="skip")
 @given(first=FRAMES, second=FRAMES, on_missing=st.sampled_from(["skip", "empty", "nothing"]))
 def test_only_rows_with_the_same_cells_in_the_same_order_are_taken_for_the_same(
     first: Any, second: Any, on_missing: str
