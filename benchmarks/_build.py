@@ -14,10 +14,10 @@ from typing import Any, Final
 
 import msgspec
 
-from batchframe._lines import custom_id
-from batchframe._providers import OPENAI
-from batchframe._rows import rows_of, write_rows
-from batchframe._shards import shards_of, write_inputs
+from batchframe._requests.input_files import shards_of, write_inputs
+from batchframe._requests.lines import custom_id
+from batchframe._services.provider_table import OPENAI
+from batchframe._store.rows import rows_of, write_rows
 from benchmarks._data import reviews
 from benchmarks._jobs import table_of
 from benchmarks._measure import Runs, Section

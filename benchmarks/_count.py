@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 
 import batchframe as bf
-from batchframe import _token_engines as engines
-from batchframe._counting import count_input
-from batchframe._request_table import RequestTable
+from batchframe._estimate.counting import count_input
+from batchframe._requests.table import RequestTable
+from batchframe._tokens import engines
 from benchmarks._data import LABELS, MODEL, PROMPT, reviews
 from benchmarks._measure import Runs, Section
 from benchmarks._vocabulary import of_splintr

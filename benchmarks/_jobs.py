@@ -11,18 +11,18 @@ import numpy as np
 import pandas as pd
 
 import batchframe as bf
-from batchframe._counting import count_input
-from batchframe._earlier import Earlier
-from batchframe._estimate import estimate
-from batchframe._folder import JobFolder
-from batchframe._journal import Fetched
-from batchframe._lines import custom_ids
-from batchframe._manifest import Manifest
-from batchframe._preparation import plan_of, prepare
-from batchframe._private import create_private, sha256_of
-from batchframe._providers import OPENAI
-from batchframe._request_table import RequestTable
-from batchframe._service import Batch, Identity
+from batchframe._base.private_files import create_private, sha256_of
+from batchframe._estimate.counting import count_input
+from batchframe._estimate.estimate import estimate
+from batchframe._jobs.preparation import plan_of, prepare
+from batchframe._requests.lines import custom_ids
+from batchframe._requests.table import RequestTable
+from batchframe._results.earlier import Earlier
+from batchframe._services.protocol import Batch, Identity
+from batchframe._services.provider_table import OPENAI
+from batchframe._store.folder import JobFolder
+from batchframe._store.journal import Fetched
+from batchframe._store.manifest import Manifest
 from benchmarks._data import LABELS, MODEL, PROMPT, SCHEMA, output_lines
 
 _IDENTITY = Identity("https://api.openai.com/v1", None, None)

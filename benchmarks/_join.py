@@ -15,7 +15,7 @@ import msgspec
 import pandas as pd
 
 import batchframe as bf
-from batchframe._folder import JobFolder
+from batchframe._store.folder import JobFolder
 from benchmarks._data import LABELS, TOPICS, reviews
 from benchmarks._jobs import finished_job
 from benchmarks._measure import Runs, Section

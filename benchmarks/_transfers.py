@@ -23,15 +23,15 @@ import numpy as np
 import openai
 
 import batchframe as bf
-from batchframe import _providers
-from batchframe._accounts import expected_identity
-from batchframe._counting import count_input
-from batchframe._earlier import Earlier
-from batchframe._estimate import estimate
-from batchframe._folder import JobFolder
-from batchframe._jobs import start
-from batchframe._preparation import plan_of
-from batchframe._request_table import RequestTable
+from batchframe._estimate.counting import count_input
+from batchframe._estimate.estimate import estimate
+from batchframe._jobs.preparation import plan_of
+from batchframe._jobs.running import start
+from batchframe._requests.table import RequestTable
+from batchframe._results.earlier import Earlier
+from batchframe._services import provider_table
+from batchframe._services.connect import expected_identity
+from batchframe._store.folder import JobFolder
 from benchmarks._data import LABELS, MODEL, PROMPT, reviews
 from benchmarks._measure import Runs, Section, Took, timed
 
@@ -41,9 +41,9 @@ _AT_ONCE: Final = 4
 
 def measure(rows: int, rounds: int, scratch: Path) -> Section:
     """Time both, submitting and fetching."""
-    small = replace(_providers.LOCAL, max_requests=-(-rows // _FILES))
+    small = replace(provider_table.LOCAL, max_requests=-(-rows // _FILES))
     with (
-        mock.patch.object(_providers, "LOCAL", small),
+        mock.patch.object(provider_table, "LOCAL", small),
         served(scratch / "server") as url,
     ):
         client = openai.OpenAI(base_url=url, api_key="local", max_retries=0)
@@ -158,6 +158,6 @@ def prepared(table: RequestTable, client: openai.OpenAI) -> JobFolder:
         rerun=None,
         prices=None,
         tokens=tokens,
-        provider=_providers.LOCAL,
+        provider=provider_table.LOCAL,
     )
     return start(plan, None, "ask")

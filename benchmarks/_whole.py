@@ -14,7 +14,7 @@ import numpy as np
 import openai
 
 import batchframe as bf
-from batchframe._folder import home
+from batchframe._store.folder import home
 from benchmarks._data import LABELS, MODEL, PROMPT, reviews
 from benchmarks._jobs import finished_job
 from benchmarks._measure import Section, Took, timed

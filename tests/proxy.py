@@ -18,7 +18,7 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe import _providers
+from batchframe._services import provider_table
 
 OPENAI_ERROR = '{"error": {"message": "No.", "type": "invalid_request_error", "code": "no"}}'
 
@@ -176,7 +176,7 @@ def proxy(server: batchframe.local.Server) -> Iterator[Proxy]:
 @pytest.fixture
 def one_request_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut a job into as many input files as it has requests."""
-    monkeypatch.setattr(_providers, "LOCAL", replace(_providers.LOCAL, max_requests=1))
+    monkeypatch.setattr(provider_table, "LOCAL", replace(provider_table.LOCAL, max_requests=1))
 
 
 @pytest.fixture

@@ -28,9 +28,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from batchframe._answers import read_shard
 from batchframe._endpoints import STATUSES, endpoint_of
-from batchframe._service import Batch
+from batchframe._results.batch_answers import read_shard
+from batchframe._services.protocol import Batch
 
 CHAT = endpoint_of("/v1/chat/completions")
 IDS = [

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from batchframe import _result_lines
-from batchframe._answers import read_shard
-from batchframe._any_line import LineCount, count_lines
 from batchframe._endpoints import endpoint_of
-from batchframe._service import Batch, BatchError
+from batchframe._results import result_lines
+from batchframe._results.batch_answers import read_shard
+from batchframe._results.line import LineCount, count_lines
+from batchframe._services.protocol import Batch, BatchError
 
 CHAT = endpoint_of("/v1/chat/completions")
 IDS = [f"bf1-01234567-{number:07d}-{number + 7:010x}" for number in range(4)]
@@ -415,7 +415,7 @@ def test_d9_a_line_of_50_megabytes_is_read(paths: list[Path]) -> None:
 def test_d9_a_line_without_an_end_is_not_held_in_memory(
     last: bool, paths: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_result_lines, "_LONGEST_LINE", 1 << 20)
+    monkeypatch.setattr(result_lines, "_LONGEST_LINE", 1 << 20)
     endless = encoded(good(1))[:-40] + b" " * (30 << 20)
     lines = [good(0), good(2), good(3)]
     paths[0].write_bytes(b"\n".join(map(encoded, [*lines, endless] if last else [endless, *lines])))

@@ -395,7 +395,7 @@ def test_rows_of_a_template_that_was_not_written_down_yet_get_no_answer_of_anoth
         client = server.client()
         asked = first.bf.requests("{{ a }}{{ a }}{{ b }}", model="gpt-4.1")
         job = asked.submit(client=client).wait()
-        monkeypatch.setattr("batchframe._preparation.write_manifest", broken)
+        monkeypatch.setattr("batchframe._jobs.preparation.write_manifest", broken)
         with pytest.raises(KeyboardInterrupt):
             second.bf.requests("{{ a }}{{ b }}{{ b }}", model="gpt-4.1").submit(client=client)
     again = bf.job(job.folder)

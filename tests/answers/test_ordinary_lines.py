@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from batchframe import _answers
-from batchframe._answers import read_shard
 from batchframe._endpoints import Endpoint, endpoint_of
-from batchframe._service import Batch
+from batchframe._results import batch_answers
+from batchframe._results.batch_answers import read_shard
+from batchframe._services.protocol import Batch
 
 IDS = ["bf1-0", "bf1-1"]
 DONE = Batch("batch_1", "completed")
@@ -117,7 +117,7 @@ def test_an_ordinary_line_is_read_fast(tmp_path: Path, monkeypatch: pytest.Monke
     line = {"id": "r", "custom_id": IDS[1], "response": {"status_code": 200, "body": body}}
     file = tmp_path / "output.jsonl"
     file.write_text(json.dumps(line) + "\n", encoding="utf-8")
-    monkeypatch.setattr(_answers, "read_line", None)  # the careful reader would fail
+    monkeypatch.setattr(batch_answers, "read_line", None)  # the careful reader would fail
     chat = endpoint_of("/v1/chat/completions")
     answers = read_shard([file], chat, IDS, DONE).to_pylist()
     assert [answer["text"] for answer in answers] == [None, "yes"]

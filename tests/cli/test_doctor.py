@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 import batchframe.local
+from batchframe._base.clock import SYSTEM, Clock
 from batchframe._cli import main
-from batchframe._clock import SYSTEM, Clock
-from batchframe._doctor import Finding, probe
-from batchframe._doctor._remote import reach
+from batchframe._cli.doctor import Finding, probe
+from batchframe._cli.doctor.service import reach
 from batchframe.local import Fault, serve
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchframe._cli._tables import check_destination, read_table, write_table
+from batchframe._cli.tables import check_destination, read_table, write_table
 from batchframe.errors import CommandError
 
 CELLS = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\x00"), min_size=1)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from batchframe._cli._pages import DAY, PAGES
-from batchframe._cli._parser import help_pages
-from batchframe._cli._shell import in_shell
+from batchframe._cli.help_pages import DAY, PAGES
+from batchframe._cli.parser import help_pages
+from batchframe._cli.shell_words import in_shell
 
 PAGE = Path(__file__).parent / "help.md"
 MESSAGES = Path(__file__).parents[1] / "house" / "messages.md"

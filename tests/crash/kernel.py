@@ -20,14 +20,17 @@ from typing import Any, Literal, Self
 
 import openai
 import pandas as pd
-from tests.crash import naive
-from tests.crash.cases import PATIENCE, SETTLE, Case
 
 import batchframe as bf
-from batchframe import _jobs, _preparation, _private, _providers, _shards, _submission
-from batchframe._folder import JobFolder
-from batchframe._openai import OpenAIService, _client
-from batchframe._service import Ambiguous, Unsent
+from batchframe._base import private_files
+from batchframe._jobs import preparation, running, submission
+from batchframe._requests import input_files
+from batchframe._services import openai_client, provider_table
+from batchframe._services.openai import OpenAIService
+from batchframe._services.protocol import Ambiguous, Unsent
+from batchframe._store.folder import JobFolder
+from tests.crash import naive
+from tests.crash.cases import PATIENCE, SETTLE, Case
 
 TEXTS = {"good kettle": "+", "bad lamp": "-", "good lamp": "+"}
 IN_FLIGHT = 0.15
@@ -133,14 +136,14 @@ def _cell(run: Run, client: openai.OpenAI) -> dict[str, Any]:
 def _hurry(case: Case) -> None:
     """Let the loopback profile settle in a fraction of a second, and the SDK pause for less."""
     hurried = replace(
-        _providers.LOCAL,
+        provider_table.LOCAL,
         settle=SETTLE,
         first_poll=0.02,
         last_poll=0.1,
         list_is_complete=case.listed,
         max_requests=-(-len(TEXTS) // case.parts),
     )
-    _providers.LOCAL = hurried  # type: ignore[misc]
+    provider_table.LOCAL = hurried  # type: ignore[misc]
     base: Any = openai._base_client
     base.INITIAL_RETRY_DELAY, base.MAX_RETRY_DELAY = 0.01, 0.02
 
@@ -163,19 +166,19 @@ def _reach(run: Run, point: str) -> None:
 
 def _arm(run: Run) -> None:
     """Wrap the seams of the protocol so that the run dies at its point."""
-    _wrap(_jobs, "prepare", run, before="start", after="after manifest")
-    _wrap(_preparation, "write_rows", run, before="before rows")
-    _wrap(_preparation, "write_manifest", run, before="before manifest")
+    _wrap(running, "prepare", run, before="start", after="after manifest")
+    _wrap(preparation, "write_rows", run, before="before rows")
+    _wrap(preparation, "write_manifest", run, before="before manifest")
     _wrap(OpenAIService, "upload", run, before="before upload", after="after upload")
     _wrap(OpenAIService, "create_batch", run, before="before create", after="after create")
     _wrap(OpenAIService, "delete_file", run, after="after fence")
-    _wrap(_submission, "_look_until_settled", run, after="after reconcile")
+    _wrap(submission, "_look_until_settled", run, after="after reconcile")
     _wrap_journal(run)
     _wrap_look(run)
     if run.point == "half an input file":
-        _shards.create_private = partial(_half_written, run)  # type: ignore[attr-defined]
+        input_files.create_private = partial(_half_written, run)  # type: ignore[attr-defined]
     if run.point == "half a manifest":
-        _private.create_private = partial(_half_written, run)
+        private_files.create_private = partial(_half_written, run)
     if run.point.startswith("during "):
         _end_during(run, _CALLS[run.point.removeprefix("during ")])
 
@@ -193,7 +196,7 @@ def _wrap(owner: Any, name: str, run: Run, *, before: str = "-", after: str = "-
 
 
 def _wrap_journal(run: Run) -> None:
-    append, write_all = JobFolder.append, _private._write_all
+    append, write_all = JobFolder.append, private_files._write_all
 
     def torn(descriptor: int, content: bytes) -> None:
         write_all(descriptor, content[: len(content) // 2])
@@ -202,11 +205,11 @@ def _wrap_journal(run: Run) -> None:
 
     def wrapped(self: JobFolder, event: Any) -> None:
         if run.point == f"torn {event['event']}":
-            _private._write_all = torn
+            private_files._write_all = torn
         try:
             append(self, event)
         finally:
-            _private._write_all = write_all
+            private_files._write_all = write_all
         _reach(run, f"after {event['event']}")
 
     JobFolder.append = wrapped  # type: ignore[method-assign]
@@ -244,7 +247,7 @@ def _half_written(run: Run, path: Path) -> Any:
     return Half()
 
 
-_unwrapped_create_private = _private.create_private
+_unwrapped_create_private = private_files.create_private
 
 
 _CALLS = {
@@ -286,8 +289,8 @@ def _without_reconcile() -> None:
     def careless(run: Any, shard: int, _: Any) -> None:
         run.note("FENCED", shard)
 
-    _submission._reconcile = careless
-    _submission._created_elsewhere = lambda *_: []
+    submission._reconcile = careless
+    submission._created_elsewhere = lambda *_: []
 
 
 def _without_fence() -> None:
@@ -305,13 +308,13 @@ def _without_creating() -> None:
 
 
 def _trusting() -> None:
-    original = _client.outcome_of
+    original = openai_client.outcome_of
 
     def careless(reason: BaseException) -> Any:
         outcome = original(reason)
         return outcome if not isinstance(outcome, Ambiguous) else Unsent("lost")
 
-    _client.outcome_of = careless
+    openai_client.outcome_of = careless
 
 
 SABOTAGES: dict[str, Callable[[], None]] = {

@@ -20,10 +20,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from batchframe.local import Fault, Server, serve
 from tests.crash.cases import LIST, Case
 from tests.crash.kernel import TEXTS, Run, answer, run_in_child
-
-from batchframe.local import Fault, Server, serve
 
 # Killing a process loses nothing that it has written, so the disk may be one of memory.
 MEMORY = Path("/dev/shm")  # noqa: S108 - folders of a name of their own are made in it

@@ -12,7 +12,8 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._display import BYTES, _bars, progress
+from batchframe._base import progress as _bars
+from batchframe._display import BYTES, progress
 
 FRAME = pd.DataFrame({"text": [f"text {i}" for i in range(30)]})
 

@@ -12,8 +12,8 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe import _providers
-from batchframe._cards import row_words
+from batchframe._api.cards import row_words
+from batchframe._services import provider_table
 
 
 @pytest.fixture
@@ -21,8 +21,8 @@ def small_files(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Cut jobs into input files of so many requests."""
 
     def cut(most: int) -> None:
-        small = replace(_providers.LOCAL, max_requests=most)
-        monkeypatch.setattr(_providers, "LOCAL", small)
+        small = replace(provider_table.LOCAL, max_requests=most)
+        monkeypatch.setattr(provider_table, "LOCAL", small)
 
     return cut
 

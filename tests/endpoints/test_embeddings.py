@@ -21,11 +21,11 @@ from openai.types import CreateEmbeddingResponse
 
 import batchframe as bf
 import batchframe.local
-from batchframe._answers import read_shard
 from batchframe._endpoints import endpoint_of
-from batchframe._providers import OPENAI
-from batchframe._service import Batch
-from batchframe._shards import shards_of
+from batchframe._requests.input_files import shards_of
+from batchframe._results.batch_answers import read_shard
+from batchframe._services.protocol import Batch
+from batchframe._services.provider_table import OPENAI
 from batchframe.errors import OutputSpecError, RequestError, TemplateError
 from batchframe.local import AnswerError
 

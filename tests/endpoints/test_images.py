@@ -20,11 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from openai.types import ImagesResponse
-from tests.images.pictures import GIF, JPEG, WEBP, data_url, png
 
 import batchframe as bf
 import batchframe.local
-from batchframe._file_types import ending_of
+from batchframe._base.file_types import ending_of
 from batchframe.errors import (
     ColumnError,
     CostError,
@@ -33,6 +32,7 @@ from batchframe.errors import (
     RequestError,
     TemplateError,
 )
+from tests.images.pictures import GIF, JPEG, WEBP, data_url, png
 
 MADE = "/v1/images/generations"
 EDITED = "/v1/images/edits"
@@ -288,9 +288,9 @@ def test_a_link_in_the_place_of_a_file_is_replaced_and_not_written_through(
 
 
 def test_two_different_images_for_one_request_are_invalid(tmp_path: Path) -> None:
-    from batchframe._answers import read_shard
     from batchframe._endpoints import endpoint_of
-    from batchframe._service import Batch
+    from batchframe._results.batch_answers import read_shard
+    from batchframe._services.protocol import Batch
 
     kept: list[bytes] = []
 
@@ -312,9 +312,9 @@ def test_two_different_images_for_one_request_are_invalid(tmp_path: Path) -> Non
 def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
     import tracemalloc
 
-    from batchframe._answers import read_shard
     from batchframe._endpoints import endpoint_of
-    from batchframe._service import Batch
+    from batchframe._results.batch_answers import read_shard
+    from batchframe._services.protocol import Batch
 
     size, number = 400_000, 40
     body = json.dumps(images(png(padding=size)))
@@ -437,7 +437,7 @@ def test_a_disk_that_takes_no_image_is_told_and_a_later_look_keeps_it(
 
     job = make().submit("kites", client=server.client())
     with monkeypatch.context() as disk:
-        disk.setattr("batchframe._answer_files.replacing", full)
+        disk.setattr("batchframe._store.answer_files.replacing", full)
         with pytest.raises(JobError, match="Make room"):
             job.wait()
     assert bf.job("kites", server.client()).wait().counts == {"ok": 3, "skipped": 1}

@@ -13,13 +13,13 @@ import openai
 import pandas as pd
 import pytest
 from openai.types import Video
-from tests.images.pictures import data_url, png
 
 import batchframe as bf
 import batchframe.local
-from batchframe._model_rules import check_model
+from batchframe._models.rules import check_model
 from batchframe.errors import CostError, RequestError, ServiceError
 from batchframe.local import Fault
+from tests.images.pictures import data_url, png
 
 PATH = "/v1/videos"
 MODEL = "sora-2"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchframe._measures import cohens_kappa, krippendorffs_alpha, wilson
+from batchframe._evaluation.measures import cohens_kappa, krippendorffs_alpha, wilson
 
 # Krippendorff, "Computing Krippendorff's alpha-reliability", 2011: four observers, twelve units.
 FOUR_OBSERVERS = """

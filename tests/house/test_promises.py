@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from tests.crash.cases import matrix
 
 REPO = Path(__file__).parents[2]

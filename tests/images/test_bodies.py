@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
-from tests.images.pictures import GIF, JPEG, WEBP, data_url, png, png_header, urls_of
 
 import batchframe as bf
 from batchframe.errors import CellError, ColumnError, ExtraError, RequestError, TemplateError
+from tests.images.pictures import GIF, JPEG, WEBP, data_url, png, png_header, urls_of
 
 CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
 PHOTO = "https://example.org/cat.jpg"

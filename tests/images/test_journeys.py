@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from tests.images.pictures import GIF, data_url, png, urls_of
 
 import batchframe as bf
 import batchframe.local
-from batchframe._providers import OPENAI
-from batchframe._shards import shards_of
+from batchframe._requests.input_files import shards_of
+from batchframe._services.provider_table import OPENAI
 from batchframe.errors import CellError, RequestError
 from batchframe.local import AnswerError
+from tests.images.pictures import GIF, data_url, png, urls_of
 
 ENDPOINTS = ["/v1/chat/completions", "/v1/responses"]
 every = pytest.mark.parametrize("endpoint", ENDPOINTS)
@@ -210,10 +210,12 @@ def test_the_estimate_reads_the_beginning_of_a_file_only(
     frame = pd.DataFrame({"photo": ["0.png"]})
     asked = frame.bf.requests("?", model="gpt-4o", images="photo", image_root=photos)
     read: list[int] = []
-    from batchframe import _images
+    from batchframe._frames import image_urls
 
-    below = _images.read_below
-    monkeypatch.setattr(_images, "read_below", lambda *what: read.append(what[2]) or below(*what))
+    below = image_urls.read_below
+    monkeypatch.setattr(
+        image_urls, "read_below", lambda *what: read.append(what[2]) or below(*what)
+    )
     asked.estimate()
     assert read == [2**16]
 

@@ -324,9 +324,9 @@ def test_a_batch_that_fails_at_validation_gives_every_row_its_reason(frame: pd.D
 def test_several_files_make_one_job(frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
-    from batchframe import _providers
+    from batchframe._services import provider_table
 
-    monkeypatch.setattr(_providers, "LOCAL", replace(_providers.LOCAL, max_requests=2))
+    monkeypatch.setattr(provider_table, "LOCAL", replace(provider_table.LOCAL, max_requests=2))
     with batchframe.local.serve(answer=gold_answer) as server:
         job = ask(frame).submit(client=server.client()).wait()
     assert len(server.ledger) == len(job.batches) == 3

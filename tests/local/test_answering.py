@@ -13,7 +13,7 @@ import pytest
 from batchframe import local
 from batchframe.errors import LocalServerError
 from batchframe.local import AnswerError
-from batchframe.local._app import Api
+from batchframe.local._http.routes import Api
 
 CHAT = "/v1/chat/completions"
 

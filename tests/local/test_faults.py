@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 
 import batchframe as bf
-from batchframe import _providers, local
+from batchframe import local
+from batchframe._services import provider_table
 from batchframe.errors import LocalServerError
 from batchframe.local import Fault
-from batchframe.local._app import Api
-from batchframe.local._objects import ROUTES
+from batchframe.local._batches.objects import ROUTES
+from batchframe.local._http.routes import Api
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,7 @@ def requests() -> bf.Requests:
 
 @pytest.fixture(autouse=True)
 def _settles_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_providers, "LOCAL", replace(_providers.LOCAL, settle=0.1))
+    monkeypatch.setattr(provider_table, "LOCAL", replace(provider_table.LOCAL, settle=0.1))
 
 
 def statuses(error: openai.APIStatusError) -> tuple[int, str]:

@@ -23,7 +23,7 @@ posix = pytest.mark.skipif(os.name == "nt", reason="SIGKILL is POSIX")
 SERVER = """
 import os, signal, sys, time
 from batchframe import local
-from batchframe.local import _store
+from batchframe.local._batches import store
 
 folder, calls, fatal_status, moment, seconds = sys.argv[1:]
 
@@ -33,7 +33,7 @@ def answer(body):
     time.sleep(0.005)
     return "from the first server"
 
-save = _store.Store.save
+save = store.Store.save
 
 def deadly_save(self, batch):
     if batch.status == fatal_status and moment == "before":
@@ -42,7 +42,7 @@ def deadly_save(self, batch):
     if batch.status == fatal_status and moment == "after":
         os.kill(os.getpid(), signal.SIGKILL)
 
-_store.Store.save = deadly_save
+store.Store.save = deadly_save
 server = local.serve(answer, folder=folder, seconds=float(seconds))
 print(server.url, flush=True)
 time.sleep(600)

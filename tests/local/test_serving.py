@@ -188,7 +188,7 @@ def test_a_fault_of_the_server_is_reported_in_openais_shape(
         message = "boom"
         raise RuntimeError(message)
 
-    monkeypatch.setattr("batchframe.local._store.Store.batches", broken)
+    monkeypatch.setattr("batchframe.local._batches.store.Store.batches", broken)
     with (
         server.client() as client,
         caplog.at_level(logging.ERROR),
@@ -205,7 +205,7 @@ def test_a_batch_that_cannot_be_worked_off_ends_as_failed(
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("batchframe.local._spool.Spool.answer", full)
+    monkeypatch.setattr("batchframe.local._batches.spool.Spool.answer", full)
     with caplog.at_level(logging.ERROR):
         batch = desk.run(make_lines(3))
     assert batch.status == "failed"

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchframe.local._dice import Dice
-from batchframe.local._problems import Problem
-from batchframe.local._schema import Sampler, SchemaError
-from batchframe.local._simulate import simulate
+from batchframe.local._answers.dice import Dice
+from batchframe.local._answers.schema import Sampler, SchemaError
+from batchframe.local._answers.simulated import simulate
+from batchframe.local._http.problems import Problem
 
 CHAT = "/v1/chat/completions"
 
@@ -55,7 +55,7 @@ def test_a_free_text_says_so_in_its_first_words() -> None:
 def test_the_same_request_has_the_same_answer_in_every_process() -> None:
     program = (
         "import json, sys\n"
-        "from batchframe.local._simulate import simulate\n"
+        "from batchframe.local._answers.simulated import simulate\n"
         "for endpoint, body in json.load(sys.stdin):\n"
         "    made = simulate(endpoint, {'model': 'm', **body}, created=0,"
         " count_tokens=lambda _: 1)\n"

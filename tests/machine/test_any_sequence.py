@@ -35,10 +35,10 @@ from hypothesis.stateful import (
 )
 
 import batchframe as bf
-from batchframe import _providers
-from batchframe._folder import JobFolder
-from batchframe._openai import OpenAIService
-from batchframe._service import ENDED
+from batchframe._services import provider_table
+from batchframe._services.openai import OpenAIService
+from batchframe._services.protocol import ENDED
+from batchframe._store.folder import JobFolder
 from batchframe.local import Fault, Server, serve
 
 TEXTS = [f"text {i}" for i in range(6)]
@@ -95,8 +95,8 @@ class Life(RuleBasedStateMachine):
             serve(answer=self.answer, folder=self.home / "server")
         )
         haste = {"settle": 0.05, "first_poll": 0.02, "last_poll": 0.05}
-        small = replace(_providers.LOCAL, max_requests=shards, **haste)
-        self.patch.setattr(_providers, "LOCAL", small)
+        small = replace(provider_table.LOCAL, max_requests=shards, **haste)
+        self.patch.setattr(provider_table, "LOCAL", small)
 
     def answer(self, body: dict[str, Any]) -> str:
         text = body["messages"][0]["content"]

@@ -11,12 +11,12 @@ import openai
 import pandas as pd
 import pytest
 from openai.types import ModerationCreateResponse
-from tests.images.pictures import data_url, png
 
 import batchframe as bf
 import batchframe.local
 from batchframe.errors import ClientError, RequestError, ServiceError
 from batchframe.local import AnswerError, Fault
+from tests.images.pictures import data_url, png
 
 FRAME = pd.DataFrame(
     {"text": ["kind", "cruel", "kind", None, "mild", "cruel"]}, index=list("abcdef")

@@ -25,20 +25,20 @@ def test_an_error_shows_the_users_line_and_none_of_batchframes(notebook: Any) ->
     told = trace_of(notebook, MISSPELT)
     assert f"----> 1 {MISSPELT}" in told
     assert "TemplateError: The template names {{ x }}" in told
-    assert "_accessor.py" not in told
-    assert "_template.py" not in told
+    assert "_api/accessor.py" not in told
+    assert "_recipe/template.py" not in told
 
 
 def test_an_error_within_the_users_own_function_shows_that_function(notebook: Any) -> None:
     told = trace_of(notebook, f"def ask():\n    return {MISSPELT}\n\nask()")
     assert f"----> 2     return {MISSPELT}" in told
     assert "----> 4 ask()" in told
-    assert "_accessor.py" not in told
+    assert "_api/accessor.py" not in told
 
 
 def test_the_whole_trace_is_there_for_who_asks_for_it(notebook: Any) -> None:
     told = trace_of(notebook, f"%xmode Verbose\n{MISSPELT}")
-    assert "_template.py" in told
+    assert "_recipe/template.py" in told
 
 
 def test_an_error_keeps_its_whole_trace(notebook: Any) -> None:

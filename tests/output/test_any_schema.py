@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchframe._output import OutputSpec, answer_bounds, output_spec, parse_answers
-from batchframe._tokens import token_counter
+from batchframe._tokens.counter import token_counter
 
 Pair = tuple[dict[str, Any], Any]
 """A schema, and a strategy of values that obey it."""

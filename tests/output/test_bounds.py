@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from batchframe._output import AnswerBounds, answer_bounds, output_spec
-from batchframe._tokens import token_counter
+from batchframe._tokens.counter import token_counter
 
 
 class Verdict(BaseModel):

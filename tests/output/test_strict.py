@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from batchframe._output import output_spec
-from batchframe._output._strict import strict_schema
+from batchframe._output.strict import strict_schema
 
 T = TypeVar("T")
 

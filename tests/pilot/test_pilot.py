@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import batchframe as bf
-from batchframe._answer_length import Experience
+from batchframe._estimate.answer_length import Experience
 from batchframe.local import AnswerError, Fault, Server, serve
 
 TEXTS = [f"text {i}" for i in range(60)]
@@ -160,7 +160,7 @@ def test_a_pilot_that_was_interrupted_goes_on_where_it_stopped(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("batchframe._pilot.end", die)
+        patch.setattr("batchframe._jobs.pilot.end", die)
         with pytest.raises(Killed):
             requests.pilot(10, client=running.client())
     # Its answers are there for whoever looks, and are not paid again.

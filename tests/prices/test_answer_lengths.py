@@ -9,14 +9,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from batchframe._answer_length import AnswerLength, Experience, answer_length
-from batchframe._budget import refuse_above
-from batchframe._counting import count_input
-from batchframe._estimate import estimate
+from batchframe._estimate.answer_length import AnswerLength, Experience, answer_length
+from batchframe._estimate.budget import refuse_above
+from batchframe._estimate.counting import count_input
+from batchframe._estimate.estimate import estimate
 from batchframe._output import output_spec
-from batchframe._providers import profile_of
-from batchframe._recipe import Recipe
-from batchframe._request_table import RequestTable
+from batchframe._recipe.recipe import Recipe
+from batchframe._requests.table import RequestTable
+from batchframe._services.provider_table import profile_of
 from batchframe.errors import CostError, IntervalWarning
 
 LABELS = ["good", "bad"]

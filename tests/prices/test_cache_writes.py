@@ -11,9 +11,9 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._job_answers import read_reused, write_reused
-from batchframe._price_book import book_price
-from batchframe._rates import Price, Tier
+from batchframe._models.genai_prices import book_price
+from batchframe._models.price import Price, Tier
+from batchframe._results.job_answers import read_reused, write_reused
 
 LONG = "word " * 2_000
 MILLION = 1_000_000

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchframe._rates import LongContext, Price
+from batchframe._models.price import LongContext, Price
 from batchframe.errors import CostError
 
 LUNA = Price(

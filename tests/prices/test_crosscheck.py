@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from batchframe._price_table import disagreement, in_words
-from batchframe._prices import Tier, price
+from batchframe._models.price_lookup import Tier, price
+from batchframe._models.price_table import disagreement, in_words
 
 TODAY = date(2026, 11, 21)
 FIELDS: dict[Tier, tuple[str, str, str]] = {

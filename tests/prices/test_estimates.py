@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 import batchframe as bf
 import batchframe.local
-from batchframe import _estimate
-from batchframe._price_book import price_book
-from batchframe._prices import doubts, price
+from batchframe._estimate import estimate as _estimate
+from batchframe._models.genai_prices import price_book
+from batchframe._models.price_lookup import doubts, price
 from batchframe.errors import CostError
 
 LABELS = ["good", "bad"]
@@ -178,7 +178,7 @@ def job_of(texts: list[str], tokens: list[int], **more: Any) -> bf.Job:
     """Ask on this machine, and pretend that it was elsewhere: rehearsals tell nothing."""
     from dataclasses import replace
 
-    from batchframe._manifest import read_manifest, write_manifest
+    from batchframe._store.manifest import read_manifest, write_manifest
 
     left = iter(tokens)
 
@@ -245,7 +245,7 @@ class TestEarlierJobs:
         broken.mkdir()
         (broken / "manifest.json").write_text("{")
         (job.folder / "answers.parquet").write_bytes(b"")
-        from batchframe._history import experience
+        from batchframe._estimate.history import experience
 
         assert experience(ask(["new"])._table.recipe, "https://api.openai.com/v1") is None
 

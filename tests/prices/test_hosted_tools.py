@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import batchframe as bf
-from batchframe._hosted_tools import hosted_notes, hosted_tools
+from batchframe._models.hosted_tools import hosted_notes, hosted_tools
 from batchframe.errors import CostError
 
 RESPONSES = "/v1/responses"

@@ -13,12 +13,12 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._answer_length import Experience, answer_length
-from batchframe._counting import count_input
-from batchframe._estimate import estimate
-from batchframe._history import _experience_of
+from batchframe._estimate.answer_length import Experience, answer_length
+from batchframe._estimate.counting import count_input
+from batchframe._estimate.estimate import estimate
+from batchframe._estimate.history import _experience_of
 from batchframe._output import output_spec
-from batchframe._recipe import Recipe
+from batchframe._recipe.recipe import Recipe
 
 Draw = Callable[[np.random.Generator, int], npt.NDArray[np.float64]]
 

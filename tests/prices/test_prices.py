@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from batchframe import _prices
-from batchframe._price_book import price_book
-from batchframe._prices import Tier, price
-from batchframe._providers import provider
+from batchframe._models import price_lookup
+from batchframe._models.genai_prices import price_book
+from batchframe._models.price_lookup import Tier, price
+from batchframe._services.provider_table import provider
 from batchframe.errors import CostError
 
 TODAY = date(2026, 11, 21)
@@ -130,7 +130,7 @@ def test_embeddings_have_a_batch_price_whose_source_says_how_sure_it_is(
 def test_the_batch_price_of_an_embedding_is_for_the_batch_tier_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_prices, "book_price", lambda *_, **__: None)
+    monkeypatch.setattr(price_lookup, "book_price", lambda *_, **__: None)
     assert price("text-embedding-3-small", "batch") is not None
     assert price("text-embedding-3-small", "standard") is None
     assert price("text-embedding-3-small", "batch", provider=provider("azure")) is None

@@ -11,7 +11,7 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._rates import sum_of
+from batchframe._models.price import sum_of
 
 TEXTS = [f"text {n}" for n in range(4)]
 
@@ -124,7 +124,7 @@ def test_other_prices_given_later_are_the_reason_for_another_bill() -> None:
     frame = pd.DataFrame({"text": TEXTS})
     asked = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
     job = job_of(as_counted)
-    from batchframe._manifest import read_manifest, write_manifest
+    from batchframe._store.manifest import read_manifest, write_manifest
 
     manifest = read_manifest(job._folder)
     dear = {"input": "10", "output": "40"}

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 import batchframe as bf
 import batchframe.local
-from batchframe._billing import billed, job_cost
-from batchframe._job_answers import JobAnswers
-from batchframe._rates import LongContext, Price, sum_of, within
-from batchframe._results import ledger
+from batchframe._models.price import LongContext, Price, sum_of, within
+from batchframe._results.billing import billed, job_cost
+from batchframe._results.job_answers import JobAnswers
+from batchframe._results.join import ledger
 
 MONEY = st.decimals(0, 1_000, places=5)
 TOKENS = st.integers(0, 600_000)
@@ -216,9 +216,9 @@ def test_rows_add_up_to_the_job_whatever_usage_the_service_states(
 
 
 def test_the_body_of_a_failed_line_is_paid_for_by_the_usage_it_states(tmp_path: Any) -> None:
-    from batchframe._answers import read_shard
     from batchframe._endpoints import endpoint_of
-    from batchframe._service import Batch
+    from batchframe._results.batch_answers import read_shard
+    from batchframe._services.protocol import Batch
 
     body = {"error": {"message": "stopped halfway"}, "usage": USAGE}
     lines = [

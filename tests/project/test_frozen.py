@@ -16,7 +16,9 @@ from typing import Any, Final
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from tests.project.frozen.recipes import DRAWN, JOBS, RECIPES, answer
+
+import batchframe as bf
+import batchframe.local
 from tests.project.frozen.describe import (
     FROZEN,
     client_of,
@@ -26,9 +28,7 @@ from tests.project.frozen.describe import (
     list_told,
     requests_told,
 )
-
-import batchframe as bf
-import batchframe.local
+from tests.project.frozen.recipes import DRAWN, JOBS, RECIPES, answer
 
 ASKED: Final = json.loads((FROZEN / "recipes.json").read_bytes())
 TOLD: Final = json.loads((FROZEN / "jobs.json").read_bytes())

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchframe._cells import text_column
+from batchframe._frames.cells import text_column
 from batchframe.errors import CellError
 
 MISSING = [None, float("nan"), pd.NA, pd.NaT]

@@ -14,11 +14,11 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe import _providers
-from batchframe._accounts import expected_identity, expected_profile
-from batchframe._manifest import read_manifest
-from batchframe._prices import price
-from batchframe._providers import profile_of
+from batchframe._models.price_lookup import price
+from batchframe._services import provider_table
+from batchframe._services.connect import expected_identity, expected_profile
+from batchframe._services.provider_table import profile_of
+from batchframe._store.manifest import read_manifest
 from batchframe.errors import ClientError, CostError, RequestError
 
 
@@ -68,7 +68,7 @@ def test_the_profile_follows_from_the_class_of_the_client() -> None:
 
 
 def test_only_openai_s_list_proves_that_a_batch_does_not_exist() -> None:
-    complete = {key for key, known in _providers._NAMED.items() if known.list_is_complete}
+    complete = {key for key, known in provider_table._NAMED.items() if known.list_is_complete}
     assert complete == {"openai"}
 
 
@@ -80,7 +80,7 @@ def test_azure_is_asked_once_a_minute_and_takes_100_000_requests_a_file() -> Non
 
 
 def test_every_profile_says_where_its_facts_are_from() -> None:
-    for known in _providers._NAMED.values():
+    for known in provider_table._NAMED.values():
         assert known.source, known.key
 
 
@@ -235,7 +235,7 @@ def test_a_job_keeps_its_profile_in_its_folder_whatever_the_table_says_later(
     server.pause()
     job = ask("a", "b").submit("kept", client=server.client(), provider=given)
     assert len(job.batches) == 2
-    monkeypatch.setattr(_providers, "LOCAL", replace(_providers.LOCAL, max_requests=50))
+    monkeypatch.setattr(provider_table, "LOCAL", replace(provider_table.LOCAL, max_requests=50))
     server.resume()
     again = bf.job("kept", client=server.client()).wait()
     assert read_manifest(again._folder).provider == given

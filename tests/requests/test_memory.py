@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 
 import batchframe as bf
-from batchframe._counting import InputTokens
-from batchframe._digests import group
-from batchframe._estimate import cost_range
-from batchframe._range import Range
-from batchframe._rates import Price
-from batchframe._shards import pack
+from batchframe._base.digests import group
+from batchframe._base.ranges import Range
+from batchframe._estimate.counting import InputTokens
+from batchframe._estimate.estimate import cost_range
+from batchframe._models.price import Price
+from batchframe._requests.input_files import pack
 
 NAME = 16  # bytes
 

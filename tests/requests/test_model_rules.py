@@ -16,10 +16,10 @@ from openai.types.chat import completion_create_params
 
 import batchframe as bf
 import batchframe.local
-from batchframe import _requests
-from batchframe._checks import check_sending
-from batchframe._model_rules import check_parameters, context_window, is_known, shutdown
-from batchframe._providers import OPENAI, profile_of
+from batchframe._api import requests as _requests
+from batchframe._estimate.preflight import check_sending
+from batchframe._models.rules import check_parameters, context_window, is_known, shutdown
+from batchframe._services.provider_table import OPENAI, profile_of
 from batchframe.errors import CostError, ParameterWarning, RequestError
 
 FRAME = pd.DataFrame({"text": ["a", "b"]}, index=["x", "y"])

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 import batchframe as bf
 import batchframe.local
-from batchframe._lines import custom_id
-from batchframe._providers import OPENAI, Provider
-from batchframe._shards import Shard, pack, shards_of, write_inputs
+from batchframe._requests.input_files import Shard, pack, shards_of, write_inputs
+from batchframe._requests.lines import custom_id
+from batchframe._services.provider_table import OPENAI, Provider
 from batchframe.errors import CellError, RequestError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)

@@ -13,10 +13,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import batchframe as bf
-from batchframe._rendering import row_digests
-from batchframe._request_table import RequestTable
-from batchframe._rows import Rows, read_rows, rows_of, write_rows
-from batchframe._tabular import of_frame
+from batchframe._frames.tabular import of_frame
+from batchframe._requests.rendering import row_digests
+from batchframe._requests.table import RequestTable
+from batchframe._store.rows import Rows, read_rows, rows_of, write_rows
 
 CELLS = st.sampled_from(["", "a", "ab", "b", "é", None])
 FRAMES = st.lists(st.tuples(CELLS, CELLS), max_size=4)

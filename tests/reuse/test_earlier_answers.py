@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import batchframe as bf
 import batchframe.local
-from batchframe import _providers
+from batchframe._services import provider_table
 from batchframe.local import Fault
 
 WORDS = [f"review number {i}" for i in range(30)]
@@ -197,7 +197,7 @@ def killed_before_create(requests: bf.Requests, name: str, client: Any) -> None:
         raise Killed
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("batchframe._submission._create", die)
+        patch.setattr("batchframe._jobs.submission._create", die)
         with pytest.raises(Killed):
             requests.submit(name, client=client)
 
@@ -241,8 +241,8 @@ def test_going_on_with_what_others_asked_meanwhile_is_paid_twice_when_told_so(
 def test_what_is_uncertain_is_settled_before_anything_is_refused(
     echo: batchframe.local.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = replace(_providers.LOCAL, max_requests=1, settle=0.1)
-    monkeypatch.setattr(_providers, "LOCAL", small)
+    small = replace(provider_table.LOCAL, max_requests=1, settle=0.1)
+    monkeypatch.setattr(provider_table, "LOCAL", small)
     client = echo.client()
     # The first part is created and its answer lost; the second is not sent; it is asked elsewhere.
     echo.faults.add(Fault("POST /v1/batches", "close", after=True))

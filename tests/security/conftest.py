@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+
 from tests.proxy import Handler, one_request_a_file, proxy, requests
 
 __all__ = ["heard", "one_request_a_file", "proxy", "requests"]

@@ -14,8 +14,8 @@ import pytest
 import batchframe as bf
 import batchframe.local
 from batchframe import errors
+from batchframe._base.safe_text import visible, visible_lines
 from batchframe._display import Card, Table, live, say, to_html, to_text
-from batchframe._visible import visible, visible_lines
 
 HOSTILE = {
     "script": "<script>alert(1)</script>",

@@ -15,11 +15,11 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.images.pictures import data_url, png, urls_of
 
 import batchframe as bf
-from batchframe import _image_files
+from batchframe._frames import safe_paths
 from batchframe.errors import CellError
+from tests.images.pictures import data_url, png, urls_of
 
 SECRET = b"\x89PNG\r\n\x1a\n-----BEGIN OPENSSH PRIVATE KEY-----"
 """Begins as an image does, so that only its place keeps it from being sent."""
@@ -145,7 +145,7 @@ def test_x7_links_to_folders_are_not_followed(target: str, root: Path) -> None:
 def test_x7_without_descriptors_of_folders_links_are_resolved_and_refused(
     cell: str, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_image_files, "_STEPWISE", False)  # as on Windows
+    monkeypatch.setattr(safe_paths, "_STEPWISE", False)  # as on Windows
     (root / "file.png").symlink_to("../secret.png")
     (root / "way").symlink_to("cats")
     os.mkfifo(root / "pipe.png")

@@ -21,8 +21,8 @@ from nbclient import NotebookClient
 
 import batchframe as bf
 import batchframe.local
-from batchframe._openai import connect, outcome_of
-from batchframe._secrets import redacted
+from batchframe._base.secrets import redacted
+from batchframe._services.openai import connect, outcome_of
 
 KEY = "sk-CANARY-0123456789abcdef"
 ODD_KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"  # as Azure's are: nothing tells that it is one

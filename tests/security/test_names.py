@@ -15,7 +15,7 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._folder import JobFolder
+from batchframe._store.folder import JobFolder
 
 NAMES = [
     "../../x", "/etc/passwd", "~/x", "a/b", "a\\b", "C:\\x", "CON", "nul.txt", "..", ".", " ",

@@ -13,11 +13,11 @@ from typing import Any
 
 import openai
 import pytest
-from tests.proxy import Handler
 
 import batchframe as bf
 import batchframe.local
-from batchframe._openai import connect
+from batchframe._services.openai import connect
+from tests.proxy import Handler
 
 KEY = "sk-CANARY-0123456789abcdef"
 FAR = [

@@ -17,14 +17,15 @@ from pydantic import BaseModel
 
 import batchframe as bf
 import batchframe.local
-from batchframe import _export, _tabular
+from batchframe._frames import tabular
+from batchframe._results import parquet as _export
 
 ROWS = 1_200
 
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_tabular, "PART_ROWS", 100)
+    monkeypatch.setattr(tabular, "PART_ROWS", 100)
 
 
 class Reading(BaseModel):

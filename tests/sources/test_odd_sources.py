@@ -16,11 +16,11 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 from pydantic import BaseModel
-from tests.images.pictures import png
 
 import batchframe as bf
-from batchframe import _record_batches
-from batchframe._tabular import tabular
+from batchframe._frames import record_batches
+from batchframe._frames.tabular import tabular
+from tests.images.pictures import png
 
 
 def texts(source: Any, prompt: Any = "{{ x }}", **words: Any) -> list[str]:
@@ -320,7 +320,7 @@ def test_no_half_copy_is_left_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(_record_batches, "_write", write)
+    monkeypatch.setattr(record_batches, "_write", write)
     with pytest.raises(expected) as caught:
         texts(pa.table({"x": ["a"]}).to_reader())
     assert list(tmp_path.iterdir()) == []
@@ -352,7 +352,7 @@ def test_a_prompt_function_that_fails_leaves_nothing_behind(
 def test_large_cells_are_read_a_few_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_record_batches, "_PART_BYTES", 10_000)
+    monkeypatch.setattr(record_batches, "_PART_BYTES", 10_000)
     table = pa.table({"x": [f"{i:05}" * 500 for i in range(40)], "y": ["small"] * 40})
     pq.write_table(table, tmp_path / "rows.parquet")
     for source in (tmp_path / "rows.parquet", table.to_reader()):

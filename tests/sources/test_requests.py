@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.images.pictures import png
 
 import batchframe as bf
+from tests.images.pictures import png
 
 ROWS = 23_456  # some parts, the last of which is not full
 FRAME = pd.DataFrame(

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import batchframe as bf
 import batchframe.local
-from batchframe._manifest import Manifest
+from batchframe._store.manifest import Manifest
 
 FRAME = pd.DataFrame({"text": ["a", "b", "c"]})
 

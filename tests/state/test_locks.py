@@ -14,7 +14,7 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._folder import JobFolder
+from batchframe._store.folder import JobFolder
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def holder(folder: Path) -> subprocess.Popen[str]:
     code = """
         import sys, time
         from pathlib import Path
-        from batchframe._folder import JobFolder
+        from batchframe._store.folder import JobFolder
 
         with JobFolder(Path(sys.argv[1])).lock() as held:
             print(held, flush=True)

@@ -15,9 +15,9 @@ from openai.types import Batch as OpenAIBatch
 
 import batchframe as bf
 import batchframe.local
-from batchframe._folder import JobFolder
-from batchframe._journal import fold, status_word
-from batchframe._service import ENDED, Batch
+from batchframe._services.protocol import ENDED, Batch
+from batchframe._store.folder import JobFolder
+from batchframe._store.journal import fold, status_word
 
 KEY = "sk-CANARY-0123456789abcdef"
 

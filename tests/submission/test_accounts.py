@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batchframe._accounts import connect, expected_identity
+from batchframe._services.connect import connect, expected_identity
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe import _preparation, _providers
+from batchframe._jobs import preparation
+from batchframe._services import provider_table
 
 NOTHING_LISTED = '{"object": "list", "data": [], "has_more": false}'
 AMBIGUOUS = [
@@ -26,7 +27,7 @@ AMBIGUOUS = [
 
 @pytest.fixture(autouse=True)
 def _settles_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_providers, "LOCAL", replace(_providers.LOCAL, settle=0.3))
+    monkeypatch.setattr(provider_table, "LOCAL", replace(provider_table.LOCAL, settle=0.3))
 
 
 @pytest.mark.parametrize("kind", AMBIGUOUS)
@@ -92,9 +93,9 @@ def test_an_account_without_money_is_not_asked_again(proxy: Any, requests: bf.Re
 def test_s14_a_service_out_of_reach_leaves_the_job_to_go_on_later(
     requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from batchframe import _submission
+    from batchframe._jobs import submission
 
-    monkeypatch.setattr(_submission, "_UNSENT_TRIES", 1)
+    monkeypatch.setattr(submission, "_UNSENT_TRIES", 1)
     import openai
 
     client = openai.OpenAI(base_url="http://127.0.0.1:9/v1", api_key="x", max_retries=0)
@@ -233,14 +234,14 @@ def test_s18_sixteen_threads_at_once_make_one_batch(
 def test_s18_a_job_that_is_begun_while_the_others_are_looked_through_is_followed(
     requests: bf.Requests, server: batchframe.local.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = _preparation.earlier
+    look = preparation.earlier
 
     def begun_meanwhile(*asked: Any) -> Any:
-        monkeypatch.setattr(_preparation, "earlier", look)
+        monkeypatch.setattr(preparation, "earlier", look)
         requests.submit("shared", client=server.client())
         return look(*asked)
 
-    monkeypatch.setattr(_preparation, "earlier", begun_meanwhile)
+    monkeypatch.setattr(preparation, "earlier", begun_meanwhile)
     job = requests.submit("shared", client=server.client())
     assert job.wait().counts == {"ok": 3}
     assert len(server.ledger) == 1

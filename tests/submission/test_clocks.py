@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 import batchframe as bf
-from batchframe import _jobs
-from batchframe._clock import SYSTEM, Clock
+from batchframe._base.clock import SYSTEM, Clock
 from batchframe._display import when
-from batchframe._submission import Submission
-from batchframe._waiting import Pace, until
+from batchframe._jobs import running
+from batchframe._jobs.submission import Submission
+from batchframe._jobs.waiting import Pace, until
 
 DAY = 86_400.0
 
@@ -39,7 +39,7 @@ DATES = {
 @pytest.fixture(params=DATES)
 def wrong(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock(now=DATES[request.param], elapsed=SYSTEM.elapsed, sleep=SYSTEM.sleep)
-    monkeypatch.setattr(_jobs, "Submission", partial(Submission, clock=clock))
+    monkeypatch.setattr(running, "Submission", partial(Submission, clock=clock))
     return clock
 
 

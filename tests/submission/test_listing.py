@@ -14,7 +14,7 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe import _summary
+from batchframe._results import summary as _summary
 
 HERE = [
     "name", "id", "status", "rows", "ok", "failed", "estimated", "cost", "submitted", "age",

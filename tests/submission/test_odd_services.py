@@ -16,10 +16,12 @@ import pandas as pd
 import pytest
 
 import batchframe as bf
-from batchframe import _jobs, _providers, local
-from batchframe._clock import Clock
-from batchframe._openai import OpenAIService
-from batchframe._submission import Submission, submit
+from batchframe import local
+from batchframe._base.clock import Clock
+from batchframe._jobs import running
+from batchframe._jobs.submission import Submission, submit
+from batchframe._services import provider_table
+from batchframe._services.openai import OpenAIService
 from batchframe.local import Fault
 
 CREATE, LIST = "POST /v1/batches", "GET /v1/batches"
@@ -50,13 +52,13 @@ def on_fake_time(monkeypatch: pytest.MonkeyPatch, off: float = 0.0) -> FakeTime:
     def submitting(run: Submission) -> None:
         submit(replace(run, clock=time.clock))
 
-    monkeypatch.setattr(_jobs, "submit", submitting)
+    monkeypatch.setattr(running, "submit", submitting)
     return time
 
 
 @pytest.fixture(autouse=True)
 def _settles_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_providers, "LOCAL", replace(_providers.LOCAL, settle=0.3))
+    monkeypatch.setattr(provider_table, "LOCAL", replace(provider_table.LOCAL, settle=0.3))
 
 
 def batches(server: local.Server) -> list[Any]:

@@ -201,7 +201,7 @@ def test_a_kill_while_recovering_leaves_nothing_half_recovered(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("batchframe._recovery.write_manifest", die)
+        patch.setattr("batchframe._jobs.recovery.write_manifest", die)
         with pytest.raises(Killed):
             bf.recover(echo.client())
     assert len(bf.jobs()) == 0

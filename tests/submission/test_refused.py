@@ -11,7 +11,7 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._refusals import REFUSALS, advice_on, refusal_of
+from batchframe._services.advice import REFUSALS, advice_on, refusal_of
 from batchframe.local import AnswerError
 
 
@@ -115,9 +115,9 @@ def said(case: Case) -> str:
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    from batchframe import _submission
+    from batchframe._jobs import submission
 
-    monkeypatch.setattr(_submission, "_REFUSED_TRIES", 1)
+    monkeypatch.setattr(submission, "_REFUSED_TRIES", 1)
 
 
 # A full queue is no refusal: the part waits for room (tests/waves).
@@ -219,9 +219,9 @@ def test_rows_that_failed_since_the_account_ran_dry_say_so_and_are_asked_again()
 def test_a_busy_service_is_asked_again_and_an_account_without_money_is_not(
     proxy: Any, requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from batchframe import _submission
+    from batchframe._jobs import submission
 
-    monkeypatch.setattr(_submission, "_REFUSED_TRIES", 4)
+    monkeypatch.setattr(submission, "_REFUSED_TRIES", 4)
     for name in ("quota", "project's budget", "credit is used up"):
         asked = proxy.creates()
         proxy.fail("POST", "/batches", "400 refused", status=429, body=said(CASES[name]))

@@ -14,8 +14,8 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._clock import Clock
-from batchframe._waiting import Pace, until
+from batchframe._base.clock import Clock
+from batchframe._jobs.waiting import Pace, until
 
 ANOTHER_BATCH = '{"id": "batch_other", "object": "batch", "status": "failed", "created_at": 1}'
 

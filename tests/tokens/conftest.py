@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks._vocabulary import of_splintr
 
-from batchframe import _token_engines
+from batchframe._tokens import engines as _token_engines
+from benchmarks._vocabulary import of_splintr
 
 # tiktoken's names of its cache files: the sha1 of the address each vocabulary comes from.
 VOCABULARIES = {

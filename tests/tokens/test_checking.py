@@ -9,11 +9,11 @@ import pytest
 
 import batchframe
 import batchframe.local
-from batchframe._checking import corrected
-from batchframe._counting import InputTokens
-from batchframe._counting_route import counting_body
-from batchframe._openai import connect
-from batchframe._request_tokens import count_tokens
+from batchframe._estimate.counting import InputTokens
+from batchframe._estimate.counting_route import counting_body
+from batchframe._estimate.service_count import corrected
+from batchframe._services.openai import connect
+from batchframe._tokens.bodies import count_tokens
 from batchframe.errors import ServiceError
 
 FRAME = pd.DataFrame({"text": [f"review number {i} " * (i % 7 + 1) for i in range(60)]})

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from batchframe import _tokens
-from batchframe._tokens import TokenCounter, token_counter
+from batchframe._tokens import counter as _tokens
+from batchframe._tokens.counter import TokenCounter, token_counter
 
 PanicException = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})
 
@@ -147,7 +147,7 @@ def test_special_tokens_in_a_text_are_plain_text(model: str) -> None:
 
 def test_importing_loads_no_slow_package() -> None:
     code = (
-        "import sys, batchframe._request_tokens, batchframe._prices;"
+        "import sys, batchframe._tokens.bodies, batchframe._models.price_lookup;"
         "print(sorted({'tiktoken', 'splintr', 'genai_prices', 'requests'} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

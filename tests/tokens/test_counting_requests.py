@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchframe import _counting, _unsent
-from batchframe._counting import InputTokens, count_input, scaled
-from batchframe._request_table import RequestTable
+from batchframe._api import unsent
+from batchframe._estimate import counting
+from batchframe._estimate.counting import InputTokens, count_input, scaled
+from batchframe._requests.table import RequestTable
 
 IMAGE = "data:image/gif;base64,R0lGODlhHAJoAQ=="
 
@@ -31,7 +32,7 @@ def table(prompt: Any = "Rate the review: {{ text }}", rows: int = 40, **more: A
 
 
 def truth(of: RequestTable) -> list[int]:
-    return [int(one) for one in _counting._one_by_one(of, with_bar=False).tokens]
+    return [int(one) for one in counting._one_by_one(of, with_bar=False).tokens]
 
 
 LONG = "Weigh the praise against the blame, and say nothing else. " * 8
@@ -71,9 +72,9 @@ def test_no_request_has_no_tokens() -> None:
 @pytest.fixture
 def many(monkeypatch: pytest.MonkeyPatch) -> RequestTable:
     """Make so few requests many for the counter."""
-    monkeypatch.setattr(_counting, "_FEW_BYTES", 0)
-    monkeypatch.setattr(_counting, "_SAMPLE", 120)
-    monkeypatch.setattr(_counting, "_PROBE", 30)
+    monkeypatch.setattr(counting, "_FEW_BYTES", 0)
+    monkeypatch.setattr(counting, "_SAMPLE", 120)
+    monkeypatch.setattr(counting, "_PROBE", 30)
     return table(rows=600)
 
 
@@ -95,9 +96,9 @@ def test_a_count_that_would_take_long_is_a_sample_with_its_interval_shown(
 
 
 def test_giants_among_small_requests_are_all_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_counting, "_FEW_BYTES", 0)
-    monkeypatch.setattr(_counting, "_SAMPLE", 120)
-    monkeypatch.setattr(_counting, "_PROBE", 30)
+    monkeypatch.setattr(counting, "_FEW_BYTES", 0)
+    monkeypatch.setattr(counting, "_SAMPLE", 120)
+    monkeypatch.setattr(counting, "_PROBE", 30)
     texts = [f"short {row}" for row in range(2_000)]
     for row in (7, 700, 1_999):
         # Many tokens for their bytes, which the small ones do not foretell.
@@ -143,7 +144,7 @@ def test_an_estimate_counts_all_with_exact_and_then_keeps_that(
         known = np.array([9])
         return InputTokens(known, known - 2, known + 2, exact=False, notes=(), chance=2)
 
-    monkeypatch.setattr(_unsent, "count_input", counted)
+    monkeypatch.setattr(unsent, "count_input", counted)
     requests = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-4.1")
     assert requests.estimate().input_tokens.high == 11
     requests.estimate(exact=True)
@@ -154,7 +155,7 @@ def test_an_estimate_counts_all_with_exact_and_then_keeps_that(
 def test_the_range_of_the_input_reaches_the_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     tokens, low, high = np.array([10, 30]), np.array([5, 15]), np.array([20, 60])
     sampled = InputTokens(tokens, low, high, exact=False, notes=("s",))
-    monkeypatch.setattr(_unsent, "count_input", lambda _: sampled)
+    monkeypatch.setattr(unsent, "count_input", lambda _: sampled)
     requests = pd.DataFrame({"t": ["a", "b"]}).bf.requests("{{ t }}", model="m", output=["x"])
     cost = requests.estimate(prices={"input": 1_000_000, "output": 0}).cost
     assert (cost.low, cost.expected, cost.high) == (20, 40, 80)

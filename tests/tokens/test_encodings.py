@@ -1,6 +1,6 @@
 import pytest
 
-from batchframe._tokens import encoding_of, token_counter
+from batchframe._tokens.counter import encoding_of, token_counter
 
 
 @pytest.mark.parametrize(

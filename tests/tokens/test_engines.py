@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from batchframe import _token_engines
-from batchframe._token_engines import ApproximateEngine, SplintrEngine, TiktokenEngine
-from batchframe._tokens import token_counter
+from batchframe._tokens import engines
+from batchframe._tokens.counter import token_counter
+from batchframe._tokens.engines import ApproximateEngine, SplintrEngine, TiktokenEngine
 
 PanicException = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})
 
@@ -76,13 +76,13 @@ def test_splintr_counts_what_tiktoken_counts(name: str, judge: Callable[[str], A
 def test_the_counts_a_new_engine_must_pass_are_tiktokens(
     name: str, judge: Callable[[str], Any]
 ) -> None:
-    truth = TiktokenEngine(judge(name)).count(list(_token_engines._PROBE))
-    assert tuple(truth) == _token_engines._PROBE_COUNTS[name]
+    truth = TiktokenEngine(judge(name)).count(list(engines._PROBE))
+    assert tuple(truth) == engines._PROBE_COUNTS[name]
 
 
 def test_tiktoken_is_survived_where_it_panics(judge: Callable[[str], Any]) -> None:
     engine = TiktokenEngine(judge("o200k_base"))
-    counts, exact = _token_engines.count_guarded(engine, ["Say hello", " " * 1_000_000])
+    counts, exact = engines.count_guarded(engine, ["Say hello", " " * 1_000_000])
     assert counts[0] == 2
     assert abs(int(counts[1]) - 7_813) <= 10
     assert exact[0]
@@ -131,7 +131,7 @@ def test_a_download_that_never_ends_is_not_waited_for(monkeypatch: pytest.Monkey
 
     hide(monkeypatch, "splintr")
     monkeypatch.setitem(sys.modules, "tiktoken", fake_tiktoken(hanging))
-    monkeypatch.setattr(_token_engines, "DOWNLOAD_SECONDS", 0.05)
+    monkeypatch.setattr(engines, "DOWNLOAD_SECONDS", 0.05)
     try:
         assert "did not load" in str(token_counter("gpt-4o").note)
     finally:

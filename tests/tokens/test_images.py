@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchframe._image_size import data_url_size, image_size
-from batchframe._image_tokens import image_tokens
-from batchframe._request_tokens import count_tokens
+from batchframe._frames.image_size import data_url_size, image_size
+from batchframe._tokens.bodies import count_tokens
+from batchframe._tokens.images import image_tokens
 
 
 def png(width: int, height: int) -> bytes:

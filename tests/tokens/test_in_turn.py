@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 import batchframe as bf
-from batchframe._counting import count_input
-from batchframe._in_turn import in_turn
+from batchframe._base.threads import in_turn
+from batchframe._estimate.counting import count_input
 
 
 def test_the_order_stays_whatever_ends_first() -> None:

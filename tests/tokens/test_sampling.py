@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchframe._sampling import extended, sample_of
+from batchframe._estimate.sampling import extended, sample_of
 
 
 def test_a_sample_is_the_same_for_the_same_seed_and_repeats_no_row() -> None:

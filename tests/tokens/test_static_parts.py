@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from batchframe._static_parts import divide
-from batchframe._template import Template, bind, parse
-from batchframe._token_engines import ApproximateEngine, Engine, SplintrEngine, TiktokenEngine
-from batchframe._tokens import TokenCounter
+from batchframe._estimate.constant_parts import divide
+from batchframe._recipe.template import Template, bind, parse
+from batchframe._tokens.counter import TokenCounter
+from batchframe._tokens.engines import ApproximateEngine, Engine, SplintrEngine, TiktokenEngine
 
 WORDS = ["rate", "the", "review", "It's", "I'LL", "café", "naïve", "x", "A", "’s", "ß", "ſ", "K",
          "火车", "é", "‍", "े", "1", "23", "4567", ".", "!?", "\n", "\r\n", "\t", "  ", " ",

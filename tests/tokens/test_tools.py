@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 
-from batchframe._request_tokens import count_tokens
-from batchframe._tokens import TokenCount, token_counter
-from batchframe._tool_tokens import namespace, tool_tokens
+from batchframe._tokens.bodies import count_tokens
+from batchframe._tokens.counter import TokenCount, token_counter
+from batchframe._tokens.tools import namespace, tool_tokens
 
 pytestmark = pytest.mark.filterwarnings("error")
 HELLO = [{"role": "user", "content": "Say hello"}]

@@ -14,9 +14,9 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe import _providers
-from batchframe._folder import JobFolder
-from batchframe._openai import OpenAIService
+from batchframe._services import provider_table
+from batchframe._services.openai import OpenAIService
+from batchframe._store.folder import JobFolder
 
 PARTS = 6
 
@@ -24,7 +24,7 @@ PARTS = 6
 @pytest.fixture(autouse=True)
 def _one_request_a_part(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("BATCHFRAME_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(_providers, "LOCAL", replace(_providers.LOCAL, max_requests=1))
+    monkeypatch.setattr(provider_table, "LOCAL", replace(provider_table.LOCAL, max_requests=1))
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import batchframe as bf
-from batchframe._journal import ShardState
-from batchframe._manifest import InputFile
-from batchframe._service import Batch
-from batchframe._waves import Queue, due
+from batchframe._services.protocol import Batch
+from batchframe._store.journal import ShardState
+from batchframe._store.manifest import InputFile
+from batchframe._store.queue import Queue, due
 from batchframe.local import Fault, Server
 
 FULL = {

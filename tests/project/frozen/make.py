@@ -22,8 +22,8 @@ from pathlib import Path
 from time import sleep
 from typing import Any, Final
 
-from recipes import DRAWN, JOBS, RECIPES, answer
 from describe import FROZEN, client_of, job_told, list_told, requests_told
+from recipes import DRAWN, JOBS, RECIPES, answer
 
 import batchframe as bf
 import batchframe.local

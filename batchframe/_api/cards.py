@@ -1,0 +1,291 @@
+"""Requests and jobs → the facts their cards show. Pure.
+
+Must not know: text, HTML, the network.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Final
+
+from batchframe._display import Card, Table, Tone, count, money, plural, shortened, when
+from batchframe._estimate.estimate import Estimate, in_words
+from batchframe._recipe.recipe import Recipe
+from batchframe._results.unanswered import ASKED_AGAIN
+from batchframe._services.advice import advice_on
+from batchframe._services.protocol import Batch
+from batchframe._store.journal import JobState, ShardState, status_word
+from batchframe._store.manifest import Record
+
+_LONGEST_PROMPT: Final = 600
+_LONGEST_REASON: Final = 200
+
+
+def requests_card(recipe: Recipe, estimate: Estimate, first_prompt: str | None = None) -> Card:
+    """Show what would be sent, and what it would cost."""
+    rows = [plural(estimate.rows, "row")]
+    if estimate.duplicates:
+        rows.append(f"{estimate.duplicates:,} equal to another and sent once")
+    if estimate.reused:
+        rows.append(f"{estimate.reused:,} answered by an earlier job and not sent again")
+    if estimate.skipped:
+        rows.append(f"{estimate.skipped:,} skipped")
+    shown = None
+    if first_prompt is not None:
+        cut = first_prompt[:_LONGEST_PROMPT]
+        shown = ("first prompt", cut if cut == first_prompt else f"{cut}…")
+    if not estimate.rows:
+        return Card(title=f"No row is to be asked of {recipe.model}")
+    return Card(
+        title=f"{plural(estimate.requests, 'request')} to {recipe.model}",
+        facts=(
+            ("rows", ", ".join(rows)),
+            ("endpoint", recipe.endpoint),
+            ("files", count(estimate.files)),
+            ("input tokens", in_words(estimate.input_tokens, count)),
+            ("cost (batch)", in_words(estimate.cost, money)),
+            ("cost (standard)", in_words(estimate.standard_cost, money)),
+        ),
+        quoted=shown,
+        notes=estimate.notes,
+        next_step="job = requests.submit(name=..., max_cost=...)",
+    )
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """What a job's card needs to know beside its record."""
+
+    record: Record
+    counts: Mapping[str, int]
+    cost: Decimal | None
+    failures: Mapping[str, int]
+
+    @property
+    def status(self) -> str:
+        """Where the job stands, in one word."""
+        return status_word(self.record.state)
+
+
+def job_card(facts: JobFacts) -> Card:
+    """Show where a job stands, and what to do next."""
+    manifest, state = facts.record.manifest, facts.record.state
+    batches = [shard.batch for shard in state.shards if shard.batch is not None]
+    done = sum(batch.completed + batch.failed for batch in batches) + manifest.reused
+    return Card(
+        title=f"Job {manifest.called}: {_where_it_stands(facts)}",
+        progress=(manifest.requests if facts.record.done else done, manifest.requests)
+        if manifest.requests
+        else None,
+        facts=(
+            ("rows", row_words(facts.counts)),
+            ("spent", f"{money(facts.cost)}; estimated {in_words(manifest.cost, money)}"),
+            *_dates(facts.record, batches),
+            *_parts_in_words(state),
+            *_queue_words(facts.record),
+            ("id", manifest.id),
+        ),
+        table=_parts(facts.record),
+        notes=(*_queue_notes(state), *_why_failed(facts.failures)),
+        next_step=_next_step(facts),
+        tone=_tone(facts),
+    )
+
+
+def _where_it_stands(facts: JobFacts) -> str:
+    words = in_status_words(facts.status)
+    return words if facts.record.manifest.requests else f"{words}, nothing was asked"
+
+
+def _why_failed(failures: Mapping[str, int]) -> list[str]:
+    """Say why requests failed, commonest first, and once what helps."""
+    notes: list[str] = []
+    given = set()
+    for reason, number in failures.items():
+        told = f"{plural(number, 'request')} failed: {shortened(reason, _LONGEST_REASON)}"
+        advice = advice_on(reason)
+        notes.append(told if not advice or advice in given else f"{told.rstrip('.')}. {advice}")
+        given.add(advice)
+    return notes
+
+
+def in_trouble(card: Card, why: str) -> Card:
+    """Say on a card why it could not be brought up to date."""
+    return replace(card, notes=(*card.notes, f"The last look failed: {why}"), tone="warn")
+
+
+STATUS_WORDS: Final = {
+    "preparing": "prepared, not sent",
+    "submitting": "not all of it sent",
+    "uncertain": "it is not known whether it was sent",
+    "validating": "being validated",
+    "in_progress": "in progress",
+    "finalizing": "being finished",
+    "cancelling": "being cancelled",
+    "queued": "waiting for room in the service's queue",
+}
+
+
+def _queue_words(record: Record) -> list[tuple[str, str]]:
+    """Say how many parts wait, and until when or for what."""
+    queued, manifest = _queued(record.state), record.manifest
+    if not queued:
+        return []
+    retry_at = max(shard.retry_at for shard in queued)
+    limit = manifest.max_enqueued_tokens or manifest.provider.max_enqueued_tokens
+    if retry_at:
+        until = f"the next look after {when(retry_at)} tries again"
+    elif limit is not None:
+        until = f"at most {limit:,} input tokens are to wait there at once"
+    else:
+        until = f"at most {manifest.provider.max_creates:,} batches are created in an hour"
+    who = "1 part waits" if len(queued) == 1 else f"{len(queued):,} parts wait"
+    return [("not sent", f"{who} for room in the service's queue: {until}")]
+
+
+def _queue_notes(state: JobState) -> list[str]:
+    """Say in the service's words that its queue is full, and who sends the parts that wait."""
+    queued = _queued(state)
+    if not queued:
+        return []
+    full = max(queued, key=lambda shard: shard.retry_at)
+    sent = (
+        "What waits is sent as soon as there is room, by job.wait(), job.watch() or job.refresh() "
+        "in any kernel. While none of them is called it keeps waiting."
+    )
+    if not full.retry_at or full.reason is None:
+        return [sent]
+    return [f"The service had no room: {shortened(full.reason, _LONGEST_REASON)}", sent]
+
+
+def _queued(state: JobState) -> list[ShardState]:
+    return [shard for shard in state.shards if shard.queued]
+
+
+def in_status_words(status: str) -> str:
+    """Say a status as people do; a word never seen before is passed on."""
+    return STATUS_WORDS.get(status, status)
+
+
+WAITING: Final = "pending"
+NOT_ASKED: Final = "skipped"
+
+
+def row_words(counts: Mapping[str, int]) -> str:
+    """Say how many rows are answered, failed and waiting.
+
+    Examples
+    --------
+    >>> row_words({"ok": 412, "refused": 2, "expired": 1, "skipped": 6, "pending": 579})
+    '412 ok, 3 failed (2 refused, 1 expired), 579 waiting, 6 skipped'
+    """
+    told = [f"{counts['ok']:,} ok"] if counts.get("ok") else []
+    if failed := failed_rows(counts):
+        told.append(_failed_words(failed))
+    if counts.get(WAITING):
+        told.append(f"{counts[WAITING]:,} waiting")
+    if counts.get(NOT_ASKED):
+        told.append(f"{counts[NOT_ASKED]:,} skipped")
+    return ", ".join(told) or "none"
+
+
+def failed_rows(counts: Mapping[str, int]) -> dict[str, int]:
+    """Pick the rows that were asked and have no valid answer, whatever the reason."""
+    return {
+        status: number
+        for status, number in counts.items()
+        if number and status not in {"ok", WAITING, NOT_ASKED}
+    }
+
+
+def _failed_words(failed: Mapping[str, int]) -> str:
+    if set(failed) == {"failed"}:
+        return f"{failed['failed']:,} failed"
+    reasons = [f"{number:,} {status}" for status, number in failed.items()]
+    kinds = ", ".join(reasons) if len(failed) > 1 else next(iter(failed))
+    return f"{sum(failed.values()):,} failed ({kinds})"
+
+
+def _dates(record: Record, batches: Sequence[Batch]) -> list[tuple[str, str]]:
+    sent = [batch.created_at for batch in batches if batch.created_at is not None]
+    ends = [b.expires_at for b in batches if b.expires_at is not None and not b.ended]
+    told = [("submitted", when(min(sent)))] if sent else []
+    if not told:
+        told.append(("prepared", when(record.manifest.created_at)))
+    return [*told, ("expires", when(min(ends)))] if ends and not record.done else told
+
+
+_MOST_PARTS: Final = 6
+
+
+def _parts_in_words(state: JobState) -> list[tuple[str, str]]:
+    """Say what became of the batch, or of many; of a few, a table does."""
+    shards = state.shards
+    if len(shards) == 1:
+        batch = shards[0].batch
+        words = "none yet" if batch is None else f"{batch.id} {_part_words(shards[0])}"
+        return [("batch", words)]
+    if len(shards) <= _MOST_PARTS:
+        return []
+    told = Counter(map(_part_words, shards))
+    return [
+        ("parts", f"{len(shards):,}: {', '.join(f'{n:,} {words}' for words, n in told.items())}")
+    ]
+
+
+def _part_words(shard: ShardState) -> str:
+    if shard.step == "dropped":
+        return "never sent"
+    if shard.batch is None:
+        if shard.queued:
+            return "waiting for room"
+        return "uncertain" if shard.step == "creating" else "not sent"
+    return in_status_words(shard.batch.status)
+
+
+def _parts(record: Record) -> Table | None:
+    files, shards = record.manifest.inputs, record.state.shards
+    if not 1 < len(files) <= _MOST_PARTS:
+        return None
+    return Table(
+        "parts",
+        ("", "requests", "answered", "status", "batch"),
+        tuple(
+            (
+                str(number),
+                count(file.stop - file.start),
+                count(0 if shard.batch is None else shard.batch.completed + shard.batch.failed),
+                _part_words(shard),
+                "" if shard.batch is None else shard.batch.id,
+            )
+            for number, (file, shard) in enumerate(zip(files, shards, strict=True), start=1)
+        ),
+    )
+
+
+def _tone(facts: JobFacts) -> Tone:
+    if facts.status in {"submitting", "uncertain"}:
+        return "warn"
+    if not facts.record.done:
+        return "plain"
+    if not failed_rows(facts.counts):
+        return "good"
+    return "warn" if facts.counts.get("ok") else "bad"
+
+
+def _next_step(facts: JobFacts) -> str:
+    name = facts.record.manifest.called
+    if facts.status in {"preparing", "submitting", "uncertain"}:
+        return f"bf.job({name!r}).resume()"
+    if not facts.record.done:
+        return f"job.wait()  # or, tomorrow: job = bf.job({name!r})"
+    left = sum(facts.counts.get(status, 0) for status in ASKED_AGAIN)
+    if not left:
+        return "labelled = df.bf.join(job)"
+    return (
+        f"again = job.unanswered().submit(max_cost=...)  # the {plural(left, 'row')} without an "
+        "answer\nlabelled = df.bf.join(job, again)"
+    )

@@ -1,0 +1,317 @@
+"""The verbs, as typed functions: rows to requests, answers to rows, jobs found and brought back."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from batchframe._api.requests import Job, Requests
+from batchframe._endpoints import endpoint_of
+from batchframe._estimate.preflight import check_json_mode
+from batchframe._frames.image_options import ImageInput
+from batchframe._frames.tabular import Tabular, tabular
+from batchframe._jobs.recovery import recover as restore
+from batchframe._jobs.running import find
+from batchframe._recipe.recipe import Prompt, Recipe
+from batchframe._requests.rendering import request_table
+from batchframe._results.billing import billed
+from batchframe._results.join import join as join_answers
+from batchframe._results.join import taken_names
+from batchframe._services.connect import connect
+from batchframe.errors import ColumnError, RequestError
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+
+def requests(
+    source: Any,
+    prompt: Prompt,
+    *,
+    model: str,
+    system: str | None = None,
+    output: object = None,
+    endpoint: str = "/v1/chat/completions",
+    name: str | None = None,
+    on_missing: str = "raise",
+    dedupe: bool = True,
+    allow: Sequence[str] = (),
+    images: Hashable | list[Hashable] = None,
+    image_root: str | Path | None = None,
+    image_detail: str | None = None,
+    image_max_size: int | None = None,
+    **body: Any,
+) -> Requests:
+    """Turn rows and a prompt into requests. Sends nothing, writes nothing.
+
+    Parameters
+    ----------
+    source
+        Any DataFrame; it is not changed. Rows are known by position, so any index will do. Or rows
+        that memory need not hold: the path of a Parquet file or of a folder of them, an Arrow
+        dataset, table, record batch or record-batch reader, or what else streams Arrow; see
+        :meth:`Job.to_parquet`.
+    prompt
+        A template, ``"Classify: {{ text }}"``; a list of chat messages whose contents are
+        templates; or a function of a row (a mapping of column to value) that returns one of these
+        without placeholders, or None for no request. ``{{ text | json }}`` writes the cell as
+        JSON, ``{{{{`` writes two braces.
+    model
+        The model to ask.
+    system
+        A template for a system message before the prompt; of responses, for their instructions.
+    output
+        What an answer is, of chat completions and responses: None for text; a list of labels, a
+        ``Literal`` or an ``Enum`` for one label; a Pydantic model, TypedDict, dataclass or JSON
+        schema for typed columns; ``int``, ``list[str]`` and the like for one typed column.
+    endpoint
+        "/v1/chat/completions"; "/v1/responses"; "/v1/embeddings", whose answers are 32-bit vectors
+        in the column ``embedding``; "/v1/completions", text only; "/v1/moderations", whose answers
+        are ``flagged`` and, for each category, ``categories.…`` and ``category_scores.…``;
+        "/v1/images/generations" and "/v1/images/edits", whose answers are files in the job's folder
+        and their paths the column ``image``; "/v1/videos", likewise ``video``, with ``video_id``.
+        All but the first two take one text as the prompt.
+    name
+        The answer column, instead of ``response``, ``label``, ``embedding``, ``image`` or
+        ``video``.
+    on_missing
+        For a row with a missing cell: "raise", "skip" (not asked, status ``skipped``), "empty"
+        (asked with an empty text), or the text that stands for it.
+    dedupe
+        Whether rows that ask the same make one request.
+    allow
+        What is to be sent although a check refuses it: names of body parameters, "model" (one that
+        is shut down, has no place in a batch, or belongs to another endpoint) and "context_window"
+        (prompts that are too long).
+    images
+        A column, or a list of columns, of images that go behind the text of the last user message,
+        in this order; of chat completions and responses. With "/v1/images/edits" they are what is
+        edited, with "/v1/videos" the first frame. A cell is an ``https:`` URL, which the
+        service fetches and nobody here; a ``data:`` URL, bytes or a PIL image, which is sent as
+        PNG; or a path. Files are PNG, JPEG, GIF or WebP, by their first bytes, and have 20 MB at
+        most. A missing cell follows `on_missing`: "raise", "skip", else the row is asked without
+        that image.
+    image_root
+        The folder that paths start at. Without it no path is read; with it none that leaves it, by
+        ``..``, an absolute path or a symbolic link. `join` reads the files again.
+    image_detail
+        "auto", "low", "high" or "original": how closely the model looks, and what it costs.
+    image_max_size
+        The longest side in pixels to which larger images are scaled down before they are sent;
+        needs Pillow, the extra ``images``.
+    **body
+        Further parameters of each request body, passed on as they are. With ``tools=``, what the
+        model wants called is in the columns ``tool_name`` and ``tool_arguments`` (JSON; of several
+        calls, both are JSON lists). What an OpenAI model is
+        known to refuse is an error here; other models take what they are given.
+
+    Raises
+    ------
+    TemplateError, ColumnError, CellError, OutputSpecError, RequestError
+        For anything that could not be asked as it stands.
+    SourceError
+        For rows that cannot be read.
+
+    Warns
+    -----
+    TemplateWarning
+        If ``{text}``, or anything else that is almost a placeholder, names a column.
+    ParameterWarning
+        For a body parameter that OpenAI does not know, on one of its models.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"text": ["Great!", "Broke at once."]})
+    >>> labels = ["good", "bad"]
+    >>> asked = requests(frame, "Classify: {{ text }}", model="gpt-5.6-luna", output=labels)
+    >>> asked.preview(1)[0]["body"]["messages"][0]["content"]
+    'Classify: Great!'
+
+    >>> photos = pd.DataFrame({"photo": ["https://example.org/1.jpg", "https://example.org/2.jpg"]})
+    >>> seen = requests(photos, "What is this?", model="gpt-5.6-luna", images="photo")
+    >>> seen.preview(1)[0]["body"]["messages"][0]["content"][1]
+    {'type': 'image_url', 'image_url': {'url': 'https://example.org/1.jpg'}}
+    """
+    asked = endpoint_of(endpoint)
+    rows = tabular(source)
+    recipe = Recipe.checked(
+        endpoint=endpoint,
+        model=model,
+        prompt=prompt,
+        system=system,
+        output=asked.output_spec(output, name),
+        on_missing=on_missing,
+        dedupe=dedupe,
+        body=body,
+        allow=allow,
+        images=ImageInput.checked(images, image_root, image_detail, image_max_size),
+    )
+    asked.check(recipe)
+    _check_names(rows, [field.name for field in asked.fields(recipe)])
+    function = prompt if recipe.prompt is None and callable(prompt) else None
+    table = request_table(recipe, rows, function)
+    check_json_mode(table)
+    return Requests(table)
+
+
+def _check_names(rows: Tabular, answers: list[str]) -> None:
+    """Refuse now what would otherwise be refused by `join`, a day later."""
+    reserved = [name for name in answers if name.startswith("bf_")]
+    if reserved:
+        raise ColumnError.reserved(reserved)
+    taken = taken_names(rows.columns, answers)
+    if taken and len(answers) == 1:
+        raise ColumnError.taken(
+            taken, 'Give the answers another name, requests(..., name="answer"), or rename the '
+            "column."
+        )  # fmt: skip
+    if taken and rows.streamed:
+        raise ColumnError.taken(
+            taken, "Ask without them, requests(pyarrow.dataset.dataset(path).scanner(columns=[...])"
+            '.to_reader(), ...), and write under other names, job.to_parquet(path, prefix="ai_").'
+        )  # fmt: skip
+    if taken:
+        raise ColumnError.taken(
+            taken, f"Ask without them, df.drop(columns={taken}).bf.requests(...), and join under "
+            'other names, df.bf.join(job, prefix="ai_").'
+        )  # fmt: skip
+
+
+def join(
+    frame: pd.DataFrame,
+    *jobs: Job | str,
+    prefix: str = "",
+    details: bool = False,
+    overwrite: bool = False,
+) -> pd.DataFrame:
+    """Return a new frame: this one and, behind its columns, the answers to its rows.
+
+    Each row is rendered again and finds its answer by the content of its request, so the frame may
+    have been sorted, filtered or re-indexed since; a row that was edited is ``missing``.
+
+    Parameters
+    ----------
+    frame
+        The frame that was submitted, or any other with the columns of the prompt; not changed.
+    jobs
+        Jobs, or their ids or names. Of several, the first with an ``ok`` answer to a row gives it;
+        what brought nothing in one is told by the next that asked it.
+    prefix
+        Put before each new column's name.
+    details
+        Also add tokens, cost, finish reason, ``custom_id`` and the raw answer: see
+        :meth:`Job.results`. Of several jobs, ``bf_cost`` is what all of them paid for a row.
+    overwrite
+        Whether columns of the same names are replaced.
+
+    Returns
+    -------
+    A frame of the same length, index and dtypes, with the answer columns, ``bf_status`` and
+    ``bf_error``.
+
+    Raises
+    ------
+    ColumnError
+        If a new column's name is taken, or the jobs do not answer the same question.
+    TemplateError
+        If the prompt's column is gone.
+    RequestError
+        If it is no frame, or there is no job.
+    JobError
+        If a job is not here, or its folder is damaged.
+
+    Examples
+    --------
+    >>> import batchframe.local
+    >>> frame = pd.DataFrame({"text": ["fine", "poor"]}, index=["x", "y"])
+    >>> with batchframe.local.serve(answer=lambda body: {"label": "+"}) as server:
+    ...     asked = requests(frame, "{{ text }}", model="gpt-4.1", output=["+", "-"])
+    ...     done = asked.submit("tone", client=server.client()).wait()
+    >>> join(frame.iloc[::-1], "tone")[["text", "label", "bf_status"]]
+       text label bf_status
+    y  poor     +        ok
+    x  fine     +        ok
+    """
+    if not isinstance(frame, pd.DataFrame):
+        raise RequestError.not_a_frame(frame)
+    if not jobs:
+        raise RequestError.no_job()
+    for job in jobs:
+        if not isinstance(job, Job | str | Path):
+            raise RequestError.not_a_job(job)
+    handles = [job if isinstance(job, Job) else Job(find(job)) for job in jobs]
+    answers = [handle._answers(handle._record) for handle in handles]  # noqa: SLF001 - next door
+    answers = [billed(answer) for answer in answers] if details else answers
+    return join_answers(frame, answers, prefix=prefix, details=details, overwrite=overwrite)
+
+
+def recover(client: OpenAI | None = None) -> list[Job]:
+    """Bring back the jobs that are on the server and have no folder here, newest first.
+
+    For a lost disk or a new machine. The answers are fetched by ``job.wait()``. The server knows
+    neither the frame nor the template: ``job.results()`` has one row for each request, in their
+    order, and once the cell that submitted the job has run again, which costs nothing, the job
+    joins as before.
+
+    Parameters
+    ----------
+    client
+        The client that the jobs were submitted with; by default one made from ``OPENAI_API_KEY``.
+
+    Raises
+    ------
+    ClientError
+        If there is no key.
+    ServiceError
+        If the service cannot be reached.
+
+    Warns
+    -----
+    UnrecoveredBatchWarning
+        For each batch whose input file is gone or is not what was sent.
+
+    Examples
+    --------
+    >>> import os, shutil
+    >>> import batchframe.local
+    >>> with batchframe.local.serve(answer=lambda body: "yes") as server:
+    ...     asked = requests(pd.DataFrame({"t": ["a", "b"]}), "{{ t }}", model="gpt-4.1")
+    ...     lost = asked.submit("lost", client=server.client()).wait()
+    ...     shutil.rmtree(lost.folder)
+    ...     [found] = recover(server.client())
+    ...     found.wait().results()[["response", "bf_status"]]
+      response bf_status
+    0      yes        ok
+    1      yes        ok
+    """
+    service = connect(client)
+    return [Job(folder, service) for folder in restore(service)]
+
+
+def job(name: str | Path, client: OpenAI | None = None) -> Job:
+    """Find a job by its name, its id or its folder.
+
+    Parameters
+    ----------
+    name
+        Its name, its id, or the path of its folder. Of several with one name, the newest.
+    client
+        The client it was submitted with; by default one made from ``OPENAI_API_KEY``. It is not
+        needed to read what is at home.
+
+    Raises
+    ------
+    JobError
+        If there is no such job here.
+
+    Examples
+    --------
+    >>> job("nothing of that name")
+    Traceback (most recent call last):
+        ...
+    batchframe.errors.JobError: There is no job 'nothing of that name' here. ...
+    """
+    return Job(find(name), client=client)

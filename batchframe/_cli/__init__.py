@@ -1,0 +1,7 @@
+"""The command line: words → one step into a room → words, JSON and an exit code."""
+
+from __future__ import annotations
+
+from batchframe._cli.main import main
+
+__all__ = ["main"]

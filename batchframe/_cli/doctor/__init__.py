@@ -1,0 +1,25 @@
+"""Is everything here that a job needs? Checks of this machine and of the service, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from batchframe._cli.doctor.finding import Finding, words_of
+from batchframe._cli.doctor.machine import home_folder, versions, vocabularies
+from batchframe._cli.doctor.probe import probe
+from batchframe._cli.doctor.service import account, reach
+
+__all__ = ["Finding", "examine", "probe", "words_of"]
+
+
+def examine() -> Iterator[Finding]:
+    """Look at this machine and, once, at the service; change nothing and spend nothing."""
+    yield versions()
+    yield home_folder()
+    yield from vocabularies()
+    whose = list(account())
+    yield from whose
+    if any(finding.verdict == "problem" for finding in whose):
+        yield Finding("network", "warning", "not asked, since there is no key to ask with")
+    else:
+        yield from reach()

@@ -1,0 +1,93 @@
+"""The key, the address, and one look at the service.
+
+In: the environment. Out: findings, in which no key stands.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final
+
+from batchframe._base.clock import SYSTEM, Clock
+from batchframe._cli.doctor.finding import Finding
+from batchframe._services.connect import connect, expected_identity, expected_profile
+from batchframe._services.protocol import Service
+from batchframe.errors import ClientError, ServiceError
+
+_PATIENCE: Final = 20.0
+"""Seconds: who asks what is wrong does not want to wait for ten minutes."""
+_PAGE: Final = 100
+_MOST_SKEW: Final = 60.0
+
+
+def account() -> Iterator[Finding]:
+    """Say whose jobs they would be, from the environment alone."""
+    key = os.environ.get("OPENAI_API_KEY")
+    if not key:
+        yield Finding(
+            "key",
+            "problem",
+            "OPENAI_API_KEY is not set",
+            "Set it. To rehearse without one: batchframe serve",
+        )
+    elif key != key.strip() or not key.isascii() or not key.isprintable():
+        yield Finding(
+            "key",
+            "problem",
+            "OPENAI_API_KEY has a blank, a line break or a letter that no key has",
+            "Set it again; a file's last line break may have come along.",
+        )
+    else:
+        yield Finding("key", "ok", "OPENAI_API_KEY is set (it is not shown)")
+    whose = expected_identity()
+    of = [
+        f"{word} {value}"
+        for word, value in (("organization", whose.organization), ("project", whose.project))
+        if value
+    ]
+    kind = expected_profile().name
+    yield Finding("address", "ok", ", ".join([f"{whose.base_url} ({kind})", *of]))
+
+
+def reach(clock: Clock = SYSTEM) -> Iterator[Finding]:
+    """Ask the service for one page of batches, and for its time."""
+    try:
+        asked = connect().within(_PATIENCE)
+    except ClientError as reason:
+        yield Finding("client", "problem", "no client can be made", str(reason))
+        return
+    yield Finding("client", "ok", "an openai.OpenAI is made of the environment")
+    try:
+        batches = list(islice(asked.list_batches(), _PAGE))
+    except ServiceError as reason:
+        yield Finding("network", "problem", "one page of batches was asked for", str(reason))
+        return
+    more = " or more" if len(batches) == _PAGE else ""
+    yield Finding(
+        "network", "ok", f"one page of batches was asked for and came: {len(batches)}{more}"
+    )
+    yield _skew(asked.within(_PATIENCE), clock)
+
+
+def _skew(asked: Service, clock: Clock) -> Finding:
+    before = clock.now()
+    try:
+        theirs = asked.server_time()
+    except ServiceError as reason:
+        return Finding("clock", "warning", f"the service's time could not be asked: {reason}")
+    if theirs is None:
+        return Finding("clock", "ok", "the service does not tell its time; nothing rests on it")
+    # Its date is in whole seconds, and was told halfway between the question and the answer.
+    skew = (before + clock.now()) / 2 - (theirs + 0.5)
+    way = "ahead of" if skew > 0 else "behind"
+    told = f"this machine is {abs(skew):.0f} s {way} the service"
+    if abs(skew) <= _MOST_SKEW:
+        return Finding("clock", "ok", told)
+    return Finding(
+        "clock",
+        "warning",
+        f"{told}; dates on cards are off by that, and connections may be refused",
+        "Let the machine set its clock, for example with NTP.",
+    )

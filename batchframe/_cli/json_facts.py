@@ -1,0 +1,151 @@
+"""Jobs and estimates → plain JSON values, and the cards that a terminal shows.
+
+In: a handle. Out: what ``--json`` prints: money as text, so that no digit is lost; moments as ISO
+8601 in UTC.
+Must not know: options, exit codes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import shlex
+from dataclasses import asdict, replace
+from decimal import Decimal
+from typing import Any, Final
+
+import pandas as pd
+
+from batchframe._api.requests import Job, Requests
+from batchframe._base.ranges import Range
+from batchframe._cli.exit_codes import UNSENT
+from batchframe._cli.shell_words import in_shell
+from batchframe._display import to_text
+from batchframe._endpoints import endpoint_of
+from batchframe._estimate.estimate import Estimate
+from batchframe._results.unanswered import ASKED_AGAIN
+from batchframe._services.protocol import Batch
+
+_LONGEST_PROMPT: Final = 600
+_SUBMIT: Final = "batchframe submit ... --name NAME --max-cost USD  # with the same options"
+
+
+def job_facts(job: Job) -> dict[str, Any]:
+    """Say what is known of a job at this moment."""
+    manifest = job._record.manifest  # noqa: SLF001 - next door
+    counts = job.counts
+    return {
+        "id": job.id,
+        "name": job.name,
+        "status": job.status,
+        "done": job.done,
+        "model": manifest.recipe.model,
+        "endpoint": manifest.recipe.endpoint,
+        "rows": manifest.rows,
+        "requests": manifest.requests,
+        "reused": manifest.reused,
+        "counts": counts,
+        "usage": asdict(job.usage),
+        "cost": _money(job.cost),
+        "estimated_cost": range_facts(manifest.cost),
+        "batches": [_batch_facts(batch) for batch in job.batches],
+        "created": _moment(manifest.created_at),
+        "folder": str(job.folder),
+    }
+
+
+def job_words(job: Job) -> str:
+    """Write a job's card, with the next step as a command."""
+    card = job._card()  # noqa: SLF001 - next door
+    notes = tuple(map(in_shell, card.notes))
+    return to_text(replace(card, notes=notes, next_step=_next_step(job)))
+
+
+def _next_step(job: Job) -> str:
+    name = shlex.quote(job.name or job.id)
+    if job.status in {*UNSENT, "uncertain"}:
+        return f"batchframe resume {name}"
+    if not job.done:
+        return f"batchframe wait {name}"
+    if any(job.counts.get(status) for status in ASKED_AGAIN):
+        return f"batchframe unanswered {name} --max-cost USD  # ask again what was not answered"
+    return f"batchframe fetch {name} --input INPUT --to OUTPUT.csv"
+
+
+def jobs_facts(jobs: pd.DataFrame) -> list[dict[str, Any]]:
+    """Say what a list of jobs says."""
+    rows: list[dict[str, Any]] = jobs.to_dict("records")
+    return [
+        {
+            **row,
+            "name": None if pd.isna(row["name"]) else row["name"],
+            "estimated": _money(row["estimated"]),
+            "cost": _money(row["cost"]),
+            "submitted": None if pd.isna(row["submitted"]) else row["submitted"].isoformat(),
+            "age": int(row["age"].total_seconds()),
+        }
+        for row in rows
+    ]
+
+
+def estimate_facts(known: Estimate) -> dict[str, Any]:
+    """Say what an estimate says."""
+    told = {name: getattr(known, name) for name in known.__dataclass_fields__}
+    ranges = {name: range_facts(told[name]) for name in _RANGES}
+    notes = [in_shell(note) for note in known.notes]
+    return {**told, **ranges, "notes": notes}
+
+
+_RANGES: Final = (
+    "input_tokens", "output_tokens", "cost", "standard_cost", "flex_cost", "priority_cost",
+    "input_cost",
+)  # fmt: skip
+
+
+def estimate_words(known: Estimate, asked: Requests) -> str:
+    """Write an estimate's card, with the first prompt and the next step as a command."""
+    card = known._card()  # noqa: SLF001 - next door
+    card = replace(card, notes=tuple(map(in_shell, card.notes)))
+    for line in asked.preview(1):
+        prompt = endpoint_of(asked.endpoint).prompt_text(line["body"])
+        cut = prompt if len(prompt) <= _LONGEST_PROMPT else f"{prompt[:_LONGEST_PROMPT]}…"
+        card = replace(card, quoted=("first prompt", cut))
+    return to_text(replace(card, next_step=_SUBMIT))
+
+
+def range_facts(known: Range[Any] | None) -> dict[str, Any] | None:
+    """Say a range.
+
+    Examples
+    --------
+    >>> range_facts(Range(Decimal("0.0010"), None, Decimal("1E+1")))
+    {'low': '0.0010', 'expected': None, 'high': '10'}
+    """
+    if known is None:
+        return None
+    ends = {"low": known.low, "expected": known.expected, "high": known.high}
+    return {
+        name: _money(value) if isinstance(value, Decimal) else value for name, value in ends.items()
+    }
+
+
+def _batch_facts(batch: Batch) -> dict[str, Any]:
+    return {
+        "id": batch.id,
+        "status": batch.status,
+        "total": batch.total,
+        "completed": batch.completed,
+        "failed": batch.failed,
+        "created": _moment(batch.created_at),
+        "expires": _moment(batch.expires_at),
+        "errors": [asdict(error) for error in batch.errors],
+    }
+
+
+def _money(usd: Decimal | None) -> str | None:
+    return None if usd is None else f"{usd:f}"
+
+
+def _moment(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,141 @@
+"""Options of the command line → the requests that a frame makes.
+
+In: parsed options and a frame. Out: a :class:`~batchframe.Requests`, or its parts.
+Must not know: jobs, the network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import pandas as pd
+
+from batchframe._api.functions import requests
+from batchframe._api.requests import Requests
+from batchframe._recipe.recipe import OWN_WORDS
+from batchframe.errors import CommandError
+
+_WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]*")
+# What other languages write for JSON's true, false and null.
+_ALMOST_JSON: Final = re.compile(r"true|false|null|nil|nan|-?inf(inity)?", re.IGNORECASE)
+_ALMOST_NULL: Final = "None"
+
+
+def asking(got: argparse.Namespace, frame: pd.DataFrame) -> Requests:
+    """Make the requests that the options ask of a frame.
+
+    Raises
+    ------
+    InputError
+        For anything that could not be asked as it stands.
+    """
+    return requests(
+        frame,
+        _prompt(got),
+        model=got.model,
+        system=got.system,
+        output=output_of(got.output),
+        endpoint=got.endpoint,
+        name=got.column,
+        on_missing=got.on_missing,
+        dedupe=not got.no_dedupe,
+        allow=got.allow,
+        **parameters(got.param),
+    )
+
+
+def _prompt(got: argparse.Namespace) -> Any:
+    if got.prompt is not None:
+        return got.prompt
+    path = Path(got.prompt_file)
+    if path.suffix.lower() == ".json":
+        return _read_json(path)
+    try:
+        # Editors end a file with a line break that nobody means.
+        return path.read_text("utf-8-sig").removesuffix("\n").removesuffix("\r")
+    except (OSError, UnicodeDecodeError) as reason:
+        raise CommandError.unreadable_text(str(path), _why(reason)) from None
+
+
+def output_of(given: str | None) -> Any:
+    """Read ``--output``: labels with commas between them, or a file that ends in ``.json``.
+
+    Examples
+    --------
+    >>> output_of("positive, negative,mixed")
+    ['positive', 'negative', 'mixed']
+    """
+    if given is None:
+        return None
+    if given.lower().endswith(".json"):
+        return _read_json(Path(given))
+    labels = [label.strip() for label in given.split(",")]
+    if len(labels) == 1:
+        raise CommandError.one_label(given)
+    return labels
+
+
+def parameters(given: Sequence[str]) -> dict[str, Any]:
+    """Read each ``--param KEY=VALUE``: the value is JSON, or one plain word.
+
+    Examples
+    --------
+    >>> parameters(["temperature=0", "reasoning_effort=none", 'stop=["END"]'])
+    {'temperature': 0, 'reasoning_effort': 'none', 'stop': ['END']}
+    """
+    found = pairs("--param", given, "temperature=0")
+    for name in found:
+        # `frame` would name the function's own argument.
+        if name in {*OWN_WORDS, "frame"}:
+            raise CommandError.has_an_option(name)
+    return {name: _value(name, text) for name, text in found.items()}
+
+
+def prices_of(given: Sequence[str]) -> dict[str, str] | None:
+    """Read each ``--price KIND=USD``; the price book checks what they say.
+
+    Examples
+    --------
+    >>> prices_of(["input=0.10", "output=0.60"])
+    {'input': '0.10', 'output': '0.60'}
+    """
+    return pairs("--price", given, "input=0.10") or None
+
+
+def pairs(option: str, given: Sequence[str], example: str) -> dict[str, str]:
+    """Split what was given as ``KEY=VALUE``, each key once."""
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not (equals and name.strip()):
+            raise CommandError.not_a_pair(option, text, example)
+        if name in found:
+            raise CommandError.named_twice(option, name)
+        found[name] = value
+    return found
+
+
+def _value(name: str, text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        is_word = _WORD.fullmatch(text) and not _ALMOST_JSON.fullmatch(text)
+        if is_word and text != _ALMOST_NULL:
+            return text
+        raise CommandError.not_a_value(name, text) from None
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return msgspec.json.decode(path.read_bytes())
+    except (OSError, msgspec.DecodeError) as reason:
+        raise CommandError.unreadable_json(str(path), _why(reason)) from None
+
+
+def _why(reason: Exception) -> str:
+    return getattr(reason, "strerror", None) or str(reason)

@@ -1,0 +1,156 @@
+"""Files → frames → files: CSV and Parquet, chosen by the file's ending; ``-`` is a CSV stream.
+
+In: a path. Out: a frame, or a file that is whole or not there.
+Must not know: jobs, prompts.
+
+A CSV has no types, so its cells are read as text, exactly as they stand: ``007`` keeps its zeros,
+``1e5`` and ``1.50`` stay what they are, and ``NA``, ``null`` and ``None`` are words. An empty cell
+is missing. Blank lines are skipped. Parquet has types, and keeps them.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from batchframe._frames.cells import json_text
+from batchframe.errors import CommandError
+
+STREAM: Final = "-"
+_CSV: Final = ".csv"
+_PARQUET: Final = (".parquet", ".pq")
+_ENDINGS: Final = (_CSV, *_PARQUET)
+_UNREADABLE: Final = (OSError, ValueError, TypeError, pa.ArrowException)
+
+
+def read_table(source: str) -> pd.DataFrame:
+    """Read a frame.
+
+    Raises
+    ------
+    CommandError
+        If the file is not there, or is not what its ending says.
+    """
+    ending = _ending(source)
+    try:
+        if ending in _PARQUET:
+            return pd.read_parquet(source, engine="pyarrow")
+        return _read_csv(sys.stdin.buffer if source == STREAM else source)
+    except _UNREADABLE as reason:
+        raise CommandError.unreadable(source, _why(reason)) from None
+
+
+def _read_csv(source: str | IO[bytes]) -> pd.DataFrame:
+    # Read without a header: with one, pandas renames the second of two equal names, and makes an
+    # index of a column that the header does not name.
+    cells = pd.read_csv(
+        source,
+        header=None,
+        dtype=str,
+        keep_default_na=False,
+        na_values=[""],
+        encoding="utf-8-sig",
+    )
+    frame = cells.iloc[1:].reset_index(drop=True)
+    frame.columns = pd.Index(cells.iloc[0].fillna("").tolist())
+    return frame
+
+
+def check_destination(to: str, source: str | None) -> None:
+    """Refuse now what could not be written a day later.
+
+    Raises
+    ------
+    CommandError
+        If the ending is unknown, the folder is not there, or the file is the input.
+    """
+    _ending(to)
+    if to == STREAM:
+        return
+    path = Path(to)
+    if not path.parent.is_dir():
+        raise CommandError.no_such_folder(to)
+    if source not in {None, STREAM} and path.exists() and path.samefile(str(source)):
+        raise CommandError.same_file(to)
+
+
+def write_table(frame: pd.DataFrame, to: str) -> None:
+    """Write a frame; a file is replaced only when all of the new one is on the disk.
+
+    Raises
+    ------
+    CommandError
+        If it cannot be written.
+    """
+    if to == STREAM:
+        # CSV is UTF-8, whatever the terminal is.
+        _write_csv(frame, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+        return
+    home = Path(to).resolve()
+    partial = home.with_name(f".{home.name}.{os.getpid()}.part")
+    try:
+        with partial.open("wb") as file:
+            if _ending(to) in _PARQUET:
+                frame.to_parquet(file, engine="pyarrow")
+            else:
+                _write_csv(frame, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(home)
+    except _UNREADABLE as reason:
+        raise CommandError.unwritable(to, _why(reason)) from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write_csv(frame: pd.DataFrame, file: IO[bytes]) -> None:
+    # By position: two columns may have one name.
+    plain = [_plain(frame.iloc[:, at]) for at in range(frame.shape[1])]
+    written = pd.concat(plain, axis=1) if plain else frame
+    # A lone carriage return outside of quotes would end the row for every reader.
+    returns = any(_holds_return(column) for column in plain)
+    written.to_csv(
+        file,
+        index=any(name is not None for name in frame.index.names),
+        lineterminator="\n",
+        quoting=csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL,
+    )
+
+
+def _plain(column: pd.Series) -> pd.Series:
+    """Write lists and dicts as JSON, which other programs read."""
+    if column.dtype != object:
+        return column
+    return column.map(lambda cell: json_text(cell) if isinstance(cell, _NESTED) else cell)
+
+
+_NESTED: Final = (list, dict, tuple, np.ndarray)
+
+
+def _holds_return(column: pd.Series) -> bool:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = pd.Series(column.cat.categories)
+    if not (pd.api.types.is_string_dtype(column.dtype) or column.dtype == object):
+        return False
+    return any(isinstance(cell, str) and "\r" in cell for cell in column)
+
+
+def _ending(path: str) -> str:
+    if path == STREAM:
+        return _CSV
+    ending = Path(path).suffix.lower()
+    if ending not in _ENDINGS:
+        raise CommandError.unknown_ending(path, _ENDINGS)
+    return ending
+
+
+def _why(reason: Any) -> str:
+    return getattr(reason, "strerror", None) or str(reason)

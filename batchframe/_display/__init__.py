@@ -1,0 +1,55 @@
+"""What people look at: facts → text and HTML. Must not know where the facts come from."""
+
+from __future__ import annotations
+
+from batchframe._base.progress import BYTES, FOLLOWED, Advance, progress, watched
+from batchframe._base.safe_text import visible
+from batchframe._display.card import Card, Table, Tone
+from batchframe._display.format import (
+    UNKNOWN,
+    count,
+    decimals,
+    money,
+    percent,
+    plural,
+    shortened,
+    span,
+    when,
+)
+from batchframe._display.html import to_html
+from batchframe._display.live import Screen, background, live, say
+from batchframe._display.narrow import fitted
+from batchframe._display.shown import Shown, ShownLive
+from batchframe._display.text import to_text
+from batchframe._display.widget import controls
+
+__all__ = [
+    "BYTES",
+    "FOLLOWED",
+    "UNKNOWN",
+    "Advance",
+    "Card",
+    "Screen",
+    "Shown",
+    "ShownLive",
+    "Table",
+    "Tone",
+    "background",
+    "controls",
+    "count",
+    "decimals",
+    "fitted",
+    "live",
+    "money",
+    "percent",
+    "plural",
+    "progress",
+    "say",
+    "shortened",
+    "span",
+    "to_html",
+    "to_text",
+    "visible",
+    "watched",
+    "when",
+]

@@ -1,0 +1,80 @@
+"""A frame → its text for a terminal: what matters most is there, however narrow it is.
+
+In: a frame, which of its columns may be left out and of which one the texts may be cut. Out: text.
+Must not know: what the columns mean.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import Final
+
+import pandas as pd
+
+from batchframe._display.format import plural, shortened
+
+_FEWEST, _SHORT = 8, 20
+"""Characters that a cut text keeps in any case, and as long as there are columns to leave out."""
+_GAP: Final = 2
+
+
+def fitted(frame: pd.DataFrame, width: int, *, spare: Sequence[str], cut: str) -> str:
+    """Write a frame within a width, and say which columns are not shown.
+
+    Parameters
+    ----------
+    width
+        In characters.
+    spare
+        Columns to leave out as far as is needed, the first one first.
+    cut
+        A column whose texts are shortened to what room there is.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"name": ["a long name"], "done": [7], "folder": ["/home/of/jobs"]})
+    >>> print(fitted(frame, 24, spare=["folder"], cut="name"))
+              name  done
+    0  a long name     7
+    [1 row x 3 columns,
+    not shown: folder]
+    >>> print(fitted(frame, 19, spare=["folder"], cut="name").splitlines()[1])
+    0  a long n…     7
+    """
+    if _width(frame) < width:
+        return _text(frame)
+    shown = _shortened(frame, cut, _SHORT)
+    for column in spare:
+        if _width(shown) < width:
+            break
+        shown = shown.drop(columns=column, errors="ignore")
+    room = width - 1 - _width(shown.drop(columns=cut, errors="ignore")) - _GAP
+    text = _text(_shortened(frame[shown.columns], cut, max(_FEWEST, room)))
+    left_out = [name for name in frame.columns if name not in shown]
+    told = f"{plural(len(frame), 'row')} x {plural(len(frame.columns), 'column')}"
+    if left_out:
+        told += f", not shown: {', '.join(left_out)}"
+    return f"{text}\n{textwrap.fill(f'[{told}]', width)}"
+
+
+def _shortened(frame: pd.DataFrame, column: str, most: int) -> pd.DataFrame:
+    if column not in frame:
+        return frame
+    return frame.assign(
+        **{column: frame[column].map(lambda text: shortened(str(text), most), "ignore")}
+    )
+
+
+def _width(frame: pd.DataFrame) -> int:
+    return max(map(len, _text(frame).splitlines()))
+
+
+def _text(frame: pd.DataFrame) -> str:
+    of = pd.get_option
+    written: str = frame.to_string(
+        max_rows=of("display.max_rows"),
+        min_rows=of("display.min_rows"),
+        max_colwidth=of("display.max_colwidth"),
+    )
+    return written

@@ -1,0 +1,156 @@
+"""A card with buttons under it, where ipywidgets is installed.
+
+In: how to make the card, and what each button does. Out: a widget.
+Must not know: what the buttons do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import pandas as pd
+
+from batchframe._display.card import Card
+from batchframe._display.html import to_html
+from batchframe._display.text import to_text
+from batchframe.errors import ExtraError
+
+if TYPE_CHECKING:
+    from ipywidgets import Box, Button
+
+_ROWS: Final = 5
+_SAVED: Final = "As it stood when it was saved. The buttons need the kernel that made them."
+_BUTTONS: Final = "Buttons, which need the kernel that made them: job.widget() makes new ones."
+# Where the widget lives, the copy of its card is not seen.
+_HIDE: Final = """<style>
+body:has(.bf-live-{0}) .bf-saved-{0}, body:has(.bf-live-{0}) .jp-OutputArea-child:has(.bf-saved-{0})
+{{ display: none; }}
+</style>"""
+
+
+def controls(
+    card: Callable[[], Card],
+    *,
+    look: Callable[[], object],
+    cancel: Callable[[], object],
+    answers: Callable[[], pd.DataFrame],
+    ended: Callable[[], bool],
+) -> Box:
+    """Return the card with buttons that work as long as the kernel runs.
+
+    What a button's work raises stands on the card. What has `ended` cannot be cancelled.
+
+    Raises
+    ------
+    ExtraError
+        If ipywidgets is not installed.
+    """
+    try:
+        import ipywidgets  # noqa: F401, PLC0415 - optional, and slow to import
+    except ImportError:
+        raise ExtraError.no_ipywidgets() from None
+    return _Panel(card, look, cancel, answers, ended).box
+
+
+class _Panel:
+    """The parts of the widget, and what happens when a button is pressed.
+
+    A widget is gone with its kernel, and JupyterLab shows an error in its place, whatever else its
+    output holds. So a copy of the card is an output of its own, which the saved notebook keeps.
+    """
+
+    def __init__(
+        self,
+        card: Callable[[], Card],
+        look: Callable[[], object],
+        cancel: Callable[[], object],
+        answers: Callable[[], pd.DataFrame],
+        ended: Callable[[], bool],
+    ) -> None:
+        import ipywidgets as widgets  # noqa: PLC0415 - see above
+
+        self._card = card
+        self._cancel = cancel
+        self._ended = ended
+        self.shown = widgets.HTML(to_html(card()))
+        self.table = widgets.HTML()
+        self.refresh = _button("Refresh", "Look at the batches once", lambda: self._do(look))
+        self.fetch = _button(
+            "Show answers", f"Look once, and show {_ROWS} rows", lambda: self._show(look, answers)
+        )
+        self.cancel = _button("Cancel…", "Asks first", lambda: self._ask(asking=True))
+        self.sure = widgets.Label("Cancel the job? What is finished is billed, and is kept.")
+        self.yes = _button("Yes, cancel the job", "", self._cancel_now)
+        self.no = _button("No, let it run", "", lambda: self._ask(asking=False))
+        self.question = widgets.HBox([self.sure, self.yes, self.no])
+        row = widgets.HBox([self.refresh, self.fetch, self.cancel])
+        self.box = widgets.VBox([self.shown, row, self.question, self.table])
+        self.box.add_class(f"bf-live-{self.box.model_id}")
+        self.box._ipython_display_ = self._display
+        self._copy: Any = None
+        self._ask(asking=False)
+
+    def _ask(self, *, asking: bool) -> None:
+        ended = self._ended()
+        self._asking = asking and not ended
+        self.question.layout.display = None if self._asking else "none"
+        self.cancel.disabled = asking or ended
+        if asking and ended:  # and this card has not heard of it
+            self._tell(self._card())
+
+    def _cancel_now(self) -> None:
+        self._ask(asking=False)
+        self._do(self._cancel)
+
+    def _show(self, look: Callable[[], object], answers: Callable[[], pd.DataFrame]) -> None:
+        self._do(look)
+        self._do(lambda: setattr(self.table, "value", _table_of(answers())), again=False)
+
+    def _do(self, action: Callable[[], object], *, again: bool = True) -> None:
+        for button in (self.refresh, self.fetch, self.cancel):
+            button.disabled = True
+        try:
+            action()
+            if again:
+                self._tell(self._card())
+        except Exception as reason:  # noqa: BLE001 - a button's trace is shown nowhere
+            card = self._card()
+            told = replace(card, notes=(*card.notes, f"{type(reason).__name__}: {reason}"))
+            self._tell(replace(told, tone="bad"))
+        finally:
+            self.refresh.disabled = self.fetch.disabled = False
+            self._ask(asking=self._asking)
+
+    def _tell(self, card: Card) -> None:
+        self.shown.value = to_html(card)
+        if self._copy is not None:
+            self._copy.update(self._saved(card), raw=True)
+
+    def _saved(self, card: Card) -> dict[str, str]:
+        told, name = replace(card, notes=(*card.notes, _SAVED)), self.box.model_id
+        hidden = f'{_HIDE.format(name)}<div class="bf-saved-{name}">{to_html(told)}</div>'
+        return {"text/plain": to_text(told), "text/html": hidden}
+
+    def _display(self) -> None:
+        from IPython.display import display  # noqa: PLC0415 - optional, and there when this runs
+
+        self._copy = display(self._saved(self._card()), raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        buttons = {**self.box._repr_mimebundle_(), "text/plain": _BUTTONS}
+        display(buttons, raw=True)  # type: ignore[no-untyped-call]
+
+
+def _table_of(frame: pd.DataFrame) -> str:
+    more = len(frame) - _ROWS
+    below = f"<p>… and {more:,} more: job.results()</p>" if more > 0 else ""
+    rows = frame.head(_ROWS).to_html(border=0, max_cols=8, na_rep="", justify="left")
+    return f'<div class="bf-answers">{rows}{below}</div>'
+
+
+def _button(text: str, tooltip: str, pressed: Callable[[], object]) -> Button:
+    import ipywidgets as widgets  # noqa: PLC0415 - see above
+
+    button = widgets.Button(description=text, tooltip=tooltip, layout={"width": "auto"})
+    button.on_click(lambda _: pressed())
+    return button

@@ -1,0 +1,140 @@
+"""The tools that a model wants called: found in a response, and read as columns.
+
+In: the calls of one response; the answers of a job. Out: JSON; typed columns.
+Must not know: any one endpoint.
+
+One call is its name and its arguments. Of several, both columns hold a JSON list, in their order:
+``parallel_tool_calls=False`` asks for one at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from batchframe._output import Field, ParsedAnswers, parse_answers
+from batchframe._recipe.recipe import Recipe
+from batchframe.errors import OutputSpecError, RequestError
+
+_FIELDS: Final = (Field("tool_name", (), "string"), Field("tool_arguments", (), "json"))
+_CALLED: Final = {"function", "custom"}
+
+
+class _Call(msgspec.Struct):
+    name: str
+    arguments: str
+
+
+_decode = msgspec.json.Decoder(list[_Call]).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def called(name: object, arguments: object) -> dict[str, str]:
+    """Return one call of a function; a model leaves out arguments where there are none."""
+    return {"name": str(name), "arguments": arguments if isinstance(arguments, str) else "{}"}
+
+
+def called_with_text(name: object, text: object) -> dict[str, str]:
+    """Return one call of a custom tool, whose argument is any text."""
+    return {"name": str(name), "arguments": _encode(text).decode()}
+
+
+def as_json(calls: Sequence[Mapping[str, str]]) -> str | None:
+    """Write calls as an answer keeps them; None for none."""
+    return _encode(calls).decode() if calls else None
+
+
+def check_tools(recipe: Recipe, shape: str) -> None:
+    """Refuse tools in the shape of another endpoint, and columns of their names.
+
+    Parameters
+    ----------
+    shape
+        The key that a function tool of this endpoint has beside its type: "function" or "name".
+
+    Raises
+    ------
+    RequestError, OutputSpecError
+        Naming the tool; naming the column.
+    """
+    tools = recipe.body.get("tools")
+    for position, tool in enumerate(tools if isinstance(tools, list) else ()):
+        if not isinstance(tool, Mapping) or tool.get("type") != "function":
+            continue
+        keys = {"function", "name"} & set(tool)
+        if keys and shape not in keys:
+            raise RequestError.tool_of_another_shape(recipe.endpoint, position, shape)
+    taken = {field.name for field in recipe.output.fields} & {field.name for field in _FIELDS}
+    if taken and _may_call(recipe):
+        raise OutputSpecError.repeated_columns(sorted(taken))
+
+
+def fields_with_tools(recipe: Recipe) -> tuple[Field, ...]:
+    """Return the columns of a text answer, and those of tool calls if there are tools to call."""
+    return (*recipe.output.fields, *(_FIELDS if _may_call(recipe) else ()))
+
+
+def read_with_tools(recipe: Recipe, answers: pa.Table, good: pa.ChunkedArray) -> ParsedAnswers:
+    """Read good answers: their texts by the output spec, their tool calls as columns.
+
+    An answer that calls tools need not have a text as well.
+    """
+    texts = pc.if_else(good, answers["text"], pa.scalar(None, pa.large_string()))
+    parsed = parse_answers(recipe.output, texts)
+    if not _may_call(recipe):
+        return parsed
+    calls = pc.if_else(good, answers["tool_calls"], pa.scalar(None, pa.large_string()))
+    names, arguments, errors = _read(calls.to_pylist(), parsed.errors.to_pylist())
+    columns = parsed.columns
+    for field, column in zip(_FIELDS, (names, arguments), strict=True):
+        columns = columns.append_column(field.name, pa.array(column, pa.large_string()))
+    return ParsedAnswers(columns, pa.array(errors, pa.large_string()))
+
+
+def _may_call(recipe: Recipe) -> bool:
+    tools = recipe.body.get("tools")
+    listed = [one for one in tools if isinstance(one, Mapping)] if isinstance(tools, list) else []
+    return bool(recipe.body.get("functions")) or any(
+        tool.get("type", "function") in _CALLED for tool in listed
+    )
+
+
+def _read(
+    told: Iterable[str | None], errors: Iterable[str | None]
+) -> tuple[list[str | None], list[str | None], list[str | None]]:
+    names: list[str | None] = []
+    arguments: list[str | None] = []
+    reasons: list[str | None] = []
+    for text, error in zip(told, errors, strict=True):
+        calls = [] if text is None else _decode(text)
+        broken = next((call.name for call in calls if not _is_json(call.arguments)), None)
+        if broken is not None:
+            error, calls = f"the arguments of the tool call {broken!r} are not JSON", []  # noqa: PLW2901 - of this row
+        elif calls:
+            error = None  # noqa: PLW2901 - of this row
+        name, argument = _cells(calls)
+        names.append(name)
+        arguments.append(argument)
+        reasons.append(error)
+    return names, arguments, reasons
+
+
+def _cells(calls: Sequence[_Call]) -> tuple[str | None, str | None]:
+    if not calls:
+        return None, None
+    if len(calls) == 1:
+        return calls[0].name, calls[0].arguments
+    listed = ",".join(call.arguments for call in calls)
+    return _encode([call.name for call in calls]).decode(), f"[{listed}]"
+
+
+def _is_json(text: str) -> bool:
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return False
+    return True

@@ -1,0 +1,364 @@
+"""A recipe → how many output tokens one answer takes: low, expected, high, and why.
+
+In: a recipe and what earlier jobs were answered. Out: a frozen :class:`AnswerLength`.
+Must not know: rows, prices, files, the network.
+
+Low and high come from the output spec where it bounds them, else from the request's own limit,
+else from the spread of earlier answers; expected comes from earlier answers, else from the spec.
+What nothing tells stays unknown.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Final
+
+from batchframe._base.ranges import Range
+from batchframe._endpoints import Wording, endpoint_of
+from batchframe._models.names import base_model, reasons_elsewhere
+from batchframe._models.rules import is_known
+from batchframe._output import AnswerBounds, answer_bounds
+from batchframe._recipe.recipe import Recipe
+from batchframe._tokens.counter import token_counter
+
+
+@dataclass(frozen=True)
+class Experience:
+    """What the same question to the same model was answered before.
+
+    Attributes
+    ----------
+    answers, jobs
+        How many answers, of how many jobs.
+    mean, spread, longest
+        Of their output tokens, those of reasoning among them: the mean, the standard deviation
+        and the most.
+    log_mean, log_spread
+        The mean and the standard deviation of the logarithms of these tokens, where they are
+        known: lengths of answers are mostly skewed to the right.
+    pilot
+        Whether these jobs were pilots.
+    """
+
+    answers: int
+    jobs: int
+    mean: float
+    spread: float
+    longest: int
+    log_mean: float | None = None
+    log_spread: float | None = None
+    pilot: bool = False
+
+    def interval(self, requests: int) -> tuple[float, float] | None:
+        """Return the 95 % interval of the mean of so many further answers; None if too few tell.
+
+        It is the prediction interval of a normal mean, with Student's t for the few that are known
+        (Geisser, Predictive Inference, 1993), the quantile by its expansion in 1 / n; widened to
+        that of a log-normal one (Cox's method, Zhou and Gao, Statistics in Medicine, 1997), since
+        the first covers less than it says where a few answers are much longer than the others. No
+        mean is taken to be above the longest answer seen. In simulations it holds 95 times in 100
+        for both shapes from 20 answers on. Of rare long answers that none of those seen was like,
+        no interval knows.
+
+        Examples
+        --------
+        >>> low, high = Experience(20, 1, mean=100.0, spread=10.0, longest=120).interval(1_000)
+        >>> round(low, 1), round(high, 1)
+        (95.3, 104.7)
+        """
+        if self.answers < FEWEST:
+            return None
+        t, chance = _students(self.answers - 1), 1 / max(requests, 1)
+        half = t * self.spread * math.sqrt(1 / self.answers + chance)
+        low, high = max(0.0, self.mean - half), self.mean + half
+        if self.log_mean is None or not self.log_spread:
+            return low, high
+        squared = self.log_spread**2
+        middle = self.log_mean + squared / 2
+        off = t * math.sqrt(squared / self.answers + squared**2 / (2 * (self.answers - 1)))
+        # Of a few further answers the mean strays from that of all.
+        stray = t * self.spread * math.sqrt(chance)
+        below = self.mean - math.exp(min(middle - off, _LARGEST_LOG))
+        above = math.exp(min(middle + off, _LARGEST_LOG)) - self.mean
+        skewed = (
+            self.mean - math.hypot(max(below, 0.0), stray),
+            min(self.mean + math.hypot(max(above, 0.0), stray), max(self.longest, high)),
+        )
+        return max(min(low, skewed[0]), 0.0), max(high, skewed[1])
+
+    def likely(self, requests: int) -> tuple[float, float] | None:
+        """Widen the interval by what the answers seen cannot tell; None if too few tell.
+
+        Answers that are all alike do not say that every one is: of n seen, up to 3 in n of all
+        may be unlike them at 95 % confidence (the rule of three, Hanley and Lippman-Hand, JAMA,
+        1983). Such an answer is taken to have nothing, or the longest seen on top of the mean.
+
+        Examples
+        --------
+        >>> Experience(20, 1, mean=100.0, spread=0.0, longest=100).likely(1_000)
+        (85.0, 115.0)
+        """
+        known = self.interval(requests)
+        if known is None:
+            return None
+        unlike = 3 / self.answers
+        low, high = self.mean * (1 - unlike), self.mean + unlike * max(self.longest, 1)
+        return min(known[0], low), max(known[1], high)
+
+
+def _students(freedom: int) -> float:
+    """Give Student's t for 95 %."""
+    z = 1.959964
+    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+
+
+@dataclass(frozen=True)
+class AnswerLength:
+    """The output tokens of each of some requests.
+
+    Attributes
+    ----------
+    mean
+        What one request takes on average, exactly. Tokens of reasoning are not in its high end
+        where nothing bounds them.
+    unbounded_reasoning
+        Whether reasoning tokens may come on top of it.
+    notes
+        What it rests on, in words.
+    """
+
+    mean: Range[Fraction]
+    unbounded_reasoning: bool
+    notes: tuple[str, ...]
+
+    @property
+    def tokens(self) -> Range[int]:
+        """The whole tokens of one request."""
+        return self.of(1)
+
+    def of(self, requests: int) -> Range[int]:
+        """Give the tokens of so many requests together: rounded once, not for each.
+
+        Examples
+        --------
+        >>> half = Fraction(1, 2)
+        >>> AnswerLength(Range(half, 3 * half, 5 * half), False, ()).of(1_000)
+        Range(low=500, expected=1500, high=2500)
+        """
+        low, middle, high = self.mean.low, self.mean.expected, self.mean.high
+        return Range(
+            math.floor(low * requests),
+            None if middle is None else round(middle * requests),
+            None if high is None else math.ceil(high * requests),
+        )
+
+
+def answer_length(
+    recipe: Recipe, before: Experience | None = None, requests: int = 1, *, narrow: bool = False
+) -> AnswerLength:
+    """Bound the output tokens of one request.
+
+    Parameters
+    ----------
+    before
+        What the same question was answered before.
+    requests
+        How many will be asked: the mean of many varies less than one.
+    narrow
+        Whether to give the 95 % interval of `before` in place of the bounds.
+
+    Examples
+    --------
+    >>> from batchframe._output import output_spec
+    >>> recipe = Recipe.checked(
+    ...     endpoint="/v1/chat/completions", model="gpt-4.1", prompt="{{ t }}", system=None,
+    ...     output=output_spec(["yes", "perhaps"], None), on_missing="raise", dedupe=True, body={},
+    ... )
+    >>> known = answer_length(recipe).tokens
+    >>> 0 < known.low <= known.expected <= known.high
+    True
+    """
+    endpoint = endpoint_of(recipe.endpoint)
+    body = {"model": recipe.model, **recipe.body}
+    limit = endpoint.output_limit(body)
+    if limit == 0:
+        return NO_ANSWER  # a vector, or a verdict, is not written in tokens
+    if endpoint.brings == "files":
+        return _of_files(recipe, endpoint.output_tokens(body), before, requests, narrow=narrow)
+    spec = _by_spec(recipe)
+    calls = bool(body.get("tools")) and body.get("tool_choice") != "none"
+    # A call of a tool may stand in the place of the answer, and nothing bounds its arguments.
+    answer = _ONE_OR_MORE if calls else _exact(spec.low, spec.expected, spec.high)
+    reasons = endpoint.may_reason(body) or reasons_elsewhere(recipe.model)
+    if limit is not None:
+        most = Fraction(limit)
+        # Reasoning counts against the limit and may use it up.
+        longest = most if reasons or answer.high is None else min(answer.high, most)
+        answer = Range(answer.low, answer.expected, longest).map(lambda tokens: min(tokens, most))
+    unbounded = reasons and limit is None
+    notes = [reasoning_note(endpoint.wording)] if unbounded else []
+    if limit is None and not reasons and not is_known(base_model(recipe.model)):
+        notes.append(_MAY_REASON.format(recipe.model, endpoint.wording.limit))
+    if before is not None:
+        notes.append(_experience_in_words(before, requests, reasons=reasons))
+        notes += _likely_notes(answer, before, endpoint.wording, narrow=narrow)
+        answer = _with_experience(answer, before, requests, limit, narrow=narrow)
+    if calls:
+        notes.append(_CALLS.format(endpoint.wording.limit))
+    elif answer.high is None:
+        notes.append(_UNBOUNDED.format(endpoint.wording.limit))
+    elif answer.high == spec.high and recipe.output.schema is not None:
+        notes.append(_COMPACT + _BOUNDED_TEXTS * spec.with_texts)
+    return AnswerLength(answer, unbounded, tuple(notes))
+
+
+def _of_files(
+    recipe: Recipe,
+    known: Range[int] | None,
+    before: Experience | None,
+    requests: int,
+    *,
+    narrow: bool,
+) -> AnswerLength:
+    """Bound an answer that is made, and not written."""
+    notes = [_MADE.format(recipe.model, known.low) if known else _UNPUBLISHED.format(recipe.model)]
+    answer = Range(Fraction(0), None, None)
+    if known is not None:
+        answer = known.map(Fraction)
+    if before is not None:
+        notes.append(_experience_in_words(before, requests, reasons=False))
+        if before.likely(requests) is not None:
+            notes.append(interval_note(endpoint_of(recipe.endpoint).wording))
+        answer = _with_experience(answer, before, requests, None, narrow=narrow)
+    return AnswerLength(answer, unbounded_reasoning=False, notes=tuple(notes))
+
+
+def _by_spec(recipe: Recipe) -> AnswerBounds:
+    """Bound an answer by its spec; an unpublished tokenizer may count otherwise."""
+    counter = token_counter(recipe.model)
+    known = answer_bounds(recipe.output, counter.count)
+    high = None if known.high is None else math.ceil(known.high * (1 + counter.off))
+    return replace(known, low=max(math.floor(known.low * (1 - counter.off)), 1), high=high)
+
+
+def _exact(low: int, expected: Fraction | None, high: int | None) -> Range[Fraction]:
+    return Range(Fraction(low), expected, None if high is None else Fraction(high))
+
+
+def _likely_notes(
+    answer: Range[Fraction], before: Experience, wording: Wording, *, narrow: bool
+) -> list[str]:
+    if before.likely(1) is None:
+        return []
+    if answer.high is None:
+        return [interval_note(wording)]
+    return [_NARROWED] if narrow else []
+
+
+def _with_experience(
+    answer: Range[Fraction], before: Experience, requests: int, limit: int | None, *, narrow: bool
+) -> Range[Fraction]:
+    """Expect what was seen; a bound that was seen to be passed, by reasoning, is widened."""
+    mean, interval = Fraction(before.mean), before.likely(requests)
+    if interval is not None and (narrow or answer.high is None):
+        low = Fraction(interval[0]) if narrow else min(answer.low, mean)
+        likely = Fraction(interval[1])
+        return Range(
+            low, mean, likely if limit is None else max(mean, min(likely, Fraction(limit)))
+        )
+    high = None if answer.high is None else max(answer.high, Fraction(before.longest))
+    return Range(min(answer.low, mean), mean, high)
+
+
+def rests_on_answers(notes: Iterable[str]) -> bool:
+    """Tell by the notes whether answers were seen before."""
+    return any(note.startswith(_EXPECTED) for note in notes)
+
+
+def _experience_in_words(before: Experience, requests: int, *, reasons: bool) -> str:
+    interval = before.likely(requests)
+    likely = (
+        f" The mean of {requests:,} is between {interval[0]:,.1f} and {interval[1]:,.1f} with 95 % "
+        "confidence, if they are like those: no bound, and a kind of answer that was not among "
+        "them, rare and long, is not in it."
+        if interval is not None
+        else ""
+    )
+    jobs = "an earlier job" if before.jobs == 1 else f"{before.jobs:,} earlier jobs"
+    if before.pilot:
+        jobs = "a pilot" if before.jobs == 1 else f"{before.jobs:,} pilots"
+    thoughts = ", those of reasoning among them" if reasons else ""
+    return (
+        f"{_EXPECTED} {before.mean:,.1f} tokens a request{thoughts}, the mean of "
+        f"{before.answers:,} answers of {jobs} with this prompt and model; the longest took "
+        f"{before.longest:,}.{likely}"
+    )
+
+
+_EXPECTED: Final = "Expected output:"
+FEWEST: Final = 10
+"""Answers without which no interval is given."""
+
+_LARGEST_LOG: Final = 100.0
+_ONE_OR_MORE: Final[Range[Fraction]] = Range(Fraction(1), None, None)
+
+NO_ANSWER: Final = AnswerLength(Range.exactly(Fraction(0)), unbounded_reasoning=False, notes=())
+"""Where nothing is sent, or nothing is written, nothing is unknown."""
+
+
+def reasoning_note(wording: Wording) -> str:
+    """Say that nothing bounds the reasoning of a request, and what would."""
+    return (
+        "Reasoning tokens are billed as output and are not bounded by anything: nobody can know "
+        f"them before. Bound them with {wording.limit}=, or switch them off with "
+        f"{wording.thoughtless}."
+    )
+
+
+def interval_note(wording: Wording) -> str:
+    """Say that the high end is no bound, and what would be one."""
+    bound = f" Bound them with {wording.limit}=." if wording.limit else ""
+    return (
+        "The high end of the answers rests on the answers seen before: it is likely, and no bound."
+        f"{bound}"
+    )
+
+
+_MADE: Final = (
+    "An image of {} takes {:,} output tokens in this size and quality; a model that also writes "
+    "takes more."
+)
+_UNPUBLISHED: Final = (
+    "How many output tokens an image of {} takes in this size and quality is not known here: an "
+    "earlier job with this prompt would tell."
+)
+
+_NARROWED: Final = (
+    "The range of the answers is the 95 % interval of those seen before: likely, and no bound."
+)
+
+_MAY_REASON: Final = (
+    "Whether {} reasons is not known here: if it does, reasoning tokens come on top, billed as "
+    "output. Bound them with {}=."
+)
+
+_CALLS: Final = (
+    "With tools= an answer may be a call of a tool instead, whose arguments nothing bounds but "
+    '{0}=. Without tools, tool_choice="none", the output= bounds the answers.'
+)
+
+_COMPACT: Final = (
+    "The high end takes answers to be compact JSON without needless escapes, as strict outputs are "
+    "in practice: a schema does not forbid white space, which would come on top."
+)
+_BOUNDED_TEXTS: Final = (
+    " It takes each character of a bounded text for four tokens, the most of any script."
+)
+
+_UNBOUNDED: Final = (
+    "Nothing bounds the length of an answer, so the high end is not known. Bound it with "
+    "{}=, or with an output= of labels."
+)

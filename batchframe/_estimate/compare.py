@@ -1,0 +1,141 @@
+"""The same requests, asked of several models: what each would cost, side by side.
+
+In: a request table and the models' names. Out: a frame. Sends nothing, writes nothing.
+Must not know: files, the network.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+import pandas as pd
+
+from batchframe._base.clock import today
+from batchframe._endpoints import endpoint_of
+from batchframe._estimate.answer_length import AnswerLength, answer_length
+from batchframe._estimate.counting import InputTokens, count_input
+from batchframe._estimate.estimate import cost_range
+from batchframe._estimate.history import experience
+from batchframe._estimate.preflight import window_note
+from batchframe._models.hosted_tools import hosted_tools
+from batchframe._models.price_lookup import RATES, TIERS, Tier, doubts, price
+from batchframe._models.rules import lifetime_notes, refused_parameters
+from batchframe._recipe.recipe import checked_model
+from batchframe._requests.rendering import asked_of
+from batchframe._requests.table import RequestTable
+from batchframe._services.provider_table import OPENAI, Provider
+from batchframe.errors import CostError
+
+_COLUMNS: Final = ("low", "expected", "high", "input_tokens", "exact", "note")
+
+
+def compare(
+    table: RequestTable,
+    models: Iterable[str],
+    tiers: Iterable[Tier],
+    prices: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    base_url: str,
+    provider: Provider = OPENAI,
+) -> pd.DataFrame:
+    """Set side by side what each model would cost in each tier.
+
+    Raises
+    ------
+    CostError
+        If a tier is unknown, or `prices` has another shape.
+    RequestError
+        If a name is no model's.
+    """
+    chosen = list(tiers)
+    for tier in chosen:
+        if tier not in TIERS:
+            raise CostError.unknown_tier(tier, TIERS)
+    names = [models] if isinstance(models, str) else list(models)
+    _check_prices(prices or {}, names)
+    rows = [
+        row
+        for model in names
+        for row in _rows(table, model, chosen, prices or {}, base_url=base_url, provider=provider)
+    ]
+    index = pd.MultiIndex.from_product([names, chosen], names=["model", "tier"])
+    frame = pd.DataFrame(rows, index=index, columns=_COLUMNS)
+    money = dict.fromkeys(("low", "expected", "high"), "object")
+    return frame.astype({**money, "input_tokens": "int64", "exact": "bool"})
+
+
+def _check_prices(prices: Mapping[str, Any], names: list[str]) -> None:
+    """Refuse prices that would be ignored."""
+    for key in prices:
+        if key in names:
+            continue
+        if key in RATES or key in TIERS:
+            raise CostError.not_by_model(key, names[0] if names else "gpt-5.6-luna")
+        near = difflib.get_close_matches(str(key), names, n=1)
+        raise CostError.of_no_model(key, near, names)
+
+
+def _rows(
+    table: RequestTable,
+    model: str,
+    tiers: list[Tier],
+    prices: Mapping[str, Mapping[str, Any]],
+    *,
+    base_url: str,
+    provider: Provider,
+) -> list[dict[str, Any]]:
+    asked = asked_of(table, checked_model(model))
+    read = count_input(asked)
+    if hosted_tools(asked.recipe.body):
+        read = replace(read, high=None)
+    written = answer_length(asked.recipe, experience(asked.recipe, base_url), asked.to_send)
+    about = _about(asked, read, written)
+    given, pictured = prices.get(model), table.recipe.images is not None
+    by_second = endpoint_of(table.recipe.endpoint).brings == "names"
+    rows = []
+    for tier in tiers:
+        known = None
+        if not by_second:
+            known = price(model, tier, provider=provider, prices=given, with_images=pictured)
+        # A model without a price for answers, such as one of embeddings, has none for these, unless
+        # they are not written in tokens.
+        silent = written.mean.high == 0
+        answers = known is not None and (silent or known.output is not None)
+        cost = cost_range(known, read, written.of(asked.to_send)) if answers else None
+        unknown = [] if cost is not None else [f"No {tier} price is known."]
+        openais = provider.price_book == OPENAI.price_book
+        others = doubts(model, [tier], given) if openais else []
+        rows.append(
+            {
+                "low": None if cost is None else cost.low,
+                "expected": None if cost is None else cost.expected,
+                "high": None if cost is None else cost.high,
+                "input_tokens": int(read.tokens.sum()),
+                "exact": read.exact,
+                "note": " ".join([*unknown, *about, *others]),
+            }
+        )
+    return rows
+
+
+def _about(asked: RequestTable, read: InputTokens, written: AnswerLength) -> list[str]:
+    """Say what stands against this model, and what its figures leave out."""
+    recipe = asked.recipe
+    refused = [
+        name
+        for name in refused_parameters(recipe.model, recipe.endpoint, recipe.body)
+        if name not in recipe.allow
+    ]
+    return [
+        *[f"Refuses {name}=." for name in refused],
+        *lifetime_notes(recipe.model, today()),
+        *window_note(asked, read),
+        *(["Reasoning tokens come on top."] if written.unbounded_reasoning else []),
+        *[
+            f"Calls of {name}, and what it finds, come on top."
+            for name in hosted_tools(recipe.body)
+        ],
+    ]

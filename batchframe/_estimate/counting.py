@@ -1,0 +1,324 @@
+"""Requests → their input tokens: all of them, or a random sample where all would take long.
+
+In: a request table. Out: a frozen :class:`InputTokens`. Sends nothing, writes nothing.
+Must not know: prices, output.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from batchframe._base.ranges import Range
+from batchframe._base.threads import in_turn
+from batchframe._display import Advance, progress
+from batchframe._endpoints import endpoint_of
+from batchframe._estimate.constant_parts import CUTTABLE, Division, divide
+from batchframe._estimate.sampling import extended, sample_of
+from batchframe._recipe.template import Template
+from batchframe._requests.source import column_name
+from batchframe._requests.table import RequestTable
+from batchframe._tokens.bodies import TOO_LONG
+from batchframe._tokens.counter import Tally, TokenCount, TokenCounter, token_counter
+
+# Two fillings of different length, by which a template shows whether it is counted as text.
+_FILLING: Final = "a"
+_LONGER_FILLING: Final = "a b c"
+
+PATIENCE: Final = 10.0
+"""Seconds: where an exact count would take longer, a sample is counted unless asked otherwise."""
+SEED: Final = 20_261_121
+_FEW_BYTES: Final = 4 * 2**20
+"""So little is counted at once, whatever the engine."""
+_PROBE: Final = 256
+_SAMPLE: Final = 5_000
+_LARGEST: Final = 500
+"""So many of the largest requests are all counted, if they are no more than the time allows."""
+_GIANTS: Final = 20
+"""So many of them however long they are."""
+_SAMPLE_SECONDS: Final = 3.0
+_IN_PIECES: Final = 0.01
+
+Numbers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class InputTokens:
+    """The input tokens of the requests, and how well they are known.
+
+    Attributes
+    ----------
+    tokens
+        For each request, the number to expect.
+    low, high
+        For each request, what it may be instead; `high` is None where nothing bounds it.
+    exact
+        Whether every number is the one that the service counts.
+    notes
+        What to say of them.
+    chance
+        How far the total may be off because only a sample was counted; None where all were.
+    """
+
+    tokens: Numbers
+    low: Numbers
+    high: Numbers | None
+    exact: bool
+    notes: tuple[str, ...]
+    chance: int | None = None
+
+    @cached_property
+    def total(self) -> Range[int]:
+        """What the tokens of all requests add up to."""
+        high = None if self.high is None else int(self.high.sum())
+        return Range(int(self.low.sum()), int(self.tokens.sum()), high)
+
+
+def scaled(tokens: Numbers, total: int) -> Numbers:
+    """Raise or lower all numbers in proportion, so that they add up to `total`.
+
+    Examples
+    --------
+    >>> scaled(np.array([10, 20, 30]), 66).tolist()
+    [11, 22, 33]
+    """
+    known = int(tokens.sum())
+    if known in {0, total}:
+        return tokens
+    ends = np.cumsum(tokens, dtype=float)
+    ends *= total / known
+    shares: Numbers = np.diff(np.rint(ends, out=ends), prepend=0.0).astype(np.int64)
+    return shares
+
+
+@dataclass(frozen=True, eq=False)
+class _Counted:
+    """Tokens counted, how many fewer or more each may be, and why."""
+
+    tokens: Numbers
+    fewer: Numbers
+    more: Numbers | None
+    notes: tuple[str, ...]
+
+
+def count_input(
+    table: RequestTable,
+    *,
+    exact: bool | None = None,
+    patience: float = PATIENCE,
+    clock: Callable[[], float] = time.perf_counter,
+) -> InputTokens:
+    """Count the input tokens of every request, or of a sample of them.
+
+    What no row changes is counted once. Whether all are counted is decided by the time that the
+    second part of a random sample takes.
+
+    Parameters
+    ----------
+    exact
+        True counts all, False a sample; None decides by `patience`, in seconds.
+    """
+    # An image is counted by its size: its bytes need not be read for that.
+    table = table.sketched()
+    counter = token_counter(table.recipe.model)
+    counted = _way_of(table, counter)
+    chosen = sample_of(table.to_send, _SAMPLE, SEED)
+    volume = float(table.size[: table.to_send].sum())
+    few = volume <= _FEW_BYTES
+    if exact or len(chosen) == table.to_send or (few and exact is None):
+        return _told(counted(table, with_bar=True))
+    # What only the first call takes, such as loading a vocabulary, foretells nothing.
+    warming, timed = np.sort(chosen[:_PROBE]), np.sort(chosen[_PROBE : 2 * _PROBE])
+    warmed = counted(part_of(table, warming), with_bar=False)
+    part = part_of(table, timed)
+    begun = clock()
+    probed = counted(part, with_bar=False)
+    speed = float(part.size.sum()) / max(clock() - begun, 1e-6)
+    if exact is None and volume / speed <= patience:
+        return _told(counted(table, with_bar=True))
+    bytes_in_time = _SAMPLE_SECONDS * speed
+    size = int(np.clip(bytes_in_time / (volume / table.to_send), 3 * _PROBE, len(chosen)))
+    largest = _largest(table, bytes_in_time)
+    rest = np.sort(chosen[2 * _PROBE : size])
+    left = np.setdiff1d(largest, chosen[:size])
+    more = [counted(part_of(table, places), with_bar=False) for places in (rest, left)]
+    places = np.concatenate([warming, timed, rest, left])
+    return _extended(table, places, largest, (warmed, probed, *more))
+
+
+def _largest(table: RequestTable, most_bytes: float) -> Numbers:
+    """Find the largest requests: among few giants a random sample may meet none."""
+    sizes = table.size[: table.to_send]
+    order = np.argsort(sizes, kind="stable")[::-1][: min(_LARGEST, table.to_send // 10)]
+    within = int(np.searchsorted(np.cumsum(sizes[order]), most_bytes))
+    return np.sort(order[: max(within, _GIANTS)])
+
+
+def _way_of(table: RequestTable, counter: TokenCounter) -> Callable[..., _Counted]:
+    """Choose how requests are counted: by their templates, or each body by itself."""
+    around = _around(table, counter)
+    if around is None:
+        return _one_by_one
+    return lambda part, *, with_bar: _by_column(part, counter, around, with_bar=with_bar)
+
+
+def part_of(table: RequestTable, chosen: Numbers) -> RequestTable:
+    """Leave only some of the requests that are to be sent, in the order of their rows."""
+    kept = np.sort(chosen)
+    return replace(table, first_row=table.first_row[kept], size=table.size[kept], reused=0)
+
+
+def _told(counted: _Counted) -> InputTokens:
+    tokens, fewer, more = counted.tokens, counted.fewer, counted.more
+    low = np.maximum(tokens - fewer, 0) if fewer.any() else tokens
+    high = tokens + more if more is not None and more.any() else tokens
+    high_end = None if more is None else high
+    return InputTokens(tokens, low, high_end, not counted.notes, counted.notes)
+
+
+def _extended(
+    table: RequestTable, places: Numbers, largest: Numbers, found: Sequence[_Counted]
+) -> InputTokens:
+    """Extend what was counted in parts, all the largest and some of the others, to all requests."""
+    tokens = np.concatenate([part.tokens for part in found])
+    certain = np.zeros(table.to_send, np.bool_)
+    certain[largest] = True
+    others, drawn = ~certain, ~certain[places]
+    at = places[drawn] - np.searchsorted(largest, places[drawn])
+    every = np.zeros(table.to_send, np.int64)
+    every[others], span = extended(table.size[: table.to_send][others], at, tokens[drawn])
+    every[places] = tokens
+    chance = (span.high or 0) - (span.expected or 0)
+    weights = np.where(drawn, int(others.sum()) / len(at), 1.0)
+    fewer = chance + _weighed([part.fewer for part in found], weights)
+    more = [part.more for part in found if part.more is not None]
+    bounded = len(more) == len(found)
+    over = chance + (_weighed(more, weights) if bounded else 0)
+    total = int(every.sum())
+    note = (
+        f"Input tokens are those of {len(at):,} requests drawn at random (seed {SEED}), "
+        f"extended by their size, and of the {len(largest):,} largest of {table.to_send:,}: the "
+        "range holds the true number 99 times in 100. Count all with estimate(exact=True)."
+    )
+    return InputTokens(
+        every,
+        scaled(every, max(total - fewer, 0)),
+        scaled(every, total + over) if bounded else None,
+        exact=False,
+        notes=tuple(dict.fromkeys([note, *(told for part in found for told in part.notes)])),
+        chance=chance,
+    )
+
+
+def _weighed(parts: Sequence[Numbers], weights: npt.NDArray[np.float64]) -> int:
+    return math.ceil(float((np.concatenate(parts) * weights).sum()))
+
+
+def _around(table: RequestTable, counter: TokenCounter) -> TokenCount | None:
+    """Count what stands around the rendered templates.
+
+    None where a template is not counted as a text of its own: in the URL of an image, or where a
+    function made whole messages.
+    """
+    slots = [slot for slot in table.envelope.slots if _varies(slot)]
+    if not all(isinstance(slot, Template) for slot in slots):
+        return None
+    endpoint = endpoint_of(table.recipe.endpoint)
+    body = endpoint.body(table.recipe)
+    short, long = (
+        endpoint.count_tokens(_filled(body, text)) for text in (_FILLING, _LONGER_FILLING)
+    )
+    growth = counter.count_one(_LONGER_FILLING) - counter.count_one(_FILLING)
+    if long.tokens - short.tokens != growth * len(slots):
+        return None
+    return replace(short, tokens=short.tokens - counter.count_one(_FILLING) * len(slots))
+
+
+def _varies(slot: object) -> bool:
+    return not isinstance(slot, Template) or slot.constant is None
+
+
+def _filled(value: Any, text: str) -> Any:
+    """Put a short text in the place of every template that the row changes."""
+    if isinstance(value, Template):
+        return text if value.constant is None else value.constant
+    if isinstance(value, Mapping):
+        return {key: _filled(item, text) for key, item in value.items()}
+    return [_filled(item, text) for item in value] if isinstance(value, list) else value
+
+
+def _by_column(
+    table: RequestTable, counter: TokenCounter, around: TokenCount, *, with_bar: bool
+) -> _Counted:
+    divided = _divided(table, counter)
+    constants = [text for division in divided for text in division.constants]
+    fixed = around.tokens + int(counter.count(constants).sum())
+    pieces = [piece for division in divided for piece in division.pieces]
+    # Requests differ, so their texts do where one text is all that differs.
+    distinct = len(pieces) == 1 and table.recipe.dedupe
+
+    def count(batch: pa.RecordBatch) -> Tally:
+        tokens = np.full(batch.num_rows, fixed, np.int64)
+        exact = np.ones(batch.num_rows, np.bool_)
+        for piece in pieces:
+            columns = {cell: batch[column_name(cell)] for cell in piece.cells}
+            tally = counter.tally(piece.render(columns, batch.num_rows), distinct=distinct)
+            tokens += tally.tokens
+            exact &= tally.exact
+        return Tally(tokens, exact)
+
+    tokens, counted, sound = np.zeros(table.to_send, np.int64), 0, True
+    with _progress(table, shown=with_bar) as advance:
+        for tally in in_turn(count, (batch for _, batch in table.request_batches())):
+            here = slice(counted, counted + len(tally.tokens))
+            tokens[here] = tally.tokens
+            counted, sound = here.stop, sound and bool(tally.exact.all())
+            advance(len(tally.tokens))
+    share, notes = counter.off, around.notes
+    if not sound and counter.exact:
+        share, notes = _IN_PIECES, (*notes, TOO_LONG)
+    off = np.ceil((tokens - around.tokens) * share).astype(np.int64) if share else np.int64(0)
+    fewer = np.broadcast_to(around.fewer + off, tokens.shape)  # of one number it takes nothing
+    more = None if around.more is None else np.broadcast_to(around.more + off, tokens.shape)
+    return _Counted(tokens, fewer, more, notes)
+
+
+def _divided(table: RequestTable, counter: TokenCounter) -> list[Division]:
+    slots = [slot for slot in table.envelope.slots if isinstance(slot, Template)]
+    varying = [slot for slot in slots if slot.constant is None]
+    if counter.encoding in CUTTABLE:
+        return [divide(slot) for slot in varying]
+    return [Division((), (slot,)) for slot in varying]
+
+
+def _one_by_one(table: RequestTable, *, with_bar: bool) -> _Counted:
+    endpoint = endpoint_of(table.recipe.endpoint)
+    counts: list[TokenCount] = []
+    with _progress(table, shown=with_bar) as advance:
+        for _, request in table.each_request():
+            body = msgspec.json.decode(b'{"custom_id":"' + request, type=dict[str, Any])["body"]
+            counts.append(endpoint.count_tokens(body))
+            advance(1)
+    more = [count.more for count in counts if count.more is not None]
+    return _Counted(
+        np.array([count.tokens for count in counts], np.int64),
+        np.array([count.fewer for count in counts], np.int64),
+        np.array(more, np.int64) if len(more) == len(counts) else None,
+        tuple(dict.fromkeys(note for count in counts for note in count.notes)),
+    )
+
+
+def _progress(table: RequestTable, *, shown: bool) -> AbstractContextManager[Advance]:
+    if not shown:
+        return nullcontext(lambda _: None)
+    return progress("counting tokens", table.to_send, " requests")

@@ -1,0 +1,111 @@
+"""A recipe → what the same question to the same model was answered before, on this machine.
+
+In: a recipe and the jobs' folders. Out: an :class:`Experience` or None. Writes nothing.
+Must not know: prices, the network.
+
+A pilot is such an earlier job. Rehearsals on a server of this machine are left out, unless that
+server will be asked again: their answers are simulated.
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from typing import Final
+from urllib.parse import urlsplit
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from batchframe._estimate.answer_length import FEWEST, Experience
+from batchframe._recipe.recipe import Recipe
+from batchframe._services.provider_table import is_loopback
+from batchframe._store.manifest import Record, records
+from batchframe.errors import UnreadableJobWarning
+
+_OF_A_PILOT: Final = "standard"
+"""The tier of a job whose answers came in real time."""
+# What may differ between two recipes that put the same question.
+_OF_THE_ROWS: Final = {"on_missing", "dedupe", "allow", "image_root"}
+_ANSWERED: Final = pa.array(["ok", "invalid", "truncated"])
+
+
+def experience(recipe: Recipe, base_url: str) -> Experience | None:
+    """Look up how long the answers to this prompt by this model were.
+
+    Parameters
+    ----------
+    base_url
+        Of the service that will be asked.
+
+    Returns
+    -------
+    Experience or None
+        Of the pilot, if it is newer than every job and has ten answers or more; else of all of
+        them together. None where no earlier job asked the same, or a function made its prompts,
+        which cannot be compared.
+    """
+    if recipe.prompt is None:
+        return None
+    found = [
+        (record.manifest.tier == _OF_A_PILOT, tokens)
+        for record in _same(recipe, base_url)
+        if len(tokens := _output_tokens(record))
+    ]
+    # The newest stand first: a pilot that no job has followed yet was drawn for these very rows.
+    pilots = [tokens for _, tokens in itertools.takewhile(lambda one: one[0], found)]
+    if sum(map(len, pilots)) >= FEWEST:
+        return _experience_of(np.concatenate(pilots), len(pilots), pilot=True)
+    if not found:
+        return None
+    return _experience_of(np.concatenate([tokens for _, tokens in found]), len(found))
+
+
+def _experience_of(tokens: npt.NDArray[np.int64], jobs: int, *, pilot: bool = False) -> Experience:
+    logs = np.log(np.maximum(tokens, 1))
+    spread, log_spread = (
+        float(column.std(ddof=1)) if len(tokens) > 1 else 0.0 for column in (tokens, logs)
+    )
+    return Experience(
+        answers=len(tokens),
+        jobs=jobs,
+        mean=float(tokens.mean()),
+        spread=spread,
+        longest=int(tokens.max()),
+        log_mean=float(logs.mean()),
+        log_spread=log_spread,
+        pilot=pilot,
+    )
+
+
+def _same(recipe: Recipe, base_url: str) -> list[Record]:
+    with warnings.catch_warnings():
+        # Who lists the jobs is warned of a folder that cannot be read; an estimate is not.
+        warnings.simplefilter("ignore", UnreadableJobWarning)
+        known = list(records())
+    return [
+        record
+        for record in known
+        if _counts(record.manifest.identity.base_url, base_url)
+        and record.done
+        and set(recipe.difference(record.manifest.recipe)) <= _OF_THE_ROWS
+    ]
+
+
+def _counts(theirs: str, ours: str) -> bool:
+    return theirs == ours or not is_loopback(urlsplit(theirs).hostname or "")
+
+
+def _output_tokens(record: Record) -> npt.NDArray[np.int64]:
+    try:
+        table = pq.read_table(record.folder.answers, columns=["status", "output_tokens"])
+        # The last ones are answers of earlier jobs, which count there.
+        table = table.slice(0, record.manifest.requests - record.manifest.reused)
+    except (OSError, pa.ArrowException):
+        return np.zeros(0, np.int64)  # nobody has looked at its answers yet
+    stated = pc.and_(pc.is_in(table["status"], _ANSWERED), pc.is_valid(table["output_tokens"]))
+    tokens = table.filter(stated)["output_tokens"].to_numpy()
+    return np.asarray(tokens, dtype=np.int64)

@@ -1,0 +1,174 @@
+"""Requests that the service is known to refuse, found row by row before anything is sent.
+
+In: a request table, its input tokens, the service's profile. Out: nothing, or an error that names
+the row; or a note for the estimate.
+Must not know: prices, files, the network.
+
+What needs the recipe alone is checked by the recipe. Each check can be overruled: the recipe's
+``allow`` says which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
+from itertools import chain
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from batchframe._endpoints import endpoint_of
+from batchframe._estimate.counting import InputTokens
+from batchframe._models.rules import (
+    CONTEXT_WINDOW,
+    MODEL,
+    check_model,
+    context_window,
+    is_known,
+    is_parameter,
+    service_tiers,
+)
+from batchframe._recipe.recipe import Recipe
+from batchframe._recipe.template import Template
+from batchframe._requests.table import RequestTable
+from batchframe._services.provider_table import OPENAI, Provider
+from batchframe.errors import RequestError
+
+_WORD: Final = "json"
+_SAID: Final = ("messages", "input", "instructions")
+_TEXTS: Final = ("content", "text", "output", "arguments", "tool_calls", "function")
+"""Where texts stand in messages and input items; names, types and URLs are none."""
+_FORMAT: Final = "response_format"
+
+
+def check_json_mode(table: RequestTable) -> None:
+    """Refuse JSON mode for messages that do not say the word.
+
+    OpenAI answers such a request with HTTP 400 (OpenAI structured outputs guide, JSON mode).
+
+    Raises
+    ------
+    RequestError
+        Naming the first row whose request has no "JSON" in any spelling.
+    """
+    recipe = table.recipe
+    text = recipe.body.get("text")
+    form = recipe.body.get("response_format")
+    name, form = ("text", text.get("format")) if isinstance(text, Mapping) else (_FORMAT, form)
+    asked = isinstance(form, Mapping) and form.get("type") == "json_object"
+    if not asked or name in recipe.allow or not is_known(recipe.model):
+        return
+    if any(_WORD in text.lower() for text in _constant_texts(recipe)):
+        return
+    for row, (_, request) in zip(table.first_row, table.sketched().each_request(), strict=False):
+        if not _says_json(request):
+            raise RequestError.json_without_the_word(
+                int(row), table.source.labels[row], written=name
+            )
+
+
+def _constant_texts(recipe: Recipe) -> list[str]:
+    said = chain.from_iterable(_said(endpoint_of(recipe.endpoint).body(recipe)))
+    return [part for part in said if isinstance(part, str)]
+
+
+def _says_json(request: bytes) -> bool:
+    body = msgspec.json.decode(b'{"custom_id":"' + request, type=dict[str, Any])["body"]
+    return any(_WORD in part.lower() for parts in _said(body) for part in parts)
+
+
+def _said(body: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+    """Yield the parts of each text that the model is told."""
+    for name in _SAID:
+        yield from _texts_of(body.get(name))
+
+
+def _texts_of(value: Any) -> Iterator[tuple[Any, ...]]:
+    if isinstance(value, str):
+        yield (value,)
+    elif isinstance(value, Template):
+        yield tuple(value.parts)
+    elif isinstance(value, list):
+        yield from chain.from_iterable(map(_texts_of, value))
+    elif isinstance(value, Mapping):
+        yield from chain.from_iterable(_texts_of(value[key]) for key in _TEXTS if key in value)
+
+
+def too_long(table: RequestTable, read: InputTokens) -> npt.NDArray[np.int64]:
+    """Find the requests whose input alone is longer than the model's context window."""
+    window = context_window(table.recipe.model)
+    if window is None or CONTEXT_WINDOW in table.recipe.allow:
+        return np.zeros(0, np.int64)
+    return np.flatnonzero(read.tokens > window)
+
+
+def window_note(table: RequestTable, read: InputTokens) -> tuple[str, ...]:
+    """Say in an estimate what :func:`check_sending` would refuse."""
+    found = too_long(table, read)
+    if not len(found):
+        return ()
+    row = int(table.first_row[found[0]])
+    told = (
+        f"{len(found):,} of the requests have more input tokens than the {_window(table):,} that "
+        f"{table.recipe.model} takes; the first is that of row {row}. submit() refuses them."
+    )
+    return (told,)
+
+
+def check_sending(table: RequestTable, read: InputTokens, provider: Provider, on: date) -> None:
+    """Refuse what could not be answered, at the moment it would be sent.
+
+    Parameters
+    ----------
+    provider
+        Of the service; OpenAI alone is known to have shut its models down.
+
+    Raises
+    ------
+    RequestError
+        For an endpoint for which the service has no batches, for a model that OpenAI answers no
+        more, or not in a batch, and for a prompt beyond the model's context window, naming its row.
+    """
+    if provider.other_shape is not None:
+        raise RequestError.other_shape(provider.name, provider.other_shape)
+    endpoint, known = table.recipe.endpoint, provider.endpoints
+    if known is not None and endpoint not in known:
+        raise RequestError.no_batches_for(endpoint, provider.key, provider.name, known)
+    if MODEL not in table.recipe.allow and provider.key == OPENAI.key:
+        check_model(table.recipe.model, on)
+    found = too_long(table, read)
+    if len(found):
+        row = int(table.first_row[found[0]])
+        raise RequestError.beyond_window(
+            row,
+            table.source.labels[row],
+            int(read.tokens[found[0]]),
+            _window(table),
+            table.recipe.model,
+            len(found),
+        )
+
+
+def _window(table: RequestTable) -> int:
+    return context_window(table.recipe.model) or 0
+
+
+def refuse_parameters(given: Iterable[str]) -> None:
+    """Refuse keywords that were given to ``submit()`` and belong to the requests.
+
+    Raises
+    ------
+    RequestError
+        For a parameter of a request body; a service tier is explained.
+    TypeError
+        For any other name.
+    """
+    for name in given:
+        if name == "service_tier":
+            raise RequestError.tier_belongs_to_requests(service_tiers())
+        if is_parameter(name):
+            raise RequestError.belongs_to_requests(name)
+        message = f"submit() got an unexpected keyword argument {name!r}"
+        raise TypeError(message)

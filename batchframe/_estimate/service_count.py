@@ -1,0 +1,124 @@
+"""Counted input tokens × the API's own counting route → corrected input tokens.
+
+In: a request table, its input tokens, a service. Out: :class:`InputTokens`, with what the API said
+of a small sample in the notes. It asks the service to count: nothing is generated, nothing written.
+Must not know: prices, output, the openai package.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from statistics import NormalDist
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from batchframe._endpoints import endpoint_of
+from batchframe._estimate.counting import SEED, InputTokens, part_of, scaled
+from batchframe._estimate.counting_route import counting_body
+from batchframe._estimate.sampling import CONFIDENCE, sample_of
+from batchframe._requests.table import RequestTable
+from batchframe._services.protocol import Service
+from batchframe.errors import RequestError
+
+CHECKED: Final = 20
+"""Requests that are counted by the API, one call each."""
+
+Numbers = npt.NDArray[np.int64]
+
+
+def check_input(table: RequestTable, read: InputTokens, service: Service) -> InputTokens:
+    """Hold counted tokens against the API's own count of a few requests, and correct them.
+
+    Raises
+    ------
+    RequestError
+        If the API counts no requests of this endpoint.
+    ServiceError
+        If the service does not count.
+    """
+    if not table.to_send:
+        return read
+    endpoint = endpoint_of(table.recipe.endpoint)
+    chosen = sample_of(table.to_send, CHECKED, SEED)
+    ours, theirs = [], []
+    for _, request in part_of(table, chosen).each_request():
+        body = msgspec.json.decode(b'{"custom_id":"' + request, type=dict[str, Any])["body"]
+        asked = counting_body(endpoint.path, body)
+        if asked is None:
+            raise RequestError.not_counted(endpoint.path)
+        ours.append(endpoint.count_tokens(body).tokens)
+        theirs.append(service.count_input_tokens(asked))
+    return corrected(read, np.array(ours), np.array(theirs))
+
+
+def corrected(read: InputTokens, ours: Numbers, theirs: Numbers) -> InputTokens:
+    """Correct input tokens by what the API counted of a sample.
+
+    Where the API counts the same number more for each, that number is added to each; else all are
+    raised or lowered by the ratio, and the range is widened by how far the sample strays from it.
+    Where only some were counted, it is widened too by what these cannot tell: of n that are alike,
+    up to 3 in n may not be (the rule of three, Hanley and Lippman-Hand, JAMA, 1983).
+
+    Parameters
+    ----------
+    ours, theirs
+        The tokens of each request of the sample, as counted here and by the API.
+
+    Examples
+    --------
+    >>> tokens = np.array([10, 20])
+    >>> read = InputTokens(tokens, low=tokens, high=tokens, exact=True, notes=())
+    >>> found = corrected(read, np.array([10, 20]), np.array([12, 22]))
+    >>> found.tokens.tolist(), found.total.expected, found.notes
+    ([12, 22], 34, ('The API counts 2 tokens more than batchframe for each of 2 requests...
+    """
+    off = theirs - ours
+    who = f"{len(ours)} requests drawn at random (seed {SEED})"
+    if not off.any():
+        note = f"Checked: the API counts the same input tokens for {who}."
+        return replace(read, notes=(*read.notes, note))
+    if (off == off[0]).all():
+        word = "more" if off[0] > 0 else "fewer"
+        note = (
+            f"The API counts {abs(off[0])} tokens {word} than batchframe for each of {who}: "
+            "corrected by that."
+        )
+        tokens = np.maximum(read.tokens + off[0], 0)
+        return _moved(read, tokens, _untold(off, len(tokens)), note)
+    ratio = float(theirs.sum() / max(ours.sum(), 1))
+    strays = theirs - ratio * ours
+    requests = len(read.tokens)
+    error = float(np.sqrt((strays**2).sum() / max(len(ours) - 1, 1) / len(ours))) * requests
+    note = (
+        f"The API counts {ratio - 1:+.1%} input tokens against batchframe for {who}: corrected by "
+        "that."
+    )
+    tokens = np.rint(read.tokens * ratio).astype(np.int64)
+    half = max(math.ceil(_quantile(len(ours) - 1) * error), _untold(off, requests))
+    return _moved(read, tokens, half, note)
+
+
+def _untold(off: Numbers, requests: int) -> int:
+    """Give the tokens by which the requests that were not checked may be off otherwise."""
+    if len(off) >= requests:
+        return 0
+    return math.ceil(min(3 / len(off), 1) * requests * int(np.abs(off).max()))
+
+
+def _moved(read: InputTokens, tokens: Numbers, half: int, note: str) -> InputTokens:
+    """Give tokens the correction has moved; what was a sample's chance stays in the range."""
+    total = int(tokens.sum())
+    half += read.chance or 0
+    low, high = scaled(tokens, max(total - half, 0)), scaled(tokens, total + half)
+    notes = (*read.notes, note)
+    return InputTokens(tokens, low, high, exact=False, notes=notes, chance=read.chance)
+
+
+def _quantile(freedom: int) -> float:
+    """Give Student's quantile, by its first correction (Abramowitz and Stegun, 26.7.5)."""
+    normal = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
+    return normal + (normal**3 + normal) / (4 * max(freedom, 1))

@@ -1,0 +1,393 @@
+"""Answers against gold labels: :func:`evaluate`.
+
+In: a frame with a column of truths and one of predictions. Out: an :class:`Evaluation`.
+Must not know: jobs, prompts, how an answer came about.
+
+Every row is counted: those without a truth apart, those without an answer against the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from batchframe._display import Card, Shown, Table, decimals, percent, plural, shortened
+from batchframe._evaluation.labels import (
+    Codes,
+    Labels,
+    check_frame,
+    column_of,
+    name_for_none,
+    read_labels,
+    together,
+)
+from batchframe._evaluation.measures import cohens_kappa, share, wilson
+from batchframe.errors import ColumnError
+
+STATUS: Final = "bf_status"
+_SHOWN: Final = 12
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Evaluation(Shown):
+    """How well predictions meet the truth.
+
+    Attributes
+    ----------
+    truth, predicted
+        The columns that were compared.
+    rows
+        All rows of the frame: `no_truth` + `answered` + `unanswered`.
+    no_truth
+        Rows without a truth. They count in nothing else.
+    answered
+        Rows with a truth and an answer.
+    unanswered
+        Rows with a truth and no answer.
+    reasons
+        How many of the unanswered rows have each status ("failed", "skipped", …); "no value" where
+        the frame has no status, or it is ``ok``.
+    confusion
+        How many rows of each truth (down) were given each label (across), and in the last column
+        no answer. Labels that could have occurred and did not are there too.
+    disagreements
+        The rows that were answered wrongly, with all their columns: to read.
+    notes
+        What limits these figures, in words.
+
+    Examples
+    --------
+    >>> import pandas as pd, batchframe as bf
+    >>> frame = pd.DataFrame({"gold": ["a", "a", "b", "b"], "label": ["a", "b", "b", None]})
+    >>> evaluation = bf.evaluate(frame, truth="gold", predicted="label")
+    >>> evaluation.confusion
+    label  a  b  no answer
+    gold
+    a      1  1          0
+    b      0  1          1
+    >>> round(evaluation.accuracy, 3), evaluation.accuracy_of_all
+    (0.667, 0.5)
+    """
+
+    truth: Hashable
+    predicted: Hashable
+    rows: int
+    no_truth: int
+    answered: int
+    unanswered: int
+    reasons: Mapping[str, int]
+    confusion: pd.DataFrame
+    disagreements: pd.DataFrame
+    notes: tuple[str, ...]
+
+    @property
+    def correct(self) -> int:
+        """Rows whose answer is the truth."""
+        return int(np.trace(self._answers))
+
+    @property
+    def accuracy(self) -> float:
+        """The share of right answers among the answered rows; NaN if there are none."""
+        return share(self.correct, self.answered)
+
+    @property
+    def accuracy_interval(self) -> tuple[float, float]:
+        """The 95 % interval of `accuracy`, low and high (Wilson 1927).
+
+        It takes the rows for independent: copies of one text make it narrower than it is.
+        """
+        return wilson(self.correct, self.answered)
+
+    @property
+    def accuracy_of_all(self) -> float:
+        """The share of right answers among all rows with a truth: no answer is not right."""
+        return share(self.correct, self.answered + self.unanswered)
+
+    @property
+    def accuracy_of_all_interval(self) -> tuple[float, float]:
+        """The 95 % interval of `accuracy_of_all`, low and high (Wilson 1927)."""
+        return wilson(self.correct, self.answered + self.unanswered)
+
+    @property
+    def kappa(self) -> float:
+        """Agreement beyond chance over the answered rows (Cohen 1960): 1 is perfect, 0 is chance.
+
+        NaN if truth and predictions are all one and the same label: chance would do as well.
+        """
+        return cohens_kappa(self._answers)
+
+    @property
+    def per_class(self) -> pd.DataFrame:
+        """Precision, recall, F1 and support of each label: one row a label.
+
+        ``precision`` is the share of right answers among the rows given this label; ``recall`` the
+        share of right answers among those whose truth it is, answered or not; ``f1`` their
+        harmonic mean (van Rijsbergen, "Information Retrieval", 1979); ``support`` the number of
+        rows whose truth it is, and ``predicted`` of those given it. NaN where there is nothing to
+        divide by. For answered rows alone, evaluate them: ``df[df["bf_status"] == "ok"]``.
+        """
+        right = np.diag(self._answers)
+        support = self.confusion.to_numpy().sum(axis=1)
+        predicted = self._answers.sum(axis=0)
+        return pd.DataFrame(
+            {
+                "precision": _shares(right, predicted),
+                "recall": _shares(right, support),
+                "f1": _shares(2 * right, support + predicted),
+                "support": support,
+                "predicted": predicted,
+            },
+            index=self.confusion.index,
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the figures as one row, to put those of several models under each other.
+
+        Examples
+        --------
+        >>> import pandas as pd, batchframe as bf
+        >>> frame = pd.DataFrame({"gold": [1, 2], "small": [1, 1], "large": [1, 2]})
+        >>> both = [bf.evaluate(frame, truth="gold", predicted=name) for name in ("small", "large")]
+        >>> pd.concat([each.to_frame() for each in both])[["answered", "correct", "accuracy"]]
+               answered  correct  accuracy
+        small         2        1       0.5
+        large         2        2       1.0
+        """
+        low, high = self.accuracy_interval
+        low_of_all, high_of_all = self.accuracy_of_all_interval
+        figures = {
+            "rows": self.rows,
+            "no_truth": self.no_truth,
+            "answered": self.answered,
+            "unanswered": self.unanswered,
+            "correct": self.correct,
+            "accuracy": self.accuracy,
+            "accuracy_low": low,
+            "accuracy_high": high,
+            "accuracy_of_all": self.accuracy_of_all,
+            "accuracy_of_all_low": low_of_all,
+            "accuracy_of_all_high": high_of_all,
+            "kappa": self.kappa,
+        }
+        return pd.DataFrame([figures], index=pd.Index([self.predicted], tupleize_cols=False))
+
+    @property
+    def _answers(self) -> Codes:
+        """The confusion without the column for no answer."""
+        return np.asarray(self.confusion.to_numpy()[:, :-1], dtype=np.int64)
+
+    def _card(self) -> Card:
+        right = f"{self.correct:,} of {plural(self.answered, 'answer')} right"
+        return Card(
+            title=f"{self.predicted} against {self.truth}: {right}",
+            facts=(
+                ("rows", self._row_words()),
+                ("accuracy", self._accuracy_words()),
+                ("Cohen's kappa", decimals(self.kappa)),
+            ),
+            table=_class_table(self.per_class),
+            notes=self.notes,
+            next_step="evaluation.disagreements" if len(self.disagreements) else None,
+        )
+
+    def _row_words(self) -> str:
+        why = ", ".join(f"{number:,} {reason}" for reason, number in self.reasons.items())
+        parts = [f"{self.answered:,} answered"]
+        parts += [f"{self.unanswered:,} unanswered ({why})"] if self.unanswered else []
+        parts += [f"{self.no_truth:,} without a truth"] if self.no_truth else []
+        return f"{self.rows:,}: {', '.join(parts)}"
+
+    def _accuracy_words(self) -> str:
+        of_answered = _percent(self.accuracy, self.accuracy_interval)
+        if not self.unanswered:
+            return of_answered
+        of_all = _percent(self.accuracy_of_all, self.accuracy_of_all_interval)
+        return f"{of_answered} of the answered\n{of_all} of all with a truth"
+
+
+def _percent(value: float, interval: tuple[float, float]) -> str:
+    low, high = interval
+    return f"{percent(value)} ({percent(low)} to {percent(high)})"
+
+
+def _shares(part: Codes, whole: Codes) -> npt.NDArray[np.float64]:
+    undefined = np.full(len(part), np.nan)
+    return np.asarray(np.divide(part, whole, out=undefined, where=whole > 0))
+
+
+def _class_table(per_class: pd.DataFrame) -> Table:
+    """Show all labels, or of many those that went worst."""
+    shown, caption = per_class, "by label"
+    if len(per_class) > _SHOWN:
+        shown = per_class.sort_values("f1", kind="stable").head(_SHOWN)
+        caption = f"the {_SHOWN} of {len(per_class)} labels with the lowest F1"
+    rows = tuple(
+        (
+            shortened(str(label)),
+            *(decimals(getattr(row, name)) for name in ("precision", "recall", "f1")),
+            f"{row.support:,}",
+        )
+        for label, row in zip(shown.index, shown.itertuples(index=False), strict=True)
+    )
+    return Table(caption, ("", "precision", "recall", "F1", "support"), rows)
+
+
+def evaluate(
+    frame: pd.DataFrame,
+    *,
+    truth: Hashable,
+    predicted: Hashable,
+    status: Hashable | None = STATUS,
+) -> Evaluation:
+    """Hold predictions against gold labels.
+
+    No row is dropped in silence: rows without a truth are counted apart, rows without an answer
+    are counted by their status, and accuracy is given over the answered rows and over all.
+
+    Parameters
+    ----------
+    frame
+        Any frame with both columns, such as ``df.bf.join(job)``; it is not changed.
+    truth
+        The column of gold labels: texts, whole numbers, True and False, categories. Rows where it
+        is missing count in nothing.
+    predicted
+        The column of predictions. A missing one is no answer.
+    status
+        The column that says why there is no answer. The default is the one that `join` wrote beside
+        the predictions: ``bf_status``, or ``second_bf_status`` for ``second_label``; without one,
+        only what is missing tells. None: there is none.
+
+    Raises
+    ------
+    ColumnError
+        If a column is not there or there twice; if no prediction could ever equal a truth, as
+        texts and numbers cannot; if there are more than 1,000 labels; if a row has a prediction
+        although its status is not ``ok``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({
+    ...     "text": ["Great!", "Broke.", "Fine.", "?"],
+    ...     "gold": ["good", "bad", "good", "bad"],
+    ...     "label": pd.Categorical(["good", "bad", "bad", None], ["good", "bad", "mixed"]),
+    ...     "bf_status": ["ok", "ok", "ok", "refused"],
+    ... })
+    >>> evaluate(frame, truth="gold", predicted="label")
+    label against gold: 2 of 3 answers right
+      rows           4: 3 answered, 1 unanswered (1 refused)
+      accuracy       66.7 % (20.8 % to 93.9 %) of the answered
+                     50.0 % (15.0 % to 85.0 %) of all with a truth
+      Cohen's kappa  0.40
+    <BLANKLINE>
+      by label
+             precision  recall         F1  support
+      good        1.00    0.50       0.67        2
+      bad         0.50    0.50       0.50        2
+      mixed  undefined  undefined  undefined    0
+    <BLANKLINE>
+      In brackets: 95 % intervals (Wilson).
+      Recall counts rows without an answer as not found.
+    <BLANKLINE>
+      next  evaluation.disagreements
+    >>> evaluate(frame, truth="gold", predicted="label").disagreements["text"].tolist()
+    ['Fine.']
+    """
+    check_frame("evaluate", frame)
+    gold, given = read_labels(frame, truth), read_labels(frame, predicted)
+    if truth == predicted:
+        raise ColumnError.given_twice(truth)
+    # The labels that could be predicted come first, in the order of the output spec.
+    labels, (answers, truths) = together([given, gold])
+    reasons = _reasons(frame, answers, predicted, _status_of(frame, predicted, status))
+    known, answered = truths >= 0, answers >= 0
+    both, lacking = known & answered, known & ~answered
+    why = reasons[lacking].value_counts()
+    return Evaluation(
+        truth=truth,
+        predicted=predicted,
+        rows=len(frame),
+        no_truth=int((~known).sum()),
+        answered=int(both.sum()),
+        unanswered=int(lacking.sum()),
+        reasons={str(word): int(number) for word, number in why.items()},
+        confusion=_confusion(labels, truths, answers, (truth, predicted)),
+        disagreements=frame[both & (answers != truths)].copy(),
+        notes=_notes(int(lacking.sum()), truths[known], given, gold, labels),
+    )
+
+
+def _status_of(frame: pd.DataFrame, predicted: Hashable, status: Hashable | None) -> pd.Series:
+    """Return the status column that belongs to the predictions; empty words where none does."""
+    if status == STATUS:
+        # join(prefix="second_") puts the prefix before both; the longest that fits is meant.
+        name = str(predicted[0] if isinstance(predicted, tuple) else predicted)
+        tops = {str(label[0] if isinstance(label, tuple) else label) for label in frame.columns}
+        starts = [top.removesuffix(STATUS) for top in tops if top.endswith(STATUS)]
+        fitting = [start for start in starts if name.startswith(start)]
+        status = max(fitting, key=len) + STATUS if fitting else None
+    if status is None:
+        return pd.Series(pd.NA, index=frame.index, dtype="string")
+    return column_of(frame, status).astype("string")
+
+
+def _reasons(
+    frame: pd.DataFrame, answers: Codes, predicted: Hashable, status: pd.Series
+) -> pd.Series:
+    """Say for each row why it has no answer, should it have none."""
+    denied = status.ne("ok").fillna(value=status.notna().any()).to_numpy(dtype=bool)
+    odd = np.flatnonzero((answers >= 0) & denied)
+    if len(odd):
+        at = int(odd[0])
+        raise ColumnError.value_without_answer(
+            predicted,
+            status.name,
+            len(odd),
+            (at, frame.index[at]),
+            status.fillna("no status").iloc[at],
+        )
+    return status.mask(status.eq("ok")).fillna("no value")
+
+
+def _confusion(
+    labels: tuple[Hashable, ...], truths: Codes, answers: Codes, names: tuple[Hashable, Hashable]
+) -> pd.DataFrame:
+    size, known = len(labels), truths >= 0
+    # No answer is −1, and belongs into the last column.
+    across = np.where(answers >= 0, answers, size)
+    cells = np.bincount((truths * (size + 1) + across)[known], minlength=size * (size + 1))
+    truth, predicted = names
+    return pd.DataFrame(
+        cells.reshape(size, size + 1),
+        index=pd.Index(list(labels), name=truth, tupleize_cols=False),
+        columns=pd.Index(
+            [*labels, name_for_none(labels)], dtype=object, name=predicted, tupleize_cols=False
+        ),
+    )
+
+
+def _notes(
+    unanswered: int, truths: Codes, given: Labels, gold: Labels, labels: tuple[Hashable, ...]
+) -> tuple[str, ...]:
+    notes = ["In brackets: 95 % intervals (Wilson)."]
+    if unanswered:
+        notes.append("Recall counts rows without an answer as not found.")
+    if given.is_category:
+        possible = set(given.levels)
+        beyond = [label for label in labels if label not in possible]
+        # Those labels come behind the possible ones.
+        rows = np.bincount(truths, minlength=len(labels))[len(labels) - len(beyond) :]
+        names = [repr(label) for label, number in zip(beyond, rows, strict=True) if number]
+        if names:
+            listed = ", ".join([*names[:_SHOWN], *(["…"] if len(names) > _SHOWN else [])])
+            notes.append(
+                f"{plural(int(rows.sum()), 'row')} could not be right: {given.name} has no "
+                f"category {listed}, which {gold.name} holds."
+            )
+    return tuple(notes)

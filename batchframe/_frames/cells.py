@@ -1,0 +1,291 @@
+"""One column of cells → one Arrow column of exact text.
+
+In: a pandas Series of any dtype. Out: ``large_string`` with a null for each missing cell.
+Must not know: templates, prompts, requests.
+
+The text of a cell is ``str(value)`` for every scalar (so ``1.0`` is "1.0", ``True`` is "True", a
+Timestamp is "2026-11-21 09:30:00") and compact JSON for a list, dict, tuple, array or set (a set is
+sorted, because it has no order of its own). A cell without an exact text (bytes, an arbitrary
+object, half of a surrogate pair) is an error that names its row.
+
+The text depends on the cell alone, never on the other rows or on how the column is stored: `join`
+rests on it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import enum
+import fractions
+import math
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from batchframe._frames.arrow_types import as_plain, has_values
+from batchframe.errors import CellError
+
+TEXT = pa.large_string()
+
+_EXACT_SCALARS: Final = (
+    int,
+    float,
+    complex,
+    decimal.Decimal,
+    fractions.Fraction,
+    dt.date,
+    dt.time,
+    dt.timedelta,
+    uuid.UUID,
+    pd.Period,
+    pd.Interval,
+    np.number,
+    np.bool_,
+    np.datetime64,
+    np.timedelta64,
+)
+_json = msgspec.json.Encoder(decimal_format="number")
+
+
+def text_column(cells: pd.Series, *, as_json: bool = False, first: int = 0) -> pa.ChunkedArray:
+    """Write every cell as text, or with `as_json` as a JSON value.
+
+    Parameters
+    ----------
+    first
+        The position of the first cell, where they are part of a longer column.
+
+    Raises
+    ------
+    CellError
+        For the first cell that has no exact text, naming its column, position and index label; for
+        a column of an Arrow type that pandas has no values for.
+    """
+    if isinstance(cells.dtype, pd.SparseDtype):
+        cells = cells.sparse.to_dense()
+    if isinstance(cells.dtype, pd.ArrowDtype):
+        cells = _of_plain_type(cells)
+    if isinstance(cells.dtype, pd.CategoricalDtype):
+        return _by_category(cells, as_json=as_json, first=first)
+    if _holds_only_str(cells):
+        return _each(cells, json_text, first) if as_json else _strings(cells, first)
+    if pd.api.types.is_bool_dtype(cells.dtype):
+        yes, no = ("true", "false") if as_json else ("True", "False")
+        return pa.chunked_array([pc.if_else(_arrow(cells), yes, no)]).cast(TEXT)
+    if pd.api.types.is_integer_dtype(cells.dtype):
+        return pa.chunked_array([_arrow(cells).cast(TEXT)])
+    return _each(cells, json_text if as_json else scalar_text, first)
+
+
+def _of_plain_type(cells: pd.Series) -> pd.Series:
+    """Give cells an Arrow type that pandas works with, in place of another that says the same."""
+    kind = cells.dtype.pyarrow_dtype
+    try:
+        chunks = [as_plain(chunk) for chunk in cells.array.__arrow_array__().chunks]
+    except (NotImplementedError, pa.ArrowException) as reason:
+        raise CellError.no_values(cells.name, str(kind), str(reason)) from None
+    if pa.types.is_binary_view(kind):
+        raise CellError.no_values(cells.name, str(kind), "bytes have no text until decoded")
+    if not chunks:
+        return pd.Series([], index=cells.index, name=cells.name, dtype=object)
+    if not has_values(chunks[0].type):
+        raise CellError.no_values(cells.name, str(kind))
+    if chunks[0].type == kind:
+        return cells
+    array = pd.arrays.ArrowExtensionArray(pa.chunked_array(chunks))
+    return pd.Series(array, index=cells.index, name=cells.name)
+
+
+def scalar_text(value: Any) -> str:
+    """Return the exact text of a value that is not missing, or raise ``TypeError`` saying why not.
+
+    Examples
+    --------
+    >>> from decimal import Decimal
+    >>> scalar_text(1.0), scalar_text(Decimal("3.10")), scalar_text({"a": [1, None]})
+    ('1.0', '3.10', '{"a":[1,null]}')
+    """
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, enum.Enum):
+        return scalar_text(value.value)
+    if isinstance(value, _EXACT_SCALARS):
+        return str(value)
+    return json_text(value)
+
+
+def json_text(value: Any) -> str:
+    r"""Return one value that is not missing as compact JSON, or raise ``TypeError`` saying why not.
+
+    Examples
+    --------
+    >>> json_text('say "hi"'), json_text(float("2")), json_text((1, "a"))
+    ('"say \\"hi\\""', '2.0', '[1,"a"]')
+    """
+    return _json.encode(_plain(value)).decode()
+
+
+def _plain(value: Any) -> Any:
+    """Return a value in the builtin types that JSON knows, exactly, or raise ``TypeError``."""
+    if value is None or value is pd.NA or value is pd.NaT:
+        return None
+    for kinds, plain in _PLAIN:
+        if isinstance(value, kinds):
+            return plain(value)
+    raise TypeError(_why_not(value))
+
+
+def _plain_number(number: float | np.floating[Any] | decimal.Decimal) -> Any:
+    if isinstance(number, decimal.Decimal):
+        infinite, nan = number.is_infinite(), number.is_nan()
+    else:
+        infinite, nan = math.isinf(number), math.isnan(number)
+    if infinite:
+        msg = "is infinite, which JSON cannot say"
+        raise TypeError(msg)
+    if nan:
+        return None
+    # The shortest text that reads back as this very number; float() alone would widen a float32.
+    return number if isinstance(number, decimal.Decimal) else float(str(number))
+
+
+def _plain_mapping(mapping: Mapping[Any, Any]) -> dict[str, Any]:
+    plain = {_key(key): _plain(item) for key, item in mapping.items()}
+    if len(plain) < len(mapping):
+        msg = "holds a dict with two keys that JSON would write alike"
+        raise TypeError(msg)
+    return plain
+
+
+def _plain_array(array: npt.NDArray[Any]) -> Any:
+    # Item by item: tolist() would widen a float32, and make whole numbers of nanoseconds.
+    return [_plain(item) for item in array] if array.ndim else _plain(array[()])
+
+
+_PLAIN: Final[tuple[tuple[Any, Callable[[Any], Any]], ...]] = (
+    (str, str.__str__),
+    (enum.Enum, lambda member: _plain(member.value)),
+    ((bool, np.bool_), bool),
+    # Before the whole numbers: numpy calls a timedelta one of them.
+    ((np.datetime64, np.timedelta64), lambda time: None if np.isnat(time) else str(time)),
+    ((int, np.integer), int),
+    ((float, np.floating, decimal.Decimal), _plain_number),
+    (Mapping, _plain_mapping),
+    ((list, tuple), lambda items: [_plain(item) for item in items]),
+    ((set, frozenset), lambda items: sorted(map(_plain, items), key=_json.encode)),
+    (np.ndarray, _plain_array),
+    (_EXACT_SCALARS, str),
+)
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, str):
+        return str.__str__(key)
+    if isinstance(key, bool | int | np.bool_ | np.integer):
+        return str(key)
+    msg = f"holds a dict with a key of type {type(key).__name__}, which JSON cannot say"
+    raise TypeError(msg)
+
+
+def _why_not(value: Any) -> str:
+    if isinstance(value, bytes | bytearray | memoryview | np.bytes_):
+        return "holds bytes, which have no text until they are decoded"
+    return f"holds a {type(value).__name__}, which has no exact text"
+
+
+def _arrow(cells: pd.Series) -> pa.Array:
+    array = pa.array(cells, from_pandas=True)
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def _holds_only_str(cells: pd.Series) -> bool:
+    if isinstance(cells.dtype, pd.StringDtype):
+        return True
+    if isinstance(cells.dtype, pd.ArrowDtype):
+        arrow = cells.dtype.pyarrow_dtype
+        return bool(pa.types.is_string(arrow) or pa.types.is_large_string(arrow))
+    # pa.array() alone would also take bytes and call them text.
+    return bool(
+        cells.dtype == object
+        and pd.api.types.infer_dtype(cells, skipna=True) in {"string", "empty"}
+    )
+
+
+def _strings(cells: pd.Series, first: int) -> pa.ChunkedArray:
+    try:
+        array = pa.array(cells, type=TEXT, from_pandas=True)
+        array.validate(full=True)
+    except (UnicodeEncodeError, TypeError, pa.ArrowInvalid):
+        # Half a surrogate pair, a missing value that only pandas knows as one, or bytes that Arrow
+        # was told are a text.
+        return _each(cells, scalar_text, first)
+    return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+
+
+def _by_category(cells: pd.Series, *, as_json: bool, first: int) -> pa.ChunkedArray:
+    used = cells.cat.remove_unused_categories()
+    try:
+        levels = text_column(pd.Series(used.cat.categories, name=cells.name), as_json=as_json)
+    except CellError:
+        # Raises as well, but names the row instead of the level.
+        return _each(used.astype(object), json_text if as_json else scalar_text, first)
+    codes = used.cat.codes.to_numpy()
+    texts = levels.combine_chunks().take(pa.array(codes, mask=codes < 0))
+    return pa.chunked_array([texts], type=TEXT)
+
+
+def _each(cells: pd.Series, text_of: Callable[[Any], str], first: int) -> pa.ChunkedArray:
+    texts: list[str | None] = []
+    missing = cells.isna().to_numpy()
+    values = iter(_values(cells))
+    for position, absent in enumerate(missing):
+        try:
+            value = next(values)  # of Arrow, which holds more than Python knows: the year 10,000
+            # A nullable column may hold a NaN that pandas does not call missing: 0 / 0.
+            if absent or (isinstance(value, float | np.floating) and math.isnan(value)):
+                texts.append(None)
+                continue
+            text = text_of(value)
+            text.encode()
+        except UnicodeEncodeError:
+            raise CellError.lone_surrogate(
+                cells.name, first + position, cells.index[position]
+            ) from None
+        except (TypeError, ValueError, OverflowError, RecursionError) as reason:
+            raise CellError.no_exact_text(
+                cells.name, first + position, cells.index[position], _words(reason)
+            ) from None
+        texts.append(text)
+    return pa.chunked_array([pa.array(texts, type=TEXT)])
+
+
+def _values(cells: pd.Series) -> Iterable[Any]:
+    """Return the cells as they are: iterating a Series would widen a float32."""
+    dtype = cells.dtype
+    if isinstance(dtype, pd.ArrowDtype) and pa.types.is_floating(dtype.pyarrow_dtype):
+        floats: Iterable[Any] = cells.to_numpy(dtype.numpy_dtype, na_value=np.nan)
+        return floats
+    if isinstance(dtype, np.dtype) and dtype.kind not in "mM":
+        objects: Iterable[Any] = cells.to_numpy()
+        return objects
+    return cells  # type: ignore[no-any-return]
+
+
+def _words(reason: Exception) -> str:
+    if isinstance(reason, RecursionError):
+        return "is nested too deeply, or holds itself"
+    if isinstance(reason, UnicodeDecodeError):
+        return "holds bytes that are no text in UTF-8"
+    if isinstance(reason, OverflowError):
+        return "holds a time outside the years 1 to 9999"
+    if isinstance(reason, ValueError):
+        return "holds a whole number with too many digits"
+    return str(reason)

@@ -1,0 +1,167 @@
+"""Columns of images → their URLs, a few rows at a time.
+
+In: a frame and which of its columns hold images. Out: a frozen :class:`ImageCells`, which keeps the
+frame's own cells (a reference each, no copy of an image) and makes URLs only for the rows that are
+asked for, so that base64 is held for a few megabytes of rows and never for all.
+Must not know: prompts, endpoints, JSON lines.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from batchframe._frames.image_options import ImageInput
+from batchframe._frames.image_urls import image_sketch, image_url
+from batchframe.errors import CellError, ColumnError
+
+MOST_BYTES: Final = 4 * 2**20
+"""Characters of URLs made at a time; one row may have more."""
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageCells:
+    """The cells of a frame that hold images.
+
+    Attributes
+    ----------
+    cells
+        The cells of each column.
+    missing
+        For each column, which rows hold no image.
+    sketched
+        Whether a short URL of the same size in pixels stands for each image: enough to count.
+    """
+
+    how: ImageInput
+    cells: tuple[Any, ...]
+    missing: tuple[npt.NDArray[np.bool_], ...]
+    sketched: bool = False
+
+    def sketches(self) -> ImageCells:
+        """Return the same cells, each image replaced by one that shows its size alone."""
+        return replace(self, sketched=True)
+
+    def absent(self) -> pa.Array:
+        """Say for each row which image is missing; null where none is."""
+        reasons = np.full(len(self.missing[0]), None, dtype=object)
+        for name, missing in reversed(list(zip(self.how.columns, self.missing, strict=True))):
+            reasons[missing] = f"column {name!r} is missing"
+        return pa.array(reasons, pa.string())
+
+    def batches(
+        self, rows: Rows, most: int, unreadable: dict[int, str]
+    ) -> Iterator[tuple[Rows, pa.RecordBatch]]:
+        """Yield some rows at a time, and a column of URLs for each column of images.
+
+        Parameters
+        ----------
+        most
+            Of rows at a time.
+        unreadable
+            Takes the rows whose images cannot be sent, and why; they are not among the batches.
+        """
+        kept: list[int] = []
+        urls: list[list[str | None]] = []
+        size = 0
+        for row in rows.tolist():
+            try:
+                found = self._urls(row)
+            except ValueError as reason:
+                unreadable[row] = str(reason)
+                continue
+            kept.append(row)
+            urls.append(found)
+            size += sum(len(url) for url in found if url)
+            if size >= MOST_BYTES or len(kept) == most:
+                batch = self._batch(kept, urls)
+                # Before it is used, so that its texts are not held twice.
+                kept, urls, size = [], [], 0
+                yield batch
+        if kept:
+            yield self._batch(kept, urls)
+
+    def _urls(self, row: int) -> list[str | None]:
+        url_of: Callable[[Any, ImageInput], str] = image_sketch if self.sketched else image_url
+        urls: list[str | None] = []
+        for name, cells, missing in zip(self.how.columns, self.cells, self.missing, strict=True):
+            try:
+                urls.append(None if missing[row] else url_of(cells[row], self.how))
+            except ValueError as reason:
+                message = f"column {name!r} {reason}"
+                raise ValueError(message) from None
+        return urls
+
+    def _batch(
+        self, rows: Sequence[int], urls: Sequence[list[str | None]]
+    ) -> tuple[Rows, pa.RecordBatch]:
+        columns = [pa.array(column, pa.large_string()) for column in zip(*urls, strict=True)]
+        names = [image_column(at) for at in range(len(columns))]
+        return np.array(rows, np.int64), pa.RecordBatch.from_arrays(columns, names)
+
+
+def image_column(position: int) -> str:
+    """Name the column of URLs of the images column at a position."""
+    return f"image.{position}"
+
+
+def read_images(frame: pd.DataFrame, how: ImageInput) -> ImageCells:
+    """Find the columns of images. No image is read yet.
+
+    Raises
+    ------
+    ColumnError
+        If a column is not there, or not the only one of its name.
+    """
+    columns = [frame.iloc[:, column_position(name, list(frame.columns))] for name in how.columns]
+    return ImageCells(
+        how,
+        # A copy of the references, so that a frame that is changed later changes nothing here.
+        tuple(column.array.copy() for column in columns),
+        tuple(column.isna().to_numpy(dtype=bool) for column in columns),
+    )
+
+
+def column_position(name: str, labels: Sequence[Hashable]) -> int:
+    """Find a column of images.
+
+    Raises
+    ------
+    ColumnError
+        If it is not there, or not the only one of its name.
+    """
+    names = [str(label) for label in labels]
+    found = [position for position, label in enumerate(names) if label == name]
+    if not found:
+        raise ColumnError.not_there(name, difflib.get_close_matches(name, names), names)
+    if len(found) > 1:
+        raise ColumnError.several(name, found)
+    return found[0]
+
+
+def raise_if_unreadable(unreadable: dict[int, str], labels: pd.Index) -> None:
+    """Refuse rows whose images cannot be sent.
+
+    Raises
+    ------
+    CellError
+        Naming the first of them.
+    """
+    if unreadable:
+        first = sorted(unreadable)[:5]
+        raise CellError.no_images(
+            len(unreadable),
+            len(labels),
+            first,
+            [labels[row] for row in first],
+            [unreadable[row] for row in first],
+        )

@@ -1,0 +1,178 @@
+"""One cell → the URL of one image in a request.
+
+In: a cell (https: or data: URL, bytes, PIL image, path) and how images are to be sent. Out: an
+https: URL as it is, or a data: URL whose bytes begin as a PNG, JPEG, GIF or WebP file does; else a
+``ValueError`` whose words go on from "the cell". Nothing is fetched. This module knows no frames.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+from functools import partial
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from batchframe._frames.image_options import ImageInput
+from batchframe._frames.image_size import Size, image_size
+from batchframe._frames.pillow import fitted, is_pil, png_of, scaled_down
+from batchframe._frames.safe_paths import read_below
+
+MOST_BYTES: Final = 20 * 2**20
+"""Of one image (OpenAI guide "Images and vision": 20 MB an image)."""
+
+_MOST_TO_SCALE: Final = 100 * 2**20
+_HEAD: Final = 2**16
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_LONGEST_URL: Final = 8192
+
+
+def image_url(cell: Any, how: ImageInput) -> str:
+    """Return the URL that stands for a cell in a request.
+
+    Raises
+    ------
+    ValueError
+        If the cell is no image that may be sent.
+    ExtraError
+        If it must be scaled down and Pillow is not installed.
+
+    Examples
+    --------
+    >>> image_url("https://example.org/cat.jpg", ImageInput(("photo",)))
+    'https://example.org/cat.jpg'
+    >>> image_url(b"GIF89a....", ImageInput(("photo",)))
+    'data:image/gif;base64,R0lGODlhLi4uLg=='
+    """
+    if _is_link(cell):
+        return _checked_link(str.__str__(cell))
+    if is_pil(cell):
+        return _data_url(png_of(cell, how.max_size))
+    if how.max_size is None:
+        return _data_url(_bytes_of(cell, how, MOST_BYTES + 1))
+    data = _bytes_of(cell, how, _MOST_TO_SCALE + 1)
+    _refuse(data, _MOST_TO_SCALE)
+    return _data_url(scaled_down(data, how.max_size))
+
+
+def image_sketch(cell: Any, how: ImageInput) -> str:
+    """Return a short URL of the same size in pixels, to count the tokens of and not to send.
+
+    Of a file only the first bytes are read.
+
+    Examples
+    --------
+    >>> image_sketch(b"GIF89a" + bytes([28, 2, 104, 1]) + bytes(1000), ImageInput(("photo",)))
+    'data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAhwAAAFo'
+    """
+    if _is_link(cell):
+        return _checked_link(str.__str__(cell))
+    if is_pil(cell):
+        return _sketch(fitted(cell.size, how.max_size))
+    read = partial(_bytes_of, cell, how)
+    # Behind a large embedded preview a JPEG tells its size late.
+    size = image_size(read(_HEAD)) or image_size(read(_MOST_TO_SCALE))
+    return "data:," if size is None else _sketch(fitted(size, how.max_size))
+
+
+def _sketch(size: Size) -> str:
+    header = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + b"".join(side.to_bytes(4, "big") for side in size)
+    return f"data:image/png;base64,{base64.b64encode(header).decode()}"
+
+
+def _is_link(cell: Any) -> bool:
+    scheme = _SCHEME.match(cell) if isinstance(cell, str) else None
+    return scheme is not None and scheme[1].lower() != "data"
+
+
+def _checked_link(url: str) -> str:
+    scheme = url.partition(":")[0].lower()
+    if scheme != "https":
+        raise ValueError(_NOT_HTTPS.format(scheme[:20]))
+    if len(url) > _LONGEST_URL or not url.isprintable() or " " in url or "\\" in url:
+        raise ValueError(_ODD_URL)
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        host = None
+    if not host:
+        raise ValueError(_ODD_URL)
+    return url
+
+
+def _bytes_of(cell: Any, how: ImageInput, most: int) -> bytes:
+    """Return the first bytes of an image."""
+    if isinstance(cell, bytes | bytearray | memoryview):
+        return bytes(cell[:most])
+    if isinstance(cell, str) and cell[:5].lower() == "data:":
+        return _of_data_url(cell, most)
+    if not isinstance(cell, str | os.PathLike):
+        message = f"holds a {type(cell).__name__}, which is no image"
+        raise ValueError(message)  # noqa: TRY004 - the caller catches one kind
+    path = os.fspath(cell)
+    if not isinstance(path, str):
+        raise ValueError(_BYTES_PATH)  # noqa: TRY004 - the caller catches one kind
+    if how.root is None:
+        raise ValueError(_NO_ROOT)
+    return read_below(how.root, str.__str__(path), most)
+
+
+def _of_data_url(url: str, most: int) -> bytes:
+    head, comma, payload = url.partition(",")
+    if not comma:
+        raise ValueError(_ODD_DATA)
+    if not head.lower().endswith(";base64"):
+        return unquote_to_bytes(payload[: 3 * most])[:most]
+    # Four characters are three bytes: no more is decoded than is asked for.
+    wanted = payload[: -(-most // 3) * 4]
+    if "%" in wanted:
+        wanted = unquote_to_bytes(payload).decode("ascii", "replace")
+    try:
+        return base64.b64decode(wanted, validate=True)[:most]
+    except (binascii.Error, ValueError):
+        raise ValueError(_ODD_DATA) from None
+
+
+def _refuse(data: bytes, most: int = MOST_BYTES) -> None:
+    if len(data) > most:
+        raise ValueError(_TOO_LARGE.format(most // 2**20))
+    if media_type(data) is None:
+        raise ValueError(_NO_IMAGE)
+
+
+def _data_url(data: bytes) -> str:
+    _refuse(data)
+    return f"data:{media_type(data)};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def media_type(data: bytes) -> str | None:
+    """Tell what an image file is by its first bytes, never by its name.
+
+    Examples
+    --------
+    >>> media_type(b"GIF89a"), media_type(b"<svg xmlns='http://www.w3.org/2000/svg'>")
+    ('image/gif', None)
+    """
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if data.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return "image/gif"
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "image/webp"
+    return None
+
+
+_NOT_HTTPS: Final = "holds a URL that begins with {!r}: only https: and data: URLs are sent"
+_ODD_URL: Final = "holds an https: URL that is none: it has no host, or spaces, or is too long"
+_ODD_DATA: Final = "holds a data: URL that cannot be decoded"
+_BYTES_PATH: Final = "holds a path that is no text"
+_NO_ROOT: Final = "holds a path, and no path is read without image_root="
+_TOO_LARGE: Final = (
+    "holds an image of more than {} MB (OpenAI takes 20 MB an image; image_max_size=2048 scales "
+    "down what is larger)"
+)
+_NO_IMAGE: Final = "holds no PNG, JPEG, GIF or WebP: its first bytes are of something else"

@@ -1,0 +1,114 @@
+"""Pictures that must be decoded → the bytes of a PNG, JPEG or WebP file.
+
+In: a PIL image, or the bytes of an image that is larger than asked. Out: bytes, the same for the
+same picture and release of Pillow. The one module that imports PIL, which is optional: it is loaded
+by the first call.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
+
+from batchframe._frames.image_size import Size, image_size
+from batchframe.errors import ExtraError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_MOST_PIXELS: Final = 100_000_000
+"""Decoded, these are 400 MB; a small file may claim more (a decompression bomb)."""
+_FORMATS: Final = ("PNG", "JPEG", "GIF", "WEBP")
+_PNG_MODES: Final = frozenset({"1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA"})
+
+
+def is_pil(cell: object) -> TypeGuard[Image.Image]:
+    """Tell whether a cell is a PIL image; there is none before PIL was imported."""
+    module = sys.modules.get("PIL.Image")
+    return module is not None and isinstance(cell, module.Image)
+
+
+def fitted(size: Size, side: int | None) -> Size:
+    """Give the size of a picture whose longest side is at most so many pixels.
+
+    Examples
+    --------
+    >>> fitted((4000, 3000), 2048), fitted((640, 480), 2048)
+    ((2048, 1536), (640, 480))
+    """
+    longest = max(size)
+    if side is None or longest <= side:
+        return size
+    width, height = (max(1, round(length * side / longest)) for length in size)
+    return width, height
+
+
+def png_of(image: Image.Image, side: int | None = None) -> bytes:
+    """Write a PIL image as PNG, scaled down if it is larger than asked."""
+    return _written(_scaled(image, side), "PNG")
+
+
+def scaled_down(data: bytes, side: int) -> bytes:
+    """Scale a picture down, and return it as it is where it fits.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be decoded, or has too many pixels to be.
+    ExtraError
+        If Pillow is not installed.
+    """
+    size = image_size(data)
+    if size is not None and max(size) <= side:
+        return data
+    if size is None or size[0] * size[1] > _MOST_PIXELS:
+        raise ValueError(_TOO_MANY)
+    image_module = _pillow()
+    try:
+        with image_module.open(io.BytesIO(data), formats=_FORMATS) as image:
+            kind = image.format if image.format in {"JPEG", "WEBP"} else "PNG"
+            return _written(_scaled(_upright(image), side), kind)
+    except Exception as reason:  # noqa: BLE001 - a decoder may raise anything on a damaged file
+        message = f"holds a picture that cannot be decoded ({type(reason).__name__})"
+        raise ValueError(message) from None
+
+
+def _pillow() -> Any:
+    try:
+        from PIL import Image  # noqa: PLC0415 - optional, and slow to import
+    except ImportError:
+        raise ExtraError.no_pillow() from None
+    return Image
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn a picture as its EXIF says, which is not written again."""
+    from PIL import ImageOps  # noqa: PLC0415 - optional
+
+    return ImageOps.exif_transpose(image)
+
+
+def _scaled(image: Image.Image, side: int | None) -> Image.Image:
+    size = fitted(image.size, side)
+    if size == image.size:
+        return image
+    if image.mode in {"P", "1"}:
+        image = image.convert("RGBA")
+    return image.resize(size, _pillow().Resampling.LANCZOS)
+
+
+def _written(image: Image.Image, kind: str) -> bytes:
+    if kind == "PNG" and image.mode not in _PNG_MODES:
+        image = image.convert("RGB")
+    if kind == "JPEG" and image.mode not in {"L", "RGB", "CMYK"}:
+        image = image.convert("RGB")
+    file = io.BytesIO()
+    # A copy has no colour profile, text or date, which say nothing to a model.
+    bare = image.copy()
+    bare.info = {key: bare.info[key] for key in ("transparency",) if key in bare.info}
+    bare.save(file, format=kind, **({} if kind == "PNG" else {"quality": 90}))
+    return file.getvalue()
+
+
+_TOO_MANY: Final = f"holds a picture of more than {_MOST_PIXELS:,} pixels, too many to scale down"

@@ -1,0 +1,284 @@
+"""What the user hands over → frames of a few rows at a time.
+
+In: a DataFrame, or anything that Arrow can read more of than memory holds. Out: a frozen
+:class:`Tabular`.
+Must not know: prompts, models, requests.
+
+A DataFrame is one part, as it is. Of all else no more than a part is held at a time, in pandas
+columns of Arrow's own dtypes: those of a part without a missing cell would not be those of a part
+with one, and then a row's text would depend on its neighbours.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from batchframe._frames.arrow_types import as_plain, has_values
+from batchframe._frames.record_batches import batches_of, copied, dataset_of, files_of, rows_of
+from batchframe.errors import SourceError
+
+PART_ROWS: Final = 10_000
+"""Rows of a part: large enough for Arrow, small enough for the processor's cache."""
+
+_UNNAMED: Final = "The source"
+_READ: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some rows that stand together.
+
+    Attributes
+    ----------
+    start
+        The position of the first.
+    rows
+        As they are stored.
+    """
+
+    start: int
+    rows: pd.DataFrame | pa.RecordBatch
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def arrow(self) -> pa.RecordBatch | None:
+        """The rows as they are stored; None for those of a DataFrame."""
+        return None if isinstance(self.rows, pd.DataFrame) else self.rows
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The rows, under labels of their own.
+
+        Raises
+        ------
+        SourceError
+            For a column whose cells have no exact text.
+        """
+        return self.rows if isinstance(self.rows, pd.DataFrame) else _frame(self.rows, self.start)
+
+    def alone(self) -> Tabular:
+        """Return these rows without those around them."""
+        if isinstance(self.rows, pd.DataFrame):
+            return Tabular(self.frame.columns, self.frame.index, lambda _: iter([self]))
+        batch = self.rows
+        index = pd.RangeIndex(self.start, self.start + len(batch))
+
+        def read(columns: Sequence[str]) -> Iterator[Part]:
+            yield Part(self.start, batch.select(list(columns)))
+
+        return Tabular(pd.Index(batch.schema.names), index, read, schema=batch.schema)
+
+
+@dataclass(frozen=True, eq=False)
+class Tabular:
+    """Rows that can be read more than once.
+
+    Attributes
+    ----------
+    columns
+        The labels of the columns, in order.
+    index
+        For each row its label: to name it in an error, and for nothing else.
+    home
+        The file or folder that the rows are read from; None for rows in memory.
+    files
+        The files on this machine that are read.
+    schema
+        How the rows are stored; None for those of a DataFrame.
+    """
+
+    columns: pd.Index
+    index: pd.Index
+    read: Callable[[Sequence[str]], Iterator[Part]] = field(repr=False)
+    home: Path | None = None
+    files: Sequence[str] = ()
+    schema: pa.Schema | None = None
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the rows are read anew each time, a part at a time."""
+        return self.schema is not None
+
+    def parts(self) -> Iterator[Part]:
+        """Yield the rows in order, in one part at least.
+
+        Raises
+        ------
+        SourceError
+            If they cannot be read, or are not as many as before.
+        """
+        seen = 0
+        names = [str(label) for label in self.columns]
+        try:
+            for part in self.read(names):
+                seen += len(part)
+                yield part
+        except (OSError, pa.ArrowException) as reason:
+            raise SourceError.interrupted(str(self.home or _UNNAMED), str(reason)) from reason
+        if seen != len(self):
+            raise SourceError.of_other_length(str(self.home or _UNNAMED), seen, len(self))
+        if self.schema is not None and not seen:
+            none = pa.schema([self.schema.field(name) for name in names], self.schema.metadata)
+            yield Part(0, pa.RecordBatch.from_pylist([], schema=none))
+
+    def only(self, columns: Sequence[Hashable]) -> Tabular:
+        """Return the same rows with no more columns than need be read."""
+        if not self.streamed:
+            return self
+        return replace(self, columns=self.columns[self.columns.isin(columns)])
+
+
+def tabular(source: Any) -> Tabular:
+    """Take what can be read row by row, and more than once.
+
+    Parameters
+    ----------
+    source
+        A DataFrame; the path of a Parquet file or of a folder of them; an Arrow dataset, table or
+        record batch. A record-batch reader, or anything else that streams Arrow
+        (``__arrow_c_stream__``), can be read once only: it is first copied to a temporary file,
+        which goes when the last that reads it goes.
+
+    Raises
+    ------
+    SourceError
+        If it is none of these, or cannot be read.
+    """
+    if isinstance(source, pd.DataFrame):
+        return of_frame(source)
+    _know_types_of_pandas()
+    if isinstance(source, pa.RecordBatch):
+        source = pa.table(source)
+    if isinstance(source, pa.Table):
+        return _of_dataset(ds.dataset(source))
+    if isinstance(source, ds.Dataset):
+        return _of_dataset(source)
+    if isinstance(source, str | os.PathLike):
+        return _of_path(os.fspath(source), source)
+    if hasattr(source, "__arrow_c_stream__"):
+        return _of_stream(source)
+    raise SourceError.not_rows(source)
+
+
+def of_frame(frame: pd.DataFrame) -> Tabular:
+    """Take a DataFrame, as one part."""
+    return Part(0, frame).alone()
+
+
+def of_batches(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Tabular:
+    """Keep what can be read once in a temporary file.
+
+    Raises
+    ------
+    SourceError
+        If there is no room for it.
+    """
+    copy = copied(schema, batches, PART_ROWS)
+    return _of_batches(schema, copy.rows, copy.batches)
+
+
+@cache
+def _know_types_of_pandas() -> None:
+    """Have Arrow know periods and intervals, which are else what they happen to be stored as.
+
+    pandas teaches it when it first makes one.
+    """
+    pa.array(pd.array([], dtype="period[D]"))
+
+
+def _of_path(path: str | bytes, source: Any) -> Tabular:
+    if isinstance(path, bytes):
+        raise SourceError.not_rows(source)
+    if "://" in path:
+        raise SourceError.an_address(path)
+    home = Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser fails for an unknown user
+    return replace(_of_dataset(dataset_of(home), str(home)), home=home.resolve())
+
+
+def _of_stream(source: Any) -> Tabular:
+    try:
+        reader = pa.RecordBatchReader.from_stream(source)
+    except pa.ArrowInvalid as reason:
+        if "non-struct" in str(reason):  # a Series streams a column, not rows
+            raise SourceError.not_rows(source) from None
+        raise SourceError.unreadable(_UNNAMED, str(reason)) from None
+    if isinstance(source, pa.RecordBatchReader):
+        # A reader that is at its end looks like one without rows.
+        if source in _READ:
+            raise SourceError.read_already()
+        _READ.add(source)
+    _refuse_repeated(reader.schema.names)
+    try:
+        return of_batches(reader.schema, reader)
+    except pa.ArrowException as reason:
+        raise SourceError.unreadable(_UNNAMED, str(reason).partition(". Detail:")[0]) from reason
+
+
+def _of_dataset(dataset: ds.Dataset, called: str = _UNNAMED) -> Tabular:
+    _refuse_repeated(dataset.schema.names)
+    try:
+        rows = rows_of(dataset)
+    except (OSError, pa.ArrowException) as reason:
+        raise SourceError.unreadable(called, str(reason)) from None
+
+    def batches(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        return batches_of(dataset, columns, PART_ROWS)
+
+    return replace(_of_batches(dataset.schema, rows, batches), files=files_of(dataset))
+
+
+def _of_batches(
+    schema: pa.Schema, rows: int, batches: Callable[[Sequence[str]], Iterator[pa.RecordBatch]]
+) -> Tabular:
+    def read(columns: Sequence[str]) -> Iterator[Part]:
+        start = 0
+        for batch in batches(columns):
+            for first in range(0, batch.num_rows, PART_ROWS):
+                part = batch.slice(first, PART_ROWS)
+                yield Part(start, part.replace_schema_metadata(schema.metadata))
+                start += part.num_rows
+
+    return Tabular(pd.Index(schema.names), pd.RangeIndex(rows), read, schema=schema)
+
+
+def _refuse_repeated(names: Sequence[str]) -> None:
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise SourceError.repeated_columns(repeated)
+
+
+def _frame(rows: pa.RecordBatch, start: int) -> pd.DataFrame:
+    index = pd.RangeIndex(start, start + rows.num_rows)
+    columns = {name: _series(rows.column(name), name, index) for name in rows.schema.names}
+    return pd.DataFrame(columns, index=index, columns=list(rows.schema.names))
+
+
+def _series(column: pa.Array, name: str, index: pd.RangeIndex) -> pd.Series:
+    try:
+        column = as_plain(column)
+        if _is_of_pandas(column.type):
+            column = column.type.to_pandas_dtype().__from_arrow__(column)
+            return pd.Series(column, index=index)
+    except (NotImplementedError, pa.ArrowException) as reason:
+        raise SourceError.no_text(name, str(column.type), str(reason)) from None
+    if not has_values(column.type):
+        raise SourceError.no_text(name, str(column.type))
+    return pd.Series(pd.arrays.ArrowExtensionArray(column), index=index)
+
+
+def _is_of_pandas(kind: pa.DataType) -> bool:
+    return isinstance(kind, pa.BaseExtensionType) and kind.extension_name.startswith("pandas.")

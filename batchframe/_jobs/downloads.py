@@ -1,0 +1,138 @@
+"""One result file: from the service to its place in the job folder.
+
+In: a file's id and its place. Out: the file at home, whole, durable, and no worse than what was
+there. Must not know: batches, the journal, what a line answers.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from batchframe._base.private_files import create_private, in_words, sha256_of, sync_folder
+from batchframe._results.line import count_lines
+from batchframe._services.protocol import Service
+from batchframe._store.journal import Fetched
+from batchframe.errors import ServiceError
+
+_TRIES: Final = 3
+# A service may state a wrong size, so a file may grow beyond it, but not without end.
+_SLACK: Final = 1 << 26
+_MOST: Final = 10 * 10**9
+_GONE: Final = frozenset({404, 410})
+_NOT_OFFERED: Final = frozenset({400, 405, 501}) | _GONE
+_PAGE_BEGINS: Final = b"<"
+
+
+def bring_home(
+    service: Service, file_id: str, home: Path, requests: int, before: Fetched | None = None
+) -> Fetched | None:
+    """Download a result file, verify it, and put it in its place.
+
+    Parameters
+    ----------
+    requests
+        How many lines prove that nothing is missing, whatever size the service states.
+    before
+        What a look before this one brought, if anything: it stays if it is better.
+
+    Returns
+    -------
+    None if the service has no such file.
+
+    Raises
+    ------
+    ServiceError
+        If the file cannot be had whole; what was at home stays.
+    JobError
+        If the disk does not take it.
+    """
+    with in_words(home):
+        return _bring_home(service, file_id, home, requests, before)
+
+
+def _bring_home(
+    service: Service, file_id: str, home: Path, requests: int, before: Fetched | None
+) -> Fetched | None:
+    kept = before if before is not None and is_intact(home, before) else None
+    stated = _stated_size(service, file_id)
+    partial = home.with_name(home.name + ".part")
+    try:
+        _download(service, file_id, partial, stated, requests)
+        if kept is not None and count_lines(partial).whole < count_lines(home).whole:
+            return kept
+        return _put(partial, home)
+    except ServiceError as reason:
+        if reason.status not in _GONE:
+            raise
+        if stated == 0 and kept is None:
+            create_private(partial).close()
+            return _put(partial, home)
+        return kept
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def is_intact(path: Path, home: Fetched) -> bool:
+    """Tell whether a file is still what came back."""
+    return path.is_file() and path.stat().st_size == home.bytes and sha256_of(path) == home.sha256
+
+
+def most_bytes(stated: int | None) -> int:
+    """Return how many bytes of a file are taken at most, whatever size the service states."""
+    return stated + _SLACK if stated else _MOST
+
+
+def _stated_size(service: Service, file_id: str) -> int | None:
+    try:
+        return service.retrieve_file(file_id).bytes
+    except ServiceError as reason:
+        # Some servers describe no file, or not this one, and yet give its content.
+        if reason.status not in _NOT_OFFERED:
+            raise
+    return None
+
+
+def _download(
+    service: Service, file_id: str, partial: Path, stated: int | None, requests: int
+) -> None:
+    """Download until the size is right, or cannot be made so."""
+    most = most_bytes(stated)
+    for attempt in range(_TRIES):
+        try:
+            size = service.download(file_id, partial, most)
+        except ServiceError as reason:
+            if not reason.broke_off or attempt == _TRIES - 1:
+                raise
+            continue
+        # A cut connection can look like a whole answer.
+        if size == stated:
+            return
+        if not stated:
+            break
+    if stated:
+        if not _is_whole(partial, size - stated, requests):
+            raise ServiceError.cut_short(file_id, size, stated)
+    elif _is_page(partial):
+        raise ServiceError.web_page(file_id)
+
+
+def _is_whole(path: Path, surplus: int, requests: int) -> bool:
+    """Tell whether a file is whole although it has not the size that the service states."""
+    lines = count_lines(path)
+    return lines.whole >= requests or (surplus > 0 and lines.whole > 0 and lines.broken == 0)
+
+
+def _is_page(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(_PAGE_BEGINS)
+
+
+def _put(partial: Path, home: Path) -> Fetched:
+    with partial.open("rb+") as file:
+        os.fsync(file.fileno())
+    fetched = Fetched(partial.stat().st_size, sha256_of(partial))
+    partial.replace(home)
+    sync_folder(home.parent)
+    return fetched

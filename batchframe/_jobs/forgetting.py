@@ -1,0 +1,126 @@
+"""A job → nothing: its folder removed, and its files on the server.
+
+In: a job's folder, its record and, to remove what is on the server, the service. Out: a frozen
+:class:`Forgotten`, which says what could not be removed.
+Must not know: answers, prices.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+
+from batchframe._display import Card, Shown, plural
+from batchframe._services.protocol import REALTIME, Service
+from batchframe._store.folder import JobFolder
+from batchframe._store.journal import ShardState
+from batchframe._store.manifest import Record, records
+from batchframe.errors import JobError, ServiceError
+
+
+@dataclass(frozen=True, repr=False)
+class Forgotten(Shown):
+    """What became of a job that was to be forgotten.
+
+    Attributes
+    ----------
+    removed
+        The folder and the files on the server that are gone.
+    remaining
+        What is still there, and why.
+    """
+
+    job: str
+    removed: tuple[str, ...]
+    remaining: tuple[str, ...]
+
+    def _card(self) -> Card:
+        return Card(
+            title=f"Job {self.job}: {plural(len(self.removed), 'thing')} removed",
+            facts=(
+                ("removed", "\n".join(self.removed) or "nothing"),
+                ("remaining", "\n".join(self.remaining) or "nothing"),
+            ),
+        )
+
+
+def refuse_if_under_way(record: Record) -> None:
+    """Refuse to forget what may still be billed.
+
+    Raises
+    ------
+    JobError
+        If a batch has not ended, or may exist without being known here.
+    """
+    for shard in record.state.shards:
+        running = shard.batch is not None and not shard.batch.ended
+        if running or shard.step == "creating":
+            raise JobError.under_way(record.manifest.called)
+
+
+def forget(record: Record, service: Service | None) -> Forgotten:
+    """Remove a job's folder and, with a service, its files there. The caller holds its lock.
+
+    If a file on the server cannot be removed the folder stays, so that it can be tried again.
+    """
+    called = record.manifest.called
+    removed: list[str] = []
+    failed: list[str] = []
+    if service is not None:
+        for file_id in _remote_files(record):
+            try:
+                gone = service.delete_file(file_id)
+                removed.append(f"{file_id} on the server{'' if gone else ' (was gone before)'}")
+            except ServiceError as reason:
+                failed.append(f"{file_id} on the server: {reason}")
+    if failed:
+        again = f"{record.folder.path}: kept, to try again: bf.job({called!r}).forget(remote=True)"
+        return Forgotten(called, tuple(removed), (*failed, again))
+    kept = _kept_elsewhere(record, remote=service is not None)
+    shutil.rmtree(record.folder.path)
+    return Forgotten(called, (str(record.folder.path), *removed), tuple(kept))
+
+
+def _remote_files(record: Record) -> list[str]:
+    ids = [file_id for shard in record.state.shards for file_id in _files_of(shard)]
+    return list(dict.fromkeys(ids))
+
+
+def _files_of(shard: ShardState) -> list[str]:
+    batch = shard.batch
+    of_batch = (batch.input_file_id, batch.output_file_id, batch.error_file_id) if batch else ()
+    return [*(upload.file_id for upload in shard.uploads), *(one for one in of_batch if one)]
+
+
+def _kept_elsewhere(record: Record, *, remote: bool) -> list[str]:
+    """Say where something of the job still is, on the server or in other jobs' folders."""
+    known = [shard.batch.id for shard in record.state.shards if shard.batch is not None]
+    batches = [batch_id for batch_id in known if batch_id != REALTIME]
+    told = []
+    if batches and not remote:
+        told.append(
+            "its files on the server: job.forget(remote=True) would have removed them; OpenAI "
+            "removes them 30 days after they were made"
+        )
+    if batches:
+        told.append(
+            f"{', '.join(batches)} on the server: the batch object, with the job's name and "
+            "counts, and no text of any row; the API cannot delete it"
+        )
+    told += [
+        f"{folder.path}: answers reused by job {name}, if any came from this one"
+        for folder, name in _jobs_with_reused_answers(record)
+    ]
+    return told
+
+
+def _jobs_with_reused_answers(record: Record) -> list[tuple[JobFolder, str]]:
+    mine = record.manifest
+    return [
+        (other.folder, other.manifest.called)
+        for other in records()
+        if other.manifest.reused
+        and other.manifest.id != mine.id
+        and other.manifest.identity == mine.identity
+        and other.manifest.recipe.model == mine.recipe.model
+    ]

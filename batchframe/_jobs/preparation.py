@@ -1,0 +1,275 @@
+"""Requests → a job folder that is ready to be submitted.
+
+In: a request table, the account it goes to and the answers that it has already. Out: input files,
+``rows.parquet``, ``reused.parquet``, manifest.
+Must not know: the network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from batchframe._base.clock import SYSTEM, Clock
+from batchframe._base.private_files import sync_folder
+from batchframe._base.warn import warn_user
+from batchframe._estimate.estimate import Estimate
+from batchframe._models.price_lookup import Tier
+from batchframe._requests.input_files import Shard, shards_of, write_inputs
+from batchframe._requests.table import FINGERPRINT_VERSION, RequestTable
+from batchframe._results.earlier import Earlier, earlier, reused_by
+from batchframe._results.job_answers import read_reused, write_reused
+from batchframe._services.protocol import Identity
+from batchframe._services.provider_table import Provider
+from batchframe._store.answer_files import AnswerFiles
+from batchframe._store.folder import JobFolder
+from batchframe._store.manifest import (
+    InputFile,
+    Manifest,
+    Record,
+    read_manifest,
+    read_record,
+    write_manifest,
+)
+from batchframe._store.rows import follow, read_rows, rows_of, write_rows
+from batchframe.errors import NamesakeWarning, RequestError
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A job as it was decided: whose, called what, in which files, for how much."""
+
+    asked: Earlier
+    identity: Identity
+    name: str | None
+    rerun: str | None
+    shards: list[Shard]
+    estimate: Estimate
+    prices: Mapping[str, Any] | None
+    tokens: npt.NDArray[np.int64]
+    provider: Provider
+    max_enqueued_tokens: int | None = None
+    else_called: str | None = None
+    tier: Tier = "batch"
+    clock: Clock = SYSTEM
+
+    @property
+    def table(self) -> RequestTable:
+        """The requests."""
+        return self.asked.table
+
+    @property
+    def job_id(self) -> str:
+        """What the job is known by."""
+        return job_id(self.table, self.identity, self.rerun)
+
+
+def job_id(table: RequestTable, identity: Identity, rerun: str | None) -> str:
+    """Name the content of the requests, the account and the run label: 20 hexadecimal digits."""
+    account = msgspec.json.encode([asdict(identity), "24h", rerun])
+    content = FINGERPRINT_VERSION + table.fingerprint.encode() + account
+    return hashlib.sha256(content).hexdigest()[:20]
+
+
+def already_answered(
+    table: RequestTable, identity: Identity, rerun: str | None, *, reuse: bool
+) -> Earlier:
+    """Set aside the requests that need not be sent.
+
+    A job that has begun keeps its division. A run label asks anew, and so do rows that are repeated
+    on purpose.
+    """
+    folder = JobFolder.of(job_id(table, identity, rerun))
+    if (record := _begun(folder)) is not None:
+        return reused_by(record, table)
+    if not reuse or not table.recipe.dedupe:
+        return Earlier(table)
+    found = earlier(table, identity)
+    # Another kernel may have begun this very job while the others were looked through.
+    record = _begun(folder)
+    return found if record is None else reused_by(record, table)
+
+
+def _begun(folder: JobFolder) -> Record | None:
+    """Read a job of which something may have been sent; None if nothing was."""
+    record = read_record(folder) if folder.journal.is_file() else None
+    return record if record is not None and record.begun else None
+
+
+def sent_as(table: RequestTable, identity: Identity, rerun: str | None) -> str | None:
+    """Find the job of these requests that has nothing left to send, and say what it is called."""
+    folder = JobFolder.of(job_id(table, identity, rerun))
+    if not folder.journal.is_file():
+        return None
+    record = read_record(folder)
+    return record.manifest.called if record.begun and record.sent else None
+
+
+def check_words(name: object, rerun: object, max_enqueued_tokens: object) -> None:
+    """Refuse a name, a run label or a limit that is none.
+
+    Raises
+    ------
+    RequestError
+        If one is no printable text, or no whole number.
+    """
+    for keyword, value in (("name", name), ("rerun", rerun)):
+        if value is not None and not _is_word(value):
+            raise RequestError.not_a_word(keyword, value, 'a text such as "sentiment"')
+    limit = max_enqueued_tokens
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise RequestError.not_a_word("max_enqueued_tokens", limit, "a number of tokens")  # noqa: EM101
+
+
+def plan_of(
+    asked: Earlier,
+    identity: Identity,
+    known: Estimate,
+    *,
+    name: str | None,
+    rerun: str | None,
+    prices: Mapping[str, Any] | None,
+    tokens: npt.NDArray[np.int64],
+    provider: Provider,
+    max_enqueued_tokens: int | None = None,
+    else_called: str | None = None,
+) -> Plan:
+    """Decide a job.
+
+    Parameters
+    ----------
+    else_called
+        The job's name if neither `name` nor an earlier run of the cell gives it one.
+    tokens
+        The input tokens of each request that is to be sent.
+    provider
+        Whose limits the files keep to.
+
+    Raises
+    ------
+    RequestError
+        If a row makes a request that is too large for any of the service's files.
+    """
+    queue = max_enqueued_tokens or provider.max_enqueued_tokens
+    return Plan(
+        asked,
+        identity,
+        name,
+        rerun,
+        shards_of(asked.table, provider, tokens, queue),
+        known,
+        prices,
+        tokens,
+        provider,
+        max_enqueued_tokens,
+        else_called,
+    )
+
+
+def _is_word(value: object) -> bool:
+    # Of a subclass of str the manifest could not be written.
+    return type(value) is str and bool(value.strip()) and value.isprintable()
+
+
+def prepare(plan: Plan, folder: JobFolder) -> Manifest:
+    """Write the job folder, or find it written, and return its manifest.
+
+    What may have been sent is never written again. The rest follows the latest cell: the rows, the
+    names of the job and of the answer column, the user's prices.
+    """
+    # Without a journal what stands here is an unfinished preparation.
+    if folder.journal.is_file() and _is_divided_anew(plan, read_record(folder)):
+        folder.journal.unlink()
+    manifest = _follow(plan, folder) if folder.journal.is_file() else _begin(plan, folder)
+    write_manifest(folder, manifest)
+    return manifest
+
+
+def _is_divided_anew(plan: Plan, record: Record) -> bool:
+    """Tell whether other requests are answered by now than when the input files were written.
+
+    So they are if one of those files is gone, or was written for another service's limits: nothing
+    was sent yet, and they can be made again.
+    """
+    if record.begun:
+        return False
+    folder, inputs = record.folder, range(len(record.manifest.inputs))
+    if not all(path.is_file() for path in (folder.rows, *map(folder.input, inputs))):
+        return True
+    if record.manifest.provider != plan.provider:
+        return True
+    before = read_reused(folder)["digest"].to_pylist() if record.manifest.reused else []
+    return set(before) != set(plan.asked.answers["digest"].to_pylist())
+
+
+def _begin(plan: Plan, folder: JobFolder) -> Manifest:
+    paths = [folder.input(number) for number in range(len(plan.shards))]
+    written = tuple(write_inputs(plan.table, plan.shards, paths, plan.provider, plan.tokens))
+    write_rows(rows_of(plan.table), folder.rows)
+    if plan.table.reused:
+        AnswerFiles(folder.files).take(plan.asked.files)
+        write_reused(folder, plan.asked.answers)
+    sync_folder(folder.path)
+    return _manifest_of(plan, written)
+
+
+def _manifest_of(plan: Plan, written: tuple[InputFile, ...]) -> Manifest:
+    return Manifest(
+        id=plan.job_id,
+        name=plan.name or plan.else_called,
+        created_at=plan.clock.now(),
+        fingerprint=plan.table.fingerprint,
+        identity=plan.identity,
+        rerun=plan.rerun,
+        recipe=plan.table.recipe,
+        rows=plan.table.rows,
+        requests=plan.table.requests,
+        reused=plan.table.reused,
+        reuse=plan.asked.looked,
+        inputs=written,
+        input_tokens=plan.estimate.input_tokens,
+        output_tokens=plan.estimate.output_tokens,
+        cost=plan.estimate.cost,
+        prices=_as_text(plan.prices),
+        provider=plan.provider,
+        input_cost=plan.estimate.input_cost,
+        tier=plan.tier,
+        max_enqueued_tokens=plan.max_enqueued_tokens,
+        source=plan.table.home,
+    )
+
+
+def _follow(plan: Plan, folder: JobFolder) -> Manifest:
+    manifest = read_manifest(folder)
+    if plan.name and manifest.name and plan.name != manifest.name:
+        warn_user(NamesakeWarning.renamed(manifest.name, plan.name))
+    write_rows(follow(read_rows(folder.rows), plan.table), folder.rows)
+    # The estimate is what was known before it was sent, unless the user's prices are others now.
+    known = plan.estimate
+    if manifest.cost is not None and _as_text(plan.prices) in (None, manifest.prices):
+        known = replace(known, cost=manifest.cost, input_cost=manifest.input_cost)
+    return replace(
+        manifest,
+        recovered=False,
+        name=plan.name or manifest.name or plan.else_called,
+        recipe=plan.table.recipe,
+        rows=plan.table.rows,
+        source=plan.table.home,
+        cost=known.cost or manifest.cost,
+        prices=_as_text(plan.prices) or manifest.prices,
+        max_enqueued_tokens=plan.max_enqueued_tokens or manifest.max_enqueued_tokens,
+        input_cost=known.input_cost or manifest.input_cost,
+    )
+
+
+def _as_text(prices: Any) -> Any:
+    """Write prices as text, so that no digit is lost on the way to the disk."""
+    if isinstance(prices, Mapping):
+        return {key: _as_text(value) for key, value in prices.items()}
+    return None if prices is None else str(prices)

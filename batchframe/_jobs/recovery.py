@@ -1,0 +1,254 @@
+"""The server alone → the folders of the jobs that it still knows.
+
+In: a service. Out: job folders with input files, ``rows.parquet``, manifest and journal, as far as
+the server can tell. What it cannot tell is the frame and the template of the prompt: those come
+back when the cell that made the job runs again.
+Must not know: prices, answers.
+
+Whatever the server says is checked: an input file must be, byte for byte, the one whose fingerprint
+stands in its batch's metadata.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from batchframe._base.clock import SYSTEM
+from batchframe._base.digests import ARROW, Digests, digests_of, to_arrow
+from batchframe._base.private_files import open_private, sha256_of, sync_folder
+from batchframe._base.ranges import Range
+from batchframe._base.warn import warn_user
+from batchframe._endpoints import endpoint_of
+from batchframe._jobs.submission import shard_fingerprint
+from batchframe._recipe.recipe import Recipe
+from batchframe._requests.lines import ID_VERSION, as_named
+from batchframe._requests.table import fingerprint_of
+from batchframe._services.protocol import Batch, Service
+from batchframe._store.folder import JobFolder
+from batchframe._store.manifest import InputFile, Manifest, write_manifest
+from batchframe._store.rows import Rows, write_rows
+from batchframe.errors import (
+    InputError,
+    ServiceError,
+    SeveralBatchesWarning,
+    UnrecoveredBatchWarning,
+)
+
+_MOST_BYTES: Final = 10**9
+_JOB_ID: Final = re.compile(r"[0-9a-f]{20}")
+_PART: Final = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
+_LINE: Final = re.compile(
+    rb'\{"custom_id":"' + ID_VERSION.encode() + rb"-([0-9a-f]{8})-([0-9]{7,12})-([0-9a-f]{10})"
+)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One batch of a job, and the content of its input file.
+
+    Attributes
+    ----------
+    first
+        The number of the first request in its ``custom_id``.
+    stamp
+        The first digits of the job's fingerprint, as every ``custom_id`` has them.
+    """
+
+    batch: Batch
+    path: Path
+    bytes: int
+    sha256: str
+    first: int
+    stamp: str
+    digests: Digests
+    recipe: Recipe
+
+
+def recover(service: Service) -> list[JobFolder]:
+    """Rebuild the folder of every job on the server that has none here, newest first.
+
+    Raises
+    ------
+    ServiceError
+        If the service cannot be reached.
+    """
+    jobs: dict[str, list[Batch]] = {}
+    for batch in service.list_batches():
+        job_id = batch.metadata.get("bf_job", "")
+        if _JOB_ID.fullmatch(job_id):
+            jobs.setdefault(job_id, []).append(batch)
+    rebuilt: list[JobFolder] = []
+    for job_id, batches in jobs.items():
+        folder = JobFolder.of(job_id)
+        if folder.journal.is_file():
+            continue
+        folder.create()
+        with folder.lock() as held:
+            if held and not folder.journal.is_file():
+                rebuilt += rebuild(service, folder, batches)
+    return rebuilt
+
+
+def rebuild(service: Service, folder: JobFolder, batches: Sequence[Batch]) -> list[JobFolder]:
+    """Rebuild one job from its batches; none if that was done before. The caller holds its lock.
+
+    Under its own id if the server has all of it. If not, what there is becomes a job of its own,
+    whose answers are found by content when the cell runs again.
+    """
+    job_id = folder.path.name
+    with TemporaryDirectory(dir=folder.path.parent, prefix=".recovering-") as scratch:
+        chosen, whole = _one_batch_a_part(job_id, batches)
+        fetched = [
+            _fetch(service, job_id, batch, Path(scratch) / f"{at}.jsonl")
+            for at, batch in enumerate(chosen)
+        ]
+        parts = [part for part in fetched if part is not None]
+        if not parts:
+            return []
+        fingerprint = fingerprint_of(
+            parts[0].recipe.endpoint, np.concatenate([part.digests for part in parts])
+        )
+        if not (whole and len(parts) == len(chosen) and fingerprint.startswith(parts[0].stamp)):
+            folder, fingerprint = _piece(job_id, parts), parts[0].stamp
+            if folder.journal.is_file():
+                return []
+        _write(folder, fingerprint, parts, service)
+    return [folder]
+
+
+def _piece(job_id: str, parts: Sequence[_Part]) -> JobFolder:
+    """Name what there is of a job by what there is."""
+    ids = " ".join([job_id, *(part.batch.id for part in parts)])
+    return JobFolder.of(hashlib.sha256(ids.encode()).hexdigest()[:20])
+
+
+def _one_batch_a_part(job_id: str, batches: Sequence[Batch]) -> tuple[list[Batch], bool]:
+    """Choose the oldest batch of each part, in order, and say whether there is one for each."""
+    by_part: dict[int, list[Batch]] = {}
+    total = 0
+    for batch in batches:
+        if told := _PART.fullmatch(batch.metadata.get("bf_shard", "")):
+            total = max(total, int(told[2]))
+            by_part.setdefault(int(told[1]), []).append(batch)
+    for number, several in by_part.items():
+        # One that failed whole may have been sent again; it bills nothing.
+        several.sort(key=lambda batch: (batch.status == "failed", batch.created_at or 0.0))
+        if len(several) > 1:
+            ids = [batch.id for batch in several]
+            warn_user(SeveralBatchesWarning.found(job_id, number, ids))
+    return [by_part[number][0] for number in sorted(by_part)], len(by_part) == total
+
+
+def _fetch(service: Service, job_id: str, batch: Batch, path: Path) -> _Part | None:
+    """Bring home the input file of one batch, and read it if it is what was sent."""
+    try:
+        service.download(batch.input_file_id or "", path, _MOST_BYTES)
+        return _read(batch, path, job_id)
+    except _UNUSABLE as reason:
+        if isinstance(reason, ServiceError) and reason.status not in _GONE:
+            raise  # it may be there at another time
+        path.unlink(missing_ok=True)
+        warn_user(UnrecoveredBatchWarning.left_out(batch.id, job_id, str(reason)))
+        return None
+
+
+# What a stranger's bytes can raise while they are read.
+_UNUSABLE: Final = (
+    ServiceError, InputError, ValueError, LookupError, TypeError, AttributeError, RecursionError,
+)  # fmt: skip
+_GONE: Final = {404, 410}
+_OTHER_BYTES: Final = "its input file is not the one that was sent"
+
+
+def _read(batch: Batch, path: Path, job_id: str) -> _Part:
+    sha256 = sha256_of(path)
+    if shard_fingerprint(job_id, sha256) != batch.metadata.get("bf_fp"):
+        raise ValueError(_OTHER_BYTES)
+    requests: list[bytes] = []
+    first: re.Match[bytes] | None = None
+    with open_private(path) as lines:
+        for line in lines:
+            name = _LINE.match(line)
+            if name is None:
+                raise ValueError(_OTHER_BYTES)
+            first = first or name
+            requests.append(as_named(line[name.end() : -1]))
+    if first is None:
+        raise ValueError(_OTHER_BYTES)
+    request = msgspec.json.decode(b'{"custom_id":"' + requests[0], type=dict[str, Any])
+    return _Part(
+        batch=batch,
+        path=path,
+        bytes=path.stat().st_size,
+        sha256=sha256,
+        first=int(first[2]),
+        stamp=first[1].decode(),
+        digests=digests_of(requests),
+        recipe=endpoint_of(request["url"]).recipe_of(request["body"]),
+    )
+
+
+def _write(folder: JobFolder, fingerprint: str, parts: Sequence[_Part], service: Service) -> None:
+    folder.create()
+    folder.journal.unlink(missing_ok=True)
+    for shard, part in enumerate(parts):
+        part.path.replace(folder.input(shard))
+    digest = to_arrow(np.concatenate([part.digests for part in parts]))
+    nothing = pa.nulls(len(digest), pa.string())
+    write_rows(Rows(digest, np.arange(len(digest)), nothing, digest.cast(ARROW)), folder.rows)
+    sync_folder(folder.path)
+    first = parts[0].batch
+    manifest = Manifest(
+        id=folder.path.name,
+        name=first.metadata.get("bf_name") or None,
+        created_at=first.created_at or SYSTEM.now(),
+        fingerprint=fingerprint,
+        identity=service.identity,
+        rerun=first.metadata.get("bf_rerun") or None,
+        recipe=parts[0].recipe,
+        rows=len(digest),
+        requests=len(digest),
+        reused=0,
+        reuse=True,
+        inputs=tuple(_input_files(parts)),
+        input_tokens=Range(0, None, None),
+        output_tokens=Range(0, None, None),
+        cost=None,
+        prices=None,
+        provider=service.profile,
+        recovered=True,
+    )
+    write_manifest(folder, manifest)
+    # At once: half of it would say that the other half was never sent.
+    folder.write_journal(_events(parts))
+
+
+def _events(parts: Sequence[_Part]) -> list[dict[str, Any]]:
+    now = SYSTEM.now()
+    told: list[dict[str, Any]] = [{"event": "INTENT", "at": now, "recovered": True}]
+    for shard, part in enumerate(parts):
+        batch, about = part.batch, {"shard": shard, "at": now}
+        upload = {"file_id": batch.input_file_id, "created_at": batch.created_at}
+        told.append({"event": "UPLOADED", **upload, **about})
+        told.append({"event": "CREATED", "batch": batch.to_json(), "adopted": True, **about})
+    return told
+
+
+def _input_files(parts: Sequence[_Part]) -> list[InputFile]:
+    files: list[InputFile] = []
+    start = 0
+    for part in parts:
+        stop = start + len(part.digests)
+        files.append(InputFile(start, stop, part.bytes, part.sha256, part.first - start))
+        start = stop
+    return files

@@ -1,0 +1,194 @@
+"""Working on one job alone; finding one.
+
+In: a plan, an id, a name or a folder. Out: a submitted folder, a held lock.
+Must not know: answers, prices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Final
+
+from batchframe._base.clock import SYSTEM
+from batchframe._base.warn import warn_user
+from batchframe._jobs.preparation import Plan, prepare
+from batchframe._jobs.recovery import rebuild
+from batchframe._jobs.submission import OnUncertain, Submission, settle, submit
+from batchframe._recipe.recipe import Recipe
+from batchframe._results.earlier import asked_meanwhile
+from batchframe._services.batch_list import newest_batches
+from batchframe._services.protocol import Service
+from batchframe._store.folder import JobFolder
+from batchframe._store.journal import ShardState
+from batchframe._store.manifest import Manifest, read_manifest, read_record, records
+from batchframe._store.queue import is_queued_lately
+from batchframe.errors import (
+    JobError,
+    NamesakeWarning,
+    SentElsewhere,
+    ServiceError,
+    SubmissionError,
+)
+
+_PREPARING: Final = 0.1
+
+
+def start(plan: Plan, service: Service | None, on_uncertain: OnUncertain) -> JobFolder:
+    """Prepare a job's folder and submit it; if another kernel is doing so, leave it to that one."""
+    folder = JobFolder.of(plan.job_id)
+    if not folder.manifest.is_file():
+        _tell_of_namesake(plan)
+    folder.create()
+    while True:
+        with folder.lock() as held:
+            if held:
+                manifest = prepare(plan, folder)
+                if service is not None:
+                    _submit(plan, _run(folder, manifest, service, on_uncertain))
+        if folder.manifest.is_file():
+            return folder
+        # The other kernel is still preparing; should it die, the lock is ours.
+        plan.clock.sleep(_PREPARING)
+
+
+def go_on(run: Submission) -> None:
+    """Send what is left of a job, unless other jobs have asked it meanwhile.
+
+    Raises
+    ------
+    SubmissionError
+        If they have, and the user did not ask to pay again.
+    """
+    settle(run)
+    # A job that waits for room is looked at often: the others are read only when something is due.
+    meanwhile = {} if run.recreate or not run.due() else asked_meanwhile(read_record(run.folder))
+    if meanwhile:
+        raise SubmissionError.asked_meanwhile(run.manifest.called, meanwhile)
+    submit(run)
+
+
+def _submit(plan: Plan, run: Submission) -> None:
+    try:
+        # What was prepared just now was compared with the other jobs just now.
+        go_on(run) if run.state().intended else submit(run)
+    except SentElsewhere as found:
+        # Its folder was lost, and the rows have been sorted since: what was sent is brought back.
+        here = _batches_here()
+        if here >= found.batches:
+            submit(replace(run, elsewhere=here))
+            return
+        theirs = [b for b in newest_batches(run.service) if b.id in found.batches]
+        back = rebuild(run.service, run.folder, theirs)
+        if back != [run.folder]:
+            if back:
+                # Nothing was created here, so the next run of the cell may begin with what is back.
+                run.folder.journal.unlink()
+            raise
+        submit(replace(run, manifest=prepare(plan, run.folder)))
+
+
+def _batches_here() -> frozenset[str]:
+    shards = (shard for record in records() for shard in record.state.shards)
+    return frozenset(shard.batch.id for shard in shards if shard.batch is not None)
+
+
+def _tell_of_namesake(plan: Plan) -> None:
+    """Warn that a job of this name is there, and say in what the new one differs."""
+    for record in records() if plan.name else ():
+        other = record.manifest
+        if other.id == plan.job_id:
+            return  # another kernel was quicker: it is the same job
+        if other.name == plan.name and other.identity == plan.identity:
+            differs = _differences(plan.table.recipe, plan.rerun, other)
+            warn_user(NamesakeWarning.found(plan.name, other.id, differs or ["rows"]))
+            return
+
+
+def _differences(recipe: Recipe, rerun: str | None, other: Manifest) -> list[str]:
+    return recipe.difference(other.recipe) + (["rerun"] if rerun != other.rerun else [])
+
+
+@contextmanager
+def working_on(
+    folder: JobFolder, service: Service, *, recreate: bool = False
+) -> Iterator[Submission | None]:
+    """Hold the job's lock; yield None if another kernel holds it, which then does the work."""
+    with folder.lock() as held:
+        yield _run(folder, read_manifest(folder), service, recreate=recreate) if held else None
+
+
+def _run(
+    folder: JobFolder,
+    manifest: Manifest,
+    service: Service,
+    on_uncertain: OnUncertain = "ask",
+    *,
+    recreate: bool = False,
+) -> Submission:
+    return Submission(
+        folder,
+        manifest,
+        service,
+        manifest.provider,
+        on_uncertain,
+        recreate,
+        queued_elsewhere=_queued_elsewhere(manifest, service),
+    )
+
+
+def _queued_elsewhere(manifest: Manifest, service: Service) -> int:
+    """Add up what other jobs have in the service's queue, where that counts against a limit."""
+    if (manifest.max_enqueued_tokens or manifest.provider.max_enqueued_tokens) is None:
+        return 0
+    mine = (manifest.identity, manifest.recipe.model)
+    return sum(
+        file.tokens
+        for record in records()
+        if record.manifest.id != manifest.id
+        and (record.manifest.identity, record.manifest.recipe.model) == mine
+        for file, shard in zip(record.manifest.inputs, record.state.shards, strict=True)
+        if is_queued_lately(shard, SYSTEM.now(), record.manifest.provider.hours)
+        and not _has_ended(shard, service)
+    )
+
+
+def _has_ended(shard: ShardState, service: Service) -> bool:
+    """Ask the service, since nobody may have looked at another job for long."""
+    try:
+        return shard.batch is not None and service.retrieve_batch(shard.batch.id).ended
+    except ServiceError:
+        return False
+
+
+def find(name: str | Path) -> JobFolder:
+    """Find a job by its id or its name, of several with one name the newest; or by its folder.
+
+    A text means a folder only if no job is called so: a folder that came with someone's notebook
+    must not stand in for the user's own job.
+
+    Raises
+    ------
+    JobError
+        If there is none.
+    """
+    known: list[str] = []
+    for record in records() if isinstance(name, str) else ():
+        called = record.manifest.id, record.manifest.name
+        if name in called:
+            return record.folder
+        known += filter(None, called)
+    if _is_job(Path(name)):
+        return JobFolder(Path(name))
+    near = get_close_matches(str(name), dict.fromkeys(known))
+    raise JobError.not_found(str(name), near)
+
+
+def _is_job(path: Path) -> bool:
+    try:
+        return JobFolder(path).manifest.is_file()
+    except OSError:
+        return False  # a name that no file could have

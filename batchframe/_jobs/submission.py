@@ -1,0 +1,409 @@
+"""The at-most-once protocol: an input file in a job folder → one batch on the server.
+
+In: a prepared job folder and a service. Out: the journal, with CREATED for every shard.
+Must not know: frames, templates, prices, answers.
+
+Creating a batch spends money and cannot be repeated safely, so its intent is on the disk before it
+is begun, it is asked exactly once, and whatever is not a clear yes or no is settled by looking for
+the batch on the server. docs/reliability.md tells the whole protocol and what it cannot promise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final, Literal
+
+from batchframe._base.clock import SYSTEM, Clock
+from batchframe._base.private_files import sha256_of
+from batchframe._base.warn import warn_user
+from batchframe._services.advice import advice, may_pass
+from batchframe._services.batch_list import newest_batches, since
+from batchframe._services.protocol import (
+    Ambiguous,
+    Batch,
+    Created,
+    CreateOutcome,
+    Rejected,
+    RemoteFile,
+    Service,
+    Unsent,
+)
+from batchframe._services.provider_table import Provider
+from batchframe._services.transfers import ToUpload, uploading
+from batchframe._store.folder import JobFolder
+from batchframe._store.journal import JobState, ShardState
+from batchframe._store.manifest import Manifest, read_state
+from batchframe._store.queue import Queue, due, is_full, pause
+from batchframe.errors import (
+    JobError,
+    SentElsewhere,
+    ServiceError,
+    SeveralBatchesWarning,
+    SubmissionError,
+    SubmissionUncertain,
+)
+
+OnUncertain = Literal["ask", "recreate"]
+
+_CLOCK_SLACK: Final = 60.0
+_UNSENT_TRIES: Final = 5
+_REFUSED_TRIES: Final = 4
+_LONGEST_PAUSE: Final = 120.0
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What one run of the protocol works on, and what it may do.
+
+    Attributes
+    ----------
+    recreate
+        Whether the user asked, in so many words, to create again what cannot be found.
+    elsewhere
+        Batches of this job that another folder here holds.
+    queued_elsewhere
+        Input tokens that other jobs have in the service's queue for the same model.
+    """
+
+    folder: JobFolder
+    manifest: Manifest
+    service: Service
+    profile: Provider
+    on_uncertain: OnUncertain = "ask"
+    recreate: bool = False
+    elsewhere: frozenset[str] = frozenset()
+    queued_elsewhere: int = 0
+    clock: Clock = SYSTEM
+
+    @property
+    def shards(self) -> int:
+        """How many input files the job has."""
+        return len(self.manifest.inputs)
+
+    @property
+    def queue(self) -> Queue:
+        """What the service lets wait at once."""
+        limit = self.manifest.max_enqueued_tokens or self.profile.max_enqueued_tokens
+        return Queue(limit, self.queued_elsewhere, self.profile.max_creates)
+
+    def state(self) -> JobState:
+        """Replay the journal."""
+        return read_state(self.folder, self.shards)
+
+    def due(self) -> list[int]:
+        """List the shards that may be brought to a batch now, in order."""
+        return due(self.manifest.inputs, self.state().shards, self.queue, self.clock.now())
+
+    def note(self, event: str, shard: int, **facts: Any) -> None:
+        """Append to the journal, durably."""
+        self.folder.append({"event": event, "shard": shard, "at": self.clock.now(), **facts})
+
+    def fingerprint(self, shard: int) -> str:
+        """Name the content of one input file within its job."""
+        return shard_fingerprint(self.manifest.id, self.manifest.inputs[shard].sha256)
+
+
+def shard_fingerprint(job_id: str, sha256: str) -> str:
+    """Name the content of one input file within its job, as its batch's metadata has it."""
+    return hashlib.sha256(f"{job_id} {sha256}".encode()).hexdigest()
+
+
+def submit(run: Submission) -> None:
+    """Bring every shard to a batch that the service has room for. The caller holds the job's lock.
+
+    What does not fit is queued: the same call at a later time sends it.
+
+    Raises
+    ------
+    SubmissionError
+        If the service refuses; what was created before goes on.
+    SubmissionUncertain
+        If nobody can know yet whether a batch was created.
+    ServiceError
+        If the service cannot be reached for anything but the create.
+    """
+    state = run.state()
+    if not state.understood:
+        raise JobError.newer_journal(str(run.folder.path))
+    if not state.intended:
+        run.folder.append({"event": "INTENT", "at": run.clock.now()})
+    while shards := run.due():
+        states = run.state().shards
+        new = {shard: _to_upload(run, shard) for shard in shards if states[shard].step == "new"}
+        with uploading(run.service, new, partial(_note_upload, run)) as service:
+            for shard in shards:
+                if not _bring_to_batch(replace(run, service=service), shard):
+                    break
+    for shard, left in enumerate(run.state().shards):
+        if left.step in {"new", "uploaded"} and not left.queued:
+            run.note("QUEUED", shard)
+
+
+def settle(run: Submission) -> None:
+    """Find out what became of the creates whose outcome is not known; create nothing.
+
+    Raises
+    ------
+    SubmissionUncertain
+        If nobody can know yet whether a batch was created.
+    """
+    for shard, state in enumerate(run.state().shards):
+        if state.step == "creating":
+            _reconcile(run, shard, state)
+
+
+def _bring_to_batch(run: Submission, shard: int) -> bool:
+    """Do what it takes; return False if the service's queue is full."""
+    refusals = unsent = 0
+    while (state := run.state().shards[shard]).step not in {"created", "dropped"}:
+        if state.step == "creating":
+            _reconcile(run, shard, state)
+        elif state.step == "new":
+            _upload(run, shard)
+        elif state.attempts == 0 and (found := _created_elsewhere(run, shard, state)):
+            _adopt(run, shard, found)
+        else:
+            match _create(run, shard, state):
+                case Unsent() as outcome:
+                    unsent += 1
+                    _pause_unsent(run, outcome, unsent)
+                case Rejected() as outcome if is_full(outcome.code, outcome.message):
+                    queue_again(run, shard, outcome.message)
+                    return False
+                case Rejected() as outcome:
+                    refusals += 1
+                    _pause_refused(run, shard, outcome, refusals)
+    return True
+
+
+def queue_again(run: Submission, shard: int, reason: str | None) -> None:
+    """Put a shard back that the service had no room for, and leave its queue alone for a time."""
+    refusals = run.state().shards[shard].refusals
+    retry_at = run.clock.now() + pause(run.profile.queue_pause, refusals)
+    run.note("QUEUED", shard, reason=reason, retry_at=retry_at)
+
+
+def _upload(run: Submission, shard: int) -> None:
+    written = run.manifest.inputs[shard]
+    path, name, sha256, purpose, lifetime = _to_upload(run, shard)
+    if sha256_of(path) != sha256:
+        raise JobError.damaged(str(path), "it is not what was written")
+    stored = run.service.upload(path, name, purpose, lifetime)
+    if stored.bytes is not None and stored.bytes != written.bytes:
+        raise ServiceError.upload_differs(name, written.bytes, stored.bytes)
+    _note_upload(run, shard, stored)
+
+
+def _note_upload(run: Submission, shard: int, stored: RemoteFile) -> None:
+    run.note("UPLOADED", shard, file_id=stored.id, created_at=stored.created_at)
+
+
+def _to_upload(run: Submission, shard: int) -> ToUpload:
+    name = f"batchframe-{run.fingerprint(shard)[:16]}-s{shard:03d}.jsonl"
+    sha256, profile = run.manifest.inputs[shard].sha256, run.profile
+    return ToUpload(run.folder.input(shard), name, sha256, profile.purpose, profile.upload_lifetime)
+
+
+def _create(run: Submission, shard: int, state: ShardState) -> CreateOutcome:
+    file_id, metadata = state.uploads[-1].file_id, _metadata(run, shard)
+    run.note("CREATING", shard, file_id=file_id, attempt=state.attempts + 1)
+    # An interrupt from here to the note below leaves CREATING as the last word: the next run looks
+    # for the batch before it does anything else.
+    endpoint = run.profile.created_for(run.manifest.recipe.endpoint)
+    outcome = run.service.create_batch(
+        file_id, endpoint, metadata, run.fingerprint(shard), run.profile.window
+    )
+    match outcome:
+        case Created(batch):
+            run.note("CREATED", shard, batch=batch.to_json())
+        case Unsent(reason):
+            run.note("UNSENT", shard, reason=reason)
+        case Rejected(status, code, message):
+            lost = file_id in message or code == "file_not_found"
+            run.note("REJECTED", shard, status=status, code=code, reason=message, file_lost=lost)
+        case Ambiguous(reason):
+            run.note("AMBIGUOUS", shard, reason=reason)
+    return outcome
+
+
+def _metadata(run: Submission, shard: int) -> dict[str, str]:
+    return {
+        "bf_fp": run.fingerprint(shard),
+        "bf_job": run.manifest.id,
+        "bf_name": (run.manifest.name or "")[:512],
+        "bf_rerun": (run.manifest.rerun or "")[:512],
+        "bf_shard": f"{shard + 1}/{run.shards}",
+        "bf_v": "1",
+    }
+
+
+def _pause_unsent(run: Submission, outcome: Unsent, tries: int) -> None:
+    if tries >= _UNSENT_TRIES:
+        raise SubmissionError.unsent(run.manifest.called, outcome.reason)
+    run.clock.sleep(2.0 ** (tries - 1))
+
+
+def _pause_refused(run: Submission, shard: int, outcome: Rejected, tries: int) -> None:
+    busy = outcome.status == 429 and may_pass(outcome.code, outcome.message)  # noqa: PLR2004
+    # A fresh upload may not be visible everywhere yet.
+    unseen = run.state().shards[shard].step == "new"
+    pause = outcome.retry_after if outcome.retry_after is not None else 2.0**tries
+    if tries >= _REFUSED_TRIES or pause > _LONGEST_PAUSE or not (busy or unseen):
+        raise SubmissionError.refused(
+            run.manifest.called,
+            shard + 1,
+            run.shards,
+            outcome.status,
+            outcome.code,
+            outcome.message,
+            advice(outcome.code, outcome.message, outcome.status),
+        )
+    if unseen:
+        # Before the pause, which a new file needs as much as the last one did.
+        _upload(run, shard)
+    run.clock.sleep(pause)
+
+
+def _created_elsewhere(run: Submission, shard: int, state: ShardState) -> list[Batch]:
+    """Look among the newest batches for this very input, sent from a folder that is gone.
+
+    Raises
+    ------
+    SentElsewhere
+        If the job was sent from there with its requests in another order.
+    """
+    newest = newest_batches(run.service)
+    found = list(_ours(run, shard, state, newest))
+    ours = {run.fingerprint(number) for number in range(run.shards)}
+    others = [
+        batch.id
+        for batch in newest
+        if batch.metadata.get("bf_job") == run.manifest.id
+        and batch.metadata.get("bf_fp") not in ours
+        and batch.id not in run.elsewhere
+    ]
+    if others and not found and not run.recreate:
+        raise SentElsewhere.in_another_order(run.manifest.called, others)
+    return found
+
+
+def _ours(
+    run: Submission, shard: int, state: ShardState, batches: Iterable[Batch]
+) -> Iterator[Batch]:
+    """Pick the batches of this input: by our word in their metadata, or by their input file."""
+    fingerprint = run.fingerprint(shard)
+    uploads = {upload.file_id for upload in state.uploads}
+    for batch in batches:
+        if batch.id in state.dead:
+            continue
+        if batch.status == "failed" and batch.input_file_id in state.fenced_files:
+            continue  # it came after its input file was deleted: the fence held, nothing is billed
+        if batch.metadata.get("bf_fp") == fingerprint or batch.input_file_id in uploads:
+            yield batch
+
+
+def _adopt(run: Submission, shard: int, found: list[Batch]) -> None:
+    """Take the oldest of the batches of one input; say if there are others, which are billed."""
+    # One that failed whole bills nothing.
+    alive = [batch for batch in found if batch.status != "failed"]
+    # Of those of one second, the one that is listed last.
+    oldest = min(reversed(alive or found), key=lambda batch: batch.created_at or 0.0)
+    run.note("CREATED", shard, batch=oldest.to_json(), adopted=True)
+    if len(alive) > 1:
+        ids = [batch.id for batch in alive]
+        warn_user(SeveralBatchesWarning.found(run.manifest.called, shard + 1, ids))
+
+
+def _reconcile(run: Submission, shard: int, state: ShardState) -> None:
+    """Find out what became of a create whose outcome is not known."""
+    again = run.recreate or (run.on_uncertain == "recreate" and run.profile.list_is_complete)
+    found, seen_all = _look_until_settled(run, shard, state, in_full=again)
+    if found:
+        _adopt_if_it_runs(run, shard, state, found)
+        return
+    if not again or not seen_all:
+        raise SubmissionUncertain.not_found(
+            run.manifest.called, shard + 1, run.shards, state.reason, list_was_complete=seen_all
+        )
+    _fence(run, shard, state)
+    state = run.state().shards[shard]
+    if late := list(_scan(run, shard, state)):
+        _adopt_if_it_runs(run, shard, state, late)
+        return
+    run.note("FENCED", shard)
+
+
+def _adopt_if_it_runs(run: Submission, shard: int, state: ShardState, found: list[Batch]) -> None:
+    """Adopt what was found, unless it is still to be seen whether it came before the fence.
+
+    Raises
+    ------
+    SubmissionUncertain
+        If the service is still validating a batch whose input file we deleted.
+    """
+    for batch in found:
+        if batch.status == "validating" and batch.input_file_id in state.fenced_files:
+            raise SubmissionUncertain.being_validated(
+                run.manifest.called, shard + 1, run.shards, batch.id
+            )
+    _adopt(run, shard, found)
+
+
+def _fence(run: Submission, shard: int, state: ShardState) -> None:
+    """Delete our input files: a create that is still under way is then refused and bills nothing.
+
+    Raises
+    ------
+    SubmissionUncertain
+        If a file is not there although nobody here deleted it: the key may be another account's,
+        from which neither file nor batch can be seen.
+    """
+    for upload in state.uploads[state.fenced :]:
+        if not _is_there(run, upload.file_id):
+            raise SubmissionUncertain.input_is_gone(run.manifest.called, upload.file_id)
+    run.note("FENCING", shard)
+    for upload in state.uploads:
+        run.service.delete_file(upload.file_id)
+
+
+def _is_there(run: Submission, file_id: str) -> bool:
+    try:
+        run.service.retrieve_file(file_id)
+    except ServiceError as reason:
+        if reason.status != 404:  # noqa: PLR2004 - HTTP's own number
+            raise
+        return False
+    return True
+
+
+def _look_until_settled(
+    run: Submission, shard: int, state: ShardState, *, in_full: bool
+) -> tuple[list[Batch], bool]:
+    """Return our batches, if they show, and whether the last look saw the whole list.
+
+    `in_full` counts the time to settle from now, as no clock that could have been set.
+    """
+    already = 0.0 if in_full else max(0.0, run.clock.now() - state.creating_at)
+    deadline = run.clock.elapsed() + max(0.0, run.profile.settle - already)
+    pause = 1.0
+    while True:
+        try:
+            found, seen_all = list(_scan(run, shard, state)), True
+        except ServiceError:
+            found, seen_all = [], False
+        left = deadline - run.clock.elapsed()
+        if found or left <= 0:
+            return found, seen_all
+        run.clock.sleep(min(pause, left))
+        pause *= 2
+
+
+def _scan(run: Submission, shard: int, state: ShardState) -> Iterator[Batch]:
+    # Both dates are the server's: this machine's clock may be wrong by a day.
+    dates = [upload.created_at for upload in state.uploads]
+    known = [date for date in dates if date is not None]
+    oldest = min(known) - _CLOCK_SLACK if len(known) == len(dates) and known else None
+    return _ours(run, shard, state, since(oldest, run.service.list_batches()))

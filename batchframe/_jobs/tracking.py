@@ -1,0 +1,207 @@
+"""Batches under way → their latest status, and their result files at home.
+
+In: a job folder and a service. Out: the journal's STATUS and FETCHED events, and result files.
+Must not know: frames, prices, what a result line answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from functools import partial
+from typing import Any, Final, cast
+
+from batchframe._jobs.downloads import bring_home, is_intact, most_bytes
+from batchframe._jobs.realtime import end
+from batchframe._jobs.submission import Submission, queue_again
+from batchframe._results.line import count_lines
+from batchframe._services.protocol import REALTIME, Batch, Service
+from batchframe._services.transfers import ahead_of
+from batchframe._store.folder import JobFolder
+from batchframe._store.journal import Fetched, JobState, ShardState, after
+from batchframe._store.queue import is_full
+from batchframe.errors import ServiceError
+
+_SHORT_LOOKS: Final = 3
+
+
+def refresh(run: Submission, *, thorough: bool = False) -> None:
+    """Look at every batch that may have changed, and bring home what has ended.
+
+    The caller holds the job's lock.
+
+    Parameters
+    ----------
+    thorough
+        Also compare what is at home with its checksums, and ask again for what was given up.
+
+    Raises
+    ------
+    ServiceError
+        If the service cannot be reached, or one batch gives trouble; the others are looked at all
+        the same, and everything that is at home stays.
+    """
+    with _fetching_ahead(run) as quicker:
+        _for_each_batch(quicker, partial(_look, thorough=thorough))
+
+
+@contextmanager
+def _fetching_ahead(run: Submission) -> Iterator[Submission]:
+    """Ask for several batches and their files at once; what comes is taken in turn as ever."""
+    wanted = [
+        (shard, state, state.batch)
+        for shard, state in enumerate(run.state().shards)
+        if state.batch is not None and not state.fetched and state.batch.id != REALTIME
+    ]
+    if len(wanted) < 2:  # noqa: PLR2004 - one alone has nothing to be ahead of
+        yield run
+        return
+    with ahead_of(run.service, "downloading") as ahead:
+        for shard, state, batch in wanted:
+            look = _is_asked_for(state, batch)
+            ahead.begin_fetch(batch, run.folder.output(shard), most_bytes, look=look)
+        yield replace(run, service=cast("Service", ahead))
+
+
+def cancel(run: Submission) -> None:
+    """Drop what was not sent, and ask the service to stop every batch that has not ended.
+
+    What it finished will be kept.
+
+    Raises
+    ------
+    ServiceError
+        As for :func:`refresh`.
+    """
+    for shard, state in enumerate(run.state().shards):
+        if state.step in {"new", "uploaded"}:
+            run.note("DROPPED", shard)
+    _for_each_batch(run, _stop)
+
+
+def all_at_home(folder: JobFolder, state: JobState, *, thorough: bool = False) -> bool:
+    """Tell whether there is nothing to look for; `thorough` is as for :func:`refresh`."""
+    return all(
+        _is_at_home(folder, shard, now, thorough=thorough) for shard, now in enumerate(state.shards)
+    )
+
+
+def _is_at_home(folder: JobFolder, shard: int, state: ShardState, *, thorough: bool) -> bool:
+    homes = ((folder.output(shard), state.output), (folder.errors(shard), state.errors))
+    there = [(path, home) for path, home in homes if home is not None]
+    if not thorough:
+        return state.fetched and all(path.is_file() for path, _ in there)
+    whole = state.fetched and not state.incomplete
+    return whole and all(is_intact(path, home) for path, home in there)
+
+
+def _for_each_batch(run: Submission, act: Callable[[Submission, int, ShardState], None]) -> None:
+    troubles: list[ServiceError] = []
+    for shard, state in enumerate(run.state().shards):
+        if state.batch is None:
+            continue
+        try:
+            act(run, shard, state)
+        except ServiceError as trouble:
+            troubles.append(trouble)
+            if trouble.out_of_reach:
+                break
+    if troubles:
+        raise troubles[0]
+
+
+def _look(run: Submission, shard: int, state: ShardState, *, thorough: bool) -> None:
+    batch = state.batch
+    if batch is None or _is_at_home(run.folder, shard, state, thorough=thorough):
+        return
+    if batch.id == REALTIME:
+        _end_pilot(run, shard, batch)
+        return
+    if _is_asked_for(state, batch):
+        latest = run.service.retrieve_batch(batch.id)
+        if latest != batch:
+            run.note("STATUS", shard, batch=latest.to_json())
+        batch = latest
+    full = [error for error in batch.errors if is_full(error.code, error.message)]
+    if batch.status == "failed" and full:
+        # It was refused whole and nothing of it is billed: it is sent again later.
+        queue_again(run, shard, full[0].message)
+    elif batch.ended:
+        _fetch(run, shard, state, batch)
+
+
+def _is_asked_for(state: ShardState, batch: Batch) -> bool:
+    return not batch.ended or bool(state.short)
+
+
+def _end_pilot(run: Submission, shard: int, batch: Batch) -> None:
+    # Its kernel is gone, or it would hold the lock: what was answered until then is all there is.
+    ended, home = end(run.folder, batch)
+    run.note("STATUS", shard, batch=ended.to_json())
+    run.note("FETCHED", shard, output=asdict(home))
+
+
+def _fetch(run: Submission, shard: int, state: ShardState, batch: Batch) -> None:
+    """Bring home both result files of one batch, verified and durable."""
+    requests = run.manifest.inputs[shard].stop - run.manifest.inputs[shard].start
+    homes = {"output": run.folder.output(shard), "errors": run.folder.errors(shard)}
+    before = {"output": state.output, "errors": state.errors}
+    settled = state.fetched and not state.incomplete
+    got: dict[str, Fetched] = {}
+    gone: list[str] = []
+    for kind, file_id in _result_files(batch).items():
+        old = before[kind]
+        if settled and old is not None and is_intact(homes[kind], old):
+            fetched: Fetched | None = old
+        else:
+            fetched = bring_home(run.service, file_id, homes[kind], requests, old)
+        if fetched is not None:
+            got[kind] = fetched
+        elif state.fetched and old is not None:
+            raise ServiceError.lost_for_good(file_id, str(homes[kind]))
+        else:
+            gone.append(file_id)
+    lines = sum(count_lines(homes[kind]).whole for kind in got)
+    facts: dict[str, Any] = {kind: asdict(home) for kind, home in got.items()}
+    short = bool(gone) or lines < _expected(batch, requests)
+    if short and not state.fetched and state.short < _SHORT_LOOKS:
+        # A batch may end before its files show, or show whole; what stays away is missing.
+        run.note("SHORT", shard, lines=lines, **facts)
+        return
+    facts |= {"gone": gone, "incomplete": short}
+    if not state.fetched or after(state, {"event": "FETCHED", **facts}) != state:
+        run.note("FETCHED", shard, **facts)
+
+
+def _result_files(batch: Batch) -> dict[str, str]:
+    files = {"output": batch.output_file_id, "errors": batch.error_file_id}
+    if files["output"] == files["errors"]:
+        files.pop("errors")
+    return {kind: file_id for kind, file_id in files.items() if file_id is not None}
+
+
+def _expected(batch: Batch, asked: int) -> int:
+    """Return how many lines to look for; the counts may lie, and then prove nothing."""
+    if batch.status == "completed":
+        return asked
+    return min(asked, batch.completed + batch.failed)
+
+
+def _stop(run: Submission, shard: int, state: ShardState) -> None:
+    if state.batch is None or state.batch.ended:
+        return
+    if state.batch.id == REALTIME:
+        _end_pilot(run, shard, state.batch)
+    else:
+        batch = _cancel(run, state.batch)
+        run.note("STATUS", shard, batch=batch.to_json())
+
+
+def _cancel(run: Submission, batch: Batch) -> Batch:
+    try:
+        return run.service.cancel_batch(batch.id)
+    except ServiceError as reason:
+        if reason.status != 409:  # noqa: PLR2004 - HTTP's own number; the batch ended first
+            raise
+    return run.service.retrieve_batch(batch.id)

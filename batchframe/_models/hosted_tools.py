@@ -1,0 +1,59 @@
+"""Tools that the service runs itself: what they cost beside tokens, and what nothing bounds.
+
+In: a request body. Out: the tools' names, and a sentence.
+Must not know: rows, token counts.
+
+What such a tool finds is read as further input, and each call has a fee of its own; how often a
+model calls one is its choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from batchframe._models.price_table import tool_fee
+
+_RUN_BY_THE_CALLER: Final = frozenset(
+    {
+        "function", "custom", "namespace", "local_shell", "apply_patch", "computer",
+        "computer_use_preview",
+    }
+)  # fmt: skip
+
+
+def hosted_tools(body: Mapping[str, Any]) -> list[str]:
+    """Name the tools of a request that the service may run itself.
+
+    Examples
+    --------
+    >>> hosted_tools({"tools": [{"type": "web_search"}, {"type": "function", "name": "look"}]})
+    ['web_search']
+    >>> hosted_tools({"web_search_options": {}})
+    ['web_search']
+    """
+    tools = body.get("tools") if body.get("tool_choice") != "none" else None
+    kinds = [_kind(tool) for tool in tools] if isinstance(tools, list) else []
+    # What a chat completion has in place of a tool.
+    kinds += ["web_search"] * (body.get("web_search_options") is not None)
+    return list(dict.fromkeys(kind for kind in kinds if kind not in _RUN_BY_THE_CALLER))
+
+
+def hosted_notes(body: Mapping[str, Any]) -> list[str]:
+    """Say what tools that the service runs add, and that nothing bounds it."""
+    names = hosted_tools(body)
+    if not names:
+        return []
+    fees = ", ".join(f"{name} {tool_fee(name) or 'a fee not known here'}" for name in names)
+    told = (
+        f"The service runs {' and '.join(names)} itself: each call is billed by its own fee "
+        f"({fees}), and what it finds is read as further input. How often the model calls it "
+        "nobody can know before, so these figures are without it and their high end is not known."
+    )
+    return [told]
+
+
+def _kind(tool: Any) -> str:
+    if not isinstance(tool, Mapping):
+        return "function"
+    return str(tool.get("type", "function"))

@@ -1,0 +1,336 @@
+"""What a model, or the Batch API, is known to refuse: ``_data/model_rules.toml``, read.
+
+In: a model's name, the parameters of a request body, a day. Out: facts, refusals and sentences.
+Must not know: rows, prices, the network.
+
+Rules are for OpenAI's models as they are named there; any other model has none.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+from batchframe._base.warn import warn_user
+from batchframe._models.names import base_model, is_reasoning
+from batchframe.errors import ParameterWarning, RequestError
+
+MODEL: Final = "model"
+CONTEXT_WINDOW: Final = "context_window"
+"""What ``allow=`` may name beside the parameters of the body."""
+_CHAT: Final = "/v1/chat/completions"
+_RESPONSES: Final = "/v1/responses"
+_OF_BOTH: Final = frozenset({"temperature", "top_p", "reasoning_effort"})
+"""Parameters whose rules hold at both endpoints."""
+_EFFORT_NONE: Final = 'reasoning={"effort": "none"}'
+_LIMITS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+"""Of the output, of every maker's models."""
+
+
+@dataclass(frozen=True)
+class Shutdown:
+    """The day from which a model answers no more, and what is recommended in its place."""
+
+    on: date
+    successor: str | None
+    source: str
+
+
+def is_known(model: str) -> bool:
+    """Tell whether there are rules for a model.
+
+    Examples
+    --------
+    >>> [is_known(m) for m in ("gpt-5.6-luna", "ft:gpt-4o:acme::1", "openai/gpt-4o", "llama")]
+    [True, True, False, False]
+    """
+    # Behind a path stands a gateway, which may translate what it is given.
+    return "/" not in model and re.match(_rules()["known"], base_model(model)) is not None
+
+
+def check_parameters(
+    model: str, endpoint: str, body: Mapping[str, Any], allow: Collection[str]
+) -> None:
+    """Refuse what this model, or a batch, is known to refuse in a request body.
+
+    Parameters
+    ----------
+    allow
+        Names of parameters that are sent all the same.
+
+    Raises
+    ------
+    RequestError
+        For a parameter or a value that would be refused, or a name that is misspelt.
+
+    Warns
+    -----
+    ParameterWarning
+        For a name that OpenAI does not know.
+    """
+    for name in _LIMITS:
+        if name not in allow and body.get(name) is not None:
+            _check_number(name, body[name], {"low": 1, "whole": True})
+    if not is_known(model):
+        return
+    for name, value in body.items():
+        if name in allow:
+            continue
+        if name == "service_tier":
+            _check_tier(value)
+        if (rule := _rule_against(name, model, endpoint, body)) is not None:
+            instead = rule["instead"]
+            if endpoint == _RESPONSES:
+                instead = instead.replace('reasoning_effort="none"', _EFFORT_NONE)
+            raise RequestError.model_refuses(
+                model, name, value, instead, _told(rule), some="values" in rule
+            )
+        _check_value(_told_as(name, endpoint), _in_chat(endpoint, body), name)
+        _check_name(name, endpoint, model)
+
+
+def check_endpoint(model: str, endpoint: str, allow: Collection[str]) -> None:
+    """Refuse a model of embeddings or moderations elsewhere, and any other model there.
+
+    Raises
+    ------
+    RequestError
+        Naming the endpoint that the model belongs to, or a model of the endpoint.
+
+    Examples
+    --------
+    >>> check_endpoint("text-embedding-3-small", "/v1/embeddings", ())
+    >>> check_endpoint("text-embedding-3-small", "/v1/chat/completions", ())
+    Traceback (most recent call last):
+        ...
+    batchframe.errors.RequestError: /v1/chat/completions does not take text-embedding-3-small, ...
+    """
+    if MODEL in allow or not is_known(model):
+        return
+    for own in _rules()["own_models"]:
+        is_one = re.match(own["models"], base_model(model)) is not None
+        if is_one and endpoint != own["endpoint"]:
+            instead = f'ask with endpoint="{own["endpoint"]}"'
+        elif endpoint == own["endpoint"] and not is_one:
+            instead = f'ask with model="{own["such_as"]}"'
+        else:
+            continue
+        raise RequestError.other_endpoint(model, endpoint, instead, _told(own))
+
+
+def refused_parameters(model: str, endpoint: str, body: Mapping[str, Any]) -> list[str]:
+    """Name the parameters of a request body that a model is known to refuse.
+
+    Examples
+    --------
+    >>> chat = "/v1/chat/completions"
+    >>> refused_parameters("gpt-5.6-luna", chat, {"temperature": 0, "seed": 1})
+    ['temperature']
+    >>> refused_parameters("gpt-5.6-luna", chat, {"temperature": 0, "reasoning_effort": "none"})
+    []
+    """
+    if not is_known(model):
+        return []
+    return [name for name in body if _rule_against(name, model, endpoint, body) is not None]
+
+
+def _rule_against(
+    name: str, model: str, endpoint: str, body: Mapping[str, Any]
+) -> Mapping[str, Any] | None:
+    if endpoint not in {_CHAT, _RESPONSES}:
+        return None
+    name, body = _told_as(name, endpoint), _in_chat(endpoint, body)
+    if endpoint == _RESPONSES and name not in _OF_BOTH:
+        return None
+    rules: list[Mapping[str, Any]] = _rules()["parameter"]
+    against = (rule for rule in rules if rule["name"] == name and _refuses(rule, model, body))
+    return next(against, None)
+
+
+def _told_as(name: str, endpoint: str) -> str:
+    return "reasoning_effort" if endpoint == _RESPONSES and name == "reasoning" else name
+
+
+def _in_chat(endpoint: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Write the effort of a response's reasoning as a chat has it."""
+    reasoning = body.get("reasoning")
+    if endpoint != _RESPONSES or not isinstance(reasoning, Mapping):
+        return body
+    return {**body, "reasoning_effort": reasoning.get("effort")}
+
+
+def _check_value(name: str, body: Mapping[str, Any], written: str) -> None:
+    """Refuse a number beyond what any model takes, and a word that none knows."""
+    value, words = body.get(name), _rules()["word"].get(name)
+    if value is None:
+        return
+    if name in _rules()["number"]:
+        _check_number(name, value, _rules()["number"][name])
+    if words is not None and value not in words:
+        near = difflib.get_close_matches(str(value), words, n=1)
+        raise RequestError.not_a_word_of_it(written, value, near, words)
+
+
+def _check_number(name: str, value: Any, ends: Mapping[str, Any]) -> None:
+    kinds = (int,) if ends.get("whole") else (int, float)
+    low, high = ends["low"], ends.get("high")
+    if type(value) in kinds and value >= low and (high is None or value <= high):
+        return
+    kind = "a whole number" if ends.get("whole") else "a number"
+    most = " or more" if high is None else f" to {high}"
+    raise RequestError.not_a_number_of_it(name, value, f"{kind}, {low}{most}")
+
+
+def _refuses(rule: Mapping[str, Any], model: str, body: Mapping[str, Any]) -> bool:
+    value = body.get(rule["name"])
+    if value is None or _in(value, rule.get("harmless", [])):
+        return False
+    if "values" in rule and value not in rule["values"]:
+        return False
+    if rule.get("without_reasoning") and not _reasons(model, body):
+        return False
+    if "models" in rule and not re.match(rule["models"], base_model(model)):
+        return False
+    return "family" not in rule or is_reasoning(model) == (rule["family"] == "reasoning")
+
+
+def _in(value: Any, harmless: list[Any]) -> bool:
+    # True equals 1 in Python, and is another value in JSON.
+    return any(
+        value == one and isinstance(value, bool) == isinstance(one, bool) for one in harmless
+    )
+
+
+def _reasons(model: str, body: Mapping[str, Any]) -> bool:
+    effort = body.get("reasoning_effort")
+    if effort is None:
+        return re.match(_rules()["no_reasoning_by_default"]["models"], base_model(model)) is None
+    return bool(effort != "none")
+
+
+def _check_tier(value: Any) -> None:
+    tier = _rules()["service_tiers"].get(value) if isinstance(value, str) else None
+    if isinstance(tier, Mapping) and tier["refused"]:
+        raise RequestError.tier_in_a_batch(str(value), tier["meaning"])
+
+
+def service_tiers() -> dict[str, str]:
+    """Say what each service tier means, and what is known of it in a batch."""
+    tiers = _rules()["service_tiers"]
+    return {name: tier["meaning"] for name, tier in tiers.items() if isinstance(tier, Mapping)}
+
+
+def is_parameter(name: str) -> bool:
+    """Tell whether OpenAI has a body parameter of this name, at any endpoint."""
+    return any(name in known["names"] for known in _rules()["known_parameters"].values())
+
+
+def _check_name(name: str, endpoint: str, model: str) -> None:
+    known = _rules()["known_parameters"].get(endpoint)
+    if known is None or name in known["names"]:
+        return
+    if endpoint != _CHAT and is_parameter(name):
+        return  # what another endpoint calls so, the room of this one names in its own words
+    if near := difflib.get_close_matches(name, known["names"], n=1, cutoff=0.8):
+        raise RequestError.misspelt_parameter(name, near[0], endpoint)
+    warn_user(ParameterWarning.unknown(name, model, endpoint, _told(known)))
+
+
+def check_model(model: str, on: date) -> None:
+    """Refuse a model that OpenAI's Batch API would not answer.
+
+    Raises
+    ------
+    RequestError
+        If it is shut down, or has no place in the Batch API.
+    """
+    if not is_known(model):
+        return
+    end = shutdown(model)
+    if end is not None and end.on <= on:
+        raise RequestError.shut_down(model, end.on.isoformat(), end.successor, end.source)
+    if not_in_batch(model):
+        raise RequestError.not_in_batch(model, _told(_rules()["not_in_batch"]))
+
+
+def lifetime_notes(model: str, on: date) -> tuple[str, ...]:
+    """Say that a model is shut down, will be, or cannot be asked in a batch.
+
+    Examples
+    --------
+    >>> print(*lifetime_notes("gpt-4.1-nano", date(2026, 11, 21)))
+    OpenAI shut gpt-4.1-nano down on 2026-10-23 and recommends gpt-5.6-luna in its place.
+    >>> lifetime_notes("gpt-5.6-luna", date(2026, 11, 21))
+    ()
+    """
+    end = shutdown(model)
+    notes = []
+    if end is not None:
+        verb = "shut" if end.on <= on else "will shut"
+        instead = f" and recommends {end.successor} in its place" if end.successor else ""
+        notes.append(f"OpenAI {verb} {model} down on {end.on}{instead}.")
+    if is_known(model) and not_in_batch(model):
+        notes.append(f"{model} has no place in OpenAI's Batch API.")
+    return tuple(notes)
+
+
+def shutdown(model: str) -> Shutdown | None:
+    """Find the day on which OpenAI shuts a model down, if it has announced one.
+
+    Examples
+    --------
+    >>> shutdown("gpt-5-mini").on.isoformat(), shutdown("gpt-5-mini").successor
+    ('2026-12-11', 'gpt-6.1-terra')
+    """
+    if not is_known(model):
+        return None
+    name = base_model(model)
+    for row in _rules()["shutdown"]:
+        if name in row["models"]:
+            return Shutdown(row["on"], row.get("successor"), row["source"])
+    return None
+
+
+def not_in_batch(model: str) -> bool:
+    """Tell whether a model has no place in OpenAI's Batch API.
+
+    Examples
+    --------
+    >>> not_in_batch("gpt-5.3-chat-latest"), not_in_batch("gpt-5.6-luna")
+    (True, False)
+    """
+    return re.search(_rules()["not_in_batch"]["anywhere"], base_model(model)) is not None
+
+
+def context_window(model: str) -> int | None:
+    """Return the most tokens of one request, input and output together, where it is known.
+
+    Examples
+    --------
+    >>> context_window("gpt-4.1-mini"), context_window("gpt-4o"), context_window("my-model")
+    (1047576, 128000, None)
+    """
+    if not is_known(model):
+        return None
+    name = base_model(model)
+    for row in _rules()["context_window"]:
+        if re.match(row["models"], name):
+            return int(row["tokens"])
+    return None
+
+
+def _told(rule: Mapping[str, Any]) -> str:
+    return f"{rule['source']}, {rule['as_of']}"
+
+
+@cache
+def _rules() -> dict[str, Any]:
+    text = (files("batchframe") / "_data" / "model_rules.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)

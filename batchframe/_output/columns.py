@@ -1,0 +1,206 @@
+"""Answer texts → typed Arrow columns.
+
+In: a spec and the texts of the answers. Out: one column per field, and why a row has none.
+Must not know: pandas, endpoints, where the texts come from.
+
+A block of texts is decoded into Structs, and each column is then read off the Structs: no dict, and
+no second walk over the text. What the schema forbids is checked while decoding, so an answer is
+whole or it is not there: one bad field makes all fields of its row null. Of a repeated key in an
+object, the last counts.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, Final, TypeAlias
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from batchframe._output.decoding import ABSENT, EMPTY, HALF_PAIR, AnswerDecoder, decoder_of, reach
+from batchframe._output.shape import Shape, columns_of, shape_of
+from batchframe._output.spec import OutputSpec
+
+_TEXT: Final = pa.large_string()
+_BLOCK: Final = 65_536
+
+Texts: TypeAlias = pa.ChunkedArray | pa.Array | Sequence[str | None]
+
+
+@dataclass(frozen=True)
+class ParsedAnswers:
+    """Answers as columns.
+
+    Attributes
+    ----------
+    columns
+        One column per field of the spec, null where there is no valid answer (and where the valid
+        answer is null). Categories are dictionaries with all levels, integers are int64, numbers
+        float64, texts and JSON large_string, lists typed lists.
+    errors
+        Text: why there is no valid answer, in words; null where there is one.
+    """
+
+    columns: pa.Table
+    errors: pa.Array
+
+
+@dataclass(frozen=True)
+class _Column:
+    shape: Shape
+    reach: Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    decoder: AnswerDecoder
+    columns: Mapping[tuple[str, ...], _Column]
+
+
+def parse_answers(spec: OutputSpec, texts: Texts) -> ParsedAnswers:
+    """Read answer texts as typed columns; a text that does not obey the spec never raises.
+
+    Parameters
+    ----------
+    spec
+        What the answers must look like.
+    texts
+        The texts; None where there is none. JSON may stand in a Markdown fence, as self-hosted
+        models put it.
+
+    Examples
+    --------
+    >>> from batchframe._output import output_spec
+    >>> parsed = parse_answers(output_spec(["good", "bad"]), ['{"label":"bad"}', '{"label":"meh"}'])
+    >>> parsed.columns["label"].to_pylist()
+    ['bad', None]
+    >>> parsed.errors.to_pylist()
+    [None, "Invalid enum value 'meh' at `label`"]
+    """
+    if spec.schema is None:
+        return _texts(spec.fields[0].name, texts)
+    plan = _plan(msgspec.json.encode(spec.schema))
+    columns = [plan.columns[field.path] for field in spec.fields]
+    names = [field.name for field in spec.fields]
+    kinds = pa.schema(list(zip(names, (_arrow_type(c.shape) for c in columns), strict=True)))
+    batches, errors = [], []
+    for block in _blocks(texts):
+        rows, why = plan.decoder.answers(block)
+        arrays = [_array(c.shape, list(map(c.reach, rows))) for c in columns]
+        batches.append(pa.record_batch(arrays, schema=kinds))
+        errors.append(_sparse(why, len(rows)))
+    told = pa.concat_arrays(errors) if errors else pa.array([], _TEXT)
+    return ParsedAnswers(pa.Table.from_batches(batches, kinds), told)
+
+
+def _sparse(texts: Mapping[int, str], length: int) -> pa.Array:
+    if not texts:
+        return pa.nulls(length, _TEXT)
+    return pa.array(map(texts.get, range(length)), _TEXT, size=length)
+
+
+@functools.lru_cache(maxsize=16)
+def _plan(schema: bytes) -> _Plan:
+    root = msgspec.json.decode(schema)
+    shape = shape_of(root, root)
+    columns = {path: _Column(part, reach(shape, path)) for path, part in columns_of(shape)}
+    return _Plan(decoder_of(shape, root), columns)
+
+
+def _blocks(texts: Texts) -> Iterator[Sequence[str | None]]:
+    for start in range(0, len(texts), _BLOCK):
+        if isinstance(texts, pa.Array | pa.ChunkedArray):
+            yield texts.slice(start, _BLOCK).to_pylist()
+        else:
+            yield texts[start : start + _BLOCK]
+
+
+def _texts(name: str, texts: Texts) -> ParsedAnswers:
+    """Pass text answers through unchanged; one without any letter in it is no answer."""
+    column, broken = _text_column(texts)
+    empty = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(column)), 0)
+    why = pc.if_else(pc.fill_null(empty, fill_value=False), EMPTY, pa.scalar(None, _TEXT))
+    why = pc.if_else(pc.is_null(column), pc.if_else(broken, HALF_PAIR, ABSENT), why)
+    kept = pc.if_else(pc.is_null(why), column, pa.scalar(None, _TEXT))
+    return ParsedAnswers(pa.table({name: kept}), why)
+
+
+def _text_column(texts: Texts) -> tuple[pa.Array, pa.Array]:
+    """Return the texts as Arrow, and which of them Arrow cannot hold."""
+    if isinstance(texts, pa.ChunkedArray):
+        texts = texts.combine_chunks()
+    if isinstance(texts, pa.Array):
+        return texts.cast(_TEXT), pa.repeat(pa.scalar(value=False), len(texts))
+    whole = [text if text is None or _is_unicode(text) else None for text in texts]
+    lost = [kept is None and text is not None for kept, text in zip(whole, texts, strict=True)]
+    return pa.array(whole, _TEXT), pa.array(lost, pa.bool_())
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _arrow_type(shape: Shape, *, inner: bool = False) -> pa.DataType:
+    if shape.kind == "category":
+        levels = pa.string() if isinstance((shape.levels or ("",))[0], str) else pa.int64()
+        return levels if inner else pa.dictionary(pa.int32(), levels)
+    if shape.kind == "list" and shape.item is not None:
+        return pa.list_(_arrow_type(shape.item, inner=True))
+    if shape.kind == "object":
+        return pa.struct([(name, _arrow_type(part, inner=True)) for name, part in shape.properties])
+    return _SCALARS[shape.kind]
+
+
+_SCALARS: Final = {
+    "integer": pa.int64(),
+    "number": pa.float64(),
+    "boolean": pa.bool_(),
+    "string": _TEXT,
+    "json": _TEXT,
+}
+
+
+def _array(shape: Shape, values: list[Any]) -> pa.Array:
+    """Make one column of decoded values."""
+    if shape.kind == "category":
+        levels = shape.levels or ()
+        index = {level: i for i, level in enumerate(levels)}
+        codes = pa.array(list(map(index.get, values)), pa.int32())
+        names = pa.array(levels, _arrow_type(shape, inner=True))
+        return pa.DictionaryArray.from_arrays(codes, names)
+    if shape.kind == "json":
+        return pa.array(list(map(_json_text, values)), _TEXT)
+    return _inner(shape, values)
+
+
+def _json_text(raw: Any) -> str | None:
+    text = None if raw is None else bytes(raw).decode()
+    return None if text == "null" else text
+
+
+def _inner(shape: Shape, values: list[Any]) -> pa.Array:
+    """Make an array that may stand in another: lists and objects by their parts."""
+    kind = _arrow_type(shape, inner=True)
+    if shape.kind == "list" and shape.item is not None:
+        offsets = [0, *accumulate(0 if value is None else len(value) for value in values)]
+        items = [item for value in values if value is not None for item in value]
+        missing = pa.array([value is None for value in values], pa.bool_())
+        return pa.ListArray.from_arrays(
+            pa.array(offsets, pa.int32()), _inner(shape.item, items), type=kind, mask=missing
+        )
+    if shape.kind == "object":
+        parts = [
+            _inner(part, [getattr(value, f"f{i}", None) for value in values])
+            for i, (_, part) in enumerate(shape.properties)
+        ]
+        missing = pa.array([value is None for value in values], pa.bool_())
+        return pa.StructArray.from_arrays(parts, fields=list(kind), mask=missing)
+    return pa.array(values, kind)

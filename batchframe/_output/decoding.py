@@ -1,0 +1,246 @@
+"""One answer text → a decoded answer, or why it is none.
+
+In: a strict schema. Out: a decoder whose answers are msgspec Structs, shaped like the schema.
+Must not know: Arrow, columns of answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from types import GenericAlias
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from batchframe._output.numbers import integer_range, interval, whole_step
+from batchframe._output.obeys import compiled, problem
+from batchframe._output.schema import Node
+from batchframe._output.shape import Shape, columns_of
+
+EMPTY: Final = "the answer is empty"
+ABSENT: Final = "there is no answer"
+HALF_PAIR: Final = "the text holds half of a surrogate pair"
+_LONGEST_WORDS: Final = 200
+_LONGEST_PATH: Final = 80
+
+_FENCE: Final = "```"
+
+_NOT_DECODED: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+
+
+@dataclass(frozen=True)
+class AnswerDecoder:
+    """Decodes the texts of one schema.
+
+    Attributes
+    ----------
+    decode
+        Text → Struct; raises one of `_NOT_DECODED`.
+    blank
+        A Struct of nulls, which stands where there is no valid answer.
+    unions
+        What msgspec cannot check: how to reach it, its schema, and its path in words.
+    """
+
+    decode: Callable[[str], Any]
+    blank: Any
+    unions: tuple[tuple[Callable[[Any], Any], Node, str], ...]
+    root: Node
+
+    def answers(self, texts: Sequence[str | None]) -> tuple[list[Any], dict[int, str]]:
+        """Decode texts; beside the answers, why some are blank, by position."""
+        rows: list[Any] = []
+        errors: dict[int, str] = {}
+        decode, unions = self.decode, self.unions
+        for text in texts:
+            if text is None:
+                errors[len(rows)] = ABSENT
+                rows.append(self.blank)
+                continue
+            try:
+                row = decode(text)
+                if unions:
+                    self._check(row)
+            except _NOT_DECODED as reason:
+                row, why = self._second_try(text, reason)
+                if why is not None:
+                    errors[len(rows)] = why
+            rows.append(row)
+        return rows, errors
+
+    def _second_try(self, text: str, reason: Exception) -> tuple[Any, str | None]:
+        """Take the fence off that self-hosted models put around JSON, and decode again."""
+        inner = _unfenced(text)
+        if inner is None:
+            return self.blank, in_words(text, reason)
+        try:
+            row = self.decode(inner)
+            self._check(row)
+        except _NOT_DECODED as second:
+            return self.blank, in_words(inner, second)
+        return row, None
+
+    def _check(self, row: Any) -> None:
+        for reach, node, path in self.unions:
+            raw = reach(row)
+            if raw is not None:
+                why = problem(msgspec.json.decode(raw), node, self.root, path)
+                if why is not None:
+                    raise msgspec.ValidationError(why)
+
+
+def decoder_of(shape: Shape, root: Node) -> AnswerDecoder:
+    """Build the decoder of an answer's shape."""
+    answer_type = _type(shape)
+    unions = tuple(
+        (reach(shape, path), part.node, ".".join(path))
+        for path, part in columns_of(shape)
+        if part.kind == "json"
+    )
+    return AnswerDecoder(
+        msgspec.json.Decoder(answer_type).decode, _blank(shape, answer_type), unions, root
+    )
+
+
+def reach(shape: Shape, path: tuple[str, ...]) -> Callable[[Any], Any]:
+    """Return the function that takes a value at a path out of an answer; null objects give null.
+
+    The fields of a Struct have numbers for names, since a property may have any name.
+    """
+    steps, optional = [], False
+    for name in path:
+        names = [known for known, _ in shape.properties]
+        steps.append(f"f{names.index(name)}")
+        shape = dict(shape.properties)[name]
+        optional = optional or (shape.nullable and shape.kind == "object")
+    if not optional:
+        return attrgetter(".".join(steps))
+
+    def careful(answer: Any) -> Any:
+        for step in steps:
+            if answer is None:
+                return None
+            answer = getattr(answer, step)
+        return answer
+
+    return careful
+
+
+def _type(shape: Shape) -> Any:
+    made = _BUILDERS[shape.kind](shape)
+    # A Raw takes null as it takes everything, and stands in no union.
+    return made | None if shape.nullable and shape.kind != "json" else made
+
+
+def _category(shape: Shape) -> Any:
+    return Literal[shape.levels]
+
+
+def _integer(shape: Shape) -> Any:
+    low, high = integer_range(shape.node)
+    return Annotated[int, msgspec.Meta(ge=low, le=high, multiple_of=whole_step(shape.node))]
+
+
+def _number(shape: Shape) -> Any:
+    bounds, step = interval(shape.node), whole_step(shape.node)
+    rules: dict[str, Any] = {}
+    if bounds.low is not None:
+        rules["gt" if bounds.low_open else "ge"] = float(bounds.low)
+    if bounds.high is not None:
+        rules["lt" if bounds.high_open else "le"] = float(bounds.high)
+    if step is not None:
+        rules["multiple_of"] = float(step)
+    return Annotated[float, msgspec.Meta(**rules)] if rules else float
+
+
+def _string(shape: Shape) -> Any:
+    node = shape.node
+    rules: dict[str, Any] = {}
+    if "minLength" in node:
+        rules["min_length"] = node["minLength"]
+    if "maxLength" in node:
+        rules["max_length"] = node["maxLength"]
+    if compiled(node.get("pattern")) is not None:
+        rules["pattern"] = node["pattern"]
+    return Annotated[str, msgspec.Meta(**rules)] if rules else str
+
+
+def _list(shape: Shape) -> Any:
+    node, rules = shape.node, dict[str, Any]()
+    if "minItems" in node:
+        rules["min_length"] = node["minItems"]
+    if "maxItems" in node:
+        rules["max_length"] = node["maxItems"]
+    items = GenericAlias(list, (Any if shape.item is None else _type(shape.item),))
+    return Annotated[items, msgspec.Meta(**rules)] if rules else items
+
+
+def _object(shape: Shape) -> type[msgspec.Struct]:
+    names = {f"f{i}": name for i, (name, _) in enumerate(shape.properties)}
+    fields = [(f"f{i}", _type(part)) for i, (_, part) in enumerate(shape.properties)]
+    # Answers are trees, so the garbage collector need not look for cycles in them.
+    return msgspec.defstruct("Answer", fields, rename=names, forbid_unknown_fields=True, gc=False)
+
+
+_BUILDERS: Final[dict[str, Callable[[Shape], Any]]] = {
+    "category": _category,
+    "integer": _integer,
+    "number": _number,
+    "boolean": lambda _: bool,
+    "string": _string,
+    "list": _list,
+    "json": lambda _: msgspec.Raw,
+    "object": _object,
+}
+
+
+def _blank(shape: Shape, answer_type: Any) -> Any:
+    """Make an answer of nulls, with the objects that are never null in their places."""
+    types = {field.name: field.type for field in msgspec.structs.fields(answer_type)}
+    parts = [
+        _blank(part, types[f"f{i}"]) if part.kind == "object" and not part.nullable else None
+        for i, (_, part) in enumerate(shape.properties)
+    ]
+    return answer_type(*parts)
+
+
+def _unfenced(text: str) -> str | None:
+    """Return what is inside the fence around a whole text, or None if there is no fence."""
+    bare = text.strip()
+    if len(bare) < 2 * len(_FENCE) or not (bare.startswith(_FENCE) and bare.endswith(_FENCE)):
+        return None
+    return bare.removeprefix(_FENCE).removesuffix(_FENCE).removeprefix("json")
+
+
+def in_words(text: str, reason: Exception) -> str:
+    """Say why a text is no answer, in at most 300 characters whatever the text holds.
+
+    Examples
+    --------
+    >>> in_words("{", msgspec.DecodeError("Input data was truncated"))
+    'the JSON ends too early'
+    """
+    if not text.strip():
+        return EMPTY
+    if isinstance(reason, RecursionError):
+        return "the JSON is nested too deeply"
+    if isinstance(reason, UnicodeError):
+        return HALF_PAIR
+    told = str(reason)
+    if "truncated" in told and not isinstance(reason, msgspec.ValidationError):
+        # A decoder that waits for the second half of a pair runs into the end of the text.
+        return HALF_PAIR if _whole_with_surrogates(text) else "the JSON ends too early"
+    words, at, path = told.rpartition(" - at `$")
+    words = _cut(words if at else told, _LONGEST_WORDS)
+    words = words.replace("JSON is malformed", "the answer is not JSON")
+    return f"{words} at `{_cut(path[:-1].lstrip('.'), _LONGEST_PATH)}`" if at else words
+
+
+def _whole_with_surrogates(text: str) -> bool:
+    return text.rstrip().endswith("}") and "\\ud" in text.lower()
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -1,0 +1,98 @@
+"""How large an output schema the service takes.
+
+In: a strict schema. Out: nothing, or a refusal.
+Must not know: columns, Python types.
+
+Source: OpenAI's Structured Outputs guide, "Supported schemas", as of 2026: up to 5,000 object
+properties in all and 10 levels of nesting; up to 120,000 characters in the names of properties and
+definitions and in enum and const values; up to 1,000 enum values in all; up to 15,000 characters
+in an enum of texts with more than 250 values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final
+
+from batchframe._output.schema import Node, resolve
+from batchframe.errors import OutputSpecError
+
+MOST_PROPERTIES: Final = 5_000
+MOST_LEVELS: Final = 10
+MOST_CHARACTERS: Final = 120_000
+MOST_LABELS: Final = 1_000
+LONG_ENUM: Final = 250
+MOST_LONG_ENUM_CHARACTERS: Final = 15_000
+
+
+def check_limits(schema: Node, name: str) -> None:
+    """Raise ``OutputSpecError`` for a schema that is larger than the service takes."""
+    nodes = list(_nodes(schema))
+    enums = [node["enum"] for node in nodes if "enum" in node]
+    names = list(chain.from_iterable(_names(node) for node in nodes))
+    values = list(chain.from_iterable(enums)) + [n["const"] for n in nodes if "const" in n]
+    _check("answer fields", sum(len(n.get("properties", ())) for n in nodes), MOST_PROPERTIES)
+    _check("labels in all", sum(map(len, enums)), MOST_LABELS)
+    _check("characters in its names and labels", _characters(names + values), MOST_CHARACTERS)
+    for enum in enums:
+        if len(enum) > LONG_ENUM and isinstance(enum[0], str):
+            what = f"characters in one list of {len(enum)} labels"
+            _check(what, _characters(enum), MOST_LONG_ENUM_CHARACTERS)
+    _check_depth(schema, _Way(schema, frozenset()), name, 1)
+
+
+@dataclass(frozen=True)
+class _Way:
+    """The root, and the references that a path into it went through."""
+
+    root: Node
+    through: frozenset[str]
+
+
+def _check(what: str, count: int, most: int) -> None:
+    if count > most:
+        raise OutputSpecError.too_large(what, count, most)
+
+
+def _characters(values: list[object]) -> int:
+    return sum(len(str(value)) for value in values)
+
+
+def _children(node: Node) -> Iterator[tuple[str, Node]]:
+    for name, part in node.get("properties", {}).items():
+        yield f".{name}", part
+    if "items" in node:
+        yield "[]", node["items"]
+    for variant in node.get("anyOf", ()):
+        yield "", variant
+
+
+def _definitions(node: Node) -> dict[str, Node]:
+    return {**node.get("$defs", {}), **node.get("definitions", {})}
+
+
+def _names(node: Node) -> Iterator[str]:
+    return chain(node.get("properties", ()), _definitions(node))
+
+
+def _nodes(node: Node) -> Iterator[Node]:
+    yield node
+    for _, part in _children(node):
+        yield from _nodes(part)
+    for part in _definitions(node).values():
+        yield from _nodes(part)
+
+
+def _check_depth(node: Node, way: _Way, path: str, level: int) -> None:
+    """Count objects within objects; a definition inside itself adds no further level."""
+    if level > MOST_LEVELS:
+        raise OutputSpecError.too_deep(path, MOST_LEVELS)
+    for step, part in _children(node):
+        _check_depth(part, way, path + step, level + ("properties" in part))
+    reference = node.get("$ref", "#")
+    definition = resolve(reference, way.root)
+    if reference != "#" and definition is not None and reference not in way.through:
+        further = _Way(way.root, way.through | {reference})
+        _check_depth(definition, further, path, level + ("properties" in definition))

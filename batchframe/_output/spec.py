@@ -1,0 +1,258 @@
+"""What the user passes as ``output=`` → a frozen :class:`OutputSpec`.
+
+In: labels, a type, a model, a JSON schema, or None. Out: the strict schema and the answer columns,
+as plain values that a job's manifest can keep.
+Must not know: answer texts, endpoints.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final, Literal, get_args, get_origin
+
+import msgspec
+
+from batchframe._output.limits import check_limits
+from batchframe._output.shape import Kind, Levels, columns_of, shape_of
+from batchframe._output.strict import repeated, strict_schema
+from batchframe.errors import OutputSpecError
+
+_TEXT: Final = "response"
+_LABEL: Final = "label"
+_OTHER_COLUMN: Final = "a column of its output is not what the schema says"
+
+
+@dataclass(frozen=True)
+class Field:
+    """One answer column.
+
+    Attributes
+    ----------
+    name
+        Of the column: "label", "price", "address.city".
+    path
+        Where the value is in the decoded answer; empty for a text answer.
+    kind
+        "category", "integer" (64 bits), "number" (64-bit float), "boolean", "string", "list",
+        "json" (the JSON text of what has no column type: recursion, mixed unions); or, which no
+        schema makes, "vector" (32-bit floats, all of one length) or "file" (the path of one).
+    levels
+        Of a category: all of them, in the spec's order.
+    """
+
+    name: str
+    path: tuple[str, ...]
+    kind: Kind | Literal["vector", "file"]
+    levels: Levels | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the field as plain JSON."""
+        levels = None if self.levels is None else list(self.levels)
+        return {"name": self.name, "path": list(self.path), "kind": self.kind, "levels": levels}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Field:
+        """Return the field that :meth:`to_json` wrote."""
+        levels = None if stored["levels"] is None else tuple(stored["levels"])
+        return cls(stored["name"], tuple(stored["path"]), stored["kind"], levels)
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """What the answers must look like, and the columns they become.
+
+    Attributes
+    ----------
+    schema
+        The strict JSON schema as sent on the wire; None for a text answer.
+    schema_name
+        The name that OpenAI wants for it: 1 to 64 of a-z, A-Z, 0-9, "_" and "-".
+    fields
+        The answer columns, in order.
+    """
+
+    schema: Mapping[str, Any] | None
+    schema_name: str
+    fields: tuple[Field, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the spec as plain JSON: it parses answers without the user's Python class."""
+        return {
+            "schema": None if self.schema is None else _plain(self.schema),
+            "schema_name": self.schema_name,
+            "fields": [field.to_json() for field in self.fields],
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> OutputSpec:
+        """Return the spec that :meth:`to_json` wrote.
+
+        Raises
+        ------
+        ValueError, LookupError
+            If it is none that could have been written.
+        """
+        schema = stored["schema"]
+        fields = tuple(map(Field.from_json, stored["fields"]))
+        shapes: dict[tuple[str, ...], Any] = {(): ("string", None)}
+        if schema is not None:
+            parts = columns_of(shape_of(schema, schema))
+            shapes = {path: (shape.kind, shape.levels) for path, shape in parts}
+        for field in fields:
+            if shapes[field.path] != (field.kind, field.levels):
+                raise ValueError(_OTHER_COLUMN)
+        return cls(schema, stored["schema_name"], fields)
+
+    @classmethod
+    def of_schema(cls, schema: Mapping[str, Any] | None, schema_name: str) -> OutputSpec:
+        """Return the spec of a strict schema as it stands on the wire; None is a text answer."""
+        if schema is None:
+            return output_spec(None)
+        return cls(schema, schema_name, _fields(schema, None))
+
+
+def output_spec(output: object, name: str | None = None) -> OutputSpec:
+    """Turn what the user passed as ``output=`` into a spec.
+
+    Parameters
+    ----------
+    output
+        None for text; a list of labels (texts or whole numbers), a ``Literal`` or an ``Enum``
+        class for one category; a Pydantic model, a TypedDict, a dataclass or a JSON schema of an
+        object for one column per field, nested objects flattened as "parent.field"; any other type
+        that Pydantic knows (``int``, ``list[str]``, ``Annotated[int, Field(ge=1, le=5)]``) for one
+        column of it.
+    name
+        Of the answer column, where there is one: else "label" for labels and "response" for the
+        rest. It names the column only; the request stays the same, so renaming costs nothing.
+
+    Raises
+    ------
+    OutputSpecError
+        For what is not a spec, and for what OpenAI's strict mode would refuse.
+
+    Examples
+    --------
+    >>> spec = output_spec(["positive", "negative", "mixed"])
+    >>> spec.fields[0].name, spec.fields[0].kind, spec.fields[0].levels
+    ('label', 'category', ('positive', 'negative', 'mixed'))
+    >>> spec.schema["properties"]
+    {'label': {'type': 'string', 'enum': ['positive', 'negative', 'mixed']}}
+    """
+    if name is not None and not _is_column_name(name):
+        raise OutputSpecError.bad_column_name(name)
+    if output is None:
+        return OutputSpec(None, _TEXT, (Field(name or _TEXT, (), "string"),))
+    schema, schema_name = _object_schema(strict_schema(*_json_schema(output)))
+    schema = _encodable(output, schema)
+    check_limits(schema, schema_name)
+    return OutputSpec(schema, schema_name, _fields(schema, name))
+
+
+def _is_column_name(name: object) -> bool:
+    return isinstance(name, str) and bool(name.strip())
+
+
+def _fields(schema: Mapping[str, Any], name: str | None) -> tuple[Field, ...]:
+    columns = list(columns_of(shape_of(schema, schema)))
+    names = [".".join(path) for path, _ in columns]
+    if twice := repeated(names):
+        raise OutputSpecError.repeated_columns(twice)
+    if name is not None:
+        if len(names) > 1:
+            raise OutputSpecError.name_for_several(name, names)
+        names = [name]
+    return tuple(
+        Field(column, path, shape.kind, shape.levels)
+        for column, (path, shape) in zip(names, columns, strict=True)
+        if shape.kind != "object"
+    )
+
+
+def _json_schema(output: Any) -> tuple[Any, str]:
+    """Return a JSON schema, not strict yet, and what messages call it."""
+    if isinstance(output, Mapping):
+        return _given(output)
+    labels = get_args(output) if get_origin(output) is Literal else output
+    if isinstance(labels, list | tuple):
+        return _labels(labels), "output="
+    if isinstance(output, set | frozenset):
+        raise OutputSpecError.labels_without_order(type(output).__name__, "sorted(labels)")
+    if not isinstance(output, type) and hasattr(output, "tolist"):
+        raise OutputSpecError.labels_without_order(type(output).__name__, "labels.tolist()")
+    if isinstance(output, str):
+        raise OutputSpecError.single_text(output)
+    # A quarter of the time that `import batchframe` would take, and labels do without it.
+    import pydantic  # noqa: PLC0415
+
+    try:
+        schema = pydantic.TypeAdapter(output).json_schema()
+    except (pydantic.errors.PydanticUserError, NameError, TypeError) as reason:
+        raise OutputSpecError.not_a_spec(output, reason) from reason
+    return schema, str(schema.get("title") or getattr(output, "__name__", _TEXT))
+
+
+def _labels(labels: Sequence[object]) -> dict[str, Any]:
+    # A member of an Enum, or a text of a subclass of str, is its plain value on the wire.
+    values = [label.value if isinstance(label, Enum) else label for label in labels]
+    plain = [str.__str__(value) if isinstance(value, str) else value for value in values]
+    if None in plain:
+        return {"enum": plain}
+    kind = "string" if plain and isinstance(plain[0], str) else "integer"
+    return {"type": kind, "enum": plain}
+
+
+def _given(schema: Mapping[Any, Any]) -> tuple[Any, str]:
+    if "json_schema" in schema:
+        raise OutputSpecError.wrapped_schema(("json_schema", "schema"))
+    if isinstance(schema.get("schema"), Mapping):
+        raise OutputSpecError.wrapped_schema(("schema",))
+    return schema, str(schema.get("title") or "schema")
+
+
+def _object_schema(strict: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Put what is not an object into one: the root of a strict schema must be an object."""
+    if strict.get("type") == "object":
+        return strict, _schema_name(strict.get("title"))
+    definitions: dict[str, Any] = {
+        key: strict[key] for key in ("$defs", "definitions") if key in strict
+    }
+    inner = {key: value for key, value in strict.items() if key not in definitions}
+    shape = shape_of(inner, strict)
+    key = _LABEL if shape.kind == "category" else _TEXT
+    if _refers_to_root(strict):
+        raise OutputSpecError.reference_to_root(key)
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {key: inner},
+        "required": [key],
+        "additionalProperties": False,
+        **definitions,
+    }
+    return schema, _schema_name(inner.get("title") or key)
+
+
+def _refers_to_root(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return value.get("$ref") == "#" or any(map(_refers_to_root, value.values()))
+    return isinstance(value, list) and any(map(_refers_to_root, value))
+
+
+def _schema_name(title: object) -> str:
+    return re.sub(r"[^a-zA-Z0-9_-]+", "_", str(title or "")).strip("_")[:64] or _TEXT
+
+
+def _encodable(output: object, schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema as JSON reads it back, cut loose from whatever the user still holds."""
+    try:
+        return _plain(schema)
+    except (msgspec.MsgspecError, TypeError, ValueError) as reason:
+        raise OutputSpecError.not_a_spec(output, reason) from reason
+
+
+def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(schema))
+    return plain

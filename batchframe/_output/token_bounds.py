@@ -1,0 +1,333 @@
+"""How few and how many tokens an answer takes that a spec allows, for the price of the answers.
+
+In: a spec, and a function that counts the tokens of texts. Out: frozen :class:`AnswerBounds`.
+Must not know: which tokenizer counts, prices, answer texts.
+
+An answer is laid out as pieces: fixed text, labels to choose from, and spans, of which only the
+ends are known. Tokenizers of OpenAI cut texts into words and runs of signs before anything else
+(tiktoken, `pat_str` of cl100k_base and o200k_base), so a label that begins and ends in a letter or
+digit is counted as it is counted alone, and the dearest labels together make the dearest answer.
+Where a span meets a run of signs nothing is known of the cut: there each byte counts as a token at
+the high end, and the run as nothing at the low end. No byte takes more than one token.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Final, TypeAlias
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from batchframe._output.numbers import (
+    LONGEST_NUMBER,
+    integer_range,
+    longest_integer,
+    longest_number,
+    whole_step,
+)
+from batchframe._output.schema import NULL, Node, alternatives
+from batchframe._output.spec import OutputSpec
+
+MOST_TYPICAL: Final = 1_000
+TOKENS_A_CHARACTER: Final = 4
+"""A character has at most four bytes; the escapes of control characters take at most as many."""
+# Beyond any model's output limit, a bound is no bound.
+_MOST_TOKENS: Final = 1_000_000
+_LONGEST_TOKEN: Final = 128
+"""Bytes of the longest token of o200k_base and cl100k_base: a run of spaces."""
+_QUOTES: Final = 2
+_CONSTANTS: Final = ("true", "false", "null")
+_BEFORE: Final = ("", ",", "[", ":")
+"""What a constant may be one word with."""
+# The most characters of a format, and whether it always has a letter or digit.
+_FORMATS: Final = {
+    "date": (len("2026-01-01"), True),
+    "time": (len("23:59:59.999999999+00:00"), True),
+    "date-time": (len("2026-01-01T23:59:59.999999999+00:00"), True),
+    "duration": (len("P999Y11M30DT23H59M59.999999999S"), True),
+    "ipv4": (len("255.255.255.255"), True),
+    "ipv6": (len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255"), False),
+    "uuid": (len("00000000-0000-4000-8000-000000000000"), True),
+    "email": (None, True),
+    "hostname": (None, True),
+}
+
+Count: TypeAlias = Callable[[Sequence[str]], "npt.NDArray[np.int64] | Sequence[int]"]
+
+
+@dataclass(frozen=True)
+class AnswerBounds:
+    """How many tokens an answer can take, written compact and without needless escapes.
+
+    Attributes
+    ----------
+    low
+        No answer takes fewer; 1 for a text answer.
+    expected
+        The exact mean of every possible answer, where there are at most 1,000 (labels, flags, small
+        ranges of whole numbers); else None.
+    high
+        No answer takes more; None where nothing bounds it (a text without maxLength, a list
+        without maxItems, recursion).
+    with_texts
+        Whether texts of some characters are part of the high end.
+    """
+
+    low: int
+    expected: Fraction | None
+    high: int | None
+    with_texts: bool = False
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """JSON texts in quotes, each beginning and ending in a letter or digit."""
+
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Span:
+    """So many tokens: low is None for what never ends, high for what nothing bounds."""
+
+    low: int | None
+    high: int | None
+
+
+_Pieces: TypeAlias = list[str | _Labels | _Span]
+_ENDLESS: Final = _Span(None, None)
+
+
+def answer_bounds(spec: OutputSpec, count: Count) -> AnswerBounds:
+    """Bound the tokens of the answers that a spec allows.
+
+    A whole number without bounds counts as one of 64 bits (20 characters), any other number as one
+    of 24 characters, the most that a float of 64 bits needs. A pattern is not taken into account.
+    A character of a bounded text counts as four tokens, the most of any script.
+
+    Parameters
+    ----------
+    count
+        Counts the tokens of each text.
+
+    Examples
+    --------
+    >>> from batchframe._output import output_spec
+    >>> answer_bounds(output_spec(["yes", "perhaps"]), lambda texts: list(map(len, texts)))
+    AnswerBounds(low=15, expected=Fraction(17, 1), high=19, with_texts=False)
+    """
+    schema = spec.schema
+    if schema is None:
+        return AnswerBounds(1, None, None)
+    if every := _every(schema, schema, frozenset()):
+        counts = np.asarray(count(every))
+        mean = Fraction(int(counts.sum()), len(counts))
+        return AnswerBounds(int(counts.min()), mean, int(counts.max()))
+    layout = _Layout(schema, count)
+    ends = layout.ends(layout.pieces(schema, frozenset()), alone=True)
+    high = None if ends.high is None or ends.high > _MOST_TOKENS else ends.high
+    return AnswerBounds(max(ends.low or 1, 1), None, high, layout.with_texts and high is not None)
+
+
+class _Layout:
+    """Lays the answers of one schema out as pieces, and measures them."""
+
+    def __init__(self, root: Node, count: Count) -> None:
+        self._root = root
+        self._count = count
+        self.with_texts = False
+
+    def pieces(self, node: Node, inside: frozenset[str]) -> _Pieces:
+        """Lay out all that a node may be; alternatives of different shape become one span."""
+        found: list[_Pieces] = [
+            [_ENDLESS] if one.node is None else self._pieces_of_one(one.node, one.inside)
+            for one in alternatives(node, self._root, inside)
+        ]
+        if len(found) == 1:
+            return found[0]
+        labels = [piece.texts for [piece, *_] in found if isinstance(piece, _Labels)]
+        if len(labels) == len(found):
+            return [_Labels(tuple(itertools.chain.from_iterable(labels)))]
+        return [_widest([self.ends(pieces) for pieces in found])]
+
+    def _pieces_of_one(self, node: Node, inside: frozenset[str]) -> _Pieces:
+        kind = node["type"]
+        if kind == "object":
+            return self._object(node, inside)
+        if kind == "array":
+            return [self._list(node, inside)]
+        if (choices := _choices(node)) is not None:
+            return [self._choice(choices)]
+        if kind == "string":
+            return [self._text(node)]
+        return [_Span(1, _longest_number(node))]
+
+    def _object(self, node: Node, inside: frozenset[str]) -> _Pieces:
+        pieces: _Pieces = []
+        for sign, (key, part) in zip(
+            itertools.chain("{", itertools.repeat(",")), node["properties"].items(), strict=False
+        ):
+            pieces += [f"{sign}{_json(key)}:", *self.pieces(part, inside)]
+        return [*pieces, "}"]
+
+    def _list(self, node: Node, inside: frozenset[str]) -> _Span:
+        least, most = node.get("minItems", 0), node.get("maxItems")
+        item = self.ends(self.pieces(node["items"], inside)) if most != 0 else _Span(0, 0)
+        low = 0 if not least else None if item.low is None else item.low * least
+        if most is None or item.high is None:
+            return _Span(low, None)
+        return _Span(low, len("[]") + most * (item.high + len(",")))
+
+    def _choice(self, texts: Sequence[str]) -> _Span | _Labels:
+        if all(_is_word(text) for text in texts):
+            return _Labels(tuple(texts))
+        return _widest([self._span_of(text) for text in texts])
+
+    def _span_of(self, text: str) -> _Span:
+        if text in _CONSTANTS:
+            return _Span(1, int(max(self._count([before + text for before in _BEFORE]))))
+        return _Span(0 if text.startswith('"') else 1, _bytes(text))
+
+    def _text(self, node: Node) -> _Span:
+        written, has_word = _FORMATS.get(node.get("format", ""), (None, False))
+        least, most = node.get("minLength", 0), node.get("maxLength")
+        low = max(int(has_word), least // _LONGEST_TOKEN)
+        if written is not None:
+            return _Span(low, written + _QUOTES)
+        if most is None:
+            return _Span(low, None)
+        self.with_texts = True
+        return _Span(low, most * TOKENS_A_CHARACTER + _QUOTES)
+
+    def ends(self, pieces: _Pieces, *, alone: bool = False) -> _Span:
+        """Give the fewest and the most tokens.
+
+        Parameters
+        ----------
+        alone
+            Whether this is all of an answer; else nothing is known of what stands around it.
+        """
+        spans = [piece for piece in pieces if isinstance(piece, _Span)]
+        lows, highs = [span.low for span in spans], [span.high for span in spans]
+        low = high = None
+        if None not in lows:
+            low = sum(filter(None, lows)) + self._fixed(pieces, alone=alone, dear=False)
+        if None not in highs:
+            high = sum(filter(None, highs)) + self._fixed(pieces, alone=alone, dear=True)
+        return _Span(low, high)
+
+    def _fixed(self, pieces: _Pieces, *, alone: bool, dear: bool) -> int:
+        """Count what stands between the spans."""
+        texts = [""]
+        for piece in pieces:
+            if isinstance(piece, _Span):
+                texts.append("")
+            else:
+                texts[-1] += self._chosen(piece, dear=dear) if isinstance(piece, _Labels) else piece
+        last = len(texts) - 1
+        cores, signs = [], 0
+        for at, text in enumerate(texts):
+            core = _core(text, cut_left=not alone or at > 0, cut_right=not alone or at < last)
+            cores.append(core)
+            signs += _bytes(text) - _bytes(core)
+        return int(sum(self._count(cores))) + (signs if dear else 0)
+
+    def _chosen(self, labels: _Labels, *, dear: bool) -> str:
+        counts = np.asarray(self._count([text[1:-1] for text in labels.texts]))
+        return labels.texts[int(counts.argmax() if dear else counts.argmin())]
+
+
+def _widest(spans: Sequence[_Span]) -> _Span:
+    """Span all alternatives; one that never ends is never written."""
+    lows = [span.low for span in spans if span.low is not None]
+    highs = [span.high for span in spans if span.high is not None]
+    return _Span(min(lows, default=None), max(highs) if len(highs) == len(spans) else None)
+
+
+def _core(text: str, *, cut_left: bool, cut_right: bool) -> str:
+    """Take off the signs at the ends that may be one run with what stands beside them."""
+    words = [at for at, sign in enumerate(text) if _wordly(sign)]
+    if not (cut_left or cut_right):
+        return text
+    if not words:
+        return ""
+    start, end = words[0] if cut_left else 0, words[-1] + 1 if cut_right else len(text)
+    # A space may begin a word, and a mark belongs to the one before it: there is no cut to trust.
+    beside = text[start - 1 : start] + text[end : end + 1]
+    if any(sign.isspace() or unicodedata.category(sign)[0] == "M" for sign in beside):
+        return ""
+    return text[start:end]
+
+
+def _wordly(sign: str) -> bool:
+    return unicodedata.category(sign)[0] in "LN"
+
+
+def _is_word(text: str) -> bool:
+    return text[0] == '"' and len(text) > _QUOTES and _wordly(text[1]) and _wordly(text[-2])
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode())
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _longest_number(node: Node) -> int:
+    if node["type"] == "integer":
+        return len(longest_integer(node))
+    longest = len(longest_number(node))
+    return longest if node.get("multipleOf") is not None else max(longest, len(LONGEST_NUMBER))
+
+
+def _object(node: Node, parts: Iterable[str]) -> str:
+    keys = map(_json, node["properties"])
+    return "{" + ",".join(f"{k}:{part}" for k, part in zip(keys, parts, strict=True)) + "}"
+
+
+def _choices(node: Node) -> list[str] | None:
+    """Write every value of a node that lists them."""
+    if node["type"] == NULL:
+        return ["null"]
+    if node["type"] == "boolean":
+        return ["true", "false"]
+    if "enum" in node or "const" in node:
+        values: Sequence[Any] = node.get("enum") or [node["const"]]
+        return [_json(value) for value in values]
+    return None
+
+
+def _every(node: Node, root: Node, inside: frozenset[str]) -> list[str] | None:
+    """Write every answer there can be, in order; None where there are too many."""
+    texts: list[str] = []
+    for one in alternatives(node, root, inside):
+        some = one.node and _every_of_one(one.node, root, one.inside)
+        if not some or len(texts) + len(some) > MOST_TYPICAL:
+            return None
+        texts += some
+    return texts
+
+
+def _every_of_one(node: Node, root: Node, inside: frozenset[str]) -> list[str] | None:
+    if (choices := _choices(node)) is not None:
+        return choices
+    if node["type"] == "integer":
+        low, high = integer_range(node)
+        numbers = range(low, high + 1, whole_step(node) or 1)
+        return list(map(str, numbers)) if (high - low) < MOST_TYPICAL else None
+    if node["type"] != "object":
+        return None
+    parts = [_every(part, root, inside) for part in node["properties"].values()]
+    written = [part for part in parts if part is not None]
+    if len(written) < len(parts) or math.prod(map(len, written)) > MOST_TYPICAL:
+        return None
+    return [_object(node, answer) for answer in itertools.product(*written)]

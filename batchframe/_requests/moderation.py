@@ -1,0 +1,188 @@
+"""Requests → those that the moderation endpoint flags, and why, before anything is paid for.
+
+In: a request table and a service. Out: for each flagged request, the reason in words.
+Must not know: prices, folders.
+
+Texts go in packs, and a long one in pieces; an image goes by itself, since the endpoint takes one
+image a request ("too_many_images", reported 2026-04). Whatever is flagged of a request flags it.
+The endpoint is free (OpenAI moderation guide, 2026-11), so what was not answered is asked again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final, Literal
+
+import msgspec
+
+from batchframe._base.clock import SYSTEM, Clock
+from batchframe._display import progress
+from batchframe._endpoints import flagged_categories
+from batchframe._requests.table import RequestTable
+from batchframe._services.protocol import Service
+from batchframe.errors import ServiceError
+
+MODEL: Final = "omni-moderation-latest"
+
+_PACK: Final = 32
+_PIECE: Final = 10_000
+"""Characters: whatever the script, fewer tokens than the 32,768 that the model reads at once."""
+_OVERLAP: Final = 200
+_AT_ONCE: Final = 8
+_TRIES: Final = 6
+_LONGEST_PAUSE: Final = 30.0
+_BUSY: Final = 429
+
+_ASKED: Final = frozenset(
+    {"messages", "input", "instructions", "prompt", "images", "input_reference", "mask"}
+)
+_SAID: Final = frozenset(
+    {"arguments", "content", "input", "instructions", "output", "prompt", "text"}
+)
+_SHOWN: Final = frozenset({"image_url", "url"})
+
+
+@dataclass(frozen=True)
+class _Question:
+    """One request to the endpoint: some texts, or one image; and whose they are."""
+
+    numbers: tuple[int, ...]
+    asked: list[Any]
+
+
+def flagged(
+    table: RequestTable, service: Service, model: str = MODEL, clock: Clock = SYSTEM
+) -> dict[int, str]:
+    """Ask about every request, and return why some are flagged, by number.
+
+    Parameters
+    ----------
+    model
+        Images are left out where it is one of the older models, which read texts only.
+
+    Raises
+    ------
+    ServiceError
+        If one request cannot be asked about, naming its row: then nothing is known for certain.
+    """
+    found: dict[int, dict[str, None]] = {}
+    questions = _questions(table, with_images=not model.startswith("text-"))
+    with progress("moderating", table.requests, " requests") as advance:
+        pool = ThreadPoolExecutor(_AT_ONCE)
+        try:
+            while some := list(islice(questions, _AT_ONCE)):
+                told = pool.map(lambda one: _verdicts(table, service, model, one, clock), some)
+                for question, verdicts in zip(some, told, strict=True):
+                    for number, categories in zip(question.numbers, verdicts, strict=True):
+                        if categories is not None:
+                            found.setdefault(number, {}).update(dict.fromkeys(categories))
+                # Pieces and images of one request stand side by side.
+                advance(len({number for question in some for number in question.numbers}))
+        finally:
+            # Interrupted, nobody waits for what is under way: it costs nothing.
+            pool.shutdown(wait=False, cancel_futures=True)
+    return {number: _in_words(model, names) for number, names in found.items()}
+
+
+def _in_words(model: str, categories: Iterable[str]) -> str:
+    named = ", ".join(categories)
+    return f"held back: {model} flags it" + (f" as {named}" if named else "")
+
+
+def _verdicts(
+    table: RequestTable, service: Service, model: str, question: _Question, clock: Clock
+) -> list[tuple[str, ...] | None]:
+    try:
+        told = _patiently(service, {"model": model, "input": question.asked}, clock)
+        verdicts = flagged_categories(told)
+    except ServiceError as reason:
+        raise _not_moderated(table, question, reason.cause or str(reason)) from None
+    except msgspec.ValidationError as reason:
+        raise _not_moderated(table, question, f"its answer is no moderation: {reason}") from None
+    if len(verdicts) != len(question.numbers):
+        wrong = f"{len(verdicts)} results came back for {len(question.numbers)} inputs"
+        raise _not_moderated(table, question, wrong)
+    return verdicts
+
+
+def _not_moderated(table: RequestTable, question: _Question, reason: str) -> ServiceError:
+    row = int(table.first_row[question.numbers[0]])
+    return ServiceError.not_moderated(
+        row, table.source.labels[row], len(set(question.numbers)), reason
+    )
+
+
+def _patiently(service: Service, body: Mapping[str, Any], clock: Clock) -> Any:
+    """Ask; and again, after growing pauses, while the service is busy."""
+    for attempt in range(_TRIES - 1):
+        try:
+            return service.moderate(body)
+        except ServiceError as reason:
+            if reason.status != _BUSY:
+                raise
+        clock.sleep(min(2.0**attempt, _LONGEST_PAUSE))
+    return service.moderate(body)
+
+
+def _questions(table: RequestTable, *, with_images: bool) -> Iterator[_Question]:
+    """Pack the texts of all requests, in order, and put each image between them."""
+    pack: list[tuple[int, str]] = []
+    for number, (_, request) in enumerate(table.each_request()):
+        body = msgspec.json.decode(b'{"custom_id":"' + request, type=dict[str, Any])["body"]
+        parts = list(_parts_of(body))
+        said = "\n\n".join(text for kind, text in parts if kind == "text" and text.strip())
+        for piece in _pieces(said):
+            pack.append((number, piece))
+            if len(pack) == _PACK:
+                yield _packed(pack)
+                pack = []
+        for url in (text for kind, text in parts if kind == "image" and with_images):
+            yield _Question((number,), [{"type": "image_url", "image_url": {"url": url}}])
+    if pack:
+        yield _packed(pack)
+
+
+def _packed(pack: list[tuple[int, str]]) -> _Question:
+    return _Question(tuple(number for number, _ in pack), [piece for _, piece in pack])
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Cut a text into pieces that overlap, so that nothing is hidden by the cut.
+
+    Examples
+    --------
+    >>> [len(piece) for piece in _pieces("a" * 25_000)]
+    [10000, 10000, 5400]
+    """
+    for start in range(0, max(len(text) - _OVERLAP, min(len(text), 1)), _PIECE - _OVERLAP):
+        yield text[start : start + _PIECE]
+
+
+def _parts_of(body: Mapping[str, Any]) -> Iterator[tuple[Literal["text", "image"], str]]:
+    """Find what a request says and shows, at whichever endpoint.
+
+    Examples
+    --------
+    >>> parts = [{"type": "text", "text": "Hi"}, {"image_url": {"url": "https://a.org/1.png"}}]
+    >>> list(_parts_of({"model": "m", "messages": [{"role": "user", "content": parts}]}))
+    [('text', 'Hi'), ('image', 'https://a.org/1.png')]
+    """
+    for key in _ASKED & body.keys():
+        yield from _leaves(key, body[key])
+
+
+def _leaves(key: str, value: Any) -> Iterator[tuple[Literal["text", "image"], str]]:
+    if isinstance(value, str):
+        if key in _SAID:
+            yield "text", value
+        elif key in _SHOWN:
+            yield "image", value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _leaves(str(name), inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _leaves(key, inner)

@@ -1,0 +1,250 @@
+"""Recipe × rows → requests: every row is rendered once, and equal requests are found.
+
+In: a recipe and rows. Out: a frozen :class:`RequestTable`; or the digests alone, of other rows.
+Must not know: prices, files, the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from batchframe._base.digests import Digests, blank, digests_of, group
+from batchframe._base.warn import warn_user
+from batchframe._display import progress
+from batchframe._endpoints import endpoint_of
+from batchframe._frames.image_columns import column_position, raise_if_unreadable
+from batchframe._frames.tabular import Tabular
+from batchframe._recipe.recipe import Recipe
+from batchframe._recipe.template import Cell, almost_placeholders, bind_all, parse, templates_in
+from batchframe._requests.lines import KEPT, REQUEST, Envelope, envelope, request_bytes, with_slots
+from batchframe._requests.source import (
+    Source,
+    raise_if_absent,
+    read_cells,
+    read_prompts,
+    row_identity,
+)
+from batchframe._requests.streamed_source import StreamedSource, prompts_of_parts
+from batchframe._requests.table import RequestTable
+from batchframe.errors import TemplateError, TemplateWarning
+
+
+def request_table(
+    recipe: Recipe, rows: Tabular, function: Callable[[Mapping[Any, Any]], Any] | None = None
+) -> RequestTable:
+    """Render every row once, and find the rows that ask the same.
+
+    Parameters
+    ----------
+    function
+        The prompt function, for a recipe whose ``prompt`` is None.
+
+    Raises
+    ------
+    InputError
+        For a template, column or cell that cannot be used.
+    """
+    if function is None:
+        _warn_of_almost_placeholders(recipe, rows)
+        source, cut = _of_templates(recipe, rows)
+    else:
+        recipe = replace(recipe, columns=tuple(map(str, rows.columns)))
+        source, cut = _of_function(recipe, rows, function)
+    _refuse_missing(recipe, source)
+    unreadable: dict[int, str] = {}
+    source, digest, size = _digest_rows(source, cut, unreadable)
+    _refuse_missing(recipe, source)  # of a stream it is known only now
+    raise_if_unreadable(unreadable, rows.index)
+    if source.identity is not None:
+        _refuse_two_prompts_for_equal_cells(rows.index, source.identity, digest)
+    number, first_row = _number_requests(digest, _has_prompt(source), dedupe=recipe.dedupe)
+    home = None if rows.home is None else str(rows.home)
+    size = size if first_row is number else size[first_row]
+    return RequestTable(recipe, source, cut, digest, number, first_row, size, home=home)
+
+
+def _refuse_missing(recipe: Recipe, source: Source | StreamedSource) -> None:
+    if recipe.on_missing == "raise":
+        raise_if_absent(source.absent, source.labels)
+
+
+def _warn_of_almost_placeholders(recipe: Recipe, rows: Tabular) -> None:
+    for template in templates_in(endpoint_of(recipe.endpoint).body(recipe)):
+        for written, name in almost_placeholders(template, list(rows.columns)):
+            warn_user(TemplateWarning.almost_a_placeholder(written, name))
+
+
+def _refuse_two_prompts_for_equal_cells(
+    labels: pd.Index, identity: Digests, digest: Digests
+) -> None:
+    """Refuse a prompt function that asks differently about rows that `join` cannot tell apart."""
+    number, first = group(identity)
+    differs = np.flatnonzero(digest != digest[first[number]])
+    if len(differs):
+        pair = [int(first[number[differs[0]]]), int(differs[0])]
+        raise TemplateError.not_of_the_row(*((row, labels[row]) for row in pair))
+
+
+def asked_of(table: RequestTable, model: str) -> RequestTable:
+    """Ask the same of another model: other bytes, other digests, the same rows."""
+    recipe = replace(table.recipe, model=model)
+    source, cut = table.source, table.envelope
+    if isinstance(source, Source) and cut.slots == KEPT.slots:
+        source = _with_model(source, table.recipe, recipe)
+    else:
+        slots = iter(cut.slots)
+        cut = envelope(
+            recipe.endpoint, with_slots(endpoint_of(recipe.endpoint).body(recipe), slots)
+        )
+    unreadable: dict[int, str] = {}
+    source, digest, size = _digest_rows(source, cut, unreadable)
+    raise_if_unreadable(unreadable, source.labels)
+    return replace(
+        table,
+        recipe=recipe,
+        source=source,
+        envelope=cut,
+        digest=digest,
+        size=size[table.first_row],
+    )
+
+
+def _with_model(source: Source, old: Recipe, new: Recipe) -> Source:
+    """Write another model into requests that are kept as they were sent; it stands first there."""
+    kept = source.columns[REQUEST]
+    names = (msgspec.json.encode(recipe.model).decode() for recipe in (old, new))
+    before, after = (f'"body":{{"model":{name},' for name in names)
+    changed = pc.replace_substring(kept, before, after, max_replacements=1)
+    return replace(source, columns=source.columns.set_column(0, REQUEST, changed))
+
+
+def row_digests(
+    recipe: Recipe, rows: Tabular, checksum: str | None = None
+) -> tuple[Digests, pa.Array, pa.Array] | None:
+    """Name the request of each row of any frame, to find the row's answer.
+
+    Returns
+    -------
+    The digest of each row, why a row has no prompt, and why its images cannot be read any more
+    (null where it has one, and they can). For a recipe whose prompts a function made, the digest is
+    that of the row's cells. None if they are the rows of `checksum`, in their order.
+    """
+    none = pa.nulls(len(rows), pa.string())
+    if recipe.prompt is None:
+        cells = rows.only(_labelled(rows, recipe.columns))
+        found = [row_identity(part, recipe.columns) for part in cells.parts()]
+        return np.concatenate([blank(0), *found]), none, none
+    # Missing cells are no error here: such a row simply has no request.
+    source, cut = _of_templates(recipe, rows)
+    if checksum is not None and source.checksum(partial(request_bytes, cut)) == checksum:
+        return None
+    unreadable: dict[int, str] = {}
+    source, digest, _ = _digest_rows(source, cut, unreadable)
+    reasons = pa.array(map(unreadable.get, range(len(rows))), pa.string()) if unreadable else none
+    return digest, source.absent, reasons
+
+
+def _of_templates(recipe: Recipe, rows: Tabular) -> tuple[Source | StreamedSource, Envelope]:
+    """Read the cells that the recipe's templates use."""
+    unbound = endpoint_of(recipe.endpoint).body(recipe)
+    body, cells = _bound(unbound, rows)
+    if not cells and recipe.images is None:
+        raise TemplateError.no_column([str(label) for label in rows.columns])
+    if not rows.streamed:
+        [part] = rows.parts()
+        source = read_cells(part, cells, recipe.on_missing, recipe.images)
+        return source, envelope(recipe.endpoint, body)
+    shown = () if recipe.images is None else recipe.images.columns
+    for name in shown:
+        column_position(name, list(rows.columns))  # before they are fewer
+    rows = rows.only([*(rows.columns[cell.column] for cell in cells), *_labelled(rows, shown)])
+    body, cells = _bound(unbound, rows)
+
+    def read() -> Iterator[Source]:
+        for part in rows.parts():
+            yield read_cells(part, cells, recipe.on_missing, recipe.images)
+
+    absent = pa.nulls(len(rows), pa.string())
+    return StreamedSource(rows.index, absent, read), envelope(recipe.endpoint, body)
+
+
+def _of_function(
+    recipe: Recipe, rows: Tabular, function: Callable[[Mapping[Any, Any]], Any]
+) -> tuple[Source | StreamedSource, Envelope]:
+    """Have a function make the prompt of each row."""
+    if recipe.on_missing not in {"raise", "skip"}:
+        raise TemplateError.function_with_stand_in(recipe.on_missing)
+    endpoint = endpoint_of(recipe.endpoint)
+    prompt_of = endpoint.prompts_of(replace(recipe, system=_constant_system(recipe)), function)
+    cut = envelope(recipe.endpoint, endpoint.body(recipe))
+    if rows.streamed:
+        return prompts_of_parts(rows, prompt_of), cut
+    [part] = rows.parts()
+    with progress("calling the prompt function", len(rows), " rows") as advance:
+        return read_prompts(part, prompt_of, advance), cut
+
+
+def _bound(body: Any, rows: Tabular) -> tuple[Any, list[Cell]]:
+    bound = bind_all(body, list(rows.columns))
+    return bound, [cell for template in templates_in(bound) for cell in template.cells]
+
+
+def _labelled(rows: Tabular, names: Sequence[str]) -> list[Hashable]:
+    """Return the labels of the columns that have these names; what is missing is told later."""
+    return [label for label in rows.columns if str(label) in set(names)]
+
+
+def _constant_system(recipe: Recipe) -> str | None:
+    if recipe.system is None:
+        return None
+    constant = parse(recipe.system).constant
+    if constant is None:
+        raise TemplateError.system_with_function(recipe.system)
+    return constant
+
+
+def _has_prompt(source: Source | StreamedSource) -> npt.NDArray[np.bool_]:
+    return np.asarray(pc.is_null(source.absent).to_numpy(zero_copy_only=False), dtype=bool)
+
+
+def _digest_rows(
+    source: Source | StreamedSource, cut: Envelope, unreadable: dict[int, str]
+) -> tuple[Source | StreamedSource, Digests, npt.NDArray[np.int64]]:
+    """Render each row, and name and measure its request; learn which rows have none."""
+    digest = blank(len(source))
+    size = np.zeros(len(source), dtype=np.int64)
+    absent: list[pa.Array] = []
+    with progress("rendering", len(source), " rows") as advance:
+        for start, part in source.parts():
+            absent.append(part.absent)
+            in_vain: dict[int, str] = {}
+            for rows, batch in part.batches(_has_prompt(part), in_vain):
+                requests = request_bytes(cut, batch)
+                digest[start + rows] = digests_of(requests)
+                size[start + rows] = np.fromiter(map(len, requests), np.int64, len(requests))
+                advance(batch.num_rows)
+            unreadable.update({start + row: why for row, why in in_vain.items()})
+    return source.knowing(pa.concat_arrays(absent or [source.absent])), digest, size
+
+
+def _number_requests(
+    digest: Digests, has_prompt: npt.NDArray[np.bool_], *, dedupe: bool
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    if has_prompt.all():
+        everywhere = np.arange(0 if dedupe else len(digest))
+        return group(digest) if dedupe else (everywhere, everywhere)
+    rows = np.flatnonzero(has_prompt)
+    found, first = _number_requests(digest[rows], has_prompt[rows], dedupe=dedupe)
+    number = np.full(len(digest), -1, dtype=np.int64)
+    number[rows] = found
+    return number, rows[first]

@@ -1,0 +1,122 @@
+"""Rows that are read part by part → what a prompt needs of them, read anew each time.
+
+In: a way to read the parts. Out: a frozen :class:`StreamedSource`, which does what a
+:class:`Source` does, and holds no text.
+Must not know: models, endpoints, JSON lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from batchframe._base.digests import Digests
+from batchframe._display import progress
+from batchframe._frames.image_columns import raise_if_unreadable
+from batchframe._frames.tabular import Tabular, of_batches
+from batchframe._requests.source import PROMPT, Source, read_prompts
+from batchframe.errors import SourceError
+
+
+@dataclass(frozen=True, eq=False)
+class StreamedSource:
+    """The rows, as far as the prompt needs them, none of which is kept.
+
+    Attributes
+    ----------
+    absent
+        For each row, why it has no prompt; null where it has one, and everywhere until
+        :meth:`knowing`.
+    labels, identity
+        As of a :class:`Source`.
+    """
+
+    labels: pd.Index
+    absent: pa.Array
+    read: Callable[[], Iterator[Source]] = field(repr=False)
+    identity: Digests | None = None
+    is_sketched: bool = False
+
+    def __len__(self) -> int:
+        return len(self.absent)
+
+    @property
+    def may_change(self) -> bool:
+        """Whether another reading may find other cells."""
+        return not self.is_sketched
+
+    def sketched(self) -> StreamedSource:
+        """Return the same rows, each image a stub of its size."""
+        return replace(self, is_sketched=True)
+
+    def parts(self) -> Iterator[tuple[int, Source]]:
+        """Yield each part, and where it starts."""
+        start = 0
+        for part in self.read():
+            yield start, part.sketched() if self.is_sketched else part
+            start += len(part)
+
+    def knowing(self, absent: pa.Array) -> StreamedSource:
+        """Return the same rows, told why some have no prompt."""
+        return replace(self, absent=pc.coalesce(self.absent, absent))
+
+    def batches(
+        self, chosen: npt.NDArray[np.bool_] | None = None
+    ) -> Iterator[tuple[npt.NDArray[np.int64], pa.RecordBatch]]:
+        """Yield record batches, each with the positions of its rows, as a :class:`Source` does."""
+        for start, part in self.parts():
+            here = None if chosen is None else chosen[start : start + len(part)]
+            if here is not None and not here.any():
+                continue
+            unreadable: dict[int, str] = {}
+            for rows, batch in part.batches(here, unreadable):
+                yield rows + start, batch
+            raise_if_unreadable({start + row: why for row, why in unreadable.items()}, self.labels)
+
+    def checksum(self, made: object) -> None:
+        """Return None: to read the cells takes as long as to render them."""
+
+    def changed(self, row: int) -> SourceError:
+        """Return what to raise if a row is no longer what it was."""
+        return SourceError.changed_row(row)
+
+
+def prompts_of_parts(
+    rows: Tabular, prompt_of: Callable[[Mapping[Any, Any]], Any]
+) -> StreamedSource:
+    """Call a function once for each row and keep the prompts it made, in a temporary file.
+
+    Raises
+    ------
+    TemplateError, CellError
+        As :func:`read_prompts`.
+    """
+    absent: list[pa.Array] = []
+    identity: list[Digests] = []
+
+    def made(advance: Callable[[int], object]) -> Iterator[pa.RecordBatch]:
+        for part in rows.parts():
+            source = read_prompts(part, prompt_of, advance)
+            absent.append(source.absent)
+            identity.extend([] if source.identity is None else [source.identity])
+            yield from source.columns.to_batches()
+
+    schema = pa.schema({PROMPT: pa.large_string()})
+    with progress("calling the prompt function", len(rows), " rows") as advance:
+        prompts = of_batches(schema, made(advance))
+
+    why = pa.concat_arrays(absent) if absent else pa.nulls(0, pa.string())
+
+    def read() -> Iterator[Source]:
+        for part in prompts.parts():
+            texts = pa.Table.from_batches([part.arrow])
+            yield Source(texts, why.slice(part.start, len(texts)), part.frame.index)
+
+    return StreamedSource(rows.index, why, read, np.concatenate(identity) if identity else None)

@@ -1,0 +1,182 @@
+"""Which row asks what, and the bytes that ask it.
+
+In: rows and the envelope of their requests, rendered once before. Out: a frozen
+:class:`RequestTable`, whose lines are streamed in record batches.
+Must not know: how requests are made of a recipe, prices, files, the network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from batchframe._base.digests import NONE, Digests, digests_of, sorted_bytes
+from batchframe._recipe.recipe import Recipe
+from batchframe._requests.lines import Envelope, custom_id, line, line_heads, request_bytes
+from batchframe._requests.source import Source
+from batchframe._requests.streamed_source import StreamedSource
+
+FINGERPRINT_VERSION = b"batchframe 1"
+
+
+@dataclass(frozen=True, eq=False)
+class RequestTable:
+    """All rows of a job and the requests they need.
+
+    Attributes
+    ----------
+    digest
+        For each row, the name of its request, also where it is held back; zeros where the row has
+        none.
+    number
+        For each row, the position of its request among :attr:`requests`; −1 where it has none.
+    first_row
+        For each request, the first row that asks it; :attr:`number` itself where all rows differ.
+    size
+        For each request, the bytes of its line behind the ``custom_id``.
+    reused
+        How many of the requests, the last ones, are answered already and are not sent.
+    home
+        The file or folder that the rows are read from; None for rows in memory.
+    """
+
+    recipe: Recipe
+    source: Source | StreamedSource
+    envelope: Envelope
+    digest: Digests
+    number: npt.NDArray[np.int64]
+    first_row: npt.NDArray[np.int64]
+    size: npt.NDArray[np.int64]
+    reused: int = 0
+    home: str | None = None
+
+    @property
+    def rows(self) -> int:
+        """How many rows the frame has."""
+        return len(self.source)
+
+    @property
+    def requests(self) -> int:
+        """How many different requests there are."""
+        return len(self.first_row)
+
+    @property
+    def to_send(self) -> int:
+        """How many requests are to be sent."""
+        return self.requests - self.reused
+
+    @property
+    def request_digest(self) -> Digests:
+        """For each request, its name."""
+        return self.digest if self.first_row is self.number else self.digest[self.first_row]
+
+    def without(self, answered: npt.NDArray[np.bool_]) -> RequestTable:
+        """Return the same requests, those that are answered already last, so as not to be sent."""
+        order = np.argsort(answered, kind="stable")
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        number = self.number.copy()
+        number[number >= 0] = place[number[number >= 0]]
+        return replace(
+            self,
+            number=number,
+            first_row=self.first_row[order],
+            size=self.size[order],
+            reused=int(answered.sum()),
+        )
+
+    def held_back(self, why: Mapping[int, str]) -> RequestTable:
+        """Return the same rows without some requests, by number; `why` says so of their rows."""
+        kept = np.ones(self.requests, dtype=bool)
+        kept[list(why)] = False
+        place = np.where(kept, np.cumsum(kept) - 1, -1)
+        has_one = self.number >= 0
+        number = self.number.copy()
+        number[has_one] = place[self.number[has_one]]
+        absent = self.source.absent.to_pylist()
+        for row in np.flatnonzero(has_one & (number < 0)).tolist():
+            absent[row] = why[int(self.number[row])]
+        return replace(
+            self,
+            source=replace(self.source, absent=pa.array(absent, pa.string())),
+            number=number,
+            first_row=self.first_row[kept],
+            size=self.size[kept],
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The content of all requests in any order, as 64 hexadecimal digits.
+
+        A frame that was sorted or re-indexed, or that repeats rows, has the same fingerprint.
+        """
+        return fingerprint_of(self.recipe.endpoint, self.request_digest)
+
+    @property
+    def line_overhead(self) -> int:
+        """The bytes of a line that are not the request: ``custom_id``, braces, line end."""
+        widest = custom_id(self.fingerprint, max(self.requests - 1, 0), NONE)
+        return len(line(widest, b""))
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield the line of each request that is to be sent, in order."""
+        for block in self.line_blocks():
+            yield from block
+
+    def line_blocks(self) -> Iterator[list[bytes]]:
+        """Yield the lines of :meth:`lines`, those of a record batch at a time."""
+        start = 0
+        for rows, requests in self._request_blocks():
+            heads = line_heads(self.fingerprint, start, self.digest[rows])
+            start += len(heads)
+            lines = [head + request + b"\n" for head, request in zip(heads, requests, strict=True)]
+            requests.clear()  # images are large: they are held once
+            yield lines
+
+    def each_request(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the digest and the bytes of each request that is to be sent, in order.
+
+        Raises
+        ------
+        CellError, SourceError
+            If an image, or a row that is read from disk, is no longer what it was when the
+            requests were made.
+        """
+        for rows, requests in self._request_blocks():
+            for row, request in zip(rows, requests, strict=True):
+                yield self.digest[row].tobytes(), request
+
+    def _request_blocks(self) -> Iterator[tuple[npt.NDArray[np.int64], list[bytes]]]:
+        for rows, batch in self.request_batches():
+            requests = request_bytes(self.envelope, batch)
+            if self.source.may_change:
+                self._refuse_others(rows, requests)
+            yield rows, requests
+
+    def _refuse_others(self, rows: npt.NDArray[np.int64], requests: Sequence[bytes]) -> None:
+        changed = rows[digests_of(requests) != self.digest[rows]]
+        if len(changed):
+            raise self.source.changed(int(changed[0]))
+
+    def sketched(self) -> RequestTable:
+        """Return the same requests, each image a stub of its size: to be read, not to be sent."""
+        return replace(self, source=self.source.sketched())
+
+    def request_batches(self) -> Iterator[tuple[npt.NDArray[np.int64], pa.RecordBatch]]:
+        """Yield the rows whose requests are to be sent, and their cells, batch by batch."""
+        is_first = np.zeros(self.rows, dtype=bool)
+        is_first[self.first_row[: self.to_send]] = True
+        return self.source.batches(is_first)
+
+
+def fingerprint_of(endpoint: str, request_digest: Digests) -> str:
+    """Name the content of requests, in any order: 64 hexadecimal digits."""
+    content = hashlib.sha256(FINGERPRINT_VERSION + endpoint.encode())
+    content.update(sorted_bytes(request_digest))
+    return content.hexdigest()

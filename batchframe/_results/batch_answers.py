@@ -1,0 +1,239 @@
+"""Output and error files → one answer for each request.
+
+In: the result files of a batch, how it ended, and the names of its requests. Out: an Arrow table
+with one row for each request, in order: status, error, text, finish_reason, tokens, and what else
+it said.
+Must not know: how a line is read, frames, prices, the network.
+
+A line is matched by its ``custom_id`` alone. A line that cannot be read, or that names no request
+of this job, is left out and counted; it never moves another answer. What an answer is does not
+depend on the order of the lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from batchframe._base.threads import in_turn
+from batchframe._display import progress
+from batchframe._endpoints import STATUSES, Answer, Endpoint, with_files
+from batchframe._results.bulk import sort_lines
+from batchframe._results.line import NO_REASON, read_line, shorten
+from batchframe._results.result_lines import blocks, stripped
+from batchframe._services.protocol import Batch
+
+SCHEMA: Final = pa.schema(
+    {
+        "status": pa.string(),
+        "error": pa.string(),
+        "text": pa.large_string(),
+        "finish_reason": pa.string(),
+        "input_tokens": pa.int64(),
+        "output_tokens": pa.int64(),
+        "cached_tokens": pa.int64(),
+        "reasoning_tokens": pa.int64(),
+        "cache_write_tokens": pa.int64(),
+        "tool_calls": pa.large_string(),
+        "reasoning": pa.large_string(),
+        "vector": pa.large_binary(),
+    }
+)
+_NOWHERE: Final = -1
+_LARGE: Final = 1 << 22
+"""Bytes of lines that are worth a thread's while."""
+
+Places = npt.NDArray[np.int64]
+Keep = Callable[[str, bytes], str]
+
+
+def read_shard(
+    files: Iterable[Path],
+    endpoint: Endpoint,
+    custom_ids: Sequence[str] | pa.Array,
+    batch: Batch,
+    gone: Sequence[str] = (),
+    *,
+    keep: Keep | None = None,
+) -> pa.Table:
+    """Read the result files of one batch that has ended.
+
+    Parameters
+    ----------
+    custom_ids
+        Of the shard's requests, in order.
+    gone
+        The ids of result files that the service named and did not give.
+    keep
+        Takes the name of a request and a file that its answer brings, at once, so that no more than
+        one is held; returns the file's name.
+    """
+    ids = pa.array(custom_ids, pa.string())
+    reader = _Reader(endpoint, ids, keep)
+    names: list[pa.Array] = []
+    told = [SCHEMA.empty_table()]
+    with progress("reading answers", len(ids), " answers") as advance:
+        for whose, answers in reader.read(files):
+            names.append(whose)
+            told.append(answers)
+            advance(len(whose))
+    found = pa.concat_arrays([pa.array([], pa.string()), *names])
+    places = pc.index_in(found, ids).fill_null(_NOWHERE).to_numpy().astype(np.int64)
+    unreadable = found.null_count
+    foreign = int((places == _NOWHERE).sum()) - unreadable
+    unanswered = _unanswered(batch, gone, unreadable, foreign)
+    return _in_order(places, pa.concat_tables(told), len(ids), unanswered)
+
+
+class _Reader:
+    """Reads the lines of one batch."""
+
+    def __init__(self, endpoint: Endpoint, ids: pa.Array, keep: Keep | None) -> None:
+        self._endpoint, self._ids, self._keep = endpoint, ids, keep
+
+    def read(self, files: Iterable[Path]) -> Iterator[tuple[pa.Array, pa.Table]]:
+        """Yield whose lines they are, null where that cannot be read, and what each says."""
+        if self._endpoint.ordinary is None:
+            # Threads would only wait for each other where every line is read in the interpreter.
+            return map(self._read, chain.from_iterable(map(blocks, files)))
+        return in_turn(self._read, chain.from_iterable(blocks(file, _LARGE) for file in files))
+
+    def _read(self, block: bytes) -> tuple[pa.Array, pa.Table]:
+        """Return whose lines they are, null where that cannot be read, and what each says."""
+        parts = list(sort_lines(block, self._endpoint.ordinary, SCHEMA))
+        names: list[str | None] = []
+        answers: list[Answer] = []
+        for line in chain.from_iterable(part.odd for part in parts):
+            if raw := stripped(line):
+                name, answer = read_line(raw, self._endpoint)
+                if name is not None and name in self._known:
+                    answer = _kept(answer, name, self._keep)
+                names.append(name)
+                answers.append(answer._replace(files=()))
+        return (
+            pa.concat_arrays([*(part.names for part in parts), pa.array(names, pa.string())]),
+            pa.concat_tables([*(part.answers for part in parts), _table(answers)]),
+        )
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self._ids.to_pylist())
+
+
+def _in_order(
+    places: Places, told: pa.Table, requests: int, unanswered: Callable[[int], Answer]
+) -> pa.Table:
+    """Put what was told in the places of the requests, each of which gets one answer."""
+    kept = np.flatnonzero(places != _NOWHERE)
+    lines = np.bincount(places[kept], minlength=requests)
+    settled = _settle_each(places, told, np.flatnonzero(lines > 1))
+    silent = np.flatnonzero(lines == 0).tolist()
+    row = np.full(requests, _NOWHERE)
+    row[places[kept]] = kept
+    others = {**settled, **{at: unanswered(at) for at in silent}}
+    row[list(others)] = np.arange(len(told), len(told) + len(others))
+    return pa.concat_tables([told, _table(list(others.values()))]).combine_chunks().take(row)
+
+
+def _settle_each(places: Places, told: pa.Table, repeated: Places) -> Mapping[int, Answer]:
+    """Return the one answer of each request of which several lines speak."""
+    if not len(repeated):
+        return {}
+    rows = np.flatnonzero(np.isin(places, repeated))
+    said: dict[int, list[Answer]] = {}
+    for at, answer in zip(places[rows].tolist(), told.take(rows).to_pylist(), strict=True):
+        said.setdefault(at, []).append(Answer(**answer))
+    return {at: _settled(answers) for at, answers in said.items()}
+
+
+def _kept(answer: Answer, custom_id: str, keep: Keep | None) -> Answer:
+    """Put the files of an answer away, and name them in its text."""
+    if not answer.files:
+        return answer
+    names = [] if keep is None else [keep(custom_id, file) for file in answer.files]
+    return answer._replace(text=with_files(answer.text, names), files=())
+
+
+def pending(requests: int) -> pa.Table:
+    """Return the answers of requests whose batch has not come home."""
+    return _table([Answer("pending", "not answered yet", None)] * requests)
+
+
+def never_sent(requests: int) -> pa.Table:
+    """Return the answers of requests that were not sent when their job was cancelled."""
+    return _table(
+        [Answer("cancelled", "the job was cancelled before this was sent", None)] * requests
+    )
+
+
+def _table(answers: Sequence[Answer]) -> pa.Table:
+    told = [answer[: len(SCHEMA)] for answer in answers]
+    columns = zip(*told, strict=True) if told else [()] * len(SCHEMA)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
+    return pa.table(arrays, schema=SCHEMA)
+
+
+def _settled(told: Sequence[Answer]) -> Answer:
+    """Return the one answer of several lines for one request, whatever their order."""
+    best = min(told, key=_standing)
+    if len({answer.said for answer in told if answer.status == "ok"}) > 1:
+        return best._replace(status="invalid", error=_CONFLICT)
+    return best
+
+
+def _standing(answer: Answer) -> tuple[int, list[str]]:
+    return STATUSES.index(answer.status), [str(part) for part in answer[1:]]
+
+
+_CONFLICT: Final = "the service returned two different answers to this request"
+
+
+def _unanswered(
+    batch: Batch, gone: Sequence[str], unreadable: int, foreign: int
+) -> Callable[[int], Answer]:
+    """Say what became of the request at a position for which there is no line."""
+    if gone:
+        lost = shorten(f"the service did not give its result file {', '.join(gone)}")
+        return lambda _: Answer("missing", f"{lost}; job.refresh() asks again", None)
+    if batch.status == "failed":
+        why = _why_failed(batch)
+        return lambda at: Answer("failed", shorten(why(at + 1)), None)
+    if batch.status in _ENDED_EARLY:
+        early = _ENDED_EARLY[batch.status]
+        return lambda _: early
+    words = "the service returned no line for this request"
+    if unreadable:
+        words += f"; {unreadable} of its lines could not be read"
+    if foreign:
+        words += f"; {foreign} of its lines named no request of this batch"
+    return lambda _: Answer("missing", words, None)
+
+
+_ENDED_EARLY: Final = {
+    "expired": Answer("expired", "the batch expired before this request was answered", None),
+    "cancelled": Answer(
+        "cancelled", "the batch was cancelled before this request was answered", None
+    ),
+}
+
+
+def _why_failed(batch: Batch) -> Callable[[int], str]:
+    """Say why a refused batch did not answer the request on a line."""
+    words = {
+        error.line: f"{error.message or error.code or NO_REASON}"
+        for error in reversed(batch.errors)
+    }
+    if not words:
+        return lambda _: f"the batch was refused; {NO_REASON}"
+    first = batch.errors[0].line
+    others = f"because of line {first}: {words[first]}" if first else ""
+    general = f": {words[None]}" if None in words else f" {others}"
+    return lambda line: f"the batch was refused{f': {words[line]}' if line in words else general}"

@@ -1,0 +1,139 @@
+"""The ordinary lines of a result file → a table of good answers, all of a block at once.
+
+In: lines, and what an ordinary response looks like. Out: whose answers they are, and a table of
+them; the other lines, for the careful reader (`_results/line.py`).
+Must not know: what else a line may be, files.
+
+A line is ordinary if it is one JSON object with one `custom_id`, status code 200, and a body in
+which nothing is out of the usual. Of such a line the careful reader would say the same; it is the
+judge, and takes whatever does not fit. Arrow reads a block into columns without a Python object for
+each line, and leaves the interpreter to others meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pj
+
+from batchframe._endpoints import OrdinaryBody
+from batchframe._results.result_lines import split
+
+_OK: Final = 200
+_LINE_END, _OPENING, _CLOSING = b"\n{}"
+_FEW: Final = 16
+"""So few lines, one of which cannot be read with the others, are all read with care."""
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """Lines, sorted by whether they are ordinary.
+
+    Attributes
+    ----------
+    names
+        The `custom_id` of each ordinary line.
+    answers
+        Their answers, one row each.
+    odd
+        The other lines.
+    """
+
+    names: pa.Array
+    answers: pa.Table
+    odd: list[bytes]
+
+
+def sort_lines(block: bytes, body: OrdinaryBody | None, schema: pa.Schema) -> Iterator[Sorted]:
+    """Read the ordinary lines of a block; all are odd where no body is ordinary.
+
+    Parameters
+    ----------
+    schema
+        Of the table of answers; a column that `body` does not fill is null.
+    """
+    if body is not None and (lines := _lines_of_kind(block, body.kind)) is not None:
+        yield _sorted(block, lines, body, schema)
+        return
+    odd = split(block)
+    if body is None or len(odd) <= _FEW:
+        yield Sorted(pa.array([], pa.string()), schema.empty_table(), odd)
+        return
+    # One line of another kind must not cost those around it the fast way.
+    for half in (odd[: len(odd) // 2], odd[len(odd) // 2 :]):
+        yield from sort_lines(b"\n".join(half), body, schema)
+
+
+def _lines_of_kind(block: bytes, body: pa.StructType) -> pa.RecordBatch | None:
+    """Read a block whose every line is one object with such a body; None if any is not."""
+    lines = _count_objects(block)
+    if lines is None:
+        return None
+    kind = {
+        "custom_id": pa.string(),
+        "response": pa.struct({"status_code": pa.int64(), "body": body}),
+    }
+    try:
+        _check_text(block)
+        table = pj.read_json(
+            pa.BufferReader(block),
+            pj.ReadOptions(use_threads=False, block_size=len(block)),
+            pj.ParseOptions(pa.schema(kind), unexpected_field_behavior="ignore"),
+        )
+    except pa.ArrowException:
+        return None
+    return table.combine_chunks().to_batches()[0] if table.num_rows == lines else None
+
+
+def _check_text(block: bytes) -> None:
+    """Raise `ArrowInvalid` for what is no UTF-8, which Arrow's parser lets pass."""
+    ends = pa.py_buffer(np.array([0, len(block)], np.int64))
+    pa.LargeStringArray.from_buffers(1, ends, pa.py_buffer(block)).validate(full=True)
+
+
+def _count_objects(block: bytes) -> int | None:
+    """Count the lines if each begins an object and ends one, else return None.
+
+    Arrow's parser takes objects wherever they end. None can begin on one of such lines and end on
+    another, for in JSON no brace opens behind one that closes; so as many rows as lines means one
+    on each. (A file that says "null" and nothing else would end the process.)
+    """
+    if not block.startswith(b"{"):
+        return None
+    characters = np.frombuffer(block, np.uint8)
+    ends = np.flatnonzero(characters == _LINE_END)
+    if not block.endswith(b"\n"):
+        ends = np.append(ends, len(block))
+    closed = (characters[ends - 1] == _CLOSING).all()
+    opened = (characters[ends[:-1] + 1] == _OPENING).all()
+    return len(ends) if closed and opened else None
+
+
+def _sorted(block: bytes, lines: pa.RecordBatch, body: OrdinaryBody, schema: pa.Schema) -> Sorted:
+    """Take the answers of the ordinary lines, and leave the others as they are."""
+    names, responses = lines.columns
+    is_good = pc.equal(pc.struct_field(responses, "status_code"), _OK)
+    rows, columns = body.columns(pc.struct_field(responses, "body"))
+    fits = pc.fill_null(pc.and_(pc.is_valid(names), is_good), fill_value=False)
+    kept = fits.take(pa.array(rows))
+    if kept.false_count:
+        rows = rows[kept.to_numpy(zero_copy_only=False)]
+        columns = {name: column.filter(kept) for name, column in columns.items()}
+    arrays = [_array(columns.get(field.name), field, len(rows)) for field in schema]
+    answers = pa.table(arrays, schema=schema)
+    if len(rows) == len(names):
+        return Sorted(names, answers, [])
+    raw = split(block)
+    odd = np.setdiff1d(np.arange(len(raw)), rows).tolist()
+    return Sorted(names.take(pa.array(rows)), answers, [raw[at] for at in odd])
+
+
+def _array(column: pa.Array | None, field: pa.Field, rows: int) -> pa.Array:
+    if field.name == "status":
+        return pa.repeat(pa.scalar("ok", field.type), rows)
+    return pa.nulls(rows, field.type) if column is None else column.cast(field.type)

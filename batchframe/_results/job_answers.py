@@ -1,0 +1,297 @@
+"""A job's folder → what it knows about its requests: one answer for each, read and typed.
+
+In: a job's record. Out: frozen :class:`JobAnswers`.
+Must not know: frames, prices, the network.
+
+``answers.parquet`` saves reading the result files again, and is trusted only if it was made of
+them. ``reused.parquet`` holds the answers that earlier jobs had already: they exist nowhere else
+if those jobs are forgotten.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from batchframe._base.digests import ARROW, from_arrow
+from batchframe._base.private_files import in_words, open_private, replacing, sha256_of
+from batchframe._endpoints import endpoint_of, file_named_in, files_of, with_files
+from batchframe._recipe.recipe import Recipe
+from batchframe._requests.lines import custom_ids
+from batchframe._results.batch_answers import SCHEMA, never_sent, pending, read_shard
+from batchframe._store.answer_files import AnswerFiles
+from batchframe._store.folder import JobFolder
+from batchframe._store.journal import JobState
+from batchframe._store.manifest import InputFile, Manifest, Record
+from batchframe._store.rows import Rows, read_rows
+from batchframe.errors import JobError
+
+_GONE: Final = (
+    "its file is gone from the job's folder, and nothing else holds it: "
+    'submit(rerun="again") asks anew'
+)
+_TO_FETCH: Final = "{0} is not at home yet: job.refresh() fetches it, from /videos/{0}/content"
+_TOLD: Final = ("status", "error", "text")
+
+STORED: pa.Schema = SCHEMA.append(pa.field("digest", ARROW))
+"""An answer beside the name of its request."""
+
+_ADDED: Final = ("cache_write_tokens",)
+"""Columns that came later: files of reused answers may be without them."""
+# No two vectors are alike: looking for a dictionary makes reading them three times as slow.
+_PARQUET: Final[dict[str, Any]] = {
+    "compression": "zstd",
+    "write_page_checksum": True,
+    "use_dictionary": [name for name in STORED.names if name != "vector"],
+}
+
+
+@dataclass(frozen=True, eq=False)
+class JobAnswers:
+    """Everything that a job knows about its requests.
+
+    Attributes
+    ----------
+    answers
+        One row for each request: its status, and what its answer said, as ``batch_answers`` has it.
+    columns
+        One row for each request: the typed answer columns, null where there is no valid answer.
+    costs
+        For each request, what this job paid for it in USD; None where that is not known, or nobody
+        asked.
+    """
+
+    manifest: Manifest
+    rows: Rows
+    answers: pa.Table
+    columns: pa.Table
+    costs: npt.NDArray[np.object_] | None = None
+
+    @cached_property
+    def custom_ids(self) -> pa.Array:
+        """The name that each request was sent under; null where it was not sent."""
+        return sent_ids(self.manifest, self.rows)
+
+    @property
+    def sent(self) -> pa.Table:
+        """The answers to what this job sent, without those that earlier jobs had already."""
+        return self.answers.slice(0, self.manifest.requests - self.manifest.reused)
+
+
+def read_job(record: Record) -> JobAnswers:
+    """Read what has come home so far.
+
+    Raises
+    ------
+    JobError
+        If the folder is damaged.
+    """
+    rows = read_rows(record.folder.rows)
+    answers, columns = typed(record.manifest.recipe, read_answers(record, rows))
+    return JobAnswers(record.manifest, rows, answers, _located(record, columns))
+
+
+def _located(record: Record, columns: pa.Table) -> pa.Table:
+    """Write the paths of files in the place of their names."""
+    recipe = record.manifest.recipe
+    folder = pa.scalar(f"{record.folder.files.absolute()}{os.sep}", pa.large_string())
+    nothing = pa.scalar("", pa.large_string())
+    for at, field in enumerate(endpoint_of(recipe.endpoint).fields(recipe)):
+        if field.kind == "file":
+            paths = pc.binary_join_element_wise(folder, columns[field.name], nothing)
+            columns = columns.set_column(at, field.name, paths)
+    return columns
+
+
+def read_answers(record: Record, rows: Rows) -> pa.Table:
+    """Return one row for each request as it came back, before the output spec has read it."""
+    if endpoint_of(record.manifest.recipe.endpoint).brings == "words":
+        return _stored(record) or _read_files(record, rows)
+    answers = _stored(record)
+    if answers is None or _lost(record, answers).any():
+        answers = _read_files(record, rows)
+    if endpoint_of(record.manifest.recipe.endpoint).brings == "names":
+        answers = _with_fetched(record, rows, answers)
+    return _without(answers, _lost(record, answers))
+
+
+def _with_fetched(record: Record, rows: Rows, answers: pa.Table) -> pa.Table:
+    """Tell of each answer that names a file whether that is at home, still to come, or gone."""
+    files = AnswerFiles(record.folder.files)
+    here = {name.partition(".")[0]: name for name in sorted(files.names())}
+    ids = sent_ids(record.manifest, rows)
+    told = [
+        _fetched(files, custom_id, here, (status, error, text))
+        if status == "ok" and custom_id is not None
+        else (status, error, text)
+        for custom_id, status, error, text in zip(
+            ids.to_pylist(), *(answers[name].to_pylist() for name in _TOLD), strict=True
+        )
+    ]
+    for name, column in zip(_TOLD, zip(*told, strict=True), strict=False):
+        kind = SCHEMA.field(name).type
+        answers = answers.set_column(SCHEMA.names.index(name), name, pa.array(column, kind))
+    return answers
+
+
+_Told = tuple[str, str | None, str | None]
+
+
+def _fetched(files: AnswerFiles, custom_id: str, here: Mapping[str, str], told: _Told) -> _Told:
+    name, text = here.get(custom_id), told[2]
+    if name is None:
+        return "pending", _TO_FETCH.format(file_named_in(text)), text
+    if name.endswith(".gone"):
+        return "invalid", files.why_gone(custom_id), text
+    return "ok", None, with_files(text, [name])
+
+
+def _lost(record: Record, answers: pa.Table) -> npt.NDArray[np.bool_]:
+    """Tell which answers name a file that is not in the job's folder."""
+    there = AnswerFiles(record.folder.files).names()
+    named = [files_of(text) for text in answers["text"].to_pylist()]
+    return np.array([not there.issuperset(names) for names in named], dtype=bool)
+
+
+def _without(answers: pa.Table, lost: npt.NDArray[np.bool_]) -> pa.Table:
+    """Say that the files of some answers are gone."""
+    if not lost.any():
+        return answers
+    here = pa.array(lost)
+    told = {"status": "missing", "error": _GONE}
+    for name, word in told.items():
+        column = pc.if_else(here, pa.scalar(word), answers[name])
+        answers = answers.set_column(answers.column_names.index(name), name, column)
+    return answers
+
+
+def typed(recipe: Recipe, answers: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Read the good answers as columns; what does not obey the spec becomes ``invalid``."""
+    good = pc.equal(answers["status"], "ok")
+    parsed = endpoint_of(recipe.endpoint).read(recipe, answers, good)
+    broken = pc.and_(good, pc.is_valid(parsed.errors))
+    status = pc.if_else(broken, "invalid", answers["status"])
+    error = pc.if_else(broken, pc.cast(parsed.errors, pa.string()), answers["error"])
+    answers = answers.set_column(answers.column_names.index("status"), "status", status)
+    answers = answers.set_column(answers.column_names.index("error"), "error", error)
+    return answers, parsed.columns
+
+
+def write_reused(folder: JobFolder, answers: pa.Table) -> None:
+    """Keep the answers that earlier jobs had to the last requests of this one."""
+    with replacing(folder.reused) as file:
+        pq.write_table(answers.cast(STORED), file, **_PARQUET)
+
+
+def read_reused(folder: JobFolder) -> pa.Table:
+    """Read the answers that earlier jobs had.
+
+    Raises
+    ------
+    JobError
+        If the file is absent or damaged.
+    """
+    try:
+        with in_words(folder.reused), open_private(folder.reused) as file:
+            return _completed(pq.read_table(file, page_checksum_verification=True)).cast(STORED)
+    except (OSError, ValueError, pa.ArrowException) as reason:
+        raise JobError.damaged(str(folder.reused), str(reason)) from None
+
+
+def _completed(table: pa.Table) -> pa.Table:
+    """Add, as unknown, what answers of an earlier version did not state."""
+    names = STORED.names
+    for name in [name for name in _ADDED if name not in table.column_names]:
+        absent = pa.nulls(table.num_rows, STORED.field(name).type)
+        table = table.add_column(names.index(name), STORED.field(name), absent)
+    return table
+
+
+def _sources(state: JobState) -> bytes:
+    homes = [(shard.output, shard.errors) for shard in state.shards]
+    return msgspec.json.encode([[home and home.sha256 for home in pair] for pair in homes])
+
+
+def _stored(record: Record) -> pa.Table | None:
+    if not record.folder.answers.is_file() or not record.done:
+        return None
+    try:
+        with open_private(record.folder.answers) as file:
+            table = pq.read_table(file, page_checksum_verification=True)
+    except (OSError, pa.ArrowException, JobError):
+        return None
+    same = (table.schema.metadata or {}).get(b"sources") == _sources(record.state)
+    whole = table.num_rows == record.manifest.requests and table.schema == STORED
+    return table.drop_columns("digest") if same and whole else None
+
+
+def _read_files(record: Record, rows: Rows) -> pa.Table:
+    shards = range(len(record.state.shards))
+    # Hashing leaves the interpreter to the reader of the part before.
+    with ThreadPoolExecutor(1) as worker:
+        homes = worker.map(lambda shard: _homes(record, shard), shards)
+        parts = [_read_part(record, rows, *each) for each in zip(shards, homes, strict=True)]
+    if record.manifest.reused:
+        parts.append(read_reused(record.folder).drop_columns("digest"))
+    answers = pa.concat_tables(parts) if parts else pending(0)
+    if record.done:
+        # A cache only: a folder that cannot be written can still be read.
+        with contextlib.suppress(OSError):
+            _store(record, answers, rows)
+    return answers
+
+
+def _read_part(record: Record, rows: Rows, shard: int, homes: list[Path]) -> pa.Table:
+    file, now = record.manifest.inputs[shard], record.state.shards[shard]
+    if now.step == "dropped":
+        return never_sent(file.stop - file.start)
+    if now.batch is None or not now.fetched:
+        return pending(file.stop - file.start)
+    ids = _custom_ids(record.manifest.fingerprint, rows, file)
+    endpoint = endpoint_of(record.manifest.recipe.endpoint)
+    keep = AnswerFiles(record.folder.files).keep
+    return read_shard(homes, endpoint, ids, now.batch, gone=now.gone, keep=keep)
+
+
+def sent_ids(manifest: Manifest, rows: Rows) -> pa.Array:
+    """Return the name that each request was sent under; null where it was not sent."""
+    sent = [_custom_ids(manifest.fingerprint, rows, file) for file in manifest.inputs]
+    return pa.concat_arrays([*sent, pa.nulls(manifest.reused, pa.string())])
+
+
+def _custom_ids(fingerprint: str, rows: Rows, file: InputFile) -> pa.Array:
+    digests = from_arrow(rows.request_digest.slice(file.start, file.stop - file.start))
+    return custom_ids(fingerprint, file.start + file.ahead, digests)
+
+
+def _homes(record: Record, shard: int) -> list[Path]:
+    """Return the result files of a shard, if they are what came back."""
+    folder, state = record.folder, record.state.shards[shard]
+    if state.batch is None or not state.fetched:
+        return []
+    paths = ((folder.output(shard), state.output), (folder.errors(shard), state.errors))
+    there = [(path, home) for path, home in paths if home is not None]
+    for path, home in there:
+        if not path.is_file() or sha256_of(path) != home.sha256:
+            raise JobError.lost_result(str(path))
+    return [path for path, _ in there]
+
+
+def _store(record: Record, answers: pa.Table, rows: Rows) -> None:
+    table = answers.append_column("digest", rows.request_digest)
+    table = table.replace_schema_metadata({"sources": _sources(record.state)})
+    with replacing(record.folder.answers) as file:
+        pq.write_table(table, file, **_PARQUET)

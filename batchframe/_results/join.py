@@ -1,0 +1,339 @@
+"""Answers × rows → the row ledger, and its join with any frame.
+
+In: a job's answers, and rows. Out: pandas columns, exactly one status for each row.
+Must not know: files, prices, the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from batchframe._endpoints import STATUSES, endpoint_of
+from batchframe._frames.tabular import Tabular, of_frame
+from batchframe._models.price import sum_of
+from batchframe._output import Field
+from batchframe._recipe.recipe import UNKNOWN_COLUMNS
+from batchframe._requests.rendering import row_digests
+from batchframe._results.job_answers import JobAnswers
+from batchframe._results.unanswered import ASKED_AGAIN
+from batchframe._store.rows import Finder
+from batchframe.errors import ColumnError, JobError
+
+_COST: Final = "bf_cost"
+_NOT_ASKED: Final = "this row was not part of the job, or its text has changed since"
+_FLOATS: Final = (
+    "; plain pd.read_parquet(path) makes floats of whole numbers with missing ones among them, "
+    'and pd.read_parquet(path, dtype_backend="pyarrow") does not'
+)
+_NOT_ASKED_WITH_IMAGES: Final = (
+    "this row was not part of the job, or its text or an image has changed since"
+)
+
+
+def ledger(job: JobAnswers, *, details: bool = False) -> pd.DataFrame:
+    """Return one row for each row of the frame that was submitted, in its order."""
+    columns = columns_of(job, _found(job.rows.number, job.rows.absent), details=details)
+    return pd.DataFrame(columns, index=pd.RangeIndex(len(job.rows)))
+
+
+def row_counts(job: JobAnswers) -> dict[str, int]:
+    """Count the rows of each status; they add up to the rows of the submitted frame."""
+    number = job.rows.number
+    asked = _codes(job.answers["status"], STATUSES)[number[number >= 0]]
+    rows = np.bincount(asked, minlength=len(STATUSES))
+    rows[STATUSES.index("skipped")] += int((number < 0).sum())
+    return {status: int(count) for status, count in zip(STATUSES, rows, strict=True) if count}
+
+
+def failures(job: JobAnswers, most: int = 3) -> dict[str, int]:
+    """Return the commonest reasons why requests failed, and how many of them say so."""
+    failed = job.answers.filter(pc.equal(job.answers["status"], "failed"))
+    counted = pc.value_counts(failed["error"].combine_chunks()).to_pylist()
+    counted.sort(key=lambda one: -one["counts"])
+    return {one["values"] or "": one["counts"] for one in counted[:most]}
+
+
+def join(
+    frame: pd.DataFrame,
+    jobs: Sequence[JobAnswers],
+    *,
+    prefix: str = "",
+    details: bool = False,
+    overwrite: bool = False,
+) -> pd.DataFrame:
+    """Return a new frame: `frame` and, behind its columns, the answers to its rows.
+
+    Where several jobs asked a row, the first with an ``ok`` answer gives it; where none has and
+    nothing came back, a later one says why.
+
+    Raises
+    ------
+    ColumnError
+        If a column of an answer's name is there and `overwrite` is False, or if the jobs do not
+        answer the same question.
+    """
+    _refuse_other_questions([answer_fields(job) for job in jobs])
+    found = [_answers_to(frame, job, details=details) for job in jobs]
+    merged = {prefix + name: column for name, column in _first_ok(found).items()}
+    taken = taken_names(frame.columns, list(merged))
+    if taken and not overwrite:
+        raise ColumnError.taken(
+            taken, 'Join under other names, join(job, prefix="second_"), or replace the columns, '
+            "join(job, overwrite=True)."
+        )  # fmt: skip
+    labels = {name: _label(frame.columns, name) for name in merged}
+    replaced = {labels[name] for name in taken}
+    joined = frame.loc[:, [label not in replaced for label in frame.columns]].copy()
+    for name, column in merged.items():
+        # An array, not a Series: by position, whatever the index is.
+        joined[labels[name]] = column.array
+    return joined
+
+
+def taken_names(columns: pd.Index, names: Sequence[str]) -> list[str]:
+    """Name those answer columns for which a frame has a column already."""
+    there = set(columns)
+    return [name for name in names if _label(columns, name) in there]
+
+
+def _label(columns: pd.Index, name: str) -> Hashable:
+    """Return the label of an answer column among these: as deep as they are."""
+    levels = columns.nlevels
+    return name if levels == 1 else (name, *[""] * (levels - 1))
+
+
+def _refuse_other_questions(outputs: Sequence[Sequence[Field]]) -> None:
+    first = outputs[0]
+    for other in outputs[1:]:
+        if [(f.name, f.kind) for f in other] != [(f.name, f.kind) for f in first]:
+            raise ColumnError.different_answers(*[[f.name for f in x] for x in (first, other)])
+
+
+def answer_fields(job: JobAnswers) -> tuple[Field, ...]:
+    """Return the answer columns of a job."""
+    recipe = job.manifest.recipe
+    return endpoint_of(recipe.endpoint).fields(recipe)
+
+
+def _answers_to(frame: pd.DataFrame, job: JobAnswers, *, details: bool) -> dict[str, pd.Series]:
+    return columns_of(job, find_answers(of_frame(frame), job, Finder(job.rows)), details=details)
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Which request of a job answers each of some rows.
+
+    Attributes
+    ----------
+    number
+        For each row the number of its request; −1 where it has none.
+    status, error
+        For each row that has none, its status and why; null elsewhere.
+    """
+
+    number: npt.NDArray[np.int64]
+    status: pa.Array
+    error: pa.Array
+
+
+def find_answers(rows: Tabular, job: JobAnswers, known: Finder) -> Found:
+    """Find the answer of each row by the content of its request.
+
+    Each row is rendered again for that, unless all are as they were submitted, in their order.
+
+    Parameters
+    ----------
+    known
+        Of the job's rows; the same for all parts of a longer table.
+
+    Raises
+    ------
+    JobError
+        If the job was recovered and does not know its template.
+    """
+    recipe = job.manifest.recipe
+    if recipe.columns == UNKNOWN_COLUMNS:
+        raise JobError.recovered(job.manifest.called)
+    as_submitted = job.rows.checksum if len(rows) == len(job.rows) else None
+    named = row_digests(recipe, rows, as_submitted)
+    if named is None:
+        return _found(job.rows.number, job.rows.absent)
+    identity, absent, unreadable = named
+    number = known.find(identity)
+    absent = pc.coalesce(absent, known.why_absent(identity))
+    not_asked = _NOT_ASKED if recipe.images is None else _NOT_ASKED_WITH_IMAGES
+    if job.manifest.source is not None and not rows.streamed:
+        not_asked += _FLOATS
+    return _found(number, absent, pc.fill_null(unreadable, not_asked))
+
+
+def _found(
+    number: npt.NDArray[np.int64], absent: pa.Array, why_missing: pa.Array | None = None
+) -> Found:
+    """Say the status and reason of rows that no request answers."""
+    why_missing = pa.scalar(_NOT_ASKED) if why_missing is None else why_missing
+    unasked = pa.array(number < 0)
+    has_no_prompt = pc.is_valid(absent)
+    status = pc.if_else(unasked, pc.if_else(has_no_prompt, "skipped", "missing"), None)
+    error = pc.if_else(unasked, pc.coalesce(absent, why_missing), None)
+    return Found(number, status.cast(pa.string()), error.cast(pa.string()))
+
+
+def columns_of(job: JobAnswers, found: Found, *, details: bool) -> dict[str, pd.Series]:
+    """Give some rows their answers: the columns behind those of the frame, by name."""
+    number = found.number
+    take = pa.array(number, mask=number < 0)
+    answers = job.answers.select(_DETAILED if details else ["status", "error"]).take(take)
+    columns = {
+        field.name: to_pandas(job.columns[field.name], take, field) for field in answer_fields(job)
+    }
+    columns["bf_status"] = _categories(pc.coalesce(answers["status"], found.status), STATUSES)
+    columns["bf_error"] = _strings(pc.coalesce(answers["error"], found.error))
+    if details:
+        columns |= _details(job, number, take, answers)
+    return columns
+
+
+def _details(
+    job: JobAnswers, number: npt.NDArray[np.int64], take: pa.Array, answers: pa.Table
+) -> dict[str, pd.Series]:
+    ids = job.custom_ids.take(take)
+    tokens = {
+        f"bf_{name}": pd.Series(answers[name].to_pandas(types_mapper=_NULLABLE.get))
+        for name in _TOKENS
+    }
+    return {
+        "bf_custom_id": _strings(pa.chunked_array([ids])),
+        **tokens,
+        _COST: _costs(job.costs, number),
+        "bf_finish_reason": _strings(answers["finish_reason"]),
+        "bf_reasoning": _strings(answers["reasoning"]),
+        "bf_raw": _strings(pc.coalesce(answers["text"], answers["tool_calls"])),
+    }
+
+
+def _costs(costs: npt.NDArray[np.object_] | None, number: npt.NDArray[np.int64]) -> pd.Series:
+    """Give each row the cost of its request: the first of equal rows all of it, the others 0.
+
+    A part for each would not come out even; so they add up to the job's cost. Of dtype object,
+    because sums of `Decimal` there are exact and skip what is missing, by group, too; a column of
+    Arrow decimals cannot be multiplied, and `describe()` fails on it.
+    """
+    shown = np.full(len(number), None, dtype=object)
+    if costs is not None:
+        asked = np.flatnonzero(number >= 0)
+        shown[asked] = Decimal(0)
+        _, first = np.unique(number[asked], return_index=True)
+        paying = asked[first]
+        shown[paying] = costs[number[paying]]
+    return pd.Series(shown, dtype=object)
+
+
+_TOKENS: Final = (
+    "input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens",
+)  # fmt: skip
+_DETAILED: Final = [
+    "status", "error", *_TOKENS, "finish_reason", "reasoning", "text", "tool_calls",
+]  # fmt: skip
+_NULLABLE: Final[Mapping[pa.DataType, Any]] = {
+    pa.int64(): pd.Int64Dtype(),
+    pa.float64(): pd.Float64Dtype(),
+    pa.bool_(): pd.BooleanDtype(),
+}
+
+
+def _categories(column: pa.ChunkedArray, levels: Sequence[Any]) -> pd.Series:
+    return pd.Series(pd.Categorical.from_codes(_codes(column, levels), categories=list(levels)))
+
+
+def _codes(column: pa.ChunkedArray, levels: Sequence[Any]) -> npt.NDArray[np.int64]:
+    """Return the place of each value among the levels; −1 where it is missing."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    codes = pc.index_in(column, pa.array(levels, column.type))
+    return np.asarray(pc.fill_null(codes, -1).to_numpy(), dtype=np.int64)
+
+
+def _strings(column: pa.ChunkedArray) -> pd.Series:
+    texts = pd.Series([], dtype=_text_dtype()).dtype
+    if not isinstance(texts, pd.StringDtype):  # pandas is told to keep its texts as objects
+        return pd.Series(column.to_pylist(), dtype=texts)
+    # From Arrow to what pandas keeps, which mostly is Arrow, without a Python string for each.
+    return pd.Series(texts.__from_arrow__(column))
+
+
+def _text_dtype() -> Any:
+    # pandas 3 calls its text "str"; before, that word would write None as "None".
+    return "str" if int(pd.__version__.partition(".")[0]) >= 3 else "string"  # noqa: PLR2004
+
+
+def to_pandas(column: pa.ChunkedArray, take: pa.Array, field: Field) -> pd.Series:
+    """Take the rows of one answer column, in its pandas dtype."""
+    if field.kind == "vector":
+        return _vectors(column, take)
+    column = column.take(take)
+    if field.kind == "category":
+        return _categories(column, field.levels or ())
+    if field.kind in {"string", "json", "file"}:
+        return _strings(column)
+    if field.kind == "list":
+        return pd.Series(column.to_pylist(), dtype=object)
+    return pd.Series(column.to_pandas(types_mapper=_NULLABLE.get))
+
+
+def _vectors(column: pa.ChunkedArray, take: pa.Array) -> pd.Series:
+    """Give each row an array of its own.
+
+    Of dtype object: pandas cannot read back the Parquet of a column whose dtype is an Arrow list
+    (2.3 and 3.1, "data type not understood"); of this one it can.
+    """
+    number = take.fill_null(-1).to_numpy()
+    rows = np.full(len(number), None, dtype=object)
+    start = 0
+    for chunk in column.chunks:
+        matrix = chunk.values.to_numpy()  # noqa: PD011 - an Arrow list
+        matrix = matrix.reshape(-1, column.type.list_size)
+        matrix, there = matrix[chunk.offset :], chunk.is_valid().to_numpy(zero_copy_only=False)
+        here = np.flatnonzero((number >= start) & (number < start + len(chunk)))
+        for row, at in zip(here, number[here] - start, strict=True):
+            # A copy, since a view would keep all vectors in memory for the sake of one.
+            rows[row] = matrix[at].copy() if there[at] else None
+        start += len(chunk)
+    return pd.Series(rows, dtype=object)
+
+
+def _first_ok(found: Sequence[dict[str, pd.Series]]) -> dict[str, pd.Series]:
+    merged = dict(found[0])
+    for other in found[1:]:
+        better = (merged["bf_status"] != "ok") & other["bf_status"].isin(["ok"])
+        nothing = merged["bf_status"].isin(ASKED_AGAIN)
+        better |= nothing & (other["bf_status"] != "missing")
+        for name, column in other.items():
+            mine, theirs = _same_levels(merged[name], column)
+            merged[name] = theirs.where(better, mine)
+    if _COST in merged:
+        merged[_COST] = _paid([one[_COST] for one in found])
+    return merged
+
+
+def _paid(costs: Sequence[pd.Series]) -> pd.Series:
+    """Add up what several jobs paid for each row, whichever of them gives its answer."""
+    rows = ([cost for cost in row if cost is not None] for row in zip(*costs, strict=True))
+    return pd.Series([sum_of(known) if known else None for known in rows], dtype=object)
+
+
+def _same_levels(first: pd.Series, second: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """Give two category columns the levels of both: a second job may have offered more labels."""
+    if not isinstance(first.dtype, pd.CategoricalDtype):
+        return first, second
+    levels = list(dict.fromkeys([*first.cat.categories, *second.cat.categories]))
+    return first.cat.set_categories(levels), second.cat.set_categories(levels)

@@ -1,0 +1,171 @@
+"""One line of a result file, whatever it is → whose it is, and what it answers.
+
+In: the bytes of a line, and the endpoint that it answers for. Out: a name, as far as it can be
+read, and an :class:`Answer`; or only how many lines can be read.
+Must not know: which requests there are, tables.
+
+This is the careful reader: what it says of a line is what the line means.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from batchframe._base.lenient_json import mended
+from batchframe._endpoints import Answer, Endpoint, Status, tokens_of
+from batchframe._results.result_lines import lines_of
+
+_OK: Final = {200, "200", "200.0"}  # some servers write the number as a text
+_CUSTOM_ID: Final = re.compile(rb'"custom_id"\s*:\s*"([^"\\]*)"')
+_LONGEST_ERROR: Final = 500
+NO_REASON: Final = "the service gave no reason"
+_NOT_READ: Final = (msgspec.DecodeError, ValueError, RecursionError)
+"""What a line that cannot be read raises."""
+
+
+class _Response(msgspec.Struct):
+    status_code: int | float | str | None = None
+    body: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Line(msgspec.Struct):
+    custom_id: str
+    response: _Response | None = None
+    error: Any = None
+
+
+_decode_line = msgspec.json.Decoder(_Line).decode
+
+
+def read_line(raw: bytes, endpoint: Endpoint) -> tuple[str | None, Answer]:
+    """Return whose line it is, as far as that can be read, and what it says."""
+    try:
+        line = _decode_line(raw)
+        answer = _read_response(line.response, line.error, endpoint)
+    except _NOT_READ:
+        return _read_odd_line(raw, endpoint)
+    if answer.status == "invalid" or _repeats_id(raw):
+        return _read_odd_line(raw, endpoint)
+    return line.custom_id, answer
+
+
+def _read_odd_line(raw: bytes, endpoint: Endpoint) -> tuple[str | None, Answer]:
+    """Read a line that is no strict JSON, or that may name more than one request."""
+    try:
+        if _names_several(raw):
+            return None, Answer("invalid", "the line names several requests", None)
+        line = _decode_line(mended(raw))
+        return line.custom_id, _read_response(line.response, line.error, endpoint)
+    except _NOT_READ as reason:
+        name = _CUSTOM_ID.search(raw)
+        why = shorten(f"the service's line for this request cannot be read: {reason}")
+        return name and name[1].decode(errors="replace"), Answer("invalid", why, None)
+
+
+def _names_several(raw: bytes) -> bool:
+    # Of a key that stands twice every reader takes the last, and says nothing.
+    pairs = json.loads(raw, object_pairs_hook=list, parse_int=str) if _repeats_id(raw) else []
+    names = [value for key, value in pairs if key == "custom_id"]
+    return any(name != names[0] for name in names)
+
+
+def _repeats_id(raw: bytes) -> bool:
+    return raw.count(b'"custom_id"') > 1
+
+
+def _read_response(response: _Response | None, error: Any, endpoint: Endpoint) -> Answer:
+    """Say what one line answers. Success is status code 200, whatever ``error`` says."""
+    if response is not None and response.status_code in _OK:
+        answer = endpoint.answer(_body(response))
+        stated = answer.input_tokens is not None or answer.output_tokens is not None
+        if stated or answer.status == "ok":
+            return answer
+        return _with_usage(answer, _plain(_body(response)))
+    if response is None:
+        code, message = _error_words(error)
+        status: Status = "failed"
+        if code == "batch_expired":
+            status = "expired"
+        elif code == "batch_cancelled":
+            status = "cancelled"
+        return Answer(status, shorten(": ".join(filter(None, (code, message)))), None)
+    body = _plain(_body(response))
+    code, message = _error_words(body.get("error", body) if isinstance(body, dict) else body)
+    if not message and error is not None:
+        code, message = _error_words(error)
+    status_code = response.status_code
+    words = "no HTTP status" if status_code is None else f"HTTP {status_code}"
+    words = f"{words}, {code}" if code else words
+    failed = Answer("failed", shorten(f"{words}: {message or NO_REASON}"), None)
+    return _with_usage(failed, body)
+
+
+def _with_usage(answer: Answer, body: Any) -> Answer:
+    """Count what a response without an answer says it used: it is billed all the same."""
+    read, written, cached, thought, to_cache = tokens_of(
+        body.get("usage") if isinstance(body, dict) else None
+    )
+    return answer._replace(
+        input_tokens=read,
+        output_tokens=written,
+        cached_tokens=cached,
+        reasoning_tokens=thought,
+        cache_write_tokens=to_cache,
+    )
+
+
+def _body(response: _Response) -> bytes:
+    raw = bytes(response.body)
+    # Some servers write the body as a JSON text inside the JSON line.
+    return msgspec.json.decode(raw, type=str).encode() if raw[:1] == b'"' else raw
+
+
+def _plain(raw: bytes) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return raw.decode(errors="replace")
+
+
+def _error_words(error: Any) -> tuple[str | None, str]:
+    if not isinstance(error, dict):
+        return None, "" if error is None else str(error)
+    code, message = error.get("code"), error.get("message") or error.get("detail")
+    return None if code is None else str(code), "" if message is None else str(message)
+
+
+def shorten(words: str) -> str:
+    """Cut the words of an error to what a person reads; say so where there are none."""
+    words = words or NO_REASON
+    return words if len(words) <= _LONGEST_ERROR else f"{words[:_LONGEST_ERROR]}…"
+
+
+@dataclass(frozen=True)
+class LineCount:
+    """How many lines of a result file name a request, and how many cannot be read."""
+
+    whole: int
+    broken: int
+
+
+def count_lines(path: Path) -> LineCount:
+    """Count the lines of a result file, without a look at what they answer."""
+    whole = broken = 0
+    for raw in lines_of(path):
+        try:
+            raw.decode()  # the decoder leaves the bytes of the response unread
+            _decode_line(raw)
+        except _NOT_READ:
+            try:
+                _decode_line(mended(raw))
+            except _NOT_READ:
+                broken += 1
+                continue
+        whole += 1
+    return LineCount(whole, broken)

@@ -1,0 +1,188 @@
+"""Answers × rows that memory need not hold → one Parquet file.
+
+In: a job's answers, and rows. Out: a file with the columns of both.
+Must not know: prices, the network.
+
+Each row is read once: the answer found for it stands beside it, whatever happens to the source.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from decimal import Context, Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from batchframe._display import progress
+from batchframe._frames.tabular import Part, Tabular
+from batchframe._results.job_answers import JobAnswers
+from batchframe._results.join import Found, answer_fields, columns_of, find_answers
+from batchframe._store.rows import Finder
+from batchframe.errors import ColumnError, SourceError
+
+_TYPES: Final[Mapping[str, pa.DataType]] = {
+    "bf_error": pa.large_string(),
+    "bf_custom_id": pa.large_string(),
+    "bf_finish_reason": pa.large_string(),
+    "bf_reasoning": pa.large_string(),
+    "bf_raw": pa.large_string(),
+    "bf_cost": pa.decimal128(38, 18),
+}
+_LAST_PLACE: Final = Decimal(1).scaleb(-18)
+_PRECISE: Final = Context(prec=60)
+_PANDAS: Final = b"pandas"
+_UNTOLD: Final[Mapping[str, Any]] = {
+    "columns": [],
+    "index_columns": [],
+    "column_indexes": [],
+}
+
+
+def to_parquet(
+    job: JobAnswers,
+    rows: Tabular,
+    path: Path,
+    *,
+    prefix: str = "",
+    details: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Write the rows and their answers, as `join` would add them, a part at a time.
+
+    The file stands at `path` when it is whole, and not before.
+
+    Raises
+    ------
+    ColumnError
+        If a column of an answer's name is there and `overwrite` is False.
+    SourceError
+        If the rows cannot be read, or change meanwhile.
+    OSError
+        If the file cannot be written.
+    """
+    path = path.resolve()  # what a link names is written, and the link stays
+    _refuse_place(rows, path)
+    job = replace(job, costs=None if job.costs is None else job.costs.copy())
+    known = Finder(job.rows)
+    with ExitStack() as stack:
+        unfinished = stack.enter_context(_replacing(path))
+        advance = stack.enter_context(progress("writing rows", len(rows), " rows"))
+        writer: pq.ParquetWriter | None = None
+        for part in rows.parts():
+            here = find_answers(part.alone(), job, known)
+            answers = _answers(job, here, prefix, details=details)
+            table = _beside(part, answers, overwrite=overwrite)
+            writer = writer or stack.enter_context(_writer(unfinished, table.schema))
+            writer.write_table(table)
+            _are_paid(job, here)
+            advance(len(part))
+
+
+def _refuse_place(rows: Tabular, path: Path) -> None:
+    if path.is_dir():
+        raise SourceError.a_folder(str(path))
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
+    if rows.home is not None and rows.home in path.parents:
+        raise SourceError.written_into(str(path), str(rows.home))
+    if path.exists() and str(path) in map(os.path.realpath, rows.files):
+        raise SourceError.written_over(str(path))
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    try:
+        return pq.ParquetWriter(path, schema, compression="zstd")
+    except pa.ArrowNotImplementedError as reason:
+        raise SourceError.not_of_parquet(str(reason)) from None
+
+
+def _answers(job: JobAnswers, found: Found, prefix: str, *, details: bool) -> pa.Table:
+    """Give some rows their answers, each column of one type whatever these rows hold."""
+    types = {field.name: job.columns[field.name].type for field in answer_fields(job)}
+    columns = columns_of(job, found, details=details)
+    arrays = {
+        prefix + name: _array(column, types.get(name, _TYPES.get(name)))
+        for name, column in columns.items()
+    }
+    told = pa.Schema.from_pandas(pd.DataFrame(columns).add_prefix(prefix), preserve_index=False)
+    return pa.table(arrays).replace_schema_metadata(told.metadata)
+
+
+def _array(column: pd.Series, kind: pa.DataType | None) -> pa.Array:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        kind = None  # with all its levels, which the stored column does not have
+    if kind == _TYPES["bf_cost"]:
+        column = column.map(_rounded, na_action="ignore")
+    array = pa.array(column, type=kind, from_pandas=True)
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def _rounded(cost: Decimal) -> Decimal:
+    """Round a cost to what its column holds; prices of your own may have more places."""
+    return cost.quantize(_LAST_PLACE, context=_PRECISE)
+
+
+def _beside(part: Part, answers: pa.Table, *, overwrite: bool) -> pa.Table:
+    """Put the answers behind the columns of a part, as they are stored."""
+    rows = _stored(part)
+    taken = [name for name in answers.column_names if name in rows.column_names]
+    if taken and not overwrite:
+        raise ColumnError.taken(
+            taken, 'Write them under other names, job.to_parquet(path, prefix="second_"), or '
+            "replace the columns, job.to_parquet(path, overwrite=True)."
+        )  # fmt: skip
+    told = _told_to_pandas(rows.schema, answers.schema)
+    rows = rows.drop_columns(taken)
+    for name in answers.column_names:
+        rows = rows.append_column(name, answers[name])
+    return rows.replace_schema_metadata(told)
+
+
+def _stored(part: Part) -> pa.Table:
+    if part.arrow is not None:
+        return pa.Table.from_batches([part.arrow])
+    try:
+        return pa.Table.from_pandas(part.frame)
+    except (pa.ArrowException, ValueError) as reason:  # two columns of one name
+        raise SourceError.not_of_parquet(" ".join(map(str, reason.args))) from None
+
+
+def _told_to_pandas(rows: pa.Schema, answers: pa.Schema) -> dict[bytes, bytes]:
+    """Tell pandas the dtypes of the answers; of the other columns, what was told already."""
+    metadata = dict(rows.metadata or {})
+    theirs = json.loads(metadata[_PANDAS]) if _PANDAS in metadata else _UNTOLD
+    ours = json.loads(answers.metadata[_PANDAS])["columns"]
+    names = {column["name"] for column in ours}
+    kept = [column for column in theirs["columns"] if column.get("name") not in names]
+    index = [name for name in theirs["index_columns"] if name not in list(names)]
+    told = {**theirs, "index_columns": index, "columns": [*kept, *ours]}
+    metadata[_PANDAS] = json.dumps(told).encode()
+    return metadata
+
+
+def _are_paid(job: JobAnswers, found: Found) -> None:
+    """Let the first of equal rows carry the cost of their request, wherever the others stand."""
+    if job.costs is not None:
+        job.costs[found.number[found.number >= 0]] = Decimal(0)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Give a file to write, and put it in its place when it is whole."""
+    # Hidden, so that who reads the folder meanwhile does not take it for rows.
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

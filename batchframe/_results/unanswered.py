@@ -1,0 +1,116 @@
+"""A job → the requests that it left without an answer, to be asked again.
+
+In: a job's record and answers, and its input files. Out: a request table of the rows concerned.
+Must not know: the frame that was submitted, prices, the network.
+
+The requests are read from the input files, byte for byte as they were sent: no frame is needed, and
+what was answered cannot be among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from batchframe._base.digests import NONE, Digests, digests_of, from_arrow
+from batchframe._base.private_files import in_words, open_private
+from batchframe._requests.kept import kept_table
+from batchframe._requests.lines import as_named, custom_id
+from batchframe._requests.table import RequestTable
+from batchframe._results.job_answers import JobAnswers
+from batchframe._store.manifest import Record
+from batchframe.errors import JobError
+
+ASKED_AGAIN: Final = ("failed", "expired", "cancelled", "missing")
+"""The statuses of a request for which the service produced nothing that is billed."""
+
+ASKED_ON_DEMAND: Final = ("refused", "truncated", "invalid")
+"""The statuses of a request that was answered, and billed, but not with what was wanted."""
+
+
+def unanswered(record: Record, job: JobAnswers, statuses: Collection[str]) -> RequestTable:
+    """Return the rows whose requests ended in one of these statuses, and those requests.
+
+    Raises
+    ------
+    JobError
+        If an input file is not what was written.
+    """
+    wanted = pc.is_in(job.answers["status"], pa.array(list(statuses), pa.string()))
+    # What an earlier job answered was not sent by this one, so that its input files lack it.
+    sent = record.manifest.requests - record.manifest.reused
+    chosen = np.flatnonzero(wanted.to_numpy())
+    chosen = chosen[chosen < sent]
+    rows = np.flatnonzero(np.isin(job.rows.number, chosen))
+    return kept_table(
+        record.manifest.recipe,
+        list(_requests(record, job, chosen)),
+        np.searchsorted(chosen, job.rows.number[rows]),
+        digest=from_arrow(job.rows.digest.take(pa.array(rows))),
+        identity=_identity(job, rows),
+        labels=pd.Index(rows),
+    )
+
+
+def still_waiting(job: str, rows: int) -> str:
+    """Say that rows of a job may still be answered.
+
+    Examples
+    --------
+    >>> still_waiting("tone", 2)
+    'Job tone is not done: 2 rows wait for an answer, and are not among these. job.wait() first.'
+    """
+    told = f"{rows:,} row waits" if rows == 1 else f"{rows:,} rows wait"
+    return (
+        f"Job {job} is not done: {told} for an answer, and are not among these. job.wait() first."
+    )
+
+
+def nothing_left(job: str, counts: Mapping[str, int]) -> str:
+    """Say that nothing is to be asked again, and what could be all the same.
+
+    Examples
+    --------
+    >>> nothing_left("tone", {"ok": 7})
+    'Job tone left no row without an answer: there is nothing to ask again.'
+    >>> nothing_left("tone", {"ok": 7, "invalid": 2}).partition("again. ")[2]
+    'The answers to 2 rows are not as asked for: job.unanswered(also=["invalid"]) asks again.'
+    """
+    told = f"Job {job} left no row without an answer: there is nothing to ask again."
+    others = [status for status in ASKED_ON_DEMAND if counts.get(status)]
+    if not others:
+        return told
+    rows = sum(counts[status] for status in others)
+    which = "The answer to 1 row is" if rows == 1 else f"The answers to {rows:,} rows are"
+    also = ", ".join(f'"{status}"' for status in others)
+    return f"{told} {which} not as asked for: job.unanswered(also=[{also}]) asks again."
+
+
+def _identity(job: JobAnswers, rows: npt.NDArray[np.int64]) -> Digests | None:
+    if job.manifest.recipe.prompt is not None:
+        return None
+    return from_arrow(job.rows.identity.take(pa.array(rows)))
+
+
+def _requests(record: Record, job: JobAnswers, chosen: npt.NDArray[np.int64]) -> Iterator[bytes]:
+    """Yield the bytes of these requests, in order, from behind the ``custom_id`` of their lines."""
+    prefix = len(b'{"custom_id":"' + custom_id(record.manifest.fingerprint, 0, NONE).encode())
+    digests = job.rows.request_digest
+    for shard, written in enumerate(record.manifest.inputs):
+        here = chosen[(chosen >= written.start) & (chosen < written.stop)] - written.start
+        if not len(here):
+            continue
+        path = record.folder.input(shard)
+        wanted = set(here.tolist())
+        with in_words(path), open_private(path) as lines:
+            found = [as_named(line[prefix:-1]) for at, line in enumerate(lines) if at in wanted]
+        named = digests.take(pa.array(here + written.start))
+        if len(found) != len(here) or (digests_of(found) != from_arrow(named)).any():
+            raise JobError.damaged(str(path), "it is not what was written")
+        yield from found

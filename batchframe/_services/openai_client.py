@@ -1,0 +1,401 @@
+"""A client → a :class:`~batchframe._services.protocol.Service`.
+
+In: an ``openai.OpenAI`` that the user made, or the environment. Out: values of ``protocol``.
+Must not know: job folders, requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from email.utils import parsedate_to_datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, ParamSpec, TypeVar
+from urllib.parse import urlsplit
+
+import openai
+from openai.types import Batch as OpenAIBatch
+from openai.types import FileDeleted
+
+from batchframe._base.clock import SYSTEM
+from batchframe._base.lenient_json import loads
+from batchframe._base.private_files import create_private, insecurity_is_allowed, open_private
+from batchframe._base.secrets import redacted
+from batchframe._display import BYTES, progress, watched
+from batchframe._services.openai_values import (
+    failure,
+    is_transports,
+    not_answered,
+    outcome_of,
+    words,
+)
+from batchframe._services.protocol import (
+    Asked,
+    Batch,
+    CreateOutcome,
+    Identity,
+    RemoteFile,
+    RemoteVideo,
+)
+from batchframe._services.provider_table import Provider, is_loopback, profile_of
+from batchframe._services.reading import batch_of, created_of, remote_file_of, size_of
+from batchframe.errors import ClientError, ServiceError
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+# How the package stumbles over a body that is not what it expects.
+_UNREADABLE: Final = (AttributeError, TypeError, ValueError, RecursionError)
+_PAGE: Final = 100
+_TRIES: Final = 3
+_LONGEST_MESSAGE: Final = 512
+_LARGEST_ANSWER: Final = 1 << 26
+_SHOWN: Final = 60
+
+# An answer that stands still for so many seconds, or brings fewer bytes a second, is left.
+_PATIENCE: Final = 60.0
+_SLOWEST: Final = 1000
+# Seconds that a look may take although the time to wait is over.
+_LEAST_LOOK: Final = 5.0
+
+
+def connect(client: object = None) -> OpenAIService:
+    """Return the service behind a client; without one, behind the environment's key.
+
+    Raises
+    ------
+    ClientError
+        If there is no key, the client is not a synchronous ``openai.OpenAI``, or it would send the
+        key over plain HTTP to another machine, which ``BATCHFRAME_ALLOW_INSECURE=1`` allows.
+    """
+    if client is None:
+        client = _client_from_environment()
+    if not isinstance(client, openai.OpenAI):
+        raise ClientError.wrong_kind(client)
+    url = urlsplit(str(client.base_url))
+    safe = url.scheme == "https" or is_loopback(url.hostname or "")
+    if not safe and not insecurity_is_allowed():
+        raise ClientError.insecure(Identity.of(str(client.base_url), None, None).base_url)
+    return OpenAIService(client)
+
+
+def _client_from_environment() -> openai.OpenAI:
+    try:
+        return openai.OpenAI()
+    except openai.OpenAIError:
+        pass
+    raise ClientError.no_key()
+
+
+class OpenAIService:
+    """The genuine Files and Batches API, through a client's public interface."""
+
+    def __init__(self, client: openai.OpenAI, deadline: float | None = None) -> None:
+        self._client = client
+        self._deadline = deadline
+
+    def within(self, seconds: float) -> OpenAIService:
+        # The package's own pauses between two tries may be two minutes.
+        client = self._client.with_options(max_retries=0)
+        return OpenAIService(client, SYSTEM.elapsed() + max(seconds, _LEAST_LOOK))
+
+    @property
+    def identity(self) -> Identity:
+        client = self._client
+        url = str(client.base_url)
+        if self._azure:
+            # One made for a deployment shows the same files and batches.
+            url = url.partition("/deployments/")[0]
+        return Identity.of(url, client.organization, client.project)
+
+    @property
+    def profile(self) -> Provider:
+        return profile_of(str(self._client.base_url), azure=self._azure)
+
+    @property
+    def _azure(self) -> bool:
+        return isinstance(self._client, openai.AzureOpenAI)
+
+    def upload(
+        self, path: Path, filename: str, purpose: str = "batch", lifetime: int | None = None
+    ) -> RemoteFile:
+        # The package's types know OpenAI's purposes only.
+        how: dict[str, Any] = {"purpose": purpose}
+        if lifetime is not None:
+            how["expires_after"] = {"anchor": "created_at", "seconds": lifetime}
+        with open_private(path) as opened, watched("uploading", opened) as file:
+            stored = _call(self._client.files.create, file=(filename, file), **how)
+        return remote_file_of(stored)
+
+    def create_batch(
+        self,
+        input_file_id: str,
+        endpoint: str,
+        metadata: Mapping[str, str],
+        key: str,
+        window: str = "24h",
+    ) -> CreateOutcome:
+        try:
+            answer: object = self._client.post(
+                "/batches",
+                cast_to=OpenAIBatch,
+                body={
+                    "input_file_id": input_file_id,
+                    "endpoint": endpoint,
+                    "completion_window": window,
+                    "metadata": dict(metadata),
+                },
+                # The defaults would ask again after a lost answer, and pay for two batches.
+                options={
+                    "max_retries": 0,
+                    "follow_redirects": False,
+                    "headers": {"Idempotency-Key": key},
+                },
+            )
+        except Exception as reason:  # noqa: BLE001 - whatever it is, the batch may exist
+            return outcome_of(reason)
+        return created_of(answer, input_file_id, endpoint)
+
+    def ask(self, endpoint: str, body: Mapping[str, Any]) -> Asked:
+        try:
+            answer: object = self._client.post(
+                endpoint.removeprefix("/v1"),
+                cast_to=object,
+                body=dict(body),
+                # As for a batch: asking again after a lost answer would pay twice.
+                options={"max_retries": 0, "follow_redirects": False},
+            )
+        except Exception as reason:  # noqa: BLE001 - whatever it is, it may have been answered
+            return not_answered(reason)
+        return Asked(200, answer)
+
+    def count_input_tokens(self, body: Mapping[str, Any]) -> int:
+        counted: object = _call(self._client.responses.input_tokens.count, **body)
+        tokens = getattr(counted, "input_tokens", None)
+        if not isinstance(tokens, int):
+            raise ServiceError.unusable(got=type(counted).__name__, what="a number of tokens")
+        return tokens
+
+    def retrieve_batch(self, batch_id: str) -> Batch:
+        what = f"batch {batch_id}"
+        batch = batch_of(
+            self._read(what, self._client.batches.with_streaming_response.retrieve, batch_id)
+        )
+        if batch.id != batch_id:
+            raise ServiceError.unusable(got=f"batch {batch.id}", what=what)
+        return batch
+
+    def list_batches(self) -> Iterator[Batch]:
+        what = "the list of batches"
+        after: dict[str, str] = {}
+        seen: set[str] = set()
+        while True:
+            page = self._read(
+                what, self._client.batches.with_streaming_response.list, limit=_PAGE, **after
+            )
+            if isinstance(page, list):
+                page = {"data": page, "has_more": False}  # Together lists all of them at once
+            listed = page.get("data") if isinstance(page, dict) else None
+            if not isinstance(listed, list):
+                raise ServiceError.unusable(got=type(page).__name__, what=what)
+            batches = [batch_of(one) for one in listed]
+            if listed and seen.issuperset(batch.id for batch in batches):
+                raise ServiceError.unusable(
+                    got="the same page again", what="the next page of batches"
+                )
+            seen.update(batch.id for batch in batches)
+            yield from batches
+            if not batches or page.get("has_more") is False:
+                return
+            after = {"after": batches[-1].id}
+
+    def server_time(self) -> float | None:
+        return _call(self._date)
+
+    def _date(self) -> float | None:
+        ask = self._client.batches.with_streaming_response.list
+        with ask(limit=1, timeout=self._patience("the time")) as response:
+            # RFC 9110: every answer has a Date.
+            told = response.headers.get("date", "")
+        try:
+            return parsedate_to_datetime(told).timestamp()
+        except ValueError:
+            return None
+
+    def cancel_batch(self, batch_id: str) -> Batch:
+        return batch_of(
+            self._read(
+                f"batch {batch_id}", self._client.batches.with_streaming_response.cancel, batch_id
+            )
+        )
+
+    def retrieve_file(self, file_id: str) -> RemoteFile:
+        told = self._read(
+            f"file {file_id}", self._client.files.with_streaming_response.retrieve, file_id
+        )
+        if not isinstance(told, dict):
+            raise ServiceError.unusable(got=type(told).__name__, what="a file")
+        return RemoteFile(file_id, size_of(told.get("bytes")), None)
+
+    def download(self, file_id: str, path: Path, most: int) -> int:
+        content = partial(self._client.files.with_streaming_response.content, file_id)
+        return self._download(f"file {file_id}", content, path, most)
+
+    def retrieve_video(self, video_id: str) -> RemoteVideo:
+        what = f"video {video_id}"
+        told = self._read(what, self._opened, f"/videos/{video_id}")
+        if not isinstance(told, dict) or told.get("id") != video_id:
+            raise ServiceError.unusable(got=type(told).__name__, what=what)
+        error = told.get("error")
+        message = error.get("message") if isinstance(error, dict) else None
+        words = redacted(message[:_LONGEST_MESSAGE]) if isinstance(message, str) else None
+        return RemoteVideo(video_id, str(told.get("status")), words)
+
+    def download_video(self, video_id: str, path: Path, most: int) -> int:
+        content = partial(self._opened, f"/videos/{video_id}/content")
+        return self._download(f"video {video_id}", content, path, most)
+
+    @contextmanager
+    def _opened(self, path: str, timeout: float) -> Iterator[Any]:
+        # The package is about to drop its own methods for videos, which other servers go on with.
+        kind = openai.Stream[object]
+        how: Any = {"timeout": timeout}
+        with self._client.get(
+            path, cast_to=object, stream=True, stream_cls=kind, options=how
+        ) as stream:
+            yield stream.response
+
+    def moderate(self, body: Mapping[str, Any]) -> Any:
+        # Asking again after a lost answer costs nothing: the package's own retries may stay.
+        return _call(self._client.post, "/moderations", cast_to=object, body=dict(body))
+
+    def _download(
+        self, what: str, content: Callable[..., AbstractContextManager[Any]], path: Path, most: int
+    ) -> int:
+        # A download that is under way when the time to wait is over may still come to its end.
+        patience = max(self._patience(what), _LEAST_LOOK)
+        return _call(self._stream, what, partial(content, timeout=patience), path, (most, patience))
+
+    def _stream(
+        self,
+        what: str,
+        content: Callable[[], AbstractContextManager[Any]],
+        path: Path,
+        limits: tuple[int, float],
+    ) -> int:
+        most, patience = limits
+        try:
+            with (
+                content() as response,
+                create_private(path) as file,
+                progress("downloading", _stated_length(response), BYTES) as advance,
+            ):
+                size = 0
+                for chunk in _chunks(response, what, most, patience):
+                    size += file.write(chunk)
+                    advance(len(chunk))
+                return size
+        except openai.APITimeoutError:
+            pass
+        raise ServiceError.too_slow(what, 0, patience)
+
+    def _read(
+        self, what: str, request: Callable[..., AbstractContextManager[Any]], *args: Any, **how: Any
+    ) -> Any:
+        """Read the JSON of an answer, of bounded size and in bounded time."""
+        for _ in range(_TRIES - 1):
+            try:
+                return self._read_once(what, request, *args, **how)
+            except ServiceError as reason:
+                if not reason.broke_off:
+                    raise
+        return self._read_once(what, request, *args, **how)
+
+    def _read_once(
+        self, what: str, request: Callable[..., AbstractContextManager[Any]], *args: Any, **how: Any
+    ) -> Any:
+        patience = self._patience(what)
+
+        def read() -> bytes:
+            with request(*args, timeout=patience, **how) as response:
+                return b"".join(_chunks(response, what, _LARGEST_ANSWER, patience))
+
+        body = _call(read)
+        try:
+            return loads(body)
+        except ValueError:
+            begins = body[:_SHOWN].decode(errors="replace")
+        raise ServiceError.unusable(got=f"{begins!r}", what=what)
+
+    def _patience(self, what: str) -> float:
+        """Return how many seconds the service may be silent."""
+        # The client's own time-out is a number, None, or one for each phase of a request.
+        own: Any = getattr(self._client.timeout, "read", self._client.timeout)
+        patience = _PATIENCE if own is None else min(own, _PATIENCE)
+        if self._deadline is None:
+            return patience
+        left = self._deadline - SYSTEM.elapsed()
+        if left <= 0:
+            raise ServiceError.no_time_left(what)
+        return min(patience, left)
+
+    def delete_file(self, file_id: str) -> bool:
+        try:
+            answer: object = _call(self._client.files.delete, file_id)
+        except ServiceError as reason:
+            if reason.status != 404:  # noqa: PLR2004 - HTTP's own number
+                raise
+            return False
+        # Azure answers with nothing. Whatever else is no deletion must not pass for one: a batch
+        # may be asked for again once the input file is gone.
+        if answer != "" and not (isinstance(answer, FileDeleted) and answer.deleted is True):
+            raise ServiceError.unusable(got=type(answer).__name__, what="the deletion of a file")
+        return True
+
+
+def _stated_length(response: Any) -> int | None:
+    # Of a compressed body it is not the size of the file.
+    length = response.headers.get("content-length", "")
+    plain = response.headers.get("content-encoding", "identity") == "identity"
+    return int(length) if plain and length.isdecimal() else None
+
+
+def _call(request: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    try:
+        return request(*args, **kwargs)
+    except (openai.OpenAIError, *_UNREADABLE) as reason:
+        # The package reads an answer's JSON with no thought for what is none.
+        raised = failure(reason)
+    except Exception as reason:
+        if not is_transports(reason):
+            raise
+        raised = ServiceError.unreachable(words(reason))
+    raise raised
+
+
+def _chunks(response: Any, what: str, most: int, patience: float) -> Iterator[bytes]:
+    """Yield a body as it arrives, as long as it comes at a sensible pace and to an end."""
+    body = iter(response.iter_bytes())
+    got = before = 0
+    since = SYSTEM.elapsed()
+    while True:
+        try:
+            chunk = next(body, None)
+        except Exception as reason:
+            if not is_transports(reason):
+                raise
+            raised = ServiceError.broken_off(what, words(reason))
+            break
+        if chunk is None:
+            return
+        got += len(chunk)
+        if got > most:
+            raise ServiceError.too_large(what, most)
+        passed = SYSTEM.elapsed() - since
+        if passed > patience:
+            if got - before < _SLOWEST * passed:
+                raise ServiceError.too_slow(what, got - before, passed)
+            before, since = got, SYSTEM.elapsed()
+        yield chunk
+    raise raised

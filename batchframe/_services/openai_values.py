@@ -1,0 +1,120 @@
+"""What the openai package raises → values of ``protocol`` and errors of ours, without the key.
+
+In: an exception. Out: what it means, in words. Must not know: what was asked.
+
+An exception of the openai package carries the request and with it the API key, so none leaves this
+room, not even as the context of another.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+import openai
+
+from batchframe._base.secrets import redacted
+from batchframe._services.advice import advice
+from batchframe._services.protocol import Ambiguous, Asked, CreateOutcome, Rejected, Unsent
+from batchframe.errors import ServiceError
+
+# What the transports of openai 2.x and 3.x call the failures before a connection exists.
+_UNSENT: Final = {"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol"}
+_REFUSALS: Final = {400, 401, 403, 404, 413, 422, 429}
+
+
+def failure(reason: Exception) -> ServiceError:
+    """Say as an error of ours what went wrong."""
+    if isinstance(reason, openai.APIStatusError):
+        status, code, message = reason.status_code, reason.code, _message(reason)
+        told = advice(code, message, status)
+        return ServiceError.refused(status, code, message, reason.request_id, told)
+    if isinstance(reason, openai.APIConnectionError):
+        return ServiceError.unreachable(words(reason.__cause__ or reason))
+    return ServiceError.unusable(got=words(reason), what="usable")
+
+
+def outcome_of(reason: BaseException) -> CreateOutcome:
+    """Classify the failure of a create: provably unsent, refused, or ambiguous.
+
+    Only a refusal in OpenAI's own form counts as one: a proxy in between may answer 404 for a
+    request that went through.
+    """
+    if isinstance(reason, openai.APIConnectionError):
+        cause = type(reason.__cause__).__name__
+        return Unsent(words(reason)) if cause in _UNSENT else Ambiguous(words(reason))
+    if isinstance(reason, openai.APIStatusError):
+        message = f"HTTP {reason.status_code}: {_message(reason)}"
+        if reason.status_code in _REFUSALS and _is_openai_error(reason):
+            return Rejected(reason.status_code, reason.code, _message(reason), _retry_after(reason))
+        return Ambiguous(message)
+    return Ambiguous(words(reason))
+
+
+def not_answered(reason: Exception) -> Asked:
+    """Say what came back for a realtime request that was not answered."""
+    if isinstance(reason, openai.APIStatusError):
+        error = {"message": _message(reason), "code": reason.code}
+        return Asked(reason.status_code, {"error": error}, retry_after=_retry_after(reason))
+    cause = type(reason.__cause__).__name__
+    unsent = isinstance(reason, openai.APIConnectionError) and cause in _UNSENT
+    return Asked(None, reason=words(reason), unsent=unsent)
+
+
+def _is_openai_error(reason: openai.APIStatusError) -> bool:
+    try:
+        body = json.loads(reason.response.text)
+    except (ValueError, RecursionError):
+        return False
+    error = body.get("error") if isinstance(body, dict) else None
+    return isinstance(error, dict) and isinstance(error.get("message"), str)
+
+
+def _retry_after(reason: openai.APIStatusError) -> float | None:
+    """Read how many seconds to wait; None if the service does not say, or nothing sensible."""
+    headers = reason.response.headers
+    told = headers.get("retry-after", "")
+    for text, unit in ((headers.get("retry-after-ms", ""), 1000), (told, 1)):
+        try:
+            seconds = float(text) / unit
+        except ValueError:
+            continue
+        return seconds if seconds >= 0 else None
+    try:
+        # Both dates are the server's: this machine's clock may be wrong by a day.
+        wait = parsedate_to_datetime(told) - parsedate_to_datetime(headers.get("date", ""))
+    except (TypeError, ValueError):
+        return None
+    return max(0.0, wait.total_seconds())
+
+
+def _message(reason: openai.APIStatusError) -> str:
+    body = reason.body
+    message = body.get("message") or body.get("detail") if isinstance(body, Mapping) else None
+    return _redacted(str(message or reason.response.text or reason.message), reason)
+
+
+def words(reason: BaseException) -> str:
+    """Write an exception as text, without the key."""
+    return _redacted(f"{type(reason).__name__}: {reason}", reason)
+
+
+def _redacted(text: str, reason: BaseException, most: int = 500) -> str:
+    """Take out the key, whatever it looks like: some services say it in their refusal."""
+    text = redacted(text, _keys(getattr(reason, "request", None)))
+    text = text.encode(errors="replace").decode()
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def _keys(request: Any) -> list[str]:
+    sent = {} if request is None else request.headers
+    # OpenAI's header, and Azure's.
+    named = [sent.get("authorization", "").removeprefix("Bearer "), sent.get("api-key", "")]
+    return [key for key in named if key]
+
+
+def is_transports(reason: Exception) -> bool:
+    """Tell whether the transport itself raised it: a body cut short while streaming does."""
+    return type(reason).__module__.startswith(("httpx", "httpcore"))

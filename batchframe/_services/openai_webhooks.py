@@ -1,0 +1,108 @@
+"""What a service posts when a batch has ended → which batch, if the service has signed it.
+
+In: the body and the headers of a request that anybody may have sent. Out: an :class:`Event`.
+Must not know: job folders, what is done about it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import openai
+
+from batchframe._services.reading import is_id
+from batchframe.errors import WebhookError
+
+_PREFIX: Final = "whsec_"
+_VARIABLE: Final = "OPENAI_WEBHOOK_SECRET"
+# Of the Standard Webhooks specification: 24 bytes at least. Shorter ones can be guessed.
+_SHORTEST: Final = 16
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened: `kind` such as "batch.completed", and the batch; None if it is about none."""
+
+    kind: str
+    batch_id: str | None
+
+
+def read_event(body: object, headers: object, secret: str | None = None) -> Event:
+    """Read a request of the service, if its signature and its time are right.
+
+    Raises
+    ------
+    WebhookError
+        If they are not, or there is no secret to tell by.
+    """
+    raw, told = _raw(body), _plain(headers)
+    secret = _usable(os.environ.get(_VARIABLE) if secret is None else secret)
+    # The client only holds the package's own check; nothing is sent, so no key is needed.
+    with openai.OpenAI(api_key="none is needed", base_url="http://127.0.0.1") as client:
+        try:
+            event: object = client.webhooks.unwrap(raw, told, secret=secret)
+        except openai.InvalidWebhookSignatureError as reason:
+            why = str(reason)
+        # A header that is not there, or of letters that no signature has; a body that is no JSON.
+        except (ValueError, TypeError, RecursionError) as reason:
+            why = f"{type(reason).__name__}: {reason}"
+        else:
+            return _event(event)
+    raise WebhookError.not_signed(why)
+
+
+def _event(event: object) -> Event:
+    kind: Any = getattr(event, "type", None)
+    data: Any = getattr(event, "data", None)
+    batch: Any = data.get("id") if isinstance(data, Mapping) else getattr(data, "id", None)
+    if not isinstance(kind, str) or not kind.startswith("batch."):
+        return Event(str(kind), None)
+    if not is_id(batch):
+        raise WebhookError.no_batch(kind)
+    return Event(kind, batch)
+
+
+def _raw(body: object) -> bytes | str:
+    if isinstance(body, bytearray | memoryview):
+        return bytes(body)
+    if not isinstance(body, bytes | str):
+        raise WebhookError.not_raw(type(body).__name__)
+    return body
+
+
+def _plain(headers: object) -> dict[str, str]:
+    """Read headers as any framework gives them: a mapping or pairs, of texts or bytes."""
+    items: object = headers.items() if isinstance(headers, Mapping) else headers
+    try:
+        pairs = [(name, value) for name, value in items] if isinstance(items, Iterable) else None
+    except (TypeError, ValueError):
+        pairs = None
+    if pairs is None:
+        raise WebhookError.no_headers(type(headers).__name__)
+    return {_text(name).lower(): _text(value) for name, value in pairs}
+
+
+def _text(value: object) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def _usable(secret: object) -> str:
+    """Refuse a secret with which anybody could sign: the package would take an empty one."""
+    if secret is None:
+        raise WebhookError.no_secret()
+    if not isinstance(secret, str) or secret != secret.strip():
+        raise WebhookError.not_a_secret()
+    key = secret.encode()
+    if secret.startswith(_PREFIX):
+        try:
+            key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
+        except (binascii.Error, ValueError):
+            raise WebhookError.not_a_secret() from None
+    if len(key) < _SHORTEST:
+        raise WebhookError.not_a_secret()
+    return secret

@@ -1,0 +1,281 @@
+"""The services that speak the Batch API, in one table, and which of them a client speaks to.
+
+In: a client's base URL, or a name. Out: a frozen :class:`~batchframe._services.provider.Provider`.
+Must not know: requests, files, the network.
+
+docs/providers.md has the same table with the source of every fact.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import replace
+from decimal import Decimal
+from difflib import get_close_matches
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from batchframe._services.provider import FIELDS, Provider
+from batchframe.errors import RequestError
+
+__all__ = ["LOCAL", "OPENAI", "Provider", "is_loopback", "profile_of", "provider", "rehearsed"]
+
+_CHAT: Final = "/v1/chat/completions"
+_RESPONSES: Final = "/v1/responses"
+_COMPLETIONS: Final = "/v1/completions"
+_EMBEDDINGS: Final = "/v1/embeddings"
+_DAY: Final = 24 * 60 * 60
+_HALF: Final = Decimal("0.5")
+
+OPENAI: Final = Provider(
+    key="openai",
+    name="OpenAI",
+    price_book="openai",
+    list_is_complete=True,
+    source="OpenAI Batch guide and the docstrings of the openai package, 2026-11",
+)
+# The guide's lines for chat have the version in their `url` in some years and not in others, those
+# for responses always; a create says "/chat/completions" for both: the service reads the lines.
+_AZURE: Final = Provider(
+    key="azure",
+    name="Azure OpenAI",
+    max_requests=100_000,
+    expires=False,
+    endpoints=(_CHAT, _RESPONSES),
+    urls={_CHAT: "/chat/completions"},
+    created_as="/chat/completions",
+    # The most that it takes. Without any, a resource holds 500 input files, and with it 10,000.
+    upload_lifetime=30 * _DAY,
+    discount=_HALF,
+    price_book="azure",
+    first_poll=60.0,
+    last_poll=60.0,
+    source="Azure OpenAI batch guide, 2026-01 to 2026-03",
+)
+_GROQ: Final = Provider(
+    key="groq",
+    name="Groq",
+    max_bytes=100_000_000,
+    windows=("24h", "7d"),
+    endpoints=(_CHAT,),
+    price_book="groq",
+    source="docstrings of the groq package, read 2026-11",
+)
+_TOGETHER: Final = Provider(
+    key="together",
+    name="Together",
+    max_bytes=100_000_000,
+    max_enqueued_tokens=30_000_000_000,
+    purpose="batch-api",
+    price_book="together",
+    source="Together batch guide, read 2026-11",
+)
+_DEEPINFRA: Final = Provider(
+    key="deepinfra",
+    name="DeepInfra",
+    endpoints=(_CHAT, _COMPLETIONS, _EMBEDDINGS),
+    discount=Decimal("0.2"),
+    source="DeepInfra's announcement of its Batch API, 2026-06-19",
+)
+_CEREBRAS: Final = Provider(
+    key="cerebras",
+    name="Cerebras",
+    endpoints=(_CHAT,),
+    price_book="cerebras",
+    source="Cerebras batch guide (private preview), read 2026-11",
+)
+_NOVITA: Final = Provider(
+    key="novita",
+    name="Novita",
+    endpoints=(_CHAT, _COMPLETIONS),
+    price_book="novita",
+    source="Novita batch guide, read 2026-11",
+)
+_PARASAIL: Final = Provider(
+    key="parasail",
+    name="Parasail",
+    discount=_HALF,
+    source="Parasail batch guide, read 2026-11",
+)
+_DOUBLEWORD: Final = Provider(
+    key="doubleword",
+    name="Doubleword",
+    windows=("1h", "24h"),
+    price_book="doubleword",
+    source="Doubleword batch guide, read 2026-11",
+)
+_DASHSCOPE: Final = Provider(
+    key="dashscope",
+    name="Alibaba Model Studio",
+    windows=("24h", "336h"),
+    source="Alibaba Model Studio batch guide, read 2026-11",
+)
+_OTHER: Final = Provider(
+    key="other",
+    name="OpenAI-compatible",
+    source="nobody: OpenAI's limits are taken for its own",
+)
+_SELF_HOSTED: Final = Provider(
+    key="self-hosted",
+    name="self-hosted",
+    # Nobody states a limit; these keep a file, and what is read of it at once, within reason.
+    max_requests=500_000,
+    max_bytes=1_000_000_000,
+    windows=("1h", "336h"),
+    max_creates=100_000,
+    first_poll=2.0,
+    last_poll=30.0,
+    source="nobody: generous limits are taken",
+)
+# On this machine a look costs nothing, and a rehearsal should not wait.
+LOCAL: Final = Provider(
+    key="local",
+    name="local",
+    price_book="openai",
+    settle=2.0,
+    queue_pause=0.5,
+    first_poll=0.2,
+    last_poll=1.0,
+    source="a rehearsal with OpenAI's limits",
+)
+
+_NAMED: Final = {
+    one.key: one
+    for one in (
+        OPENAI, _AZURE, _GROQ, _TOGETHER, _DEEPINFRA, _CEREBRAS, _NOVITA, _PARASAIL, _DOUBLEWORD,
+        _DASHSCOPE, _OTHER, _SELF_HOSTED,
+    )
+}  # fmt: skip
+# The ends of host names; of an Azure resource any of three.
+_HOSTS: Final = {
+    "api.openai.com": OPENAI,
+    "openai.azure.com": _AZURE,
+    "cognitiveservices.azure.com": _AZURE,
+    "services.ai.azure.com": _AZURE,
+    "openai.azure.us": _AZURE,
+    "api.groq.com": _GROQ,
+    "api.together.xyz": _TOGETHER,
+    "api.together.ai": _TOGETHER,
+    "api.deepinfra.com": _DEEPINFRA,
+    "api.cerebras.ai": _CEREBRAS,
+    "api.novita.ai": _NOVITA,
+    "api.parasail.io": _PARASAIL,
+    "api.doubleword.ai": _DOUBLEWORD,
+    "dashscope.aliyuncs.com": _DASHSCOPE,
+    "dashscope-intl.aliyuncs.com": _DASHSCOPE,
+}
+_OTHER_SHAPES: Final = {
+    "openrouter.ai": ("OpenRouter", "as a list of requests in one call"),
+    "api.x.ai": ("xAI", "by calls of its own"),
+    "api.fireworks.ai": ("Fireworks", "as data sets"),
+    "api.mistral.ai": ("Mistral", "by calls of its own"),
+    "api.anthropic.com": ("Anthropic", "by calls of its own"),
+    "generativelanguage.googleapis.com": ("Gemini", "of files that its own client uploads"),
+}
+_PRIVATE: Final = (".local", ".internal", ".lan", ".home.arpa", ".localdomain")
+
+
+def profile_of(base_url: str, *, azure: bool = False) -> Provider:
+    """Choose the profile of the service behind a base URL.
+
+    Parameters
+    ----------
+    azure
+        Whether the client is an ``openai.AzureOpenAI``: its host may be a gateway of the user's.
+
+    Examples
+    --------
+    >>> profile_of("https://api.openai.com/v1/").name
+    'OpenAI'
+    >>> profile_of("https://acme.openai.azure.com/openai/v1/").max_requests
+    100000
+    >>> profile_of("http://127.0.0.1:8000/v1").list_is_complete
+    False
+    """
+    host = (urlsplit(base_url).hostname or "").rstrip(".")
+    if azure:
+        return rehearsed(_AZURE) if is_loopback(host) else _AZURE
+    if is_loopback(host):
+        return LOCAL
+    for end, known in _HOSTS.items():
+        if _ends(host, end):
+            return known
+    for end, (name, how) in _OTHER_SHAPES.items():
+        if _ends(host, end):
+            return replace(_OTHER, key=name.lower(), name=name, other_shape=how)
+    return _SELF_HOSTED if host and _is_private(host) else _OTHER
+
+
+def provider(name: str, /, **changes: Any) -> Provider:
+    """Return the profile of a service, to be passed as ``submit(provider=...)``.
+
+    Most often none is needed: it is chosen by the client. It is needed behind a gateway, whose
+    address says nothing, or where an account has other limits than the service states.
+
+    Parameters
+    ----------
+    name
+        "openai", "azure", "groq", "together", "deepinfra", "cerebras", "novita", "parasail",
+        "doubleword", "dashscope", "self-hosted", or "other": a service that nobody here knows.
+    **changes
+        What is otherwise in your case: any attribute of :class:`batchframe.Provider`.
+
+    Raises
+    ------
+    RequestError
+        If no service is called so, or a value is none that a service could have.
+
+    Examples
+    --------
+    >>> import batchframe as bf
+    >>> bf.provider("deepinfra").discount
+    Decimal('0.2')
+    >>> bf.provider("openai", max_requests=10_000).max_requests
+    10000
+    """
+    known = _NAMED.get(str(name))
+    if known is None:
+        near = get_close_matches(str(name), _NAMED, n=1)
+        meant = f" (did you mean {near[0]!r}?)" if near else ""
+        raise RequestError.not_a_word("provider", name, f"one of {', '.join(_NAMED)}{meant}")  # noqa: EM101
+    for changed, value in changes.items():
+        if changed not in FIELDS:
+            near = get_close_matches(changed, FIELDS, n=1)
+            meant = f" (did you mean {near[0]!r}?)" if near else ""
+            wanted = f"an attribute of bf.Provider{meant}"
+            raise RequestError.not_a_word("provider", f"{changed}={value!r}", wanted)  # noqa: EM101
+    return replace(known, **changes)
+
+
+def rehearsed(known: Provider) -> Provider:
+    """Return the same profile in the haste of a rehearsal on this machine."""
+    haste = {name: getattr(LOCAL, name) for name in _HASTE}
+    return replace(known, **haste)
+
+
+_HASTE: Final = ("settle", "queue_pause", "first_poll", "last_poll")
+
+
+def _ends(host: str, end: str) -> bool:
+    return host == end or host.endswith(f".{end}")
+
+
+def _is_private(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return "." not in host or host.endswith(_PRIVATE)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name means this machine.
+
+    Examples
+    --------
+    >>> is_loopback("127.0.0.1"), is_loopback("::1"), is_loopback("127.0.0.1.example.com")
+    (True, True, False)
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,130 @@
+"""How far each part has come → which parts may be created now. Pure.
+
+In: a job's input files and their states, what else is queued, the time. Out: numbers of shards.
+Must not know: files, the network.
+
+A service holds only so many tokens in its queue. What does not fit waits here: parts are created as
+earlier ones end, in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from batchframe._store.journal import ShardState
+from batchframe._store.manifest import InputFile
+
+_HOUR: Final = 3600.0
+_UNSENT: Final = {"new", "uploaded"}
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What a service lets wait at once.
+
+    Attributes
+    ----------
+    max_tokens
+        Input tokens that may be queued for one model; None where nobody says.
+    elsewhere
+        How many of them other jobs have queued.
+    max_creates
+        Batches that may be created in an hour.
+    """
+
+    max_tokens: int | None
+    elsewhere: int
+    max_creates: int
+
+
+def due(
+    inputs: Sequence[InputFile], shards: Sequence[ShardState], queue: Queue, now: float
+) -> list[int]:
+    """List the shards to bring to a batch now, in order.
+
+    What may have been created already comes first, whatever the queue. Nothing new is created while
+    the service wants the queue to be left alone.
+
+    Examples
+    --------
+    >>> files = [InputFile(i, i + 1, 100, "", tokens=40) for i in range(4)]
+    >>> due(files, [ShardState()] * 4, Queue(100, 0, 2000), now=0.0)
+    [0, 1]
+    >>> ended = ShardState(step="dropped", fetched=True)
+    >>> due(files, [ended] + [ShardState()] * 3, Queue(100, 30, 2000), now=0.0)
+    [1]
+    """
+    unsettled = [at for at, shard in enumerate(shards) if shard.step == "creating"]
+    waiting = [at for at, shard in enumerate(shards) if shard.step in _UNSENT]
+    # No pause is longer than an hour: what seems to be is a date that was set wrong.
+    if any(now < shards[at].retry_at <= now + _HOUR for at in waiting):
+        return unsettled
+    return unsettled + _fitting(inputs, shards, waiting, queue)[: _creates_left(shards, queue, now)]
+
+
+def is_full(code: str | None, message: str | None) -> bool:
+    """Tell whether a refusal says that the service's queue is full.
+
+    OpenAI's code, and the words that Azure uses without it (openai-python issue 2084; Azure OpenAI
+    Batch guide, 2026-03).
+
+    Examples
+    --------
+    >>> is_full("token_limit_exceeded", None), is_full("insufficient_quota", "No money.")
+    (True, False)
+    """
+    words = (message or "").lower()
+    return code == "token_limit_exceeded" or "enqueued token" in words
+
+
+def pause(first: float, refusals: int) -> float:
+    """Return for how many seconds a full queue is left alone, longer each time, up to an hour.
+
+    Examples
+    --------
+    >>> [pause(60.0, refusals) for refusals in (0, 1, 2, 9)]
+    [60.0, 120.0, 240.0, 3600.0]
+    """
+    return min(first * 2.0**refusals, _HOUR)
+
+
+def _fitting(
+    inputs: Sequence[InputFile], shards: Sequence[ShardState], waiting: list[int], queue: Queue
+) -> list[int]:
+    if queue.max_tokens is None:
+        return waiting
+    active = [at for at, shard in enumerate(shards) if is_queued_there(shard)]
+    queued = queue.elsewhere + sum(inputs[at].tokens for at in active)
+    fitting: list[int] = []
+    for at in waiting:
+        queued += inputs[at].tokens
+        # Into an empty queue one part is tried in any case, or a job could be held up for ever.
+        if queued > queue.max_tokens and (active or fitting or queue.elsewhere):
+            break
+        fitting.append(at)
+    return fitting
+
+
+def is_queued_there(shard: ShardState) -> bool:
+    """Tell whether a shard is, or may be, in the service's queue."""
+    if shard.step == "creating":
+        return True
+    return shard.step == "created" and not (shard.batch is not None and shard.batch.ended)
+
+
+def is_queued_lately(shard: ShardState, now: float, hours: float) -> bool:
+    """Tell whether a shard of a job that nobody looks at may still be in the queue.
+
+    Parameters
+    ----------
+    hours
+        Within which a batch ends.
+    """
+    return is_queued_there(shard) and shard.creating_at > now - hours * _HOUR
+
+
+def _creates_left(shards: Sequence[ShardState], queue: Queue, now: float) -> int:
+    lately = sum(shard.attempts > 0 and shard.creating_at > now - _HOUR for shard in shards)
+    return max(0, queue.max_creates - lately)

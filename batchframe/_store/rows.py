@@ -1,0 +1,240 @@
+"""``rows.parquet``: which request each row of the submitted frame asked.
+
+In: a request table, once. Out: a frozen :class:`Rows`, from then on without the frame; and which
+request a row of another frame asks.
+Must not know: templates, answers, the network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from batchframe._base.digests import ARROW, NONE, Digests, from_arrow, sortable, to_arrow
+from batchframe._base.private_files import in_words, open_private, replacing
+from batchframe._requests.lines import request_bytes
+from batchframe._requests.table import RequestTable
+from batchframe.errors import JobError
+
+SCHEMA: Final = pa.schema(
+    {"digest": ARROW, "number": pa.int32(), "absent": pa.string(), "identity": ARROW}
+)
+_CHECKSUM: Final = b"checksum"
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The rows of a job.
+
+    Attributes
+    ----------
+    digest
+        For each row, the digest of its request; null where it has none.
+    number
+        For each row, the number of its request; −1 where it has none.
+    absent
+        For each row, why it has no request; null where it has one.
+    identity
+        For each row, what `join` knows it by: the digest of its request, or of its cells where a
+        function made the prompt.
+    checksum
+        The name of all cells that the requests were made of, in the order of the rows, and of what
+        is made of them; None where there is none: a row may change, a function made the prompts, or
+        the rows were streamed.
+    """
+
+    digest: pa.Array
+    number: npt.NDArray[np.int64]
+    absent: pa.Array
+    identity: pa.Array
+    checksum: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+    @cached_property
+    def first_row(self) -> npt.NDArray[np.int64]:
+        """For each request, the first row that asks it."""
+        asked = np.flatnonzero(self.number >= 0)[::-1]
+        number = self.number[asked]
+        first = np.empty(int(number.max(initial=-1)) + 1, dtype=np.int64)
+        first[number] = asked  # of rows that ask the same, the first is written last
+        return first
+
+    @cached_property
+    def request_digest(self) -> pa.Array:
+        """For each request, its digest."""
+        return self.digest.take(pa.array(self.first_row))
+
+    def find(self, identity: Digests) -> npt.NDArray[np.int64]:
+        """Return, for each identity, the number of its request, as a :class:`Finder` does."""
+        return Finder(self).find(identity)
+
+
+class Finder:
+    """Finds what a job asked for rows that come part by part."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    @cached_property
+    def _asked(self) -> _Known:
+        return _Known(np.flatnonzero(self._rows.number >= 0), self._rows.identity)
+
+    @cached_property
+    def _seen(self) -> npt.NDArray[np.int64]:
+        return np.zeros(len(self._asked.count), np.int64)
+
+    @cached_property
+    def _absent(self) -> _Known:
+        absent = np.flatnonzero(self._rows.absent.is_valid().to_numpy(zero_copy_only=False))
+        known = self._rows.identity.is_valid().to_numpy(zero_copy_only=False)
+        return _Known(absent[known[absent]], self._rows.identity)
+
+    def find(self, identity: Digests) -> npt.NDArray[np.int64]:
+        """Return, for each identity, the number of its request; −1 where the job has none.
+
+        Where the job asked the same more than once, equal rows take its answers in turn, also those
+        that come later.
+        """
+        group = self._asked.find(identity)
+        hit = group >= 0
+        there = group[hit]
+        turn = self._seen[there] + _occurrence(group)[hit]
+        self._seen += np.bincount(there, minlength=len(self._seen))
+        found = np.full(len(group), -1, dtype=np.int64)
+        found[hit] = self._rows.number[self._asked.row(there, turn % self._asked.count[there])]
+        return found
+
+    def why_absent(self, identity: Digests) -> pa.Array:
+        """Return, for each identity, why the job had no request for it; null where it had."""
+        group = self._absent.find(identity)
+        row = np.full(len(group), -1, dtype=np.int64)
+        row[group >= 0] = self._absent.row(group[group >= 0], 0)
+        return self._rows.absent.take(pa.array(row, mask=row < 0))
+
+
+class _Known:
+    """Some rows by their identity: sorted, so that a few are found without a look at all."""
+
+    def __init__(self, rows: npt.NDArray[np.int64], identity: pa.Array) -> None:
+        keys = sortable(from_arrow(identity.take(pa.array(rows))))
+        order = np.argsort(keys, kind="stable")
+        keys = keys[order]
+        self._start = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]]) if len(keys) else order
+        self._rows = rows[order]
+        self._distinct = keys[self._start]
+        self.count = np.diff(np.r_[self._start, len(keys)])
+
+    def find(self, identity: Digests) -> npt.NDArray[np.int64]:
+        """Return, for each identity, its place among the distinct ones; −1 where it is none."""
+        if not len(self._distinct):
+            return np.full(len(identity), -1, dtype=np.int64)
+        wanted = sortable(identity)
+        place = np.searchsorted(self._distinct, wanted)
+        place[place == len(self._distinct)] = 0
+        return np.where(self._distinct[place] == wanted, place, -1)
+
+    def row(
+        self, place: npt.NDArray[np.int64], turn: npt.NDArray[np.int64] | int
+    ) -> npt.NDArray[np.int64]:
+        """Return the rows that stand there, each at its turn, in the order of the rows."""
+        found: npt.NDArray[np.int64] = self._rows[self._start[place] + turn]
+        return found
+
+
+def _occurrence(group: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Count how often each value stood before: [5, 7, 5] → [0, 0, 1]."""
+    order = np.argsort(group, kind="stable")
+    ranked = group[order]
+    starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]]) if len(group) else order
+    position = np.arange(len(group))
+    occurrence = np.empty_like(position)
+    occurrence[order] = position - np.repeat(starts, np.diff(np.r_[starts, len(group)]))
+    return occurrence
+
+
+def rows_of(table: RequestTable) -> Rows:
+    """Keep what a later kernel needs to know of a request table's rows."""
+    digest = to_arrow(table.digest, table.number >= 0)
+    if table.source.identity is None:
+        # A row that is held back has no request, and is known again all the same.
+        identity = to_arrow(table.digest, sortable(table.digest) != NONE)
+    else:
+        identity = to_arrow(table.source.identity)
+    checksum = table.source.checksum(partial(request_bytes, table.envelope))
+    return Rows(digest, table.number, table.source.absent, identity, checksum)
+
+
+def follow(rows: Rows, table: RequestTable) -> Rows:
+    """Return the rows of another frame that asks the same requests, with their numbers kept.
+
+    The frame may be sorted otherwise, or repeat other rows: its requests are those of `rows`.
+    """
+    mine = rows_of(table)
+    if mine.digest.equals(rows.digest):
+        return replace(mine, number=rows.number)
+    return replace(mine, number=replace(rows, identity=rows.digest).find(table.digest))
+
+
+def write_rows(rows: Rows, path: Path) -> None:
+    """Write ``rows.parquet``."""
+    table = pa.table(
+        {
+            "digest": rows.digest,
+            "number": pa.array(rows.number, pa.int32()),
+            "absent": rows.absent,
+            "identity": rows.identity,
+        },
+        schema=SCHEMA,
+    )
+    if rows.checksum is not None:
+        table = table.replace_schema_metadata({_CHECKSUM: rows.checksum})
+    with replacing(path) as file:
+        pq.write_table(table, file, compression="zstd", write_page_checksum=True)
+
+
+def read_rows(path: Path) -> Rows:
+    """Read ``rows.parquet``.
+
+    Raises
+    ------
+    JobError
+        If it is absent or damaged.
+    """
+    with in_words(path), open_private(path) as file:
+        try:
+            table = pq.read_table(file, page_checksum_verification=True).combine_chunks()
+        except (OSError, pa.ArrowException) as reason:
+            raise JobError.damaged(str(path), str(reason)) from None
+    if table.schema != SCHEMA:
+        raise JobError.damaged(str(path), "it has other columns than batchframe writes")
+    digest, number, absent, identity = map(_whole, table.columns)
+    if not _is_whole(digest, number):
+        raise JobError.damaged(str(path), "its rows name requests that it does not have")
+    stored = (table.schema.metadata or {}).get(_CHECKSUM)
+    checksum = None if stored is None else stored.decode(errors="replace")
+    return Rows(digest, number.to_numpy().astype(np.int64), absent, identity, checksum)
+
+
+def _is_whole(digest: pa.Array, number: pa.Array) -> bool:
+    """Tell whether each row has the number of a request, all of them counted from 0, or −1."""
+    nameless = pc.and_(pc.greater_equal(number, 0), pc.is_null(digest))
+    if number.null_count or pc.any(nameless).as_py():
+        return False
+    numbers = number.to_numpy()
+    if numbers.min(initial=0) < -1 or numbers.max(initial=-1) >= len(numbers):
+        return False
+    return bool(np.bincount(numbers + 1)[1:].all())
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)

@@ -1,0 +1,310 @@
+"""Counting the input tokens of one whole request body.
+
+In: a request body, as it would be sent. Out: a `TokenCount`, exact only where the service is known
+to count the same. Texts are counted by `counter`; what stands around them is in `chat_overhead`.
+This module knows no frames and no files.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from batchframe._tokens.chat_overhead import overhead_is_known, priming_tokens, schema_tokens
+from batchframe._tokens.counter import TokenCount, token_counter
+from batchframe._tokens.messages import SYSTEM_ROLES, Parts, about, item, message, sum_of
+from batchframe._tokens.tools import tool_tokens
+from batchframe.errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from batchframe._tokens.counter import TokenCounter
+
+Body = Mapping[str, Any]
+
+# Texts, or what stands for them, that the service reads but this module cannot see or render.
+_UNCOUNTED_CHAT: Final = ("audio", "web_search_options", "prediction")
+_UNCOUNTED_RESPONSES: Final = ("previous_response_id", "conversation", "prompt")
+
+
+def count_tokens(body: Body, *, endpoint: str = "/v1/chat/completions") -> TokenCount:
+    """Count the input tokens of one request body.
+
+    Texts, roles and names are counted as the service does. Tools, JSON schemas, images and earlier
+    answers of the model are counted by rules that come near, files and audio not at all: then
+    ``exact`` is False, `notes` say why, and `fewer` and `more` by how much it may be off. So it is
+    where the tokenizer or the rules of the model are not published, or no tokenizer is installed.
+
+    Parameters
+    ----------
+    body
+        The request's body, with its ``model``.
+    endpoint
+        ``"/v1/chat/completions"``, ``"/v1/responses"``, ``"/v1/embeddings"``,
+        ``"/v1/completions"``, ``"/v1/moderations"``, ``"/v1/images/generations"``,
+        ``"/v1/images/edits"`` or ``"/v1/videos"``.
+
+    Raises
+    ------
+    RequestError
+        If the endpoint is another, or the body has no model or nothing to count.
+
+    Examples
+    --------
+    >>> body = {
+    ...     "model": "gpt-4o",
+    ...     "messages": [{"role": "user", "content": "What's the weather like in SF?"}],
+    ... }
+    >>> count_tokens(body)
+    TokenCount(tokens=14, exact=True)
+    """
+    count = COUNTERS.get(endpoint)
+    if count is None:
+        near = difflib.get_close_matches(endpoint, COUNTERS, n=1)
+        raise RequestError.unknown_endpoint(endpoint, near, list(COUNTERS))
+    return count(body)
+
+
+def count_chat(body: Body) -> TokenCount:
+    """Count the input tokens of a ``/v1/chat/completions`` body.
+
+    Examples
+    --------
+    >>> hello = [{"role": "user", "content": "Say hello"}]
+    >>> count_chat({"model": "gpt-5", "messages": hello})
+    TokenCount(tokens=8, exact=True)
+    """
+    model = _model_of(body, "/v1/chat/completions")
+    messages = _needed(body, "messages", "/v1/chat/completions")
+    counter = token_counter(model)
+    tools = [*(body.get("tools") or ()), *(body.get("functions") or ())]
+    parts = sum_of(message(one, model) for one in (_carrying(messages) if tools else messages))
+    has_system = any(one.get("role") in SYSTEM_ROLES for one in messages)
+    wanted = body.get("response_format") or {}
+    schema = wanted.get("json_schema") or wanted
+    parts += _output_format(schema, wanted, counter, has_system=has_system or bool(tools))
+    parts += _tools(tools, counter, model=model, has_system=has_system)
+    if any(body.get(key) for key in _UNCOUNTED_CHAT):
+        parts += about(_UNSEEN, more=None)
+    return _chat_total(parts, model, counter)
+
+
+def count_responses(body: Body) -> TokenCount:
+    """Count the input tokens of a ``/v1/responses`` body.
+
+    ``instructions`` count as one system message, a string ``input`` as one user message.
+
+    Examples
+    --------
+    >>> count_responses({"model": "gpt-4o-mini", "input": "What's the weather like in SF?"})
+    TokenCount(tokens=14, exact=True)
+    """
+    model = _model_of(body, "/v1/responses")
+    given = _needed(body, "input", "/v1/responses")
+    items = [{"role": "user", "content": given}] if isinstance(given, str) else list(given)
+    if body.get("instructions") is not None:
+        items = [{"role": "system", "content": body["instructions"]}, *items]
+    counter = token_counter(model)
+    tools = body.get("tools") or ()
+    parts = sum_of(item(one, model) for one in (_carrying(items) if tools else items))
+    has_system = any(one.get("role") in SYSTEM_ROLES for one in items)
+    wanted = (body.get("text") or {}).get("format") or {}
+    parts += _output_format(wanted, wanted, counter, has_system=has_system or bool(tools))
+    parts += _tools(tools, counter, model=model, has_system=has_system, responses=True)
+    if any(body.get(key) for key in _UNCOUNTED_RESPONSES):
+        parts += about(_UNSEEN, more=None)
+    # Recorded: mode "pro" adds about 1,500 tokens of its own.
+    if (body.get("reasoning") or {}).get("mode") == "pro":
+        parts += about(_PRO, around=1_531, fewer=1_531, more=1_531)
+    return _chat_total(parts, model, counter)
+
+
+def count_embeddings(body: Body) -> TokenCount:
+    """Count the input tokens of a ``/v1/embeddings`` body: its texts, or its lists of tokens.
+
+    Examples
+    --------
+    >>> count_embeddings({"model": "text-embedding-3-large", "input": ["Say hello", "Hello"]})
+    TokenCount(tokens=3, exact=True)
+    """
+    model = _model_of(body, "/v1/embeddings")
+    return _plain_total(_needed(body, "input", "/v1/embeddings"), model)
+
+
+def count_completions(body: Body) -> TokenCount:
+    """Count the input tokens of a ``/v1/completions`` body: its prompts, with nothing around them.
+
+    Examples
+    --------
+    >>> count_completions({"model": "gpt-3.5-turbo-instruct", "prompt": "Say hello"})
+    TokenCount(tokens=2, exact=True)
+    """
+    model = _model_of(body, "/v1/completions")
+    return _plain_total(_needed(body, "prompt", "/v1/completions"), model)
+
+
+def count_moderations(body: Body) -> TokenCount:
+    """Count the input tokens of a ``/v1/moderations`` body, which OpenAI neither states nor bills.
+
+    Examples
+    --------
+    >>> count_moderations({"model": "omni-moderation-latest", "input": "Say hello"}).tokens
+    2
+    """
+    model = _model_of(body, "/v1/moderations")
+    return _plain_total(_needed(body, "input", "/v1/moderations"), model)
+
+
+def count_images(body: Body) -> TokenCount:
+    """Count the input tokens of a body of ``/v1/images/generations`` or ``/v1/images/edits``.
+
+    The text is counted; how it is framed, and what images take that go in, is not published.
+
+    Examples
+    --------
+    >>> counted = count_images({"model": "gpt-image-1.5", "prompt": "A red kite"})
+    >>> counted.tokens < counted.more
+    True
+    """
+    given = _needed(body, "prompt", "/v1/images/generations")
+    unknown = about(_IMAGES_IN, more=None) if body.get("images") else about(_FRAMED, more=100)
+    parts = Parts((str(given),)) + unknown
+    return _total(parts, token_counter(_model_of(body, "/v1/images/generations")))
+
+
+def count_videos(body: Body) -> TokenCount:
+    """Count the tokens of the text of a ``/v1/videos`` body, which is billed by the second.
+
+    Examples
+    --------
+    >>> count_videos({"model": "sora-2", "prompt": "A red kite"}).notes[-1]
+    'Videos are billed by the second, and not by tokens.'
+    """
+    given = _needed(body, "prompt", "/v1/videos")
+    return _total(
+        Parts((str(given),)) + about(_BY_SECOND), token_counter(_model_of(body, "/v1/videos"))
+    )
+
+
+COUNTERS: Final[Mapping[str, Callable[[Body], TokenCount]]] = MappingProxyType(
+    {
+        "/v1/chat/completions": count_chat,
+        "/v1/responses": count_responses,
+        "/v1/embeddings": count_embeddings,
+        "/v1/completions": count_completions,
+        "/v1/moderations": count_moderations,
+        "/v1/images/generations": count_images,
+        "/v1/images/edits": count_images,
+        "/v1/videos": count_videos,
+    }
+)
+
+
+def _carrying(messages: Sequence[Body]) -> list[Body]:
+    """Break the line behind the first system message, which carries the tools (H. Marr, 2023)."""
+    told = list(messages)
+    for position, one in enumerate(told):
+        if one.get("role") in SYSTEM_ROLES and isinstance(one.get("content"), str):
+            told[position] = {**one, "content": one["content"] + "\n"}
+            break
+    return told
+
+
+def _output_format(spec: Body, wanted: Body, counter: TokenCounter, *, has_system: bool) -> Parts:
+    kind = wanted.get("type", "text")
+    if kind == "text":
+        return Parts()
+    if kind != "json_schema":
+        return about(_JSON_MODE, more=10)
+    description = spec.get("description")
+    around = schema_tokens(
+        counter,
+        str(spec.get("name", "")),
+        spec.get("schema") or {},
+        has_system=has_system,
+        description=str(description) if description else None,
+    )
+    return about(_SCHEMA, fewer=min(3, around), more=3, around=around)
+
+
+def _tools(
+    tools: Sequence[Any],
+    counter: TokenCounter,
+    *,
+    model: str,
+    has_system: bool,
+    responses: bool = False,
+) -> Parts:
+    if not tools:
+        return Parts()
+    known = tool_tokens(
+        tools, counter=counter, model=model, has_system=has_system, responses=responses
+    )
+    return about(known.note, fewer=known.fewer, more=known.more, around=known.tokens)
+
+
+def _chat_total(parts: Parts, model: str, counter: TokenCounter) -> TokenCount:
+    parts += Parts(around=priming_tokens(model))
+    if not overhead_is_known(model):
+        parts += about(_UNCONFIRMED, fewer=12, more=12)
+    return _total(parts, counter)
+
+
+def _total(parts: Parts, counter: TokenCounter) -> TokenCount:
+    tally = counter.tally(parts.texts)
+    texts = int(tally.tokens.sum())
+    tokens, notes = texts + parts.around, parts.notes
+    off = math.ceil(texts * counter.off)
+    if parts.texts and counter.note:
+        notes = (counter.note, *notes)
+    elif not tally.exact.all():
+        notes = (*notes, TOO_LONG)
+        off = math.ceil(texts * _IN_PIECES)
+    more = None if parts.more is None else parts.more + off
+    fewer = min(tokens, parts.fewer + off)
+    return TokenCount(tokens, exact=not notes, fewer=fewer, more=more, notes=notes)
+
+
+def _plain_total(given: str | Sequence[Any], model: str) -> TokenCount:
+    """Count a text, texts, a list of token ids, or lists of token ids."""
+    inputs = [given] if isinstance(given, str) else list(given)
+    texts = tuple(one for one in inputs if isinstance(one, str))
+    ids = sum(1 if isinstance(one, int) else len(one) for one in inputs if not isinstance(one, str))
+    return _total(Parts(texts, ids), token_counter(model))
+
+
+def _model_of(body: Body, endpoint: str) -> str:
+    return str(_needed(body, "model", endpoint))
+
+
+def _needed(body: Body, field: str, endpoint: str) -> Any:
+    if body.get(field) is None:
+        raise RequestError.missing_field(field, endpoint)
+    return body[field]
+
+
+_IN_PIECES: Final = 0.01
+TOO_LONG: Final = "A text longer than any model reads is counted in pieces: within 1 %."
+_SCHEMA: Final = "The output schema's tokens are known to within 3 for each request."
+_JSON_MODE: Final = "What response_format adds is not published: up to 10 tokens a request."
+_UNCONFIRMED: Final = (
+    "How this model's messages are framed is not confirmed: within 12 tokens a request."
+)
+_UNSEEN: Final = (
+    "What the request only names (an earlier response, a stored prompt, audio, the web) is not "
+    "counted."
+)
+_FRAMED: Final = (
+    "How an image model frames its prompt is not published: up to 100 tokens a request are allowed "
+    "for it."
+)
+_IMAGES_IN: Final = (
+    "What an image model takes for the images that go in is not published: the text alone is "
+    "counted."
+)
+_BY_SECOND: Final = "Videos are billed by the second, and not by tokens."
+_PRO: Final = 'reasoning mode "pro" adds about 1,500 tokens a request, as recorded once.'

@@ -1,0 +1,284 @@
+"""Counting the tokens of texts for a model.
+
+In: a model's name and a column of texts. Out: one number a text, and whether it is exact. This
+module knows no endpoints, no messages and no prices; which engine counts is `engines`.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from batchframe._models.names import base_model
+from batchframe._tokens.engines import count_guarded, engine_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from batchframe._tokens.engines import Engine
+
+# What one call of an engine holds in memory, as text; its token ids take about as much again.
+BLOCK_BYTES: Final = 16 * 2**20
+_FEW: Final = 32
+"""Up to so many texts, finding the equal ones costs more than counting them again."""
+
+# Of the approximation without a vocabulary, in total, and of another maker's tokenizer.
+_APPROXIMATE: Final = 0.25
+_UNKNOWN: Final = 0.33
+_PRESUMED_OFF: Final = 0.03
+"""By which o200k_base and cl100k_base differ on English texts."""
+
+INSTALL_FAST: Final = 'pip install "batchframe[fast]"'
+
+_EDGE = r"(?![a-z0-9])"
+_O200K = re.compile(
+    r"(gpt-4o|chatgpt-4o|gpt-4\.1|gpt-4\.5|gpt-5|o1|o3|o4-mini|codex-mini|gpt-oss)" + _EDGE
+)
+_CL100K = re.compile(r"(gpt-4|gpt-3\.5|text-embedding-(3|ada)|davinci-002|babbage-002)" + _EDGE)
+_PRESUMED = re.compile(r"gpt-6" + _EDGE)
+
+
+@dataclass(frozen=True)
+class TokenCount:
+    """A number of tokens.
+
+    Attributes
+    ----------
+    tokens
+        How many tokens.
+    exact
+        Whether the service is known to count the same; False means an approximation.
+    fewer, more
+        How many tokens fewer or more it may be; `more` is None where nothing bounds it.
+    notes
+        Why it is not exact, and how far off it may be, in words; empty where it is exact.
+
+    Examples
+    --------
+    >>> TokenCount(tokens=14, exact=True)
+    TokenCount(tokens=14, exact=True)
+    """
+
+    tokens: int
+    exact: bool
+    fewer: int = field(default=0, repr=False)
+    more: int | None = field(default=0, repr=False)
+    notes: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """The tokens of each text, and whether each number is exact."""
+
+    tokens: NDArray[np.int64]
+    exact: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class TokenCounter:
+    """Counts tokens as one model does, as far as that is known here.
+
+    Attributes
+    ----------
+    encoding
+        The encoding that is counted in: ``"o200k_base"``.
+    exact
+        Whether the numbers are OpenAI's own: the model's encoding is published and its vocabulary
+        could be loaded.
+    note
+        What to tell the reader when it is not exact, with the step that mends it; else None.
+    off
+        By what share a total may be off, as far as is known; 0 where it is exact.
+    """
+
+    encoding: str
+    exact: bool
+    note: str | None
+    _engine: Engine = field(repr=False)
+    off: float = 0.0
+
+    def count(self, texts: pa.Array | pa.ChunkedArray | Sequence[str]) -> NDArray[np.int64]:
+        """Count the tokens of each text.
+
+        Equal texts are counted once, and every text is plain text: ``<|endoftext|>`` is seven
+        tokens. A missing text has none.
+
+        Parameters
+        ----------
+        texts
+            An Arrow array of strings (dictionary-encoded or not), or Python strings.
+
+        Examples
+        --------
+        >>> token_counter("gpt-4o").count(["Say hello", "", "Say hello"]).tolist()
+        [2, 0, 2]
+        """
+        return self.tally(texts).tokens
+
+    def count_one(self, text: str) -> int:
+        """Count the tokens of one text."""
+        return int(self.count([text])[0])
+
+    def tally(
+        self, texts: pa.Array | pa.ChunkedArray | Sequence[str], *, distinct: bool = False
+    ) -> Tally:
+        """Count the tokens of each text, and say of each whether its number is exact.
+
+        A single text can be inexact under an exact counter: one on which the tokenizer breaks,
+        such as a million spaces.
+
+        Parameters
+        ----------
+        texts
+            As for `count`.
+        distinct
+            Whether no two texts are known to be equal: then none are looked for.
+        """
+        if distinct and isinstance(texts, pa.Array) and not pa.types.is_dictionary(texts.type):
+            return self._tally_all(texts)
+        if isinstance(texts, list | tuple) and len(texts) <= _FEW:
+            tokens, exact = count_guarded(self._engine, [_sound(text) for text in texts])
+            return Tally(tokens, exact & self.exact)
+        rows = _distinct(texts)
+        found = self._tally_all(rows.dictionary)
+        # The last place stands for a missing text: no tokens, and that is exact.
+        tokens, exact = np.append(found.tokens, 0), np.append(found.exact, self.exact)
+        places = pc.fill_null(rows.indices.cast(pa.int64()), len(tokens) - 1).to_numpy()
+        return Tally(tokens[places], exact[places])
+
+    def _tally_all(self, texts: pa.Array) -> Tally:
+        blocks = [count_guarded(self._engine, block) for block in _blocks(texts)]
+        tokens = np.concatenate([np.zeros(0, np.int64), *(block[0] for block in blocks)])
+        exact = np.concatenate([np.zeros(0, np.bool_), *(block[1] for block in blocks)])
+        return Tally(tokens, exact & self.exact)
+
+
+def encoding_of(model: str) -> tuple[str, bool]:
+    """Name the encoding of a model.
+
+    Fine-tunes, dated snapshots and Azure's ``gpt-35-turbo`` are known by their base model.
+    OpenAI has published no encoding for gpt-6 (2026-11): it is presumed to be that of gpt-5. What
+    is not known here is asked of the installed tiktoken, which may be newer.
+
+    Returns
+    -------
+    tuple
+        The tiktoken name of the encoding, and whether OpenAI has published it for this model.
+        A model of another maker is counted in ``o200k_base``.
+
+    Examples
+    --------
+    >>> [encoding_of(m) for m in ("gpt-5.6-luna", "text-embedding-3-small", "llama-4-scout")]
+    [('o200k_base', True), ('cl100k_base', True), ('o200k_base', False)]
+    """
+    name = base_model(model)
+    if _O200K.match(name):
+        return "o200k_base", True
+    if _CL100K.match(name):
+        return "cl100k_base", True
+    published = _tiktoken_encoding(name)
+    return ("o200k_base", False) if published is None else (published, True)
+
+
+def token_counter(model: str) -> TokenCounter:
+    """Give the best counter of a model's tokens that can be had here.
+
+    The first call may load a vocabulary, and fetch it when only tiktoken is installed. Nothing is
+    raised when there is none: the counter then approximates, and says so.
+
+    Examples
+    --------
+    >>> counter = token_counter("gpt-6-luna")
+    >>> counter.encoding, counter.exact
+    ('o200k_base', False)
+    >>> print(counter.note)
+    OpenAI has published no tokenizer for gpt-6-luna; its tokens are counted as those of gpt-5.
+    Should it be another one: the two before it differ by 3 % on English texts.
+    """
+    encoding, known = encoding_of(model)
+    engine, missing = engine_for(encoding)
+    notes = [_doubt(model, encoding)] if not known else []
+    if missing is not None:
+        notes.append(
+            f"Token counts are approximate (most texts within 25 %): {missing}. For exact ones: "
+            f"{INSTALL_FAST}"
+        )
+    off = (0.0 if engine.exact else _APPROXIMATE) + (0.0 if known else _doubtful(model))
+    return TokenCounter(encoding, engine.exact and known, " ".join(notes) or None, engine, off)
+
+
+def _doubtful(model: str) -> float:
+    """Give the share by which an unpublished tokenizer may count otherwise."""
+    # Every model since gpt-4o has been counted in o200k_base, so that is expected of gpt-6.
+    return _PRESUMED_OFF if _PRESUMED.match(base_model(model)) else _UNKNOWN
+
+
+def _doubt(model: str, encoding: str) -> str:
+    if _PRESUMED.match(base_model(model)):
+        return (
+            f"OpenAI has published no tokenizer for {model}; its tokens are counted as those of "
+            "gpt-5. Should it be another one: the two before it differ by 3 % on English texts."
+        )
+    return (
+        f"The tokenizer of {model} is not known here; its tokens are counted in {encoding}, which "
+        "can be off by a third."
+    )
+
+
+@functools.cache
+def _tiktoken_encoding(model: str) -> str | None:
+    try:
+        # Slow to load, and only needed for a model that the patterns above do not know.
+        from tiktoken import encoding_name_for_model  # noqa: PLC0415
+
+        name: str = encoding_name_for_model(model)
+    except (ImportError, KeyError):
+        return None
+    # The same ranks; the two differ in special tokens, which no text has here.
+    return "o200k_base" if name == "o200k_harmony" else name
+
+
+def _distinct(texts: pa.Array | pa.ChunkedArray | Sequence[str]) -> pa.DictionaryArray:
+    column = texts if isinstance(texts, pa.Array | pa.ChunkedArray) else _arrow(texts)
+    if not pa.types.is_dictionary(column.type):
+        column = column.cast(pa.large_string()).dictionary_encode()
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _arrow(texts: Sequence[str]) -> pa.Array:
+    try:
+        return pa.array(texts, pa.large_string())
+    except UnicodeEncodeError:
+        # Half of a surrogate pair: replaced, which is how tiktoken reads it.
+        return pa.array(
+            [text and _without_surrogates(text) for text in texts],
+            pa.large_string(),
+        )
+
+
+def _sound(text: str | None) -> str:
+    text = text or ""
+    return text if text.isascii() else _without_surrogates(text)
+
+
+def _without_surrogates(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _blocks(texts: pa.Array) -> Iterator[list[str]]:
+    """Cut texts into lists of about `BLOCK_BYTES`, so that memory does not grow with the rows."""
+    sizes = pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False)
+    block = np.cumsum(sizes, dtype=np.int64) // BLOCK_BYTES
+    starts = np.flatnonzero(np.diff(block, prepend=-1))
+    for start, end in pairwise([*starts, len(texts)]):
+        piece = texts.slice(start, end - start)
+        yield (pc.fill_null(piece, "") if piece.null_count else piece).to_pylist()

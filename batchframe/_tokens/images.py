@@ -1,0 +1,196 @@
+"""The size of an image → the input tokens it costs a model.
+
+In: width and height in pixels, the ``detail`` of the request, a model's name. Out: a number of
+tokens, what it may be instead, and what that rests on. This module knows no bytes and no requests.
+
+The rules are those of OpenAI's guide "Images and vision", 2026-11; where requests were recorded
+with the tokens that the API counted, the recording wins and the evidence says so.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from batchframe._models.names import base_model
+
+_TILE: Final = 512
+_PATCH: Final = 32
+_SHORT_SIDE: Final = 768
+_FIT: Final = 2048
+# What an image of unknown size is taken for; the range shows what it may be.
+_TYPICAL: Final = (1024, 1024)
+_LOW_SIDE: Final = 512
+
+
+@dataclass(frozen=True)
+class ImageTokens:
+    """The tokens of one image.
+
+    Attributes
+    ----------
+    tokens
+        The number to expect.
+    low, high
+        What it may be instead.
+    evidence
+        What the number rests on, in words.
+    """
+
+    tokens: int
+    low: int
+    high: int
+    evidence: str
+
+
+@dataclass(frozen=True)
+class _Tiles:
+    """Tokens for the image as a whole, and for each tile of 512 pixels."""
+
+    base: int
+    each: int
+    evidence: str
+
+
+@dataclass(frozen=True)
+class _Patches:
+    """Tokens for each patch of 32 pixels, within a budget of patches.
+
+    `budgets` holds, for each ``detail``, the most patches and the longest side.
+    """
+
+    factor: float
+    high_factor: float
+    budgets: dict[str, tuple[int, int]]
+    evidence: str
+    doubt: float = 0.0
+
+
+_RECORDED: Final = "OpenAI's rule, equal in the requests that were recorded"
+_PUBLISHED: Final = "OpenAI's published rule, of which no recorded request is known"
+_PRESUMED: Final = "no published rule: counted as the nearest model that has one"
+
+_SMALL: Final = {"high": (1536, _FIT), "auto": (1536, _FIT), "original": (1536, _FIT)}
+_NEW_HIGH: Final = {"high": (2500, _FIT), "auto": (2500, _FIT), "original": (10_000, 6000)}
+_NEW_ORIGINAL: Final = {**_NEW_HIGH, "auto": (10_000, 6000)}
+
+_END: Final = r"(?![a-z0-9.])"
+# The first that matches counts.
+_RULES: Final[tuple[tuple[str, _Tiles | _Patches], ...]] = (
+    (r"gpt-4o-mini" + _END, _Tiles(2833, 5667, _PUBLISHED)),
+    (r"gpt-4\.1-mini" + _END, _Patches(1.62, 1.62, _SMALL, _PUBLISHED)),
+    (r"gpt-4\.1-nano" + _END, _Patches(2.46, 2.46, _SMALL, _RECORDED)),
+    (r"(gpt-4o|chatgpt-4o|gpt-4)" + _END, _Tiles(85, 170, _RECORDED)),
+    (r"(gpt-4\.1|gpt-4\.5)" + _END, _Tiles(85, 170, _PUBLISHED)),
+    (r"o4-mini" + _END, _Patches(1.72, 1.72, _SMALL, _PUBLISHED)),
+    (r"(o1|o3)" + _END, _Tiles(75, 150, _PUBLISHED)),
+    (r"computer-use-preview" + _END, _Tiles(65, 129, _PUBLISHED)),
+    (
+        r"gpt-5-mini" + _END,
+        _Patches(
+            1.2,
+            1.62,
+            _SMALL,
+            "1.2 tokens a patch, as two recorded requests have it; OpenAI's guide says 1.62",
+        ),
+    ),
+    (r"gpt-5-nano" + _END, _Patches(2.46, 2.46, _SMALL, _PUBLISHED)),
+    (r"gpt-5\.4-mini" + _END, _Patches(1.62, 1.62, _SMALL, _PUBLISHED)),
+    (r"gpt-5\.4-nano" + _END, _Patches(2.46, 2.46, _SMALL, _PUBLISHED)),
+    (r"(gpt-5(\.\d+)?-codex|codex|gpt-5\.2)", _Patches(1.0, 1.0, _SMALL, _PUBLISHED)),
+    (r"gpt-5" + _END, _Tiles(70, 140, _PUBLISHED)),
+    (r"gpt-5\.1" + _END, _Tiles(70, 140, _PRESUMED)),
+    (r"gpt-5\.3" + _END, _Patches(1.0, 1.0, _SMALL, _PRESUMED)),
+    (r"gpt-5\.4" + _END, _Patches(1.0, 1.0, _NEW_HIGH, _PUBLISHED)),
+    (r"gpt-5\.5" + _END, _Patches(1.0, 1.0, _NEW_ORIGINAL, _PUBLISHED)),
+    (r"gpt-[56]", _Patches(1.0, 1.0, _NEW_ORIGINAL, _PRESUMED, doubt=0.5)),
+)
+_UNKNOWN: Final = _Patches(1.0, 1.0, _NEW_ORIGINAL, _PRESUMED, doubt=1.0)
+
+
+def image_tokens(
+    model: str, size: tuple[int, int] | None, detail: str | None = None
+) -> ImageTokens:
+    """Give the tokens of one image.
+
+    Parameters
+    ----------
+    model
+        The model's name, as it stands in the request.
+    size
+        Width and height in pixels; None where they are not known, as behind an ``https:`` URL.
+    detail
+        ``"low"``, ``"high"``, ``"original"`` or ``"auto"``; None is ``"auto"``.
+
+    Examples
+    --------
+    >>> image_tokens("gpt-4o", (2560, 1669), "high").tokens
+    1105
+    >>> image_tokens("gpt-4.1-nano", (540, 360)).tokens
+    502
+    >>> unseen = image_tokens("gpt-4o", None)
+    >>> unseen.low, unseen.tokens, unseen.high
+    (255, 765, 1445)
+    """
+    rule, wanted = _rule_of(model), (detail or "auto").lower()
+    sizes = [_TYPICAL, (1, 1), (100_000, 37_500), (30_000, 30_000)] if size is None else [size]
+    counts = [_count(rule, *one, wanted) for one in sizes]
+    highest = [_count(rule, *one, wanted, highest=True) for one in sizes]
+    low, high = min(counts), max(highest)
+    if isinstance(rule, _Patches):
+        # A recorded request was one token above the product; a doubtful rule is widened.
+        most = math.ceil(rule.budgets["original"][0] * rule.high_factor)
+        low = math.floor(low * (1 - rule.doubt)) - (rule.doubt == 0)
+        high = min(math.ceil(high * (1 + rule.doubt)) + 1, most + 1)
+    return ImageTokens(counts[0], max(low, 0), high, rule.evidence)
+
+
+def _rule_of(model: str) -> _Tiles | _Patches:
+    name = base_model(model)
+    return next((rule for pattern, rule in _RULES if re.match(pattern, name)), _UNKNOWN)
+
+
+def _count(
+    rule: _Tiles | _Patches, width: float, height: float, detail: str, *, highest: bool = False
+) -> int:
+    if isinstance(rule, _Tiles):
+        return rule.base + (0 if detail == "low" else rule.each * _tiles(width, height))
+    if detail == "low":
+        width, height = _fitted(width, height, _LOW_SIDE)
+    budget, side = rule.budgets.get(detail, rule.budgets["auto"])
+    factor = rule.high_factor if highest else rule.factor
+    return math.ceil(round(_patches(width, height, budget, side) * factor, 6))
+
+
+def _tiles(width: float, height: float) -> int:
+    """Cover an image with tiles, once it fits 2,048 pixels and its short side 768; never enlarge.
+
+    Recorded: 800 by 400 pixels are two tiles.
+    """
+    width, height = _fitted(width, height, _FIT)
+    scale = min(1.0, _SHORT_SIDE / min(width, height))
+    return _cover(width * scale, _TILE) * _cover(height * scale, _TILE)
+
+
+def _patches(width: float, height: float, budget: int, side: int) -> int:
+    """Cover an image with patches, once it fits the longest side and the budget."""
+    width, height = _fitted(width, height, side)
+    if _cover(width, _PATCH) * _cover(height, _PATCH) > budget:
+        scale = math.sqrt(_PATCH**2 * budget / (width * height))
+        across, down = width * scale / _PATCH, height * scale / _PATCH
+        # The guide's second step: as many whole patches as fit across or down.
+        whole = min(max(1, math.floor(across)) / across, max(1, math.floor(down)) / down, 1.0)
+        width, height = width * scale * whole, height * scale * whole
+    return min(budget, _cover(width, _PATCH) * _cover(height, _PATCH))
+
+
+def _fitted(width: float, height: float, side: int) -> tuple[float, float]:
+    scale = min(1.0, side / max(width, height))
+    return max(1.0, width * scale), max(1.0, height * scale)
+
+
+def _cover(length: float, step: int) -> int:
+    # A scaled length of 767.9999999 pixels is 768.
+    return math.ceil(round(length, 6) / step)

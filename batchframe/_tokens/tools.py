@@ -1,0 +1,219 @@
+"""Function tools → the tokens they add to a request.
+
+In: the tools of a request body, in the shape of either endpoint. Out: a number of tokens, near
+rather than exact. This module knows no messages and no images.
+
+The service shows functions to the model as TypeScript. What is known of it: the rendering that
+H. Marr worked out in 2023 (openai-chat-tokens) and that OpenAI published in 2025 with its open
+models (openai/harmony), and requests that were recorded with the tokens the API counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from batchframe._models.names import is_reasoning
+from batchframe._tokens.counter import TokenCounter
+
+# The message around the namespace; it shares the system message where there is one.
+_FRAME: Final = 9
+_SHARED: Final = 4
+# Recorded: on /v1/responses two fewer, and one fewer for a function that opens without a comment.
+_RESPONSES_FRAME: Final = -2
+# openai/harmony adds this to the system message of models that reason; recorded of gpt-5.2,
+# gpt-5.4 and gpt-5.6: sixteen tokens more than the rule for the others.
+_REASONING: Final = "\nCalls to these tools must go to the commentary channel: 'functions'."
+# Recorded: what stands around several tools that may be called at once, where it is added.
+_PARALLEL: Final = 84
+# Recorded once, gpt-4.1: the description of the search tool that the service brings itself.
+_BUILT_IN: Final[Mapping[str, int]] = {"web_search": 294, "web_search_preview": 294}
+# Of forty recorded requests with functions, no count was off by more than an eighth.
+_OFF: Final = 0.125
+_DEEPEST: Final = 32
+
+Spec = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ToolTokens:
+    """The tokens that tools add, how many fewer or more it may be, and what to say of it.
+
+    `more` is None where nothing bounds it.
+    """
+
+    tokens: int
+    fewer: int
+    more: int | None
+    note: str
+
+
+def tool_tokens(
+    tools: Sequence[Any], *, counter: TokenCounter, model: str, has_system: bool, responses: bool
+) -> ToolTokens:
+    """Approximate the tokens that a request's tools add to it.
+
+    Parameters
+    ----------
+    tools
+        The body's ``tools``, or its older ``functions``: at least one.
+    counter
+        Counts in the model's encoding.
+    has_system
+        Whether the request has a system or developer message, or ``instructions``.
+    responses
+        Whether the request is one of ``/v1/responses``.
+
+    Examples
+    --------
+    >>> from batchframe._tokens.counter import token_counter
+    >>> look = {"type": "function", "name": "look", "parameters": {"type": "object"}}
+    >>> counter = token_counter("gpt-4o")
+    >>> tool_tokens([look], counter=counter, model="gpt-4o", has_system=False, responses=False)
+    ToolTokens(tokens=23, fewer=8, more=8, note='Tools are counted as the TypeScript that ...
+    """
+    functions = [function for tool in tools if (function := _function(tool)) is not None]
+    others = [tool for tool in tools if _function(tool) is None]
+    tokens = 0
+    if functions:
+        tokens = counter.count_one(namespace(functions)) + _FRAME
+        tokens += _RESPONSES_FRAME * responses - _SHARED * has_system
+        tokens -= sum(map(_opens_bare, functions))
+        if is_reasoning(model):
+            tokens += counter.count_one(_REASONING)
+    known = [_BUILT_IN.get(str(_mapping(tool).get("type"))) for tool in others]
+    tokens += sum(of_tool or 0 for of_tool in known)
+    off = max(8, round(tokens * _OFF))
+    more: int | None = off + (_PARALLEL if len(functions) > 1 and is_reasoning(model) else 0)
+    note = _FUNCTIONS if functions else ""
+    if others:
+        more = None if None in known else off + sum(of_tool or 0 for of_tool in known)
+        note = f"{note} {_NOT_FUNCTIONS}".strip()
+    return ToolTokens(tokens, off, more, note)
+
+
+_FUNCTIONS: Final = (
+    "Tools are counted as the TypeScript that the service is known to make of functions: within an "
+    "eighth, 5 % in total over the recorded requests."
+)
+_NOT_FUNCTIONS: Final = (
+    "What the service adds for tools of its own, such as web_search, is not published: about 300 "
+    "tokens were recorded for a search tool, and nothing is counted for the rest."
+)
+
+
+def namespace(functions: Sequence[Spec]) -> str:
+    r"""Write functions as the TypeScript that a model is shown.
+
+    Examples
+    --------
+    >>> place = {"type": "string", "description": "A city"}
+    >>> unit = {"enum": ["C", "F"]}
+    >>> parameters = {"properties": {"place": place, "unit": unit}, "required": ["place"]}
+    >>> print(namespace([{"name": "look", "description": "Look out", "parameters": parameters}]))
+    namespace functions {
+    <BLANKLINE>
+    // Look out
+    type look = (_: {
+    // A city
+    place: string,
+    unit?: "C" | "F",
+    }) => any;
+    <BLANKLINE>
+    } // namespace functions
+    """
+    lines = ["namespace functions {", ""]
+    for function in functions:
+        parameters = _mapping(function.get("parameters"))
+        lines += _comment(function.get("description"))
+        lines.append(f"type {function.get('name')} = ({_argument(parameters)}) => any;")
+        lines.append("")
+    return "\n".join([*lines, "} // namespace functions"])
+
+
+def _argument(parameters: Spec) -> str:
+    if not parameters.get("properties"):
+        return ""
+    # Recorded on /v1/responses: the title of the whole is shown, too.
+    title = "".join(f"{line}\n" for line in _comment(parameters.get("title")))
+    return f"_: {title}{_type(parameters, parameters, 0)}"
+
+
+def _opens_bare(function: Spec) -> bool:
+    """Tell whether a function's argument begins with a property that has no comment above it."""
+    parameters = _mapping(function.get("parameters"))
+    first = next(iter(_mapping(parameters.get("properties")).values()), None)
+    if first is None:
+        return False
+    return parameters.get("title") is not None or not _mapping(first).get("description")
+
+
+def _function(tool: Any) -> Spec | None:
+    """Give the function of a tool in the shape of either endpoint, or None for another tool."""
+    inside = _mapping(tool).get("function")
+    if isinstance(inside, Mapping):
+        return inside
+    flat = _mapping(tool)
+    return flat if "name" in flat and flat.get("type", "function") == "function" else None
+
+
+def _type(schema: Spec, root: Spec, depth: int) -> str:
+    schema = _resolved(schema, root)
+    if depth > _DEEPEST:
+        return "any"
+    if isinstance(schema.get("enum"), list):
+        return " | ".join(map(_literal, schema["enum"]))
+    if "const" in schema:
+        return _literal(schema["const"])
+    for key in ("anyOf", "oneOf"):
+        if isinstance(schema.get(key), list):
+            return " | ".join(_type(_mapping(one), root, depth + 1) for one in schema[key])
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        return " | ".join(_type({**schema, "type": one}, root, depth + 1) for one in kind)
+    if kind == "object" or (kind is None and "properties" in schema):
+        return "\n".join(["{", *_properties(schema, root, depth), "}"])
+    if kind == "array":
+        items = schema.get("items")
+        return f"{_type(items, root, depth + 1)}[]" if isinstance(items, Mapping) else "any[]"
+    return {"integer": "number", None: "any"}.get(kind, str(kind))
+
+
+def _properties(schema: Spec, root: Spec, depth: int) -> Iterator[str]:
+    required = schema.get("required") or ()
+    for name, raw in _mapping(schema.get("properties")).items():
+        given = _mapping(raw)
+        # The titles that Pydantic writes are shown, too.
+        yield from _comment(given.get("title"))
+        yield from _comment(given.get("description"))
+        mark = "" if name in required else "?"
+        default = f" // default: {_literal(given['default'])}" if "default" in given else ""
+        yield f"{name}{mark}: {_type(given, root, depth + 1)},{default}"
+
+
+def _comment(text: Any) -> list[str]:
+    return [f"// {line}" for line in text.splitlines()] if isinstance(text, str) else []
+
+
+def _resolved(schema: Spec, root: Spec) -> Spec:
+    """Follow a reference into the schema's own definitions."""
+    for _ in range(_DEEPEST):
+        path = schema.get("$ref")
+        if not isinstance(path, str):
+            return schema
+        found: Any = root
+        for key in path.removeprefix("#/").split("/"):
+            found = _mapping(found).get(key)
+        schema = _mapping(found)
+    return {}
+
+
+def _literal(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

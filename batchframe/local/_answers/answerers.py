@@ -1,0 +1,284 @@
+"""Who answers a request: the simulated model, a user's function, or another server.
+
+Comes in: an endpoint and a request body. Goes out: an `Answer`, also for a refusal. Must not know:
+batches, files, or where the request came from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import inspect
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+
+import msgspec
+import numpy as np
+import openai
+
+from batchframe.errors import LocalServerError
+from batchframe.local._answers.bodies import (
+    IMAGE_ENDPOINTS,
+    TEXT_ENDPOINTS,
+    Setting,
+    embeddings_body,
+    images_body,
+    moderations_body,
+    text_body,
+)
+from batchframe.local._answers.simulated import moderation_result, simulate
+from batchframe.local._http.problems import Problem, error_body
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+    from types import TracebackType
+
+_log = logging.getLogger("batchframe.local")
+
+_BAD_GATEWAY: Final = 502
+_WANTED: Final = {
+    "/v1/embeddings": "a vector (a list of numbers, or a NumPy array)",
+    "/v1/moderations": "True or False",
+}
+
+TokenCounter: TypeAlias = Callable[[dict[str, Any]], int]
+AnswerFunction: TypeAlias = Callable[[dict[str, Any]], Any]
+
+
+class AnswerError(Exception):
+    """Raise or return this from an `answer` function to make the request fail.
+
+    Parameters
+    ----------
+    status_code
+        The HTTP status of the failure, 400 to 599.
+    message
+        What the error body says.
+    code
+        OpenAI's short name of the failure, such as ``"context_length_exceeded"``.
+    type
+        OpenAI's kind of failure; follows from `status_code` when left out.
+
+    Examples
+    --------
+    >>> from batchframe.local import AnswerError
+    >>> AnswerError(400, "Too long.", code="context_length_exceeded").body["error"]["code"]
+    'context_length_exceeded'
+    """
+
+    def __init__(
+        self,
+        status_code: int,
+        message: str,
+        code: str | None = None,
+        type: str | None = None,  # noqa: A002 - the wire name
+    ) -> None:
+        if not 400 <= status_code <= 599:  # noqa: PLR2004 - HTTP's own range of failures
+            raise LocalServerError.not_a_failure(status_code)
+        super().__init__(message)
+        self.status_code = status_code
+        kind = type or ("invalid_request_error" if status_code < 500 else "server_error")  # noqa: PLR2004 - HTTP's line between the two sides
+        self.body = error_body(message, type=kind, code=code)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request got: an HTTP status code and a body."""
+
+    status_code: int
+    body: dict[str, Any]
+
+
+class Answerer(Protocol):
+    """Answers requests, `concurrency` of them at a time."""
+
+    concurrency: int
+
+    async def answer(self, endpoint: str, body: dict[str, Any]) -> Answer:
+        """Answer one request; never raises for a request that is merely bad."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections and threads."""
+        ...
+
+
+class Simulated:
+    """Answers with the simulated model, in the event loop: it is quick."""
+
+    concurrency = 1
+
+    def __init__(self, count_tokens: TokenCounter) -> None:
+        self._count_tokens = count_tokens
+
+    async def answer(self, endpoint: str, body: dict[str, Any]) -> Answer:
+        """Answer one request."""
+        try:
+            made = simulate(
+                endpoint, body, created=int(time.time()), count_tokens=self._count_tokens
+            )
+        except Problem as problem:
+            return Answer(problem.status_code, problem.body)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as reason:
+            # A body that no real model would read costs its own line, not the batch.
+            return Answer(400, Problem(400, f"The request cannot be read: {reason!r}.").body)
+        return Answer(200, made)
+
+    async def close(self) -> None:
+        """Do nothing: there is nothing to let go."""
+
+
+class Function:
+    """Answers with a user's function.
+
+    A plain function is called in one thread of its own, one call at a time, so it need not be
+    thread-safe; an ``async def`` runs in the server's event loop, `concurrency` at a time.
+    """
+
+    def __init__(
+        self, function: AnswerFunction, *, concurrency: int, count_tokens: TokenCounter
+    ) -> None:
+        self._function = function
+        self._async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+            getattr(function, "__call__", None)  # noqa: B004 - an object with an async __call__
+        )
+        self._count_tokens = count_tokens
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="batchframe-answer")
+        self._told: set[type[Exception]] = set()
+        self.concurrency = concurrency if self._async else 1
+
+    async def answer(self, endpoint: str, body: dict[str, Any]) -> Answer:
+        """Answer one request."""
+        try:
+            value = await self._call(body)
+            if isinstance(value, AnswerError):
+                return Answer(value.status_code, value.body)
+            made = self._body(endpoint, body, value)
+            # What cannot be written as JSON fails here, this request alone.
+            return Answer(200, msgspec.json.decode(msgspec.json.encode(made)))
+        except AnswerError as error:
+            return Answer(error.status_code, error.body)
+        # The function is the user's: whatever it raises is the answer to this one request.
+        except Exception as error:  # noqa: BLE001 - see above
+            self._tell(error)
+            message = f"The answer function raised {type(error).__name__}: {error}"
+            return Answer(500, error_body(message, type="server_error"))
+
+    async def close(self) -> None:
+        """Let the running call end by itself."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _tell(self, error: Exception) -> None:
+        # A function with a mistake in it raises for every row: one trace is enough to find it.
+        if type(error) not in self._told:
+            self._told.add(type(error))
+            _log.error(
+                "The answer function raised; the request fails with status 500. Further errors of "
+                "this kind are not shown here: they stand in bf_error, each with its row.",
+                exc_info=(type(error), error, _within_the_function(error.__traceback__)),
+            )
+
+    async def _call(self, body: dict[str, Any]) -> Any:
+        if self._async:
+            made: Awaitable[Any] = self._function(body)
+            return await made
+        value = await asyncio.wrap_future(await self._begun(body))
+        return await value if inspect.isawaitable(value) else value
+
+    async def _begun(self, body: dict[str, Any]) -> Future[Any]:
+        try:
+            return self._thread.submit(self._function, body)
+        except RuntimeError:
+            # Python is ending, and starts no more calls. That is no answer: a server with a folder
+            # goes on from here when it is started again.
+            never: asyncio.Future[Future[Any]] = asyncio.get_running_loop().create_future()
+            return await never
+
+    def _body(self, endpoint: str, body: dict[str, Any], value: Any) -> dict[str, Any]:
+        if isinstance(value, dict) and ("choices" in value or "object" in value):
+            return value
+        digest = hashlib.blake2b(msgspec.json.encode(body, order="sorted"), digest_size=16)
+        setting = Setting(
+            digest.hexdigest(), int(time.time()), self._count_tokens(body), "answer-function", {}
+        )
+        if endpoint in TEXT_ENDPOINTS:
+            text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+            return text_body(endpoint, body, [text], setting)
+        if endpoint == "/v1/moderations" and isinstance(value, bool):
+            return moderations_body(body, [moderation_result({}, flagged=value)], setting)
+        if endpoint in IMAGE_ENDPOINTS and isinstance(value, bytes):
+            return images_body([value], setting)
+        value = value.tolist() if isinstance(value, np.ndarray) else value
+        if endpoint == "/v1/embeddings" and isinstance(value, list) and value:
+            vectors = value if isinstance(value[0], list) else [value]
+            return embeddings_body(body, vectors, setting)
+        if isinstance(value, dict):
+            return value
+        wanted = "the bytes of an image" if endpoint in IMAGE_ENDPOINTS else _WANTED.get(endpoint)
+        message = (
+            f"an answer to {endpoint} is {f'{wanted}, or ' if wanted else ''}a response body (a "
+            f"dict), and this is a {type(value).__name__}"
+        )
+        raise TypeError(message)
+
+
+def _within_the_function(trace: TracebackType | None) -> TracebackType | None:
+    """Leave out the server's frames: what went wrong is in the user's."""
+    while trace is not None and _is_between(trace.tb_frame.f_globals.get("__name__", "")):
+        trace = trace.tb_next
+    return trace
+
+
+def _is_between(module: str) -> bool:
+    return module in {__name__, "asyncio", "concurrent.futures"} or module.startswith(
+        ("asyncio.", "concurrent.futures.")
+    )
+
+
+class Upstream:
+    """Answers by asking a server that runs a model, `concurrency` requests at a time.
+
+    The openai client retries 429, 5xx and lost connections with exponential backoff and obeys
+    `Retry-After`; what still fails then is the answer.
+    """
+
+    def __init__(self, url: str, *, key: str, concurrency: int, max_retries: int) -> None:
+        self.concurrency = concurrency
+        self._places = asyncio.Semaphore(concurrency)
+        self._client = openai.AsyncOpenAI(base_url=url, api_key=key, max_retries=max_retries)
+        # The client takes them from the environment, and they are OpenAI's business alone.
+        self._client.organization = self._client.project = None
+
+    async def answer(self, endpoint: str, body: dict[str, Any]) -> Answer:
+        """Answer one request."""
+        async with self._places:
+            try:
+                made = await self._client.post(
+                    endpoint.removeprefix("/v1"), body=body, cast_to=object
+                )
+            except openai.APIStatusError as error:
+                return Answer(error.status_code, _upstream_error(error))
+            except openai.APIError as error:
+                return Answer(_BAD_GATEWAY, _unreachable(str(error)))
+        if isinstance(made, dict):
+            return Answer(200, made)
+        return Answer(_BAD_GATEWAY, _unreachable("its answer is not a JSON object"))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+
+def _upstream_error(error: openai.APIStatusError) -> dict[str, Any]:
+    # The client hands over the inside of an OpenAI-shaped error; other servers have other shapes.
+    if isinstance(error.body, dict):
+        return error.body if "error" in error.body else {"error": error.body}
+    return error_body(error.message, type="upstream_error")
+
+
+def _unreachable(reason: str) -> dict[str, Any]:
+    return error_body(f"The upstream server gave no answer: {reason}", type="upstream_error")

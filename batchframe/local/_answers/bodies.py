@@ -1,0 +1,283 @@
+"""Response bodies of each endpoint around given contents.
+
+Comes in: a request body and what was answered: texts, vectors, verdicts or images. Goes
+out: the body that the endpoint returns. Must not know where the answer came from.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from batchframe.local._answers.usage import text_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+TEXT_ENDPOINTS: Final = frozenset({"/v1/chat/completions", "/v1/responses", "/v1/completions"})
+
+IMAGE_ENDPOINTS: Final = frozenset({"/v1/images/generations", "/v1/images/edits"})
+
+_IMAGE_TOKENS: Final = 272
+"""What a small image of low quality takes (OpenAI image generation guide, 2026-04)."""
+_DAY: Final = 24 * 60 * 60
+_OUTPUT_LIMITS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_CHARACTERS_PER_TOKEN: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What an answer is written with.
+
+    `digest` is hexadecimal and names the answer; `created` is in Unix seconds; `fingerprint` says
+    who answered; `extra` is added to the body.
+    """
+
+    digest: str
+    created: int
+    input_tokens: int
+    fingerprint: str
+    extra: dict[str, Any]
+
+
+def text_body(
+    endpoint: str, body: dict[str, Any], texts: Sequence[str], setting: Setting
+) -> dict[str, Any]:
+    """Return the body of a text endpoint; a text over the request's output limit is cut."""
+    limit = next((body[name] for name in _OUTPUT_LIMITS if isinstance(body.get(name), int)), None)
+    cut = [_cut(text, limit) for text in texts]
+    whole = [len(text) == len(given) for text, given in zip(cut, texts, strict=True)]
+    writer = _WRITERS[endpoint]
+    return writer(body, cut, whole, setting) | setting.extra
+
+
+def call_body(
+    endpoint: str, body: dict[str, Any], call: tuple[str, str], setting: Setting
+) -> dict[str, Any]:
+    """Return the body of an answer that calls one tool instead of writing a text."""
+    name, arguments = call
+    made = _WRITERS[endpoint](body, [arguments], [True], setting) | setting.extra
+    if endpoint == "/v1/responses":
+        made["output"] = [
+            {
+                "type": "function_call",
+                "id": f"fc_{setting.digest}",
+                "call_id": f"call_{setting.digest[:24]}",
+                "name": name,
+                "arguments": arguments,
+                "status": "completed",
+            }
+        ]
+        return made
+    choice = made["choices"][0]
+    called = {"name": name, "arguments": arguments}
+    calls = [{"id": f"call_{setting.digest[:24]}", "type": "function", "function": called}]
+    choice["message"] |= {"content": None, "tool_calls": calls}
+    # Where the request names the tool, the model merely stops (OpenAI function calling guide).
+    choice["finish_reason"] = "tool_calls" if body.get("tool_choice") == "required" else "stop"
+    return made
+
+
+def embeddings_body(
+    body: dict[str, Any], vectors: Sequence[Sequence[float]], setting: Setting
+) -> dict[str, Any]:
+    """Return the body of `/v1/embeddings`, in the encoding that the request asks for."""
+    encoded = body.get("encoding_format") == "base64"
+    usage = {"prompt_tokens": setting.input_tokens, "total_tokens": setting.input_tokens}
+    return {
+        "object": "list",
+        "data": [
+            {
+                "object": "embedding",
+                "index": index,
+                "embedding": _base64(vector) if encoded else list(vector),
+            }
+            for index, vector in enumerate(vectors)
+        ],
+        "model": body.get("model"),
+        "usage": usage,
+    } | setting.extra
+
+
+def moderations_body(
+    body: dict[str, Any], results: list[dict[str, Any]], setting: Setting
+) -> dict[str, Any]:
+    """Return the body of `/v1/moderations`."""
+    return {
+        "id": f"modr-{setting.digest[:24]}",
+        "model": body.get("model") or "omni-moderation-latest",
+        "results": results,
+    } | setting.extra
+
+
+def images_body(images: Sequence[bytes], setting: Setting) -> dict[str, Any]:
+    """Return the body of `/v1/images/generations` and `/v1/images/edits`."""
+    made = _IMAGE_TOKENS * len(images)
+    details = {"text_tokens": setting.input_tokens, "image_tokens": 0}
+    return {
+        "created": setting.created,
+        "data": [{"b64_json": base64.b64encode(image).decode()} for image in images],
+        "usage": {
+            "input_tokens": setting.input_tokens,
+            "input_tokens_details": details,
+            "output_tokens": made,
+            "total_tokens": setting.input_tokens + made,
+        },
+    } | setting.extra
+
+
+def video_body(body: dict[str, Any], setting: Setting) -> dict[str, Any]:
+    """Return the body of `/v1/videos`: a video that is made already, as in a batch."""
+    return {
+        "id": f"video_{setting.digest}",
+        "object": "video",
+        "model": body.get("model") or "sora-2",
+        "status": "completed",
+        "progress": 100,
+        "created_at": setting.created,
+        "completed_at": setting.created,
+        "expires_at": setting.created + _DAY,
+        "seconds": body.get("seconds") or "4",
+        "size": body.get("size") or "720x1280",
+        "prompt": body.get("prompt"),
+        "error": None,
+        "remixed_from_video_id": None,
+    } | setting.extra
+
+
+def _cut(text: str, limit: int | None) -> str:
+    return text if limit is None else text[: limit * _CHARACTERS_PER_TOKEN]
+
+
+def _base64(vector: Sequence[float]) -> str:
+    return base64.b64encode(np.asarray(vector, dtype="<f4").tobytes()).decode()
+
+
+def _chat(
+    body: dict[str, Any], texts: list[str], whole: list[bool], setting: Setting
+) -> dict[str, Any]:
+    return {
+        "id": f"chatcmpl-{setting.digest[:29]}",
+        "object": "chat.completion",
+        "created": setting.created,
+        "model": body.get("model"),
+        "choices": [
+            {
+                "index": index,
+                "message": {
+                    "role": "assistant",
+                    "content": text,
+                    "refusal": None,
+                    "annotations": [],
+                },
+                "logprobs": None,
+                "finish_reason": "stop" if complete else "length",
+            }
+            for index, (text, complete) in enumerate(zip(texts, whole, strict=True))
+        ],
+        "usage": _completion_usage(texts, setting),
+        "service_tier": "default",
+        "system_fingerprint": setting.fingerprint,
+    }
+
+
+def _completions(
+    body: dict[str, Any], texts: list[str], whole: list[bool], setting: Setting
+) -> dict[str, Any]:
+    return {
+        "id": f"cmpl-{setting.digest[:29]}",
+        "object": "text_completion",
+        "created": setting.created,
+        "model": body.get("model"),
+        "choices": [
+            {
+                "index": index,
+                "text": text,
+                "logprobs": None,
+                "finish_reason": "stop" if complete else "length",
+            }
+            for index, (text, complete) in enumerate(zip(texts, whole, strict=True))
+        ],
+        "usage": _completion_usage(texts, setting),
+        "system_fingerprint": setting.fingerprint,
+    }
+
+
+def _responses(
+    body: dict[str, Any], texts: list[str], whole: list[bool], setting: Setting
+) -> dict[str, Any]:
+    complete = all(whole)
+    status = "completed" if complete else "incomplete"
+    content = [
+        {"type": "output_text", "text": text, "annotations": [], "logprobs": []} for text in texts
+    ]
+    made = sum(map(text_tokens, texts))
+    return {
+        "id": f"resp_{setting.digest}",
+        "object": "response",
+        "created_at": setting.created,
+        "status": status,
+        "error": None,
+        "incomplete_details": None if complete else {"reason": "max_output_tokens"},
+        "instructions": body.get("instructions"),
+        "max_output_tokens": body.get("max_output_tokens"),
+        "model": body.get("model"),
+        "output": [
+            {
+                "type": "message",
+                "id": f"msg_{setting.digest}",
+                "status": status,
+                "role": "assistant",
+                "content": content,
+            }
+        ],
+        "parallel_tool_calls": True,
+        "previous_response_id": None,
+        "reasoning": {"effort": None, "summary": None},
+        "service_tier": "default",
+        "store": body.get("store", True),
+        "temperature": body.get("temperature", 1.0),
+        "text": body.get("text") or {"format": {"type": "text"}},
+        "tool_choice": body.get("tool_choice", "auto"),
+        "tools": body.get("tools", []),
+        "top_p": body.get("top_p", 1.0),
+        "truncation": "disabled",
+        "usage": {
+            "input_tokens": setting.input_tokens,
+            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+            "output_tokens": made,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": setting.input_tokens + made,
+        },
+        "metadata": body.get("metadata") or {},
+    }
+
+
+def _completion_usage(texts: list[str], setting: Setting) -> dict[str, Any]:
+    made = sum(map(text_tokens, texts))
+    return {
+        "prompt_tokens": setting.input_tokens,
+        "completion_tokens": made,
+        "total_tokens": setting.input_tokens + made,
+        "prompt_tokens_details": {
+            "cached_tokens": 0,
+            "cache_write_tokens": 0,
+            "audio_tokens": 0,
+        },
+        "completion_tokens_details": {
+            "reasoning_tokens": 0,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
+
+
+_WRITERS: Final = {
+    "/v1/chat/completions": _chat,
+    "/v1/responses": _responses,
+    "/v1/completions": _completions,
+}

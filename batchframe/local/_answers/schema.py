@@ -1,0 +1,278 @@
+"""A valid instance of a JSON schema, chosen by dice.
+
+Comes in: a JSON schema and dice. Goes out: a decoded JSON value that the schema allows, however
+recursive the schema is. Must not know whose schema it is. Schemas that strict mode allows are
+obeyed; of others, what is most used.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from batchframe.local._answers.strings import string
+
+if TYPE_CHECKING:
+    from batchframe.local._answers.dice import Dice
+
+_DEEP: Final = 6
+_EXTRA_ITEMS: Final = 2
+_UNIQUE_ATTEMPTS: Final = 20
+_NEVER: Final = 1 << 30
+_CONSTRAINTS: Final = {"type", "properties", "items", "required", "enum", "pattern", "$ref"}
+
+
+class SchemaError(ValueError):
+    """The schema has no instance, or points outside itself."""
+
+
+class Sampler:
+    """Makes instances of one schema.
+
+    From a certain depth on it takes the way that ends soonest, so recursive schemas end. The
+    `height` of a schema is the least nesting of an instance; a definition that can only hold
+    itself has none, which is an error.
+
+    Raises
+    ------
+    SchemaError
+        The schema has no finite instance, or a `$ref` that is not in it.
+
+    Examples
+    --------
+    >>> from batchframe.local._answers.dice import Dice
+    >>> sampler = Sampler({"type": "array", "minItems": 1, "items": {"enum": ["a", "b"]}})
+    >>> sampler.sample(Dice(b"any digest"))
+    ['b']
+    """
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        self._root = schema
+        self._heights: dict[str, int] = {}
+        self._measure()
+        if self._height(schema) >= _NEVER:
+            message = "the schema has no finite instance"
+            raise SchemaError(message)
+
+    def sample(self, dice: Dice) -> Any:
+        """Return an instance."""
+        return self._sample(self._root, dice, 0)
+
+    def _measure(self) -> None:
+        settled = False
+        while not settled:
+            before = dict(self._heights)
+            self._height(self._root)
+            for reference in list(self._heights):
+                self._heights[reference] = self._height(self._resolve(reference))
+            settled = before == self._heights
+
+    def _height(self, schema: Any) -> int:
+        if not isinstance(schema, dict):
+            return 0 if schema is not False else _NEVER
+        if "$ref" in schema:
+            return min(1 + self._heights.setdefault(schema["$ref"], _NEVER), _NEVER)
+        if "const" in schema or "enum" in schema:
+            return 0
+        options = schema.get("anyOf") or schema.get("oneOf")
+        if options:
+            return min(map(self._height, options))
+        own = min(self._type_height(kind, schema) for kind in _types(schema))
+        return max([own, *map(self._height, schema.get("allOf", ()))])
+
+    def _type_height(self, kind: str, schema: dict[str, Any]) -> int:
+        inner: list[Any] = []
+        if kind == "object":
+            properties = schema.get("properties", {})
+            inner = [properties.get(name, {}) for name in schema.get("required", ())]
+        elif kind == "array":
+            inner = list(schema.get("prefixItems", ()))
+            if schema.get("minItems", 0) > len(inner):
+                inner.append(schema.get("items", {}))
+        return min(1 + max(map(self._height, inner), default=0), _NEVER) if inner else 0
+
+    def _resolve(self, reference: str) -> Any:
+        if not reference.startswith("#"):
+            message = f"the reference {reference!r} points outside the schema"
+            raise SchemaError(message)
+        node: Any = self._root
+        for part in reference[1:].split("/")[1:]:
+            name = part.replace("~1", "/").replace("~0", "~")
+            if not isinstance(node, dict) or name not in node:
+                message = f"the reference {reference!r} points to nothing"
+                raise SchemaError(message)
+            node = node[name]
+        return node
+
+    def _sample(self, schema: Any, dice: Dice, depth: int) -> Any:
+        if not isinstance(schema, dict):
+            return string({}, dice)
+        if "$ref" in schema:
+            return self._sample(self._resolve(schema["$ref"]), dice, depth + 1)
+        if "const" in schema:
+            return schema["const"]
+        if "enum" in schema:
+            return dice.pick(schema["enum"])
+        options = schema.get("anyOf") or schema.get("oneOf")
+        if options:
+            chosen = self._choose(options, dice, depth)
+            rest = {name: schema[name] for name in schema if name not in {"anyOf", "oneOf"}}
+            if _CONSTRAINTS.isdisjoint(rest):
+                return self._sample(chosen, dice, depth)
+            return self._sample(self._merge([rest, chosen]), dice, depth)
+        if "allOf" in schema:
+            rest = {name: schema[name] for name in schema if name != "allOf"}
+            return self._sample(self._merge([rest, *schema["allOf"]]), dice, depth)
+        return self._of_type(schema, dice, depth)
+
+    def _choose(self, options: list[Any], dice: Dice, depth: int) -> Any:
+        if depth >= _DEEP:
+            return min(options, key=self._height)
+        return dice.pick([option for option in options if self._height(option) < _NEVER])
+
+    def _of_type(self, schema: dict[str, Any], dice: Dice, depth: int) -> Any:
+        kinds = _types(schema)
+        possible = [kind for kind in kinds if self._type_height(kind, schema) < _NEVER]
+        if depth >= _DEEP:
+            kind = min(possible, key=lambda each: self._type_height(each, schema))
+        else:
+            kind = dice.pick(possible)
+        if kind == "object":
+            return self._object(schema, dice, depth)
+        if kind == "array":
+            return self._array(schema, dice, depth)
+        return _scalar(kind, schema, dice)
+
+    def _object(self, schema: dict[str, Any], dice: Dice, depth: int) -> dict[str, Any]:
+        properties = schema.get("properties", {})
+        required = schema.get("required", [])
+        made = {
+            name: self._sample(inner, dice, depth + 1)
+            for name, inner in properties.items()
+            if name in required or (depth < _DEEP and self._height(inner) < _NEVER)
+        }
+        missing = [name for name in required if name not in made]
+        missing += [f"key{n}" for n in range(len(made), schema.get("minProperties", 0))]
+        values = schema.get("additionalProperties", {})
+        return made | {name: self._sample(values, dice, depth + 1) for name in missing}
+
+    def _array(self, schema: dict[str, Any], dice: Dice, depth: int) -> list[Any]:
+        made = [self._sample(inner, dice, depth + 1) for inner in schema.get("prefixItems", ())]
+        items = schema.get("items", {})
+        low = max(int(schema.get("minItems", 0)), len(made))
+        extra = max(0, _EXTRA_ITEMS - depth // 2)
+        if items is False or self._height(items) >= _NEVER or (made and "items" not in schema):
+            extra = 0
+        high = min(int(schema.get("maxItems", low + extra)), low + extra)
+        count = low + (dice.below(high - low + 1) if high > low else 0)
+        attempts = _UNIQUE_ATTEMPTS * count
+        while len(made) < count and attempts:
+            attempts -= 1
+            item = self._sample(items, dice, depth + 1)
+            if not schema.get("uniqueItems") or item not in made:
+                made.append(item)
+        return made
+
+    def _merge(self, schemas: list[Any]) -> dict[str, Any]:
+        merged: dict[str, Any] = {}
+        for schema in schemas:
+            flat = schema
+            while isinstance(flat, dict) and "$ref" in flat:
+                flat = self._resolve(flat["$ref"])
+            if not isinstance(flat, dict):
+                continue
+            properties = merged.get("properties", {}) | flat.get("properties", {})
+            required = [*merged.get("required", ()), *flat.get("required", ())]
+            merged |= flat
+            if properties:
+                merged["properties"] = properties
+            if required:
+                merged["required"] = required
+        return merged
+
+
+@functools.lru_cache(maxsize=256)
+def sampler(schema: bytes) -> Sampler:
+    """Return the sampler of a schema given as JSON; the lines of a batch mostly share one."""
+    return Sampler(msgspec.json.decode(schema))
+
+
+def _types(schema: dict[str, Any]) -> list[str]:
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        return kind
+    if kind is not None:
+        return [kind]
+    if "properties" in schema:
+        return ["object"]
+    if "items" in schema or "prefixItems" in schema:
+        return ["array"]
+    if not {"minimum", "maximum", "multipleOf"}.isdisjoint(schema):
+        return ["number"]
+    return ["string"]
+
+
+def _scalar(kind: str, schema: dict[str, Any], dice: Dice) -> Any:
+    if kind == "string":
+        return string(schema, dice)
+    if kind == "integer":
+        return _integer(schema, dice)
+    if kind == "number":
+        return _number(schema, dice)
+    return bool(dice.below(2)) if kind == "boolean" else None
+
+
+def _bounds(schema: dict[str, Any]) -> tuple[Decimal | None, Decimal | None, bool, bool]:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+    low_open = above is not None and (low is None or above >= low)
+    high_open = below is not None and (high is None or below <= high)
+    least, most = above if low_open else low, below if high_open else high
+    return (
+        None if least is None else Decimal(str(least)),
+        None if most is None else Decimal(str(most)),
+        low_open,
+        high_open,
+    )
+
+
+def _steps(schema: dict[str, Any], step: Decimal, dice: Dice) -> Decimal:
+    low, high, low_open, high_open = _bounds(schema)
+    first = None if low is None else math.ceil(low / step)
+    last = None if high is None else math.floor(high / step)
+    if first is not None and low_open and first * step == low:
+        first += 1
+    if last is not None and high_open and last * step == high:
+        last -= 1
+    if first is None:
+        first = 0 if last is None else min(0, last - 100)
+    if last is None:
+        last = first + 100
+    if last < first:
+        message = f"no multiple of {step} is within the bounds"
+        raise SchemaError(message)
+    return (first + dice.below(last - first + 1)) * step
+
+
+def _integer(schema: dict[str, Any], dice: Dice) -> int:
+    step = Decimal(str(schema.get("multipleOf", 1)))
+    return int(_steps(schema, step, dice))
+
+
+def _number(schema: dict[str, Any], dice: Dice) -> float:
+    if "multipleOf" in schema:
+        return float(_steps(schema, Decimal(str(schema["multipleOf"])), dice))
+    low, high, low_open, high_open = _bounds(schema)
+    if low is None:
+        low = Decimal(0) if high is None else min(Decimal(0), high - 100)
+    if high is None:
+        high = low + 100
+    if high < low:
+        message = "the bounds leave no number"
+        raise SchemaError(message)
+    share = Decimal(dice.below(999) + 1 if low_open or high_open else dice.below(1001)) / 1000
+    return float(low + (high - low) * share)

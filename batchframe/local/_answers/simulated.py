@@ -1,0 +1,266 @@
+"""The simulated model: an answer that follows from the request body alone.
+
+Comes in: an endpoint and a request body. Goes out: a response body, the same in every process and
+on every machine except for `created`, and always marked as simulated. Must not know: batches,
+HTTP, or the clock.
+
+A text says that it is simulated in its first words. An answer under a JSON schema is a valid
+instance of it and cannot say so itself; there the body's ``"batchframe_simulated": true`` and
+``"system_fingerprint": "simulated"`` do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import numpy as np
+
+from batchframe._endpoints.moderations import CATEGORIES
+from batchframe.local._answers.bodies import (
+    IMAGE_ENDPOINTS,
+    TEXT_ENDPOINTS,
+    Setting,
+    call_body,
+    embeddings_body,
+    images_body,
+    moderations_body,
+    text_body,
+    video_body,
+)
+from batchframe.local._answers.dice import Dice
+from batchframe.local._answers.media import png
+from batchframe.local._answers.schema import SchemaError, sampler
+from batchframe.local._answers.tool_calls import tool_call
+from batchframe.local._answers.usage import text_tokens
+from batchframe.local._http.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CALLING: Final = {"/v1/chat/completions", "/v1/responses"}
+_MARK: Final = {"batchframe_simulated": True}
+_DEFAULT_DIMENSIONS: Final = {"text-embedding-3-large": 3072}
+_MOST_CHOICES: Final = 128
+
+_VOCABULARY: Final = (
+    "a the this that one some every row column table value answer question example "
+    "shows gives keeps takes means needs finds holds counts joins reads says "
+    "short long plain clear small large first last other same new old"
+)
+_WORDS: Final = _VOCABULARY.split()
+
+
+def simulate(
+    endpoint: str,
+    body: dict[str, Any],
+    *,
+    created: int,
+    count_tokens: Callable[[dict[str, Any]], int],
+) -> dict[str, Any]:
+    """Return the simulated response body.
+
+    Raises
+    ------
+    Problem
+        The service would refuse this one request: a schema that strict mode does not take, or
+        ``json_object`` without the word "json".
+
+    Examples
+    --------
+    >>> body = {"model": "m", "messages": [{"role": "user", "content": "Hello?"}]}
+    >>> answer = simulate("/v1/chat/completions", body, created=0, count_tokens=lambda body: 1)
+    >>> answer["choices"][0]["message"]["content"][:21]
+    '[simulated, no model]'
+    """
+    digest = hashlib.blake2b(msgspec.json.encode(body, order="sorted"), digest_size=16).digest()
+    setting = Setting(digest.hex(), created, count_tokens(body), "simulated", _MARK)
+    call = tool_call(body, Dice(_salted(digest, 0)))
+    if call is not None and endpoint in _CALLING:
+        return call_body(endpoint, body, call, setting)
+    if endpoint in TEXT_ENDPOINTS:
+        write = _writer(endpoint, body)
+        texts = [write(Dice(_salted(digest, index))) for index in range(_choices(endpoint, body))]
+        return text_body(endpoint, body, texts, setting)
+    if endpoint == "/v1/embeddings":
+        _check_embeddings(body)
+        vectors = [_vector(each, body) for each in _inputs(body["input"])]
+        return embeddings_body(body, vectors, setting)
+    if endpoint == "/v1/moderations":
+        return moderations_body(body, [_verdict(each) for each in _inputs(body["input"])], setting)
+    if endpoint in IMAGE_ENDPOINTS:
+        pictures = [png(f"{setting.digest}{index}") for index in range(_choices(endpoint, body))]
+        return images_body(pictures, setting)
+    if endpoint == "/v1/videos":
+        return video_body(body, setting)
+    raise Problem(
+        400,
+        f"The simulated model does not answer {endpoint}. Give the local server a function: "
+        "`serve(answer=...)`.",
+        code="unsupported_endpoint",
+    )
+
+
+def _salted(digest: bytes, index: int) -> bytes:
+    return hashlib.blake2b(digest, salt=index.to_bytes(2, "big"), digest_size=8).digest()
+
+
+def _choices(endpoint: str, body: dict[str, Any]) -> int:
+    if endpoint == "/v1/responses":
+        return 1
+    prompts = body.get("prompt")
+    each = len(prompts) if isinstance(prompts, list) and isinstance(prompts[0], str) else 1
+    wanted = body.get("n")
+    return each * (min(wanted, _MOST_CHOICES) if isinstance(wanted, int) and wanted > 0 else 1)
+
+
+def _writer(endpoint: str, body: dict[str, Any]) -> Callable[[Dice], str]:
+    chat = endpoint == "/v1/chat/completions"
+    holder: dict[str, Any] = (body if chat else body.get("text")) or {}
+    wanted = holder.get("response_format" if chat else "format")
+    if not isinstance(wanted, dict):
+        return _prose
+    kind = wanted.get("type")
+    if kind == "json_schema":
+        return _schema_writer(wanted.get("json_schema") if chat else wanted, chat=chat)
+    if kind == "json_object":
+        _check_json_word(body, chat=chat)
+        return lambda dice: f'{{"simulated":true,"value":"{dice.hexadecimal(6)}"}}'
+    return _prose
+
+
+def _prose(dice: Dice) -> str:
+    words = " ".join(dice.pick(_WORDS) for _ in range(4 + dice.below(24)))
+    return f"[simulated, no model] {words}."
+
+
+def _schema_writer(spec: Any, *, chat: bool) -> Callable[[Dice], str]:
+    param = "response_format" if chat else "text.format.schema"
+    if not isinstance(spec, dict) or not isinstance(spec.get("schema"), dict):
+        raise Problem.missing(f"{param}.json_schema.schema" if chat else param)
+    schema, name = spec["schema"], spec.get("name")
+    try:
+        if spec.get("strict"):
+            _check_strict(schema)
+        made = sampler(msgspec.json.encode(schema))
+    except SchemaError as error:
+        raise _bad_schema(param, name, str(error)) from None
+
+    def write(dice: Dice) -> str:
+        try:
+            return msgspec.json.encode(made.sample(dice)).decode()
+        except SchemaError as error:
+            raise _bad_schema(param, name, str(error)) from None
+
+    return write
+
+
+def _bad_schema(param: str, name: object, reason: str) -> Problem:
+    return Problem(
+        400,
+        f"Invalid schema for {param} '{name}': {reason}.",
+        code="invalid_json_schema",
+        param=param,
+    )
+
+
+def _check_strict(schema: Any) -> None:
+    if isinstance(schema, list):
+        for inner in schema:
+            _check_strict(inner)
+    if not isinstance(schema, dict):
+        return
+    properties = schema.get("properties")
+    if schema.get("type") == "object" or isinstance(properties, dict):
+        if schema.get("additionalProperties") is not False:
+            message = "'additionalProperties' is required to be supplied and to be false"
+            raise SchemaError(message)
+        if set(properties or {}) != set(schema.get("required", ())):
+            message = (
+                "'required' is required to be supplied and to be an array including every key in "
+                "properties"
+            )
+            raise SchemaError(message)
+    for key, inner in schema.items():
+        if key in {"properties", "$defs", "definitions"} and isinstance(inner, dict):
+            _check_strict(list(inner.values()))
+        elif key in {"items", "anyOf", "allOf", "prefixItems"}:
+            _check_strict(inner)
+
+
+def _check_json_word(body: dict[str, Any], *, chat: bool) -> None:
+    texts = (body.get("messages"), body.get("input"), body.get("instructions"))
+    if b"json" not in msgspec.json.encode(texts).lower():
+        where, param = ("messages", "response_format") if chat else ("input", "text.format")
+        raise Problem(
+            400,
+            f"'{where}' must contain the word 'json' in some form, to use '{param}' of type "
+            "'json_object'.",
+            param=where,
+        )
+
+
+def _inputs(given: Any) -> list[Any]:
+    if isinstance(given, list) and given and not isinstance(given[0], int):
+        return given
+    return [given]
+
+
+_MOST_DIMENSIONS: Final = 8192
+_MOST_INPUTS: Final = 2048
+_LONGEST_INPUT: Final = 8192
+_ENCODINGS: Final = (None, "float", "base64")
+
+
+def _check_embeddings(body: dict[str, Any]) -> None:
+    """Refuse what OpenAI's embeddings refuse (API reference, 2026-11)."""
+    inputs = _inputs(body["input"])
+    if len(inputs) > _MOST_INPUTS or any(each in ("", []) for each in inputs):
+        raise Problem(400, "'$.input' is invalid.", param="input")
+    if body.get("encoding_format") not in _ENCODINGS:
+        raise Problem.wrong_value(
+            name="encoding_format", value=body["encoding_format"], supported="'float', 'base64'"
+        )
+    longest = max(text_tokens(each) if isinstance(each, str) else len(each) for each in inputs)
+    if longest > _LONGEST_INPUT:
+        raise Problem(
+            400,
+            f"This model's maximum context length is {_LONGEST_INPUT} tokens, however you "
+            f"requested {longest} tokens ({longest} in your prompt; 0 for the completion). Please "
+            "reduce your prompt; or completion length.",
+            param="input",
+        )
+
+
+def _vector(text: Any, body: dict[str, Any]) -> list[float]:
+    model = str(body.get("model"))
+    dimensions = body.get("dimensions") or _DEFAULT_DIMENSIONS.get(model, 1536)
+    if not isinstance(dimensions, int) or not 1 <= dimensions <= _MOST_DIMENSIONS:
+        text = f"'dimensions' must be between 1 and {_MOST_DIMENSIONS}."
+        raise Problem(400, text, param="dimensions")
+    seed = msgspec.json.encode((model, text))
+    drawn = np.frombuffer(hashlib.shake_256(seed).digest(dimensions), dtype=np.uint8)
+    centred = drawn.astype(np.float64) - 127.5
+    unit: list[float] = np.round(centred / np.linalg.norm(centred), 6).tolist()
+    return unit
+
+
+def _verdict(given: Any) -> dict[str, Any]:
+    dice = Dice(hashlib.blake2b(msgspec.json.encode(given), digest_size=8).digest())
+    scores = {name: dice.below(1000) / 100_000 for name in CATEGORIES}
+    if not dice.below(8):
+        scores[dice.pick([*CATEGORIES])] = 0.9
+    return moderation_result(scores)
+
+
+def moderation_result(scores: dict[str, float], *, flagged: bool | None = None) -> dict[str, Any]:
+    """Return one result of a moderation; categories without a score are harmless."""
+    scores = dict.fromkeys(CATEGORIES, 0.0) | scores
+    flags = {name: score >= 0.5 for name, score in scores.items()}  # noqa: PLR2004 - one half
+    return {
+        "flagged": any(flags.values()) if flagged is None else flagged,
+        "categories": flags,
+        "category_scores": scores,
+        "category_applied_input_types": {name: ["text"] for name in CATEGORIES},
+    }

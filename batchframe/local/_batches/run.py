@@ -1,0 +1,103 @@
+"""One batch on its way: its lines, its answers, and what was asked of it meanwhile.
+
+Comes in: a batch and its workspace. Goes out: which requests are still to be answered, in the
+order in which they will be. Must not know: the gate, the pace, or who answers.
+"""
+
+from __future__ import annotations
+
+import enum
+import random
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from batchframe.local._batches.lines import Lines
+from batchframe.local._batches.spool import Spool
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterator
+
+    from batchframe.local._batches.dialects import Habits
+    from batchframe.local._batches.objects import Batch
+    from batchframe.local._batches.store import Workspace
+
+
+class Wish(enum.Enum):
+    """What a batch is asked to do."""
+
+    GO_ON = "go on"
+    CANCEL = "cancel"
+    EXPIRE = "expire"
+
+
+class _Head(msgspec.Struct):
+    custom_id: str
+
+
+class Run:
+    """The mutable side of a batch that has not ended."""
+
+    def __init__(self, batch: Batch, workspace: Workspace, habits: Habits) -> None:
+        self.habits = habits
+        self.batch_id = batch.id
+        self.endpoint = batch.endpoint
+        self.expires_at = batch.expires_at
+        self.workspace = workspace
+        self.wish = Wish.CANCEL if batch.status == "cancelling" else Wish.GO_ON
+        self.began = time.monotonic()
+        self.total = batch.request_counts.total
+        self.tokens = 0
+        self.task: asyncio.Task[None] | None = None
+        self.consumers: list[asyncio.Task[None]] = []
+        self._closing = ExitStack()
+        self._lines: Lines | None = None
+        self._spool: Spool | None = None
+
+    @property
+    def lines(self) -> Lines:
+        """The input; opened when first asked for."""
+        if self._lines is None:
+            self._lines = self._closing.enter_context(Lines(self.workspace.input))
+        return self._lines
+
+    @property
+    def spool(self) -> Spool:
+        """The answers; opened, and read back, when first asked for."""
+        if self._spool is None:
+            self._spool = Spool(self.workspace, self.batch_id, self.habits)
+            self._closing.callback(self._spool.close)
+        return self._spool
+
+    @property
+    def going_on(self) -> bool:
+        """Whether nothing else is asked of the batch; its 24 hours may be over."""
+        over = self.habits.expires and time.time() >= self.expires_at
+        if self.wish is Wish.GO_ON and over:
+            self.wish = Wish.EXPIRE
+        return self.wish is Wish.GO_ON
+
+    def expiring(self) -> bool:
+        """Whether the batch is to expire."""
+        return self.wish is Wish.EXPIRE
+
+    def close(self) -> None:
+        """Close all files."""
+        self._closing.close()
+        self._lines = self._spool = None
+
+    def remaining(self) -> Iterator[bytes]:
+        """Yield the lines still to be answered, in an order that only the batch's id decides.
+
+        OpenAI promises no order either, and nobody should come to rely on one here.
+        """
+        order = list(range(len(self.lines)))
+        random.Random(self.batch_id).shuffle(order)  # noqa: S311 - an order, not a secret
+        answered = frozenset(self.spool.answered)
+        for index in order:
+            line = self.lines[index]
+            if not answered or msgspec.json.decode(line, type=_Head).custom_id not in answered:
+                yield line

@@ -1,0 +1,119 @@
+"""The answers of a running batch, on disk line by line as they come.
+
+Comes in: answers. Goes out: the two result files, their counts and their usage, and after a crash
+the same again, read back from the files. Must not know: the Batch object, or who answers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from batchframe.local._answers.usage import usage_of
+from batchframe.local._batches.objects import RequestCounts, Usage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batchframe.local._answers.answerers import Answer
+    from batchframe.local._batches.dialects import Habits
+    from batchframe.local._batches.store import Workspace
+
+_FIRST_ERROR: Final = 400
+_EXPIRED: Final = "This request could not be executed before the completion window expired."
+
+
+class _Response(msgspec.Struct):
+    body: dict[str, Any] | None = None
+
+
+class _Written(msgspec.Struct):
+    custom_id: str
+    response: _Response | None
+
+
+class Spool:
+    """The open result files of one batch.
+
+    Every line is handed to the operating system before the next request is answered, so a killed
+    server loses no answer that it counted; a last line that was torn is dropped on opening.
+    """
+
+    def __init__(self, workspace: Workspace, batch_id: str, habits: Habits) -> None:
+        self._habits = habits
+        self._batch_id = batch_id
+        self._encode = msgspec.json.Encoder().encode
+        self.answered: set[str] = set()
+        self.completed = 0
+        self.failed = 0
+        self.usage = Usage()
+        self._recover(workspace.output, succeeded=True)
+        self._recover(workspace.errors, succeeded=False)
+        self._output = workspace.output.open("ab")
+        self._errors = workspace.errors.open("ab")
+
+    def close(self) -> None:
+        """Close both files."""
+        self._output.close()
+        self._errors.close()
+
+    def counts(self, total: int) -> RequestCounts:
+        """Return how far the batch is."""
+        return RequestCounts(total=total, completed=self.completed, failed=self.failed)
+
+    def answer(self, custom_id: str, answer: Answer) -> None:
+        """Write the answer to one request."""
+        name = hashlib.blake2b(f"{self._batch_id}/{custom_id}".encode(), digest_size=16).hexdigest()
+        line = {
+            "id": f"batch_req_{name}",
+            "custom_id": custom_id,
+            "response": {
+                "status_code": answer.status_code,
+                "request_id": f"req_{name}",
+                "body": answer.body,
+            },
+            "error": None,
+        }
+        self._write(line, succeeded=answer.status_code < _FIRST_ERROR)
+        if answer.status_code < _FIRST_ERROR:
+            self.usage += usage_of(answer.body)
+
+    def expire(self, custom_id: str) -> None:
+        """Write that one request was not answered in time."""
+        line = {
+            "id": f"batch_req_{hashlib.sha256(custom_id.encode()).hexdigest()[:32]}",
+            "custom_id": custom_id,
+            "response": None,
+            "error": {"code": "batch_expired", "message": _EXPIRED},
+        }
+        self._write(line, succeeded=False)
+
+    def _write(self, line: dict[str, Any], *, succeeded: bool) -> None:
+        handle = self._output if succeeded else self._errors
+        handle.write(self._encode(self._habits.line(line)) + b"\n")
+        handle.flush()
+        if succeeded:
+            self.completed += 1
+        else:
+            self.failed += 1
+
+    def _recover(self, path: Path, *, succeeded: bool) -> None:
+        if not path.exists():
+            path.touch(mode=0o600)
+            return
+        whole = 0
+        decoder = msgspec.json.Decoder(_Written)
+        with path.open("rb+") as handle:
+            for line in handle:
+                if not line.endswith(b"\n"):
+                    break
+                whole += len(line)
+                written = decoder.decode(line)
+                self.answered.add(written.custom_id)
+                if succeeded and written.response is not None:
+                    self.usage += usage_of(written.response.body or {})
+                self.completed += succeeded
+                self.failed += not succeeded
+            handle.truncate(whole)

@@ -1,0 +1,302 @@
+"""Checking a batch's input file line by line, and one request body by itself.
+
+Comes in: the lines of a file as bytes, in order, and the limits of the service. Goes out: the list
+of `BatchError` for which the service would refuse the whole batch, or none, and the facts that the
+lines have in common. Must not know: files, HTTP, or the clock.
+
+Codes and wordings are those reported for OpenAI's validator (2025-08 to 2026-09). No code of
+OpenAI's own is known for too many requests; `too_many_tasks` is Azure's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from batchframe.local._batches.objects import BatchError
+from batchframe.local._http.problems import json_type
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from batchframe.local._batches.dialects import Habits
+
+_REQUIRED: Final = {
+    "/v1/chat/completions": ("model", "messages"),
+    "/v1/responses": ("model", "input"),
+    "/v1/embeddings": ("model", "input"),
+    "/v1/completions": ("model", "prompt"),
+    "/v1/moderations": ("input",),
+    "/v1/images/generations": ("prompt",),
+    "/v1/images/edits": ("prompt", "images"),
+    "/v1/videos": ("prompt",),
+}
+
+_TITLES: Final = {"/v1/chat/completions": "Chat Completions", "/v1/responses": "Responses"}
+
+_LISTED_ERRORS: Final = 100
+
+_ENVELOPE: Final = (("custom_id", str), ("method", str), ("url", str), ("body", dict))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one batch may hold.
+
+    The defaults are OpenAI's (Batch guide and SDK, 2026-11); smaller ones let a pipeline's
+    splitting be rehearsed on little data.
+
+    Parameters
+    ----------
+    requests
+        Most requests in a batch.
+    batch_bytes
+        Most bytes in an input file.
+    file_bytes
+        Most bytes in any uploaded file.
+    embedding_inputs
+        Most embedding inputs in a batch.
+    enqueued_tokens
+        Most input tokens of a model's running batches together; `None` for no limit. OpenAI's
+        depends on the organisation, so none is assumed.
+    unsupported_models
+        Patterns of model names that have no batch service.
+
+    Examples
+    --------
+    >>> from batchframe.local import Limits
+    >>> Limits(requests=100).batch_bytes
+    209715200
+    """
+
+    requests: int = 50_000
+    batch_bytes: int = 200 * 1024 * 1024
+    file_bytes: int = 512 * 1024 * 1024
+    embedding_inputs: int = 50_000
+    enqueued_tokens: int | None = None
+    unsupported_models: tuple[str, ...] = (
+        "chat-latest",
+        "*-chat-latest",
+        "*-search-preview*",
+        "*codex*",
+        "*deep-research*",
+        "*-audio*",
+        "*-realtime*",
+        "computer-use-*",
+    )
+
+
+class FileCheck:
+    """Checks one input file: `feed` each line, then ask `problems`.
+
+    Parameters
+    ----------
+    endpoint
+        The endpoint that the batch was created with.
+    limits
+        What the batch may hold.
+    count_tokens
+        Counts a body's input tokens; used only when the limits include enqueued tokens.
+    habits
+        Whose words the lines may use.
+
+    Attributes
+    ----------
+    endpoint
+        Of the lines, where the service lets those decide.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        limits: Limits,
+        count_tokens: Callable[[dict[str, Any]], int],
+        *,
+        habits: Habits,
+    ) -> None:
+        self.endpoint = endpoint
+        self._habits = habits
+        self._limits = limits
+        self._count_tokens = count_tokens
+        self._decode = msgspec.json.Decoder().decode
+        self._custom_ids: set[str] = set()
+        self._embedding_inputs = 0
+        self._found: list[BatchError] = []
+        self.lines = 0
+        self.tokens = 0
+        self.model: str | None = None
+
+    def feed(self, line: bytes) -> None:
+        """Check the next line of the file."""
+        self.lines += 1
+        error = self._check(line)
+        if error is not None and len(self._found) < _LISTED_ERRORS:
+            self._found.append(error)
+
+    def problems(self, enqueued: int = 0) -> list[BatchError]:
+        """Return why the file is refused; `enqueued` tokens of its model are at work already."""
+        if not self.lines:
+            return [_EMPTY]
+        whole = [*self._too_many(), *self._token_limit(enqueued)]
+        return self._found or whole
+
+    def _check(self, line: bytes) -> BatchError | None:
+        try:
+            request = self._decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._error("invalid_json_line", "This line is not parseable as valid JSON.")
+        if not isinstance(request, dict):
+            return self._error("invalid_json_line", "This line is not a JSON object.")
+        return self._check_envelope(request) or self._check_body(request["body"])
+
+    def _check_envelope(self, request: dict[str, Any]) -> BatchError | None:
+        for name, kind in _ENVELOPE:
+            if name not in request or request[name] is None:
+                return self._missing(name, name)
+            if not isinstance(request[name], kind):
+                return self._error(*_mistyped(name, kind, request[name]), name)
+        custom_id: str = request["custom_id"]
+        if custom_id in self._custom_ids:
+            return self._error("duplicate_custom_id", _DUPLICATE, "custom_id")
+        self._custom_ids.add(custom_id)
+        if request["method"] != "POST":
+            return self._error("invalid_value", "The method must be POST.", "method")
+        meant = self._habits.meant(request["url"])
+        if self._habits.reads_lines and self.lines == 1 and meant is not None:
+            self.endpoint = meant
+        if meant != self.endpoint:
+            return self._error("invalid_url", _WRONG_URL, "url")
+        return None
+
+    def _check_body(self, body: dict[str, Any]) -> BatchError | None:
+        error = check_body(self.endpoint, body)
+        if error is not None:
+            return self._error(error.code, error.message, error.param)
+        model = body.get("model")
+        if model is not None and any(
+            fnmatchcase(model, pattern) for pattern in self._limits.unsupported_models
+        ):
+            return self._error("model_not_found", _UNSUPPORTED.format(model), "body.model")
+        if self.lines == 1 or self.model is None:
+            self.model = model
+        elif model != self.model:
+            return self._error("mismatched_model", _MISMATCHED.format(model), "body.model")
+        if self.endpoint == "/v1/embeddings":
+            self._embedding_inputs += count_inputs(body["input"])
+        if self._limits.enqueued_tokens is not None:
+            self.tokens += self._count_tokens(body)
+        return None
+
+    def _too_many(self) -> list[BatchError]:
+        counts = (
+            ("requests", self.lines, self._limits.requests),
+            ("embedding inputs", self._embedding_inputs, self._limits.embedding_inputs),
+        )
+        return [
+            BatchError(
+                code="too_many_tasks",
+                message=f"The batch has {count:,} {what}, and the maximum is {limit:,}.",
+            )
+            for what, count, limit in counts
+            if count > limit
+        ]
+
+    def _token_limit(self, enqueued: int) -> list[BatchError]:
+        limit = self._limits.enqueued_tokens
+        if limit is None or self.tokens + enqueued <= limit:
+            return []
+        words = self._habits.queue_full or _ENQUEUED
+        message = words.format(model=self.model, limit=limit)
+        return [BatchError(code="token_limit_exceeded", message=message)]
+
+    def _missing(self, name: str, param: str) -> BatchError:
+        message = f"Missing required parameter: '{name}'."
+        return self._error("missing_required_parameter", message, param)
+
+    def _error(self, code: str, message: str, param: str | None = None) -> BatchError:
+        known = self._habits.codes.get(code, code)
+        return BatchError(code=known, message=message, line=self.lines, param=param)
+
+
+def check_body(endpoint: str, body: dict[str, Any]) -> BatchError | None:
+    """Return what is wrong with a request body by itself, if anything.
+
+    Examples
+    --------
+    >>> check_body("/v1/embeddings", {"model": "text-embedding-3-small"}).param
+    'body.input'
+    """
+    for name in _REQUIRED.get(endpoint, ("model",)):
+        if body.get(name) in (None, [], ""):
+            return BatchError(
+                code="missing_required_parameter",
+                message=f"Missing required parameter: '{name}'.",
+                param=f"body.{name}",
+            )
+    model = body.get("model")
+    if model is not None and not isinstance(model, str):
+        code, message = _mistyped("model", str, model)
+        return BatchError(code=code, message=message, param="body.model")
+    if endpoint == "/v1/chat/completions" and not isinstance(body["messages"], list):
+        code, message = _mistyped("messages", list, body["messages"])
+        return BatchError(code=code, message=message, param="body.messages")
+    if body.get("stream"):
+        title = _TITLES.get(endpoint, endpoint)
+        return BatchError(
+            code="streaming_unsupported",
+            message=f"{title}: Streaming is not supported in the Batch API.",
+            param="body.stream",
+        )
+    return None
+
+
+def count_inputs(value: object) -> int:
+    """Return how many texts an embedding request's `input` holds; a list of token ids is one.
+
+    Examples
+    --------
+    >>> count_inputs("one"), count_inputs(["one", "two"]), count_inputs([101, 102])
+    (1, 2, 1)
+    """
+    if isinstance(value, list) and value and not isinstance(value[0], int):
+        return len(value)
+    return 1
+
+
+def file_not_found(file_id: str) -> BatchError:
+    """Return the error of a batch whose input file does not exist."""
+    return BatchError(
+        code="invalid_request",
+        message=f"Cannot find file {file_id}, or organization local does not have access to it.",
+        param="file_id",
+    )
+
+
+def _mistyped(name: str, kind: type, value: object) -> tuple[str, str]:
+    expected = json_type(kind())
+    found = json_type(value)
+    return "invalid_type", f"Invalid type for '{name}': expected {expected}, but got {found}."
+
+
+_EMPTY: Final = BatchError(
+    code="empty_file",
+    message="The input file is empty. Please ensure that the batch contains at least one request.",
+)
+_DUPLICATE: Final = (
+    "The custom_id for this request is a duplicate of another request. "
+    "The custom_id parameter must be unique for each request in a batch."
+)
+_WRONG_URL: Final = "The URL provided for this request does not match the batch endpoint."
+_UNSUPPORTED: Final = "The provided model '{}' is not supported by the Batch API."
+_MISMATCHED: Final = (
+    "The provided model '{}' does not match the rest of the batch. "
+    "Each batch must contain requests for a single model."
+)
+_ENQUEUED: Final = (
+    "Enqueued token limit reached for {model} in organization local. "
+    "Limit: {limit:,} enqueued tokens. "
+    "Please try again once some in_progress batches have been completed."
+)

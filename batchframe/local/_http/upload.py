@@ -1,0 +1,134 @@
+"""A multipart upload, written to disk as it arrives.
+
+Comes in: a content type and chunks of bytes. Goes out: the form's fields, and a file at a given
+path with its size and digest. Must not know: the store, or what the file is for. The whole body is
+always read, so that a client gets the refusal and not a broken connection.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from batchframe.local._http.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+    from types import TracebackType
+
+_FIELD_BYTES: Final = 64 * 1024
+
+
+class Upload:
+    """One upload on its way to `path`; removes the file again unless someone has taken it.
+
+    Parameters
+    ----------
+    path
+        Where the bytes go.
+    limit
+        Most bytes of the file; `size` goes on counting beyond, but nothing more is written.
+    """
+
+    def __init__(self, path: Path, limit: int) -> None:
+        self.path = path
+        self.fields: dict[str, str] = {}
+        self.filename: str | None = None
+        self.size = 0
+        self._limit = limit
+        self._digest = hashlib.sha256()
+        self._handle = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+        self._header = bytearray()
+        self._value = bytearray()
+        self._name = ""
+        self._in_file = False
+        self._field = bytearray()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._handle.close()
+        self.path.unlink(missing_ok=True)
+
+    @property
+    def sha256(self) -> str:
+        """The hexadecimal digest of what was written."""
+        return self._digest.hexdigest()
+
+    async def receive(self, content_type: str, chunks: AsyncIterator[bytes]) -> None:
+        """Read the whole form.
+
+        Raises
+        ------
+        Problem
+            It is not a multipart form.
+        """
+        kind, options = parse_options_header(content_type)
+        boundary = options.get(b"boundary")
+        if kind != b"multipart/form-data" or boundary is None:
+            raise Problem.not_multipart()
+        callbacks: Any = {
+            "on_part_begin": self._part_begin,
+            "on_header_field": self._header_field,
+            "on_header_value": self._header_value,
+            "on_header_end": self._header_end,
+            "on_part_data": self._part_data,
+            "on_part_end": self._part_end,
+        }
+        try:
+            parser = MultipartParser(boundary, callbacks)
+            async for chunk in chunks:
+                parser.write(chunk)
+            parser.finalize()
+        except FormParserError:
+            raise Problem.not_multipart() from None
+        self._handle.close()
+
+    def _part_begin(self) -> None:
+        self._header.clear()
+        self._value.clear()
+        self._field.clear()
+        self._name, self._in_file = "", False
+
+    def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _header_end(self) -> None:
+        if self._header.lower() == b"content-disposition":
+            _, options = parse_options_header(bytes(self._value))
+            self._name = options.get(b"name", b"").decode("utf-8", "replace")
+            filename = options.get(b"filename")
+            if self._name == "file" and filename is not None:
+                self._in_file = True
+                self.filename = filename.decode("utf-8", "replace")
+        self._header.clear()
+        self._value.clear()
+
+    def _part_data(self, data: bytes, start: int, end: int) -> None:
+        if not self._in_file:
+            room = _FIELD_BYTES - len(self._field)
+            self._field += data[start : min(end, start + room)]
+            return
+        self.size += end - start
+        if self.size <= self._limit:
+            part = memoryview(data)[start:end]
+            self._handle.write(part)
+            self._digest.update(part)
+
+    def _part_end(self) -> None:
+        if not self._in_file:
+            self.fields[self._name] = self._field.decode("utf-8", "replace")

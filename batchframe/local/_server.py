@@ -1,0 +1,417 @@
+"""Starting, asking and stopping a local batch server.
+
+Comes in: who answers, and where. Goes out: `Server`. Must not know: routes, or how batches are
+worked off.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import weakref
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from batchframe.errors import LocalServerError
+from batchframe.local._answers.answerers import (
+    Function,
+    Simulated,
+    Upstream,
+)
+from batchframe.local._answers.usage import count_input_tokens
+from batchframe.local._batches.dialects import Habits, habits_of
+from batchframe.local._batches.store import Store
+from batchframe.local._batches.validation import Limits
+from batchframe.local._faults.plan import FaultPlan, Faults
+from batchframe.local._http.address import base_url, is_loopback, listen
+from batchframe.local._http.clients import client_of
+from batchframe.local._thread import Engine, Parts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    import openai
+
+    from batchframe.local._answers.answerers import (
+        Answerer,
+        AnswerFunction,
+        TokenCounter,
+    )
+    from batchframe.local._batches.objects import BilledBatch
+    from batchframe.local._faults.fault import Fault
+
+_log = logging.getLogger("batchframe.local")
+
+_KEY: Final = "local"
+_UPSTREAM_RETRIES: Final = 5
+_PULSE_SECONDS: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Options:
+    answer: AnswerFunction | None
+    upstream: str | None
+    folder: Path | None
+    host: str
+    port: int
+    seconds: float
+    concurrency: int
+    upstream_key: str | None
+    limits: Limits
+    count_tokens: TokenCounter
+    habits: Habits
+
+    def answerer(self) -> Answerer:
+        if self.answer is not None:
+            return Function(
+                self.answer, concurrency=self.concurrency, count_tokens=self.count_tokens
+            )
+        if self.upstream is None:
+            return Simulated(self.count_tokens)
+        return Upstream(
+            self.upstream,
+            key=self.upstream_key or os.environ.get("UPSTREAM_API_KEY") or _KEY,
+            concurrency=self.concurrency,
+            max_retries=_UPSTREAM_RETRIES,
+        )
+
+
+class Server:
+    """A batch server on this machine that speaks OpenAI's Files and Batch API.
+
+    Use it as a context manager, or `start` it in one notebook cell and `close` it in another. It
+    runs in a thread of this process with an event loop of its own, and is closed at the latest
+    when the process ends. Nothing is billed and no key is needed.
+
+    Without `answer` and `upstream` a simulated model answers: the same request gets the same
+    answer, a JSON schema is obeyed, and every answer says that it is simulated.
+
+    Parameters
+    ----------
+    answer
+        A function of the request body that answers, plain or ``async``. It returns a text; or a
+        dict or list, which becomes the text as JSON; or a whole response body, which is a dict with
+        ``"choices"`` or ``"object"``; for ``/v1/embeddings`` a vector, or a list of them; for
+        ``/v1/moderations`` whether the text is flagged, True or False. It may raise or return
+        `AnswerError`. Any other exception makes that one request fail with 500.
+    upstream
+        The URL of an OpenAI-compatible server, such as ``"http://localhost:11434/v1"`` for
+        Ollama, that answers each request. 429, 5xx and lost connections are retried.
+    folder
+        Where files and batches are kept, with mode 0700. A server started again on the folder has
+        them all, goes on with what was running, and takes the same port. Without it a temporary
+        folder is used, and removed at the end.
+    host
+        The address to listen on. Another one than loopback lets every machine that reaches it in:
+        there is no authentication.
+    port
+        The port to listen on; 0 for the one that the folder remembers, or a free one.
+    seconds
+        The least time that a batch takes, in seconds, spread over its states: to see them.
+    concurrency
+        How many requests are sent `upstream`, or to an ``async`` `answer`, at a time.
+    upstream_key
+        The key for `upstream`; without it, the environment variable ``UPSTREAM_API_KEY``. It is
+        never written to disk.
+    limits
+        What a batch may hold; OpenAI's limits by default.
+    count_tokens
+        Counts the input tokens of a request body. Without it they are counted as batchframe
+        estimates them, and all output tokens as a quarter of the characters.
+    profile
+        Whose habits to imitate: "openai", "azure", "groq", "together", "deepinfra", "gateway" (an
+        OpenAI-compatible one whose list leaves batches out) or "self-hosted"; their addresses,
+        words, limits and shapes (docs/providers.md). Jobs follow the same profile if they are told:
+        ``submit(client=server.client(), provider="groq")``; an Azure client tells by itself.
+    faults
+        What goes wrong: a list of `Fault`, to see how a pipeline takes it. The attribute `faults`
+        adds more while the server runs.
+
+    Raises
+    ------
+    LocalServerError
+        A fault or a profile is none; by `start`: the folder is in use or damaged, or the address
+        cannot be listened on.
+
+    Examples
+    --------
+    >>> from batchframe.local import Server
+    >>> with Server(answer=lambda body: "positive") as server:
+    ...     reply = server.client().chat.completions.create(
+    ...         model="any", messages=[{"role": "user", "content": "I love it."}]
+    ...     )
+    >>> reply.choices[0].message.content
+    'positive'
+    """
+
+    def __init__(
+        self,
+        answer: AnswerFunction | None = None,
+        *,
+        upstream: str | None = None,
+        folder: str | os.PathLike[str] | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        seconds: float = 0.0,
+        concurrency: int = 8,
+        upstream_key: str | None = None,
+        limits: Limits | None = None,
+        count_tokens: TokenCounter | None = None,
+        faults: Iterable[Fault] = (),
+        profile: str = "openai",
+    ) -> None:
+        if answer is not None and upstream is not None:
+            raise LocalServerError.two_answerers()
+        given: object = answer
+        if given is not None and not callable(given):
+            wanted = "a function of the request body, such as `lambda body: 'yes'`"
+            raise LocalServerError.no_answerer(keyword="answer", given=given, wanted=wanted)
+        if upstream is not None and not str(upstream).startswith(("http://", "https://")):
+            wanted = 'a URL such as "http://localhost:11434/v1"'
+            raise LocalServerError.no_answerer(keyword="upstream", given=upstream, wanted=wanted)
+        habits = habits_of(profile)
+        self._options = _Options(
+            answer=answer,
+            upstream=upstream,
+            folder=None if folder is None else Path(folder).expanduser().absolute(),
+            host=host,
+            port=port,
+            seconds=seconds,
+            concurrency=concurrency,
+            upstream_key=upstream_key,
+            limits=limits or _limits(habits, upstream=upstream),
+            count_tokens=count_tokens or count_input_tokens,
+            habits=habits,
+        )
+        self._plan = FaultPlan()
+        planned: object = faults
+        if not isinstance(planned, Iterable):
+            raise LocalServerError.not_a_fault(planned)
+        self.faults.add(*faults)
+        self._engine: Engine | None = None
+        self._store: Store | None = None
+        self._url: str | None = None
+        self._closing: Callable[[], Any] | None = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Server {self._url if self._engine else 'not running'}>"
+
+    @property
+    def url(self) -> str:
+        """The base URL for clients, such as ``"http://127.0.0.1:8000/v1"``."""
+        if self._url is None:
+            raise LocalServerError.not_started()
+        return self._url
+
+    @property
+    def ledger(self) -> list[BilledBatch]:
+        """Every batch that would have been billed, oldest first; also after `close`."""
+        return [] if self._store is None else self._store.ledger
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong from now on; `add` and `clear` it at any time."""
+        return Faults(self._plan)
+
+    def client(self) -> openai.OpenAI:
+        """Return a genuine openai client for this server; an Azure one for that profile."""
+        return client_of(self, self.url)
+
+    def start(self) -> Self:
+        """Start to listen, and return the server itself. Starting twice is harmless."""
+        if self._engine is not None:
+            return self
+        options = self._options
+        self._plan.closing = False
+        temporary = None if options.folder else Path(tempfile.mkdtemp(prefix="batchframe-local-"))
+        store = Store(options.folder or temporary or Path())
+        try:
+            listening = listen(options.host, options.port, store.remembered_port())
+            port: int = listening.getsockname()[1]
+            store.remember_port(port)
+        except BaseException:
+            store.close()
+            raise
+        engine = Engine(
+            Parts(
+                store=store,
+                listening=listening,
+                answerer=options.answerer,
+                limits=options.limits,
+                seconds=options.seconds,
+                count_tokens=options.count_tokens,
+                faults=self._plan,
+                guarded=is_loopback(options.host),
+                habits=options.habits,
+                removable=temporary,
+            )
+        )
+        engine.start()
+        self._engine, self._store, self._url = (
+            engine,
+            store,
+            base_url(options.host, port, options.habits.prefix),
+        )
+        # Runs when the server is collected and when the process ends, whichever is first.
+        self._closing = weakref.finalize(self, engine.stop)
+        return self
+
+    def close(self) -> None:
+        """Stop; batches that run stay in the folder as they are. Closing twice is harmless."""
+        if self._closing is not None:
+            self._closing()
+        self._engine = None
+
+    def wait(self) -> None:
+        """Block until the server has stopped, which Ctrl-C interrupts."""
+        engine = self._running()
+        while engine.join(_PULSE_SECONDS):
+            pass
+
+    def pause(self, after: int = 0) -> None:
+        """Hold all batches where they are, for a look or a test.
+
+        Files, lists and batches can still be created and read; a cancelled batch stays
+        ``cancelling``.
+
+        Parameters
+        ----------
+        after
+            How many requests are answered before work stops; then the batch that they belong to
+            shows a partial count.
+        """
+        self._running().pause(after)
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self._running().resume()
+
+    def expire(self, batch_id: str) -> None:
+        """End a batch now, as if its 24 hours were over; return when it is ``expired``.
+
+        What was answered is in its output file, the rest in its error file as ``batch_expired``.
+        A batch that has ended already stays as it is.
+
+        Raises
+        ------
+        LocalServerError
+            The server has no such batch, or imitates a service whose batches never expire.
+        """
+        engine = self._running()
+        if not self._options.habits.expires:
+            raise LocalServerError.never_expires(self._options.habits.name)
+        if self._store is None or self._store.batch(batch_id) is None:
+            raise LocalServerError.no_batch(batch_id)
+        engine.expire(batch_id)
+
+    def _running(self) -> Engine:
+        if self._engine is None:
+            raise LocalServerError.not_started()
+        return self._engine
+
+
+def serve(
+    answer: AnswerFunction | None = None,
+    *,
+    upstream: str | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    seconds: float = 0.0,
+    concurrency: int = 8,
+    upstream_key: str | None = None,
+    limits: Limits | None = None,
+    count_tokens: TokenCounter | None = None,
+    faults: Iterable[Fault] = (),
+    profile: str = "openai",
+) -> Server:
+    """Start a local batch server and return it; the parameters are those of `Server`.
+
+    Parameters
+    ----------
+    answer
+        What plays the model: a function of the request body, a dict, that returns the answer: a
+        text, or a dict such as ``{"label": "good"}`` for a structured one. ``help(Server)`` says
+        what else, and all other parameters.
+
+    Examples
+    --------
+    >>> import batchframe.local
+    >>> with batchframe.local.serve() as server:
+    ...     client = server.client()
+    ...     client.batches.list().data
+    []
+    """
+    return Server(
+        answer,
+        upstream=upstream,
+        folder=folder,
+        host=host,
+        port=port,
+        seconds=seconds,
+        concurrency=concurrency,
+        upstream_key=upstream_key,
+        limits=limits,
+        count_tokens=count_tokens,
+        faults=faults,
+        profile=profile,
+    ).start()
+
+
+def run(
+    *,
+    ready: Callable[[str], object] | None = None,
+    upstream: str | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    seconds: float = 0.0,
+    concurrency: int = 8,
+    upstream_key: str | None = None,
+    count_tokens: TokenCounter | None = None,
+    profile: str = "openai",
+) -> None:
+    """Serve until Ctrl-C; the parameters are those of `Server`.
+
+    Parameters
+    ----------
+    ready
+        Called with the URL once the server listens; nothing is printed here.
+    """
+    with serve(
+        upstream=upstream,
+        folder=folder,
+        host=host,
+        port=port,
+        seconds=seconds,
+        concurrency=concurrency,
+        upstream_key=upstream_key,
+        count_tokens=count_tokens,
+        profile=profile,
+    ) as server:
+        try:
+            if ready is not None:
+                ready(server.url)
+            server.wait()
+        except KeyboardInterrupt:
+            _log.info("Stopped by Ctrl-C.")
+
+
+def _limits(habits: Habits, *, upstream: str | None) -> Limits:
+    # Another server's models have names of their own.
+    return habits.limits if upstream is None else replace(habits.limits, unsupported_models=())

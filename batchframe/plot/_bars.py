@@ -1,0 +1,158 @@
+"""Bars: labels, statuses, cost."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+import pandas as pd
+
+from batchframe._api.requests import Job
+from batchframe._display import money, span
+from batchframe.plot import _canvas, tables
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_WIDTH: Final = 5.0
+_BAR: Final = 0.27
+_FRAME: Final = 0.8
+_ROOM_FOR_NUMBERS: Final = 1.15
+
+
+def labels(source: Job | pd.DataFrame, column: str = "label", *, ax: Axes | None = None) -> Axes:
+    """Draw how many rows have each label: one bar a label, with its number.
+
+    Draws :func:`batchframe.plot.tables.labels`, which describes the parameters and the order.
+
+    Parameters
+    ----------
+    ax
+        The axes to draw on; by default those of a new figure. For many labels, give tall ones.
+
+    Raises
+    ------
+    ColumnError
+        If there is no such column, or it holds no labels.
+    ExtraError
+        If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"label": ["good", "bad", "good"]})
+    >>> ax = labels(frame)
+    >>> [text.get_text() for text in [*ax.get_yticklabels(), *ax.texts]]
+    ['good', 'bad', '2', '1']
+    """
+    return _draw_rows(tables.labels(source, column), ax)
+
+
+def statuses(
+    source: Job | pd.DataFrame, column: str = "bf_status", *, ax: Axes | None = None
+) -> Axes:
+    """Draw how many rows have each status: one bar a status, with its number.
+
+    Draws :func:`batchframe.plot.tables.statuses`, which describes the parameters.
+
+    Parameters
+    ----------
+    ax
+        The axes to draw on; by default those of a new figure.
+
+    Raises
+    ------
+    ColumnError
+        If there is no such column.
+    ExtraError
+        If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"bf_status": ["ok", "failed", "ok"]})
+    >>> [text.get_text() for text in statuses(frame).get_yticklabels()]
+    ['ok', 'failed']
+    """
+    table = tables.statuses(source, column)
+    colours = ["C0" if status == "ok" else "C1" for status in table.index]
+    return _draw_rows(table, ax, colours)
+
+
+def _draw_rows(table: pd.DataFrame, ax: Axes | None, colours: list[str] | None = None) -> Axes:
+    names = [_canvas.label(name) for name in table.index]
+    width = _WIDTH + _canvas.length(names)
+    ax = _canvas.axes(ax, width, _FRAME + _BAR * max(len(table), 2))
+    ax.set_title(_canvas.label(table.index.name), **_canvas.AS_IT_IS)
+    if table.empty:
+        return _canvas.say_empty(ax)
+    places, rows = range(len(table)), table["rows"].tolist()
+    bars = ax.barh(places, rows, color=colours or "C0")
+    numbers = ax.bar_label(bars, [f"{number:,}" for number in rows], padding=3)
+    ax.set_yticks(places, names, **_canvas.AS_IT_IS)
+    room = _canvas.size(ax)[1] / len(table)
+    _canvas.fit([*numbers, *ax.get_yticklabels()], room)
+    ax.set_ylim(len(table) - 0.4, -0.6)
+    ax.set_xlim(0, max(*rows, 1) * _ROOM_FOR_NUMBERS)
+    ax.locator_params(axis="x", integer=True)
+    ax.set_xlabel("rows")
+    _open(ax)
+    return ax
+
+
+def _open(ax: Axes) -> None:
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+
+
+def cost(job: Job, *, ax: Axes | None = None) -> Axes:
+    """Draw what a job was estimated to cost beside what its answers cost, in USD.
+
+    Draws :func:`batchframe.plot.tables.cost`. The bar of the estimate reaches to what is expected
+    (or to the low end, where nobody can tell), and its line from the low to the high end.
+
+    Parameters
+    ----------
+    ax
+        The axes to draw on; by default those of a new figure.
+
+    Raises
+    ------
+    ExtraError
+        If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import batchframe as bf, batchframe.local
+    >>> frame = pd.DataFrame({"text": ["fine", "poor"]})
+    >>> with batchframe.local.serve() as server:
+    ...     asked = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
+    ...     job = asked.submit(client=server.client()).wait()
+    >>> cost(job).get_xlabel()
+    'USD'
+    """
+    table = tables.cost(job)
+    ax = _canvas.axes(ax, 6.4, 1.8)
+    names = ["estimated", "actual" if job.done else "actual so far"]
+    words = []
+    for place, (low, expected, high) in enumerate(table.itertuples(index=False)):
+        _draw_range(ax, place, low, expected, high)
+        known = span(low, expected, high, money) if low is not None else money(None)
+        words.append(f"{names[place]}\n{known}")
+    ax.set_yticks(range(len(table)), words, **_canvas.AS_IT_IS)
+    ax.set_ylim(1.6, -0.6)
+    ax.set_xlim(left=0)
+    ax.locator_params(axis="x", nbins=5)
+    if table.isna().all(axis=None):
+        ax.set_xticks([0])
+    ax.set_xlabel("USD")
+    _open(ax)
+    return ax
+
+
+def _draw_range(
+    ax: Axes, place: int, low: Decimal | None, expected: Decimal | None, high: Decimal | None
+) -> None:
+    reach = low if expected is None else expected
+    ax.barh(place, float(reach or 0), color=f"C{place}", height=0.6)
+    if low is not None and high is not None and low != high:
+        ends = [float(low), float(high)]
+        ax.plot(ends, [place] * 2, color=_canvas.ink(ax), marker="|", linewidth=1.5)

@@ -1,0 +1,66 @@
+"""A histogram: tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pandas as pd
+
+from batchframe._api.requests import Job
+from batchframe._display import plural
+from batchframe.plot import _canvas, tables
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SIDES: Final = {"input": "C0", "output": "C1"}
+
+
+def tokens(source: Job | pd.DataFrame, *, prefix: str = "", ax: Axes | None = None) -> Axes:
+    """Draw how many tokens the rows' requests read and their answers took: two histograms.
+
+    Draws :func:`batchframe.plot.tables.tokens`, which describes the parameters and the bins. Where
+    the numbers differ more than fiftyfold, the axis of tokens is logarithmic.
+
+    Parameters
+    ----------
+    ax
+        The axes to draw on; by default those of a new figure.
+
+    Raises
+    ------
+    ColumnError
+        If the frame has no token counts: join with ``details=True``.
+    ExtraError
+        If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"bf_input_tokens": [12, 12, 80], "bf_output_tokens": [4, 4, None]})
+    >>> [text.get_text() for text in tokens(frame).get_legend().get_texts()]
+    ['input (3 rows)', 'output (2 rows)']
+    """
+    table = tables.tokens(source, prefix=prefix)
+    ax = _canvas.axes(ax, 6.4, 3.2)
+    ax.set_title("tokens by row")
+    if table.empty:
+        return _canvas.say_empty(ax, "no answers with token counts")
+    edges = [*table["at_least"], table["below"].iloc[-1]]
+    for side, colour in _SIDES.items():
+        rows = table[f"{side}_tokens"]
+        if rows.any():
+            name = f"{side} ({plural(int(rows.sum()), 'row')})"
+            ax.stairs(rows, edges, fill=True, color=colour, alpha=0.65, label=name)
+            ax.stairs(rows, edges, color=colour)
+    widths = table["below"] - table["at_least"]
+    if widths.iloc[-1] > widths.iloc[0]:
+        ax.set_xscale("symlog", linthresh=1, linscale=0.3)
+        ax.xaxis.set_major_formatter("{x:,.0f}")
+    ax.set_xlim(edges[0], edges[-1])
+    ax.set_ylim(bottom=0)
+    ax.locator_params(axis="y", integer=True)
+    ax.set_xlabel("tokens")
+    ax.set_ylabel("rows")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False)
+    return ax

@@ -1,7 +1,0 @@
-"""The command line: words → one step into a room → words, JSON and an exit code."""
-
-from __future__ import annotations
-
-from batchframe._cli._main import main
-
-__all__ = ["main"]
