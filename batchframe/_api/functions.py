@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from batchframe._api.requests import Job, Requests
+from batchframe._base.errors import ColumnError, RequestError
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.preflight import check_json_mode
 from batchframe._frames.image_options import ImageInput
@@ -21,7 +22,6 @@ from batchframe._results.billing import billed
 from batchframe._results.join import join as join_answers
 from batchframe._results.join import taken_names
 from batchframe._services.connect import connect
-from batchframe.errors import ColumnError, RequestError
 
 if TYPE_CHECKING:
     from openai import OpenAI

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from batchframe._api.cards import JobFacts, in_status_words, in_trouble, job_card
 from batchframe._api.job_at_home import JobAtHome
+from batchframe._base.errors import JobError, JobTimeout, ServiceError
 from batchframe._display import Card, Screen, ShownLive, background, controls, live, say
 from batchframe._jobs.forgetting import Forgotten, forget, refuse_if_under_way
 from batchframe._jobs.named_files import fetch_named, names_files
@@ -25,7 +26,6 @@ from batchframe._results.join import failures, row_counts
 from batchframe._services.connect import connect_to
 from batchframe._services.protocol import Service
 from batchframe._store.folder import JobFolder
-from batchframe.errors import JobError, JobTimeout, ServiceError
 
 if TYPE_CHECKING:
     from ipywidgets import Box

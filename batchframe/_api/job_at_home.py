@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.compute as pc
 
+from batchframe._base.errors import SourceError
 from batchframe._frames.tabular import tabular
 from batchframe._jobs.named_files import names_files
 from batchframe._results.billing import Usage, billed, job_cost, usage_of
@@ -24,7 +25,6 @@ from batchframe._services.protocol import Batch
 from batchframe._store.folder import JobFolder
 from batchframe._store.journal import status_word
 from batchframe._store.manifest import Record, read_record
-from batchframe.errors import SourceError
 
 
 class JobAtHome:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pandas as pd
 
 from batchframe._api.cards import failed_rows
+from batchframe._base.errors import JobError, UnreadableJobWarning
 from batchframe._base.warn import warn_user
 from batchframe._display import fitted
 from batchframe._results.summary import summary_of
@@ -22,7 +23,6 @@ from batchframe._services.protocol import Batch
 from batchframe._store.folder import is_job_id
 from batchframe._store.journal import JobState, ShardState, status_word
 from batchframe._store.manifest import Record, records
-from batchframe.errors import JobError, UnreadableJobWarning
 
 if TYPE_CHECKING:
     from openai import OpenAI

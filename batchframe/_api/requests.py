@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Never, get_args
 from batchframe._api.job import JobHandle
 from batchframe._api.unsent import RequestsHandle
 from batchframe._base.clock import today
+from batchframe._base.errors import RequestError
 from batchframe._display import say
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.budget import refuse_above
@@ -34,7 +35,6 @@ from batchframe._results.unanswered import (
 from batchframe._services.connect import connect, expected_identity, expected_profile
 from batchframe._services.protocol import NOBODY
 from batchframe._services.provider_table import OPENAI, Provider
-from batchframe.errors import RequestError
 
 if TYPE_CHECKING:
     from openai import OpenAI

@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from batchframe._api.cards import requests_card
+from batchframe._base.errors import RequestError
 from batchframe._display import Card, Shown
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.compare import compare
@@ -31,7 +32,6 @@ from batchframe._requests.table import RequestTable
 from batchframe._services.connect import connect, expected_identity, expected_profile
 from batchframe._services.protocol import Identity
 from batchframe._services.provider_table import OPENAI, Provider
-from batchframe.errors import RequestError
 
 if TYPE_CHECKING:
     from openai import OpenAI

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from batchframe._api.requests import Job
+from batchframe._base.errors import ClientError, JobError, ServiceError
 from batchframe._jobs.running import working_on
 from batchframe._jobs.submission import settle
 from batchframe._services.connect import connect
 from batchframe._services.protocol import Service
 from batchframe._store.manifest import Record, records
-from batchframe.errors import ClientError, JobError, ServiceError
 
 if TYPE_CHECKING:
     from openai import OpenAI

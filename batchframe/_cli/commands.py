@@ -18,6 +18,7 @@ from batchframe._api.functions import join
 from batchframe._api.functions import recover as recover_jobs
 from batchframe._api.listing import jobs as list_jobs
 from batchframe._api.requests import Job
+from batchframe._base.errors import CommandError, JobError, JobTimeout
 from batchframe._cli import exit_codes as codes
 from batchframe._cli.demo import demo as run_demo
 from batchframe._cli.doctor import Finding, examine, probe, words_of
@@ -35,7 +36,6 @@ from batchframe._cli.tables import check_destination, read_table, write_table
 from batchframe._display import money, plural
 from batchframe._frames.spreadsheet import escape_formulas
 from batchframe._results.unanswered import ASKED_AGAIN
-from batchframe.errors import CommandError, JobError, JobTimeout
 
 _LISTED: Final = ["name", "id", "status", "rows", "ok", "failed", "cost", "submitted"]
 

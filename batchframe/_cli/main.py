@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from batchframe._base.errors import BatchframeError, CommandError, SubmissionUncertain
 from batchframe._cli import exit_codes as codes
 from batchframe._cli.parser import parse
 from batchframe._cli.shell_words import in_shell
@@ -22,7 +23,6 @@ from batchframe._cli.streams import (
     tell,
 )
 from batchframe._cli.tables import STREAM
-from batchframe.errors import BatchframeError, CommandError, SubmissionUncertain
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

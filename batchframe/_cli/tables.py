@@ -20,8 +20,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from batchframe._base.errors import CommandError
 from batchframe._frames.cells import json_text
-from batchframe.errors import CommandError
 
 STREAM: Final = "-"
 _CSV: Final = ".csv"

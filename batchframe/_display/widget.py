@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
+from batchframe._base.errors import ExtraError
 from batchframe._display.card import Card
 from batchframe._display.html import to_html
 from batchframe._display.text import to_text
-from batchframe.errors import ExtraError
 
 if TYPE_CHECKING:
     from ipywidgets import Box, Button

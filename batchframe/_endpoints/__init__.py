@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 from typing import Final
 
+from batchframe._base.errors import RequestError
 from batchframe._endpoints.chat import CHAT
 from batchframe._endpoints.completions import COMPLETIONS
 from batchframe._endpoints.edits import EDITS
@@ -30,7 +31,6 @@ from batchframe._endpoints.responses import RESPONSES
 from batchframe._endpoints.usage import tokens_of
 from batchframe._endpoints.videos import VIDEOS
 from batchframe._endpoints.videos import video_of as file_named_in
-from batchframe.errors import RequestError
 
 __all__ = [
     "STATUSES",

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from batchframe._base.errors import RequestError
 from batchframe._endpoints.endpoint import Answer, Wording
 from batchframe._endpoints.texts import (
     TextPrompts,
@@ -28,7 +29,6 @@ from batchframe._output import Field, OutputSpec, ParsedAnswers, output_spec
 from batchframe._recipe.recipe import Recipe
 from batchframe._tokens.bodies import count_embeddings
 from batchframe._tokens.counter import TokenCount
-from batchframe.errors import RequestError
 
 # Exactly the model's 32-bit floats, in half the bytes that decimal digits take.
 _TRANSPORT: Final = {"encoding_format": "base64"}

@@ -9,6 +9,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from batchframe._base.errors import RequestError
 from batchframe._endpoints.endpoint import Answer, Wording
 from batchframe._endpoints.texts import (
     TextPrompts,
@@ -21,7 +22,6 @@ from batchframe._output import Field, OutputSpec, ParsedAnswers, output_spec
 from batchframe._recipe.recipe import Recipe
 from batchframe._tokens.bodies import count_moderations
 from batchframe._tokens.counter import TokenCount
-from batchframe.errors import RequestError
 
 # OpenAI moderation guide, 2026-11. The older text models leave out "illicit" and what is under it.
 CATEGORIES: Final = (

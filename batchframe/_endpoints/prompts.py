@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from batchframe._base.errors import TemplateError
 from batchframe._frames.image_columns import image_column
 from batchframe._frames.image_options import ImageInput
 from batchframe._recipe.recipe import Message, checked_prompt
 from batchframe._recipe.template import parse
 from batchframe._requests.lines import MoreItems
-from batchframe.errors import TemplateError
 
 Prompt: TypeAlias = str | Sequence[Message]
 

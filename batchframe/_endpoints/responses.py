@@ -13,6 +13,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from batchframe._base.errors import RequestError
 from batchframe._endpoints.bulk import Places, absent, at, only_items, part, where
 from batchframe._endpoints.endpoint import Answer, OrdinaryBody, Wording
 from batchframe._endpoints.prompts import (
@@ -40,7 +41,6 @@ from batchframe._requests.lines import JsonColumn
 from batchframe._requests.source import PROMPT
 from batchframe._tokens.bodies import count_responses
 from batchframe._tokens.counter import TokenCount
-from batchframe.errors import RequestError
 
 # The names that chat completions have for them, and those of this endpoint.
 _CHAT_WORDS: Final = {

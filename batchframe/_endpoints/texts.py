@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from batchframe._base.errors import RequestError, TemplateError
 from batchframe._base.ranges import Range
 from batchframe._endpoints.endpoint import Brings
 from batchframe._endpoints.prompts import Prompt, prompts_of
@@ -16,7 +17,6 @@ from batchframe._recipe.recipe import UNKNOWN_COLUMNS, Recipe
 from batchframe._recipe.template import parse
 from batchframe._requests.lines import JsonColumn
 from batchframe._requests.source import PROMPT
-from batchframe.errors import RequestError, TemplateError
 
 
 def text_leaf(recipe: Recipe) -> Any:

@@ -16,9 +16,9 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from batchframe._base.errors import OutputSpecError, RequestError
 from batchframe._output import Field, ParsedAnswers, parse_answers
 from batchframe._recipe.recipe import Recipe
-from batchframe.errors import OutputSpecError, RequestError
 
 _FIELDS: Final = (Field("tool_name", (), "string"), Field("tool_arguments", (), "json"))
 _CALLED: Final = {"function", "custom"}

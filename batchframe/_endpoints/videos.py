@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 import pyarrow as pa
 
+from batchframe._base.errors import RequestError
 from batchframe._endpoints.endpoint import Answer, Brings, Wording
 from batchframe._endpoints.files import first_files, good_texts
 from batchframe._endpoints.texts import (
@@ -31,7 +32,6 @@ from batchframe._recipe.recipe import Recipe
 from batchframe._requests.lines import TextColumn
 from batchframe._tokens.bodies import count_videos
 from batchframe._tokens.counter import TokenCount
-from batchframe.errors import RequestError
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,200}")
 """An id that can stand in the path of a URL as it is."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from batchframe._base.errors import CostError, IntervalWarning, ReasoningWarning
 from batchframe._base.warn import warn_user
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.answer_length import interval_note, reasoning_note, rests_on_answers
@@ -20,7 +21,6 @@ from batchframe._models.price import within
 from batchframe._models.price_lookup import Price, Tier, price
 from batchframe._requests.table import RequestTable
 from batchframe._services.provider_table import OPENAI, Provider
-from batchframe.errors import CostError, IntervalWarning, ReasoningWarning
 
 
 def refuse_above(

@@ -14,6 +14,7 @@ from typing import Any, Final
 import pandas as pd
 
 from batchframe._base.clock import today
+from batchframe._base.errors import CostError
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.answer_length import AnswerLength, answer_length
 from batchframe._estimate.counting import InputTokens, count_input
@@ -27,7 +28,6 @@ from batchframe._recipe.recipe import checked_model
 from batchframe._requests.rendering import asked_of
 from batchframe._requests.table import RequestTable
 from batchframe._services.provider_table import OPENAI, Provider
-from batchframe.errors import CostError
 
 _COLUMNS: Final = ("low", "expected", "high", "input_tokens", "exact", "note")
 

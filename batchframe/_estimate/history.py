@@ -20,11 +20,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from batchframe._base.errors import UnreadableJobWarning
 from batchframe._estimate.answer_length import FEWEST, Experience
 from batchframe._recipe.recipe import Recipe
 from batchframe._services.provider_table import is_loopback
 from batchframe._store.manifest import Record, records
-from batchframe.errors import UnreadableJobWarning
 
 _OF_A_PILOT: Final = "standard"
 """The tier of a job whose answers came in real time."""

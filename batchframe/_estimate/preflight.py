@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from batchframe._base.errors import RequestError
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.counting import InputTokens
 from batchframe._models.rules import (
@@ -34,7 +35,6 @@ from batchframe._recipe.recipe import Recipe
 from batchframe._recipe.template import Template
 from batchframe._requests.table import RequestTable
 from batchframe._services.provider_table import OPENAI, Provider
-from batchframe.errors import RequestError
 
 _WORD: Final = "json"
 _SAID: Final = ("messages", "input", "instructions")

@@ -16,13 +16,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from batchframe._base.errors import RequestError
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.counting import SEED, InputTokens, part_of, scaled
 from batchframe._estimate.counting_route import counting_body
 from batchframe._estimate.sampling import CONFIDENCE, sample_of
 from batchframe._requests.table import RequestTable
 from batchframe._services.protocol import Service
-from batchframe.errors import RequestError
 
 CHECKED: Final = 20
 """Requests that are counted by the API, one call each."""

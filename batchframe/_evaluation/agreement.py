@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from batchframe._base.errors import ColumnError
 from batchframe._display import Card, Shown, Table, decimals, percent, plural, shortened
 from batchframe._evaluation.labels import Codes, check_frame, read_labels, together
 from batchframe._evaluation.measures import cohens_kappa, krippendorffs_alpha, share, wilson
-from batchframe.errors import ColumnError
 
 
 @dataclass(frozen=True, repr=False, eq=False)

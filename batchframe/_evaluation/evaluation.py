@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from batchframe._base.errors import ColumnError
 from batchframe._display import Card, Shown, Table, decimals, percent, plural, shortened
 from batchframe._evaluation.labels import (
     Codes,
@@ -27,7 +28,6 @@ from batchframe._evaluation.labels import (
     together,
 )
 from batchframe._evaluation.measures import cohens_kappa, share, wilson
-from batchframe.errors import ColumnError
 
 STATUS: Final = "bf_status"
 _SHOWN: Final = 12

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from batchframe.errors import ColumnError
+from batchframe._base.errors import ColumnError
 
 Codes = npt.NDArray[np.int64]
 MOST_LABELS: Final = 1000

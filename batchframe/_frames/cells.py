@@ -30,8 +30,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from batchframe._base.errors import CellError
 from batchframe._frames.arrow_types import as_plain, has_values
-from batchframe.errors import CellError
 
 TEXT = pa.large_string()
 

@@ -18,9 +18,9 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from batchframe._base.errors import CellError, ColumnError
 from batchframe._frames.image_options import ImageInput
 from batchframe._frames.image_urls import image_sketch, image_url
-from batchframe.errors import CellError, ColumnError
 
 MOST_BYTES: Final = 4 * 2**20
 """Characters of URLs made at a time; one row may have more."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from batchframe.errors import RequestError
+from batchframe._base.errors import RequestError
 
 _DETAILS: Final = ("auto", "low", "high", "original")
 

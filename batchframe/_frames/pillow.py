@@ -11,8 +11,8 @@ import io
 import sys
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
+from batchframe._base.errors import ExtraError
 from batchframe._frames.image_size import Size, image_size
-from batchframe.errors import ExtraError
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -22,7 +22,7 @@ import pyarrow.dataset as ds
 import pyarrow.fs
 import pyarrow.parquet as pq
 
-from batchframe.errors import SourceError
+from batchframe._base.errors import SourceError
 
 _BUFFER: Final = 1 << 20  # bytes of each column that are read ahead
 _PART_BYTES: Final = 64 << 20  # of a part, where cells are large

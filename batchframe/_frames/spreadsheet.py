@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from batchframe.errors import RequestError
+from batchframe._base.errors import RequestError
 
 # OWASP on CSV injection, 2025: these begin a formula, or hide one from a careless look. The signs
 # of full width count too, since some spreadsheets read them as the narrow ones.

@@ -23,9 +23,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from batchframe._base.errors import SourceError
 from batchframe._frames.arrow_types import as_plain, has_values
 from batchframe._frames.record_batches import batches_of, copied, dataset_of, files_of, rows_of
-from batchframe.errors import SourceError
 
 PART_ROWS: Final = 10_000
 """Rows of a part: large enough for Arrow, small enough for the processor's cache."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 
+from batchframe._base.errors import JobError, ServiceError
 from batchframe._display import Card, Shown, plural
 from batchframe._services.protocol import REALTIME, Service
 from batchframe._store.folder import JobFolder
 from batchframe._store.journal import ShardState
 from batchframe._store.manifest import Record, records
-from batchframe.errors import JobError, ServiceError
 
 
 @dataclass(frozen=True, repr=False)

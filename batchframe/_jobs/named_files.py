@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from batchframe._base.errors import ServiceError
 from batchframe._base.file_types import VIDEOS, ending_of
 from batchframe._base.private_files import open_private
 from batchframe._display import progress
@@ -19,7 +20,6 @@ from batchframe._results.job_answers import read_job
 from batchframe._services.protocol import RemoteVideo, Service
 from batchframe._store.answer_files import AnswerFiles
 from batchframe._store.manifest import Record
-from batchframe.errors import ServiceError
 
 _MOST: Final = 10 * 10**9
 _GONE: Final = frozenset({404, 410})

@@ -24,6 +24,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from batchframe._base.clock import SYSTEM, Clock
+from batchframe._base.errors import JobError
 from batchframe._display import Card, Shown, money, plural
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.counting import part_of
@@ -39,7 +40,6 @@ from batchframe._services.provider_table import Provider
 from batchframe._store.folder import JobFolder
 from batchframe._store.journal import fold
 from batchframe._store.manifest import Manifest
-from batchframe.errors import JobError
 
 PILOT: Final = "pilot"
 """The run label of every pilot."""

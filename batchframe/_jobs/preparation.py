@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from batchframe._base.clock import SYSTEM, Clock
+from batchframe._base.errors import NamesakeWarning, RequestError
 from batchframe._base.private_files import sync_folder
 from batchframe._base.warn import warn_user
 from batchframe._estimate.estimate import Estimate
@@ -38,7 +39,6 @@ from batchframe._store.manifest import (
     write_manifest,
 )
 from batchframe._store.rows import follow, read_rows, rows_of, write_rows
-from batchframe.errors import NamesakeWarning, RequestError
 
 
 @dataclass(frozen=True, eq=False)

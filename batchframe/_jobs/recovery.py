@@ -25,6 +25,12 @@ import pyarrow as pa
 
 from batchframe._base.clock import SYSTEM
 from batchframe._base.digests import ARROW, Digests, digests_of, to_arrow
+from batchframe._base.errors import (
+    InputError,
+    ServiceError,
+    SeveralBatchesWarning,
+    UnrecoveredBatchWarning,
+)
 from batchframe._base.private_files import open_private, sha256_of, sync_folder
 from batchframe._base.ranges import Range
 from batchframe._base.warn import warn_user
@@ -37,12 +43,6 @@ from batchframe._services.protocol import Batch, Service
 from batchframe._store.folder import JobFolder
 from batchframe._store.manifest import InputFile, Manifest, write_manifest
 from batchframe._store.rows import Rows, write_rows
-from batchframe.errors import (
-    InputError,
-    ServiceError,
-    SeveralBatchesWarning,
-    UnrecoveredBatchWarning,
-)
 
 _MOST_BYTES: Final = 10**9
 _JOB_ID: Final = re.compile(r"[0-9a-f]{20}")

@@ -14,6 +14,13 @@ from pathlib import Path
 from typing import Final
 
 from batchframe._base.clock import SYSTEM
+from batchframe._base.errors import (
+    JobError,
+    NamesakeWarning,
+    SentElsewhere,
+    ServiceError,
+    SubmissionError,
+)
 from batchframe._base.warn import warn_user
 from batchframe._jobs.preparation import Plan, prepare
 from batchframe._jobs.recovery import rebuild
@@ -26,13 +33,6 @@ from batchframe._store.folder import JobFolder
 from batchframe._store.journal import ShardState
 from batchframe._store.manifest import Manifest, read_manifest, read_record, records
 from batchframe._store.queue import is_queued_lately
-from batchframe.errors import (
-    JobError,
-    NamesakeWarning,
-    SentElsewhere,
-    ServiceError,
-    SubmissionError,
-)
 
 _PREPARING: Final = 0.1
 

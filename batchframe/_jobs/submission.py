@@ -17,6 +17,14 @@ from functools import partial
 from typing import Any, Final, Literal
 
 from batchframe._base.clock import SYSTEM, Clock
+from batchframe._base.errors import (
+    JobError,
+    SentElsewhere,
+    ServiceError,
+    SeveralBatchesWarning,
+    SubmissionError,
+    SubmissionUncertain,
+)
 from batchframe._base.private_files import sha256_of
 from batchframe._base.warn import warn_user
 from batchframe._services.advice import advice, may_pass
@@ -37,14 +45,6 @@ from batchframe._store.folder import JobFolder
 from batchframe._store.journal import JobState, ShardState
 from batchframe._store.manifest import Manifest, read_state
 from batchframe._store.queue import Queue, due, is_full, pause
-from batchframe.errors import (
-    JobError,
-    SentElsewhere,
-    ServiceError,
-    SeveralBatchesWarning,
-    SubmissionError,
-    SubmissionUncertain,
-)
 
 OnUncertain = Literal["ask", "recreate"]
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any, Final, cast
 
+from batchframe._base.errors import ServiceError
 from batchframe._jobs.downloads import bring_home, is_intact, most_bytes
 from batchframe._jobs.realtime import end
 from batchframe._jobs.submission import Submission, queue_again
@@ -21,7 +22,6 @@ from batchframe._services.transfers import ahead_of
 from batchframe._store.folder import JobFolder
 from batchframe._store.journal import Fetched, JobState, ShardState, after
 from batchframe._store.queue import is_full
-from batchframe.errors import ServiceError
 
 _SHORT_LOOKS: Final = 3
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from batchframe._base.clock import SYSTEM, Clock
+from batchframe._base.errors import ServiceError
 from batchframe._services.provider_table import Provider
-from batchframe.errors import ServiceError
 
 _GROWTH: Final = 1.4
 _FAILURES: Final = 30

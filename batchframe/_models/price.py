@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
 
-from batchframe.errors import CostError
+from batchframe._base.errors import CostError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

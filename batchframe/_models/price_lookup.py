@@ -16,11 +16,11 @@ from typing import Any, Final, get_args
 import numpy as np
 import numpy.typing as npt
 
+from batchframe._base.errors import CostError
 from batchframe._models.genai_prices import book_price
 from batchframe._models.price import LEAST_CACHED, LongContext, Price, Tier
 from batchframe._models.price_table import disagreement, in_words, table_price
 from batchframe._services.provider_table import OPENAI, Provider
-from batchframe.errors import CostError
 
 __all__ = [
     "GIVEN",

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
+from batchframe._base.errors import OutputSpecError
 from batchframe._output.schema import Node, resolve
-from batchframe.errors import OutputSpecError
 
 MOST_PROPERTIES: Final = 5_000
 MOST_LEVELS: Final = 10

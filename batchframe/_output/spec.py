@@ -15,10 +15,10 @@ from typing import Any, Final, Literal, get_args, get_origin
 
 import msgspec
 
+from batchframe._base.errors import OutputSpecError
 from batchframe._output.limits import check_limits
 from batchframe._output.shape import Kind, Levels, columns_of, shape_of
 from batchframe._output.strict import repeated, strict_schema
-from batchframe.errors import OutputSpecError
 
 _TEXT: Final = "response"
 _LABEL: Final = "label"

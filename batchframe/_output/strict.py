@@ -23,9 +23,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from batchframe._base.errors import OutputSpecError
 from batchframe._output.numbers import LARGEST, SMALLEST
 from batchframe._output.schema import NULL, Node, resolve
-from batchframe.errors import OutputSpecError
 
 FORMATS: Final = (
     "date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid",

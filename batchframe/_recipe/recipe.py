@@ -14,10 +14,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from batchframe._base.errors import RequestError, TemplateError
 from batchframe._frames.image_options import ImageInput
 from batchframe._models.rules import CONTEXT_WINDOW, MODEL, check_endpoint, check_parameters
 from batchframe._output import OutputSpec
-from batchframe.errors import RequestError, TemplateError
 
 Message = Mapping[str, Any]
 Prompt = str | Sequence[Message] | Callable[[Mapping[Any, Any]], "str | Sequence[Message] | None"]

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batchframe.errors import ColumnError, TemplateError
+from batchframe._base.errors import ColumnError, TemplateError
 
 _MARKS = re.compile(r"\{\{\{\{|\{\{([^{}]*)\}\}")
 _ALMOST = re.compile(r"\{{1,2}([^{}]+)\}{1,2}")

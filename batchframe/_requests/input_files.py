@@ -16,13 +16,13 @@ from typing import IO, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from batchframe._base.errors import FileIsThereError, RequestError
 from batchframe._base.private_files import replacing
 from batchframe._display import progress
 from batchframe._requests.lines import respelt
 from batchframe._requests.table import RequestTable
 from batchframe._services.provider_table import Provider
 from batchframe._store.manifest import InputFile
-from batchframe.errors import FileIsThereError, RequestError
 
 MOST_INPUTS: Final = 50_000
 """Texts to be embedded in one batch, each of which is a request here (OpenAI Batch guide, 2026-11;

@@ -19,11 +19,11 @@ from typing import Any, Final, Literal
 import msgspec
 
 from batchframe._base.clock import SYSTEM, Clock
+from batchframe._base.errors import ServiceError
 from batchframe._display import progress
 from batchframe._endpoints import flagged_categories
 from batchframe._requests.table import RequestTable
 from batchframe._services.protocol import Service
-from batchframe.errors import ServiceError
 
 MODEL: Final = "omni-moderation-latest"
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batchframe._base.digests import Digests, blank, digests_of, group
+from batchframe._base.errors import TemplateError, TemplateWarning
 from batchframe._base.warn import warn_user
 from batchframe._display import progress
 from batchframe._endpoints import endpoint_of
@@ -36,7 +37,6 @@ from batchframe._requests.source import (
 )
 from batchframe._requests.streamed_source import StreamedSource, prompts_of_parts
 from batchframe._requests.table import RequestTable
-from batchframe.errors import TemplateError, TemplateWarning
 
 
 def request_table(

@@ -23,12 +23,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batchframe._base.digests import Digests, digests_of
+from batchframe._base.errors import CellError, ColumnError, TemplateError
 from batchframe._frames.cells import TEXT, text_column
 from batchframe._frames.image_columns import ImageCells, raise_if_unreadable, read_images
 from batchframe._frames.image_options import ImageInput
 from batchframe._frames.tabular import Part
 from batchframe._recipe.template import Cell
-from batchframe.errors import CellError, ColumnError, TemplateError
 
 _BATCH_ROWS: Final = 1_000
 """Few enough that a processor's cache holds what is made of them: with ten times as many, making

@@ -18,11 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batchframe._base.digests import Digests
+from batchframe._base.errors import SourceError
 from batchframe._display import progress
 from batchframe._frames.image_columns import raise_if_unreadable
 from batchframe._frames.tabular import Tabular, of_batches
 from batchframe._requests.source import PROMPT, Source, read_prompts
-from batchframe.errors import SourceError
 
 
 @dataclass(frozen=True, eq=False)

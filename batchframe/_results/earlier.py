@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batchframe._base.digests import to_arrow
+from batchframe._base.errors import JobError, UnreadableJobWarning
 from batchframe._base.warn import warn_user
 from batchframe._endpoints import endpoint_of, files_of
 from batchframe._recipe.recipe import Recipe
@@ -26,7 +27,6 @@ from batchframe._results.job_answers import STORED, read_answers, read_reused, t
 from batchframe._services.protocol import Identity
 from batchframe._store.manifest import Record, records
 from batchframe._store.rows import Rows, read_rows
-from batchframe.errors import JobError, UnreadableJobWarning
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,6 +27,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from batchframe._base.digests import ARROW, from_arrow
+from batchframe._base.errors import JobError
 from batchframe._base.private_files import in_words, open_private, replacing, sha256_of
 from batchframe._endpoints import endpoint_of, file_named_in, files_of, with_files
 from batchframe._recipe.recipe import Recipe
@@ -37,7 +38,6 @@ from batchframe._store.folder import JobFolder
 from batchframe._store.journal import JobState
 from batchframe._store.manifest import InputFile, Manifest, Record
 from batchframe._store.rows import Rows, read_rows
-from batchframe.errors import JobError
 
 _GONE: Final = (
     "its file is gone from the job's folder, and nothing else holds it: "

@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from batchframe._base.errors import ColumnError, JobError
 from batchframe._endpoints import STATUSES, endpoint_of
 from batchframe._frames.tabular import Tabular, of_frame
 from batchframe._models.price import sum_of
@@ -26,7 +27,6 @@ from batchframe._requests.rendering import row_digests
 from batchframe._results.job_answers import JobAnswers
 from batchframe._results.unanswered import ASKED_AGAIN
 from batchframe._store.rows import Finder
-from batchframe.errors import ColumnError, JobError
 
 _COST: Final = "bf_cost"
 _NOT_ASKED: Final = "this row was not part of the job, or its text has changed since"

@@ -23,12 +23,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from batchframe._base.errors import ColumnError, SourceError
 from batchframe._display import progress
 from batchframe._frames.tabular import Part, Tabular
 from batchframe._results.job_answers import JobAnswers
 from batchframe._results.join import Found, answer_fields, columns_of, find_answers
 from batchframe._store.rows import Finder
-from batchframe.errors import ColumnError, SourceError
 
 _TYPES: Final[Mapping[str, pa.DataType]] = {
     "bf_error": pa.large_string(),

@@ -21,13 +21,13 @@ from typing import Final
 
 import msgspec
 
+from batchframe._base.errors import JobError
 from batchframe._base.private_files import read_private, replacing
 from batchframe._results.billing import job_cost
 from batchframe._results.job_answers import read_job
 from batchframe._results.join import row_counts
 from batchframe._store.manifest import Record
 from batchframe._version import __version__
-from batchframe.errors import JobError
 
 _LARGEST: Final = 1 << 16
 

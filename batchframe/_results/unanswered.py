@@ -19,13 +19,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batchframe._base.digests import NONE, Digests, digests_of, from_arrow
+from batchframe._base.errors import JobError
 from batchframe._base.private_files import in_words, open_private
 from batchframe._requests.kept import kept_table
 from batchframe._requests.lines import as_named, custom_id
 from batchframe._requests.table import RequestTable
 from batchframe._results.job_answers import JobAnswers
 from batchframe._store.manifest import Record
-from batchframe.errors import JobError
 
 ASKED_AGAIN: Final = ("failed", "expired", "cancelled", "missing")
 """The statuses of a request for which the service produced nothing that is billed."""

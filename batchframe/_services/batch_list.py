@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Final
 
+from batchframe._base.errors import ServiceError
 from batchframe._services.protocol import Batch, Service
-from batchframe.errors import ServiceError
 
 _LOOKBACK: Final = 100
 

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Final
 from urllib.parse import urlsplit
 
+from batchframe._base.errors import ClientError, RequestError
 from batchframe._services.protocol import Identity, Service
 from batchframe._services.provider_table import (
     Provider,
@@ -18,7 +19,6 @@ from batchframe._services.provider_table import (
     provider,
     rehearsed,
 )
-from batchframe.errors import ClientError, RequestError
 
 _OPENAI: Final = "https://api.openai.com/v1"
 

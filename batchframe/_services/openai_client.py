@@ -19,6 +19,7 @@ from openai.types import Batch as OpenAIBatch
 from openai.types import FileDeleted
 
 from batchframe._base.clock import SYSTEM
+from batchframe._base.errors import ClientError, ServiceError
 from batchframe._base.lenient_json import loads
 from batchframe._base.private_files import create_private, insecurity_is_allowed, open_private
 from batchframe._base.secrets import redacted
@@ -40,7 +41,6 @@ from batchframe._services.protocol import (
 )
 from batchframe._services.provider_table import Provider, is_loopback, profile_of
 from batchframe._services.reading import batch_of, created_of, remote_file_of, size_of
-from batchframe.errors import ClientError, ServiceError
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

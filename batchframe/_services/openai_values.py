@@ -15,10 +15,10 @@ from typing import Any, Final
 
 import openai
 
+from batchframe._base.errors import ServiceError
 from batchframe._base.secrets import redacted
 from batchframe._services.advice import advice
 from batchframe._services.protocol import Ambiguous, Asked, CreateOutcome, Rejected, Unsent
-from batchframe.errors import ServiceError
 
 # What the transports of openai 2.x and 3.x call the failures before a connection exists.
 _UNSENT: Final = {"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol"}

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import openai
 
+from batchframe._base.errors import WebhookError
 from batchframe._services.reading import is_id
-from batchframe.errors import WebhookError
 
 _PREFIX: Final = "whsec_"
 _VARIABLE: Final = "OPENAI_WEBHOOK_SECRET"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from typing import Any, Final
 
-from batchframe.errors import RequestError
+from batchframe._base.errors import RequestError
 
 _WINDOW: Final = re.compile(r"([1-9][0-9]{0,3})([hd])")
 _HOURS: Final = {"h": 1, "d": 24}

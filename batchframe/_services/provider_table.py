@@ -15,8 +15,8 @@ from difflib import get_close_matches
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from batchframe._base.errors import RequestError
 from batchframe._services.provider import FIELDS, Provider
-from batchframe.errors import RequestError
 
 __all__ = ["LOCAL", "OPENAI", "Provider", "is_loopback", "profile_of", "provider", "rehearsed"]
 

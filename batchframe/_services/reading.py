@@ -13,6 +13,7 @@ from typing import Any, Final, TypeGuard
 from openai.types import Batch as OpenAIBatch
 from openai.types import FileObject
 
+from batchframe._base.errors import ServiceError
 from batchframe._base.secrets import redacted
 from batchframe._services.protocol import (
     Ambiguous,
@@ -22,7 +23,6 @@ from batchframe._services.protocol import (
     CreateOutcome,
     RemoteFile,
 )
-from batchframe.errors import ServiceError
 
 _LONGEST_ID: Final = 512
 

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
+from batchframe._base.errors import BatchframeError, JobError
 from batchframe._base.private_files import sha256_of
 from batchframe._display import BYTES, FOLLOWED, Advance, progress
 from batchframe._services.protocol import Batch, RemoteFile, Service
-from batchframe.errors import BatchframeError, JobError
 
 AT_ONCE: Final = 4
 _SEVERAL: Final = 2

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from batchframe._base.errors import JobError, UnreadableJobWarning
 from batchframe._base.ranges import Range
 from batchframe._base.warn import warn_user
 from batchframe._models.price_lookup import Tier
@@ -22,7 +23,6 @@ from batchframe._services.provider_table import Provider, profile_of
 from batchframe._store.folder import JobFolder, job_folders
 from batchframe._store.journal import JobState, fold
 from batchframe._version import __version__
-from batchframe.errors import JobError, UnreadableJobWarning
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from batchframe._base.digests import ARROW, NONE, Digests, from_arrow, sortable, to_arrow
+from batchframe._base.errors import JobError
 from batchframe._base.private_files import in_words, open_private, replacing
 from batchframe._requests.lines import request_bytes
 from batchframe._requests.table import RequestTable
-from batchframe.errors import JobError
 
 SCHEMA: Final = pa.schema(
     {"digest": ARROW, "number": pa.int32(), "absent": pa.string(), "identity": ARROW}

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from batchframe.errors import LocalServerError
+from batchframe._base.errors import LocalServerError
 from batchframe.local._answers.answerers import (
     Function,
     Simulated,

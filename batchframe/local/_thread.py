@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import uvicorn
 
-from batchframe.errors import LocalServerError
+from batchframe._base.errors import LocalServerError
 from batchframe.local._batches.gate import Gate, Turns
 from batchframe.local._batches.worker import Worker
 from batchframe.local._faults.wire import PROTOCOL

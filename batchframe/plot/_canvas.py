@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from batchframe._base.errors import ExtraError
 from batchframe._display import shortened, visible
-from batchframe.errors import ExtraError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

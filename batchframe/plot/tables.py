@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from batchframe._api.requests import Job
+from batchframe._base.errors import ColumnError
 from batchframe._base.ranges import Range
 from batchframe._display import UNKNOWN
 from batchframe._endpoints import STATUSES
@@ -24,7 +25,6 @@ from batchframe._evaluation.labels import (
     read_labels,
     together,
 )
-from batchframe.errors import ColumnError
 
 __all__ = ["confusion", "cost", "labels", "statuses", "tokens"]
 

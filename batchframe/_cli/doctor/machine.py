@@ -14,13 +14,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
+from batchframe._base.errors import JobError
 from batchframe._base.private_files import private_home
 from batchframe._cli.doctor.finding import Finding
 from batchframe._store.folder import home
 from batchframe._tokens.counter import INSTALL_FAST
 from batchframe._tokens.engines import SplintrEngine, engine_for
 from batchframe._version import __version__
-from batchframe.errors import JobError
 
 _PACKAGES: Final = ("openai", "pandas", "pyarrow")
 _ENCODINGS: Final = ("o200k_base", "cl100k_base")

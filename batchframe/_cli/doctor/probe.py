@@ -21,12 +21,12 @@ import pandas as pd
 from batchframe._api.functions import requests
 from batchframe._api.requests import Requests
 from batchframe._base.clock import SYSTEM, Clock
+from batchframe._base.errors import ServiceError
 from batchframe._cli.doctor.finding import Finding
 from batchframe._display import money
 from batchframe._estimate.estimate import in_words
 from batchframe._services.connect import connect
 from batchframe._services.protocol import Created, CreateOutcome, Rejected, Service
-from batchframe.errors import ServiceError
 
 _LONGEST: Final = 300.0
 """Seconds to look for a batch in the list before giving up."""

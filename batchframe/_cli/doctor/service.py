@@ -11,10 +11,10 @@ from itertools import islice
 from typing import Final
 
 from batchframe._base.clock import SYSTEM, Clock
+from batchframe._base.errors import ClientError, ServiceError
 from batchframe._cli.doctor.finding import Finding
 from batchframe._services.connect import connect, expected_identity, expected_profile
 from batchframe._services.protocol import Service
-from batchframe.errors import ClientError, ServiceError
 
 _PATIENCE: Final = 20.0
 """Seconds: who asks what is wrong does not want to wait for ten minutes."""

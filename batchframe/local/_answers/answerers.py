@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 import openai
 
-from batchframe.errors import LocalServerError
+from batchframe._base.errors import LocalServerError
 from batchframe.local._answers.bodies import (
     IMAGE_ENDPOINTS,
     TEXT_ENDPOINTS,

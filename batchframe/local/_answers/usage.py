@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from batchframe._base.errors import RequestError
 from batchframe._tokens.bodies import count_tokens
-from batchframe.errors import RequestError
 from batchframe.local._batches.objects import InputDetails, OutputDetails, Usage
 
 

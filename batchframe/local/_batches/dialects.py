@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from batchframe.errors import LocalServerError
+from batchframe._base.errors import LocalServerError
 from batchframe.local._batches.objects import ENDPOINTS, Batch
 from batchframe.local._batches.validation import Limits
 

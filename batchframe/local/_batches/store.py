@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import filelock
 import msgspec
 
-from batchframe.errors import LocalServerError
+from batchframe._base.errors import LocalServerError
 from batchframe.local._batches.objects import (
     Batch,
     FileObject,

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from batchframe.errors import LocalServerError
+from batchframe._base.errors import LocalServerError
 from batchframe.local._faults.fault import Fault
 
 

@@ -12,7 +12,7 @@ import socket
 import warnings
 from typing import Final
 
-from batchframe.errors import LocalServerError
+from batchframe._base.errors import LocalServerError
 
 _log = logging.getLogger("batchframe.local")
 
