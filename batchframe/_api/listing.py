@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pandas as pd
 
 from batchframe._api.cards import failed_rows
-from batchframe._base.errors import JobError, UnreadableJobWarning
-from batchframe._base.warn import warn_user
+from batchframe._base.errors import JobError, UnreadableJobWarning, warn_user
 from batchframe._display import fitted
 from batchframe._results.summary import summary_of
 from batchframe._services.connect import connect

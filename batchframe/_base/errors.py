@@ -10,9 +10,12 @@ show them all on one page for review (``tests/house/messages.md``).
 from __future__ import annotations
 
 import errno
+import inspect
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Self
+from pathlib import Path
+from typing import Final, Self
 
 import numpy as np
 
@@ -2161,3 +2164,14 @@ class JobTimeout(JobError, TimeoutError):
             f"Job {job} was not done after {seconds:,.0f} seconds. {last} "
             f"Come back to it: bf.job({job!r}).wait()."
         )
+
+
+_PACKAGE: Final = Path(__file__).parents[1]
+
+
+def warn_user(warning: Warning) -> None:
+    """Warn as the first line outside of batchframe."""
+    depth, frame = 1, inspect.currentframe()
+    while frame is not None and Path(frame.f_code.co_filename).is_relative_to(_PACKAGE):
+        depth, frame = depth + 1, frame.f_back
+    warnings.warn(warning, stacklevel=depth)

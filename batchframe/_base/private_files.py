@@ -18,8 +18,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO, Final
 
-from batchframe._base.errors import BatchframeError, JobError, OpenFolderWarning
-from batchframe._base.warn import warn_user
+from batchframe._base.errors import BatchframeError, JobError, OpenFolderWarning, warn_user
 
 # Not every system has these.
 _NO_LINK: Final[int] = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)

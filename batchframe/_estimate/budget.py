@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from batchframe._base.errors import CostError, IntervalWarning, ReasoningWarning
-from batchframe._base.warn import warn_user
+from batchframe._base.errors import CostError, IntervalWarning, ReasoningWarning, warn_user
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.answer_length import interval_note, reasoning_note, rests_on_answers
 from batchframe._estimate.counting import InputTokens, Numbers

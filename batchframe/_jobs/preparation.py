@@ -17,9 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from batchframe._base.clock import SYSTEM, Clock
-from batchframe._base.errors import NamesakeWarning, RequestError
+from batchframe._base.errors import NamesakeWarning, RequestError, warn_user
 from batchframe._base.private_files import sync_folder
-from batchframe._base.warn import warn_user
 from batchframe._estimate.estimate import Estimate
 from batchframe._models.price_lookup import Tier
 from batchframe._requests.input_files import Shard, shards_of, write_inputs

@@ -30,10 +30,10 @@ from batchframe._base.errors import (
     ServiceError,
     SeveralBatchesWarning,
     UnrecoveredBatchWarning,
+    warn_user,
 )
 from batchframe._base.private_files import open_private, sha256_of, sync_folder
 from batchframe._base.ranges import Range
-from batchframe._base.warn import warn_user
 from batchframe._endpoints import endpoint_of
 from batchframe._jobs.submission import shard_fingerprint
 from batchframe._recipe.recipe import Recipe

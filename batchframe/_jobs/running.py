@@ -20,8 +20,8 @@ from batchframe._base.errors import (
     SentElsewhere,
     ServiceError,
     SubmissionError,
+    warn_user,
 )
-from batchframe._base.warn import warn_user
 from batchframe._jobs.preparation import Plan, prepare
 from batchframe._jobs.recovery import rebuild
 from batchframe._jobs.submission import OnUncertain, Submission, settle, submit

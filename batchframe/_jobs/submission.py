@@ -24,9 +24,9 @@ from batchframe._base.errors import (
     SeveralBatchesWarning,
     SubmissionError,
     SubmissionUncertain,
+    warn_user,
 )
 from batchframe._base.private_files import sha256_of
-from batchframe._base.warn import warn_user
 from batchframe._services.advice import advice, may_pass
 from batchframe._services.batch_list import newest_batches, since
 from batchframe._services.protocol import (

@@ -18,8 +18,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
-from batchframe._base.errors import ParameterWarning, RequestError
-from batchframe._base.warn import warn_user
+from batchframe._base.errors import ParameterWarning, RequestError, warn_user
 from batchframe._models.names import base_model, is_reasoning
 
 MODEL: Final = "model"

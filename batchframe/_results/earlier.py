@@ -18,8 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batchframe._base.digests import to_arrow
-from batchframe._base.errors import JobError, UnreadableJobWarning
-from batchframe._base.warn import warn_user
+from batchframe._base.errors import JobError, UnreadableJobWarning, warn_user
 from batchframe._endpoints import endpoint_of, files_of
 from batchframe._recipe.recipe import Recipe
 from batchframe._requests.table import RequestTable

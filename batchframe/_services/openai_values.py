@@ -16,7 +16,7 @@ from typing import Any, Final
 import openai
 
 from batchframe._base.errors import ServiceError
-from batchframe._base.secrets import redacted
+from batchframe._base.safe_text import redacted
 from batchframe._services.advice import advice
 from batchframe._services.protocol import Ambiguous, Asked, CreateOutcome, Rejected, Unsent
 

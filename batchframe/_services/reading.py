@@ -14,7 +14,7 @@ from openai.types import Batch as OpenAIBatch
 from openai.types import FileObject
 
 from batchframe._base.errors import ServiceError
-from batchframe._base.secrets import redacted
+from batchframe._base.safe_text import redacted
 from batchframe._services.protocol import (
     Ambiguous,
     Batch,

@@ -29,7 +29,7 @@ import filelock
 import msgspec
 import platformdirs
 
-from batchframe._base.errors import JobError, UnreadableJobWarning
+from batchframe._base.errors import JobError, UnreadableJobWarning, warn_user
 from batchframe._base.private_files import (
     append_line,
     in_words,
@@ -38,7 +38,6 @@ from batchframe._base.private_files import (
     read_private,
     replacing,
 )
-from batchframe._base.warn import warn_user
 
 STATE_VERSION: Final = 1
 _JOB_ID: Final = re.compile(r"[0-9a-f]{20}")

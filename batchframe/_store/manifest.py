@@ -12,9 +12,8 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from batchframe._base.errors import JobError, UnreadableJobWarning
+from batchframe._base.errors import JobError, UnreadableJobWarning, warn_user
 from batchframe._base.ranges import Range
-from batchframe._base.warn import warn_user
 from batchframe._models.price_lookup import Tier
 from batchframe._output import parse_answers
 from batchframe._recipe.recipe import Recipe

@@ -21,7 +21,7 @@ from nbclient import NotebookClient
 
 import batchframe as bf
 import batchframe.local
-from batchframe._base.secrets import redacted
+from batchframe._base.safe_text import redacted
 from batchframe._services.openai import connect, outcome_of
 
 KEY = "sk-CANARY-0123456789abcdef"
