@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from batchframe._base.progress import BYTES, FOLLOWED, Advance, progress, watched
 from batchframe._base.safe_text import visible
 from batchframe._display.card import Card, Table, Tone
 from batchframe._display.format import (
@@ -24,10 +23,7 @@ from batchframe._display.text import to_text
 from batchframe._display.widget import controls
 
 __all__ = [
-    "BYTES",
-    "FOLLOWED",
     "UNKNOWN",
-    "Advance",
     "Card",
     "Screen",
     "Shown",
@@ -43,13 +39,11 @@ __all__ = [
     "money",
     "percent",
     "plural",
-    "progress",
     "say",
     "shortened",
     "span",
     "to_html",
     "to_text",
     "visible",
-    "watched",
     "when",
 ]

@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from batchframe._base.progress import Advance, progress
 from batchframe._base.ranges import Range
 from batchframe._base.threads import in_turn
-from batchframe._display import Advance, progress
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.constant_parts import CUTTABLE, Division, divide
 from batchframe._estimate.sampling import extended, sample_of

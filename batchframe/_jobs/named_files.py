@@ -14,7 +14,7 @@ from typing import Final
 from batchframe._base.errors import ServiceError
 from batchframe._base.file_types import VIDEOS, ending_of
 from batchframe._base.private_files import open_private
-from batchframe._display import progress
+from batchframe._base.progress import progress
 from batchframe._endpoints import endpoint_of, file_named_in
 from batchframe._results.job_answers import read_job
 from batchframe._services.protocol import RemoteVideo, Service

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from batchframe._base.errors import FileIsThereError, RequestError
 from batchframe._base.private_files import replacing
-from batchframe._display import progress
+from batchframe._base.progress import progress
 from batchframe._requests.lines import respelt
 from batchframe._requests.table import RequestTable
 from batchframe._services.provider_table import Provider

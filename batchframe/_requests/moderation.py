@@ -20,7 +20,7 @@ import msgspec
 
 from batchframe._base.clock import SYSTEM, Clock
 from batchframe._base.errors import ServiceError
-from batchframe._display import progress
+from batchframe._base.progress import progress
 from batchframe._endpoints import flagged_categories
 from batchframe._requests.table import RequestTable
 from batchframe._services.protocol import Service

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from batchframe._base.digests import Digests, blank, digests_of, group
 from batchframe._base.errors import TemplateError, TemplateWarning, warn_user
-from batchframe._display import progress
+from batchframe._base.progress import progress
 from batchframe._endpoints import endpoint_of
 from batchframe._frames.image_columns import column_position, raise_if_unreadable
 from batchframe._frames.tabular import Tabular

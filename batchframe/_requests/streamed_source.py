@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from batchframe._base.digests import Digests
 from batchframe._base.errors import SourceError
-from batchframe._display import progress
+from batchframe._base.progress import progress
 from batchframe._frames.image_columns import raise_if_unreadable
 from batchframe._frames.tabular import Tabular, of_batches
 from batchframe._requests.source import PROMPT, Source, read_prompts

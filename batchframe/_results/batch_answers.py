@@ -23,8 +23,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from batchframe._base.progress import progress
 from batchframe._base.threads import in_turn
-from batchframe._display import progress
 from batchframe._endpoints import STATUSES, Answer, Endpoint, with_files
 from batchframe._results.bulk import sort_lines
 from batchframe._results.line import NO_REASON, read_line, shorten

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batchframe._base.errors import ColumnError, SourceError
-from batchframe._display import progress
+from batchframe._base.progress import progress
 from batchframe._frames.tabular import Part, Tabular
 from batchframe._results.job_answers import JobAnswers
 from batchframe._results.join import Found, answer_fields, columns_of, find_answers

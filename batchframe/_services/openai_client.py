@@ -22,8 +22,8 @@ from batchframe._base.clock import SYSTEM
 from batchframe._base.errors import ClientError, ServiceError
 from batchframe._base.lenient_json import loads
 from batchframe._base.private_files import create_private, insecurity_is_allowed, open_private
+from batchframe._base.progress import BYTES, progress, watched
 from batchframe._base.safe_text import redacted
-from batchframe._display import BYTES, progress, watched
 from batchframe._services.openai_values import (
     failure,
     is_transports,

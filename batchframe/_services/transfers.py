@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple, cast
 
 from batchframe._base.errors import BatchframeError, JobError
 from batchframe._base.private_files import sha256_of
-from batchframe._display import BYTES, FOLLOWED, Advance, progress
+from batchframe._base.progress import BYTES, FOLLOWED, Advance, progress
 from batchframe._services.protocol import Batch, RemoteFile, Service
 
 AT_ONCE: Final = 4

@@ -13,7 +13,7 @@ import pytest
 import batchframe as bf
 import batchframe.local
 from batchframe._base import progress as _bars
-from batchframe._display import BYTES, progress
+from batchframe._base.progress import BYTES, progress
 
 FRAME = pd.DataFrame({"text": [f"text {i}" for i in range(30)]})
 
