@@ -14,7 +14,7 @@ from batchframe._endpoints.pictures import Pictures
 from batchframe._endpoints.texts import refuse_all_but_text, text_leaf
 from batchframe._frames.image_columns import image_column
 from batchframe._recipe.recipe import Recipe
-from batchframe._requests.lines import MoreItems
+from batchframe._recipe.slots import MoreItems
 
 _MOST: Final = 16
 """Images of one request (openai 3.54.0, ImageEditParams)."""

@@ -12,8 +12,8 @@ from batchframe._base.errors import TemplateError
 from batchframe._frames.image_columns import image_column
 from batchframe._frames.image_options import ImageInput
 from batchframe._recipe.recipe import Message, checked_prompt
+from batchframe._recipe.slots import MoreItems
 from batchframe._recipe.template import parse
-from batchframe._requests.lines import MoreItems
 
 Prompt: TypeAlias = str | Sequence[Message]
 

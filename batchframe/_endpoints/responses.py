@@ -36,9 +36,8 @@ from batchframe._frames.image_options import ImageInput
 from batchframe._models.names import is_reasoning
 from batchframe._output import Field, OutputSpec, ParsedAnswers, output_spec
 from batchframe._recipe.recipe import UNKNOWN_COLUMNS, Message, Recipe
+from batchframe._recipe.slots import PROMPT, JsonColumn
 from batchframe._recipe.template import parse
-from batchframe._requests.lines import JsonColumn
-from batchframe._requests.source import PROMPT
 from batchframe._tokens.bodies import count_responses
 from batchframe._tokens.counter import TokenCount
 

@@ -14,9 +14,8 @@ from batchframe._endpoints.endpoint import Brings
 from batchframe._endpoints.prompts import Prompt, prompts_of
 from batchframe._output import output_spec
 from batchframe._recipe.recipe import UNKNOWN_COLUMNS, Recipe
+from batchframe._recipe.slots import PROMPT, JsonColumn
 from batchframe._recipe.template import parse
-from batchframe._requests.lines import JsonColumn
-from batchframe._requests.source import PROMPT
 
 
 def text_leaf(recipe: Recipe) -> Any:

@@ -29,7 +29,7 @@ from batchframe._endpoints.usage import tokens_of
 from batchframe._frames.image_columns import image_column
 from batchframe._output import Field, OutputSpec, ParsedAnswers, output_spec
 from batchframe._recipe.recipe import Recipe
-from batchframe._requests.lines import TextColumn
+from batchframe._recipe.slots import TextColumn
 from batchframe._tokens.bodies import count_videos
 from batchframe._tokens.counter import TokenCount
 

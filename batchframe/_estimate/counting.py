@@ -25,8 +25,8 @@ from batchframe._base.threads import in_turn
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.constant_parts import CUTTABLE, Division, divide
 from batchframe._estimate.sampling import extended, sample_of
+from batchframe._recipe.slots import column_name
 from batchframe._recipe.template import Template
-from batchframe._requests.source import column_name
 from batchframe._requests.table import RequestTable
 from batchframe._tokens.bodies import TOO_LONG
 from batchframe._tokens.counter import Tally, TokenCount, TokenCounter, token_counter

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from batchframe._base.digests import Digests
 from batchframe._recipe.recipe import Recipe
-from batchframe._requests.lines import KEPT, REQUEST
+from batchframe._recipe.slots import KEPT, REQUEST
 from batchframe._requests.source import Source
 from batchframe._requests.table import RequestTable
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -21,8 +20,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from batchframe._base.digests import BYTES, Digests
+from batchframe._recipe.slots import Envelope, JsonColumn, MoreItems, Slot, TextColumn, column_name
 from batchframe._recipe.template import Template
-from batchframe._requests.source import column_name
 
 ID_VERSION = "bf1"
 _NUMBER_DIGITS: Final = 7
@@ -35,56 +34,6 @@ _SEPARATORS = (
     (b"\xe2\x80\xa9", b"\\u2029"),
     (b"\xc2\x85", b"\\u0085"),
 )
-
-
-@dataclass(frozen=True)
-class JsonColumn:
-    """A part of the line whose JSON stands ready in the source column of this name."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class TextColumn:
-    """A part of the line whose text, not yet JSON, is in the source column of this name."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class MoreItems:
-    """What follows the earlier items of a list: one more for each text that the row has.
-
-    Attributes
-    ----------
-    columns
-        The source columns with the texts; where one is null there is no item.
-    before, after
-        The JSON of an item around its text.
-    alone
-        Whether there are no earlier items.
-    """
-
-    columns: tuple[str, ...]
-    before: str
-    after: str
-    alone: bool = False
-
-
-Slot = Template | JsonColumn | TextColumn | MoreItems
-
-
-@dataclass(frozen=True)
-class Envelope:
-    """A request line from behind its ``custom_id``, cut at the values that change with the row."""
-
-    constants: tuple[bytes, ...]
-    slots: tuple[Slot, ...]
-
-
-REQUEST: Final = "request"
-KEPT: Final = Envelope((b"", b""), (JsonColumn(REQUEST),))
-"""For requests that stand ready in a column, exactly as they were sent."""
 
 
 def envelope(endpoint: str, body: Mapping[str, Any]) -> Envelope:

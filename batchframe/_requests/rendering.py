@@ -25,8 +25,9 @@ from batchframe._endpoints import endpoint_of
 from batchframe._frames.image_columns import column_position, raise_if_unreadable
 from batchframe._frames.tabular import Tabular
 from batchframe._recipe.recipe import Recipe
+from batchframe._recipe.slots import KEPT, REQUEST, Envelope
 from batchframe._recipe.template import Cell, almost_placeholders, bind_all, parse, templates_in
-from batchframe._requests.lines import KEPT, REQUEST, Envelope, envelope, request_bytes, with_slots
+from batchframe._requests.lines import envelope, request_bytes, with_slots
 from batchframe._requests.source import (
     Source,
     raise_if_absent,

@@ -28,6 +28,7 @@ from batchframe._frames.cells import TEXT, text_column
 from batchframe._frames.image_columns import ImageCells, raise_if_unreadable, read_images
 from batchframe._frames.image_options import ImageInput
 from batchframe._frames.tabular import Part
+from batchframe._recipe.slots import PROMPT, column_name
 from batchframe._recipe.template import Cell
 
 _BATCH_ROWS: Final = 1_000
@@ -35,9 +36,6 @@ _BATCH_ROWS: Final = 1_000
 requests takes half as long again."""
 
 _MARK: Final = "\ue000"
-
-PROMPT = "prompt"
-"""The column of a source whose prompts a function made: what each row asks, as JSON."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,11 +180,6 @@ def _hash_texts(column: pa.ChunkedArray, add: Callable[[Any], object]) -> None:
         bounds = np.frombuffer(ends, np.int64)[[chunk.offset, chunk.offset + len(chunk)]]
         if texts is not None:
             add(memoryview(texts)[bounds[0] : bounds[1]])
-
-
-def column_name(cell: Cell) -> str:
-    """Name the source column that holds `cell`."""
-    return f"{cell.column}.{cell.form}"
 
 
 def read_cells(

@@ -22,7 +22,8 @@ from batchframe._base.errors import SourceError
 from batchframe._base.progress import progress
 from batchframe._frames.image_columns import raise_if_unreadable
 from batchframe._frames.tabular import Tabular, of_batches
-from batchframe._requests.source import PROMPT, Source, read_prompts
+from batchframe._recipe.slots import PROMPT
+from batchframe._requests.source import Source, read_prompts
 
 
 @dataclass(frozen=True, eq=False)
