@@ -21,7 +21,7 @@ from batchframe._base.errors import NamesakeWarning, RequestError, warn_user
 from batchframe._base.private_files import sync_folder
 from batchframe._estimate.estimate import Estimate
 from batchframe._models.price_lookup import Tier
-from batchframe._requests.input_files import Shard, shards_of, write_inputs
+from batchframe._requests.input_files import InputFile, Shard, shards_of, write_inputs
 from batchframe._requests.table import FINGERPRINT_VERSION, RequestTable
 from batchframe._results.earlier import Earlier, earlier, reused_by
 from batchframe._results.job_answers import read_reused, write_reused
@@ -29,14 +29,7 @@ from batchframe._services.protocol import Identity
 from batchframe._services.provider_table import Provider
 from batchframe._store.answer_files import AnswerFiles
 from batchframe._store.folder import JobFolder
-from batchframe._store.manifest import (
-    InputFile,
-    Manifest,
-    Record,
-    read_manifest,
-    read_record,
-    write_manifest,
-)
+from batchframe._store.manifest import Manifest, Record, read_manifest, read_record, write_manifest
 from batchframe._store.rows import follow, read_rows, rows_of, write_rows
 
 

@@ -37,11 +37,12 @@ from batchframe._base.ranges import Range
 from batchframe._endpoints import endpoint_of
 from batchframe._jobs.submission import shard_fingerprint
 from batchframe._recipe.recipe import Recipe
+from batchframe._requests.input_files import InputFile
 from batchframe._requests.lines import ID_VERSION, as_named
 from batchframe._requests.table import fingerprint_of
 from batchframe._services.protocol import Batch, Service
 from batchframe._store.folder import JobFolder
-from batchframe._store.manifest import InputFile, Manifest, write_manifest
+from batchframe._store.manifest import Manifest, write_manifest
 from batchframe._store.rows import Rows, write_rows
 
 _MOST_BYTES: Final = 10**9

@@ -16,13 +16,15 @@ from typing import IO, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from batchframe._base.errors import FileIsThereError, RequestError
+from batchframe._base.errors import (
+    FileIsThereError,
+    RequestError,
+)
 from batchframe._base.private_files import replacing
 from batchframe._base.progress import progress
 from batchframe._requests.lines import respelt
 from batchframe._requests.table import RequestTable
 from batchframe._services.provider_table import Provider
-from batchframe._store.manifest import InputFile
 
 MOST_INPUTS: Final = 50_000
 """Texts to be embedded in one batch, each of which is a request here (OpenAI Batch guide, 2026-11;
@@ -200,3 +202,24 @@ def _write_all(
         for path in paths:
             path.unlink(missing_ok=True)
         raise
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One input file: the requests `start` to `stop` (exclusive), and the bytes that say them.
+
+    Attributes
+    ----------
+    tokens
+        The input tokens of its requests, as counted before.
+    ahead
+        How far the numbers in its ``custom_id`` are ahead of these: where the server had only some
+        parts of a job that was recovered.
+    """
+
+    start: int
+    stop: int
+    bytes: int
+    sha256: str
+    ahead: int = 0
+    tokens: int = 0

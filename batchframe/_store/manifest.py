@@ -17,32 +17,12 @@ from batchframe._base.ranges import Range
 from batchframe._models.price_lookup import Tier
 from batchframe._output import parse_answers
 from batchframe._recipe.recipe import Recipe
+from batchframe._requests.input_files import InputFile
 from batchframe._services.protocol import Identity
 from batchframe._services.provider_table import Provider, profile_of
 from batchframe._store.folder import JobFolder, job_folders
 from batchframe._store.journal import JobState, fold
 from batchframe._version import __version__
-
-
-@dataclass(frozen=True)
-class InputFile:
-    """One input file: the requests `start` to `stop` (exclusive), and the bytes that say them.
-
-    Attributes
-    ----------
-    tokens
-        The input tokens of its requests, as counted before.
-    ahead
-        How far the numbers in its ``custom_id`` are ahead of these: where the server had only some
-        parts of a job that was recovered.
-    """
-
-    start: int
-    stop: int
-    bytes: int
-    sha256: str
-    ahead: int = 0
-    tokens: int = 0
 
 
 @dataclass(frozen=True)

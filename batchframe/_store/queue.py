@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from batchframe._requests.input_files import InputFile
 from batchframe._store.journal import ShardState
-from batchframe._store.manifest import InputFile
 
 _HOUR: Final = 3600.0
 _UNSENT: Final = {"new", "uploaded"}
