@@ -13,14 +13,13 @@ from batchframe._base.errors import ColumnError, RequestError
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.preflight import check_json_mode
 from batchframe._frames.image_options import ImageInput
-from batchframe._frames.tabular import Tabular, tabular
+from batchframe._frames.tabular import Tabular, tabular, taken_names
 from batchframe._jobs.recovery import recover as restore
 from batchframe._jobs.running import find
 from batchframe._recipe.recipe import Prompt, Recipe
 from batchframe._requests.rendering import request_table
 from batchframe._results.billing import billed
 from batchframe._results.join import join as join_answers
-from batchframe._results.join import taken_names
 from batchframe._services.connect import connect
 
 if TYPE_CHECKING:

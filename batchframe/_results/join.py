@@ -6,7 +6,7 @@ Must not know: files, prices, the network.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from batchframe._base.errors import ColumnError, JobError
 from batchframe._endpoints import STATUSES, endpoint_of
-from batchframe._frames.tabular import Tabular, of_frame
+from batchframe._frames.tabular import Tabular, _label, of_frame, taken_names
 from batchframe._models.price import sum_of
 from batchframe._output import Field
 from batchframe._recipe.recipe import UNKNOWN_COLUMNS
@@ -97,18 +97,6 @@ def join(
         # An array, not a Series: by position, whatever the index is.
         joined[labels[name]] = column.array
     return joined
-
-
-def taken_names(columns: pd.Index, names: Sequence[str]) -> list[str]:
-    """Name those answer columns for which a frame has a column already."""
-    there = set(columns)
-    return [name for name in names if _label(columns, name) in there]
-
-
-def _label(columns: pd.Index, name: str) -> Hashable:
-    """Return the label of an answer column among these: as deep as they are."""
-    levels = columns.nlevels
-    return name if levels == 1 else (name, *[""] * (levels - 1))
 
 
 def _refuse_other_questions(outputs: Sequence[Sequence[Field]]) -> None:
