@@ -12,9 +12,9 @@ from decimal import Decimal
 from typing import Final
 
 from batchframe._display import Card, Table, Tone, count, money, plural, shortened, when
+from batchframe._endpoints.endpoint import ASKED_AGAIN
 from batchframe._estimate.estimate import Estimate, in_words
 from batchframe._recipe.recipe import Recipe
-from batchframe._results.unanswered import ASKED_AGAIN
 from batchframe._services.advice import advice_on
 from batchframe._services.protocol import Batch
 from batchframe._store.journal import JobState, ShardState, status_word

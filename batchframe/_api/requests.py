@@ -15,6 +15,7 @@ from batchframe._base.clock import today
 from batchframe._base.errors import RequestError
 from batchframe._display import say
 from batchframe._endpoints import endpoint_of
+from batchframe._endpoints.endpoint import ASKED_AGAIN, ASKED_ON_DEMAND
 from batchframe._estimate.budget import refuse_above
 from batchframe._estimate.counting import count_input
 from batchframe._estimate.preflight import check_sending, refuse_parameters
@@ -25,13 +26,7 @@ from batchframe._jobs.submission import OnUncertain
 from batchframe._recipe.recipe import checked_model
 from batchframe._requests.moderation import flagged
 from batchframe._results.join import row_counts
-from batchframe._results.unanswered import (
-    ASKED_AGAIN,
-    ASKED_ON_DEMAND,
-    nothing_left,
-    still_waiting,
-    unanswered,
-)
+from batchframe._results.unanswered import nothing_left, still_waiting, unanswered
 from batchframe._services.connect import connect, expected_identity, expected_profile
 from batchframe._services.protocol import NOBODY
 from batchframe._services.provider_table import OPENAI, Provider

@@ -34,8 +34,8 @@ from batchframe._cli.shell_words import in_shell
 from batchframe._cli.streams import agreed, answer, aside_from_json, document, tell
 from batchframe._cli.tables import check_destination, read_table, write_table
 from batchframe._display import money, plural
+from batchframe._endpoints.endpoint import ASKED_AGAIN
 from batchframe._frames.spreadsheet import escape_formulas
-from batchframe._results.unanswered import ASKED_AGAIN
 
 _LISTED: Final = ["name", "id", "status", "rows", "ok", "failed", "cost", "submitted"]
 

@@ -21,8 +21,8 @@ from batchframe._cli.exit_codes import UNSENT
 from batchframe._cli.shell_words import in_shell
 from batchframe._display import to_text
 from batchframe._endpoints import endpoint_of
+from batchframe._endpoints.endpoint import ASKED_AGAIN
 from batchframe._estimate.estimate import Estimate
-from batchframe._results.unanswered import ASKED_AGAIN
 from batchframe._services.protocol import Batch
 
 _LONGEST_PROMPT: Final = 600

@@ -14,7 +14,7 @@ from typing import Final
 
 from batchframe._cli import commands
 from batchframe._cli.help_pages import CODES, PAGES, WHOLE, table_of_contents
-from batchframe._results.unanswered import ASKED_ON_DEMAND
+from batchframe._endpoints.endpoint import ASKED_ON_DEMAND
 from batchframe._version import __version__
 
 _OPTION: Final = re.compile(r"--[a-z][a-z-]*")

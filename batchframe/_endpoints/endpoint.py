@@ -158,3 +158,11 @@ class Endpoint(Protocol):
 
         An error beside a good answer says why it is none after all.
         """
+
+
+ASKED_AGAIN: Final = ("failed", "expired", "cancelled", "missing")
+"""The statuses of a request for which the service produced nothing that is billed."""
+
+
+ASKED_ON_DEMAND: Final = ("refused", "truncated", "invalid")
+"""The statuses of a request that was answered, and billed, but not with what was wanted."""

@@ -19,13 +19,13 @@ import pyarrow.compute as pc
 
 from batchframe._base.errors import ColumnError, JobError
 from batchframe._endpoints import STATUSES, endpoint_of
+from batchframe._endpoints.endpoint import ASKED_AGAIN
 from batchframe._frames.tabular import Tabular, _label, of_frame, taken_names
 from batchframe._models.price import sum_of
 from batchframe._output import Field
 from batchframe._recipe.recipe import UNKNOWN_COLUMNS
 from batchframe._requests.rendering import row_digests
 from batchframe._results.job_answers import JobAnswers
-from batchframe._results.unanswered import ASKED_AGAIN
 from batchframe._store.rows import Finder
 
 _COST: Final = "bf_cost"

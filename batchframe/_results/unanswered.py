@@ -10,7 +10,6 @@ what was answered cannot be among them.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,17 +20,12 @@ import pyarrow.compute as pc
 from batchframe._base.digests import NONE, Digests, digests_of, from_arrow
 from batchframe._base.errors import JobError
 from batchframe._base.private_files import in_words, open_private
+from batchframe._endpoints.endpoint import ASKED_ON_DEMAND
 from batchframe._requests.kept import kept_table
 from batchframe._requests.lines import as_named, custom_id
 from batchframe._requests.table import RequestTable
 from batchframe._results.job_answers import JobAnswers
 from batchframe._store.manifest import Record
-
-ASKED_AGAIN: Final = ("failed", "expired", "cancelled", "missing")
-"""The statuses of a request for which the service produced nothing that is billed."""
-
-ASKED_ON_DEMAND: Final = ("refused", "truncated", "invalid")
-"""The statuses of a request that was answered, and billed, but not with what was wanted."""
 
 
 def unanswered(record: Record, job: JobAnswers, statuses: Collection[str]) -> RequestTable:
