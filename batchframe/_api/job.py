@@ -22,7 +22,7 @@ from batchframe._jobs.tracking import all_at_home, cancel, refresh
 from batchframe._jobs.waiting import Pace, until, until_async
 from batchframe._jobs.watching import watch
 from batchframe._results.billing import job_cost
-from batchframe._results.join import failures, row_counts
+from batchframe._results.job_answers import failures, row_counts
 from batchframe._services.connect import connect_to
 from batchframe._services.protocol import Service
 from batchframe._store.folder import JobFolder

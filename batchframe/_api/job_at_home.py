@@ -17,8 +17,8 @@ from batchframe._base.errors import SourceError
 from batchframe._frames.tabular import tabular
 from batchframe._jobs.named_files import names_files
 from batchframe._results.billing import Usage, billed, job_cost, usage_of
-from batchframe._results.job_answers import JobAnswers, read_job
-from batchframe._results.join import ledger, row_counts
+from batchframe._results.job_answers import JobAnswers, read_job, row_counts
+from batchframe._results.join import ledger
 from batchframe._results.parquet import to_parquet
 from batchframe._results.report import Report, report
 from batchframe._services.protocol import Batch

@@ -25,7 +25,7 @@ from batchframe._jobs.running import start
 from batchframe._jobs.submission import OnUncertain
 from batchframe._recipe.recipe import checked_model
 from batchframe._requests.moderation import flagged
-from batchframe._results.join import row_counts
+from batchframe._results.job_answers import row_counts
 from batchframe._results.unanswered import nothing_left, still_waiting, unanswered
 from batchframe._services.connect import connect, expected_identity, expected_profile
 from batchframe._services.protocol import NOBODY

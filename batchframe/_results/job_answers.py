@@ -29,11 +29,12 @@ import pyarrow.parquet as pq
 from batchframe._base.digests import ARROW, from_arrow
 from batchframe._base.errors import JobError
 from batchframe._base.private_files import in_words, open_private, replacing, sha256_of
-from batchframe._endpoints import endpoint_of, file_named_in, files_of, with_files
+from batchframe._endpoints import STATUSES, endpoint_of, file_named_in, files_of, with_files
 from batchframe._recipe.recipe import Recipe
 from batchframe._requests.input_files import InputFile
 from batchframe._requests.lines import custom_ids
 from batchframe._results.batch_answers import SCHEMA, never_sent, pending, read_shard
+from batchframe._results.join import _codes
 from batchframe._store.answer_files import AnswerFiles
 from batchframe._store.folder import JobFolder
 from batchframe._store.journal import JobState
@@ -296,3 +297,20 @@ def _store(record: Record, answers: pa.Table, rows: Rows) -> None:
     table = table.replace_schema_metadata({"sources": _sources(record.state)})
     with replacing(record.folder.answers) as file:
         pq.write_table(table, file, **_PARQUET)
+
+
+def row_counts(job: JobAnswers) -> dict[str, int]:
+    """Count the rows of each status; they add up to the rows of the submitted frame."""
+    number = job.rows.number
+    asked = _codes(job.answers["status"], STATUSES)[number[number >= 0]]
+    rows = np.bincount(asked, minlength=len(STATUSES))
+    rows[STATUSES.index("skipped")] += int((number < 0).sum())
+    return {status: int(count) for status, count in zip(STATUSES, rows, strict=True) if count}
+
+
+def failures(job: JobAnswers, most: int = 3) -> dict[str, int]:
+    """Return the commonest reasons why requests failed, and how many of them say so."""
+    failed = job.answers.filter(pc.equal(job.answers["status"], "failed"))
+    counted = pc.value_counts(failed["error"].combine_chunks()).to_pylist()
+    counted.sort(key=lambda one: -one["counts"])
+    return {one["values"] or "": one["counts"] for one in counted[:most]}

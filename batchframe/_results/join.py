@@ -45,23 +45,6 @@ def ledger(job: JobAnswers, *, details: bool = False) -> pd.DataFrame:
     return pd.DataFrame(columns, index=pd.RangeIndex(len(job.rows)))
 
 
-def row_counts(job: JobAnswers) -> dict[str, int]:
-    """Count the rows of each status; they add up to the rows of the submitted frame."""
-    number = job.rows.number
-    asked = _codes(job.answers["status"], STATUSES)[number[number >= 0]]
-    rows = np.bincount(asked, minlength=len(STATUSES))
-    rows[STATUSES.index("skipped")] += int((number < 0).sum())
-    return {status: int(count) for status, count in zip(STATUSES, rows, strict=True) if count}
-
-
-def failures(job: JobAnswers, most: int = 3) -> dict[str, int]:
-    """Return the commonest reasons why requests failed, and how many of them say so."""
-    failed = job.answers.filter(pc.equal(job.answers["status"], "failed"))
-    counted = pc.value_counts(failed["error"].combine_chunks()).to_pylist()
-    counted.sort(key=lambda one: -one["counts"])
-    return {one["values"] or "": one["counts"] for one in counted[:most]}
-
-
 def join(
     frame: pd.DataFrame,
     jobs: Sequence[JobAnswers],

@@ -24,8 +24,7 @@ import msgspec
 from batchframe._base.errors import JobError
 from batchframe._base.private_files import read_private, replacing
 from batchframe._results.billing import job_cost
-from batchframe._results.job_answers import read_job
-from batchframe._results.join import row_counts
+from batchframe._results.job_answers import read_job, row_counts
 from batchframe._store.manifest import Record
 from batchframe._version import __version__
 
