@@ -20,7 +20,7 @@ import enum
 import fractions
 import math
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -31,7 +31,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batchframe._base.errors import CellError
-from batchframe._frames.arrow_types import as_plain, has_values
 
 TEXT = pa.large_string()
 
@@ -289,3 +288,51 @@ def _words(reason: Exception) -> str:
     if isinstance(reason, ValueError):
         return "holds a whole number with too many digits"
     return str(reason)
+
+
+def as_plain(column: pa.Array) -> pa.Array:
+    """Write a column in a type that pandas reads, every cell what it was.
+
+    Raises
+    ------
+    ArrowException
+        If a cell would lose something.
+
+    Examples
+    --------
+    >>> str(as_plain(pa.array(["a", None], pa.string_view())).type)
+    'large_string'
+    """
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        values = as_plain(column.dictionary)
+        return pa.DictionaryArray.from_arrays(column.indices, values).dictionary_decode()
+    if pa.types.is_run_end_encoded(kind):
+        return as_plain(pc.run_end_decode(column))
+    if pa.types.is_time64(kind):  # as precise as Python's own; it fails where cells are more so
+        return column.cast(pa.time64("us"))
+    plainer = next((plainer for is_one, plainer in _PLAINER if is_one(kind)), None)
+    return column if plainer is None else column.cast(plainer(kind))
+
+
+def has_values(kind: pa.DataType) -> bool:
+    """Tell whether pandas has values for cells of a type.
+
+    Examples
+    --------
+    >>> has_values(pa.int64()), has_values(pa.month_day_nano_interval())
+    (True, False)
+    """
+    try:
+        _ = pd.ArrowDtype(kind).type
+    except NotImplementedError:
+        return False
+    return True
+
+
+_PLAINER: Final[Sequence[tuple[Callable[[Any], bool], Callable[[Any], Any]]]] = (
+    (pa.types.is_string_view, lambda _: pa.large_string()),
+    (pa.types.is_binary_view, lambda _: pa.large_binary()),
+    (pa.types.is_list_view, lambda kind: pa.large_list(kind.value_field)),
+    (pa.types.is_large_list_view, lambda kind: pa.large_list(kind.value_field)),
+)

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from batchframe._base.errors import SourceError
-from batchframe._frames.arrow_types import as_plain, has_values
+from batchframe._frames.cells import as_plain, has_values
 from batchframe._frames.record_batches import batches_of, copied, dataset_of, files_of, rows_of
 
 PART_ROWS: Final = 10_000
