@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import msgspec
 
+from batchframe._requests.custom_ids import custom_id
 from batchframe._requests.input_files import shards_of, write_inputs
-from batchframe._requests.lines import custom_id
 from batchframe._services.provider_table import OPENAI
 from batchframe._store.rows import rows_of, write_rows
 from benchmarks._data import reviews

@@ -15,7 +15,7 @@ from batchframe._base.private_files import create_private, sha256_of
 from batchframe._estimate.counting import count_input
 from batchframe._estimate.estimate import estimate
 from batchframe._jobs.preparation import plan_of, prepare
-from batchframe._requests.lines import custom_ids
+from batchframe._requests.custom_ids import custom_ids
 from batchframe._requests.table import RequestTable
 from batchframe._results.earlier import Earlier
 from batchframe._services.protocol import Batch, Identity

@@ -37,8 +37,9 @@ from batchframe._base.ranges import Range
 from batchframe._endpoints import endpoint_of
 from batchframe._jobs.submission import shard_fingerprint
 from batchframe._recipe.recipe import Recipe
+from batchframe._requests.custom_ids import ID_VERSION
 from batchframe._requests.input_files import InputFile
-from batchframe._requests.lines import ID_VERSION, as_named
+from batchframe._requests.lines import as_named
 from batchframe._requests.table import fingerprint_of
 from batchframe._services.protocol import Batch, Service
 from batchframe._store.folder import JobFolder

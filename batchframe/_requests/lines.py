@@ -15,18 +15,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from batchframe._base.digests import BYTES, Digests
 from batchframe._recipe.slots import Envelope, JsonColumn, MoreItems, Slot, TextColumn, column_name
 from batchframe._recipe.template import Template
-
-ID_VERSION = "bf1"
-_NUMBER_DIGITS: Final = 7
-_DIGEST_DIGITS: Final = 10
-_HEAD: Final = b'{"custom_id":"'
 
 # Line separators of Unicode are legal in JSON strings, but some readers split lines on them.
 _SEPARATORS = (
@@ -176,67 +168,3 @@ def as_named(request: bytes) -> bytes:
     b'","method":"POST","url":"/v1/embeddings","body":{}}'
     """
     return _BARE.sub(b"/v1/", request, count=1)
-
-
-def custom_id(fingerprint: str, number: int, digest: bytes) -> str:
-    """Name a request within its job: content of the job, position, content of the request.
-
-    Examples
-    --------
-    >>> custom_id("0123456789abcdef", 7, bytes(16))
-    'bf1-01234567-0000007-0000000000'
-    """
-    return _prefix(fingerprint) + f"{number:0{_NUMBER_DIGITS}d}-{digest.hex()[:_DIGEST_DIGITS]}"
-
-
-def custom_ids(fingerprint: str, start: int, digests: Digests) -> pa.Array:
-    """Name requests in a row as :func:`custom_id` does, a digit at a time for all of them.
-
-    Examples
-    --------
-    >>> custom_ids("0123456789abcdef", 9_999_999, np.zeros(2, "V16"))[1].as_py()
-    'bf1-01234567-10000000-0000000000'
-    """
-    return pa.concat_arrays(
-        [_as_texts(names) for names in _characters(_prefix(fingerprint).encode(), start, digests)]
-    )
-
-
-def line_heads(fingerprint: str, start: int, digests: Digests) -> list[bytes]:
-    """Write how the lines of requests in a row begin, up to the request itself."""
-    heads = _characters(_HEAD + _prefix(fingerprint).encode(), start, digests)
-    return [head for alike in heads for head in alike.view(f"S{alike.shape[1]}").ravel().tolist()]
-
-
-def _prefix(fingerprint: str) -> str:
-    return f"{ID_VERSION}-{fingerprint[:8]}-"
-
-
-def _characters(prefix: bytes, start: int, digests: Digests) -> Iterator[npt.NDArray[np.uint8]]:
-    """Yield the characters of names, one in each row, those of one length at a time."""
-    width = max(_NUMBER_DIGITS, len(str(start)))
-    here = min(len(digests), 10**width - start)  # the numbers behind these have a digit more
-    written = np.empty((here, len(prefix) + width + 1 + _DIGEST_DIGITS), np.uint8)
-    written[:, : len(prefix)] = np.frombuffer(prefix, np.uint8)
-    number = np.arange(start, start + here)
-    for place in range(len(prefix) + width - 1, len(prefix) - 1, -1):
-        number, written[:, place] = np.divmod(number, 10)
-    written[:, len(prefix) : len(prefix) + width] += ord("0")
-    written[:, len(prefix) + width] = ord("-")
-    hexadecimal = np.frombuffer(digests[:here].tobytes().hex().encode(), np.uint8)
-    written[:, -_DIGEST_DIGITS:] = hexadecimal.reshape(-1, 2 * BYTES)[:, :_DIGEST_DIGITS]
-    yield written
-    if here < len(digests):
-        yield from _characters(prefix, start + here, digests[here:])
-
-
-def _as_texts(characters: npt.NDArray[np.uint8]) -> pa.Array:
-    """View characters, a text in each row, as Arrow texts."""
-    rows, width = characters.shape
-    ends = pa.py_buffer(np.arange(0, (rows + 1) * width, width, dtype=np.int32))
-    return pa.StringArray.from_buffers(rows, ends, pa.py_buffer(characters))
-
-
-def line(identifier: str, request: bytes) -> bytes:
-    """Write one line of an input file, with its line end."""
-    return _HEAD + identifier.encode() + request + b"\n"

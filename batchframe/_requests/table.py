@@ -19,7 +19,8 @@ import pyarrow as pa
 from batchframe._base.digests import NONE, Digests, digests_of, sorted_bytes
 from batchframe._recipe.recipe import Recipe
 from batchframe._recipe.slots import Envelope
-from batchframe._requests.lines import custom_id, line, line_heads, request_bytes
+from batchframe._requests.custom_ids import custom_id, line, line_heads
+from batchframe._requests.lines import request_bytes
 from batchframe._requests.source import Source
 from batchframe._requests.streamed_source import StreamedSource
 

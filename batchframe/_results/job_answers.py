@@ -31,8 +31,8 @@ from batchframe._base.errors import JobError
 from batchframe._base.private_files import in_words, open_private, replacing, sha256_of
 from batchframe._endpoints import STATUSES, endpoint_of, file_named_in, files_of, with_files
 from batchframe._recipe.recipe import Recipe
+from batchframe._requests.custom_ids import custom_ids
 from batchframe._requests.input_files import InputFile
-from batchframe._requests.lines import custom_ids
 from batchframe._results.batch_answers import SCHEMA, never_sent, pending, read_shard
 from batchframe._results.join import _codes
 from batchframe._store.answer_files import AnswerFiles

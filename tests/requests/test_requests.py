@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 import batchframe as bf
 import batchframe.local
+from batchframe._requests.custom_ids import custom_id
 from batchframe._requests.input_files import Shard, pack, shards_of, write_inputs
-from batchframe._requests.lines import custom_id
 from batchframe._services.provider_table import OPENAI, Provider
 from batchframe.errors import CellError, RequestError
 
