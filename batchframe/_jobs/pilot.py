@@ -31,8 +31,7 @@ from batchframe._estimate.counting import part_of
 from batchframe._estimate.estimate import Estimate, in_words
 from batchframe._jobs.preparation import Plan, plan_of, prepare
 from batchframe._jobs.realtime import end, not_to_ask_again
-from batchframe._requests.kept import kept_requests, kept_table
-from batchframe._requests.table import RequestTable
+from batchframe._requests.table import RequestTable, kept_requests, kept_table
 from batchframe._results.earlier import Earlier
 from batchframe._services.advice import may_pass
 from batchframe._services.protocol import REALTIME, Asked, Batch, Identity, Service

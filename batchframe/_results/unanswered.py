@@ -22,9 +22,8 @@ from batchframe._base.errors import JobError
 from batchframe._base.private_files import in_words, open_private
 from batchframe._endpoints.endpoint import ASKED_ON_DEMAND
 from batchframe._requests.custom_ids import custom_id
-from batchframe._requests.kept import kept_table
 from batchframe._requests.lines import as_named
-from batchframe._requests.table import RequestTable
+from batchframe._requests.table import RequestTable, kept_table
 from batchframe._results.job_answers import JobAnswers
 from batchframe._store.manifest import Record
 
