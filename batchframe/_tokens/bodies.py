@@ -14,9 +14,18 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from batchframe._base.errors import RequestError
-from batchframe._tokens.chat_overhead import overhead_is_known, priming_tokens, schema_tokens
 from batchframe._tokens.counter import TokenCount, token_counter
-from batchframe._tokens.messages import SYSTEM_ROLES, Parts, about, item, message, sum_of
+from batchframe._tokens.messages import (
+    SYSTEM_ROLES,
+    Parts,
+    about,
+    item,
+    message,
+    overhead_is_known,
+    priming_tokens,
+    schema_tokens,
+    sum_of,
+)
 from batchframe._tokens.tools import tool_tokens
 
 if TYPE_CHECKING:

@@ -4,13 +4,13 @@ import pytest
 
 from batchframe._models.names import is_reasoning
 from batchframe._tokens.bodies import count_tokens
-from batchframe._tokens.chat_overhead import (
+from batchframe._tokens.counter import TokenCount, token_counter
+from batchframe._tokens.messages import (
     message_tokens,
     overhead_is_known,
     priming_tokens,
     schema_tokens,
 )
-from batchframe._tokens.counter import TokenCount, token_counter
 from batchframe.errors import RequestError
 
 # The example of the OpenAI Cookbook, "How to count tokens with tiktoken".
