@@ -27,8 +27,7 @@ from batchframe._jobs.recovery import rebuild
 from batchframe._jobs.submission import OnUncertain, Submission, settle, submit
 from batchframe._recipe.recipe import Recipe
 from batchframe._results.earlier import asked_meanwhile
-from batchframe._services.batch_list import newest_batches
-from batchframe._services.protocol import Service
+from batchframe._services.protocol import Service, newest_batches
 from batchframe._store.folder import JobFolder
 from batchframe._store.journal import ShardState
 from batchframe._store.manifest import Manifest, read_manifest, read_record, records

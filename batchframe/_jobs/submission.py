@@ -28,7 +28,6 @@ from batchframe._base.errors import (
 )
 from batchframe._base.private_files import sha256_of
 from batchframe._services.advice import advice, may_pass
-from batchframe._services.batch_list import newest_batches, since
 from batchframe._services.protocol import (
     Ambiguous,
     Batch,
@@ -38,6 +37,8 @@ from batchframe._services.protocol import (
     RemoteFile,
     Service,
     Unsent,
+    newest_batches,
+    since,
 )
 from batchframe._services.provider_table import Provider
 from batchframe._services.transfers import ToUpload, uploading

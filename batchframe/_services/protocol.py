@@ -6,12 +6,14 @@ speaks to a real service.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
+from batchframe._base.errors import ServiceError
 from batchframe._services.provider_table import Provider
 
 ENDED: Final = frozenset({"completed", "failed", "expired", "cancelled"})
@@ -327,3 +329,30 @@ class Service(Protocol):
 
     def delete_file(self, file_id: str) -> bool:
         """Delete a file, and return whether it was there."""
+
+
+_LOOKBACK: Final = 100
+
+
+def newest_batches(service: Service) -> list[Batch]:
+    """List the newest batches; none where the service has no list.
+
+    Raises
+    ------
+    ServiceError
+        If the service cannot be reached.
+    """
+    try:
+        return list(islice(service.list_batches(), _LOOKBACK))
+    except ServiceError as reason:
+        if reason.status in {404, 405, 501}:
+            return []
+        raise
+
+
+def since(oldest: float | None, batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Yield batches, newest first, as long as they are not older."""
+    for batch in batches:
+        if oldest is not None and batch.created_at is not None and batch.created_at < oldest:
+            return
+        yield batch
