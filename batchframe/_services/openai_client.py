@@ -25,10 +25,14 @@ from batchframe._base.private_files import create_private, insecurity_is_allowed
 from batchframe._base.progress import BYTES, progress, watched
 from batchframe._base.safe_text import redacted
 from batchframe._services.openai_values import (
+    batch_of,
+    created_of,
     failure,
     is_transports,
     not_answered,
     outcome_of,
+    remote_file_of,
+    size_of,
     words,
 )
 from batchframe._services.protocol import (
@@ -40,7 +44,6 @@ from batchframe._services.protocol import (
     RemoteVideo,
 )
 from batchframe._services.provider_table import Provider, is_loopback, profile_of
-from batchframe._services.reading import batch_of, created_of, remote_file_of, size_of
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

@@ -16,7 +16,7 @@ from typing import Any, Final
 import openai
 
 from batchframe._base.errors import WebhookError
-from batchframe._services.reading import is_id
+from batchframe._services.openai_values import is_id
 
 _PREFIX: Final = "whsec_"
 _VARIABLE: Final = "OPENAI_WEBHOOK_SECRET"
