@@ -10,8 +10,7 @@ import pytest
 import batchframe
 import batchframe.local
 from batchframe._estimate.counting import InputTokens
-from batchframe._estimate.counting_route import counting_body
-from batchframe._estimate.service_count import corrected
+from batchframe._estimate.service_count import corrected, counting_body
 from batchframe._services.openai import connect
 from batchframe._tokens.bodies import count_tokens
 from batchframe.errors import ServiceError
