@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batchframe._output.decoding import ABSENT, EMPTY, HALF_PAIR, AnswerDecoder, decoder_of, reach
-from batchframe._output.shape import Shape, columns_of, shape_of
+from batchframe._output.schema import Shape, columns_of, shape_of
 from batchframe._output.spec import OutputSpec
 
 _TEXT: Final = pa.large_string()

@@ -16,8 +16,7 @@ import msgspec
 
 from batchframe._output.numbers import integer_range, interval, whole_step
 from batchframe._output.obeys import compiled, problem
-from batchframe._output.schema import Node
-from batchframe._output.shape import Shape, columns_of
+from batchframe._output.schema import Node, Shape, columns_of
 
 EMPTY: Final = "the answer is empty"
 ABSENT: Final = "there is no answer"

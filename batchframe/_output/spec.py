@@ -17,7 +17,7 @@ import msgspec
 
 from batchframe._base.errors import OutputSpecError
 from batchframe._output.limits import check_limits
-from batchframe._output.shape import Kind, Levels, columns_of, shape_of
+from batchframe._output.schema import Kind, Levels, columns_of, shape_of
 from batchframe._output.strict import repeated, strict_schema
 
 _TEXT: Final = "response"
