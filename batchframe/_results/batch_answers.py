@@ -27,8 +27,7 @@ from batchframe._base.progress import progress
 from batchframe._base.threads import in_turn
 from batchframe._endpoints import STATUSES, Answer, Endpoint, with_files
 from batchframe._results.bulk import sort_lines
-from batchframe._results.line import NO_REASON, read_line, shorten
-from batchframe._results.result_lines import blocks, stripped
+from batchframe._results.line import NO_REASON, blocks, read_line, shorten, stripped
 from batchframe._services.protocol import Batch
 
 SCHEMA: Final = pa.schema(

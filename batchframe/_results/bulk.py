@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from batchframe._endpoints import OrdinaryBody
-from batchframe._results.result_lines import split
+from batchframe._results.line import split
 
 _OK: Final = 200
 _LINE_END, _OPENING, _CLOSING = b"\n{}"
