@@ -19,8 +19,7 @@ from batchframe._jobs.downloads import fetch_named, names_files
 from batchframe._jobs.forgetting import Forgotten, forget, refuse_if_under_way
 from batchframe._jobs.running import go_on, working_on
 from batchframe._jobs.tracking import all_at_home, cancel, refresh
-from batchframe._jobs.waiting import Pace, until, until_async
-from batchframe._jobs.watching import watch
+from batchframe._jobs.waiting import Pace, until, until_async, watch
 from batchframe._results.billing import job_cost
 from batchframe._results.job_answers import failures, row_counts
 from batchframe._services.connect import connect_to

@@ -15,7 +15,7 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._jobs.watching import THREAD_NAME
+from batchframe._jobs.waiting import THREAD_NAME
 
 
 def ask(name: str, server: batchframe.local.Server) -> bf.Job:
