@@ -34,7 +34,7 @@ from batchframe._recipe.recipe import Recipe
 from batchframe._requests.custom_ids import custom_ids
 from batchframe._requests.input_files import InputFile
 from batchframe._results.batch_answers import SCHEMA, never_sent, pending, read_shard
-from batchframe._results.join import _codes
+from batchframe._results.pandas_columns import _codes
 from batchframe._store.answer_files import AnswerFiles
 from batchframe._store.folder import JobFolder
 from batchframe._store.journal import JobState

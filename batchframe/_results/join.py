@@ -6,10 +6,10 @@ Must not know: files, prices, the network.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,13 @@ from batchframe._output import Field
 from batchframe._recipe.recipe import UNKNOWN_COLUMNS
 from batchframe._requests.rendering import row_digests
 from batchframe._results.job_answers import JobAnswers
+from batchframe._results.pandas_columns import (
+    _NULLABLE,
+    _categories,
+    _same_levels,
+    _strings,
+    to_pandas,
+)
 from batchframe._store.rows import Finder
 
 _COST: Final = "bf_cost"
@@ -215,71 +222,6 @@ _TOKENS: Final = (
 _DETAILED: Final = [
     "status", "error", *_TOKENS, "finish_reason", "reasoning", "text", "tool_calls",
 ]  # fmt: skip
-_NULLABLE: Final[Mapping[pa.DataType, Any]] = {
-    pa.int64(): pd.Int64Dtype(),
-    pa.float64(): pd.Float64Dtype(),
-    pa.bool_(): pd.BooleanDtype(),
-}
-
-
-def _categories(column: pa.ChunkedArray, levels: Sequence[Any]) -> pd.Series:
-    return pd.Series(pd.Categorical.from_codes(_codes(column, levels), categories=list(levels)))
-
-
-def _codes(column: pa.ChunkedArray, levels: Sequence[Any]) -> npt.NDArray[np.int64]:
-    """Return the place of each value among the levels; −1 where it is missing."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    codes = pc.index_in(column, pa.array(levels, column.type))
-    return np.asarray(pc.fill_null(codes, -1).to_numpy(), dtype=np.int64)
-
-
-def _strings(column: pa.ChunkedArray) -> pd.Series:
-    texts = pd.Series([], dtype=_text_dtype()).dtype
-    if not isinstance(texts, pd.StringDtype):  # pandas is told to keep its texts as objects
-        return pd.Series(column.to_pylist(), dtype=texts)
-    # From Arrow to what pandas keeps, which mostly is Arrow, without a Python string for each.
-    return pd.Series(texts.__from_arrow__(column))
-
-
-def _text_dtype() -> Any:
-    # pandas 3 calls its text "str"; before, that word would write None as "None".
-    return "str" if int(pd.__version__.partition(".")[0]) >= 3 else "string"  # noqa: PLR2004
-
-
-def to_pandas(column: pa.ChunkedArray, take: pa.Array, field: Field) -> pd.Series:
-    """Take the rows of one answer column, in its pandas dtype."""
-    if field.kind == "vector":
-        return _vectors(column, take)
-    column = column.take(take)
-    if field.kind == "category":
-        return _categories(column, field.levels or ())
-    if field.kind in {"string", "json", "file"}:
-        return _strings(column)
-    if field.kind == "list":
-        return pd.Series(column.to_pylist(), dtype=object)
-    return pd.Series(column.to_pandas(types_mapper=_NULLABLE.get))
-
-
-def _vectors(column: pa.ChunkedArray, take: pa.Array) -> pd.Series:
-    """Give each row an array of its own.
-
-    Of dtype object: pandas cannot read back the Parquet of a column whose dtype is an Arrow list
-    (2.3 and 3.1, "data type not understood"); of this one it can.
-    """
-    number = take.fill_null(-1).to_numpy()
-    rows = np.full(len(number), None, dtype=object)
-    start = 0
-    for chunk in column.chunks:
-        matrix = chunk.values.to_numpy()  # noqa: PD011 - an Arrow list
-        matrix = matrix.reshape(-1, column.type.list_size)
-        matrix, there = matrix[chunk.offset :], chunk.is_valid().to_numpy(zero_copy_only=False)
-        here = np.flatnonzero((number >= start) & (number < start + len(chunk)))
-        for row, at in zip(here, number[here] - start, strict=True):
-            # A copy, since a view would keep all vectors in memory for the sake of one.
-            rows[row] = matrix[at].copy() if there[at] else None
-        start += len(chunk)
-    return pd.Series(rows, dtype=object)
 
 
 def _first_ok(found: Sequence[dict[str, pd.Series]]) -> dict[str, pd.Series]:
@@ -300,11 +242,3 @@ def _paid(costs: Sequence[pd.Series]) -> pd.Series:
     """Add up what several jobs paid for each row, whichever of them gives its answer."""
     rows = ([cost for cost in row if cost is not None] for row in zip(*costs, strict=True))
     return pd.Series([sum_of(known) if known else None for known in rows], dtype=object)
-
-
-def _same_levels(first: pd.Series, second: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """Give two category columns the levels of both: a second job may have offered more labels."""
-    if not isinstance(first.dtype, pd.CategoricalDtype):
-        return first, second
-    levels = list(dict.fromkeys([*first.cat.categories, *second.cat.categories]))
-    return first.cat.set_categories(levels), second.cat.set_categories(levels)
