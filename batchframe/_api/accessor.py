@@ -15,7 +15,7 @@ from batchframe._api.requests import Job, Requests
 from batchframe._evaluation.agreement import Agreement, agreement
 from batchframe._evaluation.evaluation import STATUS, Evaluation, evaluate
 from batchframe._frames.spreadsheet import escape_formulas
-from batchframe._recipe.recipe import Prompt
+from batchframe._recipe.arguments import Prompt
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

@@ -16,7 +16,8 @@ from batchframe._frames.image_options import ImageInput
 from batchframe._frames.tabular import Tabular, tabular, taken_names
 from batchframe._jobs.recovery import recover as restore
 from batchframe._jobs.running import find
-from batchframe._recipe.recipe import Prompt, Recipe
+from batchframe._recipe.arguments import Prompt
+from batchframe._recipe.recipe import Recipe
 from batchframe._requests.rendering import request_table
 from batchframe._results.billing import billed
 from batchframe._results.join import join as join_answers

@@ -23,7 +23,7 @@ from batchframe._jobs.pilot import PILOT, Pilot, ask, draw, pilot_in_words, pilo
 from batchframe._jobs.preparation import already_answered, check_words, plan_of, sent_as
 from batchframe._jobs.running import start
 from batchframe._jobs.submission import OnUncertain
-from batchframe._recipe.recipe import checked_model
+from batchframe._recipe.arguments import checked_model
 from batchframe._requests.moderation import flagged
 from batchframe._results.job_answers import row_counts
 from batchframe._results.unanswered import nothing_left, still_waiting, unanswered

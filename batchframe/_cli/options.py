@@ -18,7 +18,7 @@ import pandas as pd
 from batchframe._api.functions import requests
 from batchframe._api.requests import Requests
 from batchframe._base.errors import CommandError
-from batchframe._recipe.recipe import OWN_WORDS
+from batchframe._recipe.arguments import OWN_WORDS
 
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]*")
 # What other languages write for JSON's true, false and null.

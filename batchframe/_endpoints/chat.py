@@ -30,7 +30,8 @@ from batchframe._endpoints.tools import (
 from batchframe._endpoints.usage import CHAT_USAGE, token_columns, tokens_of
 from batchframe._models.names import is_reasoning
 from batchframe._output import Field, OutputSpec, ParsedAnswers, output_spec
-from batchframe._recipe.recipe import UNKNOWN_COLUMNS, Message, Recipe
+from batchframe._recipe.arguments import Message
+from batchframe._recipe.recipe import UNKNOWN_COLUMNS, Recipe
 from batchframe._recipe.slots import PROMPT, JsonColumn
 from batchframe._tokens.bodies import count_chat
 from batchframe._tokens.counter import TokenCount

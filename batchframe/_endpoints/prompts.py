@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from batchframe._base.errors import TemplateError
 from batchframe._frames.image_columns import image_column
 from batchframe._frames.image_options import ImageInput
-from batchframe._recipe.recipe import Message, checked_prompt
+from batchframe._recipe.arguments import Message, checked_prompt
 from batchframe._recipe.slots import MoreItems
 from batchframe._recipe.template import parse
 

@@ -35,7 +35,8 @@ from batchframe._endpoints.usage import RESPONSES_USAGE, token_columns, tokens_o
 from batchframe._frames.image_options import ImageInput
 from batchframe._models.names import is_reasoning
 from batchframe._output import Field, OutputSpec, ParsedAnswers, output_spec
-from batchframe._recipe.recipe import UNKNOWN_COLUMNS, Message, Recipe
+from batchframe._recipe.arguments import Message
+from batchframe._recipe.recipe import UNKNOWN_COLUMNS, Recipe
 from batchframe._recipe.slots import PROMPT, JsonColumn
 from batchframe._recipe.template import parse
 from batchframe._tokens.bodies import count_responses

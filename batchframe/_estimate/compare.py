@@ -24,7 +24,7 @@ from batchframe._estimate.preflight import window_note
 from batchframe._models.hosted_tools import hosted_tools
 from batchframe._models.price_lookup import RATES, TIERS, Tier, doubts, price
 from batchframe._models.rules import lifetime_notes, refused_parameters
-from batchframe._recipe.recipe import checked_model
+from batchframe._recipe.arguments import checked_model
 from batchframe._requests.rendering import asked_of
 from batchframe._requests.table import RequestTable
 from batchframe._services.provider_table import OPENAI, Provider

@@ -1,0 +1,229 @@
+"""Everything that makes a request out of a row, except the rows."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from batchframe._base.errors import RequestError, TemplateError
+from batchframe._models.rules import CONTEXT_WINDOW, MODEL
+
+Message = Mapping[str, Any]
+
+
+Prompt = str | Sequence[Message] | Callable[[Mapping[Any, Any]], "str | Sequence[Message] | None"]
+
+
+OWN_WORDS: Final = (
+    "prompt", "model", "system", "output", "endpoint", "name", "on_missing", "dedupe", "allow",
+    "images", "image_root", "image_detail", "image_max_size",
+)  # fmt: skip
+
+
+_REFUSED: Final = {
+    "stream": "a batch cannot stream: leave stream= out",
+    "stream_options": "a batch cannot stream: leave stream_options= out",
+    "n": "n= asks for several answers to one row: repeat the rows instead, with dedupe=False",
+    "messages": "the prompt makes the messages: pass a list of messages as the prompt",
+    "input": "the prompt makes the input: pass it as the prompt",
+    "body": "name the parameters themselves, such as temperature=0",
+    "extra_body": "name the parameters themselves, such as temperature=0",
+    "extra_headers": "the requests of a batch have no headers of their own",
+    "extra_query": "the requests of a batch have no query of their own",
+    "timeout": "a batch has 24 hours; job.wait(timeout=...) bounds the wait",
+}
+
+
+_RESPONSE_FORMAT: Final = (
+    "output= makes the response_format: pass the schema or the class as output= (beside a text "
+    'answer, {"type": "json_object"} and {"type": "text"} may be passed as they are)'
+)
+
+
+_IMAGES: Final = "/v1/images/"
+
+
+_IMAGE_FORMAT: Final = (
+    "an image behind a URL is gone after an hour, and batchframe fetches none: leave it out, or "
+    'pass response_format="b64_json"'
+)
+
+
+# Parameters of OpenAI's, objects, that are close to a word of ours.
+_NOT_MISSPELT: Final = {("/v1/responses", "image")}
+
+
+_PLAIN_FORMATS: Final = ("json_object", "text")
+
+
+_OF_SUBMIT: Final = {"max_cost", "client", "rerun", "on_uncertain", "prices"}
+
+
+_POLICIES: Final = ("raise", "skip", "empty")
+
+
+_MEANS_SKIP: Final = {"drop", "ignore", "omit"}
+
+
+_WIDEST: Final = range(-(2**63), 2**64)
+"""The whole numbers that every reader of JSON takes."""
+
+
+def checked_prompt(prompt: object) -> str | tuple[Message, ...] | None:
+    """Return the prompt in its kept form, or raise; None for a function.
+
+    Messages are copied to their depth, so that nothing the user does to them later changes what
+    `join` renders.
+
+    Raises
+    ------
+    TemplateError
+        If it is none of what a prompt can be.
+    RequestError
+        If JSON cannot say it.
+    """
+    if isinstance(prompt, str):
+        return _text(prompt, "prompt")
+    if callable(prompt):
+        return None
+    if not isinstance(prompt, Sequence) or isinstance(prompt, bytes | bytearray) or not prompt:
+        raise TemplateError.not_a_prompt(prompt)
+    for position, message in enumerate(prompt):
+        if not _is_message(message):
+            raise TemplateError.not_a_message(position, message)
+    return tuple(_plain(message, f"prompt[{i}]") for i, message in enumerate(prompt))
+
+
+def _is_message(message: object) -> bool:
+    if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
+        return False
+    content = message.get("content")
+    parts = content if isinstance(content, list | tuple) else None
+    return isinstance(content, str) or (
+        parts is not None and all(isinstance(part, Mapping) for part in parts)
+    )
+
+
+def checked_model(model: object) -> str:
+    """Return the model's name, or raise ``RequestError``."""
+    if not isinstance(model, str) or not model.strip():
+        raise RequestError.not_a_model(model)
+    return _text(model, "model")
+
+
+def _checked_system(system: object) -> str | None:
+    """Return the template of the system message, or raise ``TemplateError``."""
+    if system is None:
+        return None
+    if not isinstance(system, str):
+        raise TemplateError.not_a_system(system)
+    return _text(system, "system")
+
+
+def _checked_on_missing(on_missing: object) -> str:
+    """Return what happens to a row with a missing cell, or raise ``RequestError``."""
+    if not isinstance(on_missing, str):
+        raise RequestError.not_a_policy(on_missing)
+    meant = on_missing.strip().lower()
+    near = [meant] if meant in _POLICIES else difflib.get_close_matches(meant, _POLICIES, 1)
+    if meant in _MEANS_SKIP:
+        near = ["skip"]
+    if near and near[0] != on_missing:
+        raise RequestError.misspelt_policy(on_missing, near[0])
+    return _text(on_missing, "on_missing")
+
+
+def _checked_allow(allow: object, body: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what is to be sent although a check refuses it, or raise ``RequestError``."""
+    names = [allow] if isinstance(allow, str) else allow
+    if not isinstance(names, Iterable):
+        raise RequestError.not_a_word(
+            keyword="allow", value=allow, wanted='a list such as ["temperature"]'
+        )
+    listed = tuple(sorted({str(name) for name in names}))
+    if unknown := [name for name in listed if name not in {*body, MODEL, CONTEXT_WINDOW}]:
+        raise RequestError.unknown_allowance(unknown, (MODEL, CONTEXT_WINDOW))
+    return listed
+
+
+def _checked_body(
+    parameters: Mapping[str, Any], endpoint: str, allowed: Collection[str], *, text: bool
+) -> dict[str, Any]:
+    """Return the parameters of the request body, sorted by name, as plain JSON values.
+
+    Sorted, so that the order of the keywords in a cell does not make another request of it.
+
+    Parameters
+    ----------
+    allowed
+        Names that are meant as they are, however near to one of ours.
+    text
+        Whether answers are text, so that no spec makes the response format.
+
+    Raises
+    ------
+    RequestError
+        For a parameter that a batch cannot have, that is one of ours misspelt, or that JSON cannot
+        say.
+    """
+    for name in parameters:
+        if name in _OF_SUBMIT:
+            raise RequestError.belongs_to_submit(name)
+        if name in _REFUSED:
+            raise RequestError.refused_parameter(name, _REFUSED[name])
+        if name == "response_format":
+            _check_format(name, parameters[name], endpoint, text=text)
+        if (endpoint, name) in _NOT_MISSPELT and isinstance(parameters[name], Mapping):
+            continue
+        near = difflib.get_close_matches(name, OWN_WORDS, n=1, cutoff=0.75)
+        if near and name not in allowed:
+            raise RequestError.misspelt_keyword(name, near[0])
+    return {name: _plain(parameters[name], name) for name in sorted(parameters)}
+
+
+def _check_format(name: str, value: object, endpoint: str, *, text: bool) -> None:
+    if endpoint.startswith(_IMAGES):
+        if value != "b64_json":
+            raise RequestError.refused_parameter(name, _IMAGE_FORMAT)
+    elif not (text and _is_plain_format(value)):
+        raise RequestError.refused_parameter(name, _RESPONSE_FORMAT)
+
+
+def _is_plain_format(value: object) -> bool:
+    return isinstance(value, Mapping) and value.get("type") in _PLAIN_FORMATS
+
+
+def _plain(value: Any, path: str) -> Any:
+    """Copy a JSON value, in builtin types only."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return _text(value, path)
+    if isinstance(value, int):
+        if value not in _WIDEST:
+            raise RequestError.not_json(path, "a whole number of more than 64 bits")
+        return int(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise RequestError.not_json(path, repr(value))
+        return float(value)
+    if isinstance(value, Mapping):
+        return {_text(str(key), path): _plain(item, f"{path}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{path}[{i}]") for i, item in enumerate(value)]
+    raise RequestError.not_json(path, f"of type {type(value).__name__}")
+
+
+def _text(text: str, path: str) -> str:
+    plain = str.__str__(text)
+    try:
+        plain.encode()
+    except UnicodeEncodeError:
+        raise RequestError.not_json(path, "a text with half of a surrogate pair") from None
+    return plain
