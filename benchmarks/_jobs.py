@@ -18,7 +18,8 @@ from batchframe._jobs.preparation import plan_of, prepare
 from batchframe._requests.custom_ids import custom_ids
 from batchframe._requests.table import RequestTable
 from batchframe._results.earlier import Earlier
-from batchframe._services.protocol import Batch, Identity
+from batchframe._services.batch import Batch
+from batchframe._services.protocol import Identity
 from batchframe._services.provider_table import OPENAI
 from batchframe._store.folder import JobFolder
 from batchframe._store.journal import Fetched

@@ -16,7 +16,7 @@ from batchframe._endpoints.endpoint import ASKED_AGAIN
 from batchframe._estimate.estimate import Estimate, in_words
 from batchframe._recipe.recipe import Recipe
 from batchframe._services.advice import advice_on
-from batchframe._services.protocol import Batch
+from batchframe._services.batch import Batch
 from batchframe._store.journal import JobState, ShardState, status_word
 from batchframe._store.manifest import Record
 

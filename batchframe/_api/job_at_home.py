@@ -21,7 +21,7 @@ from batchframe._results.job_answers import JobAnswers, read_job, row_counts
 from batchframe._results.join import ledger
 from batchframe._results.parquet import to_parquet
 from batchframe._results.report import Report, report
-from batchframe._services.protocol import Batch
+from batchframe._services.batch import Batch
 from batchframe._store.folder import JobFolder
 from batchframe._store.journal import status_word
 from batchframe._store.manifest import Record, read_record

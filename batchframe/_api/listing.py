@@ -17,8 +17,8 @@ from batchframe._api.cards import failed_rows
 from batchframe._base.errors import JobError, UnreadableJobWarning, warn_user
 from batchframe._display import fitted
 from batchframe._results.billing import summary_of
+from batchframe._services.batch import Batch
 from batchframe._services.connect import connect
-from batchframe._services.protocol import Batch
 from batchframe._store.folder import is_job_id
 from batchframe._store.journal import JobState, ShardState, status_word
 from batchframe._store.manifest import Record, records

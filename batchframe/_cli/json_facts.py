@@ -23,7 +23,7 @@ from batchframe._display import to_text
 from batchframe._endpoints import endpoint_of
 from batchframe._endpoints.endpoint import ASKED_AGAIN
 from batchframe._estimate.estimate import Estimate
-from batchframe._services.protocol import Batch
+from batchframe._services.batch import Batch
 
 _LONGEST_PROMPT: Final = 600
 _SUBMIT: Final = "batchframe submit ... --name NAME --max-cost USD  # with the same options"

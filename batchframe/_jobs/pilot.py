@@ -34,7 +34,8 @@ from batchframe._jobs.preparation import Plan, plan_of, prepare
 from batchframe._requests.table import RequestTable, kept_requests, kept_table
 from batchframe._results.earlier import Earlier
 from batchframe._services.advice import may_pass
-from batchframe._services.protocol import REALTIME, Asked, Batch, Identity, Service
+from batchframe._services.batch import Batch
+from batchframe._services.protocol import REALTIME, Asked, Identity, Service
 from batchframe._services.provider_table import Provider
 from batchframe._store.folder import JobFolder
 from batchframe._store.journal import Fetched, fold

@@ -41,7 +41,8 @@ from batchframe._requests.custom_ids import ID_VERSION
 from batchframe._requests.input_files import InputFile
 from batchframe._requests.lines import as_named
 from batchframe._requests.table import fingerprint_of
-from batchframe._services.protocol import Batch, Service
+from batchframe._services.batch import Batch
+from batchframe._services.protocol import Service
 from batchframe._store.folder import JobFolder
 from batchframe._store.manifest import Manifest, write_manifest
 from batchframe._store.rows import Rows, write_rows

@@ -28,9 +28,9 @@ from batchframe._base.errors import (
 )
 from batchframe._base.private_files import sha256_of
 from batchframe._services.advice import advice, may_pass
+from batchframe._services.batch import Batch
 from batchframe._services.protocol import (
     Ambiguous,
-    Batch,
     Created,
     CreateOutcome,
     Rejected,

@@ -17,7 +17,8 @@ from batchframe._jobs.downloads import bring_home, is_intact, most_bytes
 from batchframe._jobs.pilot import end
 from batchframe._jobs.submission import Submission, queue_again
 from batchframe._results.line import count_lines
-from batchframe._services.protocol import REALTIME, Batch, Service
+from batchframe._services.batch import Batch
+from batchframe._services.protocol import REALTIME, Service
 from batchframe._services.transfers import ahead_of
 from batchframe._store.folder import JobFolder
 from batchframe._store.journal import Fetched, JobState, ShardState, after

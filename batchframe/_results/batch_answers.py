@@ -28,7 +28,7 @@ from batchframe._base.threads import in_turn
 from batchframe._endpoints import STATUSES, Answer, Endpoint, with_files
 from batchframe._results.bulk import sort_lines
 from batchframe._results.line import NO_REASON, blocks, read_line, shorten, stripped
-from batchframe._services.protocol import Batch
+from batchframe._services.batch import Batch
 
 SCHEMA: Final = pa.schema(
     {

@@ -24,6 +24,7 @@ from batchframe._base.lenient_json import loads
 from batchframe._base.private_files import create_private, insecurity_is_allowed, open_private
 from batchframe._base.progress import BYTES, progress, watched
 from batchframe._base.safe_text import redacted
+from batchframe._services.batch import Batch
 from batchframe._services.openai_values import (
     batch_of,
     created_of,
@@ -35,14 +36,7 @@ from batchframe._services.openai_values import (
     size_of,
     words,
 )
-from batchframe._services.protocol import (
-    Asked,
-    Batch,
-    CreateOutcome,
-    Identity,
-    RemoteFile,
-    RemoteVideo,
-)
+from batchframe._services.protocol import Asked, CreateOutcome, Identity, RemoteFile, RemoteVideo
 from batchframe._services.provider_table import Provider, is_loopback, profile_of
 
 _P = ParamSpec("_P")

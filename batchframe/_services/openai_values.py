@@ -21,11 +21,10 @@ from openai.types import FileObject
 from batchframe._base.errors import ServiceError
 from batchframe._base.safe_text import redacted
 from batchframe._services.advice import advice
+from batchframe._services.batch import Batch, BatchError
 from batchframe._services.protocol import (
     Ambiguous,
     Asked,
-    Batch,
-    BatchError,
     Created,
     CreateOutcome,
     Rejected,

@@ -22,7 +22,8 @@ from typing import Any, Final, NamedTuple, cast
 from batchframe._base.errors import BatchframeError, JobError
 from batchframe._base.private_files import sha256_of
 from batchframe._base.progress import BYTES, FOLLOWED, Advance, progress
-from batchframe._services.protocol import Batch, RemoteFile, Service
+from batchframe._services.batch import Batch
+from batchframe._services.protocol import RemoteFile, Service
 
 AT_ONCE: Final = 4
 _SEVERAL: Final = 2

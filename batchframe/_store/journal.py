@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from batchframe._services.protocol import Batch
+from batchframe._services.batch import Batch
 
 Step = Literal["new", "uploaded", "creating", "created", "dropped"]
 

@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 
 from batchframe._endpoints import STATUSES, endpoint_of
 from batchframe._results.batch_answers import read_shard
-from batchframe._services.protocol import Batch
+from batchframe._services.batch import Batch
 
 CHAT = endpoint_of("/v1/chat/completions")
 IDS = [

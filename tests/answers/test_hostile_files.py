@@ -16,7 +16,7 @@ from batchframe._endpoints import endpoint_of
 from batchframe._results import result_lines
 from batchframe._results.batch_answers import read_shard
 from batchframe._results.line import LineCount, count_lines
-from batchframe._services.protocol import Batch, BatchError
+from batchframe._services.batch import Batch, BatchError
 
 CHAT = endpoint_of("/v1/chat/completions")
 IDS = [f"bf1-01234567-{number:07d}-{number + 7:010x}" for number in range(4)]

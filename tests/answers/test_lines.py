@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from batchframe._endpoints import endpoint_of
 from batchframe._results.batch_answers import read_shard
-from batchframe._services.protocol import Batch, BatchError
+from batchframe._services.batch import Batch, BatchError
 
 CHAT = endpoint_of("/v1/chat/completions")
 IDS = [f"bf1-01234567-{number:07d}-0123456789" for number in range(6)]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from batchframe._endpoints import Endpoint, endpoint_of
 from batchframe._results import batch_answers
 from batchframe._results.batch_answers import read_shard
-from batchframe._services.protocol import Batch
+from batchframe._services.batch import Batch
 
 IDS = ["bf1-0", "bf1-1"]
 DONE = Batch("batch_1", "completed")

@@ -14,7 +14,7 @@ import batchframe as bf
 import batchframe.local
 from batchframe._endpoints import Answer, endpoint_of
 from batchframe._results.batch_answers import read_shard
-from batchframe._services.protocol import Batch
+from batchframe._services.batch import Batch
 
 IDS = ["bf1-01234567-0000000-0123456789"]
 

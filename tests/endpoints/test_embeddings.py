@@ -24,7 +24,7 @@ import batchframe.local
 from batchframe._endpoints import endpoint_of
 from batchframe._requests.input_files import shards_of
 from batchframe._results.batch_answers import read_shard
-from batchframe._services.protocol import Batch
+from batchframe._services.batch import Batch
 from batchframe._services.provider_table import OPENAI
 from batchframe.errors import OutputSpecError, RequestError, TemplateError
 from batchframe.local import AnswerError

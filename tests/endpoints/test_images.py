@@ -290,7 +290,7 @@ def test_a_link_in_the_place_of_a_file_is_replaced_and_not_written_through(
 def test_two_different_images_for_one_request_are_invalid(tmp_path: Path) -> None:
     from batchframe._endpoints import endpoint_of
     from batchframe._results.batch_answers import read_shard
-    from batchframe._services.protocol import Batch
+    from batchframe._services.batch import Batch
 
     kept: list[bytes] = []
 
@@ -314,7 +314,7 @@ def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
 
     from batchframe._endpoints import endpoint_of
     from batchframe._results.batch_answers import read_shard
-    from batchframe._services.protocol import Batch
+    from batchframe._services.batch import Batch
 
     size, number = 400_000, 40
     body = json.dumps(images(png(padding=size)))

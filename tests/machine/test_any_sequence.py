@@ -36,8 +36,8 @@ from hypothesis.stateful import (
 
 import batchframe as bf
 from batchframe._services import provider_table
+from batchframe._services.batch import ENDED
 from batchframe._services.openai import OpenAIService
-from batchframe._services.protocol import ENDED
 from batchframe._store.folder import JobFolder
 from batchframe.local import Fault, Server, serve
 

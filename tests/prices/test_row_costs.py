@@ -218,7 +218,7 @@ def test_rows_add_up_to_the_job_whatever_usage_the_service_states(
 def test_the_body_of_a_failed_line_is_paid_for_by_the_usage_it_states(tmp_path: Any) -> None:
     from batchframe._endpoints import endpoint_of
     from batchframe._results.batch_answers import read_shard
-    from batchframe._services.protocol import Batch
+    from batchframe._services.batch import Batch
 
     body = {"error": {"message": "stopped halfway"}, "usage": USAGE}
     lines = [

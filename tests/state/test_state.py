@@ -15,7 +15,7 @@ from openai.types import Batch as OpenAIBatch
 
 import batchframe as bf
 import batchframe.local
-from batchframe._services.protocol import ENDED, Batch
+from batchframe._services.batch import ENDED, Batch
 from batchframe._store.folder import JobFolder
 from batchframe._store.journal import fold, status_word
 

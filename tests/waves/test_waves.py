@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import batchframe as bf
 from batchframe._requests.input_files import InputFile
-from batchframe._services.protocol import Batch
+from batchframe._services.batch import Batch
 from batchframe._store.journal import ShardState
 from batchframe._store.queue import Queue, due
 from batchframe.local import Fault, Server

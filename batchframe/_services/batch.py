@@ -1,0 +1,157 @@
+"""The network seam: what batchframe asks of a service, and the values that come back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+ENDED: Final = frozenset({"completed", "failed", "expired", "cancelled"})
+"""The statuses after which a batch never changes; any other word, known or not, may change."""
+
+
+@dataclass(frozen=True)
+class BatchError:
+    """Why a batch failed at validation; `line` counts the input file's lines from 1."""
+
+    code: str | None
+    message: str | None
+    line: int | None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch as the server last described it; whatever it left out is None or 0."""
+
+    id: str
+    status: str
+    endpoint: str | None = None
+    input_file_id: str | None = None
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+    total: int = 0
+    completed: int = 0
+    failed: int = 0
+    errors: tuple[BatchError, ...] = ()
+    created_at: float | None = None
+    expires_at: float | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the status can change no more."""
+        return self.status in ENDED
+
+    @classmethod
+    def from_json(cls, described: Mapping[str, Any]) -> Batch:
+        """Read a batch object, tolerating what other servers leave out or write differently.
+
+        Examples
+        --------
+        >>> Batch.from_json({"id": "batch_1", "status": "completed", "error_file_id": ""})
+        Batch(id='batch_1', status='completed', endpoint=None, input_file_id=None, ...
+        """
+        counts = _mapping(described.get("request_counts"))
+        errors = described.get("errors")
+        listed = errors.get("data") if isinstance(errors, Mapping) else errors
+        return cls(
+            id=_text(described["id"]) or "",
+            status=_status(described.get("status")),
+            endpoint=_text(described.get("endpoint")),
+            input_file_id=_text(described.get("input_file_id")),
+            output_file_id=_text(described.get("output_file_id")),
+            error_file_id=_text(described.get("error_file_id")),
+            total=_count(counts.get("total")),
+            completed=_count(counts.get("completed")),
+            failed=_count(counts.get("failed")),
+            errors=tuple(map(_error, listed[:_MOST_ERRORS] if isinstance(listed, list) else ())),
+            created_at=_date(described.get("created_at")),
+            expires_at=_date(described.get("expires_at")),
+            metadata={
+                whole: text
+                for key, value in _mapping(described.get("metadata")).items()
+                if (text := _plain(value)) is not None and (whole := _text(key)) is not None
+            },
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what :meth:`from_json` reads."""
+        return {
+            "id": self.id,
+            "status": self.status,
+            "endpoint": self.endpoint,
+            "input_file_id": self.input_file_id,
+            "output_file_id": self.output_file_id,
+            "error_file_id": self.error_file_id,
+            "request_counts": {
+                "total": self.total,
+                "completed": self.completed,
+                "failed": self.failed,
+            },
+            "errors": {
+                "data": [
+                    {"code": error.code, "message": error.message, "line": error.line}
+                    for error in self.errors
+                ]
+            },
+            "created_at": self.created_at,
+            "expires_at": self.expires_at,
+            "metadata": dict(self.metadata),
+        }
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _plain(value: Any) -> str | None:
+    # Half a surrogate pair can be written neither to the journal nor to a terminal.
+    return value.encode(errors="replace").decode() if isinstance(value, str) else None
+
+
+def _text(value: Any) -> str | None:
+    # A clean batch may carry an empty string where there is no file.
+    return _plain(value) or None
+
+
+def _status(value: Any) -> str:
+    word = str(_text(value) or "unknown").strip().lower()[:_LONGEST_STATUS]
+    return _SPELT.get(word, word)
+
+
+_LONGEST_STATUS: Final = 64
+
+
+_MOST_ERRORS: Final = 1000
+
+
+_SPELT: Final = {"canceled": "cancelled", "canceling": "cancelling"}
+
+
+def _number(value: Any, most: float) -> float | None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if number and 0 <= value <= most else None  # which NaN is not
+
+
+def _date(value: Any) -> float | None:
+    # Further away lies no date that could be shown; milliseconds are none.
+    return _number(value, most=1e11)
+
+
+def _count(value: Any) -> int:
+    return int(_number(value, most=1e12) or 0)
+
+
+def _error(value: Any) -> BatchError:
+    if isinstance(value, str):
+        return BatchError(None, _text(value), None)
+    told = _mapping(value)
+    line = told.get("line")
+    return BatchError(
+        code=_text(told.get("code")),
+        message=_text(told.get("message")),
+        line=line if type(line) is int and 0 < line < _MOST_LINES else None,
+    )
+
+
+_MOST_LINES: Final = 10**9
