@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import openai
@@ -25,25 +25,18 @@ from batchframe._base.private_files import create_private, insecurity_is_allowed
 from batchframe._base.progress import BYTES, progress, watched
 from batchframe._base.safe_text import redacted
 from batchframe._services.batch import Batch
+from batchframe._services.openai_transport import _call, _chunks, _stated_length
 from batchframe._services.openai_values import (
     batch_of,
     created_of,
-    failure,
-    is_transports,
     not_answered,
     outcome_of,
     remote_file_of,
     size_of,
-    words,
 )
 from batchframe._services.protocol import Asked, CreateOutcome, Identity, RemoteFile, RemoteVideo
 from batchframe._services.provider_table import Provider, is_loopback, profile_of
 
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-
-# How the package stumbles over a body that is not what it expects.
-_UNREADABLE: Final = (AttributeError, TypeError, ValueError, RecursionError)
 _PAGE: Final = 100
 _TRIES: Final = 3
 _LONGEST_MESSAGE: Final = 512
@@ -52,7 +45,6 @@ _SHOWN: Final = 60
 
 # An answer that stands still for so many seconds, or brings fewer bytes a second, is left.
 _PATIENCE: Final = 60.0
-_SLOWEST: Final = 1000
 # Seconds that a look may take although the time to wait is over.
 _LEAST_LOOK: Final = 5.0
 
@@ -349,50 +341,3 @@ class OpenAIService:
         if answer != "" and not (isinstance(answer, FileDeleted) and answer.deleted is True):
             raise ServiceError.unusable(got=type(answer).__name__, what="the deletion of a file")
         return True
-
-
-def _stated_length(response: Any) -> int | None:
-    # Of a compressed body it is not the size of the file.
-    length = response.headers.get("content-length", "")
-    plain = response.headers.get("content-encoding", "identity") == "identity"
-    return int(length) if plain and length.isdecimal() else None
-
-
-def _call(request: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-    try:
-        return request(*args, **kwargs)
-    except (openai.OpenAIError, *_UNREADABLE) as reason:
-        # The package reads an answer's JSON with no thought for what is none.
-        raised = failure(reason)
-    except Exception as reason:
-        if not is_transports(reason):
-            raise
-        raised = ServiceError.unreachable(words(reason))
-    raise raised
-
-
-def _chunks(response: Any, what: str, most: int, patience: float) -> Iterator[bytes]:
-    """Yield a body as it arrives, as long as it comes at a sensible pace and to an end."""
-    body = iter(response.iter_bytes())
-    got = before = 0
-    since = SYSTEM.elapsed()
-    while True:
-        try:
-            chunk = next(body, None)
-        except Exception as reason:
-            if not is_transports(reason):
-                raise
-            raised = ServiceError.broken_off(what, words(reason))
-            break
-        if chunk is None:
-            return
-        got += len(chunk)
-        if got > most:
-            raise ServiceError.too_large(what, most)
-        passed = SYSTEM.elapsed() - since
-        if passed > patience:
-            if got - before < _SLOWEST * passed:
-                raise ServiceError.too_slow(what, got - before, passed)
-            before, since = got, SYSTEM.elapsed()
-        yield chunk
-    raise raised

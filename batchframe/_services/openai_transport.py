@@ -1,0 +1,75 @@
+"""A client → a :class:`~batchframe._services.protocol.Service`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, ParamSpec, TypeVar
+
+import openai
+
+from batchframe._base.clock import SYSTEM
+from batchframe._base.errors import ServiceError
+from batchframe._services.openai_values import (
+    failure,
+    is_transports,
+    words,
+)
+
+_P = ParamSpec("_P")
+
+
+_T = TypeVar("_T")
+
+
+# How the package stumbles over a body that is not what it expects.
+_UNREADABLE: Final = (AttributeError, TypeError, ValueError, RecursionError)
+
+
+_SLOWEST: Final = 1000
+
+
+def _stated_length(response: Any) -> int | None:
+    # Of a compressed body it is not the size of the file.
+    length = response.headers.get("content-length", "")
+    plain = response.headers.get("content-encoding", "identity") == "identity"
+    return int(length) if plain and length.isdecimal() else None
+
+
+def _call(request: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    try:
+        return request(*args, **kwargs)
+    except (openai.OpenAIError, *_UNREADABLE) as reason:
+        # The package reads an answer's JSON with no thought for what is none.
+        raised = failure(reason)
+    except Exception as reason:
+        if not is_transports(reason):
+            raise
+        raised = ServiceError.unreachable(words(reason))
+    raise raised
+
+
+def _chunks(response: Any, what: str, most: int, patience: float) -> Iterator[bytes]:
+    """Yield a body as it arrives, as long as it comes at a sensible pace and to an end."""
+    body = iter(response.iter_bytes())
+    got = before = 0
+    since = SYSTEM.elapsed()
+    while True:
+        try:
+            chunk = next(body, None)
+        except Exception as reason:
+            if not is_transports(reason):
+                raise
+            raised = ServiceError.broken_off(what, words(reason))
+            break
+        if chunk is None:
+            return
+        got += len(chunk)
+        if got > most:
+            raise ServiceError.too_large(what, most)
+        passed = SYSTEM.elapsed() - since
+        if passed > patience:
+            if got - before < _SLOWEST * passed:
+                raise ServiceError.too_slow(what, got - before, passed)
+            before, since = got, SYSTEM.elapsed()
+        yield chunk
+    raise raised
