@@ -32,18 +32,16 @@ from batchframe._endpoints import endpoint_of
 from batchframe._estimate.answer_length import NO_ANSWER, Experience, answer_length
 from batchframe._estimate.counting import InputTokens, Numbers
 from batchframe._estimate.preflight import window_note
-from batchframe._estimate.price_notes import is_openais, price_notes, whose_notes
-from batchframe._models.hosted_tools import hosted_notes, hosted_tools
-from batchframe._models.price import sum_of
-from batchframe._models.price_lookup import (
-    GIVEN,
-    Price,
-    Tier,
+from batchframe._estimate.price_notes import (
     cache_notes,
     image_notes,
-    lifetime_of_cache_note,
-    price,
+    is_openais,
+    price_notes,
+    whose_notes,
 )
+from batchframe._models.hosted_tools import hosted_notes, hosted_tools
+from batchframe._models.price import sum_of
+from batchframe._models.price_lookup import GIVEN, Price, Tier, lifetime_of_cache_note, price
 from batchframe._models.price_table import long_doubt
 from batchframe._models.rules import lifetime_notes
 from batchframe._requests.input_files import shards_of

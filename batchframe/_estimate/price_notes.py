@@ -6,13 +6,18 @@ Must not know: requests, tokens.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
+import numpy.typing as npt
+
 from batchframe._display import UNKNOWN
 from batchframe._models.genai_prices import near_models, price_book
-from batchframe._models.price_lookup import GIVEN, Price, Tier, doubts
+from batchframe._models.price import LEAST_CACHED, Price, Tier
+from batchframe._models.price_lookup import GIVEN, Price, Tier, _given_by_tier
+from batchframe._models.price_table import disagreement, in_words
 from batchframe._services.provider_table import LOCAL, OPENAI, Provider, is_loopback
 
 
@@ -71,3 +76,46 @@ def _newest_in_words() -> str:
     book = price_book()
     newest = book.as_of or UNKNOWN
     return f" Newest OpenAI price in {book.name} {book.version}: {newest}."
+
+
+def doubts(model: str, tiers: Sequence[Tier], prices: Mapping[str, Any] | None = None) -> list[str]:
+    """Say in words where another price book states another price for a model.
+
+    Parameters
+    ----------
+    prices
+        Your own, as for `price`: about those nobody is in doubt.
+
+    Examples
+    --------
+    >>> print(*doubts("babbage-002", ["batch", "standard"]))
+    litellm 1.109.1 (2026-11-21) states input $0.2, output $0.2 per million tokens for babbage-002
+    in the batch tier: OpenAI's Batch table, read 2026-10-14, has no row for it.
+    """
+    given = {} if prices is None else _given_by_tier(prices)
+    found = [disagreement(model, tier) for tier in tiers if tier not in given]
+    return in_words([one for one in found if one is not None])
+
+
+def cache_notes(batch: Price | None, read: npt.NDArray[np.int64]) -> list[str]:
+    """Say what writing to the prompt cache may add to requests of so many input tokens."""
+    if batch is None or batch.cache_write is None or not batch.may_write(read).any():
+        return []
+    told = (
+        f"{batch.model} bills input that it writes to the prompt cache at "
+        f"${batch.cache_write:f} per million tokens in place of ${batch.input:f}. The high end "
+        f"takes all input of requests of {LEAST_CACHED:,} tokens or more to be written; low and "
+        "expected take none, as in the batches that were reported."
+    )
+    return [told]
+
+
+def image_notes(batch: Price | None, *, with_images: bool) -> list[str]:
+    """Say that text that goes in beside images is priced as they are."""
+    if batch is None or batch.image_input is None or not with_images:
+        return []
+    told = (
+        f"All input of {batch.model} is priced as that of images, ${batch.input:f} per million "
+        "tokens: the text among it costs less."
+    )
+    return [told]
