@@ -32,7 +32,7 @@ from batchframe._endpoints import endpoint_of
 from batchframe._estimate.answer_length import NO_ANSWER, Experience, answer_length
 from batchframe._estimate.counting import InputTokens, Numbers
 from batchframe._estimate.preflight import window_note
-from batchframe._estimate.price_notes import (
+from batchframe._estimate.pricing import (
     cache_notes,
     image_notes,
     is_openais,

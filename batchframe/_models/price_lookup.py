@@ -14,7 +14,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final, get_args
 
 from batchframe._base.errors import CostError
-from batchframe._estimate.price_notes import cache_notes, doubts, image_notes
+from batchframe._estimate.pricing import cache_notes, doubts, image_notes
 from batchframe._models.genai_prices import book_price
 from batchframe._models.price import LongContext, Price, Tier
 from batchframe._models.price_table import table_price

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import batchframe as bf
 import batchframe.local
 from batchframe._estimate import estimate as _estimate
-from batchframe._estimate.price_notes import doubts
+from batchframe._estimate.pricing import doubts
 from batchframe._models.genai_prices import price_book
 from batchframe._models.price_lookup import price
 from batchframe.errors import CostError
