@@ -13,7 +13,7 @@ import pandas as pd
 import batchframe as bf
 from batchframe._base.private_files import create_private, sha256_of
 from batchframe._estimate.counting import count_input
-from batchframe._estimate.estimate import estimate
+from batchframe._estimate.pricing import estimate
 from batchframe._jobs.preparation import plan_of, prepare
 from batchframe._requests.custom_ids import custom_ids
 from batchframe._requests.table import RequestTable

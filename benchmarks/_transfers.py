@@ -24,7 +24,7 @@ import openai
 
 import batchframe as bf
 from batchframe._estimate.counting import count_input
-from batchframe._estimate.estimate import estimate
+from batchframe._estimate.pricing import estimate
 from batchframe._jobs.preparation import plan_of
 from batchframe._jobs.running import start
 from batchframe._requests.table import RequestTable

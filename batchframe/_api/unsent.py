@@ -22,8 +22,9 @@ from batchframe._display import Card, Shown
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.compare import compare
 from batchframe._estimate.counting import InputTokens, count_input
-from batchframe._estimate.estimate import Estimate, estimate
+from batchframe._estimate.estimate import Estimate
 from batchframe._estimate.history import experience
+from batchframe._estimate.pricing import estimate
 from batchframe._estimate.service_count import check_input
 from batchframe._jobs.preparation import already_answered, sent_as
 from batchframe._models.price_lookup import Tier

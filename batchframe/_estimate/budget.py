@@ -15,7 +15,8 @@ from batchframe._base.errors import CostError, IntervalWarning, ReasoningWarning
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.answer_length import interval_note, reasoning_note, rests_on_answers
 from batchframe._estimate.counting import InputTokens, Numbers
-from batchframe._estimate.estimate import PRICED_AT_ONCE, Estimate
+from batchframe._estimate.estimate import Estimate
+from batchframe._estimate.pricing import PRICED_AT_ONCE
 from batchframe._models.price import within
 from batchframe._models.price_lookup import Price, Tier, price
 from batchframe._requests.table import RequestTable

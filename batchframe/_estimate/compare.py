@@ -18,10 +18,9 @@ from batchframe._base.errors import CostError
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.answer_length import AnswerLength, answer_length
 from batchframe._estimate.counting import InputTokens, count_input
-from batchframe._estimate.estimate import cost_range
 from batchframe._estimate.history import experience
 from batchframe._estimate.preflight import window_note
-from batchframe._estimate.pricing import doubts
+from batchframe._estimate.pricing import cost_range, doubts
 from batchframe._models.hosted_tools import hosted_tools
 from batchframe._models.price_lookup import RATES, TIERS, Tier, price
 from batchframe._models.rules import lifetime_notes, refused_parameters

@@ -12,7 +12,7 @@ import pytest
 from batchframe._estimate.answer_length import AnswerLength, Experience, answer_length
 from batchframe._estimate.budget import refuse_above
 from batchframe._estimate.counting import count_input
-from batchframe._estimate.estimate import estimate
+from batchframe._estimate.pricing import estimate
 from batchframe._output import output_spec
 from batchframe._recipe.recipe import Recipe
 from batchframe._requests.table import RequestTable

@@ -15,8 +15,8 @@ import batchframe as bf
 import batchframe.local
 from batchframe._estimate.answer_length import Experience, answer_length
 from batchframe._estimate.counting import count_input
-from batchframe._estimate.estimate import estimate
 from batchframe._estimate.history import _experience_of
+from batchframe._estimate.pricing import estimate
 from batchframe._output import output_spec
 from batchframe._recipe.recipe import Recipe
 

@@ -15,7 +15,7 @@ import batchframe as bf
 from batchframe._base.digests import group
 from batchframe._base.ranges import Range
 from batchframe._estimate.counting import InputTokens
-from batchframe._estimate.estimate import cost_range
+from batchframe._estimate.pricing import cost_range
 from batchframe._models.price import Price
 from batchframe._requests.input_files import pack
 
