@@ -21,8 +21,8 @@ from batchframe._estimate.counting import count_input
 from batchframe._estimate.preflight import check_sending, refuse_parameters
 from batchframe._jobs.pilot import PILOT, Pilot, ask, draw, pilot_in_words, pilot_plan, sampled
 from batchframe._jobs.preparation import already_answered, check_words, plan_of, sent_as
+from batchframe._jobs.run import OnUncertain
 from batchframe._jobs.running import start
-from batchframe._jobs.submission import OnUncertain
 from batchframe._recipe.arguments import checked_model
 from batchframe._requests.moderation import flagged
 from batchframe._results.job_answers import row_counts

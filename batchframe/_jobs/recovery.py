@@ -35,7 +35,7 @@ from batchframe._base.errors import (
 from batchframe._base.private_files import open_private, sha256_of, sync_folder
 from batchframe._base.ranges import Range
 from batchframe._endpoints import endpoint_of
-from batchframe._jobs.submission import shard_fingerprint
+from batchframe._jobs.run import shard_fingerprint
 from batchframe._recipe.recipe import Recipe
 from batchframe._requests.custom_ids import ID_VERSION
 from batchframe._requests.input_files import InputFile

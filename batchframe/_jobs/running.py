@@ -24,7 +24,8 @@ from batchframe._base.errors import (
 )
 from batchframe._jobs.preparation import Plan, prepare
 from batchframe._jobs.recovery import rebuild
-from batchframe._jobs.submission import OnUncertain, Submission, settle, submit
+from batchframe._jobs.run import OnUncertain, Submission
+from batchframe._jobs.submission import settle, submit
 from batchframe._recipe.recipe import Recipe
 from batchframe._results.earlier import asked_meanwhile
 from batchframe._services.protocol import Service, newest_batches

@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 from batchframe._base.errors import ServiceError
 from batchframe._jobs.downloads import bring_home, is_intact, most_bytes
 from batchframe._jobs.pilot import end
-from batchframe._jobs.submission import Submission, queue_again
+from batchframe._jobs.run import Submission, queue_again
 from batchframe._results.line import count_lines
 from batchframe._services.batch import Batch
 from batchframe._services.protocol import REALTIME, Service

@@ -14,7 +14,7 @@ import batchframe as bf
 from batchframe._base.clock import SYSTEM, Clock
 from batchframe._display import when
 from batchframe._jobs import running
-from batchframe._jobs.submission import Submission
+from batchframe._jobs.run import Submission
 from batchframe._jobs.waiting import Pace, until
 
 DAY = 86_400.0

@@ -19,7 +19,8 @@ import batchframe as bf
 from batchframe import local
 from batchframe._base.clock import Clock
 from batchframe._jobs import running
-from batchframe._jobs.submission import Submission, submit
+from batchframe._jobs.run import Submission
+from batchframe._jobs.submission import submit
 from batchframe._services import provider_table
 from batchframe._services.openai import OpenAIService
 from batchframe.local import Fault
