@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from batchframe._api.requests import Job
 from batchframe._base.errors import ClientError, JobError, ServiceError
+from batchframe._jobs.reconciliation import settle
 from batchframe._jobs.running import working_on
-from batchframe._jobs.submission import settle
 from batchframe._services.connect import connect
 from batchframe._services.protocol import Service
 from batchframe._store.manifest import Record, records

@@ -23,9 +23,10 @@ from batchframe._base.errors import (
     warn_user,
 )
 from batchframe._jobs.preparation import Plan, prepare
+from batchframe._jobs.reconciliation import settle
 from batchframe._jobs.recovery import rebuild
 from batchframe._jobs.run import OnUncertain, Submission
-from batchframe._jobs.submission import settle, submit
+from batchframe._jobs.submission import submit
 from batchframe._recipe.recipe import Recipe
 from batchframe._results.earlier import asked_meanwhile
 from batchframe._services.protocol import Service, newest_batches

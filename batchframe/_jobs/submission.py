@@ -10,24 +10,19 @@ the batch on the server. docs/reliability.md tells the whole protocol and what i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Final
 
 from batchframe._base.errors import (
     JobError,
-    SentElsewhere,
     ServiceError,
-    SeveralBatchesWarning,
     SubmissionError,
-    SubmissionUncertain,
-    warn_user,
 )
 from batchframe._base.private_files import sha256_of
+from batchframe._jobs.reconciliation import _adopt, _created_elsewhere, _reconcile
 from batchframe._jobs.run import Submission, queue_again
 from batchframe._services.advice import advice, may_pass
-from batchframe._services.batch import Batch
 from batchframe._services.protocol import (
     Ambiguous,
     Created,
@@ -35,14 +30,11 @@ from batchframe._services.protocol import (
     Rejected,
     RemoteFile,
     Unsent,
-    newest_batches,
-    since,
 )
 from batchframe._services.transfers import ToUpload, uploading
 from batchframe._store.journal import ShardState
 from batchframe._store.queue import is_full
 
-_CLOCK_SLACK: Final = 60.0
 _UNSENT_TRIES: Final = 5
 _REFUSED_TRIES: Final = 4
 _LONGEST_PAUSE: Final = 120.0
@@ -77,19 +69,6 @@ def submit(run: Submission) -> None:
     for shard, left in enumerate(run.state().shards):
         if left.step in {"new", "uploaded"} and not left.queued:
             run.note("QUEUED", shard)
-
-
-def settle(run: Submission) -> None:
-    """Find out what became of the creates whose outcome is not known; create nothing.
-
-    Raises
-    ------
-    SubmissionUncertain
-        If nobody can know yet whether a batch was created.
-    """
-    for shard, state in enumerate(run.state().shards):
-        if state.step == "creating":
-            _reconcile(run, shard, state)
 
 
 def _bring_to_batch(run: Submission, shard: int) -> bool:
@@ -195,145 +174,3 @@ def _pause_refused(run: Submission, shard: int, outcome: Rejected, tries: int) -
         # Before the pause, which a new file needs as much as the last one did.
         _upload(run, shard)
     run.clock.sleep(pause)
-
-
-def _created_elsewhere(run: Submission, shard: int, state: ShardState) -> list[Batch]:
-    """Look among the newest batches for this very input, sent from a folder that is gone.
-
-    Raises
-    ------
-    SentElsewhere
-        If the job was sent from there with its requests in another order.
-    """
-    newest = newest_batches(run.service)
-    found = list(_ours(run, shard, state, newest))
-    ours = {run.fingerprint(number) for number in range(run.shards)}
-    others = [
-        batch.id
-        for batch in newest
-        if batch.metadata.get("bf_job") == run.manifest.id
-        and batch.metadata.get("bf_fp") not in ours
-        and batch.id not in run.elsewhere
-    ]
-    if others and not found and not run.recreate:
-        raise SentElsewhere.in_another_order(run.manifest.called, others)
-    return found
-
-
-def _ours(
-    run: Submission, shard: int, state: ShardState, batches: Iterable[Batch]
-) -> Iterator[Batch]:
-    """Pick the batches of this input: by our word in their metadata, or by their input file."""
-    fingerprint = run.fingerprint(shard)
-    uploads = {upload.file_id for upload in state.uploads}
-    for batch in batches:
-        if batch.id in state.dead:
-            continue
-        if batch.status == "failed" and batch.input_file_id in state.fenced_files:
-            continue  # it came after its input file was deleted: the fence held, nothing is billed
-        if batch.metadata.get("bf_fp") == fingerprint or batch.input_file_id in uploads:
-            yield batch
-
-
-def _adopt(run: Submission, shard: int, found: list[Batch]) -> None:
-    """Take the oldest of the batches of one input; say if there are others, which are billed."""
-    # One that failed whole bills nothing.
-    alive = [batch for batch in found if batch.status != "failed"]
-    # Of those of one second, the one that is listed last.
-    oldest = min(reversed(alive or found), key=lambda batch: batch.created_at or 0.0)
-    run.note("CREATED", shard, batch=oldest.to_json(), adopted=True)
-    if len(alive) > 1:
-        ids = [batch.id for batch in alive]
-        warn_user(SeveralBatchesWarning.found(run.manifest.called, shard + 1, ids))
-
-
-def _reconcile(run: Submission, shard: int, state: ShardState) -> None:
-    """Find out what became of a create whose outcome is not known."""
-    again = run.recreate or (run.on_uncertain == "recreate" and run.profile.list_is_complete)
-    found, seen_all = _look_until_settled(run, shard, state, in_full=again)
-    if found:
-        _adopt_if_it_runs(run, shard, state, found)
-        return
-    if not again or not seen_all:
-        raise SubmissionUncertain.not_found(
-            run.manifest.called, shard + 1, run.shards, state.reason, list_was_complete=seen_all
-        )
-    _fence(run, shard, state)
-    state = run.state().shards[shard]
-    if late := list(_scan(run, shard, state)):
-        _adopt_if_it_runs(run, shard, state, late)
-        return
-    run.note("FENCED", shard)
-
-
-def _adopt_if_it_runs(run: Submission, shard: int, state: ShardState, found: list[Batch]) -> None:
-    """Adopt what was found, unless it is still to be seen whether it came before the fence.
-
-    Raises
-    ------
-    SubmissionUncertain
-        If the service is still validating a batch whose input file we deleted.
-    """
-    for batch in found:
-        if batch.status == "validating" and batch.input_file_id in state.fenced_files:
-            raise SubmissionUncertain.being_validated(
-                run.manifest.called, shard + 1, run.shards, batch.id
-            )
-    _adopt(run, shard, found)
-
-
-def _fence(run: Submission, shard: int, state: ShardState) -> None:
-    """Delete our input files: a create that is still under way is then refused and bills nothing.
-
-    Raises
-    ------
-    SubmissionUncertain
-        If a file is not there although nobody here deleted it: the key may be another account's,
-        from which neither file nor batch can be seen.
-    """
-    for upload in state.uploads[state.fenced :]:
-        if not _is_there(run, upload.file_id):
-            raise SubmissionUncertain.input_is_gone(run.manifest.called, upload.file_id)
-    run.note("FENCING", shard)
-    for upload in state.uploads:
-        run.service.delete_file(upload.file_id)
-
-
-def _is_there(run: Submission, file_id: str) -> bool:
-    try:
-        run.service.retrieve_file(file_id)
-    except ServiceError as reason:
-        if reason.status != 404:  # noqa: PLR2004 - HTTP's own number
-            raise
-        return False
-    return True
-
-
-def _look_until_settled(
-    run: Submission, shard: int, state: ShardState, *, in_full: bool
-) -> tuple[list[Batch], bool]:
-    """Return our batches, if they show, and whether the last look saw the whole list.
-
-    `in_full` counts the time to settle from now, as no clock that could have been set.
-    """
-    already = 0.0 if in_full else max(0.0, run.clock.now() - state.creating_at)
-    deadline = run.clock.elapsed() + max(0.0, run.profile.settle - already)
-    pause = 1.0
-    while True:
-        try:
-            found, seen_all = list(_scan(run, shard, state)), True
-        except ServiceError:
-            found, seen_all = [], False
-        left = deadline - run.clock.elapsed()
-        if found or left <= 0:
-            return found, seen_all
-        run.clock.sleep(min(pause, left))
-        pause *= 2
-
-
-def _scan(run: Submission, shard: int, state: ShardState) -> Iterator[Batch]:
-    # Both dates are the server's: this machine's clock may be wrong by a day.
-    dates = [upload.created_at for upload in state.uploads]
-    known = [date for date in dates if date is not None]
-    oldest = min(known) - _CLOCK_SLACK if len(known) == len(dates) and known else None
-    return _ours(run, shard, state, since(oldest, run.service.list_batches()))
