@@ -15,8 +15,8 @@ from batchframe._api.cards import JobFacts, in_status_words, in_trouble, job_car
 from batchframe._api.job_at_home import JobAtHome
 from batchframe._base.errors import JobError, JobTimeout, ServiceError
 from batchframe._display import Card, Screen, ShownLive, background, controls, live, say
-from batchframe._jobs.downloads import fetch_named, names_files
 from batchframe._jobs.forgetting import Forgotten, forget, refuse_if_under_way
+from batchframe._jobs.named_files import fetch_named, names_files
 from batchframe._jobs.running import go_on, working_on
 from batchframe._jobs.tracking import all_at_home, cancel, refresh
 from batchframe._jobs.waiting import Pace, until, until_async, watch

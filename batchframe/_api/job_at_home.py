@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from batchframe._base.errors import SourceError
 from batchframe._frames.tabular import tabular
-from batchframe._jobs.downloads import names_files
+from batchframe._jobs.named_files import names_files
 from batchframe._results.billing import Usage, billed, job_cost, usage_of
 from batchframe._results.job_answers import JobAnswers, read_job, row_counts
 from batchframe._results.join import ledger
