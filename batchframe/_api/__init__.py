@@ -1,0 +1,1 @@
+"""What a notebook calls: ``df.bf``, ``Requests`` and ``Job``."""

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from batchframe._cli.main import main
+from batchframe._cli.program import main
 
 __all__ = ["main"]

@@ -16,8 +16,8 @@ from batchframe._display.format import (
     when,
 )
 from batchframe._display.html import to_html
-from batchframe._display.live import Screen, Shown, ShownLive, background, live, say
 from batchframe._display.narrow import fitted
+from batchframe._display.screen import Screen, Shown, ShownLive, background, live, say
 from batchframe._display.text import to_text
 from batchframe._display.widget import controls
 

@@ -1,0 +1,1 @@
+"""Requests to tokens and USD, before anything is sent."""

@@ -1,8 +1,4 @@
-"""Prices → what is to be said of them: whose they are, of which day, and who states others.
-
-In: a price, or None; the service. Out: notes for an estimate, in words.
-Must not know: requests, tokens.
-"""
+"""Price the requests: input tokens and output bounds times the rates of a tier."""
 
 from __future__ import annotations
 
@@ -32,9 +28,7 @@ from batchframe._models.hosted_tools import hosted_notes, hosted_tools
 from batchframe._models.price import LEAST_CACHED, Price, Tier, sum_of
 from batchframe._models.price_lookup import (
     GIVEN,
-    Price,
-    Tier,
-    _given_by_tier,
+    given_by_tier,
     lifetime_of_cache_note,
     price,
 )
@@ -116,7 +110,7 @@ def doubts(model: str, tiers: Sequence[Tier], prices: Mapping[str, Any] | None =
     litellm 1.109.1 (2026-11-21) states input $0.2, output $0.2 per million tokens for babbage-002
     in the batch tier: OpenAI's Batch table, read 2026-10-14, has no row for it.
     """
-    given = {} if prices is None else _given_by_tier(prices)
+    given = {} if prices is None else given_by_tier(prices)
     found = [disagreement(model, tier) for tier in tiers if tier not in given]
     return in_words([one for one in found if one is not None])
 

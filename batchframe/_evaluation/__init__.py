@@ -1,0 +1,1 @@
+"""Labels against a truth, and labels against each other."""

@@ -1,0 +1,1 @@
+"""Read rows and images in, as Arrow text."""

@@ -287,10 +287,10 @@ def _is_of_pandas(kind: pa.DataType) -> bool:
 def taken_names(columns: pd.Index, names: Sequence[str]) -> list[str]:
     """Name those answer columns for which a frame has a column already."""
     there = set(columns)
-    return [name for name in names if _label(columns, name) in there]
+    return [name for name in names if column_label(columns, name) in there]
 
 
-def _label(columns: pd.Index, name: str) -> Hashable:
+def column_label(columns: pd.Index, name: str) -> Hashable:
     """Return the label of an answer column among these: as deep as they are."""
     levels = columns.nlevels
     return name if levels == 1 else (name, *[""] * (levels - 1))

@@ -1,0 +1,1 @@
+"""Submit once, track, recover."""

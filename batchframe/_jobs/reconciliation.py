@@ -1,4 +1,4 @@
-"""The at-most-once protocol: an input file in a job folder → one batch on the server."""
+"""Find out what became of a create whose outcome is unknown."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def settle(run: Submission) -> None:
     """
     for shard, state in enumerate(run.state().shards):
         if state.step == "creating":
-            _reconcile(run, shard, state)
+            reconcile(run, shard, state)
 
 
-def _created_elsewhere(run: Submission, shard: int, state: ShardState) -> list[Batch]:
+def created_elsewhere(run: Submission, shard: int, state: ShardState) -> list[Batch]:
     """Look among the newest batches for this very input, sent from a folder that is gone.
 
     Raises
@@ -74,7 +74,7 @@ def _ours(
             yield batch
 
 
-def _adopt(run: Submission, shard: int, found: list[Batch]) -> None:
+def adopt(run: Submission, shard: int, found: list[Batch]) -> None:
     """Take the oldest of the batches of one input; say if there are others, which are billed."""
     # One that failed whole bills nothing.
     alive = [batch for batch in found if batch.status != "failed"]
@@ -86,7 +86,7 @@ def _adopt(run: Submission, shard: int, found: list[Batch]) -> None:
         warn_user(SeveralBatchesWarning.found(run.manifest.called, shard + 1, ids))
 
 
-def _reconcile(run: Submission, shard: int, state: ShardState) -> None:
+def reconcile(run: Submission, shard: int, state: ShardState) -> None:
     """Find out what became of a create whose outcome is not known."""
     again = run.recreate or (run.on_uncertain == "recreate" and run.profile.list_is_complete)
     found, seen_all = _look_until_settled(run, shard, state, in_full=again)
@@ -118,7 +118,7 @@ def _adopt_if_it_runs(run: Submission, shard: int, state: ShardState, found: lis
             raise SubmissionUncertain.being_validated(
                 run.manifest.called, shard + 1, run.shards, batch.id
             )
-    _adopt(run, shard, found)
+    adopt(run, shard, found)
 
 
 def _fence(run: Submission, shard: int, state: ShardState) -> None:

@@ -1,4 +1,4 @@
-"""The at-most-once protocol: an input file in a job folder → one batch on the server."""
+"""The context of one run of the at-most-once protocol on a job."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from batchframe._base.errors import (
     SubmissionError,
 )
 from batchframe._base.private_files import sha256_of
-from batchframe._jobs.reconciliation import _adopt, _created_elsewhere, _reconcile
+from batchframe._jobs.reconciliation import adopt, created_elsewhere, reconcile
 from batchframe._jobs.run import Submission, queue_again
 from batchframe._services.advice import advice, may_pass
 from batchframe._services.protocol import (
@@ -76,11 +76,11 @@ def _bring_to_batch(run: Submission, shard: int) -> bool:
     refusals = unsent = 0
     while (state := run.state().shards[shard]).step not in {"created", "dropped"}:
         if state.step == "creating":
-            _reconcile(run, shard, state)
+            reconcile(run, shard, state)
         elif state.step == "new":
             _upload(run, shard)
-        elif state.attempts == 0 and (found := _created_elsewhere(run, shard, state)):
-            _adopt(run, shard, found)
+        elif state.attempts == 0 and (found := created_elsewhere(run, shard, state)):
+            adopt(run, shard, found)
         else:
             match _create(run, shard, state):
                 case Unsent() as outcome:

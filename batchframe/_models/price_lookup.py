@@ -14,7 +14,6 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final, get_args
 
 from batchframe._base.errors import CostError
-from batchframe._estimate.pricing import cache_notes, doubts, image_notes
 from batchframe._models.genai_prices import book_price
 from batchframe._models.price import LongContext, Price, Tier
 from batchframe._models.price_table import table_price
@@ -26,9 +25,6 @@ __all__ = [
     "TIERS",
     "Price",
     "Tier",
-    "cache_notes",
-    "doubts",
-    "image_notes",
     "lifetime_of_cache_note",
     "price",
 ]
@@ -92,7 +88,7 @@ def price(
     if tier not in TIERS:
         raise CostError.unknown_tier(tier, TIERS)
     if prices is not None:
-        given = _given_by_tier(prices).get(tier)
+        given = given_by_tier(prices).get(tier)
         if given is not None:
             return replace(given, model=model)
     found = None
@@ -140,7 +136,7 @@ def lifetime_of_cache_note(body: Mapping[str, Any]) -> list[str]:
     return [told]
 
 
-def _given_by_tier(prices: object) -> dict[Tier, Price]:
+def given_by_tier(prices: object) -> dict[Tier, Price]:
     if not isinstance(prices, Mapping) or not prices:
         raise CostError.no_rates(prices)
     by_tier = prices if all(key in TIERS for key in prices) else {"batch": prices}

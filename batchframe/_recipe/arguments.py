@@ -1,4 +1,4 @@
-"""Everything that makes a request out of a row, except the rows."""
+"""Check the arguments of ``requests`` and bring them into one form."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def checked_model(model: object) -> str:
     return _text(model, "model")
 
 
-def _checked_system(system: object) -> str | None:
+def checked_system(system: object) -> str | None:
     """Return the template of the system message, or raise ``TemplateError``."""
     if system is None:
         return None
@@ -124,7 +124,7 @@ def _checked_system(system: object) -> str | None:
     return _text(system, "system")
 
 
-def _checked_on_missing(on_missing: object) -> str:
+def checked_on_missing(on_missing: object) -> str:
     """Return what happens to a row with a missing cell, or raise ``RequestError``."""
     if not isinstance(on_missing, str):
         raise RequestError.not_a_policy(on_missing)
@@ -137,7 +137,7 @@ def _checked_on_missing(on_missing: object) -> str:
     return _text(on_missing, "on_missing")
 
 
-def _checked_allow(allow: object, body: Mapping[str, Any]) -> tuple[str, ...]:
+def checked_allow(allow: object, body: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what is to be sent although a check refuses it, or raise ``RequestError``."""
     names = [allow] if isinstance(allow, str) else allow
     if not isinstance(names, Iterable):
@@ -150,7 +150,7 @@ def _checked_allow(allow: object, body: Mapping[str, Any]) -> tuple[str, ...]:
     return listed
 
 
-def _checked_body(
+def checked_body(
     parameters: Mapping[str, Any], endpoint: str, allowed: Collection[str], *, text: bool
 ) -> dict[str, Any]:
     """Return the parameters of the request body, sorted by name, as plain JSON values.

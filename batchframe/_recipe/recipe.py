@@ -16,12 +16,12 @@ from batchframe._models.rules import check_endpoint, check_parameters
 from batchframe._output import OutputSpec
 from batchframe._recipe.arguments import (
     Message,
-    _checked_allow,
-    _checked_body,
-    _checked_on_missing,
-    _checked_system,
+    checked_allow,
+    checked_body,
     checked_model,
+    checked_on_missing,
     checked_prompt,
+    checked_system,
 )
 
 UNKNOWN_COLUMNS: Final = ("bf_unknown",)
@@ -89,8 +89,8 @@ class Recipe:
             For a parameter that OpenAI does not know.
         """
         asked = checked_model(model)
-        allowed = _checked_allow(allow, body)
-        parameters = _checked_body(body, endpoint, allowed, text=output.schema is None)
+        allowed = checked_allow(allow, body)
+        parameters = checked_body(body, endpoint, allowed, text=output.schema is None)
         check_endpoint(asked, endpoint, allowed)
         check_parameters(asked, endpoint, parameters, allowed)
         kept = checked_prompt(prompt)
@@ -100,9 +100,9 @@ class Recipe:
             endpoint=endpoint,
             model=asked,
             prompt=kept,
-            system=_checked_system(system),
+            system=checked_system(system),
             output=output,
-            on_missing=_checked_on_missing(on_missing),
+            on_missing=checked_on_missing(on_missing),
             dedupe=bool(dedupe),
             body=parameters,
             allow=allowed,

@@ -1,4 +1,4 @@
-"""Rendered prompts → request lines, and the digest that names each."""
+"""Encode fingerprint, number and digest of a request as its ``custom_id``."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Result files to answers, and answers to the rows of a frame."""

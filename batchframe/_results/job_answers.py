@@ -34,7 +34,7 @@ from batchframe._recipe.recipe import Recipe
 from batchframe._requests.custom_ids import custom_ids
 from batchframe._requests.input_files import InputFile
 from batchframe._results.batch_answers import SCHEMA, never_sent, pending, read_shard
-from batchframe._results.pandas_columns import _codes
+from batchframe._results.pandas_columns import category_codes
 from batchframe._store.answer_files import AnswerFiles
 from batchframe._store.folder import JobFolder
 from batchframe._store.journal import JobState
@@ -302,7 +302,7 @@ def _store(record: Record, answers: pa.Table, rows: Rows) -> None:
 def row_counts(job: JobAnswers) -> dict[str, int]:
     """Count the rows of each status; they add up to the rows of the submitted frame."""
     number = job.rows.number
-    asked = _codes(job.answers["status"], STATUSES)[number[number >= 0]]
+    asked = category_codes(job.answers["status"], STATUSES)[number[number >= 0]]
     rows = np.bincount(asked, minlength=len(STATUSES))
     rows[STATUSES.index("skipped")] += int((number < 0).sum())
     return {status: int(count) for status, count in zip(STATUSES, rows, strict=True) if count}

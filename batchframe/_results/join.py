@@ -20,17 +20,17 @@ import pyarrow.compute as pc
 from batchframe._base.errors import ColumnError, JobError
 from batchframe._endpoints import STATUSES, endpoint_of
 from batchframe._endpoints.endpoint import ASKED_AGAIN
-from batchframe._frames.tabular import Tabular, _label, of_frame, taken_names
+from batchframe._frames.tabular import Tabular, column_label, of_frame, taken_names
 from batchframe._models.price import sum_of
 from batchframe._output import Field
 from batchframe._recipe.recipe import UNKNOWN_COLUMNS
 from batchframe._requests.rendering import row_digests
 from batchframe._results.job_answers import JobAnswers
 from batchframe._results.pandas_columns import (
-    _NULLABLE,
-    _categories,
-    _same_levels,
-    _strings,
+    NULLABLE_DTYPES,
+    categories,
+    same_levels,
+    strings,
     to_pandas,
 )
 from batchframe._store.rows import Finder
@@ -80,7 +80,7 @@ def join(
             taken, 'Join under other names, join(job, prefix="second_"), or replace the columns, '
             "join(job, overwrite=True)."
         )  # fmt: skip
-    labels = {name: _label(frame.columns, name) for name in merged}
+    labels = {name: column_label(frame.columns, name) for name in merged}
     replaced = {labels[name] for name in taken}
     joined = frame.loc[:, [label not in replaced for label in frame.columns]].copy()
     for name, column in merged.items():
@@ -174,8 +174,8 @@ def columns_of(job: JobAnswers, found: Found, *, details: bool) -> dict[str, pd.
     columns = {
         field.name: to_pandas(job.columns[field.name], take, field) for field in answer_fields(job)
     }
-    columns["bf_status"] = _categories(pc.coalesce(answers["status"], found.status), STATUSES)
-    columns["bf_error"] = _strings(pc.coalesce(answers["error"], found.error))
+    columns["bf_status"] = categories(pc.coalesce(answers["status"], found.status), STATUSES)
+    columns["bf_error"] = strings(pc.coalesce(answers["error"], found.error))
     if details:
         columns |= _details(job, number, take, answers)
     return columns
@@ -186,16 +186,16 @@ def _details(
 ) -> dict[str, pd.Series]:
     ids = job.custom_ids.take(take)
     tokens = {
-        f"bf_{name}": pd.Series(answers[name].to_pandas(types_mapper=_NULLABLE.get))
+        f"bf_{name}": pd.Series(answers[name].to_pandas(types_mapper=NULLABLE_DTYPES.get))
         for name in _TOKENS
     }
     return {
-        "bf_custom_id": _strings(pa.chunked_array([ids])),
+        "bf_custom_id": strings(pa.chunked_array([ids])),
         **tokens,
         _COST: _costs(job.costs, number),
-        "bf_finish_reason": _strings(answers["finish_reason"]),
-        "bf_reasoning": _strings(answers["reasoning"]),
-        "bf_raw": _strings(pc.coalesce(answers["text"], answers["tool_calls"])),
+        "bf_finish_reason": strings(answers["finish_reason"]),
+        "bf_reasoning": strings(answers["reasoning"]),
+        "bf_raw": strings(pc.coalesce(answers["text"], answers["tool_calls"])),
     }
 
 
@@ -231,7 +231,7 @@ def _first_ok(found: Sequence[dict[str, pd.Series]]) -> dict[str, pd.Series]:
         nothing = merged["bf_status"].isin(ASKED_AGAIN)
         better |= nothing & (other["bf_status"] != "missing")
         for name, column in other.items():
-            mine, theirs = _same_levels(merged[name], column)
+            mine, theirs = same_levels(merged[name], column)
             merged[name] = theirs.where(better, mine)
     if _COST in merged:
         merged[_COST] = _paid([one[_COST] for one in found])

@@ -1,4 +1,4 @@
-"""Answers × rows → the row ledger, and its join with any frame."""
+"""Convert answer columns from Arrow to pandas, dtype by dtype."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ import pyarrow.compute as pc
 
 from batchframe._output import Field
 
-_NULLABLE: Final[Mapping[pa.DataType, Any]] = {
+NULLABLE_DTYPES: Final[Mapping[pa.DataType, Any]] = {
     pa.int64(): pd.Int64Dtype(),
     pa.float64(): pd.Float64Dtype(),
     pa.bool_(): pd.BooleanDtype(),
 }
 
 
-def _categories(column: pa.ChunkedArray, levels: Sequence[Any]) -> pd.Series:
-    return pd.Series(pd.Categorical.from_codes(_codes(column, levels), categories=list(levels)))
+def categories(column: pa.ChunkedArray, levels: Sequence[Any]) -> pd.Series:
+    return pd.Series(
+        pd.Categorical.from_codes(category_codes(column, levels), categories=list(levels))
+    )
 
 
-def _codes(column: pa.ChunkedArray, levels: Sequence[Any]) -> npt.NDArray[np.int64]:
+def category_codes(column: pa.ChunkedArray, levels: Sequence[Any]) -> npt.NDArray[np.int64]:
     """Return the place of each value among the levels; −1 where it is missing."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
@@ -32,7 +34,7 @@ def _codes(column: pa.ChunkedArray, levels: Sequence[Any]) -> npt.NDArray[np.int
     return np.asarray(pc.fill_null(codes, -1).to_numpy(), dtype=np.int64)
 
 
-def _strings(column: pa.ChunkedArray) -> pd.Series:
+def strings(column: pa.ChunkedArray) -> pd.Series:
     texts = pd.Series([], dtype=_text_dtype()).dtype
     if not isinstance(texts, pd.StringDtype):  # pandas is told to keep its texts as objects
         return pd.Series(column.to_pylist(), dtype=texts)
@@ -51,12 +53,12 @@ def to_pandas(column: pa.ChunkedArray, take: pa.Array, field: Field) -> pd.Serie
         return _vectors(column, take)
     column = column.take(take)
     if field.kind == "category":
-        return _categories(column, field.levels or ())
+        return categories(column, field.levels or ())
     if field.kind in {"string", "json", "file"}:
-        return _strings(column)
+        return strings(column)
     if field.kind == "list":
         return pd.Series(column.to_pylist(), dtype=object)
-    return pd.Series(column.to_pandas(types_mapper=_NULLABLE.get))
+    return pd.Series(column.to_pandas(types_mapper=NULLABLE_DTYPES.get))
 
 
 def _vectors(column: pa.ChunkedArray, take: pa.Array) -> pd.Series:
@@ -80,7 +82,7 @@ def _vectors(column: pa.ChunkedArray, take: pa.Array) -> pd.Series:
     return pd.Series(rows, dtype=object)
 
 
-def _same_levels(first: pd.Series, second: pd.Series) -> tuple[pd.Series, pd.Series]:
+def same_levels(first: pd.Series, second: pd.Series) -> tuple[pd.Series, pd.Series]:
     """Give two category columns the levels of both: a second job may have offered more labels."""
     if not isinstance(first.dtype, pd.CategoricalDtype):
         return first, second

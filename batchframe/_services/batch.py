@@ -1,4 +1,4 @@
-"""The network seam: what batchframe asks of a service, and the values that come back."""
+"""The batch as the service reports it, read defensively into a frozen value."""
 
 from __future__ import annotations
 

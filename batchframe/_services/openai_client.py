@@ -25,7 +25,7 @@ from batchframe._base.private_files import create_private, insecurity_is_allowed
 from batchframe._base.progress import BYTES, progress, watched
 from batchframe._base.safe_text import redacted
 from batchframe._services.batch import Batch
-from batchframe._services.openai_transport import _call, _chunks, _stated_length
+from batchframe._services.openai_transport import call, chunks, stated_length
 from batchframe._services.openai_values import (
     batch_of,
     created_of,
@@ -114,7 +114,7 @@ class OpenAIService:
         if lifetime is not None:
             how["expires_after"] = {"anchor": "created_at", "seconds": lifetime}
         with open_private(path) as opened, watched("uploading", opened) as file:
-            stored = _call(self._client.files.create, file=(filename, file), **how)
+            stored = call(self._client.files.create, file=(filename, file), **how)
         return remote_file_of(stored)
 
     def create_batch(
@@ -160,7 +160,7 @@ class OpenAIService:
         return Asked(200, answer)
 
     def count_input_tokens(self, body: Mapping[str, Any]) -> int:
-        counted: object = _call(self._client.responses.input_tokens.count, **body)
+        counted: object = call(self._client.responses.input_tokens.count, **body)
         tokens = getattr(counted, "input_tokens", None)
         if not isinstance(tokens, int):
             raise ServiceError.unusable(got=type(counted).__name__, what="a number of tokens")
@@ -200,7 +200,7 @@ class OpenAIService:
             after = {"after": batches[-1].id}
 
     def server_time(self) -> float | None:
-        return _call(self._date)
+        return call(self._date)
 
     def _date(self) -> float | None:
         ask = self._client.batches.with_streaming_response.list
@@ -257,14 +257,14 @@ class OpenAIService:
 
     def moderate(self, body: Mapping[str, Any]) -> Any:
         # Asking again after a lost answer costs nothing: the package's own retries may stay.
-        return _call(self._client.post, "/moderations", cast_to=object, body=dict(body))
+        return call(self._client.post, "/moderations", cast_to=object, body=dict(body))
 
     def _download(
         self, what: str, content: Callable[..., AbstractContextManager[Any]], path: Path, most: int
     ) -> int:
         # A download that is under way when the time to wait is over may still come to its end.
         patience = max(self._patience(what), _LEAST_LOOK)
-        return _call(self._stream, what, partial(content, timeout=patience), path, (most, patience))
+        return call(self._stream, what, partial(content, timeout=patience), path, (most, patience))
 
     def _stream(
         self,
@@ -278,10 +278,10 @@ class OpenAIService:
             with (
                 content() as response,
                 create_private(path) as file,
-                progress("downloading", _stated_length(response), BYTES) as advance,
+                progress("downloading", stated_length(response), BYTES) as advance,
             ):
                 size = 0
-                for chunk in _chunks(response, what, most, patience):
+                for chunk in chunks(response, what, most, patience):
                     size += file.write(chunk)
                     advance(len(chunk))
                 return size
@@ -308,9 +308,9 @@ class OpenAIService:
 
         def read() -> bytes:
             with request(*args, timeout=patience, **how) as response:
-                return b"".join(_chunks(response, what, _LARGEST_ANSWER, patience))
+                return b"".join(chunks(response, what, _LARGEST_ANSWER, patience))
 
-        body = _call(read)
+        body = call(read)
         try:
             return loads(body)
         except ValueError:
@@ -331,7 +331,7 @@ class OpenAIService:
 
     def delete_file(self, file_id: str) -> bool:
         try:
-            answer: object = _call(self._client.files.delete, file_id)
+            answer: object = call(self._client.files.delete, file_id)
         except ServiceError as reason:
             if reason.status != 404:  # noqa: PLR2004 - HTTP's own number
                 raise

@@ -1,4 +1,4 @@
-"""A client → a :class:`~batchframe._services.protocol.Service`."""
+"""Call the openai client, and read a response within limits of size and time."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _UNREADABLE: Final = (AttributeError, TypeError, ValueError, RecursionError)
 _SLOWEST: Final = 1000
 
 
-def _stated_length(response: Any) -> int | None:
+def stated_length(response: Any) -> int | None:
     # Of a compressed body it is not the size of the file.
     length = response.headers.get("content-length", "")
     plain = response.headers.get("content-encoding", "identity") == "identity"
     return int(length) if plain and length.isdecimal() else None
 
 
-def _call(request: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+def call(request: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
     try:
         return request(*args, **kwargs)
     except (openai.OpenAIError, *_UNREADABLE) as reason:
@@ -48,7 +48,7 @@ def _call(request: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
     raise raised
 
 
-def _chunks(response: Any, what: str, most: int, patience: float) -> Iterator[bytes]:
+def chunks(response: Any, what: str, most: int, patience: float) -> Iterator[bytes]:
     """Yield a body as it arrives, as long as it comes at a sensible pace and to an end."""
     body = iter(response.iter_bytes())
     got = before = 0

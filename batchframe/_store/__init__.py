@@ -1,0 +1,1 @@
+"""A job's folder: manifest, journal, rows and answer files."""

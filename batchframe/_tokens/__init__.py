@@ -1,0 +1,1 @@
+"""Count the input tokens of a request body."""

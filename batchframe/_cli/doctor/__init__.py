@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from batchframe._cli.doctor.finding import Finding, words_of
 from batchframe._cli.doctor.machine import home_folder, versions, vocabularies
-from batchframe._cli.doctor.probe import probe
+from batchframe._cli.doctor.rehearsal import probe
 from batchframe._cli.doctor.service import account, reach
 
 __all__ = ["Finding", "examine", "probe", "words_of"]

@@ -1,0 +1,1 @@
+"""Who answers a request: a function, an upstream, or a simulation."""

@@ -1,0 +1,1 @@
+"""Batches and files: validated, run and stored."""

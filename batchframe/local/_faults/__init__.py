@@ -1,0 +1,1 @@
+"""Faults that the local server carries out on demand."""
