@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from batchframe._api.requests import Job, Requests
-from batchframe._base.errors import ColumnError, RequestError
+from batchframe._base.errors import ColumnError, RequestError, format_list
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.preflight import check_json_mode
 from batchframe._frames.image_options import ImageInput
@@ -161,7 +161,10 @@ def _check_names(rows: Tabular, answers: list[str]) -> None:
     """Refuse now what would otherwise be refused by `join`, a day later."""
     reserved = [name for name in answers if name.startswith("bf_")]
     if reserved:
-        raise ColumnError.reserved(reserved)
+        raise ColumnError(
+            f"An answer column cannot be named {format_list(reserved)}: names that begin with bf_ "
+            "are those of batchframe's own columns, such as bf_status. Choose another."
+        )
     taken = taken_names(rows.columns, answers)
     if taken and len(answers) == 1:
         raise ColumnError.taken(
@@ -238,10 +241,13 @@ def join(
     if not isinstance(frame, pd.DataFrame):
         raise RequestError.not_a_frame(frame)
     if not jobs:
-        raise RequestError.no_job()
+        raise RequestError("join() needs a job whose answers to add: df.bf.join(job).")
     for job in jobs:
         if not isinstance(job, Job | str | Path):
-            raise RequestError.not_a_job(job)
+            raise RequestError(
+                f"join() takes jobs, their names or ids, and this is a {type(job).__name__}. For "
+                "several, pass each: df.bf.join(*jobs)."
+            )
     handles = [job if isinstance(job, Job) else Job(find(job)) for job in jobs]
     answers = [handle._answers(handle._record) for handle in handles]  # noqa: SLF001 - next door
     answers = [billed(answer) for answer in answers] if details else answers

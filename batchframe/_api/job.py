@@ -100,7 +100,7 @@ class JobHandle(JobAtHome, ShownLive):
             if not waited.done:
                 trouble = str(waited.trouble) if waited.trouble else None
                 name = self._record.manifest.called
-                raise JobTimeout.waited(name, timeout or 0, self.status, trouble)
+                raise _waited_error(name, timeout or 0, self.status, trouble)
         return self
 
     def __await__(self) -> Generator[Any, None, Self]:
@@ -180,7 +180,11 @@ class JobHandle(JobAtHome, ShownLive):
                 raise JobError.busy(record.manifest.called)
             cancel(run)
             if any(shard.step == "creating" for shard in run.state().shards):
-                raise JobError.cancel_uncertain(record.manifest.called)
+                raise JobError(
+                    f"What is known of job {record.manifest.called} is being cancelled, but "
+                    "another part of it may exist on the server. Look for it with "
+                    f"bf.job({record.manifest.called!r}).resume(), then cancel again."
+                )
         return self
 
     def resume(self, *, recreate: bool = False) -> Self:
@@ -282,3 +286,13 @@ class JobHandle(JobAtHome, ShownLive):
             manifest = self._record.manifest
             self._connected = connect_to(manifest.identity, manifest.called, self._client)
         return self._connected
+
+
+def _waited_error(job: str, seconds: float, status: str, trouble: str | None) -> JobTimeout:
+    last = f"It goes on at the service; its status was {status!r} at the last look."
+    if trouble:
+        last = f"The last look at it failed: {trouble}"
+    return JobTimeout(
+        f"Job {job} was not done after {seconds:,.0f} seconds. {last} "
+        f"Come back to it: bf.job({job!r}).wait()."
+    )

@@ -168,9 +168,16 @@ class JobAtHome:
         """
         record = self._record
         if source is None and record.manifest.source is None:
-            raise SourceError.not_given(str(path))
+            raise SourceError(
+                "This job's rows were in memory, so they are not known here. Give them: "
+                f"job.to_parquet({str(path)!r}, df)."
+            )
         if source is None and not Path(record.manifest.source or "").exists():
-            raise SourceError.moved(str(path), str(record.manifest.source))
+            moved_from = str(record.manifest.source)
+            raise SourceError(
+                f"The rows of this job were in {moved_from}, which is not there any more. Say "
+                f"where they are: job.to_parquet({str(path)!r}, source)."
+            )
         answers = self._answers(record)
         # As the path of a source is: Path.expanduser() fails for an unknown user.
         place = Path(os.path.expanduser(path))  # noqa: PTH111

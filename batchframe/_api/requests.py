@@ -139,7 +139,7 @@ class Requests(RequestsHandle):
         reuse = reuse and rerun is None
         asked = already_answered(self._table, identity, label, reuse=reuse)
         if asked.under_way:
-            raise RequestError.under_way(asked.under_way)
+            raise _under_way_error(asked.under_way)
         counted = self._counted(asked.table)
         known = self._estimate_of(asked.table, counted, identity, prices, profile)
         # A cell that is run again finds its job, whatever has changed since it was sent.
@@ -270,12 +270,17 @@ class Requests(RequestsHandle):
                 wanted = f"a whole number from {least} on"
                 raise RequestError.not_a_word(keyword, value, wanted)
         if endpoint_of(self.endpoint).brings != "words":
-            raise RequestError.no_pilot(self.endpoint)
+            raise RequestError(
+                f"A pilot asks in real time and keeps answers of text; those of {self.endpoint} "
+                "are files. Submit a few rows as a batch of their own: "
+                "df.head(5).bf.requests(...).submit(). The batch of all rows takes their answers "
+                "over."
+            )
         identity, profile = expected_identity(client), expected_profile(client, provider)
         drawn = draw(self._table, n, seed)
         asked = already_answered(drawn, identity, PILOT, reuse=True)
         if asked.under_way:
-            raise RequestError.under_way(asked.under_way)
+            raise _under_way_error(asked.under_way)
         counted = count_input(asked.table)
         check_sending(asked.table, counted, profile, today())
         known = self._estimate_of(asked.table, counted, identity, prices, profile)
@@ -372,3 +377,13 @@ class Job(JobHandle):
             say(nothing_left(manifest.called, counts))
         again = None if manifest.name is None else f"{manifest.name}, again"
         return Requests(table, f"unanswered of {manifest.id}", again)
+
+
+def _under_way_error(jobs: Mapping[str, int]) -> RequestError:
+    told = ", ".join(f"{number:,} in job {job!r}" for job, number in jobs.items())
+    job = next(iter(jobs))
+    return RequestError(
+        f"Some of these requests are being asked at this moment ({told}), and would be paid "
+        f"twice. Wait for their answers, bf.job({job!r}).wait(), and submit again: then only "
+        "the others are sent. Or send them twice: submit(reuse=False)."
+    )

@@ -102,7 +102,11 @@ def _service_of(record: Record, clients: list[object]) -> Service:
     found = next(_services(record, clients), None)
     if found is None:
         identity = record.manifest.identity
-        raise ClientError.none_for_the_job(record.manifest.called, identity.base_url)
+        raise ClientError(
+            f"Job {record.manifest.called} is at {identity.base_url}, and none of the clients "
+            "speaks to its account. Pass the one that it was submitted with: on_webhook(..., "
+            "client=[one, another])."
+        )
     return found
 
 

@@ -8,6 +8,7 @@ followed: whoever made it would choose what is read or written.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -48,7 +49,7 @@ def in_words(path: Path) -> Iterator[None]:
             raise
         where = reason.filename if isinstance(reason.filename, str) else str(path)
         words = os.strerror(reason.errno) if reason.errno else str(reason) or type(reason).__name__
-        raise JobError.disk(where, reason.errno, words) from None
+        raise _disk_error(where, reason.errno, words) from None
 
 
 def private_home(path: Path) -> None:
@@ -68,7 +69,7 @@ def private_home(path: Path) -> None:
         info = path.stat()
         _refuse_stranger(path, info)
         if info.st_mode & _WRITABLE_BY_OTHERS and not insecurity_is_allowed():
-            raise JobError.open_home(str(path), stat.S_IMODE(info.st_mode))
+            raise _open_home_error(str(path), stat.S_IMODE(info.st_mode))
 
 
 def private_folder(path: Path) -> None:
@@ -89,10 +90,17 @@ def private_folder(path: Path) -> None:
             return
         path.chmod(stat.S_IRWXU)
         if not path.stat().st_mode & _FOR_OTHERS:
-            warn_user(OpenFolderWarning.closed(str(path), stat.S_IMODE(info.st_mode)))
+            mode = stat.S_IMODE(info.st_mode)
+            warn_user(
+                OpenFolderWarning(
+                    f"{path!s} was open to other users of this machine (mode {mode:04o}); it is "
+                    "yours alone now (0700). They may have read or changed what is in it: if you "
+                    "do not trust them, do not trust that job."
+                )
+            )
         elif not insecurity_is_allowed():
             # A file system without permissions, such as a mounted share.
-            raise JobError.open_home(str(path), stat.S_IMODE(info.st_mode))
+            raise _open_home_error(str(path), stat.S_IMODE(info.st_mode))
 
 
 def _make(path: Path) -> None:
@@ -111,7 +119,11 @@ def _refuse_stranger(path: Path, info: os.stat_result) -> None:
     us = os.geteuid() if hasattr(os, "geteuid") else info.st_uid
     # The administrator can do so anywhere, and may work in the folders of others.
     if us and info.st_uid not in {us, 0}:
-        raise JobError.of_another_user(str(path), info.st_uid)
+        raise JobError(
+            f"{path!s} belongs to another user (number {info.st_uid}), who could read and "
+            "change all that is put into it. Set BATCHFRAME_HOME to a folder of your own, such as "
+            "~/batchframe."
+        )
 
 
 def create_private(path: Path) -> IO[bytes]:
@@ -223,3 +235,41 @@ def sync_folder(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _disk_error(path: str, number: int | None, reason: str) -> JobError:
+    if number == errno.ELOOP:
+        return JobError.is_a_link(path)
+    remedy = _DISK_REMEDIES.get(number or 0, "See to that disk.")
+    return JobError(
+        f"{path} could not be read or written: {reason}. {remedy} Nothing is sent that is not "
+        "noted on the disk before, and what was sent goes on at the service. Then run the cell "
+        "again: it goes on from where it stopped."
+    )
+
+
+def _open_home_error(path: str, mode: int) -> JobError:
+    return JobError(
+        f"Other users of this machine may write into {path} (mode {mode:04o}), so they could "
+        f"put jobs of their own into it. Close it to them, chmod 700 {path}, or set "
+        f"BATCHFRAME_HOME to a folder that is yours alone, such as {path}/batchframe. Where "
+        "permissions cannot be set, as on some shares, and you trust everyone who reaches it, "
+        "set BATCHFRAME_ALLOW_INSECURE=1."
+    )
+
+
+_NO_ROOM = "Make room there, or have the quota raised."
+_NO_RIGHT = "To keep jobs where you may write, set BATCHFRAME_HOME, for example to ~/batchframe."
+_NO_FOLDER = "A file stands where a folder must be: move it away, or set BATCHFRAME_HOME."
+_DISK_REMEDIES = {
+    errno.ENOSPC: _NO_ROOM,
+    errno.EDQUOT: _NO_ROOM,
+    errno.EFBIG: _NO_ROOM,
+    errno.EACCES: _NO_RIGHT,
+    errno.EPERM: _NO_RIGHT,
+    errno.EROFS: _NO_RIGHT,
+    errno.ENOTDIR: _NO_FOLDER,
+    errno.EEXIST: _NO_FOLDER,
+    errno.ENOENT: "Put it back from a copy of the job's folder.",
+    errno.ENAMETOOLONG: "Set BATCHFRAME_HOME to a folder with a shorter name.",
+}

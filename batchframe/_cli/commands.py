@@ -68,7 +68,10 @@ def estimate(got: argparse.Namespace) -> Outcome:
 def submit(got: argparse.Namespace) -> Outcome:
     if got.to is not None:
         if not got.wait:
-            raise CommandError.to_needs_wait()
+            raise CommandError(
+                "--to writes the answers, for which the job must be done: add --wait, or leave "
+                "--to out and write them later: batchframe fetch JOB --input INPUT --to OUTPUT"
+            )
         check_destination(got.to, got.input)
     frame = read_table(got.input)
     job = asking(got, frame).submit(
@@ -111,14 +114,25 @@ def fetch(got: argparse.Namespace) -> Outcome:
     check_destination(got.to, got.input)
     found = [find_job(name) for name in got.job]
     if got.input is None and len(found) > 1:
-        raise CommandError.several_need_input()
+        raise CommandError(
+            "Several jobs are joined row by row, for which the frame is needed: --input FILE."
+        )
     for job in found:
         _look(job)
     behind = next((job for job in found if not job.done), None)
     if behind is not None and not got.partial:
         called = behind.name or behind.id
         sent = _is_sent(behind)
-        tell(str(CommandError.still_running(called) if sent else JobError.not_sent(called)))
+        tell(
+            str(
+                CommandError(
+                    f"Job {called} is not done, so nothing was written. Wait for it, or write what "
+                    "is here, the other rows as pending: --partial."
+                )
+                if sent
+                else JobError.not_sent(called)
+            )
+        )
         return _of(behind, codes.code_of(behind))
     rows = _rows_of(found, got)
     _write(rows, got)
@@ -179,7 +193,9 @@ def forget(got: argparse.Namespace) -> Outcome:
     job = find_job(got.job)
     also = " and its files on the server" if got.remote else ""
     if not (got.yes or agreed(f"Remove {job.folder}{also}? It cannot be brought back.")):
-        raise CommandError.not_agreed()
+        raise CommandError(
+            "Nobody said yes, so nothing was done. Where nobody can be asked, add --yes."
+        )
     folder = job.folder
     gone = job.forget(remote=got.remote)
     return Outcome(codes.USAGE if folder.exists() else codes.OK, asdict(gone), str(gone))

@@ -17,7 +17,7 @@ import pandas as pd
 
 from batchframe._api.functions import requests
 from batchframe._api.requests import Requests
-from batchframe._base.errors import CommandError
+from batchframe._base.errors import CommandError, quote, shorten
 from batchframe._recipe.arguments import OWN_WORDS
 
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]*")
@@ -59,7 +59,9 @@ def _prompt(got: argparse.Namespace) -> Any:
         # Editors end a file with a line break that nobody means.
         return path.read_text("utf-8-sig").removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError) as reason:
-        raise CommandError.unreadable_text(str(path), _why(reason)) from None
+        raise CommandError(
+            f"{path!s} cannot be read: {shorten(_why(reason))}. Give a text file in UTF-8."
+        ) from None
 
 
 def output_of(given: str | None) -> Any:
@@ -76,7 +78,11 @@ def output_of(given: str | None) -> Any:
         return _read_json(Path(given))
     labels = [label.strip() for label in given.split(",")]
     if len(labels) == 1:
-        raise CommandError.one_label(given)
+        raise CommandError(
+            f"--output {quote(given)} offers one label, so there is nothing to choose. Name all of "
+            "them, --output positive,negative,mixed, or a JSON schema in a file whose name ends in "
+            ".json; for a text answer, leave --output out."
+        )
     return labels
 
 
@@ -92,7 +98,9 @@ def parameters(given: Sequence[str]) -> dict[str, Any]:
     for name in found:
         # `frame` would name the function's own argument.
         if name in {*OWN_WORDS, "frame"}:
-            raise CommandError.has_an_option(name)
+            raise CommandError(
+                f"--param {name}=... cannot be: see batchframe submit --help for its option."
+            )
     return {name: _value(name, text) for name, text in found.items()}
 
 
@@ -113,9 +121,11 @@ def pairs(option: str, given: Sequence[str], example: str) -> dict[str, str]:
     for text in given:
         name, equals, value = text.partition("=")
         if not (equals and name.strip()):
-            raise CommandError.not_a_pair(option, text, example)
+            raise CommandError(
+                f"{option} {quote(text)} is not of the form KEY=VALUE, such as {example}."
+            )
         if name in found:
-            raise CommandError.named_twice(option, name)
+            raise CommandError(f"{option} gives {name!r} twice. Keep one of them.")
         found[name] = value
     return found
 
@@ -127,14 +137,23 @@ def _value(name: str, text: str) -> Any:
         is_word = _WORD.fullmatch(text) and not _ALMOST_JSON.fullmatch(text)
         if is_word and text != _ALMOST_NULL:
             return text
-        raise CommandError.not_a_value(name, text) from None
+        raise CommandError(
+            f"--param {name}: {quote(text)} is neither JSON nor one plain word. Write numbers, "
+            "true, false and null as JSON has them, and any other text in two pairs of quotes: "
+            "--param "
+            f"{name}='\"a text\"'."
+        ) from None
 
 
 def _read_json(path: Path) -> Any:
     try:
         return msgspec.json.decode(path.read_bytes())
     except (OSError, msgspec.DecodeError) as reason:
-        raise CommandError.unreadable_json(str(path), _why(reason)) from None
+        raise CommandError(
+            f"{path!s} cannot be read as JSON: {shorten(_why(reason))}. A file that ends in "
+            ".json holds a JSON schema or a list of labels after --output, and a list of chat "
+            "messages after --prompt-file."
+        ) from None
 
 
 def _why(reason: Exception) -> str:

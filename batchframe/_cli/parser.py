@@ -332,12 +332,12 @@ _OPTIONS: Final[Mapping[str, Callable[[argparse.ArgumentParser], None]]] = {
 def _seconds(text: str) -> float:
     seconds = float(text)
     if not 0 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError("it is a number of seconds")  # noqa: TRY003, EM101
+        raise argparse.ArgumentTypeError("it is a number of seconds")
     return seconds
 
 
 def _port(text: str) -> int:
     port = int(text)
     if not 0 <= port < 2**16:
-        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")  # noqa: TRY003, EM101
+        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
     return port

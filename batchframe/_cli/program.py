@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from batchframe._base.errors import BatchframeError, CommandError, SubmissionUncertain
+from batchframe._base.errors import BatchframeError, CommandError, SubmissionUncertain, shorten
 from batchframe._cli import exit_codes as codes
 from batchframe._cli.parser import parse
 from batchframe._cli.shell_words import in_shell
@@ -50,7 +50,9 @@ def _run(got: argparse.Namespace) -> int:
     data_on_stdout = getattr(got, "to", None) == STREAM
     try:
         if got.json and data_on_stdout:
-            raise CommandError.two_on_stdout()
+            raise CommandError(
+                "--json and --to - would both write to the standard output. Choose --to FILE."
+            )
         outcome = got.run(got)
     except SubmissionUncertain as reason:
         return _refused(reason, codes.UNCERTAIN, got)
@@ -59,7 +61,14 @@ def _run(got: argparse.Namespace) -> int:
     except BrokenPipeError:
         raise
     except OSError as reason:
-        return _refused(CommandError.of_the_system(reason), codes.USAGE, got)
+        return _refused(
+            CommandError(
+                f"The operating system refused: {shorten(reason)}. What is wrong with this "
+                "machine's set-up is told by: batchframe doctor"
+            ),
+            codes.USAGE,
+            got,
+        )
     if got.json:
         if outcome.facts is not None:
             document(outcome.facts)

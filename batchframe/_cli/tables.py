@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from batchframe._base.errors import CommandError
+from batchframe._base.errors import CommandError, format_list, shorten
 from batchframe._frames.cells import json_text
 
 STREAM: Final = "-"
@@ -44,7 +44,10 @@ def read_table(source: str) -> pd.DataFrame:
             return pd.read_parquet(source, engine="pyarrow")
         return _read_csv(sys.stdin.buffer if source == STREAM else source)
     except _UNREADABLE as reason:
-        raise CommandError.unreadable(source, _why(reason)) from None
+        raise CommandError(
+            f"{source} cannot be read: {shorten(_why(reason))}. Give a CSV file in UTF-8 with a "
+            "header row, or a Parquet file."
+        ) from None
 
 
 def _read_csv(source: str | IO[bytes]) -> pd.DataFrame:
@@ -76,9 +79,13 @@ def check_destination(to: str, source: str | None) -> None:
         return
     path = Path(to)
     if not path.parent.is_dir():
-        raise CommandError.no_such_folder(to)
+        raise CommandError(
+            f"{to} lies in a folder that is not there. Make it first, with mkdir -p."
+        )
     if source not in {None, STREAM} and path.exists() and path.samefile(str(source)):
-        raise CommandError.same_file(to)
+        raise CommandError(
+            f"{to} is the input, which is never replaced. Choose another file for --to."
+        )
 
 
 def write_table(frame: pd.DataFrame, to: str) -> None:
@@ -106,7 +113,10 @@ def write_table(frame: pd.DataFrame, to: str) -> None:
             os.fsync(file.fileno())
         partial.replace(home)
     except _UNREADABLE as reason:
-        raise CommandError.unwritable(to, _why(reason)) from None
+        raise CommandError(
+            f"{to} cannot be written: {shorten(_why(reason))}. What came back is safe in the job's "
+            "folder; write it elsewhere: batchframe fetch JOB --to OTHER.csv"
+        ) from None
     finally:
         partial.unlink(missing_ok=True)
 
@@ -148,7 +158,10 @@ def _ending(path: str) -> str:
         return _CSV
     ending = Path(path).suffix.lower()
     if ending not in _ENDINGS:
-        raise CommandError.unknown_ending(path, _ENDINGS)
+        raise CommandError(
+            f"{path} is not named as a kind of file that is known here. Name it with one of "
+            f"{format_list(_ENDINGS)}, or pass - for a CSV on the standard stream."
+        )
     return ending
 
 

@@ -50,7 +50,10 @@ def controls(
     try:
         import ipywidgets  # noqa: F401, PLC0415 - optional, and slow to import
     except ImportError:
-        raise ExtraError.no_ipywidgets() from None
+        raise ExtraError(
+            "Buttons need ipywidgets, which is not installed. Install it with: pip install "
+            '"batchframe[widgets]". Without buttons: job.watch(), job.refresh(), job.cancel().'
+        ) from None
     return _Panel(card, look, cancel, answers, ended).box
 
 

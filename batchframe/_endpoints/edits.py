@@ -27,7 +27,11 @@ class _Edits(Pictures):
         """Refuse what has no place beside the text and the images, and a row without an image."""
         refuse_all_but_text(recipe)
         if recipe.images is None:
-            raise RequestError.needs_images(self.path)
+            raise RequestError(
+                f"{self.path} edits images, and images= names no column of them: requests(..., "
+                'images="photo"). To make images of a text alone, pass '
+                'endpoint="/v1/images/generations".'
+            )
         if recipe.images.detail is not None:
             raise RequestError.no_detail(self.path)
         if len(recipe.images.columns) > _MOST:

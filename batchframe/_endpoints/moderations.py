@@ -56,7 +56,11 @@ class _Moderations(TextPrompts):
             self.path, output, "its answers are flags and scores, in columns of their own"
         )
         if name is not None:
-            raise RequestError.no_name(self.path, name)
+            raise RequestError(
+                f"name={name!r} renames one answer column, and {self.path} has several. Put "
+                "something before all of them when you join: df.bf.join(job, "
+                f"prefix={name + '_'!r})."
+            )
         return output_spec(None, None)
 
     def body(self, recipe: Recipe) -> dict[str, Any]:

@@ -44,7 +44,11 @@ def with_images(
     """
     has_content = [bool(one["content"]) and one["role"] == "user" for one in messages]
     if True not in has_content:
-        raise TemplateError.no_user_message()
+        raise TemplateError(
+            "images= goes behind the text of the last message of the user, and the prompt has no "
+            'message with role="user" and a content. Add one: {"role": "user", "content": '
+            '"Describe the picture."}.'
+        )
     last = len(has_content) - 1 - has_content[::-1].index(True)
     content = messages[last]["content"]
     parts = content if isinstance(content, list) else [{"type": text, "text": content}]

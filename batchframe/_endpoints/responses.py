@@ -69,9 +69,15 @@ class _Responses:
     def check(self, recipe: Recipe) -> None:
         for name, spelling in _CHAT_WORDS.items():
             if name in recipe.body:
-                raise RequestError.called_otherwise(name, self.path, spelling)
+                raise RequestError(
+                    f"{self.path} does not know {name}=, and would refuse every row. Pass "
+                    f"{spelling}."
+                )
         if recipe.output.schema is not None and "format" in _mapping(recipe.body.get("text")):
-            raise RequestError.two_formats(self.path)
+            raise RequestError(
+                f"output= and text= both say what form the answers of {self.path} have. Take the "
+                '"format" out of text=; what else it holds may stay.'
+            )
         check_tools(recipe, "name")
 
     def body(self, recipe: Recipe) -> dict[str, Any]:

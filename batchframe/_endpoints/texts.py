@@ -37,7 +37,11 @@ class TextPrompts:
             For a prompt of messages; for ``images=`` and ``system=``.
         """
         if recipe.images is not None:
-            raise RequestError.images_not_supported(recipe.endpoint)
+            raise RequestError(
+                f"{recipe.endpoint} takes one text and no images. images= goes with "
+                'endpoint="/v1/chat/completions", "/v1/responses", "/v1/images/edits" and '
+                '"/v1/videos".'
+            )
         refuse_all_but_text(recipe)
 
     def prompts_of(
@@ -47,7 +51,7 @@ class TextPrompts:
 
         def only_a_text(prompt: Prompt) -> str:
             if not isinstance(prompt, str):
-                raise TemplateError.messages_for_text(recipe.endpoint)
+                raise _messages_for_text_error(recipe.endpoint)
             return prompt
 
         return prompts_of(function, only_a_text)
@@ -64,9 +68,12 @@ class TextPrompts:
 def refuse_all_but_text(recipe: Recipe) -> None:
     """Refuse messages and instructions beside the text."""
     if recipe.system is not None:
-        raise RequestError.no_system(recipe.endpoint)
+        raise RequestError(
+            f"{recipe.endpoint} takes one text and no system message. Leave system= out, or write "
+            "it into the prompt."
+        )
     if isinstance(recipe.prompt, tuple):
-        raise TemplateError.messages_for_text(recipe.endpoint)
+        raise _messages_for_text_error(recipe.endpoint)
 
 
 def recipe_of(path: str, body: Mapping[str, Any], prompt: str, name: str | None) -> Recipe:
@@ -98,4 +105,11 @@ def refuse_output(path: str, output: object, answers: str) -> None:
         If it is not None.
     """
     if output is not None:
-        raise RequestError.no_output(path, answers)
+        raise RequestError(f"{path} cannot be told what to answer: leave output= out; {answers}.")
+
+
+def _messages_for_text_error(endpoint: str) -> TemplateError:
+    return TemplateError(
+        f"The prompt is a list of messages, and {endpoint} takes one text: a template such as "
+        '"{{ text }}", or a function of a row that returns a text.'
+    )

@@ -67,7 +67,15 @@ def check_tools(recipe: Recipe, shape: str) -> None:
             continue
         keys = {"function", "name"} & set(tool)
         if keys and shape not in keys:
-            raise RequestError.tool_of_another_shape(recipe.endpoint, position, shape)
+            expected_shape = (
+                '{"type": "function", "function": {"name": ..., "parameters": ...}}'
+                if shape == "function"
+                else '{"type": "function", "name": ..., "parameters": ...}'
+            )
+            raise RequestError(
+                f"tools[{position}] is in the form of another endpoint. {recipe.endpoint} wants it "
+                f"as {expected_shape}."
+            )
     taken = {field.name for field in recipe.output.fields} & {field.name for field in _FIELDS}
     if taken and _may_call(recipe):
         raise OutputSpecError.repeated_columns(sorted(taken))

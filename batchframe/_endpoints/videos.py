@@ -57,7 +57,10 @@ class _Videos(TextPrompts):
     def output_spec(self, output: object, name: str | None) -> OutputSpec:
         refuse_output(self.path, output, "its answers are videos, and the column video their paths")
         if name == _VIDEO_ID:
-            raise RequestError.name_taken(self.path, name)
+            raise RequestError(
+                f"{self.path} has a column {name!r} of its own beside the one that name= calls so. "
+                "Choose another name."
+            )
         return output_spec(None, "video" if name is None else name)
 
     def check(self, recipe: Recipe) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import pandas as pd
 
 from batchframe._base.clock import today
-from batchframe._base.errors import CostError
+from batchframe._base.errors import CostError, format_list
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.answer_length import AnswerLength, answer_length
 from batchframe._estimate.counting import InputTokens, count_input
@@ -73,9 +73,18 @@ def _check_prices(prices: Mapping[str, Any], names: list[str]) -> None:
         if key in names:
             continue
         if key in RATES or key in TIERS:
-            raise CostError.not_by_model(key, names[0] if names else "gpt-5.6-luna")
+            model = names[0] if names else "gpt-5.6-luna"
+            raise CostError(
+                f"compare() takes prices by model, and prices= has {key!r} where a model's name "
+                f'must stand. Write it as prices={{"{model}": {{"input": "0.10", "output": '
+                '"0.60"}}.'
+            )
         near = difflib.get_close_matches(str(key), names, n=1)
-        raise CostError.of_no_model(key, near, names)
+        guess = f"Did you mean {near[0]!r}? " if near else ""
+        raise CostError(
+            f"prices= has {key!r}, which is not one of the models that are compared. "
+            f"{guess}Models: {format_list(names)}."
+        )
 
 
 def _rows(

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from batchframe._base.errors import RequestError
+from batchframe._base.errors import RequestError, allow_hint, format_list, format_row
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.counting import InputTokens
 from batchframe._models.rules import (
@@ -64,8 +64,11 @@ def check_json_mode(table: RequestTable) -> None:
         return
     for row, (_, request) in zip(table.first_row, table.sketched().each_request(), strict=False):
         if not _says_json(request):
-            raise RequestError.json_without_the_word(
-                int(row), table.source.labels[row], written=name
+            where = format_row(int(row), table.source.labels[row])
+            raise RequestError(
+                'The format {"type": "json_object"} needs the word JSON in the messages, or the '
+                f'service refuses the request; {where} has none. Say it in the prompt ("Answer in '
+                f'JSON."), or ask for columns: output=...{allow_hint(name)}'
             )
 
 
@@ -132,22 +135,35 @@ def check_sending(table: RequestTable, read: InputTokens, provider: Provider, on
         more, or not in a batch, and for a prompt beyond the model's context window, naming its row.
     """
     if provider.other_shape is not None:
-        raise RequestError.other_shape(provider.name, provider.other_shape)
+        raise RequestError(
+            f"{provider.name} does not take files of requests, as OpenAI's Batch API does: it "
+            f"takes batches {provider.other_shape}. Nothing was sent. Pass the client of another "
+            "service, or rehearse: requests.submit(client=batchframe.local.serve().client())."
+        )
     endpoint, known = table.recipe.endpoint, provider.endpoints
     if known is not None and endpoint not in known:
-        raise RequestError.no_batches_for(endpoint, provider.key, provider.name, known)
+        raise RequestError(
+            f"{provider.name} is not known to have batches for {endpoint}; it has them for "
+            f"{format_list(known)}. Ask one of these: requests(..., endpoint={known[0]!r}). If it "
+            f"has them by now, say so: submit(provider=bf.provider({provider.key!r}, "
+            "endpoints=None))."
+        )
     if MODEL not in table.recipe.allow and provider.key == OPENAI.key:
         check_model(table.recipe.model, on)
     found = too_long(table, read)
     if len(found):
         row = int(table.first_row[found[0]])
-        raise RequestError.beyond_window(
-            row,
-            table.source.labels[row],
-            int(read.tokens[found[0]]),
-            _window(table),
-            table.recipe.model,
-            len(found),
+        input_tokens = int(read.tokens[found[0]])
+        window = _window(table)
+        count = len(found)
+        where = format_row(row, table.source.labels[row])
+        more = "" if count == 1 else f" In all, {count:,} requests are too long."
+        raise RequestError(
+            f"{where[0].upper()}{where[1:]} makes a request of {input_tokens:,} input tokens, and "
+            f"{table.recipe.model} takes up to {window:,} tokens of input and output "
+            f'together.{more} Shorten the texts, df["text"] = df["text"].str.slice(0, 400_000), '
+            "leave the rows out, or ask a model with a larger "
+            f"window.{allow_hint('context_window')}"
         )
 
 
@@ -167,8 +183,21 @@ def refuse_parameters(given: Iterable[str]) -> None:
     """
     for name in given:
         if name == "service_tier":
-            raise RequestError.tier_belongs_to_requests(service_tiers())
+            raise RequestError(
+                "service_tier= is a parameter of each request's body, not of submit(), and a batch "
+                "needs none: it is a tier of its own, billed at the batch price. What each would "
+                f"mean:{_meanings(service_tiers())}\n"
+                "Where your service takes one in a batch, put it into the requests: "
+                'df.bf.requests(..., service_tier="default").submit(...).'
+            )
         if is_parameter(name):
-            raise RequestError.belongs_to_requests(name)
+            raise RequestError(
+                f"{name}= is a parameter of each request's body, not of submit(): "
+                f"df.bf.requests(..., {name}=...).submit(...)."
+            )
         message = f"submit() got an unexpected keyword argument {name!r}"
         raise TypeError(message)
+
+
+def _meanings(tiers: Mapping[str, str]) -> str:
+    return "".join(f"\n  {tier}: {meaning}" for tier, meaning in tiers.items())

@@ -50,7 +50,10 @@ def check_input(table: RequestTable, read: InputTokens, service: Service) -> Inp
         body = msgspec.json.decode(b'{"custom_id":"' + request, type=dict[str, Any])["body"]
         asked = counting_body(endpoint.path, body)
         if asked is None:
-            raise RequestError.not_counted(endpoint.path)
+            raise RequestError(
+                "The API counts the input tokens of chat completions and responses, not those of "
+                f"{endpoint.path}. Leave check=True out: estimate()."
+            )
         ours.append(endpoint.count_tokens(body).tokens)
         theirs.append(service.count_input_tokens(asked))
     return corrected(read, np.array(ours), np.array(theirs))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from batchframe._base.errors import ColumnError
+from batchframe._base.errors import ColumnError, shorten
 from batchframe._display import Card, Shown, Table, decimals, percent, plural, shortened
 from batchframe._evaluation.labels import Codes, check_frame, read_labels, together
 from batchframe._evaluation.measures import cohens_kappa, krippendorffs_alpha, share, wilson
@@ -166,10 +166,10 @@ def agreement(frame: pd.DataFrame, columns: Sequence[Hashable]) -> Agreement:
 
 def _checked(columns: Sequence[Hashable]) -> tuple[Hashable, ...]:
     if isinstance(columns, str) or not pd.api.types.is_list_like(columns):
-        raise ColumnError.too_few_to_agree(columns)
+        raise _too_few_to_agree_error(columns)
     names = tuple(columns)
     if len(names) < 2:  # noqa: PLR2004 - agreement takes two
-        raise ColumnError.too_few_to_agree(list(names))
+        raise _too_few_to_agree_error(list(names))
     for place, name in enumerate(names):
         if name in names[:place]:
             raise ColumnError.given_twice(name)
@@ -199,3 +199,10 @@ def _pair(one: Codes, other: Codes, size: int) -> dict[str, float]:
         "high": high,
         "kappa": cohens_kappa(table),
     }
+
+
+def _too_few_to_agree_error(columns: object) -> ColumnError:
+    return ColumnError(
+        "agreement() compares two columns or more, and this is "
+        f'{shorten(repr(columns), 60)}. Name them in a list: ["label", "second_label"].'
+    )

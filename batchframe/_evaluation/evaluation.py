@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from batchframe._base.errors import ColumnError
+from batchframe._base.errors import ColumnError, format_row, plain_scalar
 from batchframe._display import Card, Shown, Table, decimals, percent, plural, shortened
 from batchframe._evaluation.labels import (
     Codes,
@@ -345,12 +345,14 @@ def _reasons(
     odd = np.flatnonzero((answers >= 0) & denied)
     if len(odd):
         at = int(odd[0])
-        raise ColumnError.value_without_answer(
-            predicted,
-            status.name,
-            len(odd),
-            (at, frame.index[at]),
-            status.fillna("no status").iloc[at],
+        word = status.fillna("no status").iloc[at]
+        predicted, status.name = plain_scalar(predicted), plain_scalar(status.name)
+        raise ColumnError(
+            f"In {len(odd):,} of the rows there is a value in {predicted!r} although "
+            f"{status.name!r} says that they have no answer. The first is "
+            f"{format_row(*(at, frame.index[at]))}, with {word!r}. If {status.name!r} is about "
+            "another column, pass status=None, or the name of the right one. If you filled the "
+            "gaps, evaluate before that: a default is no answer."
         )
     return status.mask(status.eq("ok")).fillna("no value")
 

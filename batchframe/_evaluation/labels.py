@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from batchframe._base.errors import ColumnError
+from batchframe._base.errors import ColumnError, format_list, format_row, plain_scalar
 
 Codes = npt.NDArray[np.int64]
 MOST_LABELS: Final = 1000
@@ -61,7 +61,10 @@ def check_frame(verb: str, frame: object) -> None:
         If it is not a pandas DataFrame.
     """
     if not isinstance(frame, pd.DataFrame):
-        raise ColumnError.not_a_frame(verb, frame)
+        raise ColumnError(
+            f"{verb}() reads columns of a pandas DataFrame, and this is a {type(frame).__name__}. "
+            "Join a job's answers to its frame first: labelled = df.bf.join(job)."
+        )
 
 
 def column_of(frame: pd.DataFrame, name: Hashable) -> pd.Series:
@@ -73,7 +76,10 @@ def column_of(frame: pd.DataFrame, name: Hashable) -> pd.Series:
         If it is no name, or there is no such column, or more than one.
     """
     if not pd.api.types.is_hashable(name):
-        raise ColumnError.not_a_name(name)
+        raise ColumnError(
+            f"A column is given by its name, and this is a {type(name).__name__}. Make it a column "
+            'of the frame first: df.assign(truth=...), then truth="truth".'
+        )
     wanted = {name, (name, *[""] * (frame.columns.nlevels - 1))}
     places = [place for place, label in enumerate(frame.columns) if label in wanted]
     if not places:
@@ -111,7 +117,13 @@ def read_labels(frame: pd.DataFrame, name: Hashable) -> Labels:
 def _not_a_label(cells: pd.Series) -> ColumnError:
     position = [pd.api.types.is_hashable(cell) for cell in cells].index(False)
     kind = type(cells.iloc[position]).__name__
-    return ColumnError.not_a_label(cells.name, position, cells.index[position], kind)
+    label = cells.index[position]
+    cells.name = plain_scalar(cells.name)
+    return ColumnError(
+        f"Column {cells.name!r}, {format_row(position, label)}: the cell is a {kind}, and a label "
+        f"is one value. Give each of its values a row: df.explode({cells.name!r}), or write it as "
+        f"a text: df[{cells.name!r}].map(str)."
+    )
 
 
 def _plain(value: Any) -> Hashable:
@@ -150,7 +162,12 @@ def together(columns: Sequence[Labels]) -> tuple[tuple[Hashable, ...], list[Code
     free = {value for column in columns if not column.is_category for value in column.levels}
     labels = tuple(dict.fromkeys([*declared, *_in_order(free)]))
     if len(labels) > MOST_LABELS:
-        raise ColumnError.too_many_labels([c.name for c in columns], len(labels), MOST_LABELS)
+        raise ColumnError(
+            f"There are {len(labels):,} different values in "
+            f"{format_list([c.name for c in columns])}, and at most {MOST_LABELS:,} can be taken "
+            'for labels. Are these texts or numbers? Make classes of them first: pd.cut(df["x"], '
+            "bins=10)."
+        )
     place = {label: number for number, label in enumerate(labels)}
     # The −1 of a missing label takes the last element.
     to_place = [np.array([*(place[v] for v in c.levels), -1], dtype=np.int64) for c in columns]
@@ -162,7 +179,12 @@ def _refuse_other_kinds(first: Labels, second: Labels) -> None:
     # True equals 1 in Python, but a user who compares them has most likely mixed up columns.
     confusing = {"True or False", "numbers"} <= one | other
     if one and other and (one.isdisjoint(other) or confusing):
-        raise ColumnError.other_kinds(first.name, sorted(one), second.name, sorted(other))
+        raise ColumnError(
+            f"Column {plain_scalar(first.name)!r} holds {' and '.join(sorted(one))}, column "
+            f"{plain_scalar(second.name)!r} holds {' and '.join(sorted(other))}: no label of one "
+            "can equal one of the other. Write one as the other is written, for example "
+            f'df[{plain_scalar(first.name)!r}].map({{1: "one"}}).'
+        )
 
 
 def _in_order(values: set[Hashable]) -> list[Hashable]:

@@ -30,7 +30,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batchframe._base.errors import CellError
+from batchframe._base.errors import CellError, format_row, plain_scalar
 
 TEXT = pa.large_string()
 
@@ -90,13 +90,13 @@ def _of_plain_type(cells: pd.Series) -> pd.Series:
     try:
         chunks = [as_plain(chunk) for chunk in cells.array.__arrow_array__().chunks]
     except (NotImplementedError, pa.ArrowException) as reason:
-        raise CellError.no_values(cells.name, str(kind), str(reason)) from None
+        raise _no_values_error(cells.name, str(kind), str(reason)) from None
     if pa.types.is_binary_view(kind):
-        raise CellError.no_values(cells.name, str(kind), "bytes have no text until decoded")
+        raise _no_values_error(cells.name, str(kind), "bytes have no text until decoded")
     if not chunks:
         return pd.Series([], index=cells.index, name=cells.name, dtype=object)
     if not has_values(chunks[0].type):
-        raise CellError.no_values(cells.name, str(kind))
+        raise _no_values_error(cells.name, str(kind))
     if chunks[0].type == kind:
         return cells
     array = pd.arrays.ArrowExtensionArray(pa.chunked_array(chunks))
@@ -255,12 +255,20 @@ def _each(cells: pd.Series, text_of: Callable[[Any], str], first: int) -> pa.Chu
             text = text_of(value)
             text.encode()
         except UnicodeEncodeError:
-            raise CellError.lone_surrogate(
-                cells.name, first + position, cells.index[position]
+            cells.name = plain_scalar(cells.name)
+            raise CellError(
+                f"Column {cells.name!r}, {format_row(first + position, cells.index[position])}: "
+                "the text holds half of a surrogate pair, which cannot be sent. Replace it: "
+                f"df[{cells.name!r}].str.encode('utf-8', 'replace').str.decode('utf-8')."
             ) from None
         except (TypeError, ValueError, OverflowError, RecursionError) as reason:
-            raise CellError.no_exact_text(
-                cells.name, first + position, cells.index[position], _words(reason)
+            why = _words(reason)
+            cells.name = plain_scalar(cells.name)
+            # Of Arrow's columns, too; those have no str.decode().
+            remedy = 'map(bytes.decode, na_action="ignore")' if "bytes" in why else "map(str)"
+            raise CellError(
+                f"Column {cells.name!r}, {format_row(first + position, cells.index[position])}: "
+                f"the cell {why}. Make it a text first: df[{cells.name!r}].{remedy}."
             ) from None
         texts.append(text)
     return pa.chunked_array([pa.array(texts, type=TEXT)])
@@ -336,3 +344,16 @@ _PLAINER: Final[Sequence[tuple[Callable[[Any], bool], Callable[[Any], Any]]]] = 
     (pa.types.is_list_view, lambda kind: pa.large_list(kind.value_field)),
     (pa.types.is_large_list_view, lambda kind: pa.large_list(kind.value_field)),
 )
+
+
+def _no_values_error(
+    column: object, kind: str, reason: str = "pandas has no values for them"
+) -> CellError:
+    column = plain_scalar(column)
+    # pandas can map no such column, but read it cell by cell.
+    text = "cell.decode()" if "bytes" in reason else "str(cell)"
+    return CellError(
+        f"Column {column!r}, which Arrow stores as {kind}, has cells without an exact text: "
+        f"{reason.rstrip('.')}. Make it a text first: df[{column!r}] = [None if cell is pd.NA "
+        f"else {text} for cell in df[{column!r}]]."
+    )

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from batchframe._base.errors import CellError, ColumnError
+from batchframe._base.errors import CellError, ColumnError, format_row
 from batchframe._frames.image_options import ImageInput
 from batchframe._frames.image_urls import image_sketch, image_url
 
@@ -158,10 +158,22 @@ def raise_if_unreadable(unreadable: dict[int, str], labels: pd.Index) -> None:
     """
     if unreadable:
         first = sorted(unreadable)[:5]
-        raise CellError.no_images(
-            len(unreadable),
-            len(labels),
-            first,
-            [labels[row] for row in first],
-            [unreadable[row] for row in first],
+        count = len(unreadable)
+        rows = len(labels)
+        shown = "\n".join(
+            f"  {format_row(position, label)}: {reason}"
+            for position, label, reason in zip(
+                first,
+                [labels[row] for row in first],
+                [unreadable[row] for row in first],
+                strict=True,
+            )
+        )
+        more = f"\n  and {count - len(first):,} more" if count > len(first) else ""
+        raise CellError(
+            f"{count:,} of {rows:,} rows have images that cannot be sent:\n"
+            f"{shown}{more}\n"
+            'A cell is an https: or data: URL, bytes or a PIL image; or, with image_root="photos", '
+            "the path of a file below that folder. Correct these cells, or make them missing and "
+            'leave those rows out with on_missing="skip".'
         )

@@ -55,7 +55,10 @@ class ImageInput:
             given = {"image_root": root, "image_detail": detail, "image_max_size": max_size}
             for keyword, value in given.items():
                 if value is not None:
-                    raise RequestError.only_with_images(keyword)
+                    raise RequestError(
+                        f"{keyword}= says how images are sent, and images= does not name their "
+                        'column: requests(..., images="photo").'
+                    )
             return None
         return cls(
             _checked_columns(columns),

@@ -78,7 +78,10 @@ def _pillow() -> Any:
     try:
         from PIL import Image  # noqa: PLC0415 - optional, and slow to import
     except ImportError:
-        raise ExtraError.no_pillow() from None
+        raise ExtraError(
+            "Scaling images down needs Pillow, which is not installed. Install it with: pip "
+            'install "batchframe[images]". Or leave image_max_size= out.'
+        ) from None
     return Image
 
 

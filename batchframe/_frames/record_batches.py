@@ -38,10 +38,18 @@ def dataset_of(path: Path) -> ds.FileSystemDataset:
     """
     try:
         if not path.exists():
-            raise SourceError.no_such_path(str(path))
+            name = str(path)
+            raise SourceError(
+                f"There is no file or folder {name!r}. A path names a Parquet file or a "
+                "folder of them; other formats are read first: "
+                "batchframe.requests(pd.read_csv(path), ...)."
+            )
         found = ds.dataset(path, format="parquet", partitioning="hive", exclude_invalid_files=False)
         if not found.files:
-            raise SourceError.no_files(str(path))
+            raise SourceError(
+                f"There is no file in {path!s}, but for those whose names begin with a dot or "
+                "an underscore, which are no rows."
+            )
         _refuse_links_to_the_same(path, found.files)
         files = list(found.get_fragments())
         schema = _schema_of_all(path, found.schema, files)
@@ -58,7 +66,13 @@ def _schema_of_all(path: Path, schema: pa.Schema, files: Sequence[ds.Fragment]) 
         try:
             schema = pa.unify_schemas(both, promote_options="permissive")
         except (pa.ArrowInvalid, pa.ArrowTypeError) as reason:
-            raise SourceError.unlike_the_others(str(path), file.path, str(reason)) from None
+            folder = str(path)
+            raise SourceError(
+                f"{file.path} cannot be read together with the files before it in {folder}: "
+                f"{str(reason).rstrip('.')}. Say what the columns are: "
+                f"batchframe.requests(pyarrow.dataset.dataset({folder!r}, schema=..., "
+                'partitioning="hive"), ...).'
+            ) from None
     promoted = any(schema.field(field.name).type != field.type for field in first)
     # What the first file tells pandas of its dtypes would be wrong of other types.
     return schema.with_metadata(None if promoted else first.metadata)
@@ -70,7 +84,11 @@ def _refuse_links_to_the_same(path: Path, files: Sequence[str]) -> None:
     for file in files:
         first = seen.setdefault(os.path.realpath(file), file)
         if first != file:
-            raise SourceError.twice(str(path), first, file)
+            raise SourceError(
+                f"{first} and {file} are the same file, by a symbolic link, so that its rows would "
+                f"be read twice. Remove the link from {path!s}, or give the files one by one: "
+                "batchframe.requests(pyarrow.dataset.dataset([...]), ...)."
+            )
 
 
 def files_of(dataset: ds.Dataset) -> tuple[str, ...]:
@@ -171,8 +189,10 @@ def _column(
     try:
         return column.cast(field.type)
     except pa.ArrowException as reason:
-        raise SourceError.of_other_type(
-            path, field.name, str(column.type), str(field.type), str(reason)
+        raise SourceError(
+            f"{path}: column {field.name!r} is stored as {column.type!s}, and cannot be read as "
+            f"{field.type!s}, as the dataset has it: {str(reason).rstrip('.')}. Give the "
+            "dataset a schema that fits all its files: pyarrow.dataset.dataset(paths, schema=...)."
         ) from None
 
 
@@ -214,7 +234,13 @@ def copied(schema: pa.Schema, batches: Iterable[pa.RecordBatch], rows: int) -> C
     except BaseException as reason:  # also an interrupt
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(reason, OSError):
-            raise SourceError.not_copied(tempfile.gettempdir(), str(reason)) from reason
+            temporary = tempfile.gettempdir()
+            raise SourceError(
+                f"Rows that can be read only once are first copied to {temporary}, and could not "
+                f"be: {str(reason).rstrip('.')}. Make room there, name another folder with the "
+                "environment variable TMPDIR before the kernel starts, or write the rows to a "
+                "Parquet file and give its path."
+            ) from reason
         raise
     weakref.finalize(copy, shutil.rmtree, folder, ignore_errors=True)
     return copy

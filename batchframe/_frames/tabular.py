@@ -23,7 +23,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from batchframe._base.errors import SourceError
+from batchframe._base.errors import SourceError, format_list
 from batchframe._frames.cells import as_plain, has_values
 from batchframe._frames.record_batches import batches_of, copied, dataset_of, files_of, rows_of
 
@@ -129,9 +129,9 @@ class Tabular:
                 seen += len(part)
                 yield part
         except (OSError, pa.ArrowException) as reason:
-            raise SourceError.interrupted(str(self.home or _UNNAMED), str(reason)) from reason
+            raise _interrupted_error(str(self.home or _UNNAMED), str(reason)) from reason
         if seen != len(self):
-            raise SourceError.of_other_length(str(self.home or _UNNAMED), seen, len(self))
+            raise _of_other_length_error(str(self.home or _UNNAMED), seen, len(self))
         if self.schema is not None and not seen:
             none = pa.schema([self.schema.field(name) for name in names], self.schema.metadata)
             yield Part(0, pa.RecordBatch.from_pylist([], schema=none))
@@ -172,7 +172,7 @@ def tabular(source: Any) -> Tabular:
         return _of_path(os.fspath(source), source)
     if hasattr(source, "__arrow_c_stream__"):
         return _of_stream(source)
-    raise SourceError.not_rows(source)
+    raise _not_rows_error(source)
 
 
 def of_frame(frame: pd.DataFrame) -> Tabular:
@@ -203,9 +203,14 @@ def _know_types_of_pandas() -> None:
 
 def _of_path(path: str | bytes, source: Any) -> Tabular:
     if isinstance(path, bytes):
-        raise SourceError.not_rows(source)
+        raise _not_rows_error(source)
     if "://" in path:
-        raise SourceError.an_address(path)
+        raise SourceError(
+            f"{path} is an address, and batchframe.requests opens files of this machine. Open it "
+            "with Arrow, which knows your store: "
+            f'batchframe.requests(pyarrow.dataset.dataset({path!r}, format="parquet", '
+            'partitioning="hive"), ...).'
+        )
     home = Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser fails for an unknown user
     return replace(_of_dataset(dataset_of(home), str(home)), home=home.resolve())
 
@@ -215,12 +220,15 @@ def _of_stream(source: Any) -> Tabular:
         reader = pa.RecordBatchReader.from_stream(source)
     except pa.ArrowInvalid as reason:
         if "non-struct" in str(reason):  # a Series streams a column, not rows
-            raise SourceError.not_rows(source) from None
+            raise _not_rows_error(source) from None
         raise SourceError.unreadable(_UNNAMED, str(reason)) from None
     if isinstance(source, pa.RecordBatchReader):
         # A reader that is at its end looks like one without rows.
         if source in _READ:
-            raise SourceError.read_already()
+            raise SourceError(
+                "This record-batch reader was read already, and can be read only once. Make it "
+                "anew in the same cell, or write the rows to a Parquet file and give its path."
+            )
         _READ.add(source)
     _refuse_repeated(reader.schema.names)
     try:
@@ -258,7 +266,10 @@ def _of_batches(
 
 def _refuse_repeated(names: Sequence[str]) -> None:
     if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise SourceError.repeated_columns(repeated)
+        raise SourceError(
+            f"Several columns of the source are named {format_list(repeated)}, so it cannot be "
+            "read by name. Rename them: table.rename_columns([...])."
+        )
 
 
 def _frame(rows: pa.RecordBatch, start: int) -> pd.DataFrame:
@@ -274,9 +285,9 @@ def _series(column: pa.Array, name: str, index: pd.RangeIndex) -> pd.Series:
             column = column.type.to_pandas_dtype().__from_arrow__(column)
             return pd.Series(column, index=index)
     except (NotImplementedError, pa.ArrowException) as reason:
-        raise SourceError.no_text(name, str(column.type), str(reason)) from None
+        raise _no_text_error(name, str(column.type), str(reason)) from None
     if not has_values(column.type):
-        raise SourceError.no_text(name, str(column.type))
+        raise _no_text_error(name, str(column.type))
     return pd.Series(pd.arrays.ArrowExtensionArray(column), index=index)
 
 
@@ -294,3 +305,32 @@ def column_label(columns: pd.Index, name: str) -> Hashable:
     """Return the label of an answer column among these: as deep as they are."""
     levels = columns.nlevels
     return name if levels == 1 else (name, *[""] * (levels - 1))
+
+
+def _not_rows_error(source: object) -> SourceError:
+    return SourceError(
+        "batchframe.requests takes a DataFrame, the path of a Parquet file or of a folder of "
+        "them, or an Arrow dataset, table, record batch or record-batch reader, not "
+        f'a {type(source).__name__}. For one column of a frame: df[["text"]]; for a Series or '
+        'a list of texts: pd.DataFrame({"text": texts}).'
+    )
+
+
+def _no_text_error(
+    column: str, kind: str, reason: str = "pandas has no values for them"
+) -> SourceError:
+    return SourceError(
+        f"Column {column!r}, which Arrow stores as {kind}, has cells without an exact text: "
+        f"{reason.rstrip('.')}. Make it a text first, where the rows come from."
+    )
+
+
+def _interrupted_error(path: str, reason: str) -> SourceError:
+    return SourceError(
+        f"{path} could not be read to its end: {reason.rstrip('.')}. Leave it as it is while "
+        "it is read, and run the cell again."
+    )
+
+
+def _of_other_length_error(path: str, rows: int, had: int) -> SourceError:
+    return _interrupted_error(path, f"it has {rows:,} rows now, and had {had:,}")

@@ -113,9 +113,17 @@ def _download(
             break
     if stated:
         if not _is_whole(partial, size - stated, requests):
-            raise ServiceError.cut_short(file_id, size, stated)
+            raise ServiceError(
+                f"The result file {file_id} arrived with {size:,} of {stated:,} bytes, three "
+                "times. Nothing was replaced and nothing is lost: call job.refresh() to fetch it "
+                "again."
+            )
     elif _is_page(partial):
-        raise ServiceError.web_page(file_id)
+        raise ServiceError(
+            f"A web page came in place of the result file {file_id}. A proxy or a login page may "
+            "stand in between. Nothing was replaced and nothing is lost: open the page in a "
+            "browser, or check the client's base_url, then call job.refresh()."
+        )
 
 
 def _is_whole(path: Path, surplus: int, requests: int) -> bool:

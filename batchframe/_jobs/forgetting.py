@@ -55,7 +55,11 @@ def refuse_if_under_way(record: Record) -> None:
     for shard in record.state.shards:
         running = shard.batch is not None and not shard.batch.ended
         if running or shard.step == "creating":
-            raise JobError.under_way(record.manifest.called)
+            raise JobError(
+                f"Job {record.manifest.called!r} is still under way, and what it answers is "
+                f"billed. Let it end, bf.job({record.manifest.called!r}).wait(), or stop it, "
+                f"bf.job({record.manifest.called!r}).cancel() and wait, and then forget it."
+            )
 
 
 def forget(record: Record, service: Service | None) -> Forgotten:

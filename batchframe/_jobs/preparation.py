@@ -116,7 +116,7 @@ def check_words(name: object, rerun: object, max_enqueued_tokens: object) -> Non
             raise RequestError.not_a_word(keyword, value, 'a text such as "sentiment"')
     limit = max_enqueued_tokens
     if limit is not None and (type(limit) is not int or limit < 1):
-        raise RequestError.not_a_word("max_enqueued_tokens", limit, "a number of tokens")  # noqa: EM101
+        raise RequestError.not_a_word("max_enqueued_tokens", limit, "a number of tokens")
 
 
 def plan_of(
@@ -240,7 +240,13 @@ def _manifest_of(plan: Plan, written: tuple[InputFile, ...]) -> Manifest:
 def _follow(plan: Plan, folder: JobFolder) -> Manifest:
     manifest = read_manifest(folder)
     if plan.name and manifest.name and plan.name != manifest.name:
-        warn_user(NamesakeWarning.renamed(manifest.name, plan.name))
+        warn_user(
+            NamesakeWarning(
+                f"These requests are job {manifest.name!r} already, so nothing new is sent. The "
+                f"job is now called {plan.name!r}: bf.job({plan.name!r}) finds it, "
+                f"bf.job({manifest.name!r}) no more."
+            )
+        )
     write_rows(follow(read_rows(folder.rows), plan.table), folder.rows)
     # The estimate is what was known before it was sent, unless the user's prices are others now.
     known = plan.estimate

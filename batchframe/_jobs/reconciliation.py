@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from batchframe._base.errors import (
@@ -10,6 +10,7 @@ from batchframe._base.errors import (
     ServiceError,
     SeveralBatchesWarning,
     SubmissionUncertain,
+    format_list,
     warn_user,
 )
 from batchframe._jobs.run import Submission
@@ -55,7 +56,7 @@ def created_elsewhere(run: Submission, shard: int, state: ShardState) -> list[Ba
         and batch.id not in run.elsewhere
     ]
     if others and not found and not run.recreate:
-        raise SentElsewhere.in_another_order(run.manifest.called, others)
+        raise _in_another_order_error(run.manifest.called, others)
     return found
 
 
@@ -94,8 +95,20 @@ def reconcile(run: Submission, shard: int, state: ShardState) -> None:
         _adopt_if_it_runs(run, shard, state, found)
         return
     if not again or not seen_all:
-        raise SubmissionUncertain.not_found(
-            run.manifest.called, shard + 1, run.shards, state.reason, list_was_complete=seen_all
+        seen = (
+            "The service does not list it (yet)"
+            if seen_all
+            else "The service's list of batches could not be read to its end"
+        )
+        raise SubmissionUncertain(
+            f"Part {shard + 1} of {run.shards} of job {run.manifest.called} was sent, but its "
+            f"answer was lost{f' ({state.reason})' if state.reason else ''}. {seen}, so nobody can "
+            "know whether the batch exists, and batchframe does not pay on a guess. Look again in "
+            "a few minutes:\n"
+            f"    bf.job({run.manifest.called!r}).resume()\n"
+            "If you are sure that it was not created (the service's web page shows no such batch), "
+            "send it again:\n"
+            f"    bf.job({run.manifest.called!r}).resume(recreate=True)"
         )
     _fence(run, shard, state)
     state = run.state().shards[shard]
@@ -115,8 +128,12 @@ def _adopt_if_it_runs(run: Submission, shard: int, state: ShardState, found: lis
     """
     for batch in found:
         if batch.status == "validating" and batch.input_file_id in state.fenced_files:
-            raise SubmissionUncertain.being_validated(
-                run.manifest.called, shard + 1, run.shards, batch.id
+            raise SubmissionUncertain(
+                f"Part {shard + 1} of {run.shards} of job {run.manifest.called} became {batch.id} "
+                "after all, about when its input file was deleted so that it could be sent again. "
+                "The service is still validating it, and nobody can know yet whether it will run. "
+                "Look again in a minute:\n"
+                f"    bf.job({run.manifest.called!r}).resume()"
             )
     adopt(run, shard, found)
 
@@ -132,7 +149,13 @@ def _fence(run: Submission, shard: int, state: ShardState) -> None:
     """
     for upload in state.uploads[state.fenced :]:
         if not _is_there(run, upload.file_id):
-            raise SubmissionUncertain.input_is_gone(run.manifest.called, upload.file_id)
+            raise SubmissionUncertain(
+                f"The input file {upload.file_id} of job {run.manifest.called} is not on the "
+                "server, though nobody here deleted it. The client's key may belong to another "
+                "project, from which neither the file nor a batch of it can be seen. Pass the "
+                f"client it was submitted with: bf.job({run.manifest.called!r}, "
+                "client=...).resume(recreate=True)."
+            )
     run.note("FENCING", shard)
     for upload in state.uploads:
         run.service.delete_file(upload.file_id)
@@ -176,3 +199,15 @@ def _scan(run: Submission, shard: int, state: ShardState) -> Iterator[Batch]:
     known = [date for date in dates if date is not None]
     oldest = min(known) - _CLOCK_SLACK if len(known) == len(dates) and known else None
     return _ours(run, shard, state, since(oldest, run.service.list_batches()))
+
+
+def _in_another_order_error(job: str, batches: Sequence[str]) -> SentElsewhere:
+    told = SentElsewhere(
+        f"Job {job!r} was sent before, from a folder that is not here and with its rows in "
+        f"another order ({format_list(batches)}), and not all of it can be brought back. "
+        "Nothing was sent now. Bring back what there is, bf.recover(), and run the cell again. "
+        "What is still not answered then is sent, and paid again, by "
+        f"bf.job({job!r}).resume(recreate=True)."
+    )
+    told.batches = frozenset(batches)
+    return told

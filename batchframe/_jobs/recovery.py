@@ -31,6 +31,7 @@ from batchframe._base.errors import (
     SeveralBatchesWarning,
     UnrecoveredBatchWarning,
     warn_user,
+    without_link,
 )
 from batchframe._base.private_files import open_private, sha256_of, sync_folder
 from batchframe._base.ranges import Range
@@ -161,7 +162,13 @@ def _fetch(service: Service, job_id: str, batch: Batch, path: Path) -> _Part | N
         if isinstance(reason, ServiceError) and reason.status not in _GONE:
             raise  # it may be there at another time
         path.unlink(missing_ok=True)
-        warn_user(UnrecoveredBatchWarning.left_out(batch.id, job_id, str(reason)))
+        warn_user(
+            UnrecoveredBatchWarning(
+                f"Batch {batch.id} of job {job_id} was left out: {without_link(str(reason))} "
+                "If you have the frame, run the cell that submitted it: the batch is then found by "
+                "its content."
+            )
+        )
         return None
 
 

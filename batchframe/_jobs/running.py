@@ -68,7 +68,14 @@ def go_on(run: Submission) -> None:
     # A job that waits for room is looked at often: the others are read only when something is due.
     meanwhile = {} if run.recreate or not run.due() else asked_meanwhile(read_record(run.folder))
     if meanwhile:
-        raise SubmissionError.asked_meanwhile(run.manifest.called, meanwhile)
+        told = ", ".join(f"{number:,} in job {other!r}" for other, number in meanwhile.items())
+        raise SubmissionError(
+            f"Requests that job {run.manifest.called!r} has not sent yet were asked since by "
+            f"others ({told}), and would be paid twice. Send only the rest: "
+            f"bf.job({run.manifest.called!r}).cancel(), which drops what was not sent, and "
+            f"bf.job({run.manifest.called!r}).unanswered().submit(). Or pay twice: "
+            f"bf.job({run.manifest.called!r}).resume(recreate=True)."
+        )
     submit(run)
 
 
@@ -105,7 +112,14 @@ def _tell_of_namesake(plan: Plan) -> None:
             return  # another kernel was quicker: it is the same job
         if other.name == plan.name and other.identity == plan.identity:
             differs = _differences(plan.table.recipe, plan.rerun, other)
-            warn_user(NamesakeWarning.found(plan.name, other.id, differs or ["rows"]))
+            differences = differs or ["rows"]
+            warn_user(
+                NamesakeWarning(
+                    f"There is a job named {plan.name!r} already, and this is another one, paid "
+                    f"for itself: it differs in {', '.join(differences)}. bf.job({plan.name!r}) "
+                    f"now finds the new one; the other is bf.job({other.id!r})."
+                )
+            )
             return
 
 

@@ -56,7 +56,10 @@ def submit(run: Submission) -> None:
     """
     state = run.state()
     if not state.understood:
-        raise JobError.newer_journal(str(run.folder.path))
+        raise JobError(
+            f"The journal in {run.folder.path!s} holds events of a newer version of batchframe, "
+            "so this one sends nothing for it. Upgrade: pip install --upgrade batchframe."
+        )
     if not state.intended:
         run.folder.append({"event": "INTENT", "at": run.clock.now()})
     while shards := run.due():
@@ -102,7 +105,10 @@ def _upload(run: Submission, shard: int) -> None:
         raise JobError.damaged(str(path), "it is not what was written")
     stored = run.service.upload(path, name, purpose, lifetime)
     if stored.bytes is not None and stored.bytes != written.bytes:
-        raise ServiceError.upload_differs(name, written.bytes, stored.bytes)
+        raise ServiceError(
+            f"The service stored {stored.bytes:,} bytes of {name}, but {written.bytes:,} were "
+            "sent. No batch was created. Run the cell again to upload it anew."
+        )
     _note_upload(run, shard, stored)
 
 
@@ -151,7 +157,11 @@ def _metadata(run: Submission, shard: int) -> dict[str, str]:
 
 def _pause_unsent(run: Submission, outcome: Unsent, tries: int) -> None:
     if tries >= _UNSENT_TRIES:
-        raise SubmissionError.unsent(run.manifest.called, outcome.reason)
+        raise SubmissionError(
+            f"Nothing of this part of job {run.manifest.called} reached the service: "
+            f"{outcome.reason}. Nothing is billed for it. When the connection is back, run the "
+            f"cell again or call bf.job({run.manifest.called!r}).resume()."
+        )
     run.clock.sleep(2.0 ** (tries - 1))
 
 
@@ -161,14 +171,15 @@ def _pause_refused(run: Submission, shard: int, outcome: Rejected, tries: int) -
     unseen = run.state().shards[shard].step == "new"
     pause = outcome.retry_after if outcome.retry_after is not None else 2.0**tries
     if tries >= _REFUSED_TRIES or pause > _LONGEST_PAUSE or not (busy or unseen):
-        raise SubmissionError.refused(
-            run.manifest.called,
-            shard + 1,
-            run.shards,
-            outcome.status,
-            outcome.code,
-            outcome.message,
-            advice(outcome.code, outcome.message, outcome.status),
+        part = shard + 1
+        remedy = advice(outcome.code, outcome.message, outcome.status)
+        raise SubmissionError(
+            f"The service refused part {part} of {run.shards} of job {run.manifest.called} (HTTP "
+            f"{outcome.status}{f', {outcome.code}' if outcome.code else ''}): {outcome.message}\n"
+            f"{remedy}{remedy and chr(10)}No batch was created for it and nothing is "
+            "billed for it. When the cause is mended, run the cell again or call "
+            f"bf.job({run.manifest.called!r}).resume(): what was created goes on, and only the "
+            "rest is sent."
         )
     if unseen:
         # Before the pause, which a new file needs as much as the last one did.

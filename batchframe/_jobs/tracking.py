@@ -160,7 +160,11 @@ def _fetch(run: Submission, shard: int, state: ShardState, batch: Batch) -> None
         if fetched is not None:
             got[kind] = fetched
         elif state.fetched and old is not None:
-            raise ServiceError.lost_for_good(file_id, str(homes[kind]))
+            raise ServiceError(
+                f"{homes[kind]!s} is not what came back from the service: it was changed or "
+                f"removed since, and the service has no result file {file_id} any more. Restore it "
+                "from a copy of the job's folder."
+            )
         else:
             gone.append(file_id)
     lines = sum(count_lines(homes[kind]).whole for kind in got)

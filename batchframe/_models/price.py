@@ -278,7 +278,11 @@ class Price:
     ) -> tuple[Decimal, Decimal, Decimal, Decimal]:
         """Give the rates of fresh input, cached input, cache writes and output."""
         if rates.output is None and written.any():
-            raise CostError.unpriced_output(self.model, self.tier)
+            raise CostError(
+                f"The output of {self.model} has no known price in the {self.tier} tier, so its "
+                'cost cannot be stated. Give it: prices={"input": "0.10", "output": "0.60"}, in '
+                "USD per 1,000,000 tokens."
+            )
         cached = rates.input if rates.cached_input is None else rates.cached_input
         to_cache = rates.input if rates.cache_write is None else rates.cache_write
         return rates.input, cached, to_cache, rates.output or Decimal(0)

@@ -13,7 +13,7 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, get_args
 
-from batchframe._base.errors import CostError
+from batchframe._base.errors import CostError, format_list
 from batchframe._models.genai_prices import book_price
 from batchframe._models.price import LongContext, Price, Tier
 from batchframe._models.price_table import table_price
@@ -138,20 +138,23 @@ def lifetime_of_cache_note(body: Mapping[str, Any]) -> list[str]:
 
 def given_by_tier(prices: object) -> dict[Tier, Price]:
     if not isinstance(prices, Mapping) or not prices:
-        raise CostError.no_rates(prices)
+        raise _no_rates_error(prices)
     by_tier = prices if all(key in TIERS for key in prices) else {"batch": prices}
     return {tier: _given(tier, by_tier[tier]) for tier in TIERS if tier in by_tier}
 
 
 def _given(tier: Tier, rates: object) -> Price:
     if not isinstance(rates, Mapping):
-        raise CostError.no_rates(rates)
+        raise _no_rates_error(rates)
     for key in rates:
         if key not in RATES:
-            raise CostError.unknown_rate(key, RATES)
+            raise CostError(
+                f"prices= has a rate {key!r}, which is not one of {format_list(RATES)}. "
+                f"{_PRICES_SHAPE}"
+            )
     read = _rate("input", rates)
     if read is None:
-        raise CostError.no_input_rate()
+        raise CostError(f'prices= has no rate "input". {_PRICES_SHAPE}')
     cached, written = _rate("cached_input", rates), _rate("output", rates)
     to_cache = _rate("cache_write", rates)
     return Price("", tier, read, cached, written, source=GIVEN, cache_write=to_cache)
@@ -169,4 +172,17 @@ def _rate(name: str, rates: Mapping[str, object]) -> Decimal | None:
             rate = Decimal("NaN")
         if rate.is_finite() and rate >= 0:
             return rate
-    raise CostError.not_a_rate(name, value)
+    raise CostError(
+        f"prices= has {value!r} for {name!r}, which is not an amount of money. {_PRICES_SHAPE}"
+    )
+
+
+_PRICES_SHAPE = (
+    "Give USD per 1,000,000 tokens: "
+    'prices={"input": "0.10", "cached_input": "0.01", "output": "0.60"} for the batch tier, or '
+    'prices={"batch": {...}, "standard": {...}}.'
+)
+
+
+def _no_rates_error(given: object) -> CostError:
+    return CostError(f"prices= has {given!r} where a dict of rates must stand. {_PRICES_SHAPE}")

@@ -18,7 +18,14 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
-from batchframe._base.errors import ParameterWarning, RequestError, warn_user
+from batchframe._base.errors import (
+    ParameterWarning,
+    RequestError,
+    allow_hint,
+    format_list,
+    shorten,
+    warn_user,
+)
 from batchframe._models.names import base_model, is_reasoning
 
 MODEL: Final = "model"
@@ -88,8 +95,11 @@ def check_parameters(
             instead = rule["instead"]
             if endpoint == _RESPONSES:
                 instead = instead.replace('reasoning_effort="none"', _EFFORT_NONE)
-            raise RequestError.model_refuses(
-                model, name, value, instead, _told(rule), some="values" in rule
+            only_some_values = "values" in rule
+            what = f"{name}={shorten(repr(value), 60)}" if only_some_values else f"{name}="
+            raise RequestError(
+                f"{model} refuses {what}, so every request of the batch would fail: {instead} "
+                f"({_told(rule)}).{allow_hint(name)}"
             )
         _check_value(_told_as(name, endpoint), _in_chat(endpoint, body), name)
         _check_name(name, endpoint, model)
@@ -121,7 +131,10 @@ def check_endpoint(model: str, endpoint: str, allow: Collection[str]) -> None:
             instead = f'ask with model="{own["such_as"]}"'
         else:
             continue
-        raise RequestError.other_endpoint(model, endpoint, instead, _told(own))
+        raise RequestError(
+            f"{endpoint} does not take {model}, so every request of the batch would fail: "
+            f"{instead} ({_told(own)}).{allow_hint('model')}"
+        )
 
 
 def refused_parameters(model: str, endpoint: str, body: Mapping[str, Any]) -> list[str]:
@@ -174,7 +187,11 @@ def _check_value(name: str, body: Mapping[str, Any], written: str) -> None:
         _check_number(name, value, _rules()["number"][name])
     if words is not None and value not in words:
         near = difflib.get_close_matches(str(value), words, n=1)
-        raise RequestError.not_a_word_of_it(written, value, near, words)
+        guess = f"Did you mean {near[0]!r}? " if near else ""
+        raise RequestError(
+            f"{written}={shorten(repr(value), 60)} would be refused, with every request of the "
+            f"batch. {guess}It takes {format_list(words)}.{allow_hint(written)}"
+        )
 
 
 def _check_number(name: str, value: Any, ends: Mapping[str, Any]) -> None:
@@ -184,7 +201,11 @@ def _check_number(name: str, value: Any, ends: Mapping[str, Any]) -> None:
         return
     kind = "a whole number" if ends.get("whole") else "a number"
     most = " or more" if high is None else f" to {high}"
-    raise RequestError.not_a_number_of_it(name, value, f"{kind}, {low}{most}")
+    wanted = f"{kind}, {low}{most}"
+    raise RequestError(
+        f"{name}={shorten(repr(value), 60)} would be refused, with every request of the batch. It "
+        f"takes {wanted}."
+    )
 
 
 def _refuses(rule: Mapping[str, Any], model: str, body: Mapping[str, Any]) -> bool:
@@ -217,7 +238,13 @@ def _reasons(model: str, body: Mapping[str, Any]) -> bool:
 def _check_tier(value: Any) -> None:
     tier = _rules()["service_tiers"].get(value) if isinstance(value, str) else None
     if isinstance(tier, Mapping) and tier["refused"]:
-        raise RequestError.tier_in_a_batch(str(value), tier["meaning"])
+        tier_name = str(value)
+        meaning = tier["meaning"]
+        raise RequestError(
+            f'service_tier="{tier_name}" has no known place in a batch, which is a tier of its '
+            f"own, billed at the batch price. It means {meaning}. Leave service_tier= "
+            f"out.{allow_hint('service_tier')}"
+        )
 
 
 def service_tiers() -> dict[str, str]:
@@ -238,8 +265,16 @@ def _check_name(name: str, endpoint: str, model: str) -> None:
     if endpoint != _CHAT and is_parameter(name):
         return  # what another endpoint calls so, the room of this one names in its own words
     if near := difflib.get_close_matches(name, known["names"], n=1, cutoff=0.8):
-        raise RequestError.misspelt_parameter(name, near[0], endpoint)
-    warn_user(ParameterWarning.unknown(name, model, endpoint, _told(known)))
+        raise RequestError(
+            f"{endpoint} has no parameter {name}. Did you mean {near[0]}=?{allow_hint(name)}"
+        )
+    warn_user(
+        ParameterWarning(
+            f"{endpoint} knows no parameter {name} ({_told(known)}); it is sent to {model} as it "
+            "is, and OpenAI may refuse every request for it. If it is meant, say so: requests(..., "
+            f'allow=["{name}"]).'
+        )
+    )
 
 
 def check_model(model: str, on: date) -> None:
@@ -254,9 +289,20 @@ def check_model(model: str, on: date) -> None:
         return
     end = shutdown(model)
     if end is not None and end.on <= on:
-        raise RequestError.shut_down(model, end.on.isoformat(), end.successor, end.source)
+        day = end.on.isoformat()
+        instead = (
+            f' Ask its successor: model="{end.successor}".' if end.successor else " Ask another."
+        )
+        raise RequestError(
+            f"OpenAI shut {model} down on {day} ({end.source}), so nothing would be "
+            f"answered.{instead}{allow_hint('model')}"
+        )
     if not_in_batch(model):
-        raise RequestError.not_in_batch(model, _told(_rules()["not_in_batch"]))
+        source = _told(_rules()["not_in_batch"])
+        raise RequestError(
+            f"{model} has no place in OpenAI's Batch API ({source}). Ask another model, such "
+            f'as model="gpt-5.6-luna".{allow_hint("model")}'
+        )
 
 
 def lifetime_notes(model: str, on: date) -> tuple[str, ...]:

@@ -53,7 +53,10 @@ class _Way:
 
 def _check(what: str, count: int, most: int) -> None:
     if count > most:
-        raise OutputSpecError.too_large(what, count, most)
+        raise OutputSpecError(
+            f"The output schema has {count:,} {what}; the service takes up to {most:,}. Ask for "
+            "less in one request, or ask in two steps: first the group, then what is in it."
+        )
 
 
 def _characters(values: list[object]) -> int:
@@ -88,7 +91,10 @@ def _nodes(node: Node) -> Iterator[Node]:
 def _check_depth(node: Node, way: _Way, path: str, level: int) -> None:
     """Count objects within objects; a definition inside itself adds no further level."""
     if level > MOST_LEVELS:
-        raise OutputSpecError.too_deep(path, MOST_LEVELS)
+        raise OutputSpecError(
+            f"{path} lies more than {MOST_LEVELS} objects deep; the service takes up to "
+            f"{MOST_LEVELS}. Make the model flatter."
+        )
     for step, part in _children(node):
         _check_depth(part, way, path + step, level + ("properties" in part))
     reference = node.get("$ref", "#")

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 
 import msgspec
 
-from batchframe._base.errors import OutputSpecError
+from batchframe._base.errors import OutputSpecError, format_list, quote, shorten, without_link
 from batchframe._output.limits import check_limits
 from batchframe._output.schema import Kind, Levels, columns_of, shape_of
 from batchframe._output.strict import repeated, strict_schema
@@ -143,7 +143,9 @@ def output_spec(output: object, name: str | None = None) -> OutputSpec:
     {'label': {'type': 'string', 'enum': ['positive', 'negative', 'mixed']}}
     """
     if name is not None and not _is_column_name(name):
-        raise OutputSpecError.bad_column_name(name)
+        raise OutputSpecError(
+            f"name={name!r} cannot name the answer column. Pass a text: name='stance'."
+        )
     if output is None:
         return OutputSpec(None, _TEXT, (Field(name or _TEXT, (), "string"),))
     schema, schema_name = _object_schema(strict_schema(*_json_schema(output)))
@@ -163,7 +165,11 @@ def _fields(schema: Mapping[str, Any], name: str | None) -> tuple[Field, ...]:
         raise OutputSpecError.repeated_columns(twice)
     if name is not None:
         if len(names) > 1:
-            raise OutputSpecError.name_for_several(name, names)
+            raise OutputSpecError(
+                f"name={name!r} renames one answer column, but this output has {len(names)}: "
+                f"{format_list(names)}. Put something before all of them when you join: "
+                f"df.bf.join(job, prefix={name + '_'!r})."
+            )
         names = [name]
     return tuple(
         Field(column, path, shape.kind, shape.levels)
@@ -180,18 +186,21 @@ def _json_schema(output: Any) -> tuple[Any, str]:
     if isinstance(labels, list | tuple):
         return _labels(labels), "output="
     if isinstance(output, set | frozenset):
-        raise OutputSpecError.labels_without_order(type(output).__name__, "sorted(labels)")
+        raise _labels_without_order_error(type(output).__name__, "sorted(labels)")
     if not isinstance(output, type) and hasattr(output, "tolist"):
-        raise OutputSpecError.labels_without_order(type(output).__name__, "labels.tolist()")
+        raise _labels_without_order_error(type(output).__name__, "labels.tolist()")
     if isinstance(output, str):
-        raise OutputSpecError.single_text(output)
+        raise OutputSpecError(
+            f"output={quote(output)} is a text. For labels, pass a list of all of them: "
+            'output=["positive", "negative"]; for a text answer, leave output= out.'
+        )
     # A quarter of the time that `import batchframe` would take, and labels do without it.
     import pydantic  # noqa: PLC0415
 
     try:
         schema = pydantic.TypeAdapter(output).json_schema()
     except (pydantic.errors.PydanticUserError, NameError, TypeError) as reason:
-        raise OutputSpecError.not_a_spec(output, reason) from reason
+        raise _not_a_spec_error(output, reason) from reason
     return schema, str(schema.get("title") or getattr(output, "__name__", _TEXT))
 
 
@@ -207,9 +216,9 @@ def _labels(labels: Sequence[object]) -> dict[str, Any]:
 
 def _given(schema: Mapping[Any, Any]) -> tuple[Any, str]:
     if "json_schema" in schema:
-        raise OutputSpecError.wrapped_schema(("json_schema", "schema"))
+        raise _wrapped_schema_error(("json_schema", "schema"))
     if isinstance(schema.get("schema"), Mapping):
-        raise OutputSpecError.wrapped_schema(("schema",))
+        raise _wrapped_schema_error(("schema",))
     return schema, str(schema.get("title") or "schema")
 
 
@@ -224,7 +233,10 @@ def _object_schema(strict: dict[str, Any]) -> tuple[dict[str, Any], str]:
     shape = shape_of(inner, strict)
     key = _LABEL if shape.kind == "category" else _TEXT
     if _refers_to_root(strict):
-        raise OutputSpecError.reference_to_root(key)
+        raise OutputSpecError(
+            f"{key} refers to '#', yet the schema is not an object and is put into one. Move it to "
+            "'$defs' and refer to it there, such as '#/$defs/Node'."
+        )
     schema: dict[str, Any] = {
         "type": "object",
         "properties": {key: inner},
@@ -250,9 +262,33 @@ def _encodable(output: object, schema: dict[str, Any]) -> dict[str, Any]:
     try:
         return _plain(schema)
     except (msgspec.MsgspecError, TypeError, ValueError) as reason:
-        raise OutputSpecError.not_a_spec(output, reason) from reason
+        raise _not_a_spec_error(output, reason) from reason
 
 
 def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(schema))
     return plain
+
+
+def _not_a_spec_error(output: object, reason: object) -> OutputSpecError:
+    return OutputSpecError(
+        f"output={shorten(repr(output), 60)} cannot become a JSON schema: "
+        f'{without_link(reason)}. Pass a list of labels such as ["positive", "negative"], a '
+        "Literal, an Enum class, a Pydantic model, a TypedDict, a dataclass, a type such as int, a "
+        "JSON schema, or None for text."
+    )
+
+
+def _labels_without_order_error(kind: str, call: str) -> OutputSpecError:
+    return OutputSpecError(
+        f"output= is a {kind}. Pass the labels as a list, so that their order is yours: "
+        f"output={call}."
+    )
+
+
+def _wrapped_schema_error(keys: Sequence[str]) -> OutputSpecError:
+    way = "".join(f'["{key}"]' for key in keys)
+    return OutputSpecError(
+        "output= is a whole response format; batchframe writes that part itself. Pass the "
+        f"schema inside it: output=response_format{way}."
+    )

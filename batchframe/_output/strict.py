@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from batchframe._base.errors import OutputSpecError
+from batchframe._base.errors import OutputSpecError, format_list, quote, shorten
 from batchframe._output.numbers import LARGEST, SMALLEST
 from batchframe._output.schema import NULL, Node, resolve
 
@@ -88,7 +88,7 @@ def strict_schema(schema: object, name: str) -> dict[str, Any]:
 
 def _strict(node: object, place: _Place) -> dict[str, Any]:
     if not isinstance(node, Mapping) or not any(key in node for key in _TYPING):
-        raise OutputSpecError.untyped(place.path)
+        raise _untyped_error(place.path)
     kept = {key: value for key, value in node.items() if key not in _DROPPED}
     kept = _without_all_of(kept, place)
     _refuse_keywords(kept, place.path)
@@ -100,7 +100,7 @@ def _strict(node: object, place: _Place) -> dict[str, Any]:
     if "object" in _types(out):
         return _closed(out, place.path)
     if "array" in _types(out) and "items" not in out:
-        raise OutputSpecError.untyped(place.path + "[]")
+        raise _untyped_error(place.path + "[]")
     return out
 
 
@@ -140,7 +140,10 @@ def _reference(node: dict[str, Any], place: _Place) -> dict[str, Any]:
     reference = node["$ref"]
     definition = resolve(reference, place.root) if isinstance(reference, str) else None
     if definition is None:
-        raise OutputSpecError.bad_reference(place.path, reference)
+        raise OutputSpecError(
+            f"{place.path} refers to {quote(str(reference))}, which is not there. A reference must "
+            "name a definition at the top of the schema, such as '#/$defs/Address'."
+        )
     siblings = {key: value for key, value in node.items() if key != "$ref"}
     if not siblings:
         return {"$ref": reference}
@@ -152,15 +155,21 @@ def _reference(node: dict[str, Any], place: _Place) -> dict[str, Any]:
 
 def _closed(node: dict[str, Any], path: str) -> dict[str, Any]:
     if node.get("additionalProperties", False) is not False:
-        raise OutputSpecError.free_form(path)
+        raise _free_form_error(path)
     properties = node.get("properties")
     if properties is None:
-        raise OutputSpecError.free_form(path)
+        raise _free_form_error(path)
     if not properties:
-        raise OutputSpecError.empty_object(path)
+        raise OutputSpecError(
+            f"{path} is an object without any field, so there is nothing to answer. Give it a "
+            "field, or leave it out."
+        )
     for name in properties:
         if not isinstance(name, str) or re.search(r'["\\\x00-\x1f]', name):
-            raise OutputSpecError.bad_property_name(path, name)
+            raise OutputSpecError(
+                f"{path} has a field named {shorten(repr(name), 60)}. The name of a field must be "
+                "a text without quotes, backslashes and control characters: rename it."
+            )
     return {**node, "additionalProperties": False, "required": list(properties)}
 
 
@@ -181,17 +190,30 @@ def _choice(node: dict[str, Any], path: str) -> dict[str, Any]:
 
 def _level_type(values: Sequence[Any], path: str) -> str:
     if not values:
-        raise OutputSpecError.no_labels(path)
+        raise OutputSpecError(
+            f'{path} has no labels to choose from. Name at least one: output=["positive", '
+            '"negative"].'
+        )
     kinds = {type(value) for value in values}
     name = _LEVEL_TYPES.get(kinds.pop()) if len(kinds) == 1 else None
     if name is None or (
         name == "integer" and not SMALLEST <= min(values) <= max(values) <= LARGEST
     ):
-        raise OutputSpecError.bad_labels(path, values)
+        raise OutputSpecError(
+            f"The labels of {path} must be all texts or all whole numbers; among them are "
+            f"{format_list(values)}. Write them as texts: output=[str(label) for label in labels]. "
+            "For yes or no, pass output=bool."
+        )
     if len(set(values)) < len(values):
-        raise OutputSpecError.repeated_labels(path, repeated(values))
+        labels = repeated(values)
+        raise OutputSpecError(
+            f"{path} names {format_list(labels)} more than once. Name each label once, for example "
+            "output=list(dict.fromkeys(labels))."
+        )
     if name == "boolean" and len(values) == 1:
-        raise OutputSpecError.one_boolean(path, values[0])
+        raise OutputSpecError(
+            f"{path} can only be {values[0]!r}, so it asks nothing. Use bool, or leave it out."
+        )
     return name
 
 
@@ -209,50 +231,104 @@ def repeated(values: Sequence[Any]) -> list[Any]:
 def _refuse_keywords(node: Node, path: str) -> None:
     for key in node:
         if key not in _KEPT:
-            raise OutputSpecError.unsupported_keyword(path, str(key))
+            keyword = str(key)
+            remedy = _KEYWORD_REMEDIES.get(keyword, f"Take {keyword!r} out.")
+            raise OutputSpecError(f"{path} uses {keyword!r}, which strict mode refuses. {remedy}")
     if "anyOf" in node and "oneOf" in node:
-        raise OutputSpecError.mixed_keywords(path, "oneOf")
+        raise _mixed_keywords_error(path, "oneOf")
     if "anyOf" in node or "oneOf" in node:
         for key in ("type", "properties", "items", "enum", "const"):
             if key in node:
-                raise OutputSpecError.mixed_keywords(path, key)
+                raise _mixed_keywords_error(path, key)
     for name in _types(node):
         if name not in TYPES:
-            raise OutputSpecError.unknown_type(path, name)
+            raise OutputSpecError(
+                f"{path} has the type {shorten(repr(name), 60)}, which JSON schema does not have. "
+                "Use string, number, integer, boolean, object, array or null."
+            )
     _refuse_values(node, path)
 
 
 def _refuse_values(node: Node, path: str) -> None:
     for key in _NUMBERS:
         if key in node and not _is_number(node[key]):
-            raise OutputSpecError.bad_value(path, key, node[key], "a finite number")
+            raise _bad_value_error(path, key, node[key], "a finite number")
     if not node.get("multipleOf", 1) > 0:
-        raise OutputSpecError.bad_value(path, "multipleOf", node["multipleOf"], "above zero")
+        raise _bad_value_error(path, "multipleOf", node["multipleOf"], "above zero")
     for key in _SIZES:
         size = node.get(key, 0)
         if type(size) is not int or size < 0:
-            raise OutputSpecError.bad_value(path, key, size, "a whole number, zero or more")
+            raise _bad_value_error(path, key, size, "a whole number, zero or more")
     _refuse_shapes(node, path)
     if "format" in node and node["format"] not in FORMATS:
-        raise OutputSpecError.unsupported_format(path, node["format"], FORMATS)
+        form = node["format"]
+        raise OutputSpecError(
+            f"{path} is a text of the format {form!r} (a URL, a path, bytes, ...); strict mode "
+            f"knows {format_list(FORMATS)}. Use str, and say in Field(description=...) what it "
+            "holds."
+        )
     pattern = node.get("pattern", "")
     if not isinstance(pattern, str):
-        raise OutputSpecError.bad_value(path, "pattern", pattern, "a text")
+        raise _bad_value_error(path, "pattern", pattern, "a text")
     if _LOOKAROUND.search(pattern):
-        raise OutputSpecError.lookaround(path, pattern)
+        raise OutputSpecError(
+            f"The pattern of {path}, {quote(pattern)}, looks ahead or behind, which strict mode "
+            "refuses. Write it without (?=, (?!, (?<= and (?<!, or check the column afterwards."
+        )
 
 
 def _refuse_shapes(node: Node, path: str) -> None:
     for key in ("properties", "$defs", "definitions"):
         if not isinstance(node.get(key, {}), Mapping):
-            raise OutputSpecError.bad_value(path, key, node[key], "an object")
+            raise _bad_value_error(path, key, node[key], "an object")
     for key in ("anyOf", "oneOf", "enum"):
         if not isinstance(node.get(key, []), list | tuple):
-            raise OutputSpecError.bad_value(path, key, node[key], "a list")
+            raise _bad_value_error(path, key, node[key], "a list")
     for key in ("anyOf", "oneOf"):
         if key in node and not node[key]:
-            raise OutputSpecError.untyped(path)
+            raise _untyped_error(path)
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+_KEYWORD_REMEDIES = {
+    "allOf": "Write the fields of all its parts into one model.",
+    "prefixItems": "A tuple's places have no names: use a model with named fields, or a list.",
+    "uniqueItems": "Use list[...] in place of a set, and drop duplicates afterwards.",
+    "patternProperties": "Name every key: use a model with named fields, or a list of pairs.",
+    "propertyNames": "Name every key: use a model with named fields, or a list of pairs.",
+    "minProperties": "Every field is always there in strict mode: take it out.",
+    "maxProperties": "Every field is always there in strict mode: take it out.",
+    "if": "Use 'anyOf', or optional fields (T | None), and say in the prompt when they apply.",
+    "not": "Say in the prompt what is not allowed.",
+    "nullable": "Use type: ['string', 'null'], or str | None.",
+}
+
+
+def _untyped_error(path: str) -> OutputSpecError:
+    return OutputSpecError(
+        f"{path} does not say what it holds (Any, object, a bare list, or a schema without "
+        "'type'), and strict mode refuses what has no type. Give it one: str, float, "
+        "list[str], or a model with named fields."
+    )
+
+
+def _free_form_error(path: str) -> OutputSpecError:
+    return OutputSpecError(
+        f"{path} has keys that are not known in advance (a dict, or extra='allow'); strict "
+        "mode wants every key named. Use a model with named fields, or a list of pairs: "
+        "class Pair(BaseModel): key: str; value: int, and then list[Pair]."
+    )
+
+
+def _mixed_keywords_error(path: str, keyword: str) -> OutputSpecError:
+    return OutputSpecError(
+        f"{path} has 'anyOf' and {keyword!r} side by side, which strict mode refuses. Move "
+        f"{keyword!r} into each of the alternatives."
+    )
+
+
+def _bad_value_error(path: str, keyword: str, value: object, wanted: str) -> OutputSpecError:
+    return OutputSpecError(f"{path} has {keyword}={shorten(repr(value), 60)}; it must be {wanted}.")

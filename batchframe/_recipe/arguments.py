@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from batchframe._base.errors import RequestError, TemplateError
+from batchframe._base.errors import RequestError, TemplateError, allow_hint, format_list, shorten
 from batchframe._models.rules import CONTEXT_WINDOW, MODEL
 
 Message = Mapping[str, Any]
@@ -94,7 +94,11 @@ def checked_prompt(prompt: object) -> str | tuple[Message, ...] | None:
         raise TemplateError.not_a_prompt(prompt)
     for position, message in enumerate(prompt):
         if not _is_message(message):
-            raise TemplateError.not_a_message(position, message)
+            raise TemplateError(
+                f"Message {position} of the prompt, {shorten(repr(message), 60)}, is none: it "
+                'needs a "role", and a "content" that is a text or a list of parts, such as '
+                '{"role": "user", "content": "Classify: {{ text }}"}.'
+            )
     return tuple(_plain(message, f"prompt[{i}]") for i, message in enumerate(prompt))
 
 
@@ -111,7 +115,9 @@ def _is_message(message: object) -> bool:
 def checked_model(model: object) -> str:
     """Return the model's name, or raise ``RequestError``."""
     if not isinstance(model, str) or not model.strip():
-        raise RequestError.not_a_model(model)
+        raise RequestError(
+            f'model={model!r} names no model. Pass its name, such as model="gpt-5.6-luna".'
+        )
     return _text(model, "model")
 
 
@@ -120,20 +126,29 @@ def checked_system(system: object) -> str | None:
     if system is None:
         return None
     if not isinstance(system, str):
-        raise TemplateError.not_a_system(system)
+        raise TemplateError(
+            f'system= is a {type(system).__name__}. It must be a template, such as system="You '
+            'label reviews."; for several system messages, pass the prompt as a list.'
+        )
     return _text(system, "system")
 
 
 def checked_on_missing(on_missing: object) -> str:
     """Return what happens to a row with a missing cell, or raise ``RequestError``."""
     if not isinstance(on_missing, str):
-        raise RequestError.not_a_policy(on_missing)
+        raise RequestError(
+            f'on_missing={on_missing!r} is no text. Pass "raise", "skip", "empty", or the text '
+            "that stands for a missing cell."
+        )
     meant = on_missing.strip().lower()
     near = [meant] if meant in _POLICIES else difflib.get_close_matches(meant, _POLICIES, 1)
     if meant in _MEANS_SKIP:
         near = ["skip"]
     if near and near[0] != on_missing:
-        raise RequestError.misspelt_policy(on_missing, near[0])
+        raise RequestError(
+            f"on_missing={on_missing!r} would be written into the prompts as it stands. Did you "
+            f"mean on_missing={near[0]!r}?"
+        )
     return _text(on_missing, "on_missing")
 
 
@@ -146,7 +161,11 @@ def checked_allow(allow: object, body: Mapping[str, Any]) -> tuple[str, ...]:
         )
     listed = tuple(sorted({str(name) for name in names}))
     if unknown := [name for name in listed if name not in {*body, MODEL, CONTEXT_WINDOW}]:
-        raise RequestError.unknown_allowance(unknown, (MODEL, CONTEXT_WINDOW))
+        raise RequestError(
+            f"allow= names {format_list(unknown)}, which is neither a parameter of these requests "
+            f"nor one of {format_list((MODEL, CONTEXT_WINDOW))}. Name what is to be sent although "
+            'a check refuses it: requests(..., temperature=0, allow=["temperature"]).'
+        )
     return listed
 
 
@@ -172,25 +191,32 @@ def checked_body(
     """
     for name in parameters:
         if name in _OF_SUBMIT:
-            raise RequestError.belongs_to_submit(name)
+            raise RequestError(
+                f"{name}= belongs to submit(), the line that spends: "
+                f"requests(...).submit({name}=...). Here it would be sent to the model as a "
+                "parameter of each request."
+            )
         if name in _REFUSED:
-            raise RequestError.refused_parameter(name, _REFUSED[name])
+            raise _refused_parameter_error(name, _REFUSED[name])
         if name == "response_format":
             _check_format(name, parameters[name], endpoint, text=text)
         if (endpoint, name) in _NOT_MISSPELT and isinstance(parameters[name], Mapping):
             continue
         near = difflib.get_close_matches(name, OWN_WORDS, n=1, cutoff=0.75)
         if near and name not in allowed:
-            raise RequestError.misspelt_keyword(name, near[0])
+            raise RequestError(
+                f"{name}= would be sent to the model as a parameter of the request. Did you mean "
+                f"{near[0]}=?{allow_hint(name)}"
+            )
     return {name: _plain(parameters[name], name) for name in sorted(parameters)}
 
 
 def _check_format(name: str, value: object, endpoint: str, *, text: bool) -> None:
     if endpoint.startswith(_IMAGES):
         if value != "b64_json":
-            raise RequestError.refused_parameter(name, _IMAGE_FORMAT)
+            raise _refused_parameter_error(name, _IMAGE_FORMAT)
     elif not (text and _is_plain_format(value)):
-        raise RequestError.refused_parameter(name, _RESPONSE_FORMAT)
+        raise _refused_parameter_error(name, _RESPONSE_FORMAT)
 
 
 def _is_plain_format(value: object) -> bool:
@@ -207,17 +233,17 @@ def _plain(value: Any, path: str) -> Any:
         return _text(value, path)
     if isinstance(value, int):
         if value not in _WIDEST:
-            raise RequestError.not_json(path, "a whole number of more than 64 bits")
+            raise _not_json_error(path, "a whole number of more than 64 bits")
         return int(value)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise RequestError.not_json(path, repr(value))
+            raise _not_json_error(path, repr(value))
         return float(value)
     if isinstance(value, Mapping):
         return {_text(str(key), path): _plain(item, f"{path}.{key}") for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item, f"{path}[{i}]") for i, item in enumerate(value)]
-    raise RequestError.not_json(path, f"of type {type(value).__name__}")
+    raise _not_json_error(path, f"of type {type(value).__name__}")
 
 
 def _text(text: str, path: str) -> str:
@@ -225,5 +251,16 @@ def _text(text: str, path: str) -> str:
     try:
         plain.encode()
     except UnicodeEncodeError:
-        raise RequestError.not_json(path, "a text with half of a surrogate pair") from None
+        raise _not_json_error(path, "a text with half of a surrogate pair") from None
     return plain
+
+
+def _refused_parameter_error(name: str, why: str) -> RequestError:
+    return RequestError(f"{name}= cannot be part of these requests: {why}.")
+
+
+def _not_json_error(path: str, what: str) -> RequestError:
+    return RequestError(
+        f"The value of {path} is {what}, which JSON cannot say. Pass plain numbers, texts, "
+        "lists and dicts."
+    )

@@ -95,7 +95,11 @@ class Recipe:
         check_parameters(asked, endpoint, parameters, allowed)
         kept = checked_prompt(prompt)
         if images is not None and kept is None:
-            raise RequestError.images_with_function()
+            raise RequestError(
+                "images= goes with a template or messages, and here a function makes the prompts. "
+                "Let it return messages whose content holds image_url parts, or write the prompt "
+                "as a template."
+            )
         return cls(
             endpoint=endpoint,
             model=asked,

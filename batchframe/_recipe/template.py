@@ -20,7 +20,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batchframe._base.errors import ColumnError, TemplateError
+from batchframe._base.errors import ColumnError, TemplateError, format_list, quote, shorten
 
 _MARKS = re.compile(r"\{\{\{\{|\{\{([^{}]*)\}\}")
 _ALMOST = re.compile(r"\{{1,2}([^{}]+)\}{1,2}")
@@ -107,7 +107,11 @@ def parse(source: str) -> Template:
             literal += "{{"
             continue
         if not mark[1].strip():
-            raise TemplateError.empty_placeholder(source)
+            raise TemplateError(
+                f"The template {quote(source)} has an empty placeholder. Put a column's name "
+                "between the braces: {{ text }}. To write two braces as they are, double them: "
+                "{{{{."
+            )
         if literal:
             parts.append(literal)
         parts.append(Placeholder(mark[1].strip()))
@@ -175,9 +179,18 @@ def _cell(placeholder: Placeholder, names: Sequence[str]) -> Cell:
     column = _column(name, names) if bar else None
     if column is None:
         name = name if bar else words
-        raise TemplateError.unknown_column(name, difflib.get_close_matches(name, names), names)
+        near = difflib.get_close_matches(name, names)
+        guess = f"Did you mean {{{{ {near[0]} }}}}? " if near else ""
+        raise TemplateError(
+            f"The template names {{{{ {shorten(name, 60)} }}}}, but the frame has no such column. "
+            f"{guess}Columns: {format_list(names)}. To write two braces as they are, double them: "
+            "{{{{."
+        )
     if form != "json":
-        raise TemplateError.unknown_filter(form, name)
+        raise TemplateError(
+            f"{{{{ {name} | {form} }}}} asks for the filter {form!r}. There is one filter: {{{{ "
+            f"{name} | json }}}}."
+        )
     return Cell(column, "json")
 
 
@@ -186,7 +199,11 @@ def _column(name: str, names: Sequence[str]) -> int | None:
     for known in (names, [other.strip() for other in names]):
         found = [position for position, other in enumerate(known) if other == name]
         if len(found) > 1:
-            raise ColumnError.ambiguous(name, found)
+            raise ColumnError(
+                f"{len(found)} columns answer to {{{{ {name} }}}} (positions "
+                f"{format_list(found)}), so the prompt does not say which it means. Rename them: "
+                "df.columns = [...]."
+            )
         if found:
             return found[0]
     return None

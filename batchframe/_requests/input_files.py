@@ -19,6 +19,7 @@ import numpy.typing as npt
 from batchframe._base.errors import (
     FileIsThereError,
     RequestError,
+    format_row,
 )
 from batchframe._base.private_files import replacing
 from batchframe._base.progress import progress
@@ -100,14 +101,23 @@ def shards_of(
     if len(sizes) and sizes.max() > profile.max_bytes:
         largest = int(sizes.argmax())
         row = int(table.first_row[largest])
-        raise RequestError.too_large(
-            row, table.source.labels[row], int(sizes[largest]), profile.max_bytes, profile.name
+        where = format_row(row, table.source.labels[row])
+        raise RequestError(
+            f"{where[0].upper()}{where[1:]} makes a request of {int(sizes[largest]):,} bytes, more "
+            f"than the {profile.max_bytes:,} bytes that {profile.name} takes in one input file. "
+            'Shorten it, for example df["text"] = df["text"].str.slice(0, 100_000), or leave the '
+            "row out."
         )
     if tokens is not None and max_tokens is not None and (tokens > max_tokens).any():
         longest = int(tokens.argmax())
         row = int(table.first_row[longest])
         label = table.source.labels[row]
-        raise RequestError.too_many_tokens(row, label, int(tokens[longest]), max_tokens)
+        input_tokens = int(tokens[longest])
+        raise RequestError(
+            f"{format_row(row, label).capitalize()} makes a request of {input_tokens:,} input "
+            f"tokens, above max_enqueued_tokens={max_tokens:,}: it would never be let into the "
+            "queue. Raise the limit, or shorten the row."
+        )
     most = profile.max_requests
     if table.recipe.endpoint == _EMBEDDINGS:
         most = min(most, MOST_INPUTS)
@@ -177,18 +187,31 @@ def input_files(
         If `folder` is the name of a file, or the disk refuses.
     """
     if folder.suffix in {".jsonl", ".json"} or folder.is_file():
-        raise RequestError.a_file_for_a_folder(str(folder), str(folder.with_suffix("")))
+        name = str(folder.with_suffix(""))
+        raise RequestError(
+            f"{str(folder)!r} is the name of a file; to_jsonl() writes one file or more into a "
+            "folder, such as requests-000.jsonl. Name the folder: "
+            f"requests.to_jsonl({name!r})."
+        )
     paths = [folder / f"requests-{number:03d}.jsonl" for number in range(len(shards))]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path in paths:
             if path.exists():
-                raise FileIsThereError.named(str(path))
+                raise FileIsThereError(
+                    f"{path!s} is there already and is not replaced. Choose another folder, or "
+                    "remove it."
+                )
         _write_all(table, shards, paths, profile)
     except OSError as reason:
         if isinstance(reason, FileIsThereError):
             raise
-        raise RequestError.not_written(str(folder), reason.strerror or str(reason)) from None
+        name = str(folder)
+        raise RequestError(
+            f"The input files could not be written into {name}: "
+            f"{reason.strerror or str(reason)}. What is there of them is not whole. Choose a "
+            'folder where there is room and you may write: to_jsonl("folder").'
+        ) from None
     return paths
 
 

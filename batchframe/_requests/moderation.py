@@ -110,8 +110,12 @@ def _verdicts(
 
 def _not_moderated(table: RequestTable, question: _Question, reason: str) -> ServiceError:
     row = int(table.first_row[question.numbers[0]])
-    return ServiceError.not_moderated(
-        row, table.source.labels[row], len(set(question.numbers)), reason
+    where = f"row {row} (index {table.source.labels[row]!r})"
+    behind = " or a request behind it" if len(set(question.numbers)) > 1 else ""
+    return ServiceError(
+        f"The moderation endpoint did not answer for {where}{behind}: {reason}. No row is held "
+        "back on half an answer, and nothing of the batch was sent. Ask again, with a client of "
+        "OpenAI, whose endpoint is free: requests.moderate(client=openai.OpenAI())."
     )
 
 

@@ -19,7 +19,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batchframe._base.digests import Digests, blank, digests_of, group
-from batchframe._base.errors import TemplateError, TemplateWarning, warn_user
+from batchframe._base.errors import (
+    TemplateError,
+    TemplateWarning,
+    format_list,
+    format_row,
+    quote,
+    warn_user,
+)
 from batchframe._base.progress import progress
 from batchframe._endpoints import endpoint_of
 from batchframe._frames.image_columns import column_position, raise_if_unreadable
@@ -81,7 +88,12 @@ def _refuse_missing(recipe: Recipe, source: Source | StreamedSource) -> None:
 def _warn_of_almost_placeholders(recipe: Recipe, rows: Tabular) -> None:
     for template in templates_in(endpoint_of(recipe.endpoint).body(recipe)):
         for written, name in almost_placeholders(template, list(rows.columns)):
-            warn_user(TemplateWarning.almost_a_placeholder(written, name))
+            warn_user(
+                TemplateWarning(
+                    f"{quote(written)} is sent to the model as it stands, yet the frame has a "
+                    f"column of that name. To put the column's text there, write {{{{ {name} }}}}."
+                )
+            )
 
 
 def _refuse_two_prompts_for_equal_cells(
@@ -92,7 +104,7 @@ def _refuse_two_prompts_for_equal_cells(
     differs = np.flatnonzero(digest != digest[first[number]])
     if len(differs):
         pair = [int(first[number[differs[0]]]), int(differs[0])]
-        raise TemplateError.not_of_the_row(*((row, labels[row]) for row in pair))
+        raise _not_of_the_row_error(*((row, labels[row]) for row in pair))
 
 
 def asked_of(table: RequestTable, model: str) -> RequestTable:
@@ -159,7 +171,12 @@ def _of_templates(recipe: Recipe, rows: Tabular) -> tuple[Source | StreamedSourc
     unbound = endpoint_of(recipe.endpoint).body(recipe)
     body, cells = _bound(unbound, rows)
     if not cells and recipe.images is None:
-        raise TemplateError.no_column([str(label) for label in rows.columns])
+        names = [str(label) for label in rows.columns]
+        example = names[0] if names else "text"
+        raise TemplateError(
+            "The prompt names no column, so every row would ask the same. Name at least one, for "
+            f"example {{{{ {example} }}}}. Columns: {format_list(names)}."
+        )
     if not rows.streamed:
         [part] = rows.parts()
         source = read_cells(part, cells, recipe.on_missing, recipe.images)
@@ -183,7 +200,11 @@ def _of_function(
 ) -> tuple[Source | StreamedSource, Envelope]:
     """Have a function make the prompt of each row."""
     if recipe.on_missing not in {"raise", "skip"}:
-        raise TemplateError.function_with_stand_in(recipe.on_missing)
+        raise TemplateError(
+            f"on_missing={recipe.on_missing!r} fills the cells of a template, but here a function "
+            "makes the prompts. Let it return None for a row without a prompt and use "
+            'on_missing="skip" or "raise".'
+        )
     endpoint = endpoint_of(recipe.endpoint)
     prompt_of = endpoint.prompts_of(replace(recipe, system=_constant_system(recipe)), function)
     cut = envelope(recipe.endpoint, endpoint.body(recipe))
@@ -209,7 +230,10 @@ def _constant_system(recipe: Recipe) -> str | None:
         return None
     constant = parse(recipe.system).constant
     if constant is None:
-        raise TemplateError.system_with_function(recipe.system)
+        raise TemplateError(
+            f"A function makes the prompts, so system={quote(recipe.system)} cannot name columns. "
+            'Let the function return messages, the first {"role": "system", "content": ...}.'
+        )
     return constant
 
 
@@ -248,3 +272,12 @@ def _number_requests(
     number = np.full(len(digest), -1, dtype=np.int64)
     number[rows] = found
     return number, rows[first]
+
+
+def _not_of_the_row_error(first: tuple[int, object], second: tuple[int, object]) -> TemplateError:
+    return TemplateError(
+        f"The prompt function made different prompts of {format_row(*first)} and "
+        f"{format_row(*second)}, whose cells read the same, so nobody could tell later which "
+        "answer belongs to which. Whatever else it needs (a counter, something drawn by chance), "
+        "put it into a column of the frame first."
+    )

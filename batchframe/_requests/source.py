@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batchframe._base.digests import Digests, digests_of
-from batchframe._base.errors import CellError, ColumnError, TemplateError
+from batchframe._base.errors import CellError, ColumnError, TemplateError, format_list, format_row
 from batchframe._frames.cells import TEXT, text_column
 from batchframe._frames.image_columns import ImageCells, raise_if_unreadable, read_images
 from batchframe._frames.image_options import ImageInput
@@ -111,7 +111,11 @@ class Source:
 
     def changed(self, row: int) -> CellError:
         """Return what to raise if a row is no longer what it was."""
-        return CellError.image_changed(row, self.labels[row])
+        where = format_row(row, self.labels[row])
+        return CellError(
+            f"{where[0].upper()}{where[1:]}: an image is not what it was when the requests were "
+            "made, so nothing was sent. Run the cell with df.bf.requests(...) again."
+        )
 
     def batches(
         self,
@@ -239,8 +243,21 @@ def raise_if_absent(absent: pa.Array, labels: pd.Index) -> None:
     if len(positions):
         first = positions[:5].tolist()
         reasons = absent.take(pa.array(positions[:5])).to_pylist()
-        raise CellError.missing(
-            len(positions), len(labels), first, [labels[row] for row in first], reasons
+        count = len(positions)
+        rows = len(labels)
+        shown = "\n".join(
+            f"  {format_row(position, label)}: {reason}"
+            for position, label, reason in zip(
+                first, [labels[row] for row in first], reasons, strict=True
+            )
+        )
+        more = f"\n  and {count - len(first):,} more" if count > len(first) else ""
+        raise CellError(
+            f"{count:,} of {rows:,} rows cannot be asked:\n"
+            f"{shown}{more}\n"
+            'Choose what happens to them: on_missing="skip" leaves them out (nothing sent, nothing '
+            'billed), on_missing="empty" asks with an empty text, and any other text, for example '
+            'on_missing="(no text)", stands for what is missing.'
         )
 
 
@@ -302,7 +319,11 @@ def _call(
     try:
         return prompt_of(row)
     except Exception as reason:  # the user's own code may raise anything
-        raise TemplateError.function_failed(position, label, reason) from reason
+        raise TemplateError(
+            f"The prompt function failed at {format_row(position, label)}: "
+            f"{type(reason).__name__}: {str(reason).rstrip('.')}. Try it alone: "
+            f"function(df.iloc[{position}].to_dict())."
+        ) from reason
 
 
 def row_identity(part: Part, columns: Sequence[str]) -> Digests:
@@ -319,12 +340,22 @@ def row_identity(part: Part, columns: Sequence[str]) -> Digests:
     labels = [str(label) for label in frame.columns]
     for name in columns:
         if labels.count(name) != 1:
-            raise ColumnError.not_the_same(name, labels)
+            there = labels.count(name)
+            state = f"{there} columns" if there else "no column"
+            raise ColumnError(
+                "Where a function makes the prompts, a row is known by its cells in all the "
+                f"columns that the function could see, and this frame has {state} named {name!r}. "
+                f"Use a frame with one column of each name. Columns: {format_list(labels)}."
+            )
     try:
         texts = [
             text_column(frame.iloc[:, labels.index(name)], first=part.start).to_pylist()
             for name in columns
         ]
     except CellError as reason:
-        raise CellError.seen_by_function(str(reason)) from None
+        raise CellError(
+            f"{reason!s} Or keep such columns from the prompt function, "
+            'df.drop(columns=["image"]).bf.requests(function, ...): a row is known by its cells in '
+            "all the columns that the function could see."
+        ) from None
     return digests_of(map(msgspec.json.Encoder().encode, _across(texts, len(frame))))

@@ -86,7 +86,11 @@ class StreamedSource:
 
     def changed(self, row: int) -> SourceError:
         """Return what to raise if a row is no longer what it was."""
-        return SourceError.changed_row(row)
+        return SourceError(
+            f"Row {row} of the source is no longer what it was when the requests were made. "
+            "Nothing was sent. Leave it as it is until submit() returns, and make the requests "
+            "again."
+        )
 
 
 def prompts_of_parts(

@@ -288,7 +288,11 @@ def _homes(record: Record, shard: int) -> list[Path]:
     there = [(path, home) for path, home in paths if home is not None]
     for path, home in there:
         if not path.is_file() or sha256_of(path) != home.sha256:
-            raise JobError.lost_result(str(path))
+            raise JobError(
+                f"{path!s} is not what came back from the service: it was changed or removed "
+                "since. Call job.refresh(): it is fetched again, as long as the service keeps it "
+                "(30 days)."
+            )
     return [path for path, _ in there]
 
 

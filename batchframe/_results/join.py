@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batchframe._base.errors import ColumnError, JobError
+from batchframe._base.errors import ColumnError, JobError, format_list
 from batchframe._endpoints import STATUSES, endpoint_of
 from batchframe._endpoints.endpoint import ASKED_AGAIN
 from batchframe._frames.tabular import Tabular, column_label, of_frame, taken_names
@@ -93,7 +93,7 @@ def _refuse_other_questions(outputs: Sequence[Sequence[Field]]) -> None:
     first = outputs[0]
     for other in outputs[1:]:
         if [(f.name, f.kind) for f in other] != [(f.name, f.kind) for f in first]:
-            raise ColumnError.different_answers(*[[f.name for f in x] for x in (first, other)])
+            raise _different_answers_error(*[[f.name for f in x] for x in (first, other)])
 
 
 def answer_fields(job: JobAnswers) -> tuple[Field, ...]:
@@ -140,7 +140,12 @@ def find_answers(rows: Tabular, job: JobAnswers, known: Finder) -> Found:
     """
     recipe = job.manifest.recipe
     if recipe.columns == UNKNOWN_COLUMNS:
-        raise JobError.recovered(job.manifest.called)
+        raise JobError(
+            f"Job {job.manifest.called!r} was recovered from the server, which knows neither the "
+            "frame nor the template of the prompt, so rows cannot be matched to it. Run the cell "
+            "that submitted it: it finds this job and pays nothing. What is known without: "
+            f"bf.job({job.manifest.called!r}).results(), one row a request."
+        )
     as_submitted = job.rows.checksum if len(rows) == len(job.rows) else None
     named = row_digests(recipe, rows, as_submitted)
     if named is None:
@@ -242,3 +247,11 @@ def _paid(costs: Sequence[pd.Series]) -> pd.Series:
     """Add up what several jobs paid for each row, whichever of them gives its answer."""
     rows = ([cost for cost in row if cost is not None] for row in zip(*costs, strict=True))
     return pd.Series([sum_of(known) if known else None for known in rows], dtype=object)
+
+
+def _different_answers_error(first: Sequence[str], second: Sequence[str]) -> ColumnError:
+    return ColumnError(
+        f"These jobs do not answer the same question: one gives {format_list(first)}, another "
+        f"{format_list(second)}. Join one after the other, under names of their own: "
+        'df.bf.join(first).bf.join(second, prefix="second_").'
+    )

@@ -90,20 +90,31 @@ def to_parquet(
 
 def _refuse_place(rows: Tabular, path: Path) -> None:
     if path.is_dir():
-        raise SourceError.a_folder(str(path))
+        name = str(path)
+        example = f"{name}/labelled.parquet"
+        raise SourceError(
+            f"{name} is a folder. Name the file to write: job.to_parquet({example!r})."
+        )
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
     if rows.home is not None and rows.home in path.parents:
-        raise SourceError.written_into(str(path), str(rows.home))
+        folder = str(rows.home)
+        raise SourceError(
+            f"{path!s} lies in the folder that the rows are read from, {folder}, and would be "
+            "taken for rows the next time. Write it elsewhere."
+        )
     if path.exists() and str(path) in map(os.path.realpath, rows.files):
-        raise SourceError.written_over(str(path))
+        raise SourceError(
+            f"{path!s} is a file that the rows are read from. Write their answers beside it, "
+            "under another name."
+        )
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     try:
         return pq.ParquetWriter(path, schema, compression="zstd")
     except pa.ArrowNotImplementedError as reason:
-        raise SourceError.not_of_parquet(str(reason)) from None
+        raise _not_of_parquet_error(str(reason)) from None
 
 
 def _answers(job: JobAnswers, found: Found, prefix: str, *, details: bool) -> pa.Table:
@@ -154,7 +165,7 @@ def _stored(part: Part) -> pa.Table:
     try:
         return pa.Table.from_pandas(part.frame)
     except (pa.ArrowException, ValueError) as reason:  # two columns of one name
-        raise SourceError.not_of_parquet(" ".join(map(str, reason.args))) from None
+        raise _not_of_parquet_error(" ".join(map(str, reason.args))) from None
 
 
 def _told_to_pandas(rows: pa.Schema, answers: pa.Schema) -> dict[bytes, bytes]:
@@ -186,3 +197,10 @@ def _replacing(path: Path) -> Iterator[Path]:
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _not_of_parquet_error(reason: str) -> SourceError:
+    return SourceError(
+        f"A column of the source cannot be written to Parquet: {reason.rstrip('.')}. Give the "
+        "rows without it, or with one type and one name: job.to_parquet(path, rows)."
+    )

@@ -96,9 +96,17 @@ def connect_to(identity: Identity, job: str, client: object = None) -> Service:
     except ClientError:
         if client is not None:
             raise
-        raise ClientError.job_needs_client(job, identity.base_url) from None
+        raise ClientError(
+            f"Job {job} is at {identity.base_url}, and no client was given. Pass the one it was "
+            f"submitted with: bf.job({job!r}, client=...), or set OPENAI_API_KEY (and "
+            "OPENAI_BASE_URL, for another server than OpenAI's)."
+        ) from None
     if service.identity != identity:
-        raise ClientError.other_identity(job, _words(identity), _words(service.identity))
+        raise ClientError(
+            f"Job {job} belongs to {_words(identity)}, but the client speaks to "
+            f"{_words(service.identity)}. Its batches cannot be seen from there. Pass the client "
+            f"it was submitted with: bf.job({job!r}, client=...)."
+        )
     return service
 
 

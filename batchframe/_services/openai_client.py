@@ -61,11 +61,21 @@ def connect(client: object = None) -> OpenAIService:
     if client is None:
         client = _client_from_environment()
     if not isinstance(client, openai.OpenAI):
-        raise ClientError.wrong_kind(client)
+        kind = type(client).__name__
+        asynchronous = " with the same arguments" if kind.startswith("Async") else ""
+        raise ClientError(
+            f"The client is of type {kind}. Pass a synchronous openai.OpenAI or "
+            f"openai.AzureOpenAI{asynchronous}: submit(client=openai.OpenAI(...))."
+        )
     url = urlsplit(str(client.base_url))
     safe = url.scheme == "https" or is_loopback(url.hostname or "")
     if not safe and not insecurity_is_allowed():
-        raise ClientError.insecure(Identity.of(str(client.base_url), None, None).base_url)
+        insecure_url = Identity.of(str(client.base_url), None, None).base_url
+        raise ClientError(
+            f"The client's base URL is {insecure_url}: plain HTTP to another machine would show "
+            f"your key to the network. Use {_https(insecure_url)}. Where the network is yours "
+            "alone, set BATCHFRAME_ALLOW_INSECURE=1 to go on regardless."
+        )
     return OpenAIService(client)
 
 
@@ -74,7 +84,13 @@ def _client_from_environment() -> openai.OpenAI:
         return openai.OpenAI()
     except openai.OpenAIError:
         pass
-    raise ClientError.no_key()
+    raise ClientError(
+        "There is no API key. Set OPENAI_API_KEY in the environment, or pass a client: "
+        "submit(client=openai.OpenAI(...)). To rehearse without a key and without cost:\n"
+        "    import batchframe.local\n"
+        "    server = batchframe.local.serve()\n"
+        "    requests.submit(client=server.client())"
+    )
 
 
 class OpenAIService:
@@ -326,7 +342,7 @@ class OpenAIService:
             return patience
         left = self._deadline - SYSTEM.elapsed()
         if left <= 0:
-            raise ServiceError.no_time_left(what)
+            raise _no_time_left_error(what)
         return min(patience, left)
 
     def delete_file(self, file_id: str) -> bool:
@@ -341,3 +357,13 @@ class OpenAIService:
         if answer != "" and not (isinstance(answer, FileDeleted) and answer.deleted is True):
             raise ServiceError.unusable(got=type(answer).__name__, what="the deletion of a file")
         return True
+
+
+def _https(url: str) -> str:
+    return f"https://{url.partition('://')[2]}"
+
+
+def _no_time_left_error(what: str) -> ServiceError:
+    error = ServiceError(f"The time to wait was over before {what} was asked for.")
+    error.out_of_reach = True
+    return error

@@ -59,13 +59,17 @@ def chunks(response: Any, what: str, most: int, patience: float) -> Iterator[byt
         except Exception as reason:
             if not is_transports(reason):
                 raise
-            raised = ServiceError.broken_off(what, words(reason))
+            raised = _broken_off_error(what, words(reason))
             break
         if chunk is None:
             return
         got += len(chunk)
         if got > most:
-            raise ServiceError.too_large(what, most)
+            raise ServiceError(
+                f"The service sent more than {most:,} bytes of {what}, which cannot be right, so "
+                "reading it was given up. Nothing was replaced and nothing is lost: call "
+                "job.refresh() to ask again."
+            )
         passed = SYSTEM.elapsed() - since
         if passed > patience:
             if got - before < _SLOWEST * passed:
@@ -73,3 +77,12 @@ def chunks(response: Any, what: str, most: int, patience: float) -> Iterator[byt
             before, since = got, SYSTEM.elapsed()
         yield chunk
     raise raised
+
+
+def _broken_off_error(what: str, reason: str) -> ServiceError:
+    error = ServiceError(
+        f"The service's answer broke off while {what} was read: {reason}. Nothing was replaced "
+        "and nothing is lost: call job.refresh() to ask again."
+    )
+    error.broke_off = True
+    return error

@@ -42,7 +42,7 @@ def failure(reason: Exception) -> ServiceError:
     if isinstance(reason, openai.APIStatusError):
         status, code, message = reason.status_code, reason.code, _message(reason)
         told = advice(code, message, status)
-        return ServiceError.refused(status, code, message, reason.request_id, told)
+        return _refused_error(status, code, message, reason.request_id, told)
     if isinstance(reason, openai.APIConnectionError):
         return ServiceError.unreachable(words(reason.__cause__ or reason))
     return ServiceError.unusable(got=words(reason), what="usable")
@@ -186,3 +186,23 @@ def is_id(value: object) -> TypeGuard[str]:
     """Tell whether a value can be what a service calls a batch or a file."""
     # The SDK builds its values without checking them.
     return isinstance(value, str) and value.isprintable() and 0 < len(value) <= _LONGEST_ID
+
+
+def _refused_error(
+    status: int, code: str | None, message: str, request_id: str | None, advice: str
+) -> ServiceError:
+    where = f", request {request_id}" if request_id else ""
+    told = f"{status}{f', {code}' if code else ''}{where}"
+    hint = advice or _STATUS_HINTS.get(status, "")
+    error = ServiceError(
+        f"The service refused (HTTP {told}): {message}{hint and chr(10)}{hint}\nWhat was sent "
+        "goes on, and what is at home stays. When the cause is mended, run the cell again."
+    )
+    error.status = status
+    error.cause = f"the service refused (HTTP {told}): {message}"
+    return error
+
+
+_STATUS_HINTS = {
+    404: "It may belong to another project's key, or be deleted (files go after 30 days).",
+}

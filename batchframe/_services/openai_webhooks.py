@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import openai
 
-from batchframe._base.errors import WebhookError
+from batchframe._base.errors import WebhookError, shorten
 from batchframe._services.openai_values import is_id
 
 _PREFIX: Final = "whsec_"
@@ -53,7 +53,12 @@ def read_event(body: object, headers: object, secret: str | None = None) -> Even
             why = f"{type(reason).__name__}: {reason}"
         else:
             return _event(event)
-    raise WebhookError.not_signed(why)
+    raise WebhookError(
+        f"This request is not signed with your secret ({why}). Whoever sent it, nothing was done. "
+        "If it is the service's: pass the body as it came, await request.body(), and the secret of "
+        "this endpoint; and see that this machine's clock is right, since an event counts for five "
+        "minutes."
+    )
 
 
 def _event(event: object) -> Event:
@@ -63,7 +68,10 @@ def _event(event: object) -> Event:
     if not isinstance(kind, str) or not kind.startswith("batch."):
         return Event(str(kind), None)
     if not is_id(batch):
-        raise WebhookError.no_batch(kind)
+        raise WebhookError(
+            f"A signed event {shorten(repr(kind), 60)} names no batch, so nothing was done. Look "
+            "at the job itself with refresh()."
+        )
     return Event(kind, batch)
 
 
@@ -71,7 +79,11 @@ def _raw(body: object) -> bytes | str:
     if isinstance(body, bytearray | memoryview):
         return bytes(body)
     if not isinstance(body, bytes | str):
-        raise WebhookError.not_raw(type(body).__name__)
+        raise WebhookError(
+            f"The body is of type {type(body).__name__}. A signature is of the bytes as they came: "
+            "pass those, on_webhook(await request.body(), request.headers), not what was read from "
+            "them."
+        )
     return body
 
 
@@ -83,7 +95,10 @@ def _plain(headers: object) -> dict[str, str]:
     except (TypeError, ValueError):
         pairs = None
     if pairs is None:
-        raise WebhookError.no_headers(type(headers).__name__)
+        raise WebhookError(
+            f"The headers are of type {type(headers).__name__}. Pass the request's own: "
+            "on_webhook(await request.body(), request.headers)."
+        )
     return {_text(name).lower(): _text(value) for name, value in pairs}
 
 
@@ -94,15 +109,27 @@ def _text(value: object) -> str:
 def _usable(secret: object) -> str:
     """Refuse a secret with which anybody could sign: the package would take an empty one."""
     if secret is None:
-        raise WebhookError.no_secret()
+        raise WebhookError(
+            "There is no secret to tell the service's requests by. Pass the endpoint's, which the "
+            "service showed when the endpoint was made: on_webhook(body, headers, "
+            'secret="whsec_..."), or set OPENAI_WEBHOOK_SECRET.'
+        )
     if not isinstance(secret, str) or secret != secret.strip():
-        raise WebhookError.not_a_secret()
+        raise _not_a_secret_error()
     key = secret.encode()
     if secret.startswith(_PREFIX):
         try:
             key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
         except (binascii.Error, ValueError):
-            raise WebhookError.not_a_secret() from None
+            raise _not_a_secret_error() from None
     if len(key) < _SHORTEST:
-        raise WebhookError.not_a_secret()
+        raise _not_a_secret_error()
     return secret
+
+
+def _not_a_secret_error() -> WebhookError:
+    return WebhookError(
+        "The webhook secret (it is not shown) is none that keeps others out: it is empty, "
+        "short, cut off, or has a blank or line break around it. Copy it again from the "
+        "service's settings; it begins with whsec_."
+    )

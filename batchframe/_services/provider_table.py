@@ -237,13 +237,13 @@ def provider(name: str, /, **changes: Any) -> Provider:
     if known is None:
         near = get_close_matches(str(name), _NAMED, n=1)
         meant = f" (did you mean {near[0]!r}?)" if near else ""
-        raise RequestError.not_a_word("provider", name, f"one of {', '.join(_NAMED)}{meant}")  # noqa: EM101
+        raise RequestError.not_a_word("provider", name, f"one of {', '.join(_NAMED)}{meant}")
     for changed, value in changes.items():
         if changed not in FIELDS:
             near = get_close_matches(changed, FIELDS, n=1)
             meant = f" (did you mean {near[0]!r}?)" if near else ""
             wanted = f"an attribute of bf.Provider{meant}"
-            raise RequestError.not_a_word("provider", f"{changed}={value!r}", wanted)  # noqa: EM101
+            raise RequestError.not_a_word("provider", f"{changed}={value!r}", wanted)
     return replace(known, **changes)
 
 

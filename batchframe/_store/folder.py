@@ -29,7 +29,7 @@ import filelock
 import msgspec
 import platformdirs
 
-from batchframe._base.errors import JobError, UnreadableJobWarning, warn_user
+from batchframe._base.errors import JobError, UnreadableJobWarning, quote, warn_user
 from batchframe._base.private_files import (
     append_line,
     in_words,
@@ -62,7 +62,10 @@ def home() -> Path:
         return Path(chosen).expanduser().absolute()
     except (RuntimeError, OSError):
         # No user of that name, or no current folder.
-        raise JobError.no_home(chosen) from None
+        raise JobError(
+            f"BATCHFRAME_HOME is {chosen!r}, which leads to no folder. Set it to a path, such as "
+            "~/batchframe, or unset it."
+        ) from None
 
 
 class JobFolder:
@@ -81,7 +84,9 @@ class JobFolder:
             If it is no id, or the home cannot be searched.
         """
         if not _JOB_ID.fullmatch(job_id):
-            raise JobError.not_an_id(job_id)
+            raise JobError(
+                f"{quote(job_id)} cannot be a job's id. bf.jobs() lists the jobs that are here."
+            )
         folder = cls(home() / "jobs" / job_id)
         with in_words(folder.path):
             folder.path.exists()
@@ -183,7 +188,11 @@ class JobFolder:
         except (msgspec.DecodeError, RecursionError) as reason:
             raise JobError.damaged(str(self.manifest), str(reason)) from None
         if manifest.get("state_version") != STATE_VERSION:
-            raise JobError.other_version(str(self.path), manifest.get("state_version"))
+            version = manifest.get("state_version")
+            raise JobError(
+                f"The job in {self.path!s} was written in format {version!r}, which this "
+                "version of batchframe does not read. Upgrade: pip install --upgrade batchframe."
+            )
         return manifest
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:

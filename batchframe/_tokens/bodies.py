@@ -292,7 +292,10 @@ def _model_of(body: Body, endpoint: str) -> str:
 
 def _needed(body: Body, field: str, endpoint: str) -> Any:
     if body.get(field) is None:
-        raise RequestError.missing_field(field, endpoint)
+        raise RequestError(
+            f"The request body has no {field!r}, which {endpoint} needs. Add it: {{**body, "
+            f'"{field}": ...}}.'
+        )
     return body[field]
 
 

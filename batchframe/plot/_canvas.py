@@ -41,7 +41,10 @@ def axes(ax: Axes | None, width: float, height: float) -> Axes:
     try:
         import matplotlib.pyplot as plt  # noqa: PLC0415 - optional, and slow to import
     except ImportError:
-        raise ExtraError.no_matplotlib() from None
+        raise ExtraError(
+            "Drawing needs matplotlib, which is not installed. Install it with: pip install "
+            '"batchframe[plot]". The same figures without it: bf.plot.tables.'
+        ) from None
     new: Axes = plt.subplots(figsize=(width, height), layout="constrained")[1]
     return new
 

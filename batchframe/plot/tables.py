@@ -158,7 +158,11 @@ def tokens(source: Job | pd.DataFrame, *, prefix: str = "") -> pd.DataFrame:
     frame = _frame_of("tokens", source, details=True)
     lacking = [name for side in _SIDES if (name := f"{prefix}bf_{side}") not in frame.columns]
     if lacking:
-        raise ColumnError.no_token_counts(lacking)
+        raise ColumnError(
+            f"The frame has no column {' and no '.join(map(repr, lacking))}. Pass the job, or join "
+            "with its details: df.bf.join(job, details=True); if it was joined under other names, "
+            'say so: prefix="second_".'
+        )
     counted = {side: _whole(column_of(frame, f"{prefix}bf_{side}")) for side in _SIDES}
     edges = _edges(np.concatenate(list(counted.values())))
     bins = {side: np.histogram(numbers, edges)[0] for side, numbers in counted.items()}

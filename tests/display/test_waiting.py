@@ -149,7 +149,9 @@ def test_an_await_that_fails_raises(server: batchframe.local.Server) -> None:
     server.close()
 
     def refuse(left: float | None = None) -> None:  # noqa: ARG001 - as it is called
-        raise bf.errors.ServiceError.refused(401, "no", "No.", None, "")
+        error = bf.errors.ServiceError("The service refused (HTTP 401)")
+        error.status = 401
+        raise error
 
     job._look = refuse  # type: ignore[method-assign]
     with pytest.raises(bf.errors.ServiceError, match="401"):
