@@ -23,7 +23,6 @@ IMAGE_ENDPOINTS: Final = frozenset({"/v1/images/generations", "/v1/images/edits"
 
 _IMAGE_TOKENS: Final = 272
 """What a small image of low quality takes (OpenAI image generation guide, 2026-04)."""
-_DAY: Final = 24 * 60 * 60
 _OUTPUT_LIMITS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _CHARACTERS_PER_TOKEN: Final = 4
 
@@ -126,25 +125,6 @@ def images_body(images: Sequence[bytes], setting: Setting) -> dict[str, Any]:
             "output_tokens": made,
             "total_tokens": setting.input_tokens + made,
         },
-    } | setting.extra
-
-
-def video_body(body: dict[str, Any], setting: Setting) -> dict[str, Any]:
-    """Return the body of `/v1/videos`: a video that is made already, as in a batch."""
-    return {
-        "id": f"video_{setting.digest}",
-        "object": "video",
-        "model": body.get("model") or "sora-2",
-        "status": "completed",
-        "progress": 100,
-        "created_at": setting.created,
-        "completed_at": setting.created,
-        "expires_at": setting.created + _DAY,
-        "seconds": body.get("seconds") or "4",
-        "size": body.get("size") or "720x1280",
-        "prompt": body.get("prompt"),
-        "error": None,
-        "remixed_from_video_id": None,
     } | setting.extra
 
 

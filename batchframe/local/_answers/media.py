@@ -1,7 +1,4 @@
-"""Small files that are what they say: a PNG, and the beginning of an MP4.
-
-Comes in: a digest. Goes out: bytes, the same for the same digest. Must not know: requests.
-"""
+"""A small PNG in place of a generated image, the same for the same digest."""
 
 from __future__ import annotations
 
@@ -34,22 +31,6 @@ def png(digest: str) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
 
 
-def mp4(digest: str) -> bytes:
-    """Write the boxes with which an MP4 begins; there is no film in it.
-
-    Examples
-    --------
-    >>> mp4("0a")[4:12]
-    b'ftypisom'
-    """
-    kind = _box(b"ftyp", b"isom" + struct.pack(">I", 0x200) + b"isomiso2mp41")
-    return kind + _box(b"free", _MARK + b" " + digest.encode()) + _box(b"mdat", b"")
-
-
 def _chunk(kind: bytes, data: bytes) -> bytes:
     body = kind + data
     return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
-
-
-def _box(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", 8 + len(data)) + kind + data

@@ -27,7 +27,6 @@ from batchframe.local._answers.bodies import (
     images_body,
     moderations_body,
     text_body,
-    video_body,
 )
 from batchframe.local._answers.dice import Dice
 from batchframe.local._answers.media import png
@@ -92,8 +91,6 @@ def simulate(
     if endpoint in IMAGE_ENDPOINTS:
         pictures = [png(f"{setting.digest}{index}") for index in range(_choices(endpoint, body))]
         return images_body(pictures, setting)
-    if endpoint == "/v1/videos":
-        return video_body(body, setting)
     raise Problem(
         400,
         f"The simulated model does not answer {endpoint}. Give the local server a function: "

@@ -31,7 +31,6 @@ ENDPOINTS: Final = (
     "/v1/moderations",
     "/v1/images/generations",
     "/v1/images/edits",
-    "/v1/videos",
 )
 
 ROUTES: Final = (
@@ -46,8 +45,6 @@ ROUTES: Final = (
     "POST /v1/batches/{id}/cancel",
     "GET /v1/models",
     "POST /v1/responses/input_tokens",
-    "GET /v1/videos/{id}",
-    "GET /v1/videos/{id}/content",
     *(f"POST {endpoint}" for endpoint in ENDPOINTS),
 )
 

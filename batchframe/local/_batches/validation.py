@@ -32,7 +32,6 @@ _REQUIRED: Final = {
     "/v1/moderations": ("input",),
     "/v1/images/generations": ("prompt",),
     "/v1/images/edits": ("prompt", "images"),
-    "/v1/videos": ("prompt",),
 }
 
 _TITLES: Final = {"/v1/chat/completions": "Chat Completions", "/v1/responses": "Responses"}

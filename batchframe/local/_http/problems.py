@@ -47,11 +47,6 @@ class Problem(Exception):  # noqa: N818 - it is an answer of the service, named 
         return cls(404, f"No batch found with id '{batch_id}'.")
 
     @classmethod
-    def no_video(cls, video_id: str) -> Problem:
-        """Refuse an unknown video."""
-        return cls(404, f"Video with id '{video_id}' not found.")
-
-    @classmethod
     def no_route(cls, method: str, path: str) -> Problem:
         """Refuse an address that the server does not know."""
         return cls(404, f"Invalid URL ({method} {path})")

@@ -8,7 +8,6 @@ is laid out, how a batch is worked off, or how a fault is carried out. Every exc
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -21,8 +20,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from batchframe.local._answers.bodies import Setting, video_body
-from batchframe.local._answers.media import mp4
 from batchframe.local._batches.objects import ENDPOINTS, ROUTES
 from batchframe.local._batches.validation import check_body
 from batchframe.local._faults.carrying_out import go_wrong
@@ -49,7 +46,6 @@ _log = logging.getLogger("batchframe.local")
 _MOST_BATCHES: Final = 100
 _DEFAULT_BATCHES: Final = 20
 _MOST_FILES: Final = 10_000
-_VIDEO: Final = re.compile(r"video_[0-9a-f]{32}")
 _LOOPBACK_NAMES: Final = ("127.0.0.1", "localhost", "::1")
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
@@ -94,8 +90,6 @@ class Api:
             "POST /v1/batches/{id}/cancel": self.cancel_batch,
             "GET /v1/models": self.list_models,
             "POST /v1/responses/input_tokens": self.count_input_tokens,
-            "GET /v1/videos/{id}": self.retrieve_video,
-            "GET /v1/videos/{id}/content": self.video_content,
             **{f"POST {endpoint}": self.answer for endpoint in ENDPOINTS},
         }
         everything = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -235,15 +229,6 @@ class Api:
         counted = self.count_tokens(body)
         return _json({"object": "response.input_tokens", "input_tokens": counted})
 
-    async def retrieve_video(self, request: Request) -> Response:
-        """`GET /v1/videos/{id}`: what was asked for is not kept, only that it is made."""
-        setting = Setting(_video(request), int(time.time()), 0, "simulated", {})
-        return _json(video_body({}, setting))
-
-    async def video_content(self, request: Request) -> Response:
-        """`GET /v1/videos/{id}/content`."""
-        return Response(mp4(_video(request)), media_type="video/mp4")
-
     async def answer(self, request: Request) -> Response:
         """`POST` to an endpoint itself, without a batch."""
         body = await _body(request)
@@ -325,14 +310,6 @@ class _Inside:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         inside = self._habits.inside(scope["path"], scope["query_string"])
         await self._app({**scope, "path": inside, "raw_path": inside.encode()}, receive, send)
-
-
-def _video(request: Request) -> str:
-    """Return the digest in a video's id."""
-    video_id: str = request.path_params["id"]
-    if not _VIDEO.fullmatch(video_id):
-        raise Problem.no_video(video_id)
-    return video_id.removeprefix("video_")
 
 
 def _refuse_wrong(endpoint: str, body: dict[str, Any]) -> None:
