@@ -24,10 +24,10 @@ except ImportError as error:
     raise ImportError(message, name=error.name) from None
 
 from batchframe.local._answers.answerers import AnswerError
-from batchframe.local._batches.objects import BilledBatch
-from batchframe.local._batches.validation import Limits
+from batchframe.local._batches.dialects import Limits
 from batchframe.local._faults.fault import Fault
 from batchframe.local._faults.plan import Faults
+from batchframe.local._objects import BilledBatch
 from batchframe.local._server import Server, run, serve
 
 __all__ = ["AnswerError", "BilledBatch", "Fault", "Faults", "Limits", "Server", "run", "serve"]

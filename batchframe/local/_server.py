@@ -22,9 +22,8 @@ from batchframe.local._answers.answerers import (
     Upstream,
 )
 from batchframe.local._answers.usage import count_input_tokens
-from batchframe.local._batches.dialects import Habits, habits_of
+from batchframe.local._batches.dialects import Habits, Limits, habits_of
 from batchframe.local._batches.store import Store
-from batchframe.local._batches.validation import Limits
 from batchframe.local._faults.plan import FaultPlan, Faults
 from batchframe.local._http.address import base_url, is_loopback, listen
 from batchframe.local._http.clients import client_of
@@ -41,8 +40,8 @@ if TYPE_CHECKING:
         AnswerFunction,
         TokenCounter,
     )
-    from batchframe.local._batches.objects import BilledBatch
     from batchframe.local._faults.fault import Fault
+    from batchframe.local._objects import BilledBatch
 
 _log = logging.getLogger("batchframe.local")
 

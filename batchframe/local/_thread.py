@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchframe.local._answers.answerers import Answerer, TokenCounter
-    from batchframe.local._batches.dialects import Habits
+    from batchframe.local._batches.dialects import Habits, Limits
     from batchframe.local._batches.store import Store
-    from batchframe.local._batches.validation import Limits
     from batchframe.local._faults.plan import FaultPlan
 
 # Clients keep connections open; nobody is waited for longer.

@@ -6,7 +6,7 @@ import openai
 import pytest
 from openai.types import Batch, BatchCreateParams
 
-from batchframe.local._batches.objects import ENDPOINTS, Status
+from batchframe.local._objects import ENDPOINTS, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,8 +16,8 @@ from batchframe import local
 from batchframe._services import provider_table
 from batchframe.errors import LocalServerError
 from batchframe.local import Fault
-from batchframe.local._batches.objects import ROUTES
 from batchframe.local._http.routes import Api
+from batchframe.local._objects import ROUTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from batchframe.local._answers.dice import Dice
 from batchframe.local._answers.schema import Sampler, SchemaError
 from batchframe.local._answers.simulated import simulate
-from batchframe.local._http.problems import Problem
+from batchframe.local._problems import Problem
 
 CHAT = "/v1/chat/completions"
 

@@ -1,1 +1,1 @@
-"""Who answers a request: a function, an upstream, or a simulation."""
+"""Who answers a request, and the response bodies of each endpoint."""

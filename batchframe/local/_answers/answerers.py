@@ -31,7 +31,7 @@ from batchframe.local._answers.bodies import (
     text_body,
 )
 from batchframe.local._answers.simulated import moderation_result, simulate
-from batchframe.local._http.problems import Problem, error_body
+from batchframe.local._problems import Problem, error_body
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import numpy as np
 
-from batchframe._endpoints.moderations import CATEGORIES
 from batchframe.local._answers.bodies import (
     IMAGE_ENDPOINTS,
     TEXT_ENDPOINTS,
@@ -33,7 +32,7 @@ from batchframe.local._answers.media import png
 from batchframe.local._answers.schema import SchemaError, sampler
 from batchframe.local._answers.tool_calls import tool_call
 from batchframe.local._answers.usage import text_tokens
-from batchframe.local._http.problems import Problem
+from batchframe.local._problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +41,23 @@ _CALLING: Final = {"/v1/chat/completions", "/v1/responses"}
 _MARK: Final = {"batchframe_simulated": True}
 _DEFAULT_DIMENSIONS: Final = {"text-embedding-3-large": 3072}
 _MOST_CHOICES: Final = 128
+
+# OpenAI moderation guide, 2026-11.
+_CATEGORIES: Final = (
+    "harassment",
+    "harassment/threatening",
+    "hate",
+    "hate/threatening",
+    "illicit",
+    "illicit/violent",
+    "self-harm",
+    "self-harm/instructions",
+    "self-harm/intent",
+    "sexual",
+    "sexual/minors",
+    "violence",
+    "violence/graphic",
+)
 
 _VOCABULARY: Final = (
     "a the this that one some every row column table value answer question example "
@@ -245,19 +261,19 @@ def _vector(text: Any, body: dict[str, Any]) -> list[float]:
 
 def _verdict(given: Any) -> dict[str, Any]:
     dice = Dice(hashlib.blake2b(msgspec.json.encode(given), digest_size=8).digest())
-    scores = {name: dice.below(1000) / 100_000 for name in CATEGORIES}
+    scores = {name: dice.below(1000) / 100_000 for name in _CATEGORIES}
     if not dice.below(8):
-        scores[dice.pick([*CATEGORIES])] = 0.9
+        scores[dice.pick([*_CATEGORIES])] = 0.9
     return moderation_result(scores)
 
 
 def moderation_result(scores: dict[str, float], *, flagged: bool | None = None) -> dict[str, Any]:
     """Return one result of a moderation; categories without a score are harmless."""
-    scores = dict.fromkeys(CATEGORIES, 0.0) | scores
+    scores = dict.fromkeys(_CATEGORIES, 0.0) | scores
     flags = {name: score >= 0.5 for name, score in scores.items()}  # noqa: PLR2004 - one half
     return {
         "flagged": any(flags.values()) if flagged is None else flagged,
         "categories": flags,
         "category_scores": scores,
-        "category_applied_input_types": {name: ["text"] for name in CATEGORIES},
+        "category_applied_input_types": {name: ["text"] for name in _CATEGORIES},
     }

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from batchframe.local._answers.schema import SchemaError, sampler
-from batchframe.local._http.problems import Problem
+from batchframe.local._problems import Problem
 
 if TYPE_CHECKING:
     from batchframe.local._answers.dice import Dice

@@ -10,7 +10,8 @@ from typing import Any
 
 from batchframe._base.errors import RequestError
 from batchframe._tokens.bodies import count_tokens
-from batchframe.local._batches.objects import InputDetails, OutputDetails, Usage
+from batchframe.errors import RequestError
+from batchframe.local._objects import InputDetails, OutputDetails, Usage
 
 
 def usage_of(body: dict[str, Any]) -> Usage:

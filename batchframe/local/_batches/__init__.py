@@ -1,1 +1,1 @@
-"""Batches and files: validated, run and stored."""
+"""Batches: their files on disk, their validation, and the work on them."""

@@ -16,9 +16,8 @@ from typing import Any, Final
 
 import msgspec
 
-from batchframe._base.errors import LocalServerError
-from batchframe.local._batches.objects import ENDPOINTS, Batch
-from batchframe.local._batches.validation import Limits
+from batchframe.errors import LocalServerError
+from batchframe.local._objects import ENDPOINTS, Batch
 
 _DAY: Final = 24 * 60 * 60
 _CHAT: Final = "/v1/chat/completions"
@@ -28,6 +27,53 @@ _EMBEDDINGS: Final = "/v1/embeddings"
 _HOURS: Final = {"h": 1, "d": 24}
 _WINDOW: Final = re.compile(r"([1-9][0-9]{0,3})([hd])")
 _MB: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one batch may hold.
+
+    The defaults are OpenAI's (Batch guide and SDK, 2026-11); smaller ones let a pipeline's
+    splitting be rehearsed on little data.
+
+    Parameters
+    ----------
+    requests
+        Most requests in a batch.
+    batch_bytes
+        Most bytes in an input file.
+    file_bytes
+        Most bytes in any uploaded file.
+    embedding_inputs
+        Most embedding inputs in a batch.
+    enqueued_tokens
+        Most input tokens of a model's running batches together; `None` for no limit. OpenAI's
+        depends on the organisation, so none is assumed.
+    unsupported_models
+        Patterns of model names that have no batch service.
+
+    Examples
+    --------
+    >>> from batchframe.local import Limits
+    >>> Limits(requests=100).batch_bytes
+    209715200
+    """
+
+    requests: int = 50_000
+    batch_bytes: int = 200 * 1024 * 1024
+    file_bytes: int = 512 * 1024 * 1024
+    embedding_inputs: int = 50_000
+    enqueued_tokens: int | None = None
+    unsupported_models: tuple[str, ...] = (
+        "chat-latest",
+        "*-chat-latest",
+        "*-search-preview*",
+        "*codex*",
+        "*deep-research*",
+        "*-audio*",
+        "*-realtime*",
+        "computer-use-*",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from batchframe.local._batches.dialects import Habits
-    from batchframe.local._batches.objects import Batch
     from batchframe.local._batches.store import Workspace
+    from batchframe.local._objects import Batch
 
 
 class Wish(enum.Enum):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from batchframe.local._answers.usage import usage_of
-from batchframe.local._batches.objects import RequestCounts, Usage
+from batchframe.local._objects import RequestCounts, Usage
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -32,8 +32,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import filelock
 import msgspec
 
-from batchframe._base.errors import LocalServerError
-from batchframe.local._batches.objects import (
+from batchframe.errors import LocalServerError
+from batchframe.local._objects import (
     Batch,
     FileObject,
     KeptBatch,
@@ -44,7 +44,7 @@ from batchframe.local._batches.objects import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from batchframe.local._batches.objects import (
+    from batchframe.local._objects import (
         BilledBatch,
     )
 

@@ -10,19 +10,18 @@ OpenAI's own is known for too many requests; `too_many_tasks` is Azure's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from batchframe.local._batches.objects import BatchError
-from batchframe.local._http.problems import json_type
+from batchframe.local._objects import BatchError
+from batchframe.local._problems import json_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from batchframe.local._batches.dialects import Habits
+    from batchframe.local._batches.dialects import Habits, Limits
 
 _REQUIRED: Final = {
     "/v1/chat/completions": ("model", "messages"),
@@ -39,53 +38,6 @@ _TITLES: Final = {"/v1/chat/completions": "Chat Completions", "/v1/responses": "
 _LISTED_ERRORS: Final = 100
 
 _ENVELOPE: Final = (("custom_id", str), ("method", str), ("url", str), ("body", dict))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What one batch may hold.
-
-    The defaults are OpenAI's (Batch guide and SDK, 2026-11); smaller ones let a pipeline's
-    splitting be rehearsed on little data.
-
-    Parameters
-    ----------
-    requests
-        Most requests in a batch.
-    batch_bytes
-        Most bytes in an input file.
-    file_bytes
-        Most bytes in any uploaded file.
-    embedding_inputs
-        Most embedding inputs in a batch.
-    enqueued_tokens
-        Most input tokens of a model's running batches together; `None` for no limit. OpenAI's
-        depends on the organisation, so none is assumed.
-    unsupported_models
-        Patterns of model names that have no batch service.
-
-    Examples
-    --------
-    >>> from batchframe.local import Limits
-    >>> Limits(requests=100).batch_bytes
-    209715200
-    """
-
-    requests: int = 50_000
-    batch_bytes: int = 200 * 1024 * 1024
-    file_bytes: int = 512 * 1024 * 1024
-    embedding_inputs: int = 50_000
-    enqueued_tokens: int | None = None
-    unsupported_models: tuple[str, ...] = (
-        "chat-latest",
-        "*-chat-latest",
-        "*-search-preview*",
-        "*codex*",
-        "*deep-research*",
-        "*-audio*",
-        "*-realtime*",
-        "computer-use-*",
-    )
 
 
 class FileCheck:

@@ -16,19 +16,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from batchframe.local._batches.objects import BatchError, BatchErrors, RequestCounts
 from batchframe.local._batches.run import Run, Wish
 from batchframe.local._batches.validation import FileCheck, file_not_found
+from batchframe.local._objects import BatchError, BatchErrors, RequestCounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from batchframe.local._answers.answerers import Answerer, TokenCounter
-    from batchframe.local._batches.dialects import Habits
+    from batchframe.local._batches.dialects import Habits, Limits
     from batchframe.local._batches.gate import Gate, Turns
-    from batchframe.local._batches.objects import Batch
     from batchframe.local._batches.store import Store
-    from batchframe.local._batches.validation import Limits
+    from batchframe.local._objects import Batch
 
 _log = logging.getLogger("batchframe.local")
 

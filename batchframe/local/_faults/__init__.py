@@ -1,1 +1,1 @@
-"""Faults that the local server carries out on demand."""
+"""What goes wrong on purpose, and how it is carried out."""

@@ -17,7 +17,7 @@ from starlette.responses import FileResponse, Response
 
 from batchframe.local._faults.fault import Fault
 from batchframe.local._faults.wire import CutAnswer, Framing, NoAnswer, Silence, dripping, pause
-from batchframe.local._http.problems import error_body
+from batchframe.local._problems import error_body
 
 Answerer: TypeAlias = Callable[[], Awaitable[Response]]
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
 from typing import Any, Final, Literal, get_args
 
-from batchframe._base.errors import LocalServerError
-from batchframe.local._batches.objects import ROUTES
+from batchframe.errors import LocalServerError
+from batchframe.local._objects import ROUTES
 
 Form = Literal["openai", "detail", "text", "html"]
 

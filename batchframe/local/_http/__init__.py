@@ -1,1 +1,1 @@
-"""The HTTP surface of the local server."""
+"""The HTTP side: addresses, routes, uploads and the parameters of requests."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from batchframe.local._batches.store import LIFETIME
-from batchframe.local._http.problems import Problem
+from batchframe.local._problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -20,12 +20,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from batchframe.local._batches.objects import ENDPOINTS, ROUTES
 from batchframe.local._batches.validation import check_body
 from batchframe.local._faults.carrying_out import go_wrong
 from batchframe.local._http.parameters import batch_request, page, upload_request
-from batchframe.local._http.problems import Problem
 from batchframe.local._http.upload import Upload
+from batchframe.local._objects import ENDPOINTS, ROUTES
+from batchframe.local._problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,13 +33,12 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from batchframe.local._answers.answerers import Answerer, TokenCounter
-    from batchframe.local._batches.dialects import Habits
-    from batchframe.local._batches.objects import Batch, FileObject
+    from batchframe.local._batches.dialects import Habits, Limits
     from batchframe.local._batches.store import Store
-    from batchframe.local._batches.validation import Limits
     from batchframe.local._batches.worker import Worker
     from batchframe.local._faults.plan import FaultPlan
     from batchframe.local._http.parameters import Page
+    from batchframe.local._objects import Batch, FileObject
 
 _log = logging.getLogger("batchframe.local")
 

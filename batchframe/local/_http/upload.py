@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from batchframe.local._http.problems import Problem
+from batchframe.local._problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
