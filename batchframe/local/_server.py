@@ -10,38 +10,32 @@ import logging
 import os
 import tempfile
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from types import TracebackType
+from typing import Any, Final, Self
+
+import openai
 
 from batchframe._base.errors import LocalServerError
 from batchframe.local._answers.answerers import (
+    Answerer,
+    AnswerFunction,
     Function,
     Simulated,
+    TokenCounter,
     Upstream,
 )
 from batchframe.local._answers.usage import count_input_tokens
-from batchframe.local._batches.dialects import Habits, Limits, habits_of
+from batchframe.local._batches.dialects import Dialect, Limits, find_dialect
 from batchframe.local._batches.store import Store
+from batchframe.local._faults.fault import Fault
 from batchframe.local._faults.plan import FaultPlan, Faults
 from batchframe.local._http.address import base_url, is_loopback, listen
 from batchframe.local._http.clients import client_of
+from batchframe.local._objects import BilledBatch
 from batchframe.local._thread import Engine, Parts
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
-
-    import openai
-
-    from batchframe.local._answers.answerers import (
-        Answerer,
-        AnswerFunction,
-        TokenCounter,
-    )
-    from batchframe.local._faults.fault import Fault
-    from batchframe.local._objects import BilledBatch
 
 _log = logging.getLogger("batchframe.local")
 
@@ -62,7 +56,7 @@ class _Options:
     upstream_key: str | None
     limits: Limits
     count_tokens: TokenCounter
-    habits: Habits
+    dialect: Dialect
 
     def answerer(self) -> Answerer:
         if self.answer is not None:
@@ -172,7 +166,7 @@ class Server:
         if upstream is not None and not str(upstream).startswith(("http://", "https://")):
             wanted = 'a URL such as "http://localhost:11434/v1"'
             raise LocalServerError.no_answerer(keyword="upstream", given=upstream, wanted=wanted)
-        habits = habits_of(profile)
+        dialect = find_dialect(profile)
         self._options = _Options(
             answer=answer,
             upstream=upstream,
@@ -182,9 +176,9 @@ class Server:
             seconds=seconds,
             concurrency=concurrency,
             upstream_key=upstream_key,
-            limits=limits or _limits(habits, upstream=upstream),
+            limits=limits or _limits(dialect, upstream=upstream),
             count_tokens=count_tokens or count_input_tokens,
-            habits=habits,
+            dialect=dialect,
         )
         self._plan = FaultPlan()
         planned: object = faults
@@ -256,7 +250,7 @@ class Server:
                 count_tokens=options.count_tokens,
                 faults=self._plan,
                 guarded=is_loopback(options.host),
-                habits=options.habits,
+                dialect=options.dialect,
                 removable=temporary,
             )
         )
@@ -264,7 +258,7 @@ class Server:
         self._engine, self._store, self._url = (
             engine,
             store,
-            base_url(options.host, port, options.habits.prefix),
+            base_url(options.host, port, options.dialect.prefix),
         )
         # Runs when the server is collected and when the process ends, whichever is first.
         self._closing = weakref.finalize(self, engine.stop)
@@ -312,8 +306,8 @@ class Server:
             The server has no such batch, or imitates a service whose batches never expire.
         """
         engine = self._running()
-        if not self._options.habits.expires:
-            raise LocalServerError.never_expires(self._options.habits.name)
+        if not self._options.dialect.service.expires:
+            raise LocalServerError.never_expires(self._options.dialect.name)
         if self._store is None or self._store.batch(batch_id) is None:
             raise LocalServerError.no_batch(batch_id)
         engine.expire(batch_id)
@@ -411,6 +405,6 @@ def run(
             _log.info("Stopped by Ctrl-C.")
 
 
-def _limits(habits: Habits, *, upstream: str | None) -> Limits:
+def _limits(dialect: Dialect, *, upstream: str | None) -> Limits:
     # Another server's models have names of their own.
-    return habits.limits if upstream is None else replace(habits.limits, unsupported_models=())
+    return dialect.limits if upstream is None else replace(dialect.limits, unsupported_models=())

@@ -10,27 +10,24 @@ import asyncio
 import errno
 import os
 import shutil
+import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
 import uvicorn
 
-from batchframe._base.errors import LocalServerError
+from batchframe.errors import LocalServerError
+from batchframe.local._answers.answerers import Answerer, TokenCounter
+from batchframe.local._batches.dialects import Dialect, Limits
 from batchframe.local._batches.gate import Gate, Turns
+from batchframe.local._batches.store import Store
 from batchframe.local._batches.worker import Worker
+from batchframe.local._faults.plan import FaultPlan
 from batchframe.local._faults.wire import PROTOCOL
 from batchframe.local._http.routes import Api
-
-if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from batchframe.local._answers.answerers import Answerer, TokenCounter
-    from batchframe.local._batches.dialects import Habits, Limits
-    from batchframe.local._batches.store import Store
-    from batchframe.local._faults.plan import FaultPlan
 
 # Clients keep connections open; nobody is waited for longer.
 _GRACE_SECONDS: Final = 1
@@ -51,7 +48,7 @@ class Parts:
     count_tokens: TokenCounter
     faults: FaultPlan
     guarded: bool
-    habits: Habits
+    dialect: Dialect
     removable: Path | None
 
 
@@ -150,7 +147,7 @@ class Engine:
             turns=Turns(),
             seconds=parts.seconds,
             count_tokens=parts.count_tokens,
-            habits=parts.habits,
+            dialect=parts.dialect,
         )
         api = Api(
             store=parts.store,
@@ -160,7 +157,7 @@ class Engine:
             faults=parts.faults,
             guarded=parts.guarded,
             count_tokens=parts.count_tokens,
-            habits=parts.habits,
+            dialect=parts.dialect,
         )
         self._server = uvicorn.Server(_config(api))
         serving = self._loop.create_task(self._server.serve(sockets=[parts.listening]))

@@ -11,10 +11,11 @@ import hashlib
 import inspect
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+from types import TracebackType
+from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 import numpy as np
@@ -32,10 +33,6 @@ from batchframe.local._answers.bodies import (
 )
 from batchframe.local._answers.simulated import moderation_result, simulate
 from batchframe.local._problems import Problem, error_body
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable
-    from types import TracebackType
 
 _log = logging.getLogger("batchframe.local")
 

@@ -7,15 +7,13 @@ out: the body that the endpoint returns. Must not know where the answer came fro
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
 from batchframe.local._answers.usage import text_tokens
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 TEXT_ENDPOINTS: Final = frozenset({"/v1/chat/completions", "/v1/responses", "/v1/completions"})
 

@@ -10,14 +10,12 @@ from __future__ import annotations
 import functools
 import math
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
+from batchframe.local._answers.dice import Dice
 from batchframe.local._answers.strings import string
-
-if TYPE_CHECKING:
-    from batchframe.local._answers.dice import Dice
 
 _DEEP: Final = 6
 _EXTRA_ITEMS: Final = 2

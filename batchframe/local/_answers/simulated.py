@@ -12,7 +12,8 @@ instance of it and cannot say so itself; there the body's ``"batchframe_simulate
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -33,9 +34,6 @@ from batchframe.local._answers.schema import SchemaError, sampler
 from batchframe.local._answers.tool_calls import tool_call
 from batchframe.local._answers.usage import text_tokens
 from batchframe.local._problems import Problem
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _CALLING: Final = {"/v1/chat/completions", "/v1/responses"}
 _MARK: Final = {"batchframe_simulated": True}

@@ -7,16 +7,14 @@ where the string goes.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 # The standard library's parser of patterns has no public name, and a second parser could only
 # disagree with it. Patterns that it cannot give back fall through to a plain string.
 from re import _parser  # type: ignore[attr-defined]
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from batchframe.local._answers.dice import Dice
+from batchframe.local._answers.dice import Dice
 
 _ATTEMPTS: Final = 8
 _REPEATS: Final = 3

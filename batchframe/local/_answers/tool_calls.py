@@ -9,15 +9,13 @@ Only a tool that must be called is called: ``tool_choice="required"``, or a tool
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
+from batchframe.local._answers.dice import Dice
 from batchframe.local._answers.schema import SchemaError, sampler
 from batchframe.local._problems import Problem
-
-if TYPE_CHECKING:
-    from batchframe.local._answers.dice import Dice
 
 
 def tool_call(body: dict[str, Any], dice: Dice) -> tuple[str, str] | None:

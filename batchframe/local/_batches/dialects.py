@@ -1,9 +1,7 @@
-"""How other services differ from OpenAI's Batch API: their addresses, words, limits and shapes.
+"""How services differ from OpenAI's Batch API: in addresses, spellings, limits and shapes.
 
-Comes in: the name of a service. Goes out: a frozen `Habits`, which the server asks wherever one of
-them does otherwise. Must not know: HTTP, the store, or how a batch is worked off.
-
-What each is known to do, and from where, stands in docs/providers.md.
+Limits, endpoints and windows come from the table of providers; here stands what only a server
+does. docs/providers.md has the source of each.
 """
 
 from __future__ import annotations
@@ -11,22 +9,15 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import msgspec
 
+from batchframe._services.provider import Provider, hours_of
+from batchframe._services.provider_table import OPENAI, provider
 from batchframe.errors import LocalServerError
 from batchframe.local._objects import ENDPOINTS, Batch
-
-_DAY: Final = 24 * 60 * 60
-_CHAT: Final = "/v1/chat/completions"
-_RESPONSES: Final = "/v1/responses"
-_COMPLETIONS: Final = "/v1/completions"
-_EMBEDDINGS: Final = "/v1/embeddings"
-_HOURS: Final = {"h": 1, "d": 24}
-_WINDOW: Final = re.compile(r"([1-9][0-9]{0,3})([hd])")
-_MB: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,98 +68,94 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Habits:
-    """What a service does in its own way.
+class Dialect:
+    """What a server does in the way of one service.
 
     Attributes
     ----------
-    prefix
-        What the base URL of its clients ends in.
-    addresses
-        What an address must look like; its only group is the rest behind ``/v1``.
-    asks_version
-        Whether an address outside ``/v1`` needs an ``api-version``.
+    service
+        What the table of providers knows of the service.
     limits
         What a batch may hold.
-    endpoints
-        Those that have batches.
-    spellings
-        Its own words for endpoints, and what they mean.
+    hours
+        The fewest and most hours of a ``completion_window``.
+    prefix
+        What the base URL of its clients ends in.
+    detours
+        What may stand between the prefix and the rest of an address, as a regular expression.
+    asks_version
+        Whether an address outside ``/v1`` needs an ``api-version``.
+    bare_endpoints
+        Whether it writes endpoints without ``/v1``.
     reads_lines
         Whether the lines say which endpoint is meant, whatever the create said.
-    windows
-        The fewest and most hours of a ``completion_window``.
-    purpose
-        What an input file is uploaded for.
-    lifetimes
-        The fewest and most seconds that a file may be kept.
+    min_lifetime
+        The fewest seconds that a file may be kept.
     codes
         Its own codes for what is wrong with an input file.
     queue_full
         What it says when too many tokens wait: of the limit and the model.
-    expires
-        Whether a batch ends when its window is over.
     empty_error_file
         Whether a batch without errors has an error file, of 0 bytes.
     lists
         How its list of batches looks: "pages", one "array", or "nothing" of what there is.
     """
 
-    name: str = "openai"
+    name: str
+    service: Provider
+    limits: Limits
+    hours: tuple[int, int]
     prefix: str = "/v1"
-    addresses: re.Pattern[str] = re.compile(r"/v1(/.*)")
+    detours: str = ""
     asks_version: bool = False
-    limits: Limits = field(default_factory=Limits)
-    endpoints: tuple[str, ...] = ENDPOINTS
-    spellings: Mapping[str, str] = field(default_factory=dict)
+    bare_endpoints: bool = False
     reads_lines: bool = False
-    windows: tuple[int, int] = (24, 24)
-    purpose: str = "batch"
-    lifetimes: tuple[int, int] = (3600, 30 * _DAY)
+    min_lifetime: int = 3600
     codes: Mapping[str, str] = field(default_factory=dict)
     queue_full: str | None = None
-    expires: bool = True
     empty_error_file: bool = False
     lists: str = "pages"
 
-    def inside(self, path: str, query: bytes) -> str:
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """The endpoints that have batches."""
+        return self.service.endpoints or ENDPOINTS
+
+    def resolve_path(self, path: str, query: bytes) -> str:
         """Return the address that the server knows for one of this service.
 
         Examples
         --------
-        >>> habits_of("azure").inside("/openai/deployments/mine/responses", b"api-version=1")
+        >>> azure = find_dialect("azure")
+        >>> azure.resolve_path("/openai/deployments/mine/responses", b"api-version=1")
         '/v1/responses'
         """
-        found = self.addresses.fullmatch(path)
+        found = re.fullmatch(f"{self.prefix}{self.detours}(/.*)", path)
         bare = self.asks_version and not path.startswith(f"{self.prefix}/v1/")
         if found is None or (bare and b"api-version=" not in query):
             return f"/-{path}"
         return f"/v1{found[1]}"
 
-    def meant(self, word: str) -> str | None:
-        """Return the endpoint that is meant by a word of this service's; None if none is."""
-        endpoint = self.spellings.get(word, word)
-        return endpoint if endpoint in self.endpoints else None
+    def find_endpoint(self, word: str) -> str | None:
+        """Return the endpoint that a word of this service's stands for; None for no endpoint."""
+        spellings = {self.spell(endpoint): endpoint for endpoint in self.endpoints}
+        return spellings.get(word, word if word in self.endpoints else None)
 
-    def words(self) -> list[str]:
-        """Return how this service writes the endpoints that have batches."""
-        own = {endpoint: word for word, endpoint in self.spellings.items()}
-        return [own.get(endpoint, endpoint) for endpoint in self.endpoints]
+    def spell(self, endpoint: str) -> str:
+        """Return how this service writes an endpoint."""
+        return endpoint.removeprefix("/v1") if self.bare_endpoints else endpoint
 
-    def takes_window(self, window: str) -> bool:
+    def accepts_window(self, window: str) -> bool:
         """Tell whether a completion window is one of this service's."""
-        found = _WINDOW.fullmatch(window)
-        hours = 0 if found is None else int(found[1]) * _HOURS[found[2]]
-        return self.windows[0] <= hours <= self.windows[1]
+        return self.hours[0] <= (hours_of(window) or 0) <= self.hours[1]
 
     def batch(self, batch: Batch) -> Any:
         """Return a batch as this service shows it."""
         if self.name == "azure":
-            own = {endpoint: word for word, endpoint in self.spellings.items()}
-            told = msgspec.to_builtins(batch) | {"endpoint": own.get(batch.endpoint)}
+            shown = msgspec.to_builtins(batch) | {"endpoint": self.spell(batch.endpoint)}
             if batch.status == "validating":
-                told |= {"endpoint": None, "request_counts": None, "usage": None}
-            return told
+                shown |= {"endpoint": None, "request_counts": None, "usage": None}
+            return shown
         if self.name == "together":
             return msgspec.to_builtins(batch) | {"status": batch.status.upper(), "metadata": None}
         return batch
@@ -186,79 +173,91 @@ class Habits:
             for choice in body.get("choices", ()):
                 choice["content_filter_results"] = {}
             return {key: value for key, value in line.items() if key != "id"}
-        if self.name == "self-hosted" and response is not None and _ERROR in response["body"]:
-            bare = {key: value for key, value in response.items() if key != "body"}
-            return {**line, "response": {**bare, "body": None}, "error": response["body"][_ERROR]}
+        if self.name == "self-hosted" and response is not None and "error" in response["body"]:
+            error = response["body"]["error"]
+            return {**line, "response": {**response, "body": None}, "error": error}
         return line
 
 
-_ERROR: Final = "error"
-_AZURE: Final = Habits(
-    name="azure",
-    prefix="/openai",
-    addresses=re.compile(r"/openai(?:/v1)?(?:/deployments/[^/]+)?(/.*)"),
-    asks_version=True,
-    limits=Limits(requests=100_000, batch_bytes=200 * _MB, unsupported_models=()),
-    endpoints=(_CHAT, _RESPONSES),
-    spellings={"/chat/completions": _CHAT, "/responses": _RESPONSES},
-    reads_lines=True,
-    lifetimes=(14 * _DAY, 30 * _DAY),
-    codes={"invalid_url": "url_mismatch", "mismatched_model": "model_mismatch"},
-    queue_full=(
-        "The number of enqueued tokens has surpassed the configured limit of {limit:,} for the "
-        "deployment '{model}'."
-    ),
-    expires=False,
-    empty_error_file=True,
-)
-_GROQ: Final = Habits(
-    name="groq",
-    prefix="/openai/v1",
-    addresses=re.compile(r"/openai/v1(/.*)"),
-    limits=Limits(batch_bytes=100 * _MB, unsupported_models=()),
-    endpoints=(_CHAT,),
-    windows=(24, 7 * 24),
-)
-_TOGETHER: Final = Habits(
-    name="together",
-    limits=Limits(batch_bytes=100 * _MB, enqueued_tokens=30_000_000_000, unsupported_models=()),
-    purpose="batch-api",
-    lists="array",
-)
-_DEEPINFRA: Final = Habits(
-    name="deepinfra",
-    prefix="/v1/openai",
-    addresses=re.compile(r"/v1/openai(/.*)"),
-    limits=Limits(unsupported_models=()),
-    endpoints=(_CHAT, _COMPLETIONS, _EMBEDDINGS),
-)
-_GATEWAY: Final = Habits(name="gateway", limits=Limits(unsupported_models=()), lists="nothing")
-_SELF_HOSTED: Final = Habits(
-    name="self-hosted",
-    limits=Limits(requests=10**9, batch_bytes=10**12, file_bytes=10**12, unsupported_models=()),
-    windows=(1, 9999),
-)
-_KNOWN: Final = {
+def _limits(service: Provider) -> Limits:
+    limits = Limits(
+        requests=service.max_requests,
+        enqueued_tokens=service.max_enqueued_tokens,
+        unsupported_models=(),
+    )
+    # Of "200 MB" a client takes the smaller meaning, and a server the larger.
+    if service.max_bytes == OPENAI.max_bytes:
+        return limits
+    return replace(limits, batch_bytes=service.max_bytes)
+
+
+def _dialect(name: str, service: Provider, **own: Any) -> Dialect:
+    """Make a dialect of what the table of providers has, and of what only a server does."""
+    low, high = (hours_of(window) or 0 for window in service.windows)
+    table: dict[str, Any] = {
+        "name": name,
+        "service": service,
+        "limits": _limits(service),
+        "hours": (low, high),
+    }
+    return Dialect(**table | own)
+
+
+_DAY: Final = 24 * 60 * 60
+_AZURE: Final = provider("azure")
+_DIALECTS: Final = {
     each.name: each
-    for each in (Habits(), _AZURE, _GROQ, _TOGETHER, _DEEPINFRA, _GATEWAY, _SELF_HOSTED)
+    for each in (
+        _dialect("openai", OPENAI, limits=Limits()),
+        _dialect(
+            "azure",
+            _AZURE,
+            limits=replace(_limits(_AZURE), batch_bytes=_AZURE.max_bytes),
+            prefix="/openai",
+            detours="(?:/v1)?(?:/deployments/[^/]+)?",
+            asks_version=True,
+            bare_endpoints=True,
+            reads_lines=True,
+            min_lifetime=14 * _DAY,
+            codes={"invalid_url": "url_mismatch", "mismatched_model": "model_mismatch"},
+            queue_full=(
+                "The number of enqueued tokens has surpassed the configured limit of {limit:,} for "
+                "the deployment '{model}'."
+            ),
+            empty_error_file=True,
+        ),
+        _dialect("groq", provider("groq"), prefix="/openai/v1"),
+        _dialect("together", provider("together"), lists="array"),
+        _dialect("deepinfra", provider("deepinfra"), prefix="/v1/openai"),
+        _dialect("gateway", provider("other"), lists="nothing"),
+        # Where nobody states a limit the table is careful, and such a server takes anything.
+        _dialect(
+            "self-hosted",
+            provider("self-hosted"),
+            limits=Limits(
+                requests=10**9, batch_bytes=10**12, file_bytes=10**12, unsupported_models=()
+            ),
+            hours=(1, 9999),
+        ),
+    )
 }
 
 
-def habits_of(profile: object) -> Habits:
-    """Look a service up.
+def find_dialect(profile: object) -> Dialect:
+    """Return the dialect of a profile.
 
     Raises
     ------
     LocalServerError
-        Nobody here knows its habits.
+        The profile is unknown.
 
     Examples
     --------
-    >>> habits_of("groq").takes_window("7d")
+    >>> find_dialect("groq").accepts_window("7d")
     True
     """
-    found = _KNOWN.get(str(profile))
+    found = _DIALECTS.get(str(profile))
     if found is None:
-        near = difflib.get_close_matches(str(profile), _KNOWN, n=1)
-        raise LocalServerError.unknown_profile(profile, near, list(_KNOWN))
+        near = difflib.get_close_matches(str(profile), _DIALECTS, n=1)
+        raise LocalServerError.unknown_profile(profile, near, list(_DIALECTS))
     return found

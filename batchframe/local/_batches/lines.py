@@ -7,13 +7,10 @@ U+2028 and its like inside a JSON string end nothing.
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-    from types import TracebackType
-    from typing import Self
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 
 class Lines:

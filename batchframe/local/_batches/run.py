@@ -6,24 +6,20 @@ order in which they will be. Must not know: the gate, the pace, or who answers.
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import random
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 import msgspec
 
+from batchframe.local._batches.dialects import Dialect
 from batchframe.local._batches.lines import Lines
 from batchframe.local._batches.spool import Spool
-
-if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Iterator
-
-    from batchframe.local._batches.dialects import Habits
-    from batchframe.local._batches.store import Workspace
-    from batchframe.local._objects import Batch
+from batchframe.local._batches.store import Workspace
+from batchframe.local._objects import Batch
 
 
 class Wish(enum.Enum):
@@ -41,8 +37,8 @@ class _Head(msgspec.Struct):
 class Run:
     """The mutable side of a batch that has not ended."""
 
-    def __init__(self, batch: Batch, workspace: Workspace, habits: Habits) -> None:
-        self.habits = habits
+    def __init__(self, batch: Batch, workspace: Workspace, dialect: Dialect) -> None:
+        self.dialect = dialect
         self.batch_id = batch.id
         self.endpoint = batch.endpoint
         self.expires_at = batch.expires_at
@@ -68,14 +64,14 @@ class Run:
     def spool(self) -> Spool:
         """The answers; opened, and read back, when first asked for."""
         if self._spool is None:
-            self._spool = Spool(self.workspace, self.batch_id, self.habits)
+            self._spool = Spool(self.workspace, self.batch_id, self.dialect)
             self._closing.callback(self._spool.close)
         return self._spool
 
     @property
     def going_on(self) -> bool:
         """Whether nothing else is asked of the batch; its 24 hours may be over."""
-        over = self.habits.expires and time.time() >= self.expires_at
+        over = self.dialect.service.expires and time.time() >= self.expires_at
         if self.wish is Wish.GO_ON and over:
             self.wish = Wish.EXPIRE
         return self.wish is Wish.GO_ON

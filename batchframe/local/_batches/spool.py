@@ -7,19 +7,16 @@ the same again, read back from the files. Must not know: the Batch object, or wh
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
 import msgspec
 
+from batchframe.local._answers.answerers import Answer
 from batchframe.local._answers.usage import usage_of
+from batchframe.local._batches.dialects import Dialect
+from batchframe.local._batches.store import Workspace
 from batchframe.local._objects import RequestCounts, Usage
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from batchframe.local._answers.answerers import Answer
-    from batchframe.local._batches.dialects import Habits
-    from batchframe.local._batches.store import Workspace
 
 _FIRST_ERROR: Final = 400
 _EXPIRED: Final = "This request could not be executed before the completion window expired."
@@ -41,8 +38,8 @@ class Spool:
     server loses no answer that it counted; a last line that was torn is dropped on opening.
     """
 
-    def __init__(self, workspace: Workspace, batch_id: str, habits: Habits) -> None:
-        self._habits = habits
+    def __init__(self, workspace: Workspace, batch_id: str, dialect: Dialect) -> None:
+        self._dialect = dialect
         self._batch_id = batch_id
         self._encode = msgspec.json.Encoder().encode
         self.answered: set[str] = set()
@@ -92,7 +89,7 @@ class Spool:
 
     def _write(self, line: dict[str, Any], *, succeeded: bool) -> None:
         handle = self._output if succeeded else self._errors
-        handle.write(self._encode(self._habits.line(line)) + b"\n")
+        handle.write(self._encode(self._dialect.line(line)) + b"\n")
         handle.flush()
         if succeeded:
             self.completed += 1

@@ -27,7 +27,8 @@ import os
 import secrets
 import shutil
 import time
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
 import filelock
 import msgspec
@@ -35,18 +36,12 @@ import msgspec
 from batchframe.errors import LocalServerError
 from batchframe.local._objects import (
     Batch,
+    BilledBatch,
     FileObject,
     KeptBatch,
     KeptFile,
     billed,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from batchframe.local._objects import (
-        BilledBatch,
-    )
 
 _LAYOUT: Final = 1
 _DAY: Final = 24 * 60 * 60

@@ -10,18 +10,15 @@ OpenAI's own is known for too many requests; `too_many_tasks` is Azure's.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
+from batchframe.local._batches.dialects import Dialect, Limits
 from batchframe.local._objects import BatchError
 from batchframe.local._problems import json_type
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from batchframe.local._batches.dialects import Habits, Limits
 
 _REQUIRED: Final = {
     "/v1/chat/completions": ("model", "messages"),
@@ -51,8 +48,8 @@ class FileCheck:
         What the batch may hold.
     count_tokens
         Counts a body's input tokens; used only when the limits include enqueued tokens.
-    habits
-        Whose words the lines may use.
+    dialect
+        Whose spellings and codes apply.
 
     Attributes
     ----------
@@ -66,10 +63,10 @@ class FileCheck:
         limits: Limits,
         count_tokens: Callable[[dict[str, Any]], int],
         *,
-        habits: Habits,
+        dialect: Dialect,
     ) -> None:
         self.endpoint = endpoint
-        self._habits = habits
+        self._dialect = dialect
         self._limits = limits
         self._count_tokens = count_tokens
         self._decode = msgspec.json.Decoder().decode
@@ -115,8 +112,8 @@ class FileCheck:
         self._custom_ids.add(custom_id)
         if request["method"] != "POST":
             return self._error("invalid_value", "The method must be POST.", "method")
-        meant = self._habits.meant(request["url"])
-        if self._habits.reads_lines and self.lines == 1 and meant is not None:
+        meant = self._dialect.find_endpoint(request["url"])
+        if self._dialect.reads_lines and self.lines == 1 and meant is not None:
             self.endpoint = meant
         if meant != self.endpoint:
             return self._error("invalid_url", _WRONG_URL, "url")
@@ -159,7 +156,7 @@ class FileCheck:
         limit = self._limits.enqueued_tokens
         if limit is None or self.tokens + enqueued <= limit:
             return []
-        words = self._habits.queue_full or _ENQUEUED
+        words = self._dialect.queue_full or _ENQUEUED
         message = words.format(model=self.model, limit=limit)
         return [BatchError(code="token_limit_exceeded", message=message)]
 
@@ -168,7 +165,7 @@ class FileCheck:
         return self._error("missing_required_parameter", message, param)
 
     def _error(self, code: str, message: str, param: str | None = None) -> BatchError:
-        known = self._habits.codes.get(code, code)
+        known = self._dialect.codes.get(code, code)
         return BatchError(code=known, message=message, line=self.lines, param=param)
 
 

@@ -12,22 +12,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator
+from typing import Any, Final
 
 import msgspec
 
+from batchframe.local._answers.answerers import Answerer, TokenCounter
+from batchframe.local._batches.dialects import Dialect, Limits
+from batchframe.local._batches.gate import Gate, Turns
 from batchframe.local._batches.run import Run, Wish
+from batchframe.local._batches.store import Store
 from batchframe.local._batches.validation import FileCheck, file_not_found
-from batchframe.local._objects import BatchError, BatchErrors, RequestCounts
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from batchframe.local._answers.answerers import Answerer, TokenCounter
-    from batchframe.local._batches.dialects import Habits, Limits
-    from batchframe.local._batches.gate import Gate, Turns
-    from batchframe.local._batches.store import Store
-    from batchframe.local._objects import Batch
+from batchframe.local._objects import Batch, BatchError, BatchErrors, RequestCounts
 
 _log = logging.getLogger("batchframe.local")
 
@@ -64,7 +60,7 @@ class Worker:
         turns: Turns,
         seconds: float,
         count_tokens: TokenCounter,
-        habits: Habits,
+        dialect: Dialect,
     ) -> None:
         self._store = store
         self._answerer = answerer
@@ -73,7 +69,7 @@ class Worker:
         self._turns = turns
         self._seconds = seconds
         self._count_tokens = count_tokens
-        self._habits = habits
+        self._dialect = dialect
         self._decode = msgspec.json.Decoder(_Request).decode
         self._runs: dict[str, Run] = {}
         self._at_work = 0
@@ -86,7 +82,7 @@ class Worker:
 
     def begin(self, batch: Batch) -> None:
         """Begin to work on a batch."""
-        run = Run(batch, self._store.workspace(batch.id), self._habits)
+        run = Run(batch, self._store.workspace(batch.id), self._dialect)
         self._runs[batch.id] = run
         run.task = asyncio.get_running_loop().create_task(self._work(run))
 
@@ -152,7 +148,7 @@ class Worker:
     async def _validate(self, run: Run) -> bool:
         """Read the whole file once; return whether the batch is still on its way."""
         await self._checkpoint(run, 0.0)
-        check = FileCheck(run.endpoint, self._limits, self._count_tokens, habits=self._habits)
+        check = FileCheck(run.endpoint, self._limits, self._count_tokens, dialect=self._dialect)
         if not run.workspace.input.exists():
             self._fail(run, [file_not_found(self._batch(run).input_file_id)])
             return False
@@ -274,7 +270,7 @@ class Worker:
             spool = run.spool
             changes = {"request_counts": spool.counts(run.total), "usage": spool.usage}
             for kind, path in (("output", run.workspace.output), ("error", run.workspace.errors)):
-                empty = kind == "error" and self._habits.empty_error_file
+                empty = kind == "error" and self._dialect.empty_error_file
                 changes[f"{kind}_file_id"] = self._store.publish(
                     run.batch_id, kind, path, even_empty=empty
                 )

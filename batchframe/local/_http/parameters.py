@@ -6,16 +6,13 @@ service's words. Must not know: the store, or HTTP beyond that.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from batchframe.local._batches.dialects import Dialect
 from batchframe.local._batches.store import LIFETIME
 from batchframe.local._problems import Problem
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from batchframe.local._batches.dialects import Habits
 
 _PURPOSES: Final = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 _METADATA_PAIRS: Final = 16
@@ -51,7 +48,7 @@ class Page:
     limit: int
 
 
-def batch_request(body: Any, habits: Habits) -> BatchRequest:
+def batch_request(body: Any, dialect: Dialect) -> BatchRequest:
     """Check the body of `POST /batches`.
 
     Raises
@@ -63,26 +60,25 @@ def batch_request(body: Any, habits: Habits) -> BatchRequest:
         raise Problem.not_json()
     input_file_id = _string(body, "input_file_id")
     word = _string(body, "endpoint")
-    endpoint = habits.meant(word)
+    endpoint = dialect.find_endpoint(word)
     if endpoint is None:
-        raise Problem.wrong_endpoint(word, habits.words())
+        supported = _quoted(dialect.spell(each) for each in dialect.endpoints)
+        raise Problem.wrong_value(name="endpoint", value=word, supported=supported)
     window = _string(body, "completion_window")
-    if not habits.takes_window(window):
-        supported = " to ".join(f"'{hours}h'" for hours in dict.fromkeys(habits.windows))
+    if not dialect.accepts_window(window):
+        supported = " to ".join(f"'{hours}h'" for hours in dict.fromkeys(dialect.hours))
         raise Problem.wrong_value(name="completion_window", value=window, supported=supported)
+    expiry = "output_expires_after"
     return BatchRequest(
         endpoint=endpoint,
         input_file_id=input_file_id,
         completion_window=window,
         metadata=_metadata(body.get("metadata")),
-        output_lifetime=_lifetime(
-            body.get("output_expires_after"), "output_expires_after", habits.lifetimes
-        )
-        or LIFETIME,
+        output_lifetime=_lifetime(body.get(expiry), expiry, dialect) or LIFETIME,
     )
 
 
-def upload_request(fields: Mapping[str, str], habits: Habits) -> UploadRequest:
+def upload_request(fields: Mapping[str, str], dialect: Dialect) -> UploadRequest:
     """Check the form fields of `POST /files`.
 
     Raises
@@ -93,15 +89,14 @@ def upload_request(fields: Mapping[str, str], habits: Habits) -> UploadRequest:
     purpose = fields.get("purpose")
     if purpose is None:
         raise Problem.missing(name="purpose")
-    known = tuple(habits.purpose if each == "batch" else each for each in _PURPOSES)
-    if purpose not in known:
-        raise Problem.wrong_value(
-            name="purpose", value=purpose, supported=", ".join(f"'{each}'" for each in known)
-        )
+    own = dialect.service.purpose
+    purposes = [own if each == "batch" else each for each in _PURPOSES]
+    if purpose not in purposes:
+        raise Problem.wrong_value(name="purpose", value=purpose, supported=_quoted(purposes))
     names = {name: f"expires_after[{name}]" for name in ("anchor", "seconds")}
     given = {name: fields[key] for name, key in names.items() if key in fields}
-    lifetime = _lifetime(given or None, "expires_after", habits.lifetimes)
-    return UploadRequest(purpose, lifetime or (LIFETIME if purpose == habits.purpose else None))
+    lifetime = _lifetime(given or None, "expires_after", dialect)
+    return UploadRequest(purpose, lifetime or (LIFETIME if purpose == own else None))
 
 
 def page(query: Mapping[str, str], *, most: int, default: int) -> Page:
@@ -152,7 +147,11 @@ def _metadata(value: Any) -> dict[str, str] | None:
     return value
 
 
-def _lifetime(value: Any, name: str, lifetimes: tuple[int, int]) -> int | None:
+def _quoted(words: Iterable[str]) -> str:
+    return ", ".join(f"'{word}'" for word in words)
+
+
+def _lifetime(value: Any, name: str, dialect: Dialect) -> int | None:
     if value is None:
         return None
     if not isinstance(value, dict):
@@ -168,9 +167,9 @@ def _lifetime(value: Any, name: str, lifetimes: tuple[int, int]) -> int | None:
     seconds = _whole(given)
     if seconds is None:
         raise Problem.wrong_type(name=f"{name}.seconds", expected="an integer", value=given)
-    low, high = lifetimes
-    if not low <= seconds <= high:
-        raise Problem.out_of_range(name=f"{name}.seconds", low=low, high=high, value=seconds)
+    low = dialect.min_lifetime
+    if not low <= seconds <= LIFETIME:
+        raise Problem.out_of_range(name=f"{name}.seconds", low=low, high=LIFETIME, value=seconds)
     return seconds
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
@@ -19,26 +19,19 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from batchframe.local._answers.answerers import Answerer, TokenCounter
+from batchframe.local._batches.dialects import Dialect, Limits
+from batchframe.local._batches.store import Store
 from batchframe.local._batches.validation import check_body
+from batchframe.local._batches.worker import Worker
 from batchframe.local._faults.carrying_out import go_wrong
-from batchframe.local._http.parameters import batch_request, page, upload_request
+from batchframe.local._faults.plan import FaultPlan
+from batchframe.local._http.parameters import Page, batch_request, page, upload_request
 from batchframe.local._http.upload import Upload
-from batchframe.local._objects import ENDPOINTS, ROUTES
+from batchframe.local._objects import ENDPOINTS, ROUTES, Batch, FileObject
 from batchframe.local._problems import Problem
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from starlette.types import ASGIApp, Receive, Scope, Send
-
-    from batchframe.local._answers.answerers import Answerer, TokenCounter
-    from batchframe.local._batches.dialects import Habits, Limits
-    from batchframe.local._batches.store import Store
-    from batchframe.local._batches.worker import Worker
-    from batchframe.local._faults.plan import FaultPlan
-    from batchframe.local._http.parameters import Page
-    from batchframe.local._objects import Batch, FileObject
 
 _log = logging.getLogger("batchframe.local")
 
@@ -73,7 +66,7 @@ class Api:
     faults: FaultPlan
     guarded: bool
     count_tokens: TokenCounter
-    habits: Habits
+    dialect: Dialect
 
     def application(self) -> Starlette:
         """Return the ASGI application."""
@@ -93,7 +86,7 @@ class Api:
         }
         everything = ["GET", "POST", "PUT", "PATCH", "DELETE"]
         return Starlette(
-            middleware=[Middleware(_Inside, habits=self.habits)],
+            middleware=[Middleware(_Inside, dialect=self.dialect)],
             routes=[
                 *(
                     Route(path, self._endpoint(handlers[route]), methods=[method])
@@ -125,8 +118,8 @@ class Api:
             await upload.receive(request.headers.get("content-type", ""), request.stream())
             if upload.filename is None:
                 raise Problem.missing(name="file")
-            asked = upload_request(upload.fields, self.habits)
-            if asked.purpose == self.habits.purpose:
+            asked = upload_request(upload.fields, self.dialect)
+            if asked.purpose == self.dialect.service.purpose:
                 self._check_batch_file(upload)
             if upload.size > self.limits.file_bytes:
                 raise Problem.file_too_large(self.limits.file_bytes)
@@ -170,11 +163,11 @@ class Api:
 
     async def create_batch(self, request: Request) -> Response:
         """`POST /v1/batches`; a file that does not exist is found out later, as at OpenAI."""
-        asked = batch_request(await _body(request), self.habits)
+        asked = batch_request(await _body(request), self.dialect)
         kept = self.store.file(asked.input_file_id)
         if kept is not None and not self._shows(request, asked.input_file_id):
             raise Problem.unseen_file(asked.input_file_id)
-        if kept is not None and kept.file.purpose != self.habits.purpose:
+        if kept is not None and kept.file.purpose != self.dialect.service.purpose:
             raise Problem.wrong_purpose(asked.input_file_id, kept.file.purpose)
         batch = self.store.add_batch(
             endpoint=asked.endpoint,
@@ -185,29 +178,29 @@ class Api:
         )
         self.faults.made(batch.id)
         self.worker.begin(batch)
-        return _json(self.habits.created(batch))
+        return _json(self.dialect.created(batch))
 
     async def list_batches(self, request: Request) -> Response:
         """`GET /v1/batches`, newest first."""
         asked = page(request.query_params, most=_MOST_BATCHES, default=_DEFAULT_BATCHES)
         batches = [batch for batch in self.store.batches() if self._shows(request, batch.id)]
-        if self.habits.lists == "array":
-            return _json([self.habits.batch(batch) for batch in batches[::-1]])
-        listed = _list([] if self.habits.lists == "nothing" else batches[::-1], asked)
-        return _json({**listed, "data": [self.habits.batch(batch) for batch in listed["data"]]})
+        if self.dialect.lists == "array":
+            return _json([self.dialect.batch(batch) for batch in batches[::-1]])
+        listed = _list([] if self.dialect.lists == "nothing" else batches[::-1], asked)
+        return _json({**listed, "data": [self.dialect.batch(batch) for batch in listed["data"]]})
 
     async def retrieve_batch(self, request: Request) -> Response:
         """`GET /v1/batches/{id}`."""
-        return _json(self.habits.batch(self._batch(request)))
+        return _json(self.dialect.batch(self._batch(request)))
 
     async def cancel_batch(self, request: Request) -> Response:
         """`POST /v1/batches/{id}/cancel`."""
         batch = self._batch(request)
         if batch.status == "cancelled":
-            return _json(self.habits.batch(batch))
+            return _json(self.dialect.batch(batch))
         if batch.ended:
             raise Problem.not_cancellable(batch.status)
-        return _json(self.habits.batch(self.worker.cancel(batch)))
+        return _json(self.dialect.batch(self.worker.cancel(batch)))
 
     async def list_models(self, request: Request) -> Response:  # noqa: ARG002 - a handler's shape
         """`GET /v1/models`: any model name is answered, this one is an example."""
@@ -302,13 +295,13 @@ class Api:
 class _Inside:
     """Reads the addresses of the service that is imitated."""
 
-    def __init__(self, app: ASGIApp, habits: Habits) -> None:
+    def __init__(self, app: ASGIApp, dialect: Dialect) -> None:
         self._app = app
-        self._habits = habits
+        self._dialect = dialect
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        inside = self._habits.inside(scope["path"], scope["query_string"])
-        await self._app({**scope, "path": inside, "raw_path": inside.encode()}, receive, send)
+        path = self._dialect.resolve_path(scope["path"], scope["query_string"])
+        await self._app({**scope, "path": path, "raw_path": path.encode()}, receive, send)
 
 
 def _refuse_wrong(endpoint: str, body: dict[str, Any]) -> None:
