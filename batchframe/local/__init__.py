@@ -14,6 +14,7 @@ from __future__ import annotations
 
 try:
     import python_multipart
+    import rstr
     import starlette
     import uvicorn
 except ImportError as error:
@@ -32,4 +33,4 @@ from batchframe.local._server import Server, run, serve
 
 __all__ = ["AnswerError", "BilledBatch", "Fault", "Faults", "Limits", "Server", "run", "serve"]
 
-del python_multipart, starlette, uvicorn
+del python_multipart, rstr, starlette, uvicorn

@@ -159,7 +159,7 @@ def test_run_serves_until_ctrl_c(tmp_path: Path) -> None:
     assert not listens(url)
 
 
-@pytest.mark.parametrize("name", ["starlette", "uvicorn", "python_multipart"])
+@pytest.mark.parametrize("name", ["starlette", "uvicorn", "python_multipart", "rstr"])
 def test_a_missing_extra_says_how_to_install_it(name: str) -> None:
     program = f"import sys; sys.modules[{name!r}] = None; import batchframe.local"
     ended = subprocess.run(

@@ -34,6 +34,13 @@ def schema_format(schema: dict[str, Any], *, strict: bool = False) -> dict[str, 
 BODIES = [
     (CHAT, {"messages": [{"role": "user", "content": "Hi"}]}),
     (CHAT, {"messages": [{"role": "user", "content": "Hi"}], "response_format": schema_format({})}),
+    (
+        CHAT,
+        {
+            "messages": [{"role": "user", "content": "Hi"}],
+            "response_format": schema_format({"type": "string", "pattern": r"^[^@\s]+\W$"}),
+        },
+    ),
     ("/v1/responses", {"input": "Hi"}),
     ("/v1/completions", {"prompt": ["Hi", "there"]}),
     ("/v1/embeddings", {"input": ["Hi", "there"], "dimensions": 4}),
@@ -231,6 +238,8 @@ SCALARS = st.one_of(
                 r"^#[0-9a-fA-F]{6}\Z",
                 r"(\w)\1",
                 r".+",
+                r"^\d{120}$",
+                r"^[a-z]{1,150}$",
             )
         ]
     ),

@@ -1,24 +1,22 @@
-"""A string that a JSON schema's `format`, `pattern` and lengths allow.
+"""Strings that a JSON schema's `format`, `pattern` and lengths allow.
 
-Comes in: a string schema and dice. Goes out: a string; for a pattern the best effort. Must not know
-where the string goes.
+For a pattern that is the best effort: lookarounds, which strict mode does not take, may stay unmet.
 """
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Callable
-
-# The standard library's parser of patterns has no public name, and a second parser could only
-# disagree with it. Patterns that it cannot give back fall through to a plain string.
-from re import _parser  # type: ignore[attr-defined]
 from typing import Any, Final
+
+import rstr
 
 from batchframe.local._answers.dice import Dice
 
 _ATTEMPTS: Final = 8
 _REPEATS: Final = 3
-_PRINTABLE: Final = range(32, 127)
+_CHARACTERS: Final = 256
 
 
 def string(schema: dict[str, Any], dice: Dice) -> str:
@@ -71,75 +69,36 @@ _FORMATS: Final[dict[str, Callable[[Dice], str]]] = {
 
 
 def _of_pattern(pattern: str, low: int, high: int | None, dice: Dice) -> str:
-    try:
-        parsed = _parser.parse(pattern)
-        matches = re.compile(pattern).search
-    except (re.error, OverflowError, RecursionError):
-        return string({"minLength": low} | ({} if high is None else {"maxLength": high}), dice)
+    # A string with a least length needs room to grow in an open repetition.
+    generator = rstr.Rstr(_DiceRandom(dice, max(_REPEATS, low)))
     made = ""
-    for _ in range(_ATTEMPTS):
-        made = _sequence(parsed, dice, {}, low)
-        if matches(made) and low <= len(made) and (high is None or len(made) <= high):
-            break
+    try:
+        matches = re.compile(pattern).search
+        for _ in range(_ATTEMPTS):
+            made = generator.xeger(pattern)
+            if matches(made) and low <= len(made) and (high is None or len(made) <= high):
+                break
+    except (ArithmeticError, LookupError, RecursionError, re.error):
+        # No pattern of Python's, or one that rstr cannot write: a plain string is the best effort.
+        return string({"minLength": low} | ({} if high is None else {"maxLength": high}), dice)
     return made
 
 
-def _sequence(items: Any, dice: Dice, groups: dict[int, str], low: int) -> str:
-    return "".join(_item(str(code), argument, dice, groups, low) for code, argument in items)
+class _DiceRandom(random.Random):
+    """The dice as rstr's source of chance, with at most `repeats` more than must be."""
 
+    def __init__(self, dice: Dice, repeats: int) -> None:
+        super().__init__(0)
+        self._dice = dice
+        self._repeats = repeats
 
-def _item(code: str, argument: Any, dice: Dice, groups: dict[int, str], low: int) -> str:
-    if code == "LITERAL":
-        return chr(argument)
-    if code == "ANY":
-        return chr(dice.pick([*_PRINTABLE]))
-    if code in {"IN", "NOT_LITERAL", "CATEGORY"}:
-        allowed = _characters(code, argument)
-        return chr(dice.pick(allowed)) if allowed else ""
-    if code == "BRANCH":
-        return _sequence(dice.pick(argument[1]), dice, groups, low)
-    if code in {"MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"}:
-        least, most, items = argument
-        # A string with a least length needs room to grow in an open repetition.
-        most = min(int(most), int(least) + max(_REPEATS, low))
-        times = int(least) + (dice.below(most - int(least) + 1) if most > least else 0)
-        return "".join(_sequence(items, dice, groups, low) for _ in range(times))
-    if code == "SUBPATTERN":
-        made = _sequence(argument[-1], dice, groups, low)
-        groups[argument[0]] = made
-        return made
-    if code == "ATOMIC_GROUP":
-        return _sequence(argument, dice, groups, low)
-    return groups.get(argument, "") if code == "GROUPREF" else ""
+    def choice(self, seq: Any) -> Any:
+        if isinstance(seq[0], str):
+            # Of a negated class rstr gives a set's order, which no two processes share, and of a
+            # wide range everything, down to halves of surrogate pairs.
+            options = sorted(seq[:_CHARACTERS])
+            return self._dice.pick([*filter(str.isprintable, options)] or options)
+        return self._dice.pick(seq)
 
-
-def _characters(code: str, argument: Any) -> list[int]:
-    if code != "IN":
-        argument = [(code, argument)]
-    negated = str(argument[0][0]) == "NEGATE"
-    inside: set[int] = set()
-    for kind, value in argument:
-        name = str(kind)
-        if name == "LITERAL":
-            inside.add(value)
-        elif name == "NOT_LITERAL":
-            inside.update(set(_PRINTABLE) - {value})
-        elif name == "RANGE":
-            inside.update(range(value[0], min(value[1], value[0] + 255) + 1))
-        elif name == "CATEGORY":
-            inside.update(_CATEGORIES.get(str(value), ()))
-    return sorted(set(_PRINTABLE) - inside if negated else inside)
-
-
-def _category(pattern: str) -> frozenset[int]:
-    return frozenset(code for code in _PRINTABLE if re.match(pattern, chr(code)))
-
-
-_CATEGORIES: Final = {
-    "CATEGORY_DIGIT": _category(r"\d"),
-    "CATEGORY_NOT_DIGIT": _category(r"\D"),
-    "CATEGORY_WORD": _category(r"\w"),
-    "CATEGORY_NOT_WORD": _category(r"\W"),
-    "CATEGORY_SPACE": _category(r"\s"),
-    "CATEGORY_NOT_SPACE": _category(r"\S"),
-}
+    def randint(self, a: int, b: int) -> int:
+        return a + self._dice.below(max(0, min(b - a, self._repeats)) + 1)
