@@ -29,7 +29,8 @@ from batchframe.local._batches.dialects import Limits
 from batchframe.local._faults.fault import Fault
 from batchframe.local._faults.plan import Faults
 from batchframe.local._objects import BilledBatch
-from batchframe.local._server import Server, run, serve
+from batchframe.local._server import Server
+from batchframe.local._serving import run, serve
 
 __all__ = ["AnswerError", "BilledBatch", "Fault", "Faults", "Limits", "Server", "run", "serve"]
 

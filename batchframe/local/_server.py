@@ -1,76 +1,28 @@
-"""Starting, asking and stopping a local batch server.
-
-Comes in: who answers, and where. Goes out: `Server`. Must not know: routes, or how batches are
-worked off.
-"""
+"""The handle of a local batch server: it starts, asks and stops the thread that serves."""
 
 from __future__ import annotations
 
-import logging
 import os
-import tempfile
 import weakref
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 import openai
 
-from batchframe._base.errors import LocalServerError
-from batchframe.local._answers.answerers import (
-    Answerer,
-    AnswerFunction,
-    Function,
-    Simulated,
-    TokenCounter,
-    Upstream,
-)
+from batchframe.errors import LocalServerError
+from batchframe.local._answers.answerers import AnswerFunction, TokenCounter, choose_answerer
 from batchframe.local._answers.usage import count_input_tokens
-from batchframe.local._batches.dialects import Dialect, Limits, find_dialect
-from batchframe.local._batches.store import Store
+from batchframe.local._batches.dialects import Limits, find_dialect
 from batchframe.local._faults.fault import Fault
 from batchframe.local._faults.plan import FaultPlan, Faults
-from batchframe.local._http.address import base_url, is_loopback, listen
 from batchframe.local._http.clients import client_of
 from batchframe.local._objects import BilledBatch
-from batchframe.local._thread import Engine, Parts
+from batchframe.local._thread import Engine, Settings
 
-_log = logging.getLogger("batchframe.local")
-
-_KEY: Final = "local"
-_UPSTREAM_RETRIES: Final = 5
 _PULSE_SECONDS: Final = 0.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Options:
-    answer: AnswerFunction | None
-    upstream: str | None
-    folder: Path | None
-    host: str
-    port: int
-    seconds: float
-    concurrency: int
-    upstream_key: str | None
-    limits: Limits
-    count_tokens: TokenCounter
-    dialect: Dialect
-
-    def answerer(self) -> Answerer:
-        if self.answer is not None:
-            return Function(
-                self.answer, concurrency=self.concurrency, count_tokens=self.count_tokens
-            )
-        if self.upstream is None:
-            return Simulated(self.count_tokens)
-        return Upstream(
-            self.upstream,
-            key=self.upstream_key or os.environ.get("UPSTREAM_API_KEY") or _KEY,
-            concurrency=self.concurrency,
-            max_retries=_UPSTREAM_RETRIES,
-        )
 
 
 class Server:
@@ -157,28 +109,28 @@ class Server:
         faults: Iterable[Fault] = (),
         profile: str = "openai",
     ) -> None:
-        if answer is not None and upstream is not None:
-            raise LocalServerError.two_answerers()
-        given: object = answer
-        if given is not None and not callable(given):
-            wanted = "a function of the request body, such as `lambda body: 'yes'`"
-            raise LocalServerError.no_answerer(keyword="answer", given=given, wanted=wanted)
-        if upstream is not None and not str(upstream).startswith(("http://", "https://")):
-            wanted = 'a URL such as "http://localhost:11434/v1"'
-            raise LocalServerError.no_answerer(keyword="upstream", given=upstream, wanted=wanted)
+        count_tokens = count_tokens or count_input_tokens
+        make_answerer = choose_answerer(
+            answer,
+            upstream,
+            upstream_key=upstream_key,
+            concurrency=concurrency,
+            count_tokens=count_tokens,
+        )
         dialect = find_dialect(profile)
-        self._options = _Options(
-            answer=answer,
-            upstream=upstream,
+        if limits is not None:
+            dialect = replace(dialect, limits=limits)
+        elif upstream is not None:
+            # Another server's models have names of their own.
+            dialect = replace(dialect, limits=replace(dialect.limits, unsupported_models=()))
+        self._settings = Settings(
+            make_answerer=make_answerer,
+            count_tokens=count_tokens,
+            dialect=dialect,
+            seconds=seconds,
             folder=None if folder is None else Path(folder).expanduser().absolute(),
             host=host,
             port=port,
-            seconds=seconds,
-            concurrency=concurrency,
-            upstream_key=upstream_key,
-            limits=limits or _limits(dialect, upstream=upstream),
-            count_tokens=count_tokens or count_input_tokens,
-            dialect=dialect,
         )
         self._plan = FaultPlan()
         planned: object = faults
@@ -186,9 +138,7 @@ class Server:
             raise LocalServerError.not_a_fault(planned)
         self.faults.add(*faults)
         self._engine: Engine | None = None
-        self._store: Store | None = None
-        self._url: str | None = None
-        self._closing: Callable[[], Any] | None = None
+        self._finalizer: weakref.finalize[[], Any] | None = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -202,19 +152,19 @@ class Server:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Server {self._url if self._engine else 'not running'}>"
+        return f"<Server {self.url if self._is_running() else 'not running'}>"
 
     @property
     def url(self) -> str:
         """The base URL for clients, such as ``"http://127.0.0.1:8000/v1"``."""
-        if self._url is None:
+        if self._engine is None:
             raise LocalServerError.not_started()
-        return self._url
+        return self._engine.url
 
     @property
     def ledger(self) -> list[BilledBatch]:
         """Every batch that would have been billed, oldest first; also after `close`."""
-        return [] if self._store is None else self._store.ledger
+        return [] if self._engine is None else self._engine.store.ledger
 
     @property
     def faults(self) -> Faults:
@@ -227,48 +177,18 @@ class Server:
 
     def start(self) -> Self:
         """Start to listen, and return the server itself. Starting twice is harmless."""
-        if self._engine is not None:
-            return self
-        options = self._options
-        self._plan.closing = False
-        temporary = None if options.folder else Path(tempfile.mkdtemp(prefix="batchframe-local-"))
-        store = Store(options.folder or temporary or Path())
-        try:
-            listening = listen(options.host, options.port, store.remembered_port())
-            port: int = listening.getsockname()[1]
-            store.remember_port(port)
-        except BaseException:
-            store.close()
-            raise
-        engine = Engine(
-            Parts(
-                store=store,
-                listening=listening,
-                answerer=options.answerer,
-                limits=options.limits,
-                seconds=options.seconds,
-                count_tokens=options.count_tokens,
-                faults=self._plan,
-                guarded=is_loopback(options.host),
-                dialect=options.dialect,
-                removable=temporary,
-            )
-        )
-        engine.start()
-        self._engine, self._store, self._url = (
-            engine,
-            store,
-            base_url(options.host, port, options.dialect.prefix),
-        )
-        # Runs when the server is collected and when the process ends, whichever is first.
-        self._closing = weakref.finalize(self, engine.stop)
+        if not self._is_running():
+            engine = Engine(self._settings, self._plan)
+            engine.start()
+            self._engine = engine
+            # Runs when the server is collected and when the process ends, whichever is first.
+            self._finalizer = weakref.finalize(self, engine.stop)
         return self
 
     def close(self) -> None:
         """Stop; batches that run stay in the folder as they are. Closing twice is harmless."""
-        if self._closing is not None:
-            self._closing()
-        self._engine = None
+        if self._finalizer is not None:
+            self._finalizer()
 
     def wait(self) -> None:
         """Block until the server has stopped, which Ctrl-C interrupts."""
@@ -306,105 +226,17 @@ class Server:
             The server has no such batch, or imitates a service whose batches never expire.
         """
         engine = self._running()
-        if not self._options.dialect.service.expires:
-            raise LocalServerError.never_expires(self._options.dialect.name)
-        if self._store is None or self._store.batch(batch_id) is None:
+        dialect = self._settings.dialect
+        if not dialect.service.expires:
+            raise LocalServerError.never_expires(dialect.name)
+        if engine.store.batch(batch_id) is None:
             raise LocalServerError.no_batch(batch_id)
         engine.expire(batch_id)
 
+    def _is_running(self) -> bool:
+        return self._finalizer is not None and self._finalizer.alive
+
     def _running(self) -> Engine:
-        if self._engine is None:
+        if self._engine is None or not self._is_running():
             raise LocalServerError.not_started()
         return self._engine
-
-
-def serve(
-    answer: AnswerFunction | None = None,
-    *,
-    upstream: str | None = None,
-    folder: str | os.PathLike[str] | None = None,
-    host: str = "127.0.0.1",
-    port: int = 0,
-    seconds: float = 0.0,
-    concurrency: int = 8,
-    upstream_key: str | None = None,
-    limits: Limits | None = None,
-    count_tokens: TokenCounter | None = None,
-    faults: Iterable[Fault] = (),
-    profile: str = "openai",
-) -> Server:
-    """Start a local batch server and return it; the parameters are those of `Server`.
-
-    Parameters
-    ----------
-    answer
-        What plays the model: a function of the request body, a dict, that returns the answer: a
-        text, or a dict such as ``{"label": "good"}`` for a structured one. ``help(Server)`` says
-        what else, and all other parameters.
-
-    Examples
-    --------
-    >>> import batchframe.local
-    >>> with batchframe.local.serve() as server:
-    ...     client = server.client()
-    ...     client.batches.list().data
-    []
-    """
-    return Server(
-        answer,
-        upstream=upstream,
-        folder=folder,
-        host=host,
-        port=port,
-        seconds=seconds,
-        concurrency=concurrency,
-        upstream_key=upstream_key,
-        limits=limits,
-        count_tokens=count_tokens,
-        faults=faults,
-        profile=profile,
-    ).start()
-
-
-def run(
-    *,
-    ready: Callable[[str], object] | None = None,
-    upstream: str | None = None,
-    folder: str | os.PathLike[str] | None = None,
-    host: str = "127.0.0.1",
-    port: int = 0,
-    seconds: float = 0.0,
-    concurrency: int = 8,
-    upstream_key: str | None = None,
-    count_tokens: TokenCounter | None = None,
-    profile: str = "openai",
-) -> None:
-    """Serve until Ctrl-C; the parameters are those of `Server`.
-
-    Parameters
-    ----------
-    ready
-        Called with the URL once the server listens; nothing is printed here.
-    """
-    with serve(
-        upstream=upstream,
-        folder=folder,
-        host=host,
-        port=port,
-        seconds=seconds,
-        concurrency=concurrency,
-        upstream_key=upstream_key,
-        count_tokens=count_tokens,
-        profile=profile,
-    ) as server:
-        try:
-            if ready is not None:
-                ready(server.url)
-            server.wait()
-        except KeyboardInterrupt:
-            _log.info("Stopped by Ctrl-C.")
-
-
-def _limits(dialect: Dialect, *, upstream: str | None) -> Limits:
-    # Another server's models have names of their own.
-    return dialect.limits if upstream is None else replace(dialect.limits, unsupported_models=())

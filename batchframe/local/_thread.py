@@ -1,8 +1,4 @@
-"""The thread in which the server lives: an event loop with HTTP and the worker.
-
-Comes in: settings, a bound socket, and an open store. Goes out: a running server that other threads
-can ask things of, until it is stopped. Must not know: how it was configured, or notebooks.
-"""
+"""The thread in which a server lives: an event loop with HTTP and the worker."""
 
 from __future__ import annotations
 
@@ -10,53 +6,62 @@ import asyncio
 import errno
 import os
 import shutil
-import socket
+import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import uvicorn
 
+from batchframe._services.provider_table import is_loopback
 from batchframe.errors import LocalServerError
 from batchframe.local._answers.answerers import Answerer, TokenCounter
-from batchframe.local._batches.dialects import Dialect, Limits
-from batchframe.local._batches.gate import Gate, Turns
+from batchframe.local._batches.dialects import Dialect
 from batchframe.local._batches.store import Store
 from batchframe.local._batches.worker import Worker
 from batchframe.local._faults.plan import FaultPlan
 from batchframe.local._faults.wire import PROTOCOL
+from batchframe.local._http.address import base_url, listen
 from batchframe.local._http.routes import Api
 
 # Clients keep connections open; nobody is waited for longer.
 _GRACE_SECONDS: Final = 1
 _LOOK_SECONDS: Final = 0.002
 
-_T = TypeVar("_T")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What an engine runs on; `removable` is a temporary folder to remove at the end."""
+class Settings:
+    """What a server is started with; without a `folder` in a temporary one."""
 
-    store: Store
-    listening: socket.socket
-    answerer: Callable[[], Answerer]
-    limits: Limits
-    seconds: float
+    make_answerer: Callable[[], Answerer]
     count_tokens: TokenCounter
-    faults: FaultPlan
-    guarded: bool
     dialect: Dialect
-    removable: Path | None
+    seconds: float
+    folder: Path | None
+    host: str
+    port: int
 
 
 class Engine:
     """A server in a daemon thread of its own, with its own event loop."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, settings: Settings, faults: FaultPlan) -> None:
+        self._settings = settings
+        self._faults = faults
+        self._temporary = None
+        if settings.folder is None:
+            self._temporary = tempfile.mkdtemp(prefix="batchframe-local-")
+        self.store = Store(settings.folder or Path(self._temporary or ""))
+        try:
+            self._socket = listen(settings.host, settings.port, self.store.remembered_port())
+            port: int = self._socket.getsockname()[1]
+            self.store.remember_port(port)
+        except BaseException:
+            self.store.close()
+            raise
+        self.url = base_url(settings.host, port, settings.dialect.prefix)
         self._ready = threading.Event()
         self._failure: BaseException | None = None
         self._stopped = False
@@ -65,6 +70,7 @@ class Engine:
 
     def start(self) -> None:
         """Start the thread, and return when HTTP is served."""
+        self._faults.closing = False
         self._thread.start()
         self._ready.wait()
         if self._failure is not None:
@@ -77,14 +83,14 @@ class Engine:
         if self._stopped or os.getpid() != self._process:
             return
         self._stopped = True
-        self._parts.faults.closing = True
+        self._faults.closing = True
         if self._failure is None:
             self._server.should_exit = True
         self._thread.join()
-        self._parts.listening.close()
-        self._parts.store.close()
-        if self._parts.removable is not None:
-            shutil.rmtree(self._parts.removable, ignore_errors=True)
+        self._socket.close()
+        self.store.close()
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
 
     def join(self, timeout: float) -> bool:
         """Wait for the end at most `timeout` seconds; return whether the server still runs."""
@@ -93,27 +99,21 @@ class Engine:
 
     def pause(self, after: int) -> None:
         """Let `after` more requests of batches be answered, then hold."""
-        self._ask(lambda: self._gate.pause(after))
+        self._call(self._worker.pause, after)
 
     def resume(self) -> None:
         """Let everything go on."""
-        self._ask(self._gate.resume)
+        self._call(self._worker.resume)
 
     def expire(self, batch_id: str) -> None:
         """End a batch as expired, and return when it has ended."""
-        self._alive()
-        asyncio.run_coroutine_threadsafe(self._worker.expire(batch_id), self._loop).result()
+        self._call(self._worker.expire, batch_id)
 
-    def _ask(self, question: Callable[[], _T]) -> _T:
-        async def ask() -> _T:
-            return question()
-
-        self._alive()
-        return asyncio.run_coroutine_threadsafe(ask(), self._loop).result()
-
-    def _alive(self) -> None:
+    def _call(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
+        """Run a coroutine in the server's event loop, and return when it is done."""
         if self._stopped or not self._thread.is_alive():
             raise LocalServerError.not_started()
+        asyncio.run_coroutine_threadsafe(function(*arguments), self._loop).result()
 
     def _run(self) -> None:
         try:
@@ -134,36 +134,31 @@ class Engine:
         loop.default_exception_handler(context)
 
     async def _main(self) -> None:
-        parts = self._parts
+        settings = self._settings
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(self._on_trouble)
-        self._gate = Gate()
-        answerer = parts.answerer()
+        answerer = settings.make_answerer()
         self._worker = Worker(
-            store=parts.store,
-            answerer=answerer,
-            limits=parts.limits,
-            gate=self._gate,
-            turns=Turns(),
-            seconds=parts.seconds,
-            count_tokens=parts.count_tokens,
-            dialect=parts.dialect,
+            self.store,
+            answerer,
+            settings.dialect,
+            count_tokens=settings.count_tokens,
+            seconds=settings.seconds,
         )
         api = Api(
-            store=parts.store,
+            store=self.store,
             worker=self._worker,
             answerer=answerer,
-            limits=parts.limits,
-            faults=parts.faults,
-            guarded=parts.guarded,
-            count_tokens=parts.count_tokens,
-            dialect=parts.dialect,
+            dialect=settings.dialect,
+            faults=self._faults,
+            count_tokens=settings.count_tokens,
+            guarded=is_loopback(settings.host),
         )
         self._server = uvicorn.Server(_config(api))
-        serving = self._loop.create_task(self._server.serve(sockets=[parts.listening]))
+        serving = self._loop.create_task(self._server.serve(sockets=[self._socket]))
         while not self._server.started and not serving.done():  # noqa: ASYNC110 - nothing to await
             await asyncio.sleep(_LOOK_SECONDS)
-        self._worker.resume()
+        self._worker.begin_all()
         self._ready.set()
         await serving
         await self._worker.close()

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import inspect
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -37,6 +38,8 @@ from batchframe.local._problems import Problem, error_body
 _log = logging.getLogger("batchframe.local")
 
 _BAD_GATEWAY: Final = 502
+_UPSTREAM_KEY: Final = "local"
+_UPSTREAM_RETRIES: Final = 5
 _WANTED: Final = {
     "/v1/embeddings": "a vector (a list of numbers, or a NumPy array)",
     "/v1/moderations": "True or False",
@@ -243,10 +246,10 @@ class Upstream:
     `Retry-After`; what still fails then is the answer.
     """
 
-    def __init__(self, url: str, *, key: str, concurrency: int, max_retries: int) -> None:
+    def __init__(self, url: str, *, key: str, concurrency: int) -> None:
         self.concurrency = concurrency
         self._places = asyncio.Semaphore(concurrency)
-        self._client = openai.AsyncOpenAI(base_url=url, api_key=key, max_retries=max_retries)
+        self._client = openai.AsyncOpenAI(base_url=url, api_key=key, max_retries=_UPSTREAM_RETRIES)
         # The client takes them from the environment, and they are OpenAI's business alone.
         self._client.organization = self._client.project = None
 
@@ -279,3 +282,32 @@ def _upstream_error(error: openai.APIStatusError) -> dict[str, Any]:
 
 def _unreachable(reason: str) -> dict[str, Any]:
     return error_body(f"The upstream server gave no answer: {reason}", type="upstream_error")
+
+
+def choose_answerer(
+    answer: AnswerFunction | None,
+    upstream: str | None,
+    *,
+    upstream_key: str | None,
+    concurrency: int,
+    count_tokens: TokenCounter,
+) -> Callable[[], Answerer]:
+    """Return what makes the answerer of a server, in its event loop and at each start."""
+    if answer is not None and upstream is not None:
+        raise LocalServerError.two_answerers()
+    given: object = answer
+    if given is not None and not callable(given):
+        wanted = "a function of the request body, such as `lambda body: 'yes'`"
+        raise LocalServerError.no_answerer(keyword="answer", given=given, wanted=wanted)
+    if upstream is not None and not str(upstream).startswith(("http://", "https://")):
+        wanted = 'a URL such as "http://localhost:11434/v1"'
+        raise LocalServerError.no_answerer(keyword="upstream", given=upstream, wanted=wanted)
+    if answer is not None:
+        return lambda: Function(answer, concurrency=concurrency, count_tokens=count_tokens)
+    if upstream is None:
+        return lambda: Simulated(count_tokens)
+    return lambda: Upstream(
+        upstream,
+        key=upstream_key or os.environ.get("UPSTREAM_API_KEY") or _UPSTREAM_KEY,
+        concurrency=concurrency,
+    )

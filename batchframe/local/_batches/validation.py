@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from batchframe.local._batches.dialects import Dialect, Limits
+from batchframe.local._batches.dialects import Dialect
 from batchframe.local._objects import BatchError
 from batchframe.local._problems import json_type
 
@@ -44,12 +44,10 @@ class FileCheck:
     ----------
     endpoint
         The endpoint that the batch was created with.
-    limits
-        What the batch may hold.
+    dialect
+        Whose limits, spellings and codes apply.
     count_tokens
         Counts a body's input tokens; used only when the limits include enqueued tokens.
-    dialect
-        Whose spellings and codes apply.
 
     Attributes
     ----------
@@ -58,16 +56,11 @@ class FileCheck:
     """
 
     def __init__(
-        self,
-        endpoint: str,
-        limits: Limits,
-        count_tokens: Callable[[dict[str, Any]], int],
-        *,
-        dialect: Dialect,
+        self, endpoint: str, dialect: Dialect, count_tokens: Callable[[dict[str, Any]], int]
     ) -> None:
         self.endpoint = endpoint
         self._dialect = dialect
-        self._limits = limits
+        self._limits = dialect.limits
         self._count_tokens = count_tokens
         self._decode = msgspec.json.Decoder().decode
         self._custom_ids: set[str] = set()

@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from batchframe.local._answers.answerers import Answerer, TokenCounter
-from batchframe.local._batches.dialects import Dialect, Limits
+from batchframe.local._batches.dialects import Dialect
 from batchframe.local._batches.gate import Gate, Turns
 from batchframe.local._batches.run import Run, Wish
 from batchframe.local._batches.store import Store
@@ -52,21 +52,17 @@ class Worker:
 
     def __init__(
         self,
-        *,
         store: Store,
         answerer: Answerer,
-        limits: Limits,
-        gate: Gate,
-        turns: Turns,
-        seconds: float,
-        count_tokens: TokenCounter,
         dialect: Dialect,
+        *,
+        count_tokens: TokenCounter,
+        seconds: float,
     ) -> None:
         self._store = store
         self._answerer = answerer
-        self._limits = limits
-        self._gate = gate
-        self._turns = turns
+        self._gate = Gate()
+        self._turns = Turns()
         self._seconds = seconds
         self._count_tokens = count_tokens
         self._dialect = dialect
@@ -74,7 +70,15 @@ class Worker:
         self._runs: dict[str, Run] = {}
         self._at_work = 0
 
-    def resume(self) -> None:
+    async def pause(self, after: int) -> None:
+        """Let `after` more requests be answered, then hold."""
+        self._gate.pause(after)
+
+    async def resume(self) -> None:
+        """Let everything go on."""
+        self._gate.resume()
+
+    def begin_all(self) -> None:
         """Go on with every batch that has not ended."""
         for batch in self._store.batches():
             if not batch.ended:
@@ -148,7 +152,7 @@ class Worker:
     async def _validate(self, run: Run) -> bool:
         """Read the whole file once; return whether the batch is still on its way."""
         await self._checkpoint(run, 0.0)
-        check = FileCheck(run.endpoint, self._limits, self._count_tokens, dialect=self._dialect)
+        check = FileCheck(run.endpoint, self._dialect, self._count_tokens)
         if not run.workspace.input.exists():
             self._fail(run, [file_not_found(self._batch(run).input_file_id)])
             return False

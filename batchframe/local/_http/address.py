@@ -6,25 +6,17 @@ URL of it. Must not know what is served there.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import socket
 import warnings
 from typing import Final
 
-from batchframe._base.errors import LocalServerError
+from batchframe._services.provider_table import is_loopback
+from batchframe.errors import LocalServerError
 
 _log = logging.getLogger("batchframe.local")
 
 _BACKLOG: Final = 512
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches `host`."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def listen(host: str, port: int, remembered: int | None) -> socket.socket:
@@ -44,7 +36,7 @@ def listen(host: str, port: int, remembered: int | None) -> socket.socket:
     warnings.warn(
         f"Port {remembered}, which this folder's server had before, is taken. It listens on port "
         f"{listening.getsockname()[1]} now; jobs that know the old address do not find it there.",
-        stacklevel=3,
+        stacklevel=4,
     )
     return listening
 

@@ -22,7 +22,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from batchframe.local._answers.answerers import Answerer, TokenCounter
-from batchframe.local._batches.dialects import Dialect, Limits
+from batchframe.local._batches.dialects import Dialect
 from batchframe.local._batches.store import Store
 from batchframe.local._batches.validation import check_body
 from batchframe.local._batches.worker import Worker
@@ -62,11 +62,10 @@ class Api:
     store: Store
     worker: Worker
     answerer: Answerer
-    limits: Limits
-    faults: FaultPlan
-    guarded: bool
-    count_tokens: TokenCounter
     dialect: Dialect
+    faults: FaultPlan
+    count_tokens: TokenCounter
+    guarded: bool
 
     def application(self) -> Starlette:
         """Return the ASGI application."""
@@ -114,15 +113,15 @@ class Api:
 
     async def create_file(self, request: Request) -> Response:
         """`POST /v1/files`."""
-        with Upload(self.store.upload_path(), self.limits.file_bytes) as upload:
+        with Upload(self.store.upload_path(), self.dialect.limits.file_bytes) as upload:
             await upload.receive(request.headers.get("content-type", ""), request.stream())
             if upload.filename is None:
                 raise Problem.missing(name="file")
             asked = upload_request(upload.fields, self.dialect)
             if asked.purpose == self.dialect.service.purpose:
                 self._check_batch_file(upload)
-            if upload.size > self.limits.file_bytes:
-                raise Problem.file_too_large(self.limits.file_bytes)
+            if upload.size > self.dialect.limits.file_bytes:
+                raise Problem.file_too_large(self.dialect.limits.file_bytes)
             file = self.store.add_file(
                 upload.path,
                 filename=upload.filename,
@@ -274,8 +273,8 @@ class Api:
     def _check_batch_file(self, upload: Upload) -> None:
         if not (upload.filename or "").lower().endswith(".jsonl"):
             raise Problem.not_jsonl()
-        if upload.size > self.limits.batch_bytes:
-            raise Problem.batch_file_too_large(self.limits.batch_bytes)
+        if upload.size > self.dialect.limits.batch_bytes:
+            raise Problem.batch_file_too_large(self.dialect.limits.batch_bytes)
 
     def _file(self, request: Request) -> FileObject:
         file_id: str = request.path_params["id"]
