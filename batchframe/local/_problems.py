@@ -7,7 +7,9 @@ for OpenAI's Batch API (2025-08 to 2026-11) where one is known.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+
+_LONGEST_REPR: Final = 60
 
 
 class Problem(Exception):  # noqa: N818 - it is an answer of the service, named as such
@@ -200,3 +202,15 @@ def json_type(value: object) -> str:
         dict: "an object",
     }
     return names.get(type(value), "null")
+
+
+def short_repr(value: object) -> str:
+    """Return a value's `repr` on one line, of at most 60 characters.
+
+    Examples
+    --------
+    >>> short_repr("azur")
+    "'azur'"
+    """
+    text = " ".join(repr(value).split()).rstrip(".")
+    return text if len(text) <= _LONGEST_REPR else f"{text[:_LONGEST_REPR]}…"

@@ -17,10 +17,10 @@ from batchframe.local._answers.answerers import AnswerFunction, TokenCounter, ch
 from batchframe.local._answers.usage import count_input_tokens
 from batchframe.local._batches.dialects import Limits, find_dialect
 from batchframe.local._faults.fault import Fault
-from batchframe.local._faults.plan import FaultPlan, Faults
+from batchframe.local._faults.plan import FaultPlan, Faults, not_a_fault
 from batchframe.local._http.clients import client_of
 from batchframe.local._objects import BilledBatch
-from batchframe.local._thread import Engine, Settings
+from batchframe.local._thread import Engine, Settings, not_running
 
 _PULSE_SECONDS: Final = 0.5
 
@@ -135,7 +135,7 @@ class Server:
         self._plan = FaultPlan()
         planned: object = faults
         if not isinstance(planned, Iterable):
-            raise LocalServerError.not_a_fault(planned)
+            raise not_a_fault(planned)
         self.faults.add(*faults)
         self._engine: Engine | None = None
         self._finalizer: weakref.finalize[[], Any] | None = None
@@ -158,7 +158,7 @@ class Server:
     def url(self) -> str:
         """The base URL for clients, such as ``"http://127.0.0.1:8000/v1"``."""
         if self._engine is None:
-            raise LocalServerError.not_started()
+            raise not_running()
         return self._engine.url
 
     @property
@@ -228,9 +228,23 @@ class Server:
         engine = self._running()
         dialect = self._settings.dialect
         if not dialect.service.expires:
-            raise LocalServerError.never_expires(dialect.name)
+            message = (
+                f"Batches of the profile {dialect.name!r} never expire: they go on until they are "
+                "done or cancelled. Use another profile, or `client.batches.cancel(...)`."
+            )
+            raise LocalServerError(message)
         if engine.store.batch(batch_id) is None:
-            raise LocalServerError.no_batch(batch_id)
+            given: object = batch_id
+            if isinstance(given, str):
+                found = f"no batch {batch_id!r}"
+            else:
+                kind = type(given).__name__
+                found = f"to be told a batch's id, job.batches[0].id, and not a {kind}"
+            message = (
+                f"This local server has {found}. The ones it has: "
+                "`[batch.id for batch in server.client().batches.list()]`."
+            )
+            raise LocalServerError(message)
         engine.expire(batch_id)
 
     def _is_running(self) -> bool:
@@ -238,5 +252,5 @@ class Server:
 
     def _running(self) -> Engine:
         if self._engine is None or not self._is_running():
-            raise LocalServerError.not_started()
+            raise not_running()
         return self._engine

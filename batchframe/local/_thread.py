@@ -112,7 +112,7 @@ class Engine:
     def _call(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
         """Run a coroutine in the server's event loop, and return when it is done."""
         if self._stopped or not self._thread.is_alive():
-            raise LocalServerError.not_started()
+            raise not_running()
         asyncio.run_coroutine_threadsafe(function(*arguments), self._loop).result()
 
     def _run(self) -> None:
@@ -175,3 +175,8 @@ def _config(api: Api) -> uvicorn.Config:
         server_header=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
+
+
+def not_running() -> LocalServerError:
+    """Return the error for what needs a running server."""
+    return LocalServerError("This local server is not running. Start it with `server.start()`.")

@@ -97,10 +97,6 @@ SAMPLES: dict[str, Any] = {
     "endpoint": "/v1/chat/completions",
     "tier": "batch",
     "folder": "server-state",
-    "layout": 9,
-    "status_code": 200,
-    "host": "127.0.0.1",
-    "port": 8000,
     "batch_id": "batch_1",
     "written": "{text}",
     "tiers": {"flex": "the batch price", "scale": "bought in advance"},
@@ -121,7 +117,6 @@ SAMPLES: dict[str, Any] = {
     "example": "temperature=0",
     "first": ["label"],
     "second": ["reason"],
-    "route": "POST /v1/batch",
     "option": "seconds",
     "verb": "evaluate",
     "cells": [1, 2],
@@ -130,7 +125,6 @@ SAMPLES: dict[str, Any] = {
     "predicted": "label",
     "how": "as a list of requests in one call",
     "service_key": "groq",
-    "profile": "azur",
 }
 
 

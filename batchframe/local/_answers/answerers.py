@@ -33,7 +33,7 @@ from batchframe.local._answers.bodies import (
     text_body,
 )
 from batchframe.local._answers.simulated import moderation_result, simulate
-from batchframe.local._problems import Problem, error_body
+from batchframe.local._problems import Problem, error_body, short_repr
 
 _log = logging.getLogger("batchframe.local")
 
@@ -78,7 +78,11 @@ class AnswerError(Exception):
         type: str | None = None,  # noqa: A002 - the wire name
     ) -> None:
         if not 400 <= status_code <= 599:  # noqa: PLR2004 - HTTP's own range of failures
-            raise LocalServerError.not_a_failure(status_code)
+            text = (
+                f"An AnswerError has a status code from 400 to 599, and {status_code!r} is none. "
+                "For an answer, return it: a text, or a dict."
+            )
+            raise LocalServerError(text)
         super().__init__(message)
         self.status_code = status_code
         kind = type or ("invalid_request_error" if status_code < 500 else "server_error")  # noqa: PLR2004 - HTTP's line between the two sides
@@ -294,14 +298,24 @@ def choose_answerer(
 ) -> Callable[[], Answerer]:
     """Return what makes the answerer of a server, in its event loop and at each start."""
     if answer is not None and upstream is not None:
-        raise LocalServerError.two_answerers()
+        message = (
+            "`answer=` and `upstream=` both say who answers. Give one: a function of the request "
+            "body, or the URL of a server that runs a model."
+        )
+        raise LocalServerError(message)
     given: object = answer
     if given is not None and not callable(given):
-        wanted = "a function of the request body, such as `lambda body: 'yes'`"
-        raise LocalServerError.no_answerer(keyword="answer", given=given, wanted=wanted)
+        message = (
+            f"`answer=` is {short_repr(given)}. It must be a function of the request body, such as "
+            "`lambda body: 'yes'`."
+        )
+        raise LocalServerError(message)
     if upstream is not None and not str(upstream).startswith(("http://", "https://")):
-        wanted = 'a URL such as "http://localhost:11434/v1"'
-        raise LocalServerError.no_answerer(keyword="upstream", given=upstream, wanted=wanted)
+        message = (
+            f"`upstream=` is {short_repr(upstream)}. It must be a URL such as "
+            '"http://localhost:11434/v1".'
+        )
+        raise LocalServerError(message)
     if answer is not None:
         return lambda: Function(answer, concurrency=concurrency, count_tokens=count_tokens)
     if upstream is None:

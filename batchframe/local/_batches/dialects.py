@@ -18,6 +18,7 @@ from batchframe._services.provider import Provider, hours_of
 from batchframe._services.provider_table import OPENAI, provider
 from batchframe.errors import LocalServerError
 from batchframe.local._objects import ENDPOINTS, Batch
+from batchframe.local._problems import short_repr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,5 +260,10 @@ def find_dialect(profile: object) -> Dialect:
     found = _DIALECTS.get(str(profile))
     if found is None:
         near = difflib.get_close_matches(str(profile), _DIALECTS, n=1)
-        raise LocalServerError.unknown_profile(profile, near, list(_DIALECTS))
+        guess = f" Did you mean {near[0]!r}?" if near else ""
+        message = (
+            f"The local server does not know the habits of {short_repr(profile)}.{guess} It "
+            f"imitates {', '.join(map(repr, _DIALECTS))}: `batchframe.local.serve(profile=...)`."
+        )
+        raise LocalServerError(message)
     return found

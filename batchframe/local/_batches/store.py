@@ -89,7 +89,12 @@ class Store:
         try:
             self._lock.acquire(timeout=0)
         except filelock.Timeout:
-            raise LocalServerError.folder_in_use(os.fspath(folder)) from None
+            message = (
+                f"Another local server runs on the folder {folder}. Close that one "
+                "(`server.close()`, or Ctrl-C where it was started), or give this one a folder of "
+                "its own."
+            )
+            raise LocalServerError(message) from None
         try:
             self._check_layout()
             self._files = {kept.file.id: kept for kept in _load(self._files_folder, KeptFile)}
@@ -278,15 +283,17 @@ class Store:
         except FileNotFoundError:
             return {}
         except msgspec.DecodeError as error:
-            raise LocalServerError.damaged(
-                os.fspath(self.folder / "server.json"), str(error)
-            ) from None
+            raise _damaged(self.folder / "server.json", error) from None
         return settings if isinstance(settings, dict) else {}
 
     def _check_layout(self) -> None:
         layout = self._settings().get("layout", _LAYOUT)
         if layout != _LAYOUT:
-            raise LocalServerError.other_layout(os.fspath(self.folder), layout)
+            message = (
+                f"The folder {self.folder} was written by another version of the local server "
+                f"(layout {layout!r}). Start on a new folder, or use the batchframe that wrote it."
+            )
+            raise LocalServerError(message)
 
 
 def _load(folder: Path, kind: type[_T]) -> list[_T]:
@@ -298,8 +305,15 @@ def _load(folder: Path, kind: type[_T]) -> list[_T]:
         try:
             found.append(decoder.decode(path.read_bytes()))
         except msgspec.DecodeError as error:
-            raise LocalServerError.damaged(os.fspath(path), str(error)) from None
+            raise _damaged(path, error) from None
     return sorted(found, key=lambda kept: kept.sequence)
+
+
+def _damaged(path: Path, reason: Exception) -> LocalServerError:
+    return LocalServerError(
+        f"The local server cannot read {path}: {reason}. Move that file away to go on without it, "
+        "or start on another folder: `batchframe.local.serve(folder=...)`."
+    )
 
 
 def _write_json(path: Path, value: object) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, get_args
 
 from batchframe.errors import LocalServerError
 from batchframe.local._objects import ROUTES
+from batchframe.local._problems import short_repr
 
 Form = Literal["openai", "detail", "text", "html"]
 
@@ -162,7 +163,12 @@ class Fault:
     def __post_init__(self) -> None:
         if not any(_covers(self.route, known) for known in ROUTES):
             near = difflib.get_close_matches(str(self.route), ROUTES, n=1)
-            raise LocalServerError.unknown_route(str(self.route), near, ROUTES)
+            guess = f"Did you mean {near[0]!r}? " if near else ""
+            message = (
+                f"The local server has no route {short_repr(str(self.route))}. {guess}Its routes: "
+                f"{', '.join(ROUTES)}. `*` stands for any one part, or alone for every route."
+            )
+            raise LocalServerError(message)
         self._check_kind()
         self._check_amounts()
 
@@ -174,39 +180,50 @@ class Fault:
             listens = given if self.kind == "lag" else given | _OF_ONE_EXCHANGE
         else:
             near = difflib.get_close_matches(str(self.kind), _OPTIONS, n=1)
-            raise LocalServerError.unknown_fault(self.kind, near, list(_OPTIONS))
+            guess = f"Did you mean {near[0]!r}? " if near else ""
+            message = (
+                f"There is no fault {short_repr(self.kind)}. {guess}Give an HTTP status from 200 "
+                f"to 599, or one of these: {', '.join(map(repr, _OPTIONS))}."
+            )
+            raise LocalServerError(message)
         for option in fields(self)[2:]:
             value = getattr(self, option.name)
             default = {} if option.name == "headers" else option.default
             if value != default and option.name not in listens:
-                raise LocalServerError.not_for_fault(option.name, self.kind)
+                message = (
+                    f"`{option.name}=` means nothing to the fault {self.kind!r}. Leave it out, or "
+                    "see `help(batchframe.local.Fault)` for the kinds that take it."
+                )
+                raise LocalServerError(message)
 
     def _check_amounts(self) -> None:
-        if self.kind == "lag" and (self.seconds is None) == (self.looks is None):
-            wanted = "given for a lag, or else `looks=`"
-            raise LocalServerError.not_an_amount(
-                option="seconds", value=self.seconds, wanted=wanted
-            )
-        if self.kind == "lag" and not any(_covers(self.route, route) for route in _SHOWING):
-            wanted = "one on which files or batches show, such as 'GET /v1/batches'"
-            raise LocalServerError.not_an_amount(option="route", value=self.route, wanted=wanted)
+        wrong = self._wrong_option()
+        if wrong is not None:
+            option, wanted = wrong
+            value = getattr(self, option)
+            given = "is missing" if value is None else f"is {short_repr(value)}"
+            message = f"`{option}=` of the fault {given}. It must be {wanted}."
+            raise LocalServerError(message)
+
+    def _wrong_option(self) -> tuple[str, str] | None:
+        """Return the first option with an invalid value, and what it must be."""
+        lags = self.kind == "lag"
+        if lags and (self.seconds is None) == (self.looks is None):
+            return "seconds", "given for a lag, or else `looks=`"
+        if lags and not any(_covers(self.route, route) for route in _SHOWING):
+            return "route", "one on which files or batches show, such as 'GET /v1/batches'"
         if self.kind == "delay" and self.seconds is None:
-            raise LocalServerError.not_an_amount(option="seconds", value=None, wanted="a number")
+            return "seconds", "a number"
         if self.kind == "rewrite" and not callable(self.rewrite):
-            wanted = "a function of bytes that returns bytes"
-            raise LocalServerError.not_an_amount(
-                option="rewrite", value=self.rewrite, wanted=wanted
-            )
+            return "rewrite", "a function of bytes that returns bytes"
         for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
             if value is not None and not _is_within(value, least, most):
-                wanted = f"a number from {least} {'up' if most == math.inf else f'to {most}'}"
-                raise LocalServerError.not_an_amount(name, value, wanted)
+                upper = "up" if most == math.inf else f"to {most}"
+                return name, f"a number from {least} {upper}"
         if self.form not in get_args(Form):
-            wanted = ", ".join(map(repr, get_args(Form)))
-            raise LocalServerError.not_an_amount(
-                option="form", value=self.form, wanted=f"one of {wanted}"
-            )
+            return "form", f"one of {', '.join(map(repr, get_args(Form)))}"
+        return None
 
     def strikes(self, method: str, path: str) -> bool:
         """Whether an exchange is on the fault's route.

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from batchframe._base.errors import LocalServerError
 from batchframe.local._faults.fault import Fault
+from batchframe.local._problems import short_repr
 
 
 @dataclass(slots=True)
@@ -158,9 +159,17 @@ class Faults:
         for fault in faults:
             given: object = fault
             if not isinstance(given, Fault):
-                raise LocalServerError.not_a_fault(given)
+                raise not_a_fault(given)
         self._plan.add(faults)
 
     def clear(self) -> None:
         """Let nothing more go wrong. What hangs goes on to hang until its client gives up."""
         self._plan.clear()
+
+
+def not_a_fault(given: object) -> LocalServerError:
+    """Return the error for something that is not a `Fault`."""
+    return LocalServerError(
+        f"{short_repr(given)} is no fault. Give a list of them, such as "
+        '`faults=[batchframe.local.Fault("POST /v1/batches", "reset", after=True)]`.'
+    )
