@@ -1,8 +1,4 @@
-"""What a client asked for: the parameters of uploads, batches and lists, checked.
-
-Comes in: decoded JSON, form fields, query strings. Goes out: frozen values, or a `Problem` in the
-service's words. Must not know: the store, or HTTP beyond that.
-"""
+"""The parameters of uploads, batches and lists, checked as the service checks them."""
 
 from __future__ import annotations
 
@@ -48,7 +44,7 @@ class Page:
     limit: int
 
 
-def batch_request(body: Any, dialect: Dialect) -> BatchRequest:
+def batch_request(body: dict[str, Any], dialect: Dialect) -> BatchRequest:
     """Check the body of `POST /batches`.
 
     Raises
@@ -56,8 +52,6 @@ def batch_request(body: Any, dialect: Dialect) -> BatchRequest:
     Problem
         With status 400.
     """
-    if not isinstance(body, dict):
-        raise Problem.not_json()
     input_file_id = _string(body, "input_file_id")
     word = _string(body, "endpoint")
     endpoint = dialect.find_endpoint(word)
@@ -99,7 +93,7 @@ def upload_request(fields: Mapping[str, str], dialect: Dialect) -> UploadRequest
     return UploadRequest(purpose, lifetime or (LIFETIME if purpose == own else None))
 
 
-def page(query: Mapping[str, str], *, most: int, default: int) -> Page:
+def parse_page(query: Mapping[str, str], *, most: int, default: int) -> Page:
     """Check `after` and `limit` of a list.
 
     Raises

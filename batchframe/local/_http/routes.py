@@ -1,8 +1,6 @@
 """The HTTP routes: Files, Batches, and the endpoints themselves.
 
-Comes in: HTTP requests. Goes out: HTTP responses in OpenAI's shapes. Must not know: how the folder
-is laid out, how a batch is worked off, or how a fault is carried out. Every exchange passes through
-`Api.exchange`.
+Every exchange passes through `Api.exchange`, where a fault may strike it.
 """
 
 from __future__ import annotations
@@ -11,7 +9,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from starlette.applications import Starlette
@@ -24,31 +22,26 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from batchframe.local._answers.answerers import Answerer, TokenCounter
 from batchframe.local._batches.dialects import Dialect
 from batchframe.local._batches.store import Store
-from batchframe.local._batches.validation import check_body
+from batchframe.local._batches.validation import check_body, file_not_found
 from batchframe.local._batches.worker import Worker
 from batchframe.local._faults.carrying_out import go_wrong
 from batchframe.local._faults.plan import FaultPlan
-from batchframe.local._http.parameters import Page, batch_request, page, upload_request
+from batchframe.local._http.parameters import Page, batch_request, parse_page, upload_request
 from batchframe.local._http.upload import Upload
 from batchframe.local._objects import ENDPOINTS, ROUTES, Batch, FileObject
-from batchframe.local._problems import Problem
+from batchframe.local._problems import Problem, error_body
 
 _log = logging.getLogger("batchframe.local")
 
 _MOST_BATCHES: Final = 100
 _DEFAULT_BATCHES: Final = 20
 _MOST_FILES: Final = 10_000
+_BROKEN: Final = (
+    "The local server had an error while processing your request; its log has the reason."
+)
 _LOOPBACK_NAMES: Final = ("127.0.0.1", "localhost", "::1")
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
-
-
-class _Listed(Protocol):
-    @property
-    def id(self) -> str: ...
-
-
-_T = TypeVar("_T", bound=_Listed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +78,7 @@ class Api:
         }
         everything = ["GET", "POST", "PUT", "PATCH", "DELETE"]
         return Starlette(
-            middleware=[Middleware(_Inside, dialect=self.dialect)],
+            middleware=[Middleware(_ResolvePath, dialect=self.dialect)],
             routes=[
                 *(
                     Route(path, self._endpoint(handlers[route]), methods=[method])
@@ -117,33 +110,33 @@ class Api:
             await upload.receive(request.headers.get("content-type", ""), request.stream())
             if upload.filename is None:
                 raise Problem.missing(name="file")
-            asked = upload_request(upload.fields, self.dialect)
-            if asked.purpose == self.dialect.service.purpose:
+            form = upload_request(upload.fields, self.dialect)
+            if form.purpose == self.dialect.service.purpose:
                 self._check_batch_file(upload)
             if upload.size > self.dialect.limits.file_bytes:
-                raise Problem.file_too_large(self.dialect.limits.file_bytes)
+                most = self.dialect.limits.file_bytes
+                message = f"File is too large. The maximum is {most} bytes."
+                raise Problem(413, message, param="file")
             file = self.store.add_file(
                 upload.path,
                 filename=upload.filename,
-                purpose=asked.purpose,
+                purpose=form.purpose,
                 sha256=upload.sha256,
-                lifetime=asked.lifetime,
+                lifetime=form.lifetime,
             )
         self.faults.made(file.id)
         return _json(file)
 
     async def list_files(self, request: Request) -> Response:
         """`GET /v1/files`."""
-        order, purpose = (
-            request.query_params.get("order", "desc"),
-            request.query_params.get("purpose"),
-        )
+        order = request.query_params.get("order", "desc")
+        purpose = request.query_params.get("purpose")
         if order not in {"asc", "desc"}:
             raise Problem.wrong_value(name="order", value=order, supported="'asc', 'desc'")
-        asked = page(request.query_params, most=_MOST_FILES, default=_MOST_FILES)
+        page = parse_page(request.query_params, most=_MOST_FILES, default=_MOST_FILES)
         files = [file for file in self.store.files() if purpose in {None, file.purpose}]
         files = [file for file in files if self._shows(request, file.id)]
-        return _json(_list(files if order == "asc" else files[::-1], asked))
+        return _json(_list(files if order == "asc" else files[::-1], page))
 
     async def retrieve_file(self, request: Request) -> Response:
         """`GET /v1/files/{id}`."""
@@ -162,18 +155,23 @@ class Api:
 
     async def create_batch(self, request: Request) -> Response:
         """`POST /v1/batches`; a file that does not exist is found out later, as at OpenAI."""
-        asked = batch_request(await _body(request), self.dialect)
-        kept = self.store.file(asked.input_file_id)
-        if kept is not None and not self._shows(request, asked.input_file_id):
-            raise Problem.unseen_file(asked.input_file_id)
+        params = batch_request(await _body(request), self.dialect)
+        kept = self.store.file(params.input_file_id)
+        if kept is not None and not self._shows(request, params.input_file_id):
+            message = file_not_found(params.input_file_id).message
+            raise Problem(400, message, code="invalid_request", param="input_file_id")
         if kept is not None and kept.file.purpose != self.dialect.service.purpose:
-            raise Problem.wrong_purpose(asked.input_file_id, kept.file.purpose)
+            message = (
+                f"Invalid 'input_file_id': the purpose of {params.input_file_id} is "
+                f"'{kept.file.purpose}', and a batch needs a file with purpose 'batch'."
+            )
+            raise Problem(400, message, code="invalid_value", param="input_file_id")
         batch = self.store.add_batch(
-            endpoint=asked.endpoint,
-            input_file_id=asked.input_file_id,
-            completion_window=asked.completion_window,
-            metadata=asked.metadata,
-            output_lifetime=asked.output_lifetime,
+            endpoint=params.endpoint,
+            input_file_id=params.input_file_id,
+            completion_window=params.completion_window,
+            metadata=params.metadata,
+            output_lifetime=params.output_lifetime,
         )
         self.faults.made(batch.id)
         self.worker.begin(batch)
@@ -181,11 +179,11 @@ class Api:
 
     async def list_batches(self, request: Request) -> Response:
         """`GET /v1/batches`, newest first."""
-        asked = page(request.query_params, most=_MOST_BATCHES, default=_DEFAULT_BATCHES)
+        page = parse_page(request.query_params, most=_MOST_BATCHES, default=_DEFAULT_BATCHES)
         batches = [batch for batch in self.store.batches() if self._shows(request, batch.id)]
         if self.dialect.lists == "array":
             return _json([self.dialect.batch(batch) for batch in batches[::-1]])
-        listed = _list([] if self.dialect.lists == "nothing" else batches[::-1], asked)
+        listed = _list([] if self.dialect.lists == "nothing" else batches[::-1], page)
         return _json({**listed, "data": [self.dialect.batch(batch) for batch in listed["data"]]})
 
     async def retrieve_batch(self, request: Request) -> Response:
@@ -198,7 +196,7 @@ class Api:
         if batch.status == "cancelled":
             return _json(self.dialect.batch(batch))
         if batch.ended:
-            raise Problem.not_cancellable(batch.status)
+            raise Problem(409, f"Cannot cancel a batch with status '{batch.status}'.")
         return _json(self.dialect.batch(self.worker.cancel(batch)))
 
     async def list_models(self, request: Request) -> Response:  # noqa: ARG002 - a handler's shape
@@ -214,8 +212,6 @@ class Api:
     async def count_input_tokens(self, request: Request) -> Response:
         """`POST /v1/responses/input_tokens`, by the server's own counter."""
         body = await _body(request)
-        if not isinstance(body, dict):
-            raise Problem.not_json()
         _refuse_wrong("/v1/responses", body)
         counted = self.count_tokens(body)
         return _json({"object": "response.input_tokens", "input_tokens": counted})
@@ -223,10 +219,9 @@ class Api:
     async def answer(self, request: Request) -> Response:
         """`POST` to an endpoint itself, without a batch."""
         body = await _body(request)
-        if not isinstance(body, dict):
-            raise Problem.not_json()
         if body.get("stream"):
-            raise Problem.no_stream()
+            message = "The local server does not stream."
+            raise Problem(400, message, code="streaming_unsupported", param="stream")
         endpoint = request.url.path
         _refuse_wrong(endpoint, body)
         answer = await self.answerer.answer(endpoint, body)
@@ -234,7 +229,8 @@ class Api:
 
     async def no_route(self, request: Request) -> Response:
         """Refuse any other address."""
-        raise Problem.no_route(request.method, request.url.path.removeprefix("/-"))
+        path = request.url.path.removeprefix("/-")
+        raise Problem(404, f"Invalid URL ({request.method} {path})")
 
     def _endpoint(self, handler: Handler) -> Handler:
         async def endpoint(request: Request) -> Response:
@@ -254,45 +250,48 @@ class Api:
         # Clients are promised an OpenAI-shaped body whatever happens.
         except Exception:  # noqa: BLE001 - see above
             _log.exception("%s %s failed.", request.method, request.url.path)
-            broken = Problem.broken()
-            return _json(broken.body, broken.status_code)
+            return _json(error_body(_BROKEN, type="server_error"), 500)
 
     def _shows(self, request: Request, object_id: str) -> bool:
         return self.faults.shows(request.method, request.url.path, object_id)
 
     def _admit(self, request: Request) -> None:
-        if not self.guarded:
+        host, origin = request.url.hostname, request.headers.get("origin")
+        local = host in _LOOPBACK_NAMES
+        if not self.guarded or (local and origin is None):
             return
-        host = request.url.hostname
-        if host not in _LOOPBACK_NAMES:
-            raise Problem.stranger(what=f"the host name {host!r}")
-        origin = request.headers.get("origin")
-        if origin is not None:
-            raise Problem.stranger(what=f"the web page {origin!r}")
+        stranger = f"the web page {origin!r}" if local else f"the host name {host!r}"
+        message = (
+            f"This server listens on loopback for programs on this machine; it refuses {stranger}."
+        )
+        raise Problem(403, message, code="forbidden")
 
     def _check_batch_file(self, upload: Upload) -> None:
         if not (upload.filename or "").lower().endswith(".jsonl"):
-            raise Problem.not_jsonl()
-        if upload.size > self.dialect.limits.batch_bytes:
-            raise Problem.batch_file_too_large(self.dialect.limits.batch_bytes)
+            message = "Invalid file format for Batch API. Must be .jsonl"
+            raise Problem(400, message, param="file")
+        most = self.dialect.limits.batch_bytes
+        if upload.size > most:
+            message = f"The batch input file is larger than the {most} maximum."
+            raise Problem(413, message, param="file")
 
     def _file(self, request: Request) -> FileObject:
         file_id: str = request.path_params["id"]
         kept = self.store.file(file_id)
         if kept is None or not self._shows(request, file_id):
-            raise Problem.no_file(file_id)
+            raise Problem(404, f"No such File object: {file_id}", param="id")
         return kept.file
 
     def _batch(self, request: Request) -> Batch:
         batch_id: str = request.path_params["id"]
         batch = self.store.batch(batch_id)
         if batch is None or not self._shows(request, batch_id):
-            raise Problem.no_batch(batch_id)
+            raise Problem(404, f"No batch found with id '{batch_id}'.")
         return batch
 
 
-class _Inside:
-    """Reads the addresses of the service that is imitated."""
+class _ResolvePath:
+    """Middleware that reads the addresses of the imitated service."""
 
     def __init__(self, app: ASGIApp, dialect: Dialect) -> None:
         self._app = app
@@ -310,27 +309,27 @@ def _refuse_wrong(endpoint: str, body: dict[str, Any]) -> None:
         raise Problem(400, error.message, code=error.code, param=param)
 
 
-async def _body(request: Request) -> Any:
+async def _body(request: Request) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(await request.body())
+        return msgspec.json.decode(await request.body(), type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Problem.not_json() from None
+        raise Problem(400, "We could not parse the JSON body of your request.") from None
 
 
-def _list(objects: Sequence[_T], asked: Page) -> dict[str, Any]:
+def _list(objects: Sequence[FileObject] | Sequence[Batch], page: Page) -> dict[str, Any]:
     start = 0
-    if asked.after is not None:
+    if page.after is not None:
         ids = [each.id for each in objects]
-        if asked.after not in ids:
-            raise Problem.no_cursor(asked.after)
-        start = ids.index(asked.after) + 1
-    data = objects[start : start + asked.limit]
+        if page.after not in ids:
+            raise Problem(404, f"No object found with id '{page.after}'.", param="after")
+        start = ids.index(page.after) + 1
+    data = objects[start : start + page.limit]
     return {
         "object": "list",
         "data": data,
         "first_id": data[0].id if data else None,
         "last_id": data[-1].id if data else None,
-        "has_more": start + asked.limit < len(objects),
+        "has_more": start + page.limit < len(objects),
     }
 
 

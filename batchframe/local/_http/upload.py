@@ -1,8 +1,9 @@
-"""A multipart upload, written to disk as it arrives.
+"""Multipart uploads, written to disk as they arrive.
 
-Comes in: a content type and chunks of bytes. Goes out: the form's fields, and a file at a given
-path with its size and digest. Must not know: the store, or what the file is for. The whole body is
-always read, so that a client gets the refusal and not a broken connection.
+Starlette's own `form()` does not do: it spools a file of any size into the system's temporary
+folder, which many machines hold in memory, and the store would have to copy it from there. Here
+nothing is written beyond the limit, and the file lies where it stays. The whole body is always
+read, so that a client gets the refusal and not a broken connection.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from batchframe.local._problems import Problem
 
 _FIELD_BYTES: Final = 64 * 1024
+_NOT_MULTIPART: Final = "Could not parse multipart form. The upload must be multipart/form-data."
 
 
 class Upload:
@@ -75,7 +77,7 @@ class Upload:
         kind, options = parse_options_header(content_type)
         boundary = options.get(b"boundary")
         if kind != b"multipart/form-data" or boundary is None:
-            raise Problem.not_multipart()
+            raise Problem(400, _NOT_MULTIPART)
         callbacks: Any = {
             "on_part_begin": self._part_begin,
             "on_header_field": self._header_field,
@@ -90,7 +92,7 @@ class Upload:
                 parser.write(chunk)
             parser.finalize()
         except FormParserError:
-            raise Problem.not_multipart() from None
+            raise Problem(400, _NOT_MULTIPART) from None
         self._handle.close()
 
     def _part_begin(self) -> None:
