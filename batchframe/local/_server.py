@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 
 import openai
 
-from batchframe.errors import LocalServerError
+from batchframe._base.errors import LocalServerError
 from batchframe.local._answers.answerers import AnswerFunction, TokenCounter, choose_answerer
 from batchframe.local._answers.usage import count_input_tokens
 from batchframe.local._batches.dialects import Limits, find_dialect

@@ -10,7 +10,6 @@ from typing import Any
 
 from batchframe._base.errors import RequestError
 from batchframe._tokens.bodies import count_tokens
-from batchframe.errors import RequestError
 from batchframe.local._objects import InputDetails, OutputDetails, Usage
 
 

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import msgspec
 
+from batchframe._base.errors import LocalServerError
 from batchframe._services.provider import Provider, hours_of
 from batchframe._services.provider_table import OPENAI, provider
-from batchframe.errors import LocalServerError
 from batchframe.local._objects import ENDPOINTS, Batch
 from batchframe.local._problems import short_repr
 

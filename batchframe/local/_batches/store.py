@@ -33,7 +33,7 @@ from typing import Any, Final, TypeVar
 import filelock
 import msgspec
 
-from batchframe.errors import LocalServerError
+from batchframe._base.errors import LocalServerError
 from batchframe.local._objects import (
     Batch,
     BilledBatch,

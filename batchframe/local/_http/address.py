@@ -11,8 +11,8 @@ import socket
 import warnings
 from typing import Final
 
+from batchframe._base.errors import LocalServerError
 from batchframe._services.provider_table import is_loopback
-from batchframe.errors import LocalServerError
 
 _log = logging.getLogger("batchframe.local")
 
