@@ -12,7 +12,7 @@ from batchframe._cli.parser import help_pages
 from batchframe._cli.shell_words import in_shell
 
 PAGE = Path(__file__).parent / "help.md"
-MESSAGES = Path(__file__).parents[1] / "house" / "messages.md"
+MESSAGES = Path(__file__).parents[1] / "project" / "messages.md"
 
 
 def page() -> str:

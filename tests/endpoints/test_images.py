@@ -32,7 +32,7 @@ from batchframe.errors import (
     RequestError,
     TemplateError,
 )
-from tests.images.pictures import GIF, JPEG, WEBP, data_url, png
+from tests.support.pictures import GIF, JPEG, WEBP, data_url, png
 
 MADE = "/v1/images/generations"
 EDITED = "/v1/images/edits"

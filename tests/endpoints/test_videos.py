@@ -13,7 +13,7 @@ from openai.types import Video
 import batchframe as bf
 from batchframe._models.rules import check_model
 from batchframe.errors import CostError, RequestError
-from tests.images.pictures import data_url, png
+from tests.support.pictures import data_url, png
 
 PATH = "/v1/videos"
 MODEL = "sora-2"

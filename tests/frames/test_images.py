@@ -12,7 +12,7 @@ import pytest
 
 import batchframe as bf
 from batchframe.errors import CellError, ColumnError, ExtraError, RequestError, TemplateError
-from tests.images.pictures import GIF, JPEG, WEBP, data_url, png, png_header, urls_of
+from tests.support.pictures import GIF, JPEG, WEBP, data_url, png, png_header, urls_of
 
 CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
 PHOTO = "https://example.org/cat.jpg"

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 import batchframe as bf
 from batchframe._frames import record_batches
 from batchframe._frames.tabular import tabular
-from tests.images.pictures import png
+from tests.support.pictures import png
 
 
 def texts(source: Any, prompt: Any = "{{ x }}", **words: Any) -> list[str]:

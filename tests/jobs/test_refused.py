@@ -120,7 +120,7 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(submission, "_REFUSED_TRIES", 1)
 
 
-# A full queue is no refusal: the part waits for room (tests/waves).
+# A full queue is no refusal: the part waits for room (test_waves.py).
 FULL = {"queue full", "queue full at Azure"}
 
 

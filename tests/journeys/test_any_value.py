@@ -1,7 +1,7 @@
 """Any value in any frame: it is sent exactly as documented, and its own answer comes back to it.
 
 The server answers with the prompt that it was asked, so that the joined frame tells, row by row,
-what was sent for it. tests/prompts tells the text of every kind of cell.
+what was sent for it. tests/frames/test_cells.py tells the text of every kind of cell.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from batchframe._requests.input_files import shards_of
 from batchframe._services.provider_table import OPENAI
 from batchframe.errors import CellError, RequestError
 from batchframe.local import AnswerError
-from tests.images.pictures import GIF, data_url, png, urls_of
+from tests.support.pictures import GIF, data_url, png, urls_of
 
 ENDPOINTS = ["/v1/chat/completions", "/v1/responses"]
 every = pytest.mark.parametrize("endpoint", ENDPOINTS)

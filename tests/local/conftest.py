@@ -19,17 +19,6 @@ if TYPE_CHECKING:
 CHAT = "/v1/chat/completions"
 
 
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
-
-
-@pytest.fixture
-def server() -> Iterator[local.Server]:
-    with local.serve() as server:
-        yield server
-
-
 @pytest.fixture
 def client(server: local.Server) -> Iterator[openai.OpenAI]:
     with server.client() as client:

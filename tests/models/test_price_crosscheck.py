@@ -1,7 +1,6 @@
 """Our prices beside those of litellm, an independent price book."""
 
 import json
-import os
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -20,10 +19,8 @@ FIELDS: dict[Tier, tuple[str, str, str]] = {
 
 
 @pytest.fixture(scope="module")
-def books() -> dict[str, dict[str, Any]]:
-    here = Path(__file__).resolve().parents[2]
-    shared = Path(os.environ.get("BATCHFRAME_SHARED", here.parent / "shared"))
-    file = shared / "data" / "prices_crosscheck.json"
+def books(shared: Path) -> dict[str, dict[str, Any]]:
+    file = shared / "prices_crosscheck.json"
     if not file.exists():
         pytest.skip("the second price book is not on this machine")
     found: dict[str, dict[str, Any]] = json.loads(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Row = dict[str, str]
     Finder = Callable[[list[Row]], list[str]]
 
-FOLDER = Path(__file__).parents[1] / "data_samples"
+FOLDER = Path(__file__).parents[2] / "data_samples"
 KEYS = {
     "reviews.csv": "review_id",
     "support_tickets.csv": "ticket_id",

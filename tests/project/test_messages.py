@@ -176,8 +176,8 @@ def page() -> str:
 
 
 INTRODUCTION = (
-    "Made by `tests/house/test_messages.py` from sample values; read it as prose. Each says what, "
-    "where, and\nthe next step."
+    "Made by `tests/project/test_messages.py` from sample values; read it as prose. Each says "
+    "what, where, and\nthe next step."
 )
 
 

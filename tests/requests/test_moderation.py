@@ -16,7 +16,7 @@ import batchframe as bf
 import batchframe.local
 from batchframe.errors import ClientError, RequestError, ServiceError
 from batchframe.local import AnswerError, Fault
-from tests.images.pictures import data_url, png
+from tests.support.pictures import data_url, png
 
 FRAME = pd.DataFrame(
     {"text": ["kind", "cruel", "kind", None, "mild", "cruel"]}, index=list("abcdef")

@@ -19,7 +19,7 @@ OWN = {"model", "messages", "n", "stream", "stream_options", "response_format"}
 
 def body(**more: Any) -> dict[str, Any]:
     """Return the body of the one request."""
-    # A model without rules: what OpenAI's own refuse is tested in test_model_rules.py.
+    # A model without rules: what OpenAI's own refuse is tested in tests/models/test_rules.py.
     requests = FRAME.bf.requests(**{"prompt": "{{ text }}", "model": "my-model", **more})
     found: dict[str, Any] = requests.preview(1)[0]["body"]
     return found

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import batchframe as bf
-from tests.images.pictures import png
+from tests.support.pictures import png
 
 ROWS = 23_456  # some parts, the last of which is not full
 FRAME = pd.DataFrame(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.proxy import Handler, one_request_a_file, proxy, requests
+from tests.support.proxy import Handler, one_request_a_file, proxy, requests
 
 __all__ = ["heard", "one_request_a_file", "proxy", "requests"]
 

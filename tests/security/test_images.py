@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import batchframe as bf
 from batchframe._frames import safe_paths
 from batchframe.errors import CellError
-from tests.images.pictures import data_url, png, urls_of
+from tests.support.pictures import data_url, png, urls_of
 
 SECRET = b"\x89PNG\r\n\x1a\n-----BEGIN OPENSSH PRIVATE KEY-----"
 """Begins as an image does, so that only its place keeps it from being sent."""

@@ -17,7 +17,7 @@ import pytest
 import batchframe as bf
 import batchframe.local
 from batchframe._services.openai import connect
-from tests.proxy import Handler
+from tests.support.proxy import Handler
 
 KEY = "sk-CANARY-0123456789abcdef"
 FAR = [

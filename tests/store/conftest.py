@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.proxy import one_request_a_file, proxy, requests
+from tests.support.proxy import one_request_a_file, proxy, requests
 
 __all__ = ["one_request_a_file", "proxy", "requests"]

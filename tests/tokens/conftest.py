@@ -24,12 +24,6 @@ SHA256 = {
 }
 
 
-@pytest.fixture(scope="session")
-def shared() -> Path:
-    here = Path(__file__).resolve().parents[2]
-    return Path(os.environ.get("BATCHFRAME_SHARED", here.parent / "shared"))
-
-
 @pytest.fixture
 def fresh_engines() -> Iterator[None]:
     """Forget which engines were found, before and after a test that hides some."""

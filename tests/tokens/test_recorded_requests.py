@@ -11,7 +11,7 @@ from batchframe._tokens.bodies import count_tokens
 
 @pytest.fixture(scope="module")
 def recorded(shared: Path) -> list[dict[str, Any]]:
-    file = shared / "data" / "token_fixtures.jsonl"
+    file = shared / "token_fixtures.jsonl"
     if not file.exists():
         pytest.skip("the recorded requests are not on this machine")
     pytest.importorskip("splintr")
