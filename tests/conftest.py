@@ -7,31 +7,33 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import hypothesis
 import pytest
 from hypothesis import settings
 
 import batchframe.local
-
-# A busy machine is no fault: no test is held to a time.
-hypothesis.settings.register_profile("patient", deadline=None)
-hypothesis.settings.load_profile("patient")
+from tests.support.examples import register_profiles
 
 REPO = Path(__file__).parent.parent
 KEY = "sk-CANARY-0123456789abcdef"
+QUICK = "not slow"
 _LEAKS: list[str] = []
-# A busy machine is no defect.
-hypothesis.settings.register_profile("unhurried", deadline=None)
-hypothesis.settings.load_profile("unhurried")
 
-# How long an example takes says how busy the machine is.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+register_profiles()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the switch that rewrites the reviewed texts."""
+    """Add the switch for the whole suite and the one that rewrites the reviewed texts."""
+    parser.addoption("--all", action="store_true", help="run slow tests, too, and more examples")
     parser.addoption("--update-texts", action="store_true", help="rewrite the reviewed texts")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose between the quick set and the whole suite."""
+    whole = config.getoption("--all")
+    if whole and config.option.markexpr == QUICK:
+        config.option.markexpr = ""
+    if not config.getoption("--hypothesis-profile", None):
+        settings.load_profile("full" if whole else "quick")
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

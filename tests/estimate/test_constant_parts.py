@@ -13,6 +13,7 @@ from batchframe._estimate.constant_parts import divide
 from batchframe._recipe.template import Template, bind, parse
 from batchframe._tokens.counter import TokenCounter
 from batchframe._tokens.engines import ApproximateEngine, Engine, SplintrEngine, TiktokenEngine
+from tests.support.examples import examples
 
 WORDS = ["rate", "the", "review", "It's", "I'LL", "café", "naïve", "x", "A", "’s", "ß", "ſ", "K",
          "火车", "é", "‍", "े", "1", "23", "4567", ".", "!?", "\n", "\r\n", "\t", "  ", " ",
@@ -20,7 +21,7 @@ WORDS = ["rate", "the", "review", "It's", "I'LL", "café", "naïve", "x", "A", "
 LITERAL = st.lists(st.sampled_from([*WORDS, " "]), max_size=14).map("".join)
 LONG = st.lists(st.sampled_from([*WORDS, " ", " and then some more"]), max_size=40).map("".join)
 CELL = st.one_of(LITERAL, st.text(max_size=12), st.just(""))
-EVERYTHING = settings(suppress_health_check=list(HealthCheck), deadline=None, max_examples=200)
+EVERYTHING = settings(suppress_health_check=list(HealthCheck))
 
 
 def template(literals: list[str]) -> Template:
@@ -42,10 +43,10 @@ def whole_texts(counter: TokenCounter, whole: Template, cells: list[str]) -> lis
     return [int(one) for one in counter.count(whole.render(columns, len(cells)))]
 
 
-def prove(engine: Engine, examples: int = 200) -> None:
+def prove(engine: Engine, full: int = 200) -> None:
     counter = TokenCounter("any", engine.exact, None, engine)
 
-    @settings(EVERYTHING, max_examples=examples)
+    @settings(EVERYTHING, max_examples=examples(full))
     @given(st.lists(LITERAL | LONG, min_size=2, max_size=4), st.lists(CELL, min_size=1, max_size=4))
     def equal(literals: list[str], cells: list[str]) -> None:
         whole = template(literals)
@@ -68,7 +69,7 @@ def test_tiktoken_counts_the_parts_as_it_counts_the_whole(
 
 
 def test_the_approximation_counts_the_parts_as_it_counts_the_whole() -> None:
-    prove(ApproximateEngine(), examples=40)
+    prove(ApproximateEngine(), full=40)
 
 
 @EVERYTHING

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchframe._api import unsent
@@ -192,7 +192,6 @@ def test_what_nothing_bounds_has_no_high_end() -> None:
     assert found.high is None
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 10_000), min_size=1, max_size=50), st.floats(0.2, 5))
 def test_scaled_tokens_add_up_to_the_wanted_sum(tokens: list[int], factor: float) -> None:
     wanted = round(sum(tokens) * factor)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import batchframe as bf
@@ -19,6 +19,7 @@ from batchframe._estimate.pricing import doubts
 from batchframe._models.genai_prices import price_book
 from batchframe._models.price_lookup import price
 from batchframe.errors import CostError
+from tests.support.examples import examples
 
 LABELS = ["good", "bad"]
 
@@ -139,7 +140,7 @@ class TestAboveTheLimit:
                       "of 10 fit: df.head(", "requests.compare([", "raise max_cost"):  # fmt: skip
             assert words in told
 
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+    @settings(max_examples=examples(30))
     @given(
         lengths=st.lists(st.integers(0, 60), min_size=1, max_size=8),
         part=st.decimals("0.05", "0.99", places=2),

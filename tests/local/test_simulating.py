@@ -14,6 +14,7 @@ from batchframe.local._answers.dice import Dice
 from batchframe.local._answers.schema import Sampler, SchemaError
 from batchframe.local._answers.simulated import simulate
 from batchframe.local._problems import Problem
+from tests.support.examples import examples
 
 CHAT = "/v1/chat/completions"
 
@@ -284,7 +285,7 @@ SCHEMAS = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(SCHEMAS, st.binary(min_size=8, max_size=8))
 def test_an_instance_is_valid_whatever_the_schema(schema: dict[str, Any], seed: bytes) -> None:
     made = Sampler(schema).sample(Dice(seed))
@@ -305,7 +306,7 @@ def test_the_schema_of_the_request_is_obeyed(endpoint: str) -> None:
     jsonschema.validate(json.loads(text), schema)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.integers(1, 10**30), st.binary(min_size=8, max_size=8))
 def test_dice_stay_below_their_limit(limit: int, seed: bytes) -> None:
     dice = Dice(seed)

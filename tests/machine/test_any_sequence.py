@@ -8,7 +8,6 @@ text that it answers, and so that is billed.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import tempfile
 import time
@@ -40,6 +39,7 @@ from batchframe._services.batch import ENDED
 from batchframe._services.openai import OpenAIService
 from batchframe._store.folder import JobFolder
 from batchframe.local import Fault, Server, serve
+from tests.support.examples import examples
 
 TEXTS = [f"text {i}" for i in range(6)]
 KEY = "sk-CANARY-0123456789abcdef"
@@ -323,11 +323,10 @@ def test_nothing_is_paid_twice_lost_or_misplaced_in_any_sequence() -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         Life,
         settings=settings(
-            max_examples=25,
+            max_examples=examples(25),
             stateful_step_count=14,
-            deadline=None,
-            # The same lives in every run; BATCHFRAME_RANDOM_LIVES=1 draws others.
-            derandomize="BATCHFRAME_RANDOM_LIVES" not in os.environ,
+            # The same lives in every run, and others each night.
+            derandomize=settings.get_current_profile_name() != "nightly",
             phases=(Phase.explicit, Phase.reuse, Phase.generate),
             suppress_health_check=list(HealthCheck),
         ),

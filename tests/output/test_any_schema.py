@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from batchframe._output import OutputSpec, answer_bounds, output_spec, parse_answers
 from batchframe._tokens.counter import token_counter
+from tests.support.examples import examples
 
 Pair = tuple[dict[str, Any], Any]
 """A schema, and a strategy of values that obey it."""
@@ -102,7 +103,7 @@ def same(column: Any, value: Any, kind: str) -> bool:
     return bool(column == value)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(st.data())
 def test_answers_that_obey_come_back_in_their_columns(data: st.DataObject) -> None:
     schema, values = data.draw(roots)
@@ -122,7 +123,7 @@ many_roots = st.lists(scalars | nodes, min_size=1, max_size=12).map(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400))
 @given(st.data())
 def test_every_compact_answer_takes_tokens_within_the_bounds(data: st.DataObject) -> None:
     schema, values = data.draw(roots | many_roots)
@@ -133,7 +134,6 @@ def test_every_compact_answer_takes_tokens_within_the_bounds(data: st.DataObject
     assert bounds.expected is None or bounds.low <= bounds.expected <= bounds.high
 
 
-@settings(max_examples=100, deadline=None)
 @given(roots)
 def test_specs_of_any_schema_survive_json(pair: Pair) -> None:
     spec = output_spec(pair[0])

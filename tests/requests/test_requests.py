@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import batchframe as bf
@@ -251,7 +251,6 @@ def small(max_requests: int, max_bytes: int) -> Provider:
     return replace(OPENAI, name="Small", max_requests=max_requests, max_bytes=max_bytes)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     texts=st.lists(HARD, min_size=1, max_size=12, unique=True),
     most=st.integers(1, 5),

@@ -25,12 +25,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchframe._endpoints import STATUSES, endpoint_of
 from batchframe._results.batch_answers import read_shard
 from batchframe._services.batch import Batch
+from tests.support.examples import examples
 
 CHAT = endpoint_of("/v1/chat/completions")
 IDS = [
@@ -133,11 +134,7 @@ def result_files(draw: Any) -> tuple[bytes, bytes]:
     return draw(broken(files[0])), draw(broken(files[1]))
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    deadline=None,
-    max_examples=300,
-)
+@settings(max_examples=examples(300))
 @given(files=result_files(), status=st.sampled_from(["completed", "expired", "failed"]))
 def test_no_corruption_moves_an_answer_or_invents_one(
     files: tuple[bytes, bytes], status: str, tmp_path: Path

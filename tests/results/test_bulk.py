@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchframe._endpoints import Endpoint, endpoint_of
 from batchframe._results import batch_answers
 from batchframe._results.batch_answers import read_shard
 from batchframe._services.batch import Batch
+from tests.support.examples import examples
 
 IDS = ["bf1-0", "bf1-1"]
 DONE = Batch("batch_1", "completed")
@@ -91,7 +92,7 @@ RESPONSE = st.fixed_dictionaries(
 BODIES = {"/v1/chat/completions": CHAT, "/v1/responses": RESPONSE}
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@settings(max_examples=examples(300))
 @pytest.mark.parametrize("path", BODIES)
 @given(data=st.data(), status=st.sampled_from([200, 200.0, "200", 400, None]), twice=st.booleans())
 def test_every_body_says_the_same_fast_and_with_care(
@@ -182,7 +183,7 @@ PIECES = (
 )  # fmt: skip
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=500)
+@settings(max_examples=examples(500))
 @given(data=st.data(), lines=st.lists(st.sampled_from([FIRST, SECOND]), min_size=1, max_size=4))
 def test_every_damage_says_the_same_fast_and_with_care(
     data: st.DataObject, lines: list[bytes], tmp_path: Path

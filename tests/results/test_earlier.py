@@ -11,13 +11,14 @@ import numpy as np
 import openai
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import batchframe as bf
 import batchframe.local
 from batchframe._services import provider_table
 from batchframe.local import Fault
+from tests.support.examples import examples
 
 WORDS = [f"review number {i}" for i in range(30)]
 
@@ -165,11 +166,7 @@ def test_an_earlier_job_that_cannot_be_read_is_left_out_with_a_warning(
     assert job.counts == {"ok": 3}
 
 
-@settings(
-    max_examples=15,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=examples(15))
 @given(
     picks=st.lists(st.lists(st.integers(0, 11), min_size=1, max_size=14), min_size=1, max_size=4)
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchframe._endpoints import endpoint_of
@@ -220,7 +220,6 @@ ANY_LINE = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
 def test_d6_the_order_of_lines_and_of_files_changes_nothing(data: Any, paths: list[Path]) -> None:
     lines = data.draw(st.lists(ANY_LINE, max_size=12))

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import batchframe as bf
 import batchframe.local
 from batchframe.errors import ColumnError, RequestError, TemplateError
+from tests.support.examples import examples
 
 TEXTS = ["lovely", "broken", "fine", "broken", None, "é\u2028{{ n }}", "odd", ""]
 LEVELS = ["good", "bad", "unused"]
@@ -118,7 +119,7 @@ def check(joined: pd.DataFrame, frame: pd.DataFrame, prefix: str = "") -> None:
 ROWS = st.lists(st.integers(0, len(TEXTS) - 1), max_size=20)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=examples(50))
 @given(rows=ROWS, index=st.lists(st.integers(0, 3), min_size=20, max_size=20))
 def test_d10_any_choice_of_rows_under_any_index_finds_its_own_answers(
     folders: dict[str, Path], rows: list[int], index: list[int]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchframe._endpoints import endpoint_of
@@ -143,7 +143,6 @@ RUBBISH: list[bytes] = [
 ]  # fmt: skip
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
 def test_no_order_and_no_rubbish_moves_an_answer_or_invents_one(data: Any, path: Path) -> None:
     answered = data.draw(st.sets(st.integers(0, 5)))

@@ -14,12 +14,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import batchframe as bf
 import batchframe.local
 from batchframe._store.manifest import Manifest
+from tests.support.examples import examples
 
 FRAME = pd.DataFrame({"text": ["a", "b", "c"]})
 
@@ -213,9 +214,7 @@ def changed(value: Any, way: tuple[Any, ...], new: Any) -> Any:
     return value
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=examples(150))
 @given(data=st.data())
 @pytest.mark.parametrize("name", ["manifest.json", "journal.jsonl"])
 def test_x5_whatever_is_put_into_state_never_fails_otherwise_than_in_words(

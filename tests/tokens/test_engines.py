@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from batchframe._tokens import engines
 from batchframe._tokens.counter import token_counter
 from batchframe._tokens.engines import ApproximateEngine, SplintrEngine, TiktokenEngine
+from tests.support.examples import examples
 
 PanicException = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})
 
@@ -57,7 +58,7 @@ def test_splintr_counts_what_tiktoken_counts(name: str, judge: Callable[[str], A
     fast = SplintrEngine(splintr.Tokenizer.from_pretrained(name))
     truth = TiktokenEngine(judge(name))
 
-    @settings(suppress_health_check=list(HealthCheck), deadline=None, max_examples=300)
+    @settings(suppress_health_check=list(HealthCheck), max_examples=examples(300))
     @given(
         st.lists(
             st.lists(st.one_of(st.text(max_size=20), st.sampled_from(SAMPLES)), max_size=6).map(

@@ -1,0 +1,7 @@
+"""Tiktoken's encodings, from vocabularies that are on this machine."""
+
+from __future__ import annotations
+
+from tests.support.vocabularies import fresh_engines, judge
+
+__all__ = ["fresh_engines", "judge"]

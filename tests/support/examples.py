@@ -1,0 +1,27 @@
+"""How many examples hypothesis tries: few in the quick set, more with `--all` and at night."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
+
+# Each profile scales the number that a test names for itself, which is that of `full`.
+PROFILES = {"quick": 10, "full": 100, "nightly": 1_000}
+LEAST = 5
+
+
+def register_profiles() -> None:
+    """Register the profiles by name; how busy the machine is fails no example."""
+    for name, percent in PROFILES.items():
+        settings.register_profile(
+            name,
+            max_examples=percent,
+            deadline=None,
+            suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+        )
+    # Where CI is set, hypothesis draws the same examples each time; the nights are to differ.
+    settings.register_profile("nightly", settings.get_profile("nightly"), derandomize=False)
+
+
+def examples(full: int) -> int:
+    """Scale a test's own number of examples to the profile in use."""
+    return max(LEAST, full * settings().max_examples // PROFILES["full"])
