@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -13,7 +12,7 @@ import pytest
 import batchframe as bf
 import batchframe.local
 from batchframe._api.cards import row_words
-from batchframe._services import provider_table
+from tests.support.profiles import change_local
 
 
 @pytest.fixture
@@ -21,8 +20,7 @@ def small_files(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Cut jobs into input files of so many requests."""
 
     def cut(most: int) -> None:
-        small = replace(provider_table.LOCAL, max_requests=most)
-        monkeypatch.setattr(provider_table, "LOCAL", small)
+        change_local(monkeypatch, max_requests=most)
 
     return cut
 

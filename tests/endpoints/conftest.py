@@ -12,9 +12,8 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._endpoints import Answer, endpoint_of
-from batchframe._results.batch_answers import read_shard
-from batchframe._services.batch import Batch
+from batchframe._endpoints import Answer
+from tests.support.result_files import read_answers
 
 IDS = ["bf1-01234567-0000000-0123456789"]
 
@@ -28,8 +27,7 @@ def read(tmp_path: Path) -> Callable[[str, Any], dict[str, Any]]:
         line = {"id": "batch_req_1", "custom_id": IDS[0], "response": response, "error": None}
         file = tmp_path / "output-000.jsonl"
         file.write_text(json.dumps(line) + "\n", encoding="utf-8")
-        batch = Batch("batch_1", "completed")
-        [answer] = read_shard([file], endpoint_of(path), IDS, batch).to_pylist()
+        [answer] = read_answers([file], IDS, path)
         assert set(answer) == set(Answer._fields) - {"files"}
         return answer
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,9 @@ from openai.types import CreateEmbeddingResponse
 
 import batchframe as bf
 import batchframe.local
-from batchframe._endpoints import endpoint_of
-from batchframe._requests.input_files import shards_of
-from batchframe._results.batch_answers import read_shard
-from batchframe._services.batch import Batch
-from batchframe._services.provider_table import OPENAI
 from batchframe.errors import OutputSpecError, RequestError, TemplateError
 from batchframe.local import AnswerError
+from tests.support.result_files import read_table
 
 PATH = "/v1/embeddings"
 MODEL = "text-embedding-3-small"
@@ -100,11 +95,10 @@ def test_base64_and_digits_are_the_same_floats(told: Any, read: Read) -> None:
     assert np.frombuffer(answer["vector"], "<f4").tolist() == VECTOR.tolist()
 
 
-@given(arrays.arrays(np.float32, st.integers(1, 40), elements={"allow_nan": False}))
-def test_any_float_comes_back_to_the_bit(vector: Any) -> None:
-    line = f'{{"data":[{{"embedding":"{encoded(vector)}"}}]}}'
-    answer = endpoint_of(PATH).answer(line.encode())
-    assert answer.vector == vector.astype("<f4").tobytes()
+@given(vector=arrays.arrays(np.float32, st.integers(1, 40), elements={"allow_nan": False}))
+def test_any_float_comes_back_to_the_bit(read: Read, vector: Any) -> None:
+    answer = read(PATH, {"data": [{"embedding": encoded(vector)}]})
+    assert answer["vector"] == vector.astype("<f4").tobytes()
 
 
 @pytest.mark.parametrize(
@@ -181,7 +175,7 @@ def test_two_different_vectors_for_one_request_are_invalid(tmp_path: Path) -> No
     ]
     file = tmp_path / "o.jsonl"
     file.write_text("\n".join(map(json.dumps, lines)))
-    table = read_shard([file], endpoint_of(PATH), ["x"], Batch("b", "completed"))
+    table = read_table([file], ["x"], PATH)
     assert table["status"].to_pylist() == ["invalid"]
 
 
@@ -255,11 +249,13 @@ def test_the_genuine_client_reads_what_the_local_server_answers(
     np.testing.assert_array_equal(job.results()["embedding"][0], sent)
 
 
-def test_a_batch_has_at_most_50_000_texts_where_more_requests_would_be_taken() -> None:
+def test_a_batch_has_at_most_50_000_texts_where_more_requests_would_be_taken(
+    tmp_path: Path,
+) -> None:
     frame = pd.DataFrame({"text": np.arange(100_001).astype(str)})
-    table = ask(frame)._table
-    other = replace(OPENAI, max_requests=100_000)
-    assert [shard.stop - shard.start for shard in shards_of(table, other)] == [50_000, 50_000, 1]
+    other = bf.provider("openai", max_requests=100_000)
+    paths = ask(frame).to_jsonl(tmp_path, provider=other)
+    assert [path.read_bytes().count(b"\n") for path in paths] == [50_000, 50_000, 1]
 
 
 def test_no_request_can_have_more_tokens_than_one_may() -> None:

@@ -33,6 +33,7 @@ from batchframe.errors import (
     TemplateError,
 )
 from tests.support.pictures import GIF, JPEG, WEBP, data_url, png
+from tests.support.result_files import read_table
 
 MADE = "/v1/images/generations"
 EDITED = "/v1/images/edits"
@@ -288,9 +289,6 @@ def test_a_link_in_the_place_of_a_file_is_replaced_and_not_written_through(
 
 
 def test_two_different_images_for_one_request_are_invalid(tmp_path: Path) -> None:
-    from batchframe._endpoints import endpoint_of
-    from batchframe._results.batch_answers import read_shard
-    from batchframe._services.batch import Batch
 
     kept: list[bytes] = []
 
@@ -305,16 +303,12 @@ def test_two_different_images_for_one_request_are_invalid(tmp_path: Path) -> Non
     file = tmp_path / "output.jsonl"
     for told, status in ((lines[:2], "ok"), (lines, "invalid")):
         file.write_text("\n".join(told), encoding="utf-8")
-        table = read_shard([file], endpoint_of(MADE), ["a"], Batch("b", "completed"), keep=keep)
+        table = read_table([file], ["a"], MADE, keep=keep)
         assert table["status"].to_pylist() == [status]
 
 
 def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
     import tracemalloc
-
-    from batchframe._endpoints import endpoint_of
-    from batchframe._results.batch_answers import read_shard
-    from batchframe._services.batch import Batch
 
     size, number = 400_000, 40
     body = json.dumps(images(png(padding=size)))
@@ -325,7 +319,7 @@ def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
             lines.write(f'{{"custom_id":"r{at}",{response}}}\n')
     ids = [f"r{at}" for at in range(number)]
     tracemalloc.start()
-    read_shard([file], endpoint_of(MADE), ids, Batch("b", "completed"), keep=lambda name, _: name)
+    read_table([file], ids, MADE, keep=lambda name, _: name)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 12 * size < number * size

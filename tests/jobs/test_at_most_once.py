@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ import pytest
 import batchframe as bf
 import batchframe.local
 from batchframe._jobs import preparation
-from batchframe._services import provider_table
+from tests.support.profiles import change_local
 
 NOTHING_LISTED = '{"object": "list", "data": [], "has_more": false}'
 AMBIGUOUS = [
@@ -27,7 +26,7 @@ AMBIGUOUS = [
 
 @pytest.fixture(autouse=True)
 def _settles_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provider_table, "LOCAL", replace(provider_table.LOCAL, settle=0.3))
+    change_local(monkeypatch, settle=0.3)
 
 
 @pytest.mark.parametrize("kind", AMBIGUOUS)

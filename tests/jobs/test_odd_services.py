@@ -20,10 +20,10 @@ from batchframe import local
 from batchframe._base.clock import Clock
 from batchframe._jobs import running
 from batchframe._jobs.run import Submission
-from batchframe._jobs.submission import submit
-from batchframe._services import provider_table
+from batchframe._jobs.submission import Submission, submit
 from batchframe._services.openai import OpenAIService
 from batchframe.local import Fault
+from tests.support.profiles import change_local
 
 CREATE, LIST = "POST /v1/batches", "GET /v1/batches"
 FOREVER = float("inf")
@@ -59,7 +59,7 @@ def on_fake_time(monkeypatch: pytest.MonkeyPatch, off: float = 0.0) -> FakeTime:
 
 @pytest.fixture(autouse=True)
 def _settles_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provider_table, "LOCAL", replace(provider_table.LOCAL, settle=0.3))
+    change_local(monkeypatch, settle=0.3)
 
 
 def batches(server: local.Server) -> list[Any]:

@@ -14,8 +14,6 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._requests.input_files import shards_of
-from batchframe._services.provider_table import OPENAI
 from batchframe.errors import CellError, RequestError
 from batchframe.local import AnswerError
 from tests.support.pictures import GIF, data_url, png, urls_of
@@ -220,16 +218,15 @@ def test_the_estimate_reads_the_beginning_of_a_file_only(
     assert read == [2**16]
 
 
-def test_base64_counts_against_the_size_of_a_file() -> None:
+def test_base64_counts_against_the_size_of_a_file(tmp_path: Path) -> None:
     frame = pd.DataFrame({"photo": [png(padding=3_000_000 + i) for i in range(5)]})
-    table = frame.bf.requests("?", model="gpt-4.1", images="photo")._table
-    assert (table.size > 4_000_000).all()
-    from dataclasses import replace
-
-    profile = replace(OPENAI, max_bytes=10_000_000)
-    assert [shard.stop - shard.start for shard in shards_of(table, profile)] == [2, 2, 1]
+    requests = frame.bf.requests("?", model="gpt-4.1", images="photo")
+    paths = requests.to_jsonl(tmp_path, provider=bf.provider("openai", max_bytes=10_000_000))
+    assert [path.read_bytes().count(b"\n") for path in paths] == [2, 2, 1]
+    assert paths[2].stat().st_size > 4_000_000
+    small = bf.provider("openai", max_bytes=3_000_000)
     with pytest.raises(RequestError, match="more than the 3,000,000 bytes"):
-        shards_of(table, replace(OPENAI, max_bytes=3_000_000))
+        requests.to_jsonl(tmp_path / "small", provider=small)
 
 
 def test_images_too_large_for_any_file_are_named_before_anything_is_sent() -> None:

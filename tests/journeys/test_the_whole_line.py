@@ -13,6 +13,7 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
+from tests.support.profiles import change_local
 
 GOLD = {"lovely": "good", "broken": "bad", "fine": "good", "awful": "bad", "so so": "bad"}
 TEXTS = [*GOLD]
@@ -322,11 +323,7 @@ def test_a_batch_that_fails_at_validation_gives_every_row_its_reason(frame: pd.D
 
 
 def test_several_files_make_one_job(frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dataclasses import replace
-
-    from batchframe._services import provider_table
-
-    monkeypatch.setattr(provider_table, "LOCAL", replace(provider_table.LOCAL, max_requests=2))
+    change_local(monkeypatch, max_requests=2)
     with batchframe.local.serve(answer=gold_answer) as server:
         job = ask(frame).submit(client=server.client()).wait()
     assert len(server.ledger) == len(job.batches) == 3

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import openai
@@ -13,11 +12,11 @@ import pytest
 
 import batchframe as bf
 from batchframe import local
-from batchframe._services import provider_table
 from batchframe.errors import LocalServerError
 from batchframe.local import Fault
 from batchframe.local._http.routes import Api
 from batchframe.local._objects import ROUTES
+from tests.support.profiles import change_local
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +37,7 @@ def requests() -> bf.Requests:
 
 @pytest.fixture(autouse=True)
 def _settles_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provider_table, "LOCAL", replace(provider_table.LOCAL, settle=0.1))
+    change_local(monkeypatch, settle=0.1)
 
 
 def statuses(error: openai.APIStatusError) -> tuple[int, str]:

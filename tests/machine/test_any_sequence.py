@@ -14,7 +14,6 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +33,12 @@ from hypothesis.stateful import (
 )
 
 import batchframe as bf
-from batchframe._services import provider_table
 from batchframe._services.batch import ENDED
 from batchframe._services.openai import OpenAIService
 from batchframe._store.folder import JobFolder
 from batchframe.local import Fault, Server, serve
 from tests.support.examples import examples
+from tests.support.profiles import change_local
 
 TEXTS = [f"text {i}" for i in range(6)]
 KEY = "sk-CANARY-0123456789abcdef"
@@ -95,8 +94,7 @@ class Life(RuleBasedStateMachine):
             serve(answer=self.answer, folder=self.home / "server")
         )
         haste = {"settle": 0.05, "first_poll": 0.02, "last_poll": 0.05}
-        small = replace(provider_table.LOCAL, max_requests=shards, **haste)
-        self.patch.setattr(provider_table, "LOCAL", small)
+        change_local(self.patch, max_requests=shards, **haste)
 
     def answer(self, body: dict[str, Any]) -> str:
         text = body["messages"][0]["content"]

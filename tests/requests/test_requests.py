@@ -6,7 +6,6 @@ import hashlib
 import inspect
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,6 @@ from hypothesis import strategies as st
 
 import batchframe as bf
 import batchframe.local
-from batchframe._requests.custom_ids import custom_id
-from batchframe._requests.input_files import Shard, pack, shards_of, write_inputs
-from batchframe._services.provider_table import OPENAI, Provider
 from batchframe.errors import CellError, RequestError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -66,18 +62,21 @@ def test_a_request_is_named_by_the_bytes_behind_its_custom_id(
     table = requests._table
     lines = list(table.lines())
     ids = [json.loads(line)["custom_id"] for line in lines]
+    start = f"bf1-{requests.fingerprint[:8]}"
     for number, (line, identifier) in enumerate(zip(lines, ids, strict=True)):
         behind = line.removeprefix(b'{"custom_id":"' + identifier.encode()).removesuffix(b"\n")
         digest = hashlib.sha256(behind).digest()[:16]
-        assert identifier == custom_id(requests.fingerprint, number, digest)
+        assert identifier == f"{start}-{number:07d}-{digest.hex()[:10]}"
         assert table.digest[table.first_row[number]].tobytes() == digest
         assert len(line) == table.size[number] + table.line_overhead
     assert len(set(ids)) == len(ids)
     assert all(identifier.isascii() and len(identifier) <= 64 for identifier in ids)
 
 
-def test_a_custom_id_stays_short_and_sorted_to_the_last_request() -> None:
-    ids = [custom_id("f" * 64, number, b"\xff" * 16) for number in (0, 49_999, 9_999_999)]
+def test_custom_ids_stay_short_and_sorted_to_the_last_request(tmp_path: Path) -> None:
+    requests = ask(frame_of([f"text {row}" for row in range(50_000)]))
+    lines = file_bytes(requests, tmp_path).splitlines()
+    ids = [json.loads(line)["custom_id"] for line in lines]
     assert ids == sorted(ids)
     assert {len(identifier) for identifier in ids} == {31}
 
@@ -236,6 +235,8 @@ def test_a_preview_is_what_is_written_and_what_is_written_is_what_is_uploaded(
     uploaded = client.files.content(job.batches[0].input_file_id).read()
     assert uploaded == written
     assert (job.folder / "input-000.jsonl").read_bytes() == written
+    (noted,) = json.loads((job.folder / "manifest.json").read_text())["inputs"]
+    assert (noted["bytes"], noted["sha256"]) == (len(written), hashlib.sha256(written).hexdigest())
 
 
 def test_files_that_are_there_are_not_replaced(tmp_path: Path) -> None:
@@ -247,8 +248,17 @@ def test_files_that_are_there_are_not_replaced(tmp_path: Path) -> None:
     assert path.read_text() == "mine"
 
 
-def small(max_requests: int, max_bytes: int) -> Provider:
-    return replace(OPENAI, name="Small", max_requests=max_requests, max_bytes=max_bytes)
+def files_of(
+    requests: bf.Requests, folder: Path, max_requests: int = 50_000, max_bytes: int = 200_000_000
+) -> list[bytes]:
+    """Write the input files for a service of these limits."""
+    limits = {"max_requests": max_requests, "max_bytes": max_bytes}
+    within = bf.provider("openai", name="Small", **limits)
+    return [path.read_bytes() for path in requests.to_jsonl(folder, provider=within)]
+
+
+def counts(files: list[bytes]) -> list[int]:
+    return [content.count(b"\n") for content in files]
 
 
 @given(
@@ -259,51 +269,53 @@ def small(max_requests: int, max_bytes: int) -> Provider:
 def test_files_are_as_full_as_the_limits_allow_and_no_fuller(
     texts: list[str], most: int, spare: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    table = ask(frame_of(texts))._table
-    sizes = [len(line) for line in table.lines()]
+    requests, folder = ask(frame_of(texts)), tmp_path_factory.mktemp("files")
+    whole = file_bytes(requests, folder / "whole")
+    sizes = [len(line) for line in whole.splitlines(keepends=True)]
     limit = max(sizes) + spare
-    shards = shards_of(table, small(most, limit))
-    folder = tmp_path_factory.mktemp("shards")
-    paths = [folder / str(number) for number in range(len(shards))]
-    files = list(write_inputs(table, shards, paths, OPENAI))
-    assert b"".join(path.read_bytes() for path in paths) == b"".join(table.lines())
-    for file, path in zip(files, paths, strict=True):
-        content = path.read_bytes()
-        assert file.bytes == len(content) <= limit
-        assert file.sha256 == hashlib.sha256(content).hexdigest()
-        assert content.count(b"\n") == file.stop - file.start <= most
-    for file in files[:-1]:
-        full = file.stop - file.start == most
-        assert full or file.bytes + sizes[file.stop] > limit
+    files = files_of(requests, folder / "files", most, limit)
+    assert b"".join(files) == whole
+    stop = 0
+    for content in files:
+        assert len(content) <= limit
+        assert content.count(b"\n") <= most
+        stop += content.count(b"\n")
+        full = content.count(b"\n") == most or stop == len(sizes)
+        assert full or len(content) + sizes[stop] > limit
 
 
-def test_limits_hold_to_the_byte() -> None:
-    table = ask(frame_of(["é" * 50, "🦆" * 25, "x" * 100]))._table
-    sizes = [len(line) for line in table.lines()]
+def test_limits_hold_to_the_byte(tmp_path: Path) -> None:
+    requests = ask(frame_of(["é" * 50, "🦆" * 25, "x" * 100]))
+    lines = file_bytes(requests, tmp_path / "whole").splitlines(keepends=True)
+    sizes = [len(line) for line in lines]
     # Equal in bytes, not in characters.
     assert sizes[0] == sizes[1] == sizes[2]
     two = 2 * sizes[0]
-    assert shards_of(table, small(9, two)) == [Shard(0, 2), Shard(2, 3)]
-    assert shards_of(table, small(9, two - 1)) == [Shard(0, 1), Shard(1, 2), Shard(2, 3)]
-    assert shards_of(table, small(9, two + sizes[0])) == [Shard(0, 3)]
-    assert shards_of(table, small(2, 10**6)) == [Shard(0, 2), Shard(2, 3)]
+    for limits, expected in (
+        ((9, two), [2, 1]), ((9, two - 1), [1, 1, 1]), ((9, two + sizes[0]), [3]),
+        ((2, 10**6), [2, 1]),
+    ):  # fmt: skip
+        assert counts(files_of(requests, tmp_path / str(limits), *limits)) == expected
 
 
-def test_fifty_thousand_requests_fill_one_file() -> None:
-    sizes = np.full(100_001, 10, np.int64)
-    assert [s.stop - s.start for s in pack(sizes, 50_000, 200_000_000)] == [50_000, 50_000, 1]
-    assert [s.stop - s.start for s in pack(sizes[:50_000], 50_000, 500_000)] == [50_000]
-    assert [s.stop - s.start for s in pack(sizes[:50_000], 50_000, 499_999)] == [49_999, 1]
-    assert pack(sizes[:0], 50_000, 10) == []
+def test_fifty_thousand_requests_fill_one_file(tmp_path: Path) -> None:
+    frame = frame_of([f"{row:06d}" for row in range(100_001)])
+    assert counts(files_of(ask(frame), tmp_path / "all")) == [50_000, 50_000, 1]
+    half = ask(frame.head(50_000))
+    (whole,) = files_of(half, tmp_path / "half")
+    assert files_of(half, tmp_path / "to the byte", max_bytes=len(whole)) == [whole]
+    less = files_of(half, tmp_path / "a byte less", max_bytes=len(whole) - 1)
+    assert counts(less) == [49_999, 1]
 
 
-def test_a_row_that_is_too_large_for_any_file_is_named() -> None:
+def test_a_row_that_is_too_large_for_any_file_is_named(tmp_path: Path) -> None:
     frame = pd.DataFrame({"text": ["a", "a", "x" * 500]}, index=["p", "q", "r"])
-    table = ask(frame)._table
-    largest = max(len(line) for line in table.lines())
-    assert shards_of(table, small(9, largest)) == [Shard(0, 1), Shard(1, 2)]
+    requests = ask(frame)
+    lines = file_bytes(requests, tmp_path / "whole").splitlines(keepends=True)
+    largest = max(len(line) for line in lines)
+    assert counts(files_of(requests, tmp_path / "fits", 9, largest)) == [1, 1]
     with pytest.raises(RequestError, match=r"Row 2 .*Small") as caught:
-        shards_of(table, small(9, largest - 1))
+        files_of(requests, tmp_path / "does not fit", 9, largest - 1)
     assert f"{largest:,} bytes" in str(caught.value)
 
 
@@ -342,26 +354,21 @@ def test_a_verb_of_the_accessor_has_the_whole_documentation_of_its_function(name
 def test_files_are_cut_at_any_line_whatever_is_rendered_at_once(tmp_path: Path) -> None:
     # Rendered 10,000 rows at a time; é, 鸭 and 🦆 have 2, 3 and 4 bytes.
     frame = frame_of([f"{'é鸭🦆'[row % 3]}{row}" for row in range(25_001)])
-    table = ask(frame)._table
-    lines = list(table.lines())
+    requests = ask(frame)
+    whole = file_bytes(requests, tmp_path / "whole")
+    assert whole.count(b"\n") == 25_001
     for most in (9_999, 10_000, 10_001, 25_000):
-        shards = shards_of(table, small(most, 10**9))
-        paths = [tmp_path / f"{most}-{number}" for number in range(len(shards))]
-        files = list(write_inputs(table, shards, paths, OPENAI))
-        assert [file.stop - file.start for file in files] == [
-            min(most, 25_001 - start) for start in range(0, 25_001, most)
-        ]
-        assert [path.read_bytes() for path in paths] == [
-            b"".join(lines[file.start : file.stop]) for file in files
-        ]
+        files = files_of(requests, tmp_path / str(most), most)
+        assert counts(files) == [min(most, 25_001 - start) for start in range(0, 25_001, most)]
+        assert b"".join(files) == whole
 
 
-def test_a_file_has_at_most_fifty_thousand_embedding_inputs() -> None:
+def test_a_file_has_at_most_fifty_thousand_embedding_inputs(tmp_path: Path) -> None:
     texts = pd.DataFrame({"text": [f"text {row}" for row in range(50_001)]})
     asked = texts.bf.requests(
         "{{ text }}", model="text-embedding-3-small", endpoint="/v1/embeddings"
     )
-    assert shards_of(asked._table, OPENAI) == [Shard(0, 50_000), Shard(50_000, 50_001)]
+    assert counts(files_of(asked, tmp_path)) == [50_000, 1]
 
 
 def test_an_interrupted_writing_leaves_no_file(

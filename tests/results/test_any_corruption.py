@@ -28,12 +28,13 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchframe._endpoints import STATUSES, endpoint_of
-from batchframe._results.batch_answers import read_shard
-from batchframe._services.batch import Batch
+from batchframe._endpoints import STATUSES
 from tests.support.examples import examples
+from tests.support.result_files import read_answers
 
-CHAT = endpoint_of("/v1/chat/completions")
+STATUSES = {
+    "ok", "refused", "truncated", "invalid", "failed", "expired", "cancelled", "missing",
+}  # fmt: skip
 IDS = [
     f"bf1-01234567-{number:07d}-{hashlib.sha256(str(number).encode()).hexdigest()[:10]}"
     for number in range(6)
@@ -142,7 +143,7 @@ def test_no_corruption_moves_an_answer_or_invents_one(
     paths = [tmp_path / "output-000.jsonl", tmp_path / "errors-000.jsonl"]
     for path, content in zip(paths, files, strict=True):
         path.write_bytes(content)
-    answers = read_shard(paths, CHAT, IDS, Batch("b", status)).to_pylist()
+    answers = read_answers(paths, IDS, status=status)
     assert len(answers) == len(IDS)
     intact = {line.strip() for content in files for line in content.split(b"\n")}
     for number, answer in enumerate(answers):
@@ -163,5 +164,5 @@ def test_what_the_property_does_not_claim_is_so(tmp_path: Path) -> None:
         (LINES[0][: at[0]] + LINES[1][at[1] :], 0, TEXTS[1]),
     ):
         path.write_bytes(told)
-        answer = read_shard([path], CHAT, IDS, Batch("b", "completed")).to_pylist()[row]
+        answer = read_answers([path], IDS)[row]
         assert (answer["status"], answer["text"]) == ("ok", text)

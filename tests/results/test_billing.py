@@ -22,6 +22,7 @@ from batchframe._models.price import LongContext, Price, sum_of, within
 from batchframe._results.billing import billed, job_cost
 from batchframe._results.job_answers import JobAnswers
 from batchframe._results.join import ledger
+from tests.support.result_files import read_table
 
 MONEY = st.decimals(0, 1_000, places=5)
 TOKENS = st.integers(0, 600_000)
@@ -216,9 +217,6 @@ def test_rows_add_up_to_the_job_whatever_usage_the_service_states(
 
 
 def test_the_body_of_a_failed_line_is_paid_for_by_the_usage_it_states(tmp_path: Any) -> None:
-    from batchframe._endpoints import endpoint_of
-    from batchframe._results.batch_answers import read_shard
-    from batchframe._services.batch import Batch
 
     body = {"error": {"message": "stopped halfway"}, "usage": USAGE}
     lines = [
@@ -228,8 +226,7 @@ def test_the_body_of_a_failed_line_is_paid_for_by_the_usage_it_states(tmp_path: 
     ]
     file = tmp_path / "errors.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    chat = endpoint_of("/v1/chat/completions")
-    table = read_shard([file], chat, ["a", "b", "c"], Batch("batch_1", "completed"))
+    table = read_table([file], ["a", "b", "c"])
     assert table["status"].to_pylist() == ["failed"] * 3
     assert table["input_tokens"].to_pylist() == [1_000, None, None]
     assert table["cached_tokens"].to_pylist() == [600, None, None]

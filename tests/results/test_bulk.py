@@ -11,14 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchframe._endpoints import Endpoint, endpoint_of
 from batchframe._results import batch_answers
-from batchframe._results.batch_answers import read_shard
-from batchframe._services.batch import Batch
 from tests.support.examples import examples
+from tests.support.result_files import read_answers, read_table
 
 IDS = ["bf1-0", "bf1-1"]
-DONE = Batch("batch_1", "completed")
 TEXTS = st.sampled_from(["fine", "", 'with "custom_id" in it', "\u2028 é 🦆", None, 7, "\ud83d"])
 TOKENS = st.sampled_from([0, 3, 2**40, 2**40 + 1, -1, 1.0, True, None, "3", 10**40])
 EMPTY = st.sampled_from([None, "", [], {}, "some"])
@@ -29,7 +26,7 @@ STATES = st.sampled_from(["stop", "length", "content_filter", "tool_calls", None
 class Careful:
     """An endpoint that reads each line by itself."""
 
-    endpoint: Endpoint
+    endpoint: Any
     ordinary: None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -105,9 +102,7 @@ def test_every_body_says_the_same_fast_and_with_care(
     }
     file = tmp_path / "output.jsonl"
     file.write_text((json.dumps(line) + "\n") * (2 if twice else 1), encoding="utf-8")
-    endpoint = endpoint_of(path)
-    careful: Any = Careful(endpoint)
-    assert read_shard([file], endpoint, IDS, DONE) == read_shard([file], careful, IDS, DONE)
+    assert read_table([file], IDS, path) == read_table([file], IDS, path, wrap=Careful)
 
 
 def test_an_ordinary_line_is_read_fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,8 +114,7 @@ def test_an_ordinary_line_is_read_fast(tmp_path: Path, monkeypatch: pytest.Monke
     file = tmp_path / "output.jsonl"
     file.write_text(json.dumps(line) + "\n", encoding="utf-8")
     monkeypatch.setattr(batch_answers, "read_line", None)  # the careful reader would fail
-    chat = endpoint_of("/v1/chat/completions")
-    answers = read_shard([file], chat, IDS, DONE).to_pylist()
+    answers = read_answers([file], IDS)
     assert [answer["text"] for answer in answers] == [None, "yes"]
     assert (answers[1]["input_tokens"], answers[1]["status"]) == (5, "ok")
 
@@ -171,9 +165,7 @@ BLOCKS = {
 def test_every_block_says_the_same_fast_and_with_care(case: str, tmp_path: Path) -> None:
     file = tmp_path / "output.jsonl"
     file.write_bytes(BLOCKS[case])
-    chat = endpoint_of("/v1/chat/completions")
-    careful: Any = Careful(chat)
-    assert read_shard([file], chat, IDS, DONE) == read_shard([file], careful, IDS, DONE)
+    assert read_table([file], IDS) == read_table([file], IDS, wrap=Careful)
 
 
 PIECES = (
@@ -195,6 +187,4 @@ def test_every_damage_says_the_same_fast_and_with_care(
         content = content[:at] + data.draw(st.sampled_from(PIECES)) + content[at + gone :]
     file = tmp_path / "output.jsonl"
     file.write_bytes(content)
-    chat = endpoint_of("/v1/chat/completions")
-    careful: Any = Careful(chat)
-    assert read_shard([file], chat, IDS, DONE) == read_shard([file], careful, IDS, DONE)
+    assert read_table([file], IDS) == read_table([file], IDS, wrap=Careful)

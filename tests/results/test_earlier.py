@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,9 @@ from hypothesis import strategies as st
 
 import batchframe as bf
 import batchframe.local
-from batchframe._services import provider_table
 from batchframe.local import Fault
 from tests.support.examples import examples
+from tests.support.profiles import change_local
 
 WORDS = [f"review number {i}" for i in range(30)]
 
@@ -238,8 +237,7 @@ def test_going_on_with_what_others_asked_meanwhile_is_paid_twice_when_told_so(
 def test_what_is_uncertain_is_settled_before_anything_is_refused(
     echo: batchframe.local.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = replace(provider_table.LOCAL, max_requests=1, settle=0.1)
-    monkeypatch.setattr(provider_table, "LOCAL", small)
+    change_local(monkeypatch, max_requests=1, settle=0.1)
     client = echo.client()
     # The first part is created and its answer lost; the second is not sent; it is asked elsewhere.
     echo.faults.add(Fault("POST /v1/batches", "close", after=True))

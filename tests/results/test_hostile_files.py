@@ -12,15 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchframe._endpoints import endpoint_of
 from batchframe._results import result_lines
-from batchframe._results.batch_answers import read_shard
 from batchframe._results.line import LineCount, count_lines
-from batchframe._services.batch import Batch, BatchError
+from tests.support.result_files import read_answers, read_table
 
-CHAT = endpoint_of("/v1/chat/completions")
 IDS = [f"bf1-01234567-{number:07d}-{number + 7:010x}" for number in range(4)]
-DONE = Batch("batch_1", "completed", total=4, completed=4)
 
 
 def good(number: int, text: str | None = None) -> dict[str, Any]:
@@ -48,15 +44,15 @@ def paths(tmp_path: Path) -> list[Path]:
     return [tmp_path / "output-000.jsonl", tmp_path / "errors-000.jsonl"]
 
 
-def table(paths: list[Path], output: Any, errors: Any = (), batch: Batch = DONE) -> pa.Table:
-    for path, lines in zip(paths, (output, errors), strict=True):
+def table(paths: list[Path], output: Any, error: Any = (), **ended: Any) -> pa.Table:
+    for path, lines in zip(paths, (output, error), strict=True):
         content = lines if isinstance(lines, bytes) else b"\n".join(map(encoded, lines)) + b"\n"
         path.write_bytes(content)
-    return read_shard(paths, CHAT, IDS, batch)
+    return read_table(paths, IDS, **ended)
 
 
-def read(paths: list[Path], output: Any, errors: Any = (), batch: Batch = DONE) -> list[Any]:
-    return table(paths, output, errors, batch).to_pylist()
+def read(paths: list[Path], output: Any, error: Any = (), **ended: Any) -> list[Any]:
+    return table(paths, output, error, **ended).to_pylist()
 
 
 def statuses(answers: list[Any]) -> list[str]:
@@ -323,8 +319,8 @@ def test_d7_an_error_line_without_a_response_is_told(
 
 @pytest.mark.parametrize("status", ["expired", "cancelled", "failed"])
 def test_d8_what_an_ended_batch_had_answered_is_kept(status: str, paths: list[Path]) -> None:
-    batch = Batch("b", status, errors=(BatchError(None, "too odd", 2), BatchError("c", None, None)))
-    answers = read(paths, [good(0)], [failed(3)], batch)
+    reasons = [(None, "too odd", 2), ("c", None, None)]
+    answers = read(paths, [good(0)], [failed(3)], status=status, errors=reasons)
     assert statuses(answers) == ["ok", status, status, "failed"]
     if status == "failed":
         assert answers[1]["error"] == "the batch was refused: too odd"
@@ -333,15 +329,15 @@ def test_d8_what_an_ended_batch_had_answered_is_kept(status: str, paths: list[Pa
 
 def test_d8_a_batch_refused_for_thousands_of_lines_is_read_at_once() -> None:
     ids = [f"bf1-01234567-{number:07d}-0000000000" for number in range(20_000)]
-    errors = tuple(BatchError("bad", f"line {n} is bad", n) for n in range(20_001, 0, -1))
-    answers = read_shard([], CHAT, ids, Batch("b", "failed", errors=errors))
+    errors = [("bad", f"line {n} is bad", n) for n in range(20_001, 0, -1)]
+    answers = read_table([], ids, status="failed", errors=errors)
     assert answers["error"][9].as_py() == "the batch was refused: line 10 is bad"
 
 
 def test_d8_a_file_that_the_service_did_not_give_is_named(paths: list[Path]) -> None:
     paths[0].write_bytes(encoded(good(0)))
     for status in ("completed", "expired", "failed"):
-        answers = read_shard(paths[:1], CHAT, IDS, Batch("b", status), ["file-err"]).to_pylist()
+        answers = read_answers(paths[:1], IDS, status=status, gone=["file-err"])
         assert statuses(answers) == ["ok", "missing", "missing", "missing"]
         assert "file-err" in answers[1]["error"]
 
@@ -419,7 +415,7 @@ def test_d9_a_line_without_an_end_is_not_held_in_memory(
     lines = [good(0), good(2), good(3)]
     paths[0].write_bytes(b"\n".join(map(encoded, [*lines, endless] if last else [endless, *lines])))
     tracemalloc.start()
-    answers = read_shard(paths[:1], CHAT, IDS, DONE).to_pylist()
+    answers = read_answers(paths[:1], IDS)
     assert tracemalloc.get_traced_memory()[1] < 8 << 20
     tracemalloc.stop()
     assert statuses(answers) == ["ok", "invalid", "ok", "ok"]

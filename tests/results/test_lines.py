@@ -10,13 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchframe._endpoints import endpoint_of
-from batchframe._results.batch_answers import read_shard
-from batchframe._services.batch import Batch, BatchError
+from tests.support.result_files import read_answers
 
-CHAT = endpoint_of("/v1/chat/completions")
 IDS = [f"bf1-01234567-{number:07d}-0123456789" for number in range(6)]
-DONE = Batch("batch_1", "completed")
 
 
 def good(number: int, text: str | None = None, **more: Any) -> dict[str, Any]:
@@ -28,14 +24,14 @@ def good(number: int, text: str | None = None, **more: Any) -> dict[str, Any]:
     return {"id": "x", "custom_id": IDS[number], "response": response, "error": None, **more}
 
 
-def read(path: Path, *lines: dict[str, Any] | bytes, batch: Batch = DONE) -> list[dict[str, Any]]:
+def read(path: Path, *lines: dict[str, Any] | bytes, **ended: Any) -> list[dict[str, Any]]:
     path.write_bytes(
         b"\n".join(
             line if isinstance(line, bytes) else json.dumps(line, ensure_ascii=False).encode()
             for line in lines
         )
     )
-    return read_shard([path], CHAT, IDS, batch).to_pylist()
+    return read_answers([path], IDS, **ended)
 
 
 @pytest.fixture
@@ -89,31 +85,26 @@ def test_a_row_in_neither_file_is_missing(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("batch", "status", "words"),
+    ("status", "errors", "words"),
     [
-        (Batch("b", "expired"), "expired", "expired"),
-        (Batch("b", "cancelled"), "cancelled", "cancelled"),
-        (
-            Batch("b", "failed", errors=(BatchError("c", "too odd", 3),)),
-            "failed",
-            "line 3: too odd",
-        ),
-        (Batch("b", "failed", errors=(BatchError("c", "no quota", None),)), "failed", "no quota"),
-        (Batch("b", "failed"), "failed", "no reason"),
+        ("expired", [], "expired"),
+        ("cancelled", [], "cancelled"),
+        ("failed", [("c", "too odd", 3)], "line 3: too odd"),
+        ("failed", [("c", "no quota", None)], "no quota"),
+        ("failed", [], "no reason"),
     ],
 )
 def test_what_an_ended_batch_left_open_says_why(
-    batch: Batch, status: str, words: str, path: Path
+    status: str, errors: list[Any], words: str, path: Path
 ) -> None:
-    answers = read(path, good(0), batch=batch)
+    answers = read(path, good(0), status=status, errors=errors)
     assert answers[0]["status"] == "ok"
     assert {answer["status"] for answer in answers[1:]} == {status}
     assert words in answers[1]["error"]
 
 
 def test_the_line_that_failed_a_batch_is_told_to_its_own_row(path: Path) -> None:
-    batch = Batch("b", "failed", errors=(BatchError("c", "too odd", 3),))
-    answers = read(path, batch=batch)
+    answers = read(path, status="failed", errors=[("c", "too odd", 3)])
     assert "line" not in answers[2]["error"]
     assert "too odd" in answers[2]["error"]
 
@@ -165,7 +156,7 @@ def test_a_byte_order_mark_and_carriage_returns_are_no_part_of_a_line(path: Path
     path.write_bytes(
         b"\xef\xbb\xbf" + b"\r\n".join(json.dumps(good(n)).encode() for n in range(6)) + b"\r\n\r\n"
     )
-    answers = read_shard([path], CHAT, IDS, DONE).to_pylist()
+    answers = read_answers([path], IDS)
     assert [answer["text"] for answer in answers] == [f"answer {n}" for n in range(6)]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -10,7 +9,7 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._services import provider_table
+from tests.support.profiles import change_local
 
 TEXTS = [f"text {i}" for i in range(12)]
 
@@ -139,7 +138,7 @@ def test_an_input_file_that_was_changed_is_not_sent_again() -> None:
 
 
 def test_of_many_files_only_the_lines_concerned_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provider_table, "LOCAL", replace(provider_table.LOCAL, max_requests=1))
+    change_local(monkeypatch, max_requests=1)
     moody = Moody("text 0", "text 5", "text 11")
     with batchframe.local.serve(answer=moody) as server:
         frame = pd.DataFrame({"text": TEXTS})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from batchframe._services.connect import expected_identity, expected_profile
 from batchframe._services.provider_table import profile_of
 from batchframe._store.manifest import read_manifest
 from batchframe.errors import ClientError, CostError, RequestError
+from tests.support.profiles import change_local
 
 
 def azure(**how: Any) -> openai.AzureOpenAI:
@@ -235,7 +235,7 @@ def test_a_job_keeps_its_profile_in_its_folder_whatever_the_table_says_later(
     server.pause()
     job = ask("a", "b").submit("kept", client=server.client(), provider=given)
     assert len(job.batches) == 2
-    monkeypatch.setattr(provider_table, "LOCAL", replace(provider_table.LOCAL, max_requests=50))
+    change_local(monkeypatch, max_requests=50)
     server.resume()
     again = bf.job("kept", client=server.client()).wait()
     assert read_manifest(again._folder).provider == given

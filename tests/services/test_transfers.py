@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,9 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._services import provider_table
 from batchframe._services.openai import OpenAIService
 from batchframe._store.folder import JobFolder
+from tests.support.profiles import change_local
 
 PARTS = 6
 
@@ -24,7 +23,7 @@ PARTS = 6
 @pytest.fixture(autouse=True)
 def _one_request_a_part(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("BATCHFRAME_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(provider_table, "LOCAL", replace(provider_table.LOCAL, max_requests=1))
+    change_local(monkeypatch, max_requests=1)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._services import provider_table
+from tests.support.profiles import change_local
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
@@ -103,10 +103,7 @@ class Raw(io.FileIO):
 
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    hasty = provider_table.replace(
-        provider_table.LOCAL, settle=0.3, first_poll=0.02, last_poll=0.05
-    )
-    monkeypatch.setattr(provider_table, "LOCAL", hasty)
+    change_local(monkeypatch, settle=0.3, first_poll=0.02, last_poll=0.05)
 
 
 def journey(text: str, server: batchframe.local.Server) -> bf.Job:

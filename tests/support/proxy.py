@@ -7,7 +7,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._services import provider_table
+from tests.support.profiles import change_local
 
 OPENAI_ERROR = '{"error": {"message": "No.", "type": "invalid_request_error", "code": "no"}}'
 
@@ -176,7 +176,7 @@ def proxy(server: batchframe.local.Server) -> Iterator[Proxy]:
 @pytest.fixture
 def one_request_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut a job into as many input files as it has requests."""
-    monkeypatch.setattr(provider_table, "LOCAL", replace(provider_table.LOCAL, max_requests=1))
+    change_local(monkeypatch, max_requests=1)
 
 
 @pytest.fixture

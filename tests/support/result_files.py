@@ -1,0 +1,49 @@
+"""Result files as a job reads them: the answers of one batch, one for each request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from batchframe._endpoints import endpoint_of
+from batchframe._results.batch_answers import read_shard
+from batchframe._services.protocol import Batch, BatchError
+
+CHAT = "/v1/chat/completions"
+
+
+def read_table(
+    files: Iterable[Path],
+    ids: Sequence[str],
+    endpoint: str = CHAT,
+    *,
+    status: str = "completed",
+    errors: Iterable[tuple[str | None, str | None, int | None]] = (),
+    gone: Sequence[str] = (),
+    keep: Callable[[str, bytes], str] | None = None,
+    wrap: Callable[[Any], Any] = lambda endpoint: endpoint,
+) -> pa.Table:
+    """Read the files of a batch that ended so.
+
+    Parameters
+    ----------
+    errors
+        Code, message and line of each of the batch's own errors.
+    gone
+        The ids of files that the service named and did not give.
+    wrap
+        Changes how the endpoint reads.
+    """
+    batch = Batch("batch_1", status, errors=tuple(BatchError(*error) for error in errors))
+    return read_shard(files, wrap(endpoint_of(endpoint)), ids, batch, gone, keep=keep)
+
+
+def read_answers(
+    files: Iterable[Path], ids: Sequence[str], endpoint: str = CHAT, **how: Any
+) -> list[dict[str, Any]]:
+    """Read the files of a batch as a list of answers."""
+    answers: list[dict[str, Any]] = read_table(files, ids, endpoint, **how).to_pylist()
+    return answers
