@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 
 import batchframe.local
 from batchframe.local import Fault, serve
@@ -19,6 +20,7 @@ def text_csv(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
+@pytest.mark.slow
 def test_an_estimate_is_printed_and_nothing_is_sent_or_written(
     at_server: Any, ask: tuple[str, ...], server: batchframe.local.Server, home: Path
 ) -> None:
@@ -90,6 +92,7 @@ def test_a_csv_goes_in_and_out_by_the_standard_streams_with_every_cell_as_it_sto
     assert (both.code, both.json["error"]["kind"]) == (2, "CommandError")
 
 
+@pytest.mark.slow
 def test_a_job_with_failed_rows_ends_with_1_and_what_failed_is_asked_again(
     shell: Any, ask: tuple[str, ...], failing: Callable[[Any], Any]
 ) -> None:
@@ -120,6 +123,7 @@ def test_a_job_with_failed_rows_ends_with_1_and_what_failed_is_asked_again(
         assert len(server.ledger) == 2
 
 
+@pytest.mark.slow
 def test_a_job_under_way_ends_with_3_whatever_is_asked_of_it(
     shell: Any, ask: tuple[str, ...]
 ) -> None:
@@ -149,6 +153,7 @@ def test_a_job_under_way_ends_with_3_whatever_is_asked_of_it(
         assert shell("wait", "tone").code == 1
 
 
+@pytest.mark.slow
 def test_a_lost_answer_that_nobody_can_settle_ends_with_4_and_resume_is_the_way_on(
     shell: Any, ask: tuple[str, ...]
 ) -> None:
@@ -171,6 +176,7 @@ def test_a_lost_answer_that_nobody_can_settle_ends_with_4_and_resume_is_the_way_
         assert len(server.ledger) == 1
 
 
+@pytest.mark.slow
 def test_jobs_are_listed_recovered_and_forgotten(
     at_server: Any, ask: tuple[str, ...], home: Path
 ) -> None:
@@ -195,6 +201,7 @@ def test_jobs_are_listed_recovered_and_forgotten(
     assert "`batchframe jobs`" in at_server("show", "tone").err
 
 
+@pytest.mark.slow
 def test_what_a_spreadsheet_would_run_is_written_as_text_where_that_is_asked_for(
     shell: Any,
 ) -> None:
@@ -205,6 +212,7 @@ def test_what_a_spreadsheet_would_run_is_written_as_text_where_that_is_asked_for
         assert ",'=1+1,ok" in shell(*words, "--to", "-", "--escape-formulas").out
 
 
+@pytest.mark.slow
 def test_a_missing_cell_names_its_row_and_the_option(at_server: Any) -> None:
     words = ("estimate", "reviews.csv", "--prompt", "{{ note }}", "--model", "gpt-4.1")
     ran = at_server(*words)
@@ -214,6 +222,7 @@ def test_a_missing_cell_names_its_row_and_the_option(at_server: Any) -> None:
     assert at_server(*words, "--on-missing", "skip", "--json").json["skipped"] == 1
 
 
+@pytest.mark.slow
 def test_a_schema_messages_and_parameters_come_from_files_and_options(
     at_server: Any, server: batchframe.local.Server
 ) -> None:
@@ -239,6 +248,7 @@ def test_a_schema_messages_and_parameters_come_from_files_and_options(
     assert (body["temperature"], body["user"]) == (0, "somebody")
 
 
+@pytest.mark.slow
 def test_a_prompt_file_ends_with_a_line_break_that_nobody_meant(at_server: Any) -> None:
     (at_server.folder / "prompt.txt").write_text("Rate: {{ text }}\n", encoding="utf-8")
     words = ("--model", "gpt-4.1", "--wait", "--json")
@@ -247,6 +257,7 @@ def test_a_prompt_file_ends_with_a_line_break_that_nobody_meant(at_server: Any) 
     assert one.json["id"] == two.json["id"]
 
 
+@pytest.mark.slow
 def test_a_warning_is_one_sentence_without_a_line_of_code(
     at_server: Any, ask: tuple[str, ...]
 ) -> None:
@@ -274,6 +285,7 @@ def test_a_folder_that_cannot_be_written_is_told_without_a_traceback(
     assert "Not a directory" in ran.err
 
 
+@pytest.mark.slow
 def test_a_card_in_a_shell_says_which_commands_send_what_waits_for_room(
     shell: Any, ask: tuple[str, ...]
 ) -> None:

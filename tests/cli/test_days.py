@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 
 from batchframe.local import serve
 
@@ -21,6 +22,7 @@ def until(true: Callable[[], object], process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_submitted_by_one_process_that_is_killed_waited_for_by_another_fetched_by_a_third(
     shell: Any, ask: tuple[str, ...], home: Path
 ) -> None:
@@ -42,6 +44,7 @@ def test_submitted_by_one_process_that_is_killed_waited_for_by_another_fetched_b
     assert not (shell.folder / "never.csv").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_waiting_ends_with_130_and_the_way_back_in(
     shell: Any, ask: tuple[str, ...]
 ) -> None:
@@ -82,6 +85,7 @@ def test_a_server_for_rehearsals_prints_its_address_as_json(shell: Any) -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 def test_the_demo_prints_one_document_and_leaves_nothing(shell: Any) -> None:
     del shell.env["BATCHFRAME_HOME"]
     state = shell.folder / "state"

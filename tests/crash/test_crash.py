@@ -67,7 +67,13 @@ def verdicts(request: pytest.FixtureRequest) -> dict[str, dict[str, Any]]:
     return {verdict["id"]: verdict for verdict in told}
 
 
-@pytest.mark.parametrize("case_id", drawn())
+@pytest.mark.parametrize(
+    "case_id",
+    [
+        pytest.param(case_id, marks=[] if case_id in BY_NAME else pytest.mark.slow)
+        for case_id in drawn()
+    ],
+)
 def test_one_batch_is_billed_and_every_row_answered(
     case_id: str, verdicts: dict[str, dict[str, Any]]
 ) -> None:
@@ -83,9 +89,14 @@ def test_the_ids_of_all_cases_differ() -> None:
     ("sabotage", "case_id"),
     [
         ("retries", "create/alive-500-after"),
-        ("no-reconcile", "crash/S7-after-create"),
-        ("no-fence", "late-commit/12.0-alive"),
-        ("lost-is-unsent", "create/alive-reset-after"),
+        *(
+            pytest.param(sabotage, case_id, marks=pytest.mark.slow)
+            for sabotage, case_id in (
+                ("no-reconcile", "crash/S7-after-create"),
+                ("no-fence", "late-commit/12.0-alive"),
+                ("lost-is-unsent", "create/alive-reset-after"),
+            )
+        ),
     ],
 )
 def test_the_matrix_notices_a_broken_product(sabotage: str, case_id: str) -> None:

@@ -178,6 +178,7 @@ def test_another_job_does_not_ask_what_still_waits(server: Server) -> None:
     server.resume()
 
 
+@pytest.mark.slow
 def test_a_job_of_forty_parts_goes_on_in_a_new_kernel_between_any_two(server: Server) -> None:
     one = tokens_a_row()
     code = textwrap.dedent(

@@ -229,6 +229,7 @@ def test_base64_counts_against_the_size_of_a_file(tmp_path: Path) -> None:
         requests.to_jsonl(tmp_path / "small", provider=small)
 
 
+@pytest.mark.slow
 def test_images_too_large_for_any_file_are_named_before_anything_is_sent() -> None:
     columns = [f"p{i}" for i in range(9)]
     large = png(padding=18 * 2**20)
@@ -240,6 +241,7 @@ def test_images_too_large_for_any_file_are_named_before_anything_is_sent() -> No
         assert not server.ledger
 
 
+@pytest.mark.slow
 def test_base64_is_held_for_a_few_rows_at_a_time(tmp_path: Path) -> None:
     size, rows = 100_000, 400
     for row in range(rows):

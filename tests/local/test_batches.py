@@ -332,6 +332,7 @@ def test_batches_are_worked_off_side_by_side(new_desk: Any, make_lines: Any) -> 
         assert len(server.ledger) == 40
 
 
+@pytest.mark.slow
 def test_polls_are_served_while_a_batch_is_at_work(desk: Any, make_lines: Any) -> None:
     batch = desk.submit(make_lines(20_000))
     seen = set()

@@ -183,8 +183,15 @@ def test_a_killed_server_goes_on_and_answers_nothing_twice(
 
 
 @posix
-@pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("status", ["in_progress", "finalizing", "completed", "failed"])
+@pytest.mark.parametrize("moment", ["before", pytest.param("after", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "status",
+    [
+        *(pytest.param(status, marks=pytest.mark.slow) for status in ("in_progress", "finalizing")),
+        "completed",
+        pytest.param("failed", marks=pytest.mark.slow),
+    ],
+)
 def test_a_server_killed_at_any_change_of_state_finishes_the_batch_once(
     doomed: Any, desk_at: Any, make_lines: Any, status: str, moment: str
 ) -> None:
@@ -204,6 +211,7 @@ def test_a_server_killed_at_any_change_of_state_finishes_the_batch_once(
         assert [file.id for file in files] == [batch.output_file_id]
 
 
+@pytest.mark.slow
 @posix
 def test_a_cancelled_batch_stays_cancelled_after_a_kill(
     doomed: Any, desk_at: Any, make_lines: Any

@@ -29,6 +29,7 @@ def test_an_error_shows_the_users_line_and_none_of_batchframes(notebook: Any) ->
     assert "_recipe/template.py" not in told
 
 
+@pytest.mark.slow
 def test_an_error_within_the_users_own_function_shows_that_function(notebook: Any) -> None:
     told = trace_of(notebook, f"def ask():\n    return {MISSPELT}\n\nask()")
     assert f"----> 2     return {MISSPELT}" in told
@@ -36,11 +37,13 @@ def test_an_error_within_the_users_own_function_shows_that_function(notebook: An
     assert "_api/accessor.py" not in told
 
 
+@pytest.mark.slow
 def test_the_whole_trace_is_there_for_who_asks_for_it(notebook: Any) -> None:
     told = trace_of(notebook, f"%xmode Verbose\n{MISSPELT}")
     assert "_recipe/template.py" in told
 
 
+@pytest.mark.slow
 def test_an_error_keeps_its_whole_trace(notebook: Any) -> None:
     cell = notebook.run(
         f"import traceback\ntry:\n    {MISSPELT}\nexcept bf.errors.TemplateError as error:\n"

@@ -11,7 +11,13 @@ from nbclient import NotebookClient
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=pytest.mark.slow if number else [])
+        for number, path in enumerate(NOTEBOOKS)
+    ],
+)
 # The kernel's own channels warn about what they are; the notebook's cells are what is tested.
 @pytest.mark.filterwarnings("ignore")
 def test_a_notebook_runs_and_shows_what_it_kept(path: Path) -> None:

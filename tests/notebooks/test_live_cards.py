@@ -24,12 +24,14 @@ def test_waiting_in_the_last_line_shows_one_card(notebook: Any, shown: Titles) -
     assert shown(notebook.run("job")) == ["Job one: completed"]
 
 
+@pytest.mark.slow
 def test_another_job_in_the_last_line_is_shown(notebook: Any, shown: Titles) -> None:
     notebook.run('first = requests.submit("first", client=client)')
     cell = notebook.run('first.wait()\nrequests.submit("second", rerun="2", client=client)')
     assert [title.split(":")[0] for title in shown(cell)] == ["Job first", "Job second"]
 
 
+@pytest.mark.slow
 def test_a_card_that_is_no_longer_true_does_not_stand_for_the_job(
     notebook: Any, shown: Titles
 ) -> None:
@@ -56,6 +58,7 @@ def test_the_kernel_is_free_while_a_job_is_watched_and_its_card_is_right_when_sa
     assert notebook.run("print(len(job.results()))").outputs[0]["text"] == "20\n"
 
 
+@pytest.mark.slow
 def test_trouble_of_a_watch_stands_on_its_card(notebook: Any, shown: Titles) -> None:
     notebook.run(
         'server.pause()\njob = requests.submit("troubled", client=client)\n'
@@ -68,6 +71,7 @@ def test_trouble_of_a_watch_stands_on_its_card(notebook: Any, shown: Titles) -> 
     assert "the disk is full" in watching.outputs[0]["data"]["text/html"]
 
 
+@pytest.mark.slow
 def test_watching_again_moves_the_card(notebook: Any) -> None:
     notebook.run('server.pause()\njob = requests.submit("moved", client=client)')
     first = notebook.run("job.watch()")
@@ -79,6 +83,7 @@ def test_watching_again_moves_the_card(notebook: Any) -> None:
     assert third.outputs[0]["data"]["text/plain"].startswith("Job moved: completed")
 
 
+@pytest.mark.slow
 def test_a_job_can_be_awaited_while_the_loop_is_free(notebook: Any, shown: Titles) -> None:
     notebook.run(
         'server.pause()\njob = requests.submit("awaited", client=client)\n'
@@ -93,6 +98,7 @@ def test_a_job_can_be_awaited_while_the_loop_is_free(notebook: Any, shown: Title
     )
 
 
+@pytest.mark.slow
 def test_cancelling_an_await_leaves_the_job_alone(notebook: Any) -> None:
     notebook.run(
         'import asyncio\nserver.pause()\njob = requests.submit("left alone", client=client)'
@@ -107,7 +113,9 @@ def test_cancelling_an_await_leaves_the_job_alone(notebook: Any) -> None:
     assert notebook.run("print((await job).counts)").outputs[-1]["text"] == "{'ok': 20}\n"
 
 
-@pytest.mark.parametrize("waiting", ["job.wait()", "await job"])
+@pytest.mark.parametrize(
+    "waiting", ["job.wait()", pytest.param("await job", marks=pytest.mark.slow)]
+)
 def test_interrupting_the_kernel_leaves_the_job_alone(notebook: Any, waiting: str) -> None:
     notebook.run('server.pause()\njob = requests.submit("interrupted", client=client)')
     client = notebook.client
@@ -140,6 +148,7 @@ def test_after_a_restart_the_name_is_enough(notebook: Any, shown: Titles) -> Non
     assert notebook.run("print(job.counts)").outputs[0]["text"] == "{'ok': 20}\n"
 
 
+@pytest.mark.slow
 def test_the_buttons_work_and_the_saved_card_can_be_read_without_a_kernel(
     notebook: Any, shown: Titles
 ) -> None:
@@ -156,6 +165,7 @@ def test_the_buttons_work_and_the_saved_card_can_be_read_without_a_kernel(
     assert shown(cell)[0] == "Job pressed: completed"
 
 
+@pytest.mark.slow
 def test_every_object_shows_itself_as_text_and_html(notebook: Any, shown: Titles) -> None:
     for source in ("requests", "requests.estimate()", "requests.pilot(3, client=client)"):
         cell = notebook.run(source)

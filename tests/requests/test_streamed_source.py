@@ -246,6 +246,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, len(requests))
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_texts(tmp_path: Path) -> None:
     def peak(rows: int) -> int:
         with pq.ParquetWriter(tmp_path / f"{rows}", pa.schema({"text": pa.string()})) as file:

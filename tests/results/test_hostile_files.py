@@ -400,6 +400,7 @@ def test_d9_an_answer_may_speak_of_custom_ids(paths: list[Path]) -> None:
     )
 
 
+@pytest.mark.slow
 def test_d9_a_line_of_50_megabytes_is_read(paths: list[Path]) -> None:
     text = "long " * 10_000_000
     answers = read(paths, [good(0), good(1, text), good(2), good(3)])

@@ -150,6 +150,7 @@ def test_x2_the_traceback_of_a_notebook_at_its_most_verbose_does_not_tell_the_ke
     assert KEY not in told
 
 
+@pytest.mark.slow
 def test_x2_a_saved_notebook_does_not_hold_the_key(proxy: Any, tmp_path: Path) -> None:
     cells = [
         "%xmode Verbose\nimport openai, pandas as pd, batchframe as bf",
@@ -250,6 +251,7 @@ def test_x2_what_looks_like_a_key_is_taken_out(said: str, kept: str) -> None:
     assert redacted(kept) == kept
 
 
+@pytest.mark.slow
 def test_x2_the_search_for_leaks_finds_one(tmp_path: Path) -> None:
     # The check at the end of a session can fail: a log and a file make it do so.
     (tmp_path / "test_leak.py").write_text(
@@ -270,11 +272,12 @@ def test_x2_the_search_for_leaks_finds_one(tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory() as leaks:
         done = subprocess.run(
             [
-                sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "conftest",
+                sys.executable, "-m", "pytest", "-q", "-n", "0",
+                "-p", "no:cacheprovider", "-p", "tests.conftest",
                 "-c", str(root / "pyproject.toml"), "--rootdir", str(root),
                 "--basetemp", f"{leaks}/base", str(tmp_path),
             ],
-            env={**os.environ, "PYTHONPATH": f"{root / 'tests'}{os.pathsep}{root / 'src'}"},
+            env={**os.environ, "PYTHONPATH": str(root)},
             capture_output=True,
             text=True,
             check=False,

@@ -129,19 +129,23 @@ def test_s28_the_watch_sees_every_kind_of_write(
 
 
 @pytest.mark.parametrize(
-    ("number", "forever"),
-    [(errno.ENOSPC, True), (errno.ENOSPC, False), (errno.EIO, False)],
-    ids=["full", "full for a moment", "broken for a moment"],
+    ("trouble", "step"),
+    [
+        pytest.param((errno.ENOSPC, True), 12, id="full, at some writes"),
+        pytest.param((errno.ENOSPC, True), 1, id="full", marks=pytest.mark.slow),
+        pytest.param((errno.ENOSPC, False), 1, id="full for a moment", marks=pytest.mark.slow),
+        pytest.param((errno.EIO, False), 1, id="broken for a moment", marks=pytest.mark.slow),
+    ],
 )
 def test_s28_whatever_write_fails_nothing_is_lost_and_one_batch_is_billed(
-    number: int,
-    forever: bool,
+    trouble: tuple[int, bool],
+    step: int,
     tmp_path: Path,
     server: batchframe.local.Server,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    refused = 0
-    for nth in range(1, 500):
+    (number, forever), refused = trouble, 0
+    for nth in range(1, 500, step):
         home = tmp_path / f"home-{nth}"
         monkeypatch.setenv("BATCHFRAME_HOME", str(home))
         disk = Disk(home, nth, number=number, forever=forever)
@@ -161,10 +165,11 @@ def test_s28_whatever_write_fails_nothing_is_lost_and_one_batch_is_billed(
         if disk.steps < nth:
             break
     # A write of the parsed answers may fail: they can be parsed again.
-    assert refused > 40
+    assert refused > 40 // step
     assert disk.steps < nth
 
 
+@pytest.mark.slow
 def test_s28_a_process_that_may_write_only_so_much_says_so_and_goes_on_later(
     server: batchframe.local.Server,
 ) -> None:
