@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from batchframe._estimate.constant_parts import divide
 from batchframe._recipe.template import Template, bind, parse
-from batchframe._tokens.counter import TokenCounter
-from batchframe._tokens.engines import ApproximateEngine, Engine, SplintrEngine, TiktokenEngine
+from batchframe._tokens import counter as counters
+from batchframe._tokens import engines
 from tests.support.examples import examples
 
 WORDS = ["rate", "the", "review", "It's", "I'LL", "café", "naïve", "x", "A", "’s", "ß", "ſ", "K",
@@ -29,7 +29,7 @@ def template(literals: list[str]) -> Template:
     return bind(parse(written), ["text"])
 
 
-def by_parts(counter: TokenCounter, whole: Template, cells: list[str]) -> list[int]:
+def by_parts(counter: counters.TokenCounter, whole: Template, cells: list[str]) -> list[int]:
     divided = divide(whole)
     columns = {cell: pa.array(cells, pa.large_string()) for cell in whole.cells}
     total = np.full(len(cells), counter.count(divided.constants).sum())
@@ -38,13 +38,13 @@ def by_parts(counter: TokenCounter, whole: Template, cells: list[str]) -> list[i
     return [int(one) for one in total]
 
 
-def whole_texts(counter: TokenCounter, whole: Template, cells: list[str]) -> list[int]:
+def whole_texts(counter: counters.TokenCounter, whole: Template, cells: list[str]) -> list[int]:
     columns = {cell: pa.array(cells, pa.large_string()) for cell in whole.cells}
     return [int(one) for one in counter.count(whole.render(columns, len(cells)))]
 
 
-def prove(engine: Engine, full: int = 200) -> None:
-    counter = TokenCounter("any", engine.exact, None, engine)
+def prove(engine: engines.Engine, full: int = 200) -> None:
+    counter = counters.TokenCounter("any", engine.exact, None, engine)
 
     @settings(EVERYTHING, max_examples=examples(full))
     @given(st.lists(LITERAL | LONG, min_size=2, max_size=4), st.lists(CELL, min_size=1, max_size=4))
@@ -58,18 +58,18 @@ def prove(engine: Engine, full: int = 200) -> None:
 @pytest.mark.parametrize("encoding", ["o200k_base", "cl100k_base"])
 def test_splintr_counts_the_parts_as_it_counts_the_whole(encoding: str) -> None:
     splintr = pytest.importorskip("splintr")
-    prove(SplintrEngine(splintr.Tokenizer.from_pretrained(encoding)))
+    prove(engines.SplintrEngine(splintr.Tokenizer.from_pretrained(encoding)))
 
 
 @pytest.mark.parametrize("encoding", ["o200k_base", "cl100k_base"])
 def test_tiktoken_counts_the_parts_as_it_counts_the_whole(
     encoding: str, judge: Callable[[str], Any]
 ) -> None:
-    prove(TiktokenEngine(judge(encoding)))
+    prove(engines.TiktokenEngine(judge(encoding)))
 
 
 def test_the_approximation_counts_the_parts_as_it_counts_the_whole() -> None:
-    prove(ApproximateEngine(), full=40)
+    prove(engines.ApproximateEngine(), full=40)
 
 
 @EVERYTHING

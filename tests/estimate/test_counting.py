@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchframe._api import unsent
-from batchframe._estimate import counting
-from batchframe._estimate.counting import InputTokens, count_input, scaled
-from batchframe._requests.table import RequestTable
+import batchframe as bf
+from batchframe._estimate import counting, sampling
 
 IMAGE = "data:image/gif;base64,R0lGODlhHAJoAQ=="
 
@@ -22,7 +20,7 @@ def _exact_engine() -> None:
     pytest.importorskip("splintr")
 
 
-def table(prompt: Any = "Rate the review: {{ text }}", rows: int = 40, **more: Any) -> RequestTable:
+def table(prompt: Any = "Rate the review: {{ text }}", rows: int = 40, **more: Any) -> Any:
     random = np.random.default_rng(3)
     words = ["the", "best", "times,", "naïve", "火车", "12345", "wouldn't", "<|endoftext|>"]
     texts = [" ".join(random.choice(words, random.integers(1, 30))) + f" {i}" for i in range(rows)]
@@ -31,7 +29,7 @@ def table(prompt: Any = "Rate the review: {{ text }}", rows: int = 40, **more: A
     return requests._table
 
 
-def truth(of: RequestTable) -> list[int]:
+def truth(of: Any) -> list[int]:
     return [int(one) for one in counting._one_by_one(of, with_bar=False).tokens]
 
 
@@ -51,26 +49,26 @@ LONG = "Weigh the praise against the blame, and say nothing else. " * 8
 @pytest.mark.parametrize("model", ["gpt-4.1", "gpt-4", "gpt-5.6-luna", "gpt-6-luna"])
 def test_counting_constant_parts_once_equals_counting_each_request(prompt: Any, model: str) -> None:
     of = table(prompt, model=model, system="You judge reviews.", output=["+", "-"])
-    assert count_input(of, exact=True).tokens.tolist() == truth(of)
+    assert counting.count_input(of, exact=True).tokens.tolist() == truth(of)
 
 
 def test_repeated_rows_are_counted_however_they_are_sent() -> None:
     frame = pd.DataFrame({"text": ["good", "bad"] * 6})
     once = frame.bf.requests("{{ text }}", model="gpt-4.1")._table
     each = frame.bf.requests("{{ text }}", model="gpt-4.1", dedupe=False)._table
-    assert count_input(once).tokens.tolist() == [8, 8]
-    assert count_input(each).tokens.tolist() == [8] * 12
+    assert counting.count_input(once).tokens.tolist() == [8, 8]
+    assert counting.count_input(each).tokens.tolist() == [8] * 12
 
 
 def test_no_request_has_no_tokens() -> None:
     frame = pd.DataFrame({"text": [None]}, dtype=object)
     of = frame.bf.requests("{{ text }}", model="gpt-4.1", on_missing="skip")._table
     for exact in (None, True, False):
-        assert count_input(of, exact=exact).total.expected == 0
+        assert counting.count_input(of, exact=exact).total.expected == 0
 
 
 @pytest.fixture
-def many(monkeypatch: pytest.MonkeyPatch) -> RequestTable:
+def many(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Make so few requests many for the counter."""
     monkeypatch.setattr(counting, "_FEW_BYTES", 0)
     monkeypatch.setattr(counting, "_SAMPLE", 120)
@@ -83,9 +81,9 @@ def seconds_each(second: float) -> Any:
 
 
 def test_a_count_that_would_take_long_is_a_sample_with_its_interval_shown(
-    many: RequestTable,
+    many: Any,
 ) -> None:
-    found = count_input(many, clock=seconds_each(60.0))
+    found = counting.count_input(many, clock=seconds_each(60.0))
     assert not found.exact
     assert found.total.low < found.total.expected < found.total.high
     assert found.total.low <= sum(truth(many)) <= found.total.high
@@ -104,32 +102,34 @@ def test_giants_among_small_requests_are_all_counted(monkeypatch: pytest.MonkeyP
         # Many tokens for their bytes, which the small ones do not foretell.
         texts[row] = f"{row} " + "%$#@! " * 20_000
     requests = pd.DataFrame({"t": texts}).bf.requests("{{ t }}", model="gpt-4.1")
-    found = count_input(requests._table, exact=False, clock=seconds_each(60.0))
-    everything = count_input(requests._table, exact=True)
+    found = counting.count_input(requests._table, exact=False, clock=seconds_each(60.0))
+    everything = counting.count_input(requests._table, exact=True)
     assert found.total.low <= everything.total.expected <= found.total.high
     assert found.tokens[[7, 700, 1_999]].tolist() == everything.tokens[[7, 700, 1_999]].tolist()
 
 
-def test_what_only_the_first_probe_takes_does_not_make_a_sample(many: RequestTable) -> None:
+def test_what_only_the_first_probe_takes_does_not_make_a_sample(many: Any) -> None:
     ticks = iter([0.0, 0.001])
     # A clock that is read before the warming up would run out, or show its minute.
-    assert count_input(many, clock=lambda: next(ticks)).exact
+    assert counting.count_input(many, clock=lambda: next(ticks)).exact
 
 
-def test_a_count_that_takes_little_is_exact(many: RequestTable) -> None:
-    found = count_input(many, clock=seconds_each(0.001))
+def test_a_count_that_takes_little_is_exact(many: Any) -> None:
+    found = counting.count_input(many, clock=seconds_each(0.001))
     assert found.exact
     assert found.tokens.tolist() == truth(many)
 
 
-def test_all_are_counted_where_that_is_asked(many: RequestTable) -> None:
-    found = count_input(many, exact=True, clock=seconds_each(60.0))
+def test_all_are_counted_where_that_is_asked(many: Any) -> None:
+    found = counting.count_input(many, exact=True, clock=seconds_each(60.0))
     assert found.exact
     assert found.total.low == found.total.high == sum(truth(many))
 
 
-def test_a_sample_is_the_same_every_time(many: RequestTable) -> None:
-    one, again = (count_input(many, exact=False, clock=seconds_each(60.0)) for _ in range(2))
+def test_a_sample_is_the_same_every_time(many: Any) -> None:
+    one, again = (
+        counting.count_input(many, exact=False, clock=seconds_each(60.0)) for _ in range(2)
+    )
     assert one.tokens.tolist() == again.tokens.tolist()
     assert one.total == again.total
 
@@ -139,12 +139,12 @@ def test_an_estimate_counts_all_with_exact_and_then_keeps_that(
 ) -> None:
     asked: list[bool | None] = []
 
-    def counted(_: RequestTable, *, exact: bool | None = None) -> InputTokens:
+    def counted(_: Any, *, exact: bool | None = None) -> Any:
         asked.append(exact)
         known = np.array([9])
-        return InputTokens(known, known - 2, known + 2, exact=False, notes=(), chance=2)
+        return counting.InputTokens(known, known - 2, known + 2, exact=False, notes=(), chance=2)
 
-    monkeypatch.setattr(unsent, "count_input", counted)
+    monkeypatch.setattr("batchframe._api.unsent.count_input", counted)
     requests = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-4.1")
     assert requests.estimate().input_tokens.high == 11
     requests.estimate(exact=True)
@@ -152,13 +152,17 @@ def test_an_estimate_counts_all_with_exact_and_then_keeps_that(
     assert asked == [None, True]
 
 
-def test_the_range_of_the_input_reaches_the_cost(monkeypatch: pytest.MonkeyPatch) -> None:
-    tokens, low, high = np.array([10, 30]), np.array([5, 15]), np.array([20, 60])
-    sampled = InputTokens(tokens, low, high, exact=False, notes=("s",))
-    monkeypatch.setattr(unsent, "count_input", lambda _: sampled)
-    requests = pd.DataFrame({"t": ["a", "b"]}).bf.requests("{{ t }}", model="m", output=["x"])
-    cost = requests.estimate(prices={"input": 1_000_000, "output": 0}).cost
-    assert (cost.low, cost.expected, cost.high) == (20, 40, 80)
+def test_the_range_of_the_input_reaches_the_cost() -> None:
+    image = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
+    prompt = [{"role": "user", "content": [{"type": "text", "text": "{{ t }}"}, image]}]
+    frame = pd.DataFrame({"t": ["a", "b"]})
+    requests = frame.bf.requests(prompt, model="gpt-4.1", output=["x"])
+    found = requests.estimate(prices={"input": 1_000_000, "output": 0})
+    tokens = found.input_tokens
+    assert tokens.low < tokens.expected < tokens.high
+    assert (found.cost.low, found.cost.expected, found.cost.high) == (
+        tokens.low, tokens.expected, tokens.high
+    )  # fmt: skip
 
 
 def test_images_in_cells_are_counted_by_their_own_size() -> None:
@@ -167,7 +171,7 @@ def test_images_in_cells_are_counted_by_their_own_size() -> None:
         {"type": "image_url", "image_url": {"url": "{{ url }}", "detail": "high"}},
     ]
     of = table([{"role": "user", "content": parts}], rows=2, dedupe=False)
-    found = count_input(of)
+    found = counting.count_input(of)
     assert not found.exact
     assert found.tokens.tolist() == [3 + 1 + 4 + 85 + 2 * 170 + 3] * 2
     assert any("Images are counted" in note for note in found.notes)
@@ -179,7 +183,7 @@ def test_a_constant_image_beside_a_text_is_counted_once_and_its_range_kept() -> 
         {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}},
     ]
     of = table([{"role": "user", "content": parts}], rows=10)
-    found = count_input(of)
+    found = counting.count_input(of)
     assert found.tokens.tolist() == truth(of)
     assert found.total.low == found.total.expected - 10 * (765 - 255)
     assert found.total.high == found.total.expected + 10 * (1445 - 765)
@@ -187,7 +191,7 @@ def test_a_constant_image_beside_a_text_is_counted_once_and_its_range_kept() -> 
 
 def test_what_nothing_bounds_has_no_high_end() -> None:
     parts = [{"type": "text", "text": "{{ text }}"}, {"type": "file", "file": {"file_id": "f"}}]
-    found = count_input(table([{"role": "user", "content": parts}], rows=2))
+    found = counting.count_input(table([{"role": "user", "content": parts}], rows=2))
     assert found.total.high is None
     assert found.high is None
 
@@ -195,6 +199,60 @@ def test_what_nothing_bounds_has_no_high_end() -> None:
 @given(st.lists(st.integers(1, 10_000), min_size=1, max_size=50), st.floats(0.2, 5))
 def test_scaled_tokens_add_up_to_the_wanted_sum(tokens: list[int], factor: float) -> None:
     wanted = round(sum(tokens) * factor)
-    parts = scaled(np.array(tokens, np.int64), wanted)
+    parts = counting.scaled(np.array(tokens, np.int64), wanted)
     assert parts.sum() == wanted
     assert (parts >= 0).all()
+
+
+def test_each_of_many_rows_has_the_tokens_of_its_own_text() -> None:
+    # Of many batches, and no two neighbours alike.
+    words = [1 + (row * 7) % 13 for row in range(6_000)]
+    frame = pd.DataFrame({"text": [f"{row} " + "a " * n for row, n in enumerate(words)]})
+    asked = bf.requests(frame, "{{ text }}", model="gpt-4.1")._table
+    counted = counting.count_input(asked, exact=True).tokens
+    for row in (0, 999, 1_000, 2_500, 4_321, 5_999):
+        alone = bf.requests(frame.iloc[[row]], "{{ text }}", model="gpt-4.1")._table
+        assert counted[row] == counting.count_input(alone, exact=True).tokens[0]
+
+
+def test_a_sample_is_the_same_for_the_same_seed_and_repeats_no_row() -> None:
+    one, again, other = (sampling.sample_of(10_000, 500, seed) for seed in (1, 1, 2))
+    assert one.tolist() == again.tolist() != other.tolist()
+    assert len(set(one.tolist())) == 500
+
+
+def test_the_interval_holds_the_true_sum_about_99_times_in_100() -> None:
+    random = np.random.default_rng(7)
+    sizes = random.lognormal(5, 1, 3_000).astype(np.int64) + 20
+    tokens = np.rint(sizes / 4.2 * random.normal(1, 0.15, 3_000)).astype(np.int64) + 1
+    held = 0
+    for seed in range(300):
+        chosen = sampling.sample_of(3_000, 400, seed)
+        _, span = sampling.extended(sizes, chosen, tokens[chosen])
+        held += span.low <= int(tokens.sum()) <= span.high
+    assert held >= 285
+
+
+@given(st.lists(st.tuples(st.integers(1, 500), st.integers(1, 200)), min_size=2, max_size=60))
+def test_what_was_counted_is_kept_and_the_sum_is_that_of_the_requests(
+    rows: list[tuple[int, int]],
+) -> None:
+    sizes, tokens = (np.array(column, np.int64) for column in zip(*rows, strict=True))
+    chosen = sampling.sample_of(len(rows), max(2, len(rows) // 2), seed=0)
+    every, span = sampling.extended(sizes, chosen, tokens[chosen])
+    assert every[chosen].tolist() == tokens[chosen].tolist()
+    assert every.sum() == span.expected
+    assert span.low <= span.expected <= span.high
+    assert (every >= 1).all()
+
+
+def test_small_requests_are_not_all_rounded_the_same_way() -> None:
+    random = np.random.default_rng(3)
+    sizes = np.full(20_000, 100)
+    tokens = random.choice([4, 5], 20_000, p=[0.6, 0.4])
+    held = 0
+    for seed in range(30):
+        chosen = sampling.sample_of(20_000, 2_000, seed)
+        _, span = sampling.extended(sizes, chosen, tokens[chosen])
+        held += span.low <= int(tokens.sum()) <= span.high
+    assert held >= 28

@@ -9,11 +9,11 @@ import pytest
 
 import batchframe
 import batchframe.local
-from batchframe._estimate.counting import InputTokens
-from batchframe._estimate.service_count import corrected, counting_body
-from batchframe._services.openai import connect
+from batchframe import count_tokens
+from batchframe._estimate import counting, counting_route, service_count
 from batchframe._tokens.bodies import count_tokens
 from batchframe.errors import ServiceError
+from batchframe.local import Fault
 
 FRAME = pd.DataFrame({"text": [f"review number {i} " * (i % 7 + 1) for i in range(60)]})
 
@@ -27,9 +27,9 @@ def requests() -> Any:
     return FRAME.bf.requests("Rate: {{ text }}", model="gpt-4.1")
 
 
-def read(*tokens: int) -> InputTokens:
+def read(*tokens: int) -> counting.InputTokens:
     known = np.array(tokens)
-    return InputTokens(known, known, known, exact=True, notes=("first",))
+    return counting.InputTokens(known, known, known, exact=True, notes=("first",))
 
 
 def test_an_api_that_counts_the_same_changes_nothing_but_the_notes() -> None:
@@ -55,7 +55,8 @@ def test_a_constant_difference_is_added_to_every_request() -> None:
 
 
 def test_another_difference_is_a_ratio_and_widens_the_range() -> None:
-    found = corrected(read(10, 20, 30, 40), np.array([10, 20, 30]), np.array([11, 23, 32]))
+    ours, theirs = np.array([10, 20, 30]), np.array([11, 23, 32])
+    found = service_count.corrected(read(10, 20, 30, 40), ours, theirs)
     assert found.total.expected == round(100 * 66 / 60)
     assert found.total.low < found.total.expected < found.total.high
     assert "+10.0%" in found.notes[-1]
@@ -65,16 +66,18 @@ def test_another_difference_is_a_ratio_and_widens_the_range() -> None:
 def test_a_few_checked_requests_do_not_make_a_point_of_all() -> None:
     ours = np.full(20, 10)
     for theirs in (ours + 2, ours * 2):
-        found = corrected(read(*[10] * 1_000), ours, theirs)
+        found = service_count.corrected(read(*[10] * 1_000), ours, theirs)
         assert found.total.low < found.total.expected < found.total.high
-    ratio = corrected(read(*[10, 20] * 500), np.array([10, 20]), np.array([20, 40])).total
+    ratio = service_count.corrected(
+        read(*[10, 20] * 500), np.array([10, 20]), np.array([20, 40])
+    ).total
     assert ratio.low < ratio.expected < ratio.high
 
 
 def test_the_chance_of_a_sample_stays_in_the_range() -> None:
     known = np.array([10, 20])
-    sampled = InputTokens(known, known - 2, known + 2, exact=False, notes=(), chance=5)
-    found = corrected(sampled, np.array([10, 20]), np.array([12, 22]))
+    sampled = counting.InputTokens(known, known - 2, known + 2, exact=False, notes=(), chance=5)
+    found = service_count.corrected(sampled, np.array([10, 20]), np.array([12, 22]))
     assert (found.total.low, found.total.expected, found.total.high) == (29, 34, 39)
 
 
@@ -87,9 +90,9 @@ def test_no_requests_ask_nothing() -> None:
 
 def test_a_service_that_does_not_count_is_an_error_of_ours() -> None:
     with batchframe.local.serve() as server:
-        service = connect(server.client())
-        with pytest.raises(ServiceError, match="input"):
-            service.count_input_tokens({"model": "gpt-4.1"})
+        server.faults.add(Fault("POST /v1/responses/input_tokens", 400))
+        with pytest.raises(ServiceError, match="HTTP 400"):
+            requests().estimate(check=True, client=server.client())
 
 
 def test_the_local_server_counts_as_estimates_do() -> None:
@@ -128,7 +131,7 @@ def test_a_chat_body_becomes_a_response_body() -> None:
         "temperature": 0,
         "max_completion_tokens": 5,
     }
-    assert counting_body("/v1/chat/completions", body) == {
+    assert counting_route.counting_body("/v1/chat/completions", body) == {
         "model": "gpt-4.1",
         "input": [
             {"role": "system", "content": "Be brief"},
@@ -155,7 +158,7 @@ def test_a_chat_body_becomes_a_response_body() -> None:
 
 def test_a_response_body_leaves_out_what_the_route_does_not_read() -> None:
     body = {"model": "m", "input": "Hi", "instructions": "Be brief", "max_output_tokens": 9}
-    asked = counting_body("/v1/responses", body)
+    asked = counting_route.counting_body("/v1/responses", body)
     assert asked == {"model": "m", "input": "Hi", "instructions": "Be brief"}
 
 
@@ -168,6 +171,6 @@ def test_what_the_mapping_counts_is_what_the_chat_counts() -> None:
             "json_schema": {"name": "n", "schema": {"type": "object"}},
         },
     }
-    asked = counting_body("/v1/chat/completions", body)
+    asked = counting_route.counting_body("/v1/chat/completions", body)
     assert asked is not None
     assert count_tokens(asked, endpoint="/v1/responses").tokens == count_tokens(body).tokens

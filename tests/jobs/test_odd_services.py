@@ -20,7 +20,7 @@ from batchframe import local
 from batchframe._base.clock import Clock
 from batchframe._jobs import running
 from batchframe._jobs.run import Submission
-from batchframe._jobs.submission import Submission, submit
+from batchframe._jobs.submission import submit
 from batchframe._services.openai import OpenAIService
 from batchframe.local import Fault
 from tests.support.profiles import change_local

@@ -15,8 +15,7 @@ from openai.lib._pydantic import to_strict_json_schema
 from pydantic import BaseModel, Field, TypeAdapter
 from typing_extensions import TypedDict
 
-from batchframe._output import output_spec
-from batchframe._output.strict import strict_schema
+from batchframe._output import output_spec, strict
 
 T = TypeVar("T")
 
@@ -148,15 +147,15 @@ def test_the_sdk_lets_a_dict_pass_that_we_refuse() -> None:
 
 @pytest.mark.parametrize("output", CORPUS, ids=lambda output: output.__name__)
 def test_a_strict_schema_stays_as_it_is(output: Any) -> None:
-    once = strict_schema(TypeAdapter(output).json_schema(), "x")
-    assert strict_schema(once, "x") == once
+    once = strict.strict_schema(TypeAdapter(output).json_schema(), "x")
+    assert strict.strict_schema(once, "x") == once
 
 
 @pytest.mark.parametrize("output", CORPUS, ids=lambda output: output.__name__)
 def test_the_schema_given_is_never_changed(output: Any) -> None:
     given = TypeAdapter(output).json_schema()
     before = copy.deepcopy(given)
-    strict_schema(given, "x")
+    strict.strict_schema(given, "x")
     assert given == before
 
 
@@ -167,8 +166,8 @@ def test_a_single_all_of_is_written_out() -> None:
         "properties": {"age": node},
         "$defs": {"Age": {"type": "integer", "minimum": 0}},
     }
-    strict = strict_schema(schema, "x")
-    assert strict["properties"]["age"] == {
+    found = strict.strict_schema(schema, "x")
+    assert found["properties"]["age"] == {
         "type": "integer",
         "minimum": 0,
         "description": "in years",
@@ -198,7 +197,7 @@ def test_a_described_reference_to_what_we_are_in_is_an_alternative_of_one() -> N
             "Link": {"type": "object", "properties": {"rest": {"type": "array", "items": link}}}
         },
     }
-    text = json.dumps(strict_schema(schema, "x"))
+    text = json.dumps(strict.strict_schema(schema, "x"))
     assert '{"anyOf": [{"$ref": "#/$defs/Link"}], "description": "the next one"}' in text
 
 
@@ -209,7 +208,7 @@ def test_an_optional_choice_is_said_as_an_alternative() -> None:
         {"type": ["string", "null"], "enum": ["a", "b"]},
         {"type": ["string", "null"], "enum": ["a", "b", None]},
     ):
-        assert strict_schema(node, "x") == optional
+        assert strict.strict_schema(node, "x") == optional
 
 
 def test_notes_without_force_are_taken_out_and_those_the_model_reads_stay() -> None:
@@ -221,4 +220,4 @@ def test_notes_without_force_are_taken_out_and_those_the_model_reads_stay() -> N
         "deprecated": True,
         "$comment": "c",
     }
-    assert strict_schema(node, "x") == {"type": "string", "title": "T", "description": "D"}
+    assert strict.strict_schema(node, "x") == {"type": "string", "title": "T", "description": "D"}

@@ -70,6 +70,7 @@ HEAVY = (
     "tiktoken",
     "splintr",
     "genai_prices",
+    "requests",
     "starlette",
     "uvicorn",
     "IPython",

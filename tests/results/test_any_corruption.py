@@ -28,7 +28,6 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchframe._endpoints import STATUSES
 from tests.support.examples import examples
 from tests.support.result_files import read_answers
 

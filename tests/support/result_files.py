@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from batchframe._endpoints import endpoint_of
 from batchframe._results.batch_answers import read_shard
-from batchframe._services.protocol import Batch, BatchError
+from batchframe._services.batch import Batch, BatchError
 
 CHAT = "/v1/chat/completions"
 

@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from batchframe._tokens import counter as _tokens
-from batchframe._tokens.counter import TokenCounter, token_counter
+from batchframe._tokens import counter as counters
 
 PanicException = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})
 
@@ -31,8 +28,8 @@ class Letters:
         return np.array([len(text) for text in texts], np.int64)
 
 
-def counter(engine: Letters) -> TokenCounter:
-    return TokenCounter("letters", engine.exact, None, engine)
+def counter(engine: Letters) -> counters.TokenCounter:
+    return counters.TokenCounter("letters", engine.exact, None, engine)
 
 
 def test_equal_texts_are_counted_once() -> None:
@@ -84,7 +81,7 @@ def test_only_missing_texts_have_no_tokens() -> None:
 def test_blocks_never_change_a_count(texts: list[str], block: int) -> None:
     engine = Letters()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_tokens, "BLOCK_BYTES", block)
+        patch.setattr(counters, "BLOCK_BYTES", block)
         counts = counter(engine).count(pa.array(texts, pa.string()))
     assert counts.tolist() == [len(text) for text in texts]
     held = [[len(text.encode()) for text in block_texts] for block_texts in engine.seen]
@@ -100,7 +97,7 @@ def test_a_text_longer_than_any_model_reads_is_counted_in_pieces() -> None:
 
 
 def test_half_a_surrogate_pair_is_counted_like_its_replacement() -> None:
-    model = token_counter("gpt-4o")
+    model = counters.token_counter("gpt-4o")
     assert model.count(["\ud800 hi"]).tolist() == model.count(["\ufffd hi"]).tolist()
 
 
@@ -118,7 +115,7 @@ def test_a_text_whose_every_piece_panics_is_approximated() -> None:
 
 
 def test_no_single_number_is_exact_where_the_encoding_is_presumed() -> None:
-    assert not token_counter("gpt-6-luna").tally(["Say hello"]).exact.any()
+    assert not counters.token_counter("gpt-6-luna").tally(["Say hello"]).exact.any()
 
 
 def test_an_interrupt_is_never_taken_for_a_panic() -> None:
@@ -132,7 +129,7 @@ def test_an_interrupt_is_never_taken_for_a_panic() -> None:
 
 
 def test_a_million_spaces_are_counted() -> None:
-    tokens = token_counter("gpt-4o").count([" " * 1_000_000, "Say hello"])
+    tokens = counters.token_counter("gpt-4o").count([" " * 1_000_000, "Say hello"])
     # 128 spaces are one token.
     assert abs(int(tokens[0]) - 7_813) <= 10
     assert tokens[1] == 2
@@ -141,14 +138,70 @@ def test_a_million_spaces_are_counted() -> None:
 @pytest.mark.parametrize("model", ["gpt-4o", "gpt-4"])
 def test_special_tokens_in_a_text_are_plain_text(model: str) -> None:
     texts = ["<|endoftext|>", "a <|im_start|> b", "<|endofprompt|><|think|>", "no such token"]
-    counts = token_counter(model).count(texts)
+    counts = counters.token_counter(model).count(texts)
     assert (counts[:3] >= 5).all()
 
 
-def test_importing_loads_no_slow_package() -> None:
-    code = (
-        "import sys, batchframe._tokens.bodies, batchframe._models.price_lookup;"
-        "print(sorted({'tiktoken', 'splintr', 'genai_prices', 'requests'} & set(sys.modules)))"
-    )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+@pytest.mark.parametrize(
+    "model",
+    [
+        "gpt-4o",
+        "gpt-4o-mini-2024-07-18",
+        "chatgpt-4o-latest",
+        "gpt-4.1-nano",
+        "gpt-4.5-preview",
+        "gpt-5",
+        "gpt-5.1",
+        "gpt-5.4-mini-2026-03-17",
+        "gpt-5.6-luna",
+        "o1",
+        "o3-mini",
+        "o4-mini",
+        "gpt-oss-120b",
+        "openai/gpt-oss-20b",
+        "ft:gpt-4.1-mini-2025-04-14:acme::8pGL1",
+        "GPT-5.6-Sol",
+    ],
+)
+def test_models_since_gpt_4o_are_counted_in_o200k(model: str) -> None:
+    assert counters.encoding_of(model) == ("o200k_base", True)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "gpt-4",
+        "gpt-4-turbo-2024-04-09",
+        "gpt-3.5-turbo-0125",
+        "gpt-3.5-turbo-instruct",
+        "gpt-35-turbo",
+        "ft:gpt-3.5-turbo-0613:acme::8pGL1",
+        "text-embedding-3-small",
+        "text-embedding-ada-002",
+    ],
+)
+def test_older_models_and_embeddings_are_counted_in_cl100k(model: str) -> None:
+    assert counters.encoding_of(model) == ("cl100k_base", True)
+
+
+@pytest.mark.parametrize("model", ["gpt-6-luna", "gpt-6.1-sol", "gpt-6-astra-2026-09-01"])
+def test_the_encoding_of_gpt_6_is_presumed_and_the_note_says_so(model: str) -> None:
+    assert counters.encoding_of(model) == ("o200k_base", False)
+    counter = counters.token_counter(model)
+    assert not counter.exact
+    assert f"no tokenizer for {model}" in str(counter.note)
+
+
+@pytest.mark.parametrize("model", ["llama-4-scout", "qwen3-32b", "gpt-4oo", "o11", ""])
+def test_an_unknown_model_is_counted_but_never_called_exact(model: str) -> None:
+    assert counters.encoding_of(model) == ("o200k_base", False)
+    counter = counters.token_counter(model)
+    assert not counter.exact
+    assert "not known here" in str(counter.note)
+
+
+def test_the_table_agrees_with_tiktokens_own_wherever_both_know_a_model() -> None:
+    table = pytest.importorskip("tiktoken.model").MODEL_TO_ENCODING
+    same_ranks = {"o200k_harmony": "o200k_base"}
+    ours = {model: counters.encoding_of(model) for model in table}
+    assert ours == {model: (same_ranks.get(name, name), True) for model, name in table.items()}

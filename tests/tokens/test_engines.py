@@ -9,9 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from batchframe._tokens import engines
-from batchframe._tokens.counter import token_counter
-from batchframe._tokens.engines import ApproximateEngine, SplintrEngine, TiktokenEngine
+from batchframe._tokens import counter, engines
 from tests.support.examples import examples
 
 PanicException = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})
@@ -55,8 +53,8 @@ def fake_tiktoken(get_encoding: Callable[[str], Any]) -> ModuleType:
 @pytest.mark.parametrize("name", ["o200k_base", "cl100k_base"])
 def test_splintr_counts_what_tiktoken_counts(name: str, judge: Callable[[str], Any]) -> None:
     splintr = pytest.importorskip("splintr")
-    fast = SplintrEngine(splintr.Tokenizer.from_pretrained(name))
-    truth = TiktokenEngine(judge(name))
+    fast = engines.SplintrEngine(splintr.Tokenizer.from_pretrained(name))
+    truth = engines.TiktokenEngine(judge(name))
 
     @settings(suppress_health_check=list(HealthCheck), max_examples=examples(300))
     @given(
@@ -77,12 +75,12 @@ def test_splintr_counts_what_tiktoken_counts(name: str, judge: Callable[[str], A
 def test_the_counts_a_new_engine_must_pass_are_tiktokens(
     name: str, judge: Callable[[str], Any]
 ) -> None:
-    truth = TiktokenEngine(judge(name)).count(list(engines._PROBE))
+    truth = engines.TiktokenEngine(judge(name)).count(list(engines._PROBE))
     assert tuple(truth) == engines._PROBE_COUNTS[name]
 
 
 def test_tiktoken_is_survived_where_it_panics(judge: Callable[[str], Any]) -> None:
-    engine = TiktokenEngine(judge("o200k_base"))
+    engine = engines.TiktokenEngine(judge("o200k_base"))
     counts, exact = engines.count_guarded(engine, ["Say hello", " " * 1_000_000])
     assert counts[0] == 2
     assert abs(int(counts[1]) - 7_813) <= 10
@@ -94,10 +92,10 @@ def test_without_any_tokenizer_counts_are_approximate_and_say_how_to_mend_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hide(monkeypatch, "splintr", "tiktoken")
-    counter = token_counter("gpt-4o")
-    assert not counter.exact
-    assert 'pip install "batchframe[fast]"' in str(counter.note)
-    tally = counter.tally(["Say hello", ""])
+    known = counter.token_counter("gpt-4o")
+    assert not known.exact
+    assert 'pip install "batchframe[fast]"' in str(known.note)
+    tally = known.tally(["Say hello", ""])
     assert tally.tokens.tolist() == [2, 0]
     assert not tally.exact.any()
 
@@ -115,10 +113,10 @@ def test_a_vocabulary_that_cannot_be_had_is_named_in_the_note(
 
     hide(monkeypatch, "splintr")
     monkeypatch.setitem(sys.modules, "tiktoken", fake_tiktoken(offline))
-    counter = token_counter("gpt-4o")
-    assert not counter.exact
-    assert type(error).__name__ in str(counter.note)
-    token_counter("gpt-4o-mini")
+    known = counter.token_counter("gpt-4o")
+    assert not known.exact
+    assert type(error).__name__ in str(known.note)
+    counter.token_counter("gpt-4o-mini")
     assert tried == ["o200k_base"]
 
 
@@ -134,7 +132,7 @@ def test_a_download_that_never_ends_is_not_waited_for(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "tiktoken", fake_tiktoken(hanging))
     monkeypatch.setattr(engines, "DOWNLOAD_SECONDS", 0.05)
     try:
-        assert "did not load" in str(token_counter("gpt-4o").note)
+        assert "did not load" in str(counter.token_counter("gpt-4o").note)
     finally:
         enough.set()
 
@@ -144,8 +142,8 @@ def test_installing_the_fast_engine_needs_no_restart(monkeypatch: pytest.MonkeyP
     pytest.importorskip("splintr")
     with monkeypatch.context() as before:
         hide(before, "splintr", "tiktoken")
-        assert not token_counter("gpt-4o").exact
-    assert token_counter("gpt-4o").exact
+        assert not counter.token_counter("gpt-4o").exact
+    assert counter.token_counter("gpt-4o").exact
 
 
 @pytest.mark.usefixtures("fresh_engines")
@@ -158,10 +156,10 @@ def test_tiktoken_counts_where_splintr_is_not_installed(monkeypatch: pytest.Monk
 
     hide(monkeypatch, "splintr")
     monkeypatch.setitem(sys.modules, "tiktoken", fake_tiktoken(lambda _: Encoding()))
-    counter = token_counter("gpt-4o")
-    assert counter.exact
-    assert counter.note is None
-    tally = counter.tally(["one two", "x " * 60_000])
+    known = counter.token_counter("gpt-4o")
+    assert known.exact
+    assert known.note is None
+    tally = known.tally(["one two", "x " * 60_000])
     assert tally.tokens.tolist() == [2, 60_000]
     assert tally.exact.tolist() == [True, False]
 
@@ -185,13 +183,13 @@ def test_a_fast_engine_that_counts_otherwise_is_not_believed(
     module.Tokenizer = Tokenizer  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "splintr", module)
     hide(monkeypatch, "tiktoken")
-    assert not token_counter("gpt-4o").exact
+    assert not counter.token_counter("gpt-4o").exact
 
 
 def test_the_approximation_is_as_near_as_its_docstring_says() -> None:
     splintr = pytest.importorskip("splintr")
     plain = [text for text in SAMPLES[3:12] for _ in range(3)]
-    truth = SplintrEngine(splintr.Tokenizer.from_pretrained("o200k_base")).count(plain)
-    guess = ApproximateEngine().count(plain)
+    truth = engines.SplintrEngine(splintr.Tokenizer.from_pretrained("o200k_base")).count(plain)
+    guess = engines.ApproximateEngine().count(plain)
     assert abs(guess.sum() / truth.sum() - 1) < 0.12
-    assert ApproximateEngine().count([" " * 1_000_000]).tolist() == [7_813]
+    assert engines.ApproximateEngine().count([" " * 1_000_000]).tolist() == [7_813]

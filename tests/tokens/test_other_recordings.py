@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from batchframe._tokens.bodies import count_tokens
+from batchframe import count_tokens
 
 CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
 NONE = {"additionalProperties": False, "properties": {}, "type": "object"}

@@ -2,9 +2,8 @@ from typing import Any
 
 import pytest
 
-from batchframe._tokens.bodies import count_tokens
-from batchframe._tokens.counter import TokenCount, token_counter
-from batchframe._tokens.tools import namespace, tool_tokens
+from batchframe import TokenCount, count_tokens
+from batchframe._tokens.tools import namespace
 
 pytestmark = pytest.mark.filterwarnings("error")
 HELLO = [{"role": "user", "content": "Say hello"}]
@@ -93,10 +92,9 @@ def test_a_schema_that_holds_itself_ends() -> None:
 
 @pytest.mark.parametrize("odd", [None, "text", 7, {"type": "function"}, {"function": "no"}])
 def test_a_tool_of_an_odd_shape_is_not_counted_and_said_to_be_unbounded(odd: Any) -> None:
-    counter = token_counter("gpt-4o")
-    found = tool_tokens([odd], counter=counter, model="gpt-4o", has_system=False, responses=False)
-    assert (found.tokens, found.more) == (0, None)
-    assert "not published" in found.note
+    found = chat(tools=[odd])
+    assert (found.tokens, found.more) == (chat().tokens, None)
+    assert any("not published" in note for note in found.notes)
 
 
 def chat(model: str = "gpt-4o", **body: Any) -> TokenCount:
