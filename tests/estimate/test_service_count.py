@@ -10,8 +10,7 @@ import pytest
 import batchframe
 import batchframe.local
 from batchframe import count_tokens
-from batchframe._estimate import counting, counting_route, service_count
-from batchframe._tokens.bodies import count_tokens
+from batchframe._estimate import counting, service_count
 from batchframe.errors import ServiceError
 from batchframe.local import Fault
 
@@ -131,7 +130,7 @@ def test_a_chat_body_becomes_a_response_body() -> None:
         "temperature": 0,
         "max_completion_tokens": 5,
     }
-    assert counting_route.counting_body("/v1/chat/completions", body) == {
+    assert service_count.counting_body("/v1/chat/completions", body) == {
         "model": "gpt-4.1",
         "input": [
             {"role": "system", "content": "Be brief"},
@@ -158,7 +157,7 @@ def test_a_chat_body_becomes_a_response_body() -> None:
 
 def test_a_response_body_leaves_out_what_the_route_does_not_read() -> None:
     body = {"model": "m", "input": "Hi", "instructions": "Be brief", "max_output_tokens": 9}
-    asked = counting_route.counting_body("/v1/responses", body)
+    asked = service_count.counting_body("/v1/responses", body)
     assert asked == {"model": "m", "input": "Hi", "instructions": "Be brief"}
 
 
@@ -171,6 +170,6 @@ def test_what_the_mapping_counts_is_what_the_chat_counts() -> None:
             "json_schema": {"name": "n", "schema": {"type": "object"}},
         },
     }
-    asked = counting_route.counting_body("/v1/chat/completions", body)
+    asked = service_count.counting_body("/v1/chat/completions", body)
     assert asked is not None
     assert count_tokens(asked, endpoint="/v1/responses").tokens == count_tokens(body).tokens

@@ -3,8 +3,6 @@ from typing import Any
 import pytest
 
 from batchframe import TokenCount, count_tokens
-from batchframe._tokens.bodies import count_tokens
-from batchframe._tokens.counter import TokenCount
 from batchframe.errors import RequestError
 
 # The example of the OpenAI Cookbook, "How to count tokens with tiktoken".
