@@ -13,7 +13,7 @@ from typing import Final
 from batchframe._base.errors import ServiceError
 from batchframe._base.private_files import create_private, in_words, sha256_of, sync_folder
 from batchframe._results.line import count_lines
-from batchframe._services.protocol import Service
+from batchframe._services.protocol import Transfers
 from batchframe._store.journal import Fetched
 
 _TRIES: Final = 3
@@ -26,7 +26,7 @@ _PAGE_BEGINS: Final = b"<"
 
 
 def bring_home(
-    service: Service, file_id: str, home: Path, requests: int, before: Fetched | None = None
+    service: Transfers, file_id: str, home: Path, requests: int, before: Fetched | None = None
 ) -> Fetched | None:
     """Download a result file, verify it, and put it in its place.
 
@@ -53,7 +53,7 @@ def bring_home(
 
 
 def _bring_home(
-    service: Service, file_id: str, home: Path, requests: int, before: Fetched | None
+    service: Transfers, file_id: str, home: Path, requests: int, before: Fetched | None
 ) -> Fetched | None:
     kept = before if before is not None and is_intact(home, before) else None
     stated = _stated_size(service, file_id)
@@ -84,7 +84,7 @@ def most_bytes(stated: int | None) -> int:
     return stated + _SLACK if stated else _MOST
 
 
-def _stated_size(service: Service, file_id: str) -> int | None:
+def _stated_size(service: Transfers, file_id: str) -> int | None:
     try:
         return service.retrieve_file(file_id).bytes
     except ServiceError as reason:
@@ -95,7 +95,7 @@ def _stated_size(service: Service, file_id: str) -> int | None:
 
 
 def _download(
-    service: Service, file_id: str, partial: Path, stated: int | None, requests: int
+    service: Transfers, file_id: str, partial: Path, stated: int | None, requests: int
 ) -> None:
     """Download until the size is right, or cannot be made so."""
     most = most_bytes(stated)

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from batchframe._base.clock import SYSTEM, Clock
-from batchframe._services.protocol import (
-    Service,
-)
+from batchframe._services.protocol import Service, Transfers
 from batchframe._services.provider_table import Provider
+from batchframe._services.transfers import Prefetcher
 from batchframe._store.folder import JobFolder
 from batchframe._store.journal import JobState
 from batchframe._store.manifest import Manifest, read_state
@@ -31,6 +30,8 @@ class Submission:
         Batches of this job that another folder here holds.
     queued_elsewhere
         Input tokens that other jobs have in the service's queue for the same model.
+    prefetcher
+        Transfers of the service that are under way already.
     """
 
     folder: JobFolder
@@ -42,6 +43,12 @@ class Submission:
     elsewhere: frozenset[str] = frozenset()
     queued_elsewhere: int = 0
     clock: Clock = SYSTEM
+    prefetcher: Prefetcher | None = None
+
+    @property
+    def transfers(self) -> Transfers:
+        """Where uploads, polls and downloads go."""
+        return self.prefetcher or self.service
 
     @property
     def shards(self) -> int:

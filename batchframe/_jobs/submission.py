@@ -31,7 +31,7 @@ from batchframe._services.protocol import (
     RemoteFile,
     Unsent,
 )
-from batchframe._services.transfers import ToUpload, uploading
+from batchframe._services.transfers import PendingUpload, uploading
 from batchframe._store.journal import ShardState
 from batchframe._store.queue import is_full
 
@@ -65,9 +65,9 @@ def submit(run: Submission) -> None:
     while shards := run.due():
         states = run.state().shards
         new = {shard: _to_upload(run, shard) for shard in shards if states[shard].step == "new"}
-        with uploading(run.service, new, partial(_note_upload, run)) as service:
+        with uploading(run.service, new, partial(_note_upload, run)) as prefetcher:
             for shard in shards:
-                if not _bring_to_batch(replace(run, service=service), shard):
+                if not _bring_to_batch(replace(run, prefetcher=prefetcher), shard):
                     break
     for shard, left in enumerate(run.state().shards):
         if left.step in {"new", "uploaded"} and not left.queued:
@@ -103,7 +103,7 @@ def _upload(run: Submission, shard: int) -> None:
     path, name, sha256, purpose, lifetime = _to_upload(run, shard)
     if sha256_of(path) != sha256:
         raise JobError.damaged(str(path), "it is not what was written")
-    stored = run.service.upload(path, name, purpose, lifetime)
+    stored = run.transfers.upload(path, name, purpose, lifetime)
     if stored.bytes is not None and stored.bytes != written.bytes:
         raise ServiceError(
             f"The service stored {stored.bytes:,} bytes of {name}, but {written.bytes:,} were "
@@ -116,10 +116,11 @@ def _note_upload(run: Submission, shard: int, stored: RemoteFile) -> None:
     run.note("UPLOADED", shard, file_id=stored.id, created_at=stored.created_at)
 
 
-def _to_upload(run: Submission, shard: int) -> ToUpload:
+def _to_upload(run: Submission, shard: int) -> PendingUpload:
     name = f"batchframe-{run.fingerprint(shard)[:16]}-s{shard:03d}.jsonl"
     sha256, profile = run.manifest.inputs[shard].sha256, run.profile
-    return ToUpload(run.folder.input(shard), name, sha256, profile.purpose, profile.upload_lifetime)
+    path = run.folder.input(shard)
+    return PendingUpload(path, name, sha256, profile.purpose, profile.upload_lifetime)
 
 
 def _create(run: Submission, shard: int, state: ShardState) -> CreateOutcome:

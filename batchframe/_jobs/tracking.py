@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from batchframe._base.errors import ServiceError
 from batchframe._jobs.downloads import bring_home, is_intact, most_bytes
@@ -18,8 +18,8 @@ from batchframe._jobs.pilot import end
 from batchframe._jobs.run import Submission, queue_again
 from batchframe._results.line import count_lines
 from batchframe._services.batch import Batch
-from batchframe._services.protocol import REALTIME, Service
-from batchframe._services.transfers import ahead_of
+from batchframe._services.protocol import REALTIME
+from batchframe._services.transfers import prefetching
 from batchframe._store.folder import JobFolder
 from batchframe._store.journal import Fetched, JobState, ShardState, after
 from batchframe._store.queue import is_full
@@ -58,11 +58,11 @@ def _fetching_ahead(run: Submission) -> Iterator[Submission]:
     if len(wanted) < 2:  # noqa: PLR2004 - one alone has nothing to be ahead of
         yield run
         return
-    with ahead_of(run.service, "downloading") as ahead:
+    with prefetching(run.service, "downloading") as prefetcher:
         for shard, state, batch in wanted:
-            look = _is_asked_for(state, batch)
-            ahead.begin_fetch(batch, run.folder.output(shard), most_bytes, look=look)
-        yield replace(run, service=cast("Service", ahead))
+            poll = _is_asked_for(state, batch)
+            prefetcher.prefetch(batch, run.folder.output(shard), most_bytes, poll=poll)
+        yield replace(run, prefetcher=prefetcher)
 
 
 def cancel(run: Submission) -> None:
@@ -120,7 +120,7 @@ def _look(run: Submission, shard: int, state: ShardState, *, thorough: bool) -> 
         _end_pilot(run, shard, batch)
         return
     if _is_asked_for(state, batch):
-        latest = run.service.retrieve_batch(batch.id)
+        latest = run.transfers.retrieve_batch(batch.id)
         if latest != batch:
             run.note("STATUS", shard, batch=latest.to_json())
         batch = latest
@@ -156,7 +156,7 @@ def _fetch(run: Submission, shard: int, state: ShardState, batch: Batch) -> None
         if settled and old is not None and is_intact(homes[kind], old):
             fetched: Fetched | None = old
         else:
-            fetched = bring_home(run.service, file_id, homes[kind], requests, old)
+            fetched = bring_home(run.transfers, file_id, homes[kind], requests, old)
         if fetched is not None:
             got[kind] = fetched
         elif state.fetched and old is not None:

@@ -116,11 +116,29 @@ class Asked:
     retry_after: float | None = None
 
 
-class Service(Protocol):
+class Transfers(Protocol):
+    """The calls that may start before they are asked for, since repeating them costs nothing."""
+
+    def upload(
+        self, path: Path, filename: str, purpose: str = "batch", lifetime: int | None = None
+    ) -> RemoteFile:
+        """Upload an input file, to be kept for `lifetime` seconds. Doing it twice costs nothing."""
+
+    def retrieve_batch(self, batch_id: str) -> Batch:
+        """Look at one batch."""
+
+    def retrieve_file(self, file_id: str) -> RemoteFile:
+        """Look at one file."""
+
+    def download(self, file_id: str, path: Path, most: int) -> int:
+        """Stream a file's content, of at most so many bytes, to `path`, and return its bytes."""
+
+
+class Service(Transfers, Protocol):
     """What batchframe asks of a service.
 
-    Except for :meth:`create_batch`, every method raises ``ServiceError`` if the service cannot be
-    reached, refuses, or answers something unusable.
+    Except for :meth:`create_batch` and :meth:`ask`, every method raises ``ServiceError`` if the
+    service cannot be reached, refuses, or answers something unusable.
     """
 
     def within(self, seconds: float) -> Service:
@@ -133,11 +151,6 @@ class Service(Protocol):
     @property
     def profile(self) -> Provider:
         """What service it seems to be, by its client and its address."""
-
-    def upload(
-        self, path: Path, filename: str, purpose: str = "batch", lifetime: int | None = None
-    ) -> RemoteFile:
-        """Upload an input file, to be kept for `lifetime` seconds. Doing it twice costs nothing."""
 
     def create_batch(
         self,
@@ -155,9 +168,6 @@ class Service(Protocol):
     def count_input_tokens(self, body: Mapping[str, Any]) -> int:
         """Ask how many input tokens a body of ``/v1/responses/input_tokens`` has."""
 
-    def retrieve_batch(self, batch_id: str) -> Batch:
-        """Look at one batch."""
-
     def list_batches(self) -> Iterator[Batch]:
         """Yield all batches, newest first, a page at a time."""
 
@@ -166,12 +176,6 @@ class Service(Protocol):
 
     def cancel_batch(self, batch_id: str) -> Batch:
         """Ask for a batch to be cancelled."""
-
-    def retrieve_file(self, file_id: str) -> RemoteFile:
-        """Look at one file."""
-
-    def download(self, file_id: str, path: Path, most: int) -> int:
-        """Stream a file's content, of at most so many bytes, to `path`, and return its bytes."""
 
     def retrieve_video(self, video_id: str) -> RemoteVideo:
         """Look at one video."""

@@ -1,11 +1,7 @@
-"""Transfers that begin before they are asked for: up to four at once.
+"""Transfers that start before they are asked for, since the service serves several at once.
 
-In: a service, and what will be asked of it. Out: the same service, which answers from what is under
-way or there already.
-Must not know: the protocol, the journal, what the files hold.
-
-Whoever asks goes on asking in its own order, and keeps its journal as if nothing were ahead. The
-threads here only move bytes, into files of names of their own: they put nothing in its place.
+Callers keep their own order and journal, as if nothing had started early. The threads here only
+move bytes, into files of their own names, and put nothing in its final place.
 """
 
 from __future__ import annotations
@@ -17,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple, cast
+from typing import Final, NamedTuple, TypeVar
 
 from batchframe._base.errors import BatchframeError, JobError
 from batchframe._base.private_files import sha256_of
@@ -25,21 +21,20 @@ from batchframe._base.progress import BYTES, FOLLOWED, Advance, progress
 from batchframe._services.batch import Batch
 from batchframe._services.protocol import RemoteFile, Service
 
-AT_ONCE: Final = 4
+_AT_ONCE: Final = 4
 _SEVERAL: Final = 2
-_BEAT: Final = 0.2
-"""Seconds between two looks at how much was moved."""
+_INTERVAL: Final = 0.2
+"""Seconds between two updates of the progress bar."""
 
-Outcomes = dict[tuple[str, str], Any]
-"""What was asked → what came back: a value, or what was raised."""
-
-
-class _GivenUp(BaseException):
-    """Ends a transfer that nobody waits for any more; no handler of errors may stop it."""
+_T = TypeVar("_T")
 
 
-class ToUpload(NamedTuple):
-    """A file that will be asked to be uploaded, under a name, if it is still what was written."""
+class _Cancelled(BaseException):
+    """Ends a transfer that nobody waits for anymore; no handler of errors may stop it."""
+
+
+class PendingUpload(NamedTuple):
+    """A file to be uploaded under a name, if its content is still what was written."""
 
     path: Path
     filename: str
@@ -54,224 +49,209 @@ class _Content:
     size: int
 
 
-class Ahead:
-    """A service and what was asked of it ahead.
+class Prefetcher:
+    """The transfers of a service, of which several may be under way before they are asked for.
 
-    Only what changes nothing or costs nothing is asked ahead: uploads, looks, downloads.
+    Only what changes nothing or costs nothing starts early: uploads, polls, downloads.
     """
 
     def __init__(self, service: Service, advance: Advance) -> None:
         self._service = service
         self._advance = advance
-        self._workers = ThreadPoolExecutor(AT_ONCE)
-        self._begun: dict[tuple[str, str], Future[Outcomes]] = {}
-        self._there: Outcomes = {}
-        self._moving = threading.Lock()
+        self._workers = ThreadPoolExecutor(_AT_ONCE, initializer=self._follow)
+        self._queue: deque[PendingUpload] = deque()
+        self._uploads: dict[str, Future[RemoteFile | None]] = {}
+        self._batches: dict[str, Future[Batch]] = {}
+        self._files: dict[str, Future[RemoteFile]] = {}
+        self._contents: dict[str, Future[_Content]] = {}
+        self._lock = threading.Lock()
         self._moved = self._shown = 0
-        self._stopped = False
-        self._waiting: deque[ToUpload] = deque()
-        self._parts: set[Path] = set()
+        self._cancelled = False
+        self._partial: set[Path] = set()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._service, name)
+    def prefetch_uploads(self, files: Iterable[PendingUpload]) -> None:
+        """Start uploading files in the order in which they will be asked for.
 
-    def begin_uploads(self, files: Iterable[ToUpload]) -> None:
-        """Begin to upload files in the order in which they will be asked for.
-
-        The next one begins when one is asked for: there are never more than a few that a refusal
-        would leave on the server for nothing.
+        The next one starts when one is asked for, so that a refusal leaves at most a few on the
+        server for nothing.
         """
-        self._waiting.extend(files)
-        for _ in range(AT_ONCE):
-            self._begin_next_upload()
+        self._queue.extend(files)
+        for _ in range(_AT_ONCE):
+            self._start_next_upload()
 
-    def _begin_next_upload(self) -> None:
-        if self._waiting:
-            file = self._waiting.popleft()
-            self._begin([("upload", file.filename)], lambda: self._uploaded(file))
-
-    def _uploaded(self, file: ToUpload) -> Outcomes:
-        with suppress(BatchframeError):
-            if sha256_of(file.path) == file.sha256:
-                told = _told(
-                    self._service.upload, file.path, file.filename, file.purpose, file.lifetime
-                )
-                return {("upload", file.filename): told}
-        return {}  # who asks for it will say what is wrong with it
-
-    def begin_fetch(
-        self, batch: Batch, home: Path, most: Callable[[int | None], int], *, look: bool
+    def prefetch(
+        self, batch: Batch, path: Path, limit: Callable[[int | None], int], *, poll: bool
     ) -> None:
-        """Begin to look at a batch, and to download its files if it has ended.
+        """Start polling a batch, and downloading its files if it has ended.
 
         Parameters
         ----------
-        home
+        path
             Beside which the files are put for the time being.
-        most
+        limit
             The stated size of a file → how many bytes of it to take at most.
-        look
+        poll
             Whether the batch itself will be asked for.
         """
-        keys = [("batch", batch.id)] if look else [("file", name) for name in _files(batch)]
-        self._begin(keys, lambda: self._fetched(batch, home, most, look=look))
+        if poll:
+            self._batches[batch.id] = self._workers.submit(self._poll, batch.id, path, limit)
+        else:
+            self._start_downloads(batch, path, limit)
 
     def upload(
         self, path: Path, filename: str, purpose: str = "batch", lifetime: int | None = None
     ) -> RemoteFile:
-        """As of :class:`Service`."""
-
-        def ask() -> RemoteFile:
-            return self._service.upload(path, filename, purpose, lifetime)
-
-        told = self._answer("upload", filename, ask)
-        self._begin_next_upload()
-        return cast("RemoteFile", told)
+        """As of :class:`Transfers`."""
+        stored = self._result(self._uploads, filename)
+        if stored is None:
+            stored = self._service.upload(path, filename, purpose, lifetime)
+        self._start_next_upload()
+        return stored
 
     def retrieve_batch(self, batch_id: str) -> Batch:
-        """As of :class:`Service`."""
-        told = self._answer("batch", batch_id, lambda: self._service.retrieve_batch(batch_id))
-        return cast("Batch", told)
+        """As of :class:`Transfers`."""
+        batch = self._result(self._batches, batch_id)
+        return self._service.retrieve_batch(batch_id) if batch is None else batch
 
     def retrieve_file(self, file_id: str) -> RemoteFile:
-        """As of :class:`Service`."""
-        told = self._answer("file", file_id, lambda: self._service.retrieve_file(file_id))
-        return cast("RemoteFile", told)
+        """As of :class:`Transfers`."""
+        file = self._result(self._files, file_id)
+        return self._service.retrieve_file(file_id) if file is None else file
 
     def download(self, file_id: str, path: Path, most: int) -> int:
-        """As of :class:`Service`."""
-        found = self._answer("content", file_id, lambda: None)
-        if found is None:
+        """As of :class:`Transfers`."""
+        content = self._result(self._contents, file_id)
+        if content is None:
             return self._service.download(file_id, path, most)
-        found.path.replace(path)
-        return int(found.size)
+        content.path.replace(path)
+        return content.size
 
-    def uploaded(self) -> dict[str, RemoteFile]:
-        """Return the files that were uploaded and not asked for, by name."""
-        for future in set(self._begun.values()):
-            if future.done() and not future.cancelled():
-                self._there |= future.result()
+    def unused_uploads(self) -> dict[str, RemoteFile]:
+        """Return the files that were uploaded and never asked for, by name."""
+        done = {name: task for name, task in self._uploads.items() if task.done()}
         return {
-            name: told
-            for (kind, name), told in self._there.items()
-            if kind == "upload" and isinstance(told, RemoteFile)
+            name: stored
+            for name, task in done.items()
+            if task.exception() is None and (stored := task.result()) is not None
         }
 
-    def give_up(self) -> None:
+    def cancel(self) -> None:
         """Stop what is under way, without waiting for it."""
-        with self._moving:
-            self._stopped = True
+        with self._lock:
+            self._cancelled = True
         self._workers.shutdown(wait=False, cancel_futures=True)
-        for part in tuple(self._parts):
+        for path in tuple(self._partial):
             with suppress(OSError):  # one that is still open; its own thread removes it
-                part.unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
 
-    def _begin(self, keys: list[tuple[str, str]], act: Callable[[], Outcomes]) -> None:
-        future = self._workers.submit(self._in_thread, act)
-        self._begun |= dict.fromkeys(keys, future)
+    def _start_next_upload(self) -> None:
+        if self._queue:
+            file = self._queue.popleft()
+            self._uploads[file.filename] = self._workers.submit(self._upload, file)
 
-    def _in_thread(self, act: Callable[[], Outcomes]) -> Outcomes:
-        FOLLOWED.set(self._follow)
+    def _upload(self, file: PendingUpload) -> RemoteFile | None:
         try:
-            return act()
-        except _GivenUp:
-            return {}
+            intact = sha256_of(file.path) == file.sha256
+        except BatchframeError:
+            intact = False
+        if not intact:
+            return None  # whoever asks for it reports what is wrong with it
+        return self._service.upload(file.path, file.filename, file.purpose, file.lifetime)
 
-    def _follow(self, more: int) -> None:
-        with self._moving:
-            self._moved += more
-            if self._stopped:
-                raise _GivenUp
+    def _poll(self, batch_id: str, path: Path, limit: Callable[[int | None], int]) -> Batch:
+        batch = self._service.retrieve_batch(batch_id)
+        if batch.ended:
+            self._start_downloads(batch, path, limit)
+        return batch
 
-    def _fetched(
-        self, batch: Batch, home: Path, most: Callable[[int | None], int], *, look: bool
-    ) -> Outcomes:
-        latest: Any = _told(self._service.retrieve_batch, batch.id) if look else batch
-        told: Outcomes = {("batch", batch.id): latest} if look else {}
-        ended = isinstance(latest, Batch) and latest.ended
-        for number, name in enumerate(_files(latest) if ended else ()):
-            described = _told(self._service.retrieve_file, name)
-            told["file", name] = described
-            size = most(described.bytes if isinstance(described, RemoteFile) else None)
-            path = home.with_name(f"{home.name}.ahead-{number}-{threading.get_ident()}.part")
-            told["content", name] = _told(self._content, name, path, size)
-        return told
+    def _start_downloads(
+        self, batch: Batch, path: Path, limit: Callable[[int | None], int]
+    ) -> None:
+        for number, file_id in enumerate(
+            dict.fromkeys((batch.output_file_id, batch.error_file_id))
+        ):
+            if file_id is not None:
+                partial = path.with_name(f"{path.name}.ahead-{number}-{threading.get_ident()}.part")
+                file = self._workers.submit(self._service.retrieve_file, file_id)
+                content = self._workers.submit(self._download, file_id, file, partial, limit)
+                self._files[file_id], self._contents[file_id] = file, content
 
-    def _content(self, file_id: str, path: Path, most: int) -> _Content:
-        self._parts.add(path)
+    def _download(
+        self,
+        file_id: str,
+        file: Future[RemoteFile],
+        path: Path,
+        limit: Callable[[int | None], int],
+    ) -> _Content:
+        # Workers take tasks in order, so another one describes the file already.
+        stated = None if file.exception() else file.result().bytes
+        self._partial.add(path)
         try:
-            return _Content(path, self._service.download(file_id, path, most))
+            return _Content(path, self._service.download(file_id, path, limit(stated)))
         except BaseException:
             path.unlink(missing_ok=True)
             raise
 
-    def _answer(self, kind: str, name: str, otherwise: Callable[[], Any]) -> Any:
-        future = self._begun.get((kind, name))
-        if future is not None:
-            self._begun = {key: one for key, one in self._begun.items() if one is not future}
-            while not wait([future], timeout=_BEAT).done:
-                self._show()
+    def _result(self, tasks: dict[str, Future[_T]], name: str) -> _T | None:
+        """Wait for what was started under a name; None if nothing was."""
+        task = tasks.pop(name, None)
+        if task is None:
+            return None
+        while not wait([task], timeout=_INTERVAL).done:
             self._show()
-            self._there |= future.result()
-        if (kind, name) not in self._there:
-            return otherwise()
-        told = self._there.pop((kind, name))
-        if isinstance(told, BaseException):
-            raise told
-        return told
+        self._show()
+        return task.result()
+
+    def _follow(self) -> None:
+        FOLLOWED.set(self._count)
+
+    def _count(self, more: int) -> None:
+        with self._lock:
+            self._moved += more
+            if self._cancelled:
+                raise _Cancelled
 
     def _show(self) -> None:
-        with self._moving:
+        with self._lock:
             more, self._shown = self._moved - self._shown, self._moved
         if more:
             self._advance(more)
 
 
-def _told(ask: Callable[..., Any], *how: Any) -> Any:
-    """Return what comes back, also if that is an error, for who asks to raise."""
-    try:
-        return ask(*how)
-    except (BatchframeError, OSError) as reason:
-        return reason
-
-
-def _files(batch: Batch) -> list[str]:
-    named = (batch.output_file_id, batch.error_file_id)
-    return list(dict.fromkeys(name for name in named if name is not None))
-
-
 @contextmanager
 def uploading(
-    service: Service, files: Mapping[int, ToUpload], note: Callable[[int, RemoteFile], None]
-) -> Iterator[Service]:
-    """Yield the service, with uploads of these files under way if they are several.
+    service: Service,
+    files: Mapping[int, PendingUpload],
+    note: Callable[[int, RemoteFile], None],
+) -> Iterator[Prefetcher | None]:
+    """Yield a prefetcher that uploads these files; None if they are not several.
 
     Parameters
     ----------
     note
-        Takes, at the end, what was uploaded and not asked for: a later look uses it, or deletes it.
+        Takes, at the end, what was uploaded and not asked for: a later run uses it, or deletes it.
     """
     if len(files) < _SEVERAL:
-        yield service
+        yield None
         return
-    with ahead_of(service, "uploading") as ahead:
-        ahead.begin_uploads(files.values())
+    with prefetching(service, "uploading") as prefetcher:
+        prefetcher.prefetch_uploads(files.values())
         try:
-            yield cast("Service", ahead)
+            yield prefetcher
         finally:
-            stored = ahead.uploaded()
-            with suppress(JobError):  # of a disk that is full; there is another error to tell
+            stored = prefetcher.unused_uploads()
+            with suppress(JobError):  # of a disk that is full; there is another error to report
                 for number, file in files.items():
                     if file.filename in stored:
                         note(number, stored[file.filename])
 
 
 @contextmanager
-def ahead_of(service: Service, text: str) -> Iterator[Ahead]:
-    """Yield the service with nothing begun; what is still under way at the end is given up."""
+def prefetching(service: Service, text: str) -> Iterator[Prefetcher]:
+    """Yield a prefetcher with nothing started; cancel what is still under way at the end."""
     with progress(text, None, BYTES) as advance:
-        ahead = Ahead(service, advance)
+        prefetcher = Prefetcher(service, advance)
         try:
-            yield ahead
+            yield prefetcher
         finally:
-            ahead.give_up()
+            prefetcher.cancel()
