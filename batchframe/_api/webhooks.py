@@ -67,7 +67,7 @@ def on_webhook(
     batchframe.errors.WebhookError: This request is not signed ...
     """
     # Slow to import (openai, 0.5 s), and needed where events are read only.
-    from batchframe._services.openai import read_event  # noqa: PLC0415
+    from batchframe._services.openai_webhooks import read_event  # noqa: PLC0415
 
     event = read_event(body, headers, secret)
     if event.batch_id is None:

@@ -14,6 +14,7 @@ from batchframe._base.errors import ServiceError
 from batchframe._base.private_files import create_private, in_words, sha256_of, sync_folder
 from batchframe._results.line import count_lines
 from batchframe._services.protocol import Transfers
+from batchframe._services.retry import if_broken_off, retry
 from batchframe._store.journal import Fetched
 
 _TRIES: Final = 3
@@ -99,18 +100,15 @@ def _download(
 ) -> None:
     """Download until the size is right, or cannot be made so."""
     most = most_bytes(stated)
-    for attempt in range(_TRIES):
-        try:
-            size = service.download(file_id, partial, most)
-        except ServiceError as reason:
-            if not reason.broke_off or attempt == _TRIES - 1:
-                raise
-            continue
+
+    def pause(size: int | ServiceError, number: int) -> float | None:
         # A cut connection can look like a whole answer.
-        if size == stated:
-            return
-        if not stated:
-            break
+        cut = isinstance(size, int) and stated and size != stated
+        return 0.0 if cut else if_broken_off(size, number)
+
+    size = retry(lambda: service.download(file_id, partial, most), _TRIES, pause)
+    if size == stated:
+        return
     if stated:
         if not _is_whole(partial, size - stated, requests):
             raise ServiceError(

@@ -24,7 +24,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from batchframe._base.clock import SYSTEM, Clock
-from batchframe._base.errors import JobError
+from batchframe._base.errors import JobError, ServiceError
 from batchframe._base.private_files import replacing, sha256_of
 from batchframe._display import Card, Shown, money, plural
 from batchframe._endpoints import endpoint_of
@@ -37,6 +37,7 @@ from batchframe._services.advice import may_pass
 from batchframe._services.batch import Batch
 from batchframe._services.protocol import REALTIME, Asked, Identity, Service
 from batchframe._services.provider_table import Provider
+from batchframe._services.retry import retry
 from batchframe._store.folder import JobFolder
 from batchframe._store.journal import Fetched, fold
 from batchframe._store.manifest import Manifest
@@ -45,7 +46,7 @@ PILOT: Final = "pilot"
 """The run label of every pilot."""
 
 _AT_ONCE: Final = 8
-_TRIES: Final = 5
+_TRIES: Final = 6
 _LONGEST_PAUSE: Final = 30.0
 
 
@@ -217,14 +218,14 @@ def _ask_side_by_side(run: _Run, lines: Sequence[Mapping[str, Any]]) -> None:
 
 def _ask_patiently(run: _Run, line: Mapping[str, Any]) -> Asked:
     """Ask once; again only what the service provably did not take, and may take later."""
-    told = run.service.ask(line["url"], line["body"])
-    for attempt in range(_TRIES):
-        if not (told.unsent or _is_busy(told)):
-            break
-        pause = 2.0**attempt if told.retry_after is None else told.retry_after
-        run.clock.sleep(min(pause, _LONGEST_PAUSE))
-        told = run.service.ask(line["url"], line["body"])
-    return told
+
+    def pause(answer: Asked | ServiceError, number: int) -> float | None:
+        if isinstance(answer, ServiceError) or not (answer.unsent or _is_busy(answer)):
+            return None
+        seconds = 2.0 ** (number - 1) if answer.retry_after is None else answer.retry_after
+        return min(seconds, _LONGEST_PAUSE)
+
+    return retry(lambda: run.service.ask(line["url"], line["body"]), _TRIES, pause, run.clock.sleep)
 
 
 def _is_busy(told: Asked) -> bool:

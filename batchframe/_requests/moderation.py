@@ -24,6 +24,7 @@ from batchframe._base.progress import progress
 from batchframe._endpoints import flagged_categories
 from batchframe._requests.table import RequestTable
 from batchframe._services.protocol import Service
+from batchframe._services.retry import retry
 
 MODEL: Final = "omni-moderation-latest"
 
@@ -121,14 +122,12 @@ def _not_moderated(table: RequestTable, question: _Question, reason: str) -> Ser
 
 def _patiently(service: Service, body: Mapping[str, Any], clock: Clock) -> Any:
     """Ask; and again, after growing pauses, while the service is busy."""
-    for attempt in range(_TRIES - 1):
-        try:
-            return service.moderate(body)
-        except ServiceError as reason:
-            if reason.status != _BUSY:
-                raise
-        clock.sleep(min(2.0**attempt, _LONGEST_PAUSE))
-    return service.moderate(body)
+
+    def pause(outcome: object, number: int) -> float | None:
+        busy = isinstance(outcome, ServiceError) and outcome.status == _BUSY
+        return min(2.0 ** (number - 1), _LONGEST_PAUSE) if busy else None
+
+    return retry(lambda: service.moderate(body), _TRIES, pause, clock.sleep)
 
 
 def _questions(table: RequestTable, *, with_images: bool) -> Iterator[_Question]:

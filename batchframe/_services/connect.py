@@ -32,7 +32,7 @@ def connect(client: object = None) -> Service:
         If there is no key, or the client is not one that can be used.
     """
     # Slow to import (openai, 0.5 s), and not needed to look at what is at home.
-    from batchframe._services.openai import connect as to_openai  # noqa: PLC0415
+    from batchframe._services.openai_client import connect as to_openai  # noqa: PLC0415
 
     return to_openai(client)
 

@@ -36,6 +36,7 @@ from batchframe._services.openai_values import (
 )
 from batchframe._services.protocol import Asked, CreateOutcome, Identity, RemoteFile, RemoteVideo
 from batchframe._services.provider_table import Provider, is_loopback, profile_of
+from batchframe._services.retry import if_broken_off, retry
 
 _PAGE: Final = 100
 _TRIES: Final = 3
@@ -309,13 +310,7 @@ class OpenAIService:
         self, what: str, request: Callable[..., AbstractContextManager[Any]], *args: Any, **how: Any
     ) -> Any:
         """Read the JSON of an answer, of bounded size and in bounded time."""
-        for _ in range(_TRIES - 1):
-            try:
-                return self._read_once(what, request, *args, **how)
-            except ServiceError as reason:
-                if not reason.broke_off:
-                    raise
-        return self._read_once(what, request, *args, **how)
+        return retry(lambda: self._read_once(what, request, *args, **how), _TRIES, if_broken_off)
 
     def _read_once(
         self, what: str, request: Callable[..., AbstractContextManager[Any]], *args: Any, **how: Any

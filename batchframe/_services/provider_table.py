@@ -1,14 +1,9 @@
-"""The services that speak the Batch API, in one table, and which of them a client speaks to.
-
-In: a client's base URL, or a name. Out: a frozen :class:`~batchframe._services.provider.Provider`.
-Must not know: requests, files, the network.
-
-docs/providers.md has the same table with the source of every fact.
-"""
+"""The services that speak the Batch API, in one table: docs/providers.md has the sources."""
 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
 from difflib import get_close_matches
@@ -33,82 +28,6 @@ OPENAI: Final = Provider(
     price_book="openai",
     list_is_complete=True,
     source="OpenAI Batch guide and the docstrings of the openai package, 2026-11",
-)
-# The guide's lines for chat have the version in their `url` in some years and not in others, those
-# for responses always; a create says "/chat/completions" for both: the service reads the lines.
-_AZURE: Final = Provider(
-    key="azure",
-    name="Azure OpenAI",
-    max_requests=100_000,
-    expires=False,
-    endpoints=(_CHAT, _RESPONSES),
-    urls={_CHAT: "/chat/completions"},
-    created_as="/chat/completions",
-    # The most that it takes. Without any, a resource holds 500 input files, and with it 10,000.
-    upload_lifetime=30 * _DAY,
-    discount=_HALF,
-    price_book="azure",
-    first_poll=60.0,
-    last_poll=60.0,
-    source="Azure OpenAI batch guide, 2026-01 to 2026-03",
-)
-_GROQ: Final = Provider(
-    key="groq",
-    name="Groq",
-    max_bytes=100_000_000,
-    windows=("24h", "7d"),
-    endpoints=(_CHAT,),
-    price_book="groq",
-    source="docstrings of the groq package, read 2026-11",
-)
-_TOGETHER: Final = Provider(
-    key="together",
-    name="Together",
-    max_bytes=100_000_000,
-    max_enqueued_tokens=30_000_000_000,
-    purpose="batch-api",
-    price_book="together",
-    source="Together batch guide, read 2026-11",
-)
-_DEEPINFRA: Final = Provider(
-    key="deepinfra",
-    name="DeepInfra",
-    endpoints=(_CHAT, _COMPLETIONS, _EMBEDDINGS),
-    discount=Decimal("0.2"),
-    source="DeepInfra's announcement of its Batch API, 2026-06-19",
-)
-_CEREBRAS: Final = Provider(
-    key="cerebras",
-    name="Cerebras",
-    endpoints=(_CHAT,),
-    price_book="cerebras",
-    source="Cerebras batch guide (private preview), read 2026-11",
-)
-_NOVITA: Final = Provider(
-    key="novita",
-    name="Novita",
-    endpoints=(_CHAT, _COMPLETIONS),
-    price_book="novita",
-    source="Novita batch guide, read 2026-11",
-)
-_PARASAIL: Final = Provider(
-    key="parasail",
-    name="Parasail",
-    discount=_HALF,
-    source="Parasail batch guide, read 2026-11",
-)
-_DOUBLEWORD: Final = Provider(
-    key="doubleword",
-    name="Doubleword",
-    windows=("1h", "24h"),
-    price_book="doubleword",
-    source="Doubleword batch guide, read 2026-11",
-)
-_DASHSCOPE: Final = Provider(
-    key="dashscope",
-    name="Alibaba Model Studio",
-    windows=("24h", "336h"),
-    source="Alibaba Model Studio batch guide, read 2026-11",
 )
 _OTHER: Final = Provider(
     key="other",
@@ -138,32 +57,95 @@ LOCAL: Final = Provider(
     last_poll=1.0,
     source="a rehearsal with OpenAI's limits",
 )
+# What a rehearsal on this machine takes from LOCAL, whatever service it stands in for.
+_PACE: Final = ("settle", "queue_pause", "first_poll", "last_poll")
 
-_NAMED: Final = {
-    one.key: one
-    for one in (
-        OPENAI, _AZURE, _GROQ, _TOGETHER, _DEEPINFRA, _CEREBRAS, _NOVITA, _PARASAIL, _DOUBLEWORD,
-        _DASHSCOPE, _OTHER, _SELF_HOSTED,
-    )
-}  # fmt: skip
-# The ends of host names; of an Azure resource any of three.
-_HOSTS: Final = {
-    "api.openai.com": OPENAI,
-    "openai.azure.com": _AZURE,
-    "cognitiveservices.azure.com": _AZURE,
-    "services.ai.azure.com": _AZURE,
-    "openai.azure.us": _AZURE,
-    "api.groq.com": _GROQ,
-    "api.together.xyz": _TOGETHER,
-    "api.together.ai": _TOGETHER,
-    "api.deepinfra.com": _DEEPINFRA,
-    "api.cerebras.ai": _CEREBRAS,
-    "api.novita.ai": _NOVITA,
-    "api.parasail.io": _PARASAIL,
-    "api.doubleword.ai": _DOUBLEWORD,
-    "dashscope.aliyuncs.com": _DASHSCOPE,
-    "dashscope-intl.aliyuncs.com": _DASHSCOPE,
+# To add a provider, add an entry: the ends of its host names, and what it takes.
+_BY_HOSTS: Final = {
+    ("api.openai.com",): OPENAI,
+    (
+        "openai.azure.com",
+        "cognitiveservices.azure.com",
+        "services.ai.azure.com",
+        "openai.azure.us",
+    ): Provider(
+        key="azure",
+        name="Azure OpenAI",
+        max_requests=100_000,
+        expires=False,
+        endpoints=(_CHAT, _RESPONSES),
+        # The guide's chat lines carry the version in their `url` in some years and not in others,
+        # those for responses always. A create names one path for both: the lines decide.
+        urls={_CHAT: "/chat/completions"},
+        created_as="/chat/completions",
+        # The most that it takes. Without any, a resource holds 500 input files, and with it 10,000.
+        upload_lifetime=30 * _DAY,
+        discount=_HALF,
+        price_book="azure",
+        first_poll=60.0,
+        last_poll=60.0,
+        source="Azure OpenAI batch guide, 2026-01 to 2026-03",
+    ),
+    ("api.groq.com",): Provider(
+        key="groq",
+        name="Groq",
+        max_bytes=100_000_000,
+        windows=("24h", "7d"),
+        endpoints=(_CHAT,),
+        price_book="groq",
+        source="docstrings of the groq package, read 2026-11",
+    ),
+    ("api.together.xyz", "api.together.ai"): Provider(
+        key="together",
+        name="Together",
+        max_bytes=100_000_000,
+        max_enqueued_tokens=30_000_000_000,
+        purpose="batch-api",
+        price_book="together",
+        source="Together batch guide, read 2026-11",
+    ),
+    ("api.deepinfra.com",): Provider(
+        key="deepinfra",
+        name="DeepInfra",
+        endpoints=(_CHAT, _COMPLETIONS, _EMBEDDINGS),
+        discount=Decimal("0.2"),
+        source="DeepInfra's announcement of its Batch API, 2026-06-19",
+    ),
+    ("api.cerebras.ai",): Provider(
+        key="cerebras",
+        name="Cerebras",
+        endpoints=(_CHAT,),
+        price_book="cerebras",
+        source="Cerebras batch guide (private preview), read 2026-11",
+    ),
+    ("api.novita.ai",): Provider(
+        key="novita",
+        name="Novita",
+        endpoints=(_CHAT, _COMPLETIONS),
+        price_book="novita",
+        source="Novita batch guide, read 2026-11",
+    ),
+    ("api.parasail.io",): Provider(
+        key="parasail",
+        name="Parasail",
+        discount=_HALF,
+        source="Parasail batch guide, read 2026-11",
+    ),
+    ("api.doubleword.ai",): Provider(
+        key="doubleword",
+        name="Doubleword",
+        windows=("1h", "24h"),
+        price_book="doubleword",
+        source="Doubleword batch guide, read 2026-11",
+    ),
+    ("dashscope.aliyuncs.com", "dashscope-intl.aliyuncs.com"): Provider(
+        key="dashscope",
+        name="Alibaba Model Studio",
+        windows=("24h", "336h"),
+        source="Alibaba Model Studio batch guide, read 2026-11",
+    ),
 }
+_NAMED: Final = {one.key: one for one in (*_BY_HOSTS.values(), _OTHER, _SELF_HOSTED)}
 _OTHER_SHAPES: Final = {
     "openrouter.ai": ("OpenRouter", "as a list of requests in one call"),
     "api.x.ai": ("xAI", "by calls of its own"),
@@ -194,12 +176,13 @@ def profile_of(base_url: str, *, azure: bool = False) -> Provider:
     """
     host = (urlsplit(base_url).hostname or "").rstrip(".")
     if azure:
-        return rehearsed(_AZURE) if is_loopback(host) else _AZURE
+        profile = _NAMED["azure"]
+        return rehearsed(profile) if is_loopback(host) else profile
     if is_loopback(host):
         return LOCAL
-    for end, known in _HOSTS.items():
-        if _ends(host, end):
-            return known
+    for ends, profile in _BY_HOSTS.items():
+        if any(_ends(host, end) for end in ends):
+            return profile
     for end, (name, how) in _OTHER_SHAPES.items():
         if _ends(host, end):
             return replace(_OTHER, key=name.lower(), name=name, other_shape=how)
@@ -233,27 +216,25 @@ def provider(name: str, /, **changes: Any) -> Provider:
     >>> bf.provider("openai", max_requests=10_000).max_requests
     10000
     """
-    known = _NAMED.get(str(name))
-    if known is None:
-        near = get_close_matches(str(name), _NAMED, n=1)
-        meant = f" (did you mean {near[0]!r}?)" if near else ""
-        raise RequestError.not_a_word("provider", name, f"one of {', '.join(_NAMED)}{meant}")
+    profile = _NAMED.get(str(name))
+    if profile is None:
+        wanted = f"one of {', '.join(_NAMED)}{_guess(str(name), _NAMED)}"
+        raise RequestError.not_a_word("provider", name, wanted)
     for changed, value in changes.items():
         if changed not in FIELDS:
-            near = get_close_matches(changed, FIELDS, n=1)
-            meant = f" (did you mean {near[0]!r}?)" if near else ""
-            wanted = f"an attribute of bf.Provider{meant}"
+            wanted = f"an attribute of bf.Provider{_guess(changed, FIELDS)}"
             raise RequestError.not_a_word("provider", f"{changed}={value!r}", wanted)
-    return replace(known, **changes)
+    return replace(profile, **changes)
 
 
-def rehearsed(known: Provider) -> Provider:
-    """Return the same profile in the haste of a rehearsal on this machine."""
-    haste = {name: getattr(LOCAL, name) for name in _HASTE}
-    return replace(known, **haste)
+def rehearsed(profile: Provider) -> Provider:
+    """Return the same profile with the short pauses of a rehearsal on this machine."""
+    return replace(profile, **{name: getattr(LOCAL, name) for name in _PACE})
 
 
-_HASTE: Final = ("settle", "queue_pause", "first_poll", "last_poll")
+def _guess(name: str, names: Iterable[str]) -> str:
+    near = get_close_matches(name, list(names), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def _ends(host: str, end: str) -> bool:

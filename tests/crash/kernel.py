@@ -26,7 +26,7 @@ from batchframe._base import private_files
 from batchframe._jobs import preparation, running, submission
 from batchframe._requests import input_files
 from batchframe._services import openai_client, provider_table
-from batchframe._services.openai import OpenAIService
+from batchframe._services.openai_client import OpenAIService
 from batchframe._services.protocol import Ambiguous, Unsent
 from batchframe._store.folder import JobFolder
 from tests.crash import naive

@@ -34,7 +34,7 @@ from hypothesis.stateful import (
 
 import batchframe as bf
 from batchframe._services.batch import ENDED
-from batchframe._services.openai import OpenAIService
+from batchframe._services.openai_client import OpenAIService
 from batchframe._store.folder import JobFolder
 from batchframe.local import Fault, Server, serve
 from tests.support.examples import examples

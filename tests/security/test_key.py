@@ -22,7 +22,8 @@ from nbclient import NotebookClient
 import batchframe as bf
 import batchframe.local
 from batchframe._base.safe_text import redacted
-from batchframe._services.openai import connect, outcome_of
+from batchframe._services.openai_client import connect
+from batchframe._services.openai_values import outcome_of
 
 KEY = "sk-CANARY-0123456789abcdef"
 ODD_KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"  # as Azure's are: nothing tells that it is one

@@ -16,7 +16,7 @@ import pytest
 import batchframe as bf
 from batchframe._jobs import downloads
 from batchframe._services import openai_client
-from batchframe._services.openai import connect
+from batchframe._services.openai_client import connect
 from batchframe.errors import ServiceError
 
 FILE = "/files/file-out"
