@@ -21,8 +21,10 @@ from batchframe._estimate.counting import InputTokens, count_input
 from batchframe._estimate.history import experience
 from batchframe._estimate.preflight import window_note
 from batchframe._estimate.pricing import cost_range, doubts
+from batchframe._models.given_prices import RATES
 from batchframe._models.hosted_tools import hosted_tools
-from batchframe._models.price_lookup import RATES, TIERS, Tier, price
+from batchframe._models.price import TIERS, Tier
+from batchframe._models.price_lookup import price
 from batchframe._models.rules import lifetime_notes, refused_parameters
 from batchframe._recipe.arguments import checked_model
 from batchframe._requests.rendering import asked_of

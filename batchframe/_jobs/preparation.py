@@ -20,7 +20,7 @@ from batchframe._base.clock import SYSTEM, Clock
 from batchframe._base.errors import NamesakeWarning, RequestError, warn_user
 from batchframe._base.private_files import sync_folder
 from batchframe._estimate.estimate import Estimate
-from batchframe._models.price_lookup import Tier
+from batchframe._models.price import Tier
 from batchframe._requests.input_files import InputFile, Shard, shards_of, write_inputs
 from batchframe._requests.table import FINGERPRINT_VERSION, RequestTable
 from batchframe._results.earlier import Earlier, earlier, reused_by

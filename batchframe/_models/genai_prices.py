@@ -1,9 +1,7 @@
-"""The installed price book, `genai-prices`, read with care.
+"""The installed price book, `genai-prices`, asked so that it never answers by guess.
 
-In: a model, a tier, a provider, a day. Out: a `Price`, or None where the book has none for exactly
-that. This is the one module that knows the library. Its two traps, both silent, are closed here: it
-answers the standard price for a model without a batch price, and it answers a model's batch price
-for aliases that the Batch API refuses.
+Its two traps, both silent, are closed here: it answers the standard price for a model without a
+batch price, and it answers a model's batch price for aliases that the Batch API refuses.
 """
 
 from __future__ import annotations
@@ -16,11 +14,13 @@ from importlib.metadata import version
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from batchframe._base.clock import today
 from batchframe._models.price import LongContext, Price
 from batchframe._models.rules import not_in_batch
+from batchframe._services.provider_table import OPENAI, Provider
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import date
 
     from batchframe._models.price import Tier
@@ -67,14 +67,14 @@ def price_book(on: date | None = None) -> PriceBook:
     on
         The day it is read on; today when None.
     """
-    today = on or datetime.now(UTC).date()
-    found = _look_up("gpt-4o", "openai", today, {})
-    starts = [] if found is None else _starts(found.provider.models)
-    return PriceBook(
-        "genai-prices",
-        version("genai-prices"),
-        max((start for start in starts if start <= today), default=None),
-    )
+    day = on or today()
+    dated = [
+        one
+        for model in _openai_models(day)
+        for one in (*_dated_prices(model), *(model.price_variants or ()))
+    ]
+    starts = [start for start in map(_start, dated) if start is not None and start <= day]
+    return PriceBook("genai-prices", version("genai-prices"), max(starts, default=None))
 
 
 def near_models(model: str) -> list[str]:
@@ -85,13 +85,18 @@ def near_models(model: str) -> list[str]:
     >>> near_models("gpt5.6-luna"), near_models("gpt-5.6-luna"), near_models("llama-4-scout")
     (['gpt-5.6-luna'], [], [])
     """
-    found = _look_up("gpt-4o", "openai", datetime.now(UTC).date(), {})
-    names = [] if found is None else [one.id for one in found.provider.models]
+    names = [one.id for one in _openai_models(today())]
     return [] if model in names else get_close_matches(model, names, n=1, cutoff=0.9)
 
 
+def _openai_models(day: date) -> Sequence[Any]:
+    found = _look_up("gpt-4o", "openai", day, {})
+    models: Sequence[Any] = () if found is None else found.provider.models
+    return models
+
+
 def book_price(
-    model: str, tier: Tier, *, provider: str = "openai", on: date | None = None
+    model: str, tier: Tier, provider: Provider = OPENAI, on: date | None = None
 ) -> Price | None:
     """Look a price up in the installed book, offline.
 
@@ -102,7 +107,7 @@ def book_price(
     tier
         ``"batch"``, ``"standard"``, ``"flex"`` or ``"priority"``.
     provider
-        The library's name of the provider: ``"openai"``, ``"azure"``, ``"groq"``, …
+        Who is paid.
     on
         The day whose prices are wanted, in UTC; today when None. The book dates batch prices by
         the day they were first verified: an earlier day gets those.
@@ -112,10 +117,9 @@ def book_price(
     Price or None
         None where the book names no price for this model in this very tier.
     """
-    day = on or datetime.now(UTC).date()
-    context = _CONTEXTS[tier]
-    found = _look_up(model, provider, day, {})
-    if found is None or (tier == "batch" and not_in_batch(model)):
+    day, name, context = on or today(), provider.price_book, _CONTEXTS[tier]
+    found = None if name is None else _look_up(model, name, day, {})
+    if name is None or found is None or (tier == "batch" and not_in_batch(model)):
         return None
     own: Mapping[str, Any] | None = None
     as_of = _active_start(found.model, day)
@@ -126,13 +130,13 @@ def book_price(
         start = _start(variant)
         day, as_of = max(day, start or day), start
         own = _rates(variant.prices)
-        found = _look_up(model, provider, day, context)
+        found = _look_up(model, name, day, context)
     rates = _rates(found.model_price)
     if own and "input_mtok" in own:
         # Nobody published these for this tier.
         strange = {key for key in _OF_THE_CACHE if key not in own}
         rates = {key: rate for key, rate in rates.items() if key not in strange}
-    return _price(model, tier, rates, f"genai-prices {version('genai-prices')}, {provider}", as_of)
+    return _price(model, tier, rates, f"genai-prices {version('genai-prices')}, {name}", as_of)
 
 
 def _look_up(model: str, provider: str, day: date, context: Mapping[str, str]) -> Any:
@@ -207,18 +211,9 @@ def _start(dated: Any) -> date | None:
 
 
 def _active_start(model: Any, day: date) -> date | None:
-    dated = model.prices if isinstance(model.prices, list) else []
-    starts = [start for start in map(_start, dated) if start is not None and start <= day]
+    starts = [start for start in map(_start, _dated_prices(model)) if start and start <= day]
     return starts[-1] if starts else None
 
 
-def _starts(models: Iterable[Any]) -> list[date]:
-    dated = [
-        one
-        for model in models
-        for one in [
-            *(model.prices if isinstance(model.prices, list) else ()),
-            *(model.price_variants or ()),
-        ]
-    ]
-    return [start for start in map(_start, dated) if start is not None]
+def _dated_prices(model: Any) -> Sequence[Any]:
+    return model.prices if isinstance(model.prices, list) else ()

@@ -1,11 +1,4 @@
-"""Tools that the service runs itself: what they cost beside tokens, and what nothing bounds.
-
-In: a request body. Out: the tools' names, and a sentence.
-Must not know: rows, token counts.
-
-What such a tool finds is read as further input, and each call has a fee of its own; how often a
-model calls one is its choice.
-"""
+"""Tools that the service runs itself: each call has a fee, and nothing bounds their number."""
 
 from __future__ import annotations
 
@@ -45,12 +38,12 @@ def hosted_notes(body: Mapping[str, Any]) -> list[str]:
     if not names:
         return []
     fees = ", ".join(f"{name} {tool_fee(name) or 'a fee not known here'}" for name in names)
-    told = (
+    note = (
         f"The service runs {' and '.join(names)} itself: each call is billed by its own fee "
         f"({fees}), and what it finds is read as further input. How often the model calls it "
         "nobody can know before, so these figures are without it and their high end is not known."
     )
-    return [told]
+    return [note]
 
 
 def _kind(tool: Any) -> str:

@@ -1,8 +1,4 @@
-"""What a model's name says about it.
-
-In: a model name as it stands in a request. Out: facts that follow from the name alone. This module
-knows no prices, no vocabularies and no requests.
-"""
+"""What a model's name says about it, since requests and results name it in several spellings."""
 
 from __future__ import annotations
 

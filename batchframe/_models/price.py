@@ -1,15 +1,11 @@
-"""What one model's tokens cost in one tier, and the exact arithmetic of it.
-
-In: rates in USD per 1,000,000 tokens and numbers of tokens. Out: exact `Decimal` dollars. This
-module knows neither where rates come from nor what a request is.
-"""
+"""What one model's tokens cost in one tier, in exact arithmetic, so that sums are right."""
 
 from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
 from decimal import Context, Decimal, Inexact, localcontext
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -22,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 Tier = Literal["batch", "standard", "flex", "priority"]
+TIERS: Final[tuple[Tier, ...]] = get_args(Tier)
 
 _Kinds: TypeAlias = (
     "tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]"

@@ -1,8 +1,4 @@
-"""Our own dated prices, and where two price books differ: ``_data/prices.toml``, read.
-
-In: a model and a tier. Out: a `Price` or None; what another book states, in words.
-Must not know: the price book that is installed, requests.
-"""
+"""Our own dated prices, and where two price books differ: what ``prices.toml`` says."""
 
 from __future__ import annotations
 
@@ -17,6 +13,9 @@ from typing import Any, Final
 
 from batchframe._models.names import base_model
 from batchframe._models.price import Price, Tier
+from batchframe._services.provider_table import OPENAI, Provider
+
+_WORDS: Final = {"input": "input", "output": "output", "cached_input": "cached input"}
 
 
 @dataclass(frozen=True)
@@ -47,14 +46,15 @@ class Disagreement:
         return f"{rates} per million tokens" if rates else "no price"
 
 
-def in_words(found: Sequence[Disagreement]) -> list[str]:
-    """Tell a reader what the other book says of a model's tiers: each reason once.
+def describe_disagreements(found: Sequence[Disagreement]) -> list[str]:
+    """Say what the other book states for a model's tiers: each reason once.
 
     Examples
     --------
     >>> tuned = "ft:gpt-4.1-mini-2025-04-14"
-    >>> told = in_words([disagreement(tuned, "batch"), disagreement(tuned, "standard")])
-    >>> len(told), told[0].count("has no entry for it")
+    >>> both = [disagreement(tuned, "batch"), disagreement(tuned, "standard")]
+    >>> notes = describe_disagreements(both)
+    >>> len(notes), notes[0].count("has no entry for it")
     (1, 1)
     """
     by_reason: dict[str, list[Disagreement]] = {}
@@ -71,23 +71,22 @@ def _for_one_reason(first: Disagreement, *others: Disagreement) -> str:
     return f"{told} tier{also}: {first.why}."
 
 
-_WORDS: Final = {"input": "input", "output": "output", "cached_input": "cached input"}
-
-
-def table_price(model: str, tier: Tier) -> Price | None:
-    """Look a price up in our own table.
+def table_price(
+    model: str, tier: Tier, provider: Provider = OPENAI, _on: date | None = None
+) -> Price | None:
+    """Look a price up in our own table, which has some of OpenAI's.
 
     Examples
     --------
     >>> table_price("text-embedding-3-small", "batch").input
     Decimal('0.01')
     """
-    wanted = base_model(model)
-    for row in _table()["price"]:
-        if wanted in row["models"] and tier in row["tiers"]:
-            rate = Decimal(row["input"])
-            return Price(model, tier, rate, source=row["source"], as_of=row["as_of"])
-    return None
+    if provider.price_book != OPENAI.price_book:
+        return None
+    row = _row("price", "models", base_model(model))
+    if row is None or tier not in row["tiers"]:
+        return None
+    return Price(model, tier, Decimal(row["input"]), source=row["source"], as_of=row["as_of"])
 
 
 def long_doubt(model: str) -> tuple[int, str] | None:
@@ -98,11 +97,8 @@ def long_doubt(model: str) -> tuple[int, str] | None:
     >>> long_doubt("gpt-5.5-pro")[0], long_doubt("gpt-5.5")
     (272000, None)
     """
-    wanted = base_model(model)
-    for row in _table()["long_doubt"]:
-        if wanted in row["models"]:
-            return row["threshold"], f"{row['told']} ({row['as_of']})"
-    return None
+    row = _row("long_doubt", "models", base_model(model))
+    return None if row is None else (row["threshold"], f"{row['told']} ({row['as_of']})")
 
 
 def tool_fee(kind: str) -> str | None:
@@ -113,10 +109,8 @@ def tool_fee(kind: str) -> str | None:
     >>> tool_fee("web_search")
     '$10 per 1,000 calls (genai-prices 0.2.3, web searches of gpt-5.4, gpt-5.6 and gpt-6)'
     """
-    for row in _table()["tool_fee"]:
-        if kind in row["tools"]:
-            return f"{row['told']} ({row['source']})"
-    return None
+    row = _row("tool_fee", "tools", kind)
+    return None if row is None else f"{row['told']} ({row['source']})"
 
 
 def disagreement(model: str, tier: Tier) -> Disagreement | None:
@@ -152,7 +146,10 @@ def _disagreements() -> dict[tuple[str, Tier], Disagreement]:
     }
 
 
+def _row(table: str, names: str, name: str) -> dict[str, Any] | None:
+    return next((row for row in _table()[table] if name in row[names]), None)
+
+
 @cache
 def _table() -> dict[str, Any]:
-    text = (files("batchframe") / "_data" / "prices.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
+    return tomllib.loads((files(__package__) / "prices.toml").read_text(encoding="utf-8"))

@@ -1,7 +1,4 @@
-"""What a model, or the Batch API, is known to refuse: ``_data/model_rules.toml``, read.
-
-In: a model's name, the parameters of a request body, a day. Out: facts, refusals and sentences.
-Must not know: rows, prices, the network.
+"""What ``rules.toml`` says that a model or the Batch API refuses, to be told before it is sent.
 
 Rules are for OpenAI's models as they are named there; any other model has none.
 """
@@ -377,5 +374,4 @@ def _told(rule: Mapping[str, Any]) -> str:
 
 @cache
 def _rules() -> dict[str, Any]:
-    text = (files("batchframe") / "_data" / "model_rules.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
+    return tomllib.loads((files(__package__) / "rules.toml").read_text(encoding="utf-8"))

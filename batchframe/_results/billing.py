@@ -28,7 +28,8 @@ from batchframe._base.clock import day_of
 from batchframe._base.errors import JobError
 from batchframe._base.private_files import read_private, replacing
 from batchframe._endpoints import endpoint_of
-from batchframe._models.price_lookup import Price, price
+from batchframe._models.price import Price
+from batchframe._models.price_lookup import price
 from batchframe._results.job_answers import JobAnswers, read_job, row_counts
 from batchframe._store.manifest import Manifest, Record
 from batchframe._version import __version__

@@ -14,7 +14,7 @@ import msgspec
 
 from batchframe._base.errors import JobError, UnreadableJobWarning, warn_user
 from batchframe._base.ranges import Range
-from batchframe._models.price_lookup import Tier
+from batchframe._models.price import Tier
 from batchframe._output import parse_answers
 from batchframe._recipe.recipe import Recipe
 from batchframe._requests.input_files import InputFile

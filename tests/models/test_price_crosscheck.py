@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from batchframe._models.price_lookup import Tier, price
-from batchframe._models.price_table import disagreement, in_words
+from batchframe._models.price import Tier
+from batchframe._models.price_lookup import price
+from batchframe._models.price_table import describe_disagreements, disagreement
 
 TODAY = date(2026, 11, 21)
 FIELDS: dict[Tier, tuple[str, str, str]] = {
@@ -51,7 +52,7 @@ def test_a_note_on_another_price_says_whose_of_which_day_and_why(
             if (found := disagreement(model, tier)) is not None:
                 assert found.as_of == TODAY
                 assert found.why
-                [words] = in_words([found])
+                [words] = describe_disagreements([found])
                 assert all(str(rate) in words for rate in found.states.values())
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from batchframe._models import price_lookup
 from batchframe._models.genai_prices import price_book
-from batchframe._models.price_lookup import Tier, price
+from batchframe._models.price import Tier
+from batchframe._models.price_lookup import price
 from batchframe._services.provider_table import provider
 from batchframe.errors import CostError
 
@@ -130,7 +131,7 @@ def test_embeddings_have_a_batch_price_whose_source_says_how_sure_it_is(
 def test_the_batch_price_of_an_embedding_is_for_the_batch_tier_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(price_lookup, "book_price", lambda *_, **__: None)
+    monkeypatch.setattr(price_lookup, "_SOURCES", (price_lookup.table_price,))
     assert price("text-embedding-3-small", "batch") is not None
     assert price("text-embedding-3-small", "standard") is None
     assert price("text-embedding-3-small", "batch", provider=provider("azure")) is None

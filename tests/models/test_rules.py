@@ -32,8 +32,8 @@ def ask(model: str = "gpt-4.1", prompt: Any = "{{ text }}", **body: Any) -> bf.R
 
 
 def rules() -> dict[str, Any]:
-    folder = files("batchframe") / "_data"
-    return tomllib.loads((folder / "model_rules.toml").read_text(encoding="utf-8"))
+    text = (files("batchframe._models") / "rules.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
 
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [

@@ -1,0 +1,75 @@
+"""Prices that the user passes, which win over every other source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+from batchframe._base.errors import CostError, format_list
+from batchframe._models.price import TIERS, Price, Tier
+
+GIVEN: Final = "given as prices="
+"""The source of these prices."""
+RATES: Final = ("input", "cached_input", "cache_write", "output")
+_SHAPE: Final = (
+    "Give USD per 1,000,000 tokens: "
+    'prices={"input": "0.10", "cached_input": "0.01", "output": "0.60"} for the batch tier, or '
+    'prices={"batch": {...}, "standard": {...}}.'
+)
+
+
+def given_prices(prices: object) -> dict[Tier, Price]:
+    """Read ``prices=``: the rates of the batch tier, or of several tiers by name.
+
+    Raises
+    ------
+    CostError
+        If it has another shape.
+
+    Examples
+    --------
+    >>> given_prices({"input": 0.1, "output": "0.6"})["batch"].output
+    Decimal('0.6')
+    """
+    if not isinstance(prices, Mapping) or not prices:
+        raise _no_rates_error(prices)
+    by_tier = prices if all(key in TIERS for key in prices) else {"batch": prices}
+    return {tier: _given(tier, by_tier[tier]) for tier in TIERS if tier in by_tier}
+
+
+def _given(tier: Tier, rates: object) -> Price:
+    if not isinstance(rates, Mapping):
+        raise _no_rates_error(rates)
+    for key in rates:
+        if key not in RATES:
+            raise CostError(
+                f"prices= has a rate {key!r}, which is not one of {format_list(RATES)}. {_SHAPE}"
+            )
+    input_ = _rate("input", rates)
+    if input_ is None:
+        raise CostError(f'prices= has no rate "input". {_SHAPE}')
+    cached, output = _rate("cached_input", rates), _rate("output", rates)
+    cache_write = _rate("cache_write", rates)
+    return Price("", tier, input_, cached, output, source=GIVEN, cache_write=cache_write)
+
+
+def _rate(name: str, rates: Mapping[str, object]) -> Decimal | None:
+    value = rates.get(name)
+    if value is None:
+        return None
+    if isinstance(value, str | int | float | Decimal):
+        try:
+            # Through text, so that the float 0.1 is the 0.1 that was typed.
+            rate = value if isinstance(value, Decimal) else Decimal(str(value))
+        except InvalidOperation:
+            rate = Decimal("NaN")
+        if rate.is_finite() and rate >= 0:
+            return rate
+    raise CostError(
+        f"prices= has {value!r} for {name!r}, which is not an amount of money. {_SHAPE}"
+    )
+
+
+def _no_rates_error(given: object) -> CostError:
+    return CostError(f"prices= has {given!r} where a dict of rates must stand. {_SHAPE}")
