@@ -11,9 +11,19 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
-from batchframe._display import Card, Table, Tone, count, money, plural, shortened, when
+from batchframe._display import (
+    Card,
+    Table,
+    Tone,
+    count,
+    format_range,
+    money,
+    plural,
+    shortened,
+    when,
+)
 from batchframe._endpoints.endpoint import ASKED_AGAIN
-from batchframe._estimate.estimate import Estimate, in_words
+from batchframe._estimate.estimate import Estimate
 from batchframe._recipe.recipe import Recipe
 from batchframe._services.advice import advice_on
 from batchframe._services.batch import Batch
@@ -45,9 +55,9 @@ def requests_card(recipe: Recipe, estimate: Estimate, first_prompt: str | None =
             ("rows", ", ".join(rows)),
             ("endpoint", recipe.endpoint),
             ("files", count(estimate.files)),
-            ("input tokens", in_words(estimate.input_tokens, count)),
-            ("cost (batch)", in_words(estimate.cost, money)),
-            ("cost (standard)", in_words(estimate.standard_cost, money)),
+            ("input tokens", format_range(estimate.input_tokens, count)),
+            ("cost (batch)", format_range(estimate.cost, money)),
+            ("cost (standard)", format_range(estimate.standard_cost, money)),
         ),
         quoted=shown,
         notes=estimate.notes,
@@ -82,7 +92,7 @@ def job_card(facts: JobFacts) -> Card:
         else None,
         facts=(
             ("rows", row_words(facts.counts)),
-            ("spent", f"{money(facts.cost)}; estimated {in_words(manifest.cost, money)}"),
+            ("spent", f"{money(facts.cost)}; estimated {format_range(manifest.cost, money)}"),
             *_dates(facts.record, batches),
             *_parts_in_words(state),
             *_queue_words(facts.record),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from batchframe._api.cards import JobFacts, in_status_words, in_trouble, job_card
 from batchframe._api.job_at_home import JobAtHome
 from batchframe._base.errors import JobError, JobTimeout, ServiceError
-from batchframe._display import Card, Screen, ShownLive, background, controls, live, say
+from batchframe._display import Card, LiveCardRepr, Screen, background, controls, live, notify
 from batchframe._jobs.forgetting import Forgotten, forget, refuse_if_under_way
 from batchframe._jobs.named_files import fetch_named, names_files
 from batchframe._jobs.running import go_on, working_on
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ipywidgets import Box
 
 
-class JobHandle(JobAtHome, ShownLive):
+class JobHandle(JobAtHome, LiveCardRepr):
     """A job that was submitted: a handle on its folder, good in any kernel."""
 
     def __init__(
@@ -267,7 +267,7 @@ class JobHandle(JobAtHome, ShownLive):
             yield
         except (KeyboardInterrupt, asyncio.CancelledError):
             name = self._record.manifest.called
-            say(f"Stopped waiting; the job goes on. Come back: job = bf.job({name!r})")
+            notify(f"Stopped waiting; the job goes on. Come back: job = bf.job({name!r})")
             raise
 
     def __reduce__(self) -> tuple[type[Self], tuple[JobFolder]]:

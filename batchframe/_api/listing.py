@@ -15,7 +15,7 @@ import pandas as pd
 
 from batchframe._api.cards import failed_rows
 from batchframe._base.errors import JobError, UnreadableJobWarning, warn_user
-from batchframe._display import fitted
+from batchframe._display import narrow_table
 from batchframe._results.billing import summary_of
 from batchframe._services.batch import Batch
 from batchframe._services.connect import connect
@@ -32,7 +32,7 @@ _COLUMNS: Final = (
 )  # fmt: skip
 _COUNTS: Final = {"rows": "Int64", "ok": "Int64", "failed": "Int64"}
 
-_SPARE: Final = ("folder", "age", "submitted", "estimated", "cost", "where", "failed")
+OPTIONAL_COLUMNS: Final = ("folder", "age", "submitted", "estimated", "cost", "where", "failed")
 """What a narrow terminal does without, the first one first."""
 
 _HERE: Final = "here"
@@ -56,7 +56,9 @@ class JobList(pd.DataFrame):  # type: ignore[misc]
         in_full = pd.get_option("display.max_columns") != 0
         if in_full or self.empty or not self.columns.is_unique:
             return repr(pd.DataFrame(self))
-        return fitted(self, shutil.get_terminal_size().columns, spare=_SPARE, cut="name")
+        return narrow_table(
+            self, shutil.get_terminal_size().columns, optional=OPTIONAL_COLUMNS, cut="name"
+        )
 
 
 def jobs(*, remote: bool = False, client: OpenAI | None = None) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from batchframe._api.job import JobHandle
 from batchframe._api.unsent import RequestsHandle
 from batchframe._base.clock import today
 from batchframe._base.errors import RequestError
-from batchframe._display import say
+from batchframe._display import notify
 from batchframe._endpoints import endpoint_of
 from batchframe._endpoints.endpoint import ASKED_AGAIN, ASKED_ON_DEMAND
 from batchframe._estimate.budget import refuse_above
@@ -289,7 +289,7 @@ class Requests(RequestsHandle):
                 max_cost, known, asked.table, counted, prices, provider=profile, tier="standard"
             )
         if known.requests:
-            say(pilot_in_words(known))
+            notify(pilot_in_words(known))
         service = connect(client)
         plan = pilot_plan(asked, identity, known, prices, counted.tokens, provider=profile)
         job = Job(ask(plan, service), service)
@@ -372,9 +372,9 @@ class Job(JobHandle):
         manifest, counts = record.manifest, row_counts(answers)
         table = unanswered(record, answers, {*ASKED_AGAIN, *also})
         if waiting := counts.get("pending", 0):
-            say(still_waiting(manifest.called, waiting))
+            notify(still_waiting(manifest.called, waiting))
         elif not table.requests:
-            say(nothing_left(manifest.called, counts))
+            notify(nothing_left(manifest.called, counts))
         again = None if manifest.name is None else f"{manifest.name}, again"
         return Requests(table, f"unanswered of {manifest.id}", again)
 

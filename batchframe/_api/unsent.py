@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from batchframe._api.cards import requests_card
 from batchframe._base.errors import RequestError
-from batchframe._display import Card, Shown
+from batchframe._display import Card, CardRepr
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.compare import compare
 from batchframe._estimate.counting import InputTokens, count_input
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class RequestsHandle(Shown):
+class RequestsHandle(CardRepr):
     """The requests that a frame makes: rendered and checked, nothing written, nothing sent."""
 
     _table: RequestTable

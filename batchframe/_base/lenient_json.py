@@ -46,7 +46,7 @@ def loads(raw: bytes) -> Any:
         raise ValueError(msg) from None
 
 
-def mended(raw: bytes) -> bytes:
+def repair_json(raw: bytes) -> bytes:
     """Return strict JSON of the same value; raise as :func:`loads` does."""
     return msgspec.json.encode(loads(raw))
 

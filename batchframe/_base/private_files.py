@@ -34,7 +34,7 @@ def insecurity_is_allowed() -> bool:
 
 
 @contextmanager
-def in_words(path: Path) -> Iterator[None]:
+def translate_os_errors(path: Path) -> Iterator[None]:
     """Say in words what the disk refuses; `path` is what is meant if the refusal names nothing.
 
     Raises
@@ -62,7 +62,7 @@ def private_home(path: Path) -> None:
     JobError
         If it is another user's, others may write into it, or it cannot be made.
     """
-    with in_words(path):
+    with translate_os_errors(path):
         absent = [folder for folder in (path, *path.parents) if not folder.exists()]
         for folder in reversed(absent):
             _make(folder)
@@ -80,7 +80,7 @@ def private_folder(path: Path) -> None:
     JobError
         If it is a symbolic link, another user's, or cannot be made or closed.
     """
-    with in_words(path):
+    with translate_os_errors(path):
         _make(path)
         info = path.lstat()
         if stat.S_ISLNK(info.st_mode):
@@ -150,7 +150,7 @@ def read_private(path: Path, most: int) -> bytes | None:
     JobError
         If it is larger, no regular file, or cannot be read.
     """
-    with in_words(path):
+    with translate_os_errors(path):
         try:
             opened = open_private(path)
         except FileNotFoundError:
@@ -167,7 +167,7 @@ def append_line(path: Path, line: bytes) -> None:
 
     If it cannot be made durable it is taken back, as far as the disk allows.
     """
-    with in_words(path):
+    with translate_os_errors(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o600)
         try:
             whole = _drop_torn_line(descriptor)
@@ -222,7 +222,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's content, read a block at a time."""
-    with in_words(path), open_private(path) as file:
+    with translate_os_errors(path), open_private(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

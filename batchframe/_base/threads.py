@@ -18,18 +18,18 @@ _R = TypeVar("_R")
 _AT_ONCE: Final = min(os.cpu_count() or 1, 4)
 
 
-def in_turn(work: Callable[[_T], _R], things: Iterable[_T]) -> Iterator[_R]:
-    """Yield what the work makes of each thing; they are taken as they are needed.
+def ordered_map(function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
+    """Map a function over items in a thread pool; yield results in input order.
 
     Examples
     --------
-    >>> list(in_turn(len, ["one", "three"]))
+    >>> list(ordered_map(len, ["one", "three"]))
     [3, 5]
     """
     waiting = deque[Future[_R]]()
     with ThreadPoolExecutor(_AT_ONCE) as workers:
-        for thing in things:
-            waiting.append(workers.submit(work, thing))
+        for item in items:
+            waiting.append(workers.submit(function, item))
             if len(waiting) > _AT_ONCE:
                 yield waiting.popleft().result()
         while waiting:

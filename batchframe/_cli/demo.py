@@ -18,8 +18,7 @@ import pandas as pd
 
 from batchframe._api.functions import join, requests
 from batchframe._api.requests import Job, Requests
-from batchframe._display import count, money
-from batchframe._estimate.estimate import in_words
+from batchframe._display import count, format_range, money
 from batchframe._services.connect import connect
 
 if TYPE_CHECKING:
@@ -88,9 +87,9 @@ def _proof(asked: Requests, job: Job) -> str:
     figures = pd.DataFrame(
         {
             "estimated": [
-                in_words(known.input_tokens, count),
-                in_words(known.output_tokens, count),
-                in_words(known.cost, money),
+                format_range(known.input_tokens, count),
+                format_range(known.output_tokens, count),
+                format_range(known.cost, money),
             ],
             "actual": [
                 f"{job.usage.input_tokens:,}",
@@ -147,7 +146,7 @@ def _rehearsal() -> Iterator[OpenAI]:
 
 
 def _agreed(asked: Requests) -> bool:
-    cost = in_words(asked.estimate().cost, money)
+    cost = format_range(asked.estimate().cost, money)
     try:
         answer = input(f"Send {len(asked)} requests to {asked.model} for {cost}? [y/N] ")
     except EOFError:

@@ -8,39 +8,39 @@ from batchframe._display.format import (
     UNKNOWN,
     count,
     decimals,
+    format_range,
     money,
     percent,
     plural,
     shortened,
-    span,
     when,
 )
 from batchframe._display.html import to_html
-from batchframe._display.narrow import fitted
-from batchframe._display.screen import Screen, Shown, ShownLive, background, live, say
+from batchframe._display.narrow import narrow_table
+from batchframe._display.screen import CardRepr, LiveCardRepr, Screen, background, live, notify
 from batchframe._display.text import to_text
 from batchframe._display.widget import controls
 
 __all__ = [
     "UNKNOWN",
     "Card",
+    "CardRepr",
+    "LiveCardRepr",
     "Screen",
-    "Shown",
-    "ShownLive",
     "Table",
     "Tone",
     "background",
     "controls",
     "count",
     "decimals",
-    "fitted",
+    "format_range",
     "live",
     "money",
+    "narrow_table",
+    "notify",
     "percent",
     "plural",
-    "say",
     "shortened",
-    "span",
     "to_html",
     "to_text",
     "visible",

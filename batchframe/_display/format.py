@@ -8,9 +8,11 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Final, TypeVar
 
+from batchframe._base.ranges import Range
+
 UNKNOWN: Final = "unknown"
 UNDEFINED: Final = "undefined"
-_N = TypeVar("_N")
+_N = TypeVar("_N", int, Decimal)
 
 
 def count(number: int | None) -> str:
@@ -84,22 +86,25 @@ def shortened(text: str, most: int = 40) -> str:
     return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
 
-def span(
-    low: _N | None, expected: _N | None, high: _N | None, words: Callable[[_N | None], str]
-) -> str:
+def format_range(range_: Range[_N] | None, write: Callable[[_N | None], str]) -> str:
     """Write a range: its expected value and its ends.
 
     Examples
     --------
-    >>> span(1, 2, 3, count), span(5, 5, 5, count), span(1, None, None, count)
-    ('2 (1 to 3)', '5', 'at least 1, no upper bound')
+    >>> format_range(Range(1, 2, 3), count), format_range(Range.exactly(5), count)
+    ('2 (1 to 3)', '5')
+    >>> format_range(Range(1, None, None), count), format_range(None, count)
+    ('at least 1, no upper bound', 'unknown')
     """
-    if low == high:
-        return words(low)
-    ends = f"{words(low)} to {words(high)}"
-    if high is None:
-        return f"at least {words(low)}, no upper bound"
-    return ends if expected is None else f"{words(expected)} ({ends})"
+    if range_ is None:
+        return UNKNOWN
+    low, high = write(range_.low), write(range_.high)
+    if range_.low == range_.high:
+        return low
+    if range_.high is None:
+        return f"at least {low}, no upper bound"
+    expected = range_.expected
+    return f"{low} to {high}" if expected is None else f"{write(expected)} ({low} to {high})"
 
 
 def when(seconds: float | None) -> str:

@@ -19,14 +19,14 @@ _FEWEST, _SHORT = 8, 20
 _GAP: Final = 2
 
 
-def fitted(frame: pd.DataFrame, width: int, *, spare: Sequence[str], cut: str) -> str:
+def narrow_table(frame: pd.DataFrame, width: int, *, optional: Sequence[str], cut: str) -> str:
     """Write a frame within a width, and say which columns are not shown.
 
     Parameters
     ----------
     width
         In characters.
-    spare
+    optional
         Columns to leave out as far as is needed, the first one first.
     cut
         A column whose texts are shortened to what room there is.
@@ -34,18 +34,18 @@ def fitted(frame: pd.DataFrame, width: int, *, spare: Sequence[str], cut: str) -
     Examples
     --------
     >>> frame = pd.DataFrame({"name": ["a long name"], "done": [7], "folder": ["/home/of/jobs"]})
-    >>> print(fitted(frame, 24, spare=["folder"], cut="name"))
+    >>> print(narrow_table(frame, 24, optional=["folder"], cut="name"))
               name  done
     0  a long name     7
     [1 row x 3 columns,
     not shown: folder]
-    >>> print(fitted(frame, 19, spare=["folder"], cut="name").splitlines()[1])
+    >>> print(narrow_table(frame, 19, optional=["folder"], cut="name").splitlines()[1])
     0  a long n…     7
     """
     if _width(frame) < width:
         return _text(frame)
     shown = _shortened(frame, cut, _SHORT)
-    for column in spare:
+    for column in optional:
         if _width(shown) < width:
             break
         shown = shown.drop(columns=column, errors="ignore")

@@ -93,7 +93,7 @@ def notebook_screen() -> Screen:
     return Screen(write, _running_cell())
 
 
-def say(line: str) -> None:
+def notify(line: str) -> None:
     """Tell the user one line, beside any bar."""
     _tqdm().write(visible(line), file=sys.stderr)
 
@@ -121,7 +121,7 @@ def _log() -> Show:
         now = word, 10 * done // total if total else 0
         if now not in told:
             told.add(now)
-            say(f"{word}: {done:,} of {total:,} requests" if total else word)
+            notify(f"{word}: {done:,} of {total:,} requests" if total else word)
 
     return show
 
@@ -134,7 +134,7 @@ def _advance(bar: Any, card: Card, word: str) -> None:
     bar.set_description_str(visible(word), refresh=True)
 
 
-class Shown:
+class CardRepr:
     """Gives both representations to a class that can say its facts."""
 
     def _card(self) -> Card:
@@ -147,7 +147,7 @@ class Shown:
         return to_html(self._card())
 
 
-class ShownLive(Shown):
+class LiveCardRepr(CardRepr):
     """An object whose card may stand in the running cell already, and is not shown there twice."""
 
     _screen: Screen | None = None

@@ -18,19 +18,18 @@ from batchframe._base.ranges import Range
 from batchframe._display import (
     UNKNOWN,
     Card,
-    Shown,
+    CardRepr,
     Table,
     count,
     money,
     plural,
-    span,
 )
 
 _N = TypeVar("_N", int, Decimal)
 
 
 @dataclass(frozen=True, repr=False)
-class Estimate(Shown):
+class Estimate(CardRepr):
     """What some requests will take, before anything is sent.
 
     Attributes
@@ -180,11 +179,6 @@ class Estimate(Shown):
             return ()
         worth = "" if self.saved is None else f": saves about {money(self.saved)}"
         return (("not sent", " and ".join(parts) + worth),)
-
-
-def in_words(known: Range[_N] | None, words: Callable[[_N | None], str]) -> str:
-    """Write a range as people read it."""
-    return UNKNOWN if known is None else span(known.low, known.expected, known.high, words)
 
 
 def _figures(

@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 
 from batchframe._base.errors import ColumnError, shorten
-from batchframe._display import Card, Shown, Table, decimals, percent, plural, shortened
+from batchframe._display import Card, CardRepr, Table, decimals, percent, plural, shortened
 from batchframe._evaluation.labels import Codes, check_frame, read_labels, together
 from batchframe._evaluation.measures import cohens_kappa, krippendorffs_alpha, share, wilson
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Agreement(Shown):
+class Agreement(CardRepr):
     """How far several columns of labels agree.
 
     Attributes

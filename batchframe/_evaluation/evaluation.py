@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from batchframe._base.errors import ColumnError, format_row, plain_scalar
-from batchframe._display import Card, Shown, Table, decimals, percent, plural, shortened
+from batchframe._display import Card, CardRepr, Table, decimals, percent, plural, shortened
 from batchframe._evaluation.labels import (
     Codes,
     Labels,
@@ -34,7 +34,7 @@ _SHOWN: Final = 12
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Evaluation(Shown):
+class Evaluation(CardRepr):
     """How well predictions meet the truth.
 
     Attributes

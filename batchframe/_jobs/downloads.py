@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from batchframe._base.errors import ServiceError
-from batchframe._base.private_files import create_private, in_words, sha256_of, sync_folder
+from batchframe._base.private_files import (
+    create_private,
+    sha256_of,
+    sync_folder,
+    translate_os_errors,
+)
 from batchframe._results.line import count_lines
 from batchframe._services.protocol import Transfers
 from batchframe._services.retry import if_broken_off, retry
@@ -49,7 +54,7 @@ def bring_home(
     JobError
         If the disk does not take it.
     """
-    with in_words(home):
+    with translate_os_errors(home):
         return _bring_home(service, file_id, home, requests, before)
 
 

@@ -11,7 +11,7 @@ import shutil
 from dataclasses import dataclass
 
 from batchframe._base.errors import JobError, ServiceError
-from batchframe._display import Card, Shown, plural
+from batchframe._display import Card, CardRepr, plural
 from batchframe._services.protocol import REALTIME, Service
 from batchframe._store.folder import JobFolder
 from batchframe._store.journal import ShardState
@@ -19,7 +19,7 @@ from batchframe._store.manifest import Record, records
 
 
 @dataclass(frozen=True, repr=False)
-class Forgotten(Shown):
+class Forgotten(CardRepr):
     """What became of a job that was to be forgotten.
 
     Attributes

@@ -26,10 +26,10 @@ import pandas as pd
 from batchframe._base.clock import SYSTEM, Clock
 from batchframe._base.errors import JobError, ServiceError
 from batchframe._base.private_files import replacing, sha256_of
-from batchframe._display import Card, Shown, money, plural
+from batchframe._display import Card, CardRepr, format_range, money, plural
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.counting import part_of
-from batchframe._estimate.estimate import Estimate, in_words
+from batchframe._estimate.estimate import Estimate
 from batchframe._jobs.preparation import Plan, plan_of, prepare
 from batchframe._requests.table import RequestTable, kept_requests, kept_table
 from batchframe._results.earlier import Earlier
@@ -51,7 +51,7 @@ _LONGEST_PAUSE: Final = 30.0
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Pilot(Shown):
+class Pilot(CardRepr):
     """What a pilot brought.
 
     Attributes
@@ -81,7 +81,10 @@ class Pilot(Shown):
             facts=(
                 ("rows", ", ".join(told) or "none"),
                 ("spent", f"{money(self.cost)} at standard price"),
-                ("rest", f"{plural(rest.requests, 'request')}, {in_words(rest.cost, money)}"),
+                (
+                    "rest",
+                    f"{plural(rest.requests, 'request')}, {format_range(rest.cost, money)}",
+                ),
             ),
             notes=rest.notes,
             next_step="job = requests.submit(name=..., max_cost=...)",

@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from batchframe._base.clock import SYSTEM, Clock
 from batchframe._base.errors import ServiceError
-from batchframe._display import Card, Screen, say
+from batchframe._display import Card, Screen, notify
 from batchframe._services.provider_table import Provider
 
 _GROWTH: Final = 1.4
@@ -175,7 +175,7 @@ class _Watch(Generic[_O]):
         if self.stopped.is_set():
             self._tell("Watched in another cell since.")
         elif not self.screen.in_notebook and self.screen.last is not None:
-            say("; ".join([self.screen.last.title, *self.screen.last.notes]))
+            notify("; ".join([self.screen.last.title, *self.screen.last.notes]))
 
     def _sleep(self, seconds: float) -> None:
         self.stopped.wait(seconds)

@@ -74,19 +74,19 @@ class AnswerDecoder:
         """Take the fence off that self-hosted models put around JSON, and decode again."""
         inner = _unfenced(text)
         if inner is None:
-            return self.blank, in_words(text, reason)
+            return self.blank, describe_failure(text, reason)
         try:
             row = self.decode(inner)
             self._check(row)
         except _NOT_DECODED as second:
-            return self.blank, in_words(inner, second)
+            return self.blank, describe_failure(inner, second)
         return row, None
 
     def _check(self, row: Any) -> None:
         for reach, node, path in self.unions:
             raw = reach(row)
             if raw is not None:
-                why = problem(msgspec.json.decode(raw), node, self.root, path)
+                why = validate(msgspec.json.decode(raw), node, self.root, path)
                 if why is not None:
                     raise msgspec.ValidationError(why)
 
@@ -214,12 +214,12 @@ def _unfenced(text: str) -> str | None:
     return bare.removeprefix(_FENCE).removesuffix(_FENCE).removeprefix("json")
 
 
-def in_words(text: str, reason: Exception) -> str:
+def describe_failure(text: str, reason: Exception) -> str:
     """Say why a text is no answer, in at most 300 characters whatever the text holds.
 
     Examples
     --------
-    >>> in_words("{", msgspec.DecodeError("Input data was truncated"))
+    >>> describe_failure("{", msgspec.DecodeError("Input data was truncated"))
     'the JSON ends too early'
     """
     if not text.strip():
@@ -257,12 +257,12 @@ _CHECKS: Final[dict[str, Callable[[Any], bool]]] = {
 }
 
 
-def problem(value: Any, node: Node, root: Node, path: str) -> str | None:
+def validate(value: Any, node: Node, root: Node, path: str) -> str | None:
     """Return why a value does not obey a node, worded as msgspec does; None if it does.
 
     Examples
     --------
-    >>> problem([1, "two"], {"type": "array", "items": {"type": "integer"}}, {}, "counts")
+    >>> validate([1, "two"], {"type": "array", "items": {"type": "integer"}}, {}, "counts")
     'Expected integer - at `$.counts[1]`'
     """
     candidates = [one.node for one in alternatives(node, root) if one.node is not None]
@@ -272,7 +272,7 @@ def problem(value: Any, node: Node, root: Node, path: str) -> str | None:
         return f"Expected {wanted} - at `$.{path}`"
     found = None
     for one in fitting:
-        found = _problem_of_one(value, one, root, path)
+        found = _validate_one(value, one, root, path)
         if found is None:
             return None
     return (
@@ -280,7 +280,7 @@ def problem(value: Any, node: Node, root: Node, path: str) -> str | None:
     )
 
 
-def _problem_of_one(value: Any, node: Node, root: Node, path: str) -> str | None:
+def _validate_one(value: Any, node: Node, root: Node, path: str) -> str | None:
     if "enum" in node or "const" in node:
         if value in node.get("enum", [node.get("const")]):
             return None
@@ -296,7 +296,7 @@ def _of_object(value: dict[str, Any], node: Node, root: Node, path: str) -> str 
     for name, part in parts.items():
         if name not in value:
             return f"Object missing required field `{name}` - at `$.{path}`"
-        if found := problem(value[name], part, root, f"{path}.{name}"):
+        if found := validate(value[name], part, root, f"{path}.{name}"):
             return found
     return None
 
@@ -305,7 +305,7 @@ def _of_array(value: list[Any], node: Node, root: Node, path: str) -> str | None
     if not node.get("minItems", 0) <= len(value) <= node.get("maxItems", len(value)):
         return f"Wrong number of items ({len(value)}) - at `$.{path}`"
     items = enumerate(value)
-    found = (problem(item, node["items"], root, f"{path}[{i}]") for i, item in items)
+    found = (validate(item, node["items"], root, f"{path}[{i}]") for i, item in items)
     return next((one for one in found if one), None)
 
 

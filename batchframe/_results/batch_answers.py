@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batchframe._base.progress import progress
-from batchframe._base.threads import in_turn
+from batchframe._base.threads import ordered_map
 from batchframe._endpoints import STATUSES, Answer, Endpoint, with_files
 from batchframe._results.bulk import sort_lines
 from batchframe._results.line import NO_REASON, blocks, read_line, shorten, stripped
@@ -103,7 +103,7 @@ class _Reader:
         if self._endpoint.ordinary is None:
             # Threads would only wait for each other where every line is read in the interpreter.
             return map(self._read, chain.from_iterable(map(blocks, files)))
-        return in_turn(self._read, chain.from_iterable(blocks(file, _LARGE) for file in files))
+        return ordered_map(self._read, chain.from_iterable(blocks(file, _LARGE) for file in files))
 
     def _read(self, block: bytes) -> tuple[pa.Array, pa.Table]:
         """Return whose lines they are, null where that cannot be read, and what each says."""

@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 
 from batchframe._base.digests import ARROW, from_arrow
 from batchframe._base.errors import JobError
-from batchframe._base.private_files import in_words, open_private, replacing, sha256_of
+from batchframe._base.private_files import open_private, replacing, sha256_of, translate_os_errors
 from batchframe._endpoints import STATUSES, endpoint_of, file_named_in, files_of, with_files
 from batchframe._recipe.recipe import Recipe
 from batchframe._requests.custom_ids import custom_ids
@@ -207,7 +207,7 @@ def read_reused(folder: JobFolder) -> pa.Table:
         If the file is absent or damaged.
     """
     try:
-        with in_words(folder.reused), open_private(folder.reused) as file:
+        with translate_os_errors(folder.reused), open_private(folder.reused) as file:
             return _completed(pq.read_table(file, page_checksum_verification=True)).cast(STORED)
     except (OSError, ValueError, pa.ArrowException) as reason:
         raise JobError.damaged(str(folder.reused), str(reason)) from None

@@ -19,7 +19,7 @@ from typing import IO, Any, Final
 
 import msgspec
 
-from batchframe._base.lenient_json import mended
+from batchframe._base.lenient_json import repair_json
 from batchframe._endpoints import Answer, Endpoint, Status, tokens_of
 
 _OK: Final = {200, "200", "200.0"}  # some servers write the number as a text
@@ -61,7 +61,7 @@ def _read_odd_line(raw: bytes, endpoint: Endpoint) -> tuple[str | None, Answer]:
     try:
         if _names_several(raw):
             return None, Answer("invalid", "the line names several requests", None)
-        line = _decode_line(mended(raw))
+        line = _decode_line(repair_json(raw))
         return line.custom_id, _read_response(line.response, line.error, endpoint)
     except _NOT_READ as reason:
         name = _CUSTOM_ID.search(raw)
@@ -164,7 +164,7 @@ def count_lines(path: Path) -> LineCount:
             _decode_line(raw)
         except _NOT_READ:
             try:
-                _decode_line(mended(raw))
+                _decode_line(repair_json(raw))
             except _NOT_READ:
                 broken += 1
                 continue

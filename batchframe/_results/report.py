@@ -6,25 +6,22 @@ Must not know: files, the network.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 
 from batchframe._base.ranges import Range
-from batchframe._display import UNKNOWN, Card, Shown, Table, count, money, plural, span
+from batchframe._display import UNKNOWN, Card, CardRepr, Table, count, format_range, money, plural
 from batchframe._endpoints import endpoint_of
 from batchframe._models.price import sum_of
 from batchframe._models.price_lookup import lifetime_of_cache_note
 from batchframe._results.billing import job_price, tokens_of
 from batchframe._results.job_answers import JobAnswers
 from batchframe._store.manifest import Manifest
-
-_N = TypeVar("_N", int, Decimal)
 
 _TOLERANCE: Final = Decimal("0.05")
 
@@ -68,7 +65,7 @@ def _part(actual: Decimal | int, expected: Decimal | int | None) -> Decimal | No
 
 
 @dataclass(frozen=True, repr=False)
-class Report(Shown):
+class Report(CardRepr):
     """What a job was estimated to take beside what it took.
 
     Attributes
@@ -125,16 +122,12 @@ class Report(Shown):
 def _row(line: ReportLine) -> tuple[str, ...]:
     return (
         line.name,
-        _in_words(line.estimated_tokens, count),
+        format_range(line.estimated_tokens, count),
         count(line.tokens),
-        _in_words(line.estimated_cost, money),
+        format_range(line.estimated_cost, money),
         money(line.cost),
         UNKNOWN if line.difference is None else f"{line.difference:+.1%}",
     )
-
-
-def _in_words(known: Range[_N] | None, words: Callable[[_N | None], str]) -> str:
-    return UNKNOWN if known is None else span(known.low, known.expected, known.high, words)
 
 
 def report(job: JobAnswers) -> Report:

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from batchframe._base.digests import NONE, Digests, digests_of, from_arrow
 from batchframe._base.errors import JobError
-from batchframe._base.private_files import in_words, open_private
+from batchframe._base.private_files import open_private, translate_os_errors
 from batchframe._endpoints.endpoint import ASKED_ON_DEMAND
 from batchframe._requests.custom_ids import custom_id
 from batchframe._requests.lines import as_named
@@ -102,7 +102,7 @@ def _requests(record: Record, job: JobAnswers, chosen: npt.NDArray[np.int64]) ->
             continue
         path = record.folder.input(shard)
         wanted = set(here.tolist())
-        with in_words(path), open_private(path) as lines:
+        with translate_os_errors(path), open_private(path) as lines:
             found = [as_named(line[prefix:-1]) for at, line in enumerate(lines) if at in wanted]
         named = digests.take(pa.array(here + written.start))
         if len(found) != len(here) or (digests_of(found) != from_arrow(named)).any():

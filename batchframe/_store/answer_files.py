@@ -20,10 +20,10 @@ from typing import Final
 from batchframe._base.file_types import ending_of
 from batchframe._base.private_files import (
     create_private,
-    in_words,
     open_private,
     private_folder,
     replacing,
+    translate_os_errors,
 )
 
 _NAME: Final = re.compile(r"[A-Za-z0-9-]{1,80}\.[a-z0-9]{2,4}")
@@ -55,7 +55,7 @@ class AnswerFiles:
         digest = hashlib.sha256(content).hexdigest()[:_DIGITS]
         name = f"{custom_id}-{digest}.{ending_of(content) or 'bin'}"
         path = self._folder / name
-        with in_words(path):
+        with translate_os_errors(path):
             self._make()
             if not _is_file_of(path, len(content)):
                 with replacing(path) as file:
@@ -64,13 +64,13 @@ class AnswerFiles:
 
     def partial(self, custom_id: str) -> Path:
         """Return where a file may be put that is still arriving."""
-        with in_words(self._folder):
+        with translate_os_errors(self._folder):
             self._make()
         return self._folder / f"{custom_id}.{os.getpid()}.part"
 
     def adopt(self, custom_id: str, partial: Path) -> str:
         """Put a file that has arrived into its place, under a name of its own, and return that."""
-        with in_words(partial):
+        with translate_os_errors(partial):
             with open_private(partial) as file:
                 head = file.read(_HEAD)
                 os.fsync(file.fileno())
@@ -88,7 +88,7 @@ class AnswerFiles:
         """
         for source in sources:
             path = self._folder / source.name
-            with in_words(source):
+            with translate_os_errors(source):
                 self._make()
                 with open_private(source) as old:
                     if not _is_file_of(path, os.fstat(old.fileno()).st_size):
@@ -98,7 +98,7 @@ class AnswerFiles:
     def mark_gone(self, custom_id: str, why: str) -> None:
         """Note that a file can never be had."""
         path = self._folder / f"{custom_id}.gone"
-        with in_words(path):
+        with translate_os_errors(path):
             self._make()
             with create_private(path) as file:
                 file.write(why.encode(errors="replace"))
@@ -106,12 +106,12 @@ class AnswerFiles:
     def why_gone(self, custom_id: str) -> str:
         """Return what was noted."""
         path = self._folder / f"{custom_id}.gone"
-        with in_words(path), open_private(path) as file:
+        with translate_os_errors(path), open_private(path) as file:
             return file.read(_HEAD).decode(errors="replace")
 
     def names(self) -> frozenset[str]:
         """Name the files that are there; a link or whatever else is none."""
-        with in_words(self._folder):
+        with translate_os_errors(self._folder):
             if not self._folder.is_dir() or self._folder.is_symlink():
                 return frozenset()
             with os.scandir(self._folder) as entries:

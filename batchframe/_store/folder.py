@@ -32,11 +32,11 @@ import platformdirs
 from batchframe._base.errors import JobError, UnreadableJobWarning, quote, warn_user
 from batchframe._base.private_files import (
     append_line,
-    in_words,
     private_folder,
     private_home,
     read_private,
     replacing,
+    translate_os_errors,
 )
 
 STATE_VERSION: Final = 1
@@ -88,7 +88,7 @@ class JobFolder:
                 f"{quote(job_id)} cannot be a job's id. bf.jobs() lists the jobs that are here."
             )
         folder = cls(home() / "jobs" / job_id)
-        with in_words(folder.path):
+        with translate_os_errors(folder.path):
             folder.path.exists()
         return folder
 
@@ -159,7 +159,7 @@ class JobFolder:
     @contextmanager
     def _lock(self) -> Iterator[bool]:
         lock = filelock.FileLock(self.path / "lock", mode=0o600)
-        with in_words(self.path):
+        with translate_os_errors(self.path):
             try:
                 lock.acquire(timeout=0)
             except filelock.Timeout:
@@ -228,7 +228,7 @@ class JobFolder:
 
     def files_changed_at(self) -> int:
         """Return when a file of an answer last came or went, in nanoseconds; 0 without any."""
-        with in_words(self.files):
+        with translate_os_errors(self.files):
             try:
                 return self.files.lstat().st_mtime_ns
             except FileNotFoundError:
@@ -236,7 +236,7 @@ class JobFolder:
 
     def rows_written_at(self) -> int:
         """Return when ``rows.parquet`` was last written, in nanoseconds."""
-        with in_words(self.rows):
+        with translate_os_errors(self.rows):
             return self.rows.lstat().st_mtime_ns
 
 
@@ -254,7 +254,7 @@ def job_folders() -> list[JobFolder]:
         If the home cannot be read, or others could put jobs into it.
     """
     jobs = home() / "jobs"
-    with in_words(jobs):
+    with translate_os_errors(jobs):
         if not jobs.is_dir():
             return []
         private_home(jobs.parent)

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from batchframe._base.digests import ARROW, NONE, Digests, from_arrow, sortable, to_arrow
 from batchframe._base.errors import JobError
-from batchframe._base.private_files import in_words, open_private, replacing
+from batchframe._base.private_files import open_private, replacing, translate_os_errors
 from batchframe._requests.lines import request_bytes
 from batchframe._requests.table import RequestTable
 
@@ -210,7 +210,7 @@ def read_rows(path: Path) -> Rows:
     JobError
         If it is absent or damaged.
     """
-    with in_words(path), open_private(path) as file:
+    with translate_os_errors(path), open_private(path) as file:
         try:
             table = pq.read_table(file, page_checksum_verification=True).combine_chunks()
         except (OSError, pa.ArrowException) as reason:

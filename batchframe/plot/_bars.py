@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 import pandas as pd
 
 from batchframe._api.requests import Job
-from batchframe._display import money, span
+from batchframe._base.ranges import Range
+from batchframe._display import format_range, money
 from batchframe.plot import _canvas, tables
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def cost(job: Job, *, ax: Axes | None = None) -> Axes:
     words = []
     for place, (low, expected, high) in enumerate(table.itertuples(index=False)):
         _draw_range(ax, place, low, expected, high)
-        known = span(low, expected, high, money) if low is not None else money(None)
+        known = format_range(None if low is None else Range(low, expected, high), money)
         words.append(f"{names[place]}\n{known}")
     ax.set_yticks(range(len(table)), words, **_canvas.AS_IT_IS)
     ax.set_ylim(1.6, -0.6)

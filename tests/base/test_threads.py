@@ -9,6 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from batchframe._base.threads import in_turn
+import batchframe as bf
+from batchframe._base.threads import ordered_map
+from batchframe._estimate.counting import count_input
 
 
 def test_the_order_stays_whatever_ends_first() -> None:
@@ -16,7 +19,7 @@ def test_the_order_stays_whatever_ends_first() -> None:
         time.sleep(0.002 * (number % 3))
         return number
 
-    assert list(in_turn(work, range(40))) == list(range(40))
+    assert list(ordered_map(work, range(40))) == list(range(40))
 
 
 def test_no_more_is_taken_than_is_worked_on() -> None:
@@ -27,7 +30,7 @@ def test_no_more_is_taken_than_is_worked_on() -> None:
             taken.append(number)
             yield number
 
-    results = in_turn(lambda number: number, things())
+    results = ordered_map(lambda number: number, things())
     assert next(results) == 0
     assert len(taken) <= 5
     results.close()  # type: ignore[attr-defined]
@@ -41,7 +44,7 @@ def test_what_the_work_raises_is_raised_and_no_thread_is_left() -> None:
             raise ValueError(number)
         return number
 
-    results = in_turn(work, range(100))
+    results = ordered_map(work, range(100))
     with pytest.raises(ValueError, match="3"):
         list(results)
     assert threading.active_count() == before

@@ -15,7 +15,7 @@ import batchframe as bf
 import batchframe.local
 from batchframe import errors
 from batchframe._base.safe_text import visible, visible_lines
-from batchframe._display import Card, Table, live, say, to_html, to_text
+from batchframe._display import Card, Table, live, notify, to_html, to_text
 
 HOSTILE = {
     "script": "<script>alert(1)</script>",
@@ -195,7 +195,7 @@ def test_x1_the_bar_and_the_line_beside_it_show_no_controls(
 ) -> None:
     with live() as screen:
         screen.show(Card("x", progress=(1, 2)), HOSTILE["escape sequences"])
-        say(HOSTILE["escape sequences"])
+        notify(HOSTILE["escape sequences"])
     told = capsys.readouterr().err
     assert r"\x1b[31mred\x1b]0;title\x07" in told
     assert "\x07" not in told

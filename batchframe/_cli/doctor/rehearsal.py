@@ -23,8 +23,7 @@ from batchframe._api.requests import Requests
 from batchframe._base.clock import SYSTEM, Clock
 from batchframe._base.errors import ServiceError
 from batchframe._cli.doctor.finding import Finding
-from batchframe._display import money
-from batchframe._estimate.estimate import in_words
+from batchframe._display import format_range, money
 from batchframe._services.connect import connect
 from batchframe._services.protocol import Created, CreateOutcome, Rejected, Service
 
@@ -52,7 +51,7 @@ def probe(model: str, agrees: Callable[[str], bool], clock: Clock = SYSTEM) -> I
         If there is no key.
     """
     asked = _one_request(model)
-    cost = in_words(asked.estimate(reuse=False).cost, money)
+    cost = format_range(asked.estimate(reuse=False).cost, money)
     if not agrees(f"Create one batch of one request to {model}, for {cost}, and cancel it?"):
         yield Finding("live", "ok", "nothing was sent, as nobody said yes", "Or add --yes.")
         return
