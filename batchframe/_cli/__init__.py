@@ -1,4 +1,4 @@
-"""The command line: words → one step into a room → words, JSON and an exit code."""
+"""The command line."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""The commands: each is one step into a room, and what it has to say afterwards.
-
-In: parsed options. Out: an :class:`Outcome`: an exit code, facts for ``--json``, words for people.
-Must not know: how options are written, where the words go.
-"""
+"""The commands: each calls the Python API once and reports the outcome."""
 
 from __future__ import annotations
 

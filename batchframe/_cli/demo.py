@@ -1,7 +1,4 @@
-"""``python -m batchframe demo``: the main job, from a CSV to a labelled frame and its price.
-
-In: a CSV of reviews and, for ``--live``, a key. Out: text on the terminal.
-"""
+"""Run the demo: label sample reviews, from a CSV to a labeled frame and its cost."""
 
 from __future__ import annotations
 

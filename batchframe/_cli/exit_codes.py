@@ -1,7 +1,4 @@
-"""What a command's exit code says.
-
-In: a job. Out: a number that a scheduler can act on.
-"""
+"""Exit codes, which a scheduler can act on."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The command line's help: what each command is for, an example, and its exit codes.
-
-Words only. The order is that of a day's work.
-"""
+"""The help of each command: its purpose, an example and its exit codes."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""Jobs and estimates → plain JSON values, and the cards that a terminal shows.
+"""Write jobs and estimates as JSON values and as text cards.
 
-In: a handle. Out: what ``--json`` prints: money as text, so that no digit is lost; moments as ISO
-8601 in UTC.
-Must not know: options, exit codes.
+Money is a string, so that no digit is lost; times are ISO 8601 in UTC.
 """
 
 from __future__ import annotations

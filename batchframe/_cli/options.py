@@ -1,8 +1,4 @@
-"""Options of the command line → the requests that a frame makes.
-
-In: parsed options and a frame. Out: a :class:`~batchframe.Requests`, or its parts.
-Must not know: jobs, the network.
-"""
+"""Build the requests that the command line options describe."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Words → parsed options, and the help that teaches them.
-
-In: the words of a command line. Out: a namespace whose ``run`` is the command.
-Must not know: what a command does.
-"""
+"""Parse the command line, and build its help."""
 
 from __future__ import annotations
 

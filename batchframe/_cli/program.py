@@ -1,8 +1,4 @@
-"""One command from its words to its exit code.
-
-In: the words. Out: the exit code; what was said stands on the standard streams.
-Must not know: what any command does.
-"""
+"""Run one command line and return its exit code."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""What batchframe says to a notebook → what it says to a shell.
+"""Reword a message for a shell: Python calls become commands and options.
 
-In: a sentence with Python in it. Out: the same sentence with commands and options in it. Pure.
-What no rule knows stays as it is.
+What no rule matches stays as it is.
 """
 
 from __future__ import annotations

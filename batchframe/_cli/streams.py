@@ -1,8 +1,4 @@
-"""Where words go: answers and JSON to the standard output, everything else beside it.
-
-In: sentences and documents. Out: lines on the two standard streams.
-Must not know: what they say.
-"""
+"""Print results to the standard output, and everything else to the standard error."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Files → frames → files: CSV and Parquet, chosen by the file's ending; ``-`` is a CSV stream.
-
-In: a path. Out: a frame, or a file that is whole or not there.
-Must not know: jobs, prompts.
+"""Read and write frames as CSV or Parquet, by the file's extension; ``-`` is a CSV stream.
 
 A CSV has no types, so its cells are read as text, exactly as they stand: ``007`` keeps its zeros,
 ``1e5`` and ``1.50`` stay what they are, and ``NA``, ``null`` and ``None`` are words. An empty cell

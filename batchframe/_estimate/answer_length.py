@@ -1,11 +1,8 @@
-"""A recipe → how many output tokens one answer takes: low, expected, high, and why.
-
-In: a recipe and what earlier jobs were answered. Out: a frozen :class:`AnswerLength`.
-Must not know: rows, prices, files, the network.
+"""Bound the output tokens of one answer: low, expected, high, and why.
 
 Low and high come from the output spec where it bounds them, else from the request's own limit,
 else from the spread of earlier answers; expected comes from earlier answers, else from the spec.
-What nothing tells stays unknown.
+What nothing states stays unknown.
 """
 
 from __future__ import annotations

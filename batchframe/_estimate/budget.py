@@ -1,8 +1,4 @@
-"""``max_cost``: an estimate held against a limit, before anything is sent.
-
-In: an estimate, its requests and a limit in USD. Out: nothing, or an error with the ways out.
-Must not know: files, the network, what a job has really cost.
-"""
+"""Check an estimate against ``max_cost`` before anything is sent."""
 
 from __future__ import annotations
 

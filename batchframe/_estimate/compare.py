@@ -1,8 +1,4 @@
-"""The same requests, asked of several models: what each would cost, side by side.
-
-In: a request table and the models' names. Out: a frame. Sends nothing, writes nothing.
-Must not know: files, the network.
-"""
+"""Compare the cost of the same requests across models."""
 
 from __future__ import annotations
 

@@ -1,9 +1,6 @@
-"""A template → the texts in it that are counted once, and what is left to count for each row.
+"""Cut the constant texts out of a template, so that their tokens are counted once.
 
-In: a bound template. Out: constant texts and shorter templates whose tokens add up to those of the
-whole, for every row. This module counts nothing.
-
-Why the cut is exact: in o200k_base and cl100k_base no match of the splitting pattern holds a letter
+The cut is exact: in o200k_base and cl100k_base no match of the splitting pattern holds a letter
 followed by a space, so every text is split there whatever stands around; and no alternative of the
 pattern looks behind, so what follows is split as if it stood alone. Byte pairs are merged within a
 split only. OpenAI's tiktoken holds the patterns; the tests compare every cut with the whole.

@@ -1,8 +1,4 @@
-"""Requests → their input tokens: all of them, or a random sample where all would take long.
-
-In: a request table. Out: a frozen :class:`InputTokens`. Sends nothing, writes nothing.
-Must not know: prices, output.
-"""
+"""Count the input tokens of requests: all of them, or a sample where all would take long."""
 
 from __future__ import annotations
 

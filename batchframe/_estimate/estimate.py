@@ -1,9 +1,4 @@
-"""Requests → what they will take: tokens and dollars, as ranges with their reasons.
-
-In: a request table and its input tokens. Out: a frozen :class:`Estimate`. Sends nothing, writes
-nothing.
-Must not know: files, the network, what a job has really cost.
-"""
+"""The estimate of tokens and cost, as ranges with their reasons."""
 
 from __future__ import annotations
 

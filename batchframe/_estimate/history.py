@@ -1,10 +1,7 @@
-"""A recipe → what the same question to the same model was answered before, on this machine.
+"""Look up how long earlier answers to the same prompt and model were.
 
-In: a recipe and the jobs' folders. Out: an :class:`Experience` or None. Writes nothing.
-Must not know: prices, the network.
-
-A pilot is such an earlier job. Rehearsals on a server of this machine are left out, unless that
-server will be asked again: their answers are simulated.
+A pilot counts as an earlier job. Jobs of a server on this machine are left out, unless that server
+will be asked again: their answers are simulated.
 """
 
 from __future__ import annotations

@@ -1,11 +1,7 @@
-"""Requests that the service is known to refuse, found row by row before anything is sent.
+"""Reject requests that the service is known to refuse, row by row, before anything is sent.
 
-In: a request table, its input tokens, the service's profile. Out: nothing, or an error that names
-the row; or a note for the estimate.
-Must not know: prices, files, the network.
-
-What needs the recipe alone is checked by the recipe. Each check can be overruled: the recipe's
-``allow`` says which.
+What needs the recipe alone is checked by the recipe. Each check can be overruled by the recipe's
+``allow``.
 """
 
 from __future__ import annotations

@@ -1,11 +1,8 @@
-"""Some numbers → what all of them add up to, with the interval that the chance leaves.
+"""Estimate the tokens of all requests from a random sample, with a confidence interval.
 
-In: the size of every request, and the tokens of a random sample of them. Out: a number for each
-request and a `Range` of their sum. Pure arithmetic; this module counts nothing.
-
-Tokens follow the bytes of a request closely. So a line through the sample foretells the rest (the
-regression estimator, Cochran, *Sampling Techniques*, 1977, 7.1), and the interval comes from how
-far the sample strays from its line.
+Tokens follow the bytes of a request closely. So a line through the sample predicts the rest (the
+regression estimator, Cochran, *Sampling Techniques*, 1977, 7.1), and the interval comes from the
+residuals of the sample.
 """
 
 from __future__ import annotations

@@ -1,9 +1,4 @@
-"""Counted input tokens × the API's own counting route → corrected input tokens.
-
-In: a request table, its input tokens, a service. Out: :class:`InputTokens`, with what the API said
-of a small sample in the notes. It asks the service to count: nothing is generated, nothing written.
-Must not know: prices, output, the openai package.
-"""
+"""Correct counted input tokens by the API's own count of a small sample."""
 
 from __future__ import annotations
 

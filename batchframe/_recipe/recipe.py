@@ -1,8 +1,4 @@
-"""Everything that makes a request out of a row, except the rows.
-
-In: what the user wrote. Out: a frozen :class:`Recipe` that survives a job's manifest.
-Must not know: the frame's values, files, the network.
-"""
+"""The recipe: everything that makes a request out of a row, except the rows."""
 
 from __future__ import annotations
 

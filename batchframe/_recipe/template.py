@@ -1,7 +1,4 @@
-"""A prompt template → its rendered column.
-
-In: the template's source and Arrow text columns. Out: one Arrow text column.
-Must not know: pandas, models, endpoints, JSON lines.
+"""Parse, bind and render prompt templates.
 
 ``{{ column }}`` stands for a cell's text and ``{{ column | json }}`` for the cell as JSON. There
 are names only: no expressions, no attributes. Rendering is one pass: a value is never scanned

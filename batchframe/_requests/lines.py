@@ -1,7 +1,4 @@
-"""Rendered prompts → request lines, and the digest that names each.
-
-In: a request body with templates for leaves, and record batches of text. Out: bytes.
-Must not know: pandas, files, the network.
+"""Write rendered prompts as request lines.
 
 The body is encoded once and cut at its slots; a row then costs one string escape for each slot and
 one join. What follows the ``custom_id`` in a line is the request itself: its digest is its name.

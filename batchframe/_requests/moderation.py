@@ -1,7 +1,4 @@
-"""Requests → those that the moderation endpoint flags, and why, before anything is paid for.
-
-In: a request table and a service. Out: for each flagged request, the reason in words.
-Must not know: prices, folders.
+"""Find the requests that the moderation endpoint flags, before anything is paid for.
 
 Texts go in packs, and a long one in pieces; an image goes by itself, since the endpoint takes one
 image a request ("too_many_images", reported 2026-04). Whatever is flagged of a request flags it.

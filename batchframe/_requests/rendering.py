@@ -1,8 +1,4 @@
-"""Recipe × rows → requests: every row is rendered once, and equal requests are found.
-
-In: a recipe and rows. Out: a frozen :class:`RequestTable`; or the digests alone, of other rows.
-Must not know: prices, files, the network.
-"""
+"""Render the recipe once per row, and find equal requests."""
 
 from __future__ import annotations
 

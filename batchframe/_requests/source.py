@@ -1,8 +1,4 @@
-"""A part of the rows → the Arrow text columns that a prompt needs.
-
-In: a frame and the cells that the templates use (or a function of a row). Out: a frozen
-:class:`Source`: text columns without a null, and which rows have no prompt.
-Must not know: models, endpoints, JSON lines, whether there are further parts.
+"""Read the cells that a prompt needs as Arrow text columns.
 
 From here on a row is known by its position; the frame's index only names it in an error.
 """

@@ -1,9 +1,4 @@
-"""Rows that are read part by part → what a prompt needs of them, read anew each time.
-
-In: a way to read the parts. Out: a frozen :class:`StreamedSource`, which does what a
-:class:`Source` does, and holds no text.
-Must not know: models, endpoints, JSON lines.
-"""
+"""Read rows that memory need not hold, block by block and anew each time."""
 
 from __future__ import annotations
 

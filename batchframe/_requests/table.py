@@ -1,9 +1,4 @@
-"""Which row asks what, and the bytes that ask it.
-
-In: rows and the envelope of their requests, rendered once before. Out: a frozen
-:class:`RequestTable`, whose lines are streamed in record batches.
-Must not know: how requests are made of a recipe, prices, files, the network.
-"""
+"""The request table: which row makes which request, and the bytes of each."""
 
 from __future__ import annotations
 

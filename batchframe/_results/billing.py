@@ -1,10 +1,6 @@
-"""Answers → what they used and what they cost.
+"""Compute what answers used and cost, in exact `Decimal` USD.
 
-In: a job's answers and a price. Out: a :class:`Usage`, exact `Decimal` USD: of the whole job and of
-each request.
-Must not know: estimates, files, the network.
-
-A line's ``service_tier`` is never asked: OpenAI writes "default" there for what it bills as batch.
+A line's ``service_tier`` is never used: OpenAI writes "default" there for what it bills as batch.
 """
 
 from __future__ import annotations

@@ -1,13 +1,9 @@
-"""The ordinary lines of a result file → a table of good answers, all of a block at once.
-
-In: lines, and what an ordinary response looks like. Out: whose answers they are, and a table of
-them; the other lines, for the careful reader (`_results/line.py`).
-Must not know: what else a line may be, files.
+"""Read the ordinary lines of a result file into columns, a block at a time.
 
 A line is ordinary if it is one JSON object with one `custom_id`, status code 200, and a body in
-which nothing is out of the usual. Of such a line the careful reader would say the same; it is the
-judge, and takes whatever does not fit. Arrow reads a block into columns without a Python object for
-each line, and leaves the interpreter to others meanwhile.
+which nothing is out of the usual. Of such a line the careful reader (`line.py`) would say the same;
+it is the judge, and takes the rest. Arrow reads a block into columns without a Python object for
+each line, and releases the interpreter meanwhile.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""A job's folder → what it knows about its requests: one answer for each, read and typed.
-
-In: a job's record. Out: frozen :class:`JobAnswers`.
-Must not know: frames, prices, the network.
+"""Read a job's folder into one typed answer for each of its requests.
 
 ``answers.parquet`` saves reading the result files again, and is trusted only if it was made of
 them. ``reused.parquet`` holds the answers that earlier jobs had already: they exist nowhere else

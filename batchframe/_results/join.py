@@ -1,8 +1,4 @@
-"""Answers × rows → the row ledger, and its join with any frame.
-
-In: a job's answers, and rows. Out: pandas columns, exactly one status for each row.
-Must not know: files, prices, the network.
-"""
+"""Join answers to rows: one status for each row of any frame."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""One line of a result file, whatever it is → whose it is, and what it answers.
-
-In: the bytes of a line, and the endpoint that it answers for. Out: a name, as far as it can be
-read, and an :class:`Answer`; or only how many lines can be read.
-Must not know: which requests there are, tables.
+"""Read one line of a result file, whatever it is: its custom_id and its answer.
 
 This is the careful reader: what it says of a line is what the line means.
 """

@@ -1,7 +1,4 @@
-"""Answers × rows that memory need not hold → one Parquet file.
-
-In: a job's answers, and rows. Out: a file with the columns of both.
-Must not know: prices, the network.
+"""Write rows and their answers to one Parquet file, block by block.
 
 Each row is read once: the answer found for it stands beside it, whatever happens to the source.
 """

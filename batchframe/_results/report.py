@@ -1,8 +1,4 @@
-"""What a job was estimated to take beside what it took, and why they differ.
-
-In: a job's manifest and answers. Out: a frozen :class:`Report`.
-Must not know: files, the network.
-"""
+"""Compare what a job was estimated to take with what it took."""
 
 from __future__ import annotations
 

@@ -1,10 +1,7 @@
-"""A job → the requests that it left without an answer, to be asked again.
+"""Collect the requests that a job left without an answer.
 
-In: a job's record and answers, and its input files. Out: a request table of the rows concerned.
-Must not know: the frame that was submitted, prices, the network.
-
-The requests are read from the input files, byte for byte as they were sent: no frame is needed, and
-what was answered cannot be among them.
+They are read from the input files, byte for byte as they were sent: no frame is needed, and
+answered requests cannot be among them.
 """
 
 from __future__ import annotations

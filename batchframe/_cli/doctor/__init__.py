@@ -1,4 +1,4 @@
-"""Is everything here that a job needs? Checks of this machine and of the service, in words."""
+"""Check this machine and the service for what a job needs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What is installed, where jobs are kept, and which vocabularies can be had.
-
-In: this machine. Out: findings. Must not know: the service.
-"""
+"""Check what is installed, where jobs are kept, and which vocabularies are available."""
 
 from __future__ import annotations
 

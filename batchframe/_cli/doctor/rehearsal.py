@@ -1,6 +1,4 @@
-"""What can only be learned by creating one batch of one request.
-
-In: a model, and somebody who agrees. Out: findings.
+"""Check what can only be learned by creating one batch of one request.
 
 The promise of at most one batch rests on two habits of a service that nobody documents: a batch
 shows in the list soon after it was created, and a batch whose input file was deleted is refused, or

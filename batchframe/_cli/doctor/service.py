@@ -1,7 +1,4 @@
-"""The key, the address, and one look at the service.
-
-In: the environment. Out: findings, in which no key stands.
-"""
+"""Check the key and the address, and ask the service once; the key is never shown."""
 
 from __future__ import annotations
 
