@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from decimal import Decimal
-from typing import TypeVar
+from typing import Any, Final
 
 import pandas as pd
 
@@ -19,8 +18,21 @@ from batchframe._display import (
     money,
     plural,
 )
+from batchframe._display import UNKNOWN, Card, Shown, Table, count, money, plural
 
-_N = TypeVar("_N", int, Decimal)
+_SUMMED: Final = (
+    "rows", "requests", "duplicates", "reused", "skipped", "files", "input_tokens",
+    "output_tokens", "cost", "standard_cost", "flex_cost", "priority_cost", "input_cost",
+)  # fmt: skip
+_FIGURES: Final[dict[str, tuple[str, Any]]] = {
+    "input_tokens": ("input tokens", count),
+    "output_tokens": ("output tokens", count),
+    "cost": ("batch cost", money),
+    "standard_cost": ("standard cost", money),
+    "flex_cost": ("flex cost", money),
+    "priority_cost": ("priority cost", money),
+}
+"""The ranges that are shown: how each is labeled, and how its numbers are written."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -80,22 +92,14 @@ class Estimate(CardRepr):
     unbounded_reasoning: bool = False
 
     def __add__(self, other: Estimate) -> Estimate:
+        def total(name: str) -> Any:
+            ours, theirs = getattr(self, name), getattr(other, name)
+            return None if ours is None or theirs is None else ours + theirs
+
         return Estimate(
-            rows=self.rows + other.rows,
-            requests=self.requests + other.requests,
-            duplicates=self.duplicates + other.duplicates,
-            reused=self.reused + other.reused,
-            skipped=self.skipped + other.skipped,
-            files=self.files + other.files,
-            input_tokens=self.input_tokens + other.input_tokens,
-            output_tokens=self.output_tokens + other.output_tokens,
-            cost=_both(self.cost, other.cost),
-            standard_cost=_both(self.standard_cost, other.standard_cost),
+            **{name: total(name) for name in _SUMMED},
             exact=self.exact and other.exact,
             notes=tuple(dict.fromkeys((*self.notes, *other.notes))),
-            flex_cost=_both(self.flex_cost, other.flex_cost),
-            priority_cost=_both(self.priority_cost, other.priority_cost),
-            input_cost=_both(self.input_cost, other.input_cost),
             unbounded_reasoning=self.unbounded_reasoning or other.unbounded_reasoning,
         )
 
@@ -128,19 +132,9 @@ class Estimate(CardRepr):
 
         Tokens are int and money is `Decimal`, so the columns have dtype object; unknown is None.
         """
-        figures = {
-            "input_tokens": self.input_tokens,
-            "output_tokens": self.output_tokens,
-            "cost": self.cost,
-            "standard_cost": self.standard_cost,
-            "flex_cost": self.flex_cost,
-            "priority_cost": self.priority_cost,
-        }
+        ranges: dict[str, Range[Any] | None] = {name: getattr(self, name) for name in _FIGURES}
         return pd.DataFrame.from_dict(
-            {
-                name: [None] * 3 if known is None else [known.low, known.expected, known.high]
-                for name, known in figures.items()
-            },
+            {name: astuple(found) if found else (None,) * 3 for name, found in ranges.items()},
             orient="index",
             columns=["low", "expected", "high"],
             dtype=object,
@@ -148,17 +142,13 @@ class Estimate(CardRepr):
 
     def _card(self) -> Card:
         more = " + reasoning" if self.unbounded_reasoning else ""
-        figures = (
-            _figures("input tokens", self.input_tokens, count),
-            _figures("output tokens", self.output_tokens, count, more),
-            _figures("batch cost", self.cost, money, more),
-            _figures("standard cost", self.standard_cost, money, more),
-            _figures("flex cost", self.flex_cost, money, more),
-            _figures("priority cost", self.priority_cost, money, more),
+        figures = tuple(
+            (label, *_ends(getattr(self, name), words, "" if name == "input_tokens" else more))
+            for name, (label, words) in _FIGURES.items()
         )
-        asked = f"{plural(self.requests, 'request')} in {plural(self.files, 'file')}"
+        requests = f"{plural(self.requests, 'request')} in {plural(self.files, 'file')}"
         return Card(
-            title=f"Estimate for {plural(self.rows, 'row')}: {asked}",
+            title=f"Estimate for {plural(self.rows, 'row')}: {requests}",
             facts=self._unsent_facts(),
             table=Table("tokens and USD", ("", "low", "expected", "high"), figures),
             notes=self.notes,
@@ -176,14 +166,9 @@ class Estimate(CardRepr):
         return (("not sent", " and ".join(parts) + worth),)
 
 
-def _figures(
-    name: str, known: Range[_N] | None, words: Callable[[_N | None], str], more: str = ""
-) -> tuple[str, ...]:
-    if known is None:
-        return (name, *(UNKNOWN,) * 3)
-    high = "no bound" if known.high is None else words(known.high) + more
-    return (name, words(known.low), words(known.expected), high)
-
-
-def _both(one: Range[Decimal] | None, other: Range[Decimal] | None) -> Range[Decimal] | None:
-    return None if one is None or other is None else one + other
+def _ends(found: Range[Any] | None, words: Any, more: str) -> tuple[str, ...]:
+    """Write the low, expected and high end of a range."""
+    if found is None:
+        return (UNKNOWN,) * 3
+    high = "no bound" if found.high is None else words(found.high) + more
+    return (words(found.low), words(found.expected), high)
