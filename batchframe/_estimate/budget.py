@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from batchframe._base.errors import CostError, IntervalWarning, ReasoningWarning, warn_user
+from batchframe._base.ranges import Range
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.answer_length import interval_note, reasoning_note, rests_on_answers
 from batchframe._estimate.counting import InputTokens, Numbers
@@ -15,27 +16,30 @@ from batchframe._estimate.estimate import Estimate
 from batchframe._estimate.pricing import PRICED_AT_ONCE
 from batchframe._models.price import Price, Tier, within
 from batchframe._models.price_lookup import price
+from batchframe._models.price import within
+from batchframe._models.price_lookup import Price, Tier, price
+from batchframe._recipe.recipe import Recipe
 from batchframe._requests.table import RequestTable
 from batchframe._services.provider_table import OPENAI, Provider
 
 
 def refuse_above(
     max_cost: object,
-    known: Estimate,
+    estimate: Estimate,
     table: RequestTable,
-    read: InputTokens,
+    input_tokens: InputTokens,
     prices: Mapping[str, Any] | None = None,
     *,
     provider: Provider = OPENAI,
     tier: Tier = "batch",
 ) -> None:
-    """Hold a limit against the high end of an estimate.
+    """Raise if the high end of an estimate is above a limit.
 
     Parameters
     ----------
     max_cost
         USD as int, float, str or `Decimal`.
-    known, table, read, prices
+    estimate, table, input_tokens, prices
         The estimate, and what it was made from.
     provider
         Who is paid.
@@ -55,61 +59,40 @@ def refuse_above(
         If the high end rests on answers seen before, and is no bound.
     """
     limit = _amount(max_cost)
-    model, wording = table.recipe.model, endpoint_of(table.recipe.endpoint).wording
-    cost = known.cost if tier == "batch" else known.standard_cost
-    if cost is None and endpoint_of(table.recipe.endpoint).brings == "names":
-        raise CostError(
-            f"{model} is billed by the second of video and not by tokens, and what a second costs "
-            f"is not known here, so nobody can say whether it stays below ${limit:f}. Nothing was "
-            "sent. Multiply the seconds yourself, and leave out max_cost."
-        )
+    recipe = table.recipe
+    wording = endpoint_of(recipe.endpoint).wording
+    cost = estimate.cost if tier == "batch" else estimate.standard_cost
     if cost is None:
-        example_rates = '{"input": "0.10", "output": "0.60"}'
-        call = (
-            f"submit(max_cost=..., prices={example_rates})"
-            if tier == "batch"
-            else f'pilot(max_cost=..., prices={{"{tier}": {example_rates}}})'
-        )
+        raise _unknown_price_error(recipe, limit, tier)
+    if cost.high is None and estimate.input_tokens.high is None:
         raise CostError(
-            f"No {tier} price is known for {model}, so nobody can say whether it stays below "
-            f"${limit:f}. Give the price in USD per million tokens: {call}, or leave out max_cost."
-        )
-    if cost.high is None and known.input_tokens.high is None:
-        middle = "" if cost.expected is None else f", ${cost.expected:f} expected"
-        raise CostError(
-            f"The cost is at least ${cost.low:f}{middle}, but nothing bounds what the requests "
+            f"The cost is {_at_least(cost)}, but nothing bounds what the requests "
             "read (what a tool of the service finds, a file, audio, an earlier response), so "
             f"nobody can say whether it stays below ${limit:f}. Nothing was sent. estimate().notes "
             "say what it is: ask without it, or leave out max_cost."
         )
     if cost.high is None:
-        raise _no_high_end_error(limit, cost.low, cost.expected, wording.limit, tier)
+        raise _unbounded_output_error(limit, cost, wording.limit, tier)
     if cost.high > limit:
-        pictured = table.recipe.images is not None
-        rates = price(model, tier, provider=provider, prices=prices, with_images=pictured)
-        raise _above_error(
-            limit,
-            cost.low,
-            cost.expected,
-            cost.high,
-            rows=known.rows,
-            bound=wording.limit,
-            tier=tier,
-            tried=rests_on_answers(known.notes),
-            fitting=_rows_that_fit(limit, known, table, read, rates),
+        pictured = recipe.images is not None
+        rates = price(recipe.model, tier, provider=provider, prices=prices, with_images=pictured)
+        fitting = _rows_that_fit(limit, estimate, table, input_tokens, rates)
+        raise _above_error(limit, cost, estimate, wording.limit, fitting=fitting, tier=tier)
+    if reasoning_note(wording) in estimate.notes:
+        warn_user(
+            ReasoningWarning(
+                f"max_cost=${limit:f} holds for the answers, but {recipe.model} may reason before "
+                "it answers, and reasoning tokens are billed as output: nobody can know how many. "
+                f"Switch them off, requests(..., {wording.thoughtless}), or bound them, "
+                f"requests(..., {wording.limit}=...)."
+            )
         )
-    if reasoning_note(wording) in known.notes:
-        warn_user(_beyond_max_cost_warning(model, limit, *wording))
-    elif interval_note(wording) in known.notes:
-        certain = (
-            f" To be certain, bound them: requests(..., {wording.limit}=...)."
-            if wording.limit
-            else ""
-        )
+    elif interval_note(wording) in estimate.notes:
+        bound = f" To be certain, bound them: requests(..., {wording.limit}=...)."
         warn_user(
             IntervalWarning(
                 f"max_cost=${limit:f} was held against what answers took before, which is likely "
-                f"and no bound: longer answers may cost more.{certain}"
+                f"and no bound: longer answers may cost more.{bound if wording.limit else ''}"
             )
         )
 
@@ -118,64 +101,84 @@ def _amount(max_cost: object) -> Decimal:
     try:
         limit = Decimal(str(max_cost))
     except InvalidOperation:
-        raise _not_an_amount_error(max_cost) from None
+        limit = Decimal("NaN")
     if not limit.is_finite() or limit < 0:
-        raise _not_an_amount_error(max_cost)
+        raise CostError(f"max_cost={max_cost!r} is no amount of USD. Write it as max_cost=2.50.")
     return limit
 
 
 def _rows_that_fit(
     limit: Decimal,
-    known: Estimate,
+    estimate: Estimate,
     table: RequestTable,
-    read: InputTokens,
+    input_tokens: InputTokens,
     rates: Price | None,
 ) -> int:
     """Count the first rows whose requests, at the high end, stay within the limit."""
-    if rates is None or known.output_tokens.high is None or not table.to_send:
+    if rates is None or estimate.output_tokens.high is None or not table.to_send:
         return 0
-    inputs = read.tokens if read.high is None else read.high
+    inputs = input_tokens.tokens if input_tokens.high is None else input_tokens.high
     fitting = table.to_send
     while fitting:
-        most = _most_of_each(fitting, known, table)
-        fewer = min(within(_most_in_turn(inputs, most, rates), limit), fitting)
+        output_tokens = _most_of_each(fitting, estimate, table)
+        fewer = min(within(_highest_costs(inputs, output_tokens, rates), limit), fitting)
         if fewer == fitting:
             break
         fitting = fewer
     return table.rows if fitting == len(inputs) else int(table.first_row[fitting])
 
 
-def _most_in_turn(inputs: Numbers, written: int, rates: Price) -> Iterator[Decimal]:
+def _highest_costs(input_tokens: Numbers, output_tokens: int, rates: Price) -> Iterator[Decimal]:
     """Yield what each request costs at most; no more are priced than are wanted."""
-    for start in range(0, len(inputs), PRICED_AT_ONCE):
-        read = inputs[start : start + PRICED_AT_ONCE]
-        yield from rates.costs_of(read, written, 0, rates.may_write(read))
+    for start in range(0, len(input_tokens), PRICED_AT_ONCE):
+        block = input_tokens[start : start + PRICED_AT_ONCE]
+        yield from rates.costs_of(block, output_tokens, 0, rates.may_write(block))
 
 
-def _most_of_each(requests: int, known: Estimate, table: RequestTable) -> int:
+def _most_of_each(requests: int, estimate: Estimate, table: RequestTable) -> int:
     """Give the output tokens of each of the first requests, at the high end."""
-    written, of = known.output_tokens, table.to_send
-    high = -(-(written.high or 0) // of)
+    total = estimate.output_tokens
+    high = -(-(total.high or 0) // table.to_send)
     wording = endpoint_of(table.recipe.endpoint).wording
-    if written.expected is None or interval_note(wording) not in known.notes:
+    if total.expected is None or interval_note(wording) not in estimate.notes:
         return high
     # The mean of fewer varies more: an interval widens by this root at most.
-    mean = written.expected // of
-    return mean + math.ceil((high - mean) * math.sqrt(of / requests))
+    mean = total.expected // table.to_send
+    return mean + math.ceil((high - mean) * math.sqrt(table.to_send / requests))
 
 
-def _not_an_amount_error(amount: object) -> CostError:
-    return CostError(f"max_cost={amount!r} is no amount of USD. Write it as max_cost=2.50.")
+def _at_least(cost: Range[Decimal]) -> str:
+    expected = "" if cost.expected is None else f", ${cost.expected:f} expected"
+    return f"at least ${cost.low:f}{expected}"
 
 
-def _no_high_end_error(
-    limit: Decimal,
-    low: Decimal,
-    expected: Decimal | None,
-    bound: str,
-    tier: str = "batch",
+def _unknown_price_error(recipe: Recipe, limit: Decimal, tier: Tier) -> CostError:
+    if endpoint_of(recipe.endpoint).brings == "names":
+        return CostError(
+            f"{recipe.model} is billed by the second of video and not by tokens, and what a second "
+            f"costs is not known here, so nobody can say whether it stays below ${limit:f}. "
+            "Nothing was sent. Multiply the seconds yourself, and leave out max_cost."
+        )
+    rates = '{"input": "0.10", "output": "0.60"}'
+    call = f"submit(max_cost=..., prices={rates})"
+    if tier != "batch":
+        call = f'pilot(max_cost=..., prices={{"{tier}": {rates}}})'
+    return CostError(
+        f"No {tier} price is known for {recipe.model}, so nobody can say whether it stays below "
+        f"${limit:f}. Give the price in USD per million tokens: {call}, or leave out max_cost."
+    )
+
+
+def _unbounded_output_error(
+    limit: Decimal, cost: Range[Decimal], bound: str, tier: Tier
 ) -> CostError:
-    middle = "" if expected is None else f", ${expected:f} expected"
+    if not bound:
+        return CostError(
+            f"The cost is {_at_least(cost)}, but nobody publishes what an answer of "
+            f"this model takes, so nobody can say whether it stays below ${limit:f}. Nothing "
+            "was sent. Leave out max_cost, for a few rows at first, df.head(5): job.cost says "
+            "what they took."
+        )
     # A pilot is bounded by n; a limit would refuse it for the very reason it is advised.
     others = (
         "learn their length from a few, requests.pilot(n=20) without max_cost, and submit "
@@ -183,15 +186,8 @@ def _no_high_end_error(
         if tier == "batch"
         else "or leave out max_cost: n alone then bounds the pilot, requests.pilot(n=20)"
     )
-    if not bound:
-        return CostError(
-            f"The cost is at least ${low:f}{middle}, but nobody publishes what an answer of "
-            f"this model takes, so nobody can say whether it stays below ${limit:f}. Nothing "
-            "was sent. Leave out max_cost, for a few rows at first, df.head(5): job.cost says "
-            "what they took."
-        )
     return CostError(
-        f"The cost is at least ${low:f}{middle}, but nothing bounds the length of the answers, "
+        f"The cost is {_at_least(cost)}, but nothing bounds the length of the answers, "
         f"so nobody can say whether it stays below ${limit:f}. Nothing was sent. Bound them: "
         f"requests(..., {bound}=200), or output= with labels; {others}."
     )
@@ -199,24 +195,23 @@ def _no_high_end_error(
 
 def _above_error(
     limit: Decimal,
-    low: Decimal,
-    expected: Decimal | None,
-    high: Decimal,
-    *,
-    rows: int,
-    fitting: int,
+    cost: Range[Decimal],
+    estimate: Estimate,
     bound: str,
-    tier: str = "batch",
-    tried: bool = False,
+    *,
+    fitting: int,
+    tier: Tier,
 ) -> CostError:
-    middle = "" if expected is None else f", ${expected:f} expected"
-    ends = "" if low == high else f" (at least ${low:f}{middle})"
-    head = f"; the first {fitting:,} of {rows:,} fit: df.head({fitting})" if fitting else ""
-    ways = [f"ask fewer rows{head}"] if tier == "batch" else ["ask fewer: pilot(n=...)"]
-    if low != high and bound:
+    is_range = cost.low != cost.high
+    ends = f" ({_at_least(cost)})" if is_range else ""
+    ways = ["ask fewer: pilot(n=...)"]
+    if tier == "batch":
+        rows = f"; the first {fitting:,} of {estimate.rows:,} fit: df.head({fitting})"
+        ways = [f"ask fewer rows{rows if fitting else ''}"]
+    if is_range and bound:
         ways.insert(0, f"bound the answers more closely, requests(..., {bound}=...)")
         # Whoever knows what answers take already is not helped by asking again.
-        if tier == "batch" and not tried:
+        if tier == "batch" and not rests_on_answers(estimate.notes):
             ways.append("see what answers take, requests.pilot(n=20)")
     ways += [
         'ask another model: requests.compare(["gpt-5.6-luna", "gpt-6-luna"]) shows their costs',
@@ -224,16 +219,6 @@ def _above_error(
     ]
     listed = "".join(f"\n  - {way}" for way in ways)
     return CostError(
-        f"The cost may be as high as ${high:f}{ends}, and max_cost is ${limit:f}. Nothing was "
+        f"The cost may be as high as ${cost.high:f}{ends}, and max_cost is ${limit:f}. Nothing was "
         f"sent. Ways out:{listed}"
-    )
-
-
-def _beyond_max_cost_warning(
-    model: str, limit: Decimal, bound: str, thoughtless: str
-) -> ReasoningWarning:
-    return ReasoningWarning(
-        f"max_cost=${limit:f} holds for the answers, but {model} may reason before it answers, "
-        "and reasoning tokens are billed as output: nobody can know how many. Switch them off, "
-        f"requests(..., {thoughtless}), or bound them, requests(..., {bound}=...)."
     )

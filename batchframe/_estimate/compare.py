@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import Any, Final
 
 import pandas as pd
@@ -18,6 +18,7 @@ from batchframe._estimate.history import experience
 from batchframe._estimate.preflight import window_note
 from batchframe._estimate.pricing import cost_range, doubts
 from batchframe._models.given_prices import RATES
+from batchframe._estimate.pricing import cost_range, doubts, is_openais
 from batchframe._models.hosted_tools import hosted_tools
 from batchframe._models.price import TIERS, Tier
 from batchframe._models.price_lookup import price
@@ -39,7 +40,7 @@ def compare(
     base_url: str,
     provider: Provider = OPENAI,
 ) -> pd.DataFrame:
-    """Set side by side what each model would cost in each tier.
+    """Compare what each model would cost in each tier.
 
     Raises
     ------
@@ -57,7 +58,9 @@ def compare(
     rows = [
         row
         for model in names
-        for row in _rows(table, model, chosen, prices or {}, base_url=base_url, provider=provider)
+        for row in _model_rows(
+            table, model, chosen, prices or {}, base_url=base_url, provider=provider
+        )
     ]
     index = pd.MultiIndex.from_product([names, chosen], names=["model", "tier"])
     frame = pd.DataFrame(rows, index=index, columns=_COLUMNS)
@@ -85,7 +88,7 @@ def _check_prices(prices: Mapping[str, Any], names: list[str]) -> None:
         )
 
 
-def _rows(
+def _model_rows(
     table: RequestTable,
     model: str,
     tiers: list[Tier],
@@ -93,44 +96,38 @@ def _rows(
     *,
     base_url: str,
     provider: Provider,
-) -> list[dict[str, Any]]:
-    asked = asked_of(table, checked_model(model))
-    read = count_input(asked)
-    if hosted_tools(asked.recipe.body):
-        read = replace(read, high=None)
-    written = answer_length(asked.recipe, experience(asked.recipe, base_url), asked.to_send)
-    about = _about(asked, read, written)
-    given, pictured = prices.get(model), table.recipe.images is not None
-    by_second = endpoint_of(table.recipe.endpoint).brings == "names"
+) -> list[tuple[Any, ...]]:
+    table = asked_of(table, checked_model(model))
+    recipe = table.recipe
+    input_tokens = count_input(table)
+    if hosted_tools(recipe.body):
+        input_tokens = replace(input_tokens, high=None)
+    length = answer_length(recipe, experience(recipe, base_url), table.to_send)
+    output_tokens = length.of(table.to_send)
+    notes = _model_notes(table, input_tokens, length)
+    given = prices.get(model)
     rows = []
     for tier in tiers:
-        known = None
-        if not by_second:
-            known = price(model, tier, provider=provider, prices=given, with_images=pictured)
+        rates = None
+        if endpoint_of(recipe.endpoint).brings != "names":
+            pictured = recipe.images is not None
+            rates = price(model, tier, provider=provider, prices=given, with_images=pictured)
         # A model without a price for answers, such as one of embeddings, has none for these, unless
         # they are not written in tokens.
-        silent = written.mean.high == 0
-        answers = known is not None and (silent or known.output is not None)
-        cost = cost_range(known, read, written.of(asked.to_send)) if answers else None
-        unknown = [] if cost is not None else [f"No {tier} price is known."]
-        openais = provider.price_book == OPENAI.price_book
-        others = doubts(model, [tier], given) if openais else []
-        rows.append(
-            {
-                "low": None if cost is None else cost.low,
-                "expected": None if cost is None else cost.expected,
-                "high": None if cost is None else cost.high,
-                "input_tokens": int(read.tokens.sum()),
-                "exact": read.exact,
-                "note": " ".join([*unknown, *about, *others]),
-            }
-        )
+        if rates is not None and rates.output is None and length.mean.high != 0:
+            rates = None
+        cost = cost_range(rates, input_tokens, output_tokens)
+        unknown = [f"No {tier} price is known."] if cost is None else []
+        others = doubts(model, [tier], given) if is_openais(provider) else []
+        ends = (None, None, None) if cost is None else astuple(cost)
+        total, note = int(input_tokens.tokens.sum()), " ".join([*unknown, *notes, *others])
+        rows.append((*ends, total, input_tokens.exact, note))
     return rows
 
 
-def _about(asked: RequestTable, read: InputTokens, written: AnswerLength) -> list[str]:
-    """Say what stands against this model, and what its figures leave out."""
-    recipe = asked.recipe
+def _model_notes(table: RequestTable, input_tokens: InputTokens, length: AnswerLength) -> list[str]:
+    """Note what stands against this model, and what its figures leave out."""
+    recipe = table.recipe
     refused = [
         name
         for name in refused_parameters(recipe.model, recipe.endpoint, recipe.body)
@@ -139,8 +136,8 @@ def _about(asked: RequestTable, read: InputTokens, written: AnswerLength) -> lis
     return [
         *[f"Refuses {name}=." for name in refused],
         *lifetime_notes(recipe.model, today()),
-        *window_note(asked, read),
-        *(["Reasoning tokens come on top."] if written.unbounded_reasoning else []),
+        *window_note(table, input_tokens),
+        *(["Reasoning tokens come on top."] if length.unbounded_reasoning else []),
         *[
             f"Calls of {name}, and what it finds, come on top."
             for name in hosted_tools(recipe.body)

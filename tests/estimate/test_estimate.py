@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import batchframe as bf
 import batchframe.local
-from batchframe._estimate import estimate as _estimate
+from batchframe._estimate import pricing
 from batchframe._estimate.pricing import doubts
 from batchframe._models.genai_prices import price_book
 from batchframe._models.price_lookup import price
@@ -115,7 +115,7 @@ def test_nobody_is_in_doubt_about_prices_that_were_given() -> None:
 def test_a_model_that_is_shut_down_or_soon_is_says_so_with_its_successor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_estimate, "today", lambda: date(2026, 11, 21))
+    monkeypatch.setattr(pricing, "today", lambda: date(2026, 11, 21))
     assert "OpenAI will shut gpt-4.1 down on 2027-01-14" in repr(ask(["a"], "gpt-4.1"))
     notes = ask(["a"], "gpt-4.1-nano").estimate().notes
     assert any("shut gpt-4.1-nano down on 2026-10-23" in n and "gpt-5.6-luna" in n for n in notes)
