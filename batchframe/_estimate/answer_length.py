@@ -17,9 +17,45 @@ from batchframe._base.ranges import Range
 from batchframe._endpoints import Wording, endpoint_of
 from batchframe._models.names import base_model, reasons_elsewhere
 from batchframe._models.rules import is_known
-from batchframe._output import AnswerBounds, answer_bounds
+from batchframe._output import answer_bounds
 from batchframe._recipe.recipe import Recipe
 from batchframe._tokens.counter import token_counter
+
+_EXPECTED: Final = "Expected output:"
+FEWEST: Final = 10
+"""Answers without which no interval is given."""
+_LARGEST_LOG: Final = 100.0
+_ONE_OR_MORE: Final[Range[Fraction]] = Range(Fraction(1), None, None)
+_MADE: Final = (
+    "An image of {} takes {:,} output tokens in this size and quality; a model that also writes "
+    "takes more."
+)
+_UNPUBLISHED: Final = (
+    "How many output tokens an image of {} takes in this size and quality is not known here: an "
+    "earlier job with this prompt would tell."
+)
+_NARROWED: Final = (
+    "The range of the answers is the 95 % interval of those seen before: likely, and no bound."
+)
+_MAY_REASON: Final = (
+    "Whether {} reasons is not known here: if it does, reasoning tokens come on top, billed as "
+    "output. Bound them with {}=."
+)
+_CALLS: Final = (
+    "With tools= an answer may be a call of a tool instead, whose arguments nothing bounds but "
+    '{0}=. Without tools, tool_choice="none", the output= bounds the answers.'
+)
+_COMPACT: Final = (
+    "The high end takes answers to be compact JSON without needless escapes, as strict outputs are "
+    "in practice: a schema does not forbid white space, which would come on top."
+)
+_BOUNDED_TEXTS: Final = (
+    " It takes each character of a bounded text for four tokens, the most of any script."
+)
+_UNBOUNDED: Final = (
+    "Nothing bounds the length of an answer, so the high end is not known. Bound it with "
+    "{}=, or with an output= of labels."
+)
 
 
 @dataclass(frozen=True)
@@ -98,12 +134,12 @@ class Experience:
         >>> Experience(20, 1, mean=100.0, spread=0.0, longest=100).likely(1_000)
         (85.0, 115.0)
         """
-        known = self.interval(requests)
-        if known is None:
+        interval = self.interval(requests)
+        if interval is None:
             return None
         unlike = 3 / self.answers
         low, high = self.mean * (1 - unlike), self.mean + unlike * max(self.longest, 1)
-        return min(known[0], low), max(known[1], high)
+        return min(interval[0], low), max(interval[1], high)
 
 
 def _students(freedom: int) -> float:
@@ -153,6 +189,10 @@ class AnswerLength:
         )
 
 
+NO_ANSWER: Final = AnswerLength(Range.exactly(Fraction(0)), unbounded_reasoning=False, notes=())
+"""Where nothing is sent, or nothing is written, nothing is unknown."""
+
+
 def answer_length(
     recipe: Recipe, before: Experience | None = None, requests: int = 1, *, narrow: bool = False
 ) -> AnswerLength:
@@ -184,75 +224,71 @@ def answer_length(
     if limit == 0:
         return NO_ANSWER  # a vector, or a verdict, is not written in tokens
     if endpoint.brings == "files":
-        return _of_files(recipe, endpoint.output_tokens(body), before, requests, narrow=narrow)
-    spec = _by_spec(recipe)
+        return _image_length(recipe, endpoint.output_tokens(body), before, requests, narrow=narrow)
+    wording = endpoint.wording
+    spec, with_texts = _bounds_of_spec(recipe)
     calls = bool(body.get("tools")) and body.get("tool_choice") != "none"
     # A call of a tool may stand in the place of the answer, and nothing bounds its arguments.
-    answer = _ONE_OR_MORE if calls else _exact(spec.low, spec.expected, spec.high)
+    answer = _ONE_OR_MORE if calls else spec
     reasons = endpoint.may_reason(body) or reasons_elsewhere(recipe.model)
     if limit is not None:
-        most = Fraction(limit)
-        # Reasoning counts against the limit and may use it up.
-        longest = most if reasons or answer.high is None else min(answer.high, most)
-        answer = Range(answer.low, answer.expected, longest).map(lambda tokens: min(tokens, most))
+        answer = _within(answer, Fraction(limit), reasons=reasons)
     unbounded = reasons and limit is None
-    notes = [reasoning_note(endpoint.wording)] if unbounded else []
+    notes = [reasoning_note(wording)] if unbounded else []
     if limit is None and not reasons and not is_known(base_model(recipe.model)):
-        notes.append(_MAY_REASON.format(recipe.model, endpoint.wording.limit))
+        notes.append(_MAY_REASON.format(recipe.model, wording.limit))
     if before is not None:
-        notes.append(_experience_in_words(before, requests, reasons=reasons))
-        notes += _likely_notes(answer, before, endpoint.wording, narrow=narrow)
+        notes.append(_experience_note(before, requests, reasons=reasons))
+        if before.answers >= FEWEST and (narrow or answer.high is None):
+            notes.append(interval_note(wording) if answer.high is None else _NARROWED)
         answer = _with_experience(answer, before, requests, limit, narrow=narrow)
     if calls:
-        notes.append(_CALLS.format(endpoint.wording.limit))
+        notes.append(_CALLS.format(wording.limit))
     elif answer.high is None:
-        notes.append(_UNBOUNDED.format(endpoint.wording.limit))
+        notes.append(_UNBOUNDED.format(wording.limit))
     elif answer.high == spec.high and recipe.output.schema is not None:
-        notes.append(_COMPACT + _BOUNDED_TEXTS * spec.with_texts)
+        notes.append(_COMPACT + _BOUNDED_TEXTS * with_texts)
     return AnswerLength(answer, unbounded, tuple(notes))
 
 
-def _of_files(
+def _image_length(
     recipe: Recipe,
-    known: Range[int] | None,
+    tokens: Range[int] | None,
     before: Experience | None,
     requests: int,
     *,
     narrow: bool,
 ) -> AnswerLength:
-    """Bound an answer that is made, and not written."""
-    notes = [_MADE.format(recipe.model, known.low) if known else _UNPUBLISHED.format(recipe.model)]
-    answer = Range(Fraction(0), None, None)
-    if known is not None:
-        answer = known.map(Fraction)
+    """Bound the tokens of an image, which its size and quality decide."""
+    answer: Range[Fraction] = Range(Fraction(0), None, None)
+    notes = [_UNPUBLISHED.format(recipe.model)]
+    if tokens is not None:
+        answer = tokens.map(Fraction)
+        notes = [_MADE.format(recipe.model, tokens.low)]
     if before is not None:
-        notes.append(_experience_in_words(before, requests, reasons=False))
-        if before.likely(requests) is not None:
+        notes.append(_experience_note(before, requests, reasons=False))
+        if before.answers >= FEWEST:
             notes.append(interval_note(endpoint_of(recipe.endpoint).wording))
         answer = _with_experience(answer, before, requests, None, narrow=narrow)
     return AnswerLength(answer, unbounded_reasoning=False, notes=tuple(notes))
 
 
-def _by_spec(recipe: Recipe) -> AnswerBounds:
-    """Bound an answer by its spec; an unpublished tokenizer may count otherwise."""
+def _bounds_of_spec(recipe: Recipe) -> tuple[Range[Fraction], bool]:
+    """Bound an answer by its spec, and tell whether bounded texts are in it.
+
+    A tokenizer that is not published may count otherwise.
+    """
     counter = token_counter(recipe.model)
-    known = answer_bounds(recipe.output, counter.count)
-    high = None if known.high is None else math.ceil(known.high * (1 + counter.off))
-    return replace(known, low=max(math.floor(known.low * (1 - counter.off)), 1), high=high)
+    found = answer_bounds(recipe.output, counter.count)
+    low = max(math.floor(found.low * (1 - counter.off)), 1)
+    high = None if found.high is None else Fraction(math.ceil(found.high * (1 + counter.off)))
+    return Range(Fraction(low), found.expected, high), found.with_texts
 
 
-def _exact(low: int, expected: Fraction | None, high: int | None) -> Range[Fraction]:
-    return Range(Fraction(low), expected, None if high is None else Fraction(high))
-
-
-def _likely_notes(
-    answer: Range[Fraction], before: Experience, wording: Wording, *, narrow: bool
-) -> list[str]:
-    if before.likely(1) is None:
-        return []
-    if answer.high is None:
-        return [interval_note(wording)]
-    return [_NARROWED] if narrow else []
+def _within(answer: Range[Fraction], limit: Fraction, *, reasons: bool) -> Range[Fraction]:
+    """Bound an answer by the request's limit, which reasoning counts against and may use up."""
+    high = limit if reasons or answer.high is None else answer.high
+    return replace(answer, high=high).map(lambda tokens: min(tokens, limit))
 
 
 def _with_experience(
@@ -260,14 +296,13 @@ def _with_experience(
 ) -> Range[Fraction]:
     """Expect what was seen; a bound that was seen to be passed, by reasoning, is widened."""
     mean, interval = Fraction(before.mean), before.likely(requests)
-    if interval is not None and (narrow or answer.high is None):
-        low = Fraction(interval[0]) if narrow else min(answer.low, mean)
-        likely = Fraction(interval[1])
-        return Range(
-            low, mean, likely if limit is None else max(mean, min(likely, Fraction(limit)))
-        )
-    high = None if answer.high is None else max(answer.high, Fraction(before.longest))
-    return Range(min(answer.low, mean), mean, high)
+    if interval is None or not (narrow or answer.high is None):
+        high = None if answer.high is None else max(answer.high, Fraction(before.longest))
+        return Range(min(answer.low, mean), mean, high)
+    low, high = map(Fraction, interval)
+    if limit is not None:
+        high = max(mean, min(high, Fraction(limit)))
+    return Range(low if narrow else min(answer.low, mean), mean, high)
 
 
 def rests_on_answers(notes: Iterable[str]) -> bool:
@@ -275,35 +310,23 @@ def rests_on_answers(notes: Iterable[str]) -> bool:
     return any(note.startswith(_EXPECTED) for note in notes)
 
 
-def _experience_in_words(before: Experience, requests: int, *, reasons: bool) -> str:
-    interval = before.likely(requests)
-    likely = (
-        f" The mean of {requests:,} is between {interval[0]:,.1f} and {interval[1]:,.1f} with 95 % "
-        "confidence, if they are like those: no bound, and a kind of answer that was not among "
-        "them, rare and long, is not in it."
-        if interval is not None
-        else ""
-    )
+def _experience_note(before: Experience, requests: int, *, reasons: bool) -> str:
     jobs = "an earlier job" if before.jobs == 1 else f"{before.jobs:,} earlier jobs"
     if before.pilot:
         jobs = "a pilot" if before.jobs == 1 else f"{before.jobs:,} pilots"
-    thoughts = ", those of reasoning among them" if reasons else ""
+    reasoning = ", those of reasoning among them" if reasons else ""
+    likely = ""
+    if (interval := before.likely(requests)) is not None:
+        likely = (
+            f" The mean of {requests:,} is between {interval[0]:,.1f} and {interval[1]:,.1f} with "
+            "95 % confidence, if they are like those: no bound, and a kind of answer that was not "
+            "among them, rare and long, is not in it."
+        )
     return (
-        f"{_EXPECTED} {before.mean:,.1f} tokens a request{thoughts}, the mean of "
+        f"{_EXPECTED} {before.mean:,.1f} tokens a request{reasoning}, the mean of "
         f"{before.answers:,} answers of {jobs} with this prompt and model; the longest took "
         f"{before.longest:,}.{likely}"
     )
-
-
-_EXPECTED: Final = "Expected output:"
-FEWEST: Final = 10
-"""Answers without which no interval is given."""
-
-_LARGEST_LOG: Final = 100.0
-_ONE_OR_MORE: Final[Range[Fraction]] = Range(Fraction(1), None, None)
-
-NO_ANSWER: Final = AnswerLength(Range.exactly(Fraction(0)), unbounded_reasoning=False, notes=())
-"""Where nothing is sent, or nothing is written, nothing is unknown."""
 
 
 def reasoning_note(wording: Wording) -> str:
@@ -322,40 +345,3 @@ def interval_note(wording: Wording) -> str:
         "The high end of the answers rests on the answers seen before: it is likely, and no bound."
         f"{bound}"
     )
-
-
-_MADE: Final = (
-    "An image of {} takes {:,} output tokens in this size and quality; a model that also writes "
-    "takes more."
-)
-_UNPUBLISHED: Final = (
-    "How many output tokens an image of {} takes in this size and quality is not known here: an "
-    "earlier job with this prompt would tell."
-)
-
-_NARROWED: Final = (
-    "The range of the answers is the 95 % interval of those seen before: likely, and no bound."
-)
-
-_MAY_REASON: Final = (
-    "Whether {} reasons is not known here: if it does, reasoning tokens come on top, billed as "
-    "output. Bound them with {}=."
-)
-
-_CALLS: Final = (
-    "With tools= an answer may be a call of a tool instead, whose arguments nothing bounds but "
-    '{0}=. Without tools, tool_choice="none", the output= bounds the answers.'
-)
-
-_COMPACT: Final = (
-    "The high end takes answers to be compact JSON without needless escapes, as strict outputs are "
-    "in practice: a schema does not forbid white space, which would come on top."
-)
-_BOUNDED_TEXTS: Final = (
-    " It takes each character of a bounded text for four tokens, the most of any script."
-)
-
-_UNBOUNDED: Final = (
-    "Nothing bounds the length of an answer, so the high end is not known. Bound it with "
-    "{}=, or with an output= of labels."
-)
