@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -20,9 +19,10 @@ from batchframe._base.ranges import Range
 from batchframe._base.threads import ordered_map
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.constant_parts import CUTTABLE, Division, divide
-from batchframe._estimate.sampling import extended, sample_of
+from batchframe._estimate.sampling import extrapolate, sample_of
 from batchframe._recipe.slots import column_name
-from batchframe._recipe.template import Template
+from batchframe._recipe.template import Template, map_leaves
+from batchframe._requests.lines import body_of
 from batchframe._requests.table import RequestTable
 from batchframe._tokens.bodies import TOO_LONG
 from batchframe._tokens.counter import Tally, TokenCount, TokenCounter, token_counter
@@ -127,29 +127,29 @@ def count_input(
     # An image is counted by its size: its bytes need not be read for that.
     table = table.sketched()
     counter = token_counter(table.recipe.model)
-    counted = _way_of(table, counter)
-    chosen = sample_of(table.to_send, _SAMPLE, SEED)
+    count = _count_function(table, counter)
+    drawn = sample_of(table.to_send, _SAMPLE, SEED)
     volume = float(table.size[: table.to_send].sum())
     few = volume <= _FEW_BYTES
-    if exact or len(chosen) == table.to_send or (few and exact is None):
-        return _told(counted(table, with_bar=True))
-    # What only the first call takes, such as loading a vocabulary, foretells nothing.
-    warming, timed = np.sort(chosen[:_PROBE]), np.sort(chosen[_PROBE : 2 * _PROBE])
-    warmed = counted(part_of(table, warming), with_bar=False)
+    if exact or len(drawn) == table.to_send or (few and exact is None):
+        return _input_tokens(count(table, with_bar=True))
+    # What only the first call takes, such as loading a vocabulary, predicts nothing.
+    warming, timed = np.sort(drawn[:_PROBE]), np.sort(drawn[_PROBE : 2 * _PROBE])
+    warmed = count(part_of(table, warming), with_bar=False)
     part = part_of(table, timed)
     begun = clock()
-    probed = counted(part, with_bar=False)
+    probed = count(part, with_bar=False)
     speed = float(part.size.sum()) / max(clock() - begun, 1e-6)
     if exact is None and volume / speed <= patience:
-        return _told(counted(table, with_bar=True))
+        return _input_tokens(count(table, with_bar=True))
     bytes_in_time = _SAMPLE_SECONDS * speed
-    size = int(np.clip(bytes_in_time / (volume / table.to_send), 3 * _PROBE, len(chosen)))
+    size = int(np.clip(bytes_in_time / (volume / table.to_send), 3 * _PROBE, len(drawn)))
     largest = _largest(table, bytes_in_time)
-    rest = np.sort(chosen[2 * _PROBE : size])
-    left = np.setdiff1d(largest, chosen[:size])
-    more = [counted(part_of(table, places), with_bar=False) for places in (rest, left)]
+    rest = np.sort(drawn[2 * _PROBE : size])
+    left = np.setdiff1d(largest, drawn[:size])
+    more = [count(part_of(table, places), with_bar=False) for places in (rest, left)]
     places = np.concatenate([warming, timed, rest, left])
-    return _extended(table, places, largest, (warmed, probed, *more))
+    return _extrapolated(table, places, largest, (warmed, probed, *more))
 
 
 def _largest(table: RequestTable, most_bytes: float) -> Numbers:
@@ -160,9 +160,9 @@ def _largest(table: RequestTable, most_bytes: float) -> Numbers:
     return np.sort(order[: max(within, _GIANTS)])
 
 
-def _way_of(table: RequestTable, counter: TokenCounter) -> Callable[..., _Counted]:
+def _count_function(table: RequestTable, counter: TokenCounter) -> Callable[..., _Counted]:
     """Choose how requests are counted: by their templates, or each body by itself."""
-    around = _around(table, counter)
+    around = _tokens_around(table, counter)
     if around is None:
         return _one_by_one
     return lambda part, *, with_bar: _by_column(part, counter, around, with_bar=with_bar)
@@ -174,53 +174,54 @@ def part_of(table: RequestTable, chosen: Numbers) -> RequestTable:
     return replace(table, first_row=table.first_row[kept], size=table.size[kept], reused=0)
 
 
-def _told(counted: _Counted) -> InputTokens:
+def _input_tokens(counted: _Counted) -> InputTokens:
     tokens, fewer, more = counted.tokens, counted.fewer, counted.more
     low = np.maximum(tokens - fewer, 0) if fewer.any() else tokens
-    high = tokens + more if more is not None and more.any() else tokens
-    high_end = None if more is None else high
-    return InputTokens(tokens, low, high_end, not counted.notes, counted.notes)
+    high = None
+    if more is not None:
+        high = tokens + more if more.any() else tokens
+    return InputTokens(tokens, low, high, not counted.notes, counted.notes)
 
 
-def _extended(
-    table: RequestTable, places: Numbers, largest: Numbers, found: Sequence[_Counted]
+def _extrapolated(
+    table: RequestTable, places: Numbers, largest: Numbers, parts: Sequence[_Counted]
 ) -> InputTokens:
     """Extend what was counted in parts, all the largest and some of the others, to all requests."""
-    tokens = np.concatenate([part.tokens for part in found])
-    certain = np.zeros(table.to_send, np.bool_)
-    certain[largest] = True
-    others, drawn = ~certain, ~certain[places]
-    at = places[drawn] - np.searchsorted(largest, places[drawn])
-    every = np.zeros(table.to_send, np.int64)
-    every[others], span = extended(table.size[: table.to_send][others], at, tokens[drawn])
-    every[places] = tokens
+    counted = np.concatenate([part.tokens for part in parts])
+    others = np.ones(table.to_send, np.bool_)
+    others[largest] = False
+    is_drawn = others[places]
+    at = places[is_drawn] - np.searchsorted(largest, places[is_drawn])
+    tokens = np.zeros(table.to_send, np.int64)
+    tokens[others], span = extrapolate(table.size[: table.to_send][others], at, counted[is_drawn])
+    tokens[places] = counted
     chance = (span.high or 0) - (span.expected or 0)
-    weights = np.where(drawn, int(others.sum()) / len(at), 1.0)
-    fewer = chance + _weighed([part.fewer for part in found], weights)
-    more = [part.more for part in found if part.more is not None]
-    bounded = len(more) == len(found)
-    over = chance + (_weighed(more, weights) if bounded else 0)
-    total = int(every.sum())
+    weights = np.where(is_drawn, int(others.sum()) / len(at), 1.0)
+    fewer = chance + _weighted_sum([part.fewer for part in parts], weights)
+    more = [part.more for part in parts if part.more is not None]
+    total, high = int(tokens.sum()), None
+    if len(more) == len(parts):
+        high = scaled(tokens, total + chance + _weighted_sum(more, weights))
     note = (
         f"Input tokens are those of {len(at):,} requests drawn at random (seed {SEED}), "
         f"extended by their size, and of the {len(largest):,} largest of {table.to_send:,}: the "
         "range holds the true number 99 times in 100. Count all with estimate(exact=True)."
     )
     return InputTokens(
-        every,
-        scaled(every, max(total - fewer, 0)),
-        scaled(every, total + over) if bounded else None,
+        tokens,
+        scaled(tokens, max(total - fewer, 0)),
+        high,
         exact=False,
-        notes=tuple(dict.fromkeys([note, *(told for part in found for told in part.notes)])),
+        notes=tuple(dict.fromkeys([note, *(note for part in parts for note in part.notes)])),
         chance=chance,
     )
 
 
-def _weighed(parts: Sequence[Numbers], weights: npt.NDArray[np.float64]) -> int:
+def _weighted_sum(parts: Sequence[Numbers], weights: npt.NDArray[np.float64]) -> int:
     return math.ceil(float((np.concatenate(parts) * weights).sum()))
 
 
-def _around(table: RequestTable, counter: TokenCounter) -> TokenCount | None:
+def _tokens_around(table: RequestTable, counter: TokenCounter) -> TokenCount | None:
     """Count what stands around the rendered templates.
 
     None where a template is not counted as a text of its own: in the URL of an image, or where a
@@ -244,22 +245,24 @@ def _varies(slot: object) -> bool:
     return not isinstance(slot, Template) or slot.constant is None
 
 
-def _filled(value: Any, text: str) -> Any:
+def _filled(body: Any, text: str) -> Any:
     """Put a short text in the place of every template that the row changes."""
-    if isinstance(value, Template):
-        return text if value.constant is None else value.constant
-    if isinstance(value, Mapping):
-        return {key: _filled(item, text) for key, item in value.items()}
-    return [_filled(item, text) for item in value] if isinstance(value, list) else value
+
+    def fill(leaf: Any) -> Any:
+        if not isinstance(leaf, Template):
+            return leaf
+        return text if leaf.constant is None else leaf.constant
+
+    return map_leaves(body, fill)
 
 
 def _by_column(
     table: RequestTable, counter: TokenCounter, around: TokenCount, *, with_bar: bool
 ) -> _Counted:
-    divided = _divided(table, counter)
-    constants = [text for division in divided for text in division.constants]
+    divisions = _divisions(table, counter)
+    constants = [text for division in divisions for text in division.constants]
     fixed = around.tokens + int(counter.count(constants).sum())
-    pieces = [piece for division in divided for piece in division.pieces]
+    pieces = [piece for division in divisions for piece in division.pieces]
     # Requests differ, so their texts do where one text is all that differs.
     distinct = len(pieces) == 1 and table.recipe.dedupe
 
@@ -273,15 +276,15 @@ def _by_column(
             exact &= tally.exact
         return Tally(tokens, exact)
 
-    tokens, counted, sound = np.zeros(table.to_send, np.int64), 0, True
+    tokens, end, exact = np.zeros(table.to_send, np.int64), 0, True
     with _progress(table, shown=with_bar) as advance:
-        for tally in ordered_map(count, (batch for _, batch in table.request_batches())):
-            here = slice(counted, counted + len(tally.tokens))
-            tokens[here] = tally.tokens
-            counted, sound = here.stop, sound and bool(tally.exact.all())
-            advance(len(tally.tokens))
+        for tally in in_turn(count, (batch for _, batch in table.request_batches())):
+            start, end = end, end + len(tally.tokens)
+            tokens[start:end] = tally.tokens
+            exact = exact and bool(tally.exact.all())
+            advance(end - start)
     share, notes = counter.off, around.notes
-    if not sound and counter.exact:
+    if not exact and counter.exact:
         share, notes = _IN_PIECES, (*notes, TOO_LONG)
     off = np.ceil((tokens - around.tokens) * share).astype(np.int64) if share else np.int64(0)
     fewer = np.broadcast_to(around.fewer + off, tokens.shape)  # of one number it takes nothing
@@ -289,7 +292,7 @@ def _by_column(
     return _Counted(tokens, fewer, more, notes)
 
 
-def _divided(table: RequestTable, counter: TokenCounter) -> list[Division]:
+def _divisions(table: RequestTable, counter: TokenCounter) -> list[Division]:
     slots = [slot for slot in table.envelope.slots if isinstance(slot, Template)]
     varying = [slot for slot in slots if slot.constant is None]
     if counter.encoding in CUTTABLE:
@@ -301,9 +304,8 @@ def _one_by_one(table: RequestTable, *, with_bar: bool) -> _Counted:
     endpoint = endpoint_of(table.recipe.endpoint)
     counts: list[TokenCount] = []
     with _progress(table, shown=with_bar) as advance:
-        for _, request in table.each_request():
-            body = msgspec.json.decode(b'{"custom_id":"' + request, type=dict[str, Any])["body"]
-            counts.append(endpoint.count_tokens(body))
+        for request in table.requests_to_send():
+            counts.append(endpoint.count_tokens(body_of(request)))
             advance(1)
     more = [count.more for count in counts if count.more is not None]
     return _Counted(

@@ -11,7 +11,6 @@ from datetime import date
 from itertools import chain
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -29,6 +28,7 @@ from batchframe._models.rules import (
 )
 from batchframe._recipe.recipe import Recipe
 from batchframe._recipe.template import Template
+from batchframe._requests.lines import body_of
 from batchframe._requests.table import RequestTable
 from batchframe._services.provider_table import OPENAI, Provider
 
@@ -58,8 +58,9 @@ def check_json_mode(table: RequestTable) -> None:
         return
     if any(_WORD in text.lower() for text in _constant_texts(recipe)):
         return
-    for row, (_, request) in zip(table.first_row, table.sketched().each_request(), strict=False):
-        if not _says_json(request):
+    requests = table.sketched().requests_to_send()
+    for row, body in zip(table.first_row, map(body_of, requests), strict=False):
+        if not any(_WORD in part.lower() for parts in _said(body) for part in parts):
             where = format_row(int(row), table.source.labels[row])
             raise RequestError(
                 'The format {"type": "json_object"} needs the word JSON in the messages, or the '
@@ -71,11 +72,6 @@ def check_json_mode(table: RequestTable) -> None:
 def _constant_texts(recipe: Recipe) -> list[str]:
     said = chain.from_iterable(_said(endpoint_of(recipe.endpoint).body(recipe)))
     return [part for part in said if isinstance(part, str)]
-
-
-def _says_json(request: bytes) -> bool:
-    body = msgspec.json.decode(b'{"custom_id":"' + request, type=dict[str, Any])["body"]
-    return any(_WORD in part.lower() for parts in _said(body) for part in parts)
 
 
 def _said(body: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
@@ -95,28 +91,28 @@ def _texts_of(value: Any) -> Iterator[tuple[Any, ...]]:
         yield from chain.from_iterable(_texts_of(value[key]) for key in _TEXTS if key in value)
 
 
-def too_long(table: RequestTable, read: InputTokens) -> npt.NDArray[np.int64]:
-    """Find the requests whose input alone is longer than the model's context window."""
+def _too_long(table: RequestTable, input_tokens: InputTokens) -> tuple[int, npt.NDArray[np.int64]]:
+    """Return the model's context window, and the requests whose input alone is longer."""
     window = context_window(table.recipe.model)
     if window is None or CONTEXT_WINDOW in table.recipe.allow:
-        return np.zeros(0, np.int64)
-    return np.flatnonzero(read.tokens > window)
+        return 0, np.zeros(0, np.int64)
+    return window, np.flatnonzero(input_tokens.tokens > window)
 
 
-def window_note(table: RequestTable, read: InputTokens) -> tuple[str, ...]:
-    """Say in an estimate what :func:`check_sending` would refuse."""
-    found = too_long(table, read)
-    if not len(found):
-        return ()
-    row = int(table.first_row[found[0]])
-    told = (
-        f"{len(found):,} of the requests have more input tokens than the {_window(table):,} that "
-        f"{table.recipe.model} takes; the first is that of row {row}. submit() refuses them."
-    )
-    return (told,)
+def window_note(table: RequestTable, input_tokens: InputTokens) -> Iterator[str]:
+    """Note in an estimate what :func:`check_sending` would refuse."""
+    window, found = _too_long(table, input_tokens)
+    if len(found):
+        yield (
+            f"{len(found):,} of the requests have more input tokens than the {window:,} that "
+            f"{table.recipe.model} takes; the first is that of row "
+            f"{int(table.first_row[found[0]])}. submit() refuses them."
+        )
 
 
-def check_sending(table: RequestTable, read: InputTokens, provider: Provider, on: date) -> None:
+def check_sending(
+    table: RequestTable, input_tokens: InputTokens, provider: Provider, on: date
+) -> None:
     """Refuse what could not be answered, at the moment it would be sent.
 
     Parameters
@@ -130,32 +126,17 @@ def check_sending(table: RequestTable, read: InputTokens, provider: Provider, on
         For an endpoint for which the service has no batches, for a model that OpenAI answers no
         more, or not in a batch, and for a prompt beyond the model's context window, naming its row.
     """
-    if provider.other_shape is not None:
-        raise RequestError(
-            f"{provider.name} does not take files of requests, as OpenAI's Batch API does: it "
-            f"takes batches {provider.other_shape}. Nothing was sent. Pass the client of another "
-            "service, or rehearse: requests.submit(client=batchframe.local.serve().client())."
-        )
-    endpoint, known = table.recipe.endpoint, provider.endpoints
-    if known is not None and endpoint not in known:
-        raise RequestError(
-            f"{provider.name} is not known to have batches for {endpoint}; it has them for "
-            f"{format_list(known)}. Ask one of these: requests(..., endpoint={known[0]!r}). If it "
-            f"has them by now, say so: submit(provider=bf.provider({provider.key!r}, "
-            "endpoints=None))."
-        )
+    _check_service(provider, table.recipe.endpoint)
     if MODEL not in table.recipe.allow and provider.key == OPENAI.key:
         check_model(table.recipe.model, on)
-    found = too_long(table, read)
+    window, found = _too_long(table, input_tokens)
     if len(found):
         row = int(table.first_row[found[0]])
-        input_tokens = int(read.tokens[found[0]])
-        window = _window(table)
-        count = len(found)
         where = format_row(row, table.source.labels[row])
-        more = "" if count == 1 else f" In all, {count:,} requests are too long."
+        more = "" if len(found) == 1 else f" In all, {len(found):,} requests are too long."
         raise RequestError(
-            f"{where[0].upper()}{where[1:]} makes a request of {input_tokens:,} input tokens, and "
+            f"{where[0].upper()}{where[1:]} makes a request of "
+            f"{int(input_tokens.tokens[found[0]]):,} input tokens, and "
             f"{table.recipe.model} takes up to {window:,} tokens of input and output "
             f'together.{more} Shorten the texts, df["text"] = df["text"].str.slice(0, 400_000), '
             "leave the rows out, or ask a model with a larger "
@@ -163,8 +144,21 @@ def check_sending(table: RequestTable, read: InputTokens, provider: Provider, on
         )
 
 
-def _window(table: RequestTable) -> int:
-    return context_window(table.recipe.model) or 0
+def _check_service(provider: Provider, endpoint: str) -> None:
+    if provider.other_shape is not None:
+        raise RequestError(
+            f"{provider.name} does not take files of requests, as OpenAI's Batch API does: it "
+            f"takes batches {provider.other_shape}. Nothing was sent. Pass the client of another "
+            "service, or rehearse: requests.submit(client=batchframe.local.serve().client())."
+        )
+    endpoints = provider.endpoints
+    if endpoints is not None and endpoint not in endpoints:
+        raise RequestError(
+            f"{provider.name} is not known to have batches for {endpoint}; it has them for "
+            f"{format_list(endpoints)}. Ask one of these: requests(..., endpoint={endpoints[0]!r})."
+            f" If it has them by now, say so: submit(provider=bf.provider({provider.key!r}, "
+            "endpoints=None))."
+        )
 
 
 def refuse_parameters(given: Iterable[str]) -> None:
@@ -179,10 +173,11 @@ def refuse_parameters(given: Iterable[str]) -> None:
     """
     for name in given:
         if name == "service_tier":
+            meanings = "".join(f"\n  {tier}: {told}" for tier, told in service_tiers().items())
             raise RequestError(
                 "service_tier= is a parameter of each request's body, not of submit(), and a batch "
                 "needs none: it is a tier of its own, billed at the batch price. What each would "
-                f"mean:{_meanings(service_tiers())}\n"
+                f"mean:{meanings}\n"
                 "Where your service takes one in a batch, put it into the requests: "
                 'df.bf.requests(..., service_tier="default").submit(...).'
             )
@@ -193,7 +188,3 @@ def refuse_parameters(given: Iterable[str]) -> None:
             )
         message = f"submit() got an unexpected keyword argument {name!r}"
         raise TypeError(message)
-
-
-def _meanings(tiers: Mapping[str, str]) -> str:
-    return "".join(f"\n  {tier}: {meaning}" for tier, meaning in tiers.items())

@@ -33,8 +33,8 @@ def sample_of(rows: int, most: int, seed: int) -> Numbers:
     return chosen.astype(np.int64)
 
 
-def extended(sizes: Numbers, chosen: Numbers, tokens: Numbers) -> tuple[Numbers, Range[int]]:
-    """Extend the tokens of a sample to every request.
+def extrapolate(sizes: Numbers, chosen: Numbers, tokens: Numbers) -> tuple[Numbers, Range[int]]:
+    """Extrapolate the tokens of a sample to every request.
 
     Parameters
     ----------
@@ -48,30 +48,30 @@ def extended(sizes: Numbers, chosen: Numbers, tokens: Numbers) -> tuple[Numbers,
     Returns
     -------
     tuple
-        The tokens of each request: those counted, and for the rest what its size foretells; and
+        The tokens of each request: those counted, and for the rest what its size predicts; and
         the range of their sum, which holds the true one 99 times in 100.
 
     Examples
     --------
-    >>> extended(np.array([10, 20, 30, 40]), np.array([0, 3]), np.array([3, 9]))
+    >>> extrapolate(np.array([10, 20, 30, 40]), np.array([0, 3]), np.array([3, 9]))
     (array([3, 5, 7, 9]), Range(low=24, expected=24, high=24))
     """
-    known = sizes[chosen].astype(float)
-    spread = float(np.var(known))
-    slope = float(np.cov(known, tokens, bias=True)[0, 1]) / spread if spread else 0.0
+    sampled = sizes[chosen].astype(float)
+    variance = float(np.var(sampled))
+    slope = float(np.cov(sampled, tokens, bias=True)[0, 1]) / variance if variance else 0.0
     # More bytes are never fewer tokens, whatever a small sample says.
     slope = max(slope, 0.0)
-    foretold = tokens.mean() + slope * (sizes - known.mean())
-    strays = tokens - foretold[chosen]
+    predicted = tokens.mean() + slope * (sizes - sampled.mean())
+    residuals = tokens - predicted[chosen]
     # The sum is rounded, not each number: small ones would all be rounded the same way.
-    np.cumsum(np.maximum(foretold, 1), out=foretold)
-    foretold += 0.5
-    every = np.diff(np.floor(foretold, out=foretold), prepend=0.0).astype(np.int64)
+    np.cumsum(np.maximum(predicted, 1), out=predicted)
+    predicted += 0.5
+    every = np.diff(np.floor(predicted, out=predicted), prepend=0.0).astype(np.int64)
     every[chosen] = tokens
     rest = len(sizes) - len(chosen)
     # Two degrees of freedom went into the line.
     freedom = max(len(chosen) - 2, 1)
-    error = np.sqrt(float(np.sum(strays**2)) / freedom * (rest * len(sizes) / len(chosen)))
+    error = np.sqrt(float(np.sum(residuals**2)) / freedom * (rest * len(sizes) / len(chosen)))
     half = int(np.ceil(_QUANTILE * error))
     total = int(every.sum())
     return every, Range(max(total - half, int(tokens.sum())), total, total + half)

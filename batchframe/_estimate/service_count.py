@@ -9,7 +9,6 @@ from statistics import NormalDist
 from types import MappingProxyType
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -17,6 +16,7 @@ from batchframe._base.errors import RequestError
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.counting import SEED, InputTokens, part_of, scaled
 from batchframe._estimate.sampling import CONFIDENCE, sample_of
+from batchframe._requests.lines import body_of
 from batchframe._requests.table import RequestTable
 from batchframe._services.protocol import Service
 
@@ -24,10 +24,16 @@ CHECKED: Final = 20
 """Requests that are counted by the API, one call each."""
 
 Numbers = npt.NDArray[np.int64]
+Body = Mapping[str, Any]
+# What the route reads, of a body of /v1/responses.
+_READ: Final = (
+    "model", "input", "instructions", "tools", "tool_choice", "text", "reasoning",
+    "parallel_tool_calls", "previous_response_id", "conversation", "truncation",
+)  # fmt: skip
 
 
-def check_input(table: RequestTable, read: InputTokens, service: Service) -> InputTokens:
-    """Hold counted tokens against the API's own count of a few requests, and correct them.
+def check_input(table: RequestTable, input_tokens: InputTokens, service: Service) -> InputTokens:
+    """Compare counted tokens with the API's own count of a few requests, and correct them.
 
     Raises
     ------
@@ -37,24 +43,23 @@ def check_input(table: RequestTable, read: InputTokens, service: Service) -> Inp
         If the service does not count.
     """
     if not table.to_send:
-        return read
+        return input_tokens
     endpoint = endpoint_of(table.recipe.endpoint)
     chosen = sample_of(table.to_send, CHECKED, SEED)
     ours, theirs = [], []
-    for _, request in part_of(table, chosen).each_request():
-        body = msgspec.json.decode(b'{"custom_id":"' + request, type=dict[str, Any])["body"]
-        asked = counting_body(endpoint.path, body)
-        if asked is None:
+    for body in map(body_of, part_of(table, chosen).requests_to_send()):
+        question = counting_body(endpoint.path, body)
+        if question is None:
             raise RequestError(
                 "The API counts the input tokens of chat completions and responses, not those of "
                 f"{endpoint.path}. Leave check=True out: estimate()."
             )
         ours.append(endpoint.count_tokens(body).tokens)
-        theirs.append(service.count_input_tokens(asked))
-    return corrected(read, np.array(ours), np.array(theirs))
+        theirs.append(service.count_input_tokens(question))
+    return corrected(input_tokens, np.array(ours), np.array(theirs))
 
 
-def corrected(read: InputTokens, ours: Numbers, theirs: Numbers) -> InputTokens:
+def corrected(input_tokens: InputTokens, ours: Numbers, theirs: Numbers) -> InputTokens:
     """Correct input tokens by what the API counted of a sample.
 
     Where the API counts the same number more for each, that number is added to each; else all are
@@ -79,58 +84,45 @@ def corrected(read: InputTokens, ours: Numbers, theirs: Numbers) -> InputTokens:
     who = f"{len(ours)} requests drawn at random (seed {SEED})"
     if not off.any():
         note = f"Checked: the API counts the same input tokens for {who}."
-        return replace(read, notes=(*read.notes, note))
+        return replace(input_tokens, notes=(*input_tokens.notes, note))
+    requests = len(input_tokens.tokens)
+    # What the requests that were not checked may be off otherwise.
+    unchecked = 0
+    if len(ours) < requests:
+        unchecked = math.ceil(min(3 / len(ours), 1) * requests * int(np.abs(off).max()))
     if (off == off[0]).all():
-        word = "more" if off[0] > 0 else "fewer"
+        more = "more" if off[0] > 0 else "fewer"
         note = (
-            f"The API counts {abs(off[0])} tokens {word} than batchframe for each of {who}: "
+            f"The API counts {abs(off[0])} tokens {more} than batchframe for each of {who}: "
             "corrected by that."
         )
-        tokens = np.maximum(read.tokens + off[0], 0)
-        return _moved(read, tokens, _untold(off, len(tokens)), note)
+        tokens = np.maximum(input_tokens.tokens + off[0], 0)
+        return _with_tokens(input_tokens, tokens, unchecked, note)
     ratio = float(theirs.sum() / max(ours.sum(), 1))
-    strays = theirs - ratio * ours
-    requests = len(read.tokens)
-    error = float(np.sqrt((strays**2).sum() / max(len(ours) - 1, 1) / len(ours))) * requests
+    residuals = theirs - ratio * ours
+    error = float(np.sqrt((residuals**2).sum() / max(len(ours) - 1, 1) / len(ours))) * requests
     note = (
         f"The API counts {ratio - 1:+.1%} input tokens against batchframe for {who}: corrected by "
         "that."
     )
-    tokens = np.rint(read.tokens * ratio).astype(np.int64)
-    half = max(math.ceil(_quantile(len(ours) - 1) * error), _untold(off, requests))
-    return _moved(read, tokens, half, note)
+    tokens = np.rint(input_tokens.tokens * ratio).astype(np.int64)
+    half = max(math.ceil(_quantile(len(ours) - 1) * error), unchecked)
+    return _with_tokens(input_tokens, tokens, half, note)
 
 
-def _untold(off: Numbers, requests: int) -> int:
-    """Give the tokens by which the requests that were not checked may be off otherwise."""
-    if len(off) >= requests:
-        return 0
-    return math.ceil(min(3 / len(off), 1) * requests * int(np.abs(off).max()))
-
-
-def _moved(read: InputTokens, tokens: Numbers, half: int, note: str) -> InputTokens:
-    """Give tokens the correction has moved; what was a sample's chance stays in the range."""
+def _with_tokens(input_tokens: InputTokens, tokens: Numbers, half: int, note: str) -> InputTokens:
+    """Replace the tokens by corrected ones; the chance of a sample stays in the range."""
     total = int(tokens.sum())
-    half += read.chance or 0
+    half += input_tokens.chance or 0
     low, high = scaled(tokens, max(total - half, 0)), scaled(tokens, total + half)
-    notes = (*read.notes, note)
-    return InputTokens(tokens, low, high, exact=False, notes=notes, chance=read.chance)
+    notes = (*input_tokens.notes, note)
+    return InputTokens(tokens, low, high, exact=False, notes=notes, chance=input_tokens.chance)
 
 
 def _quantile(freedom: int) -> float:
     """Give Student's quantile, by its first correction (Abramowitz and Stegun, 26.7.5)."""
     normal = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
     return normal + (normal**3 + normal) / (4 * max(freedom, 1))
-
-
-Body = Mapping[str, Any]
-
-
-# What the route reads, of a body of /v1/responses.
-_READ: Final = (
-    "model", "input", "instructions", "tools", "tool_choice", "text", "reasoning",
-    "parallel_tool_calls", "previous_response_id", "conversation", "truncation",
-)  # fmt: skip
 
 
 def counting_body(endpoint: str, body: Body) -> dict[str, Any] | None:
@@ -158,24 +150,23 @@ def _of_responses(body: Body) -> dict[str, Any]:
 
 
 def _of_chat(body: Body) -> dict[str, Any]:
-    asked: dict[str, Any] = {
+    question: dict[str, Any] = {
         "model": body["model"],
         "input": [item for message in body["messages"] for item in _items(message)],
     }
-    text = _text(body)
-    if text:
-        asked["text"] = text
+    if text := _text(body):
+        question["text"] = text
     tools = [_flat(tool) for tool in body.get("tools") or ()]
     tools += [{"type": "function", **function} for function in body.get("functions") or ()]
     if tools:
-        asked["tools"] = tools
+        question["tools"] = tools
     if body.get("tool_choice") is not None:
-        asked["tool_choice"] = _flat(body["tool_choice"])
+        question["tool_choice"] = _flat(body["tool_choice"])
     if body.get("reasoning_effort") is not None:
-        asked["reasoning"] = {"effort": body["reasoning_effort"]}
+        question["reasoning"] = {"effort": body["reasoning_effort"]}
     if body.get("parallel_tool_calls") is not None:
-        asked["parallel_tool_calls"] = body["parallel_tool_calls"]
-    return asked
+        question["parallel_tool_calls"] = body["parallel_tool_calls"]
+    return question
 
 
 def _items(message: Body) -> Iterator[dict[str, Any]]:

@@ -142,7 +142,7 @@ def draw(table: RequestTable, n: int, seed: int) -> RequestTable:
     identity = table.source.identity
     return kept_table(
         table.recipe,
-        [request for _, request in part_of(table, chosen).each_request()],
+        list(part_of(table, chosen).requests_to_send()),
         np.searchsorted(chosen, table.number[rows]),
         digest=table.digest[rows],
         identity=None if identity is None else identity[rows],

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -145,13 +145,18 @@ def bind(template: Template, labels: Sequence[Hashable]) -> Template:
 
 def bind_all(value: Any, labels: Sequence[Hashable]) -> Any:
     """Bind the templates inside a JSON-like structure, as :func:`bind` does."""
-    if isinstance(value, Template):
-        return bind(value, labels)
+    return map_leaves(
+        value, lambda leaf: bind(leaf, labels) if isinstance(leaf, Template) else leaf
+    )
+
+
+def map_leaves(value: Any, function: Callable[[Any], Any]) -> Any:
+    """Apply a function to each leaf of a JSON-like structure, in the order they are written."""
     if isinstance(value, Mapping):
-        return {key: bind_all(item, labels) for key, item in value.items()}
+        return {key: map_leaves(item, function) for key, item in value.items()}
     if isinstance(value, list):
-        return [bind_all(item, labels) for item in value]
-    return value
+        return [map_leaves(item, function) for item in value]
+    return function(value)
 
 
 def almost_placeholders(template: Template, labels: Sequence[Hashable]) -> list[tuple[str, str]]:

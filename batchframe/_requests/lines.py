@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
 
 from batchframe._recipe.slots import Envelope, JsonColumn, MoreItems, Slot, TextColumn, column_name
-from batchframe._recipe.template import Template
+from batchframe._recipe.template import Template, map_leaves
 
 # Line separators of Unicode are legal in JSON strings, but some readers split lines on them.
 _SEPARATORS = (
@@ -38,30 +38,24 @@ def envelope(endpoint: str, body: Mapping[str, Any]) -> Envelope:
     """
     mark = secrets.token_hex(16)
     slots: list[Slot] = []
-    request = {"method": "POST", "url": endpoint, "body": _marked(body, mark, slots)}
+
+    def marked(leaf: Any) -> Any:
+        if not isinstance(leaf, Slot):
+            return leaf
+        slots.append(leaf)
+        return f"{mark}+" if isinstance(leaf, MoreItems) and not leaf.alone else mark
+
+    request = {"method": "POST", "url": endpoint, "body": map_leaves(body, marked)}
     encoded = _one_line(b'",' + msgspec.json.encode(request)[1:])
     # The comma before more items is theirs, since there may be none.
     encoded = encoded.replace(f',"{mark}+"'.encode(), f'"{mark}"'.encode())
     return Envelope(tuple(encoded.split(f'"{mark}"'.encode())), tuple(slots))
 
 
-def _marked(value: Any, mark: str, slots: list[Slot]) -> Any:
-    """Put a mark in the place of every leaf that the row decides, and collect the leaves."""
-    if isinstance(value, Slot):
-        slots.append(value)
-        return f"{mark}+" if isinstance(value, MoreItems) and not value.alone else mark
-    if isinstance(value, Mapping):
-        return {key: _marked(item, mark, slots) for key, item in value.items()}
-    return [_marked(item, mark, slots) for item in value] if isinstance(value, list) else value
-
-
-def with_slots(value: Any, slots: Iterator[Slot]) -> Any:
-    """Put the slots that are bound already into the places of a body's leaves, in order."""
-    if isinstance(value, Slot):
-        return next(slots)
-    if isinstance(value, Mapping):
-        return {key: with_slots(item, slots) for key, item in value.items()}
-    return [with_slots(item, slots) for item in value] if isinstance(value, list) else value
+def body_of(request: bytes) -> dict[str, Any]:
+    """Return the body of a request, given as the bytes behind its ``custom_id``."""
+    body: dict[str, Any] = msgspec.json.decode(b'{"custom_id":"' + request)["body"]
+    return body
 
 
 def request_bytes(cut: Envelope, batch: pa.RecordBatch) -> list[bytes]:

@@ -19,6 +19,7 @@ from batchframe._base.clock import SYSTEM, Clock
 from batchframe._base.errors import ServiceError
 from batchframe._base.progress import progress
 from batchframe._endpoints import flagged_categories
+from batchframe._requests.lines import body_of
 from batchframe._requests.table import RequestTable
 from batchframe._services.protocol import Service
 from batchframe._services.retry import retry
@@ -130,9 +131,8 @@ def _patiently(service: Service, body: Mapping[str, Any], clock: Clock) -> Any:
 def _questions(table: RequestTable, *, with_images: bool) -> Iterator[_Question]:
     """Pack the texts of all requests, in order, and put each image between them."""
     pack: list[tuple[int, str]] = []
-    for number, (_, request) in enumerate(table.each_request()):
-        body = msgspec.json.decode(b'{"custom_id":"' + request, type=dict[str, Any])["body"]
-        parts = list(_parts_of(body))
+    for number, request in enumerate(table.requests_to_send()):
+        parts = list(_parts_of(body_of(request)))
         said = "\n\n".join(text for kind, text in parts if kind == "text" and text.strip())
         for piece in _pieces(said):
             pack.append((number, piece))

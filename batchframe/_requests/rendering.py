@@ -28,9 +28,16 @@ from batchframe._endpoints import endpoint_of
 from batchframe._frames.image_columns import column_position, raise_if_unreadable
 from batchframe._frames.tabular import Tabular
 from batchframe._recipe.recipe import Recipe
-from batchframe._recipe.slots import KEPT, REQUEST, Envelope
-from batchframe._recipe.template import Cell, almost_placeholders, bind_all, parse, templates_in
-from batchframe._requests.lines import envelope, request_bytes, with_slots
+from batchframe._recipe.slots import KEPT, REQUEST, Envelope, Slot
+from batchframe._recipe.template import (
+    Cell,
+    almost_placeholders,
+    bind_all,
+    map_leaves,
+    parse,
+    templates_in,
+)
+from batchframe._requests.lines import envelope, request_bytes
 from batchframe._requests.source import (
     Source,
     raise_if_absent,
@@ -111,9 +118,10 @@ def asked_of(table: RequestTable, model: str) -> RequestTable:
         source = _with_model(source, table.recipe, recipe)
     else:
         slots = iter(cut.slots)
-        cut = envelope(
-            recipe.endpoint, with_slots(endpoint_of(recipe.endpoint).body(recipe), slots)
-        )
+        body = endpoint_of(recipe.endpoint).body(recipe)
+        # The slots are bound already; they stand in the same places.
+        bound = map_leaves(body, lambda leaf: next(slots) if isinstance(leaf, Slot) else leaf)
+        cut = envelope(recipe.endpoint, bound)
     unreadable: dict[int, str] = {}
     source, digest, size = _digest_rows(source, cut, unreadable)
     raise_if_unreadable(unreadable, source.labels)

@@ -137,8 +137,8 @@ class RequestTable:
             requests.clear()  # images are large: they are held once
             yield lines
 
-    def each_request(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield the digest and the bytes of each request that is to be sent, in order.
+    def requests_to_send(self) -> Iterator[bytes]:
+        """Yield the bytes of each request that is to be sent, in order.
 
         Raises
         ------
@@ -146,9 +146,8 @@ class RequestTable:
             If an image, or a row that is read from disk, is no longer what it was when the
             requests were made.
         """
-        for rows, requests in self._request_blocks():
-            for row, request in zip(rows, requests, strict=True):
-                yield self.digest[row].tobytes(), request
+        for _, requests in self._request_blocks():
+            yield from requests
 
     def _request_blocks(self) -> Iterator[tuple[npt.NDArray[np.int64], list[bytes]]]:
         for rows, batch in self.request_batches():
