@@ -6,12 +6,14 @@ import argparse
 import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from batchframe._cli import commands
 from batchframe._cli.help_pages import CODES, PAGES, WHOLE, table_of_contents
 from batchframe._endpoints.endpoint import ASKED_ON_DEMAND
 from batchframe._version import __version__
+
+_Option = Callable[[argparse.ArgumentParser], object]
 
 _OPTION: Final = re.compile(r"--[a-z][a-z-]*")
 _SAME_COMMAND: Final = (
@@ -38,13 +40,16 @@ def help_pages() -> dict[str, str]:
 
 
 def _parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
+    as_written: dict[str, Any] = {
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+        "allow_abbrev": False,
+    }
     parser = argparse.ArgumentParser(
         prog="batchframe",
         usage="batchframe COMMAND [options]",
         description=WHOLE,
         epilog=f"{table_of_contents()}\n\nbatchframe COMMAND --help says more.\n\n{CODES}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        **as_written,
     )
     parser.add_argument("--version", action="version", version=__version__)
     # Listed by the work they do, in the epilog.
@@ -59,11 +64,11 @@ def _parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentP
             usage=page.usage,
             description=page.description,
             epilog=page.epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
+            **as_written,
         )
-        command.set_defaults(run=getattr(commands, name), way_back=None)
-        _OPTIONS[name](command)
+        command.set_defaults(run=getattr(commands, name), way_back=_WAYS_BACK.get(name))
+        for add_option in _OPTIONS[name]:
+            add_option(command)
         command.add_argument("--json", action="store_true", help="print one JSON document")
     return parser, made
 
@@ -93,236 +98,28 @@ def _near(word: str, known: Sequence[str]) -> str:
     return f" Did you mean {near[0]}?" if near else ""
 
 
-def _asks(command: argparse.ArgumentParser) -> None:
-    command.add_argument("input", metavar="INPUT", help="the rows: .csv, .parquet, or -")
-    prompt = command.add_mutually_exclusive_group(required=True)
-    prompt.add_argument("--prompt", metavar="TEMPLATE", help="such as 'Classify: {{ text }}'")
-    prompt.add_argument(
+def _option(*names: str, **settings: Any) -> _Option:
+    return lambda command: command.add_argument(*names, **settings)
+
+
+def _flag(name: str, told: str) -> _Option:
+    return _option(name, action="store_true", help=told)
+
+
+def _value(name: str, metavar: str, told: str, **settings: Any) -> _Option:
+    return _option(name, metavar=metavar, help=told, **settings)
+
+
+def _repeated(name: str, metavar: str, told: str) -> _Option:
+    return _value(name, metavar, f"{told}; may be repeated", action="append", default=[])
+
+
+def _prompt(command: argparse.ArgumentParser) -> None:
+    group = command.add_mutually_exclusive_group(required=True)
+    group.add_argument("--prompt", metavar="TEMPLATE", help="such as 'Classify: {{ text }}'")
+    group.add_argument(
         "--prompt-file", metavar="FILE", help="the template; a .json file holds chat messages"
     )
-    command.add_argument("--model", required=True, help="the model to ask")
-    command.add_argument("--system", metavar="TEMPLATE", help="a system message")
-    command.add_argument(
-        "--output", metavar="LABELS", help="labels, such as good,bad; or a .json file of a schema"
-    )
-    command.add_argument(
-        "--column", metavar="NAME", help="the answer column; default: response, or label"
-    )
-    command.add_argument(
-        "--endpoint", default="/v1/chat/completions", metavar="PATH", help="default: %(default)s"
-    )
-    command.add_argument(
-        "--on-missing",
-        default="raise",
-        metavar="WHAT",
-        help="for a row with a missing cell: raise (the default), skip, empty, or a text",
-    )
-    command.add_argument(
-        "--param",
-        action="append",
-        default=[],
-        metavar="KEY=JSON",
-        help="a parameter of each request, such as temperature=0; may be repeated",
-    )
-    command.add_argument("--no-dedupe", action="store_true", help="ask equal rows each")
-    command.add_argument(
-        "--no-reuse", action="store_true", help="ask again what an earlier job answered"
-    )
-    command.add_argument(
-        "--allow",
-        action="append",
-        default=[],
-        metavar="CHECK",
-        help="send what this check refuses, as its message says; may be repeated",
-    )
-    _prices(command)
-
-
-def _provider(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--provider",
-        metavar="NAME",
-        help="whose limits and prices count, such as azure; default: by OPENAI_BASE_URL",
-    )
-
-
-def _limit(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--max-cost", metavar="USD", help="send nothing if it may cost more, or nobody knows"
-    )
-
-
-def _prices(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--price",
-        action="append",
-        default=[],
-        metavar="KIND=USD",
-        help="your batch price per million tokens, such as input=0.10; may be repeated",
-    )
-
-
-def _waits(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--wait", action="store_true", help="wait until the job is done")
-    _timeout(command)
-
-
-def _timeout(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--timeout", type=_seconds, metavar="SECONDS", help="how long to wait; default: to the end"
-    )
-
-
-def _escapes(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--escape-formulas",
-        action="store_true",
-        help="make OUTPUT safe for spreadsheets: an apostrophe before text such as =1+1",
-    )
-
-
-def _job(command: argparse.ArgumentParser) -> None:
-    command.add_argument("job", metavar="JOB", help="its name, its id, or its folder")
-
-
-def _estimate(command: argparse.ArgumentParser) -> None:
-    _asks(command)
-    _provider(command)
-
-
-def _submit(command: argparse.ArgumentParser) -> None:
-    _asks(command)
-    _provider(command)
-    _limit(command)
-    command.add_argument("--name", help="what to call the job, to find it again")
-    command.add_argument(
-        "--rerun", metavar="LABEL", help="make a new job of the same requests, paid again"
-    )
-    command.add_argument(
-        "--on-uncertain",
-        choices=("ask", "recreate"),
-        default="ask",
-        help="when a batch may or may not exist: say so (ask, the default), or see to it",
-    )
-    _waits(command)
-    command.add_argument("--to", metavar="OUTPUT", help="with --wait: write INPUT with its answers")
-    command.add_argument("--details", action="store_true", help="with --to: tokens, raw answers")
-    _escapes(command)
-    command.set_defaults(way_back=_SAME_COMMAND)
-
-
-def _show(command: argparse.ArgumentParser) -> None:
-    _job(command)
-    command.add_argument(
-        "--offline", action="store_true", help="as it was at the last look; ask nobody"
-    )
-
-
-def _wait(command: argparse.ArgumentParser) -> None:
-    _job(command)
-    _timeout(command)
-    command.set_defaults(way_back=_GOES_ON)
-
-
-def _fetch(command: argparse.ArgumentParser) -> None:
-    command.add_argument("job", nargs="+", metavar="JOB", help="its name, its id, or its folder")
-    command.add_argument("--to", required=True, metavar="OUTPUT", help=".csv, .parquet, or -")
-    command.add_argument("--input", metavar="INPUT", help="the rows that were submitted")
-    _escapes(command)
-    command.add_argument("--prefix", default="", help="put before the name of each new column")
-    command.add_argument("--details", action="store_true", help="also tokens and raw answers")
-    command.add_argument(
-        "--overwrite", action="store_true", help="replace columns of INPUT that have these names"
-    )
-    command.add_argument(
-        "--partial", action="store_true", help="write what is here; other rows are pending"
-    )
-
-
-def _unanswered(command: argparse.ArgumentParser) -> None:
-    _job(command)
-    command.add_argument(
-        "--also",
-        action="append",
-        default=[],
-        choices=ASKED_ON_DEMAND,
-        help="also ask again what was answered, and billed, but not well; may be repeated",
-    )
-    command.add_argument("--name", help='what to call the new job, by default "JOB, again"')
-    _limit(command)
-    _prices(command)
-    _waits(command)
-    command.set_defaults(way_back=_SAME_COMMAND)
-
-
-def _resume(command: argparse.ArgumentParser) -> None:
-    _job(command)
-    command.add_argument(
-        "--recreate",
-        action="store_true",
-        help="send an uncertain part again; only if you are sure that the service has it not",
-    )
-    command.set_defaults(way_back=_SAME_COMMAND)
-
-
-def _forget(command: argparse.ArgumentParser) -> None:
-    _job(command)
-    command.add_argument("--remote", action="store_true", help="also its files on the server")
-    command.add_argument("--yes", action="store_true", help="do not ask")
-
-
-def _doctor(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--live", action="store_true", help="create one batch of one request; asks before"
-    )
-    _live(command)
-
-
-def _demo(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--live", action="store_true", help="ask the real service; asks you before it spends"
-    )
-    _live(command)
-
-
-def _live(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--model", default="gpt-5.6-luna", help="default: %(default)s")
-    command.add_argument("--yes", action="store_true", help="do not ask before spending")
-
-
-def _serve(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--host", default="127.0.0.1", help="default: this machine only")
-    command.add_argument(
-        "--port", type=_port, default=0, help="default: a free one, kept by --folder"
-    )
-    command.add_argument("--folder", help="where state is kept; default: nowhere")
-    command.add_argument(
-        "--profile", default="openai", metavar="NAME", help="whose habits to imitate, such as groq"
-    )
-    command.add_argument("--upstream", help="answer with this OpenAI-compatible server's model")
-    command.add_argument("--seconds", type=float, default=0.0, help="the least a batch takes")
-
-
-def _nothing(_command: argparse.ArgumentParser) -> None:
-    """Add no option."""
-
-
-_OPTIONS: Final[Mapping[str, Callable[[argparse.ArgumentParser], None]]] = {
-    "demo": _demo,
-    "doctor": _doctor,
-    "estimate": _estimate,
-    "submit": _submit,
-    "jobs": _nothing,
-    "show": _show,
-    "wait": _wait,
-    "cancel": _job,
-    "fetch": _fetch,
-    "unanswered": _unanswered,
-    "resume": _resume,
-    "recover": _nothing,
-    "forget": _forget,
-    "serve": _serve,
-}
 
 
 def _seconds(text: str) -> float:
@@ -337,3 +134,123 @@ def _port(text: str) -> int:
     if not 0 <= port < 2**16:
         raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
     return port
+
+
+_JOB: Final = _option("job", metavar="JOB", help="its name, its id, or its folder")
+_MAX_COST: Final = _value("--max-cost", "USD", "send nothing if it may cost more, or nobody knows")
+_PRICE: Final = _repeated(
+    "--price", "KIND=USD", "your batch price per million tokens, such as input=0.10"
+)
+_TIMEOUT: Final = _value(
+    "--timeout", "SECONDS", "how long to wait; default: to the end", type=_seconds
+)
+_WAIT: Final = (_flag("--wait", "wait until the job is done"), _TIMEOUT)
+_ESCAPE: Final = _flag(
+    "--escape-formulas", "make OUTPUT safe for spreadsheets: an apostrophe before text such as =1+1"
+)
+_PAID: Final = (
+    _option("--model", default="gpt-5.6-luna", help="default: %(default)s"),
+    _flag("--yes", "do not ask before spending"),
+)
+_REQUESTS: Final = (
+    _option("input", metavar="INPUT", help="the rows: .csv, .parquet, or -"),
+    _prompt,
+    _option("--model", required=True, help="the model to ask"),
+    _value("--system", "TEMPLATE", "a system message"),
+    _value("--output", "LABELS", "labels, such as good,bad; or a .json file of a schema"),
+    _value("--column", "NAME", "the answer column; default: response, or label"),
+    _value("--endpoint", "PATH", "default: %(default)s", default="/v1/chat/completions"),
+    _value(
+        "--on-missing",
+        "WHAT",
+        "for a row with a missing cell: raise (the default), skip, empty, or a text",
+        default="raise",
+    ),
+    _repeated("--param", "KEY=JSON", "a parameter of each request, such as temperature=0"),
+    _flag("--no-dedupe", "ask equal rows each"),
+    _flag("--no-reuse", "ask again what an earlier job answered"),
+    _repeated("--allow", "CHECK", "send what this check refuses, as its message says"),
+    _PRICE,
+    _value(
+        "--provider",
+        "NAME",
+        "whose limits and prices count, such as azure; default: by OPENAI_BASE_URL",
+    ),
+)
+
+_OPTIONS: Final[Mapping[str, tuple[_Option, ...]]] = {
+    "demo": (_flag("--live", "ask the real service; asks you before it spends"), *_PAID),
+    "doctor": (_flag("--live", "create one batch of one request; asks before"), *_PAID),
+    "estimate": _REQUESTS,
+    "submit": (
+        *_REQUESTS,
+        _MAX_COST,
+        _option("--name", help="what to call the job, to find it again"),
+        _value("--rerun", "LABEL", "make a new job of the same requests, paid again"),
+        _option(
+            "--on-uncertain",
+            choices=("ask", "recreate"),
+            default="ask",
+            help="when a batch may or may not exist: say so (ask, the default), or see to it",
+        ),
+        *_WAIT,
+        _value("--to", "OUTPUT", "with --wait: write INPUT with its answers"),
+        _flag("--details", "with --to: tokens, raw answers"),
+        _ESCAPE,
+    ),
+    "jobs": (),
+    "show": (_JOB, _flag("--offline", "as it was at the last look; ask nobody")),
+    "wait": (_JOB, _TIMEOUT),
+    "cancel": (_JOB,),
+    "fetch": (
+        _option("job", nargs="+", metavar="JOB", help="its name, its id, or its folder"),
+        _value("--to", "OUTPUT", ".csv, .parquet, or -", required=True),
+        _value("--input", "INPUT", "the rows that were submitted"),
+        _ESCAPE,
+        _option("--prefix", default="", help="put before the name of each new column"),
+        _flag("--details", "also tokens and raw answers"),
+        _flag("--overwrite", "replace columns of INPUT that have these names"),
+        _flag("--partial", "write what is here; other rows are pending"),
+    ),
+    "unanswered": (
+        _JOB,
+        _option(
+            "--also",
+            action="append",
+            default=[],
+            choices=ASKED_ON_DEMAND,
+            help="also ask again what was answered, and billed, but not well; may be repeated",
+        ),
+        _option("--name", help='what to call the new job, by default "JOB, again"'),
+        _MAX_COST,
+        _PRICE,
+        *_WAIT,
+    ),
+    "resume": (
+        _JOB,
+        _flag(
+            "--recreate",
+            "send an uncertain part again; only if you are sure that the service has it not",
+        ),
+    ),
+    "recover": (),
+    "forget": (
+        _JOB,
+        _flag("--remote", "also its files on the server"),
+        _flag("--yes", "do not ask"),
+    ),
+    "serve": (
+        _option("--host", default="127.0.0.1", help="default: this machine only"),
+        _option("--port", type=_port, default=0, help="default: a free one, kept by --folder"),
+        _option("--folder", help="where state is kept; default: nowhere"),
+        _value("--profile", "NAME", "whose habits to imitate, such as groq", default="openai"),
+        _option("--upstream", help="answer with this OpenAI-compatible server's model"),
+        _option("--seconds", type=float, default=0.0, help="the least a batch takes"),
+    ),
+}
+_WAYS_BACK: Final = {
+    "submit": _SAME_COMMAND,
+    "wait": _GOES_ON,
+    "unanswered": _SAME_COMMAND,
+    "resume": _SAME_COMMAND,
+}
