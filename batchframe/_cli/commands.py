@@ -25,15 +25,24 @@ from batchframe._cli.json_facts import (
     job_words,
     jobs_facts,
 )
-from batchframe._cli.options import asking, prices_of
+from batchframe._cli.options import prices_of, requests_of
 from batchframe._cli.shell_words import in_shell
-from batchframe._cli.streams import agreed, answer, aside_from_json, document, tell
+from batchframe._cli.streams import confirm, print_error, print_json, print_result, stdout_for_json
 from batchframe._cli.tables import check_destination, read_table, write_table
 from batchframe._display import money, plural
 from batchframe._endpoints.endpoint import ASKED_AGAIN
 from batchframe._frames.spreadsheet import escape_formulas
 
 _LISTED: Final = ["name", "id", "status", "rows", "ok", "failed", "cost", "submitted"]
+_NOT_TRIED: Final = Finding("live", "warning", "not tried: mend what is a problem above first")
+_READY: Final = """\
+Batch server at {url}
+    client = {client}
+Stop it with Ctrl-C."""
+_OPENAI: Final = 'openai.OpenAI(base_url="{url}", api_key="local")'
+_AZURE: Final = (
+    'openai.AzureOpenAI(azure_endpoint="{url}", api_version="2024-10-21", api_key="local")'
+)
 
 
 @dataclass(frozen=True)
@@ -53,220 +62,205 @@ class Outcome:
     words: str = ""
 
 
-def estimate(got: argparse.Namespace) -> Outcome:
-    asked = asking(got, read_table(got.input))
-    known = asked.estimate(
-        prices=prices_of(got.price), reuse=not got.no_reuse, provider=got.provider
+def estimate(args: argparse.Namespace) -> Outcome:
+    requests = requests_of(args, read_table(args.input))
+    found = requests.estimate(
+        prices=prices_of(args.price), reuse=not args.no_reuse, provider=args.provider
     )
-    return Outcome(codes.OK, estimate_facts(known), estimate_words(known, asked))
+    return Outcome(codes.OK, estimate_facts(found), estimate_words(found, requests))
 
 
-def submit(got: argparse.Namespace) -> Outcome:
-    if got.to is not None:
-        if not got.wait:
+def submit(args: argparse.Namespace) -> Outcome:
+    if args.to is not None:
+        if not args.wait:
             raise CommandError(
                 "--to writes the answers, for which the job must be done: add --wait, or leave "
                 "--to out and write them later: batchframe fetch JOB --input INPUT --to OUTPUT"
             )
-        check_destination(got.to, got.input)
-    frame = read_table(got.input)
-    job = asking(got, frame).submit(
-        got.name,
-        max_cost=got.max_cost,
-        prices=prices_of(got.price),
-        provider=got.provider,
-        reuse=not got.no_reuse,
-        rerun=got.rerun,
-        on_uncertain=got.on_uncertain,
+        check_destination(args.to, args.input)
+    frame = read_table(args.input)
+    job = requests_of(args, frame).submit(
+        args.name,
+        max_cost=args.max_cost,
+        prices=prices_of(args.price),
+        provider=args.provider,
+        reuse=not args.no_reuse,
+        rerun=args.rerun,
+        on_uncertain=args.on_uncertain,
     )
-    if not got.wait:
+    if not args.wait:
         return _of(job, codes.OK)
-    outcome = _waited(job, got.timeout)
-    if got.to is not None and job.done:
-        _write(join(frame, job, details=got.details), got)
+    outcome = _waited(job, args.timeout)
+    if args.to is not None and job.done:
+        _write(join(frame, job, details=args.details), args)
     return outcome
 
 
-def wait(got: argparse.Namespace) -> Outcome:
-    return _waited(find_job(got.job), got.timeout)
+def wait(args: argparse.Namespace) -> Outcome:
+    return _waited(find_job(args.job), args.timeout)
 
 
-def show(got: argparse.Namespace) -> Outcome:
-    job = find_job(got.job)
-    if not got.offline:
+def show(args: argparse.Namespace) -> Outcome:
+    job = find_job(args.job)
+    if not args.offline:
         _look(job)
-    return _of(job, codes.code_of(job))
+    return _of(job)
 
 
-def jobs(_got: argparse.Namespace) -> Outcome:
-    found = list_jobs()
-    submitted = found["submitted"].dt.strftime("%Y-%m-%d %H:%M UTC")
-    shown = found[_LISTED].assign(submitted=submitted, cost=found["cost"].map(money))
-    words = shown.fillna("").to_string(index=False) if len(found) else "There is no job here yet."
-    return Outcome(codes.OK, {"jobs": jobs_facts(found)}, words)
+def jobs(_args: argparse.Namespace) -> Outcome:
+    frame = list_jobs()
+    submitted = frame["submitted"].dt.strftime("%Y-%m-%d %H:%M UTC")
+    table = frame[_LISTED].assign(submitted=submitted, cost=frame["cost"].map(money))
+    words = table.fillna("").to_string(index=False) if len(frame) else "There is no job here yet."
+    return Outcome(codes.OK, {"jobs": jobs_facts(frame)}, words)
 
 
-def fetch(got: argparse.Namespace) -> Outcome:
-    check_destination(got.to, got.input)
-    found = [find_job(name) for name in got.job]
-    if got.input is None and len(found) > 1:
+def fetch(args: argparse.Namespace) -> Outcome:
+    check_destination(args.to, args.input)
+    found = [find_job(name) for name in args.job]
+    if args.input is None and len(found) > 1:
         raise CommandError(
             "Several jobs are joined row by row, for which the frame is needed: --input FILE."
         )
     for job in found:
         _look(job)
-    behind = next((job for job in found if not job.done), None)
-    if behind is not None and not got.partial:
-        called = behind.name or behind.id
-        sent = _is_sent(behind)
-        tell(
-            str(
-                CommandError(
-                    f"Job {called} is not done, so nothing was written. Wait for it, or write what "
-                    "is here, the other rows as pending: --partial."
-                )
-                if sent
-                else JobError.not_sent(called)
-            )
-        )
-        return _of(behind, codes.code_of(behind))
-    rows = _rows_of(found, got)
-    _write(rows, got)
-    code = codes.OK if rows[f"{got.prefix}bf_status"].isin(["ok", "skipped"]).all() else codes.ROWS
-    facts = {"to": got.to, "rows": len(rows), "jobs": [job_facts(job) for job in found]}
-    words = f"{plural(len(rows), 'row')} written to {got.to}\n{_status_words(rows, got.prefix)}"
-    return Outcome(code if behind is None else codes.code_of(behind), facts, words)
+    unfinished = next((job for job in found if not job.done), None)
+    if unfinished is not None and not args.partial:
+        print_error(str(_not_done_error(unfinished)))
+        return _of(unfinished)
+    rows = _rows_of(found, args)
+    _write(rows, args)
+    status = rows[f"{args.prefix}bf_status"]
+    counts = ", ".join(f"{n:,} {name}" for name, n in status.value_counts().items() if n)
+    words = f"{plural(len(rows), 'row')} written to {args.to}\n{counts}"
+    facts = {"to": args.to, "rows": len(rows), "jobs": [job_facts(job) for job in found]}
+    if unfinished is not None:
+        return Outcome(codes.code_of(unfinished), facts, words)
+    return Outcome(codes.OK if status.isin(["ok", "skipped"]).all() else codes.ROWS, facts, words)
 
 
-def _write(rows: pd.DataFrame, got: argparse.Namespace) -> None:
-    write_table(escape_formulas(rows) if got.escape_formulas else rows, got.to)
-
-
-def _rows_of(found: list[Job], got: argparse.Namespace) -> pd.DataFrame:
-    if got.input is None:
-        return found[0].results(details=got.details).add_prefix(got.prefix)
-    return join(
-        read_table(got.input),
-        *found,
-        prefix=got.prefix,
-        details=got.details,
-        overwrite=got.overwrite,
+def _not_done_error(job: Job) -> Exception:
+    display_name = job.name or job.id
+    if not _is_sent(job):
+        return JobError.not_sent(display_name)
+    return CommandError(
+        f"Job {display_name} is not done, so nothing was written. Wait for it, or write what "
+        "is here, the other rows as pending: --partial."
     )
 
 
-def _status_words(rows: pd.DataFrame, prefix: str) -> str:
-    counts = rows[f"{prefix}bf_status"].value_counts()
-    return ", ".join(f"{number:,} {status}" for status, number in counts.items() if number)
+def _write(rows: pd.DataFrame, args: argparse.Namespace) -> None:
+    write_table(escape_formulas(rows) if args.escape_formulas else rows, args.to)
 
 
-def cancel(got: argparse.Namespace) -> Outcome:
-    return _of(find_job(got.job).cancel(), codes.OK)
+def _rows_of(found: list[Job], args: argparse.Namespace) -> pd.DataFrame:
+    if args.input is None:
+        return found[0].results(details=args.details).add_prefix(args.prefix)
+    return join(
+        read_table(args.input),
+        *found,
+        prefix=args.prefix,
+        details=args.details,
+        overwrite=args.overwrite,
+    )
 
 
-def resume(got: argparse.Namespace) -> Outcome:
-    return _of(find_job(got.job).resume(recreate=got.recreate), codes.OK)
+def cancel(args: argparse.Namespace) -> Outcome:
+    return _of(find_job(args.job).cancel(), codes.OK)
 
 
-def unanswered(got: argparse.Namespace) -> Outcome:
-    job = find_job(got.job)
+def resume(args: argparse.Namespace) -> Outcome:
+    return _of(find_job(args.job).resume(recreate=args.recreate), codes.OK)
+
+
+def unanswered(args: argparse.Namespace) -> Outcome:
+    job = find_job(args.job)
     _look(job)
     if not job.done:
-        return _of(job, codes.code_of(job))
-    if not any(job.counts.get(status) for status in (*ASKED_AGAIN, *got.also)):
-        return Outcome(codes.OK, {"job": None}, f"Nothing of job {got.job} is to be asked again.")
-    asked = job.unanswered(also=got.also)
-    again = asked.submit(got.name, max_cost=got.max_cost, prices=prices_of(got.price))
-    return _waited(again, got.timeout) if got.wait else _of(again, codes.OK)
+        return _of(job)
+    if not any(job.counts.get(status) for status in (*ASKED_AGAIN, *args.also)):
+        return Outcome(codes.OK, {"job": None}, f"Nothing of job {args.job} is to be asked again.")
+    requests = job.unanswered(also=args.also)
+    again = requests.submit(args.name, max_cost=args.max_cost, prices=prices_of(args.price))
+    return _waited(again, args.timeout) if args.wait else _of(again, codes.OK)
 
 
-def recover(_got: argparse.Namespace) -> Outcome:
+def recover(_args: argparse.Namespace) -> Outcome:
     found = recover_jobs()
     words = "\n\n".join(map(job_words, found)) or "There is no job on the server that is not here."
     return Outcome(codes.OK, {"jobs": [job_facts(job) for job in found]}, words)
 
 
-def forget(got: argparse.Namespace) -> Outcome:
-    job = find_job(got.job)
-    also = " and its files on the server" if got.remote else ""
-    if not (got.yes or agreed(f"Remove {job.folder}{also}? It cannot be brought back.")):
+def forget(args: argparse.Namespace) -> Outcome:
+    job = find_job(args.job)
+    also = " and its files on the server" if args.remote else ""
+    if not (args.yes or confirm(f"Remove {job.folder}{also}? It cannot be brought back.")):
         raise CommandError(
             "Nobody said yes, so nothing was done. Where nobody can be asked, add --yes."
         )
     folder = job.folder
-    gone = job.forget(remote=got.remote)
-    return Outcome(codes.USAGE if folder.exists() else codes.OK, asdict(gone), str(gone))
+    forgotten = job.forget(remote=args.remote)
+    code = codes.USAGE if folder.exists() else codes.OK
+    return Outcome(code, asdict(forgotten), str(forgotten))
 
 
-def doctor(got: argparse.Namespace) -> Outcome:
-    found = [_said(finding, got) for finding in examine()]
-    if got.live and _has_problem(found):
-        found.append(_said(_NOT_TRIED, got))
-    elif got.live:
-        asked = probe(got.model, lambda question: got.yes or agreed(question))
-        found += [_said(finding, got) for finding in asked]
-    code = codes.USAGE if _has_problem(found) else codes.OK
-    return Outcome(code, {"findings": [asdict(finding) for finding in found]})
+def doctor(args: argparse.Namespace) -> Outcome:
+    findings = [_printed(finding, args) for finding in examine()]
+    if args.live and _has_problem(findings):
+        findings.append(_printed(_NOT_TRIED, args))
+    elif args.live:
+        live = probe(args.model, lambda question: args.yes or confirm(question))
+        findings += [_printed(finding, args) for finding in live]
+    code = codes.USAGE if _has_problem(findings) else codes.OK
+    return Outcome(code, {"findings": [asdict(finding) for finding in findings]})
 
 
-_NOT_TRIED: Final = Finding("live", "warning", "not tried: mend what is a problem above first")
-
-
-def _said(finding: Finding, got: argparse.Namespace) -> Finding:
-    """Say a finding as soon as it is made: a check of the network may take its time."""
+def _printed(finding: Finding, args: argparse.Namespace) -> Finding:
+    """Print a finding as soon as it is made: a check of the network may take its time."""
     next_step = finding.next_step and in_shell(finding.next_step)
     finding = replace(finding, told=in_shell(finding.told), next_step=next_step)
-    answer(words_of(finding), aside=got.json)
+    print_result(words_of(finding), to_stderr=args.json)
     return finding
 
 
-def _has_problem(found: list[Finding]) -> bool:
-    return any(finding.verdict == "problem" for finding in found)
+def _has_problem(findings: list[Finding]) -> bool:
+    return any(finding.verdict == "problem" for finding in findings)
 
 
-def demo(got: argparse.Namespace) -> Outcome:
+def demo(args: argparse.Namespace) -> Outcome:
     ended: list[dict[str, Any]] = []
-    with aside_from_json(wanted=got.json):
+    with stdout_for_json(wanted=args.json):
         code = run_demo(
-            live=got.live,
-            model=got.model,
-            yes=got.yes,
+            live=args.live,
+            model=args.model,
+            yes=args.yes,
             ended=lambda job: ended.append(job_facts(job)),
         )
     return Outcome(code, {"job": ended[0] if ended else None})
 
 
-def serve(got: argparse.Namespace) -> Outcome:
+def serve(args: argparse.Namespace) -> Outcome:
     # Optional: the extra "local" brings the server.
     from batchframe.local import run  # noqa: PLC0415
 
     def ready(url: str) -> None:
         client = _OPENAI.format(url=url)
-        if got.profile == "azure":
+        if args.profile == "azure":
             client = _AZURE.format(url=url.removesuffix("/openai"))
-        answer(_READY.format(url=url, client=client), aside=got.json)
-        if got.json:
-            document({"url": url})
+        print_result(_READY.format(url=url, client=client), to_stderr=args.json)
+        if args.json:
+            print_json({"url": url})
 
     run(
-        host=got.host,
-        port=got.port,
-        folder=got.folder,
-        profile=got.profile,
-        upstream=got.upstream,
-        seconds=got.seconds,
+        host=args.host,
+        port=args.port,
+        folder=args.folder,
+        profile=args.profile,
+        upstream=args.upstream,
+        seconds=args.seconds,
         ready=ready,
     )
     return Outcome(codes.OK, None)
-
-
-_READY: Final = """\
-Batch server at {url}
-    client = {client}
-Stop it with Ctrl-C."""
-_OPENAI: Final = 'openai.OpenAI(base_url="{url}", api_key="local")'
-_AZURE: Final = (
-    'openai.AzureOpenAI(azure_endpoint="{url}", api_version="2024-10-21", api_key="local")'
-)
 
 
 def _look(job: Job) -> None:
@@ -286,15 +280,15 @@ def _waited(job: Job, timeout: float | None) -> Outcome:
     try:
         job.wait(timeout)
     except JobTimeout as reason:
-        tell(str(reason))
+        print_error(str(reason))
         return _of(job, codes.RUNNING)
     except JobError as reason:
         if job.status != "uncertain":
             raise
-        tell(str(reason))
-        return _of(job, codes.UNCERTAIN)
-    return _of(job, codes.code_of(job))
+        print_error(str(reason))
+    return _of(job)
 
 
-def _of(job: Job, code: int) -> Outcome:
-    return Outcome(code, job_facts(job), job_words(job))
+def _of(job: Job, code: int | None = None) -> Outcome:
+    """Report a job, by default with the exit code of its status."""
+    return Outcome(codes.code_of(job) if code is None else code, job_facts(job), job_words(job))

@@ -22,7 +22,7 @@ _ALMOST_JSON: Final = re.compile(r"true|false|null|nil|nan|-?inf(inity)?", re.IG
 _ALMOST_NULL: Final = "None"
 
 
-def asking(got: argparse.Namespace, frame: pd.DataFrame) -> Requests:
+def requests_of(args: argparse.Namespace, frame: pd.DataFrame) -> Requests:
     """Make the requests that the options ask of a frame.
 
     Raises
@@ -32,23 +32,23 @@ def asking(got: argparse.Namespace, frame: pd.DataFrame) -> Requests:
     """
     return requests(
         frame,
-        _prompt(got),
-        model=got.model,
-        system=got.system,
-        output=output_of(got.output),
-        endpoint=got.endpoint,
-        name=got.column,
-        on_missing=got.on_missing,
-        dedupe=not got.no_dedupe,
-        allow=got.allow,
-        **parameters(got.param),
+        _prompt(args),
+        model=args.model,
+        system=args.system,
+        output=output_of(args.output),
+        endpoint=args.endpoint,
+        name=args.column,
+        on_missing=args.on_missing,
+        dedupe=not args.no_dedupe,
+        allow=args.allow,
+        **parameters(args.param),
     )
 
 
-def _prompt(got: argparse.Namespace) -> Any:
-    if got.prompt is not None:
-        return got.prompt
-    path = Path(got.prompt_file)
+def _prompt(args: argparse.Namespace) -> Any:
+    if args.prompt is not None:
+        return args.prompt
+    path = Path(args.prompt_file)
     if path.suffix.lower() == ".json":
         return _read_json(path)
     try:

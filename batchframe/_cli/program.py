@@ -12,11 +12,11 @@ from batchframe._cli import exit_codes as codes
 from batchframe._cli.parser import parse
 from batchframe._cli.shell_words import in_shell
 from batchframe._cli.streams import (
-    answer,
-    document,
-    never_fail_to_encode,
-    plain_warnings,
-    tell,
+    escape_unencodable,
+    print_error,
+    print_json,
+    print_result,
+    warnings_as_sentences,
 )
 from batchframe._cli.tables import STREAM
 
@@ -27,14 +27,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 all is well; 1 some rows have no answer; 2 it could not be done; 3 still running; 4 not known
     whether it was submitted; 130 interrupted.
     """
-    never_fail_to_encode()
-    got = parse(sys.argv[1:] if arguments is None else list(arguments))
+    escape_unencodable()
+    args = parse(sys.argv[1:] if arguments is None else list(arguments))
     try:
-        with plain_warnings():
-            return _run(got)
+        with warnings_as_sentences():
+            return _run(args)
     except KeyboardInterrupt:
-        if got.way_back:
-            tell(got.way_back.format(job=getattr(got, "job", "")))
+        if args.way_back:
+            print_error(args.way_back.format(job=getattr(args, "job", "")))
         return codes.INTERRUPTED
     except BrokenPipeError:
         # The reader has seen enough; what is left in the buffer must not fail at exit either.
@@ -42,39 +42,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return codes.BROKEN_PIPE
 
 
-def _run(got: argparse.Namespace) -> int:
-    data_on_stdout = getattr(got, "to", None) == STREAM
+def _run(args: argparse.Namespace) -> int:
+    data_on_stdout = getattr(args, "to", None) == STREAM
     try:
-        if got.json and data_on_stdout:
+        if args.json and data_on_stdout:
             raise CommandError(
                 "--json and --to - would both write to the standard output. Choose --to FILE."
             )
-        outcome = got.run(got)
-    except SubmissionUncertain as reason:
-        return _refused(reason, codes.UNCERTAIN, got)
-    except (BatchframeError, ImportError) as reason:
-        return _refused(reason, codes.USAGE, got)
+        outcome = args.run(args)
     except BrokenPipeError:
         raise
+    except (BatchframeError, ImportError) as reason:
+        uncertain = isinstance(reason, SubmissionUncertain)
+        return _failed(reason, args, codes.UNCERTAIN if uncertain else codes.USAGE)
     except OSError as reason:
-        return _refused(
-            CommandError(
-                f"The operating system refused: {shorten(reason)}. What is wrong with this "
-                "machine's set-up is told by: batchframe doctor"
-            ),
-            codes.USAGE,
-            got,
+        refusal = CommandError(
+            f"The operating system refused: {shorten(reason)}. What is wrong with this "
+            "machine's set-up is told by: batchframe doctor"
         )
-    if got.json:
+        return _failed(refusal, args, codes.USAGE)
+    if args.json:
         if outcome.facts is not None:
-            document(outcome.facts)
+            print_json(outcome.facts)
     else:
-        answer(outcome.words, aside=data_on_stdout)
+        print_result(outcome.words, to_stderr=data_on_stdout)
     return int(outcome.code)
 
 
-def _refused(reason: Exception, code: int, got: argparse.Namespace) -> int:
-    tell(str(reason))
-    if got.json:
-        document({"error": {"kind": type(reason).__name__, "message": in_shell(str(reason))}})
+def _failed(error: Exception, args: argparse.Namespace, code: int) -> int:
+    print_error(str(error))
+    if args.json:
+        print_json({"error": {"kind": type(error).__name__, "message": in_shell(str(error))}})
     return code

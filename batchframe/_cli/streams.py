@@ -6,60 +6,58 @@ import json
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from typing import Any, TextIO
 
 from batchframe._cli.shell_words import in_shell
 
 
-def tell(sentence: str) -> None:
-    """Say something beside the output, as to somebody at a shell."""
-    print(in_shell(sentence), file=sys.stderr, flush=True)  # noqa: T201 - a command line speaks
+def print_error(sentence: str) -> None:
+    """Print a message to the standard error, worded for a shell."""
+    _print(in_shell(sentence), sys.stderr)
 
 
-def answer(words: str, *, aside: bool) -> None:
-    """Print what a command was run for; `aside` where its data has the standard output."""
-    if words:
-        _print(words, sys.stderr if aside else sys.stdout)
+def print_result(text: str, *, to_stderr: bool) -> None:
+    """Print what a command was run for; to the standard error where data has the output."""
+    if text:
+        _print(text, sys.stderr if to_stderr else sys.stdout)
 
 
-def document(facts: Mapping[str, Any]) -> None:
+def print_json(facts: Mapping[str, Any]) -> None:
     """Print one JSON document, in ASCII: whatever the terminal's encoding is, it can be read."""
     _print(json.dumps(facts, indent=2, default=str, allow_nan=False), sys.stdout)
 
 
-def agreed(question: str) -> bool:
-    """Ask for consent; where nobody can be asked, there is none."""
+def confirm(question: str) -> bool:
+    """Ask for consent; without a terminal there is none."""
     if not sys.stdin.isatty():
         return False
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201 - as above
+    _print(f"{question} [y/N] ", sys.stderr, end="")
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
-@contextmanager
-def aside_from_json(*, wanted: bool) -> Iterator[None]:
-    """Where a document is to come, keep the standard output for it."""
-    with redirect_stdout(sys.stderr) if wanted else nullcontext():
-        yield
+def stdout_for_json(*, wanted: bool) -> AbstractContextManager[object]:
+    """Keep the standard output for a JSON document, where one is wanted."""
+    return redirect_stdout(sys.stderr) if wanted else nullcontext()
 
 
 @contextmanager
-def plain_warnings() -> Iterator[None]:
-    """Say a warning as a sentence, without the line of code that it points at."""
+def warnings_as_sentences() -> Iterator[None]:
+    """Print a warning as a sentence, without the line of code that it points at."""
     with warnings.catch_warnings():
         # Ours are for whoever reads the log, and no reason to stop, whatever the interpreter's
         # filters say of other warnings.
         warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = lambda message, *_, **__: tell(f"Warning: {message}")
+        warnings.showwarning = lambda message, *_, **__: print_error(f"Warning: {message}")
         yield
 
 
-def never_fail_to_encode() -> None:
-    """Show what the terminal's encoding lacks as escapes, instead of failing."""
+def escape_unencodable() -> None:
+    """Print what the terminal's encoding lacks as escapes, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")
 
 
-def _print(words: str, stream: TextIO) -> None:
-    print(words, file=stream, flush=True)
+def _print(text: str, stream: TextIO, end: str = "\n") -> None:
+    print(text, file=stream, end=end, flush=True)
