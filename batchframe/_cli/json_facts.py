@@ -20,7 +20,7 @@ from batchframe._cli.shell_words import in_shell
 from batchframe._display import to_text
 from batchframe._endpoints import endpoint_of
 from batchframe._endpoints.endpoint import ASKED_AGAIN
-from batchframe._estimate.estimate import Estimate
+from batchframe._estimate.estimate import RANGES, Estimate
 from batchframe._services.batch import Batch
 
 _LONGEST_PROMPT: Final = 600
@@ -28,9 +28,8 @@ _SUBMIT: Final = "batchframe submit ... --name NAME --max-cost USD  # with the s
 
 
 def job_facts(job: Job) -> dict[str, Any]:
-    """Say what is known of a job at this moment."""
+    """Write what is known of a job at this moment as JSON values."""
     manifest = job._record.manifest  # noqa: SLF001 - next door
-    counts = job.counts
     return {
         "id": job.id,
         "name": job.name,
@@ -41,7 +40,7 @@ def job_facts(job: Job) -> dict[str, Any]:
         "rows": manifest.rows,
         "requests": manifest.requests,
         "reused": manifest.reused,
-        "counts": counts,
+        "counts": job.counts,
         "usage": asdict(job.usage),
         "cost": _money(job.cost),
         "estimated_cost": range_facts(manifest.cost),
@@ -70,7 +69,7 @@ def _next_step(job: Job) -> str:
 
 
 def jobs_facts(jobs: pd.DataFrame) -> list[dict[str, Any]]:
-    """Say what a list of jobs says."""
+    """Write a list of jobs as JSON values."""
     rows: list[dict[str, Any]] = jobs.to_dict("records")
     return [
         {
@@ -85,44 +84,37 @@ def jobs_facts(jobs: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def estimate_facts(known: Estimate) -> dict[str, Any]:
-    """Say what an estimate says."""
-    told = {name: getattr(known, name) for name in known.__dataclass_fields__}
-    ranges = {name: range_facts(told[name]) for name in _RANGES}
-    notes = [in_shell(note) for note in known.notes]
-    return {**told, **ranges, "notes": notes}
+def estimate_facts(estimate: Estimate) -> dict[str, Any]:
+    """Write an estimate as JSON values."""
+    facts = {name: getattr(estimate, name) for name in estimate.__dataclass_fields__}
+    ranges = {name: range_facts(facts[name]) for name in RANGES}
+    return {**facts, **ranges, "notes": [in_shell(note) for note in estimate.notes]}
 
 
-_RANGES: Final = (
-    "input_tokens", "output_tokens", "cost", "standard_cost", "flex_cost", "priority_cost",
-    "input_cost",
-)  # fmt: skip
-
-
-def estimate_words(known: Estimate, asked: Requests) -> str:
+def estimate_words(estimate: Estimate, requests: Requests) -> str:
     """Write an estimate's card, with the first prompt and the next step as a command."""
-    card = known._card()  # noqa: SLF001 - next door
+    card = estimate._card()  # noqa: SLF001 - next door
     card = replace(card, notes=tuple(map(in_shell, card.notes)))
-    for line in asked.preview(1):
-        prompt = endpoint_of(asked.endpoint).prompt_text(line["body"])
+    for line in requests.preview(1):
+        prompt = endpoint_of(requests.endpoint).prompt_text(line["body"])
         cut = prompt if len(prompt) <= _LONGEST_PROMPT else f"{prompt[:_LONGEST_PROMPT]}…"
         card = replace(card, quoted=("first prompt", cut))
     return to_text(replace(card, next_step=_SUBMIT))
 
 
-def range_facts(known: Range[Any] | None) -> dict[str, Any] | None:
-    """Say a range.
+def range_facts(found: Range[Any] | None) -> dict[str, Any] | None:
+    """Write a range.
 
     Examples
     --------
     >>> range_facts(Range(Decimal("0.0010"), None, Decimal("1E+1")))
     {'low': '0.0010', 'expected': None, 'high': '10'}
     """
-    if known is None:
+    if found is None:
         return None
-    ends = {"low": known.low, "expected": known.expected, "high": known.high}
     return {
-        name: _money(value) if isinstance(value, Decimal) else value for name, value in ends.items()
+        name: _money(end) if isinstance(end, Decimal) else end
+        for name, end in asdict(found).items()
     }
 
 

@@ -13,13 +13,13 @@ import pandas as pd
 
 from batchframe._api.functions import requests
 from batchframe._api.requests import Requests
-from batchframe._base.errors import CommandError, quote, shorten
+from batchframe._base.errors import CommandError, quote
+from batchframe._cli.tables import cause
 from batchframe._recipe.arguments import OWN_WORDS
 
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]*")
 # What other languages write for JSON's true, false and null.
-_ALMOST_JSON: Final = re.compile(r"true|false|null|nil|nan|-?inf(inity)?", re.IGNORECASE)
-_ALMOST_NULL: Final = "None"
+_ALMOST_JSON: Final = re.compile(r"(?i:true|false|null|nil|nan|-?inf(inity)?)|None")
 
 
 def requests_of(args: argparse.Namespace, frame: pd.DataFrame) -> Requests:
@@ -56,7 +56,7 @@ def _prompt(args: argparse.Namespace) -> Any:
         return path.read_text("utf-8-sig").removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError) as reason:
         raise CommandError(
-            f"{path!s} cannot be read: {shorten(_why(reason))}. Give a text file in UTF-8."
+            f"{path!s} cannot be read: {cause(reason)}. Give a text file in UTF-8."
         ) from None
 
 
@@ -90,14 +90,14 @@ def parameters(given: Sequence[str]) -> dict[str, Any]:
     >>> parameters(["temperature=0", "reasoning_effort=none", 'stop=["END"]'])
     {'temperature': 0, 'reasoning_effort': 'none', 'stop': ['END']}
     """
-    found = pairs("--param", given, "temperature=0")
-    for name in found:
+    texts = pairs("--param", given, "temperature=0")
+    for name in texts:
         # `frame` would name the function's own argument.
         if name in {*OWN_WORDS, "frame"}:
             raise CommandError(
                 f"--param {name}=... cannot be: see batchframe submit --help for its option."
             )
-    return {name: _value(name, text) for name, text in found.items()}
+    return {name: _value(name, text) for name, text in texts.items()}
 
 
 def prices_of(given: Sequence[str]) -> dict[str, str] | None:
@@ -130,14 +130,12 @@ def _value(name: str, text: str) -> Any:
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeEncodeError):
-        is_word = _WORD.fullmatch(text) and not _ALMOST_JSON.fullmatch(text)
-        if is_word and text != _ALMOST_NULL:
+        if _WORD.fullmatch(text) and not _ALMOST_JSON.fullmatch(text):
             return text
         raise CommandError(
             f"--param {name}: {quote(text)} is neither JSON nor one plain word. Write numbers, "
             "true, false and null as JSON has them, and any other text in two pairs of quotes: "
-            "--param "
-            f"{name}='\"a text\"'."
+            f"--param {name}='\"a text\"'."
         ) from None
 
 
@@ -146,11 +144,7 @@ def _read_json(path: Path) -> Any:
         return msgspec.json.decode(path.read_bytes())
     except (OSError, msgspec.DecodeError) as reason:
         raise CommandError(
-            f"{path!s} cannot be read as JSON: {shorten(_why(reason))}. A file that ends in "
+            f"{path!s} cannot be read as JSON: {cause(reason)}. A file that ends in "
             ".json holds a JSON schema or a list of labels after --output, and a list of chat "
             "messages after --prompt-file."
         ) from None
-
-
-def _why(reason: Exception) -> str:
-    return getattr(reason, "strerror", None) or str(reason)

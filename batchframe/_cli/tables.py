@@ -11,7 +11,7 @@ import csv
 import os
 import sys
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ STREAM: Final = "-"
 _CSV: Final = ".csv"
 _PARQUET: Final = (".parquet", ".pq")
 _ENDINGS: Final = (_CSV, *_PARQUET)
+_NESTED: Final = (list, dict, tuple, np.ndarray)
 _UNREADABLE: Final = (OSError, ValueError, TypeError, pa.ArrowException)
 
 
@@ -42,7 +43,7 @@ def read_table(source: str) -> pd.DataFrame:
         return _read_csv(sys.stdin.buffer if source == STREAM else source)
     except _UNREADABLE as reason:
         raise CommandError(
-            f"{source} cannot be read: {shorten(_why(reason))}. Give a CSV file in UTF-8 with a "
+            f"{source} cannot be read: {cause(reason)}. Give a CSV file in UTF-8 with a "
             "header row, or a Parquet file."
         ) from None
 
@@ -98,8 +99,8 @@ def write_table(frame: pd.DataFrame, to: str) -> None:
         _write_csv(frame, sys.stdout.buffer)
         sys.stdout.buffer.flush()
         return
-    home = Path(to).resolve()
-    partial = home.with_name(f".{home.name}.{os.getpid()}.part")
+    path = Path(to).resolve()
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with partial.open("wb") as file:
             if _ending(to) in _PARQUET:
@@ -108,10 +109,10 @@ def write_table(frame: pd.DataFrame, to: str) -> None:
                 _write_csv(frame, file)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(home)
+        partial.replace(path)
     except _UNREADABLE as reason:
         raise CommandError(
-            f"{to} cannot be written: {shorten(_why(reason))}. What came back is safe in the job's "
+            f"{to} cannot be written: {cause(reason)}. What came back is safe in the job's "
             "folder; write it elsewhere: batchframe fetch JOB --to OTHER.csv"
         ) from None
     finally:
@@ -139,9 +140,6 @@ def _plain(column: pd.Series) -> pd.Series:
     return column.map(lambda cell: json_text(cell) if isinstance(cell, _NESTED) else cell)
 
 
-_NESTED: Final = (list, dict, tuple, np.ndarray)
-
-
 def _holds_return(column: pd.Series) -> bool:
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = pd.Series(column.cat.categories)
@@ -162,5 +160,6 @@ def _ending(path: str) -> str:
     return ending
 
 
-def _why(reason: Any) -> str:
-    return getattr(reason, "strerror", None) or str(reason)
+def cause(reason: Exception) -> str:
+    """Return what the operating system says of an error, on one line, else the error itself."""
+    return shorten(getattr(reason, "strerror", None) or reason)

@@ -20,9 +20,10 @@ from batchframe._display import (
 )
 from batchframe._display import UNKNOWN, Card, Shown, Table, count, money, plural
 
-_SUMMED: Final = (
-    "rows", "requests", "duplicates", "reused", "skipped", "files", "input_tokens",
-    "output_tokens", "cost", "standard_cost", "flex_cost", "priority_cost", "input_cost",
+_COUNTS: Final = ("rows", "requests", "duplicates", "reused", "skipped", "files")
+RANGES: Final = (
+    "input_tokens", "output_tokens", "cost", "standard_cost", "flex_cost", "priority_cost",
+    "input_cost",
 )  # fmt: skip
 _FIGURES: Final[dict[str, tuple[str, Any]]] = {
     "input_tokens": ("input tokens", count),
@@ -97,7 +98,7 @@ class Estimate(CardRepr):
             return None if ours is None or theirs is None else ours + theirs
 
         return Estimate(
-            **{name: total(name) for name in _SUMMED},
+            **{name: total(name) for name in (*_COUNTS, *RANGES)},
             exact=self.exact and other.exact,
             notes=tuple(dict.fromkeys((*self.notes, *other.notes))),
             unbounded_reasoning=self.unbounded_reasoning or other.unbounded_reasoning,
