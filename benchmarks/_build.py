@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from batchframe._requests.custom_ids import custom_id
-from batchframe._requests.input_files import shards_of, write_inputs
+from batchframe._requests.input_files import plan_input_files, write_inputs
 from batchframe._services.provider_table import OPENAI
 from batchframe._store.rows import rows_of, write_rows
 from benchmarks._data import reviews
@@ -38,7 +38,7 @@ def measure(rows: int, rounds: int, scratch: Path) -> Section:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         made = table_of(frame)
-        shards = shards_of(made, OPENAI)
+        shards = plan_input_files(made, OPENAI)
         paths = [folder / f"input-{number:03d}.jsonl" for number in range(len(shards))]
         list(write_inputs(made, shards, paths, OPENAI))
         write_rows(rows_of(made), folder / "rows.parquet")

@@ -28,7 +28,8 @@ from batchframe._estimate.pricing import estimate
 from batchframe._estimate.service_count import check_input
 from batchframe._jobs.preparation import already_answered, sent_as
 from batchframe._models.price import Tier
-from batchframe._requests.input_files import input_files, shards_of
+from batchframe._models.price_lookup import Tier
+from batchframe._requests.input_files import input_files, plan_input_files
 from batchframe._requests.table import RequestTable
 from batchframe._services.connect import connect, expected_identity, expected_profile
 from batchframe._services.protocol import Identity
@@ -287,7 +288,7 @@ class RequestsHandle(CardRepr):
         [2]
         """
         profile = expected_profile(given=provider)
-        shards = shards_of(self._table, profile)
+        shards = plan_input_files(self._table, profile)
         return input_files(self._table, shards, Path(folder), profile)
 
     def _card(self) -> Card:

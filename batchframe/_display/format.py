@@ -10,8 +10,6 @@ from typing import Any, Final, TypeVar
 
 from batchframe._base.ranges import Range
 
-from batchframe._base.ranges import Range
-
 UNKNOWN: Final = "unknown"
 UNDEFINED: Final = "undefined"
 _N = TypeVar("_N", int, Decimal)

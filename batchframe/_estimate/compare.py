@@ -16,9 +16,8 @@ from batchframe._estimate.answer_length import AnswerLength, answer_length
 from batchframe._estimate.counting import InputTokens, count_input
 from batchframe._estimate.history import experience
 from batchframe._estimate.preflight import window_note
-from batchframe._estimate.pricing import cost_range, doubts
-from batchframe._models.given_prices import RATES
 from batchframe._estimate.pricing import cost_range, doubts, is_openais
+from batchframe._models.given_prices import RATES
 from batchframe._models.hosted_tools import hosted_tools
 from batchframe._models.price import TIERS, Tier
 from batchframe._models.price_lookup import price

@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from batchframe._base.progress import Advance, progress
 from batchframe._base.ranges import Range
-from batchframe._base.threads import ordered_map
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.constant_parts import CUTTABLE, Division, divide
 from batchframe._estimate.sampling import extrapolate, sample_of

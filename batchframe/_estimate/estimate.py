@@ -18,7 +18,6 @@ from batchframe._display import (
     money,
     plural,
 )
-from batchframe._display import UNKNOWN, Card, Shown, Table, count, money, plural
 
 _COUNTS: Final = ("rows", "requests", "duplicates", "reused", "skipped", "files")
 RANGES: Final = (

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from batchframe._base.errors import RequestError, allow_hint, format_list, format_row
+from batchframe._base.errors import RequestError, allow_hint, format_list
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.counting import InputTokens
 from batchframe._models.rules import (
@@ -59,13 +59,12 @@ def check_json_mode(table: RequestTable) -> None:
     if any(_WORD in text.lower() for text in _constant_texts(recipe)):
         return
     requests = table.sketched().requests_to_send()
-    for row, body in zip(table.first_row, map(body_of, requests), strict=False):
+    for number, body in enumerate(map(body_of, requests)):
         if not any(_WORD in part.lower() for parts in _said(body) for part in parts):
-            where = format_row(int(row), table.source.labels[row])
             raise RequestError(
                 'The format {"type": "json_object"} needs the word JSON in the messages, or the '
-                f'service refuses the request; {where} has none. Say it in the prompt ("Answer in '
-                f'JSON."), or ask for columns: output=...{allow_hint(name)}'
+                f"service refuses the request; {table.where(number)} has none. Say it in the "
+                f'prompt ("Answer in JSON."), or ask for columns: output=...{allow_hint(name)}'
             )
 
 
@@ -131,8 +130,7 @@ def check_sending(
         check_model(table.recipe.model, on)
     window, found = _too_long(table, input_tokens)
     if len(found):
-        row = int(table.first_row[found[0]])
-        where = format_row(row, table.source.labels[row])
+        where = table.where(int(found[0]))
         more = "" if len(found) == 1 else f" In all, {len(found):,} requests are too long."
         raise RequestError(
             f"{where[0].upper()}{where[1:]} makes a request of "

@@ -19,20 +19,14 @@ from batchframe._estimate.counting import InputTokens, Numbers
 from batchframe._estimate.estimate import Estimate
 from batchframe._estimate.preflight import window_note
 from batchframe._models.genai_prices import near_models, price_book
-from batchframe._models.given_prices import GIVEN, given_prices
+from batchframe._models.given_prices import GIVEN
 from batchframe._models.hosted_tools import hosted_notes, hosted_tools
 from batchframe._models.price import LEAST_CACHED, Price, Tier, sum_of
-from batchframe._models.price_lookup import (
-    GIVEN,
-    TIERS,
-    given_by_tier,
-    lifetime_of_cache_note,
-    price,
-)
+from batchframe._models.price_lookup import TIERS, given_by_tier, lifetime_of_cache_note, price
 from batchframe._models.price_table import disagreement, in_words, long_doubt
 from batchframe._models.rules import lifetime_notes
 from batchframe._recipe.recipe import Recipe
-from batchframe._requests.input_files import shards_of
+from batchframe._requests.input_files import plan_input_files
 from batchframe._requests.table import RequestTable
 from batchframe._services.provider_table import LOCAL, OPENAI, Provider, is_loopback
 
@@ -87,7 +81,7 @@ def estimate(
         duplicates=with_prompt - table.requests,
         reused=table.reused,
         skipped=table.rows - with_prompt,
-        files=len(shards_of(table, provider)),
+        files=len(plan_input_files(table, provider)),
         input_tokens=input_tokens.total,
         output_tokens=output_tokens,
         cost=costs["batch"],

@@ -27,7 +27,6 @@ from batchframe._base.clock import SYSTEM, Clock
 from batchframe._base.errors import JobError, ServiceError
 from batchframe._base.private_files import replacing, sha256_of
 from batchframe._display import Card, CardRepr, format_range, money, plural
-from batchframe._display import Card, Shown, format_range, money, plural
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.counting import part_of
 from batchframe._estimate.estimate import Estimate

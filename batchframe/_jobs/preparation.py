@@ -21,7 +21,12 @@ from batchframe._base.errors import NamesakeWarning, RequestError, warn_user
 from batchframe._base.private_files import sync_folder
 from batchframe._estimate.estimate import Estimate
 from batchframe._models.price import Tier
-from batchframe._requests.input_files import InputFile, Shard, shards_of, write_inputs
+from batchframe._models.price_lookup import Tier
+from batchframe._requests.input_files import (
+    InputFile,
+    plan_input_files,
+    write_inputs,
+)
 from batchframe._requests.table import FINGERPRINT_VERSION, RequestTable
 from batchframe._results.earlier import Earlier, earlier, reused_by
 from batchframe._results.job_answers import read_reused, write_reused
@@ -41,7 +46,7 @@ class Plan:
     identity: Identity
     name: str | None
     rerun: str | None
-    shards: list[Shard]
+    shards: list[range]
     estimate: Estimate
     prices: Mapping[str, Any] | None
     tokens: npt.NDArray[np.int64]
@@ -154,7 +159,7 @@ def plan_of(
         identity,
         name,
         rerun,
-        shards_of(asked.table, provider, tokens, queue),
+        plan_input_files(asked.table, provider, tokens, queue),
         known,
         prices,
         tokens,

@@ -12,11 +12,7 @@ from typing import IO, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from batchframe._base.errors import (
-    FileIsThereError,
-    RequestError,
-    format_row,
-)
+from batchframe._base.errors import FileIsThereError, RequestError
 from batchframe._base.private_files import replacing
 from batchframe._base.progress import progress
 from batchframe._requests.lines import respelt
@@ -27,200 +23,6 @@ MOST_INPUTS: Final = 50_000
 """Texts to be embedded in one batch, each of which is a request here (OpenAI Batch guide, 2026-11;
 others take more requests)."""
 _EMBEDDINGS: Final = "/v1/embeddings"
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One input file: the requests `start` to `stop` (exclusive) of a job."""
-
-    start: int
-    stop: int
-
-
-def pack(
-    sizes: npt.NDArray[np.int64],
-    max_requests: int,
-    max_bytes: int,
-    tokens: npt.NDArray[np.int64] | None = None,
-    max_tokens: int | None = None,
-) -> list[Shard]:
-    """Fill one file after the other, in order.
-
-    Parameters
-    ----------
-    sizes, tokens
-        The bytes and the input tokens of each line; none is above its limit.
-
-    Examples
-    --------
-    >>> pack(np.array([4, 4, 4, 4, 4]), max_requests=3, max_bytes=9)
-    [Shard(start=0, stop=2), Shard(start=2, stop=4), Shard(start=4, stop=5)]
-    """
-    limits = [(sizes, max_bytes)]
-    if tokens is not None and max_tokens is not None:
-        limits.append((tokens, max_tokens))
-    shards: list[Shard] = []
-    start = 0
-    while start < len(sizes):
-        ahead = slice(start, start + max_requests)
-        stop = start + min(_fitting(column[ahead], most) for column, most in limits)
-        shards.append(Shard(start, stop))
-        start = stop
-    return shards
-
-
-def _fitting(numbers: npt.NDArray[np.int64], most: int) -> int:
-    """Count the first numbers whose sum is not above `most`."""
-    return int(np.searchsorted(np.cumsum(numbers), most, side="right"))
-
-
-def shards_of(
-    table: RequestTable,
-    profile: Provider,
-    tokens: npt.NDArray[np.int64] | None = None,
-    max_tokens: int | None = None,
-) -> list[Shard]:
-    """Cut a job into input files.
-
-    Parameters
-    ----------
-    tokens, max_tokens
-        The input tokens of each request, and how many of them may be in the service's queue: no
-        file has more.
-
-    Raises
-    ------
-    RequestError
-        If one line alone is larger than a file may be; it names the row.
-    """
-    sizes = table.size[: table.to_send] + table.line_overhead
-    if len(sizes) and sizes.max() > profile.max_bytes:
-        largest = int(sizes.argmax())
-        row = int(table.first_row[largest])
-        where = format_row(row, table.source.labels[row])
-        raise RequestError(
-            f"{where[0].upper()}{where[1:]} makes a request of {int(sizes[largest]):,} bytes, more "
-            f"than the {profile.max_bytes:,} bytes that {profile.name} takes in one input file. "
-            'Shorten it, for example df["text"] = df["text"].str.slice(0, 100_000), or leave the '
-            "row out."
-        )
-    if tokens is not None and max_tokens is not None and (tokens > max_tokens).any():
-        longest = int(tokens.argmax())
-        row = int(table.first_row[longest])
-        label = table.source.labels[row]
-        input_tokens = int(tokens[longest])
-        raise RequestError(
-            f"{format_row(row, label).capitalize()} makes a request of {input_tokens:,} input "
-            f"tokens, above max_enqueued_tokens={max_tokens:,}: it would never be let into the "
-            "queue. Raise the limit, or shorten the row."
-        )
-    most = profile.max_requests
-    if table.recipe.endpoint == _EMBEDDINGS:
-        most = min(most, MOST_INPUTS)
-    return pack(sizes, most, profile.max_bytes, tokens, max_tokens)
-
-
-def write_inputs(
-    table: RequestTable,
-    shards: Iterable[Shard],
-    paths: Iterable[Path],
-    profile: Provider,
-    tokens: npt.NDArray[np.int64] | None = None,
-) -> Iterator[InputFile]:
-    """Write the input files, streaming, and yield what stands in each; no file is left half."""
-    blocks = _blocks(table, profile)
-    rest: list[bytes] = []
-    with progress("writing input files", table.to_send, " requests") as advance:
-        for shard, path in zip(shards, paths, strict=True):
-            digest, size = hashlib.sha256(), 0
-            # The worker ends before the file is closed, whatever happens.
-            with replacing(path) as file, ThreadPoolExecutor(1) as worker:
-                before = worker.submit(int)
-                left = shard.stop - shard.start
-                while left:
-                    block = rest or next(blocks)
-                    here, rest = min(left, len(block)), block[left:]
-                    left -= here
-                    content = b"".join(block[:here])
-                    block.clear()  # images are large: they are held once
-                    size += before.result()
-                    before = worker.submit(_add, content, file, digest)
-                    advance(here)
-                size += before.result()
-            counted = 0 if tokens is None else int(tokens[shard.start : shard.stop].sum())
-            yield InputFile(shard.start, shard.stop, size, digest.hexdigest(), tokens=counted)
-
-
-def _blocks(table: RequestTable, profile: Provider) -> Iterator[list[bytes]]:
-    """Yield the lines of a table as the service spells them, some at a time."""
-    endpoint = table.recipe.endpoint
-    url = profile.url_of(endpoint)
-    if url == endpoint:
-        yield from table.line_blocks()
-        return
-    for block in table.line_blocks():
-        for at, line in enumerate(block):
-            block[at] = respelt(line, endpoint, url)
-        yield block
-
-
-def _add(content: bytes, file: IO[bytes], digest: Any) -> int:
-    """Write and hash; both leave the interpreter to the next lines meanwhile."""
-    digest.update(content)
-    return file.write(content)
-
-
-def input_files(
-    table: RequestTable, shards: list[Shard], folder: Path, profile: Provider
-) -> list[Path]:
-    """Write the input files into a folder of the user's; none that is there is touched.
-
-    Raises
-    ------
-    FileIsThereError
-        If a file of that name is there already.
-    RequestError
-        If `folder` is the name of a file, or the disk refuses.
-    """
-    if folder.suffix in {".jsonl", ".json"} or folder.is_file():
-        name = str(folder.with_suffix(""))
-        raise RequestError(
-            f"{str(folder)!r} is the name of a file; to_jsonl() writes one file or more into a "
-            "folder, such as requests-000.jsonl. Name the folder: "
-            f"requests.to_jsonl({name!r})."
-        )
-    paths = [folder / f"requests-{number:03d}.jsonl" for number in range(len(shards))]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in paths:
-            if path.exists():
-                raise FileIsThereError(
-                    f"{path!s} is there already and is not replaced. Choose another folder, or "
-                    "remove it."
-                )
-        _write_all(table, shards, paths, profile)
-    except OSError as reason:
-        if isinstance(reason, FileIsThereError):
-            raise
-        name = str(folder)
-        raise RequestError(
-            f"The input files could not be written into {name}: "
-            f"{reason.strerror or str(reason)}. What is there of them is not whole. Choose a "
-            'folder where there is room and you may write: to_jsonl("folder").'
-        ) from None
-    return paths
-
-
-def _write_all(
-    table: RequestTable, shards: Iterable[Shard], paths: Sequence[Path], profile: Provider
-) -> None:
-    try:
-        list(write_inputs(table, shards, paths, profile))
-    except BaseException:
-        # Interrupted, it can be called again: what there is would be in the way.
-        for path in paths:
-            path.unlink(missing_ok=True)
-        raise
 
 
 @dataclass(frozen=True)
@@ -242,3 +44,185 @@ class InputFile:
     sha256: str
     ahead: int = 0
     tokens: int = 0
+
+
+def pack(
+    sizes: npt.NDArray[np.int64],
+    max_requests: int,
+    max_bytes: int,
+    tokens: npt.NDArray[np.int64] | None = None,
+    max_tokens: int | None = None,
+) -> list[range]:
+    """Fill one file after the other, in order; return the requests of each.
+
+    Parameters
+    ----------
+    sizes, tokens
+        The bytes and the input tokens of each line; none is above its limit.
+
+    Examples
+    --------
+    >>> pack(np.array([4, 4, 4, 4, 4]), max_requests=3, max_bytes=9)
+    [range(0, 2), range(2, 4), range(4, 5)]
+    """
+    limits = [(sizes, max_bytes)]
+    if tokens is not None and max_tokens is not None:
+        limits.append((tokens, max_tokens))
+    files: list[range] = []
+    start = 0
+    while start < len(sizes):
+        ahead = slice(start, start + max_requests)
+        stop = start + min(_fitting(column[ahead], most) for column, most in limits)
+        files.append(range(start, stop))
+        start = stop
+    return files
+
+
+def _fitting(numbers: npt.NDArray[np.int64], most: int) -> int:
+    """Count the first numbers whose sum is not above `most`."""
+    return int(np.searchsorted(np.cumsum(numbers), most, side="right"))
+
+
+def plan_input_files(
+    table: RequestTable,
+    provider: Provider,
+    tokens: npt.NDArray[np.int64] | None = None,
+    max_tokens: int | None = None,
+) -> list[range]:
+    """Divide the requests that are to be sent into input files.
+
+    Parameters
+    ----------
+    tokens, max_tokens
+        The input tokens of each request, and how many of them may be in the service's queue: no
+        file has more.
+
+    Raises
+    ------
+    RequestError
+        If one line alone is larger than a file may be; it names the row.
+    """
+    sizes = table.size[: table.to_send] + table.line_overhead
+    if len(sizes) and sizes.max() > provider.max_bytes:
+        largest = int(sizes.argmax())
+        where = table.where(largest)
+        raise RequestError(
+            f"{where[0].upper()}{where[1:]} makes a request of {int(sizes[largest]):,} bytes, more "
+            f"than the {provider.max_bytes:,} bytes that {provider.name} takes in one input file. "
+            'Shorten it, for example df["text"] = df["text"].str.slice(0, 100_000), or leave the '
+            "row out."
+        )
+    if tokens is not None and max_tokens is not None and (tokens > max_tokens).any():
+        longest = int(tokens.argmax())
+        raise RequestError(
+            f"{table.where(longest).capitalize()} makes a request of {int(tokens[longest]):,} "
+            f"input tokens, above max_enqueued_tokens={max_tokens:,}: it would never be let into "
+            "the queue. Raise the limit, or shorten the row."
+        )
+    most = provider.max_requests
+    if table.recipe.endpoint == _EMBEDDINGS:
+        most = min(most, MOST_INPUTS)
+    return pack(sizes, most, provider.max_bytes, tokens, max_tokens)
+
+
+def write_inputs(
+    table: RequestTable,
+    files: Iterable[range],
+    paths: Iterable[Path],
+    provider: Provider,
+    tokens: npt.NDArray[np.int64] | None = None,
+) -> Iterator[InputFile]:
+    """Write the input files, streaming, and yield what is in each; no file is left half."""
+    blocks = _blocks(table, provider)
+    rest: list[bytes] = []
+    with progress("writing input files", table.to_send, " requests") as advance:
+        for requests, path in zip(files, paths, strict=True):
+            digest, size = hashlib.sha256(), 0
+            # The worker ends before the file is closed, whatever happens.
+            with replacing(path) as file, ThreadPoolExecutor(1) as worker:
+                before = worker.submit(int)
+                left = len(requests)
+                while left:
+                    block = rest or next(blocks)
+                    here, rest = min(left, len(block)), block[left:]
+                    left -= here
+                    content = b"".join(block[:here])
+                    block.clear()  # images are large: they are held once
+                    size += before.result()
+                    before = worker.submit(_add, content, file, digest)
+                    advance(here)
+                size += before.result()
+            start, stop = requests.start, requests.stop
+            counted = 0 if tokens is None else int(tokens[start:stop].sum())
+            yield InputFile(start, stop, size, digest.hexdigest(), tokens=counted)
+
+
+def _blocks(table: RequestTable, provider: Provider) -> Iterator[list[bytes]]:
+    """Yield the lines of a table as the service spells them, some at a time."""
+    endpoint = table.recipe.endpoint
+    url = provider.url_of(endpoint)
+    if url == endpoint:
+        yield from table.line_blocks()
+        return
+    for block in table.line_blocks():
+        for at, line in enumerate(block):
+            block[at] = respelt(line, endpoint, url)
+        yield block
+
+
+def _add(content: bytes, file: IO[bytes], digest: Any) -> int:
+    """Write and hash; both leave the interpreter to the next lines meanwhile."""
+    digest.update(content)
+    return file.write(content)
+
+
+def input_files(
+    table: RequestTable, files: Sequence[range], folder: Path, provider: Provider
+) -> list[Path]:
+    """Write the input files into a folder of the user's; no existing file is touched.
+
+    Raises
+    ------
+    FileIsThereError
+        If a file of that name is there already.
+    RequestError
+        If `folder` is the name of a file, or the disk refuses.
+    """
+    if folder.suffix in {".jsonl", ".json"} or folder.is_file():
+        name = str(folder.with_suffix(""))
+        raise RequestError(
+            f"{str(folder)!r} is the name of a file; to_jsonl() writes one file or more into a "
+            "folder, such as requests-000.jsonl. Name the folder: "
+            f"requests.to_jsonl({name!r})."
+        )
+    paths = [folder / f"requests-{number:03d}.jsonl" for number in range(len(files))]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in paths:
+            if path.exists():
+                raise FileIsThereError(
+                    f"{path!s} is there already and is not replaced. Choose another folder, or "
+                    "remove it."
+                )
+        _write_or_remove(table, files, paths, provider)
+    except OSError as reason:
+        if isinstance(reason, FileIsThereError):
+            raise
+        raise RequestError(
+            f"The input files could not be written into {folder}: "
+            f"{reason.strerror or str(reason)}. What is there of them is not whole. Choose a "
+            'folder where there is room and you may write: to_jsonl("folder").'
+        ) from None
+    return paths
+
+
+def _write_or_remove(
+    table: RequestTable, files: Iterable[range], paths: Sequence[Path], provider: Provider
+) -> None:
+    try:
+        list(write_inputs(table, files, paths, provider))
+    except BaseException:
+        # Interrupted, it can be called again: what there is would be in the way.
+        for path in paths:
+            path.unlink(missing_ok=True)
+        raise

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from batchframe._base.digests import NONE, Digests, digests_of, sorted_bytes
+from batchframe._base.errors import format_row
 from batchframe._recipe.recipe import Recipe
 from batchframe._recipe.slots import KEPT, REQUEST, Envelope
 from batchframe._requests.custom_ids import custom_id, line, line_heads
@@ -73,6 +74,11 @@ class RequestTable:
     def request_digest(self) -> Digests:
         """For each request, its name."""
         return self.digest if self.first_row is self.number else self.digest[self.first_row]
+
+    def where(self, request: int) -> str:
+        """Name the first row that asks a request, for a message."""
+        row = int(self.first_row[request])
+        return format_row(row, self.source.labels[row])
 
     def without(self, answered: npt.NDArray[np.bool_]) -> RequestTable:
         """Return the same requests, those that are answered already last, so as not to be sent."""

@@ -11,8 +11,16 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from batchframe._base.ranges import Range
-from batchframe._display import UNKNOWN, Card, CardRepr, Table, count, format_range, money, plural
-from batchframe._display import UNKNOWN, Card, Shown, Table, count, format_range, money, plural
+from batchframe._display import (
+    UNKNOWN,
+    Card,
+    CardRepr,
+    Table,
+    count,
+    format_range,
+    money,
+    plural,
+)
 from batchframe._endpoints import endpoint_of
 from batchframe._models.price import sum_of
 from batchframe._models.price_lookup import lifetime_of_cache_note

@@ -8,10 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from batchframe._base.threads import in_turn
-import batchframe as bf
 from batchframe._base.threads import ordered_map
-from batchframe._estimate.counting import count_input
 
 
 def test_the_order_stays_whatever_ends_first() -> None:

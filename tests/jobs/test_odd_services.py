@@ -21,8 +21,6 @@ from batchframe._base.clock import Clock
 from batchframe._jobs import running
 from batchframe._jobs.run import Submission
 from batchframe._jobs.submission import submit
-from batchframe._services.openai import OpenAIService
-from batchframe._services import provider_table
 from batchframe._services.openai_client import OpenAIService
 from batchframe.local import Fault
 from tests.support.profiles import change_local

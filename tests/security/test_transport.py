@@ -13,13 +13,13 @@ from typing import Any
 
 import openai
 import pytest
+from batchframe._services.openai import connect
+from tests.proxy import Handler
 
 import batchframe as bf
 import batchframe.local
-from batchframe._services.openai import connect
-from tests.support.proxy import Handler
 from batchframe._services.openai_client import connect
-from tests.proxy import Handler
+from tests.support.proxy import Handler
 
 KEY = "sk-CANARY-0123456789abcdef"
 FAR = [

@@ -13,8 +13,6 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._services.openai import OpenAIService
-from batchframe._services import provider_table
 from batchframe._services.openai_client import OpenAIService
 from batchframe._store.folder import JobFolder
 from tests.support.profiles import change_local
