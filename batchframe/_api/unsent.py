@@ -28,7 +28,6 @@ from batchframe._estimate.pricing import estimate
 from batchframe._estimate.service_count import check_input
 from batchframe._jobs.preparation import already_answered, sent_as
 from batchframe._models.price import Tier
-from batchframe._models.price_lookup import Tier
 from batchframe._requests.input_files import input_files, plan_input_files
 from batchframe._requests.table import RequestTable
 from batchframe._services.connect import connect, expected_identity, expected_profile

@@ -6,7 +6,7 @@ import datetime as dt
 import math
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from batchframe._base.ranges import Range
 
@@ -105,17 +105,6 @@ def format_range(range_: Range[_N] | None, write: Callable[[_N | None], str]) ->
         return f"at least {low}, no upper bound"
     expected = range_.expected
     return f"{low} to {high}" if expected is None else f"{write(expected)} ({low} to {high})"
-
-
-def format_range(found: Range[Any] | None, words: Callable[[Any], str]) -> str:
-    """Write a range that may be unknown.
-
-    Examples
-    --------
-    >>> format_range(Range(1, 2, 3), count), format_range(None, money)
-    ('2 (1 to 3)', 'unknown')
-    """
-    return UNKNOWN if found is None else span(found.low, found.expected, found.high, words)
 
 
 def when(seconds: float | None) -> str:

@@ -15,7 +15,7 @@ from batchframe._estimate.counting import InputTokens, Numbers
 from batchframe._estimate.estimate import Estimate
 from batchframe._estimate.pricing import PRICED_AT_ONCE
 from batchframe._models.price import Price, Tier, within
-from batchframe._models.price_lookup import Price, Tier, price
+from batchframe._models.price_lookup import price
 from batchframe._recipe.recipe import Recipe
 from batchframe._requests.table import RequestTable
 from batchframe._services.provider_table import OPENAI, Provider

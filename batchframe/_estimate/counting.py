@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from batchframe._base.progress import Advance, progress
 from batchframe._base.ranges import Range
+from batchframe._base.threads import ordered_map
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.constant_parts import CUTTABLE, Division, divide
 from batchframe._estimate.sampling import extrapolate, sample_of
@@ -277,7 +278,7 @@ def _by_column(
 
     tokens, end, exact = np.zeros(table.to_send, np.int64), 0, True
     with _progress(table, shown=with_bar) as advance:
-        for tally in in_turn(count, (batch for _, batch in table.request_batches())):
+        for tally in ordered_map(count, (batch for _, batch in table.request_batches())):
             start, end = end, end + len(tally.tokens)
             tokens[start:end] = tally.tokens
             exact = exact and bool(tally.exact.all())

@@ -21,7 +21,6 @@ from batchframe._base.errors import NamesakeWarning, RequestError, warn_user
 from batchframe._base.private_files import sync_folder
 from batchframe._estimate.estimate import Estimate
 from batchframe._models.price import Tier
-from batchframe._models.price_lookup import Tier
 from batchframe._requests.input_files import (
     InputFile,
     plan_input_files,

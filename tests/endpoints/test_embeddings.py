@@ -20,11 +20,6 @@ from openai.types import CreateEmbeddingResponse
 
 import batchframe as bf
 import batchframe.local
-from batchframe._endpoints import endpoint_of
-from batchframe._requests.input_files import plan_input_files
-from batchframe._results.batch_answers import read_shard
-from batchframe._services.batch import Batch
-from batchframe._services.provider_table import OPENAI
 from batchframe.errors import OutputSpecError, RequestError, TemplateError
 from batchframe.local import AnswerError
 from tests.support.result_files import read_table

@@ -11,7 +11,6 @@ import batchframe
 import batchframe.local
 from batchframe import count_tokens
 from batchframe._estimate import counting, service_count
-from batchframe._tokens.bodies import count_tokens
 from batchframe.errors import ServiceError
 from batchframe.local import Fault
 

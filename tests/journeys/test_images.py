@@ -14,8 +14,6 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._requests.input_files import plan_input_files
-from batchframe._services.provider_table import OPENAI
 from batchframe.errors import CellError, RequestError
 from batchframe.local import AnswerError
 from tests.support.pictures import GIF, data_url, png, urls_of

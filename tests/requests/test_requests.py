@@ -17,9 +17,6 @@ from hypothesis import strategies as st
 
 import batchframe as bf
 import batchframe.local
-from batchframe._requests.custom_ids import custom_id
-from batchframe._requests.input_files import pack, plan_input_files, write_inputs
-from batchframe._services.provider_table import OPENAI, Provider
 from batchframe.errors import CellError, RequestError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)

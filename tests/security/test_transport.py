@@ -13,8 +13,6 @@ from typing import Any
 
 import openai
 import pytest
-from batchframe._services.openai import connect
-from tests.proxy import Handler
 
 import batchframe as bf
 import batchframe.local
