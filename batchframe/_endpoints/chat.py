@@ -9,6 +9,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from batchframe._base.endpoint_paths import EndpointPath
 from batchframe._endpoints.bulk import Places, absent, at, only_items, part, where
 from batchframe._endpoints.endpoint import Answer, OrdinaryBody, Wording
 from batchframe._endpoints.prompts import (
@@ -38,7 +39,7 @@ from batchframe._tokens.counter import TokenCount
 
 
 class _Chat:
-    path: Final = "/v1/chat/completions"
+    path = EndpointPath.CHAT
     wording: Final = Wording("max_completion_tokens", 'reasoning_effort="none"')
     brings: Final = "words"
 

@@ -9,6 +9,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from batchframe._base.endpoint_paths import EndpointPath
 from batchframe._endpoints.endpoint import Answer, Wording
 from batchframe._endpoints.texts import (
     TextPrompts,
@@ -19,12 +20,12 @@ from batchframe._endpoints.texts import (
 from batchframe._endpoints.usage import tokens_of
 from batchframe._output import Field, OutputSpec, ParsedAnswers, output_spec, parse_answers
 from batchframe._recipe.recipe import Recipe
-from batchframe._tokens.bodies import count_completions
+from batchframe._tokens.bodies import COUNTERS
 from batchframe._tokens.counter import TokenCount
 
 
 class _Completions(TextPrompts):
-    path: Final = "/v1/completions"
+    path = EndpointPath.COMPLETIONS
     wording: Final = Wording("max_tokens")
     ordinary: Final = None
 
@@ -39,7 +40,7 @@ class _Completions(TextPrompts):
         return recipe_of(self.path, body, "prompt", None)
 
     def count_tokens(self, body: Mapping[str, Any]) -> TokenCount:
-        return count_completions(body)
+        return COUNTERS[self.path](body)
 
     def prompt_text(self, body: Mapping[str, Any]) -> str:
         return str(body["prompt"])

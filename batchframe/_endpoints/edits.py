@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from batchframe._base.endpoint_paths import EndpointPath
 from batchframe._base.errors import RequestError
 from batchframe._endpoints.pictures import Pictures
 from batchframe._endpoints.texts import refuse_all_but_text, text_leaf
@@ -21,7 +22,7 @@ _MOST: Final = 16
 
 
 class _Edits(Pictures):
-    path = "/v1/images/edits"
+    path = EndpointPath.IMAGE_EDITS
 
     def check(self, recipe: Recipe) -> None:
         """Refuse what has no place beside the text and the images, and a row without an image."""

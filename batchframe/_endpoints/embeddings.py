@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from batchframe._base.endpoint_paths import EndpointPath
 from batchframe._base.errors import RequestError
 from batchframe._endpoints.endpoint import Answer, Wording
 from batchframe._endpoints.texts import (
@@ -27,7 +28,7 @@ from batchframe._endpoints.usage import tokens_of
 from batchframe._endpoints.vectors import read_vectors
 from batchframe._output import Field, OutputSpec, ParsedAnswers, output_spec
 from batchframe._recipe.recipe import Recipe
-from batchframe._tokens.bodies import count_embeddings
+from batchframe._tokens.bodies import COUNTERS
 from batchframe._tokens.counter import TokenCount
 
 # Exactly the model's 32-bit floats, in half the bytes that decimal digits take.
@@ -36,7 +37,7 @@ _BYTES: Final = 4
 
 
 class _Embeddings(TextPrompts):
-    path: Final = "/v1/embeddings"
+    path = EndpointPath.EMBEDDINGS
     wording: Final = Wording("")  # nothing is written
     ordinary: Final = None
 
@@ -60,7 +61,7 @@ class _Embeddings(TextPrompts):
         return recipe_of(self.path, own, "input", "embedding")
 
     def count_tokens(self, body: Mapping[str, Any]) -> TokenCount:
-        return count_embeddings(body)
+        return COUNTERS[self.path](body)
 
     def prompt_text(self, body: Mapping[str, Any]) -> str:
         return str(body["input"])

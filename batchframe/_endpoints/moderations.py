@@ -9,6 +9,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from batchframe._base.endpoint_paths import EndpointPath
 from batchframe._base.errors import RequestError
 from batchframe._endpoints.endpoint import Answer, Wording
 from batchframe._endpoints.texts import (
@@ -20,7 +21,7 @@ from batchframe._endpoints.texts import (
 from batchframe._endpoints.usage import tokens_of
 from batchframe._output import Field, OutputSpec, ParsedAnswers, output_spec
 from batchframe._recipe.recipe import Recipe
-from batchframe._tokens.bodies import count_moderations
+from batchframe._tokens.bodies import COUNTERS
 from batchframe._tokens.counter import TokenCount
 
 # OpenAI moderation guide, 2026-11. The older text models leave out "illicit" and what is under it.
@@ -47,7 +48,7 @@ _FIELDS: Final = (
 
 
 class _Moderations(TextPrompts):
-    path: Final = "/v1/moderations"
+    path = EndpointPath.MODERATIONS
     wording: Final = Wording("")  # nothing is written
     ordinary: Final = None
 
@@ -70,7 +71,7 @@ class _Moderations(TextPrompts):
         return recipe_of(self.path, body, "input", None)
 
     def count_tokens(self, body: Mapping[str, Any]) -> TokenCount:
-        return count_moderations(body)
+        return COUNTERS[self.path](body)
 
     def prompt_text(self, body: Mapping[str, Any]) -> str:
         return str(body["input"])

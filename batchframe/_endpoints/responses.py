@@ -13,6 +13,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from batchframe._base.endpoint_paths import EndpointPath
 from batchframe._base.errors import RequestError
 from batchframe._endpoints.bulk import Places, absent, at, only_items, part, where
 from batchframe._endpoints.endpoint import Answer, OrdinaryBody, Wording
@@ -55,7 +56,7 @@ _CHAT_WORDS: Final = {
 
 
 class _Responses:
-    path: Final = "/v1/responses"
+    path = EndpointPath.RESPONSES
     wording: Final = Wording("max_output_tokens", 'reasoning={"effort": "none"}')
     brings: Final = "words"
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 import pyarrow as pa
 
+from batchframe._base.endpoint_paths import EndpointPath
 from batchframe._base.errors import RequestError
 from batchframe._endpoints.endpoint import Answer, Brings, Wording
 from batchframe._endpoints.files import first_files, good_texts
@@ -49,7 +50,7 @@ _KEPT: Final = (
 
 
 class _Videos(TextPrompts):
-    path: Final = "/v1/videos"
+    path = EndpointPath.VIDEOS
     brings: Brings = "names"
     wording: Final = Wording("")  # nothing is written
     ordinary: Final = None

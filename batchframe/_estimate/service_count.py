@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from batchframe._base.endpoint_paths import EndpointPath
 from batchframe._base.errors import RequestError
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.counting import SEED, InputTokens, part_of, scaled
@@ -235,5 +236,5 @@ def _flat(tool: Any) -> Any:
 
 
 _WRITERS: Final[Mapping[str, Callable[[Body], dict[str, Any]]]] = MappingProxyType(
-    {"/v1/chat/completions": _of_chat, "/v1/responses": _of_responses}
+    {EndpointPath.CHAT: _of_chat, EndpointPath.RESPONSES: _of_responses}
 )

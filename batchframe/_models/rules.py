@@ -15,6 +15,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
+from batchframe._base.endpoint_paths import EndpointPath
 from batchframe._base.errors import (
     ParameterWarning,
     RequestError,
@@ -28,8 +29,6 @@ from batchframe._models.names import base_model, is_reasoning
 MODEL: Final = "model"
 CONTEXT_WINDOW: Final = "context_window"
 """What ``allow=`` may name beside the parameters of the body."""
-_CHAT: Final = "/v1/chat/completions"
-_RESPONSES: Final = "/v1/responses"
 _OF_BOTH: Final = frozenset({"temperature", "top_p", "reasoning_effort"})
 """Parameters whose rules hold at both endpoints."""
 _EFFORT_NONE: Final = 'reasoning={"effort": "none"}'
@@ -90,7 +89,7 @@ def check_parameters(
             _check_tier(value)
         if (rule := _rule_against(name, model, endpoint, body)) is not None:
             instead = rule["instead"]
-            if endpoint == _RESPONSES:
+            if endpoint == EndpointPath.RESPONSES:
                 instead = instead.replace('reasoning_effort="none"', _EFFORT_NONE)
             only_some_values = "values" in rule
             what = f"{name}={shorten(repr(value), 60)}" if only_some_values else f"{name}="
@@ -153,10 +152,10 @@ def refused_parameters(model: str, endpoint: str, body: Mapping[str, Any]) -> li
 def _rule_against(
     name: str, model: str, endpoint: str, body: Mapping[str, Any]
 ) -> Mapping[str, Any] | None:
-    if endpoint not in {_CHAT, _RESPONSES}:
+    if endpoint not in {EndpointPath.CHAT, EndpointPath.RESPONSES}:
         return None
     name, body = _told_as(name, endpoint), _in_chat(endpoint, body)
-    if endpoint == _RESPONSES and name not in _OF_BOTH:
+    if endpoint == EndpointPath.RESPONSES and name not in _OF_BOTH:
         return None
     rules: list[Mapping[str, Any]] = _rules()["parameter"]
     against = (rule for rule in rules if rule["name"] == name and _refuses(rule, model, body))
@@ -164,13 +163,15 @@ def _rule_against(
 
 
 def _told_as(name: str, endpoint: str) -> str:
-    return "reasoning_effort" if endpoint == _RESPONSES and name == "reasoning" else name
+    return (
+        "reasoning_effort" if endpoint == EndpointPath.RESPONSES and name == "reasoning" else name
+    )
 
 
 def _in_chat(endpoint: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
     """Write the effort of a response's reasoning as a chat has it."""
     reasoning = body.get("reasoning")
-    if endpoint != _RESPONSES or not isinstance(reasoning, Mapping):
+    if endpoint != EndpointPath.RESPONSES or not isinstance(reasoning, Mapping):
         return body
     return {**body, "reasoning_effort": reasoning.get("effort")}
 
@@ -259,7 +260,7 @@ def _check_name(name: str, endpoint: str, model: str) -> None:
     known = _rules()["known_parameters"].get(endpoint)
     if known is None or name in known["names"]:
         return
-    if endpoint != _CHAT and is_parameter(name):
+    if endpoint != EndpointPath.CHAT and is_parameter(name):
         return  # what another endpoint calls so, the room of this one names in its own words
     if near := difflib.get_close_matches(name, known["names"], n=1, cutoff=0.8):
         raise RequestError(

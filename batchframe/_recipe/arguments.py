@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from batchframe._base.endpoint_paths import EndpointPath
 from batchframe._base.errors import RequestError, TemplateError, allow_hint, format_list, shorten
 from batchframe._models.rules import CONTEXT_WINDOW, MODEL
 
@@ -44,9 +45,6 @@ _RESPONSE_FORMAT: Final = (
 )
 
 
-_IMAGES: Final = "/v1/images/"
-
-
 _IMAGE_FORMAT: Final = (
     "an image behind a URL is gone after an hour, and batchframe fetches none: leave it out, or "
     'pass response_format="b64_json"'
@@ -54,7 +52,7 @@ _IMAGE_FORMAT: Final = (
 
 
 # Parameters of OpenAI's, objects, that are close to a word of ours.
-_NOT_MISSPELT: Final = {("/v1/responses", "image")}
+_NOT_MISSPELT: Final = {(EndpointPath.RESPONSES, "image")}
 
 
 _PLAIN_FORMATS: Final = ("json_object", "text")
@@ -212,7 +210,7 @@ def checked_body(
 
 
 def _check_format(name: str, value: object, endpoint: str, *, text: bool) -> None:
-    if endpoint.startswith(_IMAGES):
+    if endpoint in {EndpointPath.IMAGES, EndpointPath.IMAGE_EDITS}:
         if value != "b64_json":
             raise _refused_parameter_error(name, _IMAGE_FORMAT)
     elif not (text and _is_plain_format(value)):

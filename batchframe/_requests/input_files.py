@@ -22,7 +22,6 @@ from batchframe._services.provider_table import Provider
 MOST_INPUTS: Final = 50_000
 """Texts to be embedded in one batch, each of which is a request here (OpenAI Batch guide, 2026-11;
 others take more requests)."""
-_EMBEDDINGS: Final = "/v1/embeddings"
 
 
 @dataclass(frozen=True)

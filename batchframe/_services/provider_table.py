@@ -10,15 +10,17 @@ from difflib import get_close_matches
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from batchframe._base.endpoint_paths import EndpointPath
 from batchframe._base.errors import RequestError
 from batchframe._services.provider import FIELDS, Provider
 
 __all__ = ["LOCAL", "OPENAI", "Provider", "is_loopback", "profile_of", "provider", "rehearsed"]
 
-_CHAT: Final = "/v1/chat/completions"
-_RESPONSES: Final = "/v1/responses"
-_COMPLETIONS: Final = "/v1/completions"
-_EMBEDDINGS: Final = "/v1/embeddings"
+# Plain strings: users read them in `Provider.endpoints`.
+_CHAT: Final = EndpointPath.CHAT.value
+_RESPONSES: Final = EndpointPath.RESPONSES.value
+_COMPLETIONS: Final = EndpointPath.COMPLETIONS.value
+_EMBEDDINGS: Final = EndpointPath.EMBEDDINGS.value
 _DAY: Final = 24 * 60 * 60
 _HALF: Final = Decimal("0.5")
 

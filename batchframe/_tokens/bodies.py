@@ -1,8 +1,6 @@
-"""Counting the input tokens of one whole request body.
+"""Count the input tokens of a request body.
 
-In: a request body, as it would be sent. Out: a `TokenCount`, exact only where the service is known
-to count the same. Texts are counted by `counter`; what stands around them is in `chat_overhead`.
-This module knows no frames and no files.
+A count is exact only where the service is known to count the same.
 """
 
 from __future__ import annotations
@@ -10,9 +8,11 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from batchframe._base.endpoint_paths import EndpointPath
 from batchframe._base.errors import RequestError
 from batchframe._tokens.counter import TokenCount, token_counter
 from batchframe._tokens.messages import (
@@ -54,8 +54,8 @@ def count_tokens(body: Body, *, endpoint: str = "/v1/chat/completions") -> Token
         The request's body, with its ``model``.
     endpoint
         ``"/v1/chat/completions"``, ``"/v1/responses"``, ``"/v1/embeddings"``,
-        ``"/v1/completions"``, ``"/v1/moderations"``, ``"/v1/images/generations"``,
-        ``"/v1/images/edits"`` or ``"/v1/videos"``.
+        ``"/v1/completions"``, ``"/v1/moderations"``, ``"/v1/images/generations"`` or
+        ``"/v1/images/edits"``.
 
     Raises
     ------
@@ -70,6 +70,9 @@ def count_tokens(body: Body, *, endpoint: str = "/v1/chat/completions") -> Token
     ... }
     >>> count_tokens(body)
     TokenCount(tokens=14, exact=True)
+    >>> count_tokens({"model": "gpt-3.5-turbo-instruct", "prompt": "Say hello"},
+    ...              endpoint="/v1/completions")
+    TokenCount(tokens=2, exact=True)
     """
     count = COUNTERS.get(endpoint)
     if count is None:
@@ -87,8 +90,8 @@ def count_chat(body: Body) -> TokenCount:
     >>> count_chat({"model": "gpt-5", "messages": hello})
     TokenCount(tokens=8, exact=True)
     """
-    model = _model_of(body, "/v1/chat/completions")
-    messages = _needed(body, "messages", "/v1/chat/completions")
+    model = _model_of(body, EndpointPath.CHAT)
+    messages = _needed(body, "messages", EndpointPath.CHAT)
     counter = token_counter(model)
     tools = [*(body.get("tools") or ()), *(body.get("functions") or ())]
     parts = sum_of(message(one, model) for one in (_carrying(messages) if tools else messages))
@@ -112,8 +115,8 @@ def count_responses(body: Body) -> TokenCount:
     >>> count_responses({"model": "gpt-4o-mini", "input": "What's the weather like in SF?"})
     TokenCount(tokens=14, exact=True)
     """
-    model = _model_of(body, "/v1/responses")
-    given = _needed(body, "input", "/v1/responses")
+    model = _model_of(body, EndpointPath.RESPONSES)
+    given = _needed(body, "input", EndpointPath.RESPONSES)
     items = [{"role": "user", "content": given}] if isinstance(given, str) else list(given)
     if body.get("instructions") is not None:
         items = [{"role": "system", "content": body["instructions"]}, *items]
@@ -132,40 +135,10 @@ def count_responses(body: Body) -> TokenCount:
     return _chat_total(parts, model, counter)
 
 
-def count_embeddings(body: Body) -> TokenCount:
-    """Count the input tokens of a ``/v1/embeddings`` body: its texts, or its lists of tokens.
-
-    Examples
-    --------
-    >>> count_embeddings({"model": "text-embedding-3-large", "input": ["Say hello", "Hello"]})
-    TokenCount(tokens=3, exact=True)
-    """
-    model = _model_of(body, "/v1/embeddings")
-    return _plain_total(_needed(body, "input", "/v1/embeddings"), model)
-
-
-def count_completions(body: Body) -> TokenCount:
-    """Count the input tokens of a ``/v1/completions`` body: its prompts, with nothing around them.
-
-    Examples
-    --------
-    >>> count_completions({"model": "gpt-3.5-turbo-instruct", "prompt": "Say hello"})
-    TokenCount(tokens=2, exact=True)
-    """
-    model = _model_of(body, "/v1/completions")
-    return _plain_total(_needed(body, "prompt", "/v1/completions"), model)
-
-
-def count_moderations(body: Body) -> TokenCount:
-    """Count the input tokens of a ``/v1/moderations`` body, which OpenAI neither states nor bills.
-
-    Examples
-    --------
-    >>> count_moderations({"model": "omni-moderation-latest", "input": "Say hello"}).tokens
-    2
-    """
-    model = _model_of(body, "/v1/moderations")
-    return _plain_total(_needed(body, "input", "/v1/moderations"), model)
+def _count_texts(endpoint: EndpointPath, field: str, body: Body) -> TokenCount:
+    """Count texts, or lists of token ids, with nothing around them."""
+    model = _model_of(body, endpoint)
+    return _plain_total(_needed(body, field, endpoint), model)
 
 
 def count_images(body: Body) -> TokenCount:
@@ -179,36 +152,29 @@ def count_images(body: Body) -> TokenCount:
     >>> counted.tokens < counted.more
     True
     """
-    given = _needed(body, "prompt", "/v1/images/generations")
+    given = _needed(body, "prompt", EndpointPath.IMAGES)
     unknown = about(_IMAGES_IN, more=None) if body.get("images") else about(_FRAMED, more=100)
     parts = Parts((str(given),)) + unknown
-    return _total(parts, token_counter(_model_of(body, "/v1/images/generations")))
+    return _total(parts, token_counter(_model_of(body, EndpointPath.IMAGES)))
 
 
 def count_videos(body: Body) -> TokenCount:
-    """Count the tokens of the text of a ``/v1/videos`` body, which is billed by the second.
-
-    Examples
-    --------
-    >>> count_videos({"model": "sora-2", "prompt": "A red kite"}).notes[-1]
-    'Videos are billed by the second, and not by tokens.'
-    """
-    given = _needed(body, "prompt", "/v1/videos")
-    return _total(
-        Parts((str(given),)) + about(_BY_SECOND), token_counter(_model_of(body, "/v1/videos"))
-    )
+    """Count the tokens of the text of a ``/v1/videos`` body, which is billed by the second."""
+    given = _needed(body, "prompt", EndpointPath.VIDEOS)
+    parts = Parts((str(given),)) + about(_BY_SECOND)
+    return _total(parts, token_counter(_model_of(body, EndpointPath.VIDEOS)))
 
 
 COUNTERS: Final[Mapping[str, Callable[[Body], TokenCount]]] = MappingProxyType(
     {
-        "/v1/chat/completions": count_chat,
-        "/v1/responses": count_responses,
-        "/v1/embeddings": count_embeddings,
-        "/v1/completions": count_completions,
-        "/v1/moderations": count_moderations,
-        "/v1/images/generations": count_images,
-        "/v1/images/edits": count_images,
-        "/v1/videos": count_videos,
+        EndpointPath.CHAT: count_chat,
+        EndpointPath.RESPONSES: count_responses,
+        EndpointPath.EMBEDDINGS: partial(_count_texts, EndpointPath.EMBEDDINGS, "input"),
+        EndpointPath.COMPLETIONS: partial(_count_texts, EndpointPath.COMPLETIONS, "prompt"),
+        EndpointPath.MODERATIONS: partial(_count_texts, EndpointPath.MODERATIONS, "input"),
+        EndpointPath.IMAGES: count_images,
+        EndpointPath.IMAGE_EDITS: count_images,
+        EndpointPath.VIDEOS: count_videos,
     }
 )
 

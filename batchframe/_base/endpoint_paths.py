@@ -1,0 +1,28 @@
+"""The paths of the Batch API's endpoints, which services, endpoints and token counters all name."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class EndpointPath(StrEnum):
+    """The URL path of an endpoint.
+
+    A member is a plain string wherever it is compared, written or shown.
+
+    Examples
+    --------
+    >>> EndpointPath.CHAT, EndpointPath.CHAT == "/v1/chat/completions"
+    ('/v1/chat/completions', True)
+    """
+
+    CHAT = "/v1/chat/completions"
+    RESPONSES = "/v1/responses"
+    EMBEDDINGS = "/v1/embeddings"
+    COMPLETIONS = "/v1/completions"
+    MODERATIONS = "/v1/moderations"
+    IMAGES = "/v1/images/generations"
+    IMAGE_EDITS = "/v1/images/edits"
+    VIDEOS = "/v1/videos"
+
+    __repr__ = str.__repr__
