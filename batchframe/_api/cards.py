@@ -293,7 +293,7 @@ def _next_step(facts: JobFacts) -> str:
     if not facts.record.done:
         return f"job.wait()  # or, tomorrow: job = bf.job({name!r})"
     left = sum(facts.counts.get(status, 0) for status in ASKED_AGAIN)
-    if not left:
+    if not left or endpoint_of(facts.record.manifest.recipe.endpoint).retired:
         return "labelled = df.bf.join(job)"
     return (
         f"again = job.unanswered().submit(max_cost=...)  # the {plural(left, 'row')} without an "

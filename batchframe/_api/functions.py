@@ -10,7 +10,7 @@ import pandas as pd
 
 from batchframe._api.requests import Job, Requests
 from batchframe._base.errors import ColumnError, RequestError, format_list
-from batchframe._endpoints import endpoint_of
+from batchframe._endpoints import open_endpoint
 from batchframe._estimate.preflight import check_json_mode
 from batchframe._frames.image_options import ImageInput
 from batchframe._frames.tabular import Tabular, tabular, taken_names
@@ -72,11 +72,9 @@ def requests(
         in the column ``embedding``; "/v1/completions", text only; "/v1/moderations", whose answers
         are ``flagged`` and, for each category, ``categories.…`` and ``category_scores.…``;
         "/v1/images/generations" and "/v1/images/edits", whose answers are files in the job's folder
-        and their paths the column ``image``; "/v1/videos", likewise ``video``, with ``video_id``.
-        All but the first two take one text as the prompt.
+        and their paths the column ``image``. All but the first two take one text as the prompt.
     name
-        The answer column, instead of ``response``, ``label``, ``embedding``, ``image`` or
-        ``video``.
+        The answer column, instead of ``response``, ``label``, ``embedding`` or ``image``.
     on_missing
         For a row with a missing cell: "raise", "skip" (not asked, status ``skipped``), "empty"
         (asked with an empty text), or the text that stands for it.
@@ -89,11 +87,10 @@ def requests(
     images
         A column, or a list of columns, of images that go behind the text of the last user message,
         in this order; of chat completions and responses. With "/v1/images/edits" they are what is
-        edited, with "/v1/videos" the first frame. A cell is an ``https:`` URL, which the
-        service fetches and nobody here; a ``data:`` URL, bytes or a PIL image, which is sent as
-        PNG; or a path. Files are PNG, JPEG, GIF or WebP, by their first bytes, and have 20 MB at
-        most. A missing cell follows `on_missing`: "raise", "skip", else the row is asked without
-        that image.
+        edited. A cell is an ``https:`` URL, which the service fetches and nobody here; a ``data:``
+        URL, bytes or a PIL image, which is sent as PNG; or a path. Files are PNG, JPEG, GIF or
+        WebP, by their first bytes, and have 20 MB at most. A missing cell follows `on_missing`:
+        "raise", "skip", else the row is asked without that image.
     image_root
         The folder that paths start at. Without it no path is read; with it none that leaves it, by
         ``..``, an absolute path or a symbolic link. `join` reads the files again.
@@ -135,7 +132,7 @@ def requests(
     >>> seen.preview(1)[0]["body"]["messages"][0]["content"][1]
     {'type': 'image_url', 'image_url': {'url': 'https://example.org/1.jpg'}}
     """
-    asked = endpoint_of(endpoint)
+    asked = open_endpoint(endpoint)
     rows = tabular(source)
     recipe = Recipe.checked(
         endpoint=endpoint,

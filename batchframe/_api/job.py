@@ -16,7 +16,6 @@ from batchframe._api.job_at_home import JobAtHome
 from batchframe._base.errors import JobError, JobTimeout, ServiceError
 from batchframe._display import Card, LiveCardRepr, Screen, background, controls, live, notify
 from batchframe._jobs.forgetting import Forgotten, forget, refuse_if_under_way
-from batchframe._jobs.named_files import fetch_named, names_files
 from batchframe._jobs.running import go_on, working_on
 from batchframe._jobs.tracking import all_at_home, cancel, refresh
 from batchframe._jobs.waiting import Pace, until, until_async, watch
@@ -58,8 +57,7 @@ class JobHandle(JobAtHome, LiveCardRepr):
 
     def _look(self, seconds: float | None = None, *, thorough: bool = False) -> None:
         record = self._record
-        at_home = record.done and all_at_home(record.folder, record.state, thorough=thorough)
-        if at_home and not self._has_to_fetch(record):
+        if record.done and all_at_home(record.folder, record.state, thorough=thorough):
             return
         service = self._service if seconds is None else self._service.within(seconds)
         with working_on(self._folder, service) as run:
@@ -68,8 +66,6 @@ class JobHandle(JobAtHome, LiveCardRepr):
             refresh(run, thorough=thorough)
             if any(shard.queued for shard in run.state().shards):
                 go_on(run)  # the next wave
-            if names_files(record):
-                fetch_named(self._record, run.service)
             # Asked anew under the lock: another kernel may have sent it meanwhile.
             if not self._record.sent:
                 raise JobError.not_sent(record.manifest.called)

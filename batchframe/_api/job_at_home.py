@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow.compute as pc
 
 from batchframe._base.errors import SourceError
 from batchframe._frames.tabular import tabular
-from batchframe._jobs.named_files import names_files
 from batchframe._results.billing import Usage, billed, job_cost, usage_of
 from batchframe._results.job_answers import JobAnswers, read_job, row_counts
 from batchframe._results.join import ledger
@@ -60,14 +58,8 @@ class JobAtHome:
 
     @property
     def done(self) -> bool:
-        """Whether every batch has ended and its answers are at home, their files included."""
-        record = self._record
-        return record.done and not self._has_to_fetch(record)
-
-    def _has_to_fetch(self, record: Record) -> bool:
-        if not names_files(record):
-            return False
-        return bool(pc.any(pc.equal(self._answers(record).answers["status"], "pending")).as_py())
+        """Whether every batch has ended and its answers are at home."""
+        return self._record.done
 
     @property
     def batches(self) -> list[Batch]:

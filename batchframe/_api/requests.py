@@ -15,6 +15,8 @@ from batchframe._base.clock import today
 from batchframe._base.errors import RequestError
 from batchframe._display import notify
 from batchframe._endpoints import endpoint_of
+from batchframe._display import say
+from batchframe._endpoints import endpoint_of, open_endpoint
 from batchframe._endpoints.endpoint import ASKED_AGAIN, ASKED_ON_DEMAND
 from batchframe._estimate.budget import refuse_above
 from batchframe._estimate.counting import count_input
@@ -269,7 +271,7 @@ class Requests(RequestsHandle):
             if type(value) is not int or value < least:
                 wanted = f"a whole number from {least} on"
                 raise RequestError.not_a_word(keyword, value, wanted)
-        if endpoint_of(self.endpoint).brings != "words":
+        if endpoint_of(self.endpoint).answer_kind != "inline":
             raise RequestError(
                 f"A pilot asks in real time and keeps answers of text; those of {self.endpoint} "
                 "are files. Submit a few rows as a batch of their own: "
@@ -341,7 +343,7 @@ class Job(JobHandle):
         Raises
         ------
         RequestError
-            If `also` names another status.
+            If `also` names another status, or the endpoint was shut down.
         JobError
             If the folder is damaged.
 
@@ -368,6 +370,7 @@ class Job(JobHandle):
                 keyword="also", value=sorted(other), wanted=f"of {', '.join(ASKED_ON_DEMAND)}"
             )
         record = self._record
+        open_endpoint(record.manifest.recipe.endpoint)
         answers = self._answers(record)
         manifest, counts = record.manifest, row_counts(answers)
         table = unanswered(record, answers, {*ASKED_AGAIN, *also})

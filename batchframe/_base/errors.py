@@ -176,26 +176,6 @@ class RequestError(InputError):
             f"{format_list(known)}."
         )
 
-    @classmethod
-    def nothing_to_edit(cls, endpoint: str, on_missing: str) -> Self:
-        return cls(
-            f"{endpoint} would be asked without an image where a cell is missing, "
-            f'on_missing={on_missing!r}. Pass on_missing="skip" to leave such rows out.'
-        )
-
-    @classmethod
-    def no_detail(cls, endpoint: str) -> Self:
-        return cls(
-            f"{endpoint} is not told how closely to look: leave image_detail= out "
-            '(gpt-image-1.5 takes input_fidelity="high").'
-        )
-
-    @classmethod
-    def too_many_images(cls, endpoint: str, count: int, most: int) -> Self:
-        return cls(
-            f"images= names {count:,} columns, and {endpoint} takes {most:,} at most for each row."
-        )
-
 
 class FileIsThereError(InputError, FileExistsError):
     """A file that would be replaced."""

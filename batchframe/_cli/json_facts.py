@@ -63,7 +63,8 @@ def _next_step(job: Job) -> str:
         return f"batchframe resume {name}"
     if not job.done:
         return f"batchframe wait {name}"
-    if any(job.counts.get(status) for status in ASKED_AGAIN):
+    retired = endpoint_of(job._record.manifest.recipe.endpoint).retired  # noqa: SLF001 - next door
+    if not retired and any(job.counts.get(status) for status in ASKED_AGAIN):
         return f"batchframe unanswered {name} --max-cost USD  # ask again what was not answered"
     return f"batchframe fetch {name} --input INPUT --to OUTPUT.csv"
 

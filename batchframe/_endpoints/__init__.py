@@ -1,10 +1,4 @@
-"""The endpoints of the Batch API that batchframe speaks: one file each, one line here.
-
-An endpoint answers four questions: the body of a request (:meth:`Endpoint.body`), its input tokens
-(:meth:`Endpoint.count_tokens`), what a response says (:meth:`Endpoint.answer`), and the columns
-that it makes (:meth:`Endpoint.fields`, :meth:`Endpoint.read`). It must not know frames, files or
-the network.
-"""
+"""The endpoints of the Batch API: one file each, named once in the table below."""
 
 from __future__ import annotations
 
@@ -12,50 +6,57 @@ import difflib
 from typing import Final
 
 from batchframe._base.errors import RequestError
-from batchframe._endpoints.chat import CHAT
-from batchframe._endpoints.completions import COMPLETIONS
-from batchframe._endpoints.edits import EDITS
-from batchframe._endpoints.embeddings import EMBEDDINGS
+from batchframe._endpoints import (
+    chat,
+    completions,
+    embeddings,
+    images,
+    moderations,
+    responses,
+    videos,
+)
+from batchframe._endpoints.bulk import ColumnarReader
 from batchframe._endpoints.endpoint import (
     STATUSES,
     Answer,
     Endpoint,
-    OrdinaryBody,
+    OutputLimit,
     Status,
-    Wording,
+    files_of,
+    tokens_of,
+    with_files,
 )
-from batchframe._endpoints.files import files_of, with_files
-from batchframe._endpoints.images import IMAGES
-from batchframe._endpoints.moderations import MODERATIONS, flagged_categories
-from batchframe._endpoints.responses import RESPONSES
-from batchframe._endpoints.usage import tokens_of
-from batchframe._endpoints.videos import VIDEOS
-from batchframe._endpoints.videos import video_of as file_named_in
+from batchframe._endpoints.moderations import flagged_categories
+from batchframe._endpoints.videos import file_named_in
 
 __all__ = [
     "STATUSES",
     "Answer",
+    "ColumnarReader",
     "Endpoint",
-    "OrdinaryBody",
+    "OutputLimit",
     "Status",
-    "Wording",
     "endpoint_of",
     "file_named_in",
     "files_of",
     "flagged_categories",
+    "open_endpoint",
     "tokens_of",
     "with_files",
 ]
 
-_ENDPOINTS: Final[dict[str, Endpoint]] = {
-    CHAT.path: CHAT,
-    RESPONSES.path: RESPONSES,
-    EMBEDDINGS.path: EMBEDDINGS,
-    COMPLETIONS.path: COMPLETIONS,
-    MODERATIONS.path: MODERATIONS,
-    IMAGES.path: IMAGES,
-    EDITS.path: EDITS,
-    VIDEOS.path: VIDEOS,
+_ENDPOINTS: Final = {
+    endpoint.path.value: endpoint
+    for endpoint in (
+        chat.CHAT,
+        responses.RESPONSES,
+        embeddings.EMBEDDINGS,
+        completions.COMPLETIONS,
+        moderations.MODERATIONS,
+        images.IMAGES,
+        images.EDITS,
+        videos.VIDEOS,
+    )
 }
 
 
@@ -69,5 +70,26 @@ def endpoint_of(path: str) -> Endpoint:
     """
     if path in _ENDPOINTS:
         return _ENDPOINTS[path]
-    near = difflib.get_close_matches(str(path), _ENDPOINTS)
-    raise RequestError.unknown_endpoint(path, near, list(_ENDPOINTS))
+    known = [known_path for known_path, endpoint in _ENDPOINTS.items() if not endpoint.retired]
+    raise RequestError.unknown_endpoint(path, difflib.get_close_matches(str(path), known), known)
+
+
+def open_endpoint(path: str) -> Endpoint:
+    """Return the endpoint at a path, to which requests can be sent.
+
+    Raises
+    ------
+    RequestError
+        If batchframe does not speak it, or it was shut down.
+
+    Examples
+    --------
+    >>> open_endpoint("/v1/videos")
+    Traceback (most recent call last):
+        ...
+    batchframe.errors.RequestError: endpoint: /v1/videos takes no requests any more, since ...
+    """
+    endpoint = endpoint_of(path)
+    if endpoint.retired:
+        raise RequestError(endpoint.retired)
+    return endpoint

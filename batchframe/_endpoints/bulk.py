@@ -1,13 +1,14 @@
-"""Arrow columns of lists and objects → the parts that a response of the usual kind has.
+"""Columnar readers of response bodies, which spare the usual answers a Python object each.
 
-In: columns of response bodies. Out: columns of their parts, and the places that these have.
-Must not know: any one endpoint.
+Of what they take, the careful reader (:meth:`Endpoint.answer`) would say the same; the rest is left
+to it.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 Places = npt.NDArray[np.int64]
+MOST_TOKENS: Final = 2**40
+
+
+class ColumnarReader(NamedTuple):
+    """A reader of the response bodies of most good answers.
+
+    Attributes
+    ----------
+    type
+        The fields of a body that are read; others may stand beside them.
+    read
+        Takes bodies of this type; returns the places of some that are answered ``ok``, and the
+        fields of their answers by name. A field that is left out is None in all.
+    """
+
+    type: pa.StructType
+    read: Callable[[pa.StructArray], tuple[Places, Mapping[str, pa.Array]]]
 
 
 def only_items(
@@ -35,28 +53,182 @@ def only_items(
     """
     items, of = pc.list_flatten(lists), pc.list_parent_indices(lists).to_numpy()
     if ignored is not None:
-        counted = where(pc.invert(ignored(items)))
-        items, of = at(items, counted), of[counted]
+        counted = _where(pc.invert(ignored(items)))
+        items, of = _at(items, counted), of[counted]
     only = np.flatnonzero(np.bincount(of, minlength=len(lists))[of] == 1)
-    return of[only], at(items, only)
+    return of[only], _at(items, only)
 
 
-def at(column: pa.Array, places: Places) -> pa.Array:
-    """Take what stands at some places, each of them once and in order."""
+def _at(column: pa.Array, places: Places) -> pa.Array:
+    """Take the values at some places, each of them once and in order."""
     return column if len(places) == len(column) else column.take(pa.array(places))
 
 
-def part(objects: pa.StructArray, name: str) -> pa.Array:
-    """Return the part of this name of each object; null where there is no object."""
+def _field(objects: pa.StructArray, name: str) -> pa.Array:
+    """Return the field of this name of each object; null where there is no object."""
     return pc.struct_field(objects, name)
 
 
-def where(*conditions: pa.Array) -> Places:
+def _where(*conditions: pa.Array) -> Places:
     """Return the places where all conditions hold; a null does not."""
-    told = pc.fill_null(functools.reduce(pc.and_, conditions), fill_value=False)
-    return np.flatnonzero(told.to_numpy(zero_copy_only=False))
+    mask = pc.fill_null(functools.reduce(pc.and_, conditions), fill_value=False)
+    return np.flatnonzero(mask.to_numpy(zero_copy_only=False))
 
 
-def absent(objects: pa.StructArray, names: Iterable[str]) -> list[pa.Array]:
+def _absent(objects: pa.StructArray, names: Iterable[str]) -> list[pa.Array]:
     """Tell for each name where the objects have nothing of it."""
-    return [pc.is_null(part(objects, name)) for name in names]
+    return [pc.is_null(_field(objects, name)) for name in names]
+
+
+_NUMBER: Final = pa.int64()
+_INPUT_DETAILS: Final = pa.struct({"cached_tokens": _NUMBER, "cache_write_tokens": _NUMBER})
+_OUTPUT_DETAILS: Final = pa.struct({"reasoning_tokens": _NUMBER})
+CHAT_USAGE: Final = pa.struct(
+    {
+        "prompt_tokens": _NUMBER,
+        "completion_tokens": _NUMBER,
+        "prompt_tokens_details": _INPUT_DETAILS,
+        "completion_tokens_details": _OUTPUT_DETAILS,
+    }
+)
+"""The usage that nearly every chat completion states."""
+
+RESPONSES_USAGE: Final = pa.struct(
+    {
+        "input_tokens": _NUMBER,
+        "output_tokens": _NUMBER,
+        "input_tokens_details": _INPUT_DETAILS,
+        "output_tokens_details": _OUTPUT_DETAILS,
+        "prompt_tokens": _NUMBER,
+    }
+)
+"""The usage that nearly every response states; one in the terms of chat completions is odd."""
+
+
+def token_columns(usage: pa.StructArray) -> tuple[pa.Array, Mapping[str, pa.Array]]:
+    """Read usages of one of the types above.
+
+    Returns
+    -------
+    Which of them are read right, and the tokens of these by name, as ``tokens_of`` returns them.
+
+    Examples
+    --------
+    >>> fits, tokens = token_columns(
+    ...     pa.array([{"prompt_tokens": 7, "completion_tokens": -2}, None], CHAT_USAGE)
+    ... )
+    >>> fits.to_pylist(), tokens["input_tokens"].to_pylist()
+    ([False, True], [7, None])
+    """
+    input_, output, input_details, output_details, *others = usage.flatten()
+    cached, cache_write = input_details.flatten()
+    [reasoning] = output_details.flatten()
+    fits = pc.or_(pc.is_null(usage), pc.and_(pc.is_valid(input_), pc.is_valid(output)))
+    columns = {
+        "input_tokens": input_,
+        "output_tokens": output,
+        "cached_tokens": cached,
+        "reasoning_tokens": reasoning,
+        "cache_write_tokens": cache_write,
+    }
+    possible = map(_are_possible, columns.values())
+    return functools.reduce(pc.and_, [fits, *possible, *map(pc.is_null, others)]), columns
+
+
+def _are_possible(tokens: pa.Array) -> pa.Array:
+    """Tell which can be numbers of tokens, or are not stated."""
+    within = pc.and_(pc.greater_equal(tokens, 0), pc.less_equal(tokens, MOST_TOKENS))
+    return pc.fill_null(within, fill_value=True)
+
+
+_MESSAGE: Final = pa.struct(
+    {
+        "content": pa.string(),
+        "refusal": pa.string(),
+        "tool_calls": pa.list_(pa.struct({"type": pa.string()})),
+        "function_call": pa.struct({"name": pa.string()}),
+        "reasoning_content": pa.string(),
+    }
+)
+_COMPLETION: Final = pa.struct(
+    {
+        "choices": pa.list_(pa.struct({"message": _MESSAGE, "finish_reason": pa.string()})),
+        "usage": CHAT_USAGE,
+    }
+)
+
+
+def _read_completions(completions: pa.StructArray) -> tuple[Places, Mapping[str, pa.Array]]:
+    """Read the completions that say one text, to its end, and call nothing."""
+    rows, choices = only_items(_field(completions, "choices"))
+    message, finish_reason = _field(choices, "message"), _field(choices, "finish_reason")
+    fits, tokens = token_columns(_at(_field(completions, "usage"), rows))
+    text = _field(message, "content")
+    good = _where(
+        fits,
+        pc.equal(finish_reason, "stop"),
+        pc.is_valid(text),
+        *_absent(message, ("refusal", "tool_calls", "function_call")),
+    )
+    columns = {
+        "text": text,
+        "finish_reason": finish_reason,
+        "reasoning": _field(message, "reasoning_content"),
+        **tokens,
+    }
+    return rows[good], {name: _at(column, good) for name, column in columns.items()}
+
+
+_PART: Final = pa.struct({"type": pa.string(), "text": pa.string()})
+_ITEM: Final = pa.struct(
+    {"type": pa.string(), "content": pa.list_(_PART), "summary": pa.list_(_PART)}
+)
+_RESPONSE: Final = pa.struct(
+    {
+        "output": pa.list_(_ITEM),
+        "status": pa.string(),
+        "error": pa.struct({"code": pa.string()}),
+        "incomplete_details": pa.struct({"reason": pa.string()}),
+        "usage": RESPONSES_USAGE,
+    }
+)
+
+
+def _read_responses(responses: pa.StructArray) -> tuple[Places, Mapping[str, pa.Array]]:
+    """Read the responses that say one text, to its end, and tell no reasoning."""
+    rows, texts = _only_texts(_field(responses, "output"))
+    responses = _at(responses, rows)
+    fits, tokens = token_columns(_field(responses, "usage"))
+    status = _field(responses, "status")
+    nothing_wrong = _absent(responses, ("error", "incomplete_details"))
+    good = _where(fits, pc.equal(status, "completed"), *nothing_wrong)
+    columns = {"text": texts, "finish_reason": status, **tokens}
+    return rows[good], {name: _at(column, good) for name, column in columns.items()}
+
+
+def _only_texts(outputs: pa.ListArray) -> tuple[Places, pa.Array]:
+    """Return the outputs of one message with one text, beside reasoning without a summary."""
+    rows, item = only_items(outputs, ignored=_is_untold)
+    of, part = only_items(_field(item, "content"))
+    text = _field(part, "text")
+    good = _where(
+        pc.equal(_at(_field(item, "type"), of), "message"),
+        pc.equal(_field(part, "type"), "output_text"),
+        pc.is_valid(text),
+    )
+    return rows[of[good]], _at(text, good)
+
+
+def _is_untold(items: pa.StructArray) -> pa.Array:
+    """Tell which items are reasoning without a word of it."""
+    reasoning = pc.fill_null(pc.equal(_field(items, "type"), "reasoning"), fill_value=False)
+    told = pc.or_(*(_has_items(_field(items, name)) for name in ("summary", "content")))
+    return pc.and_not(reasoning, told)
+
+
+def _has_items(lists: pa.ListArray) -> pa.Array:
+    return pc.fill_null(pc.greater(pc.list_value_length(lists), 0), fill_value=False)
+
+
+CHAT_COMPLETIONS: Final = ColumnarReader(_COMPLETION, _read_completions)
+RESPONSES: Final = ColumnarReader(_RESPONSE, _read_responses)

@@ -13,39 +13,54 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from batchframe._base.endpoint_paths import EndpointPath
 from batchframe._base.errors import RequestError
-from batchframe._endpoints.endpoint import Answer, Wording
-from batchframe._endpoints.texts import (
-    TextPrompts,
-    recipe_of,
-    refuse_output,
-    text_leaf,
-)
-from batchframe._endpoints.usage import tokens_of
-from batchframe._endpoints.vectors import read_vectors
-from batchframe._output import Field, OutputSpec, ParsedAnswers, output_spec
+from batchframe._endpoints.endpoint import Answer, Response, tokens_of
+from batchframe._endpoints.prompts import TextEndpoint, text_leaf
+from batchframe._output import Field, ParsedAnswers
 from batchframe._recipe.recipe import Recipe
-from batchframe._tokens.bodies import COUNTERS
-from batchframe._tokens.counter import TokenCount
 
 # Exactly the model's 32-bit floats, in half the bytes that decimal digits take.
 _TRANSPORT: Final = {"encoding_format": "base64"}
 _BYTES: Final = 4
 
 
-class _Embeddings(TextPrompts):
-    path = EndpointPath.EMBEDDINGS
-    wording: Final = Wording("")  # nothing is written
-    ordinary: Final = None
+class _Embedding(msgspec.Struct):
+    # The decoder reads base64 where bytes are wanted.
+    embedding: bytes | list[float]
 
-    def output_spec(self, output: object, name: str | None) -> OutputSpec:
-        refuse_output(self.path, output, "its answers are vectors, in the column embedding")
-        return output_spec(None, "embedding" if name is None else name)
+
+class _Embeddings(Response):
+    data: list[_Embedding]
+    usage: Any = None
+
+    def answer(self) -> Answer:
+        tokens = tokens_of(self.usage)
+        if len(self.data) != 1:
+            wrong = f"the response has {len(self.data)} vectors for one text"
+            return Answer("invalid", wrong, None, None, *tokens)
+        vector = self.data[0].embedding
+        if not isinstance(vector, bytes):
+            vector = np.asarray(vector, "<f4").tobytes()
+        if not vector or len(vector) % _BYTES:
+            return Answer("invalid", "the vector is not one of 32-bit floats", None, None, *tokens)
+        return Answer("ok", None, None, None, *tokens, vector=vector)
+
+
+class _EmbeddingsEndpoint(TextEndpoint):
+    path = EndpointPath.EMBEDDINGS
+    response = _Embeddings
+    response_name = "an embedding"
+    prompt_key = "input"
+    answer_name = "embedding"
+    answers_are = "its answers are vectors, in the column embedding"
 
     def check(self, recipe: Recipe) -> None:
+        """Refuse all but one text, and dimensions of another type."""
         super().check(recipe)
         dimensions = recipe.body.get("dimensions")
         if dimensions is not None and (type(dimensions) is not int or dimensions < 1):
@@ -58,23 +73,10 @@ class _Embeddings(TextPrompts):
 
     def recipe_of(self, body: Mapping[str, Any]) -> Recipe:
         own = {key: value for key, value in body.items() if _TRANSPORT.get(key) != value}
-        return recipe_of(self.path, own, "input", "embedding")
+        return super().recipe_of(own)
 
-    def count_tokens(self, body: Mapping[str, Any]) -> TokenCount:
-        return COUNTERS[self.path](body)
-
-    def prompt_text(self, body: Mapping[str, Any]) -> str:
-        return str(body["input"])
-
-    def output_limit(self, body: Mapping[str, Any]) -> int | None:  # noqa: ARG002 - of the protocol
+    def max_output_tokens(self, body: Mapping[str, Any]) -> int:
         return 0
-
-    def answer(self, body: bytes) -> Answer:
-        try:
-            embedded = _decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as reason:
-            return Answer("invalid", f"the response is no embedding: {reason}", None)
-        return _read(embedded)
 
     def fields(self, recipe: Recipe) -> tuple[Field, ...]:
         return (Field(recipe.output.fields[0].name, (), "vector"),)
@@ -84,29 +86,56 @@ class _Embeddings(TextPrompts):
         return read_vectors(answers["vector"], good, name, dimensions)
 
 
-class _Embedding(msgspec.Struct):
-    # The decoder reads base64 where bytes are wanted.
-    embedding: bytes | list[float]
+def read_vectors(
+    vectors: pa.ChunkedArray, good: pa.ChunkedArray, name: str, dimensions: int | None = None
+) -> ParsedAnswers:
+    """Read the good vectors, each as long as asked, or else as most of them are.
+
+    Nothing is copied where every answer is good.
+
+    Examples
+    --------
+    >>> one, two = np.array([[1, 2], [3, 4]], "<f4")
+    >>> vectors = pa.chunked_array([[one.tobytes(), None, two.tobytes()]], pa.large_binary())
+    >>> read_vectors(vectors, pc.is_valid(vectors), "embedding").columns["embedding"].to_pylist()
+    [[1.0, 2.0], None, [3.0, 4.0]]
+    """
+    sizes = np.asarray(pc.fill_null(pc.binary_length(vectors), 0).to_numpy()) // _BYTES
+    wanted = np.asarray(good.to_numpy(), dtype=bool) & (sizes > 0)
+    length = dimensions or _usual(sizes[wanted])
+    kept = wanted & (sizes == length)
+    columns, start = [], 0
+    for chunk in vectors.chunks:
+        columns.append(_vectors(chunk, kept[start : start + len(chunk)], length))
+        start += len(chunk)
+    kind = pa.list_(pa.float32(), length)
+    table = pa.table({name: pa.chunked_array(columns, kind)})
+    return ParsedAnswers(table, _errors(sizes, wanted & ~kept, length))
 
 
-class _Embedded(msgspec.Struct):
-    data: list[_Embedding]
-    usage: Any = None
+def _usual(sizes: npt.NDArray[Any]) -> int:
+    lengths, often = np.unique(sizes, return_counts=True)
+    return int(lengths[often.argmax()]) if len(lengths) else 1
 
 
-_decode = msgspec.json.Decoder(_Embedded).decode
+def _vectors(chunk: pa.Array, kept: npt.NDArray[np.bool_], length: int) -> pa.Array:
+    if kept.all() and len(chunk):
+        _, offsets, data = chunk.buffers()
+        first = np.frombuffer(offsets, np.int64)[chunk.offset]
+        numbers = np.frombuffer(data, "<f4", len(chunk) * length, int(first))
+        return pa.FixedSizeListArray.from_arrays(pa.array(numbers), length)
+    matrix = np.zeros((len(chunk), length), np.float32)
+    if kept.any():
+        texts = chunk.filter(pa.array(kept)).to_pylist()
+        matrix[kept] = np.frombuffer(b"".join(texts), "<f4").reshape(-1, length)
+    return pa.FixedSizeListArray.from_arrays(pa.array(matrix.ravel()), length, mask=pa.array(~kept))
 
 
-def _read(embedded: _Embedded) -> Answer:
-    tokens = tokens_of(embedded.usage)
-    if len(embedded.data) != 1:
-        wrong = f"the response has {len(embedded.data)} vectors for one text"
-        return Answer("invalid", wrong, None, None, *tokens)
-    told = embedded.data[0].embedding
-    vector = told if isinstance(told, bytes) else np.asarray(told, "<f4").tobytes()
-    if not vector or len(vector) % _BYTES:
-        return Answer("invalid", "the vector is not one of 32-bit floats", None, None, *tokens)
-    return Answer("ok", None, None, None, *tokens, vector=vector)
+def _errors(sizes: npt.NDArray[Any], wrong: npt.NDArray[np.bool_], length: int) -> pa.Array:
+    words: list[str | None] = [None] * len(sizes)
+    for at in np.flatnonzero(wrong):
+        words[at] = f"the vector has {sizes[at]:,} dimensions and not {length:,}"
+    return pa.array(words, pa.large_string())
 
 
-EMBEDDINGS: Final = _Embeddings()
+EMBEDDINGS: Final = _EmbeddingsEndpoint()

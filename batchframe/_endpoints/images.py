@@ -1,20 +1,177 @@
-"""``/v1/images/generations``: one text in, one image out."""
+"""``/v1/images/generations`` and ``/v1/images/edits``: one text in, perhaps images, one image out.
+
+Of an edit in a batch, the images stand in the JSON body as ``images``, each with an ``image_url``
+that is an https: or a data: URL (``EditImageBodyJsonParam`` of OpenAI's OpenAPI description, 2026);
+the multipart form that the openai package sends has no place in a line.
+"""
 
 from __future__ import annotations
 
+import binascii
+from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
+import pyarrow as pa
+
 from batchframe._base.endpoint_paths import EndpointPath
-from batchframe._endpoints.pictures import Pictures
-from batchframe._endpoints.texts import text_leaf
+from batchframe._base.errors import RequestError
+from batchframe._base.file_types import ending_of
+from batchframe._base.ranges import Range
+from batchframe._endpoints.endpoint import (
+    Answer,
+    AnswerKind,
+    Response,
+    encode,
+    first_files,
+    only_good,
+    tokens_of,
+)
+from batchframe._endpoints.prompts import (
+    TextEndpoint,
+    image_columns,
+    refuse_all_but_text,
+    text_leaf,
+)
+from batchframe._models.names import base_model
+from batchframe._output import Field, ParsedAnswers
 from batchframe._recipe.recipe import Recipe
+from batchframe._recipe.slots import MoreItems
+
+# OpenAI image generation guide, "Cost and latency", 2026-04, for gpt-image-1; what gpt-image-1.5
+# costs an image there is the same numbers at its price. Other models: not published in tokens.
+_TOKENS: Final[Mapping[tuple[str, str], int]] = {
+    ("low", "1024x1024"): 272,
+    ("low", "1024x1536"): 408,
+    ("low", "1536x1024"): 400,
+    ("medium", "1024x1024"): 1_056,
+    ("medium", "1024x1536"): 1_584,
+    ("medium", "1536x1024"): 1_568,
+    ("high", "1024x1024"): 4_160,
+    ("high", "1024x1536"): 6_240,
+    ("high", "1536x1024"): 6_208,
+}
+_WITH_PUBLISHED_TOKENS: Final = frozenset({"gpt-image-1", "gpt-image-1.5"})
+_MOST: Final = 16
+"""Images of one edit (openai 3.54.0, ImageEditParams)."""
 
 
-class _Images(Pictures):
+class _Image(msgspec.Struct):
+    b64_json: str | None = None
+    url: Any = None
+    revised_prompt: Any = None
+
+
+class _Images(Response):
+    # As `ImagesResponse` of openai 3.54.0.
+    data: list[_Image]
+    usage: Any = None
+
+    def answer(self) -> Answer:
+        tokens = tokens_of(self.usage)
+        if not self.data:
+            return Answer("invalid", "the response has no image", None, None, *tokens)
+        revised = [one.revised_prompt for one in self.data if isinstance(one.revised_prompt, str)]
+        content = {"revised_prompt": revised[0]} if revised else {}
+        if any(one.b64_json is None for one in self.data):
+            links = [one.url for one in self.data if isinstance(one.url, str)]
+            text = encode({**content, "urls": links}).decode() if links else None
+            return Answer("invalid", _LINKS if links else _NOTHING, text, None, *tokens)
+        files = tuple(_decode_base64(one.b64_json or "") for one in self.data)
+        if not all(map(ending_of, files)):
+            return Answer("invalid", _NO_IMAGE, None, None, *tokens)
+        return Answer("ok", None, encode(content).decode(), None, *tokens, files=files)
+
+
+def _decode_base64(encoded: str) -> bytes:
+    """Decode base64; return nothing for what is not base64."""
+    if encoded.startswith("data:"):  # as some servers write it
+        encoded = encoded.partition(",")[2]
+    try:
+        return binascii.a2b_base64(encoded)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+class _Generations(TextEndpoint):
     path = EndpointPath.IMAGES
+    response = _Images
+    answer_kind: AnswerKind = "file"
+    prompt_key = "prompt"
+    answer_name = "image"
+    answers_are = "its answers are images, and the column image their paths"
+
+    def output_tokens(self, body: Mapping[str, Any]) -> Range[int] | None:
+        """Return the tokens of an image where they are published.
+
+        Examples
+        --------
+        >>> asked = {"model": "gpt-image-1.5", "quality": "low", "size": "1024x1024"}
+        >>> IMAGES.output_tokens(asked)
+        Range(low=272, expected=272, high=None)
+        """
+        if base_model(str(body["model"])) not in _WITH_PUBLISHED_TOKENS:
+            return None
+        tokens = _TOKENS.get((str(body.get("quality")), str(body.get("size"))))
+        # gpt-image-1.5 may also write some text on its way, which nothing bounds.
+        return None if tokens is None else Range(tokens, tokens, None)
+
+    def fields(self, recipe: Recipe) -> tuple[Field, ...]:
+        return (Field(recipe.output.fields[0].name, (), "file"),)
+
+    def read(self, recipe: Recipe, answers: pa.Table, good: pa.ChunkedArray) -> ParsedAnswers:
+        """Read the paths of the files; of several images of one answer, the first."""
+        names = first_files(only_good(answers["text"], good).to_pylist())
+        table = pa.table({recipe.output.fields[0].name: names})
+        return ParsedAnswers(table, pa.nulls(len(names), pa.large_string()))
+
+
+class _Edits(_Generations):
+    path = EndpointPath.IMAGE_EDITS
+
+    def check(self, recipe: Recipe) -> None:
+        """Refuse what has no place beside the text and the images, and a row without an image."""
+        refuse_all_but_text(recipe)
+        if recipe.images is None:
+            raise RequestError(
+                f"{self.path} edits images, and images= names no column of them: requests(..., "
+                'images="photo"). To make images of a text alone, pass '
+                'endpoint="/v1/images/generations".'
+            )
+        if recipe.images.detail is not None:
+            raise RequestError(
+                f"{self.path} is not told how closely to look: leave image_detail= out "
+                '(gpt-image-1.5 takes input_fidelity="high").'
+            )
+        if len(recipe.images.columns) > _MOST:
+            raise RequestError(
+                f"images= names {len(recipe.images.columns):,} columns, and {self.path} takes "
+                f"{_MOST:,} at most for each row."
+            )
+        if recipe.on_missing not in {"raise", "skip"}:
+            raise RequestError(
+                f"{self.path} would be asked without an image where a cell is missing, "
+                f'on_missing={recipe.on_missing!r}. Pass on_missing="skip" to leave such rows out.'
+            )
 
     def body(self, recipe: Recipe) -> dict[str, Any]:
-        return {"model": recipe.model, "prompt": text_leaf(recipe), **recipe.body}
+        columns = () if recipe.images is None else image_columns(recipe.images)
+        images = [MoreItems(columns, '{"image_url":', "}", alone=True)]
+        prompt = text_leaf(recipe)
+        return {"model": recipe.model, "prompt": prompt, "images": images, **recipe.body}
+
+    def recipe_of(self, body: Mapping[str, Any]) -> Recipe:
+        return super().recipe_of({key: body[key] for key in body.keys() - {"images"}})
 
 
-IMAGES: Final = _Images()
+_LINKS: Final = (
+    "the response names a URL in place of the image, and batchframe fetches none: it is in bf_raw; "
+    'ask with response_format="b64_json"'
+)
+_NOTHING: Final = "the response has neither an image nor a URL"
+_NO_IMAGE: Final = (
+    "the response has no PNG, JPEG, GIF, WebP or SVG: its first bytes are of something else"
+)
+
+IMAGES: Final = _Generations()
+EDITS: Final = _Edits()

@@ -1,8 +1,5 @@
 """The tools that a model wants called: found in a response, and read as columns.
 
-In: the calls of one response; the answers of a job. Out: JSON; typed columns.
-Must not know: any one endpoint.
-
 One call is its name and its arguments. Of several, both columns hold a JSON list, in their order:
 ``parallel_tool_calls=False`` asks for one at most.
 """
@@ -14,9 +11,9 @@ from typing import Final
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from batchframe._base.errors import OutputSpecError, RequestError
+from batchframe._endpoints.endpoint import encode, only_good
 from batchframe._output import Field, ParsedAnswers, parse_answers
 from batchframe._recipe.recipe import Recipe
 
@@ -30,7 +27,6 @@ class _Call(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(list[_Call]).decode
-_encode = msgspec.json.Encoder().encode
 
 
 def called(name: object, arguments: object) -> dict[str, str]:
@@ -40,12 +36,12 @@ def called(name: object, arguments: object) -> dict[str, str]:
 
 def called_with_text(name: object, text: object) -> dict[str, str]:
     """Return one call of a custom tool, whose argument is any text."""
-    return {"name": str(name), "arguments": _encode(text).decode()}
+    return {"name": str(name), "arguments": encode(text).decode()}
 
 
 def as_json(calls: Sequence[Mapping[str, str]]) -> str | None:
     """Write calls as an answer keeps them; None for none."""
-    return _encode(calls).decode() if calls else None
+    return encode(calls).decode() if calls else None
 
 
 def check_tools(recipe: Recipe, shape: str) -> None:
@@ -91,12 +87,11 @@ def read_with_tools(recipe: Recipe, answers: pa.Table, good: pa.ChunkedArray) ->
 
     An answer that calls tools need not have a text as well.
     """
-    texts = pc.if_else(good, answers["text"], pa.scalar(None, pa.large_string()))
-    parsed = parse_answers(recipe.output, texts)
+    parsed = parse_answers(recipe.output, only_good(answers["text"], good))
     if not _may_call(recipe):
         return parsed
-    calls = pc.if_else(good, answers["tool_calls"], pa.scalar(None, pa.large_string()))
-    names, arguments, errors = _read(calls.to_pylist(), parsed.errors.to_pylist())
+    calls = only_good(answers["tool_calls"], good).to_pylist()
+    names, arguments, errors = _read(calls, parsed.errors.to_pylist())
     columns = parsed.columns
     for field, column in zip(_FIELDS, (names, arguments), strict=True):
         columns = columns.append_column(field.name, pa.array(column, pa.large_string()))
@@ -112,22 +107,21 @@ def _may_call(recipe: Recipe) -> bool:
 
 
 def _read(
-    told: Iterable[str | None], errors: Iterable[str | None]
+    texts: Iterable[str | None], errors: Iterable[str | None]
 ) -> tuple[list[str | None], list[str | None], list[str | None]]:
     names: list[str | None] = []
     arguments: list[str | None] = []
     reasons: list[str | None] = []
-    for text, error in zip(told, errors, strict=True):
+    for text, error in zip(texts, errors, strict=True):
         calls = [] if text is None else _decode(text)
         broken = next((call.name for call in calls if not _is_json(call.arguments)), None)
-        if broken is not None:
-            error, calls = f"the arguments of the tool call {broken!r} are not JSON", []  # noqa: PLW2901 - of this row
-        elif calls:
-            error = None  # noqa: PLW2901 - of this row
-        name, argument = _cells(calls)
+        name, argument = _cells([] if broken is not None else calls)
         names.append(name)
         arguments.append(argument)
-        reasons.append(error)
+        if broken is not None:
+            reasons.append(f"the arguments of the tool call {broken!r} are not JSON")
+        else:
+            reasons.append(None if calls else error)
     return names, arguments, reasons
 
 
@@ -137,7 +131,7 @@ def _cells(calls: Sequence[_Call]) -> tuple[str | None, str | None]:
     if len(calls) == 1:
         return calls[0].name, calls[0].arguments
     listed = ",".join(call.arguments for call in calls)
-    return _encode([call.name for call in calls]).decode(), f"[{listed}]"
+    return encode([call.name for call in calls]).decode(), f"[{listed}]"
 
 
 def _is_json(text: str) -> bool:

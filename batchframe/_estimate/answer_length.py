@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Final
 
 from batchframe._base.ranges import Range
-from batchframe._endpoints import Wording, endpoint_of
+from batchframe._endpoints import OutputLimit, endpoint_of
 from batchframe._models.names import base_model, reasons_elsewhere
 from batchframe._models.rules import is_known
 from batchframe._output import answer_bounds
@@ -220,7 +220,7 @@ def answer_length(
     """
     endpoint = endpoint_of(recipe.endpoint)
     body = {"model": recipe.model, **recipe.body}
-    limit = endpoint.output_limit(body)
+    limit = endpoint.max_output_tokens(body)
     if limit == 0:
         return NO_ANSWER  # a vector, or a verdict, is not written in tokens
     if endpoint.brings == "files":
@@ -333,14 +333,14 @@ def reasoning_note(wording: Wording) -> str:
     """Say that nothing bounds the reasoning of a request, and what would."""
     return (
         "Reasoning tokens are billed as output and are not bounded by anything: nobody can know "
-        f"them before. Bound them with {wording.limit}=, or switch them off with "
-        f"{wording.thoughtless}."
+        f"them before. Bound them with {output_limit.parameter}=, or switch them off with "
+        f"{output_limit.disable_reasoning}."
     )
 
 
-def interval_note(wording: Wording) -> str:
+def interval_note(output_limit: OutputLimit) -> str:
     """Say that the high end is no bound, and what would be one."""
-    bound = f" Bound them with {wording.limit}=." if wording.limit else ""
+    bound = f" Bound them with {output_limit.parameter}=." if output_limit.parameter else ""
     return (
         "The high end of the answers rests on the answers seen before: it is likely, and no bound."
         f"{bound}"

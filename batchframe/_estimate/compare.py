@@ -11,7 +11,6 @@ import pandas as pd
 
 from batchframe._base.clock import today
 from batchframe._base.errors import CostError, format_list
-from batchframe._endpoints import endpoint_of
 from batchframe._estimate.answer_length import AnswerLength, answer_length
 from batchframe._estimate.counting import InputTokens, count_input
 from batchframe._estimate.history import experience

@@ -95,14 +95,14 @@ class _Reader:
 
     def read(self, files: Iterable[Path]) -> Iterator[tuple[pa.Array, pa.Table]]:
         """Yield whose lines they are, null where that cannot be read, and what each says."""
-        if self._endpoint.ordinary is None:
+        if self._endpoint.columnar is None:
             # Threads would only wait for each other where every line is read in the interpreter.
             return map(self._read, chain.from_iterable(map(blocks, files)))
         return ordered_map(self._read, chain.from_iterable(blocks(file, _LARGE) for file in files))
 
     def _read(self, block: bytes) -> tuple[pa.Array, pa.Table]:
         """Return whose lines they are, null where that cannot be read, and what each says."""
-        parts = list(sort_lines(block, self._endpoint.ordinary, SCHEMA))
+        parts = list(sort_lines(block, self._endpoint.columnar, SCHEMA))
         names: list[str | None] = []
         answers: list[Answer] = []
         for line in chain.from_iterable(part.odd for part in parts):

@@ -63,7 +63,7 @@ def cost_of(answers: pa.Table, price: Price) -> Decimal:
 
 def job_price(manifest: Manifest) -> Price | None:
     """Look up what a job's tokens cost on the day it was prepared; None if nobody knows."""
-    if endpoint_of(manifest.recipe.endpoint).brings == "names":
+    if endpoint_of(manifest.recipe.endpoint).answer_kind == "reference":
         return None  # what it names is not billed by tokens
     model, day = manifest.recipe.model, day_of(manifest.created_at)
     pictured = manifest.recipe.images is not None
@@ -138,7 +138,9 @@ def summary_of(record: Record) -> Summary:
     """
     made_of = _made_of(record)
     kept = _kept(record)
-    if kept is not None and kept.made_of == made_of:
+    # Of a job that is done an earlier version could wait for videos, which are no longer fetched.
+    stale = record.done and kept is not None and "pending" in kept.counts
+    if kept is not None and kept.made_of == made_of and not stale:
         return kept
     answers = read_job(record)
     made = Summary(made_of, row_counts(answers), job_cost(answers))

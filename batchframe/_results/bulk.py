@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
-from batchframe._endpoints import OrdinaryBody
+from batchframe._endpoints import ColumnarReader
 from batchframe._results.line import split
 
 _OK: Final = 200
@@ -45,24 +45,24 @@ class Sorted:
     odd: list[bytes]
 
 
-def sort_lines(block: bytes, body: OrdinaryBody | None, schema: pa.Schema) -> Iterator[Sorted]:
-    """Read the ordinary lines of a block; all are odd where no body is ordinary.
+def sort_lines(block: bytes, reader: ColumnarReader | None, schema: pa.Schema) -> Iterator[Sorted]:
+    """Read the ordinary lines of a block; all are odd where there is no reader.
 
     Parameters
     ----------
     schema
-        Of the table of answers; a column that `body` does not fill is null.
+        Of the table of answers; a column that `reader` does not fill is null.
     """
-    if body is not None and (lines := _lines_of_kind(block, body.kind)) is not None:
-        yield _sorted(block, lines, body, schema)
+    if reader is not None and (lines := _lines_of_kind(block, reader.type)) is not None:
+        yield _sorted(block, lines, reader, schema)
         return
     odd = split(block)
-    if body is None or len(odd) <= _FEW:
+    if reader is None or len(odd) <= _FEW:
         yield Sorted(pa.array([], pa.string()), schema.empty_table(), odd)
         return
     # One line of another kind must not cost those around it the fast way.
     for half in (odd[: len(odd) // 2], odd[len(odd) // 2 :]):
-        yield from sort_lines(b"\n".join(half), body, schema)
+        yield from sort_lines(b"\n".join(half), reader, schema)
 
 
 def _lines_of_kind(block: bytes, body: pa.StructType) -> pa.RecordBatch | None:
@@ -110,11 +110,13 @@ def _count_objects(block: bytes) -> int | None:
     return len(ends) if closed and opened else None
 
 
-def _sorted(block: bytes, lines: pa.RecordBatch, body: OrdinaryBody, schema: pa.Schema) -> Sorted:
+def _sorted(
+    block: bytes, lines: pa.RecordBatch, reader: ColumnarReader, schema: pa.Schema
+) -> Sorted:
     """Take the answers of the ordinary lines, and leave the others as they are."""
     names, responses = lines.columns
     is_good = pc.equal(pc.struct_field(responses, "status_code"), _OK)
-    rows, columns = body.columns(pc.struct_field(responses, "body"))
+    rows, columns = reader.read(pc.struct_field(responses, "body"))
     fits = pc.fill_null(pc.and_(pc.is_valid(names), is_good), fill_value=False)
     kept = fits.take(pa.array(rows))
     if kept.false_count:

@@ -84,7 +84,7 @@ def earlier(table: RequestTable, identity: Identity) -> Earlier:
 
 def _files(record: Record, answers: pa.Table) -> list[Path]:
     """List the files that answers brought."""
-    if endpoint_of(record.manifest.recipe.endpoint).brings == "words":
+    if endpoint_of(record.manifest.recipe.endpoint).answer_kind == "inline":
         return []
     names = [name for text in answers["text"].to_pylist() for name in files_of(text)]
     return [record.folder.files / name for name in names]

@@ -42,7 +42,10 @@ _GONE: Final = (
     "its file is gone from the job's folder, and nothing else holds it: "
     'submit(rerun="again") asks anew'
 )
-_TO_FETCH: Final = "{0} is not at home yet: job.refresh() fetches it, from /videos/{0}/content"
+_NEVER_FETCHED: Final = (
+    "the file of {} is not in the job's folder, and batchframe no longer fetches videos (OpenAI "
+    "shut its Videos API down on 2026-09-24)"
+)
 _TOLD: Final = ("status", "error", "text")
 
 STORED: pa.Schema = SCHEMA.append(pa.field("digest", ARROW))
@@ -117,23 +120,24 @@ def _located(record: Record, columns: pa.Table) -> pa.Table:
 
 def read_answers(record: Record, rows: Rows) -> pa.Table:
     """Return one row for each request as it came back, before the output spec has read it."""
-    if endpoint_of(record.manifest.recipe.endpoint).brings == "words":
-        return _stored(record) or _read_files(record, rows)
+    answer_kind = endpoint_of(record.manifest.recipe.endpoint).answer_kind
     answers = _stored(record)
+    if answer_kind == "inline":
+        return answers or _read_files(record, rows)
     if answers is None or _lost(record, answers).any():
         answers = _read_files(record, rows)
-    if endpoint_of(record.manifest.recipe.endpoint).brings == "names":
-        answers = _with_fetched(record, rows, answers)
+    if answer_kind == "reference":
+        answers = _with_stored_files(record, rows, answers)
     return _without(answers, _lost(record, answers))
 
 
-def _with_fetched(record: Record, rows: Rows, answers: pa.Table) -> pa.Table:
-    """Tell of each answer that names a file whether that is at home, still to come, or gone."""
+def _with_stored_files(record: Record, rows: Rows, answers: pa.Table) -> pa.Table:
+    """Put the file that each answer refers to into its text, or say why it is not there."""
     files = AnswerFiles(record.folder.files)
     here = {name.partition(".")[0]: name for name in sorted(files.names())}
     ids = sent_ids(record.manifest, rows)
     told = [
-        _fetched(files, custom_id, here, (status, error, text))
+        _with_stored_file(files, custom_id, here, text)
         if status == "ok" and custom_id is not None
         else (status, error, text)
         for custom_id, status, error, text in zip(
@@ -146,13 +150,12 @@ def _with_fetched(record: Record, rows: Rows, answers: pa.Table) -> pa.Table:
     return answers
 
 
-_Told = tuple[str, str | None, str | None]
-
-
-def _fetched(files: AnswerFiles, custom_id: str, here: Mapping[str, str], told: _Told) -> _Told:
-    name, text = here.get(custom_id), told[2]
+def _with_stored_file(
+    files: AnswerFiles, custom_id: str, here: Mapping[str, str], text: str | None
+) -> tuple[str, str | None, str | None]:
+    name = here.get(custom_id)
     if name is None:
-        return "pending", _TO_FETCH.format(file_named_in(text)), text
+        return "invalid", _NEVER_FETCHED.format(file_named_in(text)), text
     if name.endswith(".gone"):
         return "invalid", files.why_gone(custom_id), text
     return "ok", None, with_files(text, [name])

@@ -7,7 +7,7 @@ Must not know: job folders, requests.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,6 @@ from batchframe._base.errors import ClientError, ServiceError
 from batchframe._base.lenient_json import loads
 from batchframe._base.private_files import create_private, insecurity_is_allowed, open_private
 from batchframe._base.progress import BYTES, progress, watched
-from batchframe._base.safe_text import redacted
 from batchframe._services.batch import Batch
 from batchframe._services.openai_transport import call, chunks, stated_length
 from batchframe._services.openai_values import (
@@ -34,13 +33,12 @@ from batchframe._services.openai_values import (
     remote_file_of,
     size_of,
 )
-from batchframe._services.protocol import Asked, CreateOutcome, Identity, RemoteFile, RemoteVideo
+from batchframe._services.protocol import Asked, CreateOutcome, Identity, RemoteFile
 from batchframe._services.provider_table import Provider, is_loopback, profile_of
 from batchframe._services.retry import if_broken_off, retry
 
 _PAGE: Final = 100
 _TRIES: Final = 3
-_LONGEST_MESSAGE: Final = 512
 _LARGEST_ANSWER: Final = 1 << 26
 _SHOWN: Final = 60
 
@@ -247,30 +245,6 @@ class OpenAIService:
     def download(self, file_id: str, path: Path, most: int) -> int:
         content = partial(self._client.files.with_streaming_response.content, file_id)
         return self._download(f"file {file_id}", content, path, most)
-
-    def retrieve_video(self, video_id: str) -> RemoteVideo:
-        what = f"video {video_id}"
-        told = self._read(what, self._opened, f"/videos/{video_id}")
-        if not isinstance(told, dict) or told.get("id") != video_id:
-            raise ServiceError.unusable(got=type(told).__name__, what=what)
-        error = told.get("error")
-        message = error.get("message") if isinstance(error, dict) else None
-        words = redacted(message[:_LONGEST_MESSAGE]) if isinstance(message, str) else None
-        return RemoteVideo(video_id, str(told.get("status")), words)
-
-    def download_video(self, video_id: str, path: Path, most: int) -> int:
-        content = partial(self._opened, f"/videos/{video_id}/content")
-        return self._download(f"video {video_id}", content, path, most)
-
-    @contextmanager
-    def _opened(self, path: str, timeout: float) -> Iterator[Any]:
-        # The package is about to drop its own methods for videos, which other servers go on with.
-        kind = openai.Stream[object]
-        how: Any = {"timeout": timeout}
-        with self._client.get(
-            path, cast_to=object, stream=True, stream_cls=kind, options=how
-        ) as stream:
-            yield stream.response
 
     def moderate(self, body: Mapping[str, Any]) -> Any:
         # Asking again after a lost answer costs nothing: the package's own retries may stay.

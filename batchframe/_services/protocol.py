@@ -51,15 +51,6 @@ class RemoteFile:
 
 
 @dataclass(frozen=True)
-class RemoteVideo:
-    """A video on the server, as it was last described."""
-
-    id: str
-    status: str
-    error: str | None = None
-
-
-@dataclass(frozen=True)
 class Created:
     """The server created the batch."""
 

@@ -1,8 +1,4 @@
-"""The files that answers bring, such as images: kept in the job's folder.
-
-In: the name of a request and the bytes of a file. Out: a file below the folder, for the user alone,
-and its name, which is made of the request's name and of the content.
-Must not know: endpoints, result files, the network.
+"""The files that answers bring, such as images: kept in the job's folder, for the user alone.
 
 A file is as durable as the result file that it came out of: where it is gone it is made again.
 """
@@ -104,7 +100,7 @@ class AnswerFiles:
                 file.write(why.encode(errors="replace"))
 
     def why_gone(self, custom_id: str) -> str:
-        """Return what was noted."""
+        """Return why a file could never be fetched, as an earlier version noted it."""
         path = self._folder / f"{custom_id}.gone"
         with translate_os_errors(path), open_private(path) as file:
             return file.read(_HEAD).decode(errors="replace")

@@ -158,13 +158,6 @@ def count_images(body: Body) -> TokenCount:
     return _total(parts, token_counter(_model_of(body, EndpointPath.IMAGES)))
 
 
-def count_videos(body: Body) -> TokenCount:
-    """Count the tokens of the text of a ``/v1/videos`` body, which is billed by the second."""
-    given = _needed(body, "prompt", EndpointPath.VIDEOS)
-    parts = Parts((str(given),)) + about(_BY_SECOND)
-    return _total(parts, token_counter(_model_of(body, EndpointPath.VIDEOS)))
-
-
 COUNTERS: Final[Mapping[str, Callable[[Body], TokenCount]]] = MappingProxyType(
     {
         EndpointPath.CHAT: count_chat,
@@ -174,7 +167,6 @@ COUNTERS: Final[Mapping[str, Callable[[Body], TokenCount]]] = MappingProxyType(
         EndpointPath.MODERATIONS: partial(_count_texts, EndpointPath.MODERATIONS, "input"),
         EndpointPath.IMAGES: count_images,
         EndpointPath.IMAGE_EDITS: count_images,
-        EndpointPath.VIDEOS: count_videos,
     }
 )
 
@@ -284,5 +276,4 @@ _IMAGES_IN: Final = (
     "What an image model takes for the images that go in is not published: the text alone is "
     "counted."
 )
-_BY_SECOND: Final = "Videos are billed by the second, and not by tokens."
 _PRO: Final = 'reasoning mode "pro" adds about 1,500 tokens a request, as recorded once.'

@@ -108,11 +108,11 @@ def test_any_float_comes_back_to_the_bit(read: Read, vector: Any) -> None:
         (embedded([1.0], [2.0]), "2 vectors for one text"),
         (embedded([]), "not one of 32-bit floats"),
         (embedded("AAAA"), "not one of 32-bit floats"),
-        (embedded("no base64!"), "no embedding"),
-        (embedded(["1"]), "no embedding"),
-        (embedded(None), "no embedding"),
-        ({"object": "list"}, "no embedding"),
-        (None, "no embedding"),
+        (embedded("no base64!"), "not an embedding"),
+        (embedded(["1"]), "not an embedding"),
+        (embedded(None), "not an embedding"),
+        ({"object": "list"}, "not an embedding"),
+        (None, "not an embedding"),
     ],
 )
 def test_what_is_no_vector_is_invalid(told: Any, words: str, read: Read) -> None:

@@ -116,12 +116,12 @@ def test_categories_that_come_or_go_break_nothing(joined: Callable[..., pd.DataF
     [
         (moderation(), "0 results for one text"),
         (moderation(RESULT, RESULT), "2 results for one text"),
-        (moderation({**RESULT, "flagged": "yes"}), "no moderation"),
-        (moderation({**RESULT, "categories": None}), "no moderation"),
-        (moderation({"flagged": True}), "no moderation"),
-        (moderation({**RESULT, "category_scores": {"hate": "high"}}), "no moderation"),
-        ({"id": "modr-1"}, "no moderation"),
-        (None, "no moderation"),
+        (moderation({**RESULT, "flagged": "yes"}), "not a moderation"),
+        (moderation({**RESULT, "categories": None}), "not a moderation"),
+        (moderation({"flagged": True}), "not a moderation"),
+        (moderation({**RESULT, "category_scores": {"hate": "high"}}), "not a moderation"),
+        ({"id": "modr-1"}, "not a moderation"),
+        (None, "not a moderation"),
     ],
 )
 def test_what_is_no_result_is_invalid(

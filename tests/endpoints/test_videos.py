@@ -1,14 +1,16 @@
-"""``/v1/videos``: the name of a video out of the batch, the file fetched behind it."""
+"""``/v1/videos``: jobs of the time before it was shut down are read; nothing is asked any more."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from openai.types import Video
 
 import batchframe as bf
 from batchframe._models.rules import check_model
@@ -22,58 +24,55 @@ ID = "video_" + "0a" * 16
 
 # A video object of the OpenAI API reference (2026-04); in a batch it is in a terminal state.
 VIDEO = {
-    "id": ID,
+    "id": "video_" + "0a" * 16,
     "object": "video",
     "model": "sora-2",
     "status": "completed",
-    "progress": 100,
-    "created_at": 1712697600,
-    "completed_at": 1712697900,
-    "expires_at": 1712784300,
-    "size": "1024x1792",
     "seconds": "8",
-    "quality": "standard",
+    "size": "1024x1792",
     "error": None,
-    "remixed_from_video_id": None,
 }
 
 
-def film(frame: pd.DataFrame = FRAME, **asked: Any) -> bf.Requests:
-    asked = {"prompt": "{{ text }}", "model": MODEL, "endpoint": PATH, **asked}
-    return frame.bf.requests(**asked)
+@pytest.fixture
+def job(home: Path) -> bf.Job:
+    """Bring the folder of a job that an earlier version finished.
+
+    The video of "a green kite" was never fetched, and the service had "a lost kite" no more.
+    """
+    folder = home / "jobs" / JOB
+    shutil.copytree(Path(__file__).parent / "video_job" / JOB, folder)
+    for path in (home, home / "jobs", folder, *folder.rglob("*")):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    return bf.job("kites")
 
 
-def test_the_shape_is_that_of_the_openai_package() -> None:
-    assert Video.model_validate({**VIDEO, "prompt": None}).status == "completed"
+def test_a_finished_job_is_done_and_counts_every_row(job: bf.Job) -> None:
+    assert (job.status, job.done) == ("completed", True)
+    assert job.counts == {"ok": 3, "invalid": 2, "failed": 1}
+    assert (job.cost, job.usage.input_tokens) == (None, 0)
+    # Nothing is left to be asked of the service, which is not there.
+    assert job.refresh().wait().done
 
 
-def test_a_request_is_one_text_and_perhaps_a_first_frame() -> None:
-    assert film(seconds="8").preview(1)[0]["body"] == {
-        "model": MODEL,
-        "prompt": "a red kite",
-        "seconds": "8",
-    }
-    frame = FRAME.assign(photo=[png(), None, png()])
-    with_frame = film(frame, images="photo", on_missing="skip").preview()
-    assert [line["body"]["input_reference"] for line in with_frame] == [
-        {"image_url": data_url(png())}
-    ]
+def test_stored_videos_and_the_ids_of_all_are_results(job: bf.Job) -> None:
+    results = job.results()
+    assert results.columns.tolist() == ["video", "video_id", "bf_status", "bf_error"]
+    assert results["bf_status"].tolist() == STATUSES
+    paths = [Path(path) for path in results["video"].dropna()]
+    assert all(path.parent == job.folder / "files" for path in paths)
+    assert all(path.read_bytes()[4:8] == b"ftyp" for path in paths)
+    assert len(paths) == 3
+    ids = [f"video_{digits * 16}" for digits in ("0a", "0b", "0a", "0c")]
+    assert results["video_id"].tolist()[:5] == [*ids, "video_lost"]
 
 
-@pytest.mark.parametrize(
-    ("asked", "words"),
-    [
-        ({"output": bool}, "leave output= out"),
-        ({"system": "Be bold."}, "no system message"),
-        ({"images": ["text", "text"]}, "1 at most"),
-        ({"images": "text", "on_missing": "empty"}, "skip"),
-        ({"images": "text", "image_detail": "low"}, "leave image_detail= out"),
-    ],
-)
-def test_what_has_no_place_is_refused(asked: Any, words: str) -> None:
-    with pytest.raises(RequestError) as caught:
-        film(**asked)
-    assert words in str(caught.value)
+def test_why_a_video_is_not_there_is_said(job: bf.Job) -> None:
+    errors = job.results()["bf_error"]
+    assert "no longer fetches videos" in errors[3]
+    assert "2026-09-24" in errors[3]
+    assert "video_lost no more" in errors[4]
+    assert errors[5] == "moderation_blocked: Blocked."
 
 
 @pytest.mark.parametrize(

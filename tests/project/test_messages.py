@@ -43,7 +43,6 @@ SAMPLES: dict[str, Any] = {
     "answers": "its answers are vectors, in the column embedding",
     "key": "function",
     "bound": "max_completion_tokens",
-    "thoughtless": 'reasoning_effort="none"',
     "spelling": "max_output_tokens=...",
     "size": 200_000_001,
     "limit": Decimal("2.00"),

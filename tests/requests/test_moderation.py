@@ -167,7 +167,6 @@ def test_instructions_are_asked_about_with_the_prompt(
         ("/v1/embeddings", {"model": "text-embedding-3-small"}),
         ("/v1/completions", {}),
         ("/v1/images/generations", {"model": "gpt-image-2"}),
-        ("/v1/videos", {"model": "sora-2"}),
     ],
 )
 def test_the_prompts_of_any_endpoint_are_asked_about(
