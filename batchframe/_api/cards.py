@@ -22,6 +22,7 @@ from batchframe._display import (
     shortened,
     when,
 )
+from batchframe._endpoints import endpoint_of
 from batchframe._endpoints.endpoint import ASKED_AGAIN
 from batchframe._estimate.estimate import Estimate
 from batchframe._recipe.recipe import Recipe

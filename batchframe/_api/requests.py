@@ -14,8 +14,6 @@ from batchframe._api.unsent import RequestsHandle
 from batchframe._base.clock import today
 from batchframe._base.errors import RequestError
 from batchframe._display import notify
-from batchframe._endpoints import endpoint_of
-from batchframe._display import say
 from batchframe._endpoints import endpoint_of, open_endpoint
 from batchframe._endpoints.endpoint import ASKED_AGAIN, ASKED_ON_DEMAND
 from batchframe._estimate.budget import refuse_above

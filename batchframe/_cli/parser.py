@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from batchframe._base.endpoint_paths import EndpointPath
 from batchframe._cli import commands
 from batchframe._cli.help_pages import CODES, PAGES, WHOLE, table_of_contents
 from batchframe._endpoints.endpoint import ASKED_ON_DEMAND

@@ -223,9 +223,9 @@ def answer_length(
     limit = endpoint.max_output_tokens(body)
     if limit == 0:
         return NO_ANSWER  # a vector, or a verdict, is not written in tokens
-    if endpoint.brings == "files":
+    if endpoint.answer_kind == "file":
         return _image_length(recipe, endpoint.output_tokens(body), before, requests, narrow=narrow)
-    wording = endpoint.wording
+    output_limit = endpoint.output_limit
     spec, with_texts = _bounds_of_spec(recipe)
     calls = bool(body.get("tools")) and body.get("tool_choice") != "none"
     # A call of a tool may stand in the place of the answer, and nothing bounds its arguments.
@@ -234,18 +234,18 @@ def answer_length(
     if limit is not None:
         answer = _within(answer, Fraction(limit), reasons=reasons)
     unbounded = reasons and limit is None
-    notes = [reasoning_note(wording)] if unbounded else []
+    notes = [reasoning_note(output_limit)] if unbounded else []
     if limit is None and not reasons and not is_known(base_model(recipe.model)):
-        notes.append(_MAY_REASON.format(recipe.model, wording.limit))
+        notes.append(_MAY_REASON.format(recipe.model, output_limit.parameter))
     if before is not None:
         notes.append(_experience_note(before, requests, reasons=reasons))
         if before.answers >= FEWEST and (narrow or answer.high is None):
-            notes.append(interval_note(wording) if answer.high is None else _NARROWED)
+            notes.append(interval_note(output_limit) if answer.high is None else _NARROWED)
         answer = _with_experience(answer, before, requests, limit, narrow=narrow)
     if calls:
-        notes.append(_CALLS.format(wording.limit))
+        notes.append(_CALLS.format(output_limit.parameter))
     elif answer.high is None:
-        notes.append(_UNBOUNDED.format(wording.limit))
+        notes.append(_UNBOUNDED.format(output_limit.parameter))
     elif answer.high == spec.high and recipe.output.schema is not None:
         notes.append(_COMPACT + _BOUNDED_TEXTS * with_texts)
     return AnswerLength(answer, unbounded, tuple(notes))
@@ -268,7 +268,7 @@ def _image_length(
     if before is not None:
         notes.append(_experience_note(before, requests, reasons=False))
         if before.answers >= FEWEST:
-            notes.append(interval_note(endpoint_of(recipe.endpoint).wording))
+            notes.append(interval_note(endpoint_of(recipe.endpoint).output_limit))
         answer = _with_experience(answer, before, requests, None, narrow=narrow)
     return AnswerLength(answer, unbounded_reasoning=False, notes=tuple(notes))
 
@@ -329,7 +329,7 @@ def _experience_note(before: Experience, requests: int, *, reasons: bool) -> str
     )
 
 
-def reasoning_note(wording: Wording) -> str:
+def reasoning_note(output_limit: OutputLimit) -> str:
     """Say that nothing bounds the reasoning of a request, and what would."""
     return (
         "Reasoning tokens are billed as output and are not bounded by anything: nobody can know "

@@ -58,7 +58,7 @@ def refuse_above(
     """
     limit = _amount(max_cost)
     recipe = table.recipe
-    wording = endpoint_of(recipe.endpoint).wording
+    output_limit = endpoint_of(recipe.endpoint).output_limit
     cost = estimate.cost if tier == "batch" else estimate.standard_cost
     if cost is None:
         raise _unknown_price_error(recipe, limit, tier)
@@ -70,27 +70,29 @@ def refuse_above(
             "say what it is: ask without it, or leave out max_cost."
         )
     if cost.high is None:
-        raise _unbounded_output_error(limit, cost, wording.limit, tier)
+        raise _unbounded_output_error(limit, cost, output_limit.parameter, tier)
     if cost.high > limit:
         pictured = recipe.images is not None
         rates = price(recipe.model, tier, provider=provider, prices=prices, with_images=pictured)
         fitting = _rows_that_fit(limit, estimate, table, input_tokens, rates)
-        raise _above_error(limit, cost, estimate, wording.limit, fitting=fitting, tier=tier)
-    if reasoning_note(wording) in estimate.notes:
+        raise _above_error(
+            limit, cost, estimate, output_limit.parameter, fitting=fitting, tier=tier
+        )
+    if reasoning_note(output_limit) in estimate.notes:
         warn_user(
             ReasoningWarning(
                 f"max_cost=${limit:f} holds for the answers, but {recipe.model} may reason before "
                 "it answers, and reasoning tokens are billed as output: nobody can know how many. "
-                f"Switch them off, requests(..., {wording.thoughtless}), or bound them, "
-                f"requests(..., {wording.limit}=...)."
+                f"Switch them off, requests(..., {output_limit.disable_reasoning}), or bound them, "
+                f"requests(..., {output_limit.parameter}=...)."
             )
         )
-    elif interval_note(wording) in estimate.notes:
-        bound = f" To be certain, bound them: requests(..., {wording.limit}=...)."
+    elif interval_note(output_limit) in estimate.notes:
+        bound = f" To be certain, bound them: requests(..., {output_limit.parameter}=...)."
         warn_user(
             IntervalWarning(
                 f"max_cost=${limit:f} was held against what answers took before, which is likely "
-                f"and no bound: longer answers may cost more.{bound if wording.limit else ''}"
+                f"and no bound: longer answers may cost more.{bound if output_limit.parameter else ''}"
             )
         )
 
@@ -137,8 +139,8 @@ def _most_of_each(requests: int, estimate: Estimate, table: RequestTable) -> int
     """Give the output tokens of each of the first requests, at the high end."""
     total = estimate.output_tokens
     high = -(-(total.high or 0) // table.to_send)
-    wording = endpoint_of(table.recipe.endpoint).wording
-    if total.expected is None or interval_note(wording) not in estimate.notes:
+    output_limit = endpoint_of(table.recipe.endpoint).output_limit
+    if total.expected is None or interval_note(output_limit) not in estimate.notes:
         return high
     # The mean of fewer varies more: an interval widens by this root at most.
     mean = total.expected // table.to_send
@@ -151,12 +153,6 @@ def _at_least(cost: Range[Decimal]) -> str:
 
 
 def _unknown_price_error(recipe: Recipe, limit: Decimal, tier: Tier) -> CostError:
-    if endpoint_of(recipe.endpoint).brings == "names":
-        return CostError(
-            f"{recipe.model} is billed by the second of video and not by tokens, and what a second "
-            f"costs is not known here, so nobody can say whether it stays below ${limit:f}. "
-            "Nothing was sent. Multiply the seconds yourself, and leave out max_cost."
-        )
     rates = '{"input": "0.10", "output": "0.60"}'
     call = f"submit(max_cost=..., prices={rates})"
     if tier != "batch":

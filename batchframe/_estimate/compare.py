@@ -106,10 +106,8 @@ def _model_rows(
     given = prices.get(model)
     rows = []
     for tier in tiers:
-        rates = None
-        if endpoint_of(recipe.endpoint).brings != "names":
-            pictured = recipe.images is not None
-            rates = price(model, tier, provider=provider, prices=given, with_images=pictured)
+        pictured = recipe.images is not None
+        rates = price(model, tier, provider=provider, prices=given, with_images=pictured)
         # A model without a price for answers, such as one of embeddings, has none for these, unless
         # they are not written in tokens.
         if rates is not None and rates.output is None and length.mean.high != 0:

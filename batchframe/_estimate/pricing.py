@@ -13,7 +13,6 @@ import numpy as np
 from batchframe._base.clock import today
 from batchframe._base.ranges import Range
 from batchframe._display import UNKNOWN, plural
-from batchframe._endpoints import endpoint_of
 from batchframe._estimate.answer_length import NO_ANSWER, Experience, answer_length
 from batchframe._estimate.counting import InputTokens, Numbers
 from batchframe._estimate.estimate import Estimate
@@ -110,8 +109,6 @@ def _rates(
     provider: Provider,
 ) -> dict[Tier, Price | None]:
     """Look up the price of each tier; None where not all of it is known."""
-    if _is_billed_by_seconds(recipe):
-        return dict.fromkeys(TIERS)
     pictured = recipe.images is not None
     rates = {
         tier: price(recipe.model, tier, provider=provider, prices=prices, with_images=pictured)
@@ -124,10 +121,6 @@ def _rates(
         tier: None if found is None or found.output is None else found
         for tier, found in rates.items()
     }
-
-
-def _is_billed_by_seconds(recipe: Recipe) -> bool:
-    return endpoint_of(recipe.endpoint).brings == "names"
 
 
 def is_openais(provider: Provider) -> bool:
@@ -201,13 +194,12 @@ def _price_notes(
     provider: Provider,
 ) -> Iterator[str]:
     """Note whose prices these are and of which day, and where others may be billed."""
-    if not _is_billed_by_seconds(recipe):
-        tiers: tuple[Tier, ...] = ("batch", "standard") if is_openais(provider) else ()
-        if batch is None:
-            yield from _unknown_price_notes(recipe.model, provider)
-        else:
-            yield _source_note(batch, provider)
-        yield from doubts(recipe.model, tiers, prices)
+    tiers: tuple[Tier, ...] = ("batch", "standard") if is_openais(provider) else ()
+    if batch is None:
+        yield from _unknown_price_notes(recipe.model, provider)
+    else:
+        yield _source_note(batch, provider)
+    yield from doubts(recipe.model, tiers, prices)
     if batch is None or batch.source.startswith(GIVEN) or base_url is None:
         return
     if provider.key == LOCAL.key:

@@ -12,6 +12,7 @@ from typing import IO, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from batchframe._base.endpoint_paths import EndpointPath
 from batchframe._base.errors import FileIsThereError, RequestError
 from batchframe._base.private_files import replacing
 from batchframe._base.progress import progress
@@ -119,7 +120,7 @@ def plan_input_files(
             "the queue. Raise the limit, or shorten the row."
         )
     most = provider.max_requests
-    if table.recipe.endpoint == _EMBEDDINGS:
+    if table.recipe.endpoint == EndpointPath.EMBEDDINGS:
         most = min(most, MOST_INPUTS)
     return pack(sizes, most, provider.max_bytes, tokens, max_tokens)
 

@@ -168,12 +168,6 @@ class Service(Transfers, Protocol):
     def cancel_batch(self, batch_id: str) -> Batch:
         """Ask for a batch to be cancelled."""
 
-    def retrieve_video(self, video_id: str) -> RemoteVideo:
-        """Look at one video."""
-
-    def download_video(self, video_id: str, path: Path, most: int) -> int:
-        """Stream a video, of at most so many bytes, to `path`, and return its bytes."""
-
     def moderate(self, body: Mapping[str, Any]) -> Any:
         """Ask what a moderation says, as plain JSON. It is free, and may be repeated."""
 

@@ -15,7 +15,6 @@ from typing import Final
 
 from batchframe._base.file_types import ending_of
 from batchframe._base.private_files import (
-    create_private,
     open_private,
     private_folder,
     replacing,
@@ -58,22 +57,6 @@ class AnswerFiles:
                     file.write(content)
         return name
 
-    def partial(self, custom_id: str) -> Path:
-        """Return where a file may be put that is still arriving."""
-        with translate_os_errors(self._folder):
-            self._make()
-        return self._folder / f"{custom_id}.{os.getpid()}.part"
-
-    def adopt(self, custom_id: str, partial: Path) -> str:
-        """Put a file that has arrived into its place, under a name of its own, and return that."""
-        with translate_os_errors(partial):
-            with open_private(partial) as file:
-                head = file.read(_HEAD)
-                os.fsync(file.fileno())
-            name = f"{custom_id}.{ending_of(head) or 'bin'}"
-            partial.replace(self._folder / name)
-        return name
-
     def take(self, sources: Iterable[Path]) -> None:
         """Copy files of other jobs, under their own names: those jobs may be forgotten.
 
@@ -90,14 +73,6 @@ class AnswerFiles:
                     if not _is_file_of(path, os.fstat(old.fileno()).st_size):
                         with replacing(path) as new:
                             shutil.copyfileobj(old, new)
-
-    def mark_gone(self, custom_id: str, why: str) -> None:
-        """Note that a file can never be had."""
-        path = self._folder / f"{custom_id}.gone"
-        with translate_os_errors(path):
-            self._make()
-            with create_private(path) as file:
-                file.write(why.encode(errors="replace"))
 
     def why_gone(self, custom_id: str) -> str:
         """Return why a file could never be fetched, as an earlier version noted it."""

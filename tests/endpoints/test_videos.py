@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import date
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,16 +11,20 @@ import pandas as pd
 import pytest
 
 import batchframe as bf
-from batchframe._models.rules import check_model
-from batchframe.errors import CostError, RequestError
-from tests.support.pictures import data_url, png
+from batchframe.errors import InputError, RequestError
 
 PATH = "/v1/videos"
-MODEL = "sora-2"
-FRAME = pd.DataFrame({"text": ["a red kite", "a blue kite", "a red kite"]})
-ID = "video_" + "0a" * 16
-
-# A video object of the OpenAI API reference (2026-04); in a batch it is in a terminal state.
+JOB = "9d46d28b5871b5f91eca"
+FRAME = pd.DataFrame(
+    {
+        "text": [
+            "a red kite", "a blue kite", "a red kite", "a green kite", "a lost kite",
+            "a blocked kite",
+        ],
+        "photo": "https://example.org/1.png",
+    }
+)  # fmt: skip
+STATUSES = ["ok", "ok", "ok", "invalid", "invalid", "failed"]
 VIDEO = {
     "id": "video_" + "0a" * 16,
     "object": "video",
@@ -75,6 +77,44 @@ def test_why_a_video_is_not_there_is_said(job: bf.Job) -> None:
     assert errors[5] == "moderation_blocked: Blocked."
 
 
+def test_rows_find_their_videos_in_any_order(job: bf.Job) -> None:
+    joined = FRAME.iloc[::-1].bf.join(job, details=True)
+    assert joined["bf_status"].tolist() == STATUSES[::-1]
+    stored = joined["video"].dropna()
+    assert [Path(path).stem for path in stored] == joined["bf_custom_id"][stored.index].tolist()
+
+
+def test_what_was_read_once_is_read_again_from_the_result_file(job: bf.Job) -> None:
+    before = job.results()
+    (job.folder / "answers.parquet").unlink()
+    pd.testing.assert_frame_equal(bf.job("kites").results(), before)
+
+
+def test_a_list_counts_what_can_no_longer_be_fetched(job: bf.Job) -> None:
+    listed = bf.jobs().iloc[0]
+    assert (listed["name"], listed["status"]) == (job.name, "completed")
+    assert (listed["ok"], listed["failed"]) == (3, 3)
+
+
+def test_its_card_names_no_way_to_ask_again_and_the_folder_can_go(job: bf.Job) -> None:
+    assert "unanswered" not in repr(job)
+    with pytest.raises(RequestError, match="2026-09-24"):
+        job.unanswered()
+    job.forget()
+    assert not job.folder.exists()
+
+
+def test_nothing_is_asked_any_more() -> None:
+    with pytest.raises(InputError, match="2026-09-24") as caught:
+        FRAME.bf.requests("{{ text }}", model="sora-2", endpoint=PATH)
+    assert "/v1/images/generations" in str(caught.value)
+    with pytest.raises(RequestError) as unknown:
+        FRAME.bf.requests("{{ text }}", model="sora-2", endpoint="/v1/vids")
+    assert PATH not in str(unknown.value)
+    with pytest.raises(RequestError, match="does not speak"):
+        bf.count_tokens({"model": "sora-2", "prompt": "a kite"}, endpoint=PATH)
+
+
 @pytest.mark.parametrize(
     ("told", "status", "words"),
     [
@@ -104,32 +144,3 @@ def test_what_is_no_object_is_invalid(
     told: Any, read: Callable[[str, Any], dict[str, Any]]
 ) -> None:
     assert read(PATH, told)["status"] == "invalid"
-
-
-def test_what_videos_cost_is_not_guessed() -> None:
-    estimate = film().estimate(prices={"input": 1, "output": 2})
-    assert (estimate.cost, estimate.standard_cost) == (None, None)
-    assert any("by the second" in note for note in estimate.notes)
-    assert not any("prices=" in note for note in estimate.notes)
-    with pytest.raises(CostError, match="by the second"):
-        film(allow=["model"]).submit(max_cost=1, prices={"input": 1, "output": 2})
-
-
-def test_openai_shut_its_own_down_and_the_estimate_says_so() -> None:
-    assert any("shut sora-2 down on 2026-09-24" in note for note in film().estimate().notes)
-    with pytest.raises(RequestError, match="sora-2"):
-        check_model("sora-2", date(2026, 9, 24))
-
-
-def test_a_pilot_says_what_to_do_instead() -> None:
-    with pytest.raises(RequestError, match=r"head\(5\)"):
-        film().pilot(2)
-
-
-def test_a_name_that_is_the_other_columns_is_refused() -> None:
-    with pytest.raises(RequestError, match="Choose another name"):
-        film(name="video_id")
-
-
-def test_a_comparison_prices_no_video_by_tokens() -> None:
-    assert film().compare(["sora-2", "gpt-4.1"])["low"].isna().all()
