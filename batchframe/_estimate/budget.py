@@ -88,11 +88,13 @@ def refuse_above(
             )
         )
     elif interval_note(output_limit) in estimate.notes:
-        bound = f" To be certain, bound them: requests(..., {output_limit.parameter}=...)."
+        parameter = output_limit.parameter
+        bound = f" To be certain, bound them: requests(..., {parameter}=...)."
+        certain = bound if parameter else ""
         warn_user(
             IntervalWarning(
                 f"max_cost=${limit:f} was held against what answers took before, which is likely "
-                f"and no bound: longer answers may cost more.{bound if output_limit.parameter else ''}"
+                f"and no bound: longer answers may cost more.{certain}"
             )
         )
 
