@@ -15,7 +15,7 @@ from batchframe._api.functions import requests
 from batchframe._api.requests import Requests
 from batchframe._base.errors import CommandError, quote
 from batchframe._cli.tables import cause
-from batchframe._recipe.arguments import OWN_WORDS
+from batchframe._recipe.arguments import RESERVED_KEYWORDS
 
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]*")
 # What other languages write for JSON's true, false and null.
@@ -93,7 +93,7 @@ def parameters(given: Sequence[str]) -> dict[str, Any]:
     texts = pairs("--param", given, "temperature=0")
     for name in texts:
         # `frame` would name the function's own argument.
-        if name in {*OWN_WORDS, "frame"}:
+        if name in {*RESERVED_KEYWORDS, "frame"}:
             raise CommandError(
                 f"--param {name}=... cannot be: see batchframe submit --help for its option."
             )

@@ -14,17 +14,11 @@ from batchframe._base.errors import RequestError, TemplateError, allow_hint, for
 from batchframe._models.rules import CONTEXT_WINDOW, MODEL
 
 Message = Mapping[str, Any]
-
-
 Prompt = str | Sequence[Message] | Callable[[Mapping[Any, Any]], "str | Sequence[Message] | None"]
-
-
-OWN_WORDS: Final = (
+RESERVED_KEYWORDS: Final = (
     "prompt", "model", "system", "output", "endpoint", "name", "on_missing", "dedupe", "allow",
     "images", "image_root", "image_detail", "image_max_size",
 )  # fmt: skip
-
-
 _REFUSED: Final = {
     "stream": "a batch cannot stream: leave stream= out",
     "stream_options": "a batch cannot stream: leave stream_options= out",
@@ -37,36 +31,21 @@ _REFUSED: Final = {
     "extra_query": "the requests of a batch have no query of their own",
     "timeout": "a batch has 24 hours; job.wait(timeout=...) bounds the wait",
 }
-
-
 _RESPONSE_FORMAT: Final = (
     "output= makes the response_format: pass the schema or the class as output= (beside a text "
     'answer, {"type": "json_object"} and {"type": "text"} may be passed as they are)'
 )
-
-
+_IMAGES: Final = "/v1/images/"
 _IMAGE_FORMAT: Final = (
     "an image behind a URL is gone after an hour, and batchframe fetches none: leave it out, or "
     'pass response_format="b64_json"'
 )
-
-
 # Parameters of OpenAI's, objects, that are close to a word of ours.
-_NOT_MISSPELT: Final = {(EndpointPath.RESPONSES, "image")}
-
-
+_NOT_MISSPELT: Final = {("/v1/responses", "image")}
 _PLAIN_FORMATS: Final = ("json_object", "text")
-
-
 _OF_SUBMIT: Final = {"max_cost", "client", "rerun", "on_uncertain", "prices"}
-
-
 _POLICIES: Final = ("raise", "skip", "empty")
-
-
 _MEANS_SKIP: Final = {"drop", "ignore", "omit"}
-
-
 _WIDEST: Final = range(-(2**63), 2**64)
 """The whole numbers that every reader of JSON takes."""
 
@@ -200,7 +179,7 @@ def checked_body(
             _check_format(name, parameters[name], endpoint, text=text)
         if (endpoint, name) in _NOT_MISSPELT and isinstance(parameters[name], Mapping):
             continue
-        near = difflib.get_close_matches(name, OWN_WORDS, n=1, cutoff=0.75)
+        near = difflib.get_close_matches(name, RESERVED_KEYWORDS, n=1, cutoff=0.75)
         if near and name not in allowed:
             raise RequestError(
                 f"{name}= would be sent to the model as a parameter of the request. Did you mean "

@@ -57,12 +57,8 @@ class Envelope:
 
 
 REQUEST: Final = "request"
-
-
 KEPT: Final = Envelope((b"", b""), (JsonColumn(REQUEST),))
 """For requests that stand ready in a column, exactly as they were sent."""
-
-
 PROMPT = "prompt"
 """The column of a source whose prompts a function made: what each row asks, as JSON."""
 

@@ -12,14 +12,8 @@ import pyarrow as pa
 from batchframe._base.digests import BYTES, Digests
 
 ID_VERSION = "bf1"
-
-
 _NUMBER_DIGITS: Final = 7
-
-
 _DIGEST_DIGITS: Final = 10
-
-
 _HEAD: Final = b'{"custom_id":"'
 
 

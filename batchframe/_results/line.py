@@ -21,6 +21,9 @@ from batchframe._endpoints import Answer, Endpoint, Status, tokens_of
 _OK: Final = {200, "200", "200.0"}  # some servers write the number as a text
 _CUSTOM_ID: Final = re.compile(rb'"custom_id"\s*:\s*"([^"\\]*)"')
 _LONGEST_ERROR: Final = 500
+_BLOCK: Final = 1 << 20
+_LONGEST_LINE: Final = 1 << 28
+_HEAD: Final = 1 << 16
 NO_REASON: Final = "the service gave no reason"
 _NOT_READ: Final = (msgspec.DecodeError, ValueError, RecursionError)
 """What a line that cannot be read raises."""
@@ -166,15 +169,6 @@ def count_lines(path: Path) -> LineCount:
                 continue
         whole += 1
     return LineCount(whole, broken)
-
-
-_BLOCK: Final = 1 << 20
-
-
-_LONGEST_LINE: Final = 1 << 28
-
-
-_HEAD: Final = 1 << 16
 
 
 def blocks(path: Path, size: int = _BLOCK) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
@@ -23,12 +24,27 @@ from batchframe._display import (
 )
 from batchframe._endpoints import endpoint_of
 from batchframe._models.price import sum_of
-from batchframe._models.price_lookup import lifetime_of_cache_note
+from batchframe._models.price_lookup import Price, lifetime_of_cache_note
 from batchframe._results.billing import job_price, tokens_of
 from batchframe._results.job_answers import JobAnswers
 from batchframe._store.manifest import Manifest
 
 _TOLERANCE: Final = Decimal("0.05")
+_WRITES: Final = "cache writes"
+_PART_BILLED: Final = (
+    "The input of those that were billed took {} than so many take on average: they differ from "
+    "the others in length, or the count was off."
+)
+_NO_HIGH_END: Final = (
+    "How much the requests would read could not be known before (what they only name, such as a "
+    "file or an image of unknown size, or what a tool of the service finds): the input tokens that "
+    "were estimated are no upper bound, and a difference is no saving."
+)
+_NO_ESTIMATE: Final = "The job was brought back from the server, which keeps no estimate."
+_OTHER_PRICE: Final = (
+    "The input tokens are those expected, and their price is another: prices= was given later, or "
+    "the price book has changed."
+)
 
 
 @dataclass(frozen=True)
@@ -59,11 +75,11 @@ class ReportLine:
         Dollars decide where there are some: cached and other tokens have their own price.
         """
         if self.estimated_cost is not None and self.cost is not None:
-            return _part(self.cost, self.estimated_cost.expected)
-        return _part(self.tokens, self.estimated_tokens.expected)
+            return _difference(self.cost, self.estimated_cost.expected)
+        return _difference(self.tokens, self.estimated_tokens.expected)
 
 
-def _part(actual: Decimal | int, expected: Decimal | int | None) -> Decimal | None:
+def _difference(actual: Decimal | int, expected: Decimal | int | None) -> Decimal | None:
     if expected is None or (expected == 0 and actual != 0):
         return None
     return Decimal(actual) / Decimal(expected) - 1 if expected else Decimal(0)
@@ -136,184 +152,152 @@ def _row(line: ReportLine) -> tuple[str, ...]:
 
 
 def report(job: JobAnswers) -> Report:
-    """Set a job's estimate beside what its answers state."""
+    """Compare a job's estimate with what its answers state."""
     manifest = job.manifest
-    read, written, cached, to_cache = tokens_of(job.sent)
-    columns = (read - cached - to_cache, cached, to_cache, written)
+    input_tokens, output_tokens, cached, to_cache = tokens_of(job.sent)
+    columns = (input_tokens - cached - to_cache, cached, to_cache, output_tokens)
     tokens = [int(column.sum()) for column in columns]
-    known = job_price(manifest)
-    paid = None if known is None else known.parts_of(read, written, cached, to_cache)
-    lines = _lines(manifest, tokens, paid)
-    answered = int(np.count_nonzero(read + written))
-    return Report(manifest.called, len(job.sent), answered, lines, _reasons(job, lines, answered))
-
-
-def _lines(
-    manifest: Manifest,
-    tokens: list[int],
-    paid: tuple[Decimal, ...] | None,
-) -> tuple[ReportLine, ...]:
-    estimated = (
-        manifest.input_tokens,
-        Range.exactly(0),
-        Range.exactly(0),
-        manifest.output_tokens,
-        manifest.input_tokens + manifest.output_tokens,
+    rates = job_price(manifest)
+    costs: Sequence[Decimal | None] = (None,) * 5
+    if rates is not None:
+        parts = rates.parts_of(input_tokens, output_tokens, cached, to_cache)
+        costs = [*parts, sum_of(parts)]
+    nothing = Range.exactly(0)
+    both = manifest.input_tokens + manifest.output_tokens
+    lines = map(
+        ReportLine,
+        ("input", "cached input", _WRITES, "output", "total"),
+        (manifest.input_tokens, nothing, nothing, manifest.output_tokens, both),
+        [*tokens, sum(tokens)],
+        _estimated_costs(manifest),
+        costs,
     )
-    costs = _estimated_costs(manifest)
-    bills = [None] * 5 if paid is None else [*paid, sum_of(paid)]
-    actual = [*tokens, sum(tokens)]
-    names = ("input", "cached input", _WRITES, "output", "total")
-    lines = map(ReportLine, names, estimated, actual, costs, bills)
-    return tuple(line for line in lines if line.name != _WRITES or line.tokens)
+    shown = tuple(line for line in lines if line.name != _WRITES or line.tokens)
+    answered = int(np.count_nonzero(input_tokens + output_tokens))
+    notes = tuple(_notes(job, shown, answered, rates))
+    return Report(manifest.called, len(job.sent), answered, shown, notes)
 
 
 def _estimated_costs(manifest: Manifest) -> list[Range[Decimal] | None]:
-    whole, read = manifest.cost, manifest.input_cost
-    if whole is None or read is None:
-        return [None, None, None, None, whole]
-    written = Range(
-        _less(whole.low, read.low) or Decimal(0),
-        _less(whole.expected, read.expected),
-        _less(whole.high, read.high),
+    total, of_input = manifest.cost, manifest.input_cost
+    if total is None or of_input is None:
+        return [None, None, None, None, total]
+    of_output = Range(
+        _less(total.low, of_input.low) or Decimal(0),
+        _less(total.expected, of_input.expected),
+        _less(total.high, of_input.high),
     )
     nothing = Range.exactly(Decimal(0))
-    return [read, nothing, nothing, written, whole]
+    return [of_input, nothing, nothing, of_output, total]
 
 
-def _less(whole: Decimal | None, part: Decimal | None) -> Decimal | None:
-    # An earlier version kept but one figure of the input: a range of the whole may be below it.
-    return None if whole is None or part is None else max(sum_of([whole, -part]), Decimal(0))
+def _less(total: Decimal | None, part: Decimal | None) -> Decimal | None:
+    # An earlier version kept but one figure of the input: a range of the total may be below it.
+    return None if total is None or part is None else max(sum_of([total, -part]), Decimal(0))
 
 
-def _reasons(job: JobAnswers, lines: tuple[ReportLine, ...], answered: int) -> tuple[str, ...]:
+def _notes(
+    job: JobAnswers, lines: tuple[ReportLine, ...], answered: int, rates: Price | None
+) -> Iterator[str]:
     """Explain the differences, for as many requests as were billed."""
-    fresh, cached, written = lines[0], lines[1], lines[-2]
-    to_cache = next((line for line in lines if line.name == _WRITES), None)
-    from_cache = cached.tokens + (to_cache.tokens if to_cache else 0)
+    fresh, cached, output = lines[0], lines[1], lines[-2]
+    to_cache = next((line.tokens for line in lines if line.name == _WRITES), 0)
+    from_cache = cached.tokens + to_cache
     billed = Decimal(answered) / max(len(job.sent), 1)
-    notes = []
     if answered < len(job.sent):
-        notes.append(_unanswered(job, len(job.sent) - answered))
-    if cached.tokens:
-        notes.append(_cached_in_words(job, cached))
-    if to_cache:
-        notes.append(_writes_in_words(job, to_cache))
-    off = _part(fresh.tokens + from_cache, _scaled(fresh.estimated_tokens.expected, billed))
-    if _large(off):
-        read = fresh.tokens + from_cache
-        notes.append(
-            _input_in_words(off, read, fresh.estimated_tokens)
-            if answered == len(job.sent)
-            else _PART_IN_WORDS.format(_by(off))
-        )
-    elif answered == len(job.sent) and not from_cache and _large(fresh.difference):
-        notes.append(_OTHER_PRICE)
+        yield _unanswered_note(job, len(job.sent) - answered)
+    yield from _cache_notes(cached.tokens, to_cache, rates)
+    input_tokens = fresh.tokens + from_cache
+    off = _difference(input_tokens, _scaled(fresh.estimated_tokens.expected, billed))
+    if off is not None and abs(off) > _TOLERANCE:
+        if answered == len(job.sent):
+            yield _input_note(off, input_tokens, fresh.estimated_tokens)
+        else:
+            yield _PART_BILLED.format(_by(off))
+    elif answered == len(job.sent) and not from_cache and _is_large(fresh.difference):
+        yield _OTHER_PRICE
     if answered and not job.manifest.recovered and fresh.estimated_tokens.high is None:
-        notes.append(_NO_HIGH_END)
+        yield _NO_HIGH_END
     if to_cache:
-        notes += lifetime_of_cache_note(job.manifest.recipe.body)
+        yield from lifetime_of_cache_note(job.manifest.recipe.body)
     if job.manifest.recovered:
-        notes.append(_NO_ESTIMATE)
+        yield _NO_ESTIMATE
     elif answered:
-        notes += _output_in_words(job, written, billed)
-    return tuple(notes)
-
-
-def _cached_in_words(job: JobAnswers, line: ReportLine) -> str:
-    known = job_price(job.manifest)
-    at_its_price = "at its price"
-    if known is not None and known.cached_input is None:
-        at_its_price = "which has no price of its own in this tier and is priced as other input"
-    return (
-        f"{line.tokens:,} input tokens were read from the prompt cache, {at_its_price}; estimates "
-        "take nothing to be cached."
-    )
-
-
-def _writes_in_words(job: JobAnswers, line: ReportLine) -> str:
-    told = f"{line.tokens:,} input tokens were written to the prompt cache"
-    known = job_price(job.manifest)
-    if known is None or known.cache_write is None:
-        return f"{told}, for which no price of their own is known: they are priced as other input."
-    return f"{told}, at its price for that (${known.cache_write:f} per million); none are expected."
-
-
-_WRITES: Final = "cache writes"
-_PART_IN_WORDS: Final = (
-    "The input of those that were billed took {} than so many take on average: they differ from "
-    "the others in length, or the count was off."
-)
-_NO_HIGH_END: Final = (
-    "How much the requests would read could not be known before (what they only name, such as a "
-    "file or an image of unknown size, or what a tool of the service finds): the input tokens that "
-    "were estimated are no upper bound, and a difference is no saving."
-)
-_NO_ESTIMATE: Final = "The job was brought back from the server, which keeps no estimate."
-_OTHER_PRICE: Final = (
-    "The input tokens are those expected, and their price is another: prices= was given later, or "
-    "the price book has changed."
-)
+        yield from _output_note(job, output, billed)
 
 
 def _scaled(expected: int | None, billed: Decimal) -> Decimal | None:
     return None if expected is None else expected * billed
 
 
-def _large(part: Decimal | None) -> bool:
-    return part is not None and abs(part) > _TOLERANCE
+def _is_large(difference: Decimal | None) -> bool:
+    return difference is not None and abs(difference) > _TOLERANCE
 
 
-def _unanswered(job: JobAnswers, missing: int) -> str:
+def _by(difference: Decimal) -> str:
+    return f"{abs(difference):.0%} {'more' if difference > 0 else 'fewer'} tokens"
+
+
+def _unanswered_note(job: JobAnswers, missing: int) -> str:
     stated = pc.fill_null(pc.add(job.sent["input_tokens"], job.sent["output_tokens"]), 0)
-    status = job.sent["status"].filter(pc.equal(stated, 0)).value_counts().to_pylist()
-    why = ", ".join(f"{one['counts']:,} {one['values']}" for one in status)
+    counts = job.sent["status"].filter(pc.equal(stated, 0)).value_counts().to_pylist()
+    why = ", ".join(f"{one['counts']:,} {one['values']}" for one in counts)
     return (
         f"{plural(missing, 'request')} came back without a usage ({why}), so nothing is billed for "
         "them as far as the service tells; the estimate is for all."
     )
 
 
-def _input_in_words(part: Decimal | None, tokens: int, known: Range[int]) -> str:
-    if known.low <= tokens and (known.high is None or tokens <= known.high):
+def _cache_notes(cached: int, written: int, rates: Price | None) -> Iterator[str]:
+    if cached:
+        how = "at its price"
+        if rates is not None and rates.cached_input is None:
+            how = "which has no price of its own in this tier and is priced as other input"
+        yield (
+            f"{cached:,} input tokens were read from the prompt cache, {how}; estimates take "
+            "nothing to be cached."
+        )
+    if written:
+        how = ", for which no price of their own is known: they are priced as other input."
+        if rates is not None and rates.cache_write is not None:
+            how = (
+                f", at its price for that (${rates.cache_write:f} per million); none are expected."
+            )
+        yield f"{written:,} input tokens were written to the prompt cache{how}"
+
+
+def _input_note(off: Decimal, tokens: int, estimated: Range[int]) -> str:
+    if estimated.low <= tokens and (estimated.high is None or tokens <= estimated.high):
         return (
-            f"The input took {_by(part)} than expected, within the range that was estimated: what "
+            f"The input took {_by(off)} than expected, within the range that was estimated: what "
             "makes it a range, such as images of unknown size, could not be counted before."
         )
     return (
-        f"The input took {_by(part)} than was counted: the count was off, as it can be for images, "
+        f"The input took {_by(off)} than was counted: the count was off, as it can be for images, "
         "tools, output schemas and models whose tokenizer is not public."
     )
 
 
-def _output_in_words(job: JobAnswers, written: ReportLine, billed: Decimal) -> list[str]:
-    known = written.estimated_tokens
-    part = _part(written.tokens, _scaled(known.expected, billed))
-    told = ""
-    if known.high is not None and written.tokens > known.high:
-        above = written.tokens - known.high
-        told = f"The output took {above:,} tokens more than the high end of the estimate."
-    elif part is None and known.low != known.high:
-        told = (
+def _output_note(job: JobAnswers, line: ReportLine, billed: Decimal) -> Iterator[str]:
+    estimated = line.estimated_tokens
+    off = _difference(line.tokens, _scaled(estimated.expected, billed))
+    if estimated.high is not None and line.tokens > estimated.high:
+        above = line.tokens - estimated.high
+        note = f"The output took {above:,} tokens more than the high end of the estimate."
+    elif off is None and estimated.low != estimated.high:
+        note = (
             "The estimate had no basis to expect a length of the answers; they took "
-            f"{written.tokens:,} output tokens."
+            f"{line.tokens:,} output tokens."
         )
-    elif _large(part):
-        told = (
-            f"The answers took {_by(part)} than expected; how long they are within the estimate's "
+    elif off is not None and abs(off) > _TOLERANCE:
+        note = (
+            f"The answers took {_by(off)} than expected; how long they are within the estimate's "
             "range is the model's choice."
         )
-    more = part is None or part > 0
-    return [told + (_thoughts(job) if more else "")] if told else []
-
-
-def _thoughts(job: JobAnswers) -> str:
+    else:
+        return
     recipe = job.manifest.recipe
-    if not endpoint_of(recipe.endpoint).may_reason({"model": recipe.model, **recipe.body}):
-        return ""
-    return " Reasoning tokens are billed as output, and nobody can know them before."
-
-
-def _by(part: Decimal | None) -> str:
-    share = part or Decimal(0)
-    return f"{abs(share):.0%} {'more' if share > 0 else 'fewer'} tokens"
+    body = {"model": recipe.model, **recipe.body}
+    if (off is None or off > 0) and endpoint_of(recipe.endpoint).may_reason(body):
+        note += " Reasoning tokens are billed as output, and nobody can know them before."
+    yield note
