@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from batchframe._base.progress import progress
 from batchframe._base.threads import ordered_map
 from batchframe._endpoints import STATUSES, Answer, Endpoint, with_files
-from batchframe._results.bulk import sort_lines
+from batchframe._results.bulk import read_block
 from batchframe._results.line import NO_REASON, blocks, read_line, shorten, stripped
 from batchframe._services.batch import Batch
 
@@ -102,10 +102,10 @@ class _Reader:
 
     def _read(self, block: bytes) -> tuple[pa.Array, pa.Table]:
         """Return whose lines they are, null where that cannot be read, and what each says."""
-        parts = list(sort_lines(block, self._endpoint.columnar, SCHEMA))
+        parts = list(read_block(block, self._endpoint.ordinary, SCHEMA))
         names: list[str | None] = []
         answers: list[Answer] = []
-        for line in chain.from_iterable(part.odd for part in parts):
+        for line in chain.from_iterable(part.rest for part in parts):
             if raw := stripped(line):
                 name, answer = read_line(raw, self._endpoint)
                 if name is not None and name in self._known:
@@ -113,7 +113,7 @@ class _Reader:
                 names.append(name)
                 answers.append(answer._replace(files=()))
         return (
-            pa.concat_arrays([*(part.names for part in parts), pa.array(names, pa.string())]),
+            pa.concat_arrays([*(part.custom_ids for part in parts), pa.array(names, pa.string())]),
             pa.concat_tables([*(part.answers for part in parts), _table(answers)]),
         )
 

@@ -27,42 +27,42 @@ _FEW: Final = 16
 
 
 @dataclass(frozen=True)
-class Sorted:
-    """Lines, sorted by whether they are ordinary.
+class Block:
+    """Result lines, split into those the fast reader handles and the rest.
 
     Attributes
     ----------
-    names
-        The `custom_id` of each ordinary line.
+    custom_ids
+        Of each ordinary line.
     answers
         Their answers, one row each.
-    odd
+    rest
         The other lines.
     """
 
-    names: pa.Array
+    custom_ids: pa.Array
     answers: pa.Table
-    odd: list[bytes]
+    rest: list[bytes]
 
 
-def sort_lines(block: bytes, reader: ColumnarReader | None, schema: pa.Schema) -> Iterator[Sorted]:
-    """Read the ordinary lines of a block; all are odd where there is no reader.
+def read_block(block: bytes, body: OrdinaryBody | None, schema: pa.Schema) -> Iterator[Block]:
+    """Read the ordinary lines of a block; all are left where no body is ordinary.
 
     Parameters
     ----------
     schema
         Of the table of answers; a column that `reader` does not fill is null.
     """
-    if reader is not None and (lines := _lines_of_kind(block, reader.type)) is not None:
-        yield _sorted(block, lines, reader, schema)
+    if body is not None and (lines := _lines_of_kind(block, body.kind)) is not None:
+        yield _split(block, lines, body, schema)
         return
-    odd = split(block)
-    if reader is None or len(odd) <= _FEW:
-        yield Sorted(pa.array([], pa.string()), schema.empty_table(), odd)
+    rest = split(block)
+    if body is None or len(rest) <= _FEW:
+        yield Block(pa.array([], pa.string()), schema.empty_table(), rest)
         return
     # One line of another kind must not cost those around it the fast way.
-    for half in (odd[: len(odd) // 2], odd[len(odd) // 2 :]):
-        yield from sort_lines(b"\n".join(half), reader, schema)
+    for half in (rest[: len(rest) // 2], rest[len(rest) // 2 :]):
+        yield from read_block(b"\n".join(half), body, schema)
 
 
 def _lines_of_kind(block: bytes, body: pa.StructType) -> pa.RecordBatch | None:
@@ -110,25 +110,23 @@ def _count_objects(block: bytes) -> int | None:
     return len(ends) if closed and opened else None
 
 
-def _sorted(
-    block: bytes, lines: pa.RecordBatch, reader: ColumnarReader, schema: pa.Schema
-) -> Sorted:
+def _split(block: bytes, lines: pa.RecordBatch, body: OrdinaryBody, schema: pa.Schema) -> Block:
     """Take the answers of the ordinary lines, and leave the others as they are."""
-    names, responses = lines.columns
+    custom_ids, responses = lines.columns
     is_good = pc.equal(pc.struct_field(responses, "status_code"), _OK)
-    rows, columns = reader.read(pc.struct_field(responses, "body"))
-    fits = pc.fill_null(pc.and_(pc.is_valid(names), is_good), fill_value=False)
+    rows, columns = body.columns(pc.struct_field(responses, "body"))
+    fits = pc.fill_null(pc.and_(pc.is_valid(custom_ids), is_good), fill_value=False)
     kept = fits.take(pa.array(rows))
     if kept.false_count:
         rows = rows[kept.to_numpy(zero_copy_only=False)]
         columns = {name: column.filter(kept) for name, column in columns.items()}
     arrays = [_array(columns.get(field.name), field, len(rows)) for field in schema]
     answers = pa.table(arrays, schema=schema)
-    if len(rows) == len(names):
-        return Sorted(names, answers, [])
+    if len(rows) == len(custom_ids):
+        return Block(custom_ids, answers, [])
     raw = split(block)
-    odd = np.setdiff1d(np.arange(len(raw)), rows).tolist()
-    return Sorted(names.take(pa.array(rows)), answers, [raw[at] for at in odd])
+    rest = np.setdiff1d(np.arange(len(raw)), rows).tolist()
+    return Block(custom_ids.take(pa.array(rows)), answers, [raw[at] for at in rest])
 
 
 def _array(column: pa.Array | None, field: pa.Field, rows: int) -> pa.Array:

@@ -32,6 +32,12 @@ from batchframe._results.pandas_columns import (
 from batchframe._store.rows import Finder
 
 _COST: Final = "bf_cost"
+_TOKENS: Final = (
+    "input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens",
+)  # fmt: skip
+_DETAILED: Final = [
+    "status", "error", *_TOKENS, "finish_reason", "reasoning", "text", "tool_calls",
+]  # fmt: skip
 _NOT_ASKED: Final = "this row was not part of the job, or its text has changed since"
 _FLOATS: Final = (
     "; plain pd.read_parquet(path) makes floats of whole numbers with missing ones among them, "
@@ -215,14 +221,6 @@ def _costs(costs: npt.NDArray[np.object_] | None, number: npt.NDArray[np.int64])
         paying = asked[first]
         shown[paying] = costs[number[paying]]
     return pd.Series(shown, dtype=object)
-
-
-_TOKENS: Final = (
-    "input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens",
-)  # fmt: skip
-_DETAILED: Final = [
-    "status", "error", *_TOKENS, "finish_reason", "reasoning", "text", "tool_calls",
-]  # fmt: skip
 
 
 def _first_ok(found: Sequence[dict[str, pd.Series]]) -> dict[str, pd.Series]:

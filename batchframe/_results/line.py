@@ -21,6 +21,13 @@ from batchframe._endpoints import Answer, Endpoint, Status, tokens_of
 _OK: Final = {200, "200", "200.0"}  # some servers write the number as a text
 _CUSTOM_ID: Final = re.compile(rb'"custom_id"\s*:\s*"([^"\\]*)"')
 _LONGEST_ERROR: Final = 500
+_ENDED_EARLY: Final[dict[str, Status]] = {
+    "batch_expired": "expired",
+    "batch_cancelled": "cancelled",
+}
+_USAGE: Final = (
+    "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cache_write_tokens",
+)  # fmt: skip
 _BLOCK: Final = 1 << 20
 _LONGEST_LINE: Final = 1 << 28
 _HEAD: Final = 1 << 16
@@ -89,11 +96,7 @@ def _read_response(response: _Response | None, error: Any, endpoint: Endpoint) -
         return _with_usage(answer, _plain(_body(response)))
     if response is None:
         code, message = _error_words(error)
-        status: Status = "failed"
-        if code == "batch_expired":
-            status = "expired"
-        elif code == "batch_cancelled":
-            status = "cancelled"
+        status = _ENDED_EARLY.get(code or "", "failed")
         return Answer(status, shorten(": ".join(filter(None, (code, message)))), None)
     body = _plain(_body(response))
     code, message = _error_words(body.get("error", body) if isinstance(body, dict) else body)
@@ -108,16 +111,9 @@ def _read_response(response: _Response | None, error: Any, endpoint: Endpoint) -
 
 def _with_usage(answer: Answer, body: Any) -> Answer:
     """Count what a response without an answer says it used: it is billed all the same."""
-    read, written, cached, thought, to_cache = tokens_of(
-        body.get("usage") if isinstance(body, dict) else None
-    )
-    return answer._replace(
-        input_tokens=read,
-        output_tokens=written,
-        cached_tokens=cached,
-        reasoning_tokens=thought,
-        cache_write_tokens=to_cache,
-    )
+    usage = body.get("usage") if isinstance(body, dict) else None
+    tokens: dict[str, Any] = dict(zip(_USAGE, tokens_of(usage), strict=True))
+    return answer._replace(**tokens)
 
 
 def _body(response: _Response) -> bytes:
