@@ -17,6 +17,7 @@ import pyarrow as pa
 from batchframe._recipe.slots import Envelope, JsonColumn, MoreItems, Slot, TextColumn, column_name
 from batchframe._recipe.template import Template, map_leaves
 
+_BARE: Final = re.compile(rb'(?<=\A","method":"POST","url":")/(?!v1/)')
 # Line separators of Unicode are legal in JSON strings, but some readers split lines on them.
 _SEPARATORS = (
     (b"\xe2\x80\xa8", b"\\u2028"),
@@ -25,15 +26,15 @@ _SEPARATORS = (
 )
 
 
-def envelope(endpoint: str, body: Mapping[str, Any]) -> Envelope:
+def encode_envelope(endpoint: str, body: Mapping[str, Any]) -> Envelope:
     """Encode the part of a request line that no row changes.
 
     Examples
     --------
     >>> from batchframe._recipe.template import bind, parse
     >>> text = bind(parse("{{ text }}"), ["text"])
-    >>> cut = envelope("/v1/embeddings", {"model": "m", "input": text})
-    >>> cut.constants
+    >>> envelope = encode_envelope("/v1/embeddings", {"model": "m", "input": text})
+    >>> envelope.constants
     (b'","method":"POST","url":"/v1/embeddings","body":{"model":"m","input":', b'}}')
     """
     mark = secrets.token_hex(16)
@@ -58,9 +59,9 @@ def body_of(request: bytes) -> dict[str, Any]:
     return body
 
 
-def request_bytes(cut: Envelope, batch: pa.RecordBatch) -> list[bytes]:
+def request_bytes(envelope: Envelope, batch: pa.RecordBatch) -> list[bytes]:
     """Write what follows the ``custom_id`` in the line of each row of a record batch."""
-    constants, slots = _without_constants(cut)
+    constants, slots = _without_constants(envelope)
     values = [_json_values(slot, batch) for slot in slots]
     if not values:
         return [constants[0]] * batch.num_rows
@@ -73,10 +74,10 @@ def request_bytes(cut: Envelope, batch: pa.RecordBatch) -> list[bytes]:
     return [first + b"".join(row) + last for row in zip(*pieces, strict=True)]
 
 
-def _without_constants(cut: Envelope) -> tuple[list[bytes], list[Slot]]:
+def _without_constants(envelope: Envelope) -> tuple[list[bytes], list[Slot]]:
     """Write what says the same in every row into the constants around it."""
-    constants, slots = [cut.constants[0]], []
-    for slot, after in zip(cut.slots, cut.constants[1:], strict=True):
+    constants, slots = [envelope.constants[0]], []
+    for slot, after in zip(envelope.slots, envelope.constants[1:], strict=True):
         if isinstance(slot, Template) and slot.constant is not None:
             constants[-1] += _one_line(msgspec.json.encode(slot.constant)) + after
         else:
@@ -145,9 +146,6 @@ def respelt(line: bytes, endpoint: str, url: str) -> bytes:
     b'{"custom_id":"1","method":"POST","url":"/embeddings","body":{}}'
     """
     return line if endpoint == url else line.replace(_spelt(endpoint), _spelt(url), 1)
-
-
-_BARE: Final = re.compile(rb'(?<=\A","method":"POST","url":")/(?!v1/)')
 
 
 def as_named(request: bytes) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -37,7 +37,7 @@ from batchframe._recipe.template import (
     parse,
     templates_in,
 )
-from batchframe._requests.lines import envelope, request_bytes
+from batchframe._requests.lines import encode_envelope, request_bytes
 from batchframe._requests.source import (
     Source,
     raise_if_absent,
@@ -66,21 +66,21 @@ def request_table(
     """
     if function is None:
         _warn_of_almost_placeholders(recipe, rows)
-        source, cut = _of_templates(recipe, rows)
+        source, envelope = _of_templates(recipe, rows)
     else:
         recipe = replace(recipe, columns=tuple(map(str, rows.columns)))
-        source, cut = _of_function(recipe, rows, function)
+        source, envelope = _of_function(recipe, rows, function)
     _refuse_missing(recipe, source)
-    unreadable: dict[int, str] = {}
-    source, digest, size = _digest_rows(source, cut, unreadable)
+    rendered = _render(source, envelope)
+    source, digest = rendered.source, rendered.digest
     _refuse_missing(recipe, source)  # of a stream it is known only now
-    raise_if_unreadable(unreadable, rows.index)
+    raise_if_unreadable(rendered.unreadable, rows.index)
     if source.identity is not None:
         _refuse_two_prompts_for_equal_cells(rows.index, source.identity, digest)
     number, first_row = _number_requests(digest, _has_prompt(source), dedupe=recipe.dedupe)
+    size = rendered.size if first_row is number else rendered.size[first_row]
     home = None if rows.home is None else str(rows.home)
-    size = size if first_row is number else size[first_row]
-    return RequestTable(recipe, source, cut, digest, number, first_row, size, home=home)
+    return RequestTable(recipe, source, envelope, digest, number, first_row, size, home=home)
 
 
 def _refuse_missing(recipe: Recipe, source: Source | StreamedSource) -> None:
@@ -113,25 +113,24 @@ def _refuse_two_prompts_for_equal_cells(
 def asked_of(table: RequestTable, model: str) -> RequestTable:
     """Ask the same of another model: other bytes, other digests, the same rows."""
     recipe = replace(table.recipe, model=model)
-    source, cut = table.source, table.envelope
-    if isinstance(source, Source) and cut.slots == KEPT.slots:
+    source, envelope = table.source, table.envelope
+    if isinstance(source, Source) and envelope.slots == KEPT.slots:
         source = _with_model(source, table.recipe, recipe)
     else:
-        slots = iter(cut.slots)
+        slots = iter(envelope.slots)
         body = endpoint_of(recipe.endpoint).body(recipe)
         # The slots are bound already; they stand in the same places.
         bound = map_leaves(body, lambda leaf: next(slots) if isinstance(leaf, Slot) else leaf)
-        cut = envelope(recipe.endpoint, bound)
-    unreadable: dict[int, str] = {}
-    source, digest, size = _digest_rows(source, cut, unreadable)
-    raise_if_unreadable(unreadable, source.labels)
+        envelope = encode_envelope(recipe.endpoint, bound)
+    rendered = _render(source, envelope)
+    raise_if_unreadable(rendered.unreadable, source.labels)
     return replace(
         table,
         recipe=recipe,
-        source=source,
-        envelope=cut,
-        digest=digest,
-        size=size[table.first_row],
+        source=rendered.source,
+        envelope=envelope,
+        digest=rendered.digest,
+        size=rendered.size[table.first_row],
     )
 
 
@@ -161,13 +160,14 @@ def row_digests(
         found = [row_identity(part, recipe.columns) for part in cells.parts()]
         return np.concatenate([blank(0), *found]), none, none
     # Missing cells are no error here: such a row simply has no request.
-    source, cut = _of_templates(recipe, rows)
-    if checksum is not None and source.checksum(partial(request_bytes, cut)) == checksum:
+    source, envelope = _of_templates(recipe, rows)
+    if checksum is not None and source.checksum(partial(request_bytes, envelope)) == checksum:
         return None
-    unreadable: dict[int, str] = {}
-    source, digest, _ = _digest_rows(source, cut, unreadable)
-    reasons = pa.array(map(unreadable.get, range(len(rows))), pa.string()) if unreadable else none
-    return digest, source.absent, reasons
+    rendered = _render(source, envelope)
+    if not rendered.unreadable:
+        return rendered.digest, rendered.source.absent, none
+    reasons = pa.array(map(rendered.unreadable.get, range(len(rows))), pa.string())
+    return rendered.digest, rendered.source.absent, reasons
 
 
 def _of_templates(recipe: Recipe, rows: Tabular) -> tuple[Source | StreamedSource, Envelope]:
@@ -184,7 +184,7 @@ def _of_templates(recipe: Recipe, rows: Tabular) -> tuple[Source | StreamedSourc
     if not rows.streamed:
         [part] = rows.parts()
         source = read_cells(part, cells, recipe.on_missing, recipe.images)
-        return source, envelope(recipe.endpoint, body)
+        return source, encode_envelope(recipe.endpoint, body)
     shown = () if recipe.images is None else recipe.images.columns
     for name in shown:
         column_position(name, list(rows.columns))  # before they are fewer
@@ -196,7 +196,7 @@ def _of_templates(recipe: Recipe, rows: Tabular) -> tuple[Source | StreamedSourc
             yield read_cells(part, cells, recipe.on_missing, recipe.images)
 
     absent = pa.nulls(len(rows), pa.string())
-    return StreamedSource(rows.index, absent, read), envelope(recipe.endpoint, body)
+    return StreamedSource(rows.index, absent, read), encode_envelope(recipe.endpoint, body)
 
 
 def _of_function(
@@ -211,12 +211,12 @@ def _of_function(
         )
     endpoint = endpoint_of(recipe.endpoint)
     prompt_of = endpoint.prompts_of(replace(recipe, system=_constant_system(recipe)), function)
-    cut = envelope(recipe.endpoint, endpoint.body(recipe))
+    envelope = encode_envelope(recipe.endpoint, endpoint.body(recipe))
     if rows.streamed:
-        return prompts_of_parts(rows, prompt_of), cut
+        return prompts_of_parts(rows, prompt_of), envelope
     [part] = rows.parts()
     with progress("calling the prompt function", len(rows), " rows") as advance:
-        return read_prompts(part, prompt_of, advance), cut
+        return read_prompts(part, prompt_of, advance), envelope
 
 
 def _bound(body: Any, rows: Tabular) -> tuple[Any, list[Cell]]:
@@ -245,24 +245,40 @@ def _has_prompt(source: Source | StreamedSource) -> npt.NDArray[np.bool_]:
     return np.asarray(pc.is_null(source.absent).to_numpy(zero_copy_only=False), dtype=bool)
 
 
-def _digest_rows(
-    source: Source | StreamedSource, cut: Envelope, unreadable: dict[int, str]
-) -> tuple[Source | StreamedSource, Digests, npt.NDArray[np.int64]]:
-    """Render each row, and name and measure its request; learn which rows have none."""
+@dataclass(frozen=True, eq=False)
+class _Rendered:
+    """The rows, rendered: which have a request, its digest and its size in bytes.
+
+    Attributes
+    ----------
+    unreadable
+        The rows whose images cannot be sent, and why.
+    """
+
+    source: Source | StreamedSource
+    digest: Digests
+    size: npt.NDArray[np.int64]
+    unreadable: dict[int, str]
+
+
+def _render(source: Source | StreamedSource, envelope: Envelope) -> _Rendered:
+    """Render each row, and name and measure its request."""
     digest = blank(len(source))
     size = np.zeros(len(source), dtype=np.int64)
     absent: list[pa.Array] = []
+    unreadable: dict[int, str] = {}
     with progress("rendering", len(source), " rows") as advance:
         for start, part in source.parts():
             absent.append(part.absent)
-            in_vain: dict[int, str] = {}
-            for rows, batch in part.batches(_has_prompt(part), in_vain):
-                requests = request_bytes(cut, batch)
+            reasons: dict[int, str] = {}
+            for rows, batch in part.batches(_has_prompt(part), reasons):
+                requests = request_bytes(envelope, batch)
                 digest[start + rows] = digests_of(requests)
                 size[start + rows] = np.fromiter(map(len, requests), np.int64, len(requests))
                 advance(batch.num_rows)
-            unreadable.update({start + row: why for row, why in in_vain.items()})
-    return source.knowing(pa.concat_arrays(absent or [source.absent])), digest, size
+            unreadable.update({start + row: why for row, why in reasons.items()})
+    source = source.knowing(pa.concat_arrays(absent or [source.absent]))
+    return _Rendered(source, digest, size, unreadable)
 
 
 def _number_requests(

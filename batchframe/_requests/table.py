@@ -83,35 +83,27 @@ class RequestTable:
     def without(self, answered: npt.NDArray[np.bool_]) -> RequestTable:
         """Return the same requests, those that are answered already last, so as not to be sent."""
         order = np.argsort(answered, kind="stable")
-        place = np.empty_like(order)
-        place[order] = np.arange(len(order))
-        number = self.number.copy()
-        number[number >= 0] = place[number[number >= 0]]
-        return replace(
-            self,
-            number=number,
-            first_row=self.first_row[order],
-            size=self.size[order],
-            reused=int(answered.sum()),
-        )
+        return replace(self._renumbered(order), reused=int(answered.sum()))
 
     def held_back(self, why: Mapping[int, str]) -> RequestTable:
         """Return the same rows without some requests, by number; `why` says so of their rows."""
         kept = np.ones(self.requests, dtype=bool)
         kept[list(why)] = False
-        place = np.where(kept, np.cumsum(kept) - 1, -1)
-        has_one = self.number >= 0
-        number = self.number.copy()
-        number[has_one] = place[self.number[has_one]]
+        table = self._renumbered(np.flatnonzero(kept))
         absent = self.source.absent.to_pylist()
-        for row in np.flatnonzero(has_one & (number < 0)).tolist():
+        for row in np.flatnonzero((self.number >= 0) & (table.number < 0)).tolist():
             absent[row] = why[int(self.number[row])]
+        return replace(table, source=replace(self.source, absent=pa.array(absent, pa.string())))
+
+    def _renumbered(self, order: npt.NDArray[np.int64]) -> RequestTable:
+        """Return the requests of these numbers, in this order."""
+        place = np.full(self.requests + 1, -1)  # the last one is that of rows without a request
+        place[order] = np.arange(len(order))
         return replace(
             self,
-            source=replace(self.source, absent=pa.array(absent, pa.string())),
-            number=number,
-            first_row=self.first_row[kept],
-            size=self.size[kept],
+            number=place[self.number],
+            first_row=self.first_row[order],
+            size=self.size[order],
         )
 
     @cached_property
@@ -159,13 +151,10 @@ class RequestTable:
         for rows, batch in self.request_batches():
             requests = request_bytes(self.envelope, batch)
             if self.source.may_change:
-                self._refuse_others(rows, requests)
+                changed = rows[digests_of(requests) != self.digest[rows]]
+                if len(changed):
+                    raise self.source.changed(int(changed[0]))
             yield rows, requests
-
-    def _refuse_others(self, rows: npt.NDArray[np.int64], requests: Sequence[bytes]) -> None:
-        changed = rows[digests_of(requests) != self.digest[rows]]
-        if len(changed):
-            raise self.source.changed(int(changed[0]))
 
     def sketched(self) -> RequestTable:
         """Return the same requests, each image a stub of its size: to be read, not to be sent."""
@@ -205,7 +194,11 @@ def kept_table(
     digest, identity, labels
         For each row, as in a request table and its source.
     """
-    number, first_row = _numbered(position)
+    _, first, inverse = np.unique(position, return_index=True, return_inverse=True)
+    order = np.argsort(first)  # requests are numbered as rows first ask them
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    first_row = first[order]
     size = np.array([len(request) for request in requests], np.int64)
     column = pa.array(requests, pa.large_binary()).cast(pa.large_string())
     columns = pa.table({REQUEST: column.take(pa.array(position))})
@@ -215,7 +208,7 @@ def kept_table(
         source=Source(columns, absent, labels, identity),
         envelope=KEPT,
         digest=digest,
-        number=number,
+        number=place[inverse],
         first_row=first_row,
         size=size[position[first_row]],
     )
@@ -225,14 +218,3 @@ def kept_requests(table: RequestTable) -> list[bytes]:
     """Return, for each row of a table made here, the request that it asks."""
     kept = (batch[REQUEST].to_pylist() for _, batch in table.source.batches())
     return [text.encode() for texts in kept for text in texts]
-
-
-def _numbered(
-    position: npt.NDArray[np.int64],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Give requests numbers in the order in which rows first ask them; say where that is."""
-    _, first, inverse = np.unique(position, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    return place[inverse], first[order]
