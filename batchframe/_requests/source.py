@@ -31,6 +31,7 @@ _BATCH_ROWS: Final = 1_000
 """Few enough that a processor's cache holds what is made of them: with ten times as many, making
 requests takes half as long again."""
 
+_MOST_NAMED: Final = 5
 _MARK: Final = "\ue000"
 
 
@@ -93,16 +94,12 @@ class Source:
         """
         if self.images is not None or self.identity is not None:
             return None
-        has_none, why = pc.is_valid(self.absent).cast(TEXT), self.absent.cast(TEXT).fill_null("")
+        is_absent, why = pc.is_valid(self.absent).cast(TEXT), self.absent.cast(TEXT).fill_null("")
         names = self.columns.column_names
         marks = [pa.array([f"{_MARK}{place}{_MARK}"], TEXT) for place in range(len(names))]
         content = hashlib.sha256(made(pa.RecordBatch.from_arrays(marks, names))[0])
-        for column in (
-            pa.chunked_array([has_none]),
-            pa.chunked_array([why]),
-            *self.columns.columns,
-        ):
-            _hash_texts(column, content.update)
+        for chunks in ([is_absent], [why], *(column.chunks for column in self.columns.columns)):
+            _hash_texts(chunks, content.update)
         return content.hexdigest()
 
     def changed(self, row: int) -> CellError:
@@ -152,10 +149,10 @@ class Source:
         unreadable: dict[int, str] | None,
     ) -> Iterator[tuple[npt.NDArray[np.int64], pa.RecordBatch]]:
         wanted = np.arange(len(self)) if chosen is None else np.flatnonzero(chosen)
-        found: dict[int, str] = {} if unreadable is None else unreadable
-        for rows, urls in images.batches(wanted, _BATCH_ROWS, found):
+        reasons: dict[int, str] = {} if unreadable is None else unreadable
+        for rows, urls in images.batches(wanted, _BATCH_ROWS, reasons):
             if unreadable is None:
-                raise_if_unreadable(found, self.labels)
+                raise_if_unreadable(reasons, self.labels)
             names, columns = urls.schema.names, urls.columns
             if self.columns.num_columns:
                 near = self.columns.slice(rows[0], rows[-1] - rows[0] + 1)
@@ -164,18 +161,18 @@ class Source:
                 columns = [*[_whole(column) for column in texts.columns], *columns]
             yield rows, pa.RecordBatch.from_arrays(columns, names)
         if unreadable is None:
-            raise_if_unreadable(found, self.labels)
+            raise_if_unreadable(reasons, self.labels)
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
     return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
 
 
-def _hash_texts(column: pa.ChunkedArray, add: Callable[[Any], object]) -> None:
+def _hash_texts(chunks: Sequence[pa.Array], add: Callable[[Any], object]) -> None:
     """Add the length of each text, then all texts, the same however the column is chunked."""
-    for chunk in column.chunks:
+    for chunk in chunks:
         add(pc.binary_length(chunk).to_numpy())
-    for chunk in column.chunks:
+    for chunk in chunks:
         _, ends, texts = chunk.buffers()
         bounds = np.frombuffer(ends, np.int64)[[chunk.offset, chunk.offset + len(chunk)]]
         if texts is not None:
@@ -195,22 +192,19 @@ def read_cells(
         If a cell has no exact text.
     """
     frame = part.frame
-    pictures = None if images is None else read_images(frame, images)
+    image_cells = None if images is None else read_images(frame, images)
     columns: dict[str, pa.ChunkedArray] = {}
     absent = pa.nulls(len(frame), pa.string())
-    for cell in cells:
-        name = column_name(cell)
-        if name in columns:
-            continue
+    for cell in dict.fromkeys(cells):
         texts = frame.iloc[:, cell.column]
         column = text_column(texts, as_json=cell.form == "json", first=part.start)
         absent = _note_missing(absent, column, str(frame.columns[cell.column]))
-        columns[name] = pc.fill_null(column, _stand_in(on_missing, cell))
-    if pictures is not None:
-        absent = pc.coalesce(absent, pictures.absent())
+        columns[column_name(cell)] = pc.fill_null(column, _stand_in(on_missing, cell))
+    if image_cells is not None:
+        absent = pc.coalesce(absent, image_cells.absent())
     if on_missing not in {"raise", "skip"}:
         absent = pa.nulls(len(frame), pa.string())
-    return Source(pa.table(columns), absent, frame.index, images=pictures)
+    return Source(pa.table(columns), absent, frame.index, images=image_cells)
 
 
 def _note_missing(absent: pa.Array, column: pa.ChunkedArray, label: str) -> pa.Array:
@@ -237,20 +231,15 @@ def raise_if_absent(absent: pa.Array, labels: pd.Index) -> None:
     """
     positions = pc.indices_nonzero(pc.is_valid(absent)).to_numpy()
     if len(positions):
-        first = positions[:5].tolist()
-        reasons = absent.take(pa.array(positions[:5])).to_pylist()
-        count = len(positions)
-        rows = len(labels)
-        shown = "\n".join(
-            f"  {format_row(position, label)}: {reason}"
-            for position, label, reason in zip(
-                first, [labels[row] for row in first], reasons, strict=True
-            )
-        )
-        more = f"\n  and {count - len(first):,} more" if count > len(first) else ""
+        lines = [
+            f"  {format_row(row, labels[row])}: {absent[row].as_py()}"
+            for row in positions[:_MOST_NAMED].tolist()
+        ]
+        if len(positions) > _MOST_NAMED:
+            lines.append(f"  and {len(positions) - _MOST_NAMED:,} more")
+        listed = "\n".join(lines)
         raise CellError(
-            f"{count:,} of {rows:,} rows cannot be asked:\n"
-            f"{shown}{more}\n"
+            f"{len(positions):,} of {len(labels):,} rows cannot be asked:\n{listed}\n"
             'Choose what happens to them: on_missing="skip" leaves them out (nothing sent, nothing '
             'billed), on_missing="empty" asks with an empty text, and any other text, for example '
             'on_missing="(no text)", stands for what is missing.'
@@ -297,11 +286,11 @@ def _rows(frame: pd.DataFrame) -> Iterator[dict[Any, Any]]:
     # By column, because iterrows() turns integers into floats and itertuples() renames columns.
     labels = list(frame.columns)
     columns = [frame.iloc[:, i] for i in range(len(labels))]
-    for values in _across(columns, len(frame)):
+    for values in _transpose(columns, len(frame)):
         yield dict(zip(labels, values, strict=True))
 
 
-def _across(columns: Sequence[Iterable[Any]], rows: int) -> Iterator[tuple[Any, ...]]:
+def _transpose(columns: Sequence[Iterable[Any]], rows: int) -> Iterator[tuple[Any, ...]]:
     # A frame without columns has rows all the same.
     return zip(*columns, strict=True) if columns else itertools.repeat((), rows)
 
@@ -354,4 +343,4 @@ def row_identity(part: Part, columns: Sequence[str]) -> Digests:
             'df.drop(columns=["image"]).bf.requests(function, ...): a row is known by its cells in '
             "all the columns that the function could see."
         ) from None
-    return digests_of(map(msgspec.json.Encoder().encode, _across(texts, len(frame))))
+    return digests_of(map(msgspec.json.Encoder().encode, _transpose(texts, len(frame))))
