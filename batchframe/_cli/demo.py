@@ -23,14 +23,24 @@ if TYPE_CHECKING:
 
 _LABELS = ["positive", "negative", "mixed"]
 _LIMIT = "2.00"
+_REHEARSED = """\
+No model was asked: the batch server on this machine labelled by a list of words, so the labels are
+only as good as that. Nothing was spent. With OPENAI_API_KEY set, `python -m batchframe demo --live`
+asks a real model."""
+_GOOD = re.compile(
+    r"\b(best|comfort|delight|easy|excellent|fast|five stars|good|gorgeous|great|happy|lov(e|ely)"
+    r"|perfect|quick|quiet|recommend|satisf|soft|solid|sturdy|warm|well|wonder|worth)",
+    re.IGNORECASE,
+)
+_BAD = re.compile(
+    r"\b(bad|broke|but|cheap|crack|dead|disappoint|fail|flims|hate|however|leak|loud|never|noisy"
+    r"|only|peel|poor|refund|return|rust|shame|slow|snap|stopp|tore|too|useless|wast|worst|wrong)",
+    re.IGNORECASE,
+)
 
 
 def demo(
-    *,
-    live: bool,
-    model: str,
-    yes: bool = False,
-    ended: Callable[[Job], object] = lambda _job: None,
+    *, live: bool, model: str, yes: bool = False, ended: Callable[[Job], object] = lambda _job: None
 ) -> int:
     """Label the sample reviews; ask before anything is spent. Return the exit code.
 
@@ -61,10 +71,7 @@ def demo(
 
 
 def _label(
-    reviews: pd.DataFrame,
-    asked: Requests,
-    client: OpenAI | None,
-    ended: Callable[[Job], object],
+    reviews: pd.DataFrame, asked: Requests, client: OpenAI | None, ended: Callable[[Job], object]
 ) -> int:
     job = asked.submit("sentiment", max_cost=_LIMIT, client=client)
     job.wait()
@@ -80,40 +87,13 @@ def _label(
 
 
 def _proof(asked: Requests, job: Job) -> str:
-    known = asked.estimate()
-    figures = pd.DataFrame(
-        {
-            "estimated": [
-                format_range(known.input_tokens, count),
-                format_range(known.output_tokens, count),
-                format_range(known.cost, money),
-            ],
-            "actual": [
-                f"{job.usage.input_tokens:,}",
-                f"{job.usage.output_tokens:,}",
-                money(job.cost),
-            ],
-        },
-        index=["input tokens", "output tokens", "cost"],
-    )
-    return str(figures)
-
-
-_REHEARSED = """\
-No model was asked: the batch server on this machine labelled by a list of words, so the labels are
-only as good as that. Nothing was spent. With OPENAI_API_KEY set, `python -m batchframe demo --live`
-asks a real model."""
-
-_GOOD = re.compile(
-    r"\b(best|comfort|delight|easy|excellent|fast|five stars|good|gorgeous|great|happy|lov(e|ely)"
-    r"|perfect|quick|quiet|recommend|satisf|soft|solid|sturdy|warm|well|wonder|worth)",
-    re.IGNORECASE,
-)
-_BAD = re.compile(
-    r"\b(bad|broke|but|cheap|crack|dead|disappoint|fail|flims|hate|however|leak|loud|never|noisy"
-    r"|only|peel|poor|refund|return|rust|shame|slow|snap|stopp|tore|too|useless|wast|worst|wrong)",
-    re.IGNORECASE,
-)
+    estimate, usage = asked.estimate(), job.usage
+    figures = {
+        "input tokens": (format_range(estimate.input_tokens, count), count(usage.input_tokens)),
+        "output tokens": (format_range(estimate.output_tokens, count), count(usage.output_tokens)),
+        "cost": (format_range(estimate.cost, money), money(job.cost)),
+    }
+    return str(pd.DataFrame.from_dict(figures, orient="index", columns=["estimated", "actual"]))
 
 
 def _by_words(body: Mapping[str, Any]) -> dict[str, str]:

@@ -52,12 +52,7 @@ def _read_csv(source: str | IO[bytes]) -> pd.DataFrame:
     # Read without a header: with one, pandas renames the second of two equal names, and makes an
     # index of a column that the header does not name.
     cells = pd.read_csv(
-        source,
-        header=None,
-        dtype=str,
-        keep_default_na=False,
-        na_values=[""],
-        encoding="utf-8-sig",
+        source, header=None, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig"
     )
     frame = cells.iloc[1:].reset_index(drop=True)
     frame.columns = pd.Index(cells.iloc[0].fillna("").tolist())

@@ -103,10 +103,7 @@ def estimate(
 
 
 def _rates(
-    recipe: Recipe,
-    output_tokens: Range[int],
-    prices: Mapping[str, Any] | None,
-    provider: Provider,
+    recipe: Recipe, output_tokens: Range[int], prices: Mapping[str, Any] | None, provider: Provider
 ) -> dict[Tier, Price | None]:
     """Look up the price of each tier; None where not all of it is known."""
     pictured = recipe.images is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from statistics import NormalDist
 from types import MappingProxyType
@@ -151,23 +151,19 @@ def _of_responses(body: Body) -> dict[str, Any]:
 
 
 def _of_chat(body: Body) -> dict[str, Any]:
-    question: dict[str, Any] = {
-        "model": body["model"],
-        "input": [item for message in body["messages"] for item in _items(message)],
-    }
-    if text := _text(body):
-        question["text"] = text
     tools = [_flat(tool) for tool in body.get("tools") or ()]
     tools += [{"type": "function", **function} for function in body.get("functions") or ()]
-    if tools:
-        question["tools"] = tools
-    if body.get("tool_choice") is not None:
-        question["tool_choice"] = _flat(body["tool_choice"])
-    if body.get("reasoning_effort") is not None:
-        question["reasoning"] = {"effort": body["reasoning_effort"]}
-    if body.get("parallel_tool_calls") is not None:
-        question["parallel_tool_calls"] = body["parallel_tool_calls"]
-    return question
+    effort = body.get("reasoning_effort")
+    question = {
+        "model": body["model"],
+        "input": [item for message in body["messages"] for item in _items(message)],
+        "text": _text(body) or None,
+        "tools": tools or None,
+        "tool_choice": _flat(body.get("tool_choice")),
+        "reasoning": None if effort is None else {"effort": effort},
+        "parallel_tool_calls": body.get("parallel_tool_calls"),
+    }
+    return {key: value for key, value in question.items() if value is not None}
 
 
 def _items(message: Body) -> Iterator[dict[str, Any]]:
@@ -177,7 +173,7 @@ def _items(message: Body) -> Iterator[dict[str, Any]]:
         yield {
             "type": "function_call_output",
             "call_id": message.get("tool_call_id"),
-            "output": content if isinstance(content, str) else _joined(content or ()),
+            "output": _joined(content),
         }
         return
     calls = message.get("tool_calls") or ()
@@ -191,6 +187,12 @@ def _items(message: Body) -> Iterator[dict[str, Any]]:
             "name": function.get("name"),
             "arguments": function.get("arguments"),
         }
+
+
+def _joined(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    return "".join(str(part.get("text") or "") for part in content or ())
 
 
 def _content(content: Any, role: Any) -> Any:
@@ -211,10 +213,6 @@ def _part(part: Body, role: Any) -> dict[str, Any]:
     if kind == "file":
         return {"type": "input_file", **(part.get("file") or {})}
     return dict(part)
-
-
-def _joined(parts: Sequence[Body]) -> str:
-    return "".join(str(part.get("text") or "") for part in parts)
 
 
 def _text(body: Body) -> dict[str, Any]:

@@ -111,9 +111,7 @@ class Source:
         )
 
     def batches(
-        self,
-        chosen: npt.NDArray[np.bool_] | None = None,
-        unreadable: dict[int, str] | None = None,
+        self, chosen: npt.NDArray[np.bool_] | None = None, unreadable: dict[int, str] | None = None
     ) -> Iterator[tuple[npt.NDArray[np.int64], pa.RecordBatch]]:
         """Yield record batches, each with the positions of its rows.
 
@@ -247,9 +245,7 @@ def raise_if_absent(absent: pa.Array, labels: pd.Index) -> None:
 
 
 def read_prompts(
-    part: Part,
-    prompt_of: Callable[[Mapping[Any, Any]], Any],
-    advance: Callable[[int], object],
+    part: Part, prompt_of: Callable[[Mapping[Any, Any]], Any], advance: Callable[[int], object]
 ) -> Source:
     """Call a function once for each row and keep the prompt it made.
 

@@ -100,10 +100,7 @@ class RequestTable:
         place = np.full(self.requests + 1, -1)  # the last one is that of rows without a request
         place[order] = np.arange(len(order))
         return replace(
-            self,
-            number=place[self.number],
-            first_row=self.first_row[order],
-            size=self.size[order],
+            self, number=place[self.number], first_row=self.first_row[order], size=self.size[order]
         )
 
     @cached_property

@@ -38,11 +38,7 @@ _TYPES: Final[Mapping[str, pa.DataType]] = {
 _LAST_PLACE: Final = Decimal(1).scaleb(-18)
 _PRECISE: Final = Context(prec=60)
 _PANDAS: Final = b"pandas"
-_UNTOLD: Final[Mapping[str, Any]] = {
-    "columns": [],
-    "index_columns": [],
-    "column_indexes": [],
-}
+_UNTOLD: Final[Mapping[str, Any]] = {"columns": [], "index_columns": [], "column_indexes": []}
 
 
 def to_parquet(

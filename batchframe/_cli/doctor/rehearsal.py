@@ -73,15 +73,15 @@ def _learn(there: Service, asked: Requests, line: Path, clock: Clock) -> Iterato
     there.delete_file(file_id)
     began = clock.elapsed()
     outcome = _create(there, file_id, asked)
+    is_refused = isinstance(outcome, Rejected)
     if isinstance(outcome, Rejected):
         told = f"a batch of a deleted file is refused (HTTP {outcome.status}, {outcome.code})"
         yield Finding("fence", "ok", f"{told}, so --recreate is safe here")
         file_id = there.upload(line, _NAME, there.profile.purpose).id
         began = clock.elapsed()
         outcome = _create(there, file_id, asked)
-        yield _showing(there, file_id, outcome, began, clock)
-    else:
-        yield _showing(there, file_id, outcome, began, clock)
+    yield _showing(there, file_id, outcome, began, clock)
+    if not is_refused:
         yield _fate(there, outcome, clock)
     yield from _clean_up(there, file_id, outcome)
 
