@@ -83,9 +83,8 @@ def _is_message(message: object) -> bool:
     if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
         return False
     content = message.get("content")
-    parts = content if isinstance(content, list | tuple) else None
     return isinstance(content, str) or (
-        parts is not None and all(isinstance(part, Mapping) for part in parts)
+        isinstance(content, list | tuple) and all(isinstance(part, Mapping) for part in content)
     )
 
 
@@ -117,9 +116,9 @@ def checked_on_missing(on_missing: object) -> str:
             f'on_missing={on_missing!r} is no text. Pass "raise", "skip", "empty", or the text '
             "that stands for a missing cell."
         )
-    meant = on_missing.strip().lower()
-    near = [meant] if meant in _POLICIES else difflib.get_close_matches(meant, _POLICIES, 1)
-    if meant in _MEANS_SKIP:
+    word = on_missing.strip().lower()
+    near = [word] if word in _POLICIES else difflib.get_close_matches(word, _POLICIES, 1)
+    if word in _MEANS_SKIP:
         near = ["skip"]
     if near and near[0] != on_missing:
         raise RequestError(
@@ -192,12 +191,10 @@ def _check_format(name: str, value: object, endpoint: str, *, text: bool) -> Non
     if endpoint in {EndpointPath.IMAGES, EndpointPath.IMAGE_EDITS}:
         if value != "b64_json":
             raise _refused_parameter_error(name, _IMAGE_FORMAT)
-    elif not (text and _is_plain_format(value)):
+        return
+    is_plain = isinstance(value, Mapping) and value.get("type") in _PLAIN_FORMATS
+    if not (text and is_plain):
         raise _refused_parameter_error(name, _RESPONSE_FORMAT)
-
-
-def _is_plain_format(value: object) -> bool:
-    return isinstance(value, Mapping) and value.get("type") in _PLAIN_FORMATS
 
 
 def _plain(value: Any, path: str) -> Any:

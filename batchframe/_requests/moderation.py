@@ -7,10 +7,10 @@ The endpoint is free (OpenAI moderation guide, 2026-11), so what was not answere
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final, Literal
 
 import msgspec
@@ -49,7 +49,7 @@ class _Question:
     """One request to the endpoint: some texts, or one image; and whose they are."""
 
     numbers: tuple[int, ...]
-    asked: list[Any]
+    inputs: list[Any]
 
 
 def flagged(
@@ -73,30 +73,27 @@ def flagged(
         pool = ThreadPoolExecutor(_AT_ONCE)
         try:
             while some := list(islice(questions, _AT_ONCE)):
-                told = pool.map(lambda one: _verdicts(table, service, model, one, clock), some)
-                for question, verdicts in zip(some, told, strict=True):
-                    for number, categories in zip(question.numbers, verdicts, strict=True):
-                        if categories is not None:
-                            found.setdefault(number, {}).update(dict.fromkeys(categories))
+                verdicts = pool.map(lambda one: _verdicts(table, service, model, one, clock), some)
+                for number, categories in chain.from_iterable(verdicts):
+                    found.setdefault(number, {}).update(dict.fromkeys(categories))
                 # Pieces and images of one request stand side by side.
                 advance(len({number for question in some for number in question.numbers}))
         finally:
             # Interrupted, nobody waits for what is under way: it costs nothing.
             pool.shutdown(wait=False, cancel_futures=True)
-    return {number: _in_words(model, names) for number, names in found.items()}
-
-
-def _in_words(model: str, categories: Iterable[str]) -> str:
-    named = ", ".join(categories)
-    return f"held back: {model} flags it" + (f" as {named}" if named else "")
+    return {
+        number: f"held back: {model} flags it{' as ' if names else ''}{', '.join(names)}"
+        for number, names in found.items()
+    }
 
 
 def _verdicts(
     table: RequestTable, service: Service, model: str, question: _Question, clock: Clock
-) -> list[tuple[str, ...] | None]:
+) -> list[tuple[int, tuple[str, ...]]]:
+    """Return the flagged requests of a question, and the categories of each."""
     try:
-        told = _patiently(service, {"model": model, "input": question.asked}, clock)
-        verdicts = flagged_categories(told)
+        answer = _patiently(service, {"model": model, "input": question.inputs}, clock)
+        verdicts = flagged_categories(answer)
     except ServiceError as reason:
         raise _not_moderated(table, question, reason.cause or str(reason)) from None
     except msgspec.ValidationError as reason:
@@ -104,7 +101,8 @@ def _verdicts(
     if len(verdicts) != len(question.numbers):
         wrong = f"{len(verdicts)} results came back for {len(question.numbers)} inputs"
         raise _not_moderated(table, question, wrong)
-    return verdicts
+    pairs = zip(question.numbers, verdicts, strict=True)
+    return [(number, categories) for number, categories in pairs if categories is not None]
 
 
 def _not_moderated(table: RequestTable, question: _Question, reason: str) -> ServiceError:
@@ -133,13 +131,13 @@ def _questions(table: RequestTable, *, with_images: bool) -> Iterator[_Question]
     pack: list[tuple[int, str]] = []
     for number, request in enumerate(table.requests_to_send()):
         parts = list(_parts_of(body_of(request)))
-        said = "\n\n".join(text for kind, text in parts if kind == "text" and text.strip())
-        for piece in _pieces(said):
+        text = "\n\n".join(text for kind, text in parts if kind == "text" and text.strip())
+        for piece in _pieces(text):
             pack.append((number, piece))
             if len(pack) == _PACK:
                 yield _packed(pack)
                 pack = []
-        for url in (text for kind, text in parts if kind == "image" and with_images):
+        for url in (url for kind, url in parts if kind == "image" and with_images):
             yield _Question((number,), [{"type": "image_url", "image_url": {"url": url}}])
     if pack:
         yield _packed(pack)

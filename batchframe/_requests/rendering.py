@@ -106,8 +106,13 @@ def _refuse_two_prompts_for_equal_cells(
     number, first = group(identity)
     differs = np.flatnonzero(digest != digest[first[number]])
     if len(differs):
-        pair = [int(first[number[differs[0]]]), int(differs[0])]
-        raise _not_of_the_row_error(*((row, labels[row]) for row in pair))
+        rows = int(first[number[differs[0]]]), int(differs[0])
+        one, other = (format_row(row, labels[row]) for row in rows)
+        raise TemplateError(
+            f"The prompt function made different prompts of {one} and {other}, whose cells read "
+            "the same, so nobody could tell later which answer belongs to which. Whatever else it "
+            "needs (a counter, something drawn by chance), put it into a column of the frame first."
+        )
 
 
 def asked_of(table: RequestTable, model: str) -> RequestTable:
@@ -284,20 +289,14 @@ def _render(source: Source | StreamedSource, envelope: Envelope) -> _Rendered:
 def _number_requests(
     digest: Digests, has_prompt: npt.NDArray[np.bool_], *, dedupe: bool
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Find for each row the number of its request, and for each request its first row."""
     if has_prompt.all():
-        everywhere = np.arange(0 if dedupe else len(digest))
-        return group(digest) if dedupe else (everywhere, everywhere)
+        if dedupe:
+            return group(digest)
+        every = np.arange(len(digest))
+        return every, every
     rows = np.flatnonzero(has_prompt)
     found, first = _number_requests(digest[rows], has_prompt[rows], dedupe=dedupe)
     number = np.full(len(digest), -1, dtype=np.int64)
     number[rows] = found
     return number, rows[first]
-
-
-def _not_of_the_row_error(first: tuple[int, object], second: tuple[int, object]) -> TemplateError:
-    return TemplateError(
-        f"The prompt function made different prompts of {format_row(*first)} and "
-        f"{format_row(*second)}, whose cells read the same, so nobody could tell later which "
-        "answer belongs to which. Whatever else it needs (a counter, something drawn by chance), "
-        "put it into a column of the frame first."
-    )

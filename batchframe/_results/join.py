@@ -73,8 +73,11 @@ def join(
         If a column of an answer's name is there and `overwrite` is False, or if the jobs do not
         answer the same question.
     """
-    _refuse_other_questions([answer_fields(job) for job in jobs])
-    found = [_answers_to(frame, job, details=details) for job in jobs]
+    _check_same_questions(jobs)
+    found = [
+        columns_of(job, find_answers(of_frame(frame), job, Finder(job.rows)), details=details)
+        for job in jobs
+    ]
     merged = {prefix + name: column for name, column in _first_ok(found).items()}
     taken = taken_names(frame.columns, list(merged))
     if taken and not overwrite:
@@ -91,21 +94,22 @@ def join(
     return joined
 
 
-def _refuse_other_questions(outputs: Sequence[Sequence[Field]]) -> None:
-    first = outputs[0]
-    for other in outputs[1:]:
-        if [(f.name, f.kind) for f in other] != [(f.name, f.kind) for f in first]:
-            raise _different_answers_error(*[[f.name for f in x] for x in (first, other)])
+def _check_same_questions(jobs: Sequence[JobAnswers]) -> None:
+    first, *others = ([(f.name, f.kind) for f in answer_fields(job)] for job in jobs)
+    for other in others:
+        if other != first:
+            ours, theirs = (format_list(name for name, _ in fields) for fields in (first, other))
+            raise ColumnError(
+                f"These jobs do not answer the same question: one gives {ours}, another {theirs}. "
+                "Join one after the other, under names of their own: "
+                'df.bf.join(first).bf.join(second, prefix="second_").'
+            )
 
 
 def answer_fields(job: JobAnswers) -> tuple[Field, ...]:
     """Return the answer columns of a job."""
     recipe = job.manifest.recipe
     return endpoint_of(recipe.endpoint).fields(recipe)
-
-
-def _answers_to(frame: pd.DataFrame, job: JobAnswers, *, details: bool) -> dict[str, pd.Series]:
-    return columns_of(job, find_answers(of_frame(frame), job, Finder(job.rows)), details=details)
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,11 +245,3 @@ def _paid(costs: Sequence[pd.Series]) -> pd.Series:
     """Add up what several jobs paid for each row, whichever of them gives its answer."""
     rows = ([cost for cost in row if cost is not None] for row in zip(*costs, strict=True))
     return pd.Series([sum_of(known) if known else None for known in rows], dtype=object)
-
-
-def _different_answers_error(first: Sequence[str], second: Sequence[str]) -> ColumnError:
-    return ColumnError(
-        f"These jobs do not answer the same question: one gives {format_list(first)}, another "
-        f"{format_list(second)}. Join one after the other, under names of their own: "
-        'df.bf.join(first).bf.join(second, prefix="second_").'
-    )
