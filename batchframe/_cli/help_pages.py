@@ -28,6 +28,7 @@ _RUNNING: Final = (3, "the job is still running")
 _UNCERTAIN: Final = (4, "not known whether a batch was created: batchframe resume JOB looks again")
 _ROWS: Final = (1, "the job is done, and some rows have no answer")
 _ANSWERED: Final = (0, "the job is done, and every row has its answer (or was skipped)")
+_OF_A_JOB: Final = (_ANSWERED, _ROWS, _FAILED, _RUNNING, _UNCERTAIN)
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Page:
     def epilog(self) -> str:
         """What stands below the options."""
         example = "\n".join(f"  {line}" for line in self.example.split("\n"))
-        codes = "\n".join(f"  {code}  {words}" for code, words in self.codes)
+        codes = "\n".join(f"  {code}  {told}" for code, told in self.codes)
         return f"example:\n{example}\n\nexit codes:\n{codes}"
 
     @property
@@ -117,7 +118,7 @@ PAGES: Final[Mapping[str, Page]] = {
         "Look at a job once: where it stands, what it cost, and what to do next.",
         "batchframe show JOB [options]",
         "batchframe show sentiment",
-        (_ANSWERED, _ROWS, _FAILED, _RUNNING, _UNCERTAIN),
+        _OF_A_JOB,
     ),
     "wait": Page(
         "Wait until a job is done. Interrupting it leaves the job alone.",

@@ -27,14 +27,9 @@ from batchframe._results.job_answers import JobAnswers
 from batchframe._results.join import Found, answer_fields, columns_of, find_answers
 from batchframe._store.rows import Finder
 
-_TYPES: Final[Mapping[str, pa.DataType]] = {
-    "bf_error": pa.large_string(),
-    "bf_custom_id": pa.large_string(),
-    "bf_finish_reason": pa.large_string(),
-    "bf_reasoning": pa.large_string(),
-    "bf_raw": pa.large_string(),
-    "bf_cost": pa.decimal128(38, 18),
-}
+_TEXTS: Final = ("bf_error", "bf_custom_id", "bf_finish_reason", "bf_reasoning", "bf_raw")
+_COST: Final = pa.decimal128(38, 18)
+_TYPES: Final = {**dict.fromkeys(_TEXTS, pa.large_string()), "bf_cost": _COST}
 _LAST_PLACE: Final = Decimal(1).scaleb(-18)
 _PRECISE: Final = Context(prec=60)
 _PANDAS: Final = b"pandas"
@@ -83,17 +78,15 @@ def to_parquet(
 
 def _refuse_place(rows: Tabular, path: Path) -> None:
     if path.is_dir():
-        name = str(path)
-        example = f"{name}/labelled.parquet"
+        example = f"{path}/labelled.parquet"
         raise SourceError(
-            f"{name} is a folder. Name the file to write: job.to_parquet({example!r})."
+            f"{path} is a folder. Name the file to write: job.to_parquet({example!r})."
         )
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
     if rows.home is not None and rows.home in path.parents:
-        folder = str(rows.home)
         raise SourceError(
-            f"{path!s} lies in the folder that the rows are read from, {folder}, and would be "
+            f"{path!s} lies in the folder that the rows are read from, {rows.home}, and would be "
             "taken for rows the next time. Write it elsewhere."
         )
     if path.exists() and str(path) in map(os.path.realpath, rows.files):
@@ -118,14 +111,14 @@ def _answers(job: JobAnswers, found: Found, prefix: str, *, details: bool) -> pa
         prefix + name: _array(column, types.get(name, _TYPES.get(name)))
         for name, column in columns.items()
     }
-    told = pa.Schema.from_pandas(pd.DataFrame(columns).add_prefix(prefix), preserve_index=False)
-    return pa.table(arrays).replace_schema_metadata(told.metadata)
+    schema = pa.Schema.from_pandas(pd.DataFrame(columns).add_prefix(prefix), preserve_index=False)
+    return pa.table(arrays).replace_schema_metadata(schema.metadata)
 
 
 def _array(column: pd.Series, kind: pa.DataType | None) -> pa.Array:
     if isinstance(column.dtype, pd.CategoricalDtype):
         kind = None  # with all its levels, which the stored column does not have
-    if kind == _TYPES["bf_cost"]:
+    if kind == _COST:
         column = column.map(_rounded, na_action="ignore")
     array = pa.array(column, type=kind, from_pandas=True)
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
@@ -145,11 +138,11 @@ def _beside(part: Part, answers: pa.Table, *, overwrite: bool) -> pa.Table:
             taken, 'Write them under other names, job.to_parquet(path, prefix="second_"), or '
             "replace the columns, job.to_parquet(path, overwrite=True)."
         )  # fmt: skip
-    told = _told_to_pandas(rows.schema, answers.schema)
+    metadata = _pandas_metadata(rows.schema, answers.schema)
     rows = rows.drop_columns(taken)
     for name in answers.column_names:
         rows = rows.append_column(name, answers[name])
-    return rows.replace_schema_metadata(told)
+    return rows.replace_schema_metadata(metadata)
 
 
 def _stored(part: Part) -> pa.Table:
@@ -161,7 +154,7 @@ def _stored(part: Part) -> pa.Table:
         raise _not_of_parquet_error(" ".join(map(str, reason.args))) from None
 
 
-def _told_to_pandas(rows: pa.Schema, answers: pa.Schema) -> dict[bytes, bytes]:
+def _pandas_metadata(rows: pa.Schema, answers: pa.Schema) -> dict[bytes, bytes]:
     """Tell pandas the dtypes of the answers; of the other columns, what was told already."""
     metadata = dict(rows.metadata or {})
     theirs = json.loads(metadata[_PANDAS]) if _PANDAS in metadata else _UNTOLD
@@ -169,8 +162,8 @@ def _told_to_pandas(rows: pa.Schema, answers: pa.Schema) -> dict[bytes, bytes]:
     names = {column["name"] for column in ours}
     kept = [column for column in theirs["columns"] if column.get("name") not in names]
     index = [name for name in theirs["index_columns"] if name not in list(names)]
-    told = {**theirs, "index_columns": index, "columns": [*kept, *ours]}
-    metadata[_PANDAS] = json.dumps(told).encode()
+    merged = {**theirs, "index_columns": index, "columns": [*kept, *ours]}
+    metadata[_PANDAS] = json.dumps(merged).encode()
     return metadata
 
 

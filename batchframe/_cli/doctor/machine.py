@@ -28,10 +28,9 @@ _LITTLE_ROOM: Final = 1_000_000_000
 def versions() -> Finding:
     """Say which versions are at work."""
     found = {name: _version(name) for name in _PACKAGES}
-    told = ", ".join(f"{name} {number or 'absent'}" for name, number in found.items())
-    told = f"batchframe {__version__}, {told}, Python {platform.python_version()}"
-    absent = [name for name, number in found.items() if number is None]
-    if absent:
+    listed = ", ".join(f"{name} {number or 'absent'}" for name, number in found.items())
+    told = f"batchframe {__version__}, {listed}, Python {platform.python_version()}"
+    if absent := [name for name, number in found.items() if number is None]:
         return Finding("versions", "problem", told, f"pip install {' '.join(absent)}")
     return Finding("versions", "ok", told)
 
@@ -90,12 +89,11 @@ def vocabularies() -> Iterator[Finding]:
     """Say for each encoding who counts its tokens, and whether that needs the network."""
     for encoding in _ENCODINGS:
         engine, why = engine_for(encoding)
-        if isinstance(engine, SplintrEngine):
-            told = f"{encoding} is counted exactly by splintr-rs, also offline"
-        elif engine.exact:
-            told = f"{encoding} is counted exactly by tiktoken, from its cache on this disk"
-        else:
+        if not engine.exact:
             told = f"{encoding} can only be approximated: {why}"
             yield Finding("tokens", "warning", told, INSTALL_FAST)
             continue
-        yield Finding("tokens", "ok", told)
+        how = "tiktoken, from its cache on this disk"
+        if isinstance(engine, SplintrEngine):
+            how = "splintr-rs, also offline"
+        yield Finding("tokens", "ok", f"{encoding} is counted exactly by {how}")

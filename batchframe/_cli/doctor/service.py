@@ -23,29 +23,19 @@ def account() -> Iterator[Finding]:
     """Say whose jobs they would be, from the environment alone."""
     key = os.environ.get("OPENAI_API_KEY")
     if not key:
-        yield Finding(
-            "key",
-            "problem",
-            "OPENAI_API_KEY is not set",
-            "Set it. To rehearse without one: batchframe serve",
-        )
+        step = "Set it. To rehearse without one: batchframe serve"
+        yield Finding("key", "problem", "OPENAI_API_KEY is not set", step)
     elif key != key.strip() or not key.isascii() or not key.isprintable():
-        yield Finding(
-            "key",
-            "problem",
-            "OPENAI_API_KEY has a blank, a line break or a letter that no key has",
-            "Set it again; a file's last line break may have come along.",
-        )
+        told = "OPENAI_API_KEY has a blank, a line break or a letter that no key has"
+        step = "Set it again; a file's last line break may have come along."
+        yield Finding("key", "problem", told, step)
     else:
         yield Finding("key", "ok", "OPENAI_API_KEY is set (it is not shown)")
     whose = expected_identity()
-    of = [
-        f"{word} {value}"
-        for word, value in (("organization", whose.organization), ("project", whose.project))
-        if value
-    ]
-    kind = expected_profile().name
-    yield Finding("address", "ok", ", ".join([f"{whose.base_url} ({kind})", *of]))
+    names = (("organization", whose.organization), ("project", whose.project))
+    parts = [f"{name} {value}" for name, value in names if value]
+    address = f"{whose.base_url} ({expected_profile().name})"
+    yield Finding("address", "ok", ", ".join([address, *parts]))
 
 
 def reach(clock: Clock = SYSTEM) -> Iterator[Finding]:
@@ -62,9 +52,8 @@ def reach(clock: Clock = SYSTEM) -> Iterator[Finding]:
         yield Finding("network", "problem", "one page of batches was asked for", str(reason))
         return
     more = " or more" if len(batches) == _PAGE else ""
-    yield Finding(
-        "network", "ok", f"one page of batches was asked for and came: {len(batches)}{more}"
-    )
+    told = f"one page of batches was asked for and came: {len(batches)}{more}"
+    yield Finding("network", "ok", told)
     yield _skew(asked.within(_PATIENCE), clock)
 
 
@@ -82,9 +71,6 @@ def _skew(asked: Service, clock: Clock) -> Finding:
     told = f"this machine is {abs(skew):.0f} s {way} the service"
     if abs(skew) <= _MOST_SKEW:
         return Finding("clock", "ok", told)
-    return Finding(
-        "clock",
-        "warning",
-        f"{told}; dates on cards are off by that, and connections may be refused",
-        "Let the machine set its clock, for example with NTP.",
-    )
+    told = f"{told}; dates on cards are off by that, and connections may be refused"
+    step = "Let the machine set its clock, for example with NTP."
+    return Finding("clock", "warning", told, step)
