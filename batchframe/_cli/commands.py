@@ -64,10 +64,10 @@ class Outcome:
 
 def estimate(args: argparse.Namespace) -> Outcome:
     requests = requests_of(args, read_table(args.input))
-    found = requests.estimate(
+    result = requests.estimate(
         prices=prices_of(args.price), reuse=not args.no_reuse, provider=args.provider
     )
-    return Outcome(codes.OK, estimate_facts(found), estimate_words(found, requests))
+    return Outcome(codes.OK, estimate_facts(result), estimate_words(result, requests))
 
 
 def submit(args: argparse.Namespace) -> Outcome:

@@ -279,10 +279,10 @@ def _bounds_of_spec(recipe: Recipe) -> tuple[Range[Fraction], bool]:
     A tokenizer that is not published may count otherwise.
     """
     counter = token_counter(recipe.model)
-    found = answer_bounds(recipe.output, counter.count)
-    low = max(math.floor(found.low * (1 - counter.off)), 1)
-    high = None if found.high is None else Fraction(math.ceil(found.high * (1 + counter.off)))
-    return Range(Fraction(low), found.expected, high), found.with_texts
+    bounds = answer_bounds(recipe.output, counter.count)
+    low = max(math.floor(bounds.low * (1 - counter.off)), 1)
+    high = None if bounds.high is None else Fraction(math.ceil(bounds.high * (1 + counter.off)))
+    return Range(Fraction(low), bounds.expected, high), bounds.with_texts
 
 
 def _within(answer: Range[Fraction], limit: Fraction, *, reasons: bool) -> Range[Fraction]:

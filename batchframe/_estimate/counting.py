@@ -88,11 +88,11 @@ def scaled(tokens: Numbers, total: int) -> Numbers:
     >>> scaled(np.array([10, 20, 30]), 66).tolist()
     [11, 22, 33]
     """
-    known = int(tokens.sum())
-    if known in {0, total}:
+    before = int(tokens.sum())
+    if before in {0, total}:
         return tokens
     ends = np.cumsum(tokens, dtype=float)
-    ends *= total / known
+    ends *= total / before
     shares: Numbers = np.diff(np.rint(ends, out=ends), prepend=0.0).astype(np.int64)
     return shares
 
@@ -170,8 +170,8 @@ def _count_function(table: RequestTable, counter: TokenCounter) -> Callable[...,
 
 def part_of(table: RequestTable, chosen: Numbers) -> RequestTable:
     """Leave only some of the requests that are to be sent, in the order of their rows."""
-    kept = np.sort(chosen)
-    return replace(table, first_row=table.first_row[kept], size=table.size[kept], reused=0)
+    order = np.sort(chosen)
+    return replace(table, first_row=table.first_row[order], size=table.size[order], reused=0)
 
 
 def _input_tokens(counted: _Counted) -> InputTokens:

@@ -166,9 +166,9 @@ class Estimate(CardRepr):
         return (("not sent", " and ".join(parts) + worth),)
 
 
-def _ends(found: Range[Any] | None, words: Any, more: str) -> tuple[str, ...]:
+def _ends(ends: Range[Any] | None, words: Any, more: str) -> tuple[str, ...]:
     """Write the low, expected and high end of a range."""
-    if found is None:
+    if ends is None:
         return (UNKNOWN,) * 3
-    high = "no bound" if found.high is None else words(found.high) + more
-    return (words(found.low), words(found.expected), high)
+    high = "no bound" if ends.high is None else words(ends.high) + more
+    return (words(ends.low), words(ends.expected), high)

@@ -53,8 +53,8 @@ def check_json_mode(table: RequestTable) -> None:
     text = recipe.body.get("text")
     form = recipe.body.get("response_format")
     name, form = ("text", text.get("format")) if isinstance(text, Mapping) else (_FORMAT, form)
-    asked = isinstance(form, Mapping) and form.get("type") == "json_object"
-    if not asked or name in recipe.allow or not is_known(recipe.model):
+    is_json_mode = isinstance(form, Mapping) and form.get("type") == "json_object"
+    if not is_json_mode or name in recipe.allow or not is_known(recipe.model):
         return
     if any(_WORD in text.lower() for text in _constant_texts(recipe)):
         return
@@ -100,12 +100,12 @@ def _too_long(table: RequestTable, input_tokens: InputTokens) -> tuple[int, npt.
 
 def window_note(table: RequestTable, input_tokens: InputTokens) -> Iterator[str]:
     """Note in an estimate what :func:`check_sending` would refuse."""
-    window, found = _too_long(table, input_tokens)
-    if len(found):
+    window, too_long = _too_long(table, input_tokens)
+    if len(too_long):
         yield (
-            f"{len(found):,} of the requests have more input tokens than the {window:,} that "
+            f"{len(too_long):,} of the requests have more input tokens than the {window:,} that "
             f"{table.recipe.model} takes; the first is that of row "
-            f"{int(table.first_row[found[0]])}. submit() refuses them."
+            f"{int(table.first_row[too_long[0]])}. submit() refuses them."
         )
 
 
@@ -128,13 +128,13 @@ def check_sending(
     _check_service(provider, table.recipe.endpoint)
     if MODEL not in table.recipe.allow and provider.key == OPENAI.key:
         check_model(table.recipe.model, on)
-    window, found = _too_long(table, input_tokens)
-    if len(found):
-        where = table.where(int(found[0]))
-        more = "" if len(found) == 1 else f" In all, {len(found):,} requests are too long."
+    window, too_long = _too_long(table, input_tokens)
+    if len(too_long):
+        where = table.where(int(too_long[0]))
+        more = "" if len(too_long) == 1 else f" In all, {len(too_long):,} requests are too long."
         raise RequestError(
             f"{where[0].upper()}{where[1:]} makes a request of "
-            f"{int(input_tokens.tokens[found[0]]):,} input tokens, and "
+            f"{int(input_tokens.tokens[too_long[0]]):,} input tokens, and "
             f"{table.recipe.model} takes up to {window:,} tokens of input and output "
             f'together.{more} Shorten the texts, df["text"] = df["text"].str.slice(0, 400_000), '
             "leave the rows out, or ask a model with a larger "

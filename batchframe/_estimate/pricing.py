@@ -178,9 +178,9 @@ def doubts(model: str, tiers: Sequence[Tier], prices: Mapping[str, Any] | None =
     litellm 1.109.1 (2026-11-21) states input $0.2, output $0.2 per million tokens for babbage-002
     in the batch tier: OpenAI's Batch table, read 2026-10-14, has no row for it.
     """
-    given = {} if prices is None else given_prices(prices)
-    found = [disagreement(model, tier) for tier in tiers if tier not in given]
-    return describe_disagreements([one for one in found if one is not None])
+    given = {} if prices is None else given_by_tier(prices)
+    others = [disagreement(model, tier) for tier in tiers if tier not in given]
+    return in_words([one for one in others if one is not None])
 
 
 def _price_notes(

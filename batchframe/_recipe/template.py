@@ -169,8 +169,10 @@ def almost_placeholders(template: Template, labels: Sequence[Hashable]) -> list[
     """
     names = {str(label).strip() for label in labels}
     rest = _MARKS.sub("\0", template.source)
-    found = [(almost[0], almost[1].partition("|")[0].strip()) for almost in _ALMOST.finditer(rest)]
-    return [(written, name) for written, name in found if name in names]
+    candidates = [
+        (almost[0], almost[1].partition("|")[0].strip()) for almost in _ALMOST.finditer(rest)
+    ]
+    return [(text, name) for text, name in candidates if name in names]
 
 
 def _cell(placeholder: Placeholder, names: Sequence[str]) -> Cell:
@@ -198,16 +200,16 @@ def _cell(placeholder: Placeholder, names: Sequence[str]) -> Cell:
 
 def _column(name: str, names: Sequence[str]) -> int | None:
     """Return the position of the one column of this name, or else of this name between spaces."""
-    for known in (names, [other.strip() for other in names]):
-        found = [position for position, other in enumerate(known) if other == name]
-        if len(found) > 1:
+    for candidates in (names, [other.strip() for other in names]):
+        positions = [position for position, other in enumerate(candidates) if other == name]
+        if len(positions) > 1:
             raise ColumnError(
-                f"{len(found)} columns answer to {{{{ {name} }}}} (positions "
-                f"{format_list(found)}), so the prompt does not say which it means. Rename them: "
-                "df.columns = [...]."
+                f"{len(positions)} columns answer to {{{{ {name} }}}} (positions "
+                f"{format_list(positions)}), so the prompt does not say which it means. Rename "
+                "them: df.columns = [...]."
             )
-        if found:
-            return found[0]
+        if positions:
+            return positions[0]
     return None
 
 

@@ -54,19 +54,19 @@ def _prefix(fingerprint: str) -> str:
 def _characters(prefix: bytes, start: int, digests: Digests) -> Iterator[npt.NDArray[np.uint8]]:
     """Yield the characters of names, one in each row, those of one length at a time."""
     width = max(_NUMBER_DIGITS, len(str(start)))
-    here = min(len(digests), 10**width - start)  # the numbers behind these have a digit more
-    written = np.empty((here, len(prefix) + width + 1 + _DIGEST_DIGITS), np.uint8)
-    written[:, : len(prefix)] = np.frombuffer(prefix, np.uint8)
-    number = np.arange(start, start + here)
+    rows = min(len(digests), 10**width - start)  # the numbers behind these have a digit more
+    characters = np.empty((rows, len(prefix) + width + 1 + _DIGEST_DIGITS), np.uint8)
+    characters[:, : len(prefix)] = np.frombuffer(prefix, np.uint8)
+    number = np.arange(start, start + rows)
     for place in range(len(prefix) + width - 1, len(prefix) - 1, -1):
-        number, written[:, place] = np.divmod(number, 10)
-    written[:, len(prefix) : len(prefix) + width] += ord("0")
-    written[:, len(prefix) + width] = ord("-")
-    hexadecimal = np.frombuffer(digests[:here].tobytes().hex().encode(), np.uint8)
-    written[:, -_DIGEST_DIGITS:] = hexadecimal.reshape(-1, 2 * BYTES)[:, :_DIGEST_DIGITS]
-    yield written
-    if here < len(digests):
-        yield from _characters(prefix, start + here, digests[here:])
+        number, characters[:, place] = np.divmod(number, 10)
+    characters[:, len(prefix) : len(prefix) + width] += ord("0")
+    characters[:, len(prefix) + width] = ord("-")
+    hexadecimal = np.frombuffer(digests[:rows].tobytes().hex().encode(), np.uint8)
+    characters[:, -_DIGEST_DIGITS:] = hexadecimal.reshape(-1, 2 * BYTES)[:, :_DIGEST_DIGITS]
+    yield characters
+    if rows < len(digests):
+        yield from _characters(prefix, start + rows, digests[rows:])
 
 
 def _as_texts(characters: npt.NDArray[np.uint8]) -> pa.Array:

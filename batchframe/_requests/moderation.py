@@ -67,7 +67,7 @@ def flagged(
     ServiceError
         If one request cannot be asked about, naming its row: then nothing is known for certain.
     """
-    found: dict[int, dict[str, None]] = {}
+    flags: dict[int, dict[str, None]] = {}
     questions = _questions(table, with_images=not model.startswith("text-"))
     with progress("moderating", table.requests, " requests") as advance:
         pool = ThreadPoolExecutor(_AT_ONCE)
@@ -75,7 +75,7 @@ def flagged(
             while some := list(islice(questions, _AT_ONCE)):
                 verdicts = pool.map(lambda one: _verdicts(table, service, model, one, clock), some)
                 for number, categories in chain.from_iterable(verdicts):
-                    found.setdefault(number, {}).update(dict.fromkeys(categories))
+                    flags.setdefault(number, {}).update(dict.fromkeys(categories))
                 # Pieces and images of one request stand side by side.
                 advance(len({number for question in some for number in question.numbers}))
         finally:
@@ -83,7 +83,7 @@ def flagged(
             pool.shutdown(wait=False, cancel_futures=True)
     return {
         number: f"held back: {model} flags it{' as ' if names else ''}{', '.join(names)}"
-        for number, names in found.items()
+        for number, names in flags.items()
     }
 
 

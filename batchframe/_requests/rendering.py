@@ -90,10 +90,10 @@ def _refuse_missing(recipe: Recipe, source: Source | StreamedSource) -> None:
 
 def _warn_of_almost_placeholders(recipe: Recipe, rows: Tabular) -> None:
     for template in templates_in(endpoint_of(recipe.endpoint).body(recipe)):
-        for written, name in almost_placeholders(template, list(rows.columns)):
+        for text, name in almost_placeholders(template, list(rows.columns)):
             warn_user(
                 TemplateWarning(
-                    f"{quote(written)} is sent to the model as it stands, yet the frame has a "
+                    f"{quote(text)} is sent to the model as it stands, yet the frame has a "
                     f"column of that name. To put the column's text there, write {{{{ {name} }}}}."
                 )
             )
@@ -141,10 +141,10 @@ def asked_of(table: RequestTable, model: str) -> RequestTable:
 
 def _with_model(source: Source, old: Recipe, new: Recipe) -> Source:
     """Write another model into requests that are kept as they were sent; it stands first there."""
-    kept = source.columns[REQUEST]
+    requests = source.columns[REQUEST]
     names = (msgspec.json.encode(recipe.model).decode() for recipe in (old, new))
     before, after = (f'"body":{{"model":{name},' for name in names)
-    changed = pc.replace_substring(kept, before, after, max_replacements=1)
+    changed = pc.replace_substring(requests, before, after, max_replacements=1)
     return replace(source, columns=source.columns.set_column(0, REQUEST, changed))
 
 
@@ -162,8 +162,8 @@ def row_digests(
     none = pa.nulls(len(rows), pa.string())
     if recipe.prompt is None:
         cells = rows.only(_labelled(rows, recipe.columns))
-        found = [row_identity(part, recipe.columns) for part in cells.parts()]
-        return np.concatenate([blank(0), *found]), none, none
+        digests = [row_identity(part, recipe.columns) for part in cells.parts()]
+        return np.concatenate([blank(0), *digests]), none, none
     # Missing cells are no error here: such a row simply has no request.
     source, envelope = _of_templates(recipe, rows)
     if checksum is not None and source.checksum(partial(request_bytes, envelope)) == checksum:
@@ -190,10 +190,12 @@ def _of_templates(recipe: Recipe, rows: Tabular) -> tuple[Source | StreamedSourc
         [part] = rows.parts()
         source = read_cells(part, cells, recipe.on_missing, recipe.images)
         return source, encode_envelope(recipe.endpoint, body)
-    shown = () if recipe.images is None else recipe.images.columns
-    for name in shown:
+    image_columns = () if recipe.images is None else recipe.images.columns
+    for name in image_columns:
         column_position(name, list(rows.columns))  # before they are fewer
-    rows = rows.only([*(rows.columns[cell.column] for cell in cells), *_labelled(rows, shown)])
+    rows = rows.only(
+        [*(rows.columns[cell.column] for cell in cells), *_labelled(rows, image_columns)]
+    )
     body, cells = _bound(unbound, rows)
 
     def read() -> Iterator[Source]:

@@ -134,11 +134,11 @@ class Source:
         for batch in self.columns.to_batches(max_chunksize=_BATCH_ROWS):
             rows = np.arange(start, start + batch.num_rows)
             start += batch.num_rows
-            here = None if chosen is None else chosen[rows]
-            if here is None or here.all():
+            mask = None if chosen is None else chosen[rows]
+            if mask is None or mask.all():
                 yield rows, batch
             else:
-                yield rows[here], batch.filter(pa.array(here))
+                yield rows[mask], batch.filter(pa.array(mask))
 
     def _with_images(
         self,
@@ -208,8 +208,8 @@ def read_cells(
 def _note_missing(absent: pa.Array, column: pa.ChunkedArray, label: str) -> pa.Array:
     if column.null_count == 0:
         return absent
-    here = pc.is_null(column).combine_chunks()
-    return pc.if_else(pc.and_(here, pc.is_null(absent)), f"column {label!r} is missing", absent)
+    first = pc.and_(pc.is_null(column).combine_chunks(), pc.is_null(absent))
+    return pc.if_else(first, f"column {label!r} is missing", absent)
 
 
 def _stand_in(on_missing: str, cell: Cell) -> pa.Scalar:

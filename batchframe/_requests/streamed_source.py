@@ -68,11 +68,11 @@ class StreamedSource:
     ) -> Iterator[tuple[npt.NDArray[np.int64], pa.RecordBatch]]:
         """Yield record batches, each with the positions of its rows, as a :class:`Source` does."""
         for start, part in self.parts():
-            here = None if chosen is None else chosen[start : start + len(part)]
-            if here is not None and not here.any():
+            mask = None if chosen is None else chosen[start : start + len(part)]
+            if mask is not None and not mask.any():
                 continue
             unreadable: dict[int, str] = {}
-            for rows, batch in part.batches(here, unreadable):
+            for rows, batch in part.batches(mask, unreadable):
                 yield rows + start, batch
             raise_if_unreadable({start + row: why for row, why in unreadable.items()}, self.labels)
 

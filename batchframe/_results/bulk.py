@@ -116,10 +116,10 @@ def _split(block: bytes, lines: pa.RecordBatch, body: OrdinaryBody, schema: pa.S
     is_good = pc.equal(pc.struct_field(responses, "status_code"), _OK)
     rows, columns = body.columns(pc.struct_field(responses, "body"))
     fits = pc.fill_null(pc.and_(pc.is_valid(custom_ids), is_good), fill_value=False)
-    kept = fits.take(pa.array(rows))
-    if kept.false_count:
-        rows = rows[kept.to_numpy(zero_copy_only=False)]
-        columns = {name: column.filter(kept) for name, column in columns.items()}
+    is_kept = fits.take(pa.array(rows))
+    if is_kept.false_count:
+        rows = rows[is_kept.to_numpy(zero_copy_only=False)]
+        columns = {name: column.filter(is_kept) for name, column in columns.items()}
     arrays = [_array(columns.get(field.name), field, len(rows)) for field in schema]
     answers = pa.table(arrays, schema=schema)
     if len(rows) == len(custom_ids):

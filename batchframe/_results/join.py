@@ -74,11 +74,11 @@ def join(
         answer the same question.
     """
     _check_same_questions(jobs)
-    found = [
+    columns_by_job = [
         columns_of(job, find_answers(of_frame(frame), job, Finder(job.rows)), details=details)
         for job in jobs
     ]
-    merged = {prefix + name: column for name, column in _first_ok(found).items()}
+    merged = {prefix + name: column for name, column in _first_ok(columns_by_job).items()}
     taken = taken_names(frame.columns, list(merged))
     if taken and not overwrite:
         raise ColumnError.taken(
@@ -129,14 +129,14 @@ class Found:
     error: pa.Array
 
 
-def find_answers(rows: Tabular, job: JobAnswers, known: Finder) -> Found:
+def find_answers(rows: Tabular, job: JobAnswers, finder: Finder) -> Found:
     """Find the answer of each row by the content of its request.
 
     Each row is rendered again for that, unless all are as they were submitted, in their order.
 
     Parameters
     ----------
-    known
+    finder
         Of the job's rows; the same for all parts of a longer table.
 
     Raises
@@ -157,8 +157,8 @@ def find_answers(rows: Tabular, job: JobAnswers, known: Finder) -> Found:
     if named is None:
         return _found(job.rows.number, job.rows.absent)
     identity, absent, unreadable = named
-    number = known.find(identity)
-    absent = pc.coalesce(absent, known.why_absent(identity))
+    number = finder.find(identity)
+    absent = pc.coalesce(absent, finder.why_absent(identity))
     not_asked = _NOT_ASKED if recipe.images is None else _NOT_ASKED_WITH_IMAGES
     if job.manifest.source is not None and not rows.streamed:
         not_asked += _FLOATS
@@ -217,19 +217,19 @@ def _costs(costs: npt.NDArray[np.object_] | None, number: npt.NDArray[np.int64])
     because sums of `Decimal` there are exact and skip what is missing, by group, too; a column of
     Arrow decimals cannot be multiplied, and `describe()` fails on it.
     """
-    shown = np.full(len(number), None, dtype=object)
+    column = np.full(len(number), None, dtype=object)
     if costs is not None:
-        asked = np.flatnonzero(number >= 0)
-        shown[asked] = Decimal(0)
-        _, first = np.unique(number[asked], return_index=True)
-        paying = asked[first]
-        shown[paying] = costs[number[paying]]
-    return pd.Series(shown, dtype=object)
+        with_request = np.flatnonzero(number >= 0)
+        column[with_request] = Decimal(0)
+        _, first = np.unique(number[with_request], return_index=True)
+        paying = with_request[first]
+        column[paying] = costs[number[paying]]
+    return pd.Series(column, dtype=object)
 
 
-def _first_ok(found: Sequence[dict[str, pd.Series]]) -> dict[str, pd.Series]:
-    merged = dict(found[0])
-    for other in found[1:]:
+def _first_ok(columns_by_job: Sequence[dict[str, pd.Series]]) -> dict[str, pd.Series]:
+    merged = dict(columns_by_job[0])
+    for other in columns_by_job[1:]:
         better = (merged["bf_status"] != "ok") & other["bf_status"].isin(["ok"])
         nothing = merged["bf_status"].isin(ASKED_AGAIN)
         better |= nothing & (other["bf_status"] != "missing")
@@ -237,11 +237,11 @@ def _first_ok(found: Sequence[dict[str, pd.Series]]) -> dict[str, pd.Series]:
             mine, theirs = same_levels(merged[name], column)
             merged[name] = theirs.where(better, mine)
     if _COST in merged:
-        merged[_COST] = _paid([one[_COST] for one in found])
+        merged[_COST] = _paid([one[_COST] for one in columns_by_job])
     return merged
 
 
 def _paid(costs: Sequence[pd.Series]) -> pd.Series:
     """Add up what several jobs paid for each row, whichever of them gives its answer."""
     rows = ([cost for cost in row if cost is not None] for row in zip(*costs, strict=True))
-    return pd.Series([sum_of(known) if known else None for known in rows], dtype=object)
+    return pd.Series([sum_of(paid) if paid else None for paid in rows], dtype=object)

@@ -61,18 +61,18 @@ def to_parquet(
     path = path.resolve()  # what a link names is written, and the link stays
     _refuse_place(rows, path)
     job = replace(job, costs=None if job.costs is None else job.costs.copy())
-    known = Finder(job.rows)
+    finder = Finder(job.rows)
     with ExitStack() as stack:
         unfinished = stack.enter_context(_replacing(path))
         advance = stack.enter_context(progress("writing rows", len(rows), " rows"))
         writer: pq.ParquetWriter | None = None
         for part in rows.parts():
-            here = find_answers(part.alone(), job, known)
-            answers = _answers(job, here, prefix, details=details)
+            found = find_answers(part.alone(), job, finder)
+            answers = _answers(job, found, prefix, details=details)
             table = _beside(part, answers, overwrite=overwrite)
             writer = writer or stack.enter_context(_writer(unfinished, table.schema))
             writer.write_table(table)
-            _are_paid(job, here)
+            _are_paid(job, found)
             advance(len(part))
 
 
@@ -160,9 +160,9 @@ def _pandas_metadata(rows: pa.Schema, answers: pa.Schema) -> dict[bytes, bytes]:
     theirs = json.loads(metadata[_PANDAS]) if _PANDAS in metadata else _UNTOLD
     ours = json.loads(answers.metadata[_PANDAS])["columns"]
     names = {column["name"] for column in ours}
-    kept = [column for column in theirs["columns"] if column.get("name") not in names]
+    others = [column for column in theirs["columns"] if column.get("name") not in names]
     index = [name for name in theirs["index_columns"] if name not in list(names)]
-    merged = {**theirs, "index_columns": index, "columns": [*kept, *ours]}
+    merged = {**theirs, "index_columns": index, "columns": [*others, *ours]}
     metadata[_PANDAS] = json.dumps(merged).encode()
     return metadata
 

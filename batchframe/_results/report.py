@@ -164,7 +164,7 @@ def report(job: JobAnswers) -> Report:
         costs = [*parts, sum_of(parts)]
     nothing = Range.exactly(0)
     both = manifest.input_tokens + manifest.output_tokens
-    lines = map(
+    every = map(
         ReportLine,
         ("input", "cached input", _WRITES, "output", "total"),
         (manifest.input_tokens, nothing, nothing, manifest.output_tokens, both),
@@ -172,10 +172,10 @@ def report(job: JobAnswers) -> Report:
         _estimated_costs(manifest),
         costs,
     )
-    shown = tuple(line for line in lines if line.name != _WRITES or line.tokens)
+    lines = tuple(line for line in every if line.name != _WRITES or line.tokens)
     answered = int(np.count_nonzero(input_tokens + output_tokens))
-    notes = tuple(_notes(job, shown, answered, rates))
-    return Report(manifest.called, len(job.sent), answered, shown, notes)
+    notes = tuple(_notes(job, lines, answered, rates))
+    return Report(manifest.called, len(job.sent), answered, lines, notes)
 
 
 def _estimated_costs(manifest: Manifest) -> list[Range[Decimal] | None]:
