@@ -227,7 +227,7 @@ def _tokens_around(table: RequestTable, counter: TokenCounter) -> TokenCount | N
     None where a template is not counted as a text of its own: in the URL of an image, or where a
     function made whole messages.
     """
-    slots = [slot for slot in table.envelope.slots if _varies(slot)]
+    slots = [slot for slot in table.envelope.slots if getattr(slot, "constant", None) is None]
     if not all(isinstance(slot, Template) for slot in slots):
         return None
     endpoint = endpoint_of(table.recipe.endpoint)
@@ -239,10 +239,6 @@ def _tokens_around(table: RequestTable, counter: TokenCounter) -> TokenCount | N
     if long.tokens - short.tokens != growth * len(slots):
         return None
     return replace(short, tokens=short.tokens - counter.count_one(_FILLING) * len(slots))
-
-
-def _varies(slot: object) -> bool:
-    return not isinstance(slot, Template) or slot.constant is None
 
 
 def _filled(body: Any, text: str) -> Any:

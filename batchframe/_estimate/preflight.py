@@ -26,7 +26,6 @@ from batchframe._models.rules import (
     is_parameter,
     service_tiers,
 )
-from batchframe._recipe.recipe import Recipe
 from batchframe._recipe.template import Template
 from batchframe._requests.lines import body_of
 from batchframe._requests.table import RequestTable
@@ -56,7 +55,8 @@ def check_json_mode(table: RequestTable) -> None:
     is_json_mode = isinstance(form, Mapping) and form.get("type") == "json_object"
     if not is_json_mode or name in recipe.allow or not is_known(recipe.model):
         return
-    if any(_WORD in text.lower() for text in _constant_texts(recipe)):
+    texts = chain.from_iterable(_said(endpoint_of(recipe.endpoint).body(recipe)))
+    if any(isinstance(text, str) and _WORD in text.lower() for text in texts):
         return
     requests = table.sketched().requests_to_send()
     for number, body in enumerate(map(body_of, requests)):
@@ -66,11 +66,6 @@ def check_json_mode(table: RequestTable) -> None:
                 f"service refuses the request; {table.where(number)} has none. Say it in the "
                 f'prompt ("Answer in JSON."), or ask for columns: output=...{allow_hint(name)}'
             )
-
-
-def _constant_texts(recipe: Recipe) -> list[str]:
-    said = chain.from_iterable(_said(endpoint_of(recipe.endpoint).body(recipe)))
-    return [part for part in said if isinstance(part, str)]
 
 
 def _said(body: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:

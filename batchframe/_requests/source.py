@@ -156,14 +156,10 @@ class Source:
                 near = self.columns.slice(rows[0], rows[-1] - rows[0] + 1)
                 texts = near.take(pa.array(rows - rows[0])).combine_chunks()
                 names = [*texts.column_names, *names]
-                columns = [*[_whole(column) for column in texts.columns], *columns]
+                columns = [*(column.combine_chunks() for column in texts.columns), *columns]
             yield rows, pa.RecordBatch.from_arrays(columns, names)
         if unreadable is None:
             raise_if_unreadable(reasons, self.labels)
-
-
-def _whole(column: pa.ChunkedArray) -> pa.Array:
-    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
 
 
 def _hash_texts(chunks: Sequence[pa.Array], add: Callable[[Any], object]) -> None:

@@ -35,16 +35,13 @@ def category_codes(column: pa.ChunkedArray, levels: Sequence[Any]) -> npt.NDArra
 
 
 def strings(column: pa.ChunkedArray) -> pd.Series:
-    texts = pd.Series([], dtype=_text_dtype()).dtype
+    # pandas 3 calls its text "str"; before, that word would write None as "None".
+    name = "str" if int(pd.__version__.partition(".")[0]) >= 3 else "string"  # noqa: PLR2004
+    texts = pd.Series([], dtype=name).dtype
     if not isinstance(texts, pd.StringDtype):  # pandas is told to keep its texts as objects
         return pd.Series(column.to_pylist(), dtype=texts)
     # From Arrow to what pandas keeps, which mostly is Arrow, without a Python string for each.
     return pd.Series(texts.__from_arrow__(column))
-
-
-def _text_dtype() -> Any:
-    # pandas 3 calls its text "str"; before, that word would write None as "None".
-    return "str" if int(pd.__version__.partition(".")[0]) >= 3 else "string"  # noqa: PLR2004
 
 
 def to_pandas(column: pa.ChunkedArray, take: pa.Array, field: Field) -> pd.Series:

@@ -72,7 +72,9 @@ def to_parquet(
             table = _beside(part, answers, overwrite=overwrite)
             writer = writer or stack.enter_context(_writer(unfinished, table.schema))
             writer.write_table(table)
-            _are_paid(job, found)
+            if job.costs is not None:
+                # The first of equal rows carries the cost of their request, wherever the rest are.
+                job.costs[found.number[found.number >= 0]] = Decimal(0)
             advance(len(part))
 
 
@@ -119,14 +121,12 @@ def _array(column: pd.Series, kind: pa.DataType | None) -> pa.Array:
     if isinstance(column.dtype, pd.CategoricalDtype):
         kind = None  # with all its levels, which the stored column does not have
     if kind == _COST:
-        column = column.map(_rounded, na_action="ignore")
+        # Prices of your own may have more places than the column.
+        column = column.map(
+            lambda cost: cost.quantize(_LAST_PLACE, context=_PRECISE), na_action="ignore"
+        )
     array = pa.array(column, type=kind, from_pandas=True)
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
-
-
-def _rounded(cost: Decimal) -> Decimal:
-    """Round a cost to what its column holds; prices of your own may have more places."""
-    return cost.quantize(_LAST_PLACE, context=_PRECISE)
 
 
 def _beside(part: Part, answers: pa.Table, *, overwrite: bool) -> pa.Table:
@@ -165,12 +165,6 @@ def _pandas_metadata(rows: pa.Schema, answers: pa.Schema) -> dict[bytes, bytes]:
     merged = {**theirs, "index_columns": index, "columns": [*others, *ours]}
     metadata[_PANDAS] = json.dumps(merged).encode()
     return metadata
-
-
-def _are_paid(job: JobAnswers, found: Found) -> None:
-    """Let the first of equal rows carry the cost of their request, wherever the others stand."""
-    if job.costs is not None:
-        job.costs[found.number[found.number >= 0]] = Decimal(0)
 
 
 @contextmanager

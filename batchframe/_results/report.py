@@ -209,7 +209,7 @@ def _notes(
     yield from _cache_notes(cached.tokens, to_cache, rates)
     input_tokens = fresh.tokens + from_cache
     off = _difference(input_tokens, _scaled(fresh.estimated_tokens.expected, billed))
-    if off is not None and abs(off) > _TOLERANCE:
+    if off is not None and _is_large(off):
         if answered == len(job.sent):
             yield _input_note(off, input_tokens, fresh.estimated_tokens)
         else:
@@ -289,7 +289,7 @@ def _output_note(job: JobAnswers, line: ReportLine, billed: Decimal) -> Iterator
             "The estimate had no basis to expect a length of the answers; they took "
             f"{line.tokens:,} output tokens."
         )
-    elif off is not None and abs(off) > _TOLERANCE:
+    elif off is not None and _is_large(off):
         note = (
             f"The answers took {_by(off)} than expected; how long they are within the estimate's "
             "range is the model's choice."

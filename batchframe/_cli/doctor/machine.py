@@ -52,7 +52,7 @@ def home_folder() -> Finding:
         return Finding("home", "problem", "jobs cannot be kept", str(refusal))
     chosen = "as BATCHFRAME_HOME says" if os.environ.get("BATCHFRAME_HOME") else "by default"
     told = f"{path} ({chosen})"
-    there = _nearest(path)
+    there = next(folder for folder in (path, *path.parents) if folder.exists())
     if reason := _not_writable(there):
         return Finding(
             "home",
@@ -70,10 +70,6 @@ def home_folder() -> Finding:
             "Make room, or set BATCHFRAME_HOME to a folder on another disk.",
         )
     return Finding("home", "ok", told)
-
-
-def _nearest(path: Path) -> Path:
-    return next(folder for folder in (path, *path.parents) if folder.exists())
 
 
 def _not_writable(folder: Path) -> str | None:
