@@ -18,11 +18,11 @@ from batchframe._estimate.counting import InputTokens, Numbers
 from batchframe._estimate.estimate import Estimate
 from batchframe._estimate.preflight import window_note
 from batchframe._models.genai_prices import near_models, price_book
-from batchframe._models.given_prices import GIVEN, given_prices
+from batchframe._models.given_prices import GIVEN
 from batchframe._models.hosted_tools import hosted_notes, hosted_tools
 from batchframe._models.price import LEAST_CACHED, TIERS, Price, Tier, sum_of
 from batchframe._models.price_lookup import lifetime_of_cache_note, price
-from batchframe._models.price_table import describe_disagreements, disagreement, long_doubt
+from batchframe._models.price_table import disagreement, long_doubt
 from batchframe._models.rules import lifetime_notes
 from batchframe._recipe.recipe import Recipe
 from batchframe._requests.input_files import plan_input_files

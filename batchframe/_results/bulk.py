@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
-from batchframe._endpoints import ColumnarReader
 from batchframe._results.line import split
 
 _OK: Final = 200

@@ -12,8 +12,7 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._base import progress as _bars
-from batchframe._base.progress import BYTES, progress
+from batchframe._base import progress as progress_bars
 
 FRAME = pd.DataFrame({"text": [f"text {i}" for i in range(30)]})
 
@@ -39,8 +38,8 @@ def bars(monkeypatch: pytest.MonkeyPatch) -> list[Recorded]:
     """Show every bar at once, and keep it."""
     made: list[Recorded] = []
     kind = type("Kept", (Recorded,), {"made": made})
-    monkeypatch.setattr(_bars, "_tqdm", lambda: kind)
-    monkeypatch.setattr(_bars, "_DELAY", 0.0)
+    monkeypatch.setattr(progress_bars, "_tqdm", lambda: kind)
+    monkeypatch.setattr(progress_bars, "_DELAY", 0.0)
     return made
 
 
@@ -56,8 +55,8 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
                 raise KeyboardInterrupt
             return type("Kept", (Recorded,), {"made": []})(**words)
 
-        monkeypatch.setattr(_bars, "_tqdm", lambda: bar)
-        monkeypatch.setattr(_bars, "_DELAY", 0.0)
+        monkeypatch.setattr(progress_bars, "_tqdm", lambda: bar)
+        monkeypatch.setattr(progress_bars, "_DELAY", 0.0)
 
     return set_up
 
@@ -103,7 +102,7 @@ def test_a_prompt_function_is_followed_row_by_row(bars: list[Recorded]) -> None:
 
 def test_work_in_the_background_shows_no_bar(bars: list[Recorded]) -> None:
     def work() -> None:
-        with progress("counting", 1, BYTES) as advance:
+        with progress_bars.progress("counting", 1, progress_bars.BYTES) as advance:
             advance(1)
 
     thread = threading.Thread(target=work)

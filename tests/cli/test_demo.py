@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batchframe.__main__ import main
+from tests.support.commands import run_command
 
 REPO = Path(__file__).parents[2]
 
@@ -16,7 +16,7 @@ def test_the_demo_prints_what_the_readme_shows(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(REPO)
-    assert main(["demo"]) == 0
+    assert run_command("demo") == 0
     printed = capsys.readouterr().out
     shown = re.findall(r"```text\n(.*?)```", (REPO / "README.md").read_text("utf-8"), re.DOTALL)
     for part in shown[0].split("\n\n"):
@@ -30,7 +30,7 @@ def test_the_demo_keeps_nothing_unless_a_home_was_chosen(
     monkeypatch.delenv("BATCHFRAME_HOME")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert main(["demo"]) == 0
+    assert run_command("demo") == 0
     assert not (tmp_path / "state").exists()
 
 
@@ -40,7 +40,7 @@ def test_the_live_demo_asks_before_it_spends(
     asked: list[str] = []
     monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or "no")
     monkeypatch.chdir(REPO)
-    assert main(["demo", "--live"]) == 0
+    assert run_command("demo", "--live") == 0
     assert "225 requests to gpt-5.6-luna for $0.0025 (" in asked[0]
     assert "Nothing was sent." in capsys.readouterr().out
     assert not home.exists()
@@ -51,7 +51,7 @@ def test_without_a_key_the_live_demo_says_how_to_set_one(
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     monkeypatch.chdir(REPO)
-    assert main(["demo", "--live", "--yes"]) == 2
+    assert run_command("demo", "--live", "--yes") == 2
     told = capsys.readouterr().err
     assert "OPENAI_API_KEY" in told
     assert "batchframe serve" in told
@@ -59,6 +59,6 @@ def test_without_a_key_the_live_demo_says_how_to_set_one(
 
 def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        main(["dmeo"])
+        run_command("dmeo")
     assert caught.value.code == 2
     assert "demo" in capsys.readouterr().err

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import batchframe.local
-from batchframe._base.clock import SYSTEM, Clock
-from batchframe._cli import main
-from batchframe._cli.doctor import Finding, probe
-from batchframe._cli.doctor.service import reach
+from batchframe._cli.doctor import probe, service
 from batchframe.local import Fault, serve
+from tests.support.clocks import FakeTime, ahead
+from tests.support.commands import run_command
 
 
 def doctor(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any]]:
     """Return the exit code and the findings by subject; of several, the last."""
-    code = main(["doctor", "--json", *words])
+    code = run_command("doctor", "--json", *words)
     printed = capsys.readouterr()
     found = json.loads(printed.out)["findings"]
     return code, {finding["subject"]: finding for finding in found}
@@ -63,7 +61,7 @@ def test_a_key_with_a_line_break_is_named_but_not_shown(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-CANARY-with-a-line-break\n")
-    assert main(["doctor"]) == 2
+    assert run_command("doctor") == 2
     printed = capsys.readouterr()
     assert "a line break" in printed.out
     assert "CANARY" not in printed.out + printed.err
@@ -113,8 +111,7 @@ def test_a_service_that_refuses_is_a_problem_with_a_next_step(
 
 @pytest.mark.usefixtures("at")
 def test_a_clock_that_is_wrong_is_told_in_seconds() -> None:
-    wrong = Clock(lambda: time.time() + 3600, time.monotonic, time.sleep)
-    found = {finding.subject: finding for finding in reach(wrong)}
+    found = {finding.subject: finding for finding in service.reach(ahead(3600))}
     assert found["network"].verdict == "ok"
     assert found["clock"].verdict == "warning"
     assert re.search(r"36\d\d s ahead of the service", found["clock"].told)
@@ -143,22 +140,15 @@ def test_live_makes_one_batch_of_one_request_and_cleans_up(
 
 
 def findings(
-    monkeypatch: pytest.MonkeyPatch, *faults: Fault, clock: Clock = SYSTEM
-) -> tuple[dict[str, Finding], list[Any]]:
+    monkeypatch: pytest.MonkeyPatch, *faults: Fault, clock: Any = None
+) -> tuple[dict[str, Any], list[Any]]:
     with serve(faults=list(faults), seconds=30) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-        found = {finding.subject: finding for finding in probe("gpt-4.1", lambda _: True, clock)}
+        found = {
+            finding.subject: finding
+            for finding in probe("gpt-4.1", lambda _: True, clock or ahead(0))
+        }
         return found, list(server.client().batches.list())
-
-
-def in_no_time() -> Clock:
-    """Make a clock whose sleep takes no time, but lets it pass."""
-    now = [0.0]
-
-    def sleep(seconds: float) -> None:
-        now[0] += seconds
-
-    return Clock(lambda: now[0], lambda: now[0], sleep)
 
 
 def test_where_a_batch_of_a_deleted_file_is_refused_a_second_file_makes_the_only_batch(
@@ -195,7 +185,9 @@ def test_live_makes_no_second_batch_where_a_deleted_file_is_taken(
 def test_live_makes_no_second_batch_where_nobody_knows_about_the_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found, batches = findings(monkeypatch, Fault("POST /v1/batches", "reset"), clock=in_no_time())
+    found, batches = findings(
+        monkeypatch, Fault("POST /v1/batches", "reset"), clock=FakeTime().clock
+    )
     assert found["list"].verdict == "warning"
     assert found["fence"].verdict == "warning"
     assert batches == []

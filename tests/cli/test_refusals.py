@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from batchframe._cli import main
+from tests.support.commands import run_command
 
 ASK = ("--prompt", "{{ text }}", "--model", "gpt-4.1", "--json")
 
@@ -59,7 +59,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_refusal_says_what_where_and_the_next_step(
     words: list[str], told: str, capsys: pytest.CaptureFixture[str], home: Path
 ) -> None:
-    assert main([*words, *ASK]) == 2
+    assert run_command(*words, *ASK) == 2
     printed = capsys.readouterr()
     assert told in printed.err
     error: Any = json.loads(printed.out)["error"]
@@ -87,7 +87,7 @@ def test_a_slip_of_the_pen_is_a_usage_error_that_guesses_what_was_meant(
     words: list[str], told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
-        main(words)
+        run_command(*words)
     assert caught.value.code == 2
     printed = capsys.readouterr()
     assert told in printed.err

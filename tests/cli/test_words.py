@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batchframe._cli.help_pages import DAY, PAGES
-from batchframe._cli.parser import help_pages
-from batchframe._cli.shell_words import in_shell
+from batchframe._cli import help_pages, parser, shell_words
 
 PAGE = Path(__file__).parent / "help.md"
 MESSAGES = Path(__file__).parents[1] / "project" / "messages.md"
@@ -17,7 +15,7 @@ MESSAGES = Path(__file__).parents[1] / "project" / "messages.md"
 
 def page() -> str:
     parts = ["# The help of every command\n\nMade by `tests/cli/test_words.py`.\n"]
-    for name, text in help_pages().items():
+    for name, text in parser.help_pages().items():
         parts.append(f"## batchframe {name}".rstrip() + f"\n\n```text\n{text}```\n")
     return "\n".join(parts)
 
@@ -33,7 +31,7 @@ def test_every_help_page_is_as_it_was_reviewed(
 
 
 def test_every_command_has_a_purpose_an_example_and_its_exit_codes() -> None:
-    for name, text in help_pages().items():
+    for name, text in parser.help_pages().items():
         assert "exit codes:\n  0" in text
         assert max(map(len, text.splitlines())) <= 100
         if name:
@@ -42,12 +40,12 @@ def test_every_command_has_a_purpose_an_example_and_its_exit_codes() -> None:
 
 
 def test_the_day_has_every_command_once() -> None:
-    named = [name for _, names in DAY for name in names]
-    assert sorted(named) == sorted(PAGES)
+    named = [name for _, names in help_pages.DAY for name in names]
+    assert sorted(named) == sorted(help_pages.PAGES)
 
 
 def test_no_sentence_tells_a_shell_to_write_python_or_to_run_a_cell() -> None:
-    said = in_shell(MESSAGES.read_text(encoding="utf-8"))
+    said = shell_words.in_shell(MESSAGES.read_text(encoding="utf-8"))
     verbs = "wait|cancel|resume|forget|results|refresh"
     assert re.findall(rf"bf\.job\([^)]*\)\.(?:{verbs})\(", said) == []
     assert re.findall(r"bf\.jobs?\(|bf\.recover\(", said) == []
@@ -59,7 +57,7 @@ def test_no_sentence_tells_a_shell_to_write_python_or_to_run_a_cell() -> None:
 def test_a_command_in_a_sentence_can_be_copied_whatever_the_job_is_called(name: str) -> None:
     import shlex
 
-    said = in_shell(f"Come back to it: bf.job({name!r}).resume(recreate=True).")
+    said = shell_words.in_shell(f"Come back to it: bf.job({name!r}).resume(recreate=True).")
     command = re.search(r"`(.*)`", said)
     assert command is not None
     assert shlex.split(command[1]) == ["batchframe", "resume", name, "--recreate"]

@@ -25,9 +25,8 @@ import batchframe as bf
 from batchframe._base import private_files
 from batchframe._jobs import preparation, running, submission
 from batchframe._requests import input_files
-from batchframe._services import openai_client, provider_table
+from batchframe._services import openai_client, protocol, provider_table
 from batchframe._services.openai_client import OpenAIService
-from batchframe._services.protocol import Ambiguous, Unsent
 from batchframe._store.folder import JobFolder
 from tests.crash import naive
 from tests.crash.cases import PATIENCE, SETTLE, Case
@@ -312,7 +311,7 @@ def _trusting() -> None:
 
     def careless(reason: BaseException) -> Any:
         outcome = original(reason)
-        return outcome if not isinstance(outcome, Ambiguous) else Unsent("lost")
+        return outcome if not isinstance(outcome, protocol.Ambiguous) else protocol.Unsent("lost")
 
     openai_client.outcome_of = careless
 

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from batchframe._estimate.constant_parts import divide
 from batchframe._recipe.template import Template, bind, parse
-from batchframe._tokens import counter as counters
-from batchframe._tokens import engines
+from batchframe._tokens import counter, engines
 from tests.support.examples import examples
 
 WORDS = ["rate", "the", "review", "It's", "I'LL", "café", "naïve", "x", "A", "’s", "ß", "ſ", "K",
@@ -29,28 +28,28 @@ def template(literals: list[str]) -> Template:
     return bind(parse(written), ["text"])
 
 
-def by_parts(counter: counters.TokenCounter, whole: Template, cells: list[str]) -> list[int]:
+def by_parts(known: counter.TokenCounter, whole: Template, cells: list[str]) -> list[int]:
     divided = divide(whole)
     columns = {cell: pa.array(cells, pa.large_string()) for cell in whole.cells}
-    total = np.full(len(cells), counter.count(divided.constants).sum())
+    total = np.full(len(cells), known.count(divided.constants).sum())
     for piece in divided.pieces:
-        total += counter.count(piece.render(columns, len(cells)))
+        total += known.count(piece.render(columns, len(cells)))
     return [int(one) for one in total]
 
 
-def whole_texts(counter: counters.TokenCounter, whole: Template, cells: list[str]) -> list[int]:
+def whole_texts(known: counter.TokenCounter, whole: Template, cells: list[str]) -> list[int]:
     columns = {cell: pa.array(cells, pa.large_string()) for cell in whole.cells}
-    return [int(one) for one in counter.count(whole.render(columns, len(cells)))]
+    return [int(one) for one in known.count(whole.render(columns, len(cells)))]
 
 
 def prove(engine: engines.Engine, full: int = 200) -> None:
-    counter = counters.TokenCounter("any", engine.exact, None, engine)
+    known = counter.TokenCounter("any", engine.exact, None, engine)
 
     @settings(EVERYTHING, max_examples=examples(full))
     @given(st.lists(LITERAL | LONG, min_size=2, max_size=4), st.lists(CELL, min_size=1, max_size=4))
     def equal(literals: list[str], cells: list[str]) -> None:
         whole = template(literals)
-        assert by_parts(counter, whole, cells) == whole_texts(counter, whole, cells)
+        assert by_parts(known, whole, cells) == whole_texts(known, whole, cells)
 
     equal()
 

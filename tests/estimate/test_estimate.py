@@ -14,12 +14,10 @@ from hypothesis import strategies as st
 
 import batchframe as bf
 import batchframe.local
-from batchframe._estimate import pricing
-from batchframe._estimate.pricing import doubts
-from batchframe._models.genai_prices import price_book
-from batchframe._models.price_lookup import price
+from batchframe._models import genai_prices, price_lookup
 from batchframe.errors import CostError
 from tests.support.examples import examples
+from tests.support.job_folders import edit_manifest
 
 LABELS = ["good", "bad"]
 
@@ -44,7 +42,7 @@ def test_four_tiers_stand_side_by_side_and_the_unknown_is_unknown() -> None:
 
 def test_the_input_alone_and_the_answers_add_up_to_the_estimate() -> None:
     known = ask(["a", "bb"]).estimate()
-    batch = price("gpt-5.6-luna", "batch")
+    batch = price_lookup.price("gpt-5.6-luna", "batch")
     assert known.cost is not None
     assert batch is not None
     assert known.output_tokens.expected is not None
@@ -74,7 +72,7 @@ def test_a_long_request_is_dearer_as_a_whole_and_the_short_ones_beside_it_are_no
 
 
 def test_an_estimate_says_which_book_its_prices_come_from_and_of_which_day() -> None:
-    book = price_book()
+    book = genai_prices.price_book()
     told = "\n".join(ask(["a"]).estimate().notes)
     assert f"{book.name} {book.version}" in told
     assert str(book.as_of) in told
@@ -101,21 +99,21 @@ def test_no_card_gives_the_same_reason_twice_for_a_doubtful_price() -> None:
     assert "and input $3, output $12" in told[0]
     assert repr(tuned).count("has no entry for it") == 1
     # Two reasons are two sentences.
-    search = doubts("gpt-4o-search-preview", ["batch", "standard"])
+    search = price_lookup.doubts("gpt-4o-search-preview", ["batch", "standard"])
     assert [note.partition(": ")[2][:12] for note in search] == ["the Batch AP", "genai-prices"]
 
 
 def test_nobody_is_in_doubt_about_prices_that_were_given() -> None:
     mine = {"input": 1, "output": 2}
-    assert doubts("gpt-3.5-turbo", ["batch"])
-    assert not doubts("gpt-3.5-turbo", ["batch"], mine)
-    assert doubts("gpt-4o-search-preview", ["batch", "standard"], mine)
+    assert price_lookup.doubts("gpt-3.5-turbo", ["batch"])
+    assert not price_lookup.doubts("gpt-3.5-turbo", ["batch"], mine)
+    assert price_lookup.doubts("gpt-4o-search-preview", ["batch", "standard"], mine)
 
 
 def test_a_model_that_is_shut_down_or_soon_is_says_so_with_its_successor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pricing, "today", lambda: date(2026, 11, 21))
+    monkeypatch.setattr("batchframe._estimate.estimate.today", lambda: date(2026, 11, 21))
     assert "OpenAI will shut gpt-4.1 down on 2027-01-14" in repr(ask(["a"], "gpt-4.1"))
     notes = ask(["a"], "gpt-4.1-nano").estimate().notes
     assert any("shut gpt-4.1-nano down on 2026-10-23" in n and "gpt-5.6-luna" in n for n in notes)
@@ -178,10 +176,6 @@ class TestAboveTheLimit:
 
 def job_of(texts: list[str], tokens: list[int], **more: Any) -> bf.Job:
     """Ask on this machine, and pretend that it was elsewhere: rehearsals tell nothing."""
-    from dataclasses import replace
-
-    from batchframe._store.manifest import read_manifest, write_manifest
-
     left = iter(tokens)
 
     def answer(_: dict[str, Any]) -> dict[str, Any]:
@@ -193,9 +187,8 @@ def job_of(texts: list[str], tokens: list[int], **more: Any) -> bf.Job:
 
     with batchframe.local.serve(answer=answer) as server:
         job = ask(texts, **more).submit(client=server.client(), reuse=False).wait()
-    manifest = read_manifest(job._folder)
-    elsewhere = replace(manifest.identity, base_url="https://api.openai.com/v1")
-    write_manifest(job._folder, replace(manifest, identity=elsewhere))
+    elsewhere = {"base_url": "https://api.openai.com/v1"}
+    edit_manifest(job, lambda stored: stored["identity"].update(elsewhere))
     return job
 
 
@@ -247,9 +240,8 @@ class TestEarlierJobs:
         broken.mkdir()
         (broken / "manifest.json").write_text("{")
         (job.folder / "answers.parquet").write_bytes(b"")
-        from batchframe._estimate.history import experience
-
-        assert experience(ask(["new"])._table.recipe, "https://api.openai.com/v1") is None
+        notes = ask(["new"]).estimate(reuse=False).notes
+        assert not any("earlier job" in note for note in notes)
 
 
 def test_a_range_without_a_basis_is_never_one_number() -> None:

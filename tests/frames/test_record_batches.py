@@ -18,8 +18,7 @@ import pytest
 from pydantic import BaseModel
 
 import batchframe as bf
-from batchframe._frames import record_batches
-from batchframe._frames.tabular import tabular
+from batchframe._frames import record_batches, tabular
 from tests.support.pictures import png
 
 
@@ -356,10 +355,10 @@ def test_large_cells_are_read_a_few_at_a_time(
     table = pa.table({"x": [f"{i:05}" * 500 for i in range(40)], "y": ["small"] * 40})
     pq.write_table(table, tmp_path / "rows.parquet")
     for source in (tmp_path / "rows.parquet", table.to_reader()):
-        parts = list(tabular(source).parts())
+        parts = list(tabular.tabular(source).parts())
         assert max(map(len, parts)) <= 5
         assert [text for part in parts for text in part.frame["x"]] == table["x"].to_pylist()
-    [narrow] = tabular(tmp_path / "rows.parquet").only(["y"]).parts()
+    [narrow] = tabular.tabular(tmp_path / "rows.parquet").only(["y"]).parts()
     assert len(narrow) == 40
 
 

@@ -4,42 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import pytest
 
 import batchframe as bf
-from batchframe._base.clock import SYSTEM, Clock
 from batchframe._display import when
-from batchframe._jobs import running
-from batchframe._jobs.run import Submission
-from batchframe._jobs.waiting import Pace, until
-
-DAY = 86_400.0
-
-
-def jumping(start: float, step: float) -> Callable[[], float]:
-    """Return a date that is wrong, and is set again whenever somebody looks."""
-    dates = iter(start + step * number for number in range(10**6))
-    return lambda: time.time() + next(dates)
-
-
-DATES = {
-    "a day ahead": jumping(DAY, 0),
-    "a day behind": jumping(-DAY, 0),
-    "set forth an hour at every look": jumping(0, 3600),
-    "set back an hour at every look": jumping(0, -3600),
-    "the year 1970": lambda: 0.0,
-    "before 1970": lambda: -1e6,
-}
+from tests.support.clocks import DATES, DAY, dated, submit_by
 
 
 @pytest.fixture(params=DATES)
-def wrong(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock(now=DATES[request.param], elapsed=SYSTEM.elapsed, sleep=SYSTEM.sleep)
-    monkeypatch.setattr(running, "Submission", partial(Submission, clock=clock))
+def wrong(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    clock = dated(DATES[request.param])
+    submit_by(monkeypatch, clock)
     return clock
 
 
@@ -61,13 +38,6 @@ def test_d12_a_lost_request_is_uncertain_whatever_the_date(
     assert proxy.creates() == 1
     assert bf.job("dated", client=proxy.client()).resume(recreate=True).wait().counts == {"ok": 3}
     assert proxy.creates() == 2
-
-
-def test_d12_waiting_counts_seconds_that_never_run_backwards(wrong: Clock) -> None:
-    slept: list[float] = []
-    clock = Clock(now=wrong.now, elapsed=lambda: sum(slept), sleep=slept.append)
-    assert not until(lambda: False, lambda _: None, Pace(5, 60), timeout=600, clock=clock).done
-    assert sum(slept) == pytest.approx(600)
 
 
 @pytest.mark.parametrize(

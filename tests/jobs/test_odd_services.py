@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -17,29 +16,13 @@ import pytest
 
 import batchframe as bf
 from batchframe import local
-from batchframe._base.clock import Clock
-from batchframe._jobs import running
-from batchframe._jobs.run import Submission
-from batchframe._jobs.submission import submit
-from batchframe._services.openai_client import OpenAIService
 from batchframe.local import Fault
+from tests.support.clocks import FakeTime, submit_by
 from tests.support.profiles import change_local
+from tests.support.seams import wrap_service
 
 CREATE, LIST = "POST /v1/batches", "GET /v1/batches"
 FOREVER = float("inf")
-
-
-class FakeTime:
-    """Notes how long it was told to sleep, and does not; may be wrong by `off` seconds."""
-
-    def __init__(self, off: float = 0.0) -> None:
-        self.slept: list[float] = []
-        self._passed = off
-        self.clock = Clock(lambda: 1.8e9 + self._passed, lambda: self._passed, self.sleep)
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self._passed += seconds
 
 
 @pytest.fixture
@@ -49,11 +32,7 @@ def fake_time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
 
 def on_fake_time(monkeypatch: pytest.MonkeyPatch, off: float = 0.0) -> FakeTime:
     time = FakeTime(off)
-
-    def submitting(run: Submission) -> None:
-        submit(replace(run, clock=time.clock))
-
-    monkeypatch.setattr(running, "submit", submitting)
+    submit_by(monkeypatch, time.clock)
     return time
 
 
@@ -139,15 +118,18 @@ def test_s14_what_provably_never_left_is_sent_again(
         "no such host": "http://nowhere.invalid/v1",
         "times out": request.getfixturevalue("full_queue"),
     }
-    create, tries = OpenAIService.create_batch, iter([True, True])
+    tries = iter([True, True])
 
-    def lost_at_first(self: OpenAIService, *given: Any) -> Any:
-        if next(tries, False):
-            away = self._client.with_options(base_url=nowhere[where], timeout=0.2)
-            return create(OpenAIService(away), *given)
-        return create(self, *given)
+    def lost_at_first(create: Any) -> Any:
+        def creating(service: Any, *given: Any) -> Any:
+            if next(tries, False):
+                away = service._client.with_options(base_url=nowhere[where], timeout=0.2)
+                service = type(service)(away)
+            return create(service, *given)
 
-    monkeypatch.setattr(OpenAIService, "create_batch", lost_at_first)
+        return creating
+
+    wrap_service(monkeypatch, "create_batch", lost_at_first)
     job = requests.submit(client=server.client())
     assert fake_time.slept == [1.0, 2.0]
     journal = (job.folder / "journal.jsonl").read_text(encoding="utf-8")

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 
 import batchframe as bf
-from batchframe._estimate.answer_length import Experience
 from batchframe.local import AnswerError, Fault, Server, serve
 
 TEXTS = [f"text {i}" for i in range(60)]
@@ -194,16 +193,6 @@ def test_a_prompt_function_has_pilots_too(running: Server) -> None:
     assert sorted(answered["text"]) == sorted(
         pilot.frame.loc[pilot.frame["bf_status"] == "ok", "bf_prompt"]
     )
-
-
-@pytest.mark.parametrize(
-    ("answers", "t"), [(10, 2.262), (20, 2.093), (30, 2.045), (100, 1.984), (10_000, 1.960)]
-)
-def test_the_interval_is_students(answers: int, t: float) -> None:
-    known = Experience(answers, 1, mean=1000.0, spread=100.0, longest=2000)
-    low, high = known.interval(10**9) or (0, 0)
-    assert (high - low) / 2 == pytest.approx(t * 100 / answers**0.5, rel=2e-3)
-    assert Experience(9, 1, 1.0, 1.0, 2).interval(5) is None
 
 
 def test_a_pilot_of_a_frame_sorted_otherwise_gives_each_row_its_own_answer(

@@ -14,8 +14,6 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._base.clock import Clock
-from batchframe._jobs.waiting import Pace, until
 
 ANOTHER_BATCH = '{"id": "batch_other", "object": "batch", "status": "failed", "created_at": 1}'
 
@@ -235,33 +233,3 @@ def test_looking_at_a_job_never_asks_the_network(requests: bf.Requests, proxy: A
     assert not job.done
     assert len(job.results()) == 3
     assert len(proxy.seen) == asked
-
-
-def test_pauses_grow_to_the_longest_with_jitter_and_stop_at_the_time_given() -> None:
-    slept: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-
-    clock = Clock(now=lambda: 0.0, elapsed=lambda: sum(slept), sleep=sleep)
-    waited = until(lambda: False, lambda _: None, Pace(5.0, 60.0), timeout=1000, clock=clock)
-    assert not waited.done
-    assert sum(slept) == pytest.approx(1000)
-    assert 4.25 <= slept[0] <= 5.75
-    assert all(pause <= 69 for pause in slept)
-    assert max(slept) > 50
-    assert len(set(slept)) == len(slept)
-
-
-def test_waiting_gives_up_on_a_service_that_stays_away() -> None:
-    clock = Clock(now=lambda: 0.0, elapsed=lambda: 0.0, sleep=lambda _: None)
-    looks = iter(range(1000))
-    reason = "no route"
-
-    def look(_: float | None) -> None:
-        next(looks)
-        raise bf.errors.ServiceError.unreachable(reason)
-
-    with pytest.raises(bf.errors.ServiceError, match="no route"):
-        until(lambda: False, look, Pace(5.0, 60.0), clock=clock)
-    assert 20 < next(looks) < 100

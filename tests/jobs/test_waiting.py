@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import weakref
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -15,7 +16,8 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._jobs.waiting import THREAD_NAME
+from batchframe._jobs.waiting import Pace, until
+from tests.support.clocks import DATES, FakeTime
 
 
 def ask(name: str, server: batchframe.local.Server) -> bf.Job:
@@ -24,7 +26,7 @@ def ask(name: str, server: batchframe.local.Server) -> bf.Job:
 
 
 def watchers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == THREAD_NAME]
+    return [thread for thread in threading.enumerate() if thread.name == "batchframe-watch"]
 
 
 def join_all() -> None:
@@ -156,3 +158,37 @@ def test_an_await_that_fails_raises(server: batchframe.local.Server) -> None:
     job._look = refuse  # type: ignore[method-assign]
     with pytest.raises(bf.errors.ServiceError, match="401"):
         asyncio.run(_awaited(job))
+
+
+def test_pauses_grow_to_the_longest_with_jitter_and_stop_at_the_time_given() -> None:
+    time = FakeTime()
+    clock, slept = time.clock, time.slept
+    waited = until(lambda: False, lambda _: None, Pace(5.0, 60.0), timeout=1000, clock=clock)
+    assert not waited.done
+    assert sum(slept) == pytest.approx(1000)
+    assert 4.25 <= slept[0] <= 5.75
+    assert all(pause <= 69 for pause in slept)
+    assert max(slept) > 50
+    assert len(set(slept)) == len(slept)
+
+
+def test_waiting_gives_up_on_a_service_that_stays_away() -> None:
+    clock = replace(FakeTime().clock, elapsed=lambda: 0.0)
+    looks = iter(range(1000))
+    reason = "no route"
+
+    def look(_: float | None) -> None:
+        next(looks)
+        raise bf.errors.ServiceError.unreachable(reason)
+
+    with pytest.raises(bf.errors.ServiceError, match="no route"):
+        until(lambda: False, look, Pace(5.0, 60.0), clock=clock)
+    assert 20 < next(looks) < 100
+
+
+@pytest.mark.parametrize("date", DATES)
+def test_d12_waiting_counts_seconds_that_never_run_backwards(date: str) -> None:
+    time = FakeTime()
+    clock = replace(time.clock, now=DATES[date])
+    assert not until(lambda: False, lambda _: None, Pace(5, 60), timeout=600, clock=clock).done
+    assert sum(time.slept) == pytest.approx(600)

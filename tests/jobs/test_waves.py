@@ -10,14 +10,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import batchframe as bf
-from batchframe._requests.input_files import InputFile
-from batchframe._services.batch import Batch
-from batchframe._store.journal import ShardState
-from batchframe._store.queue import Queue, due
 from batchframe.local import Fault, Server
 
 FULL = {
@@ -210,58 +204,6 @@ def test_a_job_of_forty_parts_goes_on_in_a_new_kernel_between_any_two(server: Se
     assert job.counts == {"ok": 40}
     assert len(job.batches) >= 40
     assert sum(batch.requests for batch in server.ledger) == 40
-
-
-STATES = st.sampled_from(
-    [
-        ShardState(),
-        ShardState(step="uploaded"),
-        ShardState(step="creating"),
-        ShardState(step="created", batch=Batch("b", "in_progress")),
-        ShardState(step="created", batch=Batch("b", "completed"), fetched=True),
-        ShardState(step="dropped", fetched=True),
-    ]
-)
-
-
-@given(
-    parts=st.lists(st.tuples(STATES, st.integers(1, 50)), max_size=12),
-    limit=st.one_of(st.none(), st.integers(1, 120)),
-    elsewhere=st.integers(0, 60),
-    creates=st.integers(0, 5),
-)
-def test_no_wave_passes_the_limit_and_none_is_held_up_for_ever(
-    parts: list[tuple[ShardState, int]], limit: int | None, elsewhere: int, creates: int
-) -> None:
-    states = [state for state, _ in parts]
-    files = [InputFile(i, i + 1, 1, "", tokens=n) for i, (_, n) in enumerate(parts)]
-    chosen = due(files, states, Queue(limit, elsewhere, creates), now=10.0**6)
-    new = [at for at in chosen if states[at].step in {"new", "uploaded"}]
-    assert set(chosen) - set(new) == {i for i, s in enumerate(states) if s.step == "creating"}
-    waiting = [i for i, s in enumerate(states) if s.step in {"new", "uploaded"}]
-    assert new == waiting[: len(new)]
-    assert len(new) <= creates
-    active = [
-        i
-        for i, s in enumerate(states)
-        if s.step == "creating" or (s.batch is not None and not s.batch.ended)
-    ]
-    queued = elsewhere + sum(files[i].tokens for i in [*active, *new])
-    if limit is not None and queued > limit:
-        assert not new or (len(new) == 1 and not active and not elsewhere)
-    if waiting and creates and not active and limit is None:
-        assert len(new) == min(len(waiting), creates)
-
-
-def test_two_thousand_creates_an_hour_are_kept() -> None:
-    files = [InputFile(i, i + 1, 1, "", tokens=1) for i in range(2_500)]
-    ended_lately = ShardState(
-        step="created", attempts=1, creating_at=5_000.0, batch=Batch("b", "completed")
-    )
-    states: list[Any] = [ended_lately] * 1_990 + [ShardState()] * 510
-    queue = Queue(None, 0, 2_000)
-    assert len(due(files, states, queue, now=6_000.0)) == 10
-    assert len(due(files, states, queue, now=9_000.0)) == 510
 
 
 @pytest.mark.parametrize("limit", [2e6, float("inf"), "10", True])

@@ -13,7 +13,6 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._endpoints import endpoint_of
 from batchframe.errors import RequestError
 from batchframe.local import AnswerError
 
@@ -128,32 +127,17 @@ def test_what_failed_is_asked_again_and_joined(case: Case, frame: pd.DataFrame) 
 def test_an_empty_home_gets_the_job_back(case: Case, frame: pd.DataFrame) -> None:
     with batchframe.local.serve(answer=case.answer) as server:
         client = server.client()
-        lost = case.ask(frame).submit("lost", client=client).wait()
+        more = {"user": "u", "metadata": {"a": "b"}}
+        lost = case.ask(frame, **more).submit("lost", client=client).wait()
         before = lost.results(details=True).drop_duplicates("bf_custom_id")
         shutil.rmtree(lost.folder)
         [job] = bf.recover(client)
         found = job.wait().results(details=True)
         assert (job.id, found.columns.tolist()) == (lost.id, before.columns.tolist())
         assert case.cells(found) == case.cells(before)
-        again = case.ask(frame).submit("lost", client=client)
+        again = case.ask(frame, **more).submit("lost", client=client)
         assert (again.id, len(server.ledger)) == (job.id, 1)
     assert case.cells(frame.bf.join("lost")) == [case.told(text) for text in TEXTS]
-
-
-@every
-def test_what_a_body_tells_of_its_recipe_makes_the_body_again(
-    case: Case, frame: pd.DataFrame
-) -> None:
-    requests = case.ask(frame, user="u", metadata={"a": "b"})
-    endpoint = endpoint_of(case.path)
-    [line] = requests.preview(1)
-    told = endpoint.recipe_of(line["body"])
-    mine = requests._table.recipe
-    assert (told.model, told.endpoint, dict(told.body)) == (
-        mine.model, mine.endpoint, dict(mine.body)
-    )  # fmt: skip
-    assert endpoint.fields(told) == endpoint.fields(mine)
-    assert endpoint.body(told).keys() | {"instructions"} == line["body"].keys() | {"instructions"}
 
 
 @every

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batchframe import local
+from tests.support.proxy import proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import openai
     from openai.types import Batch
+
+__all__ = ["proxy"]
 
 CHAT = "/v1/chat/completions"
 

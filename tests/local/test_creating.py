@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
-from openai.types import Batch, BatchCreateParams
-
-from batchframe.local._objects import ENDPOINTS, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,13 +15,6 @@ def refused(client: openai.OpenAI, body: dict[str, Any]) -> openai.BadRequestErr
     with pytest.raises(openai.BadRequestError) as caught:
         client.post("/batches", body=body, cast_to=object)
     return caught.value
-
-
-def test_states_and_endpoints_are_those_of_the_sdk() -> None:
-    assert set(get_args(Status)) == set(get_args(Batch.model_fields["status"].annotation))
-    hints = get_type_hints(BatchCreateParams, include_extras=False)
-    # OpenAI shut its Videos API down on 2026-09-24.
-    assert set(ENDPOINTS) == set(get_args(hints["endpoint"])) - {"/v1/videos"}
 
 
 GOOD = {

@@ -10,9 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchframe.local._answers.dice import Dice
-from batchframe.local._answers.schema import Sampler, SchemaError
-from batchframe.local._answers.simulated import simulate
+from batchframe.local._answers import dice, schema, simulated
 from batchframe.local._problems import Problem
 from tests.support.examples import examples
 
@@ -20,7 +18,7 @@ CHAT = "/v1/chat/completions"
 
 
 def answer(endpoint: str, body: dict[str, Any]) -> dict[str, Any]:
-    return simulate(endpoint, {"model": "m", **body}, created=0, count_tokens=lambda _: 1)
+    return simulated.simulate(endpoint, {"model": "m", **body}, created=0, count_tokens=lambda _: 1)
 
 
 def chat(text: str = "Hello?", **body: Any) -> dict[str, Any]:
@@ -143,7 +141,7 @@ def test_a_schema_that_strict_mode_refuses_fails_the_request(
 
 
 def test_a_schema_that_only_holds_itself_is_an_error_and_no_endless_loop() -> None:
-    schema = {
+    wanted = {
         "$ref": "#/$defs/Node",
         "$defs": {
             "Node": {
@@ -153,8 +151,8 @@ def test_a_schema_that_only_holds_itself_is_an_error_and_no_endless_loop() -> No
             }
         },
     }
-    with pytest.raises(SchemaError, match="no finite instance"):
-        Sampler(schema)
+    with pytest.raises(schema.SchemaError, match="no finite instance"):
+        schema.Sampler(wanted)
 
 
 TREE: dict[str, Any] = {
@@ -184,7 +182,7 @@ TREE: dict[str, Any] = {
 
 @given(st.binary(min_size=8, max_size=8))
 def test_a_recursive_schema_is_obeyed_and_ends(seed: bytes) -> None:
-    jsonschema.validate(Sampler(TREE).sample(Dice(seed)), TREE)
+    jsonschema.validate(schema.Sampler(TREE).sample(dice.Dice(seed)), TREE)
 
 
 SCALARS = st.one_of(
@@ -287,10 +285,10 @@ SCHEMAS = st.recursive(
 
 @settings(max_examples=examples(300))
 @given(SCHEMAS, st.binary(min_size=8, max_size=8))
-def test_an_instance_is_valid_whatever_the_schema(schema: dict[str, Any], seed: bytes) -> None:
-    made = Sampler(schema).sample(Dice(seed))
+def test_an_instance_is_valid_whatever_the_schema(wanted: dict[str, Any], seed: bytes) -> None:
+    made = schema.Sampler(wanted).sample(dice.Dice(seed))
     validator = jsonschema.Draft202012Validator
-    validator(schema, format_checker=validator.FORMAT_CHECKER).validate(made)
+    validator(wanted, format_checker=validator.FORMAT_CHECKER).validate(made)
 
 
 @pytest.mark.parametrize("endpoint", [CHAT, "/v1/responses"])
@@ -309,5 +307,5 @@ def test_the_schema_of_the_request_is_obeyed(endpoint: str) -> None:
 @settings(max_examples=examples(50))
 @given(st.integers(1, 10**30), st.binary(min_size=8, max_size=8))
 def test_dice_stay_below_their_limit(limit: int, seed: bytes) -> None:
-    dice = Dice(seed)
-    assert all(0 <= dice.below(limit) < limit for _ in range(20))
+    thrown = dice.Dice(seed)
+    assert all(0 <= thrown.below(limit) < limit for _ in range(20))

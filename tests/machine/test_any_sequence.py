@@ -34,13 +34,13 @@ from hypothesis.stateful import (
 
 import batchframe as bf
 from batchframe._services.batch import ENDED
-from batchframe._services.openai_client import OpenAIService
-from batchframe._store.folder import JobFolder
 from batchframe.local import Fault, Server, serve
 from tests.support.examples import examples
 from tests.support.profiles import change_local
+from tests.support.seams import wrap_journal, wrap_service
 
 TEXTS = [f"text {i}" for i in range(6)]
+ENDED = {"completed", "failed", "expired", "cancelled"}
 KEY = "sk-CANARY-0123456789abcdef"
 GENTLE = (
     bf.errors.SubmissionUncertain,
@@ -112,9 +112,9 @@ class Life(RuleBasedStateMachine):
         """Run something that may be killed at a step, and may be refused in words."""
         crash = Crash(crash_at)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(JobFolder, "append", crash.around(JobFolder.append))
+            wrap_journal(patch, crash.around)
             for name in ("upload", "create_batch", "retrieve_batch", "download", "delete_file"):
-                patch.setattr(OpenAIService, name, crash.around(getattr(OpenAIService, name)))
+                wrap_service(patch, name, crash.around)
             with contextlib.suppress(Killed, *GENTLE):
                 yield
 

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 import batchframe as bf
-from batchframe._models.hosted_tools import hosted_notes, hosted_tools
 from batchframe.errors import CostError
 
 RESPONSES = "/v1/responses"
@@ -22,6 +21,10 @@ def ask(tools: list[dict[str, Any]], **more: Any) -> bf.Requests:
     return pd.DataFrame({"t": ["a", "b"]}).bf.requests("{{ t }}", tools=tools, **words)
 
 
+def notes_on_tools(requests: bf.Requests) -> list[str]:
+    return [note for note in requests.estimate().notes if "itself" in note]
+
+
 @pytest.mark.parametrize("kind", ["web_search", "file_search", "code_interpreter", "mcp", "new"])
 def test_the_high_end_is_not_known_and_the_note_says_why(kind: str) -> None:
     known = ask([{"type": kind}]).estimate()
@@ -30,16 +33,16 @@ def test_the_high_end_is_not_known_and_the_note_says_why(kind: str) -> None:
         assert cost.low > 0
         assert cost.high is None
     assert known.input_tokens.high is None
-    (note,) = [note for note in known.notes if "itself" in note]
+    (note,) = notes_on_tools(ask([{"type": kind}]))
     assert kind in note
     assert "own fee" in note
     assert not known.exact
 
 
 def test_the_fees_that_are_known_are_named_with_their_source() -> None:
-    (search,) = hosted_notes({"tools": [{"type": "web_search"}]})
+    (search,) = notes_on_tools(ask([{"type": "web_search"}]))
     assert "$10 per 1,000 calls (genai-prices" in search
-    (program,) = hosted_notes({"tools": [{"type": "code_interpreter"}]})
+    (program,) = notes_on_tools(ask([{"type": "code_interpreter"}]))
     assert "not known here" in program
 
 
@@ -48,15 +51,16 @@ def test_the_fees_that_are_known_are_named_with_their_source() -> None:
     [
         {},
         {"tools": None},
-        {"tools": [LOOK, {"type": "function", "function": {"name": "look"}}]},
+        {"tools": [{"type": "function", "function": {"name": "look"}}]},
+        {"tools": [LOOK], "endpoint": RESPONSES, "max_output_tokens": 50},
         {"tools": [{"type": "custom", "name": "run"}]},
         {"tools": [{"type": "web_search"}], "tool_choice": "none"},
         {"web_search_options": None},
     ],
 )
 def test_tools_that_the_caller_runs_have_no_fee(body: dict[str, Any]) -> None:
-    assert hosted_tools(body) == []
-    assert hosted_notes(body) == []
+    asked = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-4.1", **body)
+    assert notes_on_tools(asked) == []
 
 
 def test_functions_alone_leave_a_bound() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchframe._models.price import LongContext, Price
+from batchframe._models.price import LongContext, Price, sum_of, within
 from batchframe.errors import CostError
 
 LUNA = Price(
@@ -110,3 +110,55 @@ def test_a_cost_reads_as_plain_money(tokens: int) -> None:
     cost = str(replace(LUNA, long_context=None, input=Decimal(10)).cost(tokens, 0))
     assert "E" not in cost
     assert cost == cost.rstrip("0") or "." not in cost
+
+
+def test_nothing_below_1024_tokens_is_taken_to_be_written_to_the_cache() -> None:
+    luna = Price("", "batch", Decimal(1), output=Decimal(1), cache_write=Decimal(2))
+    assert luna.may_write([1_023, 1_024]).tolist() == [0, 1_024]
+    assert Price("", "batch", Decimal(1), cache_write=Decimal(1)).may_write([5_000]).tolist() == [0]
+
+
+ANY_MONEY = st.decimals(0, 1_000, places=5)
+ANY_TOKENS = st.integers(0, 600_000)
+ANY_REQUEST = st.tuples(ANY_TOKENS, st.integers(0, 200_000), ANY_TOKENS, ANY_TOKENS).map(
+    lambda one: (one[0], one[1], min(one[2], one[0]), min(one[3], max(one[0] - one[2], 0)))
+)
+ANY_PRICE = st.builds(
+    Price,
+    st.just("model"),
+    st.just("batch"),
+    ANY_MONEY,
+    st.none() | ANY_MONEY,
+    ANY_MONEY,
+    st.none()
+    | st.builds(
+        LongContext,
+        st.just(272_000),
+        ANY_MONEY,
+        st.none() | ANY_MONEY,
+        ANY_MONEY,
+        cache_write=st.none() | ANY_MONEY,
+    ),
+    cache_write=st.none() | ANY_MONEY,
+)
+
+
+@given(st.lists(ANY_REQUEST, max_size=20), ANY_PRICE, st.sampled_from([3, 28]))
+def test_the_costs_of_all_requests_and_of_all_parts_add_up_to_the_last_digit(
+    requests: list[tuple[int, int, int, int]], price: Price, precision: int
+) -> None:
+    columns = [np.array([one[place] for one in requests], np.int64) for place in range(4)]
+    with decimal.localcontext() as context:
+        context.prec = precision  # a coarse one of the caller's must not round
+        total = price.cost_of(*columns)
+        each = price.costs_of(*columns)
+        parts = price.parts_of(*columns)
+    assert sum_of(each) == sum_of(parts) == total
+    assert each.tolist() == [price.cost(*one) for one in requests]
+
+
+@given(st.lists(st.decimals(0, 10, places=3), max_size=20), st.decimals(0, 60, places=3))
+def test_as_many_costs_fit_as_stay_within_the_limit(costs: list[Decimal], limit: Decimal) -> None:
+    fitting = within(costs, limit)
+    assert sum(costs[:fitting], Decimal(0)) <= limit
+    assert fitting == len(costs) or sum(costs[: fitting + 1], Decimal(0)) > limit

@@ -7,11 +7,17 @@ import enum
 import pathlib
 from typing import Any, Literal
 
+import pandas as pd
 import pytest
 from pydantic import AnyUrl, BaseModel, ConfigDict, Field
 
-from batchframe._output import output_spec
 from batchframe.errors import OutputSpecError
+
+
+def spec_of(output: object, **more: Any) -> Any:
+    """Return what requests take an output for."""
+    frame = pd.DataFrame({"t": ["a"]})
+    return frame.bf.requests("{{ t }}", model="m", output=output, **more)._table.recipe.output
 
 
 class Counts(BaseModel):
@@ -145,7 +151,7 @@ def of(node: dict[str, Any]) -> dict[str, Any]:
 )
 def test_a_refusal_names_the_place_and_the_way_out(output: object, words: list[str]) -> None:
     with pytest.raises(OutputSpecError) as refusal:
-        output_spec(output)
+        spec_of(output)
     for word in words:
         assert word in str(refusal.value)
     assert len(str(refusal.value)) < 800
@@ -157,13 +163,13 @@ def test_labels_of_an_array_library_are_asked_for_as_a_list() -> None:
             return ["a"]
 
     with pytest.raises(OutputSpecError, match=r"output=labels\.tolist\(\)"):
-        output_spec(Array())
+        spec_of(Array())
 
 
 @pytest.mark.parametrize("name", ["", "  ", 3])
 def test_a_column_name_must_be_a_text(name: Any) -> None:
     with pytest.raises(OutputSpecError, match="cannot name the answer column"):
-        output_spec(["a"], name=name)
+        spec_of(["a"], name=name)
 
 
 def nested(levels: int) -> dict[str, Any]:
@@ -174,9 +180,9 @@ def nested(levels: int) -> dict[str, Any]:
 
 
 def test_ten_levels_are_taken_and_eleven_are_not() -> None:
-    assert len(output_spec(nested(10)).fields[0].path) == 10
+    assert len(spec_of(nested(10)).fields[0].path) == 10
     with pytest.raises(OutputSpecError, match="more than 10 objects deep"):
-        output_spec(nested(11))
+        spec_of(nested(11))
 
 
 def test_levels_count_through_references() -> None:
@@ -188,7 +194,7 @@ def test_levels_count_through_references() -> None:
     definitions["End"] = {"type": "string"}
     root = {"type": "object", "properties": {"a": {"$ref": "#/$defs/D0"}}, "$defs": definitions}
     with pytest.raises(OutputSpecError, match="more than 10 objects deep"):
-        output_spec(root)
+        spec_of(root)
 
 
 def test_five_thousand_fields_are_taken_and_one_more_is_not() -> None:
@@ -196,20 +202,20 @@ def test_five_thousand_fields_are_taken_and_one_more_is_not() -> None:
         names = {f"f{i}": {"type": "boolean"} for i in range(count)}
         return {"type": "object", "properties": names}
 
-    assert len(output_spec(wide(5_000)).fields) == 5_000
+    assert len(spec_of(wide(5_000)).fields) == 5_000
     with pytest.raises(OutputSpecError, match="5,001 answer fields"):
-        output_spec(wide(5_001))
+        spec_of(wide(5_001))
 
 
 def test_names_and_labels_have_a_limit_together() -> None:
     schema = {"type": "object", "properties": {"n" * 120_001: {"type": "string"}}}
     with pytest.raises(OutputSpecError, match="up to 120,000"):
-        output_spec(schema)
+        spec_of(schema)
 
 
 def test_a_thousand_labels_are_taken() -> None:
-    assert len(output_spec([str(i) for i in range(1_000)]).fields[0].levels or ()) == 1_000
+    assert len(spec_of([str(i) for i in range(1_000)]).fields[0].levels or ()) == 1_000
 
 
 def test_a_decimal_is_taken_as_a_union_of_number_and_text() -> None:
-    assert output_spec(decimal.Decimal).fields[0].kind == "json"
+    assert spec_of(decimal.Decimal).fields[0].kind == "json"

@@ -12,10 +12,8 @@ import pandas as pd
 import pytest
 
 import batchframe as bf
-from batchframe._base.digests import group
-from batchframe._base.ranges import Range
-from batchframe._estimate.counting import InputTokens
-from batchframe._estimate.pricing import cost_range
+from batchframe._base import digests, ranges
+from batchframe._estimate import counting, estimate
 from batchframe._models.price import Price
 from batchframe._requests.input_files import pack
 
@@ -49,11 +47,11 @@ def test_requests_and_their_tokens_keep_three_names_worth_of_a_row() -> None:
 
 @pytest.mark.parametrize("distinct", [1, 2, 100_000])
 def test_equal_rows_are_found_beside_three_names_of_each(distinct: int) -> None:
-    digests = np.frombuffer(np.random.default_rng(1).bytes(NAME * 30_000), "V16")
+    known = np.frombuffer(np.random.default_rng(1).bytes(NAME * 30_000), "V16")
 
     def find(rows: int) -> Any:
-        given = digests[np.arange(rows) % distinct]
-        return given, group(given)
+        given = known[np.arange(rows) % distinct]
+        return given, digests.group(given)
 
     assert a_row(find, 10_000, at_the_peak=True) < NAME + 3 * NAME
 
@@ -64,8 +62,8 @@ def test_requests_are_priced_and_divided_some_at_a_time() -> None:
 
     def price(rows: int) -> None:
         tokens = numbers[:rows]
-        read = InputTokens(tokens, tokens, tokens, exact=True, notes=())
-        assert cost_range(rates, read, Range.exactly(7)) is not None
+        read = counting.InputTokens(tokens, tokens, tokens, exact=True, notes=())
+        assert estimate.cost_range(rates, read, ranges.Range.exactly(7)) is not None
 
     def divide(rows: int) -> None:
         assert pack(numbers[:rows], 50_000, 10**12, numbers[:rows], 10**12)

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 import batchframe as bf
 from batchframe._frames.tabular import of_frame
 from batchframe._requests.rendering import row_digests
-from batchframe._requests.table import RequestTable
 from batchframe._store.rows import Rows, read_rows, rows_of, write_rows
 
 CELLS = st.sampled_from(["", "a", "ab", "b", "é", None])
@@ -26,12 +25,12 @@ def frame_of(rows: list[tuple[str | None, str | None]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["left", "right"], dtype="string")
 
 
-def asked(frame: pd.DataFrame, **more: Any) -> RequestTable:
+def asked(frame: pd.DataFrame, **more: Any) -> Any:
     more = {"on_missing": "skip", **more}
     return bf.requests(frame, "{{ left }}{{ right | json }}", model="gpt-4.1", **more)._table
 
 
-def told(table: RequestTable, frame: pd.DataFrame, checksum: str | None) -> Any:
+def told(table: Any, frame: pd.DataFrame, checksum: str | None) -> Any:
     return row_digests(table.recipe, of_frame(frame), checksum)
 
 

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchframe._results import batch_answers
 from tests.support.examples import examples
 from tests.support.result_files import read_answers, read_table
 
@@ -113,7 +112,9 @@ def test_an_ordinary_line_is_read_fast(tmp_path: Path, monkeypatch: pytest.Monke
     line = {"id": "r", "custom_id": IDS[1], "response": {"status_code": 200, "body": body}}
     file = tmp_path / "output.jsonl"
     file.write_text(json.dumps(line) + "\n", encoding="utf-8")
-    monkeypatch.setattr(batch_answers, "read_line", None)  # the careful reader would fail
+    monkeypatch.setattr(
+        "batchframe._results.batch_answers.read_line", None
+    )  # the careful reader would fail
     answers = read_answers([file], IDS)
     assert [answer["text"] for answer in answers] == [None, "yes"]
     assert (answers[1]["input_tokens"], answers[1]["status"]) == (5, "ok")

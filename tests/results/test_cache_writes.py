@@ -11,12 +11,14 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._models.genai_prices import book_price
-from batchframe._models.price import Price, Tier
-from batchframe._results.job_answers import read_reused, write_reused
 
 LONG = "word " * 2_000
 MILLION = 1_000_000
+
+
+def answer_of(usage: dict[str, Any]) -> dict[str, Any]:
+    choice = {"message": {"content": "yes"}, "finish_reason": "stop"}
+    return {"object": "chat.completion", "usage": usage, "choices": [choice]}
 
 
 def stating(usage: dict[str, Any], **more: Any) -> bf.Job:
@@ -28,8 +30,7 @@ def stating(usage: dict[str, Any], **more: Any) -> bf.Job:
             said = [{"type": "output_text", "text": "yes", "annotations": []}]
             item = {"type": "message", "role": "assistant", "status": "completed", "content": said}
             return {"object": "response", "status": "completed", "usage": usage, "output": [item]}
-        choice = {"message": {"content": "yes"}, "finish_reason": "stop"}
-        return {"object": "chat.completion", "usage": usage, "choices": [choice]}
+        return answer_of(usage)
 
     asked = pd.DataFrame({"t": [LONG]}).bf.requests("{{ t }}", **{"model": "gpt-5.6-luna", **more})
     with batchframe.local.serve(answer=answer) as server:
@@ -107,16 +108,6 @@ def test_prices_of_the_user_may_name_it() -> None:
     assert cost.high >= 2 * (cost.expected or 0)
 
 
-@pytest.mark.parametrize("tier", ["batch", "standard", "flex", "priority"])
-@pytest.mark.parametrize("model", ["gpt-5.6-luna", "gpt-5.6-sol", "gpt-6-luna", "gpt-6-astra"])
-def test_the_book_has_it_a_quarter_above_other_input_in_every_tier(model: str, tier: Tier) -> None:
-    known = book_price(model, tier)
-    assert known is not None
-    assert known.cache_write == known.input * Decimal("1.25")
-    assert known.long_context is not None
-    assert known.long_context.cache_write == known.long_context.input * Decimal("1.25")
-
-
 def test_the_high_end_takes_long_prompts_to_be_written_and_says_so() -> None:
     def known(model: str, text: str) -> bf.Estimate:
         frame = pd.DataFrame({"t": [text]})
@@ -138,12 +129,6 @@ def test_the_high_end_takes_long_prompts_to_be_written_and_says_so() -> None:
         assert not any("prompt cache" in note for note in other.notes)
 
 
-def test_nothing_below_1024_tokens_is_taken_to_be_written() -> None:
-    luna = Price("", "batch", Decimal(1), output=Decimal(1), cache_write=Decimal(2))
-    assert luna.may_write([1_023, 1_024]).tolist() == [0, 1_024]
-    assert Price("", "batch", Decimal(1), cache_write=Decimal(1)).may_write([5_000]).tolist() == [0]
-
-
 def test_a_longer_life_in_the_cache_is_said_to_have_no_known_price() -> None:
     frame = pd.DataFrame({"t": ["a"]})
     for options, there in (({"ttl": "12h"}, True), ({"ttl": "30m"}, False)):
@@ -152,12 +137,18 @@ def test_a_longer_life_in_the_cache_is_said_to_have_no_known_price() -> None:
 
 
 def test_answers_kept_by_an_earlier_version_are_read_without_the_column() -> None:
-    job = stating(CHAT)
-    folder = job._folder
-    kept = pq.read_table(folder.answers)
-    write_reused(folder, kept)
-    older = pq.read_table(folder.reused).drop_columns("cache_write_tokens")
-    pq.write_table(older, folder.reused)
-    assert read_reused(folder)["cache_write_tokens"].to_pylist() == [None]
-    pq.write_table(kept.drop_columns("cache_write_tokens"), folder.answers)
-    assert bf.job("cached").cost == PAID
+    first, both = (pd.DataFrame({"t": [LONG, "more"][:n]}) for n in (1, 2))
+    with batchframe.local.serve(answer=lambda _: answer_of(CHAT)) as server:
+        client = server.client()
+        for name, frame in (("first", first), ("both", both)):
+            asked = frame.bf.requests("{{ t }}", model="gpt-5.6-luna")
+            asked.submit(name, client=client).wait()
+        assert len(server.ledger) == 2
+    kept = bf.job("both").folder / "reused.parquet"
+    pq.write_table(pq.read_table(kept).drop_columns("cache_write_tokens"), kept)
+    (kept.parent / "answers.parquet").unlink()  # made of the kept ones and its own
+    rows = bf.job("both").results(details=True)["bf_cache_write_tokens"]
+    assert rows.isna().tolist() == [True, False]
+    own = bf.job("first").folder / "answers.parquet"
+    pq.write_table(pq.read_table(own).drop_columns("cache_write_tokens"), own)
+    assert bf.job("first").cost == PAID

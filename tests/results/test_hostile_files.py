@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchframe._results import line as line_module
 from batchframe._results.line import LineCount, count_lines
 from tests.support.result_files import read_answers, read_table
 
@@ -411,7 +410,7 @@ def test_d9_a_line_of_50_megabytes_is_read(paths: list[Path]) -> None:
 def test_d9_a_line_without_an_end_is_not_held_in_memory(
     last: bool, paths: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(line_module, "_LONGEST_LINE", 1 << 20)
+    monkeypatch.setattr("batchframe._results.result_lines._LONGEST_LINE", 1 << 20)
     endless = encoded(good(1))[:-40] + b" " * (30 << 20)
     lines = [good(0), good(2), good(3)]
     paths[0].write_bytes(b"\n".join(map(encoded, [*lines, endless] if last else [endless, *lines])))

@@ -17,7 +17,6 @@ from pydantic import BaseModel
 
 import batchframe as bf
 import batchframe.local
-from batchframe._frames import tabular
 from batchframe._results import parquet as _export
 
 ROWS = 1_200
@@ -25,7 +24,7 @@ ROWS = 1_200
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tabular, "PART_ROWS", 100)
+    monkeypatch.setattr("batchframe._frames.tabular.PART_ROWS", 100)
 
 
 class Reading(BaseModel):

@@ -11,7 +11,7 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._models.price import sum_of
+from tests.support.job_folders import edit_manifest
 
 TEXTS = [f"text {n}" for n in range(4)]
 
@@ -46,7 +46,7 @@ def test_a_job_that_took_what_was_estimated_needs_no_reason() -> None:
     assert frame.index.tolist() == ["input", "cached input", "output", "total"]
     assert frame["tokens"].tolist() == frame["estimated_tokens"].tolist()
     assert frame["cost"].tolist() == frame["estimated_cost"].tolist()
-    assert frame["cost"]["total"] == job.cost == sum_of(frame["cost"].iloc[:3])
+    assert frame["cost"]["total"] == job.cost == sum(frame["cost"].iloc[:3])
     assert report.notes == ()
     assert "Report of job tone: 4 of 4 requests billed" in repr(report)
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -124,11 +124,7 @@ def test_other_prices_given_later_are_the_reason_for_another_bill() -> None:
     frame = pd.DataFrame({"text": TEXTS})
     asked = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
     job = job_of(as_counted)
-    from batchframe._store.manifest import read_manifest, write_manifest
-
-    manifest = read_manifest(job._folder)
-    dear = {"input": "10", "output": "40"}
-    write_manifest(job._folder, dataclasses.replace(manifest, prices=dear))
+    edit_manifest(job, lambda stored: stored.update(prices={"input": "10", "output": "40"}))
     assert any("their price is another" in note for note in job.report().notes)
     assert len(asked) == 4
 

@@ -17,7 +17,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import batchframe as bf
-from batchframe._frames import safe_paths
 from batchframe.errors import CellError
 from tests.support.examples import examples
 from tests.support.pictures import data_url, png, urls_of
@@ -146,7 +145,7 @@ def test_x7_links_to_folders_are_not_followed(target: str, root: Path) -> None:
 def test_x7_without_descriptors_of_folders_links_are_resolved_and_refused(
     cell: str, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(safe_paths, "_STEPWISE", False)  # as on Windows
+    monkeypatch.setattr("batchframe._frames.safe_paths._STEPWISE", False)  # as on Windows
     (root / "file.png").symlink_to("../secret.png")
     (root / "way").symlink_to("cats")
     os.mkfifo(root / "pipe.png")

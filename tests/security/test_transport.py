@@ -16,7 +16,6 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._services.openai_client import connect
 from tests.support.proxy import Handler
 
 KEY = "sk-CANARY-0123456789abcdef"
@@ -33,28 +32,26 @@ def client_of(url: str) -> openai.OpenAI:
 
 
 @pytest.mark.parametrize("url", FAR)
-def test_x8_plain_http_to_another_machine_is_refused(url: str) -> None:
+def test_x8_plain_http_to_another_machine_is_refused(url: str, requests: bf.Requests) -> None:
     with pytest.raises(bf.errors.ClientError, match="https://") as caught:
-        connect(client_of(url))
+        requests.submit(client=client_of(url), max_cost=0)
     assert url.replace("http:", "https:") in str(caught.value)
     assert "BATCHFRAME_ALLOW_INSECURE=1" in str(caught.value)
 
 
 @pytest.mark.parametrize("url", [*NEAR, "https://api.openai.com/v1", "https://192.0.2.1/v1"])
-def test_x8_this_machine_and_encrypted_lines_are_taken(url: str) -> None:
-    assert connect(client_of(url)).identity.base_url == url
+def test_x8_this_machine_and_encrypted_lines_are_taken(url: str, requests: bf.Requests) -> None:
+    with pytest.raises(bf.errors.CostError):
+        requests.submit(client=client_of(url), max_cost=0)
 
 
 @pytest.mark.parametrize(("said", "taken"), [("1", True), ("yes", True), ("0", False), ("", False)])
 def test_x8_plain_http_is_taken_if_the_user_says_so(
-    said: str, taken: bool, monkeypatch: pytest.MonkeyPatch
+    said: str, taken: bool, requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BATCHFRAME_ALLOW_INSECURE", said)
-    if taken:
-        connect(client_of(FAR[0]))
-        return
-    with pytest.raises(bf.errors.ClientError):
-        connect(client_of(FAR[0]))
+    with pytest.raises(bf.errors.CostError if taken else bf.errors.ClientError):
+        requests.submit(client=client_of(FAR[0]), max_cost=0)
 
 
 def test_x8_plain_http_from_the_environment_is_refused(

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from batchframe._services.openai import connect
 
 import batchframe as bf
-from batchframe._jobs import downloads
-from batchframe._services import openai_client
 from batchframe._services.openai_client import connect
 from batchframe.errors import ServiceError
 
@@ -237,7 +236,7 @@ def silence(handler: Any) -> None:
 def test_d1_an_answer_that_drips_is_left(
     slow: Any, path: str, imitation: Any, requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openai_client, "_PATIENCE", 0.2)
+    monkeypatch.setattr("batchframe._services.openai_client._PATIENCE", 0.2)
     job = requests.submit(client=imitation.client(max_retries=0))
     imitation.reply("GET", path, slow)
     with pytest.raises(ServiceError, match=r"bytes of .* in \d+ seconds|could not be reached"):
@@ -250,7 +249,7 @@ def test_d1_an_answer_that_drips_is_left(
 def test_d1_a_slow_answer_that_goes_on_is_waited_for(
     imitation: Any, requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openai_client, "_PATIENCE", 0.1)
+    monkeypatch.setattr("batchframe._services.openai_client._PATIENCE", 0.1)
 
     def steady(handler: Any) -> None:
         whole = content(handler)
@@ -288,7 +287,8 @@ def endless(handler: Any) -> None:
 def test_x9_a_body_without_an_end_is_left_at_the_cap(
     flood: Any, stated: bool, imitation: Any, requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(downloads, "_SLACK" if stated else "_MOST", 1 << 22)
+    cap = "_SLACK" if stated else "_MOST"
+    monkeypatch.setattr(f"batchframe._jobs.downloads.{cap}", 1 << 22)
     job = requests.submit(client=imitation.client())
     if not stated:
         imitation.reply("GET", FILE, (405, b""))

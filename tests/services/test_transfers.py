@@ -13,9 +13,9 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._services.openai_client import OpenAIService
-from batchframe._store.folder import JobFolder
+from tests.support.job_folders import read_journal
 from tests.support.profiles import change_local
+from tests.support.seams import wrap_service
 
 PARTS = 6
 
@@ -38,24 +38,26 @@ class Watched:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         self.most = self.now = self.calls = 0
         self.gate = threading.Lock()
-        original = getattr(OpenAIService, name)
 
-        def watched(service: OpenAIService, *how: Any) -> Any:
-            with self.gate:
-                self.now, self.calls = self.now + 1, self.calls + 1
-                self.most = max(self.most, self.now)
-            time.sleep(0.1)  # long enough for the others to begin
-            try:
-                return original(service, *how)
-            finally:
+        def wrap(original: Any) -> Any:
+            def watched(*how: Any) -> Any:
                 with self.gate:
-                    self.now -= 1
+                    self.now, self.calls = self.now + 1, self.calls + 1
+                    self.most = max(self.most, self.now)
+                time.sleep(0.1)  # long enough for the others to begin
+                try:
+                    return original(*how)
+                finally:
+                    with self.gate:
+                        self.now -= 1
 
-        monkeypatch.setattr(OpenAIService, name, watched)
+            return watched
+
+        wrap_service(monkeypatch, name, wrap)
 
 
 def events(job: bf.Job, *kinds: str) -> list[tuple[str, int]]:
-    told = JobFolder(job.folder).read_journal()
+    told = read_journal(job)
     return [(event["event"], event["shard"]) for event in told if event["event"] in kinds]
 
 
@@ -92,17 +94,19 @@ def test_what_was_uploaded_ahead_of_a_refusal_is_noted_and_not_uploaded_again(
     refused = [batchframe.local.Fault("POST /v1/batches", 400)]
     with batchframe.local.serve(answer=lambda _: {"label": "+"}, faults=refused) as server:
         client = server.client()
-        slow = OpenAIService.create_batch
 
-        def patient(*how: Any) -> Any:
-            while up.calls < 4 or up.now:  # until those ahead are there
-                time.sleep(0.01)
-            return slow(*how)
+        def patient(create: Any) -> Any:
+            def waiting(*how: Any) -> Any:
+                while up.calls < 4 or up.now:  # until those ahead are there
+                    time.sleep(0.01)
+                return create(*how)
 
-        monkeypatch.setattr(OpenAIService, "create_batch", patient)
-        with pytest.raises(bf.errors.SubmissionError):
-            requests.submit("again", client=client)
-        monkeypatch.setattr(OpenAIService, "create_batch", slow)
+            return waiting
+
+        with monkeypatch.context() as patched:
+            wrap_service(patched, "create_batch", patient)
+            with pytest.raises(bf.errors.SubmissionError):
+                requests.submit("again", client=client)
         job = requests.submit("again", client=client).wait()
         assert len(server.ledger) == PARTS
     assert job.counts == {"ok": PARTS}
@@ -110,13 +114,13 @@ def test_what_was_uploaded_ahead_of_a_refusal_is_noted_and_not_uploaded_again(
     assert sorted(events(job, "UPLOADED")) == [("UPLOADED", part) for part in range(PARTS)]
 
 
-def _interrupt(after: int) -> Callable[..., Any]:
-    original, calls = OpenAIService.retrieve_file, iter(range(100))
+def _interrupted(retrieve: Any) -> Callable[..., Any]:
+    calls = iter(range(100))
 
-    def interrupting(service: OpenAIService, file_id: str) -> Any:
-        if next(calls) >= after:
+    def interrupting(*how: Any) -> Any:
+        if next(calls) >= 3:
             raise KeyboardInterrupt
-        return original(service, file_id)
+        return retrieve(*how)
 
     return interrupting
 
@@ -129,7 +133,7 @@ def test_an_interrupted_look_leaves_no_half_file_and_is_taken_up_again(
         while not all(b.status == "completed" for b in server_batches(job, server)):
             time.sleep(0.05)
         with monkeypatch.context() as patched:
-            patched.setattr(OpenAIService, "retrieve_file", _interrupt(after=3))
+            wrap_service(patched, "retrieve_file", _interrupted)
             with pytest.raises(KeyboardInterrupt):
                 job.refresh()
         deadline = time.monotonic() + 10
@@ -147,17 +151,15 @@ def server_batches(job: bf.Job, server: batchframe.local.Server) -> list[Any]:
 def test_an_input_file_that_was_changed_is_not_uploaded_ahead(
     requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    up = Watched(monkeypatch, "upload")
-    original = JobFolder.append
-
-    def changing(folder: JobFolder, event: Any) -> None:
-        original(folder, event)
-        if event["event"] == "INTENT":
-            folder.input(1).write_bytes(folder.input(1).read_bytes().replace(b"text", b"test"))
-
-    monkeypatch.setattr(JobFolder, "append", changing)
-    with batchframe.local.serve(answer=lambda _: {"label": "+"}) as server:
+    refused = [batchframe.local.Fault("POST /v1/files", 401, times=PARTS)]
+    with batchframe.local.serve(answer=lambda _: {"label": "+"}, faults=refused) as server:
+        with pytest.raises(bf.errors.ServiceError):
+            requests.submit("changed", client=server.client())
+        server.faults.clear()
+        path = bf.job("changed").folder / "input-001.jsonl"
+        path.write_bytes(path.read_bytes().replace(b"text", b"test"))
+        up = Watched(monkeypatch, "upload")
         with pytest.raises(bf.errors.JobError, match=r"input-001\.jsonl"):
-            requests.submit(client=server.client())
+            bf.job("changed", client=server.client()).resume()
         assert len(server.ledger) <= 1
     assert up.calls < PARTS

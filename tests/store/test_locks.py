@@ -14,7 +14,6 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._store.folder import JobFolder
 
 
 @pytest.fixture
@@ -66,14 +65,13 @@ def test_s19_what_stands_in_the_lock_file_holds_nothing(job: bf.Job) -> None:
     for content in (str(os.getpid()), "1\nelsewhere\n", "", "x" * 9999):
         lock.write_text(content)
         os.utime(lock, (time.time() + 86_400, time.time() - 86_400 * 400))
-        with JobFolder(job.folder).lock() as held:
-            assert held
+        assert job.resume().status == "validating"
 
 
-def test_s19_a_lock_is_let_go_of_when_the_work_fails(job: bf.Job) -> None:
-    with pytest.raises(ZeroDivisionError), JobFolder(job.folder).lock():
-        _ = 1 / 0
-    with JobFolder(job.folder).lock() as held:
-        assert held
-        with JobFolder(job.folder).lock() as again:
-            assert not again
+def test_s19_a_lock_is_let_go_of_when_the_work_fails(
+    requests: bf.Requests, server: batchframe.local.Server
+) -> None:
+    server.faults.add(batchframe.local.Fault("POST /v1/batches", 400))
+    with pytest.raises(bf.errors.SubmissionError):
+        requests.submit("again", client=server.client())
+    assert bf.job("again", client=server.client()).resume().wait().counts == {"ok": 3}

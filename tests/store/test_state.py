@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import get_args
 
 import msgspec
+import pandas as pd
 import pytest
 from openai.types import Batch as OpenAIBatch
 
 import batchframe as bf
 import batchframe.local
 from batchframe._services.batch import ENDED, Batch
-from batchframe._store.folder import JobFolder
-from batchframe._store.journal import fold, status_word
+from batchframe._services.protocol import ENDED, Batch
+from tests.support.job_folders import read_journal
+from tests.support.profiles import change_local
 
 KEY = "sk-CANARY-0123456789abcdef"
 
@@ -71,13 +73,20 @@ def test_the_parsed_answers_are_rebuilt_when_absent_or_damaged(job: bf.Job) -> N
     assert bf.job("kept").results().equals(first)
 
 
-def test_a_torn_last_line_of_the_journal_is_dropped(job: bf.Job) -> None:
-    journal = job.folder / "journal.jsonl"
+def test_a_torn_last_line_of_the_journal_is_dropped(
+    requests: bf.Requests, server: batchframe.local.Server
+) -> None:
+    server.pause()
+    client = server.client()
+    journal = requests.submit("torn", client=client).folder / "journal.jsonl"
     whole = journal.read_bytes()
     journal.write_bytes(whole + b'{"event": "STAT')
-    assert bf.job("kept").done
-    JobFolder(job.folder).append({"event": "INTENT"})
-    assert journal.read_bytes() == whole + b'{"event":"INTENT"}\n'
+    assert bf.job("torn").status == "validating"
+    server.resume()
+    job = bf.job("torn", client=client).wait()
+    assert journal.read_bytes().startswith(whole + b'{"event":')
+    assert read_journal(job)[-1]["event"] == "FETCHED"
+    assert job.counts == {"ok": 3}
 
 
 def test_a_damaged_journal_is_reported(job: bf.Job) -> None:
@@ -101,7 +110,8 @@ def test_a_journal_of_a_newer_version_sends_nothing(
     requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     job = requests.submit(client=server.client())
-    JobFolder(job.folder).append({"event": "TELEPORTED"})
+    with (job.folder / "journal.jsonl").open("ab") as journal:
+        journal.write(b'{"event":"TELEPORTED"}\n')
     with pytest.raises(bf.errors.JobError, match="newer version"):
         job.resume()
     assert len(server.client().batches.list().data) == 1
@@ -176,12 +186,23 @@ def test_our_words_for_the_end_are_those_of_the_sdk() -> None:
         (["completed", "paused"], "paused"),
     ],
 )
-def test_the_parts_of_a_job_fold_into_one_word(statuses: list[str], word: str) -> None:
+def test_the_parts_of_a_job_fold_into_one_word(
+    statuses: list[str],
+    word: str,
+    server: batchframe.local.Server,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    change_local(monkeypatch, max_requests=1)
+    server.pause()
+    asked = pd.DataFrame({"t": statuses}).bf.requests("{{ t }}", model="gpt-4.1", dedupe=False)
+    job = asked.submit("parts", client=server.client())
     events = [{"event": "INTENT"}] + [
         {"event": "CREATED", "shard": n, "batch": {"id": f"batch_{n}", "status": status}}
         for n, status in enumerate(statuses)
     ]
-    assert status_word(fold(events, len(statuses))) == word
+    lines = b"".join(msgspec.json.encode(event) + b"\n" for event in events)
+    (job.folder / "journal.jsonl").write_bytes(lines)
+    assert bf.job(job.folder).status == word
 
 
 def test_a_batch_object_of_another_server_is_read_as_far_as_it_goes() -> None:

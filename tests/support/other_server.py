@@ -16,9 +16,7 @@ import pandas as pd
 import pytest
 
 import batchframe as bf
-from batchframe._api import job as _job
-from batchframe._jobs.waiting import Pace
-from batchframe._services import openai_client
+from tests.support.profiles import change_local
 
 Asked = list[tuple[str, str]]
 Reply = tuple[int, bytes] | tuple[int, bytes, str]
@@ -164,8 +162,8 @@ class QuietServer(ThreadingHTTPServer):
 @pytest.fixture
 def imitation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Imitation]:
     """Serve one job in a way that a test may change; nobody waits long."""
-    monkeypatch.setattr(_job.Pace, "of", lambda _: Pace(0.01, 0.05))
-    monkeypatch.setattr(openai_client, "_LEAST_LOOK", 0.3)
+    change_local(monkeypatch, first_poll=0.01, last_poll=0.05)
+    monkeypatch.setattr("batchframe._services.openai_client._LEAST_LOOK", 0.3)
     made = Imitation()
     listening = QuietServer(("127.0.0.1", 0), type("Made", (Handler,), {"imitation": made}))
     made.url = f"http://127.0.0.1:{listening.server_port}"

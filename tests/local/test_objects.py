@@ -1,0 +1,30 @@
+"""The server's states, endpoints and routes are those of the SDK, and those that it serves."""
+
+from __future__ import annotations
+
+from typing import get_args, get_type_hints
+
+from batchframe.local._batches.objects import Status
+from openai.types import Batch, BatchCreateParams
+
+from batchframe import local
+from batchframe.local._http.routes import Api
+from batchframe.local._objects import ENDPOINTS, ROUTES
+
+
+def test_states_and_endpoints_are_those_of_the_sdk() -> None:
+    assert set(get_args(Status)) == set(get_args(Batch.model_fields["status"].annotation))
+    hints = get_type_hints(BatchCreateParams, include_extras=False)
+    assert set(ENDPOINTS) == set(get_args(hints["endpoint"]))
+
+
+def test_the_known_routes_are_those_of_the_server(server: local.Server) -> None:
+    assert server._engine is not None
+    api = Api(**dict.fromkeys(Api.__slots__))  # type: ignore[arg-type]
+    served = {
+        f"{method} {route.path}"  # type: ignore[attr-defined]
+        for route in api.application().routes
+        for method in getattr(route, "methods", None) or ()
+        if method != "HEAD" and "{path" not in getattr(route, "path", "")
+    }
+    assert served == set(ROUTES)

@@ -1,0 +1,62 @@
+"""Which input files may be sent now: within the service's queue and its creates an hour."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchframe._services.protocol import Batch
+from batchframe._store import journal, manifest, queue
+
+STATES = st.sampled_from(
+    [
+        journal.ShardState(),
+        journal.ShardState(step="uploaded"),
+        journal.ShardState(step="creating"),
+        journal.ShardState(step="created", batch=Batch("b", "in_progress")),
+        journal.ShardState(step="created", batch=Batch("b", "completed"), fetched=True),
+        journal.ShardState(step="dropped", fetched=True),
+    ]
+)
+
+
+@given(
+    parts=st.lists(st.tuples(STATES, st.integers(1, 50)), max_size=12),
+    limit=st.one_of(st.none(), st.integers(1, 120)),
+    elsewhere=st.integers(0, 60),
+    creates=st.integers(0, 5),
+)
+def test_no_wave_passes_the_limit_and_none_is_held_up_for_ever(
+    parts: list[tuple[journal.ShardState, int]], limit: int | None, elsewhere: int, creates: int
+) -> None:
+    states = [state for state, _ in parts]
+    files = [manifest.InputFile(i, i + 1, 1, "", tokens=n) for i, (_, n) in enumerate(parts)]
+    chosen = queue.due(files, states, queue.Queue(limit, elsewhere, creates), now=10.0**6)
+    new = [at for at in chosen if states[at].step in {"new", "uploaded"}]
+    assert set(chosen) - set(new) == {i for i, s in enumerate(states) if s.step == "creating"}
+    waiting = [i for i, s in enumerate(states) if s.step in {"new", "uploaded"}]
+    assert new == waiting[: len(new)]
+    assert len(new) <= creates
+    active = [
+        i
+        for i, s in enumerate(states)
+        if s.step == "creating" or (s.batch is not None and not s.batch.ended)
+    ]
+    queued = elsewhere + sum(files[i].tokens for i in [*active, *new])
+    if limit is not None and queued > limit:
+        assert not new or (len(new) == 1 and not active and not elsewhere)
+    if waiting and creates and not active and limit is None:
+        assert len(new) == min(len(waiting), creates)
+
+
+def test_two_thousand_creates_an_hour_are_kept() -> None:
+    files = [manifest.InputFile(i, i + 1, 1, "", tokens=1) for i in range(2_500)]
+    ended_lately = journal.ShardState(
+        step="created", attempts=1, creating_at=5_000.0, batch=Batch("b", "completed")
+    )
+    states: list[Any] = [ended_lately] * 1_990 + [journal.ShardState()] * 510
+    room = queue.Queue(None, 0, 2_000)
+    assert len(queue.due(files, states, room, now=6_000.0)) == 10
+    assert len(queue.due(files, states, room, now=9_000.0)) == 510

@@ -1,0 +1,28 @@
+"""What stands in a job's folder, read and changed as by another version or a hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import batchframe as bf
+
+
+def read_manifest(job: bf.Job) -> dict[str, Any]:
+    """Read the manifest of a job as plain JSON."""
+    found: dict[str, Any] = json.loads((job.folder / "manifest.json").read_text("utf-8"))
+    return found
+
+
+def edit_manifest(job: bf.Job, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the manifest of a job."""
+    found = read_manifest(job)
+    change(found)
+    (job.folder / "manifest.json").write_text(json.dumps(found), "utf-8")
+
+
+def read_journal(job: bf.Job) -> list[dict[str, Any]]:
+    """Read the events of a job, in order."""
+    lines = (job.folder / "journal.jsonl").read_text("utf-8").splitlines()
+    return [json.loads(line) for line in lines]
