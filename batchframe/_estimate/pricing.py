@@ -18,11 +18,11 @@ from batchframe._estimate.counting import InputTokens, Numbers
 from batchframe._estimate.estimate import Estimate
 from batchframe._estimate.preflight import window_note
 from batchframe._models.genai_prices import near_models, price_book
-from batchframe._models.given_prices import GIVEN
+from batchframe._models.given_prices import GIVEN, given_prices
 from batchframe._models.hosted_tools import hosted_notes, hosted_tools
 from batchframe._models.price import LEAST_CACHED, TIERS, Price, Tier, sum_of
 from batchframe._models.price_lookup import lifetime_of_cache_note, price
-from batchframe._models.price_table import disagreement, long_doubt
+from batchframe._models.price_table import describe_disagreements, disagreement, long_doubt
 from batchframe._models.rules import lifetime_notes
 from batchframe._recipe.recipe import Recipe
 from batchframe._requests.input_files import plan_input_files
@@ -178,9 +178,9 @@ def doubts(model: str, tiers: Sequence[Tier], prices: Mapping[str, Any] | None =
     litellm 1.109.1 (2026-11-21) states input $0.2, output $0.2 per million tokens for babbage-002
     in the batch tier: OpenAI's Batch table, read 2026-10-14, has no row for it.
     """
-    given = {} if prices is None else given_by_tier(prices)
+    given = {} if prices is None else given_prices(prices)
     others = [disagreement(model, tier) for tier in tiers if tier not in given]
-    return in_words([one for one in others if one is not None])
+    return describe_disagreements([one for one in others if one is not None])
 
 
 def _price_notes(

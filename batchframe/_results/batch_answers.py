@@ -102,7 +102,7 @@ class _Reader:
 
     def _read(self, block: bytes) -> tuple[pa.Array, pa.Table]:
         """Return whose lines they are, null where that cannot be read, and what each says."""
-        parts = list(read_block(block, self._endpoint.ordinary, SCHEMA))
+        parts = list(read_block(block, self._endpoint.columnar, SCHEMA))
         names: list[str | None] = []
         answers: list[Answer] = []
         for line in chain.from_iterable(part.rest for part in parts):

@@ -1,6 +1,6 @@
 """Read the ordinary lines of a result file into columns, a block at a time.
 
-A line is ordinary if it is one JSON object with one `custom_id`, status code 200, and a body in
+A line is ordinary if it is one JSON object with one `custom_id`, status code 200, and a reader in
 which nothing is out of the usual. Of such a line the careful reader (`line.py`) would say the same;
 it is the judge, and takes the rest. Arrow reads a block into columns without a Python object for
 each line, and releases the interpreter meanwhile.
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
+from batchframe._endpoints import ColumnarReader
 from batchframe._results.line import split
 
 _OK: Final = 200
@@ -44,24 +45,24 @@ class Block:
     rest: list[bytes]
 
 
-def read_block(block: bytes, body: OrdinaryBody | None, schema: pa.Schema) -> Iterator[Block]:
-    """Read the ordinary lines of a block; all are left where no body is ordinary.
+def read_block(block: bytes, reader: ColumnarReader | None, schema: pa.Schema) -> Iterator[Block]:
+    """Read the ordinary lines of a block; all are left where no reader is ordinary.
 
     Parameters
     ----------
     schema
         Of the table of answers; a column that `reader` does not fill is null.
     """
-    if body is not None and (lines := _lines_of_kind(block, body.kind)) is not None:
-        yield _split(block, lines, body, schema)
+    if reader is not None and (lines := _lines_of_kind(block, reader.type)) is not None:
+        yield _split(block, lines, reader, schema)
         return
     rest = split(block)
-    if body is None or len(rest) <= _FEW:
+    if reader is None or len(rest) <= _FEW:
         yield Block(pa.array([], pa.string()), schema.empty_table(), rest)
         return
     # One line of another kind must not cost those around it the fast way.
     for half in (rest[: len(rest) // 2], rest[len(rest) // 2 :]):
-        yield from read_block(b"\n".join(half), body, schema)
+        yield from read_block(b"\n".join(half), reader, schema)
 
 
 def _lines_of_kind(block: bytes, body: pa.StructType) -> pa.RecordBatch | None:
@@ -109,11 +110,11 @@ def _count_objects(block: bytes) -> int | None:
     return len(ends) if closed and opened else None
 
 
-def _split(block: bytes, lines: pa.RecordBatch, body: OrdinaryBody, schema: pa.Schema) -> Block:
+def _split(block: bytes, lines: pa.RecordBatch, reader: ColumnarReader, schema: pa.Schema) -> Block:
     """Take the answers of the ordinary lines, and leave the others as they are."""
     custom_ids, responses = lines.columns
     is_good = pc.equal(pc.struct_field(responses, "status_code"), _OK)
-    rows, columns = body.columns(pc.struct_field(responses, "body"))
+    rows, columns = reader.read(pc.struct_field(responses, "body"))
     fits = pc.fill_null(pc.and_(pc.is_valid(custom_ids), is_good), fill_value=False)
     is_kept = fits.take(pa.array(rows))
     if is_kept.false_count:

@@ -23,8 +23,8 @@ from batchframe._display import (
     plural,
 )
 from batchframe._endpoints import endpoint_of
-from batchframe._models.price import sum_of
-from batchframe._models.price_lookup import Price, lifetime_of_cache_note
+from batchframe._models.price import Price, sum_of
+from batchframe._models.price_lookup import lifetime_of_cache_note
 from batchframe._results.billing import job_price, tokens_of
 from batchframe._results.job_answers import JobAnswers
 from batchframe._store.manifest import Manifest

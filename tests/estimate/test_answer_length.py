@@ -17,8 +17,6 @@ import pytest
 import batchframe as bf
 import batchframe.local
 from batchframe._estimate import answer_length, budget, counting, estimate, history
-from batchframe._estimate.answer_length import answer_length
-from batchframe._estimate.pricing import estimate
 from batchframe.errors import CostError, IntervalWarning
 
 LABELS = ["good", "bad"]

@@ -33,7 +33,6 @@ from hypothesis.stateful import (
 )
 
 import batchframe as bf
-from batchframe._services.batch import ENDED
 from batchframe.local import Fault, Server, serve
 from tests.support.examples import examples
 from tests.support.profiles import change_local

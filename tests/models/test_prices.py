@@ -10,7 +10,6 @@ import pytest
 
 from batchframe import provider
 from batchframe._models import genai_prices, price_lookup, price_table
-from batchframe._services.provider_table import provider
 from batchframe.errors import CostError
 
 TODAY = date(2026, 11, 21)

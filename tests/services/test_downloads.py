@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batchframe._services.openai import connect
 
 import batchframe as bf
 from batchframe._services.openai_client import connect

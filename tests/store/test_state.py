@@ -17,7 +17,6 @@ from openai.types import Batch as OpenAIBatch
 import batchframe as bf
 import batchframe.local
 from batchframe._services.batch import ENDED, Batch
-from batchframe._services.protocol import ENDED, Batch
 from tests.support.job_folders import read_journal
 from tests.support.profiles import change_local
 
