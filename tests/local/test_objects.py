@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import get_args, get_type_hints
 
-from batchframe.local._batches.objects import Status
 from openai.types import Batch, BatchCreateParams
 
 from batchframe import local
 from batchframe.local._http.routes import Api
-from batchframe.local._objects import ENDPOINTS, ROUTES
+from batchframe.local._objects import ENDPOINTS, ROUTES, Status
 
 
 def test_states_and_endpoints_are_those_of_the_sdk() -> None:
