@@ -11,7 +11,8 @@ from typing import Any, Final, ParamSpec, TypeVar
 import pandas as pd
 
 from batchframe._api.functions import join, requests
-from batchframe._api.requests import Job, Requests
+from batchframe._api.job import Job
+from batchframe._api.requests import Requests
 from batchframe._evaluation.agreement import Agreement, agreement
 from batchframe._evaluation.evaluation import STATUS, Evaluation, evaluate
 from batchframe._frames.spreadsheet import escape_formulas

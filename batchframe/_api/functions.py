@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from batchframe._api.requests import Job, Requests
+from batchframe._api.job import Job
+from batchframe._api.requests import Requests
 from batchframe._base.errors import ColumnError, RequestError, format_list
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.preflight import check_json_mode
@@ -249,7 +250,7 @@ def join(
                 "several, pass each: df.bf.join(*jobs)."
             )
     handles = [job if isinstance(job, Job) else Job(find(job)) for job in jobs]
-    answers = [handle._answers(handle._record) for handle in handles]  # noqa: SLF001 - next door
+    answers = [handle._answers(handle._record) for handle in handles]
     answers = [billed(answer) for answer in answers] if details else answers
     return join_answers(frame, answers, prefix=prefix, details=details, overwrite=overwrite)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from batchframe._api.requests import Job
+from batchframe._api.job import Job
 from batchframe._base.errors import ClientError, JobError, ServiceError
 from batchframe._jobs.reconciliation import settle
 from batchframe._jobs.running import working_on
@@ -132,6 +132,6 @@ def _looked_at(record: Record, service: Service) -> Job:
     try:
         return job.refresh()
     except JobError:
-        if job._record.sent:  # noqa: SLF001 - the handle's own question
+        if job._record.sent:
             raise
         return job  # what its submission has not sent yet is not this batch's matter

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from batchframe._api.functions import join, requests
-from batchframe._api.requests import Job, Requests
+from batchframe._api.job import Job
+from batchframe._api.requests import Requests
 from batchframe._display import count, money
 from batchframe._estimate.estimate import in_words
 from batchframe._services.connect import connect

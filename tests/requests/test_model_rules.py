@@ -16,7 +16,8 @@ from openai.types.chat import completion_create_params
 
 import batchframe as bf
 import batchframe.local
-from batchframe._api import requests as _requests
+from batchframe._api import submitting
+from batchframe._estimate.counting import count_input
 from batchframe._estimate.preflight import check_sending
 from batchframe._models.rules import check_parameters, context_window, is_known, shutdown
 from batchframe._services.provider_table import OPENAI, profile_of
@@ -231,7 +232,7 @@ class TestSending:
 
     def check(self, requests: bf.Requests, url: str = OPENAI_URL, on: str = "2026-11-21") -> None:
         table = requests._table
-        check_sending(table, requests._input_tokens, profile_of(url), date.fromisoformat(on))
+        check_sending(table, count_input(requests._table), profile_of(url), date.fromisoformat(on))
 
     def test_a_model_that_is_shut_down_is_refused_from_its_day_on(self) -> None:
         self.check(ask("gpt-5-mini"), on="2026-12-10")
@@ -262,7 +263,7 @@ class TestSending:
     def test_submit_asks_for_it_before_anything_is_written(
         self, monkeypatch: pytest.MonkeyPatch, home: Path
     ) -> None:
-        monkeypatch.setattr(_requests, "today", lambda: date(2026, 11, 21))
+        monkeypatch.setattr(submitting, "today", lambda: date(2026, 11, 21))
         client = openai.OpenAI(base_url=OPENAI_URL, api_key="sk-none")
         with pytest.raises(RequestError, match=r"gpt-4\.1-nano down on 2026-10-23"):
             ask("gpt-4.1-nano").submit(client=client)
@@ -279,11 +280,13 @@ class TestSending:
         assert 'allow=["context_window"]' in str(caught.value)
         kept = frame.bf.requests("{{ text }}", model="gpt-4", allow=["context_window"])
         assert kept.submit(client=server.client()).wait().done
-        assert len(frame.bf.requests("{{ text }}", model="my-model")._input_tokens.tokens) == 3
+        assert (
+            len(count_input(frame.bf.requests("{{ text }}", model="my-model")._table).tokens) == 3
+        )
 
     def test_a_prompt_that_fills_the_window_exactly_passes(self) -> None:
         requests = ask("gpt-4")
-        read = requests._input_tokens
+        read = count_input(requests._table)
         from dataclasses import replace
 
         import numpy as np
@@ -398,7 +401,7 @@ def test_what_can_never_be_sent_is_told_before_its_price(monkeypatch: pytest.Mon
             asked.submit(max_cost=0, client=key)
         with pytest.raises(RequestError, match=words):
             asked.pilot(2, max_cost=0, client=key)
-    monkeypatch.setattr(_requests, "today", lambda: date(2026, 1, 1))
+    monkeypatch.setattr(submitting, "today", lambda: date(2026, 1, 1))
     with pytest.raises(CostError):
         ask("gpt-4.1-nano").submit(max_cost=0, client=key)
 
@@ -413,7 +416,7 @@ def test_a_job_that_is_sent_is_found_again_whatever_has_changed_since(
         def refuse(*_: object) -> None:
             raise AssertionError
 
-        monkeypatch.setattr(_requests, "check_sending", refuse)
+        monkeypatch.setattr(submitting, "check_sending", refuse)
         again = asked.submit("once", client=server.client(), max_cost="0.000001")
         assert again.id == job.id
         with pytest.raises(AssertionError):

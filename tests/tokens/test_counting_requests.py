@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchframe._api import unsent
+from batchframe._api import requests as requests_module
 from batchframe._estimate import counting
 from batchframe._estimate.counting import InputTokens, count_input, scaled
 from batchframe._requests.table import RequestTable
@@ -144,7 +144,7 @@ def test_an_estimate_counts_all_with_exact_and_then_keeps_that(
         known = np.array([9])
         return InputTokens(known, known - 2, known + 2, exact=False, notes=(), chance=2)
 
-    monkeypatch.setattr(unsent, "count_input", counted)
+    monkeypatch.setattr(requests_module, "count_input", counted)
     requests = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-4.1")
     assert requests.estimate().input_tokens.high == 11
     requests.estimate(exact=True)
@@ -155,7 +155,7 @@ def test_an_estimate_counts_all_with_exact_and_then_keeps_that(
 def test_the_range_of_the_input_reaches_the_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     tokens, low, high = np.array([10, 30]), np.array([5, 15]), np.array([20, 60])
     sampled = InputTokens(tokens, low, high, exact=False, notes=("s",))
-    monkeypatch.setattr(unsent, "count_input", lambda _: sampled)
+    monkeypatch.setattr(requests_module, "count_input", lambda *_, **__: sampled)
     requests = pd.DataFrame({"t": ["a", "b"]}).bf.requests("{{ t }}", model="m", output=["x"])
     cost = requests.estimate(prices={"input": 1_000_000, "output": 0}).cost
     assert (cost.low, cost.expected, cost.high) == (20, 40, 80)
