@@ -1,10 +1,10 @@
-"""``df.bf``: words only. It holds the frame and nothing else."""
+"""The accessor ``df.bf``: the functions on a frame, as its methods."""
 
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Hashable, Sequence
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -20,23 +20,20 @@ from batchframe._recipe.arguments import Prompt
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-# The frame's own entry among the parameters, and its place in the examples.
-_FRAME_ENTRY: Final = re.compile(r"^( *)(?:frame|source)\n(?:\1 +.*\n)+", re.MULTILINE)
+_PARAMETERS: Final = "Parameters\n----------\n"
 
 
 def _documented_by(
     function: Callable[..., object],
 ) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
-    """Give a method the documentation of the function that it calls, with the frame before it."""
-    name = function.__name__
-    call = re.compile(
-        rf"(?<![\w.]){name}\((frame|labelled)((?:\.\w+)*(?:\[[^\]]*\])*)(?:, |(?=\)))"
-    )
-    told = _FRAME_ENTRY.sub("", inspect.cleandoc(function.__doc__ or "") + "\n").rstrip()
-    told = told.replace("\n\nParameters\n----------\n\n", "\n\n")
+    """Document a method as its function, without the frame, which is the first parameter."""
+    summary, title, entries = inspect.cleandoc(function.__doc__ or "").partition(_PARAMETERS)
+    _frame, *lines = entries.splitlines(keepends=True) or [""]
+    others = "".join(dropwhile(lambda line: line.startswith(" "), lines))
+    title = "" if others.startswith("\n") else title  # there was no other parameter
 
     def document(method: Callable[_P, _T]) -> Callable[_P, _T]:
-        method.__doc__ = call.sub(rf"\1\2.bf.{name}(", told)
+        method.__doc__ = summary + title + others.lstrip("\n")
         return method
 
     return document

@@ -127,7 +127,7 @@ def requests(
     --------
     >>> frame = pd.DataFrame({"text": ["Great!", "Broke at once."]})
     >>> labels = ["good", "bad"]
-    >>> asked = requests(frame, "Classify: {{ text }}", model="gpt-5.6-luna", output=labels)
+    >>> asked = frame.bf.requests("Classify: {{ text }}", model="gpt-5.6-luna", output=labels)
     >>> asked.preview(1)[0]["body"]["messages"][0]["content"]
     'Classify: Great!'
 
@@ -232,12 +232,14 @@ def join(
     >>> import batchframe.local
     >>> frame = pd.DataFrame({"text": ["fine", "poor"]}, index=["x", "y"])
     >>> with batchframe.local.serve(answer=lambda body: {"label": "+"}) as server:
-    ...     asked = requests(frame, "{{ text }}", model="gpt-4.1", output=["+", "-"])
+    ...     asked = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
     ...     done = asked.submit("tone", client=server.client()).wait()
-    >>> join(frame.iloc[::-1], "tone")[["text", "label", "bf_status"]]
+    >>> frame.iloc[::-1].bf.join("tone")[["text", "label", "bf_status"]]
        text label bf_status
     y  poor     +        ok
     x  fine     +        ok
+    >>> join(frame, done).columns.tolist()
+    ['text', 'label', 'bf_status', 'bf_error']
     """
     if not isinstance(frame, pd.DataFrame):
         raise RequestError.not_a_frame(frame)
