@@ -13,9 +13,9 @@ from batchframe._estimate.counting import InputTokens
 from batchframe._estimate.estimate import Estimate
 from batchframe._estimate.history import experience
 from batchframe._estimate.service_count import check_input
-from batchframe._jobs.preparation import already_answered, sent_as
+from batchframe._jobs.preparation import find_reusable
 from batchframe._models.price_lookup import Tier
-from batchframe._requests.table import RequestTable
+from batchframe._results.earlier import ReusePlan
 from batchframe._services.connect import connect, expected_identity, expected_profile
 from batchframe._services.protocol import Identity
 from batchframe._services.provider_table import Provider
@@ -75,13 +75,14 @@ def estimate(
     True
     """
     identity, profile = expected_identity(client), expected_profile(client, provider)
-    asked = already_answered(self._table, identity, self._label, reuse=reuse)
-    read = self._count_tokens(asked.table, exact=exact)
-    if check and asked.table.to_send:
-        read = check_input(asked.table, read, connect(client))
-    known = price(asked.table, read, identity, prices, profile)
-    sent = sent_as(self._table, identity, self._label) if asked.table.to_send else None
-    return known if sent is None else known.with_notes(_SENT.format(repr(sent)))
+    reusable = find_reusable(self._table, identity, self._label, reuse=reuse)
+    tokens = self._count_tokens(reusable.table, exact=exact)
+    if check and reusable.table.to_send:
+        tokens = check_input(reusable.table, tokens, connect(client))
+    estimate = price(reusable, tokens, identity, prices, profile)
+    if reusable.existing_job_name is None or not reusable.table.to_send:
+        return estimate
+    return estimate.with_notes(_SENT.format(repr(reusable.existing_job_name)))
 
 
 def compare(
@@ -138,7 +139,7 @@ def compare(
 
 
 def price(
-    table: RequestTable,
+    reusable: ReusePlan,
     tokens: InputTokens,
     identity: Identity,
     prices: Mapping[str, Any] | None,
@@ -146,12 +147,12 @@ def price(
     *,
     narrow: bool = False,
 ) -> Estimate:
-    """Price the requests of a table whose input tokens are counted."""
+    """Price the requests that are to be sent, whose input tokens are counted."""
     return pricing.estimate(
-        table,
+        reusable.table,
         tokens,
         prices=prices,
-        before=experience(table.recipe, identity.base_url),
+        before=experience(reusable.table.recipe, identity.base_url, reusable.jobs),
         narrow=narrow,
         base_url=identity.base_url,
         provider=profile,

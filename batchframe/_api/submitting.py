@@ -17,10 +17,11 @@ from batchframe._estimate.budget import refuse_above
 from batchframe._estimate.counting import count_input
 from batchframe._estimate.preflight import check_sending, refuse_parameters
 from batchframe._jobs.pilot import PILOT, Pilot, ask, draw, pilot_in_words, pilot_plan, sampled
-from batchframe._jobs.preparation import already_answered, check_words, plan_of, sent_as
+from batchframe._jobs.preparation import Plan, check_names, find_reusable
 from batchframe._jobs.run import OnUncertain
 from batchframe._jobs.running import start
 from batchframe._recipe.arguments import checked_model
+from batchframe._requests.input_files import shards_of
 from batchframe._requests.moderation import flagged
 from batchframe._services.connect import connect, expected_identity, expected_profile
 from batchframe._services.protocol import NOBODY
@@ -114,34 +115,36 @@ def submit(
         raise RequestError.not_a_word(
             keyword="on_uncertain", value=on_uncertain, wanted='"ask" or "recreate"'
         )
-    check_words(name, rerun, max_enqueued_tokens)
+    check_names(name, rerun, max_enqueued_tokens)
     # Where no row asks anything there is nobody to ask, and no key is needed.
     identity = expected_identity(client) if len(self) else NOBODY
     profile = expected_profile(client, provider) if len(self) else OPENAI
     label = self._label if rerun is None else rerun
-    reuse = reuse and rerun is None
-    asked = already_answered(self._table, identity, label, reuse=reuse)
-    if asked.under_way:
-        raise _under_way_error(asked.under_way)
-    counted = self._count_tokens(asked.table)
-    known = price(asked.table, counted, identity, prices, profile)
+    reusable = find_reusable(self._table, identity, label, reuse=reuse and rerun is None)
+    if reusable.under_way:
+        raise _under_way_error(reusable.under_way)
+    table = reusable.table
+    counted = self._count_tokens(table)
+    estimate = price(reusable, counted, identity, prices, profile)
     # A cell that is run again finds its job, whatever has changed since it was sent.
-    if sent_as(self._table, identity, label) is None:
-        check_sending(asked.table, counted, profile, today())
+    if reusable.existing_job_name is None:
+        check_sending(table, counted, profile, today())
         if max_cost is not None:
-            refuse_above(max_cost, known, asked.table, counted, prices, provider=profile)
+            refuse_above(max_cost, estimate, table, counted, prices, provider=profile)
     service = connect(client) if len(self) else None
-    plan = plan_of(
-        asked,
-        identity,
-        known,
+    queue = max_enqueued_tokens or profile.max_enqueued_tokens
+    plan = Plan(
+        reuse=reusable,
+        identity=identity,
+        shards=shards_of(table, profile, counted.tokens, queue),
+        estimate=estimate,
+        tokens=counted.tokens,
+        provider=profile,
         name=name,
+        default_name=self._name,
         rerun=label,
         prices=prices,
-        tokens=self._count_tokens(asked.table).tokens,
-        provider=profile,
         max_enqueued_tokens=max_enqueued_tokens,
-        else_called=self._name,
     )
     return Job(start(plan, service, on_uncertain), service)
 
@@ -262,26 +265,23 @@ def pilot(
             "over."
         )
     identity, profile = expected_identity(client), expected_profile(client, provider)
-    drawn = draw(self._table, n, seed)
-    asked = already_answered(drawn, identity, PILOT, reuse=True)
-    if asked.under_way:
-        raise _under_way_error(asked.under_way)
-    counted = count_input(asked.table)
-    check_sending(asked.table, counted, profile, today())
-    known = price(asked.table, counted, identity, prices, profile)
+    reusable = find_reusable(draw(self._table, n, seed), identity, PILOT, reuse=True)
+    if reusable.under_way:
+        raise _under_way_error(reusable.under_way)
+    table = reusable.table
+    counted = count_input(table)
+    check_sending(table, counted, profile, today())
+    estimate = price(reusable, counted, identity, prices, profile)
     if max_cost is not None:
-        refuse_above(
-            max_cost, known, asked.table, counted, prices, provider=profile, tier="standard"
-        )
-    if known.requests:
-        say(pilot_in_words(known))
+        refuse_above(max_cost, estimate, table, counted, prices, provider=profile, tier="standard")
+    if estimate.requests:
+        say(pilot_in_words(estimate))
     service = connect(client)
-    plan = pilot_plan(asked, identity, known, prices, counted.tokens, provider=profile)
+    plan = pilot_plan(reusable, identity, estimate, prices, counted.tokens, provider=profile)
     job = Job(ask(plan, service), service)
-    rest = already_answered(self._table, identity, self._label, reuse=True).table
-    read = self._count_tokens(rest)
-    narrowed = price(rest, read, identity, prices, profile, narrow=True)
-    return Pilot(sampled(asked.table, job.results()), narrowed, job.cost, job.id)
+    rest = find_reusable(self._table, identity, self._label, reuse=True)
+    narrowed = price(rest, self._count_tokens(rest.table), identity, prices, profile, narrow=True)
+    return Pilot(sampled(table, job.results()), narrowed, job.cost, job.id)
 
 
 def _under_way_error(jobs: Mapping[str, int]) -> RequestError:

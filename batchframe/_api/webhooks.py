@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchframe._api.job import Job
 from batchframe._base.errors import ClientError, JobError, ServiceError
-from batchframe._jobs.reconciliation import settle
+from batchframe._jobs.reconciliation import reconcile
 from batchframe._jobs.running import working_on
 from batchframe._services.connect import connect
 from batchframe._services.protocol import Service
@@ -128,7 +128,7 @@ def _looked_at(record: Record, service: Service) -> Job:
     job = Job(record.folder, service)
     with working_on(record.folder, service) as run:
         if run is not None:
-            settle(run)
+            reconcile(run)
     try:
         return job.refresh()
     except JobError:

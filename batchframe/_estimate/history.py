@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -33,13 +34,17 @@ _OF_THE_ROWS: Final = {"on_missing", "dedupe", "allow", "image_root"}
 _ANSWERED: Final = pa.array(["ok", "invalid", "truncated"])
 
 
-def experience(recipe: Recipe, base_url: str) -> Experience | None:
+def experience(
+    recipe: Recipe, base_url: str, jobs: Sequence[Record] | None = None
+) -> Experience | None:
     """Look up how long the answers to this prompt by this model were.
 
     Parameters
     ----------
     base_url
         Of the service that will be asked.
+    jobs
+        All jobs on this machine, newest first, where they are read already.
 
     Returns
     -------
@@ -52,7 +57,7 @@ def experience(recipe: Recipe, base_url: str) -> Experience | None:
         return None
     found = [
         (record.manifest.tier == _OF_A_PILOT, tokens)
-        for record in _same(recipe, base_url)
+        for record in _same(recipe, base_url, _jobs() if jobs is None else jobs)
         if len(tokens := _output_tokens(record))
     ]
     # The newest stand first: a pilot that no job has followed yet was drawn for these very rows.
@@ -81,14 +86,17 @@ def _experience_of(tokens: npt.NDArray[np.int64], jobs: int, *, pilot: bool = Fa
     )
 
 
-def _same(recipe: Recipe, base_url: str) -> list[Record]:
+def _jobs() -> list[Record]:
     with warnings.catch_warnings():
         # Who lists the jobs is warned of a folder that cannot be read; an estimate is not.
         warnings.simplefilter("ignore", UnreadableJobWarning)
-        known = list(records())
+        return list(records())
+
+
+def _same(recipe: Recipe, base_url: str, jobs: Sequence[Record]) -> list[Record]:
     return [
         record
-        for record in known
+        for record in jobs
         if _counts(record.manifest.identity.base_url, base_url)
         and record.done
         and set(recipe.difference(record.manifest.recipe)) <= _OF_THE_ROWS

@@ -30,9 +30,10 @@ from batchframe._display import Card, Shown, money, plural
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.counting import part_of
 from batchframe._estimate.estimate import Estimate, in_words
-from batchframe._jobs.preparation import Plan, plan_of, prepare
+from batchframe._jobs.preparation import Plan, job_id, prepare
+from batchframe._requests.input_files import shards_of
 from batchframe._requests.table import RequestTable, kept_requests, kept_table
-from batchframe._results.earlier import Earlier
+from batchframe._results.earlier import ReusePlan
 from batchframe._services.advice import may_pass
 from batchframe._services.batch import Batch
 from batchframe._services.protocol import REALTIME, Asked, Identity, Service
@@ -95,27 +96,27 @@ def pilot_in_words(known: Estimate) -> str:
 
 
 def pilot_plan(
-    asked: Earlier,
+    reuse: ReusePlan,
     identity: Identity,
-    known: Estimate,
+    estimate: Estimate,
     prices: Mapping[str, Any] | None,
     tokens: npt.NDArray[np.int64],
     *,
     provider: Provider,
 ) -> Plan:
-    """Decide a pilot's job."""
-    known = replace(known, cost=known.standard_cost)
-    plan = plan_of(
-        asked,
-        identity,
-        known,
-        name=None,
-        rerun=PILOT,
-        prices=prices,
+    """Plan a pilot's job."""
+    return Plan(
+        reuse=reuse,
+        identity=identity,
+        shards=shards_of(reuse.table, provider, tokens, provider.max_enqueued_tokens),
+        estimate=replace(estimate, cost=estimate.standard_cost),
         tokens=tokens,
         provider=provider,
+        name=f"pilot {job_id(reuse.table, identity, PILOT)[:6]}",
+        rerun=PILOT,
+        prices=prices,
+        tier="standard",
     )
-    return replace(plan, name=f"pilot {plan.job_id[:6]}", tier="standard")
 
 
 def sampled(table: RequestTable, results: pd.DataFrame) -> pd.DataFrame:
@@ -175,7 +176,7 @@ class _Run:
     manifest: Manifest
     clock: Clock = SYSTEM
 
-    def note(self, event: str, **facts: Any) -> None:
+    def record_event(self, event: str, **facts: Any) -> None:
         self.folder.append({"event": event, "shard": 0, "at": self.clock.now(), **facts})
 
 
@@ -189,11 +190,11 @@ def _ask_all(run: _Run) -> None:
         return
     started = Batch(REALTIME, "in_progress", total=len(lines))
     # From here on the job is under way, for every kernel that looks.
-    run.note("CREATED", batch=started.to_json())
+    run.record_event("CREATED", batch=started.to_json())
     _ask_side_by_side(run, left)
     ended, home = end(run.folder, started)
-    run.note("STATUS", batch=ended.to_json())
-    run.note("FETCHED", output=asdict(home))
+    run.record_event("STATUS", batch=ended.to_json())
+    run.record_event("FETCHED", output=asdict(home))
 
 
 def _ask_side_by_side(run: _Run, lines: Sequence[Mapping[str, Any]]) -> None:
@@ -201,10 +202,10 @@ def _ask_side_by_side(run: _Run, lines: Sequence[Mapping[str, Any]]) -> None:
 
     def ask_one(line: Mapping[str, Any]) -> None:
         with writing:
-            run.note("ASKING", custom_id=line["custom_id"])
+            run.record_event("ASKING", custom_id=line["custom_id"])
         told = _ask_patiently(run, line)
         with writing:
-            run.note("ANSWERED", line=_as_result(line["custom_id"], told))
+            run.record_event("ANSWERED", line=_as_result(line["custom_id"], told))
 
     pool = ThreadPoolExecutor(_AT_ONCE)
     try:

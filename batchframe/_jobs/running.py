@@ -23,16 +23,16 @@ from batchframe._base.errors import (
     warn_user,
 )
 from batchframe._jobs.preparation import Plan, prepare
-from batchframe._jobs.reconciliation import settle
+from batchframe._jobs.reconciliation import reconcile
 from batchframe._jobs.recovery import rebuild
-from batchframe._jobs.run import OnUncertain, Submission
+from batchframe._jobs.run import OnUncertain, SubmissionContext
 from batchframe._jobs.submission import submit
 from batchframe._recipe.recipe import Recipe
-from batchframe._results.earlier import asked_meanwhile
+from batchframe._results.earlier import asked_elsewhere
 from batchframe._services.protocol import Service, newest_batches
 from batchframe._store.folder import JobFolder
 from batchframe._store.journal import ShardState
-from batchframe._store.manifest import Manifest, read_manifest, read_record, records
+from batchframe._store.manifest import Manifest, read_manifest, records
 from batchframe._store.queue import is_queued_lately
 
 _PREPARING: Final = 0.1
@@ -42,7 +42,7 @@ def start(plan: Plan, service: Service | None, on_uncertain: OnUncertain) -> Job
     """Prepare a job's folder and submit it; if another kernel is doing so, leave it to that one."""
     folder = JobFolder.of(plan.job_id)
     if not folder.manifest.is_file():
-        _tell_of_namesake(plan)
+        _warn_of_namesake(plan)
     folder.create()
     while True:
         with folder.lock() as held:
@@ -56,7 +56,7 @@ def start(plan: Plan, service: Service | None, on_uncertain: OnUncertain) -> Job
         plan.clock.sleep(_PREPARING)
 
 
-def go_on(run: Submission) -> None:
+def go_on(run: SubmissionContext) -> None:
     """Send what is left of a job, unless other jobs have asked it meanwhile.
 
     Raises
@@ -64,9 +64,9 @@ def go_on(run: Submission) -> None:
     SubmissionError
         If they have, and the user did not ask to pay again.
     """
-    settle(run)
+    reconcile(run)
     # A job that waits for room is looked at often: the others are read only when something is due.
-    meanwhile = {} if run.recreate or not run.due() else asked_meanwhile(read_record(run.folder))
+    meanwhile = {} if run.recreate or not run.due() else asked_elsewhere(run.record())
     if meanwhile:
         told = ", ".join(f"{number:,} in job {other!r}" for other, number in meanwhile.items())
         raise SubmissionError(
@@ -79,7 +79,7 @@ def go_on(run: Submission) -> None:
     submit(run)
 
 
-def _submit(plan: Plan, run: Submission) -> None:
+def _submit(plan: Plan, run: SubmissionContext) -> None:
     try:
         # What was prepared just now was compared with the other jobs just now.
         go_on(run) if run.state().intended else submit(run)
@@ -104,9 +104,11 @@ def _batches_here() -> frozenset[str]:
     return frozenset(shard.batch.id for shard in shards if shard.batch is not None)
 
 
-def _tell_of_namesake(plan: Plan) -> None:
+def _warn_of_namesake(plan: Plan) -> None:
     """Warn that a job of this name is there, and say in what the new one differs."""
-    for record in records() if plan.name else ():
+    if not plan.name:
+        return
+    for record in records() if plan.reuse.jobs is None else plan.reuse.jobs:
         other = record.manifest
         if other.id == plan.job_id:
             return  # another kernel was quicker: it is the same job
@@ -130,7 +132,7 @@ def _differences(recipe: Recipe, rerun: str | None, other: Manifest) -> list[str
 @contextmanager
 def working_on(
     folder: JobFolder, service: Service, *, recreate: bool = False
-) -> Iterator[Submission | None]:
+) -> Iterator[SubmissionContext | None]:
     """Hold the job's lock; yield None if another kernel holds it, which then does the work."""
     with folder.lock() as held:
         yield _run(folder, read_manifest(folder), service, recreate=recreate) if held else None
@@ -143,8 +145,8 @@ def _run(
     on_uncertain: OnUncertain = "ask",
     *,
     recreate: bool = False,
-) -> Submission:
-    return Submission(
+) -> SubmissionContext:
+    return SubmissionContext(
         folder,
         manifest,
         service,

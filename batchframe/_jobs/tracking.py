@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 from batchframe._base.errors import ServiceError
 from batchframe._jobs.downloads import bring_home, is_intact, most_bytes
 from batchframe._jobs.pilot import end
-from batchframe._jobs.run import Submission, queue_again
+from batchframe._jobs.run import SubmissionContext, queue_again
 from batchframe._results.line import count_lines
 from batchframe._services.batch import Batch
 from batchframe._services.protocol import REALTIME, Service
@@ -27,7 +27,7 @@ from batchframe._store.queue import is_full
 _SHORT_LOOKS: Final = 3
 
 
-def refresh(run: Submission, *, thorough: bool = False) -> None:
+def refresh(run: SubmissionContext, *, thorough: bool = False) -> None:
     """Look at every batch that may have changed, and bring home what has ended.
 
     The caller holds the job's lock.
@@ -48,7 +48,7 @@ def refresh(run: Submission, *, thorough: bool = False) -> None:
 
 
 @contextmanager
-def _fetching_ahead(run: Submission) -> Iterator[Submission]:
+def _fetching_ahead(run: SubmissionContext) -> Iterator[SubmissionContext]:
     """Ask for several batches and their files at once; what comes is taken in turn as ever."""
     wanted = [
         (shard, state, state.batch)
@@ -65,7 +65,7 @@ def _fetching_ahead(run: Submission) -> Iterator[Submission]:
         yield replace(run, service=cast("Service", ahead))
 
 
-def cancel(run: Submission) -> None:
+def cancel(run: SubmissionContext) -> None:
     """Drop what was not sent, and ask the service to stop every batch that has not ended.
 
     What it finished will be kept.
@@ -77,7 +77,7 @@ def cancel(run: Submission) -> None:
     """
     for shard, state in enumerate(run.state().shards):
         if state.step in {"new", "uploaded"}:
-            run.note("DROPPED", shard)
+            run.record_event("DROPPED", shard)
     _for_each_batch(run, _stop)
 
 
@@ -97,7 +97,9 @@ def _is_at_home(folder: JobFolder, shard: int, state: ShardState, *, thorough: b
     return whole and all(is_intact(path, home) for path, home in there)
 
 
-def _for_each_batch(run: Submission, act: Callable[[Submission, int, ShardState], None]) -> None:
+def _for_each_batch(
+    run: SubmissionContext, act: Callable[[SubmissionContext, int, ShardState], None]
+) -> None:
     troubles: list[ServiceError] = []
     for shard, state in enumerate(run.state().shards):
         if state.batch is None:
@@ -112,7 +114,7 @@ def _for_each_batch(run: Submission, act: Callable[[Submission, int, ShardState]
         raise troubles[0]
 
 
-def _look(run: Submission, shard: int, state: ShardState, *, thorough: bool) -> None:
+def _look(run: SubmissionContext, shard: int, state: ShardState, *, thorough: bool) -> None:
     batch = state.batch
     if batch is None or _is_at_home(run.folder, shard, state, thorough=thorough):
         return
@@ -122,7 +124,7 @@ def _look(run: Submission, shard: int, state: ShardState, *, thorough: bool) -> 
     if _is_asked_for(state, batch):
         latest = run.service.retrieve_batch(batch.id)
         if latest != batch:
-            run.note("STATUS", shard, batch=latest.to_json())
+            run.record_event("STATUS", shard, batch=latest.to_json())
         batch = latest
     full = [error for error in batch.errors if is_full(error.code, error.message)]
     if batch.status == "failed" and full:
@@ -136,14 +138,14 @@ def _is_asked_for(state: ShardState, batch: Batch) -> bool:
     return not batch.ended or bool(state.short)
 
 
-def _end_pilot(run: Submission, shard: int, batch: Batch) -> None:
+def _end_pilot(run: SubmissionContext, shard: int, batch: Batch) -> None:
     # Its kernel is gone, or it would hold the lock: what was answered until then is all there is.
     ended, home = end(run.folder, batch)
-    run.note("STATUS", shard, batch=ended.to_json())
-    run.note("FETCHED", shard, output=asdict(home))
+    run.record_event("STATUS", shard, batch=ended.to_json())
+    run.record_event("FETCHED", shard, output=asdict(home))
 
 
-def _fetch(run: Submission, shard: int, state: ShardState, batch: Batch) -> None:
+def _fetch(run: SubmissionContext, shard: int, state: ShardState, batch: Batch) -> None:
     """Bring home both result files of one batch, verified and durable."""
     requests = run.manifest.inputs[shard].stop - run.manifest.inputs[shard].start
     homes = {"output": run.folder.output(shard), "errors": run.folder.errors(shard)}
@@ -172,11 +174,11 @@ def _fetch(run: Submission, shard: int, state: ShardState, batch: Batch) -> None
     short = bool(gone) or lines < _expected(batch, requests)
     if short and not state.fetched and state.short < _SHORT_LOOKS:
         # A batch may end before its files show, or show whole; what stays away is missing.
-        run.note("SHORT", shard, lines=lines, **facts)
+        run.record_event("SHORT", shard, lines=lines, **facts)
         return
     facts |= {"gone": gone, "incomplete": short}
     if not state.fetched or after(state, {"event": "FETCHED", **facts}) != state:
-        run.note("FETCHED", shard, **facts)
+        run.record_event("FETCHED", shard, **facts)
 
 
 def _result_files(batch: Batch) -> dict[str, str]:
@@ -193,17 +195,17 @@ def _expected(batch: Batch, asked: int) -> int:
     return min(asked, batch.completed + batch.failed)
 
 
-def _stop(run: Submission, shard: int, state: ShardState) -> None:
+def _stop(run: SubmissionContext, shard: int, state: ShardState) -> None:
     if state.batch is None or state.batch.ended:
         return
     if state.batch.id == REALTIME:
         _end_pilot(run, shard, state.batch)
     else:
         batch = _cancel(run, state.batch)
-        run.note("STATUS", shard, batch=batch.to_json())
+        run.record_event("STATUS", shard, batch=batch.to_json())
 
 
-def _cancel(run: Submission, batch: Batch) -> Batch:
+def _cancel(run: SubmissionContext, batch: Batch) -> Batch:
     try:
         return run.service.cancel_batch(batch.id)
     except ServiceError as reason:

@@ -14,7 +14,7 @@ import batchframe as bf
 from batchframe._base.clock import SYSTEM, Clock
 from batchframe._display import when
 from batchframe._jobs import running
-from batchframe._jobs.run import Submission
+from batchframe._jobs.run import SubmissionContext
 from batchframe._jobs.waiting import Pace, until
 
 DAY = 86_400.0
@@ -39,7 +39,7 @@ DATES = {
 @pytest.fixture(params=DATES)
 def wrong(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock(now=DATES[request.param], elapsed=SYSTEM.elapsed, sleep=SYSTEM.sleep)
-    monkeypatch.setattr(running, "Submission", partial(Submission, clock=clock))
+    monkeypatch.setattr(running, "SubmissionContext", partial(SubmissionContext, clock=clock))
     return clock
 
 

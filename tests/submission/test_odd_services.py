@@ -19,7 +19,7 @@ import batchframe as bf
 from batchframe import local
 from batchframe._base.clock import Clock
 from batchframe._jobs import running
-from batchframe._jobs.run import Submission
+from batchframe._jobs.run import SubmissionContext
 from batchframe._jobs.submission import submit
 from batchframe._services import provider_table
 from batchframe._services.openai import OpenAIService
@@ -50,7 +50,7 @@ def fake_time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
 def on_fake_time(monkeypatch: pytest.MonkeyPatch, off: float = 0.0) -> FakeTime:
     time = FakeTime(off)
 
-    def submitting(run: Submission) -> None:
+    def submitting(run: SubmissionContext) -> None:
         submit(replace(run, clock=time.clock))
 
     monkeypatch.setattr(running, "submit", submitting)
