@@ -1,8 +1,4 @@
-"""One result file: from the service to its place in the job folder.
-
-In: a file's id and its place. Out: the file at home, whole, durable, and no worse than what was
-there. Must not know: batches, the journal, what a line answers.
-"""
+"""The download of a result file into its job's folder, whole, durable, never for the worse."""
 
 from __future__ import annotations
 
@@ -10,13 +6,14 @@ import os
 from pathlib import Path
 from typing import Final
 
+from batchframe._base.clock import NO_PAUSE, Retries
 from batchframe._base.errors import ServiceError
 from batchframe._base.private_files import create_private, in_words, sha256_of, sync_folder
 from batchframe._results.line import count_lines
 from batchframe._services.protocol import Service
 from batchframe._store.journal import Fetched
 
-_TRIES: Final = 3
+_ATTEMPTS: Final = 3
 # A service may state a wrong size, so a file may grow beyond it, but not without end.
 _SLACK: Final = 1 << 26
 _MOST: Final = 10 * 10**9
@@ -99,17 +96,18 @@ def _download(
 ) -> None:
     """Download until the size is right, or cannot be made so."""
     most = most_bytes(stated)
-    for attempt in range(_TRIES):
+    retries = Retries(NO_PAUSE, attempts=_ATTEMPTS)
+    while True:
         try:
             size = service.download(file_id, partial, most)
         except ServiceError as reason:
-            if not reason.broke_off or attempt == _TRIES - 1:
+            if not reason.broke_off or not retries.pause():
                 raise
             continue
         # A cut connection can look like a whole answer.
         if size == stated:
             return
-        if not stated:
+        if not stated or not retries.pause():
             break
     if stated:
         if not _is_whole(partial, size - stated, requests):

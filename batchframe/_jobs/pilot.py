@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from batchframe._base.clock import SYSTEM, Clock
+from batchframe._base.clock import SYSTEM, Backoff, Clock, Retries
 from batchframe._base.errors import JobError
 from batchframe._base.private_files import replacing, sha256_of
 from batchframe._display import Card, Shown, money, plural
@@ -46,8 +46,8 @@ PILOT: Final = "pilot"
 """The run label of every pilot."""
 
 _AT_ONCE: Final = 8
-_TRIES: Final = 5
-_LONGEST_PAUSE: Final = 30.0
+_ATTEMPTS: Final = 6
+_BACKOFF: Final = Backoff(maximum=30.0)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -218,14 +218,12 @@ def _ask_side_by_side(run: _Run, lines: Sequence[Mapping[str, Any]]) -> None:
 
 def _ask_patiently(run: _Run, line: Mapping[str, Any]) -> Asked:
     """Ask once; again only what the service provably did not take, and may take later."""
-    told = run.service.ask(line["url"], line["body"])
-    for attempt in range(_TRIES):
-        if not (told.unsent or _is_busy(told)):
-            break
-        pause = 2.0**attempt if told.retry_after is None else told.retry_after
-        run.clock.sleep(min(pause, _LONGEST_PAUSE))
-        told = run.service.ask(line["url"], line["body"])
-    return told
+    retries = Retries(_BACKOFF, run.clock, attempts=_ATTEMPTS)
+    while True:
+        outcome = run.service.ask(line["url"], line["body"])
+        passing = outcome.unsent or _is_busy(outcome)
+        if not passing or not retries.pause(outcome.retry_after):
+            return outcome
 
 
 def _is_busy(told: Asked) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from batchframe._base.clock import Backoff, Retries
 from batchframe._base.errors import (
     SentElsewhere,
     ServiceError,
@@ -181,18 +182,14 @@ def _look_until_settled(
     `in_full` counts the time to settle from now, as no clock that could have been set.
     """
     already = 0.0 if in_full else max(0.0, run.clock.now() - state.creating_at)
-    deadline = run.clock.elapsed() + max(0.0, run.profile.settle - already)
-    pause = 1.0
+    retries = Retries(Backoff(), run.clock, timeout=max(0.0, run.profile.settle - already))
     while True:
         try:
             found, seen_all = list(_scan(run, shard, state)), True
         except ServiceError:
             found, seen_all = [], False
-        left = deadline - run.clock.elapsed()
-        if found or left <= 0:
+        if found or not retries.pause():
             return found, seen_all
-        run.clock.sleep(min(pause, left))
-        pause *= 2
 
 
 def _scan(run: SubmissionContext, shard: int, state: ShardState) -> Iterator[Batch]:

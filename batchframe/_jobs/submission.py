@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+from batchframe._base.clock import Backoff, Retries
 from batchframe._base.errors import (
     JobError,
     ServiceError,
@@ -76,7 +77,8 @@ def submit(run: SubmissionContext) -> None:
 
 def _bring_to_batch(run: SubmissionContext, shard: int) -> bool:
     """Do what it takes; return False if the service's queue is full."""
-    refusals = unsent = 0
+    unsent = Retries(Backoff(), run.clock, attempts=_UNSENT_TRIES)
+    refused = Retries(Backoff(2.0), run.clock, attempts=_REFUSED_TRIES)
     while (state := run.state().shards[shard]).step not in {"created", "dropped"}:
         if state.step == "creating":
             reconcile_create(run, shard, state)
@@ -86,15 +88,14 @@ def _bring_to_batch(run: SubmissionContext, shard: int) -> bool:
             adopt(run, shard, found)
         else:
             match _create(run, shard, state):
-                case Unsent() as outcome:
-                    unsent += 1
-                    _pause_unsent(run, outcome, unsent)
+                case Unsent(reason):
+                    if not unsent.pause():
+                        raise _unsent_error(run, reason)
                 case Rejected() as outcome if is_full(outcome.code, outcome.message):
                     queue_again(run, shard, outcome.message)
                     return False
                 case Rejected() as outcome:
-                    refusals += 1
-                    _pause_refused(run, shard, outcome, refusals)
+                    _pause_refused(run, shard, outcome, refused)
     return True
 
 
@@ -157,33 +158,34 @@ def _metadata(run: SubmissionContext, shard: int) -> dict[str, str]:
     }
 
 
-def _pause_unsent(run: SubmissionContext, outcome: Unsent, tries: int) -> None:
-    if tries >= _UNSENT_TRIES:
-        raise SubmissionError(
-            f"Nothing of this part of job {run.manifest.called} reached the service: "
-            f"{outcome.reason}. Nothing is billed for it. When the connection is back, run the "
-            f"cell again or call bf.job({run.manifest.called!r}).resume()."
-        )
-    run.clock.sleep(2.0 ** (tries - 1))
+def _unsent_error(run: SubmissionContext, reason: str) -> SubmissionError:
+    return SubmissionError(
+        f"Nothing of this part of job {run.manifest.called} reached the service: {reason}. Nothing "
+        "is billed for it. When the connection is back, run the cell again or call "
+        f"bf.job({run.manifest.called!r}).resume()."
+    )
 
 
-def _pause_refused(run: SubmissionContext, shard: int, outcome: Rejected, tries: int) -> None:
+def _pause_refused(run: SubmissionContext, shard: int, outcome: Rejected, retries: Retries) -> None:
     busy = outcome.status == 429 and may_pass(outcome.code, outcome.message)  # noqa: PLR2004
     # A fresh upload may not be visible everywhere yet.
     unseen = run.state().shards[shard].step == "new"
-    pause = outcome.retry_after if outcome.retry_after is not None else 2.0**tries
-    if tries >= _REFUSED_TRIES or pause > _LONGEST_PAUSE or not (busy or unseen):
-        part = shard + 1
-        remedy = advice(outcome.code, outcome.message, outcome.status)
-        raise SubmissionError(
-            f"The service refused part {part} of {run.shards} of job {run.manifest.called} (HTTP "
-            f"{outcome.status}{f', {outcome.code}' if outcome.code else ''}): {outcome.message}\n"
-            f"{remedy}{remedy and chr(10)}No batch was created for it and nothing is "
-            "billed for it. When the cause is mended, run the cell again or call "
-            f"bf.job({run.manifest.called!r}).resume(): what was created goes on, and only the "
-            "rest is sent."
-        )
+    pause = retries.next_pause(outcome.retry_after)
+    if pause is None or pause > _LONGEST_PAUSE or not (busy or unseen):
+        raise _refused_error(run, shard, outcome)
     if unseen:
         # Before the pause, which a new file needs as much as the last one did.
         _upload(run, shard)
     run.clock.sleep(pause)
+
+
+def _refused_error(run: SubmissionContext, shard: int, outcome: Rejected) -> SubmissionError:
+    remedy = advice(outcome.code, outcome.message, outcome.status)
+    return SubmissionError(
+        f"The service refused part {shard + 1} of {run.shards} of job {run.manifest.called} (HTTP "
+        f"{outcome.status}{f', {outcome.code}' if outcome.code else ''}): {outcome.message}\n"
+        f"{remedy}{remedy and chr(10)}No batch was created for it and nothing is "
+        "billed for it. When the cause is mended, run the cell again or call "
+        f"bf.job({run.manifest.called!r}).resume(): what was created goes on, and only the "
+        "rest is sent."
+    )

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from batchframe._base.clock import SYSTEM, Clock
+from batchframe._base.clock import SYSTEM, Backoff, Clock, Retries
 from batchframe._base.errors import ServiceError
 from batchframe._base.progress import progress
 from batchframe._endpoints import flagged_categories
@@ -32,8 +32,8 @@ _PIECE: Final = 10_000
 """Characters: whatever the script, fewer tokens than the 32,768 that the model reads at once."""
 _OVERLAP: Final = 200
 _AT_ONCE: Final = 8
-_TRIES: Final = 6
-_LONGEST_PAUSE: Final = 30.0
+_ATTEMPTS: Final = 6
+_BACKOFF: Final = Backoff(maximum=30.0)
 _BUSY: Final = 429
 
 _ASKED: Final = frozenset(
@@ -121,14 +121,13 @@ def _not_moderated(table: RequestTable, question: _Question, reason: str) -> Ser
 
 def _patiently(service: Service, body: Mapping[str, Any], clock: Clock) -> Any:
     """Ask; and again, after growing pauses, while the service is busy."""
-    for attempt in range(_TRIES - 1):
+    retries = Retries(_BACKOFF, clock, attempts=_ATTEMPTS)
+    while True:
         try:
             return service.moderate(body)
         except ServiceError as reason:
-            if reason.status != _BUSY:
+            if reason.status != _BUSY or not retries.pause():
                 raise
-        clock.sleep(min(2.0**attempt, _LONGEST_PAUSE))
-    return service.moderate(body)
 
 
 def _questions(table: RequestTable, *, with_images: bool) -> Iterator[_Question]:
