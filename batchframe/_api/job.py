@@ -135,7 +135,7 @@ class Job(ShownLive):
         ServiceError
             If the service cannot be reached; what is at home stays.
         """
-        self._look(thorough=True)
+        self._poll(thorough=True)
         return self
 
     def cancel(self) -> Self:
@@ -285,7 +285,7 @@ class Job(ShownLive):
         # The folder only: a client carries the key.
         return type(self), (self._folder,)
 
-    def _look(self, seconds: float | None = None, *, thorough: bool = False) -> None:
+    def _poll(self, seconds: float | None = None, *, thorough: bool = False) -> None:
         record = self._record
         at_home = record.done and all_at_home(record.folder, record.state, thorough=thorough)
         if at_home and not self._has_to_fetch(record):

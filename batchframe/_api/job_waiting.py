@@ -12,7 +12,7 @@ from batchframe._api.cards import in_status_words, in_trouble
 from batchframe._base.errors import JobTimeout, ServiceError
 from batchframe._display import Screen, background, controls, live, say
 from batchframe._jobs import waiting
-from batchframe._jobs.waiting import Pace, until, until_async
+from batchframe._jobs.waiting import Poll, PollInterval, until, until_async
 
 if TYPE_CHECKING:
     from ipywidgets import Box
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from batchframe._api.job import Job
 
 
-def wait(self: Job, timeout: float | None = None) -> Job:
-    """Look again and again until the job is done.
+def wait(self: Job, timeout: float | None = None, *, poll: Poll | None = None) -> Job:
+    """Poll the service until the job is done.
 
     Interrupting it leaves the job alone: it goes on at the service, and this or any later
     kernel can come back to it.
@@ -30,39 +30,57 @@ def wait(self: Job, timeout: float | None = None) -> Job:
     ----------
     timeout
         Seconds after which to give up waiting; by default never.
+    poll
+        Seconds between two polls, or two numbers: the first interval and the longest, between
+        which it grows. By default ``first_poll`` and ``last_poll`` of the job's
+        :class:`Provider`, 5 and 60 seconds at OpenAI. Each may be some 15 % shorter or longer.
 
     Raises
     ------
     JobTimeout
         If the time is over. The job goes on.
+    RequestError
+        If `poll` is not one or two numbers of seconds.
     JobError
         If not all of the job was sent: ``resume()`` goes on with it.
     ServiceError
         If the service refuses, or cannot be reached for a long time.
+
+    Examples
+    --------
+    >>> import pandas as pd, batchframe as bf, batchframe.local
+    >>> with batchframe.local.serve(answer=lambda body: "yes") as server:
+    ...     requests = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-4.1")
+    ...     job = requests.submit("polled", client=server.client()).wait(60, poll=(0.1, 1))
+    >>> job.done
+    True
     """
+    interval = _interval(self, poll)
     with _interruptible(self), live() as screen:
-        look = _begin_on(self, screen)
-        waited = until(lambda: self.done, look, _pace(self), timeout=timeout)
+        waited = until(lambda: self.done, _begin_on(self, screen), interval, timeout=timeout)
         if not waited.done:
-            trouble = str(waited.trouble) if waited.trouble else None
-            name = self._record.manifest.called
-            raise _waited_error(name, timeout or 0, self.status, trouble)
+            raise _timeout_error(self, timeout or 0, waited.trouble)
     return self
 
 
 async def wait_async(self: Job) -> Job:
-    """Wait as :meth:`wait` does; cancelling this leaves the job alone, too."""
+    """Wait as :func:`wait` does; cancelling this leaves the job alone, too."""
     with _interruptible(self), live() as screen:
-        await until_async(lambda: self.done, _begin_on(self, screen), _pace(self))
+        await until_async(lambda: self.done, _begin_on(self, screen), _interval(self))
     return self
 
 
-def watch(self: Job) -> Job:
+def watch(self: Job, *, poll: Poll | None = None) -> Job:
     """Wait in the background: the card below this cell follows the job, the kernel is free.
 
     The answers are brought home when the job is done. Trouble stands on the card. Watching
     ends with the job, with the kernel, or when the job is watched in another cell; it never
     cancels anything.
+
+    Parameters
+    ----------
+    poll
+        As for :meth:`wait`.
 
     Examples
     --------
@@ -73,15 +91,16 @@ def watch(self: Job) -> Job:
     ...     job.wait().counts  # or anything else meanwhile
     {'ok': 1}
     """
+    interval = _interval(self, poll)
     screen = background()
     _begin_on(self, screen)
     waiting.watch(
         self.folder,
         self,
         done=lambda job: job.done,
-        look=lambda job: _look_on(job, screen, None),
+        poll=lambda job: _poll_on(job, screen, None),
         screen=screen,
-        pace=_pace(self),
+        interval=interval,
     )
     return self
 
@@ -107,15 +126,15 @@ def widget(self: Job) -> Box:
 
 
 def _begin_on(job: Job, screen: Screen) -> Callable[[float | None], None]:
-    """Show the card as it stands, and return what looks again and shows it anew."""
+    """Show the card as it stands, and return what polls and shows it anew."""
     job._screen = screen
     screen.show(job._card(), in_status_words(job.status))
-    return partial(_look_on, job, screen)
+    return partial(_poll_on, job, screen)
 
 
-def _look_on(job: Job, screen: Screen, left: float | None) -> None:
+def _poll_on(job: Job, screen: Screen, left: float | None) -> None:
     try:
-        job._look(left)
+        job._poll(left)
     except ServiceError as trouble:
         screen.show(in_trouble(job._card(), str(trouble)), "no answer")
         raise
@@ -132,15 +151,16 @@ def _interruptible(job: Job) -> Iterator[None]:
         raise
 
 
-def _waited_error(job: str, seconds: float, status: str, trouble: str | None) -> JobTimeout:
-    last = f"It goes on at the service; its status was {status!r} at the last look."
+def _timeout_error(job: Job, seconds: float, trouble: ServiceError | None) -> JobTimeout:
+    name = job._record.manifest.called
+    last = f"It goes on at the service; its status was {job.status!r} at the last look."
     if trouble:
         last = f"The last look at it failed: {trouble}"
     return JobTimeout(
-        f"Job {job} was not done after {seconds:,.0f} seconds. {last} "
-        f"Come back to it: bf.job({job!r}).wait()."
+        f"Job {name} was not done after {seconds:,.0f} seconds. {last} "
+        f"Come back to it: bf.job({name!r}).wait()."
     )
 
 
-def _pace(job: Job) -> Pace:
-    return Pace.of(job._record.manifest.provider)
+def _interval(job: Job, poll: Poll | None = None) -> PollInterval:
+    return PollInterval.of(job._record.manifest.provider, poll)

@@ -70,7 +70,7 @@ def test_what_ends_a_watch_is_said(
         words = "the disk is full"
         raise OSError(words)
 
-    monkeypatch.setattr(bf.Job, "_look", refuse)
+    monkeypatch.setattr(bf.Job, "_poll", refuse)
     job.watch()
     join_all()
     assert "Watching ended: the disk is full" in capsys.readouterr().err
@@ -153,6 +153,6 @@ def test_an_await_that_fails_raises(server: batchframe.local.Server) -> None:
         error.status = 401
         raise error
 
-    job._look = refuse  # type: ignore[method-assign]
+    job._poll = refuse  # type: ignore[method-assign]
     with pytest.raises(bf.errors.ServiceError, match="401"):
         asyncio.run(_awaited(job))

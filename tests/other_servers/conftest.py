@@ -17,7 +17,7 @@ import pytest
 
 import batchframe as bf
 from batchframe._api import job_waiting
-from batchframe._jobs.waiting import Pace
+from batchframe._jobs.waiting import PollInterval
 from batchframe._services import openai_client
 
 Asked = list[tuple[str, str]]
@@ -164,7 +164,7 @@ class QuietServer(ThreadingHTTPServer):
 @pytest.fixture
 def imitation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Imitation]:
     """Serve one job in a way that a test may change; nobody waits long."""
-    monkeypatch.setattr(job_waiting.Pace, "of", lambda _: Pace(0.01, 0.05))
+    monkeypatch.setattr(job_waiting.PollInterval, "of", lambda *_: PollInterval(0.01, 0.05))
     monkeypatch.setattr(openai_client, "_LEAST_LOOK", 0.3)
     made = Imitation()
     listening = QuietServer(("127.0.0.1", 0), type("Made", (Handler,), {"imitation": made}))

@@ -15,7 +15,7 @@ from batchframe._base.clock import SYSTEM, Clock
 from batchframe._display import when
 from batchframe._jobs import running
 from batchframe._jobs.run import SubmissionContext
-from batchframe._jobs.waiting import Pace, until
+from batchframe._jobs.waiting import PollInterval, until
 
 DAY = 86_400.0
 
@@ -66,7 +66,9 @@ def test_d12_a_lost_request_is_uncertain_whatever_the_date(
 def test_d12_waiting_counts_seconds_that_never_run_backwards(wrong: Clock) -> None:
     slept: list[float] = []
     clock = Clock(now=wrong.now, elapsed=lambda: sum(slept), sleep=slept.append)
-    assert not until(lambda: False, lambda _: None, Pace(5, 60), timeout=600, clock=clock).done
+    assert not until(
+        lambda: False, lambda _: None, PollInterval(5, 60), timeout=600, clock=clock
+    ).done
     assert sum(slept) == pytest.approx(600)
 
 

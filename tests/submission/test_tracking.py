@@ -15,7 +15,7 @@ import pytest
 import batchframe as bf
 import batchframe.local
 from batchframe._base.clock import Clock
-from batchframe._jobs.waiting import Pace, until
+from batchframe._jobs.waiting import PollInterval, until
 
 ANOTHER_BATCH = '{"id": "batch_other", "object": "batch", "status": "failed", "created_at": 1}'
 
@@ -237,6 +237,43 @@ def test_looking_at_a_job_never_asks_the_network(requests: bf.Requests, proxy: A
     assert len(proxy.seen) == asked
 
 
+def polls(proxy: Any, batch: str) -> int:
+    return sum(path.endswith(batch) for _, path in proxy.seen)
+
+
+@pytest.mark.parametrize("poll", [0.05, (0.05, 60), [0.05, 0.1]])
+def test_a_job_is_polled_at_the_pace_given_where_one_waits(
+    poll: Any, requests: bf.Requests, proxy: Any, server: batchframe.local.Server
+) -> None:
+    server.pause()
+    slow = bf.provider("self-hosted", first_poll=600, last_poll=600)
+    job = requests.submit(client=proxy.client(), provider=slow)
+    [batch] = job.batches
+    with pytest.raises(bf.errors.JobTimeout):
+        job.wait(timeout=1)
+    assert polls(proxy, batch.id) == 2  # the second at the end of the time
+    with pytest.raises(bf.errors.JobTimeout):
+        job.wait(timeout=2, poll=poll)
+    assert polls(proxy, batch.id) > 4
+    job.watch(poll=poll)
+    server.resume()
+    assert job.wait(timeout=300, poll=poll).done
+
+
+@pytest.mark.parametrize(
+    "poll", [0, -1, True, "5", float("nan"), float("inf"), (5,), (60, 5), (1, 2, 3), (1, None), {}]
+)
+def test_a_pace_that_is_not_one_is_refused_before_anything_is_asked(
+    poll: Any, requests: bf.Requests, proxy: Any
+) -> None:
+    job = requests.submit(client=proxy.client())
+    seen = len(proxy.seen)
+    for follow in (job.wait, job.watch):
+        with pytest.raises(bf.errors.RequestError, match="poll="):
+            follow(poll=poll)
+    assert len(proxy.seen) == seen
+
+
 def test_pauses_grow_to_the_longest_with_jitter_and_stop_at_the_time_given() -> None:
     slept: list[float] = []
 
@@ -244,7 +281,9 @@ def test_pauses_grow_to_the_longest_with_jitter_and_stop_at_the_time_given() -> 
         slept.append(seconds)
 
     clock = Clock(now=lambda: 0.0, elapsed=lambda: sum(slept), sleep=sleep)
-    waited = until(lambda: False, lambda _: None, Pace(5.0, 60.0), timeout=1000, clock=clock)
+    waited = until(
+        lambda: False, lambda _: None, PollInterval(5.0, 60.0), timeout=1000, clock=clock
+    )
     assert not waited.done
     assert sum(slept) == pytest.approx(1000)
     assert 4.25 <= slept[0] <= 5.75
@@ -263,5 +302,5 @@ def test_waiting_gives_up_on_a_service_that_stays_away() -> None:
         raise bf.errors.ServiceError.unreachable(reason)
 
     with pytest.raises(bf.errors.ServiceError, match="no route"):
-        until(lambda: False, look, Pace(5.0, 60.0), clock=clock)
+        until(lambda: False, look, PollInterval(5.0, 60.0), clock=clock)
     assert 20 < next(looks) < 100
