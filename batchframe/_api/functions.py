@@ -1,4 +1,4 @@
-"""The verbs, as typed functions: rows to requests, answers to rows, jobs found and brought back."""
+"""The functions of the package: rows to requests, answers to rows, jobs by name."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from batchframe._api.job import Job
+from batchframe._api.listing import find
 from batchframe._api.requests import Requests
 from batchframe._base.errors import ColumnError, RequestError, format_list
 from batchframe._endpoints import endpoint_of
@@ -16,7 +17,6 @@ from batchframe._estimate.preflight import check_json_mode
 from batchframe._frames.image_options import ImageInput
 from batchframe._frames.tabular import Tabular, tabular, taken_names
 from batchframe._jobs.recovery import recover as restore
-from batchframe._jobs.running import find
 from batchframe._recipe.arguments import Prompt
 from batchframe._recipe.recipe import Recipe
 from batchframe._requests.rendering import request_table

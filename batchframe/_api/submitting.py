@@ -14,17 +14,18 @@ from batchframe._base.errors import RequestError
 from batchframe._display import say
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.budget import refuse_above
-from batchframe._estimate.counting import count_input
 from batchframe._estimate.preflight import check_sending, refuse_parameters
-from batchframe._jobs.pilot import PILOT, Pilot, ask, draw, pilot_in_words, pilot_plan, sampled
-from batchframe._jobs.preparation import Plan, check_names, find_reusable
+from batchframe._jobs.pilot import PILOT, Pilot, ask, draw, pilot_in_words, sampled
+from batchframe._jobs.preparation import Plan, check_names, find_reusable, job_id
 from batchframe._jobs.run import OnUncertain
 from batchframe._jobs.running import start
+from batchframe._models.price_lookup import Tier
 from batchframe._recipe.arguments import checked_model
 from batchframe._requests.input_files import shards_of
 from batchframe._requests.moderation import flagged
+from batchframe._results.earlier import ReusePlan
 from batchframe._services.connect import connect, expected_identity, expected_profile
-from batchframe._services.protocol import NOBODY
+from batchframe._services.protocol import NOBODY, Identity
 from batchframe._services.provider_table import OPENAI, Provider
 
 if TYPE_CHECKING:
@@ -121,31 +122,17 @@ def submit(
     profile = expected_profile(client, provider) if len(self) else OPENAI
     label = self._label if rerun is None else rerun
     reusable = find_reusable(self._table, identity, label, reuse=reuse and rerun is None)
-    if reusable.under_way:
-        raise _under_way_error(reusable.under_way)
-    table = reusable.table
-    counted = self._count_tokens(table)
-    estimate = price(reusable, counted, identity, prices, profile)
-    # A cell that is run again finds its job, whatever has changed since it was sent.
-    if reusable.existing_job_name is None:
-        check_sending(table, counted, profile, today())
-        if max_cost is not None:
-            refuse_above(max_cost, estimate, table, counted, prices, provider=profile)
-    service = connect(client) if len(self) else None
-    queue = max_enqueued_tokens or profile.max_enqueued_tokens
-    plan = Plan(
-        reuse=reusable,
-        identity=identity,
-        shards=shards_of(table, profile, counted.tokens, queue),
-        estimate=estimate,
-        tokens=counted.tokens,
-        provider=profile,
-        name=name,
-        default_name=self._name,
-        rerun=label,
+    plan = _plan(
+        self,
+        reusable,
+        identity,
+        profile,
         prices=prices,
+        max_cost=max_cost,
         max_enqueued_tokens=max_enqueued_tokens,
     )
+    plan = replace(plan, name=name, default_name=self._name, rerun=label)
+    service = connect(client) if len(self) else None
     return Job(start(plan, service, on_uncertain), service)
 
 
@@ -266,22 +253,55 @@ def pilot(
         )
     identity, profile = expected_identity(client), expected_profile(client, provider)
     reusable = find_reusable(draw(self._table, n, seed), identity, PILOT, reuse=True)
-    if reusable.under_way:
-        raise _under_way_error(reusable.under_way)
-    table = reusable.table
-    counted = count_input(table)
-    check_sending(table, counted, profile, today())
-    estimate = price(reusable, counted, identity, prices, profile)
-    if max_cost is not None:
-        refuse_above(max_cost, estimate, table, counted, prices, provider=profile, tier="standard")
+    plan = _plan(
+        self, reusable, identity, profile, prices=prices, max_cost=max_cost, tier="standard"
+    )
+    estimate = replace(plan.estimate, cost=plan.estimate.standard_cost)
     if estimate.requests:
         say(pilot_in_words(estimate))
     service = connect(client)
-    plan = pilot_plan(reusable, identity, estimate, prices, counted.tokens, provider=profile)
+    name = f"pilot {job_id(plan.table, identity, PILOT)[:6]}"
+    plan = replace(plan, name=name, rerun=PILOT, estimate=estimate)
     job = Job(ask(plan, service), service)
     rest = find_reusable(self._table, identity, self._label, reuse=True)
     narrowed = price(rest, self._count_tokens(rest.table), identity, prices, profile, narrow=True)
-    return Pilot(sampled(table, job.results()), narrowed, job.cost, job.id)
+    return Pilot(sampled(plan.table, job.results()), narrowed, job.cost, job.id)
+
+
+def _plan(
+    requests: Requests,
+    reusable: ReusePlan,
+    identity: Identity,
+    profile: Provider,
+    *,
+    prices: Mapping[str, Any] | None,
+    max_cost: Decimal | float | str | None,
+    max_enqueued_tokens: int | None = None,
+    tier: Tier = "batch",
+) -> Plan:
+    """Check what is to be sent, and what it costs; write and send nothing."""
+    if reusable.under_way:
+        raise _under_way_error(reusable.under_way)
+    table = reusable.table
+    counted = requests._count_tokens(table)
+    estimate = price(reusable, counted, identity, prices, profile)
+    # A cell that is run again finds its job, whatever has changed since it was sent.
+    if reusable.existing_job_name is None or tier == "standard":
+        check_sending(table, counted, profile, today())
+        if max_cost is not None:
+            refuse_above(max_cost, estimate, table, counted, prices, provider=profile, tier=tier)
+    queue = max_enqueued_tokens or profile.max_enqueued_tokens
+    return Plan(
+        reuse=reusable,
+        identity=identity,
+        shards=shards_of(table, profile, counted.tokens, queue),
+        estimate=estimate,
+        tokens=counted.tokens,
+        provider=profile,
+        prices=prices,
+        max_enqueued_tokens=max_enqueued_tokens,
+        tier=tier,
+    )
 
 
 def _under_way_error(jobs: Mapping[str, int]) -> RequestError:

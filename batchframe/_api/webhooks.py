@@ -1,8 +1,4 @@
-"""A service's word that a batch has ended → the job, looked at.
-
-In: the body and the headers of a request. Out: a handle on the job that the batch belongs to.
-Must not know: web frameworks, answers.
-"""
+"""Take a service's signed word that a batch has ended, and refresh its job."""
 
 from __future__ import annotations
 
@@ -86,9 +82,9 @@ def on_webhook(
     return None
 
 
-def _clients(given: object) -> list[object]:
-    several = isinstance(given, Iterable) and not isinstance(given, str | bytes)
-    return list(given) if isinstance(given, Iterable) and several else [given]
+def _clients(given: Any) -> list[object]:
+    is_one = isinstance(given, str | bytes) or not isinstance(given, Iterable)
+    return [given] if is_one else list(given)
 
 
 def _services(record: Record, clients: list[object]) -> Iterator[Service]:

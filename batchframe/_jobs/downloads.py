@@ -45,30 +45,24 @@ def bring_home(
     JobError
         If the disk does not take it.
     """
-    with in_words(home):
-        return _bring_home(service, file_id, home, requests, before)
-
-
-def _bring_home(
-    service: Service, file_id: str, home: Path, requests: int, before: Fetched | None
-) -> Fetched | None:
-    kept = before if before is not None and is_intact(home, before) else None
-    stated = _stated_size(service, file_id)
     partial = home.with_name(home.name + ".part")
-    try:
-        _download(service, file_id, partial, stated, requests)
-        if kept is not None and count_lines(partial).whole < count_lines(home).whole:
-            return kept
-        return _put(partial, home)
-    except ServiceError as reason:
-        if reason.status not in _GONE:
-            raise
-        if stated == 0 and kept is None:
-            create_private(partial).close()
+    with in_words(home):
+        kept = before if before is not None and is_intact(home, before) else None
+        stated = _stated_size(service, file_id)
+        try:
+            _download(service, file_id, partial, stated, requests)
+            if kept is not None and count_lines(partial).whole < count_lines(home).whole:
+                return kept
             return _put(partial, home)
-        return kept
-    finally:
-        partial.unlink(missing_ok=True)
+        except ServiceError as reason:
+            if reason.status not in _GONE:
+                raise
+            if stated == 0 and kept is None:
+                create_private(partial).close()
+                return _put(partial, home)
+            return kept
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def is_intact(path: Path, home: Fetched) -> bool:

@@ -34,12 +34,16 @@ class SubmissionContext:
     folder: JobFolder
     manifest: Manifest
     service: Service
-    profile: Provider
     on_uncertain: OnUncertain = "ask"
     recreate: bool = False
     elsewhere: frozenset[str] = frozenset()
     queued_elsewhere: int = 0
     clock: Clock = SYSTEM
+
+    @property
+    def profile(self) -> Provider:
+        """The service's limits and habits, as they were when the job was prepared."""
+        return self.manifest.provider
 
     @property
     def shards(self) -> int:

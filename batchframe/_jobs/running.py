@@ -1,21 +1,14 @@
-"""Working on one job alone; finding one.
-
-In: a plan, an id, a name or a folder. Out: a submitted folder, a held lock.
-Must not know: answers, prices.
-"""
+"""Work on one job under its lock: prepare and submit it, or go on with it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from difflib import get_close_matches
-from pathlib import Path
 from typing import Final
 
 from batchframe._base.clock import SYSTEM
 from batchframe._base.errors import (
-    JobError,
     NamesakeWarning,
     SentElsewhere,
     ServiceError,
@@ -27,7 +20,6 @@ from batchframe._jobs.reconciliation import reconcile
 from batchframe._jobs.recovery import rebuild
 from batchframe._jobs.run import OnUncertain, SubmissionContext
 from batchframe._jobs.submission import submit
-from batchframe._recipe.recipe import Recipe
 from batchframe._results.earlier import asked_elsewhere
 from batchframe._services.protocol import Service, newest_batches
 from batchframe._store.folder import JobFolder
@@ -49,7 +41,7 @@ def start(plan: Plan, service: Service | None, on_uncertain: OnUncertain) -> Job
             if held:
                 manifest = prepare(plan, folder)
                 if service is not None:
-                    _submit(plan, _run(folder, manifest, service, on_uncertain))
+                    _submit(plan, _context(folder, manifest, service, on_uncertain))
         if folder.manifest.is_file():
             return folder
         # The other kernel is still preparing; should it die, the lock is ours.
@@ -113,20 +105,17 @@ def _warn_of_namesake(plan: Plan) -> None:
         if other.id == plan.job_id:
             return  # another kernel was quicker: it is the same job
         if other.name == plan.name and other.identity == plan.identity:
-            differs = _differences(plan.table.recipe, plan.rerun, other)
-            differences = differs or ["rows"]
+            differences = plan.table.recipe.difference(other.recipe)
+            differences += ["rerun"] if plan.rerun != other.rerun else []
             warn_user(
                 NamesakeWarning(
                     f"There is a job named {plan.name!r} already, and this is another one, paid "
-                    f"for itself: it differs in {', '.join(differences)}. bf.job({plan.name!r}) "
-                    f"now finds the new one; the other is bf.job({other.id!r})."
+                    f"for itself: it differs in {', '.join(differences or ['rows'])}. "
+                    f"bf.job({plan.name!r}) now finds the new one; the other is "
+                    f"bf.job({other.id!r})."
                 )
             )
             return
-
-
-def _differences(recipe: Recipe, rerun: str | None, other: Manifest) -> list[str]:
-    return recipe.difference(other.recipe) + (["rerun"] if rerun != other.rerun else [])
 
 
 @contextmanager
@@ -135,10 +124,10 @@ def working_on(
 ) -> Iterator[SubmissionContext | None]:
     """Hold the job's lock; yield None if another kernel holds it, which then does the work."""
     with folder.lock() as held:
-        yield _run(folder, read_manifest(folder), service, recreate=recreate) if held else None
+        yield _context(folder, read_manifest(folder), service, recreate=recreate) if held else None
 
 
-def _run(
+def _context(
     folder: JobFolder,
     manifest: Manifest,
     service: Service,
@@ -150,7 +139,6 @@ def _run(
         folder,
         manifest,
         service,
-        manifest.provider,
         on_uncertain,
         recreate,
         queued_elsewhere=_queued_elsewhere(manifest, service),
@@ -179,33 +167,3 @@ def _has_ended(shard: ShardState, service: Service) -> bool:
         return shard.batch is not None and service.retrieve_batch(shard.batch.id).ended
     except ServiceError:
         return False
-
-
-def find(name: str | Path) -> JobFolder:
-    """Find a job by its id or its name, of several with one name the newest; or by its folder.
-
-    A text means a folder only if no job is called so: a folder that came with someone's notebook
-    must not stand in for the user's own job.
-
-    Raises
-    ------
-    JobError
-        If there is none.
-    """
-    known: list[str] = []
-    for record in records() if isinstance(name, str) else ():
-        called = record.manifest.id, record.manifest.name
-        if name in called:
-            return record.folder
-        known += filter(None, called)
-    if _is_job(Path(name)):
-        return JobFolder(Path(name))
-    near = get_close_matches(str(name), dict.fromkeys(known))
-    raise JobError.not_found(str(name), near)
-
-
-def _is_job(path: Path) -> bool:
-    try:
-        return JobFolder(path).manifest.is_file()
-    except OSError:
-        return False  # a name that no file could have

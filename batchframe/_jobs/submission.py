@@ -1,7 +1,4 @@
-"""The at-most-once protocol: an input file in a job folder → one batch on the server.
-
-In: a prepared job folder and a service. Out: the journal, with CREATED for every shard.
-Must not know: frames, templates, prices, answers.
+"""The at-most-once protocol, from an input file in a job folder to one batch on the server.
 
 Creating a batch spends money and cannot be repeated safely, so its intent is on the disk before it
 is begun, it is asked exactly once, and whatever is not a clear yes or no is settled by looking for

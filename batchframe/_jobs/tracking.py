@@ -1,8 +1,4 @@
-"""Batches under way → their latest status, and their result files at home.
-
-In: a job folder and a service. Out: the journal's STATUS and FETCHED events, and result files.
-Must not know: frames, prices, what a result line answers.
-"""
+"""Refresh the status of a job's batches, and bring their result files home."""
 
 from __future__ import annotations
 
@@ -24,11 +20,11 @@ from batchframe._store.folder import JobFolder
 from batchframe._store.journal import Fetched, JobState, ShardState, after
 from batchframe._store.queue import is_full
 
-_SHORT_LOOKS: Final = 3
+_SHORT_POLLS: Final = 3
 
 
 def refresh(run: SubmissionContext, *, thorough: bool = False) -> None:
-    """Look at every batch that may have changed, and bring home what has ended.
+    """Poll every batch that may have changed, and bring home what has ended.
 
     The caller holds the job's lock.
 
@@ -40,11 +36,11 @@ def refresh(run: SubmissionContext, *, thorough: bool = False) -> None:
     Raises
     ------
     ServiceError
-        If the service cannot be reached, or one batch gives trouble; the others are looked at all
-        the same, and everything that is at home stays.
+        If the service cannot be reached, or one batch gives trouble; the others are polled all the
+        same, and everything that is at home stays.
     """
     with _fetching_ahead(run) as quicker:
-        _for_each_batch(quicker, partial(_look, thorough=thorough))
+        _for_each_batch(quicker, partial(_poll, thorough=thorough))
 
 
 @contextmanager
@@ -114,12 +110,13 @@ def _for_each_batch(
         raise troubles[0]
 
 
-def _look(run: SubmissionContext, shard: int, state: ShardState, *, thorough: bool) -> None:
+def _poll(run: SubmissionContext, shard: int, state: ShardState, *, thorough: bool) -> None:
     batch = state.batch
     if batch is None or _is_at_home(run.folder, shard, state, thorough=thorough):
         return
     if batch.id == REALTIME:
-        _end_pilot(run, shard, batch)
+        # Its kernel is gone, or it would hold the lock: there will be no more answers.
+        end(run, batch)
         return
     if _is_asked_for(state, batch):
         latest = run.service.retrieve_batch(batch.id)
@@ -136,13 +133,6 @@ def _look(run: SubmissionContext, shard: int, state: ShardState, *, thorough: bo
 
 def _is_asked_for(state: ShardState, batch: Batch) -> bool:
     return not batch.ended or bool(state.short)
-
-
-def _end_pilot(run: SubmissionContext, shard: int, batch: Batch) -> None:
-    # Its kernel is gone, or it would hold the lock: what was answered until then is all there is.
-    ended, home = end(run.folder, batch)
-    run.record_event("STATUS", shard, batch=ended.to_json())
-    run.record_event("FETCHED", shard, output=asdict(home))
 
 
 def _fetch(run: SubmissionContext, shard: int, state: ShardState, batch: Batch) -> None:
@@ -172,7 +162,7 @@ def _fetch(run: SubmissionContext, shard: int, state: ShardState, batch: Batch) 
     lines = sum(count_lines(homes[kind]).whole for kind in got)
     facts: dict[str, Any] = {kind: asdict(home) for kind, home in got.items()}
     short = bool(gone) or lines < _expected(batch, requests)
-    if short and not state.fetched and state.short < _SHORT_LOOKS:
+    if short and not state.fetched and state.short < _SHORT_POLLS:
         # A batch may end before its files show, or show whole; what stays away is missing.
         run.record_event("SHORT", shard, lines=lines, **facts)
         return
@@ -199,7 +189,7 @@ def _stop(run: SubmissionContext, shard: int, state: ShardState) -> None:
     if state.batch is None or state.batch.ended:
         return
     if state.batch.id == REALTIME:
-        _end_pilot(run, shard, state.batch)
+        end(run, state.batch)
     else:
         batch = _cancel(run, state.batch)
         run.record_event("STATUS", shard, batch=batch.to_json())
