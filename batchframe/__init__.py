@@ -16,8 +16,9 @@ a server to rehearse with, without a key and without cost.
 from batchframe import errors, plot
 from batchframe._api import accessor  # noqa: F401 - registers df.bf
 from batchframe._api.functions import job, join, recover, requests
+from batchframe._api.job import Job
 from batchframe._api.listing import jobs
-from batchframe._api.requests import Job, Requests
+from batchframe._api.requests import Requests
 from batchframe._api.webhooks import on_webhook
 from batchframe._estimate.estimate import Estimate
 from batchframe._evaluation.agreement import Agreement, agreement

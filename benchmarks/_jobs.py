@@ -14,10 +14,11 @@ import batchframe as bf
 from batchframe._base.private_files import create_private, sha256_of
 from batchframe._estimate.counting import count_input
 from batchframe._estimate.pricing import estimate
-from batchframe._jobs.preparation import plan_of, prepare
+from batchframe._jobs.preparation import Plan, prepare
 from batchframe._requests.custom_ids import custom_ids
+from batchframe._requests.input_files import plan_input_files
 from batchframe._requests.table import RequestTable
-from batchframe._results.earlier import Earlier
+from batchframe._results.earlier import ReusePlan
 from batchframe._services.batch import Batch
 from batchframe._services.protocol import Identity
 from batchframe._services.provider_table import OPENAI
@@ -40,15 +41,13 @@ def finished_job(frame: pd.DataFrame, *, as_json: bool) -> JobFolder:
     output = SCHEMA if as_json else ""
     requests = bf.requests(frame, PROMPT, model=MODEL, output=output or None)
     table = requests._table  # noqa: SLF001
-    known = estimate(table, count_input(table, exact=False), base_url=_IDENTITY.base_url)
-    plan = plan_of(
-        Earlier(table),
-        _IDENTITY,
-        known,
-        name=None,
-        rerun=None,
-        prices=None,
-        tokens=np.zeros(table.requests, np.int64),
+    tokens = np.zeros(table.requests, np.int64)
+    plan = Plan(
+        reuse=ReusePlan(table),
+        identity=_IDENTITY,
+        shards=plan_input_files(table, OPENAI, tokens),
+        estimate=estimate(table, count_input(table, exact=False), base_url=_IDENTITY.base_url),
+        tokens=tokens,
         provider=OPENAI,
     )
     folder = JobFolder.of(plan.job_id)

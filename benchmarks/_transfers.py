@@ -25,10 +25,11 @@ import openai
 import batchframe as bf
 from batchframe._estimate.counting import count_input
 from batchframe._estimate.pricing import estimate
-from batchframe._jobs.preparation import plan_of
+from batchframe._jobs.preparation import Plan
 from batchframe._jobs.running import start
+from batchframe._requests.input_files import plan_input_files
 from batchframe._requests.table import RequestTable
-from batchframe._results.earlier import Earlier
+from batchframe._results.earlier import ReusePlan
 from batchframe._services import provider_table
 from batchframe._services.connect import expected_identity
 from batchframe._store.folder import JobFolder
@@ -149,14 +150,11 @@ def prepared(table: RequestTable, client: openai.OpenAI) -> JobFolder:
     """Write a job's folder without sending anything."""
     identity = expected_identity(client)
     tokens = np.zeros(table.requests, np.int64)
-    known = estimate(table, count_input(table, exact=False), base_url=identity.base_url)
-    plan = plan_of(
-        Earlier(table),
-        identity,
-        known,
-        name=None,
-        rerun=None,
-        prices=None,
+    plan = Plan(
+        reuse=ReusePlan(table),
+        identity=identity,
+        shards=plan_input_files(table, provider_table.LOCAL, tokens),
+        estimate=estimate(table, count_input(table, exact=False), base_url=identity.base_url),
         tokens=tokens,
         provider=provider_table.LOCAL,
     )

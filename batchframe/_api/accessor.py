@@ -1,44 +1,51 @@
-"""``df.bf``: words only. It holds the frame and nothing else."""
+"""The accessor ``df.bf``: the functions on a frame, as its methods."""
 
 from __future__ import annotations
 
 import inspect
-import re
-from collections.abc import Callable, Hashable, Sequence
-from pathlib import Path
-from typing import Any, Final, ParamSpec, TypeVar
+from collections.abc import Callable
+from functools import wraps
+from itertools import dropwhile
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import pandas as pd
 
 from batchframe._api.functions import join, requests
-from batchframe._api.requests import Job, Requests
-from batchframe._evaluation.agreement import Agreement, agreement
-from batchframe._evaluation.evaluation import STATUS, Evaluation, evaluate
+from batchframe._evaluation.agreement import agreement
+from batchframe._evaluation.evaluation import evaluate
 from batchframe._frames.spreadsheet import escape_formulas
-from batchframe._recipe.arguments import Prompt
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-# The frame's own entry among the parameters, and its place in the examples.
-_FRAME_ENTRY: Final = re.compile(r"^( *)(?:frame|source)\n(?:\1 +.*\n)+", re.MULTILINE)
+_PARAMETERS: Final = "Parameters\n----------\n"
 
 
-def _documented_by(
-    function: Callable[..., object],
-) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
-    """Give a method the documentation of the function that it calls, with the frame before it."""
-    name = function.__name__
-    call = re.compile(
-        rf"(?<![\w.]){name}\((frame|labelled)((?:\.\w+)*(?:\[[^\]]*\])*)(?:, |(?=\)))"
+def _method(
+    function: Callable[Concatenate[Any, _P], _T],
+) -> Callable[Concatenate[Accessor, _P], _T]:
+    """Return a function on a frame as a method that passes the accessor's frame to it."""
+
+    @wraps(function)
+    def method(self: Accessor, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        return function(self._frame, *args, **kwargs)
+
+    signature = inspect.signature(function)
+    _frame, *parameters = signature.parameters.values()
+    itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    method.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[itself, *parameters]
     )
-    told = _FRAME_ENTRY.sub("", inspect.cleandoc(function.__doc__ or "") + "\n").rstrip()
-    told = told.replace("\n\nParameters\n----------\n\n", "\n\n")
+    method.__doc__ = _without_frame(inspect.cleandoc(function.__doc__ or ""))
+    return method
 
-    def document(method: Callable[_P, _T]) -> Callable[_P, _T]:
-        method.__doc__ = call.sub(rf"\1\2.bf.{name}(", told)
-        return method
 
-    return document
+def _without_frame(doc: str) -> str:
+    """Drop the first parameter, which is the frame, from a docstring."""
+    summary, title, entries = doc.partition(_PARAMETERS)
+    _frame, *lines = entries.splitlines(keepends=True) or [""]
+    others = "".join(dropwhile(lambda line: line.startswith(" "), lines))
+    title = "" if others.startswith("\n") else title  # there was no other parameter
+    return summary + title + others.lstrip("\n")
 
 
 @pd.api.extensions.register_dataframe_accessor("bf")
@@ -55,68 +62,8 @@ class Accessor:
     def __init__(self, frame: pd.DataFrame) -> None:
         self._frame = frame
 
-    @_documented_by(requests)
-    def requests(
-        self,
-        prompt: Prompt,
-        *,
-        model: str,
-        system: str | None = None,
-        output: object = None,
-        endpoint: str = "/v1/chat/completions",
-        name: str | None = None,
-        on_missing: str = "raise",
-        dedupe: bool = True,
-        allow: Sequence[str] = (),
-        images: Hashable | list[Hashable] = None,
-        image_root: str | Path | None = None,
-        image_detail: str | None = None,
-        image_max_size: int | None = None,
-        **body: Any,
-    ) -> Requests:
-        """Turn rows and a prompt into requests: see :func:`batchframe.requests`."""
-        return requests(
-            self._frame,
-            prompt,
-            model=model,
-            system=system,
-            output=output,
-            endpoint=endpoint,
-            name=name,
-            on_missing=on_missing,
-            dedupe=dedupe,
-            allow=allow,
-            images=images,
-            image_root=image_root,
-            image_detail=image_detail,
-            image_max_size=image_max_size,
-            **body,
-        )
-
-    @_documented_by(join)
-    def join(
-        self,
-        *jobs: Job | str,
-        prefix: str = "",
-        details: bool = False,
-        overwrite: bool = False,
-    ) -> pd.DataFrame:
-        """Add the answers to these rows: see :func:`batchframe.join`."""
-        return join(self._frame, *jobs, prefix=prefix, details=details, overwrite=overwrite)
-
-    @_documented_by(evaluate)
-    def evaluate(
-        self, *, truth: Hashable, predicted: Hashable, status: Hashable | None = STATUS
-    ) -> Evaluation:
-        """Hold predictions against gold labels: see :func:`batchframe.evaluate`."""
-        return evaluate(self._frame, truth=truth, predicted=predicted, status=status)
-
-    @_documented_by(agreement)
-    def agreement(self, columns: Sequence[Hashable]) -> Agreement:
-        """Compare columns of labels with each other: see :func:`batchframe.agreement`."""
-        return agreement(self._frame, columns)
-
-    @_documented_by(escape_formulas)
-    def escape_formulas(self) -> pd.DataFrame:
-        """Make text safe to open in a spreadsheet: see :func:`batchframe.escape_formulas`."""
-        return escape_formulas(self._frame)
+    requests = _method(requests)  # type: ignore[arg-type] # no body parameter is named source
+    join = _method(join)
+    evaluate = _method(evaluate)
+    agreement = _method(agreement)
+    escape_formulas = _method(escape_formulas)

@@ -1,7 +1,4 @@
-"""Requests and jobs → the facts their cards show. Pure.
-
-Must not know: text, HTML, the network.
-"""
+"""The facts that the cards of requests and jobs show."""
 
 from __future__ import annotations
 

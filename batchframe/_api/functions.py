@@ -1,4 +1,4 @@
-"""The verbs, as typed functions: rows to requests, answers to rows, jobs found and brought back."""
+"""The functions of the package: rows to requests, answers to rows, jobs by name."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from batchframe._api.requests import Job, Requests
+from batchframe._api.job import Job
+from batchframe._api.listing import find
+from batchframe._api.requests import Requests
 from batchframe._base.errors import ColumnError, RequestError, format_list
 from batchframe._endpoints import open_endpoint
 from batchframe._estimate.preflight import check_json_mode
 from batchframe._frames.image_options import ImageInput
 from batchframe._frames.tabular import Tabular, tabular, taken_names
 from batchframe._jobs.recovery import recover as restore
-from batchframe._jobs.running import find
 from batchframe._recipe.arguments import Prompt
 from batchframe._recipe.recipe import Recipe
 from batchframe._requests.rendering import request_table
@@ -123,7 +124,7 @@ def requests(
     --------
     >>> frame = pd.DataFrame({"text": ["Great!", "Broke at once."]})
     >>> labels = ["good", "bad"]
-    >>> asked = requests(frame, "Classify: {{ text }}", model="gpt-5.6-luna", output=labels)
+    >>> asked = frame.bf.requests("Classify: {{ text }}", model="gpt-5.6-luna", output=labels)
     >>> asked.preview(1)[0]["body"]["messages"][0]["content"]
     'Classify: Great!'
 
@@ -228,12 +229,14 @@ def join(
     >>> import batchframe.local
     >>> frame = pd.DataFrame({"text": ["fine", "poor"]}, index=["x", "y"])
     >>> with batchframe.local.serve(answer=lambda body: {"label": "+"}) as server:
-    ...     asked = requests(frame, "{{ text }}", model="gpt-4.1", output=["+", "-"])
+    ...     asked = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
     ...     done = asked.submit("tone", client=server.client()).wait()
-    >>> join(frame.iloc[::-1], "tone")[["text", "label", "bf_status"]]
+    >>> frame.iloc[::-1].bf.join("tone")[["text", "label", "bf_status"]]
        text label bf_status
     y  poor     +        ok
     x  fine     +        ok
+    >>> join(frame, done).columns.tolist()
+    ['text', 'label', 'bf_status', 'bf_error']
     """
     if not isinstance(frame, pd.DataFrame):
         raise RequestError.not_a_frame(frame)
@@ -246,7 +249,7 @@ def join(
                 "several, pass each: df.bf.join(*jobs)."
             )
     handles = [job if isinstance(job, Job) else Job(find(job)) for job in jobs]
-    answers = [handle._answers(handle._record) for handle in handles]  # noqa: SLF001 - next door
+    answers = [handle._answers(handle._record) for handle in handles]
     answers = [billed(answer) for answer in answers] if details else answers
     return join_answers(frame, answers, prefix=prefix, details=details, overwrite=overwrite)
 

@@ -1,43 +1,126 @@
-"""What a handle on a job can ask of the service, but for asking again (``_api/requests.py``).
-
-Each method is its documentation and one step into the room that does the work.
-"""
+"""The handle on a job that was submitted."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Collection, Generator
+from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from batchframe._api.cards import JobFacts, in_status_words, in_trouble, job_card
-from batchframe._api.job_at_home import JobAtHome
-from batchframe._base.errors import JobError, JobTimeout, ServiceError
-from batchframe._display import Card, LiveCardRepr, Screen, background, controls, live, notify
+from batchframe._api import job_results, job_waiting
+from batchframe._api.cards import JobFacts, job_card
+from batchframe._base.errors import JobError, RequestError
+from batchframe._display import (
+    Card,
+    LiveCardRepr,
+    notify,
+)
+from batchframe._endpoints.endpoint import ASKED_AGAIN, ASKED_ON_DEMAND
 from batchframe._jobs.forgetting import Forgotten, forget, refuse_if_under_way
 from batchframe._jobs.running import go_on, working_on
 from batchframe._jobs.tracking import all_at_home, cancel, refresh
-from batchframe._jobs.waiting import Pace, until, until_async, watch
-from batchframe._results.billing import job_cost
-from batchframe._results.job_answers import failures, row_counts
+from batchframe._results.billing import Usage, job_cost, usage_of
+from batchframe._results.job_answers import JobAnswers, failures, read_job, row_counts
+from batchframe._results.unanswered import nothing_left, still_waiting, unanswered
+from batchframe._services.batch import Batch
 from batchframe._services.connect import connect_to
 from batchframe._services.protocol import Service
 from batchframe._store.folder import JobFolder
+from batchframe._store.journal import status_word
+from batchframe._store.manifest import Record, read_record
 
 if TYPE_CHECKING:
-    from ipywidgets import Box
+    from batchframe._api.requests import Requests
 
 
-class JobHandle(JobAtHome, LiveCardRepr):
-    """A job that was submitted: a handle on its folder, good in any kernel."""
+class Job(LiveCardRepr):
+    """A job that was submitted: a handle on its folder, good in any kernel.
+
+    Nothing here is kept in memory that the folder does not have. Looking at a job (its card,
+    ``status``, ``results()``) never asks the network; ``refresh()``, ``wait()``, ``cancel()`` and
+    ``resume()`` do.
+
+    Examples
+    --------
+    >>> import pandas as pd, batchframe as bf, batchframe.local
+    >>> frame = pd.DataFrame({"t": ["a", "b"]})
+    >>> with batchframe.local.serve(answer=lambda body: {"label": "+"}) as server:
+    ...     requests = frame.bf.requests("{{ t }}", model="gpt-4.1", output=["+", "-"])
+    ...     job = requests.submit("signs", client=server.client()).wait()
+    >>> job.status, job.counts
+    ('completed', {'ok': 2})
+    >>> job.results()[["label", "bf_status"]]
+      label bf_status
+    0     +        ok
+    1     +        ok
+    """
 
     def __init__(
         self, folder: JobFolder, service: Service | None = None, client: object = None
     ) -> None:
-        super().__init__(folder)
+        self._folder = folder
         self._client = client
         self._connected = service
+        self._read: tuple[tuple[Record, int, int], JobAnswers] | None = None
+
+    @property
+    def id(self) -> str:
+        """The job's id: 20 hexadecimal digits that name its content and its account."""
+        return self._record.manifest.id
+
+    @property
+    def name(self) -> str | None:
+        """What the job is called, if anything."""
+        return self._record.manifest.name
+
+    @property
+    def folder(self) -> Path:
+        """Where the job is kept."""
+        return self._folder.path
+
+    @property
+    def status(self) -> str:
+        """Where the job stood at the last look, in one word.
+
+        OpenAI's words for a batch; of several batches the one furthest behind. Before: "preparing",
+        "submitting", or "uncertain" if it is not known whether a batch was created.
+        """
+        return status_word(self._record.state)
+
+    @property
+    def done(self) -> bool:
+        """Whether every batch has ended and its answers are at home."""
+        return self._record.done
+
+    @property
+    def batches(self) -> list[Batch]:
+        """The batches on the server, as they were at the last look."""
+        return [shard.batch for shard in self._record.state.shards if shard.batch is not None]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many rows have each status; they add up to the rows of the frame."""
+        return row_counts(self._answers(self._record))
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens that this job's own answers at home used, added up line by line."""
+        return usage_of(self._answers(self._record).sent)
+
+    @property
+    def cost(self) -> Decimal | None:
+        """What this job's own answers at home cost, in USD; None if no batch price is known."""
+        return job_cost(self._answers(self._record))
+
+    results = job_results.results
+    to_parquet = job_results.to_parquet
+    report = job_results.report
+    wait = job_waiting.wait
+    watch = job_waiting.watch
+    widget = job_waiting.widget
+
+    def __await__(self) -> Generator[Any, None, Job]:
+        return job_waiting.wait_async(self).__await__()
 
     def refresh(self) -> Self:
         """Look at every batch once, and bring home what has ended.
@@ -52,108 +135,8 @@ class JobHandle(JobAtHome, LiveCardRepr):
         ServiceError
             If the service cannot be reached; what is at home stays.
         """
-        self._look(thorough=True)
+        self._poll(thorough=True)
         return self
-
-    def _look(self, seconds: float | None = None, *, thorough: bool = False) -> None:
-        record = self._record
-        if record.done and all_at_home(record.folder, record.state, thorough=thorough):
-            return
-        service = self._service if seconds is None else self._service.within(seconds)
-        with working_on(self._folder, service) as run:
-            if run is None:
-                return  # another kernel is at it, and its journal will tell
-            refresh(run, thorough=thorough)
-            if any(shard.queued for shard in run.state().shards):
-                go_on(run)  # the next wave
-            # Asked anew under the lock: another kernel may have sent it meanwhile.
-            if not self._record.sent:
-                raise JobError.not_sent(record.manifest.called)
-
-    def wait(self, timeout: float | None = None) -> Self:
-        """Look again and again until the job is done.
-
-        Interrupting it leaves the job alone: it goes on at the service, and this or any later
-        kernel can come back to it.
-
-        Parameters
-        ----------
-        timeout
-            Seconds after which to give up waiting; by default never.
-
-        Raises
-        ------
-        JobTimeout
-            If the time is over. The job goes on.
-        JobError
-            If not all of the job was sent: ``resume()`` goes on with it.
-        ServiceError
-            If the service refuses, or cannot be reached for a long time.
-        """
-        with self._interruptible(), live() as screen:
-            look = self._begin_on(screen)
-            waited = until(lambda: self.done, look, self._pace, timeout=timeout)
-            if not waited.done:
-                trouble = str(waited.trouble) if waited.trouble else None
-                name = self._record.manifest.called
-                raise _waited_error(name, timeout or 0, self.status, trouble)
-        return self
-
-    def __await__(self) -> Generator[Any, None, Self]:
-        return self._wait_async().__await__()
-
-    async def _wait_async(self) -> Self:
-        """Wait as :meth:`wait` does; cancelling this leaves the job alone, too."""
-        with self._interruptible(), live() as screen:
-            await until_async(lambda: self.done, self._begin_on(screen), self._pace)
-        return self
-
-    def watch(self) -> Self:
-        """Wait in the background: the card below this cell follows the job, the kernel is free.
-
-        The answers are brought home when the job is done. Trouble stands on the card. Watching
-        ends with the job, with the kernel, or when the job is watched in another cell; it never
-        cancels anything.
-
-        Examples
-        --------
-        >>> import pandas as pd, batchframe as bf, batchframe.local
-        >>> with batchframe.local.serve(answer=lambda body: "yes") as server:
-        ...     requests = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-4.1")
-        ...     job = requests.submit("in the background", client=server.client()).watch()
-        ...     job.wait().counts  # or anything else meanwhile
-        {'ok': 1}
-        """
-        screen = background()
-        self._begin_on(screen)
-        watch(
-            self.folder,
-            self,
-            done=lambda job: job.done,
-            look=lambda job: job._look_on(screen, None),  # noqa: SLF001 - of its own class
-            screen=screen,
-            pace=self._pace,
-        )
-        return self
-
-    def widget(self) -> Box:
-        """Show the card with buttons: look again, cancel (it asks first), show the answers.
-
-        Needs the extra ``widgets``. The buttons work as long as this kernel runs, after a reload
-        of the page, too. A saved notebook keeps the card as it stood.
-
-        Raises
-        ------
-        ExtraError
-            If ipywidgets is not installed.
-        """
-        return controls(
-            self._card,
-            look=self.refresh,
-            cancel=self.cancel,
-            answers=self.results,
-            ended=lambda: self._record.done,
-        )
 
     def cancel(self) -> Self:
         """Ask the service to stop the job. What it finished is billed, and is kept.
@@ -208,6 +191,65 @@ class JobHandle(JobAtHome, LiveCardRepr):
             go_on(run)
         return self
 
+    def unanswered(self, *, also: Collection[str] = ()) -> Requests:
+        """Return the requests that brought nothing, to be submitted again.
+
+        They are read from the job's folder, exactly as they were sent: no answered row can be
+        among them, nor one that still waits for its answer. Submitting them makes a job of its
+        own, which is called "sentiment, again" after "sentiment" unless you name it;
+        ``df.bf.join(job, again)`` takes the good answers of both. If nothing is unanswered, a line
+        says so, and what is submitted nevertheless sends nothing and is done at once, as for a
+        frame without rows.
+
+        Parameters
+        ----------
+        also
+            Further statuses to ask again, beside ``failed``, ``expired``, ``cancelled`` and
+            ``missing``: one or more of "refused", "truncated" and "invalid", whose answers were
+            billed, and mostly come back the same.
+
+        Raises
+        ------
+        RequestError
+            If `also` names another status.
+        JobError
+            If the folder is damaged.
+
+        Examples
+        --------
+        >>> import pandas as pd, batchframe as bf, batchframe.local
+        >>> from batchframe.local import AnswerError, serve
+        >>> out_of_money = AnswerError(429, "You exceeded your quota.", code="insufficient_quota")
+        >>> replies = [out_of_money, "4"]
+        >>> frame = pd.DataFrame({"t": ["2 + 2"]})
+        >>> with serve(answer=lambda body: replies.pop(0)) as server:
+        ...     requests = frame.bf.requests("{{ t }}", model="gpt-4.1")
+        ...     job = requests.submit("sums", client=server.client()).wait()
+        ...     again = job.unanswered().submit(client=server.client()).wait()
+        >>> job.counts, again.name, again.counts
+        ({'failed': 1}, 'sums, again', {'ok': 1})
+        >>> frame.bf.join(job, again)[["response", "bf_status"]]
+          response bf_status
+        0        4        ok
+        """
+        from batchframe._api.requests import Requests  # noqa: PLC0415 - which makes jobs
+
+        also = {also} if isinstance(also, str) else set(also)
+        if other := also - set(ASKED_ON_DEMAND):
+            raise RequestError.not_a_word(
+                keyword="also", value=sorted(other), wanted=f"of {', '.join(ASKED_ON_DEMAND)}"
+            )
+        record = self._record
+        answers = self._answers(record)
+        manifest, counts = record.manifest, row_counts(answers)
+        table = unanswered(record, answers, {*ASKED_AGAIN, *also})
+        if waiting := counts.get("pending", 0):
+            notify(still_waiting(manifest.called, waiting))
+        elif not table.requests:
+            notify(nothing_left(manifest.called, counts))
+        again = None if manifest.name is None else f"{manifest.name}, again"
+        return Requests(table, f"unanswered of {manifest.id}", again)
+
     def forget(self, *, remote: bool = False) -> Forgotten:
         """Remove the job's folder: its requests, its answers, everything about it that is here.
 
@@ -239,36 +281,24 @@ class JobHandle(JobAtHome, LiveCardRepr):
                 raise JobError.busy(record.manifest.called)
             return forget(self._record, service)
 
-    @property
-    def _pace(self) -> Pace:
-        return Pace.of(self._record.manifest.provider)
-
-    def _begin_on(self, screen: Screen) -> Callable[[float | None], None]:
-        """Show the card as it stands, and return what looks again and shows it anew."""
-        self._screen = screen
-        screen.show(self._card(), in_status_words(self.status))
-        return partial(self._look_on, screen)
-
-    def _look_on(self, screen: Screen, left: float | None) -> None:
-        try:
-            self._look(left)
-        except ServiceError as trouble:
-            screen.show(in_trouble(self._card(), str(trouble)), "no answer")
-            raise
-        screen.show(self._card(), in_status_words(self.status))
-
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        try:
-            yield
-        except (KeyboardInterrupt, asyncio.CancelledError):
-            name = self._record.manifest.called
-            notify(f"Stopped waiting; the job goes on. Come back: job = bf.job({name!r})")
-            raise
-
     def __reduce__(self) -> tuple[type[Self], tuple[JobFolder]]:
         # The folder only: a client carries the key.
         return type(self), (self._folder,)
+
+    def _poll(self, seconds: float | None = None, *, thorough: bool = False) -> None:
+        record = self._record
+        if record.done and all_at_home(record.folder, record.state, thorough=thorough):
+            return
+        service = self._service if seconds is None else self._service.within(seconds)
+        with working_on(self._folder, service) as run:
+            if run is None:
+                return  # another kernel is at it, and its journal will tell
+            refresh(run, thorough=thorough)
+            if any(shard.queued for shard in run.state().shards):
+                go_on(run)  # the next wave
+            # Asked anew under the lock: another kernel may have sent it meanwhile.
+            if not self._record.sent:
+                raise JobError.not_sent(record.manifest.called)
 
     def _card(self) -> Card:
         record = self._record
@@ -277,18 +307,19 @@ class JobHandle(JobAtHome, LiveCardRepr):
         return job_card(JobFacts(record, counts, job_cost(answers), failed))
 
     @property
+    def _record(self) -> Record:
+        return read_record(self._folder)
+
+    def _answers(self, record: Record) -> JobAnswers:
+        # Parsed again only when a batch came home or the cell that submitted ran again.
+        stamp = (record, self._folder.rows_written_at(), self._folder.files_changed_at())
+        if self._read is None or self._read[0] != stamp:
+            self._read = (stamp, read_job(record))
+        return self._read[1]
+
+    @property
     def _service(self) -> Service:
         if self._connected is None:
             manifest = self._record.manifest
             self._connected = connect_to(manifest.identity, manifest.called, self._client)
         return self._connected
-
-
-def _waited_error(job: str, seconds: float, status: str, trouble: str | None) -> JobTimeout:
-    last = f"It goes on at the service; its status was {status!r} at the last look."
-    if trouble:
-        last = f"The last look at it failed: {trouble}"
-    return JobTimeout(
-        f"Job {job} was not done after {seconds:,.0f} seconds. {last} "
-        f"Come back to it: bf.job({job!r}).wait()."
-    )

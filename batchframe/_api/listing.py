@@ -1,14 +1,12 @@
-"""All jobs as a frame: those that have a folder here, and those that only the server knows.
-
-In: the home, and a service if it is asked. Out: a frame, one row a job.
-Must not know: answers, templates.
-"""
+"""The jobs of this machine: all of them as a frame, and one by its name."""
 
 from __future__ import annotations
 
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
@@ -19,7 +17,7 @@ from batchframe._display import narrow_table
 from batchframe._results.billing import summary_of
 from batchframe._services.batch import Batch
 from batchframe._services.connect import connect
-from batchframe._store.folder import is_job_id
+from batchframe._store.folder import JobFolder, is_job_id
 from batchframe._store.journal import JobState, ShardState, status_word
 from batchframe._store.manifest import Record, records
 
@@ -170,3 +168,33 @@ def _remote_row(name: str, parts: Sequence[Batch], where: str) -> dict[str, Any]
         **_dates([batch.created_at for batch in parts], None),
         "where": where,
     }
+
+
+def find(name: str | Path) -> JobFolder:
+    """Find a job by its id or its name, of several with one name the newest; or by its folder.
+
+    A text means a folder only if no job is called so: a folder that came with someone's notebook
+    must not stand in for the user's own job.
+
+    Raises
+    ------
+    JobError
+        If there is none.
+    """
+    known: list[str] = []
+    for record in records() if isinstance(name, str) else ():
+        names = record.manifest.id, record.manifest.name
+        if name in names:
+            return record.folder
+        known += filter(None, names)
+    if _is_job(Path(name)):
+        return JobFolder(Path(name))
+    near = get_close_matches(str(name), dict.fromkeys(known))
+    raise JobError.not_found(str(name), near)
+
+
+def _is_job(path: Path) -> bool:
+    try:
+        return JobFolder(path).manifest.is_file()
+    except OSError:
+        return False  # a name that no file could have

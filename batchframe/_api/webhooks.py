@@ -1,17 +1,13 @@
-"""A service's word that a batch has ended → the job, looked at.
-
-In: the body and the headers of a request. Out: a handle on the job that the batch belongs to.
-Must not know: web frameworks, answers.
-"""
+"""Take a service's signed word that a batch has ended, and refresh its job."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from batchframe._api.requests import Job
+from batchframe._api.job import Job
 from batchframe._base.errors import ClientError, JobError, ServiceError
-from batchframe._jobs.reconciliation import settle
+from batchframe._jobs.reconciliation import reconcile
 from batchframe._jobs.running import working_on
 from batchframe._services.connect import connect
 from batchframe._services.protocol import Service
@@ -86,9 +82,9 @@ def on_webhook(
     return None
 
 
-def _clients(given: object) -> list[object]:
-    several = isinstance(given, Iterable) and not isinstance(given, str | bytes)
-    return list(given) if isinstance(given, Iterable) and several else [given]
+def _clients(given: Any) -> list[object]:
+    is_one = isinstance(given, str | bytes) or not isinstance(given, Iterable)
+    return [given] if is_one else list(given)
 
 
 def _services(record: Record, clients: list[object]) -> Iterator[Service]:
@@ -128,10 +124,10 @@ def _looked_at(record: Record, service: Service) -> Job:
     job = Job(record.folder, service)
     with working_on(record.folder, service) as run:
         if run is not None:
-            settle(run)
+            reconcile(run)
     try:
         return job.refresh()
     except JobError:
-        if job._record.sent:  # noqa: SLF001 - the handle's own question
+        if job._record.sent:
             raise
         return job  # what its submission has not sent yet is not this batch's matter

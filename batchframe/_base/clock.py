@@ -1,10 +1,12 @@
-"""Time, behind one seam."""
+"""Time, and the pauses between attempts, behind one seam."""
 
 from __future__ import annotations
 
 import datetime as dt
+import math
+import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,3 +47,100 @@ def day_of(seconds: float) -> dt.date:
 
 
 SYSTEM: Final = Clock(time.time, time.monotonic, time.sleep)
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """Pauses that grow by a factor.
+
+    Attributes
+    ----------
+    initial, maximum
+        Seconds of the first pause, and of the longest.
+    jitter
+        The part of a pause that chance adds or takes.
+    """
+
+    initial: float = 1.0
+    maximum: float = math.inf
+    factor: float = 2.0
+    jitter: float = 0.0
+
+    def pauses(self) -> Iterator[float]:
+        """Yield one pause after another, without end.
+
+        Examples
+        --------
+        >>> from itertools import islice
+        >>> list(islice(Backoff(5.0, 10.0, factor=1.4).pauses(), 4))
+        [5.0, 7.0, 9.799..., 10.0]
+        """
+        pause = self.initial
+        while True:
+            yield pause * random.uniform(1 - self.jitter, 1 + self.jitter)  # noqa: S311 - no secret
+            pause = min(pause * self.factor, self.maximum)
+
+
+NO_PAUSE: Final = Backoff(0.0)
+
+
+class Retries:
+    """Attempts that are left, and the pauses between them.
+
+    Parameters
+    ----------
+    backoff
+        The pauses.
+    attempts
+        How many attempts there are at most.
+    timeout
+        Seconds from now after which there are no more; None for no end.
+
+    Examples
+    --------
+    >>> retries = Retries(NO_PAUSE, attempts=3)
+    >>> [retries.pause() for _ in range(3)]
+    [True, True, False]
+    """
+
+    def __init__(
+        self,
+        backoff: Backoff,
+        clock: Clock = SYSTEM,
+        *,
+        attempts: float = math.inf,
+        timeout: float | None = None,
+    ) -> None:
+        self._pauses = backoff.pauses()
+        self._maximum = backoff.maximum
+        self._clock = clock
+        self._attempts = attempts
+        self._end = None if timeout is None else clock.elapsed() + timeout
+
+    def left(self) -> float | None:
+        """Return the seconds that are left; None if there is no end."""
+        return None if self._end is None else self._end - self._clock.elapsed()
+
+    def next_pause(self, retry_after: float | None = None) -> float | None:
+        """Count a failed attempt, and return the seconds until the next; None if there is none.
+
+        Parameters
+        ----------
+        retry_after
+            What the service asks for instead.
+        """
+        self._attempts -= 1
+        pause, left = next(self._pauses), self.left()
+        if self._attempts < 1 or (left is not None and left <= 0):
+            return None
+        if retry_after is not None:
+            pause = min(retry_after, self._maximum)
+        return pause if left is None else min(pause, left)
+
+    def pause(self, retry_after: float | None = None) -> bool:
+        """Sleep until the next attempt; return False if there is none."""
+        seconds = self.next_pause(retry_after)
+        if seconds is None:
+            return False
+        self._clock.sleep(seconds)
+        return True

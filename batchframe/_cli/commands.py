@@ -12,8 +12,8 @@ import pandas as pd
 from batchframe._api.functions import job as find_job
 from batchframe._api.functions import join
 from batchframe._api.functions import recover as recover_jobs
+from batchframe._api.job import Job
 from batchframe._api.listing import jobs as list_jobs
-from batchframe._api.requests import Job
 from batchframe._base.errors import CommandError, JobError, JobTimeout
 from batchframe._cli import exit_codes as codes
 from batchframe._cli.demo import demo as run_demo

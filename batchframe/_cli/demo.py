@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from batchframe._api.functions import join, requests
-from batchframe._api.requests import Job, Requests
+from batchframe._api.job import Job
+from batchframe._api.requests import Requests
 from batchframe._display import count, format_range, money
 from batchframe._services.connect import connect
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from batchframe._api.requests import Job
+from batchframe._api.job import Job
 
 OK: Final = 0
 ROWS: Final = 1

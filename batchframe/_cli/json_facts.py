@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import pandas as pd
 
-from batchframe._api.requests import Job, Requests
+from batchframe._api.job import Job
+from batchframe._api.requests import Requests
 from batchframe._base.ranges import Range
 from batchframe._cli.exit_codes import UNSENT
 from batchframe._cli.shell_words import in_shell

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -30,13 +31,17 @@ _OF_THE_ROWS: Final = {"on_missing", "dedupe", "allow", "image_root"}
 _ANSWERED: Final = pa.array(["ok", "invalid", "truncated"])
 
 
-def experience(recipe: Recipe, base_url: str) -> Experience | None:
+def experience(
+    recipe: Recipe, base_url: str, jobs: Sequence[Record] | None = None
+) -> Experience | None:
     """Look up how long the answers to this prompt by this model were.
 
     Parameters
     ----------
     base_url
         Of the service that will be asked.
+    jobs
+        All jobs on this machine, newest first, where they are read already.
 
     Returns
     -------
@@ -47,18 +52,18 @@ def experience(recipe: Recipe, base_url: str) -> Experience | None:
     """
     if recipe.prompt is None:
         return None
-    jobs = [
+    answered = [
         (record.manifest.tier == _OF_A_PILOT, tokens)
-        for record in _jobs_with(recipe, base_url)
+        for record in _jobs_with(recipe, base_url, _all_jobs() if jobs is None else jobs)
         if len(tokens := _output_tokens(record))
     ]
     # The newest stand first: a pilot that no job has followed yet was drawn for these very rows.
-    pilots = [tokens for _, tokens in itertools.takewhile(lambda job: job[0], jobs)]
+    pilots = [tokens for _, tokens in itertools.takewhile(lambda job: job[0], answered)]
     if sum(map(len, pilots)) >= FEWEST:
         return _experience_of(np.concatenate(pilots), len(pilots), pilot=True)
-    if not jobs:
+    if not answered:
         return None
-    return _experience_of(np.concatenate([tokens for _, tokens in jobs]), len(jobs))
+    return _experience_of(np.concatenate([tokens for _, tokens in answered]), len(answered))
 
 
 def _experience_of(tokens: npt.NDArray[np.int64], jobs: int, *, pilot: bool = False) -> Experience:
@@ -78,12 +83,15 @@ def _experience_of(tokens: npt.NDArray[np.int64], jobs: int, *, pilot: bool = Fa
     )
 
 
-def _jobs_with(recipe: Recipe, base_url: str) -> list[Record]:
-    """List the finished jobs that asked the same, of services that really answer."""
+def _all_jobs() -> list[Record]:
     with warnings.catch_warnings():
         # Who lists the jobs is warned of a folder that cannot be read; an estimate is not.
         warnings.simplefilter("ignore", UnreadableJobWarning)
-        jobs = list(records())
+        return list(records())
+
+
+def _jobs_with(recipe: Recipe, base_url: str, jobs: Sequence[Record]) -> list[Record]:
+    """List the finished jobs that asked the same, of services that really answer."""
     return [
         record
         for record in jobs

@@ -128,7 +128,7 @@ def agreement(frame: pd.DataFrame, columns: Sequence[Hashable]) -> Agreement:
     ...     "large": ["a", "b", "b", "b", "a"],
     ...     "again": ["a", "b", "b", None, None],
     ... })
-    >>> agreement(frame, ["small", "large", "again"])
+    >>> frame.bf.agreement(["small", "large", "again"])
     Agreement of 3 columns on 5 rows
       rows                  5: 3 labelled by all, 1 by some, 1 by fewer than two, not compared
       no label              1 in small, 2 in again
@@ -142,6 +142,8 @@ def agreement(frame: pd.DataFrame, columns: Sequence[Hashable]) -> Agreement:
       large – again     3  100.0 %           1.00
     <BLANKLINE>
       next  agreement.disagreements
+    >>> agreement(frame, ["small", "large"]).all_agree
+    3
     """
     check_frame("agreement", frame)
     names = _checked(columns)

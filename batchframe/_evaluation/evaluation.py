@@ -279,7 +279,7 @@ def evaluate(
     ...     "label": pd.Categorical(["good", "bad", "bad", None], ["good", "bad", "mixed"]),
     ...     "bf_status": ["ok", "ok", "ok", "refused"],
     ... })
-    >>> evaluate(frame, truth="gold", predicted="label")
+    >>> frame.bf.evaluate(truth="gold", predicted="label")
     label against gold: 2 of 3 answers right
       rows           4: 3 answered, 1 unanswered (1 refused)
       accuracy       66.7 % (20.8 % to 93.9 %) of the answered

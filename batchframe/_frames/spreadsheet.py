@@ -43,10 +43,12 @@ def escape_formulas(frame: pd.DataFrame) -> pd.DataFrame:
     Examples
     --------
     >>> frame = pd.DataFrame({"text": ["=1+1", "fine"], "n": [-1, 2]})
-    >>> escape_formulas(frame)
+    >>> frame.bf.escape_formulas()
         text  n
     0  '=1+1 -1
     1   fine  2
+    >>> escape_formulas(frame.head(1)).columns.tolist()
+    ['text', 'n']
     """
     if not isinstance(frame, pd.DataFrame):
         raise RequestError.not_a_frame(frame)

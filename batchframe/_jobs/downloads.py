@@ -1,8 +1,4 @@
-"""One result file: from the service to its place in the job folder.
-
-In: a file's id and its place. Out: the file at home, whole, durable, and no worse than what was
-there. Must not know: batches, the journal, what a line answers.
-"""
+"""The download of a result file into its job's folder, whole, durable, never for the worse."""
 
 from __future__ import annotations
 
@@ -10,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+from batchframe._base.clock import NO_PAUSE, Retries
 from batchframe._base.errors import ServiceError
 from batchframe._base.private_files import (
     create_private,
@@ -19,10 +16,9 @@ from batchframe._base.private_files import (
 )
 from batchframe._results.line import count_lines
 from batchframe._services.protocol import Transfers
-from batchframe._services.retry import if_broken_off, retry
 from batchframe._store.journal import Fetched
 
-_TRIES: Final = 3
+_ATTEMPTS: Final = 3
 # A service may state a wrong size, so a file may grow beyond it, but not without end.
 _SLACK: Final = 1 << 26
 _MOST: Final = 10 * 10**9
@@ -54,30 +50,24 @@ def bring_home(
     JobError
         If the disk does not take it.
     """
-    with translate_os_errors(home):
-        return _bring_home(service, file_id, home, requests, before)
-
-
-def _bring_home(
-    service: Transfers, file_id: str, home: Path, requests: int, before: Fetched | None
-) -> Fetched | None:
-    kept = before if before is not None and is_intact(home, before) else None
-    stated = _stated_size(service, file_id)
     partial = home.with_name(home.name + ".part")
-    try:
-        _download(service, file_id, partial, stated, requests)
-        if kept is not None and count_lines(partial).whole < count_lines(home).whole:
-            return kept
-        return _put(partial, home)
-    except ServiceError as reason:
-        if reason.status not in _GONE:
-            raise
-        if stated == 0 and kept is None:
-            create_private(partial).close()
+    with translate_os_errors(home):
+        kept = before if before is not None and is_intact(home, before) else None
+        stated = _stated_size(service, file_id)
+        try:
+            _download(service, file_id, partial, stated, requests)
+            if kept is not None and count_lines(partial).whole < count_lines(home).whole:
+                return kept
             return _put(partial, home)
-        return kept
-    finally:
-        partial.unlink(missing_ok=True)
+        except ServiceError as reason:
+            if reason.status not in _GONE:
+                raise
+            if stated == 0 and kept is None:
+                create_private(partial).close()
+                return _put(partial, home)
+            return kept
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def is_intact(path: Path, home: Fetched) -> bool:
@@ -105,15 +95,19 @@ def _download(
 ) -> None:
     """Download until the size is right, or cannot be made so."""
     most = most_bytes(stated)
-
-    def pause(size: int | ServiceError, number: int) -> float | None:
+    retries = Retries(NO_PAUSE, attempts=_ATTEMPTS)
+    while True:
+        try:
+            size = service.download(file_id, partial, most)
+        except ServiceError as reason:
+            if not reason.broke_off or not retries.pause():
+                raise
+            continue
         # A cut connection can look like a whole answer.
-        cut = isinstance(size, int) and stated and size != stated
-        return 0.0 if cut else if_broken_off(size, number)
-
-    size = retry(lambda: service.download(file_id, partial, most), _TRIES, pause)
-    if size == stated:
-        return
+        if size == stated:
+            return
+        if not stated or not retries.pause():
+            break
     if stated:
         if not _is_whole(partial, size - stated, requests):
             raise ServiceError(

@@ -1,9 +1,4 @@
-"""A job → nothing: its folder removed, and its files on the server.
-
-In: a job's folder, its record and, to remove what is on the server, the service. Out: a frozen
-:class:`Forgotten`, which says what could not be removed.
-Must not know: answers, prices.
-"""
+"""Remove a job: its folder and, if asked, its files on the server."""
 
 from __future__ import annotations
 
@@ -13,7 +8,6 @@ from dataclasses import dataclass
 from batchframe._base.errors import JobError, ServiceError
 from batchframe._display import Card, CardRepr, plural
 from batchframe._services.protocol import REALTIME, Service
-from batchframe._store.folder import JobFolder
 from batchframe._store.journal import ShardState
 from batchframe._store.manifest import Record, records
 
@@ -98,33 +92,27 @@ def _files_of(shard: ShardState) -> list[str]:
 
 def _kept_elsewhere(record: Record, *, remote: bool) -> list[str]:
     """Say where something of the job still is, on the server or in other jobs' folders."""
-    known = [shard.batch.id for shard in record.state.shards if shard.batch is not None]
-    batches = [batch_id for batch_id in known if batch_id != REALTIME]
-    told = []
+    ids = [shard.batch.id for shard in record.state.shards if shard.batch is not None]
+    batches = [batch_id for batch_id in ids if batch_id != REALTIME]
+    places = []
     if batches and not remote:
-        told.append(
+        places.append(
             "its files on the server: job.forget(remote=True) would have removed them; OpenAI "
             "removes them 30 days after they were made"
         )
     if batches:
-        told.append(
+        places.append(
             f"{', '.join(batches)} on the server: the batch object, with the job's name and "
             "counts, and no text of any row; the API cannot delete it"
         )
-    told += [
-        f"{folder.path}: answers reused by job {name}, if any came from this one"
-        for folder, name in _jobs_with_reused_answers(record)
-    ]
-    return told
-
-
-def _jobs_with_reused_answers(record: Record) -> list[tuple[JobFolder, str]]:
-    mine = record.manifest
-    return [
-        (other.folder, other.manifest.called)
+    own = record.manifest
+    places += [
+        f"{other.folder.path}: answers reused by job {other.manifest.called}, if any came from "
+        "this one"
         for other in records()
         if other.manifest.reused
-        and other.manifest.id != mine.id
-        and other.manifest.identity == mine.identity
-        and other.manifest.recipe.model == mine.recipe.model
+        and other.manifest.id != own.id
+        and other.manifest.identity == own.identity
+        and other.manifest.recipe.model == own.recipe.model
     ]
+    return places

@@ -1,12 +1,7 @@
-"""A few requests, drawn at random and asked at once: what answers look like, and what they take.
+"""A few requests, drawn at random and asked at once, kept as a job of their own.
 
-In: a request table, a service and a seed. Out: a job's folder whose answers came through the
-realtime API, so that reading, joining and reusing them is what it is for any job; a frozen
-:class:`Pilot`.
-Must not know: how answers are read.
-
-A realtime request has no batch to be found by, so each is noted in the journal before it is asked
-and asked once: an answer that was lost stays ``missing`` here, and is asked by the batch.
+A realtime request has no batch to be found by, so each is recorded in the journal before it is
+asked, and asked once: an answer that was lost stays ``missing`` here, and is asked by the batch.
 """
 
 from __future__ import annotations
@@ -20,34 +15,30 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from batchframe._base.clock import SYSTEM, Clock
-from batchframe._base.errors import JobError, ServiceError
+from batchframe._base.clock import Backoff, Retries
+from batchframe._base.errors import JobError
 from batchframe._base.private_files import replacing, sha256_of
 from batchframe._display import Card, CardRepr, format_range, money, plural
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.counting import part_of
 from batchframe._estimate.estimate import Estimate
-from batchframe._jobs.preparation import Plan, plan_of, prepare
+from batchframe._jobs.preparation import Plan, prepare
+from batchframe._jobs.run import SubmissionContext
 from batchframe._requests.table import RequestTable, kept_requests, kept_table
-from batchframe._results.earlier import Earlier
 from batchframe._services.advice import may_pass
 from batchframe._services.batch import Batch
-from batchframe._services.protocol import REALTIME, Asked, Identity, Service
-from batchframe._services.provider_table import Provider
-from batchframe._services.retry import retry
+from batchframe._services.protocol import REALTIME, Asked, Service
 from batchframe._store.folder import JobFolder
-from batchframe._store.journal import Fetched, fold
-from batchframe._store.manifest import Manifest
+from batchframe._store.journal import Fetched
 
 PILOT: Final = "pilot"
 """The run label of every pilot."""
 
 _AT_ONCE: Final = 8
-_TRIES: Final = 6
-_LONGEST_PAUSE: Final = 30.0
+_ATTEMPTS: Final = 6
+_BACKOFF: Final = Backoff(maximum=30.0)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -91,35 +82,11 @@ class Pilot(CardRepr):
         )
 
 
-def pilot_in_words(known: Estimate) -> str:
+def pilot_in_words(estimate: Estimate) -> str:
     """Say what a pilot will ask and cost, before it does."""
-    high = None if known.standard_cost is None else known.standard_cost.high
+    high = None if estimate.standard_cost is None else estimate.standard_cost.high
     most = "for a price that nothing bounds" if high is None else f"for at most {money(high)}"
-    return f"Pilot: {plural(known.requests, 'request')} in real time, {most}, at standard price."
-
-
-def pilot_plan(
-    asked: Earlier,
-    identity: Identity,
-    known: Estimate,
-    prices: Mapping[str, Any] | None,
-    tokens: npt.NDArray[np.int64],
-    *,
-    provider: Provider,
-) -> Plan:
-    """Decide a pilot's job."""
-    known = replace(known, cost=known.standard_cost)
-    plan = plan_of(
-        asked,
-        identity,
-        known,
-        name=None,
-        rerun=PILOT,
-        prices=prices,
-        tokens=tokens,
-        provider=provider,
-    )
-    return replace(plan, name=f"pilot {plan.job_id[:6]}", tier="standard")
+    return f"Pilot: {plural(estimate.requests, 'request')} in real time, {most}, at standard price."
 
 
 def sampled(table: RequestTable, results: pd.DataFrame) -> pd.DataFrame:
@@ -165,50 +132,35 @@ def ask(plan: Plan, service: Service) -> JobFolder:
     with folder.lock() as held:
         if not held:
             raise JobError.busy(plan.name or plan.job_id)
-        run = _Run(plan, folder, service, prepare(plan, folder))
+        run = SubmissionContext(folder, prepare(plan, folder), service)
         if run.manifest.inputs:
             _ask_all(run)
     return folder
 
 
-@dataclass(frozen=True)
-class _Run:
-    plan: Plan
-    folder: JobFolder
-    service: Service
-    manifest: Manifest
-    clock: Clock = SYSTEM
-
-    def note(self, event: str, **facts: Any) -> None:
-        self.folder.append({"event": event, "shard": 0, "at": self.clock.now(), **facts})
-
-
-def _ask_all(run: _Run) -> None:
-    begun = not_to_ask_again(run.folder)
+def _ask_all(run: SubmissionContext) -> None:
+    begun = _asked(run.folder)
     with run.folder.input(0).open("rb") as file:
         lines = [msgspec.json.decode(line, type=dict[str, Any]) for line in file]
     left = [line for line in lines if line["custom_id"] not in begun]
-    state = fold(run.folder.read_journal(), 1).shards[0]
-    if not left and state.fetched:
+    if not left and run.state().shards[0].fetched:
         return
     started = Batch(REALTIME, "in_progress", total=len(lines))
     # From here on the job is under way, for every kernel that looks.
-    run.note("CREATED", batch=started.to_json())
-    _ask_side_by_side(run, left)
-    ended, home = end(run.folder, started)
-    run.note("STATUS", batch=ended.to_json())
-    run.note("FETCHED", output=asdict(home))
+    run.record_event("CREATED", 0, batch=started.to_json())
+    _ask_concurrently(run, left)
+    end(run, started)
 
 
-def _ask_side_by_side(run: _Run, lines: Sequence[Mapping[str, Any]]) -> None:
+def _ask_concurrently(run: SubmissionContext, lines: Sequence[Mapping[str, Any]]) -> None:
     writing = threading.Lock()
 
     def ask_one(line: Mapping[str, Any]) -> None:
         with writing:
-            run.note("ASKING", custom_id=line["custom_id"])
-        told = _ask_patiently(run, line)
+            run.record_event("ASKING", 0, custom_id=line["custom_id"])
+        outcome = _ask_patiently(run, line)
         with writing:
-            run.note("ANSWERED", line=_as_result(line["custom_id"], told))
+            run.record_event("ANSWERED", 0, line=_result_line(line["custom_id"], outcome))
 
     pool = ThreadPoolExecutor(_AT_ONCE)
     try:
@@ -219,61 +171,57 @@ def _ask_side_by_side(run: _Run, lines: Sequence[Mapping[str, Any]]) -> None:
         pool.shutdown(cancel_futures=True)
 
 
-def _ask_patiently(run: _Run, line: Mapping[str, Any]) -> Asked:
+def _ask_patiently(run: SubmissionContext, line: Mapping[str, Any]) -> Asked:
     """Ask once; again only what the service provably did not take, and may take later."""
-
-    def pause(answer: Asked | ServiceError, number: int) -> float | None:
-        if isinstance(answer, ServiceError) or not (answer.unsent or _is_busy(answer)):
-            return None
-        seconds = 2.0 ** (number - 1) if answer.retry_after is None else answer.retry_after
-        return min(seconds, _LONGEST_PAUSE)
-
-    return retry(lambda: run.service.ask(line["url"], line["body"]), _TRIES, pause, run.clock.sleep)
+    retries = Retries(_BACKOFF, run.clock, attempts=_ATTEMPTS)
+    while True:
+        outcome = run.service.ask(line["url"], line["body"])
+        passing = outcome.unsent or _is_busy(outcome)
+        if not passing or not retries.pause(outcome.retry_after):
+            return outcome
 
 
-def _is_busy(told: Asked) -> bool:
-    error = told.body.get("error") if isinstance(told.body, Mapping) else None
-    if told.status != 429 or not isinstance(error, Mapping):  # noqa: PLR2004 - HTTP's own number
+def _is_busy(outcome: Asked) -> bool:
+    error = outcome.body.get("error") if isinstance(outcome.body, Mapping) else None
+    if outcome.status != 429 or not isinstance(error, Mapping):  # noqa: PLR2004 - HTTP's own number
         return False
     return may_pass(error.get("code"), error.get("message") or "")
 
 
-def _as_result(custom_id: str, told: Asked) -> dict[str, Any]:
+def _result_line(custom_id: str, outcome: Asked) -> dict[str, Any]:
     """Write an answer as a line of a batch's result file."""
-    if told.status is None:
-        return {"custom_id": custom_id, "error": {"message": told.reason}}
-    response = {"status_code": told.status, "body": told.body}
+    if outcome.status is None:
+        return {"custom_id": custom_id, "error": {"message": outcome.reason}}
+    response = {"status_code": outcome.status, "body": outcome.body}
     return {"custom_id": custom_id, "response": response}
 
 
-_GOOD = 200
-
-
-def answered(folder: JobFolder) -> dict[str, dict[str, Any]]:
+def _answered(folder: JobFolder) -> dict[str, dict[str, Any]]:
     """Return the last result line of each request that was answered, by ``custom_id``."""
     lines = [event["line"] for event in folder.read_journal() if event.get("event") == "ANSWERED"]
     return {line["custom_id"]: line for line in lines}
 
 
-def not_to_ask_again(folder: JobFolder) -> set[str]:
+def _asked(folder: JobFolder) -> set[str]:
     """Name the requests that were asked and may be billed: all but those the service refused."""
     asked = {
         event["custom_id"] for event in folder.read_journal() if event.get("event") == "ASKING"
     }
-    return asked - {name for name, line in answered(folder).items() if _was_refused(line)}
-
-
-def _was_refused(line: dict[str, Any]) -> bool:
     # A 5xx proves nothing; what was refused outright is not billed.
-    status = (line.get("response") or {}).get("status_code")
-    return isinstance(status, int) and 400 <= status < 500  # noqa: PLR2004 - HTTP's own numbers
+    return asked - {name for name, line in _answered(folder).items() if 400 <= _code(line) < 500}  # noqa: PLR2004 - HTTP's own numbers
 
 
-def end(folder: JobFolder, batch: Batch) -> tuple[Batch, Fetched]:
-    """Write the result file of all that was answered so far, and say that the pilot has ended."""
-    lines = list(answered(folder).values())
-    with replacing(folder.output(0)) as file:
+def _code(line: Mapping[str, Any]) -> int:
+    code = (line.get("response") or {}).get("status_code")
+    return code if isinstance(code, int) else 0
+
+
+def end(run: SubmissionContext, batch: Batch) -> None:
+    """Write the result file of all that was answered so far, and record that the pilot ended."""
+    path, lines = run.folder.output(0), list(_answered(run.folder).values())
+    with replacing(path) as file:
         file.writelines(msgspec.json.encode(line) + b"\n" for line in lines)
-    good = sum((line.get("response") or {}).get("status_code") == _GOOD for line in lines)
+    good = sum(_code(line) == 200 for line in lines)  # noqa: PLR2004 - HTTP's own number
     ended = replace(batch, status="completed", completed=good, failed=len(lines) - good)
-    return ended, Fetched(folder.output(0).stat().st_size, sha256_of(folder.output(0)))
+    run.record_event("STATUS", 0, batch=ended.to_json())
+    run.record_event("FETCHED", 0, output=asdict(Fetched(path.stat().st_size, sha256_of(path))))

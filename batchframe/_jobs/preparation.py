@@ -1,9 +1,4 @@
-"""Requests → a job folder that is ready to be submitted.
-
-In: a request table, the account it goes to and the answers that it has already. Out: input files,
-``rows.parquet``, ``reused.parquet``, manifest.
-Must not know: the network.
-"""
+"""The folder of a job, written so that it can be submitted."""
 
 from __future__ import annotations
 
@@ -21,44 +16,52 @@ from batchframe._base.errors import NamesakeWarning, RequestError, warn_user
 from batchframe._base.private_files import sync_folder
 from batchframe._estimate.estimate import Estimate
 from batchframe._models.price import Tier
-from batchframe._requests.input_files import (
-    InputFile,
-    plan_input_files,
-    write_inputs,
-)
+from batchframe._requests.input_files import InputFile, write_inputs
 from batchframe._requests.table import FINGERPRINT_VERSION, RequestTable
-from batchframe._results.earlier import Earlier, earlier, reused_by
+from batchframe._results.earlier import ReusePlan, find_answers, reused_by
 from batchframe._results.job_answers import read_reused, write_reused
 from batchframe._services.protocol import Identity
 from batchframe._services.provider_table import Provider
 from batchframe._store.answer_files import AnswerFiles
 from batchframe._store.folder import JobFolder
-from batchframe._store.manifest import Manifest, Record, read_manifest, read_record, write_manifest
+from batchframe._store.manifest import Manifest, Record, read_record, records, write_manifest
 from batchframe._store.rows import follow, read_rows, rows_of, write_rows
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Plan:
-    """A job as it was decided: whose, called what, in which files, for how much."""
+    """A job before its folder is written.
 
-    asked: Earlier
+    Attributes
+    ----------
+    shards
+        How the requests are divided into input files.
+    tokens
+        The input tokens of each request that is to be sent.
+    provider
+        Whose limits the files keep to.
+    default_name
+        The job's name if neither `name` nor an earlier run of the cell gives it one.
+    """
+
+    reuse: ReusePlan
     identity: Identity
-    name: str | None
-    rerun: str | None
     shards: list[range]
     estimate: Estimate
-    prices: Mapping[str, Any] | None
     tokens: npt.NDArray[np.int64]
     provider: Provider
+    name: str | None = None
+    default_name: str | None = None
+    rerun: str | None = None
+    prices: Mapping[str, Any] | None = None
     max_enqueued_tokens: int | None = None
-    else_called: str | None = None
     tier: Tier = "batch"
     clock: Clock = SYSTEM
 
     @property
     def table(self) -> RequestTable:
         """The requests."""
-        return self.asked.table
+        return self.reuse.table
 
     @property
     def job_id(self) -> str:
@@ -73,102 +76,44 @@ def job_id(table: RequestTable, identity: Identity, rerun: str | None) -> str:
     return hashlib.sha256(content).hexdigest()[:20]
 
 
-def already_answered(
+def find_reusable(
     table: RequestTable, identity: Identity, rerun: str | None, *, reuse: bool
-) -> Earlier:
-    """Set aside the requests that need not be sent.
+) -> ReusePlan:
+    """Read what the jobs on this machine tell about requests before they are sent.
 
     A job that has begun keeps its division. A run label asks anew, and so do rows that are repeated
     on purpose.
     """
-    folder = JobFolder.of(job_id(table, identity, rerun))
-    if (record := _begun(folder)) is not None:
+    own = job_id(table, identity, rerun)
+    folder = JobFolder.of(own)
+    record = read_record(folder) if folder.journal.is_file() else None
+    if record is not None and record.begun:
         return reused_by(record, table)
     if not reuse or not table.recipe.dedupe:
-        return Earlier(table)
-    found = earlier(table, identity)
-    # Another kernel may have begun this very job while the others were looked through.
-    record = _begun(folder)
-    return found if record is None else reused_by(record, table)
+        return ReusePlan(table)
+    jobs = tuple(records())
+    # Another kernel may have begun this very job since.
+    record = next((job for job in jobs if job.manifest.id == own and job.begun), None)
+    return find_answers(table, identity, jobs) if record is None else reused_by(record, table)
 
 
-def _begun(folder: JobFolder) -> Record | None:
-    """Read a job of which something may have been sent; None if nothing was."""
-    record = read_record(folder) if folder.journal.is_file() else None
-    return record if record is not None and record.begun else None
-
-
-def sent_as(table: RequestTable, identity: Identity, rerun: str | None) -> str | None:
-    """Find the job of these requests that has nothing left to send, and say what it is called."""
-    folder = JobFolder.of(job_id(table, identity, rerun))
-    if not folder.journal.is_file():
-        return None
-    record = read_record(folder)
-    return record.manifest.called if record.begun and record.sent else None
-
-
-def check_words(name: object, rerun: object, max_enqueued_tokens: object) -> None:
-    """Refuse a name, a run label or a limit that is none.
+def check_names(name: object, rerun: object, max_enqueued_tokens: object) -> None:
+    """Check a name, a run label and a limit.
 
     Raises
     ------
     RequestError
-        If one is no printable text, or no whole number.
+        If one is not a printable string, or not a whole number.
     """
     for keyword, value in (("name", name), ("rerun", rerun)):
-        if value is not None and not _is_word(value):
+        if value is not None and not _is_name(value):
             raise RequestError.not_a_word(keyword, value, 'a text such as "sentiment"')
     limit = max_enqueued_tokens
     if limit is not None and (type(limit) is not int or limit < 1):
         raise RequestError.not_a_word("max_enqueued_tokens", limit, "a number of tokens")
 
 
-def plan_of(
-    asked: Earlier,
-    identity: Identity,
-    known: Estimate,
-    *,
-    name: str | None,
-    rerun: str | None,
-    prices: Mapping[str, Any] | None,
-    tokens: npt.NDArray[np.int64],
-    provider: Provider,
-    max_enqueued_tokens: int | None = None,
-    else_called: str | None = None,
-) -> Plan:
-    """Decide a job.
-
-    Parameters
-    ----------
-    else_called
-        The job's name if neither `name` nor an earlier run of the cell gives it one.
-    tokens
-        The input tokens of each request that is to be sent.
-    provider
-        Whose limits the files keep to.
-
-    Raises
-    ------
-    RequestError
-        If a row makes a request that is too large for any of the service's files.
-    """
-    queue = max_enqueued_tokens or provider.max_enqueued_tokens
-    return Plan(
-        asked,
-        identity,
-        name,
-        rerun,
-        plan_input_files(asked.table, provider, tokens, queue),
-        known,
-        prices,
-        tokens,
-        provider,
-        max_enqueued_tokens,
-        else_called,
-    )
-
-
-def _is_word(value: object) -> bool:
+def _is_name(value: object) -> bool:
     # Of a subclass of str the manifest could not be written.
     return type(value) is str and bool(value.strip()) and value.isprintable()
 
@@ -180,9 +125,11 @@ def prepare(plan: Plan, folder: JobFolder) -> Manifest:
     names of the job and of the answer column, the user's prices.
     """
     # Without a journal what stands here is an unfinished preparation.
-    if folder.journal.is_file() and _is_divided_anew(plan, read_record(folder)):
+    record = read_record(folder) if folder.journal.is_file() else None
+    if record is not None and _is_divided_anew(plan, record):
         folder.journal.unlink()
-    manifest = _follow(plan, folder) if folder.journal.is_file() else _begin(plan, folder)
+        record = None
+    manifest = _begin(plan, folder) if record is None else _follow(plan, record)
     write_manifest(folder, manifest)
     return manifest
 
@@ -201,24 +148,24 @@ def _is_divided_anew(plan: Plan, record: Record) -> bool:
     if record.manifest.provider != plan.provider:
         return True
     before = read_reused(folder)["digest"].to_pylist() if record.manifest.reused else []
-    return set(before) != set(plan.asked.answers["digest"].to_pylist())
+    return set(before) != set(plan.reuse.answers["digest"].to_pylist())
 
 
 def _begin(plan: Plan, folder: JobFolder) -> Manifest:
     paths = [folder.input(number) for number in range(len(plan.shards))]
-    written = tuple(write_inputs(plan.table, plan.shards, paths, plan.provider, plan.tokens))
+    inputs = tuple(write_inputs(plan.table, plan.shards, paths, plan.provider, plan.tokens))
     write_rows(rows_of(plan.table), folder.rows)
     if plan.table.reused:
-        AnswerFiles(folder.files).take(plan.asked.files)
-        write_reused(folder, plan.asked.answers)
+        AnswerFiles(folder.files).take(plan.reuse.files)
+        write_reused(folder, plan.reuse.answers)
     sync_folder(folder.path)
-    return _manifest_of(plan, written)
+    return _manifest_of(plan, inputs)
 
 
-def _manifest_of(plan: Plan, written: tuple[InputFile, ...]) -> Manifest:
+def _manifest_of(plan: Plan, inputs: tuple[InputFile, ...]) -> Manifest:
     return Manifest(
         id=plan.job_id,
-        name=plan.name or plan.else_called,
+        name=plan.name or plan.default_name,
         created_at=plan.clock.now(),
         fingerprint=plan.table.fingerprint,
         identity=plan.identity,
@@ -227,8 +174,8 @@ def _manifest_of(plan: Plan, written: tuple[InputFile, ...]) -> Manifest:
         rows=plan.table.rows,
         requests=plan.table.requests,
         reused=plan.table.reused,
-        reuse=plan.asked.looked,
-        inputs=written,
+        reuse=plan.reuse.searched,
+        inputs=inputs,
         input_tokens=plan.estimate.input_tokens,
         output_tokens=plan.estimate.output_tokens,
         cost=plan.estimate.cost,
@@ -241,8 +188,8 @@ def _manifest_of(plan: Plan, written: tuple[InputFile, ...]) -> Manifest:
     )
 
 
-def _follow(plan: Plan, folder: JobFolder) -> Manifest:
-    manifest = read_manifest(folder)
+def _follow(plan: Plan, record: Record) -> Manifest:
+    folder, manifest = record.folder, record.manifest
     if plan.name and manifest.name and plan.name != manifest.name:
         warn_user(
             NamesakeWarning(
@@ -253,20 +200,20 @@ def _follow(plan: Plan, folder: JobFolder) -> Manifest:
         )
     write_rows(follow(read_rows(folder.rows), plan.table), folder.rows)
     # The estimate is what was known before it was sent, unless the user's prices are others now.
-    known = plan.estimate
+    estimate = plan.estimate
     if manifest.cost is not None and _as_text(plan.prices) in (None, manifest.prices):
-        known = replace(known, cost=manifest.cost, input_cost=manifest.input_cost)
+        estimate = replace(estimate, cost=manifest.cost, input_cost=manifest.input_cost)
     return replace(
         manifest,
         recovered=False,
-        name=plan.name or manifest.name or plan.else_called,
+        name=plan.name or manifest.name or plan.default_name,
         recipe=plan.table.recipe,
         rows=plan.table.rows,
         source=plan.table.home,
-        cost=known.cost or manifest.cost,
+        cost=estimate.cost or manifest.cost,
         prices=_as_text(plan.prices) or manifest.prices,
         max_enqueued_tokens=plan.max_enqueued_tokens or manifest.max_enqueued_tokens,
-        input_cost=known.input_cost or manifest.input_cost,
+        input_cost=estimate.input_cost or manifest.input_cost,
     )
 
 

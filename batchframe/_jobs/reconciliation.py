@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from batchframe._base.clock import Backoff, Retries
 from batchframe._base.errors import (
     SentElsewhere,
     ServiceError,
@@ -13,7 +14,7 @@ from batchframe._base.errors import (
     format_list,
     warn_user,
 )
-from batchframe._jobs.run import Submission
+from batchframe._jobs.run import SubmissionContext
 from batchframe._services.batch import Batch
 from batchframe._services.protocol import (
     newest_batches,
@@ -24,7 +25,7 @@ from batchframe._store.journal import ShardState
 _CLOCK_SLACK: Final = 60.0
 
 
-def settle(run: Submission) -> None:
+def reconcile(run: SubmissionContext) -> None:
     """Find out what became of the creates whose outcome is not known; create nothing.
 
     Raises
@@ -34,10 +35,10 @@ def settle(run: Submission) -> None:
     """
     for shard, state in enumerate(run.state().shards):
         if state.step == "creating":
-            reconcile(run, shard, state)
+            reconcile_create(run, shard, state)
 
 
-def created_elsewhere(run: Submission, shard: int, state: ShardState) -> list[Batch]:
+def created_elsewhere(run: SubmissionContext, shard: int, state: ShardState) -> list[Batch]:
     """Look among the newest batches for this very input, sent from a folder that is gone.
 
     Raises
@@ -61,7 +62,7 @@ def created_elsewhere(run: Submission, shard: int, state: ShardState) -> list[Ba
 
 
 def _ours(
-    run: Submission, shard: int, state: ShardState, batches: Iterable[Batch]
+    run: SubmissionContext, shard: int, state: ShardState, batches: Iterable[Batch]
 ) -> Iterator[Batch]:
     """Pick the batches of this input: by our word in their metadata, or by their input file."""
     fingerprint = run.fingerprint(shard)
@@ -75,19 +76,19 @@ def _ours(
             yield batch
 
 
-def adopt(run: Submission, shard: int, found: list[Batch]) -> None:
+def adopt(run: SubmissionContext, shard: int, found: list[Batch]) -> None:
     """Take the oldest of the batches of one input; say if there are others, which are billed."""
     # One that failed whole bills nothing.
     alive = [batch for batch in found if batch.status != "failed"]
     # Of those of one second, the one that is listed last.
     oldest = min(reversed(alive or found), key=lambda batch: batch.created_at or 0.0)
-    run.note("CREATED", shard, batch=oldest.to_json(), adopted=True)
+    run.record_event("CREATED", shard, batch=oldest.to_json(), adopted=True)
     if len(alive) > 1:
         ids = [batch.id for batch in alive]
         warn_user(SeveralBatchesWarning.found(run.manifest.called, shard + 1, ids))
 
 
-def reconcile(run: Submission, shard: int, state: ShardState) -> None:
+def reconcile_create(run: SubmissionContext, shard: int, state: ShardState) -> None:
     """Find out what became of a create whose outcome is not known."""
     again = run.recreate or (run.on_uncertain == "recreate" and run.profile.list_is_complete)
     found, seen_all = _look_until_settled(run, shard, state, in_full=again)
@@ -115,10 +116,12 @@ def reconcile(run: Submission, shard: int, state: ShardState) -> None:
     if late := list(_scan(run, shard, state)):
         _adopt_if_it_runs(run, shard, state, late)
         return
-    run.note("FENCED", shard)
+    run.record_event("FENCED", shard)
 
 
-def _adopt_if_it_runs(run: Submission, shard: int, state: ShardState, found: list[Batch]) -> None:
+def _adopt_if_it_runs(
+    run: SubmissionContext, shard: int, state: ShardState, found: list[Batch]
+) -> None:
     """Adopt what was found, unless it is still to be seen whether it came before the fence.
 
     Raises
@@ -138,7 +141,7 @@ def _adopt_if_it_runs(run: Submission, shard: int, state: ShardState, found: lis
     adopt(run, shard, found)
 
 
-def _fence(run: Submission, shard: int, state: ShardState) -> None:
+def _fence(run: SubmissionContext, shard: int, state: ShardState) -> None:
     """Delete our input files: a create that is still under way is then refused and bills nothing.
 
     Raises
@@ -156,12 +159,12 @@ def _fence(run: Submission, shard: int, state: ShardState) -> None:
                 f"client it was submitted with: bf.job({run.manifest.called!r}, "
                 "client=...).resume(recreate=True)."
             )
-    run.note("FENCING", shard)
+    run.record_event("FENCING", shard)
     for upload in state.uploads:
         run.service.delete_file(upload.file_id)
 
 
-def _is_there(run: Submission, file_id: str) -> bool:
+def _is_there(run: SubmissionContext, file_id: str) -> bool:
     try:
         run.service.retrieve_file(file_id)
     except ServiceError as reason:
@@ -172,28 +175,24 @@ def _is_there(run: Submission, file_id: str) -> bool:
 
 
 def _look_until_settled(
-    run: Submission, shard: int, state: ShardState, *, in_full: bool
+    run: SubmissionContext, shard: int, state: ShardState, *, in_full: bool
 ) -> tuple[list[Batch], bool]:
     """Return our batches, if they show, and whether the last look saw the whole list.
 
     `in_full` counts the time to settle from now, as no clock that could have been set.
     """
     already = 0.0 if in_full else max(0.0, run.clock.now() - state.creating_at)
-    deadline = run.clock.elapsed() + max(0.0, run.profile.settle - already)
-    pause = 1.0
+    retries = Retries(Backoff(), run.clock, timeout=max(0.0, run.profile.settle - already))
     while True:
         try:
             found, seen_all = list(_scan(run, shard, state)), True
         except ServiceError:
             found, seen_all = [], False
-        left = deadline - run.clock.elapsed()
-        if found or left <= 0:
+        if found or not retries.pause():
             return found, seen_all
-        run.clock.sleep(min(pause, left))
-        pause *= 2
 
 
-def _scan(run: Submission, shard: int, state: ShardState) -> Iterator[Batch]:
+def _scan(run: SubmissionContext, shard: int, state: ShardState) -> Iterator[Batch]:
     # Both dates are the server's: this machine's clock may be wrong by a day.
     dates = [upload.created_at for upload in state.uploads]
     known = [date for date in dates if date is not None]

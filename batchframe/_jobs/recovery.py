@@ -1,12 +1,8 @@
-"""The server alone → the folders of the jobs that it still knows.
+"""Rebuild the folders of jobs that only the server still knows.
 
-In: a service. Out: job folders with input files, ``rows.parquet``, manifest and journal, as far as
-the server can tell. What it cannot tell is the frame and the template of the prompt: those come
-back when the cell that made the job runs again.
-Must not know: prices, answers.
-
-Whatever the server says is checked: an input file must be, byte for byte, the one whose fingerprint
-stands in its batch's metadata.
+What the server cannot tell is the frame and the template of the prompt: those come back when the
+cell that made the job runs again. Whatever it says is checked: an input file must be, byte for
+byte, the one whose fingerprint stands in its batch's metadata.
 """
 
 from __future__ import annotations
@@ -44,12 +40,11 @@ from batchframe._requests.lines import as_named
 from batchframe._requests.table import fingerprint_of
 from batchframe._services.batch import Batch
 from batchframe._services.protocol import Service
-from batchframe._store.folder import JobFolder
+from batchframe._store.folder import JobFolder, is_job_id
 from batchframe._store.manifest import Manifest, write_manifest
 from batchframe._store.rows import Rows, write_rows
 
 _MOST_BYTES: Final = 10**9
-_JOB_ID: Final = re.compile(r"[0-9a-f]{20}")
 _PART: Final = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
 _LINE: Final = re.compile(
     rb'\{"custom_id":"' + ID_VERSION.encode() + rb"-([0-9a-f]{8})-([0-9]{7,12})-([0-9a-f]{10})"
@@ -89,7 +84,7 @@ def recover(service: Service) -> list[JobFolder]:
     jobs: dict[str, list[Batch]] = {}
     for batch in service.list_batches():
         job_id = batch.metadata.get("bf_job", "")
-        if _JOB_ID.fullmatch(job_id):
+        if is_job_id(job_id):
             jobs.setdefault(job_id, []).append(batch)
     rebuilt: list[JobFolder] = []
     for job_id, batches in jobs.items():
@@ -141,9 +136,9 @@ def _one_batch_a_part(job_id: str, batches: Sequence[Batch]) -> tuple[list[Batch
     by_part: dict[int, list[Batch]] = {}
     total = 0
     for batch in batches:
-        if told := _PART.fullmatch(batch.metadata.get("bf_shard", "")):
-            total = max(total, int(told[2]))
-            by_part.setdefault(int(told[1]), []).append(batch)
+        if part := _PART.fullmatch(batch.metadata.get("bf_shard", "")):
+            total = max(total, int(part[2]))
+            by_part.setdefault(int(part[1]), []).append(batch)
     for number, several in by_part.items():
         # One that failed whole may have been sent again; it bills nothing.
         several.sort(key=lambda batch: (batch.status == "failed", batch.created_at or 0.0))
@@ -245,13 +240,13 @@ def _write(folder: JobFolder, fingerprint: str, parts: Sequence[_Part], service:
 
 def _events(parts: Sequence[_Part]) -> list[dict[str, Any]]:
     now = SYSTEM.now()
-    told: list[dict[str, Any]] = [{"event": "INTENT", "at": now, "recovered": True}]
+    events: list[dict[str, Any]] = [{"event": "INTENT", "at": now, "recovered": True}]
     for shard, part in enumerate(parts):
         batch, about = part.batch, {"shard": shard, "at": now}
         upload = {"file_id": batch.input_file_id, "created_at": batch.created_at}
-        told.append({"event": "UPLOADED", **upload, **about})
-        told.append({"event": "CREATED", "batch": batch.to_json(), "adopted": True, **about})
-    return told
+        events.append({"event": "UPLOADED", **upload, **about})
+        events.append({"event": "CREATED", "batch": batch.to_json(), "adopted": True, **about})
+    return events
 
 
 def _input_files(parts: Sequence[_Part]) -> list[InputFile]:

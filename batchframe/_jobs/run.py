@@ -12,14 +12,14 @@ from batchframe._services.provider_table import Provider
 from batchframe._services.transfers import Prefetcher
 from batchframe._store.folder import JobFolder
 from batchframe._store.journal import JobState
-from batchframe._store.manifest import Manifest, read_state
+from batchframe._store.manifest import Manifest, Record, read_state
 from batchframe._store.queue import Queue, due, pause
 
 OnUncertain = Literal["ask", "recreate"]
 
 
 @dataclass(frozen=True)
-class Submission:
+class SubmissionContext:
     """What one run of the protocol works on, and what it may do.
 
     Attributes
@@ -37,7 +37,6 @@ class Submission:
     folder: JobFolder
     manifest: Manifest
     service: Service
-    profile: Provider
     on_uncertain: OnUncertain = "ask"
     recreate: bool = False
     elsewhere: frozenset[str] = frozenset()
@@ -49,6 +48,11 @@ class Submission:
     def transfers(self) -> Transfers:
         """Where uploads, polls and downloads go."""
         return self.prefetcher or self.service
+
+    @property
+    def profile(self) -> Provider:
+        """The service's limits and habits, as they were when the job was prepared."""
+        return self.manifest.provider
 
     @property
     def shards(self) -> int:
@@ -65,11 +69,15 @@ class Submission:
         """Replay the journal."""
         return read_state(self.folder, self.shards)
 
+    def record(self) -> Record:
+        """Return the job as it stands now."""
+        return Record(self.folder, self.manifest, self.state())
+
     def due(self) -> list[int]:
         """List the shards that may be brought to a batch now, in order."""
         return due(self.manifest.inputs, self.state().shards, self.queue, self.clock.now())
 
-    def note(self, event: str, shard: int, **facts: Any) -> None:
+    def record_event(self, event: str, shard: int, **facts: Any) -> None:
         """Append to the journal, durably."""
         self.folder.append({"event": event, "shard": shard, "at": self.clock.now(), **facts})
 
@@ -83,8 +91,8 @@ def shard_fingerprint(job_id: str, sha256: str) -> str:
     return hashlib.sha256(f"{job_id} {sha256}".encode()).hexdigest()
 
 
-def queue_again(run: Submission, shard: int, reason: str | None) -> None:
+def queue_again(run: SubmissionContext, shard: int, reason: str | None) -> None:
     """Put a shard back that the service had no room for, and leave its queue alone for a time."""
     refusals = run.state().shards[shard].refusals
     retry_at = run.clock.now() + pause(run.profile.queue_pause, refusals)
-    run.note("QUEUED", shard, reason=reason, retry_at=retry_at)
+    run.record_event("QUEUED", shard, reason=reason, retry_at=retry_at)

@@ -1,21 +1,14 @@
-"""Working on one job alone; finding one.
-
-In: a plan, an id, a name or a folder. Out: a submitted folder, a held lock.
-Must not know: answers, prices.
-"""
+"""Work on one job under its lock: prepare and submit it, or go on with it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from difflib import get_close_matches
-from pathlib import Path
 from typing import Final
 
 from batchframe._base.clock import SYSTEM
 from batchframe._base.errors import (
-    JobError,
     NamesakeWarning,
     SentElsewhere,
     ServiceError,
@@ -23,16 +16,15 @@ from batchframe._base.errors import (
     warn_user,
 )
 from batchframe._jobs.preparation import Plan, prepare
-from batchframe._jobs.reconciliation import settle
+from batchframe._jobs.reconciliation import reconcile
 from batchframe._jobs.recovery import rebuild
-from batchframe._jobs.run import OnUncertain, Submission
+from batchframe._jobs.run import OnUncertain, SubmissionContext
 from batchframe._jobs.submission import submit
-from batchframe._recipe.recipe import Recipe
-from batchframe._results.earlier import asked_meanwhile
+from batchframe._results.earlier import asked_elsewhere
 from batchframe._services.protocol import Service, newest_batches
 from batchframe._store.folder import JobFolder
 from batchframe._store.journal import ShardState
-from batchframe._store.manifest import Manifest, read_manifest, read_record, records
+from batchframe._store.manifest import Manifest, read_manifest, records
 from batchframe._store.queue import is_queued_lately
 
 _PREPARING: Final = 0.1
@@ -42,21 +34,21 @@ def start(plan: Plan, service: Service | None, on_uncertain: OnUncertain) -> Job
     """Prepare a job's folder and submit it; if another kernel is doing so, leave it to that one."""
     folder = JobFolder.of(plan.job_id)
     if not folder.manifest.is_file():
-        _tell_of_namesake(plan)
+        _warn_of_namesake(plan)
     folder.create()
     while True:
         with folder.lock() as held:
             if held:
                 manifest = prepare(plan, folder)
                 if service is not None:
-                    _submit(plan, _run(folder, manifest, service, on_uncertain))
+                    _submit(plan, _context(folder, manifest, service, on_uncertain))
         if folder.manifest.is_file():
             return folder
         # The other kernel is still preparing; should it die, the lock is ours.
         plan.clock.sleep(_PREPARING)
 
 
-def go_on(run: Submission) -> None:
+def go_on(run: SubmissionContext) -> None:
     """Send what is left of a job, unless other jobs have asked it meanwhile.
 
     Raises
@@ -64,9 +56,9 @@ def go_on(run: Submission) -> None:
     SubmissionError
         If they have, and the user did not ask to pay again.
     """
-    settle(run)
+    reconcile(run)
     # A job that waits for room is looked at often: the others are read only when something is due.
-    meanwhile = {} if run.recreate or not run.due() else asked_meanwhile(read_record(run.folder))
+    meanwhile = {} if run.recreate or not run.due() else asked_elsewhere(run.record())
     if meanwhile:
         told = ", ".join(f"{number:,} in job {other!r}" for other, number in meanwhile.items())
         raise SubmissionError(
@@ -79,7 +71,7 @@ def go_on(run: Submission) -> None:
     submit(run)
 
 
-def _submit(plan: Plan, run: Submission) -> None:
+def _submit(plan: Plan, run: SubmissionContext) -> None:
     try:
         # What was prepared just now was compared with the other jobs just now.
         go_on(run) if run.state().intended else submit(run)
@@ -104,51 +96,49 @@ def _batches_here() -> frozenset[str]:
     return frozenset(shard.batch.id for shard in shards if shard.batch is not None)
 
 
-def _tell_of_namesake(plan: Plan) -> None:
+def _warn_of_namesake(plan: Plan) -> None:
     """Warn that a job of this name is there, and say in what the new one differs."""
-    for record in records() if plan.name else ():
+    if not plan.name:
+        return
+    for record in records() if plan.reuse.jobs is None else plan.reuse.jobs:
         other = record.manifest
         if other.id == plan.job_id:
             return  # another kernel was quicker: it is the same job
         if other.name == plan.name and other.identity == plan.identity:
-            differs = _differences(plan.table.recipe, plan.rerun, other)
-            differences = differs or ["rows"]
+            differences = plan.table.recipe.difference(other.recipe)
+            differences += ["rerun"] if plan.rerun != other.rerun else []
             warn_user(
                 NamesakeWarning(
                     f"There is a job named {plan.name!r} already, and this is another one, paid "
-                    f"for itself: it differs in {', '.join(differences)}. bf.job({plan.name!r}) "
-                    f"now finds the new one; the other is bf.job({other.id!r})."
+                    f"for itself: it differs in {', '.join(differences or ['rows'])}. "
+                    f"bf.job({plan.name!r}) now finds the new one; the other is "
+                    f"bf.job({other.id!r})."
                 )
             )
             return
 
 
-def _differences(recipe: Recipe, rerun: str | None, other: Manifest) -> list[str]:
-    return recipe.difference(other.recipe) + (["rerun"] if rerun != other.rerun else [])
-
-
 @contextmanager
 def working_on(
     folder: JobFolder, service: Service, *, recreate: bool = False
-) -> Iterator[Submission | None]:
+) -> Iterator[SubmissionContext | None]:
     """Hold the job's lock; yield None if another kernel holds it, which then does the work."""
     with folder.lock() as held:
-        yield _run(folder, read_manifest(folder), service, recreate=recreate) if held else None
+        yield _context(folder, read_manifest(folder), service, recreate=recreate) if held else None
 
 
-def _run(
+def _context(
     folder: JobFolder,
     manifest: Manifest,
     service: Service,
     on_uncertain: OnUncertain = "ask",
     *,
     recreate: bool = False,
-) -> Submission:
-    return Submission(
+) -> SubmissionContext:
+    return SubmissionContext(
         folder,
         manifest,
         service,
-        manifest.provider,
         on_uncertain,
         recreate,
         queued_elsewhere=_queued_elsewhere(manifest, service),
@@ -177,33 +167,3 @@ def _has_ended(shard: ShardState, service: Service) -> bool:
         return shard.batch is not None and service.retrieve_batch(shard.batch.id).ended
     except ServiceError:
         return False
-
-
-def find(name: str | Path) -> JobFolder:
-    """Find a job by its id or its name, of several with one name the newest; or by its folder.
-
-    A text means a folder only if no job is called so: a folder that came with someone's notebook
-    must not stand in for the user's own job.
-
-    Raises
-    ------
-    JobError
-        If there is none.
-    """
-    known: list[str] = []
-    for record in records() if isinstance(name, str) else ():
-        called = record.manifest.id, record.manifest.name
-        if name in called:
-            return record.folder
-        known += filter(None, called)
-    if _is_job(Path(name)):
-        return JobFolder(Path(name))
-    near = get_close_matches(str(name), dict.fromkeys(known))
-    raise JobError.not_found(str(name), near)
-
-
-def _is_job(path: Path) -> bool:
-    try:
-        return JobFolder(path).manifest.is_file()
-    except OSError:
-        return False  # a name that no file could have

@@ -1,7 +1,4 @@
-"""The at-most-once protocol: an input file in a job folder → one batch on the server.
-
-In: a prepared job folder and a service. Out: the journal, with CREATED for every shard.
-Must not know: frames, templates, prices, answers.
+"""The at-most-once protocol, from an input file in a job folder to one batch on the server.
 
 Creating a batch spends money and cannot be repeated safely, so its intent is on the disk before it
 is begun, it is asked exactly once, and whatever is not a clear yes or no is settled by looking for
@@ -14,14 +11,15 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+from batchframe._base.clock import Backoff, Retries
 from batchframe._base.errors import (
     JobError,
     ServiceError,
     SubmissionError,
 )
 from batchframe._base.private_files import sha256_of
-from batchframe._jobs.reconciliation import adopt, created_elsewhere, reconcile
-from batchframe._jobs.run import Submission, queue_again
+from batchframe._jobs.reconciliation import adopt, created_elsewhere, reconcile_create
+from batchframe._jobs.run import SubmissionContext, queue_again
 from batchframe._services.advice import advice, may_pass
 from batchframe._services.protocol import (
     Ambiguous,
@@ -40,7 +38,7 @@ _REFUSED_TRIES: Final = 4
 _LONGEST_PAUSE: Final = 120.0
 
 
-def submit(run: Submission) -> None:
+def submit(run: SubmissionContext) -> None:
     """Bring every shard to a batch that the service has room for. The caller holds the job's lock.
 
     What does not fit is queued: the same call at a later time sends it.
@@ -71,34 +69,34 @@ def submit(run: Submission) -> None:
                     break
     for shard, left in enumerate(run.state().shards):
         if left.step in {"new", "uploaded"} and not left.queued:
-            run.note("QUEUED", shard)
+            run.record_event("QUEUED", shard)
 
 
-def _bring_to_batch(run: Submission, shard: int) -> bool:
+def _bring_to_batch(run: SubmissionContext, shard: int) -> bool:
     """Do what it takes; return False if the service's queue is full."""
-    refusals = unsent = 0
+    unsent = Retries(Backoff(), run.clock, attempts=_UNSENT_TRIES)
+    refused = Retries(Backoff(2.0), run.clock, attempts=_REFUSED_TRIES)
     while (state := run.state().shards[shard]).step not in {"created", "dropped"}:
         if state.step == "creating":
-            reconcile(run, shard, state)
+            reconcile_create(run, shard, state)
         elif state.step == "new":
             _upload(run, shard)
         elif state.attempts == 0 and (found := created_elsewhere(run, shard, state)):
             adopt(run, shard, found)
         else:
             match _create(run, shard, state):
-                case Unsent() as outcome:
-                    unsent += 1
-                    _pause_unsent(run, outcome, unsent)
+                case Unsent(reason):
+                    if not unsent.pause():
+                        raise _unsent_error(run, reason)
                 case Rejected() as outcome if is_full(outcome.code, outcome.message):
                     queue_again(run, shard, outcome.message)
                     return False
                 case Rejected() as outcome:
-                    refusals += 1
-                    _pause_refused(run, shard, outcome, refusals)
+                    _pause_refused(run, shard, outcome, refused)
     return True
 
 
-def _upload(run: Submission, shard: int) -> None:
+def _upload(run: SubmissionContext, shard: int) -> None:
     written = run.manifest.inputs[shard]
     path, name, sha256, purpose, lifetime = _to_upload(run, shard)
     if sha256_of(path) != sha256:
@@ -112,20 +110,20 @@ def _upload(run: Submission, shard: int) -> None:
     _note_upload(run, shard, stored)
 
 
-def _note_upload(run: Submission, shard: int, stored: RemoteFile) -> None:
-    run.note("UPLOADED", shard, file_id=stored.id, created_at=stored.created_at)
+def _note_upload(run: SubmissionContext, shard: int, stored: RemoteFile) -> None:
+    run.record_event("UPLOADED", shard, file_id=stored.id, created_at=stored.created_at)
 
 
-def _to_upload(run: Submission, shard: int) -> PendingUpload:
+def _to_upload(run: SubmissionContext, shard: int) -> PendingUpload:
     name = f"batchframe-{run.fingerprint(shard)[:16]}-s{shard:03d}.jsonl"
     sha256, profile = run.manifest.inputs[shard].sha256, run.profile
     path = run.folder.input(shard)
     return PendingUpload(path, name, sha256, profile.purpose, profile.upload_lifetime)
 
 
-def _create(run: Submission, shard: int, state: ShardState) -> CreateOutcome:
+def _create(run: SubmissionContext, shard: int, state: ShardState) -> CreateOutcome:
     file_id, metadata = state.uploads[-1].file_id, _metadata(run, shard)
-    run.note("CREATING", shard, file_id=file_id, attempt=state.attempts + 1)
+    run.record_event("CREATING", shard, file_id=file_id, attempt=state.attempts + 1)
     # An interrupt from here to the note below leaves CREATING as the last word: the next run looks
     # for the batch before it does anything else.
     endpoint = run.profile.created_for(run.manifest.recipe.endpoint)
@@ -134,18 +132,20 @@ def _create(run: Submission, shard: int, state: ShardState) -> CreateOutcome:
     )
     match outcome:
         case Created(batch):
-            run.note("CREATED", shard, batch=batch.to_json())
+            run.record_event("CREATED", shard, batch=batch.to_json())
         case Unsent(reason):
-            run.note("UNSENT", shard, reason=reason)
+            run.record_event("UNSENT", shard, reason=reason)
         case Rejected(status, code, message):
             lost = file_id in message or code == "file_not_found"
-            run.note("REJECTED", shard, status=status, code=code, reason=message, file_lost=lost)
+            run.record_event(
+                "REJECTED", shard, status=status, code=code, reason=message, file_lost=lost
+            )
         case Ambiguous(reason):
-            run.note("AMBIGUOUS", shard, reason=reason)
+            run.record_event("AMBIGUOUS", shard, reason=reason)
     return outcome
 
 
-def _metadata(run: Submission, shard: int) -> dict[str, str]:
+def _metadata(run: SubmissionContext, shard: int) -> dict[str, str]:
     return {
         "bf_fp": run.fingerprint(shard),
         "bf_job": run.manifest.id,
@@ -156,33 +156,34 @@ def _metadata(run: Submission, shard: int) -> dict[str, str]:
     }
 
 
-def _pause_unsent(run: Submission, outcome: Unsent, tries: int) -> None:
-    if tries >= _UNSENT_TRIES:
-        raise SubmissionError(
-            f"Nothing of this part of job {run.manifest.called} reached the service: "
-            f"{outcome.reason}. Nothing is billed for it. When the connection is back, run the "
-            f"cell again or call bf.job({run.manifest.called!r}).resume()."
-        )
-    run.clock.sleep(2.0 ** (tries - 1))
+def _unsent_error(run: SubmissionContext, reason: str) -> SubmissionError:
+    return SubmissionError(
+        f"Nothing of this part of job {run.manifest.called} reached the service: {reason}. Nothing "
+        "is billed for it. When the connection is back, run the cell again or call "
+        f"bf.job({run.manifest.called!r}).resume()."
+    )
 
 
-def _pause_refused(run: Submission, shard: int, outcome: Rejected, tries: int) -> None:
+def _pause_refused(run: SubmissionContext, shard: int, outcome: Rejected, retries: Retries) -> None:
     busy = outcome.status == 429 and may_pass(outcome.code, outcome.message)  # noqa: PLR2004
     # A fresh upload may not be visible everywhere yet.
     unseen = run.state().shards[shard].step == "new"
-    pause = outcome.retry_after if outcome.retry_after is not None else 2.0**tries
-    if tries >= _REFUSED_TRIES or pause > _LONGEST_PAUSE or not (busy or unseen):
-        part = shard + 1
-        remedy = advice(outcome.code, outcome.message, outcome.status)
-        raise SubmissionError(
-            f"The service refused part {part} of {run.shards} of job {run.manifest.called} (HTTP "
-            f"{outcome.status}{f', {outcome.code}' if outcome.code else ''}): {outcome.message}\n"
-            f"{remedy}{remedy and chr(10)}No batch was created for it and nothing is "
-            "billed for it. When the cause is mended, run the cell again or call "
-            f"bf.job({run.manifest.called!r}).resume(): what was created goes on, and only the "
-            "rest is sent."
-        )
+    pause = retries.next_pause(outcome.retry_after)
+    if pause is None or pause > _LONGEST_PAUSE or not (busy or unseen):
+        raise _refused_error(run, shard, outcome)
     if unseen:
         # Before the pause, which a new file needs as much as the last one did.
         _upload(run, shard)
     run.clock.sleep(pause)
+
+
+def _refused_error(run: SubmissionContext, shard: int, outcome: Rejected) -> SubmissionError:
+    remedy = advice(outcome.code, outcome.message, outcome.status)
+    return SubmissionError(
+        f"The service refused part {shard + 1} of {run.shards} of job {run.manifest.called} (HTTP "
+        f"{outcome.status}{f', {outcome.code}' if outcome.code else ''}): {outcome.message}\n"
+        f"{remedy}{remedy and chr(10)}No batch was created for it and nothing is "
+        "billed for it. When the cause is mended, run the cell again or call "
+        f"bf.job({run.manifest.called!r}).resume(): what was created goes on, and only the "
+        "rest is sent."
+    )

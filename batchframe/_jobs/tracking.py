@@ -1,8 +1,4 @@
-"""Batches under way → their latest status, and their result files at home.
-
-In: a job folder and a service. Out: the journal's STATUS and FETCHED events, and result files.
-Must not know: frames, prices, what a result line answers.
-"""
+"""Refresh the status of a job's batches, and bring their result files home."""
 
 from __future__ import annotations
 
@@ -15,7 +11,7 @@ from typing import Any, Final
 from batchframe._base.errors import ServiceError
 from batchframe._jobs.downloads import bring_home, is_intact, most_bytes
 from batchframe._jobs.pilot import end
-from batchframe._jobs.run import Submission, queue_again
+from batchframe._jobs.run import SubmissionContext, queue_again
 from batchframe._results.line import count_lines
 from batchframe._services.batch import Batch
 from batchframe._services.protocol import REALTIME
@@ -24,11 +20,11 @@ from batchframe._store.folder import JobFolder
 from batchframe._store.journal import Fetched, JobState, ShardState, after
 from batchframe._store.queue import is_full
 
-_SHORT_LOOKS: Final = 3
+_SHORT_POLLS: Final = 3
 
 
-def refresh(run: Submission, *, thorough: bool = False) -> None:
-    """Look at every batch that may have changed, and bring home what has ended.
+def refresh(run: SubmissionContext, *, thorough: bool = False) -> None:
+    """Poll every batch that may have changed, and bring home what has ended.
 
     The caller holds the job's lock.
 
@@ -40,15 +36,15 @@ def refresh(run: Submission, *, thorough: bool = False) -> None:
     Raises
     ------
     ServiceError
-        If the service cannot be reached, or one batch gives trouble; the others are looked at all
-        the same, and everything that is at home stays.
+        If the service cannot be reached, or one batch gives trouble; the others are polled all the
+        same, and everything that is at home stays.
     """
     with _fetching_ahead(run) as quicker:
-        _for_each_batch(quicker, partial(_look, thorough=thorough))
+        _for_each_batch(quicker, partial(_poll, thorough=thorough))
 
 
 @contextmanager
-def _fetching_ahead(run: Submission) -> Iterator[Submission]:
+def _fetching_ahead(run: SubmissionContext) -> Iterator[SubmissionContext]:
     """Ask for several batches and their files at once; what comes is taken in turn as ever."""
     wanted = [
         (shard, state, state.batch)
@@ -65,7 +61,7 @@ def _fetching_ahead(run: Submission) -> Iterator[Submission]:
         yield replace(run, prefetcher=prefetcher)
 
 
-def cancel(run: Submission) -> None:
+def cancel(run: SubmissionContext) -> None:
     """Drop what was not sent, and ask the service to stop every batch that has not ended.
 
     What it finished will be kept.
@@ -77,7 +73,7 @@ def cancel(run: Submission) -> None:
     """
     for shard, state in enumerate(run.state().shards):
         if state.step in {"new", "uploaded"}:
-            run.note("DROPPED", shard)
+            run.record_event("DROPPED", shard)
     _for_each_batch(run, _stop)
 
 
@@ -97,7 +93,9 @@ def _is_at_home(folder: JobFolder, shard: int, state: ShardState, *, thorough: b
     return whole and all(is_intact(path, home) for path, home in there)
 
 
-def _for_each_batch(run: Submission, act: Callable[[Submission, int, ShardState], None]) -> None:
+def _for_each_batch(
+    run: SubmissionContext, act: Callable[[SubmissionContext, int, ShardState], None]
+) -> None:
     troubles: list[ServiceError] = []
     for shard, state in enumerate(run.state().shards):
         if state.batch is None:
@@ -112,17 +110,18 @@ def _for_each_batch(run: Submission, act: Callable[[Submission, int, ShardState]
         raise troubles[0]
 
 
-def _look(run: Submission, shard: int, state: ShardState, *, thorough: bool) -> None:
+def _poll(run: SubmissionContext, shard: int, state: ShardState, *, thorough: bool) -> None:
     batch = state.batch
     if batch is None or _is_at_home(run.folder, shard, state, thorough=thorough):
         return
     if batch.id == REALTIME:
-        _end_pilot(run, shard, batch)
+        # Its kernel is gone, or it would hold the lock: there will be no more answers.
+        end(run, batch)
         return
     if _is_asked_for(state, batch):
         latest = run.transfers.retrieve_batch(batch.id)
         if latest != batch:
-            run.note("STATUS", shard, batch=latest.to_json())
+            run.record_event("STATUS", shard, batch=latest.to_json())
         batch = latest
     full = [error for error in batch.errors if is_full(error.code, error.message)]
     if batch.status == "failed" and full:
@@ -136,14 +135,7 @@ def _is_asked_for(state: ShardState, batch: Batch) -> bool:
     return not batch.ended or bool(state.short)
 
 
-def _end_pilot(run: Submission, shard: int, batch: Batch) -> None:
-    # Its kernel is gone, or it would hold the lock: what was answered until then is all there is.
-    ended, home = end(run.folder, batch)
-    run.note("STATUS", shard, batch=ended.to_json())
-    run.note("FETCHED", shard, output=asdict(home))
-
-
-def _fetch(run: Submission, shard: int, state: ShardState, batch: Batch) -> None:
+def _fetch(run: SubmissionContext, shard: int, state: ShardState, batch: Batch) -> None:
     """Bring home both result files of one batch, verified and durable."""
     requests = run.manifest.inputs[shard].stop - run.manifest.inputs[shard].start
     homes = {"output": run.folder.output(shard), "errors": run.folder.errors(shard)}
@@ -170,13 +162,13 @@ def _fetch(run: Submission, shard: int, state: ShardState, batch: Batch) -> None
     lines = sum(count_lines(homes[kind]).whole for kind in got)
     facts: dict[str, Any] = {kind: asdict(home) for kind, home in got.items()}
     short = bool(gone) or lines < _expected(batch, requests)
-    if short and not state.fetched and state.short < _SHORT_LOOKS:
+    if short and not state.fetched and state.short < _SHORT_POLLS:
         # A batch may end before its files show, or show whole; what stays away is missing.
-        run.note("SHORT", shard, lines=lines, **facts)
+        run.record_event("SHORT", shard, lines=lines, **facts)
         return
     facts |= {"gone": gone, "incomplete": short}
     if not state.fetched or after(state, {"event": "FETCHED", **facts}) != state:
-        run.note("FETCHED", shard, **facts)
+        run.record_event("FETCHED", shard, **facts)
 
 
 def _result_files(batch: Batch) -> dict[str, str]:
@@ -193,17 +185,17 @@ def _expected(batch: Batch, asked: int) -> int:
     return min(asked, batch.completed + batch.failed)
 
 
-def _stop(run: Submission, shard: int, state: ShardState) -> None:
+def _stop(run: SubmissionContext, shard: int, state: ShardState) -> None:
     if state.batch is None or state.batch.ended:
         return
     if state.batch.id == REALTIME:
-        _end_pilot(run, shard, state.batch)
+        end(run, state.batch)
     else:
         batch = _cancel(run, state.batch)
-        run.note("STATUS", shard, batch=batch.to_json())
+        run.record_event("STATUS", shard, batch=batch.to_json())
 
 
-def _cancel(run: Submission, batch: Batch) -> Batch:
+def _cancel(run: SubmissionContext, batch: Batch) -> Batch:
     try:
         return run.service.cancel_batch(batch.id)
     except ServiceError as reason:

@@ -1,58 +1,62 @@
-"""Looking again until a job is done, with growing pauses.
-
-In: what one look does, and when it is enough. Out: nothing; the journal has it all.
-Must not know: batches, files, cards' contents.
-"""
+"""Polling a job until it is done, in this thread, an event loop or the background."""
 
 from __future__ import annotations
 
 import asyncio
-import random
 import threading
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Generic, TypeVar
 
-from batchframe._base.clock import SYSTEM, Clock
-from batchframe._base.errors import ServiceError
+from batchframe._base.clock import SYSTEM, Backoff, Clock, Retries
+from batchframe._base.errors import RequestError, ServiceError
 from batchframe._display import Card, Screen, notify
 from batchframe._services.provider_table import Provider
 
+Poll = float | tuple[float, float]
+"""Seconds between two polls: always, or at first and at most."""
+
 _GROWTH: Final = 1.4
+# So that many kernels do not poll at the same moment.
+_JITTER: Final = 0.15
+_SHORTEST: Final = 0.001
 _FAILURES: Final = 30
-"""Looks in a row that may fail before waiting is given up: half an hour at OpenAI's pace."""
+"""Polls in a row that may fail before waiting is given up: half an hour at OpenAI's pace."""
 
 
 @dataclass(frozen=True)
-class Pace:
-    """Seconds between two looks: how many at first, at most, and how many have been given."""
+class PollInterval:
+    """Seconds between two polls: at first, and at most."""
 
-    first: float
-    last: float
+    initial: float
+    maximum: float
 
     @classmethod
-    def of(cls, profile: Provider) -> Pace:
-        """Return the pace that suits a service."""
-        return cls(profile.first_poll, profile.last_poll)
+    def of(cls, provider: Provider, poll: Poll | None = None) -> PollInterval:
+        """Return the interval that the user gives, or the one that suits the service.
 
-    def pauses(self) -> list[float]:
-        """Return the pauses until the longest, which then repeats.
-
-        Examples
-        --------
-        >>> Pace(5.0, 10.0).pauses()
-        [5.0, 7.0, 9.799..., 10.0]
+        Raises
+        ------
+        RequestError
+            If `poll` is not one or two numbers of seconds.
         """
-        pauses = [self.first]
-        while pauses[-1] < self.last:
-            pauses.append(min(pauses[-1] * _GROWTH, self.last))
-        return pauses
+        if poll is None:
+            return cls(provider.first_poll, provider.last_poll)
+        seconds: Sequence[Any] = poll if isinstance(poll, tuple | list) else (poll, poll)
+        if len(seconds) != 2 or not all(map(_is_interval, seconds)) or seconds[0] > seconds[1]:  # noqa: PLR2004 - a pair
+            raise RequestError.not_a_word("poll", poll, "seconds, such as 30 or (5, 60)")
+        return cls(*map(float, seconds))
+
+
+def _is_interval(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and _SHORTEST <= value <= threading.TIMEOUT_MAX
 
 
 @dataclass(frozen=True)
 class Waited:
-    """How waiting ended: whether it is done, and if not, why the last look failed, if it did."""
+    """How waiting ended: whether it is done, and if not, why the last poll failed, if it did."""
 
     done: bool
     trouble: ServiceError | None = None
@@ -60,92 +64,78 @@ class Waited:
 
 def until(
     done: Callable[[], bool],
-    look: Callable[[float | None], None],
-    pace: Pace,
+    poll: Callable[[float | None], None],
+    interval: PollInterval,
     *,
     timeout: float | None = None,
     clock: Clock = SYSTEM,
 ) -> Waited:
-    """Look until `done`, or until `timeout` seconds are over.
+    """Poll until `done`, or until `timeout` seconds are over.
 
-    A look that fails because the service cannot be reached, or is out of order, is tried again.
+    A poll that fails because the service cannot be reached, or is out of order, is tried again.
 
     Parameters
     ----------
-    look
-        Is told how many seconds are left, None if nobody counts them.
+    poll
+        Is told how many seconds are left, None if there is no end.
 
     Raises
     ------
     ServiceError
         If the service refuses, or cannot be reached for a long time.
     """
-    course = _Course(pace, timeout, clock)
+    schedule = _PollSchedule(interval, timeout, clock)
     while True:
-        left = course.left()
-        trouble = _attempt(look, left)
-        course.note(trouble)
+        trouble = _attempt(poll, schedule.left())
+        schedule.check(trouble)
         if done():
             return Waited(done=True)
-        if (pause := course.pause()) is None:
+        if not schedule.pause():
             return Waited(done=False, trouble=trouble)
-        clock.sleep(pause)
 
 
 async def until_async(
-    done: Callable[[], bool], look: Callable[[float | None], None], pace: Pace
+    done: Callable[[], bool], poll: Callable[[float | None], None], interval: PollInterval
 ) -> None:
-    """Look until `done`, in another thread, while the event loop is free for other work.
+    """Poll until `done`, in another thread, while the event loop is free for other work.
 
     Raises
     ------
     ServiceError
         As for :func:`until`.
     """
-    course = _Course(pace, None, SYSTEM)
+    schedule = _PollSchedule(interval)
     while True:
-        course.note(await asyncio.to_thread(_attempt, look, None))
+        schedule.check(await asyncio.to_thread(_attempt, poll, None))
         if done():
             return
-        await asyncio.sleep(course.pause() or 0.0)
+        await asyncio.sleep(schedule.next_pause() or 0.0)
 
 
-def _attempt(look: Callable[[float | None], None], left: float | None) -> ServiceError | None:
+def _attempt(poll: Callable[[float | None], None], left: float | None) -> ServiceError | None:
     try:
-        look(left)
+        poll(left)
     except ServiceError as trouble:
         return trouble
     return None
 
 
-class _Course:
-    """How long to wait for the next look, and whether there is one."""
+class _PollSchedule(Retries):
+    """When to poll, and how many failed polls to bear."""
 
-    def __init__(self, pace: Pace, timeout: float | None, clock: Clock) -> None:
-        self._pauses = iter(pace.pauses())
-        self._pause = pace.first
-        self._clock = clock
-        self._end = None if timeout is None else clock.elapsed() + timeout
+    def __init__(
+        self, interval: PollInterval, timeout: float | None = None, clock: Clock = SYSTEM
+    ) -> None:
+        maximum = max(interval.initial, interval.maximum)
+        backoff = Backoff(interval.initial, maximum, factor=_GROWTH, jitter=_JITTER)
+        super().__init__(backoff, clock, timeout=timeout)
         self._failures = 0
 
-    def left(self) -> float | None:
-        """Return the seconds that are left; None if nobody counts them."""
-        return None if self._end is None else self._end - self._clock.elapsed()
-
-    def note(self, trouble: ServiceError | None) -> None:
-        """Count a look that failed; raise what will not pass, or has not for long."""
+    def check(self, trouble: ServiceError | None) -> None:
+        """Count a poll that failed; raise what will not pass, or has not for long."""
         self._failures = self._failures + 1 if trouble else 0
         if trouble and (not trouble.passing or self._failures > _FAILURES):
             raise trouble
-
-    def pause(self) -> float | None:
-        """Return the seconds until the next look; None if the time is over before."""
-        left = self.left()
-        if left is not None and left <= 0:
-            return None
-        self._pause = next(self._pauses, self._pause)
-        # Jitter, so that many kernels do not ask at the same moment.
-        return min(left or float("inf"), self._pause * random.uniform(0.85, 1.15))  # noqa: S311 - not a secret
 
 
 _O = TypeVar("_O")
@@ -160,36 +150,35 @@ class _Watch(Generic[_O]):
 
     owner: weakref.ref[_O]
     done: Callable[[_O], bool]
-    look: Callable[[_O], None]
+    poll: Callable[[_O], None]
     screen: Screen
-    pace: Pace
+    interval: PollInterval
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
         try:
-            until(
-                self._is_over, self._look_once, self.pace, clock=replace(SYSTEM, sleep=self._sleep)
-            )
+            clock = replace(SYSTEM, sleep=self._sleep)
+            until(self._is_over, self._poll_once, self.interval, clock=clock)
         except Exception as reason:  # noqa: BLE001 - nobody else would see it
-            self._tell(f"Watching ended: {reason}", bad=True)
+            self._show(f"Watching ended: {reason}", bad=True)
         if self.stopped.is_set():
-            self._tell("Watched in another cell since.")
+            self._show("Watched in another cell since.")
         elif not self.screen.in_notebook and self.screen.last is not None:
             notify("; ".join([self.screen.last.title, *self.screen.last.notes]))
 
     def _sleep(self, seconds: float) -> None:
         self.stopped.wait(seconds)
 
-    def _look_once(self, _left: float | None) -> None:
+    def _poll_once(self, _left: float | None) -> None:
         owner = self.owner()
         if owner is not None and not self.stopped.is_set():
-            self.look(owner)
+            self.poll(owner)
 
     def _is_over(self) -> bool:
         owner = self.owner()
         return owner is None or self.stopped.is_set() or self.done(owner)
 
-    def _tell(self, note: str, *, bad: bool = False) -> None:
+    def _show(self, note: str, *, bad: bool = False) -> None:
         card = self.screen.last or Card("Watching")
         told = replace(card, notes=(*card.notes, note), tone="bad" if bad else card.tone)
         self.screen.show(told, note)
@@ -206,15 +195,15 @@ def watch(
     owner: _O,
     *,
     done: Callable[[_O], bool],
-    look: Callable[[_O], None],
+    poll: Callable[[_O], None],
     screen: Screen,
-    pace: Pace,
+    interval: PollInterval,
 ) -> None:
-    """Look in a daemon thread until `owner` is done or gone, or `key` is watched again.
+    """Poll in a daemon thread until `owner` is done or gone, or `key` is watched again.
 
-    What `look` raises ends the watch and stands on the card.
+    What `poll` raises ends the watch and stands on the card.
     """
-    new = _Watch(weakref.ref(owner), done, look, screen, pace)
+    new = _Watch(weakref.ref(owner), done, poll, screen, interval)
     with _changing:
         before = _watches.pop(key, None)
         _watches[key] = new

@@ -15,14 +15,13 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from batchframe._base.clock import SYSTEM, Clock
+from batchframe._base.clock import SYSTEM, Backoff, Clock, Retries
 from batchframe._base.errors import ServiceError
 from batchframe._base.progress import progress
 from batchframe._endpoints import flagged_categories
 from batchframe._requests.lines import body_of
 from batchframe._requests.table import RequestTable
 from batchframe._services.protocol import Service
-from batchframe._services.retry import retry
 
 MODEL: Final = "omni-moderation-latest"
 
@@ -31,8 +30,8 @@ _PIECE: Final = 10_000
 """Characters: whatever the script, fewer tokens than the 32,768 that the model reads at once."""
 _OVERLAP: Final = 200
 _AT_ONCE: Final = 8
-_TRIES: Final = 6
-_LONGEST_PAUSE: Final = 30.0
+_ATTEMPTS: Final = 6
+_BACKOFF: Final = Backoff(maximum=30.0)
 _BUSY: Final = 429
 
 _ASKED: Final = frozenset(
@@ -118,12 +117,13 @@ def _not_moderated(table: RequestTable, question: _Question, reason: str) -> Ser
 
 def _patiently(service: Service, body: Mapping[str, Any], clock: Clock) -> Any:
     """Ask; and again, after growing pauses, while the service is busy."""
-
-    def pause(outcome: object, number: int) -> float | None:
-        busy = isinstance(outcome, ServiceError) and outcome.status == _BUSY
-        return min(2.0 ** (number - 1), _LONGEST_PAUSE) if busy else None
-
-    return retry(lambda: service.moderate(body), _TRIES, pause, clock.sleep)
+    retries = Retries(_BACKOFF, clock, attempts=_ATTEMPTS)
+    while True:
+        try:
+            return service.moderate(body)
+        except ServiceError as reason:
+            if reason.status != _BUSY or not retries.pause():
+                raise
 
 
 def _questions(table: RequestTable, *, with_images: bool) -> Iterator[_Question]:

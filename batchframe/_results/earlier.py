@@ -1,11 +1,11 @@
-"""Find the answers that earlier jobs have to the same requests.
+"""The answers that earlier jobs have to requests, and the jobs that are asking them now.
 
 A request is known by its content, so an answer that was paid for once answers it again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,65 +21,146 @@ from batchframe._requests.table import RequestTable
 from batchframe._results.job_answers import STORED, read_answers, read_reused, typed
 from batchframe._services.protocol import Identity
 from batchframe._store.manifest import Record, records
-from batchframe._store.rows import Rows, read_rows
+from batchframe._store.rows import read_rows
 
 
 @dataclass(frozen=True, eq=False)
-class Earlier:
-    """Requests, those that are answered already last, and their answers.
+class ReusePlan:
+    """What the jobs on this machine tell about some requests, read once.
 
     Attributes
     ----------
+    table
+        The requests, those that are answered already last.
     answers
         One row for each of the last requests of the table, in order.
-    under_way
-        How many of the others each job is asking at this moment.
-    looked
-        Whether other jobs were looked through: not where every request is to be asked anew.
     files
         Those that the answers name, where they stand now.
+    under_way
+        How many of the others each job is asking at this moment.
+    searched
+        Whether answers of other jobs are taken: not where every request is to be asked anew.
+    jobs
+        All jobs on this machine, newest first; None where they were not read.
+    job
+        The job of these very requests, if some of it may have been sent.
     """
 
     table: RequestTable
     answers: pa.Table = field(default_factory=STORED.empty_table)
-    under_way: Mapping[str, int] = field(default_factory=dict)
-    looked: bool = False
     files: tuple[Path, ...] = ()
+    under_way: Mapping[str, int] = field(default_factory=dict)
+    searched: bool = False
+    jobs: Sequence[Record] | None = None
+    job: Record | None = None
+
+    @property
+    def existing_job_name(self) -> str | None:
+        """What the job is called that has all of these requests sent; None if there is none."""
+        return self.job.manifest.called if self.job is not None and self.job.sent else None
 
 
-def earlier(table: RequestTable, identity: Identity) -> Earlier:
-    """Look through all jobs of an account for answers to these requests.
+@dataclass(frozen=True, eq=False)
+class _Match:
+    """What one job has of the requests that are looked for.
+
+    Attributes
+    ----------
+    places
+        Which of the requests it has; the others are about these, in order.
+    accepted
+        Whether it has an answer that the output spec accepts.
+    waiting
+        Whether a batch, or what may be one, has still to answer it.
+    """
+
+    places: np.ndarray
+    answers: pa.Table
+    accepted: np.ndarray
+    waiting: np.ndarray
+
+
+def find_answers(table: RequestTable, identity: Identity, jobs: Sequence[Record]) -> ReusePlan:
+    """Look through the jobs of an account for answers to these requests.
 
     Only an answer that the output spec accepts counts. Of several, the newest job's is taken.
     """
     wanted = to_arrow(table.request_digest)
-    open_ = np.ones(table.requests, dtype=bool)
+    unanswered = np.ones(table.requests, dtype=bool)
     found: list[pa.Table] = []
     files: list[Path] = []
     waiting: dict[str, np.ndarray] = {}
-    for record, rows in _jobs_that_asked(table.recipe, identity):
-        asked = np.flatnonzero(open_)
-        number = pc.index_in(wanted.take(pa.array(asked)), rows.request_digest)
-        if number.null_count == len(number):
+    for record in jobs:
+        places = np.flatnonzero(unanswered)
+        match = _match(record, table.recipe, identity, wanted.take(pa.array(places)))
+        if match is None:
             continue
-        mine = np.asarray(pc.is_valid(number).to_numpy(zero_copy_only=False), dtype=bool)
-        try:
-            answers = read_answers(record, rows).take(number.drop_null())
-        except JobError as reason:
-            warn_user(UnreadableJobWarning.skipped(str(reason)))
-            continue
-        good = _accepted(table.recipe, answers)
-        waits = _waiting(record, number.drop_null().to_numpy(), answers)
-        waiting[_called(record, waiting)] = asked[mine][waits]
-        answered = asked[mine][good]
-        open_[answered] = False
-        kept = answers.filter(pa.array(good))
-        found.append(kept.append_column("digest", wanted.take(pa.array(answered))))
-        files += _files(record, kept)
+        places = places[match.places]
+        waiting[_called(record, waiting)] = places[match.waiting]
+        answered = places[match.accepted]
+        unanswered[answered] = False
+        answers = match.answers.filter(pa.array(match.accepted))
+        found.append(answers.append_column("digest", wanted.take(pa.array(answered))))
+        files += _files(record, answers)
     # What another job answered meanwhile is nobody's to wait for.
-    counts = {job: int(open_[requests].sum()) for job, requests in waiting.items()}
+    counts = {job: int(unanswered[places].sum()) for job, places in waiting.items()}
     under_way = {job: count for job, count in counts.items() if count}
-    return Earlier(*_last(table, found), under_way, looked=True, files=tuple(files))
+    return ReusePlan(
+        *_answered_last(table, found), tuple(files), under_way, searched=True, jobs=jobs
+    )
+
+
+def reused_by(record: Record, table: RequestTable) -> ReusePlan:
+    """Return the requests as a job that is there already divides them.
+
+    Raises
+    ------
+    JobError
+        If the file of reused answers is damaged.
+    """
+    found = [read_reused(record.folder)] if record.manifest.reused else []
+    return ReusePlan(*_answered_last(table, found), searched=record.manifest.reuse, job=record)
+
+
+def asked_elsewhere(record: Record) -> dict[str, int]:
+    """Count the requests that a job has not sent and other jobs have answered or are asking."""
+    manifest = record.manifest
+    unsent = [
+        np.arange(file.start, file.stop)
+        for file, state in zip(manifest.inputs, record.state.shards, strict=True)
+        if state.step in {"new", "uploaded"}
+    ]
+    if not unsent or not manifest.reuse:
+        return {}
+    wanted = read_rows(record.folder.rows).request_digest.take(pa.array(np.concatenate(unsent)))
+    asked: dict[str, int] = {}
+    for other in records():
+        if other.manifest.id == manifest.id:
+            continue
+        match = _match(other, manifest.recipe, manifest.identity, wanted)
+        if match is not None and (count := int(match.accepted.sum() + match.waiting.sum())):
+            asked[_called(other, asked)] = count
+    return asked
+
+
+def _match(record: Record, recipe: Recipe, identity: Identity, wanted: pa.Array) -> _Match | None:
+    """Find what a job has of some requests; None if nothing, or if it cannot be read."""
+    asked = (record.manifest.recipe.endpoint, record.manifest.recipe.model)
+    if asked != (recipe.endpoint, recipe.model) or record.manifest.identity != identity:
+        return None
+    try:
+        rows = read_rows(record.folder.rows)
+        number = pc.index_in(wanted, rows.request_digest)
+        if number.null_count == len(number):
+            return None
+        places = np.flatnonzero(pc.is_valid(number).to_numpy(zero_copy_only=False))
+        number = number.drop_null()
+        answers = read_answers(record, rows).take(number)
+    except JobError as reason:
+        warn_user(UnreadableJobWarning.skipped(str(reason)))
+        return None
+    waiting = _waiting(record, number.to_numpy(), answers)
+    return _Match(places, answers, _accepted(recipe, answers), waiting)
 
 
 def _files(record: Record, answers: pa.Table) -> list[Path]:
@@ -96,45 +177,7 @@ def _called(record: Record, others: Mapping[str, object]) -> str:
     return record.manifest.id if called in others else called
 
 
-def reused_by(record: Record, table: RequestTable) -> Earlier:
-    """Return the requests as a job that is there already divides them.
-
-    Raises
-    ------
-    JobError
-        If the file of reused answers is damaged.
-    """
-    found = [read_reused(record.folder)] if record.manifest.reused else []
-    return Earlier(*_last(table, found), looked=record.manifest.reuse)
-
-
-def asked_meanwhile(record: Record) -> dict[str, int]:
-    """Count the requests that a job has not sent and other jobs have answered or are asking."""
-    unsent = [
-        np.arange(file.start, file.stop)
-        for file, state in zip(record.manifest.inputs, record.state.shards, strict=True)
-        if state.step in {"new", "uploaded"}
-    ]
-    if not unsent or not record.manifest.reuse:
-        return {}
-    wanted = read_rows(record.folder.rows).request_digest.take(pa.array(np.concatenate(unsent)))
-    asked: dict[str, int] = {}
-    for other, rows in _jobs_that_asked(record.manifest.recipe, record.manifest.identity):
-        number = pc.index_in(wanted, rows.request_digest).drop_null()
-        if other.manifest.id == record.manifest.id or not len(number):
-            continue
-        try:
-            answers = read_answers(other, rows).take(number)
-        except JobError as reason:
-            warn_user(UnreadableJobWarning.skipped(str(reason)))
-            continue
-        answered = int(_accepted(record.manifest.recipe, answers).sum())
-        if count := answered + int(_waiting(other, number.to_numpy(), answers).sum()):
-            asked[_called(other, asked)] = count
-    return asked
-
-
-def _last(table: RequestTable, found: list[pa.Table]) -> tuple[RequestTable, pa.Table]:
+def _answered_last(table: RequestTable, found: list[pa.Table]) -> tuple[RequestTable, pa.Table]:
     """Put the answered requests last, and their answers in the same order."""
     if not any(len(part) for part in found):
         return table, STORED.empty_table()
@@ -143,17 +186,6 @@ def _last(table: RequestTable, found: list[pa.Table]) -> tuple[RequestTable, pa.
     table = table.without(np.asarray(answered.to_numpy(zero_copy_only=False), dtype=bool))
     last = to_arrow(table.request_digest[table.to_send :])
     return table, answers.take(pc.index_in(last, answers["digest"].combine_chunks()))
-
-
-def _jobs_that_asked(recipe: Recipe, identity: Identity) -> Iterator[tuple[Record, Rows]]:
-    for record in records():
-        theirs = record.manifest.recipe
-        same = (theirs.endpoint, theirs.model) == (recipe.endpoint, recipe.model)
-        if same and record.manifest.identity == identity:
-            try:
-                yield record, read_rows(record.folder.rows)
-            except JobError as reason:
-                warn_user(UnreadableJobWarning.skipped(str(reason)))
 
 
 def _accepted(recipe: Recipe, answers: pa.Table) -> np.ndarray:

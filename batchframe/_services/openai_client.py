@@ -18,7 +18,7 @@ import openai
 from openai.types import Batch as OpenAIBatch
 from openai.types import FileDeleted
 
-from batchframe._base.clock import SYSTEM
+from batchframe._base.clock import NO_PAUSE, SYSTEM, Retries
 from batchframe._base.errors import ClientError, ServiceError
 from batchframe._base.lenient_json import loads
 from batchframe._base.private_files import create_private, insecurity_is_allowed, open_private
@@ -35,10 +35,9 @@ from batchframe._services.openai_values import (
 )
 from batchframe._services.protocol import Asked, CreateOutcome, Identity, RemoteFile
 from batchframe._services.provider_table import Provider, is_loopback, profile_of
-from batchframe._services.retry import if_broken_off, retry
 
 _PAGE: Final = 100
-_TRIES: Final = 3
+_ATTEMPTS: Final = 3
 _LARGEST_ANSWER: Final = 1 << 26
 _SHOWN: Final = 60
 
@@ -284,7 +283,13 @@ class OpenAIService:
         self, what: str, request: Callable[..., AbstractContextManager[Any]], *args: Any, **how: Any
     ) -> Any:
         """Read the JSON of an answer, of bounded size and in bounded time."""
-        return retry(lambda: self._read_once(what, request, *args, **how), _TRIES, if_broken_off)
+        retries = Retries(NO_PAUSE, attempts=_ATTEMPTS)
+        while True:
+            try:
+                return self._read_once(what, request, *args, **how)
+            except ServiceError as reason:
+                if not reason.broke_off or not retries.pause():
+                    raise
 
     def _read_once(
         self, what: str, request: Callable[..., AbstractContextManager[Any]], *args: Any, **how: Any

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 
-from batchframe._api.requests import Job
+from batchframe._api.job import Job
 from batchframe._base.ranges import Range
 from batchframe._display import format_range, money
 from batchframe.plot import _canvas, tables

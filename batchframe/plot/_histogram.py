@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 
-from batchframe._api.requests import Job
+from batchframe._api.job import Job
 from batchframe._display import plural
 from batchframe.plot import _canvas, tables
 

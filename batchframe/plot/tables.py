@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from batchframe._api.requests import Job
+from batchframe._api.job import Job
 from batchframe._base.errors import ColumnError
 from batchframe._base.ranges import Range
 from batchframe._display import UNKNOWN

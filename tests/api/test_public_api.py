@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
+import pydoc
 import types
+from pathlib import Path
 
 import batchframe
 import batchframe.local
 import batchframe.plot
+from batchframe._store.folder import JobFolder
 
 
 def test_all_is_sorted_and_complete() -> None:
@@ -68,3 +72,17 @@ def test_every_public_thing_is_documented() -> None:
         for name, member in vars(handle).items():
             if not name.startswith("_") and (callable(member) or isinstance(member, property)):
                 assert member.__doc__, f"{handle.__name__}.{name}"
+
+
+def test_a_handle_shows_all_its_methods_to_help() -> None:
+    for handle in (batchframe.Job, batchframe.Requests):
+        page = pydoc.plain(pydoc.render_doc(handle))
+        for name, member in vars(handle).items():
+            if isinstance(member, types.FunctionType) and not name.startswith("_"):
+                assert f" |  {name}(self" in page, name
+
+
+def test_a_job_and_its_methods_are_pickled_as_the_folder_alone(tmp_path: Path) -> None:
+    job = batchframe.Job(JobFolder(tmp_path), client=object())
+    assert pickle.loads(pickle.dumps(job)).folder == tmp_path  # noqa: S301 - our own
+    assert pickle.loads(pickle.dumps(job.wait)).__self__.folder == tmp_path  # noqa: S301

@@ -23,7 +23,7 @@ import pandas as pd
 
 import batchframe as bf
 from batchframe._base import private_files
-from batchframe._jobs import preparation, running, submission
+from batchframe._jobs import preparation, reconciliation, running, submission
 from batchframe._requests import input_files
 from batchframe._services import openai_client, protocol, provider_table
 from batchframe._services.openai_client import OpenAIService
@@ -286,10 +286,10 @@ def _with_retries() -> None:
 
 def _without_reconcile() -> None:
     def careless(run: Any, shard: int, _: Any) -> None:
-        run.note("FENCED", shard)
+        run.record_event("FENCED", shard)
 
-    submission._reconcile = careless
-    submission._created_elsewhere = lambda *_: []
+    submission.reconcile_create = reconciliation.reconcile_create = careless
+    submission.created_elsewhere = lambda *_: []
 
 
 def _without_fence() -> None:

@@ -113,7 +113,7 @@ def test_trouble_stands_on_the_card(job: bf.Job, monkeypatch: pytest.MonkeyPatch
         raise OSError(HOSTILE)
 
     widget = Pressed(job)
-    monkeypatch.setattr(bf.Job, "_look", refuse)
+    monkeypatch.setattr(bf.Job, "_poll", refuse)
     widget.press("Refresh")
     assert "OSError" in widget.card.value
     assert "<img" not in widget.card.value

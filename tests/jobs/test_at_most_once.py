@@ -10,11 +10,13 @@ import textwrap
 import threading
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import batchframe as bf
 import batchframe.local
 from batchframe._jobs import preparation
+from batchframe._store.folder import JobFolder
 from tests.support.profiles import change_local
 
 NOTHING_LISTED = '{"object": "list", "data": [], "has_more": false}'
@@ -228,20 +230,46 @@ def test_s18_sixteen_threads_at_once_make_one_batch(
     assert len(server.ledger) == 1
 
 
+@pytest.mark.parametrize("step", ["records", "find_answers"])
 def test_s18_a_job_that_is_begun_while_the_others_are_looked_through_is_followed(
-    requests: bf.Requests, server: batchframe.local.Server, monkeypatch: pytest.MonkeyPatch
+    step: str,
+    requests: bf.Requests,
+    server: batchframe.local.Server,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    look = preparation.earlier
+    original = getattr(preparation, step)
 
-    def begun_meanwhile(*asked: Any) -> Any:
-        monkeypatch.setattr(preparation, "earlier", look)
+    def begun_meanwhile(*args: Any) -> Any:
+        monkeypatch.setattr(preparation, step, original)
         requests.submit("shared", client=server.client())
-        return look(*asked)
+        return original(*args)
 
-    monkeypatch.setattr(preparation, "earlier", begun_meanwhile)
+    monkeypatch.setattr(preparation, step, begun_meanwhile)
     job = requests.submit("shared", client=server.client())
     assert job.wait().counts == {"ok": 3}
     assert len(server.ledger) == 1
+
+
+def test_a_submission_reads_each_earlier_job_once(
+    server: batchframe.local.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(texts: list[str]) -> bf.Requests:
+        return pd.DataFrame({"t": texts}).bf.requests("{{ t }}", model="gpt-4.1")
+
+    first = ask(["a", "b"]).submit("first", client=server.client()).wait().id
+    read = JobFolder.read_manifest
+    seen: list[str] = []
+
+    def counted(self: JobFolder) -> Any:
+        seen.append(self.path.name)
+        return read(self)
+
+    monkeypatch.setattr(JobFolder, "read_manifest", counted)
+    job = ask(["a", "b", "c"]).submit("second", client=server.client())
+    assert seen == [first]
+    ask(["a", "b", "c"]).submit("second", client=server.client())
+    # When it is found, for the history of its prompt, and once more under the lock.
+    assert sorted(seen[1:]) == sorted([first, *[job.folder.name] * 3])
 
 
 CHILD = """

@@ -233,3 +233,40 @@ def test_looking_at_a_job_never_asks_the_network(requests: bf.Requests, proxy: A
     assert not job.done
     assert len(job.results()) == 3
     assert len(proxy.seen) == asked
+
+
+def polls(proxy: Any, batch: str) -> int:
+    return sum(path.endswith(batch) for _, path in proxy.seen)
+
+
+@pytest.mark.parametrize("poll", [0.05, (0.05, 60), [0.05, 0.1]])
+def test_a_job_is_polled_at_the_pace_given_where_one_waits(
+    poll: Any, requests: bf.Requests, proxy: Any, server: batchframe.local.Server
+) -> None:
+    server.pause()
+    slow = bf.provider("self-hosted", first_poll=600, last_poll=600)
+    job = requests.submit(client=proxy.client(), provider=slow)
+    [batch] = job.batches
+    with pytest.raises(bf.errors.JobTimeout):
+        job.wait(timeout=1)
+    assert polls(proxy, batch.id) == 2  # the second at the end of the time
+    with pytest.raises(bf.errors.JobTimeout):
+        job.wait(timeout=2, poll=poll)
+    assert polls(proxy, batch.id) > 4
+    job.watch(poll=poll)
+    server.resume()
+    assert job.wait(timeout=300, poll=poll).done
+
+
+@pytest.mark.parametrize(
+    "poll", [0, -1, True, "5", float("nan"), float("inf"), (5,), (60, 5), (1, 2, 3), (1, None), {}]
+)
+def test_a_pace_that_is_not_one_is_refused_before_anything_is_asked(
+    poll: Any, requests: bf.Requests, proxy: Any
+) -> None:
+    job = requests.submit(client=proxy.client())
+    seen = len(proxy.seen)
+    for follow in (job.wait, job.watch):
+        with pytest.raises(bf.errors.RequestError, match="poll="):
+            follow(poll=poll)
+    assert len(proxy.seen) == seen

@@ -16,7 +16,7 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._jobs.waiting import Pace, until
+from batchframe._jobs.waiting import PollInterval, until
 from tests.support.clocks import DATES, FakeTime
 
 
@@ -72,7 +72,7 @@ def test_what_ends_a_watch_is_said(
         words = "the disk is full"
         raise OSError(words)
 
-    monkeypatch.setattr(bf.Job, "_look", refuse)
+    monkeypatch.setattr(bf.Job, "_poll", refuse)
     job.watch()
     join_all()
     assert "Watching ended: the disk is full" in capsys.readouterr().err
@@ -155,7 +155,7 @@ def test_an_await_that_fails_raises(server: batchframe.local.Server) -> None:
         error.status = 401
         raise error
 
-    job._look = refuse  # type: ignore[method-assign]
+    job._poll = refuse  # type: ignore[method-assign]
     with pytest.raises(bf.errors.ServiceError, match="401"):
         asyncio.run(_awaited(job))
 
@@ -163,7 +163,9 @@ def test_an_await_that_fails_raises(server: batchframe.local.Server) -> None:
 def test_pauses_grow_to_the_longest_with_jitter_and_stop_at_the_time_given() -> None:
     time = FakeTime()
     clock, slept = time.clock, time.slept
-    waited = until(lambda: False, lambda _: None, Pace(5.0, 60.0), timeout=1000, clock=clock)
+    waited = until(
+        lambda: False, lambda _: None, PollInterval(5.0, 60.0), timeout=1000, clock=clock
+    )
     assert not waited.done
     assert sum(slept) == pytest.approx(1000)
     assert 4.25 <= slept[0] <= 5.75
@@ -182,7 +184,7 @@ def test_waiting_gives_up_on_a_service_that_stays_away() -> None:
         raise bf.errors.ServiceError.unreachable(reason)
 
     with pytest.raises(bf.errors.ServiceError, match="no route"):
-        until(lambda: False, look, Pace(5.0, 60.0), clock=clock)
+        until(lambda: False, look, PollInterval(5.0, 60.0), clock=clock)
     assert 20 < next(looks) < 100
 
 
@@ -190,5 +192,7 @@ def test_waiting_gives_up_on_a_service_that_stays_away() -> None:
 def test_d12_waiting_counts_seconds_that_never_run_backwards(date: str) -> None:
     time = FakeTime()
     clock = replace(time.clock, now=DATES[date])
-    assert not until(lambda: False, lambda _: None, Pace(5, 60), timeout=600, clock=clock).done
+    assert not until(
+        lambda: False, lambda _: None, PollInterval(5, 60), timeout=600, clock=clock
+    ).done
     assert sum(time.slept) == pytest.approx(600)

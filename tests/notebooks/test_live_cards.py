@@ -62,7 +62,7 @@ def test_the_kernel_is_free_while_a_job_is_watched_and_its_card_is_right_when_sa
 def test_trouble_of_a_watch_stands_on_its_card(notebook: Any, shown: Titles) -> None:
     notebook.run(
         'server.pause()\njob = requests.submit("troubled", client=client)\n'
-        "def refuse(*args):\n    raise RuntimeError('the disk is full')\njob._look = refuse"
+        "def refuse(*args):\n    raise RuntimeError('the disk is full')\njob._poll = refuse"
     )
     watching = notebook.run("job.watch()")
     notebook.run("end_of_watch()")

@@ -42,8 +42,14 @@ def calls(frame: pd.DataFrame, client: openai.OpenAI) -> None:
     high: Decimal | None = twice.cost.high if twice.cost is not None else None
     paths: list[Path] = requests.to_jsonl("folder")
     job: bf.Job = requests.submit("name", max_cost=2.5, client=client, on_uncertain="ask")
-    job = bf.job("name", client=client).refresh().wait(timeout=60).cancel().resume(recreate=True)
-    job.watch().widget()
+    job = (
+        bf.job("name", client=client)
+        .refresh()
+        .wait(timeout=60, poll=5)
+        .cancel()
+        .resume(recreate=True)
+    )
+    job.watch(poll=(5, 60)).widget()
     everything: pd.DataFrame = bf.jobs(remote=True, client=client)
     again: bf.Requests = job.unanswered(also=["invalid"])
     found: list[bf.Job] = bf.recover(client)

@@ -1,0 +1,164 @@
+"""The verbs of requests that count and price them before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import pandas as pd
+
+from batchframe._estimate import compare as comparison
+from batchframe._estimate import pricing
+from batchframe._estimate.counting import InputTokens
+from batchframe._estimate.estimate import Estimate
+from batchframe._estimate.history import experience
+from batchframe._estimate.service_count import check_input
+from batchframe._jobs.preparation import find_reusable
+from batchframe._models.price import Tier
+from batchframe._results.earlier import ReusePlan
+from batchframe._services.connect import connect, expected_identity, expected_profile
+from batchframe._services.protocol import Identity
+from batchframe._services.provider_table import Provider
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+    from batchframe._api.requests import Requests
+
+
+def estimate(
+    self: Requests,
+    *,
+    prices: Mapping[str, Any] | None = None,
+    reuse: bool = True,
+    exact: bool = False,
+    check: bool = False,
+    client: OpenAI | None = None,
+    provider: Provider | str | None = None,
+) -> Estimate:
+    """Count the tokens and price them, before anything is sent.
+
+    Parameters
+    ----------
+    prices
+        Your own, in USD per million tokens: ``{"input": "0.10", "output": "0.60"}``, or one
+        such dict for each of ``"batch"`` and ``"standard"``. They win over the price book.
+    reuse
+        Whether requests that an earlier job answered are left out of the figures, as `submit`
+        does not send them again.
+    exact
+        Count every request, however long it takes. By default a random sample is counted
+        where all would take more than about ten seconds, and the range shows its chance.
+    check
+        Ask the API to count 20 requests drawn at random, and correct by what it says. That
+        sends those 20 prompts; nothing is generated.
+    client
+        Whose jobs to look through: the client that will submit, if it is not the
+        environment's. Nothing is sent to it but by `check`.
+    provider
+        Whose limits and prices count, as for :meth:`submit`.
+
+    Raises
+    ------
+    CostError
+        If `prices` has another shape.
+    RequestError, ClientError, ServiceError
+        With `check`: if the API does not count these requests, or cannot be asked.
+
+    Examples
+    --------
+    >>> import pandas as pd, batchframe as bf
+    >>> requests = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="m", output=["+"])
+    >>> requests.estimate().cost is None
+    True
+    >>> requests.estimate(prices={"input": 1, "output": 2}).cost.low > 0
+    True
+    """
+    identity, profile = expected_identity(client), expected_profile(client, provider)
+    reusable = find_reusable(self._table, identity, self._label, reuse=reuse)
+    tokens = self._count_tokens(reusable.table, exact=exact)
+    if check and reusable.table.to_send:
+        tokens = check_input(reusable.table, tokens, connect(client))
+    estimate = price(reusable, tokens, identity, prices, profile)
+    if reusable.existing_job_name is None or not reusable.table.to_send:
+        return estimate
+    return estimate.with_notes(_SENT.format(repr(reusable.existing_job_name)))
+
+
+def compare(
+    self: Requests,
+    models: Iterable[str],
+    *,
+    tiers: Iterable[Tier] = ("batch", "standard"),
+    prices: Mapping[str, Mapping[str, Any]] | None = None,
+    client: OpenAI | None = None,
+    provider: Provider | str | None = None,
+) -> pd.DataFrame:
+    """Set side by side what other models would cost for the same rows.
+
+    The input is counted anew with each model's own tokenizer.
+
+    Parameters
+    ----------
+    models
+        Their names.
+    tiers
+        Of "batch", "standard", "flex" and "priority".
+    prices
+        Your own by model: ``{"my-model": {"input": "0.10", "output": "0.60"}}``, each as for
+        :meth:`estimate`.
+    client, provider
+        Whose models they are; as for :meth:`submit`. Nothing is sent.
+
+    Returns
+    -------
+    One row for each model and tier, the index: ``low``, ``expected`` and ``high`` in USD as
+    `Decimal` (missing where unknown), ``input_tokens``, ``exact`` and ``note``, which says what
+    the model would refuse of these requests.
+
+    Raises
+    ------
+    CostError
+        If `prices` has another shape, or a tier is unknown.
+    RequestError
+        If a name is no model's.
+
+    Examples
+    --------
+    >>> import pandas as pd, batchframe as bf
+    >>> frame = pd.DataFrame({"text": ["good"]})
+    >>> asked = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
+    >>> costs = asked.compare(["gpt-4.1", "gpt-5.6-luna"])
+    >>> costs.index.names, costs["low"]["gpt-5.6-luna", "batch"] < costs["low"].iloc[0]
+    (FrozenList(['model', 'tier']), True)
+    """
+    identity, profile = expected_identity(client), expected_profile(client, provider)
+    return comparison.compare(
+        self._table, models, tiers, prices, base_url=identity.base_url, provider=profile
+    )
+
+
+def price(
+    reusable: ReusePlan,
+    tokens: InputTokens,
+    identity: Identity,
+    prices: Mapping[str, Any] | None,
+    profile: Provider,
+    *,
+    narrow: bool = False,
+) -> Estimate:
+    """Price the requests that are to be sent, whose input tokens are counted."""
+    return pricing.estimate(
+        reusable.table,
+        tokens,
+        prices=prices,
+        before=experience(reusable.table.recipe, identity.base_url, reusable.jobs),
+        narrow=narrow,
+        base_url=identity.base_url,
+        provider=profile,
+    )
+
+
+_SENT: Final = (
+    "These requests were sent as job {}: submit() finds it again, sends nothing and costs nothing."
+)
