@@ -1,4 +1,4 @@
-"""Time, and the pauses between attempts, behind one seam."""
+"""Time from one source, so that tests can replace it."""
 
 from __future__ import annotations
 

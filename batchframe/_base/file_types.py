@@ -1,4 +1,4 @@
-"""The endings of image files, told by the first bytes: a name may say anything."""
+"""The type of a file by its first bytes, and never by its name."""
 
 from __future__ import annotations
 

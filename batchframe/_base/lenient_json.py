@@ -1,7 +1,4 @@
-"""JSON as some servers write it → JSON that any reader takes. Pure.
-
-In: bytes that a strict reader refused. Out: the value in them, or a ``ValueError``.
-Must not know: requests, batches, files.
+"""JSON as some servers write it, read where a strict reader refuses.
 
 What no JSON, no text or no column can hold is replaced, so that it does not cost what stands beside
 it: NaN, the infinities and numbers of more than 30 digits become null, half of a surrogate pair

@@ -1,6 +1,4 @@
-"""Files and folders that only the user can read or change, and writes that survive a crash.
-
-In and out: paths and bytes. Must not know: what is kept in them.
+"""Files that only the user can read or change, and writes that survive a crash.
 
 What the disk refuses is said in words, as a ``JobError``. Inside the home no symbolic link is
 followed: whoever made it would choose what is read or written.
@@ -26,6 +24,21 @@ _NO_LINK: Final[int] = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _NO_WAIT: Final[int] = getattr(os, "O_NONBLOCK", 0)
 _FOR_OTHERS: Final = 0o077
 _WRITABLE_BY_OTHERS: Final = 0o022
+_NO_ROOM = "Make room there, or have the quota raised."
+_NO_RIGHT = "To keep jobs where you may write, set BATCHFRAME_HOME, for example to ~/batchframe."
+_NO_FOLDER = "A file stands where a folder must be: move it away, or set BATCHFRAME_HOME."
+_DISK_REMEDIES = {
+    errno.ENOSPC: _NO_ROOM,
+    errno.EDQUOT: _NO_ROOM,
+    errno.EFBIG: _NO_ROOM,
+    errno.EACCES: _NO_RIGHT,
+    errno.EPERM: _NO_RIGHT,
+    errno.EROFS: _NO_RIGHT,
+    errno.ENOTDIR: _NO_FOLDER,
+    errno.EEXIST: _NO_FOLDER,
+    errno.ENOENT: "Put it back from a copy of the job's folder.",
+    errno.ENAMETOOLONG: "Set BATCHFRAME_HOME to a folder with a shorter name.",
+}
 
 
 def insecurity_is_allowed() -> bool:
@@ -256,20 +269,3 @@ def _open_home_error(path: str, mode: int) -> JobError:
         "permissions cannot be set, as on some shares, and you trust everyone who reaches it, "
         "set BATCHFRAME_ALLOW_INSECURE=1."
     )
-
-
-_NO_ROOM = "Make room there, or have the quota raised."
-_NO_RIGHT = "To keep jobs where you may write, set BATCHFRAME_HOME, for example to ~/batchframe."
-_NO_FOLDER = "A file stands where a folder must be: move it away, or set BATCHFRAME_HOME."
-_DISK_REMEDIES = {
-    errno.ENOSPC: _NO_ROOM,
-    errno.EDQUOT: _NO_ROOM,
-    errno.EFBIG: _NO_ROOM,
-    errno.EACCES: _NO_RIGHT,
-    errno.EPERM: _NO_RIGHT,
-    errno.EROFS: _NO_RIGHT,
-    errno.ENOTDIR: _NO_FOLDER,
-    errno.EEXIST: _NO_FOLDER,
-    errno.ENOENT: "Put it back from a copy of the job's folder.",
-    errno.ENAMETOOLONG: "Set BATCHFRAME_HOME to a folder with a shorter name.",
-}

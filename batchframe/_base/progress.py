@@ -1,8 +1,4 @@
-"""A bar for what takes a while on this machine: rendering, counting, writing, moving files.
-
-In: what is done, how much of it there is. Out: a function to say that some of it is done.
-Must not know: what is being done.
-"""
+"""A progress bar for what takes a while on this machine, shown only after a second."""
 
 from __future__ import annotations
 

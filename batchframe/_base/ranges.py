@@ -1,4 +1,4 @@
-"""A number that is not known yet: what it may turn out to be."""
+"""A number that is not known yet, and the range it lies in."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Text that shows what it holds: control characters and those that deceive, as escapes.
-
-In and out: text. Must not know: who reads it.
-"""
+"""Text with control and deceptive characters escaped and keys redacted, safe to show."""
 
 from __future__ import annotations
 
@@ -19,6 +16,10 @@ _HIDDEN: Final = re.compile(
     "\ud800-\udfff"  # halves of surrogate pairs
     "]"
 )
+# What OpenAI's keys look like, whole or masked ("sk-pr***1234", "sk-...1234", "sk-ab…cd"). Not
+# the end of a word: a disk-image is no key.
+_KEY: Final = re.compile(r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_*.…•-]{3,}[A-Za-z0-9_*•-]")
+_SHORTEST: Final = 8
 
 
 def visible(text: str) -> str:
@@ -41,14 +42,6 @@ def visible_lines(text: str) -> str:
     'a\\x07\nb'
     """
     return "\n".join(map(visible, text.split("\n")))
-
-
-# What OpenAI's keys look like, whole or masked ("sk-pr***1234", "sk-...1234", "sk-ab…cd"). Not
-# the end of a word: a disk-image is no key.
-_KEY: Final = re.compile(r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_*.…•-]{3,}[A-Za-z0-9_*•-]")
-
-
-_SHORTEST: Final = 8
 
 
 def redacted(text: str, keys: Iterable[str] = ()) -> str:

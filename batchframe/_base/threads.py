@@ -1,8 +1,4 @@
-"""Work on things in threads, a few of them at once, what comes of them in their order.
-
-For work that leaves the interpreter to other threads: Arrow, tokenizers, hashes.
-Must not know: what is done.
-"""
+"""Work in threads that keeps the order of its input, for what releases the interpreter lock."""
 
 from __future__ import annotations
 

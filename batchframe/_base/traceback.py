@@ -1,6 +1,4 @@
-"""The trace of an error as a notebook shows it: the user's own lines, and no insides.
-
-In: an exception and IPython's way to write a trace. Out: its lines. Must not know: what went wrong.
+"""The traceback that a notebook shows: the user's own lines, without batchframe's frames.
 
 The exception keeps its whole trace: ``%debug``, ``%xmode Verbose`` and plain Python show it all.
 """

@@ -1,4 +1,4 @@
-"""The facts that a card shows. Plain values: what one tests, and what text and HTML share."""
+"""The facts that a card shows, as plain values that text and HTML share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers, money and dates, as people read them."""
+"""Numbers, money and dates as people read them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A card → HTML for a notebook: no script, no link, every value escaped, colours of the theme."""
+"""A card as HTML for a notebook: every value escaped, no script, the colors of the theme."""
 
 from __future__ import annotations
 

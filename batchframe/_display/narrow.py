@@ -1,8 +1,4 @@
-"""A frame → its text for a terminal: what matters most is there, however narrow it is.
-
-In: a frame, which of its columns may be left out and of which one the texts may be cut. Out: text.
-Must not know: what the columns mean.
-"""
+"""A frame as text for a terminal, however narrow it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A card that changes while its cell runs, or a bar where there is no notebook."""
+"""A card that changes while its cell runs, or a progress bar outside notebooks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A card → text for a terminal."""
+"""A card as text for a terminal."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""A card with buttons under it, where ipywidgets is installed.
-
-In: how to make the card, and what each button does. Out: a widget.
-Must not know: what the buttons do.
-"""
+"""A card with buttons, where ipywidgets is installed."""
 
 from __future__ import annotations
 

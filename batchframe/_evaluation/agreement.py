@@ -1,8 +1,4 @@
-"""Several raters of the same rows: :func:`agreement`.
-
-In: a frame with two columns of labels or more. Out: an :class:`Agreement`.
-Must not know: jobs, which of the raters is right.
-"""
+"""Compare columns of labels with each other."""
 
 from __future__ import annotations
 

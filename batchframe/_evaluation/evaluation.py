@@ -1,7 +1,4 @@
-"""Answers against gold labels: :func:`evaluate`.
-
-In: a frame with a column of truths and one of predictions. Out: an :class:`Evaluation`.
-Must not know: jobs, prompts, how an answer came about.
+"""Compare predictions with gold labels.
 
 Every row is counted: those without a truth apart, those without an answer against the model.
 """

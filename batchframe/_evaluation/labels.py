@@ -1,7 +1,4 @@
-"""Columns of labels → numbers that can be compared.
-
-In: columns of a frame. Out: for each row the place of its label among all labels, −1 where it is
-missing. Must not know: what the comparison is for.
+"""Columns of labels as numbers that can be compared.
 
 Labels are the same if Python says they are equal, so 5.0 in a column that holds missing values too
 is the 5 of another; an ``Enum`` member is its value. Texts are compared as they are.

@@ -1,8 +1,4 @@
-"""How well labels agree: the formulas, and where each comes from. Pure.
-
-In: counts and label numbers. Out: floats; NaN where a measure is not defined.
-Must not know: frames, labels, cards.
-"""
+"""Measures of agreement, and the papers that define them."""
 
 from __future__ import annotations
 

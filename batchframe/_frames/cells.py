@@ -1,7 +1,4 @@
-"""One column of cells → one Arrow column of exact text.
-
-In: a pandas Series of any dtype. Out: ``large_string`` with a null for each missing cell.
-Must not know: templates, prompts, requests.
+"""One column of cells as exact text, since batchframe finds answered rows again by their text.
 
 The text of a cell is ``str(value)`` for every scalar (so ``1.0`` is "1.0", ``True`` is "True", a
 Timestamp is "2026-11-21 09:30:00") and compact JSON for a list, dict, tuple, array or set (a set is
@@ -52,6 +49,12 @@ _EXACT_SCALARS: Final = (
     np.timedelta64,
 )
 _json = msgspec.json.Encoder(decimal_format="number")
+_PLAINER: Final[Sequence[tuple[Callable[[Any], bool], Callable[[Any], Any]]]] = (
+    (pa.types.is_string_view, lambda _: pa.large_string()),
+    (pa.types.is_binary_view, lambda _: pa.large_binary()),
+    (pa.types.is_list_view, lambda kind: pa.large_list(kind.value_field)),
+    (pa.types.is_large_list_view, lambda kind: pa.large_list(kind.value_field)),
+)
 
 
 def text_column(cells: pd.Series, *, as_json: bool = False, first: int = 0) -> pa.ChunkedArray:
@@ -336,14 +339,6 @@ def has_values(kind: pa.DataType) -> bool:
     except NotImplementedError:
         return False
     return True
-
-
-_PLAINER: Final[Sequence[tuple[Callable[[Any], bool], Callable[[Any], Any]]]] = (
-    (pa.types.is_string_view, lambda _: pa.large_string()),
-    (pa.types.is_binary_view, lambda _: pa.large_binary()),
-    (pa.types.is_list_view, lambda kind: pa.large_list(kind.value_field)),
-    (pa.types.is_large_list_view, lambda kind: pa.large_list(kind.value_field)),
-)
 
 
 def _no_values_error(

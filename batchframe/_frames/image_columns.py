@@ -1,10 +1,4 @@
-"""Columns of images → their URLs, a few rows at a time.
-
-In: a frame and which of its columns hold images. Out: a frozen :class:`ImageCells`, which keeps the
-frame's own cells (a reference each, no copy of an image) and makes URLs only for the rows that are
-asked for, so that base64 is held for a few megabytes of rows and never for all.
-Must not know: prompts, endpoints, JSON lines.
-"""
+"""Columns of images as URLs, a few rows at a time, since base64 of all would not fit in memory."""
 
 from __future__ import annotations
 

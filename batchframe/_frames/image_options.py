@@ -1,8 +1,4 @@
-"""What a user writes about images → how they are sent.
-
-In: ``images=``, ``image_root=``, ``image_detail=`` and ``image_max_size=``. Out: a frozen
-:class:`ImageInput`, or None. This module knows no cells and reads no file.
-"""
+"""The options for images, checked before any image is read."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""The bytes of an image → its width and height in pixels.
-
-In: the first bytes of a PNG, JPEG, GIF or WebP file, or a data URL of one. Out: two numbers, or
-None where the bytes tell no size. Only headers are read: no pixel is decoded. This module knows no
-models and no tokens.
-"""
+"""The width and height of an image from its header, since decoding pixels costs time and trust."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""One cell → the URL of one image in a request.
-
-In: a cell (https: or data: URL, bytes, PIL image, path) and how images are to be sent. Out: an
-https: URL as it is, or a data: URL whose bytes begin as a PNG, JPEG, GIF or WebP file does; else a
-``ValueError`` whose words go on from "the cell". Nothing is fetched. This module knows no frames.
-"""
+"""One cell as the URL of an image, checked by its bytes and not its name; nothing is fetched."""
 
 from __future__ import annotations
 
@@ -27,6 +22,16 @@ _MOST_TO_SCALE: Final = 100 * 2**20
 _HEAD: Final = 2**16
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _LONGEST_URL: Final = 8192
+_NOT_HTTPS: Final = "holds a URL that begins with {!r}: only https: and data: URLs are sent"
+_ODD_URL: Final = "holds an https: URL that is none: it has no host, or spaces, or is too long"
+_ODD_DATA: Final = "holds a data: URL that cannot be decoded"
+_BYTES_PATH: Final = "holds a path that is no text"
+_NO_ROOT: Final = "holds a path, and no path is read without image_root="
+_TOO_LARGE: Final = (
+    "holds an image of more than {} MB (OpenAI takes 20 MB an image; image_max_size=2048 scales "
+    "down what is larger)"
+)
+_NO_IMAGE: Final = "holds no PNG, JPEG, GIF or WebP: its first bytes are of something else"
 
 
 def image_url(cell: Any, how: ImageInput) -> str:
@@ -35,7 +40,7 @@ def image_url(cell: Any, how: ImageInput) -> str:
     Raises
     ------
     ValueError
-        If the cell is no image that may be sent.
+        If the cell is not an image that may be sent; its text continues "the cell".
     ExtraError
         If it must be scaled down and Pillow is not installed.
 
@@ -164,15 +169,3 @@ def media_type(data: bytes) -> str | None:
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return "image/webp"
     return None
-
-
-_NOT_HTTPS: Final = "holds a URL that begins with {!r}: only https: and data: URLs are sent"
-_ODD_URL: Final = "holds an https: URL that is none: it has no host, or spaces, or is too long"
-_ODD_DATA: Final = "holds a data: URL that cannot be decoded"
-_BYTES_PATH: Final = "holds a path that is no text"
-_NO_ROOT: Final = "holds a path, and no path is read without image_root="
-_TOO_LARGE: Final = (
-    "holds an image of more than {} MB (OpenAI takes 20 MB an image; image_max_size=2048 scales "
-    "down what is larger)"
-)
-_NO_IMAGE: Final = "holds no PNG, JPEG, GIF or WebP: its first bytes are of something else"

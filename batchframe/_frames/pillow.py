@@ -1,9 +1,4 @@
-"""Pictures that must be decoded → the bytes of a PNG, JPEG or WebP file.
-
-In: a PIL image, or the bytes of an image that is larger than asked. Out: bytes, the same for the
-same picture and release of Pillow. The one module that imports PIL, which is optional: it is loaded
-by the first call.
-"""
+"""Images that must be decoded, in the one module that imports Pillow, which is optional."""
 
 from __future__ import annotations
 
@@ -21,6 +16,7 @@ _MOST_PIXELS: Final = 100_000_000
 """Decoded, these are 400 MB; a small file may claim more (a decompression bomb)."""
 _FORMATS: Final = ("PNG", "JPEG", "GIF", "WEBP")
 _PNG_MODES: Final = frozenset({"1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA"})
+_TOO_MANY: Final = f"holds a picture of more than {_MOST_PIXELS:,} pixels, too many to scale down"
 
 
 def is_pil(cell: object) -> TypeGuard[Image.Image]:
@@ -112,6 +108,3 @@ def _written(image: Image.Image, kind: str) -> bytes:
     bare.info = {key: bare.info[key] for key in ("transparency",) if key in bare.info}
     bare.save(file, format=kind, **({} if kind == "PNG" else {"quality": 90}))
     return file.getvalue()
-
-
-_TOO_MANY: Final = f"holds a picture of more than {_MOST_PIXELS:,} pixels, too many to scale down"

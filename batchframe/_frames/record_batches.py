@@ -1,9 +1,4 @@
-"""Arrow datasets, Parquet files and streams → record batches of a few rows, more than once.
-
-In: a dataset, the path of Parquet files, or batches that come once. Out: batches, read anew each
-time.
-Must not know: pandas, requests.
-"""
+"""Arrow datasets, Parquet files and streams, read more than once in batches of a few rows."""
 
 from __future__ import annotations
 

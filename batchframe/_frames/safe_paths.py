@@ -1,7 +1,4 @@
-"""A path out of a cell and a root folder → the bytes of one file below it, and of no other.
-
-In: text that anybody may have written, and the folder that the user named. Out: bytes, or a
-``ValueError`` whose words go on from "the cell". This module knows no images.
+"""Files below a folder and no other, since anybody may have written the paths.
 
 A hostile row may name ``~/.ssh/id_rsa``, ``../../etc/passwd`` or a device. So a path is taken apart
 before anything is opened, and then followed downwards from the open root one name at a time, by
@@ -25,6 +22,15 @@ _FOLDER: Final = getattr(os, "O_DIRECTORY", 0)
 # A pipe is opened at once, and then refused, rather than waited for.
 _NO_WAIT: Final = getattr(os, "O_NONBLOCK", 0)
 _STEPWISE: Final = os.open in os.supports_dir_fd and bool(_NO_LINK)
+_NUL: Final = "holds a path with a NUL character"
+_TOO_LONG: Final = f"holds a path of more than {_LONGEST:,} characters"
+_NO_NAME: Final = "holds a path that no file can have"
+_EMPTY: Final = "names no file"
+_UPWARDS: Final = "holds a path with '..', which may leave image_root"
+_OUTSIDE: Final = "holds a path outside image_root"
+_LINK: Final = "names a symbolic link, which may lead out of image_root"
+_IS_FOLDER: Final = "names a folder"
+_SPECIAL: Final = "names something that is no regular file"
 
 
 def read_below(root: str, path: str, most: int) -> bytes:
@@ -42,8 +48,8 @@ def read_below(root: str, path: str, most: int) -> bytes:
     Raises
     ------
     ValueError
-        For a path that leaves the root, passes a link, or is no regular file; and where it cannot
-        be opened.
+        For a path that leaves the root, passes a link, is not a regular file, or cannot be opened;
+        its text continues "the cell".
 
     Examples
     --------
@@ -137,14 +143,3 @@ def _words(reason: OSError, root: str) -> str:
         # A link in the place of a folder is "not a directory" when links are not followed.
         return "names a file that is not there (paths start at image_root, and pass no links)"
     return f"names a file that cannot be opened ({reason.strerror or reason})"
-
-
-_NUL: Final = "holds a path with a NUL character"
-_TOO_LONG: Final = f"holds a path of more than {_LONGEST:,} characters"
-_NO_NAME: Final = "holds a path that no file can have"
-_EMPTY: Final = "names no file"
-_UPWARDS: Final = "holds a path with '..', which may leave image_root"
-_OUTSIDE: Final = "holds a path outside image_root"
-_LINK: Final = "names a symbolic link, which may lead out of image_root"
-_IS_FOLDER: Final = "names a folder"
-_SPECIAL: Final = "names something that is no regular file"

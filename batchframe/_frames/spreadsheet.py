@@ -1,7 +1,4 @@
-"""A frame → the same frame, whose text no spreadsheet runs as a formula.
-
-Must not know: jobs, answers, files.
-"""
+"""Frames whose text no spreadsheet runs as a formula."""
 
 from __future__ import annotations
 

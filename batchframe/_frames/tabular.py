@@ -1,8 +1,4 @@
-"""What the user hands over → frames of a few rows at a time.
-
-In: a DataFrame, or anything that Arrow can read more of than memory holds. Out: a frozen
-:class:`Tabular`.
-Must not know: prompts, models, requests.
+"""Rows of a DataFrame or any Arrow source, a few at a time, since all may not fit in memory.
 
 A DataFrame is one part, as it is. Of all else no more than a part is held at a time, in pandas
 columns of Arrow's own dtypes: those of a part without a missing cell would not be those of a part

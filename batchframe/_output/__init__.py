@@ -1,11 +1,9 @@
-"""What ``output=`` asks for: a strict JSON schema on the wire, typed columns from the answers.
+"""What ``output=`` asks for: a strict JSON schema to send, and typed columns from the answers.
 
 :mod:`.spec` turns what the user wrote into a frozen :class:`OutputSpec`, with the help of
 :mod:`.strict` (the schema as strict mode wants it) and :mod:`.limits` (what the service takes).
-:mod:`.shape` reads a strict schema as columns, :mod:`.columns` fills them from answer texts, and
+:mod:`.schema` reads a strict schema as columns, :mod:`.columns` fills them from answer texts, and
 :mod:`.token_bounds` bounds the tokens of an answer, for the price.
-
-Must not know: pandas, requests, endpoints, files.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Answer texts → typed Arrow columns.
-
-In: a spec and the texts of the answers. Out: one column per field, and why a row has none.
-Must not know: pandas, endpoints, where the texts come from.
+"""Answer texts as typed Arrow columns.
 
 A block of texts is decoded into Structs, and each column is then read off the Structs: no dict, and
 no second walk over the text. What the schema forbids is checked while decoding, so an answer is
@@ -29,6 +26,13 @@ _TEXT: Final = pa.large_string()
 _BLOCK: Final = 65_536
 
 Texts: TypeAlias = pa.ChunkedArray | pa.Array | Sequence[str | None]
+_SCALARS: Final = {
+    "integer": pa.int64(),
+    "number": pa.float64(),
+    "boolean": pa.bool_(),
+    "string": _TEXT,
+    "json": _TEXT,
+}
 
 
 @dataclass(frozen=True)
@@ -157,15 +161,6 @@ def _arrow_type(shape: Shape, *, inner: bool = False) -> pa.DataType:
     if shape.kind == "object":
         return pa.struct([(name, _arrow_type(part, inner=True)) for name, part in shape.properties])
     return _SCALARS[shape.kind]
-
-
-_SCALARS: Final = {
-    "integer": pa.int64(),
-    "number": pa.float64(),
-    "boolean": pa.bool_(),
-    "string": _TEXT,
-    "json": _TEXT,
-}
 
 
 def _array(shape: Shape, values: list[Any]) -> pa.Array:

@@ -1,8 +1,4 @@
-"""One answer text → a decoded answer, or why it is none.
-
-In: a strict schema. Out: a decoder whose answers are msgspec Structs, shaped like the schema.
-Must not know: Arrow, columns of answers.
-"""
+"""Answer texts decoded into msgspec Structs, and checked while decoding."""
 
 from __future__ import annotations
 
@@ -28,6 +24,15 @@ _LONGEST_PATH: Final = 80
 _FENCE: Final = "```"
 
 _NOT_DECODED: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+_CHECKS: Final[dict[str, Callable[[Any], bool]]] = {
+    NULL: lambda value: value is None,
+    "boolean": lambda value: isinstance(value, bool),
+    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "string": lambda value: isinstance(value, str),
+    "array": lambda value: isinstance(value, list),
+    "object": lambda value: isinstance(value, dict),
+}
 
 
 @dataclass(frozen=True)
@@ -244,17 +249,6 @@ def _whole_with_surrogates(text: str) -> bool:
 
 def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
-_CHECKS: Final[dict[str, Callable[[Any], bool]]] = {
-    NULL: lambda value: value is None,
-    "boolean": lambda value: isinstance(value, bool),
-    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
-    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
-    "string": lambda value: isinstance(value, str),
-    "array": lambda value: isinstance(value, list),
-    "object": lambda value: isinstance(value, dict),
-}
 
 
 def validate(value: Any, node: Node, root: Node, path: str) -> str | None:

@@ -1,7 +1,4 @@
-"""How large an output schema the service takes.
-
-In: a strict schema. Out: nothing, or a refusal.
-Must not know: columns, Python types.
+"""Limits of the service on output schemas, checked before anything is sent.
 
 Source: OpenAI's Structured Outputs guide, "Supported schemas", as of 2026: up to 5,000 object
 properties in all and 10 levels of nesting; up to 120,000 characters in the names of properties and

@@ -1,8 +1,4 @@
-"""The number rules of a schema node: which numbers it allows, and the shortest and longest.
-
-In: a node of type integer or number. Out: bounds and number texts in plain notation.
-Must not know: anything else of a schema.
-"""
+"""The numbers that a schema allows, and the shortest and longest of them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""How to walk a JSON schema: references, and the alternatives that a node allows.
-
-In: a node, and the root it refers into. Out: nodes without ``$ref``, ``anyOf`` or lists of types.
-Must not know: columns, strict mode.
-"""
+"""Walk a JSON schema, and read it as the columns that its answers become."""
 
 from __future__ import annotations
 
@@ -13,6 +9,14 @@ from typing import Any, Literal
 Node = Mapping[str, Any]
 
 NULL = "null"
+Kind = Literal["category", "integer", "number", "boolean", "string", "list", "json"]
+Levels = tuple[str | int, ...]
+_SCALARS: dict[str, Kind] = {
+    "integer": "integer",
+    "number": "number",
+    "boolean": "boolean",
+    "string": "string",
+}
 
 
 @dataclass(frozen=True)
@@ -104,20 +108,6 @@ def _references(node: Node | None) -> Iterator[str]:
     children = [*node.get("properties", {}).values(), *node.get("anyOf", ())]
     for part in [*children, node["items"]] if "items" in node else children:
         yield from _references(part)
-
-
-Kind = Literal["category", "integer", "number", "boolean", "string", "list", "json"]
-
-
-Levels = tuple[str | int, ...]
-
-
-_SCALARS: dict[str, Kind] = {
-    "integer": "integer",
-    "number": "number",
-    "boolean": "boolean",
-    "string": "string",
-}
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,4 @@
-"""What the user passes as ``output=`` → a frozen :class:`OutputSpec`.
-
-In: labels, a type, a model, a JSON schema, or None. Out: the strict schema and the answer columns,
-as plain values that a job's manifest can keep.
-Must not know: answer texts, endpoints.
-"""
+"""What the user passes as ``output=``, as plain values that a manifest can keep."""
 
 from __future__ import annotations
 

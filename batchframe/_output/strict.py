@@ -1,7 +1,4 @@
-"""A JSON schema → the same schema as strict mode wants it, or a refusal that says the way out.
-
-In: any JSON schema. Out: a new one; the one given is never changed.
-Must not know: columns, Python types.
+"""JSON schemas as strict mode wants them, or an error that says the way out.
 
 The rules are those of the strictifier in the openai package (which is private, and refuses
 nothing), and the refusals those of the "Supported schemas" part of OpenAI's Structured Outputs
@@ -47,6 +44,18 @@ _DROPPED: Final = {
 _TYPING: Final = ("type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const")
 _LEVEL_TYPES: Final = {bool: "boolean", str: "string", int: "integer"}
 _LOOKAROUND: Final = re.compile(r"(?<!\\)(?:\\\\)*\(\?<?[=!]")
+_KEYWORD_REMEDIES = {
+    "allOf": "Write the fields of all its parts into one model.",
+    "prefixItems": "A tuple's places have no names: use a model with named fields, or a list.",
+    "uniqueItems": "Use list[...] in place of a set, and drop duplicates afterwards.",
+    "patternProperties": "Name every key: use a model with named fields, or a list of pairs.",
+    "propertyNames": "Name every key: use a model with named fields, or a list of pairs.",
+    "minProperties": "Every field is always there in strict mode: take it out.",
+    "maxProperties": "Every field is always there in strict mode: take it out.",
+    "if": "Use 'anyOf', or optional fields (T | None), and say in the prompt when they apply.",
+    "not": "Say in the prompt what is not allowed.",
+    "nullable": "Use type: ['string', 'null'], or str | None.",
+}
 
 
 @dataclass(frozen=True)
@@ -291,20 +300,6 @@ def _refuse_shapes(node: Node, path: str) -> None:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-_KEYWORD_REMEDIES = {
-    "allOf": "Write the fields of all its parts into one model.",
-    "prefixItems": "A tuple's places have no names: use a model with named fields, or a list.",
-    "uniqueItems": "Use list[...] in place of a set, and drop duplicates afterwards.",
-    "patternProperties": "Name every key: use a model with named fields, or a list of pairs.",
-    "propertyNames": "Name every key: use a model with named fields, or a list of pairs.",
-    "minProperties": "Every field is always there in strict mode: take it out.",
-    "maxProperties": "Every field is always there in strict mode: take it out.",
-    "if": "Use 'anyOf', or optional fields (T | None), and say in the prompt when they apply.",
-    "not": "Say in the prompt what is not allowed.",
-    "nullable": "Use type: ['string', 'null'], or str | None.",
-}
 
 
 def _untyped_error(path: str) -> OutputSpecError:

@@ -1,7 +1,4 @@
-"""How few and how many tokens an answer takes that a spec allows, for the price of the answers.
-
-In: a spec, and a function that counts the tokens of texts. Out: frozen :class:`AnswerBounds`.
-Must not know: which tokenizer counts, prices, answer texts.
+"""The fewest and the most tokens of an answer, since the price of a job depends on them.
 
 An answer is laid out as pieces: fixed text, labels to choose from, and spans, of which only the
 ends are known. Tokenizers of OpenAI cut texts into words and runs of signs before anything else

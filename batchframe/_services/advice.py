@@ -1,7 +1,4 @@
-"""Why a service refuses, and what to do: codes and words → advice.
-
-In: what the service said. Out: a sentence for the person who must act, or None.
-Must not know: jobs, the network.
+"""Why a service refuses and what to do about it, since its own words rarely say.
 
 The sentences stand here and not in ``errors.py``, since they are data beside their sources. Codes
 are open strings, and other services write their own, so words count too.

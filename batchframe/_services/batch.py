@@ -1,4 +1,4 @@
-"""The batch as the service reports it, read defensively into a frozen value."""
+"""The batch as the service reports it, read defensively since services differ."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from typing import Any, Final
 
 ENDED: Final = frozenset({"completed", "failed", "expired", "cancelled"})
 """The statuses after which a batch never changes; any other word, known or not, may change."""
+_LONGEST_STATUS: Final = 64
+_MOST_ERRORS: Final = 1000
+_SPELT: Final = {"canceled": "cancelled", "canceling": "cancelling"}
+_MOST_LINES: Final = 10**9
 
 
 @dataclass(frozen=True)
@@ -119,15 +123,6 @@ def _status(value: Any) -> str:
     return _SPELT.get(word, word)
 
 
-_LONGEST_STATUS: Final = 64
-
-
-_MOST_ERRORS: Final = 1000
-
-
-_SPELT: Final = {"canceled": "cancelled", "canceling": "cancelling"}
-
-
 def _number(value: Any, most: float) -> float | None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return value if number and 0 <= value <= most else None  # which NaN is not
@@ -152,6 +147,3 @@ def _error(value: Any) -> BatchError:
         message=_text(told.get("message")),
         line=line if type(line) is int and 0 < line < _MOST_LINES else None,
     )
-
-
-_MOST_LINES: Final = 10**9

@@ -1,7 +1,4 @@
-"""A client → the service behind it, if it shows the account that a job belongs to.
-
-Must not know: job folders, requests.
-"""
+"""Connect to the service of a client, and only if it shows the account that a job belongs to."""
 
 from __future__ import annotations
 

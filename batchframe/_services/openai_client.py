@@ -1,8 +1,4 @@
-"""A client → a :class:`~batchframe._services.protocol.Service`.
-
-In: an ``openai.OpenAI`` that the user made, or the environment. Out: values of ``protocol``.
-Must not know: job folders, requests.
-"""
+"""The adapter to the openai client, so that no other code depends on its interface."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Call the openai client, and read a response within limits of size and time."""
+"""Calls of the openai client, and responses read within limits of size and time."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What the openai package raises → values of ``protocol`` and errors of ours, without the key.
-
-In: an exception. Out: what it means, in words. Must not know: what was asked.
+"""Values and errors of the openai package, translated so that no API key leaves with them.
 
 An exception of the openai package carries the request and with it the API key, so none leaves this
 room, not even as the context of another.
@@ -35,6 +33,10 @@ from batchframe._services.protocol import (
 # What the transports of openai 2.x and 3.x call the failures before a connection exists.
 _UNSENT: Final = {"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol"}
 _REFUSALS: Final = {400, 401, 403, 404, 413, 422, 429}
+_LONGEST_ID: Final = 512
+_STATUS_HINTS = {
+    404: "It may belong to another project's key, or be deleted (files go after 30 days).",
+}
 
 
 def failure(reason: Exception) -> ServiceError:
@@ -132,9 +134,6 @@ def is_transports(reason: Exception) -> bool:
     return type(reason).__module__.startswith(("httpx", "httpcore"))
 
 
-_LONGEST_ID: Final = 512
-
-
 def created_of(answer: object, input_file_id: str, endpoint: str) -> CreateOutcome:
     """Say whether an answer to a create is our batch."""
     if not isinstance(answer, OpenAIBatch):
@@ -201,8 +200,3 @@ def _refused_error(
     error.status = status
     error.cause = f"the service refused (HTTP {told}): {message}"
     return error
-
-
-_STATUS_HINTS = {
-    404: "It may belong to another project's key, or be deleted (files go after 30 days).",
-}

@@ -1,8 +1,4 @@
-"""What a service posts when a batch has ended → which batch, if the service has signed it.
-
-In: the body and the headers of a request that anybody may have sent. Out: an :class:`Event`.
-Must not know: job folders, what is done about it.
-"""
+"""Webhook events, read only if signed, since anybody can post to the endpoint."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""The network seam: what batchframe asks of a service, and the values that come back.
-
-Must not know: the openai package, job folders, requests. ``_services`` is the one room that
-speaks to a real service.
-"""
+"""What batchframe asks of a service, so that only the adapter knows a real one."""
 
 from __future__ import annotations
 
@@ -16,6 +12,10 @@ from urllib.parse import urlsplit
 from batchframe._base.errors import ServiceError
 from batchframe._services.batch import Batch
 from batchframe._services.provider_table import Provider
+
+REALTIME: Final = "realtime"
+"""Stands where a batch has its id, for what was asked in real time."""
+_LOOKBACK: Final = 100
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,6 @@ class Identity:
         host = parts.netloc.rpartition("@")[2]
         return cls(f"{parts.scheme}://{host}{parts.path}".rstrip("/"), organization, project)
 
-
-REALTIME: Final = "realtime"
-"""Stands where a batch has its id, for what was asked in real time."""
 
 NOBODY: Final = Identity("", None, None)
 """Whose a job is that asks nothing."""
@@ -173,9 +170,6 @@ class Service(Transfers, Protocol):
 
     def delete_file(self, file_id: str) -> bool:
         """Delete a file, and return whether it was there."""
-
-
-_LOOKBACK: Final = 100
 
 
 def newest_batches(service: Service) -> list[Batch]:

@@ -1,8 +1,4 @@
-"""What one service takes, and what its answers prove: a frozen :class:`Provider`.
-
-In: nothing. Out: the value, and the few questions that it answers about itself.
-Must not know: which services there are, requests, files, the network.
-"""
+"""A provider of the Batch API: its limits, and what its answers prove."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Count the input tokens of a request body.
-
-A count is exact only where the service is known to count the same.
-"""
+"""Count the input tokens of one request body, since the service charges for more than its texts."""
 
 from __future__ import annotations
 
@@ -38,6 +35,27 @@ Body = Mapping[str, Any]
 # Texts, or what stands for them, that the service reads but this module cannot see or render.
 _UNCOUNTED_CHAT: Final = ("audio", "web_search_options", "prediction")
 _UNCOUNTED_RESPONSES: Final = ("previous_response_id", "conversation", "prompt")
+_IN_PIECES: Final = 0.01
+TOO_LONG: Final = "A text longer than any model reads is counted in pieces: within 1 %."
+_SCHEMA: Final = "The output schema's tokens are known to within 3 for each request."
+_JSON_MODE: Final = "What response_format adds is not published: up to 10 tokens a request."
+_UNCONFIRMED: Final = (
+    "How this model's messages are framed is not confirmed: within 12 tokens a request."
+)
+_UNSEEN: Final = (
+    "What the request only names (an earlier response, a stored prompt, audio, the web) is not "
+    "counted."
+)
+_FRAMED: Final = (
+    "How an image model frames its prompt is not published: up to 100 tokens a request are allowed "
+    "for it."
+)
+_IMAGES_IN: Final = (
+    "What an image model takes for the images that go in is not published: the text alone is "
+    "counted."
+)
+_BY_SECOND: Final = "Videos are billed by the second, and not by tokens."
+_PRO: Final = 'reasoning mode "pro" adds about 1,500 tokens a request, as recorded once.'
 
 
 def count_tokens(body: Body, *, endpoint: str = "/v1/chat/completions") -> TokenCount:
@@ -255,25 +273,3 @@ def _needed(body: Body, field: str, endpoint: str) -> Any:
             f'"{field}": ...}}.'
         )
     return body[field]
-
-
-_IN_PIECES: Final = 0.01
-TOO_LONG: Final = "A text longer than any model reads is counted in pieces: within 1 %."
-_SCHEMA: Final = "The output schema's tokens are known to within 3 for each request."
-_JSON_MODE: Final = "What response_format adds is not published: up to 10 tokens a request."
-_UNCONFIRMED: Final = (
-    "How this model's messages are framed is not confirmed: within 12 tokens a request."
-)
-_UNSEEN: Final = (
-    "What the request only names (an earlier response, a stored prompt, audio, the web) is not "
-    "counted."
-)
-_FRAMED: Final = (
-    "How an image model frames its prompt is not published: up to 100 tokens a request are allowed "
-    "for it."
-)
-_IMAGES_IN: Final = (
-    "What an image model takes for the images that go in is not published: the text alone is "
-    "counted."
-)
-_PRO: Final = 'reasoning mode "pro" adds about 1,500 tokens a request, as recorded once.'

@@ -1,8 +1,4 @@
-"""Counting the tokens of texts for a model.
-
-In: a model's name and a column of texts. Out: one number a text, and whether it is exact. This
-module knows no endpoints, no messages and no prices; which engine counts is `engines`.
-"""
+"""Count the tokens of texts for a model, and say whether the counts are exact."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""The engines that count the tokens of texts, and the ladder by which one is chosen.
-
-In: the name of an encoding and blocks of texts. Out: one number a text. An engine reads every text
-as plain text, ``<|endoftext|>`` too. This module knows no models and no requests.
-"""
+"""The engines that count tokens, and the order in which they are tried."""
 
 from __future__ import annotations
 
@@ -29,6 +25,12 @@ DOWNLOAD_SECONDS: Final = 30.0
 _PIECE_CHARACTERS: Final = 12_800
 # No model reads a longer text, and one word of this length takes an engine gigabytes.
 _LONGEST_WHOLE: Final = 2_000_000
+# What tiktoken 0.14 counts; a young engine proves itself here before its numbers are used.
+_PROBE: Final = ("It's a <|test|>: naïve café, 12345 雪!\n\n", "  def f(x):\n", "")
+_PROBE_COUNTS: Final[Mapping[str, tuple[int, ...]]] = {
+    "o200k_base": (17, 5, 0),
+    "cl100k_base": (18, 5, 0),
+}
 
 
 class Engine(Protocol):
@@ -117,14 +119,6 @@ class ApproximateEngine:
             rf"| ?[\pL\pM]{{1,{self.letters}}}"
             r"|\pN{1,3}| ?[^\s\pL\pN]{1,2}|\s{1,128}"
         )
-
-
-# What tiktoken 0.14 counts; a young engine proves itself here before its numbers are used.
-_PROBE: Final = ("It's a <|test|>: naïve café, 12345 雪!\n\n", "  def f(x):\n", "")
-_PROBE_COUNTS: Final[Mapping[str, tuple[int, ...]]] = {
-    "o200k_base": (17, 5, 0),
-    "cl100k_base": (18, 5, 0),
-}
 
 
 def engine_for(encoding: str) -> tuple[Engine, str | None]:

@@ -1,7 +1,4 @@
-"""The size of an image → the input tokens it costs a model.
-
-In: width and height in pixels, the ``detail`` of the request, a model's name. Out: a number of
-tokens, what it may be instead, and what that rests on. This module knows no bytes and no requests.
+"""The input tokens of an image, by its size, the requested detail and the model.
 
 The rules are those of OpenAI's guide "Images and vision", 2026-11; where requests were recorded
 with the tokens that the API counted, the recording wins and the evidence says so.
@@ -23,6 +20,13 @@ _FIT: Final = 2048
 # What an image of unknown size is taken for; the range shows what it may be.
 _TYPICAL: Final = (1024, 1024)
 _LOW_SIDE: Final = 512
+_RECORDED: Final = "OpenAI's rule, equal in the requests that were recorded"
+_PUBLISHED: Final = "OpenAI's published rule, of which no recorded request is known"
+_PRESUMED: Final = "no published rule: counted as the nearest model that has one"
+_SMALL: Final = {"high": (1536, _FIT), "auto": (1536, _FIT), "original": (1536, _FIT)}
+_NEW_HIGH: Final = {"high": (2500, _FIT), "auto": (2500, _FIT), "original": (10_000, 6000)}
+_NEW_ORIGINAL: Final = {**_NEW_HIGH, "auto": (10_000, 6000)}
+_END: Final = r"(?![a-z0-9.])"
 
 
 @dataclass(frozen=True)
@@ -68,15 +72,6 @@ class _Patches:
     doubt: float = 0.0
 
 
-_RECORDED: Final = "OpenAI's rule, equal in the requests that were recorded"
-_PUBLISHED: Final = "OpenAI's published rule, of which no recorded request is known"
-_PRESUMED: Final = "no published rule: counted as the nearest model that has one"
-
-_SMALL: Final = {"high": (1536, _FIT), "auto": (1536, _FIT), "original": (1536, _FIT)}
-_NEW_HIGH: Final = {"high": (2500, _FIT), "auto": (2500, _FIT), "original": (10_000, 6000)}
-_NEW_ORIGINAL: Final = {**_NEW_HIGH, "auto": (10_000, 6000)}
-
-_END: Final = r"(?![a-z0-9.])"
 # The first that matches counts.
 _RULES: Final[tuple[tuple[str, _Tiles | _Patches], ...]] = (
     (r"gpt-4o-mini" + _END, _Tiles(2833, 5667, _PUBLISHED)),

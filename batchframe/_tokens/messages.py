@@ -1,9 +1,4 @@
-"""The messages of a request → the texts to count, and the tokens around them.
-
-In: the messages of ``/v1/chat/completions``, or the input items of ``/v1/responses``. Out: `Parts`,
-which say of everything that is not exact how far off it may be. This module counts no text and
-knows no tools, schemas or endpoints.
-"""
+"""The messages of a request as texts to count and the tokens around them."""
 
 from __future__ import annotations
 
@@ -31,6 +26,21 @@ _RESPONSES_CALL: Final = 6
 _RESPONSES_IMAGE: Final = 230
 
 Message = Mapping[str, Any]
+_ANSWERS: Final = "Earlier answers of the model are counted within 4 tokens each."
+_CALLS: Final = "Calls of functions and their results are counted within 5 tokens each."
+_EMPTY: Final = "Empty messages are counted within 4 tokens each."
+_SEVERAL: Final = "Several texts in one message are counted within 2 tokens for each text."
+_NOT_COUNTED: Final = "Files, audio and other parts that are no text or image are not counted."
+_OTHER_ITEMS: Final = "Input items that are no message and no function call are counted in part."
+# OpenAI Cookbook, "How to count tokens": tokens_per_message and tokens_per_name.
+MESSAGE_TOKENS: Final = 3
+NAME_TOKENS: Final = 1
+# Recorded: o1-mini and the search models do not follow the rule of their family, and nothing is
+# recorded of the audio models, the chat aliases and the old snapshot with four tokens a message.
+_CONFIRMED = re.compile(
+    r"(gpt-3\.5-turbo|gpt-4|gpt-4o|gpt-4\.1|gpt-4\.5|gpt-5|o1|o3|o4)(?![a-z0-9])"
+)
+_EXCEPTION = re.compile(r"^o1-(mini|preview)|-(search|audio|realtime|vision|chat|0301)(-|$)")
 
 
 @dataclass(frozen=True)
@@ -177,31 +187,6 @@ def _image_note(known: ImageTokens, size: tuple[int, int] | None) -> str:
         f"{known.tokens:,} tokens each, {known.low:,} to {known.high:,} are possible "
         f"({known.evidence}). A data: URL shows its size."
     )
-
-
-_ANSWERS: Final = "Earlier answers of the model are counted within 4 tokens each."
-_CALLS: Final = "Calls of functions and their results are counted within 5 tokens each."
-_EMPTY: Final = "Empty messages are counted within 4 tokens each."
-_SEVERAL: Final = "Several texts in one message are counted within 2 tokens for each text."
-_NOT_COUNTED: Final = "Files, audio and other parts that are no text or image are not counted."
-_OTHER_ITEMS: Final = "Input items that are no message and no function call are counted in part."
-
-
-# OpenAI Cookbook, "How to count tokens": tokens_per_message and tokens_per_name.
-MESSAGE_TOKENS: Final = 3
-
-
-NAME_TOKENS: Final = 1
-
-
-# Recorded: o1-mini and the search models do not follow the rule of their family, and nothing is
-# recorded of the audio models, the chat aliases and the old snapshot with four tokens a message.
-_CONFIRMED = re.compile(
-    r"(gpt-3\.5-turbo|gpt-4|gpt-4o|gpt-4\.1|gpt-4\.5|gpt-5|o1|o3|o4)(?![a-z0-9])"
-)
-
-
-_EXCEPTION = re.compile(r"^o1-(mini|preview)|-(search|audio|realtime|vision|chat|0301)(-|$)")
 
 
 def overhead_is_known(model: str) -> bool:

@@ -1,7 +1,4 @@
-"""Function tools → the tokens they add to a request.
-
-In: the tools of a request body, in the shape of either endpoint. Out: a number of tokens, near
-rather than exact. This module knows no messages and no images.
+"""The tokens that function tools add, which are counted as the TypeScript the model reads.
 
 The service shows functions to the model as TypeScript. What is known of it: the rendering that
 H. Marr worked out in 2023 (openai-chat-tokens) and that OpenAI published in 2025 with its open
@@ -36,6 +33,14 @@ _OFF: Final = 0.125
 _DEEPEST: Final = 32
 
 Spec = Mapping[str, Any]
+_FUNCTIONS: Final = (
+    "Tools are counted as the TypeScript that the service is known to make of functions: within an "
+    "eighth, 5 % in total over the recorded requests."
+)
+_NOT_FUNCTIONS: Final = (
+    "What the service adds for tools of its own, such as web_search, is not published: about 300 "
+    "tokens were recorded for a search tool, and nothing is counted for the rest."
+)
 
 
 @dataclass(frozen=True)
@@ -93,16 +98,6 @@ def tool_tokens(
         more = None if None in known else off + sum(of_tool or 0 for of_tool in known)
         note = f"{note} {_NOT_FUNCTIONS}".strip()
     return ToolTokens(tokens, off, more, note)
-
-
-_FUNCTIONS: Final = (
-    "Tools are counted as the TypeScript that the service is known to make of functions: within an "
-    "eighth, 5 % in total over the recorded requests."
-)
-_NOT_FUNCTIONS: Final = (
-    "What the service adds for tools of its own, such as web_search, is not published: about 300 "
-    "tokens were recorded for a search tool, and nothing is counted for the rest."
-)
 
 
 def namespace(functions: Sequence[Spec]) -> str:
