@@ -40,10 +40,10 @@ def blank(rows: int) -> Digests:
     return np.zeros(rows, dtype=_VOID)
 
 
-def to_arrow(digests: Digests, known: npt.NDArray[np.bool_] | None = None) -> pa.Array:
+def to_arrow(digests: Digests, present: npt.NDArray[np.bool_] | None = None) -> pa.Array:
     """View digests as Arrow binary, without a copy; those that are not known are null."""
     buffer = pa.py_buffer(np.ascontiguousarray(digests))
-    validity = None if known is None else pa.array(known).buffers()[1]
+    validity = None if present is None else pa.array(present).buffers()[1]
     return pa.FixedSizeBinaryArray.from_buffers(ARROW, len(digests), [validity, buffer])
 
 

@@ -50,9 +50,9 @@ def _style() -> str:
 
 def _safe(text: str, *, keep_lines: bool = False) -> str:
     lines = text.split("\n") if keep_lines else [text]
-    told = "\n".join(escape(visible(line), quote=True) for line in lines)
+    markup = "\n".join(escape(visible(line), quote=True) for line in lines)
     # For notebooks that do not heed the class: a formula does not reach beyond its element.
-    return told if keep_lines else told.replace("$", "<span>$</span>")
+    return markup if keep_lines else markup.replace("$", "<span>$</span>")
 
 
 def _progress(card: Card) -> str:

@@ -40,18 +40,18 @@ def narrow_table(frame: pd.DataFrame, width: int, *, optional: Sequence[str], cu
     """
     if _width(frame) < width:
         return _text(frame)
-    shown = _shortened(frame, cut, _SHORT)
+    table = _shortened(frame, cut, _SHORT)
     for column in optional:
-        if _width(shown) < width:
+        if _width(table) < width:
             break
-        shown = shown.drop(columns=column, errors="ignore")
-    room = width - 1 - _width(shown.drop(columns=cut, errors="ignore")) - _GAP
-    text = _text(_shortened(frame[shown.columns], cut, max(_FEWEST, room)))
-    left_out = [name for name in frame.columns if name not in shown]
-    told = f"{plural(len(frame), 'row')} x {plural(len(frame.columns), 'column')}"
+        table = table.drop(columns=column, errors="ignore")
+    room = width - 1 - _width(table.drop(columns=cut, errors="ignore")) - _GAP
+    text = _text(_shortened(frame[table.columns], cut, max(_FEWEST, room)))
+    left_out = [name for name in frame.columns if name not in table]
+    footer = f"{plural(len(frame), 'row')} x {plural(len(frame.columns), 'column')}"
     if left_out:
-        told += f", not shown: {', '.join(left_out)}"
-    return f"{text}\n{textwrap.fill(f'[{told}]', width)}"
+        footer += f", not shown: {', '.join(left_out)}"
+    return f"{text}\n{textwrap.fill(f'[{footer}]', width)}"
 
 
 def _shortened(frame: pd.DataFrame, column: str, most: int) -> pd.DataFrame:

@@ -114,13 +114,13 @@ def _running_cell() -> int | None:
 
 
 def _log() -> Show:
-    told: set[tuple[str, int]] = set()
+    seen: set[tuple[str, int]] = set()
 
     def show(card: Card, word: str) -> None:
         done, total = card.progress or (0, 0)
         now = word, 10 * done // total if total else 0
-        if now not in told:
-            told.add(now)
+        if now not in seen:
+            seen.add(now)
             notify(f"{word}: {done:,} of {total:,} requests" if total else word)
 
     return show

@@ -116,8 +116,8 @@ class _Panel:
                 self._tell(self._card())
         except Exception as reason:  # noqa: BLE001 - a button's trace is shown nowhere
             card = self._card()
-            told = replace(card, notes=(*card.notes, f"{type(reason).__name__}: {reason}"))
-            self._tell(replace(told, tone="bad"))
+            failed = replace(card, notes=(*card.notes, f"{type(reason).__name__}: {reason}"))
+            self._tell(replace(failed, tone="bad"))
         finally:
             self.refresh.disabled = self.fetch.disabled = False
             self._ask(asking=self._asking)
@@ -128,9 +128,9 @@ class _Panel:
             self._copy.update(self._saved(card), raw=True)
 
     def _saved(self, card: Card) -> dict[str, str]:
-        told, name = replace(card, notes=(*card.notes, _SAVED)), self.box.model_id
-        hidden = f'{_HIDE.format(name)}<div class="bf-saved-{name}">{to_html(told)}</div>'
-        return {"text/plain": to_text(told), "text/html": hidden}
+        saved, name = replace(card, notes=(*card.notes, _SAVED)), self.box.model_id
+        hidden = f'{_HIDE.format(name)}<div class="bf-saved-{name}">{to_html(saved)}</div>'
+        return {"text/plain": to_text(saved), "text/html": hidden}
 
     def _display(self) -> None:
         from IPython.display import display  # noqa: PLC0415 - optional, and there when this runs

@@ -155,22 +155,12 @@ class Evaluation(CardRepr):
         small         2        1       0.5
         large         2        2       1.0
         """
-        low, high = self.accuracy_interval
-        low_of_all, high_of_all = self.accuracy_of_all_interval
-        figures = {
-            "rows": self.rows,
-            "no_truth": self.no_truth,
-            "answered": self.answered,
-            "unanswered": self.unanswered,
-            "correct": self.correct,
-            "accuracy": self.accuracy,
-            "accuracy_low": low,
-            "accuracy_high": high,
-            "accuracy_of_all": self.accuracy_of_all,
-            "accuracy_of_all_low": low_of_all,
-            "accuracy_of_all_high": high_of_all,
-            "kappa": self.kappa,
-        }
+        counts = ("rows", "no_truth", "answered", "unanswered", "correct")
+        figures = {name: getattr(self, name) for name in counts}
+        for name in ("accuracy", "accuracy_of_all"):
+            low, high = getattr(self, f"{name}_interval")
+            figures |= {name: getattr(self, name), f"{name}_low": low, f"{name}_high": high}
+        figures["kappa"] = self.kappa
         return pd.DataFrame([figures], index=pd.Index([self.predicted], tupleize_cols=False))
 
     @property
@@ -219,9 +209,9 @@ def _shares(part: Codes, whole: Codes) -> npt.NDArray[np.float64]:
 
 def _class_table(per_class: pd.DataFrame) -> Table:
     """Show all labels, or of many those that went worst."""
-    shown, caption = per_class, "by label"
+    table, caption = per_class, "by label"
     if len(per_class) > _SHOWN:
-        shown = per_class.sort_values("f1", kind="stable").head(_SHOWN)
+        table = per_class.sort_values("f1", kind="stable").head(_SHOWN)
         caption = f"the {_SHOWN} of {len(per_class)} labels with the lowest F1"
     rows = tuple(
         (
@@ -229,7 +219,7 @@ def _class_table(per_class: pd.DataFrame) -> Table:
             *(decimals(getattr(row, name)) for name in ("precision", "recall", "f1")),
             f"{row.support:,}",
         )
-        for label, row in zip(shown.index, shown.itertuples(index=False), strict=True)
+        for label, row in zip(table.index, table.itertuples(index=False), strict=True)
     )
     return Table(caption, ("", "precision", "recall", "F1", "support"), rows)
 
@@ -303,20 +293,20 @@ def evaluate(
     # The labels that could be predicted come first, in the order of the output spec.
     labels, (answers, truths) = together([given, gold])
     reasons = _reasons(frame, answers, predicted, _status_of(frame, predicted, status))
-    known, answered = truths >= 0, answers >= 0
-    both, lacking = known & answered, known & ~answered
+    labeled, answered = truths >= 0, answers >= 0
+    both, lacking = labeled & answered, labeled & ~answered
     why = reasons[lacking].value_counts()
     return Evaluation(
         truth=truth,
         predicted=predicted,
         rows=len(frame),
-        no_truth=int((~known).sum()),
+        no_truth=int((~labeled).sum()),
         answered=int(both.sum()),
         unanswered=int(lacking.sum()),
         reasons={str(word): int(number) for word, number in why.items()},
         confusion=_confusion(labels, truths, answers, (truth, predicted)),
         disagreements=frame[both & (answers != truths)].copy(),
-        notes=_notes(int(lacking.sum()), truths[known], given, gold, labels),
+        notes=_notes(int(lacking.sum()), truths[labeled], given, gold, labels),
     )
 
 
@@ -347,7 +337,7 @@ def _reasons(
         raise ColumnError(
             f"In {len(odd):,} of the rows there is a value in {predicted!r} although "
             f"{status.name!r} says that they have no answer. The first is "
-            f"{format_row(*(at, frame.index[at]))}, with {word!r}. If {status.name!r} is about "
+            f"{format_row(at, frame.index[at])}, with {word!r}. If {status.name!r} is about "
             "another column, pass status=None, or the name of the right one. If you filled the "
             "gaps, evaluate before that: a default is no answer."
         )
@@ -357,10 +347,10 @@ def _reasons(
 def _confusion(
     labels: tuple[Hashable, ...], truths: Codes, answers: Codes, names: tuple[Hashable, Hashable]
 ) -> pd.DataFrame:
-    size, known = len(labels), truths >= 0
+    size, labeled = len(labels), truths >= 0
     # No answer is −1, and belongs into the last column.
     across = np.where(answers >= 0, answers, size)
-    cells = np.bincount((truths * (size + 1) + across)[known], minlength=size * (size + 1))
+    cells = np.bincount((truths * (size + 1) + across)[labeled], minlength=size * (size + 1))
     truth, predicted = names
     return pd.DataFrame(
         cells.reshape(size, size + 1),

@@ -64,7 +64,7 @@ class ImageCells:
         unreadable
             Takes the rows whose images cannot be sent, and why; they are not among the batches.
         """
-        kept: list[int] = []
+        sendable: list[int] = []
         urls: list[list[str | None]] = []
         size = 0
         for row in rows.tolist():
@@ -73,16 +73,16 @@ class ImageCells:
             except ValueError as reason:
                 unreadable[row] = str(reason)
                 continue
-            kept.append(row)
+            sendable.append(row)
             urls.append(found)
             size += sum(len(url) for url in found if url)
-            if size >= MOST_BYTES or len(kept) == most:
-                batch = self._batch(kept, urls)
+            if size >= MOST_BYTES or len(sendable) == most:
+                batch = self._batch(sendable, urls)
                 # Before it is used, so that its texts are not held twice.
-                kept, urls, size = [], [], 0
+                sendable, urls, size = [], [], 0
                 yield batch
-        if kept:
-            yield self._batch(kept, urls)
+        if sendable:
+            yield self._batch(sendable, urls)
 
     def _urls(self, row: int) -> list[str | None]:
         url_of: Callable[[Any, ImageInput], str] = image_sketch if self.sketched else image_url
@@ -152,21 +152,12 @@ def raise_if_unreadable(unreadable: dict[int, str], labels: pd.Index) -> None:
     """
     if unreadable:
         first = sorted(unreadable)[:5]
-        count = len(unreadable)
-        rows = len(labels)
-        shown = "\n".join(
-            f"  {format_row(position, label)}: {reason}"
-            for position, label, reason in zip(
-                first,
-                [labels[row] for row in first],
-                [unreadable[row] for row in first],
-                strict=True,
-            )
-        )
-        more = f"\n  and {count - len(first):,} more" if count > len(first) else ""
+        lines = [f"  {format_row(row, labels[row])}: {unreadable[row]}" for row in first]
+        more = len(unreadable) - len(first)
+        lines += [f"  and {more:,} more"] if more else []
         raise CellError(
-            f"{count:,} of {rows:,} rows have images that cannot be sent:\n"
-            f"{shown}{more}\n"
+            f"{len(unreadable):,} of {len(labels):,} rows have images that cannot be sent:\n"
+            f"{chr(10).join(lines)}\n"
             'A cell is an https: or data: URL, bytes or a PIL image; or, with image_root="photos", '
             "the path of a file below that folder. Correct these cells, or make them missing and "
             'leave those rows out with on_missing="skip".'

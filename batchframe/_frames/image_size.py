@@ -7,8 +7,8 @@ import binascii
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-_PNG: Final = b"\x89PNG\r\n\x1a\n"
-_JPEG: Final = b"\xff\xd8\xff"
+from batchframe._base.file_types import ending_of
+
 # Baseline, progressive and the rest of the start-of-frame markers; the gaps are other tables.
 _FRAME_MARKERS: Final = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _WITHOUT_LENGTH: Final = frozenset({0x01, 0xFF, *range(0xD0, 0xD9)})
@@ -36,16 +36,17 @@ def image_size(data: bytes) -> Size | None:
     >>> image_size(b"GIF89a" + (540).to_bytes(2, "little") + (360).to_bytes(2, "little"))
     (540, 360)
     """
-    if data.startswith(_PNG):
-        size = _big(data, 16, 4), _big(data, 20, 4)
-    elif data.startswith(_JPEG):
-        size = _jpeg(data)
-    elif data.startswith((b"GIF87a", b"GIF89a")):
-        size = _little(data, 6, 2), _little(data, 8, 2)
-    elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        size = _webp(data)
-    else:
-        return None
+    match ending_of(data):
+        case "png":
+            size = _big(data, 16, 4), _big(data, 20, 4)
+        case "jpg":
+            size = _jpeg(data)
+        case "gif":
+            size = _little(data, 6, 2), _little(data, 8, 2)
+        case "webp":
+            size = _webp(data)
+        case _:
+            return None
     return size if min(size) > 0 else None
 
 

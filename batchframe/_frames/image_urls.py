@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from batchframe._base.file_types import ending_of
 from batchframe._frames.image_options import ImageInput
 from batchframe._frames.image_size import Size, image_size
 from batchframe._frames.pillow import fitted, is_pil, png_of, scaled_down
@@ -22,6 +23,10 @@ _MOST_TO_SCALE: Final = 100 * 2**20
 _HEAD: Final = 2**16
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _LONGEST_URL: Final = 8192
+# What the service takes, by the ending of a file's name.
+_MEDIA_TYPES: Final = {
+    "png": "image/png", "jpg": "image/jpeg", "gif": "image/gif", "webp": "image/webp",
+}  # fmt: skip
 _NOT_HTTPS: Final = "holds a URL that begins with {!r}: only https: and data: URLs are sent"
 _ODD_URL: Final = "holds an https: URL that is none: it has no host, or spaces, or is too long"
 _ODD_DATA: Final = "holds a data: URL that cannot be decoded"
@@ -160,12 +165,4 @@ def media_type(data: bytes) -> str | None:
     >>> media_type(b"GIF89a"), media_type(b"<svg xmlns='http://www.w3.org/2000/svg'>")
     ('image/gif', None)
     """
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if data.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if data.startswith((b"GIF87a", b"GIF89a")):
-        return "image/gif"
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return "image/webp"
-    return None
+    return _MEDIA_TYPES.get(ending_of(data) or "")

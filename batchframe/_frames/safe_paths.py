@@ -88,14 +88,14 @@ def names_below(root: str, path: str) -> tuple[str, ...]:
         raise ValueError(_NUL)
     if len(path) > _LONGEST:
         raise ValueError(_TOO_LONG)
-    asked = PurePath(path)
+    parsed = PurePath(path)
     if ".." in path.replace("\\", "/").split("/"):
         raise ValueError(_UPWARDS)
-    if asked.is_absolute() or asked.drive or asked.root:
-        asked = _relative(root, asked)
-    if not asked.parts:
+    if parsed.is_absolute() or parsed.drive or parsed.root:
+        parsed = _relative(root, parsed)
+    if not parsed.parts:
         raise ValueError(_EMPTY)
-    return asked.parts
+    return parsed.parts
 
 
 def _relative(root: str, path: PurePath) -> PurePath:

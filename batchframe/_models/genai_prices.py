@@ -6,24 +6,19 @@ batch price, and it answers a model's batch price for aliases that the Batch API
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from difflib import get_close_matches
 from importlib.metadata import version
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from batchframe._base.clock import today
-from batchframe._models.price import LongContext, Price
+from batchframe._models.price import LongContext, Price, Tier
 from batchframe._models.rules import not_in_batch
 from batchframe._services.provider_table import OPENAI, Provider
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import date
-
-    from batchframe._models.price import Tier
 
 # What the library calls a tier; OpenAI's batch results say `service_tier: "default"`, so batch is
 # a key of its own there.

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import date
 from decimal import Context, Decimal, Inexact, localcontext
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, get_args
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from batchframe._base.errors import CostError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import date
-
-    from numpy.typing import ArrayLike, NDArray
 
 Tier = Literal["batch", "standard", "flex", "priority"]
 TIERS: Final[tuple[Tier, ...]] = get_args(Tier)

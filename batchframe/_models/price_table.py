@@ -64,11 +64,11 @@ def describe_disagreements(found: Sequence[Disagreement]) -> list[str]:
 
 
 def _for_one_reason(first: Disagreement, *others: Disagreement) -> str:
-    told = (
+    text = (
         f"{first.book} ({first.as_of}) states {first.rates} for {first.model} in the {first.tier}"
     )
     also = "".join(f", and {other.rates} in the {other.tier} tier" for other in others)
-    return f"{told} tier{also}: {first.why}."
+    return f"{text} tier{also}: {first.why}."
 
 
 def table_price(

@@ -95,9 +95,9 @@ def check_parameters(
             what = f"{name}={shorten(repr(value), 60)}" if only_some_values else f"{name}="
             raise RequestError(
                 f"{model} refuses {what}, so every request of the batch would fail: {instead} "
-                f"({_told(rule)}).{allow_hint(name)}"
+                f"({_citation(rule)}).{allow_hint(name)}"
             )
-        _check_value(_told_as(name, endpoint), _in_chat(endpoint, body), name)
+        _check_value(_chat_name(name, endpoint), _in_chat(endpoint, body), name)
         _check_name(name, endpoint, model)
 
 
@@ -129,7 +129,7 @@ def check_endpoint(model: str, endpoint: str, allow: Collection[str]) -> None:
             continue
         raise RequestError(
             f"{endpoint} does not take {model}, so every request of the batch would fail: "
-            f"{instead} ({_told(own)}).{allow_hint('model')}"
+            f"{instead} ({_citation(own)}).{allow_hint('model')}"
         )
 
 
@@ -154,18 +154,16 @@ def _rule_against(
 ) -> Mapping[str, Any] | None:
     if endpoint not in {EndpointPath.CHAT, EndpointPath.RESPONSES}:
         return None
-    name, body = _told_as(name, endpoint), _in_chat(endpoint, body)
-    if endpoint == EndpointPath.RESPONSES and name not in _OF_BOTH:
+    name, body = _chat_name(name, endpoint), _in_chat(endpoint, body)
+    if endpoint == _RESPONSES and name not in _OF_BOTH:
         return None
     rules: list[Mapping[str, Any]] = _rules()["parameter"]
     against = (rule for rule in rules if rule["name"] == name and _refuses(rule, model, body))
     return next(against, None)
 
 
-def _told_as(name: str, endpoint: str) -> str:
-    return (
-        "reasoning_effort" if endpoint == EndpointPath.RESPONSES and name == "reasoning" else name
-    )
+def _chat_name(name: str, endpoint: str) -> str:
+    return "reasoning_effort" if endpoint == _RESPONSES and name == "reasoning" else name
 
 
 def _in_chat(endpoint: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -257,20 +255,20 @@ def is_parameter(name: str) -> bool:
 
 
 def _check_name(name: str, endpoint: str, model: str) -> None:
-    known = _rules()["known_parameters"].get(endpoint)
-    if known is None or name in known["names"]:
+    parameters = _rules()["known_parameters"].get(endpoint)
+    if parameters is None or name in parameters["names"]:
         return
     if endpoint != EndpointPath.CHAT and is_parameter(name):
         return  # what another endpoint calls so, the room of this one names in its own words
-    if near := difflib.get_close_matches(name, known["names"], n=1, cutoff=0.8):
+    if near := difflib.get_close_matches(name, parameters["names"], n=1, cutoff=0.8):
         raise RequestError(
             f"{endpoint} has no parameter {name}. Did you mean {near[0]}=?{allow_hint(name)}"
         )
     warn_user(
         ParameterWarning(
-            f"{endpoint} knows no parameter {name} ({_told(known)}); it is sent to {model} as it "
-            "is, and OpenAI may refuse every request for it. If it is meant, say so: requests(..., "
-            f'allow=["{name}"]).'
+            f"{endpoint} knows no parameter {name} ({_citation(parameters)}); it is sent to "
+            f"{model} as it is, and OpenAI may refuse every request for it. If it is meant, say "
+            f'so: requests(..., allow=["{name}"]).'
         )
     )
 
@@ -296,7 +294,7 @@ def check_model(model: str, on: date) -> None:
             f"answered.{instead}{allow_hint('model')}"
         )
     if not_in_batch(model):
-        source = _told(_rules()["not_in_batch"])
+        source = _citation(_rules()["not_in_batch"])
         raise RequestError(
             f"{model} has no place in OpenAI's Batch API ({source}). Ask another model, such "
             f'as model="gpt-5.6-luna".{allow_hint("model")}'
@@ -369,7 +367,7 @@ def context_window(model: str) -> int | None:
     return None
 
 
-def _told(rule: Mapping[str, Any]) -> str:
+def _citation(rule: Mapping[str, Any]) -> str:
     return f"{rule['source']}, {rule['as_of']}"
 
 

@@ -97,8 +97,8 @@ def parse_answers(spec: OutputSpec, texts: Texts) -> ParsedAnswers:
         arrays = [_array(c.shape, list(map(c.reach, rows))) for c in columns]
         batches.append(pa.record_batch(arrays, schema=kinds))
         errors.append(_sparse(why, len(rows)))
-    told = pa.concat_arrays(errors) if errors else pa.array([], _TEXT)
-    return ParsedAnswers(pa.Table.from_batches(batches, kinds), told)
+    reasons = pa.concat_arrays(errors) if errors else pa.array([], _TEXT)
+    return ParsedAnswers(pa.Table.from_batches(batches, kinds), reasons)
 
 
 def _sparse(texts: Mapping[int, str], length: int) -> pa.Array:
@@ -129,8 +129,8 @@ def _texts(name: str, texts: Texts) -> ParsedAnswers:
     empty = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(column)), 0)
     why = pc.if_else(pc.fill_null(empty, fill_value=False), EMPTY, pa.scalar(None, _TEXT))
     why = pc.if_else(pc.is_null(column), pc.if_else(broken, HALF_PAIR, ABSENT), why)
-    kept = pc.if_else(pc.is_null(why), column, pa.scalar(None, _TEXT))
-    return ParsedAnswers(pa.table({name: kept}), why)
+    answers = pc.if_else(pc.is_null(why), column, pa.scalar(None, _TEXT))
+    return ParsedAnswers(pa.table({name: answers}), why)
 
 
 def _text_column(texts: Texts) -> tuple[pa.Array, pa.Array]:

@@ -157,29 +157,28 @@ def _number(shape: Shape) -> Any:
         rules["lt" if bounds.high_open else "le"] = float(bounds.high)
     if step is not None:
         rules["multiple_of"] = float(step)
-    return Annotated[float, msgspec.Meta(**rules)] if rules else float
+    return _ruled(float, rules)
 
 
 def _string(shape: Shape) -> Any:
-    node = shape.node
-    rules: dict[str, Any] = {}
-    if "minLength" in node:
-        rules["min_length"] = node["minLength"]
-    if "maxLength" in node:
-        rules["max_length"] = node["maxLength"]
-    if compiled(node.get("pattern")) is not None:
-        rules["pattern"] = node["pattern"]
-    return Annotated[str, msgspec.Meta(**rules)] if rules else str
+    rules = _lengths(shape.node, "Length")
+    if compiled(shape.node.get("pattern")) is not None:
+        rules["pattern"] = shape.node["pattern"]
+    return _ruled(str, rules)
 
 
 def _list(shape: Shape) -> Any:
-    node, rules = shape.node, dict[str, Any]()
-    if "minItems" in node:
-        rules["min_length"] = node["minItems"]
-    if "maxItems" in node:
-        rules["max_length"] = node["maxItems"]
     items = GenericAlias(list, (Any if shape.item is None else _type(shape.item),))
-    return Annotated[items, msgspec.Meta(**rules)] if rules else items
+    return _ruled(items, _lengths(shape.node, "Items"))
+
+
+def _lengths(node: Node, unit: str) -> dict[str, Any]:
+    bounds = {"min_length": f"min{unit}", "max_length": f"max{unit}"}
+    return {rule: node[keyword] for rule, keyword in bounds.items() if keyword in node}
+
+
+def _ruled(kind: Any, rules: dict[str, Any]) -> Any:
+    return Annotated[kind, msgspec.Meta(**rules)] if rules else kind
 
 
 def _object(shape: Shape) -> type[msgspec.Struct]:
@@ -233,12 +232,12 @@ def describe_failure(text: str, reason: Exception) -> str:
         return "the JSON is nested too deeply"
     if isinstance(reason, UnicodeError):
         return HALF_PAIR
-    told = str(reason)
-    if "truncated" in told and not isinstance(reason, msgspec.ValidationError):
+    message = str(reason)
+    if "truncated" in message and not isinstance(reason, msgspec.ValidationError):
         # A decoder that waits for the second half of a pair runs into the end of the text.
         return HALF_PAIR if _whole_with_surrogates(text) else "the JSON ends too early"
-    words, at, path = told.rpartition(" - at `$")
-    words = _cut(words if at else told, _LONGEST_WORDS)
+    words, at, path = message.rpartition(" - at `$")
+    words = _cut(words if at else message, _LONGEST_WORDS)
     words = words.replace("JSON is malformed", "the answer is not JSON")
     return f"{words} at `{_cut(path[:-1].lstrip('.'), _LONGEST_PATH)}`" if at else words
 

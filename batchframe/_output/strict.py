@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -98,12 +98,12 @@ def strict_schema(schema: object, name: str) -> dict[str, Any]:
 def _strict(node: object, place: _Place) -> dict[str, Any]:
     if not isinstance(node, Mapping) or not any(key in node for key in _TYPING):
         raise _untyped_error(place.path)
-    kept = {key: value for key, value in node.items() if key not in _DROPPED}
-    kept = _without_all_of(kept, place)
-    _refuse_keywords(kept, place.path)
-    if "$ref" in kept:
-        return _reference(kept, place)
-    out = {_renamed(key): _part(key, value, place) for key, value in kept.items()}
+    allowed = {key: value for key, value in node.items() if key not in _DROPPED}
+    allowed = _without_all_of(allowed, place)
+    _refuse_keywords(allowed, place.path)
+    if "$ref" in allowed:
+        return _reference(allowed, place)
+    out = {_renamed(key): _part(key, value, place) for key, value in allowed.items()}
     if "enum" in out or "const" in out:
         return _choice(out, place.path)
     if "object" in _types(out):
@@ -259,16 +259,12 @@ def _refuse_keywords(node: Node, path: str) -> None:
 
 
 def _refuse_values(node: Node, path: str) -> None:
-    for key in _NUMBERS:
-        if key in node and not _is_number(node[key]):
-            raise _bad_value_error(path, key, node[key], "a finite number")
-    if not node.get("multipleOf", 1) > 0:
-        raise _bad_value_error(path, "multipleOf", node["multipleOf"], "above zero")
-    for key in _SIZES:
-        size = node.get(key, 0)
-        if type(size) is not int or size < 0:
-            raise _bad_value_error(path, key, size, "a whole number, zero or more")
-    _refuse_shapes(node, path)
+    for keys, holds, wanted in _VALUES:
+        for key in keys:
+            if key in node and not holds(node[key]):
+                raise _bad_value_error(path, key, node[key], wanted)
+    if any(key in node and not node[key] for key in ("anyOf", "oneOf")):
+        raise _untyped_error(path)
     if "format" in node and node["format"] not in FORMATS:
         form = node["format"]
         raise OutputSpecError(
@@ -286,20 +282,18 @@ def _refuse_values(node: Node, path: str) -> None:
         )
 
 
-def _refuse_shapes(node: Node, path: str) -> None:
-    for key in ("properties", "$defs", "definitions"):
-        if not isinstance(node.get(key, {}), Mapping):
-            raise _bad_value_error(path, key, node[key], "an object")
-    for key in ("anyOf", "oneOf", "enum"):
-        if not isinstance(node.get(key, []), list | tuple):
-            raise _bad_value_error(path, key, node[key], "a list")
-    for key in ("anyOf", "oneOf"):
-        if key in node and not node[key]:
-            raise _untyped_error(path)
-
-
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+# Checked in this order.
+_VALUES: Final[tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...]] = (
+    (_NUMBERS, _is_number, "a finite number"),
+    (("multipleOf",), lambda step: step > 0, "above zero"),
+    (_SIZES, lambda size: type(size) is int and size >= 0, "a whole number, zero or more"),
+    (("properties", "$defs", "definitions"), lambda part: isinstance(part, Mapping), "an object"),
+    (("anyOf", "oneOf", "enum"), lambda part: isinstance(part, list | tuple), "a list"),
+)
 
 
 def _untyped_error(path: str) -> OutputSpecError:

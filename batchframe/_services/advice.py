@@ -191,8 +191,8 @@ def advice_on(reason: str) -> str:
     >>> advice_on("HTTP 429, rate_limit_exceeded: Slow down.")
     'Too much was asked in a short time ...
     """
-    known = [refusal for refusal in REFUSALS if any(code in reason for code in refusal.codes)]
-    return known[0].advice if known else advice(None, reason)
+    refusals = [refusal for refusal in REFUSALS if any(code in reason for code in refusal.codes)]
+    return refusals[0].advice if refusals else advice(None, reason)
 
 
 def may_pass(code: str | None, message: str | None) -> bool:

@@ -140,10 +140,10 @@ def _count(value: Any) -> int:
 def _error(value: Any) -> BatchError:
     if isinstance(value, str):
         return BatchError(None, _text(value), None)
-    told = _mapping(value)
-    line = told.get("line")
+    error = _mapping(value)
+    line = error.get("line")
     return BatchError(
-        code=_text(told.get("code")),
-        message=_text(told.get("message")),
+        code=_text(error.get("code")),
+        message=_text(error.get("message")),
         line=line if type(line) is int and 0 < line < _MOST_LINES else None,
     )

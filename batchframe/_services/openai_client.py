@@ -216,9 +216,9 @@ class OpenAIService:
         ask = self._client.batches.with_streaming_response.list
         with ask(limit=1, timeout=self._patience("the time")) as response:
             # RFC 9110: every answer has a Date.
-            told = response.headers.get("date", "")
+            date = response.headers.get("date", "")
         try:
-            return parsedate_to_datetime(told).timestamp()
+            return parsedate_to_datetime(date).timestamp()
         except ValueError:
             return None
 
@@ -230,12 +230,12 @@ class OpenAIService:
         )
 
     def retrieve_file(self, file_id: str) -> RemoteFile:
-        told = self._read(
+        described = self._read(
             f"file {file_id}", self._client.files.with_streaming_response.retrieve, file_id
         )
-        if not isinstance(told, dict):
-            raise ServiceError.unusable(got=type(told).__name__, what="a file")
-        return RemoteFile(file_id, size_of(told.get("bytes")), None)
+        if not isinstance(described, dict):
+            raise ServiceError.unusable(got=type(described).__name__, what="a file")
+        return RemoteFile(file_id, size_of(described.get("bytes")), None)
 
     def download(self, file_id: str, path: Path, most: int) -> int:
         content = partial(self._client.files.with_streaming_response.content, file_id)

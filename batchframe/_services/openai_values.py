@@ -42,9 +42,7 @@ _STATUS_HINTS = {
 def failure(reason: Exception) -> ServiceError:
     """Say as an error of ours what went wrong."""
     if isinstance(reason, openai.APIStatusError):
-        status, code, message = reason.status_code, reason.code, _message(reason)
-        told = advice(code, message, status)
-        return _refused_error(status, code, message, reason.request_id, told)
+        return _refused_error(reason)
     if isinstance(reason, openai.APIConnectionError):
         return ServiceError.unreachable(words(reason.__cause__ or reason))
     return ServiceError.unusable(got=words(reason), what="usable")
@@ -89,8 +87,8 @@ def _is_openai_error(reason: openai.APIStatusError) -> bool:
 def _retry_after(reason: openai.APIStatusError) -> float | None:
     """Read how many seconds to wait; None if the service does not say, or nothing sensible."""
     headers = reason.response.headers
-    told = headers.get("retry-after", "")
-    for text, unit in ((headers.get("retry-after-ms", ""), 1000), (told, 1)):
+    delay = headers.get("retry-after", "")
+    for text, unit in ((headers.get("retry-after-ms", ""), 1000), (delay, 1)):
         try:
             seconds = float(text) / unit
         except ValueError:
@@ -98,7 +96,7 @@ def _retry_after(reason: openai.APIStatusError) -> float | None:
         return seconds if seconds >= 0 else None
     try:
         # Both dates are the server's: this machine's clock may be wrong by a day.
-        wait = parsedate_to_datetime(told) - parsedate_to_datetime(headers.get("date", ""))
+        wait = parsedate_to_datetime(delay) - parsedate_to_datetime(headers.get("date", ""))
     except (TypeError, ValueError):
         return None
     return max(0.0, wait.total_seconds())
@@ -138,12 +136,12 @@ def created_of(answer: object, input_file_id: str, endpoint: str) -> CreateOutco
     """Say whether an answer to a create is our batch."""
     if not isinstance(answer, OpenAIBatch):
         return Ambiguous("the answer was no batch")
-    told: object = answer.to_dict(mode="python", exclude_unset=False, warnings=False)
-    if isinstance(told, Mapping) and not is_id(told.get("id")):
-        told = told.get("job")  # where Together puts it
-    if not isinstance(told, Mapping) or not is_id(told.get("id")):
+    described: object = answer.to_dict(mode="python", exclude_unset=False, warnings=False)
+    if isinstance(described, Mapping) and not is_id(described.get("id")):
+        described = described.get("job")  # where Together puts it
+    if not isinstance(described, Mapping) or not is_id(described.get("id")):
         return Ambiguous("the answer was no batch")
-    batch = batch_of(told)
+    batch = batch_of(described)
     if batch.input_file_id != input_file_id or not _same_endpoint(batch.endpoint, endpoint):
         return Ambiguous(f"the answer was another batch, {batch.id}")
     return Created(batch)
@@ -187,16 +185,15 @@ def is_id(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and value.isprintable() and 0 < len(value) <= _LONGEST_ID
 
 
-def _refused_error(
-    status: int, code: str | None, message: str, request_id: str | None, advice: str
-) -> ServiceError:
-    where = f", request {request_id}" if request_id else ""
-    told = f"{status}{f', {code}' if code else ''}{where}"
-    hint = advice or _STATUS_HINTS.get(status, "")
+def _refused_error(reason: openai.APIStatusError) -> ServiceError:
+    status, code, message = reason.status_code, reason.code, _message(reason)
+    facts = [str(status), code, reason.request_id and f"request {reason.request_id}"]
+    labels = ", ".join(str(fact) for fact in facts if fact)
+    refusal = f"service refused (HTTP {labels}): {message}"
+    hint = advice(code, message, status) or _STATUS_HINTS.get(status, "")
     error = ServiceError(
-        f"The service refused (HTTP {told}): {message}{hint and chr(10)}{hint}\nWhat was sent "
-        "goes on, and what is at home stays. When the cause is mended, run the cell again."
+        f"The {refusal}{hint and chr(10)}{hint}\nWhat was sent goes on, and what is at home stays. "
+        "When the cause is mended, run the cell again."
     )
-    error.status = status
-    error.cause = f"the service refused (HTTP {told}): {message}"
+    error.status, error.cause = status, f"the {refusal}"
     return error

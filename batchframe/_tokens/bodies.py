@@ -6,12 +6,13 @@ import difflib
 import math
 from collections.abc import Mapping
 from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from batchframe._base.endpoint_paths import EndpointPath
 from batchframe._base.errors import RequestError
-from batchframe._tokens.counter import TokenCount, token_counter
+from batchframe._tokens.counter import TokenCount, TokenCounter, token_counter
 from batchframe._tokens.messages import (
     SYSTEM_ROLES,
     Parts,
@@ -24,11 +25,6 @@ from batchframe._tokens.messages import (
     sum_of,
 )
 from batchframe._tokens.tools import tool_tokens
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from batchframe._tokens.counter import TokenCounter
 
 Body = Mapping[str, Any]
 
@@ -191,12 +187,12 @@ COUNTERS: Final[Mapping[str, Callable[[Body], TokenCount]]] = MappingProxyType(
 
 def _carrying(messages: Sequence[Body]) -> list[Body]:
     """Break the line behind the first system message, which carries the tools (H. Marr, 2023)."""
-    told = list(messages)
-    for position, one in enumerate(told):
+    carrying = list(messages)
+    for position, one in enumerate(carrying):
         if one.get("role") in SYSTEM_ROLES and isinstance(one.get("content"), str):
-            told[position] = {**one, "content": one["content"] + "\n"}
+            carrying[position] = {**one, "content": one["content"] + "\n"}
             break
-    return told
+    return carrying
 
 
 def _output_format(spec: Body, wanted: Body, counter: TokenCounter, *, has_system: bool) -> Parts:
@@ -226,10 +222,10 @@ def _tools(
 ) -> Parts:
     if not tools:
         return Parts()
-    known = tool_tokens(
+    count = tool_tokens(
         tools, counter=counter, model=model, has_system=has_system, responses=responses
     )
-    return about(known.note, fewer=known.fewer, more=known.more, around=known.tokens)
+    return about(count.note, fewer=count.fewer, more=count.more, around=count.tokens)
 
 
 def _chat_total(parts: Parts, model: str, counter: TokenCounter) -> TokenCount:

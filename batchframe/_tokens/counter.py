@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from batchframe._models.names import base_model
-from batchframe._tokens.engines import count_guarded, engine_for
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from numpy.typing import NDArray
-
-    from batchframe._tokens.engines import Engine
+from batchframe._tokens.engines import Engine, count_guarded, engine_for
 
 # What one call of an engine holds in memory, as text; its token ids take about as much again.
 BLOCK_BYTES: Final = 16 * 2**20
@@ -200,16 +195,16 @@ def token_counter(model: str) -> TokenCounter:
     OpenAI has published no tokenizer for gpt-6-luna; its tokens are counted as those of gpt-5.
     Should it be another one: the two before it differ by 3 % on English texts.
     """
-    encoding, known = encoding_of(model)
+    encoding, published = encoding_of(model)
     engine, missing = engine_for(encoding)
-    notes = [_doubt(model, encoding)] if not known else []
+    notes = [_doubt(model, encoding)] if not published else []
     if missing is not None:
         notes.append(
             f"Token counts are approximate (most texts within 25 %): {missing}. For exact ones: "
             f"{INSTALL_FAST}"
         )
-    off = (0.0 if engine.exact else _APPROXIMATE) + (0.0 if known else _doubtful(model))
-    return TokenCounter(encoding, engine.exact and known, " ".join(notes) or None, engine, off)
+    off = (0.0 if engine.exact else _APPROXIMATE) + (0.0 if published else _doubtful(model))
+    return TokenCounter(encoding, engine.exact and published, " ".join(notes) or None, engine, off)
 
 
 def _doubtful(model: str) -> float:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
 from batchframe._frames.image_size import data_url_size
 from batchframe._models.names import base_model, is_reasoning
+from batchframe._tokens.counter import TokenCounter
 from batchframe._tokens.images import ImageTokens, image_tokens
-
-if TYPE_CHECKING:
-    from batchframe._tokens.counter import TokenCounter
 
 SYSTEM_ROLES: Final = frozenset({"system", "developer"})
 _TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text"})
@@ -174,18 +172,18 @@ def _image(part: Message, model: str, *, responses: bool) -> Parts:
     url = given.get("url") if isinstance(given, Mapping) else given
     detail = given.get("detail") if isinstance(given, Mapping) else part.get("detail")
     size = data_url_size(url) if isinstance(url, str) else None
-    known = image_tokens(model, size, detail if isinstance(detail, str) else None)
-    more = known.high - known.tokens + _RESPONSES_IMAGE * responses
-    return Parts((), known.tokens, known.tokens - known.low, more, (_image_note(known, size),))
+    count = image_tokens(model, size, detail if isinstance(detail, str) else None)
+    more = count.high - count.tokens + _RESPONSES_IMAGE * responses
+    return Parts((), count.tokens, count.tokens - count.low, more, (_image_note(count, size),))
 
 
-def _image_note(known: ImageTokens, size: tuple[int, int] | None) -> str:
+def _image_note(count: ImageTokens, size: tuple[int, int] | None) -> str:
     if size is not None:
-        return f"Images are counted by their size ({known.evidence})."
+        return f"Images are counted by their size ({count.evidence})."
     return (
         f"Images whose size cannot be seen from here are taken for 1,024 by 1,024 pixels: "
-        f"{known.tokens:,} tokens each, {known.low:,} to {known.high:,} are possible "
-        f"({known.evidence}). A data: URL shows its size."
+        f"{count.tokens:,} tokens each, {count.low:,} to {count.high:,} are possible "
+        f"({count.evidence}). A data: URL shows its size."
     )
 
 
@@ -264,6 +262,6 @@ def schema_tokens(
     """
     carrier = 0 if has_system else 4
     comment = f"// {description}\n" if description else ""
-    shown = {key: value for key, value in schema.items() if key != "additionalProperties"}
-    texts = counter.count([msgspec.json.encode(shown).decode(), name, comment])
+    counted = {key: value for key, value in schema.items() if key != "additionalProperties"}
+    texts = counter.count([msgspec.json.encode(counted).decode(), name, comment])
     return max(0, int(texts[0]) + 2 * int(texts[1]) - 2 + int(texts[2]) + carrier)

@@ -89,13 +89,13 @@ def tool_tokens(
         tokens -= sum(map(_opens_bare, functions))
         if is_reasoning(model):
             tokens += counter.count_one(_REASONING)
-    known = [_BUILT_IN.get(str(_mapping(tool).get("type"))) for tool in others]
-    tokens += sum(of_tool or 0 for of_tool in known)
+    built_in = [_BUILT_IN.get(str(_mapping(tool).get("type"))) for tool in others]
+    tokens += sum(of_tool or 0 for of_tool in built_in)
     off = max(8, round(tokens * _OFF))
     more: int | None = off + (_PARALLEL if len(functions) > 1 and is_reasoning(model) else 0)
     note = _FUNCTIONS if functions else ""
     if others:
-        more = None if None in known else off + sum(of_tool or 0 for of_tool in known)
+        more = None if None in built_in else off + sum(of_tool or 0 for of_tool in built_in)
         note = f"{note} {_NOT_FUNCTIONS}".strip()
     return ToolTokens(tokens, off, more, note)
 

@@ -136,8 +136,8 @@ def cost(job: Job, *, ax: Axes | None = None) -> Axes:
     words = []
     for place, (low, expected, high) in enumerate(table.itertuples(index=False)):
         _draw_range(ax, place, low, expected, high)
-        known = format_range(None if low is None else Range(low, expected, high), money)
-        words.append(f"{names[place]}\n{known}")
+        cost_text = format_range(None if low is None else Range(low, expected, high), money)
+        words.append(f"{names[place]}\n{cost_text}")
     ax.set_yticks(range(len(table)), words, **_canvas.AS_IT_IS)
     ax.set_ylim(1.6, -0.6)
     ax.set_xlim(left=0)

@@ -47,11 +47,11 @@ def cost(job: Job) -> pd.DataFrame:
     where nobody can tell. The actual cost is one figure in all three.
     """
     estimated, actual = job._record.manifest.cost, job.cost  # noqa: SLF001 - what the card shows
-    known = {"estimated": estimated, "actual": None if actual is None else Range.exactly(actual)}
+    costs = {"estimated": estimated, "actual": None if actual is None else Range.exactly(actual)}
     return pd.DataFrame.from_dict(
         {
             name: [None] * 3 if range_ is None else [range_.low, range_.expected, range_.high]
-            for name, range_ in known.items()
+            for name, range_ in costs.items()
         },
         orient="index",
         columns=["low", "expected", "high"],
