@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
@@ -53,6 +53,7 @@ def controls(
     return _Panel(card, look, cancel, answers, ended).box
 
 
+@dataclass(eq=False)
 class _Panel:
     """The parts of the widget, and what happens when a button is pressed.
 
@@ -60,70 +61,67 @@ class _Panel:
     output holds. So a copy of the card is an output of its own, which the saved notebook keeps.
     """
 
-    def __init__(
-        self,
-        card: Callable[[], Card],
-        look: Callable[[], object],
-        cancel: Callable[[], object],
-        answers: Callable[[], pd.DataFrame],
-        ended: Callable[[], bool],
-    ) -> None:
+    card: Callable[[], Card]
+    look: Callable[[], object]
+    cancel: Callable[[], object]
+    answers: Callable[[], pd.DataFrame]
+    ended: Callable[[], bool]
+
+    def __post_init__(self) -> None:
         import ipywidgets as widgets  # noqa: PLC0415 - see above
 
-        self._card = card
-        self._cancel = cancel
-        self._ended = ended
-        self.shown = widgets.HTML(to_html(card()))
-        self.table = widgets.HTML()
-        self.refresh = _button("Refresh", "Look at the batches once", lambda: self._do(look))
-        self.fetch = _button(
-            "Show answers", f"Look once, and show {_ROWS} rows", lambda: self._show(look, answers)
+        self._html = widgets.HTML(to_html(self.card()))
+        self._table = widgets.HTML()
+        self._buttons = (
+            _button("Refresh", "Look at the batches once", lambda: self._do(self.look)),
+            _button("Show answers", f"Look once, and show {_ROWS} rows", self._show),
+            _button("Cancel…", "Asks first", lambda: self._ask(asking=True)),
         )
-        self.cancel = _button("Cancel…", "Asks first", lambda: self._ask(asking=True))
-        self.sure = widgets.Label("Cancel the job? What is finished is billed, and is kept.")
-        self.yes = _button("Yes, cancel the job", "", self._cancel_now)
-        self.no = _button("No, let it run", "", lambda: self._ask(asking=False))
-        self.question = widgets.HBox([self.sure, self.yes, self.no])
-        row = widgets.HBox([self.refresh, self.fetch, self.cancel])
-        self.box = widgets.VBox([self.shown, row, self.question, self.table])
+        sure = widgets.Label("Cancel the job? What is finished is billed, and is kept.")
+        yes = _button("Yes, cancel the job", "", self._cancel_now)
+        no = _button("No, let it run", "", lambda: self._ask(asking=False))
+        self._question = widgets.HBox([sure, yes, no])
+        row = widgets.HBox(self._buttons)
+        self.box = widgets.VBox([self._html, row, self._question, self._table])
         self.box.add_class(f"bf-live-{self.box.model_id}")
         self.box._ipython_display_ = self._display
         self._copy: Any = None
         self._ask(asking=False)
 
     def _ask(self, *, asking: bool) -> None:
-        ended = self._ended()
+        ended = self.ended()
         self._asking = asking and not ended
-        self.question.layout.display = None if self._asking else "none"
-        self.cancel.disabled = asking or ended
+        self._question.layout.display = None if self._asking else "none"
+        self._buttons[-1].disabled = asking or ended
         if asking and ended:  # and this card has not heard of it
-            self._tell(self._card())
+            self._update(self.card())
 
     def _cancel_now(self) -> None:
         self._ask(asking=False)
-        self._do(self._cancel)
+        self._do(self.cancel)
 
-    def _show(self, look: Callable[[], object], answers: Callable[[], pd.DataFrame]) -> None:
-        self._do(look)
-        self._do(lambda: setattr(self.table, "value", _table_of(answers())), again=False)
+    def _show(self) -> None:
+        self._do(self.look)
+        self._do(lambda: setattr(self._table, "value", _table_of(self.answers())), again=False)
 
     def _do(self, action: Callable[[], object], *, again: bool = True) -> None:
-        for button in (self.refresh, self.fetch, self.cancel):
+        for button in self._buttons:
             button.disabled = True
         try:
             action()
             if again:
-                self._tell(self._card())
+                self._update(self.card())
         except Exception as reason:  # noqa: BLE001 - a button's trace is shown nowhere
-            card = self._card()
+            card = self.card()
             failed = replace(card, notes=(*card.notes, f"{type(reason).__name__}: {reason}"))
-            self._tell(replace(failed, tone="bad"))
+            self._update(replace(failed, tone="bad"))
         finally:
-            self.refresh.disabled = self.fetch.disabled = False
+            for button in self._buttons[:-1]:
+                button.disabled = False
             self._ask(asking=self._asking)
 
-    def _tell(self, card: Card) -> None:
-        self.shown.value = to_html(card)
+    def _update(self, card: Card) -> None:
+        self._html.value = to_html(card)
         if self._copy is not None:
             self._copy.update(self._saved(card), raw=True)
 
@@ -135,7 +133,7 @@ class _Panel:
     def _display(self) -> None:
         from IPython.display import display  # noqa: PLC0415 - optional, and there when this runs
 
-        self._copy = display(self._saved(self._card()), raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        self._copy = display(self._saved(self.card()), raw=True, display_id=True)  # type: ignore[no-untyped-call]
         buttons = {**self.box._repr_mimebundle_(), "text/plain": _BUTTONS}
         display(buttons, raw=True)  # type: ignore[no-untyped-call]
 

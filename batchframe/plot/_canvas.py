@@ -1,8 +1,4 @@
-"""Where something is drawn, and in which colours. The one module that imports matplotlib.
-
-In: the user's axes, or a wished size. Out: axes; colours that can be read on them.
-Must not know: what is drawn.
-"""
+"""Axes and colors, in the one module that imports matplotlib, which is optional."""
 
 from __future__ import annotations
 

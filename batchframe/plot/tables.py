@@ -1,7 +1,6 @@
-"""The figures behind each picture, as frames. Never needs matplotlib.
+"""The figures behind each plot, as frames, so that they can be had without matplotlib.
 
-In: a job, a joined frame, or an evaluation. Out: a frame that the function of the same name in
-:mod:`batchframe.plot` draws as it is.
+The function of the same name in :mod:`batchframe.plot` draws each as it is.
 """
 
 from __future__ import annotations
