@@ -1,4 +1,4 @@
-"""What people look at: facts → text and HTML. Must not know where the facts come from."""
+"""What people look at: facts as text and HTML."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from batchframe._base.errors import RequestError
 _WINDOW: Final = re.compile(r"([1-9][0-9]{0,3})([hd])")
 _HOURS: Final = {"h": 1, "d": 24}
 _NO_END: Final = float("inf")
+
 # Whether a number is whole, and the least that it may be.
 _LEAST: Final = {
     "max_requests": (True, 1),
@@ -25,7 +26,6 @@ _LEAST: Final = {
     "first_poll": (False, 0.001),
     "last_poll": (False, 0.001),
 }
-
 
 _TYPES: Final[Mapping[str, type]] = {
     "key": str,
