@@ -37,6 +37,7 @@ def test_an_estimate_is_printed_and_nothing_is_sent_or_written(
     assert not home.exists()
 
 
+@pytest.mark.slow
 def test_a_cost_above_the_limit_is_refused_with_options_as_the_way_out(
     at_server: Any, ask: tuple[str, ...], server: batchframe.local.Server
 ) -> None:
@@ -269,12 +270,14 @@ def test_a_warning_is_one_sentence_without_a_line_of_code(
     assert ".py" not in ran.err
 
 
+@pytest.mark.slow
 def test_a_key_with_a_line_break_is_not_printed(at_server: Any, ask: tuple[str, ...]) -> None:
     at_server.env["OPENAI_API_KEY"] += "\n"
     assert at_server("submit", *ask).code == 2
     assert at_server("doctor").code == 2
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written_is_told_without_a_traceback(
     at_server: Any, ask: tuple[str, ...]
 ) -> None:

@@ -281,7 +281,7 @@ requests.submit("once", client=openai.OpenAI(base_url=%r, api_key="local", timeo
 
 
 @pytest.mark.parametrize("after", [True, False], ids=["after the server saw it", "before"])
-@pytest.mark.parametrize("path", ["/batches", "/files"])
+@pytest.mark.parametrize("path", ["/batches", pytest.param("/files", marks=pytest.mark.slow)])
 def test_s19_a_kernel_killed_in_the_middle_is_picked_up_by_the_next(
     path: str, after: bool, proxy: Any, requests: bf.Requests, server: batchframe.local.Server
 ) -> None:

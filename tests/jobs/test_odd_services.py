@@ -283,6 +283,7 @@ def uncertain(server: local.Server, requests: bf.Requests) -> None:
     server.faults.clear()
 
 
+@pytest.mark.slow
 def test_s24_one_batch_among_five_thousand_is_found(
     requests: bf.Requests, server: local.Server
 ) -> None:

@@ -130,6 +130,7 @@ def desk_at(new_desk: Any) -> Callable[[str], Any]:
     return lambda url: new_desk(Address(url))
 
 
+@pytest.mark.slow
 def test_a_script_that_ends_fails_no_request_that_waits(
     tmp_path: Path, desk_at: Any, make_lines: Any
 ) -> None:

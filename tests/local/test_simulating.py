@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -14,6 +15,7 @@ from batchframe.local._answers import dice, schema, simulated
 from batchframe.local._problems import Problem
 from tests.support.examples import examples
 
+REPO = Path(__file__).parents[2]
 CHAT = "/v1/chat/completions"
 
 
@@ -61,14 +63,13 @@ def test_a_free_text_says_so_in_its_first_words() -> None:
 def test_the_same_request_has_the_same_answer_in_every_process() -> None:
     program = (
         "import json, sys\n"
-        "from batchframe.local._answers.simulated import simulate\n"
+        "from tests.local.test_simulating import answer\n"
         "for endpoint, body in json.load(sys.stdin):\n"
-        "    made = simulate(endpoint, {'model': 'm', **body}, created=0,"
-        " count_tokens=lambda _: 1)\n"
-        "    print(json.dumps(made))\n"
+        "    print(json.dumps(answer(endpoint, body)))\n"
     )
     there = subprocess.run(
         [sys.executable, "-c", program],
+        cwd=REPO,
         input=json.dumps(BODIES),
         capture_output=True,
         text=True,

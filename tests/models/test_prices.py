@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from batchframe import provider
@@ -237,6 +238,28 @@ def test_the_book_has_cache_writes_a_quarter_above_other_input_in_every_tier(
     assert known.cache_write == known.input * Decimal("1.25")
     assert known.long_context is not None
     assert known.long_context.cache_write == known.long_context.input * Decimal("1.25")
+
+
+def test_an_estimate_says_which_book_its_prices_come_from_and_of_which_day() -> None:
+    book = genai_prices.price_book()
+    frame = pd.DataFrame({"text": ["a"]})
+    requests = frame.bf.requests("{{ text }}", model="gpt-5.6-luna", output=["good", "bad"])
+    told = "\n".join(requests.estimate().notes)
+    assert f"{book.name} {book.version}" in told
+    assert str(book.as_of) in told
+    assert f"{book.name} {book.version}" in repr(requests)
+
+
+def test_two_reasons_to_doubt_a_price_are_two_sentences() -> None:
+    search = price_lookup.doubts("gpt-4o-search-preview", ["batch", "standard"])
+    assert [note.partition(": ")[2][:12] for note in search] == ["the Batch AP", "genai-prices"]
+
+
+def test_nobody_is_in_doubt_about_prices_that_were_given() -> None:
+    mine = {"input": 1, "output": 2}
+    assert price_lookup.doubts("gpt-3.5-turbo", ["batch"])
+    assert not price_lookup.doubts("gpt-3.5-turbo", ["batch"], mine)
+    assert price_lookup.doubts("gpt-4o-search-preview", ["batch", "standard"], mine)
 
 
 FIELDS: dict[str, tuple[str, str, str]] = {

@@ -17,7 +17,6 @@ from openai.types.chat import completion_create_params
 
 import batchframe as bf
 import batchframe.local
-from batchframe._models.rules import context_window, shutdown
 from batchframe.errors import CostError, ParameterWarning, RequestError
 
 FRAME = pd.DataFrame({"text": ["a", "b"]}, index=["x", "y"])
@@ -327,14 +326,22 @@ class TestTheTable:
                 ask(model, temperature=7)
         for model in ("gpt-oss-20b", "llama-4", "openai/gpt-4o", "gpt-neo", "o30", "mygpt-4"):
             assert len(ask(model, temperature=7)) == 2
-        assert context_window("gpt-5.4-mini") == 400_000
-        assert context_window("gpt-5.4") == 1_050_000
-        assert context_window("gpt-oss-20b") is None
+        long = pd.DataFrame({"text": ["word " * 400_001]})
+        for model, window in (
+            ("gpt-5.4-mini", "400,000"),
+            ("gpt-5.4", None),
+            ("gpt-oss-20b", None),
+        ):
+            told = " ".join(long.bf.requests("{{ text }}", model=model).estimate().notes)
+            assert ("more input tokens than" in told) == (window is not None), told
+            assert window is None or f"the {window} that" in told
 
     def test_no_model_shuts_down_twice(self) -> None:
         names = [name for line in rules()["shutdown"] for name in line["models"]]
         assert len(names) == len(set(names))
-        assert all(shutdown(name) is not None for name in names)
+        for name in names:
+            notes = ask(name, allow=["model"]).estimate().notes
+            assert any(name in note and "down" in note for note in notes), name
 
 
 RESPONSES, EMBEDDINGS = "/v1/responses", "/v1/embeddings"

@@ -144,6 +144,7 @@ def test_on_a_clear_background_the_paper_differs_from_the_ink() -> None:
         assert figure is ax.figure
 
 
+@pytest.mark.slow
 def test_many_labels_leave_out_zeros_and_keep_their_names_apart() -> None:
     names = [f"label number {place:02}" for place in range(77)]
     frame = pd.DataFrame({"gold": names * 2, "label": names + names[1:] + names[:1]})

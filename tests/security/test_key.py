@@ -100,6 +100,7 @@ def test_x2_a_key_that_an_azure_client_sends_is_taken_out_too() -> None:
     assert ODD_KEY not in repr(outcome_of(refusal))
 
 
+@pytest.mark.slow
 def test_x2_the_log_at_its_loudest_does_not_tell_the_key(proxy: Any) -> None:
     code = """
         import logging, os, sys

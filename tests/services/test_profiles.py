@@ -285,3 +285,24 @@ def test_an_azure_price_is_less_by_what_azure_states() -> None:
     assert known.standard_cost is not None
     assert known.cost.low * 2 == known.standard_cost.low
     assert any("a deployment may be called otherwise" in note for note in known.notes)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {"OPENAI_BASE_URL": "http://127.0.0.1:8000/v1/"},
+        {"OPENAI_BASE_URL": "http://user:secret@127.0.0.1:8000/v1?token=secret"},
+        {"OPENAI_ORG_ID": "org-1", "OPENAI_PROJECT_ID": "proj_1"},
+    ],
+)
+def test_the_environment_names_the_account_that_its_client_has(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    expected = connect.expected_identity()
+    assert expected == connect.connect().identity
+    assert "secret" not in repr(expected)
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert connect.expected_identity() == expected

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchframe._services.protocol import Batch
 from batchframe._store import journal, manifest, queue
+
+
+def created(status: str, **more: Any) -> journal.ShardState:
+    """Return the state of an input file whose batch stands so."""
+    event = {"event": "CREATED", "shard": 0, "batch": {"id": "b", "status": status}}
+    (state,) = journal.fold([{"event": "INTENT"}, event], 1).shards
+    return replace(state, **more)
+
 
 STATES = st.sampled_from(
     [
         journal.ShardState(),
         journal.ShardState(step="uploaded"),
         journal.ShardState(step="creating"),
-        journal.ShardState(step="created", batch=Batch("b", "in_progress")),
-        journal.ShardState(step="created", batch=Batch("b", "completed"), fetched=True),
+        created("in_progress"),
+        created("completed", fetched=True),
         journal.ShardState(step="dropped", fetched=True),
     ]
 )
@@ -53,9 +61,7 @@ def test_no_wave_passes_the_limit_and_none_is_held_up_for_ever(
 
 def test_two_thousand_creates_an_hour_are_kept() -> None:
     files = [manifest.InputFile(i, i + 1, 1, "", tokens=1) for i in range(2_500)]
-    ended_lately = journal.ShardState(
-        step="created", attempts=1, creating_at=5_000.0, batch=Batch("b", "completed")
-    )
+    ended_lately = created("completed", attempts=1, creating_at=5_000.0)
     states: list[Any] = [ended_lately] * 1_990 + [journal.ShardState()] * 510
     room = queue.Queue(None, 0, 2_000)
     assert len(queue.due(files, states, room, now=6_000.0)) == 10
