@@ -52,18 +52,18 @@ def experience(
     """
     if recipe.prompt is None:
         return None
-    found = [
+    answered = [
         (record.manifest.tier == _OF_A_PILOT, tokens)
-        for record in _same(recipe, base_url)
+        for record in _jobs_with(recipe, base_url, _all_jobs() if jobs is None else jobs)
         if len(tokens := _output_tokens(record))
     ]
     # The newest stand first: a pilot that no job has followed yet was drawn for these very rows.
-    pilots = [tokens for _, tokens in itertools.takewhile(lambda one: one[0], found)]
+    pilots = [tokens for _, tokens in itertools.takewhile(lambda job: job[0], answered)]
     if sum(map(len, pilots)) >= FEWEST:
         return _experience_of(np.concatenate(pilots), len(pilots), pilot=True)
-    if not found:
+    if not answered:
         return None
-    return _experience_of(np.concatenate([tokens for _, tokens in found]), len(found))
+    return _experience_of(np.concatenate([tokens for _, tokens in answered]), len(answered))
 
 
 def _experience_of(tokens: npt.NDArray[np.int64], jobs: int, *, pilot: bool = False) -> Experience:
@@ -83,21 +83,25 @@ def _experience_of(tokens: npt.NDArray[np.int64], jobs: int, *, pilot: bool = Fa
     )
 
 
-def _same(recipe: Recipe, base_url: str) -> list[Record]:
+def _all_jobs() -> list[Record]:
     with warnings.catch_warnings():
         # Who lists the jobs is warned of a folder that cannot be read; an estimate is not.
         warnings.simplefilter("ignore", UnreadableJobWarning)
-        known = list(records())
+        return list(records())
+
+
+def _jobs_with(recipe: Recipe, base_url: str, jobs: Sequence[Record]) -> list[Record]:
+    """List the finished jobs that asked the same, of services that really answer."""
     return [
         record
-        for record in known
-        if _counts(record.manifest.identity.base_url, base_url)
+        for record in jobs
+        if _is_comparable(record.manifest.identity.base_url, base_url)
         and record.done
         and set(recipe.difference(record.manifest.recipe)) <= _OF_THE_ROWS
     ]
 
 
-def _counts(theirs: str, ours: str) -> bool:
+def _is_comparable(theirs: str, ours: str) -> bool:
     return theirs == ours or not is_loopback(urlsplit(theirs).hostname or "")
 
 
@@ -107,7 +111,7 @@ def _output_tokens(record: Record) -> npt.NDArray[np.int64]:
         # The last ones are answers of earlier jobs, which count there.
         table = table.slice(0, record.manifest.requests - record.manifest.reused)
     except (OSError, pa.ArrowException):
-        return np.zeros(0, np.int64)  # nobody has looked at its answers yet
+        return np.zeros(0, np.int64)  # its answers were not read yet
     stated = pc.and_(pc.is_in(table["status"], _ANSWERED), pc.is_valid(table["output_tokens"]))
     tokens = table.filter(stated)["output_tokens"].to_numpy()
     return np.asarray(tokens, dtype=np.int64)

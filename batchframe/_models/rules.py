@@ -155,7 +155,7 @@ def _rule_against(
     if endpoint not in {EndpointPath.CHAT, EndpointPath.RESPONSES}:
         return None
     name, body = _chat_name(name, endpoint), _in_chat(endpoint, body)
-    if endpoint == _RESPONSES and name not in _OF_BOTH:
+    if endpoint == EndpointPath.RESPONSES and name not in _OF_BOTH:
         return None
     rules: list[Mapping[str, Any]] = _rules()["parameter"]
     against = (rule for rule in rules if rule["name"] == name and _refuses(rule, model, body))
@@ -163,7 +163,9 @@ def _rule_against(
 
 
 def _chat_name(name: str, endpoint: str) -> str:
-    return "reasoning_effort" if endpoint == _RESPONSES and name == "reasoning" else name
+    return (
+        "reasoning_effort" if endpoint == EndpointPath.RESPONSES and name == "reasoning" else name
+    )
 
 
 def _in_chat(endpoint: str, body: Mapping[str, Any]) -> Mapping[str, Any]:

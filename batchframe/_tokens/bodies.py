@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping
-from functools import partial
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -50,7 +49,6 @@ _IMAGES_IN: Final = (
     "What an image model takes for the images that go in is not published: the text alone is "
     "counted."
 )
-_BY_SECOND: Final = "Videos are billed by the second, and not by tokens."
 _PRO: Final = 'reasoning mode "pro" adds about 1,500 tokens a request, as recorded once.'
 
 

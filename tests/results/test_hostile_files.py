@@ -12,9 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchframe._endpoints import endpoint_of
-from batchframe._results import line as result_lines
-from batchframe._results.batch_answers import read_shard
 from batchframe._results.line import LineCount, count_lines
 from tests.support.result_files import read_answers, read_table
 
