@@ -171,7 +171,7 @@ def _arm(run: Run) -> None:
     _wrap(OpenAIService, "upload", run, before="before upload", after="after upload")
     _wrap(OpenAIService, "create_batch", run, before="before create", after="after create")
     _wrap(OpenAIService, "delete_file", run, after="after fence")
-    _wrap(submission, "_look_until_settled", run, after="after reconcile")
+    _wrap(reconciliation, "_look_until_settled", run, after="after reconcile")
     _wrap_journal(run)
     _wrap_look(run)
     if run.point == "half an input file":
