@@ -17,7 +17,7 @@ from batchframe._api.listing import jobs as list_jobs
 from batchframe._base.errors import CommandError, JobError, JobTimeout
 from batchframe._cli import exit_codes as codes
 from batchframe._cli.demo import demo as run_demo
-from batchframe._cli.doctor import Finding, examine, probe, words_of
+from batchframe._cli.doctor import Finding, examine, probe
 from batchframe._cli.json_facts import (
     estimate_facts,
     estimate_words,
@@ -219,7 +219,7 @@ def _printed(finding: Finding, args: argparse.Namespace) -> Finding:
     """Print a finding as soon as it is made: a check of the network may take its time."""
     next_step = finding.next_step and in_shell(finding.next_step)
     finding = replace(finding, told=in_shell(finding.told), next_step=next_step)
-    print_result(words_of(finding), to_stderr=args.json)
+    print_result(str(finding), to_stderr=args.json)
     return finding
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from batchframe._cli.doctor.finding import Finding, words_of
+from batchframe._cli.doctor.finding import Finding
 from batchframe._cli.doctor.machine import home_folder, versions, vocabularies
 from batchframe._cli.doctor.rehearsal import probe
 from batchframe._cli.doctor.service import account, reach
 
-__all__ = ["Finding", "examine", "probe", "words_of"]
+__all__ = ["Finding", "examine", "probe"]
 
 
 def examine() -> Iterator[Finding]:
@@ -17,9 +17,9 @@ def examine() -> Iterator[Finding]:
     yield versions()
     yield home_folder()
     yield from vocabularies()
-    whose = list(account())
-    yield from whose
-    if any(finding.verdict == "problem" for finding in whose):
+    findings = list(account())
+    yield from findings
+    if any(finding.verdict == "problem" for finding in findings):
         yield Finding("network", "warning", "not asked, since there is no key to ask with")
     else:
         yield from reach()

@@ -25,15 +25,14 @@ class Finding:
     told: str
     next_step: str | None = None
 
+    def __str__(self) -> str:
+        """Write the finding as a line or two.
 
-def words_of(finding: Finding) -> str:
-    """Write a finding as a line or two.
-
-    Examples
-    --------
-    >>> print(words_of(Finding("key", "problem", "OPENAI_API_KEY is not set.", "Set it.")))
-    problem  key         OPENAI_API_KEY is not set.
-                         Set it.
-    """
-    told = f"{finding.verdict:<8} {finding.subject:<11} {finding.told}"
-    return told if finding.next_step is None else f"{told}\n{'':<20} {finding.next_step}"
+        Examples
+        --------
+        >>> print(Finding("key", "problem", "OPENAI_API_KEY is not set.", "Set it."))
+        problem  key         OPENAI_API_KEY is not set.
+                             Set it.
+        """
+        line = f"{self.verdict:<8} {self.subject:<11} {self.told}"
+        return line if self.next_step is None else f"{line}\n{'':<20} {self.next_step}"
