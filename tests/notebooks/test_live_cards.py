@@ -43,6 +43,7 @@ def test_a_card_that_is_no_longer_true_does_not_stand_for_the_job(
     assert shown(cell)[1:] == ["Job late: completed"]
 
 
+@pytest.mark.slow
 def test_the_kernel_is_free_while_a_job_is_watched_and_its_card_is_right_when_saved(
     notebook: Any, shown: Titles
 ) -> None:
@@ -113,9 +114,8 @@ def test_cancelling_an_await_leaves_the_job_alone(notebook: Any) -> None:
     assert notebook.run("print((await job).counts)").outputs[-1]["text"] == "{'ok': 20}\n"
 
 
-@pytest.mark.parametrize(
-    "waiting", ["job.wait()", pytest.param("await job", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("waiting", ["job.wait()", "await job"])
 def test_interrupting_the_kernel_leaves_the_job_alone(notebook: Any, waiting: str) -> None:
     notebook.run('server.pause()\njob = requests.submit("interrupted", client=client)')
     client = notebook.client

@@ -19,12 +19,13 @@ import batchframe as bf
 import batchframe.local
 from batchframe._results import parquet as _export
 
-ROWS = 1_200
+ROWS = 360
+HALF = ROWS // 2
 
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batchframe._frames.tabular.PART_ROWS", 100)
+    monkeypatch.setattr("batchframe._frames.tabular.PART_ROWS", 30)
 
 
 class Reading(BaseModel):
@@ -43,7 +44,7 @@ def read(body: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture
 def many(tmp_path: Path) -> Path:
     path = tmp_path / "many.parquet"
-    number = [None if i == 7 else i % 1_100 for i in range(ROWS)]
+    number = [None if i == 7 else i % 330 for i in range(ROWS)]
     table = pa.table(
         {
             "number": pa.array(number, pa.int64()),
@@ -183,13 +184,13 @@ def test_rows_that_change_meanwhile_stand_beside_their_own_answers(
     folder = tmp_path / "folder"
     folder.mkdir()
     rows = pq.read_table(many)
-    for name, part in {"a": rows.slice(0, 600), "b": rows.slice(600)}.items():
+    for name, part in {"a": rows.slice(0, HALF), "b": rows.slice(HALF)}.items():
         pq.write_table(part, folder / f"{name}.parquet")
     job = answered(folder)
     look = _export.find_answers
 
     def change(*given: Any) -> Any:
-        mixed = rows.slice(600).take(list(reversed(range(600))))
+        mixed = rows.slice(HALF).take(list(reversed(range(HALF))))
         pq.write_table(mixed, folder / "b.parquet")
         monkeypatch.setattr(_export, "find_answers", look)
         return look(*given)

@@ -256,6 +256,7 @@ def test_x3_a_home_without_rights_is_told_in_words_and_nothing_is_sent(
     assert server.client().files.list().data == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="needs two users")
 def test_x3_a_home_of_another_user_is_refused(
     other_home: Path, server: batchframe.local.Server
@@ -303,6 +304,7 @@ def test_x3_a_home_that_cannot_be_is_told_in_words(  # noqa: PLR0917 - cases and
     assert server.client().files.list().data == []
 
 
+@pytest.mark.slow
 def test_x3_a_finished_job_in_a_folder_that_cannot_be_written_is_read(
     requests: bf.Requests, server: batchframe.local.Server, other_home: Path
 ) -> None:
