@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import batchframe as bf
 import batchframe.local
 from batchframe._estimate import pricing as _pricing
+from batchframe._estimate import pricing
 from batchframe._estimate.pricing import doubts
 from batchframe._models.genai_prices import price_book
 from batchframe._models.price_lookup import price
@@ -96,7 +97,7 @@ def test_no_card_gives_the_same_reason_twice_for_a_doubtful_price() -> None:
 def test_a_model_that_is_shut_down_or_soon_is_says_so_with_its_successor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_pricing, "today", lambda: date(2026, 11, 21))
+    monkeypatch.setattr(pricing, "today", lambda: date(2026, 11, 21))
     assert "OpenAI will shut gpt-4.1 down on 2027-01-14" in repr(ask(["a"], "gpt-4.1"))
     notes = ask(["a"], "gpt-4.1-nano").estimate().notes
     assert any("shut gpt-4.1-nano down on 2026-10-23" in n and "gpt-5.6-luna" in n for n in notes)
