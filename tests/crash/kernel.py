@@ -27,6 +27,9 @@ from batchframe._jobs import preparation, reconciliation, running, submission
 from batchframe._requests import input_files
 from batchframe._services import openai_client, protocol, provider_table
 from batchframe._services.openai_client import OpenAIService
+from batchframe._services import openai_client, provider_table
+from batchframe._services.openai import OpenAIService
+from batchframe._services.protocol import Ambiguous, Unsent
 from batchframe._store.folder import JobFolder
 from tests.crash import naive
 from tests.crash.cases import PATIENCE, SETTLE, Case
@@ -174,9 +177,7 @@ def _arm(run: Run) -> None:
     _wrap(reconciliation, "_look_until_settled", run, after="after reconcile")
     _wrap_journal(run)
     _wrap_look(run)
-    if run.point == "half an input file":
-        input_files.create_private = partial(_half_written, run)  # type: ignore[attr-defined]
-    if run.point == "half a manifest":
+    if run.point in _HALF_WRITTEN:
         private_files.create_private = partial(_half_written, run)
     if run.point.startswith("during "):
         _end_during(run, _CALLS[run.point.removeprefix("during ")])
@@ -224,9 +225,12 @@ def _wrap_look(run: Run) -> None:
     OpenAIService.list_batches = wrapped  # type: ignore[method-assign]
 
 
+_HALF_WRITTEN = {"half an input file": "input-", "half a manifest": "manifest."}
+
+
 def _half_written(run: Run, path: Path) -> Any:
     file = _unwrapped_create_private(path)
-    if ".parquet" in path.name:
+    if not path.name.startswith(_HALF_WRITTEN[run.point]):
         return file
     write: Callable[[bytes], int] = file.write
 
