@@ -14,11 +14,7 @@ from hypothesis import strategies as st
 
 import batchframe as bf
 import batchframe.local
-from batchframe._estimate import pricing as _pricing
 from batchframe._estimate import pricing
-from batchframe._estimate.pricing import doubts
-from batchframe._models.genai_prices import price_book
-from batchframe._models.price_lookup import price
 from batchframe.errors import CostError
 from tests.support.examples import examples
 from tests.support.job_folders import edit_manifest
