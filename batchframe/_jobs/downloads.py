@@ -14,7 +14,7 @@ from batchframe._base.errors import ServiceError
 from batchframe._base.private_files import create_private, in_words, sha256_of, sync_folder
 from batchframe._results.line import count_lines
 from batchframe._services.protocol import Service
-from batchframe._store.journal import Fetched
+from batchframe._store.events import Fetched
 
 _TRIES: Final = 3
 # A service may state a wrong size, so a file may grow beyond it, but not without end.

@@ -37,9 +37,9 @@ from batchframe._services.advice import may_pass
 from batchframe._services.batch import Batch
 from batchframe._services.protocol import REALTIME, Asked, Identity, Service
 from batchframe._services.provider_table import Provider
+from batchframe._store.events import Answered, Asking, Fetched, read_events
 from batchframe._store.folder import JobFolder
-from batchframe._store.journal import Fetched, fold
-from batchframe._store.manifest import Manifest
+from batchframe._store.manifest import Manifest, read_state
 
 PILOT: Final = "pilot"
 """The run label of every pilot."""
@@ -184,7 +184,7 @@ def _ask_all(run: _Run) -> None:
     with run.folder.input(0).open("rb") as file:
         lines = [msgspec.json.decode(line, type=dict[str, Any]) for line in file]
     left = [line for line in lines if line["custom_id"] not in begun]
-    state = fold(run.folder.read_journal(), 1).shards[0]
+    state = read_state(run.folder, 1).shards[0]
     if not left and state.fetched:
         return
     started = Batch(REALTIME, "in_progress", total=len(lines))
@@ -247,15 +247,13 @@ _GOOD = 200
 
 def answered(folder: JobFolder) -> dict[str, dict[str, Any]]:
     """Return the last result line of each request that was answered, by ``custom_id``."""
-    lines = [event["line"] for event in folder.read_journal() if event.get("event") == "ANSWERED"]
+    lines = [event.line for event in read_events(folder) if isinstance(event, Answered)]
     return {line["custom_id"]: line for line in lines}
 
 
 def not_to_ask_again(folder: JobFolder) -> set[str]:
     """Name the requests that were asked and may be billed: all but those the service refused."""
-    asked = {
-        event["custom_id"] for event in folder.read_journal() if event.get("event") == "ASKING"
-    }
+    asked = {event.custom_id for event in read_events(folder) if isinstance(event, Asking)}
     return asked - {name for name, line in answered(folder).items() if _was_refused(line)}
 
 

@@ -230,6 +230,7 @@ def _manifest_of(plan: Plan, written: tuple[InputFile, ...]) -> Manifest:
         cost=plan.estimate.cost,
         prices=_as_text(plan.prices),
         provider=plan.provider,
+        recovered=False,
         input_cost=plan.estimate.input_cost,
         tier=plan.tier,
         max_enqueued_tokens=plan.max_enqueued_tokens,
@@ -252,7 +253,7 @@ def _follow(plan: Plan, folder: JobFolder) -> Manifest:
     known = plan.estimate
     if manifest.cost is not None and _as_text(plan.prices) in (None, manifest.prices):
         known = replace(known, cost=manifest.cost, input_cost=manifest.input_cost)
-    return replace(
+    return msgspec.structs.replace(
         manifest,
         recovered=False,
         name=plan.name or manifest.name or plan.else_called,

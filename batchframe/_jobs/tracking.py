@@ -20,8 +20,9 @@ from batchframe._results.line import count_lines
 from batchframe._services.batch import Batch
 from batchframe._services.protocol import REALTIME, Service
 from batchframe._services.transfers import ahead_of
+from batchframe._store.events import AllFetched, Fetched
 from batchframe._store.folder import JobFolder
-from batchframe._store.journal import Fetched, JobState, ShardState, after
+from batchframe._store.journal import JobState, ShardState, after
 from batchframe._store.queue import is_full
 
 _SHORT_LOOKS: Final = 3
@@ -174,9 +175,15 @@ def _fetch(run: Submission, shard: int, state: ShardState, batch: Batch) -> None
         # A batch may end before its files show, or show whole; what stays away is missing.
         run.note("SHORT", shard, lines=lines, **facts)
         return
-    facts |= {"gone": gone, "incomplete": short}
-    if not state.fetched or after(state, {"event": "FETCHED", **facts}) != state:
-        run.note("FETCHED", shard, **facts)
+    event = AllFetched(
+        shard=shard,
+        output=got.get("output"),
+        errors=got.get("errors"),
+        gone=tuple(gone),
+        incomplete=short,
+    )
+    if not state.fetched or after(state, event) != state:
+        run.note("FETCHED", shard, **facts, gone=gone, incomplete=short)
 
 
 def _result_files(batch: Batch) -> dict[str, str]:

@@ -48,21 +48,12 @@ class Field:
     kind: Kind | Literal["vector", "file"]
     levels: Levels | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the field as plain JSON."""
-        levels = None if self.levels is None else list(self.levels)
-        return {"name": self.name, "path": list(self.path), "kind": self.kind, "levels": levels}
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Field:
-        """Return the field that :meth:`to_json` wrote."""
-        levels = None if stored["levels"] is None else tuple(stored["levels"])
-        return cls(stored["name"], tuple(stored["path"]), stored["kind"], levels)
-
 
 @dataclass(frozen=True)
 class OutputSpec:
     """What the answers must look like, and the columns they become.
+
+    A manifest stores it as it stands here, so that it parses answers without the user's class.
 
     Attributes
     ----------
@@ -78,33 +69,21 @@ class OutputSpec:
     schema_name: str
     fields: tuple[Field, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the spec as plain JSON: it parses answers without the user's Python class."""
-        return {
-            "schema": None if self.schema is None else _plain(self.schema),
-            "schema_name": self.schema_name,
-            "fields": [field.to_json() for field in self.fields],
-        }
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> OutputSpec:
-        """Return the spec that :meth:`to_json` wrote.
+    def check_fields(self) -> None:
+        """Check that the answer columns are those of the schema.
 
         Raises
         ------
         ValueError, LookupError
-            If it is none that could have been written.
+            If they are not, or the schema cannot be read.
         """
-        schema = stored["schema"]
-        fields = tuple(map(Field.from_json, stored["fields"]))
         shapes: dict[tuple[str, ...], Any] = {(): ("string", None)}
-        if schema is not None:
-            parts = columns_of(shape_of(schema, schema))
-            shapes = {path: (shape.kind, shape.levels) for path, shape in parts}
-        for field in fields:
+        if self.schema is not None:
+            columns = columns_of(shape_of(self.schema, self.schema))
+            shapes = {path: (shape.kind, shape.levels) for path, shape in columns}
+        for field in self.fields:
             if shapes[field.path] != (field.kind, field.levels):
                 raise ValueError(_OTHER_COLUMN)
-        return cls(schema, stored["schema_name"], fields)
 
     @classmethod
     def of_schema(cls, schema: Mapping[str, Any] | None, schema_name: str) -> OutputSpec:

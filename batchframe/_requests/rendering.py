@@ -65,7 +65,7 @@ def request_table(
         _warn_of_almost_placeholders(recipe, rows)
         source, cut = _of_templates(recipe, rows)
     else:
-        recipe = replace(recipe, columns=tuple(map(str, rows.columns)))
+        recipe = msgspec.structs.replace(recipe, columns=tuple(map(str, rows.columns)))
         source, cut = _of_function(recipe, rows, function)
     _refuse_missing(recipe, source)
     unreadable: dict[int, str] = {}
@@ -109,7 +109,7 @@ def _refuse_two_prompts_for_equal_cells(
 
 def asked_of(table: RequestTable, model: str) -> RequestTable:
     """Ask the same of another model: other bytes, other digests, the same rows."""
-    recipe = replace(table.recipe, model=model)
+    recipe = msgspec.structs.replace(table.recipe, model=model)
     source, cut = table.source, table.envelope
     if isinstance(source, Source) and cut.slots == KEPT.slots:
         source = _with_model(source, table.recipe, recipe)
@@ -206,7 +206,8 @@ def _of_function(
             'on_missing="skip" or "raise".'
         )
     endpoint = endpoint_of(recipe.endpoint)
-    prompt_of = endpoint.prompts_of(replace(recipe, system=_constant_system(recipe)), function)
+    constant = msgspec.structs.replace(recipe, system=_constant_system(recipe))
+    prompt_of = endpoint.prompts_of(constant, function)
     cut = envelope(recipe.endpoint, endpoint.body(recipe))
     if rows.streamed:
         return prompts_of_parts(rows, prompt_of), cut

@@ -7,6 +7,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -194,7 +195,7 @@ def job_of(texts: list[str], tokens: list[int], **more: Any) -> bf.Job:
         job = ask(texts, **more).submit(client=server.client(), reuse=False).wait()
     manifest = read_manifest(job._folder)
     elsewhere = replace(manifest.identity, base_url="https://api.openai.com/v1")
-    write_manifest(job._folder, replace(manifest, identity=elsewhere))
+    write_manifest(job._folder, msgspec.structs.replace(manifest, identity=elsewhere))
     return job
 
 

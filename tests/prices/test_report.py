@@ -6,6 +6,7 @@ import dataclasses
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pandas as pd
 import pytest
 
@@ -128,7 +129,7 @@ def test_other_prices_given_later_are_the_reason_for_another_bill() -> None:
 
     manifest = read_manifest(job._folder)
     dear = {"input": "10", "output": "40"}
-    write_manifest(job._folder, dataclasses.replace(manifest, prices=dear))
+    write_manifest(job._folder, msgspec.structs.replace(manifest, prices=dear))
     assert any("their price is another" in note for note in job.report().notes)
     assert len(asked) == 4
 

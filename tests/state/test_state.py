@@ -16,6 +16,7 @@ from openai.types import Batch as OpenAIBatch
 import batchframe as bf
 import batchframe.local
 from batchframe._services.batch import ENDED, Batch
+from batchframe._store.events import Created, Intent
 from batchframe._store.folder import JobFolder
 from batchframe._store.journal import fold, status_word
 
@@ -177,10 +178,8 @@ def test_our_words_for_the_end_are_those_of_the_sdk() -> None:
     ],
 )
 def test_the_parts_of_a_job_fold_into_one_word(statuses: list[str], word: str) -> None:
-    events = [{"event": "INTENT"}] + [
-        {"event": "CREATED", "shard": n, "batch": {"id": f"batch_{n}", "status": status}}
-        for n, status in enumerate(statuses)
-    ]
+    batches = [{"id": f"batch_{n}", "status": status} for n, status in enumerate(statuses)]
+    events = [Intent(), *(Created(shard=n, batch=batch) for n, batch in enumerate(batches))]
     assert status_word(fold(events, len(statuses))) == word
 
 
