@@ -47,7 +47,7 @@ class _Embeddings(TextPrompts):
     def check(self, recipe: Recipe) -> None:
         super().check(recipe)
         dimensions = recipe.body.get("dimensions")
-        if dimensions is not None and (type(dimensions) is not int or dimensions < 1):
+        if dimensions is not None and not _is_dimensions(dimensions):
             raise RequestError.not_a_word(
                 keyword="dimensions", value=dimensions, wanted="a whole number such as 512"
             )
@@ -80,7 +80,16 @@ class _Embeddings(TextPrompts):
 
     def read(self, recipe: Recipe, answers: pa.Table, good: pa.ChunkedArray) -> ParsedAnswers:
         name, dimensions = recipe.output.fields[0].name, recipe.body.get("dimensions")
-        return read_vectors(answers["vector"], good, name, dimensions)
+        # A manifest is not checked as what a user writes is.
+        length = dimensions if _is_dimensions(dimensions) else None
+        return read_vectors(answers["vector"], good, name, length)
+
+
+def _is_dimensions(value: object) -> bool:
+    return type(value) is int and 1 <= value <= _MOST_DIMENSIONS
+
+
+_MOST_DIMENSIONS: Final = 1 << 20
 
 
 class _Embedding(msgspec.Struct):

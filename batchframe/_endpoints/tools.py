@@ -107,7 +107,7 @@ def _may_call(recipe: Recipe) -> bool:
     tools = recipe.body.get("tools")
     listed = [one for one in tools if isinstance(one, Mapping)] if isinstance(tools, list) else []
     return bool(recipe.body.get("functions")) or any(
-        tool.get("type", "function") in _CALLED for tool in listed
+        str(tool.get("type", "function")) in _CALLED for tool in listed
     )
 
 
@@ -118,17 +118,26 @@ def _read(
     arguments: list[str | None] = []
     reasons: list[str | None] = []
     for text, error in zip(told, errors, strict=True):
-        calls = [] if text is None else _decode(text)
-        broken = next((call.name for call in calls if not _is_json(call.arguments)), None)
-        if broken is not None:
-            error, calls = f"the arguments of the tool call {broken!r} are not JSON", []  # noqa: PLW2901 - of this row
-        elif calls:
-            error = None  # noqa: PLW2901 - of this row
+        calls, reason = _calls(text)
+        if calls or reason:
+            error = reason  # noqa: PLW2901 - of this row
         name, argument = _cells(calls)
         names.append(name)
         arguments.append(argument)
         reasons.append(error)
     return names, arguments, reasons
+
+
+def _calls(text: str | None) -> tuple[list[_Call], str | None]:
+    """Return the tool calls of an answer, or why they cannot be read."""
+    try:
+        calls = [] if text is None else _decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return [], "the tool calls cannot be read"
+    broken = next((call.name for call in calls if not _is_json(call.arguments)), None)
+    if broken is not None:
+        return [], f"the arguments of the tool call {broken!r} are not JSON"
+    return calls, None
 
 
 def _cells(calls: Sequence[_Call]) -> tuple[str | None, str | None]:

@@ -32,10 +32,11 @@ def read_vectors(
     >>> read_vectors(told, pc.is_valid(told), "embedding").columns["embedding"].to_pylist()
     [[1.0, 2.0], None, [3.0, 4.0]]
     """
-    sizes = np.asarray(pc.fill_null(pc.binary_length(told), 0).to_numpy()) // _BYTES
+    lengths = np.asarray(pc.fill_null(pc.binary_length(told), 0).to_numpy())
+    sizes = lengths // _BYTES
     wanted = np.asarray(good.to_numpy(), dtype=bool) & (sizes > 0)
     length = dimensions or _usual(sizes[wanted])
-    kept = wanted & (sizes == length)
+    kept = wanted & (lengths == length * _BYTES)
     columns, start = [], 0
     for chunk in told.chunks:
         columns.append(_vectors(chunk, kept[start : start + len(chunk)], length))

@@ -196,7 +196,7 @@ def _is_divided_anew(plan: Plan, record: Record) -> bool:
         return True
     if record.manifest.provider != plan.provider:
         return True
-    before = read_reused(folder)["digest"].to_pylist() if record.manifest.reused else []
+    before = read_reused(record)["digest"].to_pylist() if record.manifest.reused else []
     return set(before) != set(plan.asked.answers["digest"].to_pylist())
 
 

@@ -170,11 +170,20 @@ def _rate(name: str, rates: Mapping[str, object]) -> Decimal | None:
             rate = value if isinstance(value, Decimal) else Decimal(str(value))
         except InvalidOperation:
             rate = Decimal("NaN")
-        if rate.is_finite() and rate >= 0:
+        if rate.is_finite() and 0 <= rate <= _HIGHEST and _places(rate) <= _MOST_PLACES:
             return rate
     raise CostError(
         f"prices= has {value!r} for {name!r}, which is not an amount of money. {_PRICES_SHAPE}"
     )
+
+
+# What tokens cost at these rates can be added up exactly.
+_HIGHEST: Final = Decimal(10**12)
+_MOST_PLACES: Final = 24
+
+
+def _places(rate: Decimal) -> int:
+    return -int(rate.as_tuple().exponent)
 
 
 _PRICES_SHAPE = (

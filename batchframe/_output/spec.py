@@ -22,7 +22,7 @@ from batchframe._output.strict import repeated, strict_schema
 
 _TEXT: Final = "response"
 _LABEL: Final = "label"
-_OTHER_COLUMN: Final = "a column of its output is not what the schema says"
+_OTHER_COLUMN: Final = "the columns of its output are not what the schema says"
 
 
 @dataclass(frozen=True)
@@ -74,16 +74,17 @@ class OutputSpec:
 
         Raises
         ------
-        ValueError, LookupError
-            If they are not, or the schema cannot be read.
+        ValueError
+            If they are not.
         """
         shapes: dict[tuple[str, ...], Any] = {(): ("string", None)}
         if self.schema is not None:
             columns = columns_of(shape_of(self.schema, self.schema))
             shapes = {path: (shape.kind, shape.levels) for path, shape in columns}
-        for field in self.fields:
-            if shapes[field.path] != (field.kind, field.levels):
-                raise ValueError(_OTHER_COLUMN)
+        stored = {field.path: (field.kind, field.levels) for field in self.fields}
+        names = {field.name for field in self.fields}
+        if not stored or not stored.items() <= shapes.items() or len(names) < len(self.fields):
+            raise ValueError(_OTHER_COLUMN)
 
     @classmethod
     def of_schema(cls, schema: Mapping[str, Any] | None, schema_name: str) -> OutputSpec:

@@ -16,7 +16,7 @@ from decimal import Decimal
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import numpy as np
@@ -27,10 +27,10 @@ import pyarrow.compute as pc
 from batchframe._base.clock import day_of
 from batchframe._base.errors import JobError
 from batchframe._base.private_files import read_private, replacing
-from batchframe._endpoints import endpoint_of
+from batchframe._endpoints import STATUSES, endpoint_of
 from batchframe._models.price_lookup import Price, price
 from batchframe._results.job_answers import JobAnswers, read_job, row_counts
-from batchframe._store.manifest import Manifest, Record
+from batchframe._store.manifest import LARGEST_COST, Manifest, Record
 from batchframe._version import __version__
 
 
@@ -127,7 +127,7 @@ class Summary:
     """
 
     made_of: str
-    counts: Mapping[str, int]
+    counts: Mapping[str, Annotated[int, msgspec.Meta(ge=1)]]
     cost: Decimal | None
 
 
@@ -141,7 +141,7 @@ def summary_of(record: Record) -> Summary:
     """
     made_of = _made_of(record)
     kept = _kept(record)
-    if kept is not None and kept.made_of == made_of:
+    if kept is not None and kept.made_of == made_of and _is_whole(kept, record.manifest):
         return kept
     answers = read_job(record)
     made = Summary(made_of, row_counts(answers), job_cost(answers))
@@ -157,6 +157,17 @@ def _kept(record: Record) -> Summary | None:
         return None if content is None else msgspec.json.decode(content, type=Summary)
     except (JobError, msgspec.DecodeError):
         return None
+
+
+def _is_whole(summary: Summary, manifest: Manifest) -> bool:
+    """Tell whether a stored summary counts each row once, and states a valid cost."""
+    counted = set(summary.counts) <= set(STATUSES)
+    cost = summary.cost
+    return (
+        counted
+        and sum(summary.counts.values()) == manifest.rows
+        and (cost is None or (cost.is_finite() and 0 <= cost <= LARGEST_COST))
+    )
 
 
 def _made_of(record: Record) -> str:

@@ -25,7 +25,7 @@ from batchframe._requests.table import RequestTable
 from batchframe._results.job_answers import STORED, read_answers, read_reused, typed
 from batchframe._services.protocol import Identity
 from batchframe._store.manifest import Record, records
-from batchframe._store.rows import Rows, read_rows
+from batchframe._store.rows import Rows, read_rows_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +108,7 @@ def reused_by(record: Record, table: RequestTable) -> Earlier:
     JobError
         If the file of reused answers is damaged.
     """
-    found = [read_reused(record.folder)] if record.manifest.reused else []
+    found = [read_reused(record)] if record.manifest.reused else []
     return Earlier(*_last(table, found), looked=record.manifest.reuse)
 
 
@@ -121,7 +121,7 @@ def asked_meanwhile(record: Record) -> dict[str, int]:
     ]
     if not unsent or not record.manifest.reuse:
         return {}
-    wanted = read_rows(record.folder.rows).request_digest.take(pa.array(np.concatenate(unsent)))
+    wanted = read_rows_of(record).request_digest.take(pa.array(np.concatenate(unsent)))
     asked: dict[str, int] = {}
     for other, rows in _jobs_that_asked(record.manifest.recipe, record.manifest.identity):
         number = pc.index_in(wanted, rows.request_digest).drop_null()
@@ -155,7 +155,7 @@ def _jobs_that_asked(recipe: Recipe, identity: Identity) -> Iterator[tuple[Recor
         same = (theirs.endpoint, theirs.model) == (recipe.endpoint, recipe.model)
         if same and record.manifest.identity == identity:
             try:
-                yield record, read_rows(record.folder.rows)
+                yield record, read_rows_of(record)
             except JobError as reason:
                 warn_user(UnreadableJobWarning.skipped(str(reason)))
 

@@ -39,7 +39,7 @@ from batchframe._store.answer_files import AnswerFiles
 from batchframe._store.folder import JobFolder
 from batchframe._store.journal import JobState
 from batchframe._store.manifest import Manifest, Record
-from batchframe._store.rows import Rows, read_rows
+from batchframe._store.rows import Rows, read_rows_of
 
 _GONE: Final = (
     "its file is gone from the job's folder, and nothing else holds it: "
@@ -101,7 +101,7 @@ def read_job(record: Record) -> JobAnswers:
     JobError
         If the folder is damaged.
     """
-    rows = read_rows(record.folder.rows)
+    rows = read_rows_of(record)
     answers, columns = typed(record.manifest.recipe, read_answers(record, rows))
     return JobAnswers(record.manifest, rows, answers, _located(record, columns))
 
@@ -198,7 +198,7 @@ def write_reused(folder: JobFolder, answers: pa.Table) -> None:
         pq.write_table(answers.cast(STORED), file, **_PARQUET)
 
 
-def read_reused(folder: JobFolder) -> pa.Table:
+def read_reused(record: Record) -> pa.Table:
     """Read the answers that earlier jobs had.
 
     Raises
@@ -206,11 +206,16 @@ def read_reused(folder: JobFolder) -> pa.Table:
     JobError
         If the file is absent or damaged.
     """
+    path = record.folder.reused
     try:
-        with in_words(folder.reused), open_private(folder.reused) as file:
-            return _completed(pq.read_table(file, page_checksum_verification=True)).cast(STORED)
+        with in_words(path), open_private(path) as file:
+            table = pq.read_table(file, page_checksum_verification=True)
+            table = _completed(table).cast(STORED)
     except (OSError, ValueError, pa.ArrowException) as reason:
-        raise JobError.damaged(str(folder.reused), str(reason)) from None
+        raise JobError.damaged(str(path), str(reason)) from None
+    if not _is_readable(table, record.manifest.reused):
+        raise JobError.damaged(str(path), "it does not hold one answer for each request")
+    return table
 
 
 def _completed(table: pa.Table) -> pa.Table:
@@ -236,8 +241,16 @@ def _stored(record: Record) -> pa.Table | None:
     except (OSError, pa.ArrowException, JobError):
         return None
     same = (table.schema.metadata or {}).get(b"sources") == _sources(record.state)
-    whole = table.num_rows == record.manifest.requests and table.schema == STORED
-    return table.drop_columns("digest") if same and whole else None
+    if not same or not _is_readable(table, record.manifest.requests):
+        return None
+    return table.drop_columns("digest")
+
+
+def _is_readable(table: pa.Table, requests: int) -> bool:
+    """Tell whether a stored table has one answer, of a known status, for each request."""
+    if table.num_rows != requests or table.schema != STORED:
+        return False
+    return bool(pc.all(pc.is_in(table["status"], pa.array(STATUSES)), min_count=0).as_py())
 
 
 def _read_files(record: Record, rows: Rows) -> pa.Table:
@@ -247,7 +260,7 @@ def _read_files(record: Record, rows: Rows) -> pa.Table:
         homes = worker.map(lambda shard: _homes(record, shard), shards)
         parts = [_read_part(record, rows, *each) for each in zip(shards, homes, strict=True)]
     if record.manifest.reused:
-        parts.append(read_reused(record.folder).drop_columns("digest"))
+        parts.append(read_reused(record).drop_columns("digest"))
     answers = pa.concat_tables(parts) if parts else pending(0)
     if record.done:
         # A cache only: a folder that cannot be written can still be read.

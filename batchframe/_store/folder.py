@@ -44,6 +44,8 @@ _JOB_ID: Final = re.compile(r"[0-9a-f]{20}")
 # Far more than a job needs, and less than would fill a machine's memory.
 _LARGEST_MANIFEST: Final = 64_000_000
 _LARGEST_JOURNAL: Final = 256_000_000
+# More than any recipe needs, and less than would exhaust Python's stack.
+_DEEPEST: Final = 200
 _THREADS: Final[dict[Path, threading.RLock]] = {}
 
 
@@ -187,6 +189,8 @@ class JobFolder:
             manifest = msgspec.json.decode(content, type=dict[str, Any])
         except (msgspec.DecodeError, RecursionError) as reason:
             raise JobError.damaged(str(self.manifest), str(reason)) from None
+        if _is_deeper(manifest, _DEEPEST):
+            raise JobError.damaged(str(self.manifest), f"it has more than {_DEEPEST} levels")
         if manifest.get("state_version") != STATE_VERSION:
             version = manifest.get("state_version")
             raise JobError(
@@ -229,6 +233,21 @@ class JobFolder:
         """Return when ``rows.parquet`` was last written, in nanoseconds."""
         with in_words(self.rows):
             return self.rows.lstat().st_mtime_ns
+
+
+def _is_deeper(value: object, most: int) -> bool:
+    """Tell whether a JSON value has more levels than `most`."""
+    level = [value]
+    for _ in range(most):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def is_job_id(word: str) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -30,7 +31,7 @@ from batchframe._version import __version__
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
 _Tokens = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0, lt=2**33)]
-_LARGEST_COST: Final = Decimal(10**15)
+LARGEST_COST: Final = Decimal(10**15)
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,6 +159,7 @@ def _completed(stored: dict[str, Any]) -> dict[str, Any]:
 
 def _check(manifest: Manifest) -> None:
     """Check what no type says."""
+    urlsplit(manifest.identity.base_url)
     if manifest.recipe.prompt is not None:
         checked_prompt(manifest.recipe.prompt)
     manifest.recipe.output.check_fields()
@@ -169,7 +171,7 @@ def _check(manifest: Manifest) -> None:
         raise ValueError(_NOT_IN_ORDER)
     costs = [cost for cost in (manifest.cost, manifest.input_cost) if cost is not None]
     amounts = [amount for cost in costs for amount in (cost.low, cost.expected, cost.high)]
-    if not all(amount is None or 0 <= amount <= _LARGEST_COST for amount in amounts):
+    if not all(amount is None or 0 <= amount <= LARGEST_COST for amount in amounts):
         raise ValueError(_NOT_A_COST)
 
 

@@ -23,6 +23,7 @@ from batchframe._base.errors import JobError
 from batchframe._base.private_files import in_words, open_private, replacing
 from batchframe._requests.lines import request_bytes
 from batchframe._requests.table import RequestTable
+from batchframe._store.manifest import Record
 
 SCHEMA: Final = pa.schema(
     {"digest": ARROW, "number": pa.int32(), "absent": pa.string(), "identity": ARROW}
@@ -223,6 +224,21 @@ def read_rows(path: Path) -> Rows:
     stored = (table.schema.metadata or {}).get(_CHECKSUM)
     checksum = None if stored is None else stored.decode(errors="replace")
     return Rows(digest, number.to_numpy().astype(np.int64), absent, identity, checksum)
+
+
+def read_rows_of(record: Record) -> Rows:
+    """Read the rows of a job, if they are those of its manifest.
+
+    Raises
+    ------
+    JobError
+        If ``rows.parquet`` is absent or damaged.
+    """
+    path = record.folder.rows
+    rows = read_rows(path)
+    if len(rows.first_row) != record.manifest.requests:
+        raise JobError.damaged(str(path), "its rows are not those of the job's requests")
+    return rows
 
 
 def _is_whole(digest: pa.Array, number: pa.Array) -> bool:
