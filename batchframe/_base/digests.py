@@ -1,7 +1,4 @@
-"""Names of content: 16 bytes each, as numpy columns to compute with and Arrow columns to keep.
-
-Must not know: what is named.
-"""
+"""Names of content: 16 bytes each, as numpy columns to compute with and Arrow columns to keep."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """Files and folders that only the user can read or change, and writes that survive a crash.
 
-In and out: paths and bytes. Must not know: what is kept in them.
-
 What the disk refuses is said in words, as a ``JobError``. Inside the home no symbolic link is
 followed: whoever made it would choose what is read or written.
 """

@@ -1,7 +1,4 @@
-"""A recipe → what the same question to the same model was answered before, on this machine.
-
-In: a recipe and the jobs' folders. Out: an :class:`Experience` or None. Writes nothing.
-Must not know: prices, the network.
+"""How long the answers to the same prompt by the same model were, on this machine.
 
 A pilot is such an earlier job. Rehearsals on a server of this machine are left out, unless that
 server will be asked again: their answers are simulated.

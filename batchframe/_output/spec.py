@@ -1,8 +1,6 @@
-"""What the user passes as ``output=`` → a frozen :class:`OutputSpec`.
+"""``output=`` as a frozen :class:`OutputSpec`: the strict schema and the answer columns.
 
-In: labels, a type, a model, a JSON schema, or None. Out: the strict schema and the answer columns,
-as plain values that a job's manifest can keep.
-Must not know: answer texts, endpoints.
+A job's manifest stores it, so that answers are read without the class that the user passed.
 """
 
 from __future__ import annotations
@@ -52,8 +50,6 @@ class Field:
 @dataclass(frozen=True)
 class OutputSpec:
     """What the answers must look like, and the columns they become.
-
-    A manifest stores it as it stands here, so that it parses answers without the user's class.
 
     Attributes
     ----------

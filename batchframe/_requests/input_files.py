@@ -1,8 +1,4 @@
-"""Requests → input files, each within the service's limits.
-
-In: a request table and a profile. Out: where each file starts and ends, and the files' bytes.
-Must not know: batches, the network.
-"""
+"""Requests → input files, each within the service's limits."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""Output and error files → one answer for each request.
-
-In: the result files of a batch, how it ended, and the names of its requests. Out: an Arrow table
-with one row for each request, in order: status, error, text, finish_reason, tokens, and what else
-it said.
-Must not know: how a line is read, frames, prices, the network.
+"""Output and error files → one answer for each request of a batch.
 
 A line is matched by its ``custom_id`` alone. A line that cannot be read, or that names no request
 of this job, is left out and counted; it never moves another answer. What an answer is does not

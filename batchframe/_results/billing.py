@@ -1,10 +1,6 @@
-"""Answers → what they used and what they cost.
+"""What answers used and what they cost, of a job and of each request, exact in USD.
 
-In: a job's answers and a price. Out: a :class:`Usage`, exact `Decimal` USD: of the whole job and of
-each request.
-Must not know: estimates, files, the network.
-
-A line's ``service_tier`` is never asked: OpenAI writes "default" there for what it bills as batch.
+A line's ``service_tier`` is never read: OpenAI writes "default" there for what it bills as batch.
 """
 
 from __future__ import annotations
@@ -82,8 +78,8 @@ def job_price(manifest: Manifest) -> Price | None:
 
 def job_cost(job: JobAnswers) -> Decimal | None:
     """Add up what a job's own answers cost, in USD; None if no batch price is known."""
-    known = job_price(job.manifest)
-    return None if known is None else cost_of(job.sent, known)
+    price_of_job = job_price(job.manifest)
+    return None if price_of_job is None else cost_of(job.sent, price_of_job)
 
 
 def billed(job: JobAnswers) -> JobAnswers:
@@ -93,24 +89,24 @@ def billed(job: JobAnswers) -> JobAnswers:
     answers, too; what an earlier job had answered costs nothing. The costs add up to
     :func:`job_cost`, to the last digit.
     """
-    known = job_price(job.manifest)
-    if known is None:
+    price_of_job = job_price(job.manifest)
+    if price_of_job is None:
         return job
     costs = np.full(len(job.answers), Decimal(0), dtype=object)
-    costs[: len(job.sent)] = known.costs_of(*tokens_of(job.sent))
+    costs[: len(job.sent)] = price_of_job.costs_of(*tokens_of(job.sent))
     return replace(job, costs=costs)
 
 
 def tokens_of(answers: pa.Table) -> tuple[npt.NDArray[np.int64], ...]:
     """Return the input, output, cached and cache write tokens of each line; 0 where none stand."""
     names = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens")
-    read, written, cached, to_cache = (
+    input_, output, cached, cache_write = (
         # A server may state no usage, or a wrong one; nothing here may fail for it.
         np.maximum(pc.fill_null(answers[name], 0).to_numpy(), 0)
         for name in names
     )
-    cached = np.minimum(cached, read)
-    return read, written, cached, np.minimum(to_cache, read - cached)
+    cached = np.minimum(cached, input_)
+    return input_, output, cached, np.minimum(cache_write, input_ - cached)
 
 
 _LARGEST: Final = 1 << 16
@@ -140,18 +136,18 @@ def summary_of(record: Record) -> Summary:
         If the folder is damaged.
     """
     made_of = _made_of(record)
-    kept = _kept(record)
-    if kept is not None and kept.made_of == made_of and _is_whole(kept, record.manifest):
-        return kept
+    stored = _stored(record)
+    if stored and stored.made_of == made_of and _adds_up(stored, record.manifest):
+        return stored
     answers = read_job(record)
-    made = Summary(made_of, row_counts(answers), job_cost(answers))
+    summary = Summary(made_of, row_counts(answers), job_cost(answers))
     # A cache only: a folder that cannot be written can still be read.
     with contextlib.suppress(OSError), replacing(record.folder.summary) as file:
-        file.write(msgspec.json.encode(made))
-    return made
+        file.write(msgspec.json.encode(summary))
+    return summary
 
 
-def _kept(record: Record) -> Summary | None:
+def _stored(record: Record) -> Summary | None:
     try:
         content = read_private(record.folder.summary, _LARGEST)
         return None if content is None else msgspec.json.decode(content, type=Summary)
@@ -159,7 +155,7 @@ def _kept(record: Record) -> Summary | None:
         return None
 
 
-def _is_whole(summary: Summary, manifest: Manifest) -> bool:
+def _adds_up(summary: Summary, manifest: Manifest) -> bool:
     """Tell whether a stored summary counts each row once, and states a valid cost."""
     counted = set(summary.counts) <= set(STATUSES)
     cost = summary.cost

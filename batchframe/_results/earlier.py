@@ -1,8 +1,4 @@
-"""Requests → the answers that earlier jobs have to them, and the jobs that are asking them now.
-
-In: a request table and the account it goes to; the folders of all jobs. Out: a frozen
-:class:`Earlier`.
-Must not know: frames, prices, the network.
+"""Answers that earlier jobs have to the requests of a new one, and jobs that are asking them now.
 
 A request is known by its content, so an answer that was paid for once answers it again.
 """

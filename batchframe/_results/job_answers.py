@@ -1,11 +1,8 @@
-"""A job's folder → what it knows about its requests: one answer for each, read and typed.
+"""The answers of a job: one for each request, read from its folder and typed.
 
-In: a job's record. Out: frozen :class:`JobAnswers`.
-Must not know: frames, prices, the network.
-
-``answers.parquet`` saves reading the result files again, and is trusted only if it was made of
-them. ``reused.parquet`` holds the answers that earlier jobs had already: they exist nowhere else
-if those jobs are forgotten.
+``answers.parquet`` saves reading the result files again, and is used only if it was made of them.
+``reused.parquet`` holds the answers that earlier jobs had already: they exist nowhere else if those
+jobs are forgotten.
 """
 
 from __future__ import annotations
@@ -173,8 +170,7 @@ def _without(answers: pa.Table, lost: npt.NDArray[np.bool_]) -> pa.Table:
     if not lost.any():
         return answers
     here = pa.array(lost)
-    told = {"status": "missing", "error": _GONE}
-    for name, word in told.items():
+    for name, word in (("status", "missing"), ("error", _GONE)):
         column = pc.if_else(here, pa.scalar(word), answers[name])
         answers = answers.set_column(answers.column_names.index(name), name, column)
     return answers
@@ -298,15 +294,15 @@ def _homes(record: Record, shard: int) -> list[Path]:
     if state.batch is None or not state.fetched:
         return []
     paths = ((folder.output(shard), state.output), (folder.errors(shard), state.errors))
-    there = [(path, home) for path, home in paths if home is not None]
-    for path, home in there:
+    fetched = [(path, home) for path, home in paths if home is not None]
+    for path, home in fetched:
         if not path.is_file() or sha256_of(path) != home.sha256:
             raise JobError(
                 f"{path!s} is not what came back from the service: it was changed or removed "
                 "since. Call job.refresh(): it is fetched again, as long as the service keeps it "
                 "(30 days)."
             )
-    return [path for path, _ in there]
+    return [path for path, _ in fetched]
 
 
 def _store(record: Record, answers: pa.Table, rows: Rows) -> None:
@@ -319,8 +315,8 @@ def _store(record: Record, answers: pa.Table, rows: Rows) -> None:
 def row_counts(job: JobAnswers) -> dict[str, int]:
     """Count the rows of each status; they add up to the rows of the submitted frame."""
     number = job.rows.number
-    asked = category_codes(job.answers["status"], STATUSES)[number[number >= 0]]
-    rows = np.bincount(asked, minlength=len(STATUSES))
+    codes = category_codes(job.answers["status"], STATUSES)[number[number >= 0]]
+    rows = np.bincount(codes, minlength=len(STATUSES))
     rows[STATUSES.index("skipped")] += int((number < 0).sum())
     return {status: int(count) for status, count in zip(STATUSES, rows, strict=True) if count}
 

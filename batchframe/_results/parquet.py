@@ -1,7 +1,4 @@
-"""Answers × rows that memory need not hold → one Parquet file.
-
-In: a job's answers, and rows. Out: a file with the columns of both.
-Must not know: prices, the network.
+"""Answers beside rows that memory need not hold, in one Parquet file.
 
 Each row is read once: the answer found for it stands beside it, whatever happens to the source.
 """

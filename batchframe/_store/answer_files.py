@@ -1,10 +1,7 @@
-"""The files that answers bring, such as images: kept in the job's folder.
+"""The files that answers bring, such as images, in the job's folder.
 
-In: the name of a request and the bytes of a file. Out: a file below the folder, for the user alone,
-and its name, which is made of the request's name and of the content.
-Must not know: endpoints, result files, the network.
-
-A file is as durable as the result file that it came out of: where it is gone it is made again.
+Each is named after its request and its content, and is as durable as the result file it came from:
+where it is gone, it is written again.
 """
 
 from __future__ import annotations

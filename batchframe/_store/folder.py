@@ -1,18 +1,16 @@
 """The job folder: file names, manifest, journal, lock.
 
-In and out: JSON values and paths. Must not know: what a request, a batch or a row is.
-
-    <home>/jobs/<job id>/        0700, its files 0600
-      manifest.json              the recipe and what was written; replaced as a whole
-      journal.jsonl              append-only, fsynced; a torn last line is dropped
-      rows.parquet               row → digest, request number
-      input-000.jsonl            exactly what was sent
-      output-000.jsonl           exactly what came back
-      errors-000.jsonl
-      reused.parquet             the answers that earlier jobs had already
-      answers.parquet            the parsed truth, rebuilt from the files when absent
-      summary.json               counts and cost, rebuilt when absent
-      lock
+<home>/jobs/<job id>/        0700, its files 0600
+manifest.json              the recipe and what was written; replaced as a whole
+journal.jsonl              append-only, fsynced; a torn last line is dropped
+rows.parquet               row → digest, request number
+input-000.jsonl            exactly what was sent
+output-000.jsonl           exactly what came back
+errors-000.jsonl
+reused.parquet             the answers that earlier jobs had already
+answers.parquet            the parsed answers, rebuilt from the result files
+summary.json               counts and cost, rebuilt from the answers
+lock
 """
 
 from __future__ import annotations

@@ -221,8 +221,8 @@ def status_word(state: JobState) -> str:
     """
     if any(shard.step == "creating" for shard in state.shards):
         return "uncertain"
-    told = [shard.batch.status for shard in state.shards if shard.batch is not None]
-    words = ["in_progress" if word in _OURS else word for word in told]
+    statuses = [shard.batch.status for shard in state.shards if shard.batch is not None]
+    words = ["in_progress" if word in _OURS else word for word in statuses]
     words += ["queued" for shard in state.shards if shard.queued]
     words += ["cancelled" for shard in state.shards if shard.step == "dropped"]
     if len(words) < len(state.shards):

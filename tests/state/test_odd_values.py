@@ -198,6 +198,7 @@ def look_at(kept: Kept, client: object = None) -> None:
         lambda: kept.frame.bf.join(job, details=True),
         lambda: repr(job.report()),
         job.unanswered,
+        lambda: job.to_parquet(kept.pristine.parent / "out.parquet"),
     ):
         attempt(act)
 
