@@ -72,7 +72,7 @@ class JobHandle(JobAtHome, ShownLive):
                 fetch_named(self._record, run.service)
             # Asked anew under the lock: another kernel may have sent it meanwhile.
             if not self._record.sent:
-                raise JobError.not_sent(record.manifest.called)
+                raise JobError.not_sent(record.manifest.display_name)
 
     def wait(self, timeout: float | None = None) -> Self:
         """Look again and again until the job is done.
@@ -99,7 +99,7 @@ class JobHandle(JobAtHome, ShownLive):
             waited = until(lambda: self.done, look, self._pace, timeout=timeout)
             if not waited.done:
                 trouble = str(waited.trouble) if waited.trouble else None
-                name = self._record.manifest.called
+                name = self._record.manifest.display_name
                 raise _waited_error(name, timeout or 0, self.status, trouble)
         return self
 
@@ -177,13 +177,13 @@ class JobHandle(JobAtHome, ShownLive):
             return self
         with working_on(self._folder, self._service) as run:
             if run is None:
-                raise JobError.busy(record.manifest.called)
+                raise JobError.busy(record.manifest.display_name)
             cancel(run)
             if any(shard.step == "creating" for shard in run.state().shards):
                 raise JobError(
-                    f"What is known of job {record.manifest.called} is being cancelled, but "
+                    f"What is known of job {record.manifest.display_name} is being cancelled, but "
                     "another part of it may exist on the server. Look for it with "
-                    f"bf.job({record.manifest.called!r}).resume(), then cancel again."
+                    f"bf.job({record.manifest.display_name!r}).resume(), then cancel again."
                 )
         return self
 
@@ -208,7 +208,7 @@ class JobHandle(JobAtHome, ShownLive):
             return self
         with working_on(self._folder, self._service, recreate=recreate) as run:
             if run is None:
-                raise JobError.busy(record.manifest.called)
+                raise JobError.busy(record.manifest.display_name)
             go_on(run)
         return self
 
@@ -240,7 +240,7 @@ class JobHandle(JobAtHome, ShownLive):
         service = self._service if remote else None
         with self._folder.lock() as held:
             if not held:
-                raise JobError.busy(record.manifest.called)
+                raise JobError.busy(record.manifest.display_name)
             return forget(self._record, service)
 
     @property
@@ -266,7 +266,7 @@ class JobHandle(JobAtHome, ShownLive):
         try:
             yield
         except (KeyboardInterrupt, asyncio.CancelledError):
-            name = self._record.manifest.called
+            name = self._record.manifest.display_name
             say(f"Stopped waiting; the job goes on. Come back: job = bf.job({name!r})")
             raise
 
@@ -284,7 +284,7 @@ class JobHandle(JobAtHome, ShownLive):
     def _service(self) -> Service:
         if self._connected is None:
             manifest = self._record.manifest
-            self._connected = connect_to(manifest.identity, manifest.called, self._client)
+            self._connected = connect_to(manifest.identity, manifest.display_name, self._client)
         return self._connected
 
 

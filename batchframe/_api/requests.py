@@ -372,9 +372,9 @@ class Job(JobHandle):
         manifest, counts = record.manifest, row_counts(answers)
         table = unanswered(record, answers, {*ASKED_AGAIN, *also})
         if waiting := counts.get("pending", 0):
-            say(still_waiting(manifest.called, waiting))
+            say(still_waiting(manifest.display_name, waiting))
         elif not table.requests:
-            say(nothing_left(manifest.called, counts))
+            say(nothing_left(manifest.display_name, counts))
         again = None if manifest.name is None else f"{manifest.name}, again"
         return Requests(table, f"unanswered of {manifest.id}", again)
 

@@ -100,7 +100,7 @@ def sent_as(table: RequestTable, identity: Identity, rerun: str | None) -> str |
     if not folder.journal.is_file():
         return None
     record = read_record(folder)
-    return record.manifest.called if record.begun and record.sent else None
+    return record.manifest.display_name if record.begun and record.sent else None
 
 
 def check_words(name: object, rerun: object, max_enqueued_tokens: object) -> None:

@@ -158,9 +158,9 @@ def _metadata(run: Submission, shard: int) -> dict[str, str]:
 def _pause_unsent(run: Submission, outcome: Unsent, tries: int) -> None:
     if tries >= _UNSENT_TRIES:
         raise SubmissionError(
-            f"Nothing of this part of job {run.manifest.called} reached the service: "
+            f"Nothing of this part of job {run.manifest.display_name} reached the service: "
             f"{outcome.reason}. Nothing is billed for it. When the connection is back, run the "
-            f"cell again or call bf.job({run.manifest.called!r}).resume()."
+            f"cell again or call bf.job({run.manifest.display_name!r}).resume()."
         )
     run.clock.sleep(2.0 ** (tries - 1))
 
@@ -174,12 +174,13 @@ def _pause_refused(run: Submission, shard: int, outcome: Rejected, tries: int) -
         part = shard + 1
         remedy = advice(outcome.code, outcome.message, outcome.status)
         raise SubmissionError(
-            f"The service refused part {part} of {run.shards} of job {run.manifest.called} (HTTP "
-            f"{outcome.status}{f', {outcome.code}' if outcome.code else ''}): {outcome.message}\n"
-            f"{remedy}{remedy and chr(10)}No batch was created for it and nothing is "
-            "billed for it. When the cause is mended, run the cell again or call "
-            f"bf.job({run.manifest.called!r}).resume(): what was created goes on, and only the "
-            "rest is sent."
+            f"The service refused part {part} of {run.shards} of job {run.manifest.display_name} "
+            f"(HTTP {outcome.status}{f', {outcome.code}' if outcome.code else ''}): "
+            f"{outcome.message}\n"
+            f"{remedy}{remedy and chr(10)}No batch was created for it and nothing is billed for "
+            "it. When the cause is mended, run the cell again or call "
+            f"bf.job({run.manifest.display_name!r}).resume(): what was created goes on, and only "
+            "the rest is sent."
         )
     if unseen:
         # Before the pause, which a new file needs as much as the last one did.

@@ -70,7 +70,7 @@ def earlier(table: RequestTable, identity: Identity) -> Earlier:
             continue
         good = _accepted(table.recipe, answers)
         waits = _waiting(record, number.drop_null().to_numpy(), answers)
-        waiting[_called(record, waiting)] = asked[mine][waits]
+        waiting[_display_name(record, waiting)] = asked[mine][waits]
         answered = asked[mine][good]
         open_[answered] = False
         kept = answers.filter(pa.array(good))
@@ -90,10 +90,10 @@ def _files(record: Record, answers: pa.Table) -> list[Path]:
     return [record.folder.files / name for name in names]
 
 
-def _called(record: Record, others: Mapping[str, object]) -> str:
+def _display_name(record: Record, others: Mapping[str, object]) -> str:
     """Say what to find a job by; where another has its name, by its id."""
-    called = record.manifest.called
-    return record.manifest.id if called in others else called
+    name = record.manifest.display_name
+    return record.manifest.id if name in others else name
 
 
 def reused_by(record: Record, table: RequestTable) -> Earlier:
@@ -130,7 +130,7 @@ def asked_meanwhile(record: Record) -> dict[str, int]:
             continue
         answered = int(_accepted(record.manifest.recipe, answers).sum())
         if count := answered + int(_waiting(other, number.to_numpy(), answers).sum()):
-            asked[_called(other, asked)] = count
+            asked[_display_name(other, asked)] = count
     return asked
 
 

@@ -147,7 +147,9 @@ def report(job: JobAnswers) -> Report:
     paid = None if known is None else known.parts_of(read, written, cached, to_cache)
     lines = _lines(manifest, tokens, paid)
     answered = int(np.count_nonzero(read + written))
-    return Report(manifest.called, len(job.sent), answered, lines, _reasons(job, lines, answered))
+    return Report(
+        manifest.display_name, len(job.sent), answered, lines, _reasons(job, lines, answered)
+    )
 
 
 def _lines(

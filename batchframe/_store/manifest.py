@@ -89,8 +89,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     source: str | None = None
 
     @property
-    def called(self) -> str:
-        """What to find the job by."""
+    def display_name(self) -> str:
+        """The name that ``bf.job`` finds the job by."""
         return self.name or self.id
 
 
