@@ -22,8 +22,8 @@ from batchframe._results.earlier import ReusePlan
 from batchframe._services.batch import Batch
 from batchframe._services.protocol import Identity
 from batchframe._services.provider_table import OPENAI
+from batchframe._store.events import Fetched
 from batchframe._store.folder import JobFolder
-from batchframe._store.journal import Fetched
 from batchframe._store.manifest import Manifest
 from benchmarks._data import LABELS, MODEL, PROMPT, SCHEMA, output_lines
 

@@ -84,7 +84,7 @@ def job_card(facts: JobFacts) -> Card:
     batches = [shard.batch for shard in state.shards if shard.batch is not None]
     done = sum(batch.completed + batch.failed for batch in batches) + manifest.reused
     return Card(
-        title=f"Job {manifest.called}: {_where_it_stands(facts)}",
+        title=f"Job {manifest.display_name}: {_where_it_stands(facts)}",
         progress=(manifest.requests if facts.record.done else done, manifest.requests)
         if manifest.requests
         else None,
@@ -285,7 +285,7 @@ def _tone(facts: JobFacts) -> Tone:
 
 
 def _next_step(facts: JobFacts) -> str:
-    name = facts.record.manifest.called
+    name = facts.record.manifest.display_name
     if facts.status in {"preparing", "submitting", "uncertain"}:
         return f"bf.job({name!r}).resume()"
     if not facts.record.done:

@@ -156,13 +156,13 @@ class Job(LiveCardRepr):
             return self
         with working_on(self._folder, self._service) as run:
             if run is None:
-                raise JobError.busy(record.manifest.called)
+                raise JobError.busy(record.manifest.display_name)
             cancel(run)
             if any(shard.step == "creating" for shard in run.state().shards):
                 raise JobError(
-                    f"What is known of job {record.manifest.called} is being cancelled, but "
+                    f"What is known of job {record.manifest.display_name} is being cancelled, but "
                     "another part of it may exist on the server. Look for it with "
-                    f"bf.job({record.manifest.called!r}).resume(), then cancel again."
+                    f"bf.job({record.manifest.display_name!r}).resume(), then cancel again."
                 )
         return self
 
@@ -187,7 +187,7 @@ class Job(LiveCardRepr):
             return self
         with working_on(self._folder, self._service, recreate=recreate) as run:
             if run is None:
-                raise JobError.busy(record.manifest.called)
+                raise JobError.busy(record.manifest.display_name)
             go_on(run)
         return self
 
@@ -244,9 +244,9 @@ class Job(LiveCardRepr):
         manifest, counts = record.manifest, row_counts(answers)
         table = unanswered(record, answers, {*ASKED_AGAIN, *also})
         if waiting := counts.get("pending", 0):
-            notify(still_waiting(manifest.called, waiting))
+            notify(still_waiting(manifest.display_name, waiting))
         elif not table.requests:
-            notify(nothing_left(manifest.called, counts))
+            notify(nothing_left(manifest.display_name, counts))
         again = None if manifest.name is None else f"{manifest.name}, again"
         return Requests(table, f"unanswered of {manifest.id}", again)
 
@@ -278,7 +278,7 @@ class Job(LiveCardRepr):
         service = self._service if remote else None
         with self._folder.lock() as held:
             if not held:
-                raise JobError.busy(record.manifest.called)
+                raise JobError.busy(record.manifest.display_name)
             return forget(self._record, service)
 
     def __reduce__(self) -> tuple[type[Self], tuple[JobFolder]]:
@@ -298,7 +298,7 @@ class Job(LiveCardRepr):
                 go_on(run)  # the next wave
             # Asked anew under the lock: another kernel may have sent it meanwhile.
             if not self._record.sent:
-                raise JobError.not_sent(record.manifest.called)
+                raise JobError.not_sent(record.manifest.display_name)
 
     def _card(self) -> Card:
         record = self._record
@@ -321,5 +321,5 @@ class Job(LiveCardRepr):
     def _service(self) -> Service:
         if self._connected is None:
             manifest = self._record.manifest
-            self._connected = connect_to(manifest.identity, manifest.called, self._client)
+            self._connected = connect_to(manifest.identity, manifest.display_name, self._client)
         return self._connected

@@ -146,13 +146,13 @@ def _interruptible(job: Job) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, asyncio.CancelledError):
-        name = job._record.manifest.called
+        name = job._record.manifest.display_name
         notify(f"Stopped waiting; the job goes on. Come back: job = bf.job({name!r})")
         raise
 
 
 def _timeout_error(job: Job, seconds: float, trouble: ServiceError | None) -> JobTimeout:
-    name = job._record.manifest.called
+    name = job._record.manifest.display_name
     last = f"It goes on at the service; its status was {job.status!r} at the last look."
     if trouble:
         last = f"The last look at it failed: {trouble}"

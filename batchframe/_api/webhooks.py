@@ -99,9 +99,9 @@ def _service_of(record: Record, clients: list[object]) -> Service:
     if found is None:
         identity = record.manifest.identity
         raise ClientError(
-            f"Job {record.manifest.called} is at {identity.base_url}, and none of the clients "
-            "speaks to its account. Pass the one that it was submitted with: on_webhook(..., "
-            "client=[one, another])."
+            f"Job {record.manifest.display_name} is at {identity.base_url}, and none of the "
+            "clients speaks to its account. Pass the one that it was submitted with: "
+            "on_webhook(..., client=[one, another])."
         )
     return found
 

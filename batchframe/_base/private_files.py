@@ -218,19 +218,28 @@ def _write_all(descriptor: int, content: bytes) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Write a file beside `path` and put it in its place only when all of it is on the disk."""
+def replacing(path: Path, *, private: bool = True) -> Iterator[IO[bytes]]:
+    """Write a file beside `path`; rename it once all of it is on the disk.
+
+    Parameters
+    ----------
+    private
+        Whether it is state of ours. A file of the user's has the usual permissions, and is hidden
+        until it is complete: whoever reads the folder meanwhile does not take it for data.
+    """
     # Of a name of its own, since two kernels may write the same file.
-    partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    name = f"{path.name}.{os.getpid()}-{threading.get_ident()}.part"
+    partial = path.with_name(name if private else f".{name}")
     try:
-        with create_private(partial) as file:
+        with create_private(partial) if private else partial.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    if private:
+        sync_folder(path.parent)
 
 
 def sha256_of(path: Path) -> str:

@@ -8,7 +8,6 @@ is missing. Blank lines are skipped. Parquet has types, and keeps them.
 from __future__ import annotations
 
 import csv
-import os
 import sys
 from pathlib import Path
 from typing import IO, Final
@@ -18,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 
 from batchframe._base.errors import CommandError, format_list, shorten
+from batchframe._base.private_files import replacing
 from batchframe._frames.cells import json_text
 
 STREAM: Final = "-"
@@ -94,24 +94,17 @@ def write_table(frame: pd.DataFrame, to: str) -> None:
         _write_csv(frame, sys.stdout.buffer)
         sys.stdout.buffer.flush()
         return
-    path = Path(to).resolve()
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with partial.open("wb") as file:
+        with replacing(Path(to).resolve(), private=False) as file:
             if _ending(to) in _PARQUET:
                 frame.to_parquet(file, engine="pyarrow")
             else:
                 _write_csv(frame, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
     except _UNREADABLE as reason:
         raise CommandError(
             f"{to} cannot be written: {cause(reason)}. What came back is safe in the job's "
             "folder; write it elsewhere: batchframe fetch JOB --to OTHER.csv"
         ) from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _write_csv(frame: pd.DataFrame, file: IO[bytes]) -> None:

@@ -63,7 +63,7 @@ class _EmbeddingsEndpoint(TextEndpoint):
         """Refuse all but one text, and dimensions of another type."""
         super().check(recipe)
         dimensions = recipe.body.get("dimensions")
-        if dimensions is not None and (type(dimensions) is not int or dimensions < 1):
+        if dimensions is not None and not _is_dimensions(dimensions):
             raise RequestError.not_a_word(
                 keyword="dimensions", value=dimensions, wanted="a whole number such as 512"
             )
@@ -83,7 +83,16 @@ class _EmbeddingsEndpoint(TextEndpoint):
 
     def read(self, recipe: Recipe, answers: pa.Table, good: pa.ChunkedArray) -> ParsedAnswers:
         name, dimensions = recipe.output.fields[0].name, recipe.body.get("dimensions")
-        return read_vectors(answers["vector"], good, name, dimensions)
+        # A manifest is not checked as what a user writes is.
+        length = dimensions if _is_dimensions(dimensions) else None
+        return read_vectors(answers["vector"], good, name, length)
+
+
+def _is_dimensions(value: object) -> bool:
+    return type(value) is int and 1 <= value <= _MOST_DIMENSIONS
+
+
+_MOST_DIMENSIONS: Final = 1 << 20
 
 
 def read_vectors(
@@ -100,10 +109,11 @@ def read_vectors(
     >>> read_vectors(vectors, pc.is_valid(vectors), "embedding").columns["embedding"].to_pylist()
     [[1.0, 2.0], None, [3.0, 4.0]]
     """
-    sizes = np.asarray(pc.fill_null(pc.binary_length(vectors), 0).to_numpy()) // _BYTES
+    lengths = np.asarray(pc.fill_null(pc.binary_length(vectors), 0).to_numpy())
+    sizes = lengths // _BYTES
     wanted = np.asarray(good.to_numpy(), dtype=bool) & (sizes > 0)
     length = dimensions or _usual(sizes[wanted])
-    kept = wanted & (sizes == length)
+    kept = wanted & (lengths == length * _BYTES)
     columns, start = [], 0
     for chunk in vectors.chunks:
         columns.append(_vectors(chunk, kept[start : start + len(chunk)], length))

@@ -102,7 +102,7 @@ def _may_call(recipe: Recipe) -> bool:
     tools = recipe.body.get("tools")
     listed = [one for one in tools if isinstance(one, Mapping)] if isinstance(tools, list) else []
     return bool(recipe.body.get("functions")) or any(
-        tool.get("type", "function") in _CALLED for tool in listed
+        str(tool.get("type", "function")) in _CALLED for tool in listed
     )
 
 
@@ -113,16 +113,24 @@ def _read(
     arguments: list[str | None] = []
     reasons: list[str | None] = []
     for text, error in zip(texts, errors, strict=True):
-        calls = [] if text is None else _decode(text)
-        broken = next((call.name for call in calls if not _is_json(call.arguments)), None)
-        name, argument = _cells([] if broken is not None else calls)
+        calls, reason = _calls(text)
+        name, argument = _cells(calls)
         names.append(name)
         arguments.append(argument)
-        if broken is not None:
-            reasons.append(f"the arguments of the tool call {broken!r} are not JSON")
-        else:
-            reasons.append(None if calls else error)
+        reasons.append(reason if calls or reason else error)
     return names, arguments, reasons
+
+
+def _calls(text: str | None) -> tuple[list[_Call], str | None]:
+    """Return the tool calls of an answer, or why they cannot be read."""
+    try:
+        calls = [] if text is None else _decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return [], "the tool calls cannot be read"
+    broken = next((call.name for call in calls if not _is_json(call.arguments)), None)
+    if broken is not None:
+        return [], f"the arguments of the tool call {broken!r} are not JSON"
+    return calls, None
 
 
 def _cells(calls: Sequence[_Call]) -> tuple[str | None, str | None]:

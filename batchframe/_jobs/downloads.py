@@ -16,7 +16,7 @@ from batchframe._base.private_files import (
 )
 from batchframe._results.line import count_lines
 from batchframe._services.protocol import Transfers
-from batchframe._store.journal import Fetched
+from batchframe._store.events import Fetched
 
 _ATTEMPTS: Final = 3
 # A service may state a wrong size, so a file may grow beyond it, but not without end.

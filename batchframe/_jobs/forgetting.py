@@ -50,9 +50,9 @@ def refuse_if_under_way(record: Record) -> None:
         running = shard.batch is not None and not shard.batch.ended
         if running or shard.step == "creating":
             raise JobError(
-                f"Job {record.manifest.called!r} is still under way, and what it answers is "
-                f"billed. Let it end, bf.job({record.manifest.called!r}).wait(), or stop it, "
-                f"bf.job({record.manifest.called!r}).cancel() and wait, and then forget it."
+                f"Job {record.manifest.display_name!r} is still under way, and what it answers is "
+                f"billed. Let it end, bf.job({record.manifest.display_name!r}).wait(), or stop it, "
+                f"bf.job({record.manifest.display_name!r}).cancel() and wait, and then forget it."
             )
 
 
@@ -61,7 +61,7 @@ def forget(record: Record, service: Service | None) -> Forgotten:
 
     If a file on the server cannot be removed the folder stays, so that it can be tried again.
     """
-    called = record.manifest.called
+    called = record.manifest.display_name
     removed: list[str] = []
     failed: list[str] = []
     if service is not None:
@@ -107,8 +107,10 @@ def _kept_elsewhere(record: Record, *, remote: bool) -> list[str]:
         )
     own = record.manifest
     places += [
-        f"{other.folder.path}: answers reused by job {other.manifest.called}, if any came from "
-        "this one"
+        (
+            f"{other.folder.path}: answers reused by job {other.manifest.display_name}, if any "
+            "came from this one"
+        )
         for other in records()
         if other.manifest.reused
         and other.manifest.id != own.id

@@ -30,8 +30,8 @@ from batchframe._requests.table import RequestTable, kept_requests, kept_table
 from batchframe._services.advice import may_pass
 from batchframe._services.batch import Batch
 from batchframe._services.protocol import REALTIME, Asked, Service
+from batchframe._store.events import Answered, Asking, Fetched, read_events
 from batchframe._store.folder import JobFolder
-from batchframe._store.journal import Fetched
 
 PILOT: Final = "pilot"
 """The run label of every pilot."""
@@ -198,15 +198,13 @@ def _result_line(custom_id: str, outcome: Asked) -> dict[str, Any]:
 
 def _answered(folder: JobFolder) -> dict[str, dict[str, Any]]:
     """Return the last result line of each request that was answered, by ``custom_id``."""
-    lines = [event["line"] for event in folder.read_journal() if event.get("event") == "ANSWERED"]
+    lines = [event.line for event in read_events(folder) if isinstance(event, Answered)]
     return {line["custom_id"]: line for line in lines}
 
 
 def _asked(folder: JobFolder) -> set[str]:
     """Name the requests that were asked and may be billed: all but those the service refused."""
-    asked = {
-        event["custom_id"] for event in folder.read_journal() if event.get("event") == "ASKING"
-    }
+    asked = {event.custom_id for event in read_events(folder) if isinstance(event, Asking)}
     # A 5xx proves nothing; what was refused outright is not billed.
     return asked - {name for name, line in _answered(folder).items() if 400 <= _code(line) < 500}  # noqa: PLR2004 - HTTP's own numbers
 

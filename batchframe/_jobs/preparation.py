@@ -147,7 +147,7 @@ def _is_divided_anew(plan: Plan, record: Record) -> bool:
         return True
     if record.manifest.provider != plan.provider:
         return True
-    before = read_reused(folder)["digest"].to_pylist() if record.manifest.reused else []
+    before = read_reused(record)["digest"].to_pylist() if record.manifest.reused else []
     return set(before) != set(plan.reuse.answers["digest"].to_pylist())
 
 
@@ -181,6 +181,7 @@ def _manifest_of(plan: Plan, inputs: tuple[InputFile, ...]) -> Manifest:
         cost=plan.estimate.cost,
         prices=_as_text(plan.prices),
         provider=plan.provider,
+        recovered=False,
         input_cost=plan.estimate.input_cost,
         tier=plan.tier,
         max_enqueued_tokens=plan.max_enqueued_tokens,

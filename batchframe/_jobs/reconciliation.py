@@ -57,7 +57,7 @@ def created_elsewhere(run: SubmissionContext, shard: int, state: ShardState) -> 
         and batch.id not in run.elsewhere
     ]
     if others and not found and not run.recreate:
-        raise _in_another_order_error(run.manifest.called, others)
+        raise _in_another_order_error(run.manifest.display_name, others)
     return found
 
 
@@ -85,7 +85,7 @@ def adopt(run: SubmissionContext, shard: int, found: list[Batch]) -> None:
     run.record_event("CREATED", shard, batch=oldest.to_json(), adopted=True)
     if len(alive) > 1:
         ids = [batch.id for batch in alive]
-        warn_user(SeveralBatchesWarning.found(run.manifest.called, shard + 1, ids))
+        warn_user(SeveralBatchesWarning.found(run.manifest.display_name, shard + 1, ids))
 
 
 def reconcile_create(run: SubmissionContext, shard: int, state: ShardState) -> None:
@@ -102,14 +102,14 @@ def reconcile_create(run: SubmissionContext, shard: int, state: ShardState) -> N
             else "The service's list of batches could not be read to its end"
         )
         raise SubmissionUncertain(
-            f"Part {shard + 1} of {run.shards} of job {run.manifest.called} was sent, but its "
-            f"answer was lost{f' ({state.reason})' if state.reason else ''}. {seen}, so nobody can "
-            "know whether the batch exists, and batchframe does not pay on a guess. Look again in "
-            "a few minutes:\n"
-            f"    bf.job({run.manifest.called!r}).resume()\n"
+            f"Part {shard + 1} of {run.shards} of job {run.manifest.display_name} was sent, but "
+            f"its answer was lost{f' ({state.reason})' if state.reason else ''}. {seen}, so nobody "
+            "can know whether the batch exists, and batchframe does not pay on a guess. Look again "
+            "in a few minutes:\n"
+            f"    bf.job({run.manifest.display_name!r}).resume()\n"
             "If you are sure that it was not created (the service's web page shows no such batch), "
             "send it again:\n"
-            f"    bf.job({run.manifest.called!r}).resume(recreate=True)"
+            f"    bf.job({run.manifest.display_name!r}).resume(recreate=True)"
         )
     _fence(run, shard, state)
     state = run.state().shards[shard]
@@ -132,11 +132,11 @@ def _adopt_if_it_runs(
     for batch in found:
         if batch.status == "validating" and batch.input_file_id in state.fenced_files:
             raise SubmissionUncertain(
-                f"Part {shard + 1} of {run.shards} of job {run.manifest.called} became {batch.id} "
-                "after all, about when its input file was deleted so that it could be sent again. "
-                "The service is still validating it, and nobody can know yet whether it will run. "
-                "Look again in a minute:\n"
-                f"    bf.job({run.manifest.called!r}).resume()"
+                f"Part {shard + 1} of {run.shards} of job {run.manifest.display_name} became "
+                f"{batch.id} after all, about when its input file was deleted so that it could be "
+                "sent again. The service is still validating it, and nobody can know yet whether "
+                "it will run. Look again in a minute:\n"
+                f"    bf.job({run.manifest.display_name!r}).resume()"
             )
     adopt(run, shard, found)
 
@@ -153,10 +153,10 @@ def _fence(run: SubmissionContext, shard: int, state: ShardState) -> None:
     for upload in state.uploads[state.fenced :]:
         if not _is_there(run, upload.file_id):
             raise SubmissionUncertain(
-                f"The input file {upload.file_id} of job {run.manifest.called} is not on the "
+                f"The input file {upload.file_id} of job {run.manifest.display_name} is not on the "
                 "server, though nobody here deleted it. The client's key may belong to another "
                 "project, from which neither the file nor a batch of it can be seen. Pass the "
-                f"client it was submitted with: bf.job({run.manifest.called!r}, "
+                f"client it was submitted with: bf.job({run.manifest.display_name!r}, "
                 "client=...).resume(recreate=True)."
             )
     run.record_event("FENCING", shard)

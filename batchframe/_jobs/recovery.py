@@ -232,6 +232,8 @@ def _write(folder: JobFolder, fingerprint: str, parts: Sequence[_Part], service:
         prices=None,
         provider=service.profile,
         recovered=True,
+        tier="batch",
+        max_enqueued_tokens=None,
     )
     write_manifest(folder, manifest)
     # At once: half of it would say that the other half was never sent.

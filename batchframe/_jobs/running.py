@@ -62,11 +62,11 @@ def go_on(run: SubmissionContext) -> None:
     if meanwhile:
         told = ", ".join(f"{number:,} in job {other!r}" for other, number in meanwhile.items())
         raise SubmissionError(
-            f"Requests that job {run.manifest.called!r} has not sent yet were asked since by "
+            f"Requests that job {run.manifest.display_name!r} has not sent yet were asked since by "
             f"others ({told}), and would be paid twice. Send only the rest: "
-            f"bf.job({run.manifest.called!r}).cancel(), which drops what was not sent, and "
-            f"bf.job({run.manifest.called!r}).unanswered().submit(). Or pay twice: "
-            f"bf.job({run.manifest.called!r}).resume(recreate=True)."
+            f"bf.job({run.manifest.display_name!r}).cancel(), which drops what was not sent, and "
+            f"bf.job({run.manifest.display_name!r}).unanswered().submit(). Or pay twice: "
+            f"bf.job({run.manifest.display_name!r}).resume(recreate=True)."
         )
     submit(run)
 

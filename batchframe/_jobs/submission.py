@@ -158,9 +158,9 @@ def _metadata(run: SubmissionContext, shard: int) -> dict[str, str]:
 
 def _unsent_error(run: SubmissionContext, reason: str) -> SubmissionError:
     return SubmissionError(
-        f"Nothing of this part of job {run.manifest.called} reached the service: {reason}. Nothing "
-        "is billed for it. When the connection is back, run the cell again or call "
-        f"bf.job({run.manifest.called!r}).resume()."
+        f"Nothing of this part of job {run.manifest.display_name} reached the service: {reason}. "
+        "Nothing is billed for it. When the connection is back, run the cell again or call "
+        f"bf.job({run.manifest.display_name!r}).resume()."
     )
 
 
@@ -180,10 +180,10 @@ def _pause_refused(run: SubmissionContext, shard: int, outcome: Rejected, retrie
 def _refused_error(run: SubmissionContext, shard: int, outcome: Rejected) -> SubmissionError:
     remedy = advice(outcome.code, outcome.message, outcome.status)
     return SubmissionError(
-        f"The service refused part {shard + 1} of {run.shards} of job {run.manifest.called} (HTTP "
-        f"{outcome.status}{f', {outcome.code}' if outcome.code else ''}): {outcome.message}\n"
-        f"{remedy}{remedy and chr(10)}No batch was created for it and nothing is "
-        "billed for it. When the cause is mended, run the cell again or call "
-        f"bf.job({run.manifest.called!r}).resume(): what was created goes on, and only the "
+        f"The service refused part {shard + 1} of {run.shards} of job {run.manifest.display_name} "
+        f"(HTTP {outcome.status}{f', {outcome.code}' if outcome.code else ''}): {outcome.message}\n"
+        f"{remedy}{remedy and chr(10)}No batch was created for it and nothing is billed for it. "
+        "When the cause is mended, run the cell again or call "
+        f"bf.job({run.manifest.display_name!r}).resume(): what was created goes on, and only the "
         "rest is sent."
     )

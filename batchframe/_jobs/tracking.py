@@ -16,8 +16,9 @@ from batchframe._results.line import count_lines
 from batchframe._services.batch import Batch
 from batchframe._services.protocol import REALTIME
 from batchframe._services.transfers import prefetching
+from batchframe._store.events import AllFetched, Fetched
 from batchframe._store.folder import JobFolder
-from batchframe._store.journal import Fetched, JobState, ShardState, after
+from batchframe._store.journal import JobState, ShardState, after
 from batchframe._store.queue import is_full
 
 _SHORT_POLLS: Final = 3
@@ -166,9 +167,15 @@ def _fetch(run: SubmissionContext, shard: int, state: ShardState, batch: Batch) 
         # A batch may end before its files show, or show whole; what stays away is missing.
         run.record_event("SHORT", shard, lines=lines, **facts)
         return
-    facts |= {"gone": gone, "incomplete": short}
-    if not state.fetched or after(state, {"event": "FETCHED", **facts}) != state:
-        run.record_event("FETCHED", shard, **facts)
+    event = AllFetched(
+        shard=shard,
+        output=got.get("output"),
+        errors=got.get("errors"),
+        gone=tuple(gone),
+        incomplete=short,
+    )
+    if not state.fetched or after(state, event) != state:
+        run.record_event("FETCHED", shard, **facts, gone=gone, incomplete=short)
 
 
 def _result_files(batch: Batch) -> dict[str, str]:

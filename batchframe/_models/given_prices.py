@@ -18,6 +18,10 @@ _SHAPE: Final = (
     'prices={"batch": {...}, "standard": {...}}.'
 )
 
+# What tokens cost at these rates can be added up exactly.
+_HIGHEST: Final = Decimal(10**12)
+_MOST_PLACES: Final = 24
+
 
 def given_prices(prices: object) -> dict[Tier, Price]:
     """Read ``prices=``: the rates of the batch tier, or of several tiers by name.
@@ -64,11 +68,15 @@ def _rate(name: str, rates: Mapping[str, object]) -> Decimal | None:
             rate = value if isinstance(value, Decimal) else Decimal(str(value))
         except InvalidOperation:
             rate = Decimal("NaN")
-        if rate.is_finite() and rate >= 0:
+        if rate.is_finite() and 0 <= rate <= _HIGHEST and _places(rate) <= _MOST_PLACES:
             return rate
     raise CostError(
         f"prices= has {value!r} for {name!r}, which is not an amount of money. {_SHAPE}"
     )
+
+
+def _places(rate: Decimal) -> int:
+    return -int(rate.as_tuple().exponent)
 
 
 def _no_rates_error(given: object) -> CostError:

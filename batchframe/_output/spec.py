@@ -17,7 +17,7 @@ from batchframe._output.strict import repeated, strict_schema
 
 _TEXT: Final = "response"
 _LABEL: Final = "label"
-_OTHER_COLUMN: Final = "a column of its output is not what the schema says"
+_OTHER_COLUMN: Final = "the columns of its output are not what the schema says"
 
 
 @dataclass(frozen=True)
@@ -43,17 +43,6 @@ class Field:
     kind: Kind | Literal["vector", "file"]
     levels: Levels | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the field as plain JSON."""
-        levels = None if self.levels is None else list(self.levels)
-        return {"name": self.name, "path": list(self.path), "kind": self.kind, "levels": levels}
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Field:
-        """Return the field that :meth:`to_json` wrote."""
-        levels = None if stored["levels"] is None else tuple(stored["levels"])
-        return cls(stored["name"], tuple(stored["path"]), stored["kind"], levels)
-
 
 @dataclass(frozen=True)
 class OutputSpec:
@@ -73,33 +62,22 @@ class OutputSpec:
     schema_name: str
     fields: tuple[Field, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the spec as plain JSON: it parses answers without the user's Python class."""
-        return {
-            "schema": None if self.schema is None else _plain(self.schema),
-            "schema_name": self.schema_name,
-            "fields": [field.to_json() for field in self.fields],
-        }
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> OutputSpec:
-        """Return the spec that :meth:`to_json` wrote.
+    def check_fields(self) -> None:
+        """Check that the answer columns are those of the schema.
 
         Raises
         ------
-        ValueError, LookupError
-            If it is none that could have been written.
+        ValueError
+            If they are not.
         """
-        schema = stored["schema"]
-        fields = tuple(map(Field.from_json, stored["fields"]))
         shapes: dict[tuple[str, ...], Any] = {(): ("string", None)}
-        if schema is not None:
-            parts = columns_of(shape_of(schema, schema))
-            shapes = {path: (shape.kind, shape.levels) for path, shape in parts}
-        for field in fields:
-            if shapes[field.path] != (field.kind, field.levels):
-                raise ValueError(_OTHER_COLUMN)
-        return cls(schema, stored["schema_name"], fields)
+        if self.schema is not None:
+            columns = columns_of(shape_of(self.schema, self.schema))
+            shapes = {path: (shape.kind, shape.levels) for path, shape in columns}
+        stored = {field.path: (field.kind, field.levels) for field in self.fields}
+        names = {field.name for field in self.fields}
+        if not stored or not stored.items() <= shapes.items() or len(names) < len(self.fields):
+            raise ValueError(_OTHER_COLUMN)
 
     @classmethod
     def of_schema(cls, schema: Mapping[str, Any] | None, schema_name: str) -> OutputSpec:

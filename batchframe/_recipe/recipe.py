@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+import msgspec
 
 from batchframe._base.errors import RequestError
 from batchframe._frames.image_options import ImageInput
@@ -24,8 +25,7 @@ UNKNOWN_COLUMNS: Final = ("bf_unknown",)
 """Stands where only the request is left, and nobody knows which columns its prompt saw."""
 
 
-@dataclass(frozen=True)
-class Recipe:
+class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """What turns a row into a request, and its answer into columns.
 
     Attributes
@@ -41,8 +41,8 @@ class Recipe:
         For a prompt function: the text of the column labels that it could see.
     allow
         What is sent although a check refuses it: names of parameters, "model", "context_window".
-    images
-        The columns of images, and how they are sent; None without images.
+    image_columns, image_root, image_detail, image_max_size
+        The fields of :attr:`images`, as the manifest stores them.
     """
 
     endpoint: str
@@ -53,9 +53,20 @@ class Recipe:
     on_missing: str
     dedupe: bool
     body: Mapping[str, Any]
-    columns: tuple[str, ...] = ()
+    columns: tuple[str, ...]
     allow: tuple[str, ...] = ()
-    images: ImageInput | None = None
+    image_columns: tuple[str, ...] | None = msgspec.field(name="images", default=None)
+    image_root: str | None = None
+    image_detail: str | None = None
+    image_max_size: Annotated[int, msgspec.Meta(ge=1, le=2**31)] | None = None
+
+    @property
+    def images(self) -> ImageInput | None:
+        """The columns of images, and how they are sent; None without images."""
+        if not self.image_columns:
+            return None
+        how = (self.image_root, self.image_detail, self.image_max_size)
+        return ImageInput(self.image_columns, *how)
 
     @classmethod
     def checked(
@@ -96,6 +107,7 @@ class Recipe:
                 "Let it return messages whose content holds image_url parts, or write the prompt "
                 "as a template."
             )
+        sent_images = images or ImageInput(())
         return cls(
             endpoint=endpoint,
             model=asked,
@@ -105,55 +117,20 @@ class Recipe:
             on_missing=checked_on_missing(on_missing),
             dedupe=bool(dedupe),
             body=parameters,
+            columns=(),
             allow=allowed,
-            images=images,
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the recipe as plain JSON, for the manifest."""
-        return {
-            "endpoint": self.endpoint,
-            "model": self.model,
-            "prompt": self.prompt,
-            "system": self.system,
-            "output": self.output.to_json(),
-            "on_missing": self.on_missing,
-            "dedupe": self.dedupe,
-            "body": dict(self.body),
-            "columns": list(self.columns),
-            "allow": list(self.allow),
-            "images": None if self.images is None else list(self.images.columns),
-            "image_root": self.images and self.images.root,
-            "image_detail": self.images and self.images.detail,
-            "image_max_size": self.images and self.images.max_size,
-        }
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Recipe:
-        """Return the recipe that :meth:`to_json` wrote."""
-        prompt = stored["prompt"]
-        return cls(
-            endpoint=stored["endpoint"],
-            model=stored["model"],
-            prompt=tuple(prompt) if isinstance(prompt, list) else prompt,
-            system=stored["system"],
-            output=OutputSpec.from_json(stored["output"]),
-            on_missing=stored["on_missing"],
-            dedupe=stored["dedupe"],
-            body=stored["body"],
-            columns=tuple(stored["columns"]),
-            allow=tuple(stored.get("allow", ())),
-            images=_stored_images(stored),
+            image_columns=sent_images.columns or None,
+            image_root=sent_images.root,
+            image_detail=sent_images.detail,
+            image_max_size=sent_images.max_size,
         )
 
     def difference(self, other: Recipe) -> list[str]:
         """Name the keywords in which two recipes differ."""
-        mine, theirs = ({**told.pop("body"), **told} for told in (self.to_json(), other.to_json()))
+        mine, theirs = ({**told.pop("body"), **told} for told in map(_stored, (self, other)))
         return [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
 
 
-def _stored_images(stored: Mapping[str, Any]) -> ImageInput | None:
-    if not stored.get("images"):
-        return None
-    rest = (stored[key] for key in ("image_root", "image_detail", "image_max_size"))
-    return ImageInput(tuple(stored["images"]), *rest)
+def _stored(recipe: Recipe) -> dict[str, Any]:
+    stored: dict[str, Any] = msgspec.to_builtins(recipe)
+    return stored

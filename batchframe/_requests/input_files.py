@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Annotated, Any, Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -25,6 +26,10 @@ MOST_INPUTS: Final = 50_000
 others take more requests)."""
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
+_Size = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+
+
 @dataclass(frozen=True)
 class InputFile:
     """One input file: the requests `start` to `stop` (exclusive), and the bytes that say them.
@@ -38,9 +43,9 @@ class InputFile:
         parts of a job that was recovered.
     """
 
-    start: int
-    stop: int
-    bytes: int
+    start: _Count
+    stop: _Count
+    bytes: _Size
     sha256: str
     ahead: int = 0
     tokens: int = 0

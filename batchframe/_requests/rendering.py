@@ -68,7 +68,7 @@ def request_table(
         _warn_of_almost_placeholders(recipe, rows)
         source, envelope = _of_templates(recipe, rows)
     else:
-        recipe = replace(recipe, columns=tuple(map(str, rows.columns)))
+        recipe = msgspec.structs.replace(recipe, columns=tuple(map(str, rows.columns)))
         source, envelope = _of_function(recipe, rows, function)
     _refuse_missing(recipe, source)
     rendered = _render(source, envelope)
@@ -117,7 +117,7 @@ def _refuse_two_prompts_for_equal_cells(
 
 def asked_of(table: RequestTable, model: str) -> RequestTable:
     """Ask the same of another model: other bytes, other digests, the same rows."""
-    recipe = replace(table.recipe, model=model)
+    recipe = msgspec.structs.replace(table.recipe, model=model)
     source, envelope = table.source, table.envelope
     if isinstance(source, Source) and envelope.slots == KEPT.slots:
         source = _with_model(source, table.recipe, recipe)
@@ -217,7 +217,8 @@ def _of_function(
             'on_missing="skip" or "raise".'
         )
     endpoint = endpoint_of(recipe.endpoint)
-    prompt_of = endpoint.prompts_of(replace(recipe, system=_constant_system(recipe)), function)
+    constant = msgspec.structs.replace(recipe, system=_constant_system(recipe))
+    prompt_of = endpoint.prompts_of(constant, function)
     envelope = encode_envelope(recipe.endpoint, endpoint.body(recipe))
     if rows.streamed:
         return prompts_of_parts(rows, prompt_of), envelope

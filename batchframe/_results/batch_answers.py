@@ -1,4 +1,4 @@
-"""Read the result files of a batch into one answer for each request.
+"""Output and error files → one answer for each request of a batch.
 
 A line is matched by its ``custom_id`` alone. A line that cannot be read, or that names no request
 of this job, is left out and counted; it never moves another answer. What an answer is does not

@@ -12,7 +12,7 @@ from decimal import Decimal
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import numpy as np
@@ -23,11 +23,11 @@ import pyarrow.compute as pc
 from batchframe._base.clock import day_of
 from batchframe._base.errors import JobError
 from batchframe._base.private_files import read_private, replacing
-from batchframe._endpoints import endpoint_of
+from batchframe._endpoints import STATUSES, endpoint_of
 from batchframe._models.price import Price
 from batchframe._models.price_lookup import price
 from batchframe._results.job_answers import JobAnswers, read_job, row_counts
-from batchframe._store.manifest import Manifest, Record
+from batchframe._store.manifest import LARGEST_COST, Manifest, Record
 from batchframe._version import __version__
 
 
@@ -79,8 +79,8 @@ def job_price(manifest: Manifest) -> Price | None:
 
 def job_cost(job: JobAnswers) -> Decimal | None:
     """Add up what a job's own answers cost, in USD; None if no batch price is known."""
-    known = job_price(job.manifest)
-    return None if known is None else cost_of(job.sent, known)
+    price_of_job = job_price(job.manifest)
+    return None if price_of_job is None else cost_of(job.sent, price_of_job)
 
 
 def billed(job: JobAnswers) -> JobAnswers:
@@ -90,24 +90,24 @@ def billed(job: JobAnswers) -> JobAnswers:
     answers, too; what an earlier job had answered costs nothing. The costs add up to
     :func:`job_cost`, to the last digit.
     """
-    known = job_price(job.manifest)
-    if known is None:
+    price_of_job = job_price(job.manifest)
+    if price_of_job is None:
         return job
     costs = np.full(len(job.answers), Decimal(0), dtype=object)
-    costs[: len(job.sent)] = known.costs_of(*tokens_of(job.sent))
+    costs[: len(job.sent)] = price_of_job.costs_of(*tokens_of(job.sent))
     return replace(job, costs=costs)
 
 
 def tokens_of(answers: pa.Table) -> tuple[npt.NDArray[np.int64], ...]:
     """Return the input, output, cached and cache write tokens of each line; 0 where none stand."""
     names = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens")
-    read, written, cached, to_cache = (
+    input_, output, cached, cache_write = (
         # A server may state no usage, or a wrong one; nothing here may fail for it.
         np.maximum(pc.fill_null(answers[name], 0).to_numpy(), 0)
         for name in names
     )
-    cached = np.minimum(cached, read)
-    return read, written, cached, np.minimum(to_cache, read - cached)
+    cached = np.minimum(cached, input_)
+    return input_, output, cached, np.minimum(cache_write, input_ - cached)
 
 
 _LARGEST: Final = 1 << 16
@@ -124,7 +124,7 @@ class Summary:
     """
 
     made_of: str
-    counts: Mapping[str, int]
+    counts: Mapping[str, Annotated[int, msgspec.Meta(ge=1)]]
     cost: Decimal | None
 
 
@@ -137,25 +137,37 @@ def summary_of(record: Record) -> Summary:
         If the folder is damaged.
     """
     made_of = _made_of(record)
-    kept = _kept(record)
+    stored = _stored(record)
     # Of a job that is done an earlier version could wait for videos, which are no longer fetched.
-    stale = record.done and kept is not None and "pending" in kept.counts
-    if kept is not None and kept.made_of == made_of and not stale:
-        return kept
+    stale = record.done and stored is not None and "pending" in stored.counts
+    usable = stored is not None and stored.made_of == made_of and _adds_up(stored, record.manifest)
+    if stored is not None and usable and not stale:
+        return stored
     answers = read_job(record)
-    made = Summary(made_of, row_counts(answers), job_cost(answers))
+    summary = Summary(made_of, row_counts(answers), job_cost(answers))
     # A cache only: a folder that cannot be written can still be read.
     with contextlib.suppress(OSError), replacing(record.folder.summary) as file:
-        file.write(msgspec.json.encode(made))
-    return made
+        file.write(msgspec.json.encode(summary))
+    return summary
 
 
-def _kept(record: Record) -> Summary | None:
+def _stored(record: Record) -> Summary | None:
     try:
         content = read_private(record.folder.summary, _LARGEST)
         return None if content is None else msgspec.json.decode(content, type=Summary)
     except (JobError, msgspec.DecodeError):
         return None
+
+
+def _adds_up(summary: Summary, manifest: Manifest) -> bool:
+    """Tell whether a stored summary counts each row once, and states a valid cost."""
+    counted = set(summary.counts) <= set(STATUSES)
+    cost = summary.cost
+    return (
+        counted
+        and sum(summary.counts.values()) == manifest.rows
+        and (cost is None or (cost.is_finite() and 0 <= cost <= LARGEST_COST))
+    )
 
 
 def _made_of(record: Record) -> str:

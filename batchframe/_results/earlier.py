@@ -21,7 +21,7 @@ from batchframe._requests.table import RequestTable
 from batchframe._results.job_answers import STORED, read_answers, read_reused, typed
 from batchframe._services.protocol import Identity
 from batchframe._store.manifest import Record, records
-from batchframe._store.rows import read_rows
+from batchframe._store.rows import read_rows_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class ReusePlan:
     @property
     def existing_job_name(self) -> str | None:
         """What the job is called that has all of these requests sent; None if there is none."""
-        return self.job.manifest.called if self.job is not None and self.job.sent else None
+        return self.job.manifest.display_name if self.job is not None and self.job.sent else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ def find_answers(table: RequestTable, identity: Identity, jobs: Sequence[Record]
         if match is None:
             continue
         places = places[match.places]
-        waiting[_called(record, waiting)] = places[match.waiting]
+        waiting[_display_name(record, waiting)] = places[match.waiting]
         answered = places[match.accepted]
         unanswered[answered] = False
         answers = match.answers.filter(pa.array(match.accepted))
@@ -118,7 +118,7 @@ def reused_by(record: Record, table: RequestTable) -> ReusePlan:
     JobError
         If the file of reused answers is damaged.
     """
-    found = [read_reused(record.folder)] if record.manifest.reused else []
+    found = [read_reused(record)] if record.manifest.reused else []
     return ReusePlan(*_answered_last(table, found), searched=record.manifest.reuse, job=record)
 
 
@@ -132,14 +132,14 @@ def asked_elsewhere(record: Record) -> dict[str, int]:
     ]
     if not unsent or not manifest.reuse:
         return {}
-    wanted = read_rows(record.folder.rows).request_digest.take(pa.array(np.concatenate(unsent)))
+    wanted = read_rows_of(record).request_digest.take(pa.array(np.concatenate(unsent)))
     asked: dict[str, int] = {}
     for other in records():
         if other.manifest.id == manifest.id:
             continue
         match = _match(other, manifest.recipe, manifest.identity, wanted)
         if match is not None and (count := int(match.accepted.sum() + match.waiting.sum())):
-            asked[_called(other, asked)] = count
+            asked[_display_name(other, asked)] = count
     return asked
 
 
@@ -149,7 +149,7 @@ def _match(record: Record, recipe: Recipe, identity: Identity, wanted: pa.Array)
     if asked != (recipe.endpoint, recipe.model) or record.manifest.identity != identity:
         return None
     try:
-        rows = read_rows(record.folder.rows)
+        rows = read_rows_of(record)
         number = pc.index_in(wanted, rows.request_digest)
         if number.null_count == len(number):
             return None
@@ -171,10 +171,10 @@ def _files(record: Record, answers: pa.Table) -> list[Path]:
     return [record.folder.files / name for name in names]
 
 
-def _called(record: Record, others: Mapping[str, object]) -> str:
+def _display_name(record: Record, others: Mapping[str, object]) -> str:
     """Say what to find a job by; where another has its name, by its id."""
-    called = record.manifest.called
-    return record.manifest.id if called in others else called
+    name = record.manifest.display_name
+    return record.manifest.id if name in others else name
 
 
 def _answered_last(table: RequestTable, found: list[pa.Table]) -> tuple[RequestTable, pa.Table]:

@@ -1,8 +1,8 @@
-"""Read a job's folder into one typed answer for each of its requests.
+"""The answers of a job: one for each request, read from its folder and typed.
 
-``answers.parquet`` saves reading the result files again, and is trusted only if it was made of
-them. ``reused.parquet`` holds the answers that earlier jobs had already: they exist nowhere else
-if those jobs are forgotten.
+``answers.parquet`` saves reading the result files again, and is used only if it was made of them.
+``reused.parquet`` holds the answers that earlier jobs had already: they exist nowhere else if those
+jobs are forgotten.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from batchframe._store.answer_files import AnswerFiles
 from batchframe._store.folder import JobFolder
 from batchframe._store.journal import JobState
 from batchframe._store.manifest import Manifest, Record
-from batchframe._store.rows import Rows, read_rows
+from batchframe._store.rows import Rows, read_rows_of
 
 _GONE: Final = (
     "its file is gone from the job's folder, and nothing else holds it: "
@@ -101,7 +101,7 @@ def read_job(record: Record) -> JobAnswers:
     JobError
         If the folder is damaged.
     """
-    rows = read_rows(record.folder.rows)
+    rows = read_rows_of(record)
     answers, columns = typed(record.manifest.recipe, read_answers(record, rows))
     return JobAnswers(record.manifest, rows, answers, _located(record, columns))
 
@@ -173,8 +173,7 @@ def _without(answers: pa.Table, lost: npt.NDArray[np.bool_]) -> pa.Table:
     if not lost.any():
         return answers
     here = pa.array(lost)
-    told = {"status": "missing", "error": _GONE}
-    for name, word in told.items():
+    for name, word in (("status", "missing"), ("error", _GONE)):
         column = pc.if_else(here, pa.scalar(word), answers[name])
         answers = answers.set_column(answers.column_names.index(name), name, column)
     return answers
@@ -198,7 +197,7 @@ def write_reused(folder: JobFolder, answers: pa.Table) -> None:
         pq.write_table(answers.cast(STORED), file, **_PARQUET)
 
 
-def read_reused(folder: JobFolder) -> pa.Table:
+def read_reused(record: Record) -> pa.Table:
     """Read the answers that earlier jobs had.
 
     Raises
@@ -206,11 +205,16 @@ def read_reused(folder: JobFolder) -> pa.Table:
     JobError
         If the file is absent or damaged.
     """
+    path = record.folder.reused
     try:
-        with translate_os_errors(folder.reused), open_private(folder.reused) as file:
-            return _completed(pq.read_table(file, page_checksum_verification=True)).cast(STORED)
+        with translate_os_errors(path), open_private(path) as file:
+            table = pq.read_table(file, page_checksum_verification=True)
+            table = _completed(table).cast(STORED)
     except (OSError, ValueError, pa.ArrowException) as reason:
-        raise JobError.damaged(str(folder.reused), str(reason)) from None
+        raise JobError.damaged(str(path), str(reason)) from None
+    if not _is_readable(table, record.manifest.reused):
+        raise JobError.damaged(str(path), "it does not hold one answer for each request")
+    return table
 
 
 def _completed(table: pa.Table) -> pa.Table:
@@ -236,8 +240,16 @@ def _stored(record: Record) -> pa.Table | None:
     except (OSError, pa.ArrowException, JobError):
         return None
     same = (table.schema.metadata or {}).get(b"sources") == _sources(record.state)
-    whole = table.num_rows == record.manifest.requests and table.schema == STORED
-    return table.drop_columns("digest") if same and whole else None
+    if not same or not _is_readable(table, record.manifest.requests):
+        return None
+    return table.drop_columns("digest")
+
+
+def _is_readable(table: pa.Table, requests: int) -> bool:
+    """Tell whether a stored table has one answer, of a known status, for each request."""
+    if table.num_rows != requests or table.schema != STORED:
+        return False
+    return bool(pc.all(pc.is_in(table["status"], pa.array(STATUSES)), min_count=0).as_py())
 
 
 def _read_files(record: Record, rows: Rows) -> pa.Table:
@@ -247,7 +259,7 @@ def _read_files(record: Record, rows: Rows) -> pa.Table:
         homes = worker.map(lambda shard: _homes(record, shard), shards)
         parts = [_read_part(record, rows, *each) for each in zip(shards, homes, strict=True)]
     if record.manifest.reused:
-        parts.append(read_reused(record.folder).drop_columns("digest"))
+        parts.append(read_reused(record).drop_columns("digest"))
     answers = pa.concat_tables(parts) if parts else pending(0)
     if record.done:
         # A cache only: a folder that cannot be written can still be read.
@@ -285,15 +297,15 @@ def _homes(record: Record, shard: int) -> list[Path]:
     if state.batch is None or not state.fetched:
         return []
     paths = ((folder.output(shard), state.output), (folder.errors(shard), state.errors))
-    there = [(path, home) for path, home in paths if home is not None]
-    for path, home in there:
+    fetched = [(path, home) for path, home in paths if home is not None]
+    for path, home in fetched:
         if not path.is_file() or sha256_of(path) != home.sha256:
             raise JobError(
                 f"{path!s} is not what came back from the service: it was changed or removed "
                 "since. Call job.refresh(): it is fetched again, as long as the service keeps it "
                 "(30 days)."
             )
-    return [path for path, _ in there]
+    return [path for path, _ in fetched]
 
 
 def _store(record: Record, answers: pa.Table, rows: Rows) -> None:
@@ -306,8 +318,8 @@ def _store(record: Record, answers: pa.Table, rows: Rows) -> None:
 def row_counts(job: JobAnswers) -> dict[str, int]:
     """Count the rows of each status; they add up to the rows of the submitted frame."""
     number = job.rows.number
-    asked = category_codes(job.answers["status"], STATUSES)[number[number >= 0]]
-    rows = np.bincount(asked, minlength=len(STATUSES))
+    codes = category_codes(job.answers["status"], STATUSES)[number[number >= 0]]
+    rows = np.bincount(codes, minlength=len(STATUSES))
     rows[STATUSES.index("skipped")] += int((number < 0).sum())
     return {status: int(count) for status, count in zip(STATUSES, rows, strict=True) if count}
 

@@ -147,10 +147,10 @@ def find_answers(rows: Tabular, job: JobAnswers, finder: Finder) -> Found:
     recipe = job.manifest.recipe
     if recipe.columns == UNKNOWN_COLUMNS:
         raise JobError(
-            f"Job {job.manifest.called!r} was recovered from the server, which knows neither the "
-            "frame nor the template of the prompt, so rows cannot be matched to it. Run the cell "
-            "that submitted it: it finds this job and pays nothing. What is known without: "
-            f"bf.job({job.manifest.called!r}).results(), one row a request."
+            f"Job {job.manifest.display_name!r} was recovered from the server, which knows neither "
+            "the frame nor the template of the prompt, so rows cannot be matched to it. Run the "
+            "cell that submitted it: it finds this job and pays nothing. What is known without: "
+            f"bf.job({job.manifest.display_name!r}).results(), one row a request."
         )
     as_submitted = job.rows.checksum if len(rows) == len(job.rows) else None
     named = row_digests(recipe, rows, as_submitted)

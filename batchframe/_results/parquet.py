@@ -8,19 +8,19 @@ from __future__ import annotations
 import errno
 import json
 import os
-import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from decimal import Context, Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batchframe._base.errors import ColumnError, SourceError
+from batchframe._base.private_files import replacing
 from batchframe._base.progress import progress
 from batchframe._frames.tabular import Part, Tabular
 from batchframe._results.job_answers import JobAnswers
@@ -63,14 +63,14 @@ def to_parquet(
     job = replace(job, costs=None if job.costs is None else job.costs.copy())
     finder = Finder(job.rows)
     with ExitStack() as stack:
-        unfinished = stack.enter_context(_replacing(path))
+        file = stack.enter_context(replacing(path, private=False))
         advance = stack.enter_context(progress("writing rows", len(rows), " rows"))
         writer: pq.ParquetWriter | None = None
         for part in rows.parts():
             found = find_answers(part.alone(), job, finder)
             answers = _answers(job, found, prefix, details=details)
             table = _beside(part, answers, overwrite=overwrite)
-            writer = writer or stack.enter_context(_writer(unfinished, table.schema))
+            writer = writer or stack.enter_context(_writer(file, table.schema))
             writer.write_table(table)
             if job.costs is not None:
                 # The first of equal rows carries the cost of their request, wherever the rest are.
@@ -98,9 +98,9 @@ def _refuse_place(rows: Tabular, path: Path) -> None:
         )
 
 
-def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+def _writer(file: IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:
     try:
-        return pq.ParquetWriter(path, schema, compression="zstd")
+        return pq.ParquetWriter(file, schema, compression="zstd")
     except pa.ArrowNotImplementedError as reason:
         raise _not_of_parquet_error(str(reason)) from None
 
@@ -165,18 +165,6 @@ def _pandas_metadata(rows: pa.Schema, answers: pa.Schema) -> dict[bytes, bytes]:
     merged = {**theirs, "index_columns": index, "columns": [*others, *ours]}
     metadata[_PANDAS] = json.dumps(merged).encode()
     return metadata
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Give a file to write, and put it in its place when it is whole."""
-    # Hidden, so that who reads the folder meanwhile does not take it for rows.
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        yield unfinished
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _not_of_parquet_error(reason: str) -> SourceError:

@@ -175,7 +175,7 @@ def report(job: JobAnswers) -> Report:
     lines = tuple(line for line in every if line.name != _WRITES or line.tokens)
     answered = int(np.count_nonzero(input_tokens + output_tokens))
     notes = tuple(_notes(job, lines, answered, rates))
-    return Report(manifest.called, len(job.sent), answered, lines, notes)
+    return Report(manifest.display_name, len(job.sent), answered, lines, notes)
 
 
 def _estimated_costs(manifest: Manifest) -> list[Range[Decimal] | None]:

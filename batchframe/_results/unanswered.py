@@ -57,9 +57,9 @@ def still_waiting(job: str, rows: int) -> str:
     >>> still_waiting("tone", 2)
     'Job tone is not done: 2 rows wait for an answer, and are not among these. job.wait() first.'
     """
-    told = f"{rows:,} row waits" if rows == 1 else f"{rows:,} rows wait"
+    count = f"{rows:,} row waits" if rows == 1 else f"{rows:,} rows wait"
     return (
-        f"Job {job} is not done: {told} for an answer, and are not among these. job.wait() first."
+        f"Job {job} is not done: {count} for an answer, and are not among these. job.wait() first."
     )
 
 
@@ -73,14 +73,14 @@ def nothing_left(job: str, counts: Mapping[str, int]) -> str:
     >>> nothing_left("tone", {"ok": 7, "invalid": 2}).partition("again. ")[2]
     'The answers to 2 rows are not as asked for: job.unanswered(also=["invalid"]) asks again.'
     """
-    told = f"Job {job} left no row without an answer: there is nothing to ask again."
+    text = f"Job {job} left no row without an answer: there is nothing to ask again."
     others = [status for status in ASKED_ON_DEMAND if counts.get(status)]
     if not others:
-        return told
+        return text
     rows = sum(counts[status] for status in others)
     which = "The answer to 1 row is" if rows == 1 else f"The answers to {rows:,} rows are"
     also = ", ".join(f'"{status}"' for status in others)
-    return f"{told} {which} not as asked for: job.unanswered(also=[{also}]) asks again."
+    return f"{text} {which} not as asked for: job.unanswered(also=[{also}]) asks again."
 
 
 def _identity(job: JobAnswers, rows: npt.NDArray[np.int64]) -> Digests | None:
@@ -93,15 +93,15 @@ def _requests(record: Record, job: JobAnswers, chosen: npt.NDArray[np.int64]) ->
     """Yield the bytes of these requests, in order, from behind the ``custom_id`` of their lines."""
     prefix = len(b'{"custom_id":"' + custom_id(record.manifest.fingerprint, 0, NONE).encode())
     digests = job.rows.request_digest
-    for shard, written in enumerate(record.manifest.inputs):
-        here = chosen[(chosen >= written.start) & (chosen < written.stop)] - written.start
+    for number, file in enumerate(record.manifest.inputs):
+        here = chosen[(chosen >= file.start) & (chosen < file.stop)] - file.start
         if not len(here):
             continue
-        path = record.folder.input(shard)
+        path = record.folder.input(number)
         wanted = set(here.tolist())
         with translate_os_errors(path), open_private(path) as lines:
             found = [as_named(line[prefix:-1]) for at, line in enumerate(lines) if at in wanted]
-        named = digests.take(pa.array(here + written.start))
+        named = digests.take(pa.array(here + file.start))
         if len(found) != len(here) or (digests_of(found) != from_arrow(named)).any():
             raise JobError.damaged(str(path), "it is not what was written")
         yield from found

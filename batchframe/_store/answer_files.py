@@ -1,6 +1,7 @@
-"""The files that answers bring, such as images: kept in the job's folder, for the user alone.
+"""The files that answers bring, such as images, in the job's folder.
 
-A file is as durable as the result file that it came out of: where it is gone it is made again.
+Each is named after its request and its content, and is as durable as the result file it came from:
+where it is gone, it is written again.
 """
 
 from __future__ import annotations

@@ -1,18 +1,16 @@
 """The job folder: file names, manifest, journal, lock.
 
-In and out: JSON values and paths. Must not know: what a request, a batch or a row is.
-
-    <home>/jobs/<job id>/        0700, its files 0600
-      manifest.json              the recipe and what was written; replaced as a whole
-      journal.jsonl              append-only, fsynced; a torn last line is dropped
-      rows.parquet               row → digest, request number
-      input-000.jsonl            exactly what was sent
-      output-000.jsonl           exactly what came back
-      errors-000.jsonl
-      reused.parquet             the answers that earlier jobs had already
-      answers.parquet            the parsed truth, rebuilt from the files when absent
-      summary.json               counts and cost, rebuilt when absent
-      lock
+<home>/jobs/<job id>/        0700, its files 0600
+manifest.json              the recipe and what was written; replaced as a whole
+journal.jsonl              append-only, fsynced; a torn last line is dropped
+rows.parquet               row → digest, request number
+input-000.jsonl            exactly what was sent
+output-000.jsonl           exactly what came back
+errors-000.jsonl
+reused.parquet             the answers that earlier jobs had already
+answers.parquet            the parsed answers, rebuilt from the result files
+summary.json               counts and cost, rebuilt from the answers
+lock
 """
 
 from __future__ import annotations
@@ -44,6 +42,8 @@ _JOB_ID: Final = re.compile(r"[0-9a-f]{20}")
 # Far more than a job needs, and less than would fill a machine's memory.
 _LARGEST_MANIFEST: Final = 64_000_000
 _LARGEST_JOURNAL: Final = 256_000_000
+# More than any recipe needs, and less than would exhaust Python's stack.
+_DEEPEST: Final = 200
 _THREADS: Final[dict[Path, threading.RLock]] = {}
 
 
@@ -187,6 +187,8 @@ class JobFolder:
             manifest = msgspec.json.decode(content, type=dict[str, Any])
         except (msgspec.DecodeError, RecursionError) as reason:
             raise JobError.damaged(str(self.manifest), str(reason)) from None
+        if _is_deeper(manifest, _DEEPEST):
+            raise JobError.damaged(str(self.manifest), f"it has more than {_DEEPEST} levels")
         if manifest.get("state_version") != STATE_VERSION:
             version = manifest.get("state_version")
             raise JobError(
@@ -203,19 +205,10 @@ class JobFolder:
         with replacing(self.manifest) as file:
             file.write(content)
 
-    def read_journal(self) -> list[dict[str, Any]]:
-        """Read all events, without a torn last line.
-
-        Raises
-        ------
-        JobError
-            If a line before the last is damaged.
-        """
-        *whole, _torn = (read_private(self.journal, _LARGEST_JOURNAL) or b"").split(b"\n")
-        try:
-            return [msgspec.json.decode(line, type=dict[str, Any]) for line in whole]
-        except (msgspec.DecodeError, RecursionError) as reason:
-            raise JobError.damaged(str(self.journal), str(reason)) from None
+    def read_journal(self) -> list[bytes]:
+        """Read the line of each event, without a torn last one."""
+        *lines, _torn = (read_private(self.journal, _LARGEST_JOURNAL) or b"").split(b"\n")
+        return lines
 
     def append(self, event: Mapping[str, Any]) -> None:
         """Add one event to the journal; when this returns it is on the disk."""
@@ -238,6 +231,21 @@ class JobFolder:
         """Return when ``rows.parquet`` was last written, in nanoseconds."""
         with translate_os_errors(self.rows):
             return self.rows.lstat().st_mtime_ns
+
+
+def _is_deeper(value: object, most: int) -> bool:
+    """Tell whether a JSON value has more levels than `most`."""
+    level = [value]
+    for _ in range(most):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def is_job_id(word: str) -> bool:

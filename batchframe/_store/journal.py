@@ -1,7 +1,6 @@
-"""The journal's events → how far each shard has come.
+"""How far a job has come: what the events of its journal add up to.
 
-In: events as they were appended. Out: frozen :class:`ShardState` values. Pure.
-Must not know: files, the network.
+Pure, so that every rule of the at-most-once protocol can be tested without a disk.
 """
 
 from __future__ import annotations
@@ -10,21 +9,28 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-import msgspec
-
 from batchframe._services.batch import Batch
+from batchframe._store.events import (
+    AllFetched,
+    Ambiguous,
+    Answered,
+    Asking,
+    Created,
+    Creating,
+    Dropped,
+    Event,
+    Fenced,
+    Fencing,
+    Fetched,
+    Intent,
+    Queued,
+    Short,
+    Unknown,
+    Unsent,
+    Uploaded,
+)
 
 Step = Literal["new", "uploaded", "creating", "created", "dropped"]
-
-KNOWN_EVENTS: Final = frozenset(
-    {
-        "INTENT", "UPLOADED", "CREATING", "CREATED", "UNSENT", "REJECTED", "AMBIGUOUS", "FENCED",
-        "STATUS", "SHORT", "FETCHED", "FENCING", "DROPPED", "ASKING", "ANSWERED", "QUEUED",
-    }
-)  # fmt: skip
-
-
-_OF_A_PILOT: Final = frozenset({"ASKING", "ANSWERED"})
 
 
 @dataclass(frozen=True)
@@ -33,14 +39,6 @@ class Upload:
 
     file_id: str
     created_at: float | None
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """A result file that came home, as it then was."""
-
-    bytes: int
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -112,119 +110,95 @@ class JobState:
 _NO_SHARD: Final = "it names an input file that the job does not have"
 
 
-class _Told(msgspec.Struct):
-    """The types of what an event may say; each says some of it."""
-
-    event: str
-    shard: int = 0
-    at: float = 0.0
-    file_id: str = ""
-    created_at: float | None = None
-    reason: str | None = None
-    file_lost: bool = False
-    batch: dict[str, Any] = {}
-    output: Fetched | None = None
-    errors: Fetched | None = None
-    gone: list[str] = []
-    incomplete: bool = False
-
-
-def fold(events: Iterable[Mapping[str, Any]], shards: int) -> JobState:
+def fold(events: Iterable[Event | Unknown], shards: int) -> JobState:
     """Replay the journal.
 
     Raises
     ------
     ValueError, LookupError
-        If an event is none that could have been appended.
+        If an event cannot have been appended to this job's journal.
 
     Examples
     --------
-    >>> fold([{"event": "INTENT"}, {"event": "UPLOADED", "shard": 0, "file_id": "file-1"}], 1)
+    >>> fold([Intent(), Uploaded(shard=0, file_id="file-1")], 1)
     JobState(intended=True, shards=(ShardState(step='uploaded', ...
     """
     states = [ShardState() for _ in range(shards)]
     intended = False
     understood = True
     for event in events:
-        name = msgspec.convert({"event": event.get("event")}, _Told).event
-        if name not in KNOWN_EVENTS:
-            understood = False
-        elif name == "INTENT":
-            intended = True
-        elif name in _OF_A_PILOT:
-            continue  # it has no batch until all is answered
-        else:
-            shard = event["shard"]
-            if not 0 <= msgspec.convert(event, _Told).shard < shards:
-                raise IndexError(_NO_SHARD)
-            states[shard] = after(states[shard], event)
+        match event:
+            case Unknown():
+                understood = False
+            case Intent():
+                intended = True
+            case Asking() | Answered():
+                pass  # a pilot has no batch until all is answered
+            case _:
+                if not 0 <= event.shard < shards:
+                    raise IndexError(_NO_SHARD)
+                states[event.shard] = after(states[event.shard], event)
     return JobState(intended, tuple(states), understood)
 
 
-def after(state: ShardState, event: Mapping[str, Any]) -> ShardState:
-    """Return how far a shard has come after one more event."""
-    match event["event"]:
-        case "UPLOADED":
-            upload = Upload(event["file_id"], event.get("created_at"))
+def after(state: ShardState, event: Event | Unknown) -> ShardState:
+    """Return how far an input file has come after one more event."""
+    match event:
+        case Uploaded():
+            upload = Upload(event.file_id, event.created_at)
             return replace(state, step="uploaded", uploads=(*state.uploads, upload))
-        case "CREATING":
-            attempts, at = state.attempts + 1, event.get("at", 0.0)
-            return replace(state, step="creating", attempts=attempts, creating_at=at, reason=None)
-        case "AMBIGUOUS":
-            return replace(state, reason=event.get("reason"))
-        case "UNSENT" | "REJECTED":
-            step: Step = "new" if event.get("file_lost") else "uploaded"
-            return replace(state, step=step, reason=event.get("reason"))
-        case "QUEUED":
-            return _queued(state, event)
-        case "FENCING":
-            return replace(state, fenced=len(state.uploads))
-        case "SHORT":
-            return _with_files(replace(state, short=state.short + 1), event)
-        case "DROPPED" | "FENCED" as name:
-            return replace(state, **_MARKS[name])
-        case "FETCHED":
-            gone, incomplete = tuple(event.get("gone", ())), event.get("incomplete", False)
-            return _with_files(
-                replace(state, fetched=True, gone=gone, incomplete=incomplete), event
+        case Creating():
+            attempts = state.attempts + 1
+            return replace(
+                state, step="creating", attempts=attempts, creating_at=event.at, reason=None
             )
-        case _:
-            batch = Batch.from_json(event["batch"])
+        case Created():
+            batch = Batch.from_json(event.batch)
             return replace(
                 state, step="created", batch=batch, reason=None, queued=False, retry_at=0.0
             )
+        case Ambiguous():
+            return replace(state, reason=event.reason)
+        case Unsent():
+            step: Step = "new" if event.file_lost else "uploaded"
+            return replace(state, step=step, reason=event.reason)
+        case Queued():
+            return _queued(state, event)
+        case Fencing():
+            return replace(state, fenced=len(state.uploads))
+        case Fenced() | Dropped():
+            return replace(state, **_MARKS[type(event)])
+        case Short():
+            return _fetched(state, event)
+        case _:
+            return state
 
 
-_MARKS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "DROPPED": {"step": "dropped", "fetched": True, "queued": False, "retry_at": 0.0},
-    "FENCED": {"step": "new", "reason": None},
+_MARKS: Final[Mapping[type, Mapping[str, Any]]] = {
+    Dropped: {"step": "dropped", "fetched": True, "queued": False, "retry_at": 0.0},
+    Fenced: {"step": "new", "reason": None},
 }
 """What an event without facts of its own changes."""
 
 
-def _queued(state: ShardState, event: Mapping[str, Any]) -> ShardState:
-    dead = (*state.dead, state.batch.id) if state.batch is not None else state.dead
-    retry_at = event.get("retry_at", 0.0)
+def _fetched(state: ShardState, event: Short) -> ShardState:
+    state = replace(state, output=event.output, errors=event.errors)
+    if isinstance(event, AllFetched):
+        return replace(state, fetched=True, gone=event.gone, incomplete=event.incomplete)
+    return replace(state, short=state.short + 1)
+
+
+def _queued(state: ShardState, event: Queued) -> ShardState:
     return replace(
         state,
         step="uploaded" if state.uploads else "new",
         batch=None,
-        reason=event.get("reason"),
+        reason=event.reason,
         queued=True,
-        retry_at=retry_at,
-        refusals=state.refusals + (retry_at > 0),
-        dead=dead,
+        retry_at=event.retry_at,
+        refusals=state.refusals + (event.retry_at > 0),
+        dead=state.dead if state.batch is None else (*state.dead, state.batch.id),
     )
-
-
-def _with_files(state: ShardState, event: Mapping[str, Any]) -> ShardState:
-    return replace(
-        state, output=_fetched(event.get("output")), errors=_fetched(event.get("errors"))
-    )
-
-
-def _fetched(told: Mapping[str, Any] | None) -> Fetched | None:
-    return None if told is None else Fetched(told["bytes"], told["sha256"])
 
 
 _ACTIVE: Final = ("validating", "in_progress", "finalizing", "cancelling", "queued")
@@ -247,8 +221,8 @@ def status_word(state: JobState) -> str:
     """
     if any(shard.step == "creating" for shard in state.shards):
         return "uncertain"
-    told = [shard.batch.status for shard in state.shards if shard.batch is not None]
-    words = ["in_progress" if word in _OURS else word for word in told]
+    statuses = [shard.batch.status for shard in state.shards if shard.batch is not None]
+    words = ["in_progress" if word in _OURS else word for word in statuses]
     words += ["queued" for shard in state.shards if shard.queued]
     words += ["cancelled" for shard in state.shards if shard.step == "dropped"]
     if len(words) < len(state.shards):

@@ -1,14 +1,16 @@
 """What a job is, and how far it has come: its manifest and its journal, read together.
 
-In: a job folder. Out: frozen values. Must not know: the network, answers.
+:class:`Manifest` is the one description of ``manifest.json``: its fields are the keys, and their
+types and bounds are what is checked of a file that anybody may have edited.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -16,17 +18,23 @@ from batchframe._base.errors import JobError, UnreadableJobWarning, warn_user
 from batchframe._base.ranges import Range
 from batchframe._models.price import Tier
 from batchframe._output import parse_answers
+from batchframe._recipe.arguments import checked_prompt
 from batchframe._recipe.recipe import Recipe
 from batchframe._requests.input_files import InputFile
 from batchframe._services.protocol import Identity
 from batchframe._services.provider_table import Provider, profile_of
+from batchframe._store.events import read_events
 from batchframe._store.folder import JobFolder, job_folders
 from batchframe._store.journal import JobState, fold
 from batchframe._version import __version__
 
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
+_Tokens = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+_Seconds = Annotated[float, msgspec.Meta(ge=0, lt=2**33)]
+LARGEST_COST: Final = Decimal(10**15)
 
-@dataclass(frozen=True)
-class Manifest:
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a job is.
 
     Attributes
@@ -59,130 +67,31 @@ class Manifest:
 
     id: str
     name: str | None
-    created_at: float
+    created_at: _Seconds
     fingerprint: str
     identity: Identity
     rerun: str | None
     recipe: Recipe
-    rows: int
-    requests: int
-    reused: int
+    rows: _Count
+    requests: _Count
+    reused: _Count
     reuse: bool
     inputs: tuple[InputFile, ...]
-    input_tokens: Range[int]
-    output_tokens: Range[int]
+    input_tokens: Range[_Tokens]
+    output_tokens: Range[_Tokens]
     cost: Range[Decimal] | None
     prices: Mapping[str, Any] | None
     provider: Provider
-    recovered: bool = False
-    tier: Tier = "batch"
-    max_enqueued_tokens: int | None = None
+    recovered: bool
+    tier: Tier
+    max_enqueued_tokens: _Tokens | None
     input_cost: Range[Decimal] | None = None
     source: str | None = None
 
     @property
-    def called(self) -> str:
-        """What to find the job by."""
+    def display_name(self) -> str:
+        """The name that ``bf.job`` finds the job by."""
         return self.name or self.id
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the manifest as plain JSON."""
-        # msgspec writes and reads the parts by their types; the recipe has words of its own.
-        told = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {**told, "recipe": self.recipe.to_json(), "batchframe": __version__}
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Manifest:
-        """Read what :meth:`to_json` wrote; raise ``ValueError`` or ``LookupError`` if it is not."""
-        # Jobs of earlier versions state none of these.
-        known = profile_of(str(stored["identity"]["base_url"]))
-        added = {"input_cost": None, "source": None, "provider": msgspec.to_builtins(known)}
-        stored = {**added, **stored}
-        if isinstance(stored["input_cost"], str):
-            # Of an earlier version, which stated what was expected alone.
-            stored["input_cost"] = dict.fromkeys(_ENDS, stored["input_cost"])
-        told = {name: stored[name] for name in cls.__dataclass_fields__}
-        for name, kind in _KINDS.items():
-            told[name] = msgspec.convert(told[name], kind)
-        msgspec.convert(told["recipe"], _StoredRecipe)
-        told["recipe"] = Recipe.from_json(told["recipe"])
-        # A schema that cannot be read is found now, and not when the answers are at home.
-        parse_answers(told["recipe"].output, [])
-        _check_inputs(told["inputs"], told["requests"] - told["reused"])
-        return cls(**told)
-
-
-_ENDS: Final = ("low", "expected", "high")
-_NOT_IN_ORDER: Final = "its input files do not hold its requests, one after the other"
-
-
-def _check_inputs(inputs: Sequence[InputFile], sent: int) -> None:
-    ends = [0, *(file.stop for file in inputs)]
-    starts = [*(file.start for file in inputs), sent]
-    if starts != ends or ends != sorted(ends):
-        raise ValueError(_NOT_IN_ORDER)
-
-
-class _StoredMessage(msgspec.Struct):
-    role: str
-    content: str | list[dict[str, Any]]
-
-
-class _StoredField(msgspec.Struct):
-    name: str
-    path: list[str]
-    kind: str
-    levels: list[str | int] | None
-
-
-class _StoredOutput(msgspec.Struct):
-    schema: dict[str, Any] | None
-    schema_name: str
-    fields: list[_StoredField]
-
-
-class _StoredRecipe(msgspec.Struct):
-    """The types of a recipe's words."""
-
-    endpoint: str
-    model: str
-    prompt: str | list[_StoredMessage] | None
-    system: str | None
-    output: _StoredOutput
-    on_missing: str
-    dedupe: bool
-    body: dict[str, Any]
-    columns: list[str]
-    images: list[str] | None = None
-    image_root: str | None = None
-    image_detail: str | None = None
-    image_max_size: int | None = None
-
-
-_Count = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
-_Seconds = Annotated[float, msgspec.Meta(ge=0, lt=2**33)]
-_KINDS: dict[str, Any] = {
-    "id": str,
-    "name": str | None,
-    "created_at": _Seconds,
-    "fingerprint": str,
-    "identity": Identity,
-    "rerun": str | None,
-    "rows": _Count,
-    "requests": _Count,
-    "reused": _Count,
-    "reuse": bool,
-    "inputs": tuple[InputFile, ...],
-    "input_tokens": Range[int],
-    "output_tokens": Range[int],
-    "cost": Range[Decimal] | None,
-    "prices": dict[str, Any] | None,
-    "provider": Provider,
-    "recovered": bool,
-    "input_cost": Range[Decimal] | None,
-    "tier": Tier,
-    "max_enqueued_tokens": int | None,
-}
 
 
 @dataclass(frozen=True)
@@ -222,15 +131,57 @@ def read_manifest(folder: JobFolder) -> Manifest:
     JobError
         If the manifest is absent, damaged, or written by a newer version.
     """
+    stored = folder.read_manifest()
     try:
-        return Manifest.from_json(folder.read_manifest())
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as reason:
+        manifest = msgspec.convert(_completed(stored), Manifest)
+        _check(manifest)
+    except _DAMAGE as reason:
         raise JobError.damaged(str(folder.manifest), _why(reason)) from None
+    return manifest
+
+
+_DAMAGE: Final = (
+    ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError,
+)  # fmt: skip
+"""What reading a value of another type or size may end in."""
+
+
+def _completed(stored: dict[str, Any]) -> dict[str, Any]:
+    """Add what manifests of earlier versions do not state."""
+    if "provider" not in stored:
+        profile = profile_of(str(stored["identity"]["base_url"]))
+        stored["provider"] = msgspec.to_builtins(profile)
+    if isinstance(stored.get("input_cost"), str):
+        # They stated what was expected alone.
+        stored["input_cost"] = dict.fromkeys(("low", "expected", "high"), stored["input_cost"])
+    return stored
+
+
+def _check(manifest: Manifest) -> None:
+    """Check what no type says."""
+    urlsplit(manifest.identity.base_url)
+    if manifest.recipe.prompt is not None:
+        checked_prompt(manifest.recipe.prompt)
+    manifest.recipe.output.check_fields()
+    # A schema that cannot be read is found now, and not once the answers are downloaded.
+    parse_answers(manifest.recipe.output, [])
+    ends = [0, *(file.stop for file in manifest.inputs)]
+    starts = [*(file.start for file in manifest.inputs), manifest.requests - manifest.reused]
+    if starts != ends or ends != sorted(ends):
+        raise ValueError(_NOT_IN_ORDER)
+    costs = [cost for cost in (manifest.cost, manifest.input_cost) if cost is not None]
+    amounts = [amount for cost in costs for amount in (cost.low, cost.expected, cost.high)]
+    if not all(amount is None or 0 <= amount <= LARGEST_COST for amount in amounts):
+        raise ValueError(_NOT_A_COST)
+
+
+_NOT_IN_ORDER: Final = "its input files do not hold its requests, one after the other"
+_NOT_A_COST: Final = "its estimate is not a valid amount"
 
 
 def write_manifest(folder: JobFolder, manifest: Manifest) -> None:
     """Replace the manifest as a whole."""
-    folder.write_manifest(manifest.to_json())
+    folder.write_manifest({**msgspec.to_builtins(manifest), "batchframe": __version__})
 
 
 def read_record(folder: JobFolder) -> Record:
@@ -253,9 +204,10 @@ def read_state(folder: JobFolder, shards: int) -> JobState:
     JobError
         If it is damaged.
     """
+    events = read_events(folder)
     try:
-        return fold(folder.read_journal(), shards)
-    except (ValueError, LookupError, RecursionError) as reason:
+        return fold(events, shards)
+    except (ValueError, LookupError) as reason:
         raise JobError.damaged(str(folder.journal), _why(reason)) from None
 
 

@@ -1,10 +1,7 @@
-"""How far each part has come → which parts may be created now. Pure.
+"""Which input files may become batches now.
 
-In: a job's input files and their states, what else is queued, the time. Out: numbers of shards.
-Must not know: files, the network.
-
-A service holds only so many tokens in its queue. What does not fit waits here: parts are created as
-earlier ones end, in order.
+A service holds only so many tokens in its queue. What does not fit waits here: batches are created
+as earlier ones end, in order.
 """
 
 from __future__ import annotations

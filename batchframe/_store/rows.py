@@ -1,8 +1,6 @@
 """``rows.parquet``: which request each row of the submitted frame asked.
 
-In: a request table, once. Out: a frozen :class:`Rows`, from then on without the frame; and which
-request a row of another frame asks.
-Must not know: templates, answers, the network.
+Written once, so that answers find their rows, and rows of other frames, without the first frame.
 """
 
 from __future__ import annotations
@@ -23,6 +21,7 @@ from batchframe._base.errors import JobError
 from batchframe._base.private_files import open_private, replacing, translate_os_errors
 from batchframe._requests.lines import request_bytes
 from batchframe._requests.table import RequestTable
+from batchframe._store.manifest import Record
 
 SCHEMA: Final = pa.schema(
     {"digest": ARROW, "number": pa.int32(), "absent": pa.string(), "identity": ARROW}
@@ -63,10 +62,10 @@ class Rows:
     @cached_property
     def first_row(self) -> npt.NDArray[np.int64]:
         """For each request, the first row that asks it."""
-        asked = np.flatnonzero(self.number >= 0)[::-1]
-        number = self.number[asked]
+        rows = np.flatnonzero(self.number >= 0)[::-1]
+        number = self.number[rows]
         first = np.empty(int(number.max(initial=-1)) + 1, dtype=np.int64)
-        first[number] = asked  # of rows that ask the same, the first is written last
+        first[number] = rows  # of rows that ask the same, the first is written last
         return first
 
     @cached_property
@@ -86,18 +85,18 @@ class Finder:
         self._rows = rows
 
     @cached_property
-    def _asked(self) -> _Known:
-        return _Known(np.flatnonzero(self._rows.number >= 0), self._rows.identity)
+    def _known(self) -> _Index:
+        return _Index(np.flatnonzero(self._rows.number >= 0), self._rows.identity)
 
     @cached_property
     def _seen(self) -> npt.NDArray[np.int64]:
-        return np.zeros(len(self._asked.count), np.int64)
+        return np.zeros(len(self._known.count), np.int64)
 
     @cached_property
-    def _absent(self) -> _Known:
+    def _absent(self) -> _Index:
         absent = np.flatnonzero(self._rows.absent.is_valid().to_numpy(zero_copy_only=False))
-        known = self._rows.identity.is_valid().to_numpy(zero_copy_only=False)
-        return _Known(absent[known[absent]], self._rows.identity)
+        identified = self._rows.identity.is_valid().to_numpy(zero_copy_only=False)
+        return _Index(absent[identified[absent]], self._rows.identity)
 
     def find(self, identity: Digests) -> npt.NDArray[np.int64]:
         """Return, for each identity, the number of its request; −1 where the job has none.
@@ -105,13 +104,13 @@ class Finder:
         Where the job asked the same more than once, equal rows take its answers in turn, also those
         that come later.
         """
-        group = self._asked.find(identity)
+        group = self._known.find(identity)
         hit = group >= 0
         there = group[hit]
         turn = self._seen[there] + _occurrence(group)[hit]
         self._seen += np.bincount(there, minlength=len(self._seen))
         found = np.full(len(group), -1, dtype=np.int64)
-        found[hit] = self._rows.number[self._asked.row(there, turn % self._asked.count[there])]
+        found[hit] = self._rows.number[self._known.row(there, turn % self._known.count[there])]
         return found
 
     def why_absent(self, identity: Digests) -> pa.Array:
@@ -122,7 +121,7 @@ class Finder:
         return self._rows.absent.take(pa.array(row, mask=row < 0))
 
 
-class _Known:
+class _Index:
     """Some rows by their identity: sorted, so that a few are found without a look at all."""
 
     def __init__(self, rows: npt.NDArray[np.int64], identity: pa.Array) -> None:
@@ -217,15 +216,30 @@ def read_rows(path: Path) -> Rows:
             raise JobError.damaged(str(path), str(reason)) from None
     if table.schema != SCHEMA:
         raise JobError.damaged(str(path), "it has other columns than batchframe writes")
-    digest, number, absent, identity = map(_whole, table.columns)
-    if not _is_whole(digest, number):
+    digest, number, absent, identity = map(_one_chunk, table.columns)
+    if not _are_consistent(digest, number):
         raise JobError.damaged(str(path), "its rows name requests that it does not have")
     stored = (table.schema.metadata or {}).get(_CHECKSUM)
     checksum = None if stored is None else stored.decode(errors="replace")
     return Rows(digest, number.to_numpy().astype(np.int64), absent, identity, checksum)
 
 
-def _is_whole(digest: pa.Array, number: pa.Array) -> bool:
+def read_rows_of(record: Record) -> Rows:
+    """Read the rows of a job, if they are those of its manifest.
+
+    Raises
+    ------
+    JobError
+        If ``rows.parquet`` is absent or damaged.
+    """
+    path = record.folder.rows
+    rows = read_rows(path)
+    if len(rows.first_row) != record.manifest.requests:
+        raise JobError.damaged(str(path), "its rows are not those of the job's requests")
+    return rows
+
+
+def _are_consistent(digest: pa.Array, number: pa.Array) -> bool:
     """Tell whether each row has the number of a request, all of them counted from 0, or −1."""
     nameless = pc.and_(pc.greater_equal(number, 0), pc.is_null(digest))
     if number.null_count or pc.any(nameless).as_py():
@@ -236,5 +250,5 @@ def _is_whole(digest: pa.Array, number: pa.Array) -> bool:
     return bool(np.bincount(numbers + 1)[1:].all())
 
 
-def _whole(column: pa.ChunkedArray) -> pa.Array:
+def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
     return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)

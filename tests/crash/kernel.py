@@ -24,12 +24,8 @@ import pandas as pd
 import batchframe as bf
 from batchframe._base import private_files
 from batchframe._jobs import preparation, reconciliation, running, submission
-from batchframe._requests import input_files
 from batchframe._services import openai_client, protocol, provider_table
 from batchframe._services.openai_client import OpenAIService
-from batchframe._services import openai_client, provider_table
-from batchframe._services.openai import OpenAIService
-from batchframe._services.protocol import Ambiguous, Unsent
 from batchframe._store.folder import JobFolder
 from tests.crash import naive
 from tests.crash.cases import PATIENCE, SETTLE, Case

@@ -223,9 +223,9 @@ def test_messages_that_are_changed_later_do_not_change_the_recipe() -> None:
         {"role": "user", "content": [{"type": "text", "text": "{{ t }}"}]}
     ]
     requests = bf.requests(pd.DataFrame({"t": ["a"]}), prompt, model="gpt-4.1")
-    kept = requests._table.recipe.to_json()["prompt"][0]["content"][0]["text"]
+    kept = requests._table.recipe.prompt[0]["content"][0]["text"]
     prompt[0]["content"][0]["text"] = "changed"
-    assert kept == requests._table.recipe.to_json()["prompt"][0]["content"][0]["text"] == "{{ t }}"
+    assert kept == requests._table.recipe.prompt[0]["content"][0]["text"] == "{{ t }}"
 
 
 def test_the_system_message_is_a_template_before_the_prompt() -> None:

@@ -66,7 +66,7 @@ def test_a_parameter_that_is_changed_later_does_not_change_the_requests() -> Non
     stop = ["x"]
     requests = FRAME.bf.requests("{{ text }}", model="gpt-4.1", stop=stop)
     stop.append("y")
-    assert requests._table.recipe.to_json()["body"] == {"stop": ["x"]}
+    assert requests._table.recipe.body == {"stop": ["x"]}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,188 @@
+"""The events of a job's journal, each as one typed value.
+
+Writers append plain facts; a reader gets an event only if it has every fact that it needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from batchframe._base.errors import JobError
+from batchframe._store.folder import JobFolder
+
+_Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+_Date = Annotated[float, msgspec.Meta(ge=0, le=1e11)]
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A downloaded result file, as it then was."""
+
+    bytes: _Bytes
+    sha256: str
+
+
+class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
+    """What all events say; `at` is in seconds on this machine's clock."""
+
+    shard: int = 0
+    at: _Date = 0.0
+
+
+class Intent(_Event, frozen=True, tag="INTENT"):
+    """The job is about to be sent."""
+
+
+class _FileEvent(_Event, frozen=True):
+    """An event of one input file."""
+
+    shard: int
+
+
+class Uploaded(_FileEvent, frozen=True, tag="UPLOADED"):
+    """The input file reached the server; `created_at` is on the server's clock."""
+
+    file_id: str
+    created_at: _Date | None = None
+
+
+class Creating(_FileEvent, frozen=True, tag="CREATING"):
+    """A batch is about to be created."""
+
+
+class Created(_FileEvent, frozen=True, tag="CREATED"):
+    """A batch exists."""
+
+    batch: dict[str, Any]
+
+
+class Status(Created, frozen=True, tag="STATUS"):
+    """The service described the batch again."""
+
+
+class Unsent(_FileEvent, frozen=True, tag="UNSENT"):
+    """A create did not reach the service."""
+
+    reason: str | None = None
+    file_lost: bool = False
+
+
+class Rejected(Unsent, frozen=True, tag="REJECTED"):
+    """The service rejected a create."""
+
+
+class Ambiguous(_FileEvent, frozen=True, tag="AMBIGUOUS"):
+    """The outcome of a create is not known."""
+
+    reason: str | None = None
+
+
+class Queued(_FileEvent, frozen=True, tag="QUEUED"):
+    """The input file waits for room in the service's queue."""
+
+    reason: str | None = None
+    retry_at: _Date = 0.0
+
+
+class Fencing(_FileEvent, frozen=True, tag="FENCING"):
+    """Uploads are about to be deleted, so that no late create can use them."""
+
+
+class Fenced(_FileEvent, frozen=True, tag="FENCED"):
+    """The uploads are deleted."""
+
+
+class Dropped(_FileEvent, frozen=True, tag="DROPPED"):
+    """The job was cancelled before the input file was sent."""
+
+
+class Short(_FileEvent, frozen=True, tag="SHORT"):
+    """An ended batch had fewer lines than requests."""
+
+    output: Fetched | None = None
+    errors: Fetched | None = None
+
+
+class AllFetched(Short, frozen=True, tag="FETCHED"):
+    """All result files that the service gives are downloaded."""
+
+    gone: tuple[str, ...] = ()
+    incomplete: bool = False
+
+
+class Asking(_Event, frozen=True, tag="ASKING"):
+    """One request of a pilot is about to be asked."""
+
+    custom_id: str
+
+
+class _Response(msgspec.Struct):
+    status_code: int | None = None
+
+
+class _ResultLine(msgspec.Struct):
+    custom_id: str
+    response: _Response | None = None
+
+
+class Answered(_Event, frozen=True, tag="ANSWERED"):
+    """One request of a pilot was answered, with this line of a result file."""
+
+    line: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        msgspec.convert(self.line, _ResultLine)
+
+
+class Unknown(_Event, frozen=True, tag="?"):
+    """An event of a newer version."""
+
+
+Event = (
+    Intent | Uploaded | Creating | Created | Status | Unsent | Rejected | Ambiguous | Queued
+    | Fencing | Fenced | Dropped | Short | AllFetched | Asking | Answered
+)  # fmt: skip
+
+
+class _Name(msgspec.Struct):
+    event: str
+
+
+_EVENT: Final = msgspec.json.Decoder(Event)
+_NAMES: Final = frozenset(kind.__struct_config__.tag for kind in Event.__args__)
+
+
+def parse_event(line: bytes) -> Event | Unknown:
+    """Parse one line of a journal.
+
+    Raises
+    ------
+    msgspec.DecodeError
+        If it is damaged.
+
+    Examples
+    --------
+    >>> parse_event(b'{"event": "UPLOADED", "shard": 0, "file_id": "file-1"}').file_id
+    'file-1'
+    >>> isinstance(parse_event(b'{"event": "TELEPORTED"}'), Unknown)
+    True
+    """
+    name = msgspec.json.decode(line, type=_Name).event
+    return _EVENT.decode(line) if name in _NAMES else Unknown()
+
+
+def read_events(folder: JobFolder) -> list[Event | Unknown]:
+    """Read a job's journal.
+
+    Raises
+    ------
+    JobError
+        If it is damaged.
+    """
+    try:
+        return list(map(parse_event, folder.read_journal()))
+    except (msgspec.DecodeError, RecursionError) as reason:
+        raise JobError.damaged(str(folder.journal), str(reason)) from None
