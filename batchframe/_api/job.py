@@ -15,6 +15,7 @@ from batchframe._display import (
     LiveCardRepr,
     notify,
 )
+from batchframe._endpoints import open_endpoint
 from batchframe._endpoints.endpoint import ASKED_AGAIN, ASKED_ON_DEMAND
 from batchframe._jobs.forgetting import Forgotten, forget, refuse_if_under_way
 from batchframe._jobs.running import go_on, working_on
@@ -240,6 +241,7 @@ class Job(LiveCardRepr):
                 keyword="also", value=sorted(other), wanted=f"of {', '.join(ASKED_ON_DEMAND)}"
             )
         record = self._record
+        open_endpoint(record.manifest.recipe.endpoint)
         answers = self._answers(record)
         manifest, counts = record.manifest, row_counts(answers)
         table = unanswered(record, answers, {*ASKED_AGAIN, *also})

@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from batchframe._base.errors import UnreadableJobWarning
+from batchframe._base.errors import JobError, UnreadableJobWarning
+from batchframe._base.private_files import open_private
 from batchframe._estimate.answer_length import FEWEST, Experience
 from batchframe._recipe.recipe import Recipe
 from batchframe._services.provider_table import is_loopback
@@ -28,6 +29,7 @@ _OF_A_PILOT: Final = "standard"
 """The tier of a job whose answers came in real time."""
 # What may differ between two recipes that put the same question.
 _OF_THE_ROWS: Final = {"on_missing", "dedupe", "allow", "image_root"}
+_READ: Final = pa.schema({"status": pa.string(), "output_tokens": pa.int64()})
 _READ: Final = pa.schema({"status": pa.string(), "output_tokens": pa.int64()})
 _ANSWERED: Final = pa.array(["ok", "invalid", "truncated"])
 
@@ -108,11 +110,13 @@ def _is_comparable(theirs: str, ours: str) -> bool:
 
 def _output_tokens(record: Record) -> npt.NDArray[np.int64]:
     try:
-        table = pq.read_table(record.folder.answers, columns=["status", "output_tokens"])
-        # The last ones are answers of earlier jobs, which count there.
-        table = table.slice(0, record.manifest.requests - record.manifest.reused)
-    except (OSError, pa.ArrowException):
-        return np.zeros(0, np.int64)  # its answers were not read yet
-    stated = pc.and_(pc.is_in(table["status"], _ANSWERED), pc.is_valid(table["output_tokens"]))
-    tokens = table.filter(stated)["output_tokens"].to_numpy()
-    return np.asarray(tokens, dtype=np.int64)
+        with open_private(record.folder.answers) as file:
+            table = pq.read_table(file, columns=list(_READ.names)).cast(_READ)
+    except (OSError, ValueError, pa.ArrowException, JobError):
+        return np.zeros(0, np.int64)  # absent until its answers are read, or damaged
+    # The last ones are answers of earlier jobs, which count there.
+    table = table.slice(0, record.manifest.requests - record.manifest.reused)
+    # A server may state a wrong usage.
+    stated = pc.greater_equal(table["output_tokens"], 0)
+    table = table.filter(pc.and_(pc.is_in(table["status"], _ANSWERED), stated))
+    return np.asarray(table["output_tokens"].to_numpy(), dtype=np.int64)

@@ -204,7 +204,7 @@ def _follow(plan: Plan, record: Record) -> Manifest:
     estimate = plan.estimate
     if manifest.cost is not None and _as_text(plan.prices) in (None, manifest.prices):
         estimate = replace(estimate, cost=manifest.cost, input_cost=manifest.input_cost)
-    return replace(
+    return msgspec.structs.replace(
         manifest,
         recovered=False,
         name=plan.name or manifest.name or plan.default_name,

@@ -47,8 +47,8 @@ class InputFile:
     stop: _Count
     bytes: _Size
     sha256: str
-    ahead: int = 0
-    tokens: int = 0
+    ahead: _Count = 0
+    tokens: _Size = 0
 
 
 def pack(

@@ -70,7 +70,7 @@ def test_a_list_reads_no_answers_twice(
         raise AssertionError
 
     with monkeypatch.context() as patch:
-        patch.setattr("batchframe._results.summary.read_job", refuse)
+        patch.setattr("batchframe._results.billing.read_job", refuse)
         pd.testing.assert_frame_equal(bf.jobs().drop(columns="age"), first.drop(columns="age"))
     for spoiled in (b"{", b"[]", b'{"made_of": "", "counts": {"ok": 99}, "cost": null}'):
         (job.folder / "summary.json").write_bytes(spoiled)

@@ -97,8 +97,8 @@ def _serve(questions: Connection, other_end: Connection) -> None:
 
 
 def _truth(server: Server) -> dict[str, Any]:
-    assert server._store is not None
-    batches = server._store.batches()
+    assert server._engine is not None
+    batches = server._engine.store.batches()
     return {
         # One that failed came to nothing, and is no batch that a user would wait for.
         "batches": sum(batch.status != "failed" for batch in batches),

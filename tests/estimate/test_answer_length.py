@@ -16,7 +16,7 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._estimate import answer_length, budget, counting, estimate, history
+from batchframe._estimate import answer_length, budget, counting, history, pricing
 from batchframe.errors import CostError, IntervalWarning
 
 LABELS = ["good", "bad"]
@@ -84,7 +84,7 @@ def table(rows: int, **body: Any) -> Any:
 def held(rows: int, limit: Decimal, before: answer_length.Experience | None, **body: Any) -> None:
     these = table(rows, **body)
     read = counting.count_input(these)
-    budget.refuse_above(limit, estimate.estimate(these, read, before=before), these, read)
+    budget.refuse_above(limit, pricing.estimate(these, read, before=before), these, read)
 
 
 def test_a_limit_that_holds_only_likely_is_said_to() -> None:
@@ -98,7 +98,7 @@ def test_a_limit_that_holds_only_likely_is_said_to() -> None:
 def test_the_rows_said_to_fit_fit_after_a_pilot_too(part: str) -> None:
     seen = answer_length.Experience(12, 1, mean=300.0, spread=250.0, longest=1_500)
     these = table(200)
-    known = estimate.estimate(these, counting.count_input(these), before=seen).cost
+    known = pricing.estimate(these, counting.count_input(these), before=seen).cost
     assert known is not None
     assert known.high is not None
     limit = known.high * Decimal(part)
@@ -221,7 +221,7 @@ def test_a_mean_between_whole_numbers_is_rounded_once_and_not_for_each_request()
     assert length.of(1_000).expected == 1_500
     table = pd.DataFrame({"t": range(1_001)}).bf.requests("{{ t }}", model="gpt-4.1")._table
     read = counting.count_input(table)
-    known = estimate.estimate(table, read, before=seen)
+    known = pricing.estimate(table, read, before=seen)
     assert known.output_tokens.expected == 1_502
     assert known.cost is not None
     assert known.input_cost is not None

@@ -144,7 +144,7 @@ def test_an_estimate_counts_all_with_exact_and_then_keeps_that(
         known = np.array([9])
         return counting.InputTokens(known, known - 2, known + 2, exact=False, notes=(), chance=2)
 
-    monkeypatch.setattr("batchframe._api.unsent.count_input", counted)
+    monkeypatch.setattr("batchframe._api.requests.count_input", counted)
     requests = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-4.1")
     assert requests.estimate().input_tokens.high == 11
     requests.estimate(exact=True)
@@ -228,7 +228,7 @@ def test_the_interval_holds_the_true_sum_about_99_times_in_100() -> None:
     held = 0
     for seed in range(300):
         chosen = sampling.sample_of(3_000, 400, seed)
-        _, span = sampling.extended(sizes, chosen, tokens[chosen])
+        _, span = sampling.extrapolate(sizes, chosen, tokens[chosen])
         held += span.low <= int(tokens.sum()) <= span.high
     assert held >= 285
 
@@ -239,7 +239,7 @@ def test_what_was_counted_is_kept_and_the_sum_is_that_of_the_requests(
 ) -> None:
     sizes, tokens = (np.array(column, np.int64) for column in zip(*rows, strict=True))
     chosen = sampling.sample_of(len(rows), max(2, len(rows) // 2), seed=0)
-    every, span = sampling.extended(sizes, chosen, tokens[chosen])
+    every, span = sampling.extrapolate(sizes, chosen, tokens[chosen])
     assert every[chosen].tolist() == tokens[chosen].tolist()
     assert every.sum() == span.expected
     assert span.low <= span.expected <= span.high
@@ -253,6 +253,6 @@ def test_small_requests_are_not_all_rounded_the_same_way() -> None:
     held = 0
     for seed in range(30):
         chosen = sampling.sample_of(20_000, 2_000, seed)
-        _, span = sampling.extended(sizes, chosen, tokens[chosen])
+        _, span = sampling.extrapolate(sizes, chosen, tokens[chosen])
         held += span.low <= int(tokens.sum()) <= span.high
     assert held >= 28

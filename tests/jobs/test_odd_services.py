@@ -262,8 +262,8 @@ def test_s23_a_part_that_is_refused_leaves_the_others_and_is_sent_later(
 
 def crowd(server: local.Server, number: int) -> None:
     """Let others have created batches; each is written down, as the server's own are."""
-    store = server._store
-    assert store is not None
+    assert server._engine is not None
+    store = server._engine.store
     for _ in range(number):
         made = store.add_batch(
             endpoint="/v1/chat/completions",

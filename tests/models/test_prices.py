@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from batchframe import provider
+from batchframe._estimate import pricing
 from batchframe._models import genai_prices, price_lookup, price_table
 from batchframe.errors import CostError
 
@@ -133,7 +134,7 @@ def test_embeddings_have_a_batch_price_whose_source_says_how_sure_it_is(
 def test_the_batch_price_of_an_embedding_is_for_the_batch_tier_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(price_lookup, "book_price", lambda *_, **__: None)
+    monkeypatch.setattr(price_lookup, "_SOURCES", price_lookup._SOURCES[1:])
     assert price_lookup.price("text-embedding-3-small", "batch") is not None
     assert price_lookup.price("text-embedding-3-small", "standard") is None
     assert price_lookup.price("text-embedding-3-small", "batch", provider=provider("azure")) is None
@@ -251,15 +252,15 @@ def test_an_estimate_says_which_book_its_prices_come_from_and_of_which_day() -> 
 
 
 def test_two_reasons_to_doubt_a_price_are_two_sentences() -> None:
-    search = price_lookup.doubts("gpt-4o-search-preview", ["batch", "standard"])
+    search = pricing.doubts("gpt-4o-search-preview", ["batch", "standard"])
     assert [note.partition(": ")[2][:12] for note in search] == ["the Batch AP", "genai-prices"]
 
 
 def test_nobody_is_in_doubt_about_prices_that_were_given() -> None:
     mine = {"input": 1, "output": 2}
-    assert price_lookup.doubts("gpt-3.5-turbo", ["batch"])
-    assert not price_lookup.doubts("gpt-3.5-turbo", ["batch"], mine)
-    assert price_lookup.doubts("gpt-4o-search-preview", ["batch", "standard"], mine)
+    assert pricing.doubts("gpt-3.5-turbo", ["batch"])
+    assert not pricing.doubts("gpt-3.5-turbo", ["batch"], mine)
+    assert pricing.doubts("gpt-4o-search-preview", ["batch", "standard"], mine)
 
 
 FIELDS: dict[str, tuple[str, str, str]] = {
@@ -302,7 +303,7 @@ def test_a_note_on_another_price_says_whose_of_which_day_and_why(
             if (found := price_table.disagreement(model, tier)) is not None:
                 assert found.as_of == TODAY
                 assert found.why
-                [words] = price_table.in_words([found])
+                [words] = price_table.describe_disagreements([found])
                 assert all(str(rate) in words for rate in found.states.values())
 
 

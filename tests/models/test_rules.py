@@ -230,7 +230,7 @@ class TestSending:
         """Submit on this day, up to the limit of the cost, which comes last of what is checked."""
         client = openai.OpenAI(base_url=url, api_key="sk-none")
         with pytest.MonkeyPatch.context() as patch, suppress(CostError):
-            patch.setattr("batchframe._api.requests.today", lambda: date.fromisoformat(on))
+            patch.setattr("batchframe._api.submitting.today", lambda: date.fromisoformat(on))
             requests.submit(client=client, max_cost=0)
             pytest.fail("nothing may be sent for nothing")
 
@@ -263,7 +263,7 @@ class TestSending:
     def test_submit_asks_for_it_before_anything_is_written(
         self, monkeypatch: pytest.MonkeyPatch, home: Path
     ) -> None:
-        monkeypatch.setattr("batchframe._api.requests.today", lambda: date(2026, 11, 21))
+        monkeypatch.setattr("batchframe._api.submitting.today", lambda: date(2026, 11, 21))
         client = openai.OpenAI(base_url=OPENAI_URL, api_key="sk-none")
         with pytest.raises(RequestError, match=r"gpt-4\.1-nano down on 2026-10-23"):
             ask("gpt-4.1-nano").submit(client=client)
@@ -410,7 +410,7 @@ def test_what_can_never_be_sent_is_told_before_its_price(monkeypatch: pytest.Mon
             asked.submit(max_cost=0, client=key)
         with pytest.raises(RequestError, match=words):
             asked.pilot(2, max_cost=0, client=key)
-    monkeypatch.setattr("batchframe._api.requests.today", lambda: date(2026, 1, 1))
+    monkeypatch.setattr("batchframe._api.submitting.today", lambda: date(2026, 1, 1))
     with pytest.raises(CostError):
         ask("gpt-4.1-nano").submit(max_cost=0, client=key)
 
@@ -425,7 +425,7 @@ def test_a_job_that_is_sent_is_found_again_whatever_has_changed_since(
         def refuse(*_: object) -> None:
             raise AssertionError
 
-        monkeypatch.setattr("batchframe._api.requests.check_sending", refuse)
+        monkeypatch.setattr("batchframe._api.submitting.check_sending", refuse)
         again = asked.submit("once", client=server.client(), max_cost="0.000001")
         assert again.id == job.id
         with pytest.raises(AssertionError):

@@ -13,7 +13,7 @@ import pytest
 
 import batchframe as bf
 from batchframe._base import digests, ranges
-from batchframe._estimate import counting, estimate
+from batchframe._estimate import counting, pricing
 from batchframe._models.price import Price
 from batchframe._requests.input_files import pack
 
@@ -63,7 +63,7 @@ def test_requests_are_priced_and_divided_some_at_a_time() -> None:
     def price(rows: int) -> None:
         tokens = numbers[:rows]
         read = counting.InputTokens(tokens, tokens, tokens, exact=True, notes=())
-        assert estimate.cost_range(rates, read, ranges.Range.exactly(7)) is not None
+        assert pricing.cost_range(rates, read, ranges.Range.exactly(7)) is not None
 
     def divide(rows: int) -> None:
         assert pack(numbers[:rows], 50_000, 10**12, numbers[:rows], 10**12)

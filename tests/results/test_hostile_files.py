@@ -410,7 +410,7 @@ def test_d9_a_line_of_50_megabytes_is_read(paths: list[Path]) -> None:
 def test_d9_a_line_without_an_end_is_not_held_in_memory(
     last: bool, paths: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchframe._results.result_lines._LONGEST_LINE", 1 << 20)
+    monkeypatch.setattr("batchframe._results.line._LONGEST_LINE", 1 << 20)
     endless = encoded(good(1))[:-40] + b" " * (30 << 20)
     lines = [good(0), good(2), good(3)]
     paths[0].write_bytes(b"\n".join(map(encoded, [*lines, endless] if last else [endless, *lines])))

@@ -7,14 +7,16 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.json import encode
 
-from batchframe._store import journal, manifest, queue
+from batchframe._store import events, journal, manifest, queue
 
 
 def created(status: str, **more: Any) -> journal.ShardState:
     """Return the state of an input file whose batch stands so."""
-    event = {"event": "CREATED", "shard": 0, "batch": {"id": "b", "status": status}}
-    (state,) = journal.fold([{"event": "INTENT"}, event], 1).shards
+    batch = {"id": "b", "status": status}
+    lines = b'{"event":"INTENT"}', encode({"event": "CREATED", "shard": 0, "batch": batch})
+    (state,) = journal.fold(map(events.parse_event, lines), 1).shards
     return replace(state, **more)
 
 
