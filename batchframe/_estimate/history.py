@@ -30,7 +30,6 @@ _OF_A_PILOT: Final = "standard"
 # What may differ between two recipes that put the same question.
 _OF_THE_ROWS: Final = {"on_missing", "dedupe", "allow", "image_root"}
 _READ: Final = pa.schema({"status": pa.string(), "output_tokens": pa.int64()})
-_READ: Final = pa.schema({"status": pa.string(), "output_tokens": pa.int64()})
 _ANSWERED: Final = pa.array(["ok", "invalid", "truncated"])
 
 
