@@ -18,11 +18,11 @@ try:
     import starlette
     import uvicorn
 except ImportError as error:
-    message = (
+    raise ImportError(
         f"The local batch server needs {error.name}, which is not installed. Install it with: "
-        'pip install "batchframe[local]"'
-    )
-    raise ImportError(message, name=error.name) from None
+        'pip install "batchframe[local]"',
+        name=error.name,
+    ) from None
 
 from batchframe.local._answers.answerers import AnswerError
 from batchframe.local._batches.dialects import Limits

@@ -7,6 +7,7 @@ writes and reads as they stand. Must not know: HTTP, folders, or how a request i
 from __future__ import annotations
 
 import dataclasses
+import operator
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
@@ -115,19 +116,20 @@ class Usage:
     output_tokens_details: OutputDetails = field(default_factory=OutputDetails)
     total_tokens: int = 0
 
+    @classmethod
+    def of(cls, given: int, cached: int, made: int, reasoning: int) -> Usage:
+        """Return the usage of these tokens: input, of them cached, output, of them reasoning."""
+        return cls(given, InputDetails(cached), made, OutputDetails(reasoning), given + made)
+
+    @property
+    def parts(self) -> tuple[int, int, int, int]:
+        """What `of` takes."""
+        cached = self.input_tokens_details.cached_tokens
+        reasoning = self.output_tokens_details.reasoning_tokens
+        return self.input_tokens, cached, self.output_tokens, reasoning
+
     def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            self.input_tokens + other.input_tokens,
-            InputDetails(
-                self.input_tokens_details.cached_tokens + other.input_tokens_details.cached_tokens
-            ),
-            self.output_tokens + other.output_tokens,
-            OutputDetails(
-                self.output_tokens_details.reasoning_tokens
-                + other.output_tokens_details.reasoning_tokens
-            ),
-            self.total_tokens + other.total_tokens,
-        )
+        return Usage.of(*map(operator.add, self.parts, other.parts))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +167,17 @@ class Batch:
     def having(self, **changes: Any) -> Batch:
         """Return this batch with `changes`."""
         return dataclasses.replace(self, **changes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRequest:
+    """The checked parameters of `POST /batches`; `output_lifetime` in seconds."""
+
+    endpoint: str
+    input_file_id: str
+    completion_window: str
+    metadata: dict[str, str] | None
+    output_lifetime: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +236,7 @@ def billed(kept: KeptBatch) -> BilledBatch | None:
     batch = kept.batch
     if not batch.request_counts.completed:
         return None
-    usage = batch.usage
+    given, cached, made, reasoning = batch.usage.parts
     return BilledBatch(
         batch_id=batch.id,
         input_file_id=batch.input_file_id,
@@ -234,8 +247,8 @@ def billed(kept: KeptBatch) -> BilledBatch | None:
         status=batch.status,
         created_at=batch.created_at,
         requests=batch.request_counts.completed,
-        input_tokens=usage.input_tokens,
-        cached_tokens=usage.input_tokens_details.cached_tokens,
-        output_tokens=usage.output_tokens,
-        reasoning_tokens=usage.output_tokens_details.reasoning_tokens,
+        input_tokens=given,
+        cached_tokens=cached,
+        output_tokens=made,
+        reasoning_tokens=reasoning,
     )

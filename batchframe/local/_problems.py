@@ -5,9 +5,20 @@ The wordings are those reported for OpenAI's Batch API (2025-08 to 2026-11) wher
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import Any, Final
 
-_LONGEST_REPR: Final = 60
+from batchframe._base.errors import shorten
+
+_JSON_TYPES: Final = {
+    bool: "a boolean",
+    int: "an integer",
+    float: "a number",
+    str: "a string",
+    list: "an array",
+    dict: "an object",
+}
 
 
 class Problem(Exception):  # noqa: N818 - it is an answer of the service, named as such
@@ -27,54 +38,44 @@ class Problem(Exception):  # noqa: N818 - it is an answer of the service, named 
         self.body: dict[str, Any] = error_body(message, type=type, param=param, code=code)
 
     @classmethod
+    def invalid(cls, param: str, message: str, code: str | None = None) -> Problem:
+        """Refuse a request for one of its parameters."""
+        return cls(400, message, code=code, param=param)
+
+    @classmethod
     def missing(cls, name: str) -> Problem:
         """Refuse a request without a required parameter."""
-        return cls(
-            400,
-            f"Missing required parameter: '{name}'.",
-            code="missing_required_parameter",
-            param=name,
-        )
+        return cls.invalid(name, missing(name), "missing_required_parameter")
 
     @classmethod
     def wrong_type(cls, name: str, expected: str, value: object) -> Problem:
         """Refuse a parameter of the wrong JSON type."""
-        return cls(
-            400,
-            f"Invalid type for '{name}': expected {expected}, but got {json_type(value)} instead.",
-            code="invalid_type",
-            param=name,
-        )
+        message = f"Invalid type for '{name}': expected {expected}, but got {json_type(value)}"
+        return cls.invalid(name, f"{message} instead.", "invalid_type")
 
     @classmethod
     def wrong_value(cls, name: str, value: object, supported: str) -> Problem:
         """Refuse a parameter whose value is not one of the allowed."""
-        return cls(
-            400,
-            f"Invalid value: '{value}'. Supported values are: {supported}.",
-            code="invalid_value",
-            param=name,
-        )
+        message = f"Invalid value: '{value}'. Supported values are: {supported}."
+        return cls.invalid(name, message, "invalid_value")
 
     @classmethod
     def too_long(cls, name: str, what: str, limit: int, found: int) -> Problem:
         """Refuse a parameter that is longer than allowed."""
-        return cls(
-            400,
-            f"Invalid '{name}': {what} too long. Expected at most {limit}, but got {found}.",
-            code="string_above_max_length" if what == "string" else "object_above_max_properties",
-            param=name,
-        )
+        message = f"Invalid '{name}': {what} too long. Expected at most {limit}, but got {found}."
+        code = "string_above_max_length" if what == "string" else "object_above_max_properties"
+        return cls.invalid(name, message, code)
 
     @classmethod
     def out_of_range(cls, name: str, low: int, high: int, value: object) -> Problem:
         """Refuse a number that is out of its range."""
-        return cls(
-            400,
-            f"Invalid '{name}': expected an integer from {low} to {high}, but got {value}.",
-            code="integer_out_of_range",
-            param=name,
-        )
+        message = f"Invalid '{name}': expected an integer from {low} to {high}, but got {value}."
+        return cls.invalid(name, message, "integer_out_of_range")
+
+
+def missing(name: str) -> str:
+    """Say that a required parameter is not there."""
+    return f"Missing required parameter: '{name}'."
 
 
 def error_body(
@@ -90,15 +91,13 @@ def error_body(
 
 def json_type(value: object) -> str:
     """Name a decoded value's JSON type, with its article."""
-    names = {
-        bool: "a boolean",
-        int: "an integer",
-        float: "a number",
-        str: "a string",
-        list: "an array",
-        dict: "an object",
-    }
-    return names.get(type(value), "null")
+    return _JSON_TYPES.get(type(value), "null")
+
+
+def guess(word: object, known: Iterable[str]) -> str:
+    """Ask whether the nearest known word was meant, if one is near."""
+    near = difflib.get_close_matches(str(word), known, n=1)
+    return f"Did you mean {near[0]!r}? " if near else ""
 
 
 def short_repr(value: object) -> str:
@@ -109,5 +108,4 @@ def short_repr(value: object) -> str:
     >>> short_repr("azur")
     "'azur'"
     """
-    text = " ".join(repr(value).split()).rstrip(".")
-    return text if len(text) <= _LONGEST_REPR else f"{text[:_LONGEST_REPR]}…"
+    return shorten(repr(value), 60)

@@ -7,7 +7,6 @@ import weakref
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self
 
 import openai
@@ -143,12 +142,7 @@ class Server:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -228,11 +222,10 @@ class Server:
         engine = self._running()
         dialect = self._settings.dialect
         if not dialect.service.expires:
-            message = (
+            raise LocalServerError(
                 f"Batches of the profile {dialect.name!r} never expire: they go on until they are "
                 "done or cancelled. Use another profile, or `client.batches.cancel(...)`."
             )
-            raise LocalServerError(message)
         if engine.store.batch(batch_id) is None:
             given: object = batch_id
             if isinstance(given, str):
@@ -240,11 +233,10 @@ class Server:
             else:
                 kind = type(given).__name__
                 found = f"to be told a batch's id, job.batches[0].id, and not a {kind}"
-            message = (
+            raise LocalServerError(
                 f"This local server has {found}. The ones it has: "
                 "`[batch.id for batch in server.client().batches.list()]`."
             )
-            raise LocalServerError(message)
         engine.expire(batch_id)
 
     def _is_running(self) -> bool:

@@ -43,6 +43,7 @@ _UPSTREAM_RETRIES: Final = 5
 _WANTED: Final = {
     "/v1/embeddings": "a vector (a list of numbers, or a NumPy array)",
     "/v1/moderations": "True or False",
+    **dict.fromkeys(IMAGE_ENDPOINTS, "the bytes of an image"),
 }
 
 TokenCounter: TypeAlias = Callable[[dict[str, Any]], int]
@@ -78,11 +79,10 @@ class AnswerError(Exception):
         type: str | None = None,  # noqa: A002 - the wire name
     ) -> None:
         if not 400 <= status_code <= 599:  # noqa: PLR2004 - HTTP's own range of failures
-            text = (
+            raise LocalServerError(
                 f"An AnswerError has a status code from 400 to 599, and {status_code!r} is none. "
                 "For an answer, return it: a text, or a dict."
             )
-            raise LocalServerError(text)
         super().__init__(message)
         self.status_code = status_code
         kind = type or ("invalid_request_error" if status_code < 500 else "server_error")  # noqa: PLR2004 - HTTP's line between the two sides
@@ -206,9 +206,8 @@ class Function:
         if isinstance(value, dict) and ("choices" in value or "object" in value):
             return value
         digest = hashlib.blake2b(msgspec.json.encode(body, order="sorted"), digest_size=16)
-        setting = Setting(
-            digest.hexdigest(), int(time.time()), self._count_tokens(body), "answer-function", {}
-        )
+        counted = self._count_tokens(body)
+        setting = Setting(digest.hexdigest(), int(time.time()), counted, "answer-function")
         if endpoint in TEXT_ENDPOINTS:
             text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
             return text_body(endpoint, body, [text], setting)
@@ -222,12 +221,11 @@ class Function:
             return embeddings_body(body, vectors, setting)
         if isinstance(value, dict):
             return value
-        wanted = "the bytes of an image" if endpoint in IMAGE_ENDPOINTS else _WANTED.get(endpoint)
-        message = (
-            f"an answer to {endpoint} is {f'{wanted}, or ' if wanted else ''}a response body (a "
+        wanted = f"{_WANTED[endpoint]}, or " if endpoint in _WANTED else ""
+        raise TypeError(
+            f"an answer to {endpoint} is {wanted}a response body (a "
             f"dict), and this is a {type(value).__name__}"
         )
-        raise TypeError(message)
 
 
 def _within_the_function(trace: TracebackType | None) -> TracebackType | None:
@@ -238,9 +236,7 @@ def _within_the_function(trace: TracebackType | None) -> TracebackType | None:
 
 
 def _is_between(module: str) -> bool:
-    return module in {__name__, "asyncio", "concurrent.futures"} or module.startswith(
-        ("asyncio.", "concurrent.futures.")
-    )
+    return f"{module}.".startswith((f"{__name__}.", "asyncio.", "concurrent.futures."))
 
 
 class Upstream:
@@ -298,24 +294,21 @@ def choose_answerer(
 ) -> Callable[[], Answerer]:
     """Return what makes the answerer of a server, in its event loop and at each start."""
     if answer is not None and upstream is not None:
-        message = (
+        raise LocalServerError(
             "`answer=` and `upstream=` both say who answers. Give one: a function of the request "
             "body, or the URL of a server that runs a model."
         )
-        raise LocalServerError(message)
     given: object = answer
     if given is not None and not callable(given):
-        message = (
+        raise LocalServerError(
             f"`answer=` is {short_repr(given)}. It must be a function of the request body, such as "
             "`lambda body: 'yes'`."
         )
-        raise LocalServerError(message)
     if upstream is not None and not str(upstream).startswith(("http://", "https://")):
-        message = (
+        raise LocalServerError(
             f"`upstream=` is {short_repr(upstream)}. It must be a URL such as "
             '"http://localhost:11434/v1".'
         )
-        raise LocalServerError(message)
     if answer is not None:
         return lambda: Function(answer, concurrency=concurrency, count_tokens=count_tokens)
     if upstream is None:

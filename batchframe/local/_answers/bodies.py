@@ -30,14 +30,13 @@ class Setting:
     """What an answer is written with.
 
     `digest` is hexadecimal and names the answer; `created` is in Unix seconds; `fingerprint` says
-    who answered; `extra` is added to the body.
+    who answered.
     """
 
     digest: str
     created: int
     input_tokens: int
     fingerprint: str
-    extra: dict[str, Any]
 
 
 def text_body(
@@ -45,10 +44,10 @@ def text_body(
 ) -> dict[str, Any]:
     """Return the body of a text endpoint; a text over the request's output limit is cut."""
     limit = next((body[name] for name in _OUTPUT_LIMITS if isinstance(body.get(name), int)), None)
-    cut = [_cut(text, limit) for text in texts]
+    end = None if limit is None else limit * _CHARACTERS_PER_TOKEN
+    cut = [text[:end] for text in texts]
     whole = [len(text) == len(given) for text, given in zip(cut, texts, strict=True)]
-    writer = _WRITERS[endpoint]
-    return writer(body, cut, whole, setting) | setting.extra
+    return _WRITERS[endpoint](body, cut, whole, setting)
 
 
 def call_body(
@@ -56,7 +55,7 @@ def call_body(
 ) -> dict[str, Any]:
     """Return the body of an answer that calls one tool instead of writing a text."""
     name, arguments = call
-    made = _WRITERS[endpoint](body, [arguments], [True], setting) | setting.extra
+    made = _WRITERS[endpoint](body, [arguments], [True], setting)
     if endpoint == "/v1/responses":
         made["output"] = [
             {
@@ -82,21 +81,17 @@ def embeddings_body(
     body: dict[str, Any], vectors: Sequence[Sequence[float]], setting: Setting
 ) -> dict[str, Any]:
     """Return the body of `/v1/embeddings`, in the encoding that the request asks for."""
-    encoded = body.get("encoding_format") == "base64"
+    write = _base64 if body.get("encoding_format") == "base64" else list
     usage = {"prompt_tokens": setting.input_tokens, "total_tokens": setting.input_tokens}
     return {
         "object": "list",
         "data": [
-            {
-                "object": "embedding",
-                "index": index,
-                "embedding": _base64(vector) if encoded else list(vector),
-            }
+            {"object": "embedding", "index": index, "embedding": write(vector)}
             for index, vector in enumerate(vectors)
         ],
         "model": body.get("model"),
         "usage": usage,
-    } | setting.extra
+    }
 
 
 def moderations_body(
@@ -107,7 +102,7 @@ def moderations_body(
         "id": f"modr-{setting.digest[:24]}",
         "model": body.get("model") or "omni-moderation-latest",
         "results": results,
-    } | setting.extra
+    }
 
 
 def images_body(images: Sequence[bytes], setting: Setting) -> dict[str, Any]:
@@ -123,11 +118,7 @@ def images_body(images: Sequence[bytes], setting: Setting) -> dict[str, Any]:
             "output_tokens": made,
             "total_tokens": setting.input_tokens + made,
         },
-    } | setting.extra
-
-
-def _cut(text: str, limit: int | None) -> str:
-    return text if limit is None else text[: limit * _CHARACTERS_PER_TOKEN]
+    }
 
 
 def _base64(vector: Sequence[float]) -> str:
@@ -137,25 +128,16 @@ def _base64(vector: Sequence[float]) -> str:
 def _chat(
     body: dict[str, Any], texts: list[str], whole: list[bool], setting: Setting
 ) -> dict[str, Any]:
+    messages: list[dict[str, Any]] = [
+        {"message": {"role": "assistant", "content": text, "refusal": None, "annotations": []}}
+        for text in texts
+    ]
     return {
         "id": f"chatcmpl-{setting.digest[:29]}",
         "object": "chat.completion",
         "created": setting.created,
         "model": body.get("model"),
-        "choices": [
-            {
-                "index": index,
-                "message": {
-                    "role": "assistant",
-                    "content": text,
-                    "refusal": None,
-                    "annotations": [],
-                },
-                "logprobs": None,
-                "finish_reason": "stop" if complete else "length",
-            }
-            for index, (text, complete) in enumerate(zip(texts, whole, strict=True))
-        ],
+        "choices": _choices(messages, whole),
         "usage": _completion_usage(texts, setting),
         "service_tier": "default",
         "system_fingerprint": setting.fingerprint,
@@ -170,18 +152,22 @@ def _completions(
         "object": "text_completion",
         "created": setting.created,
         "model": body.get("model"),
-        "choices": [
-            {
-                "index": index,
-                "text": text,
-                "logprobs": None,
-                "finish_reason": "stop" if complete else "length",
-            }
-            for index, (text, complete) in enumerate(zip(texts, whole, strict=True))
-        ],
+        "choices": _choices([{"text": text} for text in texts], whole),
         "usage": _completion_usage(texts, setting),
         "system_fingerprint": setting.fingerprint,
     }
+
+
+def _choices(contents: list[dict[str, Any]], whole: list[bool]) -> list[dict[str, Any]]:
+    return [
+        {
+            "index": index,
+            **content,
+            "logprobs": None,
+            "finish_reason": "stop" if complete else "length",
+        }
+        for index, (content, complete) in enumerate(zip(contents, whole, strict=True))
+    ]
 
 
 def _responses(
@@ -240,11 +226,7 @@ def _completion_usage(texts: list[str], setting: Setting) -> dict[str, Any]:
         "prompt_tokens": setting.input_tokens,
         "completion_tokens": made,
         "total_tokens": setting.input_tokens + made,
-        "prompt_tokens_details": {
-            "cached_tokens": 0,
-            "cache_write_tokens": 0,
-            "audio_tokens": 0,
-        },
+        "prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0, "audio_tokens": 0},
         "completion_tokens_details": {
             "reasoning_tokens": 0,
             "audio_tokens": 0,

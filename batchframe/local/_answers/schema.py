@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
 
@@ -53,8 +54,7 @@ class Sampler:
         self._heights: dict[str, int] = {}
         self._measure()
         if self._height(schema) >= _NEVER:
-            message = "the schema has no finite instance"
-            raise SchemaError(message)
+            raise SchemaError("the schema has no finite instance")
 
     def sample(self, dice: Dice) -> Any:
         """Return an instance."""
@@ -95,14 +95,12 @@ class Sampler:
 
     def _resolve(self, reference: str) -> Any:
         if not reference.startswith("#"):
-            message = f"the reference {reference!r} points outside the schema"
-            raise SchemaError(message)
+            raise SchemaError(f"the reference {reference!r} points outside the schema")
         node: Any = self._root
         for part in reference[1:].split("/")[1:]:
             name = part.replace("~1", "/").replace("~0", "~")
             if not isinstance(node, dict) or name not in node:
-                message = f"the reference {reference!r} points to nothing"
-                raise SchemaError(message)
+                raise SchemaError(f"the reference {reference!r} points to nothing")
             node = node[name]
         return node
 
@@ -117,7 +115,7 @@ class Sampler:
             return dice.pick(schema["enum"])
         options = schema.get("anyOf") or schema.get("oneOf")
         if options:
-            chosen = self._choose(options, dice, depth)
+            chosen = _choose(options, self._height, dice, depth)
             rest = {name: schema[name] for name in schema if name not in {"anyOf", "oneOf"}}
             if _CONSTRAINTS.isdisjoint(rest):
                 return self._sample(chosen, dice, depth)
@@ -127,18 +125,8 @@ class Sampler:
             return self._sample(self._merge([rest, *schema["allOf"]]), dice, depth)
         return self._of_type(schema, dice, depth)
 
-    def _choose(self, options: list[Any], dice: Dice, depth: int) -> Any:
-        if depth >= _DEEP:
-            return min(options, key=self._height)
-        return dice.pick([option for option in options if self._height(option) < _NEVER])
-
     def _of_type(self, schema: dict[str, Any], dice: Dice, depth: int) -> Any:
-        kinds = _types(schema)
-        possible = [kind for kind in kinds if self._type_height(kind, schema) < _NEVER]
-        if depth >= _DEEP:
-            kind = min(possible, key=lambda each: self._type_height(each, schema))
-        else:
-            kind = dice.pick(possible)
+        kind = _choose(_types(schema), lambda kind: self._type_height(kind, schema), dice, depth)
         if kind == "object":
             return self._object(schema, dice, depth)
         if kind == "array":
@@ -199,6 +187,13 @@ def sampler(schema: bytes) -> Sampler:
     return Sampler(msgspec.json.decode(schema))
 
 
+def _choose(options: list[Any], height: Callable[[Any], int], dice: Dice, depth: int) -> Any:
+    """Choose among the options that end, from a certain depth on the one that ends soonest."""
+    if depth >= _DEEP:
+        return min(options, key=height)
+    return dice.pick([option for option in options if height(option) < _NEVER])
+
+
 def _types(schema: dict[str, Any]) -> list[str]:
     kind = schema.get("type")
     if isinstance(kind, list):
@@ -218,7 +213,7 @@ def _scalar(kind: str, schema: dict[str, Any], dice: Dice) -> Any:
     if kind == "string":
         return string(schema, dice)
     if kind == "integer":
-        return _integer(schema, dice)
+        return int(_steps(schema, Decimal(str(schema.get("multipleOf", 1))), dice))
     if kind == "number":
         return _number(schema, dice)
     return bool(dice.below(2)) if kind == "boolean" else None
@@ -251,14 +246,8 @@ def _steps(schema: dict[str, Any], step: Decimal, dice: Dice) -> Decimal:
     if last is None:
         last = first + 100
     if last < first:
-        message = f"no multiple of {step} is within the bounds"
-        raise SchemaError(message)
+        raise SchemaError(f"no multiple of {step} is within the bounds")
     return (first + dice.below(last - first + 1)) * step
-
-
-def _integer(schema: dict[str, Any], dice: Dice) -> int:
-    step = Decimal(str(schema.get("multipleOf", 1)))
-    return int(_steps(schema, step, dice))
 
 
 def _number(schema: dict[str, Any], dice: Dice) -> float:
@@ -270,7 +259,6 @@ def _number(schema: dict[str, Any], dice: Dice) -> float:
     if high is None:
         high = low + 100
     if high < low:
-        message = "the bounds leave no number"
-        raise SchemaError(message)
+        raise SchemaError("the bounds leave no number")
     share = Decimal(dice.below(999) + 1 if low_open or high_open else dice.below(1001)) / 1000
     return float(low + (high - low) * share)

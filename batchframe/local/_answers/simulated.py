@@ -88,7 +88,11 @@ def simulate(
     '[simulated, no model]'
     """
     digest = hashlib.blake2b(msgspec.json.encode(body, order="sorted"), digest_size=16).digest()
-    setting = Setting(digest.hex(), created, count_tokens(body), "simulated", _MARK)
+    setting = Setting(digest.hex(), created, count_tokens(body), "simulated")
+    return _answer(endpoint, body, digest, setting) | _MARK
+
+
+def _answer(endpoint: str, body: dict[str, Any], digest: bytes, setting: Setting) -> dict[str, Any]:
     call = tool_call(body, Dice(_salted(digest, 0)))
     if call is not None and endpoint in _CALLING:
         return call_body(endpoint, body, call, setting)
@@ -156,24 +160,20 @@ def _schema_writer(spec: Any, *, chat: bool) -> Callable[[Dice], str]:
             _check_strict(schema)
         made = sampler(msgspec.json.encode(schema))
     except SchemaError as error:
-        raise _bad_schema(param, name, str(error)) from None
+        raise _bad_schema(param, name, error) from None
 
     def write(dice: Dice) -> str:
         try:
             return msgspec.json.encode(made.sample(dice)).decode()
         except SchemaError as error:
-            raise _bad_schema(param, name, str(error)) from None
+            raise _bad_schema(param, name, error) from None
 
     return write
 
 
-def _bad_schema(param: str, name: object, reason: str) -> Problem:
-    return Problem(
-        400,
-        f"Invalid schema for {param} '{name}': {reason}.",
-        code="invalid_json_schema",
-        param=param,
-    )
+def _bad_schema(param: str, name: object, reason: SchemaError) -> Problem:
+    message = f"Invalid schema for {param} '{name}': {reason}."
+    return Problem.invalid(param, message, "invalid_json_schema")
 
 
 def _check_strict(schema: Any) -> None:
@@ -185,14 +185,12 @@ def _check_strict(schema: Any) -> None:
     properties = schema.get("properties")
     if schema.get("type") == "object" or isinstance(properties, dict):
         if schema.get("additionalProperties") is not False:
-            message = "'additionalProperties' is required to be supplied and to be false"
-            raise SchemaError(message)
+            raise SchemaError("'additionalProperties' is required to be supplied and to be false")
         if set(properties or {}) != set(schema.get("required", ())):
-            message = (
+            raise SchemaError(
                 "'required' is required to be supplied and to be an array including every key in "
                 "properties"
             )
-            raise SchemaError(message)
     for key, inner in schema.items():
         if key in {"properties", "$defs", "definitions"} and isinstance(inner, dict):
             _check_strict(list(inner.values()))
@@ -204,11 +202,10 @@ def _check_json_word(body: dict[str, Any], *, chat: bool) -> None:
     texts = (body.get("messages"), body.get("input"), body.get("instructions"))
     if b"json" not in msgspec.json.encode(texts).lower():
         where, param = ("messages", "response_format") if chat else ("input", "text.format")
-        raise Problem(
-            400,
+        raise Problem.invalid(
+            where,
             f"'{where}' must contain the word 'json' in some form, to use '{param}' of type "
             "'json_object'.",
-            param=where,
         )
 
 
@@ -228,19 +225,16 @@ def _check_embeddings(body: dict[str, Any]) -> None:
     """Refuse what OpenAI's embeddings refuse (API reference, 2026-11)."""
     inputs = _inputs(body["input"])
     if len(inputs) > _MOST_INPUTS or any(each in ("", []) for each in inputs):
-        raise Problem(400, "'$.input' is invalid.", param="input")
+        raise Problem.invalid("input", "'$.input' is invalid.")
     if body.get("encoding_format") not in _ENCODINGS:
-        raise Problem.wrong_value(
-            name="encoding_format", value=body["encoding_format"], supported="'float', 'base64'"
-        )
+        raise Problem.wrong_value("encoding_format", body["encoding_format"], "'float', 'base64'")
     longest = max(text_tokens(each) if isinstance(each, str) else len(each) for each in inputs)
     if longest > _LONGEST_INPUT:
-        raise Problem(
-            400,
+        raise Problem.invalid(
+            "input",
             f"This model's maximum context length is {_LONGEST_INPUT} tokens, however you "
             f"requested {longest} tokens ({longest} in your prompt; 0 for the completion). Please "
             "reduce your prompt; or completion length.",
-            param="input",
         )
 
 
@@ -248,8 +242,9 @@ def _vector(text: Any, body: dict[str, Any]) -> list[float]:
     model = str(body.get("model"))
     dimensions = body.get("dimensions") or _DEFAULT_DIMENSIONS.get(model, 1536)
     if not isinstance(dimensions, int) or not 1 <= dimensions <= _MOST_DIMENSIONS:
-        text = f"'dimensions' must be between 1 and {_MOST_DIMENSIONS}."
-        raise Problem(400, text, param="dimensions")
+        raise Problem.invalid(
+            "dimensions", f"'dimensions' must be between 1 and {_MOST_DIMENSIONS}."
+        )
     seed = msgspec.json.encode((model, text))
     drawn = np.frombuffer(hashlib.shake_256(seed).digest(dimensions), dtype=np.uint8)
     centred = drawn.astype(np.float64) - 127.5

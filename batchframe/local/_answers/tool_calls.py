@@ -31,8 +31,9 @@ def tool_call(body: dict[str, Any], dice: Dice) -> tuple[str, str] | None:
     if choice == "required":
         functions = _functions(body)
         if not functions:
-            text = "'tool_choice' is only allowed when 'tools' are specified."
-            raise Problem(400, text, param="tool_choice")
+            raise Problem.invalid(
+                "tool_choice", "'tool_choice' is only allowed when 'tools' are specified."
+            )
         return _call(dice.pick(functions), dice)
     if not isinstance(choice, dict) or choice.get("type") != "function":
         return None
@@ -40,7 +41,7 @@ def tool_call(body: dict[str, Any], dice: Dice) -> tuple[str, str] | None:
     for function in _functions(body):
         if function.get("name") == name:
             return _call(function, dice)
-    raise Problem(400, f"Tool choice '{name}' not found in 'tools' parameter.", param="tool_choice")
+    raise Problem.invalid("tool_choice", f"Tool choice '{name}' not found in 'tools' parameter.")
 
 
 def _functions(body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -55,11 +56,6 @@ def _call(function: dict[str, Any], dice: Dice) -> tuple[str, str]:
     try:
         made = {} if not schema else sampler(msgspec.json.encode(schema)).sample(dice)
     except SchemaError as error:
-        name = function.get("name")
-        raise Problem(
-            400,
-            f"Invalid schema for function '{name}': {error}.",
-            code="invalid_function_parameters",
-            param="tools",
-        ) from None
+        message = f"Invalid schema for function '{function.get('name')}': {error}."
+        raise Problem.invalid("tools", message, "invalid_function_parameters") from None
     return str(function.get("name")), msgspec.json.encode(made).decode()

@@ -10,7 +10,7 @@ from typing import Any
 
 from batchframe._base.errors import RequestError
 from batchframe._tokens.bodies import count_tokens
-from batchframe.local._objects import InputDetails, OutputDetails, Usage
+from batchframe.local._objects import Usage
 
 
 def usage_of(body: dict[str, Any]) -> Usage:
@@ -24,14 +24,12 @@ def usage_of(body: dict[str, Any]) -> Usage:
     usage = body.get("usage")
     if not isinstance(usage, dict):
         return Usage()
-    given = _number(usage, "input_tokens", "prompt_tokens")
-    made = _number(usage, "output_tokens", "completion_tokens")
-    return Usage(
-        given,
-        InputDetails(_detail(usage, "cached_tokens", "input_tokens", "prompt_tokens")),
-        made,
-        OutputDetails(_detail(usage, "reasoning_tokens", "output_tokens", "completion_tokens")),
-        given + made,
+    read, made = ("input_tokens", "prompt_tokens"), ("output_tokens", "completion_tokens")
+    return Usage.of(
+        _number(usage, *read),
+        _detail(usage, "cached_tokens", *read),
+        _number(usage, *made),
+        _detail(usage, "reasoning_tokens", *made),
     )
 
 
@@ -94,16 +92,9 @@ def _characters(value: Any) -> int:
 
 
 def _number(usage: dict[str, Any], *names: str) -> int:
-    for name in names:
-        value = usage.get(name)
-        if isinstance(value, int):
-            return value
-    return 0
+    return next((usage[name] for name in names if isinstance(usage.get(name), int)), 0)
 
 
 def _detail(usage: dict[str, Any], name: str, *sides: str) -> int:
-    for side in sides:
-        details = usage.get(f"{side}_details")
-        if isinstance(details, dict):
-            return _number(details, name)
-    return 0
+    details = (usage.get(f"{side}_details") for side in sides)
+    return next((_number(each, name) for each in details if isinstance(each, dict)), 0)

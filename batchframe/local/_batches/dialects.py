@@ -6,7 +6,6 @@ does. docs/providers.md has the source of each.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,7 @@ from batchframe._base.errors import LocalServerError
 from batchframe._services.provider import Provider, hours_of
 from batchframe._services.provider_table import OPENAI, provider
 from batchframe.local._objects import ENDPOINTS, Batch
-from batchframe.local._problems import short_repr
+from batchframe.local._problems import guess, short_repr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,13 +194,8 @@ def _limits(service: Provider) -> Limits:
 def _dialect(name: str, service: Provider, **own: Any) -> Dialect:
     """Make a dialect of what the table of providers has, and of what only a server does."""
     low, high = (hours_of(window) or 0 for window in service.windows)
-    table: dict[str, Any] = {
-        "name": name,
-        "service": service,
-        "limits": _limits(service),
-        "hours": (low, high),
-    }
-    return Dialect(**table | own)
+    table: dict[str, Any] = {"limits": _limits(service), "hours": (low, high)}
+    return Dialect(name=name, service=service, **table | own)
 
 
 _DAY: Final = 24 * 60 * 60
@@ -259,11 +253,9 @@ def find_dialect(profile: object) -> Dialect:
     """
     found = _DIALECTS.get(str(profile))
     if found is None:
-        near = difflib.get_close_matches(str(profile), _DIALECTS, n=1)
-        guess = f" Did you mean {near[0]!r}?" if near else ""
-        message = (
-            f"The local server does not know the habits of {short_repr(profile)}.{guess} It "
+        raise LocalServerError(
+            f"The local server does not know the habits of {short_repr(profile)}. "
+            f"{guess(profile, _DIALECTS)}It "
             f"imitates {', '.join(map(repr, _DIALECTS))}: `batchframe.local.serve(profile=...)`."
         )
-        raise LocalServerError(message)
     return found

@@ -23,11 +23,11 @@ from batchframe.local._objects import Batch
 
 
 class Wish(enum.Enum):
-    """What a batch is asked to do."""
+    """What a batch is asked to do, and the status that it then ends with."""
 
-    GO_ON = "go on"
-    CANCEL = "cancel"
-    EXPIRE = "expire"
+    GO_ON = "completed"
+    CANCEL = "cancelled"
+    EXPIRE = "expired"
 
 
 class _Head(msgspec.Struct):

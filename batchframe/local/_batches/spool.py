@@ -91,10 +91,8 @@ class Spool:
         handle = self._output if succeeded else self._errors
         handle.write(self._encode(self._dialect.line(line)) + b"\n")
         handle.flush()
-        if succeeded:
-            self.completed += 1
-        else:
-            self.failed += 1
+        self.completed += succeeded
+        self.failed += not succeeded
 
     def _recover(self, path: Path, *, succeeded: bool) -> None:
         if not path.exists():

@@ -23,6 +23,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import math
 import os
 import secrets
 import shutil
@@ -36,6 +37,7 @@ import msgspec
 from batchframe._base.errors import LocalServerError
 from batchframe.local._objects import (
     Batch,
+    BatchRequest,
     BilledBatch,
     FileObject,
     KeptBatch,
@@ -89,12 +91,11 @@ class Store:
         try:
             self._lock.acquire(timeout=0)
         except filelock.Timeout:
-            message = (
+            raise LocalServerError(
                 f"Another local server runs on the folder {folder}. Close that one "
                 "(`server.close()`, or Ctrl-C where it was started), or give this one a folder of "
                 "its own."
-            )
-            raise LocalServerError(message) from None
+            ) from None
         try:
             self._check_layout()
             self._files = {kept.file.id: kept for kept in _load(self._files_folder, KeptFile)}
@@ -115,8 +116,7 @@ class Store:
     @property
     def ledger(self) -> list[BilledBatch]:
         """Every batch that would have been billed, oldest first."""
-        entries = (billed(kept) for kept in list(self._batches.values()))
-        return [entry for entry in entries if entry is not None]
+        return [entry for kept in list(self._batches.values()) if (entry := billed(kept))]
 
     def remembered_port(self) -> int | None:
         """Return the port that the folder's server had, if it had one."""
@@ -160,18 +160,14 @@ class Store:
     def file(self, file_id: str) -> KeptFile | None:
         """Return a file, unless it is unknown, deleted or past its expiry."""
         kept = self._files.get(file_id)
-        if kept is None:
-            return None
-        expires_at = kept.file.expires_at
-        if expires_at is not None and expires_at <= time.time():
+        if kept and (kept.file.expires_at or math.inf) <= time.time():
             self.delete_file(file_id)
             return None
         return kept
 
     def files(self) -> list[FileObject]:
         """Return every file, oldest first."""
-        kept = [self.file(file_id) for file_id in list(self._files)]
-        return [each.file for each in kept if each is not None]
+        return [kept.file for file_id in list(self._files) if (kept := self.file(file_id))]
 
     def content(self, file_id: str) -> Path:
         """Return where a known file's bytes are."""
@@ -183,35 +179,27 @@ class Store:
         for suffix in ("json", "data"):
             (self._files_folder / f"{kept.file.id}.{suffix}").unlink(missing_ok=True)
 
-    def add_batch(
-        self,
-        *,
-        endpoint: str,
-        input_file_id: str,
-        completion_window: str,
-        metadata: dict[str, str] | None,
-        output_lifetime: int,
-    ) -> Batch:
+    def add_batch(self, asked: BatchRequest) -> Batch:
         """Create a batch, and keep its input even if the file is deleted later."""
         now = int(time.time())
         batch = Batch(
             id=f"batch_{secrets.token_hex(16)}",
-            endpoint=endpoint,
-            input_file_id=input_file_id,
-            completion_window=completion_window,
+            endpoint=asked.endpoint,
+            input_file_id=asked.input_file_id,
+            completion_window=asked.completion_window,
             created_at=now,
             expires_at=now + _DAY,
-            metadata=metadata,
+            metadata=asked.metadata,
         )
-        file = self.file(input_file_id)
+        file = self.file(asked.input_file_id)
         if file is not None:
             workspace = self.workspace(batch.id)
             workspace.folder.mkdir(mode=0o700)
-            _link(self.content(input_file_id), workspace.input)
+            _link(self.content(asked.input_file_id), workspace.input)
         kept = KeptBatch(
             sequence=self._next(),
             input_sha256=None if file is None else file.sha256,
-            output_lifetime=output_lifetime,
+            output_lifetime=asked.output_lifetime,
             batch=batch,
         )
         self._keep(kept)
@@ -289,11 +277,10 @@ class Store:
     def _check_layout(self) -> None:
         layout = self._settings().get("layout", _LAYOUT)
         if layout != _LAYOUT:
-            message = (
+            raise LocalServerError(
                 f"The folder {self.folder} was written by another version of the local server "
                 f"(layout {layout!r}). Start on a new folder, or use the batchframe that wrote it."
             )
-            raise LocalServerError(message)
 
 
 def _load(folder: Path, kind: type[_T]) -> list[_T]:

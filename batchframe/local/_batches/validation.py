@@ -11,6 +11,7 @@ OpenAI's own is known for too many requests; `too_many_tasks` is Azure's.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ import msgspec
 
 from batchframe.local._batches.dialects import Dialect
 from batchframe.local._objects import BatchError
-from batchframe.local._problems import json_type
+from batchframe.local._problems import json_type, missing
 
 _REQUIRED: Final = {
     "/v1/chat/completions": ("model", "messages"),
@@ -75,56 +76,56 @@ class FileCheck:
         self.lines += 1
         error = self._check(line)
         if error is not None and len(self._found) < _LISTED_ERRORS:
-            self._found.append(error)
+            code = self._dialect.codes.get(error.code, error.code)
+            self._found.append(replace(error, code=code, line=self.lines))
 
     def problems(self, enqueued: int = 0) -> list[BatchError]:
         """Return why the file is refused; `enqueued` tokens of its model are at work already."""
         if not self.lines:
             return [_EMPTY]
-        whole = [*self._too_many(), *self._token_limit(enqueued)]
-        return self._found or whole
+        return self._found or [*self._too_many(), *self._token_limit(enqueued)]
 
     def _check(self, line: bytes) -> BatchError | None:
         try:
             request = self._decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return self._error("invalid_json_line", "This line is not parseable as valid JSON.")
+            return _error("invalid_json_line", "This line is not parseable as valid JSON.")
         if not isinstance(request, dict):
-            return self._error("invalid_json_line", "This line is not a JSON object.")
+            return _error("invalid_json_line", "This line is not a JSON object.")
         return self._check_envelope(request) or self._check_body(request["body"])
 
     def _check_envelope(self, request: dict[str, Any]) -> BatchError | None:
         for name, kind in _ENVELOPE:
             if name not in request or request[name] is None:
-                return self._missing(name, name)
+                return _missing(name, name)
             if not isinstance(request[name], kind):
-                return self._error(*_mistyped(name, kind, request[name]), name)
+                return _mistyped(name, kind, request[name], name)
         custom_id: str = request["custom_id"]
         if custom_id in self._custom_ids:
-            return self._error("duplicate_custom_id", _DUPLICATE, "custom_id")
+            return _error("duplicate_custom_id", _DUPLICATE, "custom_id")
         self._custom_ids.add(custom_id)
         if request["method"] != "POST":
-            return self._error("invalid_value", "The method must be POST.", "method")
+            return _error("invalid_value", "The method must be POST.", "method")
         meant = self._dialect.find_endpoint(request["url"])
         if self._dialect.reads_lines and self.lines == 1 and meant is not None:
             self.endpoint = meant
         if meant != self.endpoint:
-            return self._error("invalid_url", _WRONG_URL, "url")
+            return _error("invalid_url", _WRONG_URL, "url")
         return None
 
     def _check_body(self, body: dict[str, Any]) -> BatchError | None:
         error = check_body(self.endpoint, body)
         if error is not None:
-            return self._error(error.code, error.message, error.param)
+            return error
         model = body.get("model")
         if model is not None and any(
             fnmatchcase(model, pattern) for pattern in self._limits.unsupported_models
         ):
-            return self._error("model_not_found", _UNSUPPORTED.format(model), "body.model")
+            return _error("model_not_found", _UNSUPPORTED.format(model), "body.model")
         if self.lines == 1 or self.model is None:
             self.model = model
         elif model != self.model:
-            return self._error("mismatched_model", _MISMATCHED.format(model), "body.model")
+            return _error("mismatched_model", _MISMATCHED.format(model), "body.model")
         if self.endpoint == "/v1/embeddings":
             self._embedding_inputs += count_inputs(body["input"])
         if self._limits.enqueued_tokens is not None:
@@ -137,9 +138,8 @@ class FileCheck:
             ("embedding inputs", self._embedding_inputs, self._limits.embedding_inputs),
         )
         return [
-            BatchError(
-                code="too_many_tasks",
-                message=f"The batch has {count:,} {what}, and the maximum is {limit:,}.",
+            _error(
+                "too_many_tasks", f"The batch has {count:,} {what}, and the maximum is {limit:,}."
             )
             for what, count, limit in counts
             if count > limit
@@ -150,16 +150,7 @@ class FileCheck:
         if limit is None or self.tokens + enqueued <= limit:
             return []
         words = self._dialect.queue_full or _ENQUEUED
-        message = words.format(model=self.model, limit=limit)
-        return [BatchError(code="token_limit_exceeded", message=message)]
-
-    def _missing(self, name: str, param: str) -> BatchError:
-        message = f"Missing required parameter: '{name}'."
-        return self._error("missing_required_parameter", message, param)
-
-    def _error(self, code: str, message: str, param: str | None = None) -> BatchError:
-        known = self._dialect.codes.get(code, code)
-        return BatchError(code=known, message=message, line=self.lines, param=param)
+        return [_error("token_limit_exceeded", words.format(model=self.model, limit=limit))]
 
 
 def check_body(endpoint: str, body: dict[str, Any]) -> BatchError | None:
@@ -172,25 +163,16 @@ def check_body(endpoint: str, body: dict[str, Any]) -> BatchError | None:
     """
     for name in _REQUIRED.get(endpoint, ("model",)):
         if body.get(name) in (None, [], ""):
-            return BatchError(
-                code="missing_required_parameter",
-                message=f"Missing required parameter: '{name}'.",
-                param=f"body.{name}",
-            )
+            return _missing(name, f"body.{name}")
     model = body.get("model")
     if model is not None and not isinstance(model, str):
-        code, message = _mistyped("model", str, model)
-        return BatchError(code=code, message=message, param="body.model")
+        return _mistyped("model", str, model, "body.model")
     if endpoint == "/v1/chat/completions" and not isinstance(body["messages"], list):
-        code, message = _mistyped("messages", list, body["messages"])
-        return BatchError(code=code, message=message, param="body.messages")
+        return _mistyped("messages", list, body["messages"], "body.messages")
     if body.get("stream"):
         title = _TITLES.get(endpoint, endpoint)
-        return BatchError(
-            code="streaming_unsupported",
-            message=f"{title}: Streaming is not supported in the Batch API.",
-            param="body.stream",
-        )
+        message = f"{title}: Streaming is not supported in the Batch API."
+        return _error("streaming_unsupported", message, "body.stream")
     return None
 
 
@@ -209,22 +191,27 @@ def count_inputs(value: object) -> int:
 
 def file_not_found(file_id: str) -> BatchError:
     """Return the error of a batch whose input file does not exist."""
-    return BatchError(
-        code="invalid_request",
-        message=f"Cannot find file {file_id}, or organization local does not have access to it.",
-        param="file_id",
-    )
+    message = f"Cannot find file {file_id}, or organization local does not have access to it."
+    return _error("invalid_request", message, "file_id")
 
 
-def _mistyped(name: str, kind: type, value: object) -> tuple[str, str]:
-    expected = json_type(kind())
-    found = json_type(value)
-    return "invalid_type", f"Invalid type for '{name}': expected {expected}, but got {found}."
+def _error(code: str, message: str, param: str | None = None) -> BatchError:
+    return BatchError(code=code, message=message, param=param)
 
 
-_EMPTY: Final = BatchError(
-    code="empty_file",
-    message="The input file is empty. Please ensure that the batch contains at least one request.",
+def _missing(name: str, param: str) -> BatchError:
+    return _error("missing_required_parameter", missing(name), param)
+
+
+def _mistyped(name: str, kind: type, value: object, param: str) -> BatchError:
+    expected, found = json_type(kind()), json_type(value)
+    message = f"Invalid type for '{name}': expected {expected}, but got {found}."
+    return _error("invalid_type", message, param)
+
+
+_EMPTY: Final = _error(
+    "empty_file",
+    "The input file is empty. Please ensure that the batch contains at least one request.",
 )
 _DUPLICATE: Final = (
     "The custom_id for this request is a duplicate of another request. "

@@ -95,7 +95,7 @@ class Worker:
         run = self._runs[batch.id]
         if run.wish is Wish.GO_ON:
             run.wish = Wish.CANCEL
-            self._save(run, status="cancelling", cancelling_at=_now())
+            self._enter(run, "cancelling")
             self._gate.signal.fire()
         return self._batch(run)
 
@@ -169,11 +169,10 @@ class Worker:
             return False
         if run.going_on:
             run.total, run.tokens, run.endpoint = check.lines, check.tokens, check.endpoint
-            self._save(
+            self._enter(
                 run,
+                "in_progress",
                 endpoint=run.endpoint,
-                status="in_progress",
-                in_progress_at=_now(),
                 model=check.model,
                 request_counts=RequestCounts(total=run.total),
             )
@@ -255,7 +254,7 @@ class Worker:
         await self._checkpoint(run, _ANSWERED)
         if run.going_on:
             if self._batch(run).status != "finalizing":
-                self._save(run, status="finalizing", finalizing_at=_now())
+                self._enter(run, "finalizing")
             await self._checkpoint(run, 1.0)
 
     async def _leave(self, run: Run) -> None:
@@ -278,16 +277,10 @@ class Worker:
                 changes[f"{kind}_file_id"] = self._store.publish(
                     run.batch_id, kind, path, even_empty=empty
                 )
-        if run.wish is Wish.EXPIRE:
-            changes |= {"status": "expired", "expired_at": _now()}
-        elif run.wish is Wish.CANCEL:
-            changes |= {"status": "cancelled", "cancelled_at": _now()}
-        else:
-            changes |= {"status": "completed", "completed_at": _now()}
-        self._save(run, **changes)
+        self._enter(run, run.wish.value, **changes)
 
     def _fail(self, run: Run, problems: list[BatchError]) -> None:
-        self._save(run, status="failed", failed_at=_now(), errors=BatchErrors(problems))
+        self._enter(run, "failed", errors=BatchErrors(problems))
 
     def _batch(self, run: Run) -> Batch:
         batch = self._store.batch(run.batch_id)
@@ -299,9 +292,7 @@ class Worker:
         counts = spool.counts(run.total)
         self._store.show(self._batch(run).having(request_counts=counts, usage=spool.usage))
 
-    def _save(self, run: Run, **changes: Any) -> None:
-        self._store.save(self._batch(run).having(**changes))
-
-
-def _now() -> int:
-    return int(time.time())
+    def _enter(self, run: Run, status: str, **changes: Any) -> None:
+        """Save that a batch enters a state now."""
+        since = {"status": status, f"{status}_at": int(time.time())}
+        self._store.save(self._batch(run).having(**since, **changes))

@@ -28,7 +28,19 @@ _FRAMINGS: Final[dict[str | int, Framing]] = {
 }
 _OF_THE_ANSWER: Final = frozenset({*_FRAMINGS, "drip", "rewrite"})
 _ERRORS: Final = 400
+_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 _REDIRECTS: Final = range(300, 400)
+
+
+def _page(words: str) -> bytes:
+    return f"<!doctype html><title>{words}</title><h1>{words}</h1>".encode()
+
+
+_CONTENTS: Final[dict[str, tuple[bytes, str]]] = {
+    "broken json": (b'{"id": "batch_', "application/json"),
+    "empty object": (b"{}", "application/json"),
+    "login page": (_page("Sign in"), "text/html"),
+}
 
 
 async def go_wrong(
@@ -49,7 +61,9 @@ async def go_wrong(
     if fault.kind == "delay":
         # The server has the request by now, whether the client waits or not.
         await request.body()
-        return await _late(fault, answer, closing)
+        late = await answer() if fault.after else None
+        await pause(fault.seconds, closing)
+        return await answer() if late is None else late
     if fault.after:
         await answer()
     else:
@@ -57,15 +71,6 @@ async def go_wrong(
         async for _ in request.stream():
             pass
     return _instead(fault, request, closing)
-
-
-async def _late(fault: Fault, answer: Answerer, closing: Callable[[], bool]) -> Response:
-    if fault.after:
-        whole = await answer()
-        await pause(fault.seconds, closing)
-        return whole
-    await pause(fault.seconds, closing)
-    return await answer()
 
 
 def _spoilt(fault: Fault, whole: Response, content: bytes) -> Response:
@@ -88,15 +93,11 @@ def _content(response: Response) -> bytes:
 def _instead(fault: Fault, request: Request, closing: Callable[[], bool]) -> Response:
     if isinstance(fault.kind, int):
         return _with_status(fault, fault.kind, request)
-    match fault.kind:
-        case "hang":
-            return Silence(fault.seconds, closing)
-        case "broken json":
-            return Response(b'{"id": "batch_', media_type="application/json")
-        case "empty object":
-            return Response(b"{}", media_type="application/json")
-        case "login page":
-            return Response(_page("Sign in"), media_type="text/html")
+    if fault.kind in _CONTENTS:
+        content, kind = _CONTENTS[fault.kind]
+        return Response(content, media_type=kind)
+    if fault.kind == "hang":
+        return Silence(fault.seconds, closing)
     return NoAnswer(reset=fault.kind == "reset")
 
 
@@ -113,14 +114,14 @@ def _body(fault: Fault, status: int) -> tuple[bytes, str]:
     """Write the body of a status; return it and its media type."""
     if fault.body is not None:
         return _written(fault.body)
-    words = _phrase(status)
+    words = _PHRASES.get(status, f"Status {status}")
     match fault.form:
         case "detail":
             return msgspec.json.encode({"detail": words}), "application/json"
         case "text":
             return words.encode(), "text/plain"
         case "html":
-            return _page(words).encode(), "text/html"
+            return _page(words), "text/html"
     kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
     error = error_body(f"{words} (a fault of the local server).", type=kind)
     return msgspec.json.encode(error), "application/json"
@@ -133,14 +134,3 @@ def _written(body: str | bytes | dict[str, Any] | list[Any]) -> tuple[bytes, str
     start = content.lstrip()[:1]
     kinds = {b"<": "text/html", b"{": "application/json", b"[": "application/json"}
     return content, kinds.get(start, "text/plain")
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return f"Status {status}"
-
-
-def _page(words: str) -> str:
-    return f"<!doctype html><title>{words}</title><h1>{words}</h1>"

@@ -6,7 +6,6 @@ a fault is carried out.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
@@ -14,7 +13,7 @@ from typing import Any, Final, Literal, get_args
 
 from batchframe._base.errors import LocalServerError
 from batchframe.local._objects import ROUTES
-from batchframe.local._problems import short_repr
+from batchframe.local._problems import guess, short_repr
 
 Form = Literal["openai", "detail", "text", "html"]
 
@@ -162,13 +161,11 @@ class Fault:
 
     def __post_init__(self) -> None:
         if not any(_covers(self.route, known) for known in ROUTES):
-            near = difflib.get_close_matches(str(self.route), ROUTES, n=1)
-            guess = f"Did you mean {near[0]!r}? " if near else ""
-            message = (
-                f"The local server has no route {short_repr(str(self.route))}. {guess}Its routes: "
+            raise LocalServerError(
+                f"The local server has no route {short_repr(str(self.route))}. "
+                f"{guess(self.route, ROUTES)}Its routes: "
                 f"{', '.join(ROUTES)}. `*` stands for any one part, or alone for every route."
             )
-            raise LocalServerError(message)
         self._check_kind()
         self._check_amounts()
 
@@ -179,22 +176,18 @@ class Fault:
             given = _OPTIONS[self.kind]
             listens = given if self.kind == "lag" else given | _OF_ONE_EXCHANGE
         else:
-            near = difflib.get_close_matches(str(self.kind), _OPTIONS, n=1)
-            guess = f"Did you mean {near[0]!r}? " if near else ""
-            message = (
-                f"There is no fault {short_repr(self.kind)}. {guess}Give an HTTP status from 200 "
-                f"to 599, or one of these: {', '.join(map(repr, _OPTIONS))}."
+            raise LocalServerError(
+                f"There is no fault {short_repr(self.kind)}. {guess(self.kind, _OPTIONS)}Give an "
+                f"HTTP status from 200 to 599, or one of these: {', '.join(map(repr, _OPTIONS))}."
             )
-            raise LocalServerError(message)
         for option in fields(self)[2:]:
             value = getattr(self, option.name)
             default = {} if option.name == "headers" else option.default
             if value != default and option.name not in listens:
-                message = (
+                raise LocalServerError(
                     f"`{option.name}=` means nothing to the fault {self.kind!r}. Leave it out, or "
                     "see `help(batchframe.local.Fault)` for the kinds that take it."
                 )
-                raise LocalServerError(message)
 
     def _check_amounts(self) -> None:
         wrong = self._wrong_option()
@@ -202,8 +195,7 @@ class Fault:
             option, wanted = wrong
             value = getattr(self, option)
             given = "is missing" if value is None else f"is {short_repr(value)}"
-            message = f"`{option}=` of the fault {given}. It must be {wanted}."
-            raise LocalServerError(message)
+            raise LocalServerError(f"`{option}=` of the fault {given}. It must be {wanted}.")
 
     def _wrong_option(self) -> tuple[str, str] | None:
         """Return the first option with an invalid value, and what it must be."""

@@ -46,11 +46,10 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        message = (
+        raise LocalServerError(
             f"The local server cannot listen on {host}, port {port}: {error.strerror or error}. "
             "Leave out `port=` to take a free one."
-        )
-        raise LocalServerError(message) from None
+        ) from None
     # Connections inherit it; without it each small answer waits 40 ms for an acknowledgement.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening

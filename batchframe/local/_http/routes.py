@@ -28,7 +28,7 @@ from batchframe.local._faults.carrying_out import go_wrong
 from batchframe.local._faults.plan import FaultPlan
 from batchframe.local._http.parameters import Page, batch_request, parse_page, upload_request
 from batchframe.local._http.upload import Upload
-from batchframe.local._objects import ENDPOINTS, ROUTES, Batch, FileObject
+from batchframe.local._objects import ENDPOINTS, Batch, FileObject
 from batchframe.local._problems import Problem, error_body
 
 _log = logging.getLogger("batchframe.local")
@@ -81,8 +81,8 @@ class Api:
             middleware=[Middleware(_ResolvePath, dialect=self.dialect)],
             routes=[
                 *(
-                    Route(path, self._endpoint(handlers[route]), methods=[method])
-                    for route in ROUTES
+                    Route(path, self._endpoint(handler), methods=[method])
+                    for route, handler in handlers.items()
                     for method, path in [route.split()]
                 ),
                 Route("/{path:path}", self._endpoint(self.no_route), methods=everything),
@@ -109,20 +109,19 @@ class Api:
         with Upload(self.store.upload_path(), self.dialect.limits.file_bytes) as upload:
             await upload.receive(request.headers.get("content-type", ""), request.stream())
             if upload.filename is None:
-                raise Problem.missing(name="file")
-            form = upload_request(upload.fields, self.dialect)
-            if form.purpose == self.dialect.service.purpose:
+                raise Problem.missing("file")
+            purpose, lifetime = upload_request(upload.fields, self.dialect)
+            if purpose == self.dialect.service.purpose:
                 self._check_batch_file(upload)
             if upload.size > self.dialect.limits.file_bytes:
                 most = self.dialect.limits.file_bytes
-                message = f"File is too large. The maximum is {most} bytes."
-                raise Problem(413, message, param="file")
+                raise Problem(413, f"File is too large. The maximum is {most} bytes.", param="file")
             file = self.store.add_file(
                 upload.path,
                 filename=upload.filename,
-                purpose=form.purpose,
+                purpose=purpose,
                 sha256=upload.sha256,
-                lifetime=form.lifetime,
+                lifetime=lifetime,
             )
         self.faults.made(file.id)
         return _json(file)
@@ -132,7 +131,7 @@ class Api:
         order = request.query_params.get("order", "desc")
         purpose = request.query_params.get("purpose")
         if order not in {"asc", "desc"}:
-            raise Problem.wrong_value(name="order", value=order, supported="'asc', 'desc'")
+            raise Problem.wrong_value("order", order, "'asc', 'desc'")
         page = parse_page(request.query_params, most=_MOST_FILES, default=_MOST_FILES)
         files = [file for file in self.store.files() if purpose in {None, file.purpose}]
         files = [file for file in files if self._shows(request, file.id)]
@@ -158,21 +157,17 @@ class Api:
         params = batch_request(await _body(request), self.dialect)
         kept = self.store.file(params.input_file_id)
         if kept is not None and not self._shows(request, params.input_file_id):
-            message = file_not_found(params.input_file_id).message
-            raise Problem(400, message, code="invalid_request", param="input_file_id")
-        if kept is not None and kept.file.purpose != self.dialect.service.purpose:
-            message = (
-                f"Invalid 'input_file_id': the purpose of {params.input_file_id} is "
-                f"'{kept.file.purpose}', and a batch needs a file with purpose 'batch'."
+            raise Problem.invalid(
+                "input_file_id", file_not_found(params.input_file_id).message, "invalid_request"
             )
-            raise Problem(400, message, code="invalid_value", param="input_file_id")
-        batch = self.store.add_batch(
-            endpoint=params.endpoint,
-            input_file_id=params.input_file_id,
-            completion_window=params.completion_window,
-            metadata=params.metadata,
-            output_lifetime=params.output_lifetime,
-        )
+        if kept is not None and kept.file.purpose != self.dialect.service.purpose:
+            raise Problem.invalid(
+                "input_file_id",
+                f"Invalid 'input_file_id': the purpose of {params.input_file_id} is "
+                f"'{kept.file.purpose}', and a batch needs a file with purpose 'batch'.",
+                "invalid_value",
+            )
+        batch = self.store.add_batch(params)
         self.faults.made(batch.id)
         self.worker.begin(batch)
         return _json(self.dialect.created(batch))
@@ -220,8 +215,9 @@ class Api:
         """`POST` to an endpoint itself, without a batch."""
         body = await _body(request)
         if body.get("stream"):
-            message = "The local server does not stream."
-            raise Problem(400, message, code="streaming_unsupported", param="stream")
+            raise Problem.invalid(
+                "stream", "The local server does not stream.", "streaming_unsupported"
+            )
         endpoint = request.url.path
         _refuse_wrong(endpoint, body)
         answer = await self.answerer.answer(endpoint, body)
@@ -261,19 +257,20 @@ class Api:
         if not self.guarded or (local and origin is None):
             return
         stranger = f"the web page {origin!r}" if local else f"the host name {host!r}"
-        message = (
-            f"This server listens on loopback for programs on this machine; it refuses {stranger}."
+        raise Problem(
+            403,
+            f"This server listens on loopback for programs on this machine; it refuses {stranger}.",
+            code="forbidden",
         )
-        raise Problem(403, message, code="forbidden")
 
     def _check_batch_file(self, upload: Upload) -> None:
         if not (upload.filename or "").lower().endswith(".jsonl"):
-            message = "Invalid file format for Batch API. Must be .jsonl"
-            raise Problem(400, message, param="file")
+            raise Problem.invalid("file", "Invalid file format for Batch API. Must be .jsonl")
         most = self.dialect.limits.batch_bytes
         if upload.size > most:
-            message = f"The batch input file is larger than the {most} maximum."
-            raise Problem(413, message, param="file")
+            raise Problem(
+                413, f"The batch input file is larger than the {most} maximum.", param="file"
+            )
 
     def _file(self, request: Request) -> FileObject:
         file_id: str = request.path_params["id"]
@@ -306,7 +303,7 @@ def _refuse_wrong(endpoint: str, body: dict[str, Any]) -> None:
     error = check_body(endpoint, body)
     if error is not None:
         param = (error.param or "").removeprefix("body.")
-        raise Problem(400, error.message, code=error.code, param=param)
+        raise Problem.invalid(param, error.message, error.code)
 
 
 async def _body(request: Request) -> dict[str, Any]:

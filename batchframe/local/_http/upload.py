@@ -12,7 +12,6 @@ import hashlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self
 
 from python_multipart.exceptions import FormParserError
@@ -52,12 +51,7 @@ class Upload:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._handle.close()
         self.path.unlink(missing_ok=True)
 
