@@ -175,11 +175,11 @@ def _checked(columns: Sequence[Hashable]) -> tuple[Hashable, ...]:
 
 
 def _pairs(names: Sequence[Hashable], codes: Sequence[Codes], size: int) -> pd.DataFrame:
-    pairs = itertools.combinations(range(len(names)), 2)
+    pairs = itertools.combinations(zip(names, codes, strict=True), 2)
     return pd.DataFrame(
         [
-            {"first": names[one], "second": names[other], **_pair(codes[one], codes[other], size)}
-            for one, other in pairs
+            {"first": first, "second": second, **_pair(one, other, size)}
+            for (first, one), (second, other) in pairs
         ]
     )
 
@@ -189,14 +189,9 @@ def _pair(one: Codes, other: Codes, size: int) -> dict[str, float]:
     table = np.bincount((one * size + other)[both], minlength=size * size).reshape(size, size)
     rows, equal = int(both.sum()), int(np.trace(table))
     low, high = wilson(equal, rows)
-    return {
-        "rows": rows,
-        "equal": equal,
-        "agreement": share(equal, rows),
-        "low": low,
-        "high": high,
-        "kappa": cohens_kappa(table),
-    }
+    kappa = cohens_kappa(table)
+    figures = {"rows": rows, "equal": equal, "agreement": share(equal, rows)}
+    return figures | {"low": low, "high": high, "kappa": kappa}
 
 
 def _too_few_to_agree_error(columns: object) -> ColumnError:

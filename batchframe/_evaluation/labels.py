@@ -124,12 +124,8 @@ def _not_a_label(cells: pd.Series) -> ColumnError:
 
 
 def _plain(value: Any) -> Hashable:
-    if isinstance(value, enum.Enum):
-        value = value.value
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    plain: Hashable = value
-    return plain
+    plain: Hashable = value.value if isinstance(value, enum.Enum) else value
+    return int(plain) if isinstance(plain, float) and plain.is_integer() else plain
 
 
 def _kind(value: object) -> str:

@@ -95,13 +95,13 @@ def _draw_rows(table: pd.DataFrame, ax: Axes | None, colours: list[str] | None =
     ax.set_xlim(0, max(*rows, 1) * _ROOM_FOR_NUMBERS)
     ax.locator_params(axis="x", integer=True)
     ax.set_xlabel("rows")
-    _open(ax)
-    return ax
+    return _open(ax)
 
 
-def _open(ax: Axes) -> None:
+def _open(ax: Axes) -> Axes:
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
+    return ax
 
 
 def cost(job: Job, *, ax: Axes | None = None) -> Axes:
@@ -145,8 +145,7 @@ def cost(job: Job, *, ax: Axes | None = None) -> Axes:
     if table.isna().all(axis=None):
         ax.set_xticks([0])
     ax.set_xlabel("USD")
-    _open(ax)
-    return ax
+    return _open(ax)
 
 
 def _draw_range(

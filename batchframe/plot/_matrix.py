@@ -140,12 +140,5 @@ def _write_numbers(
     points = min(_MOST_POINTS, 0.6 * height, 0.9 * width / (_DIGIT * digits))
     for (row, column), number in np.ndenumerate(counts):
         if number or len(counts) <= _FEW:
-            ax.text(
-                column,
-                row,
-                f"{number:,}",
-                ha="center",
-                va="center",
-                fontsize=points,
-                color=_canvas.readable_on(colours[row, column]),
-            )
+            ink = _canvas.readable_on(colours[row, column])
+            ax.text(column, row, f"{number:,}", size=points, color=ink, ha="center", va="center")
