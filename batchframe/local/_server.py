@@ -202,11 +202,13 @@ class Server:
             How many requests are answered before work stops; then the batch that they belong to
             shows a partial count.
         """
-        self._running().pause(after)
+        engine = self._running()
+        engine.call(engine.worker.pause, after)
 
     def resume(self) -> None:
         """Go on after `pause`."""
-        self._running().resume()
+        engine = self._running()
+        engine.call(engine.worker.resume)
 
     def expire(self, batch_id: str) -> None:
         """End a batch now, as if its 24 hours were over; return when it is ``expired``.
@@ -228,16 +230,15 @@ class Server:
             )
         if engine.store.batch(batch_id) is None:
             given: object = batch_id
-            if isinstance(given, str):
-                found = f"no batch {batch_id!r}"
-            else:
+            found = f"no batch {batch_id!r}"
+            if not isinstance(given, str):
                 kind = type(given).__name__
                 found = f"to be told a batch's id, job.batches[0].id, and not a {kind}"
             raise LocalServerError(
                 f"This local server has {found}. The ones it has: "
                 "`[batch.id for batch in server.client().batches.list()]`."
             )
-        engine.expire(batch_id)
+        engine.call(engine.worker.expire, batch_id)
 
     def _is_running(self) -> bool:
         return self._finalizer is not None and self._finalizer.alive

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from typing import Any, ParamSpec
 
-from batchframe.local._answers.answerers import AnswerFunction, TokenCounter
-from batchframe.local._batches.dialects import Limits
-from batchframe.local._faults.fault import Fault
+from batchframe.local._answers.answerers import TokenCounter
 from batchframe.local._server import Server
 
 _log = logging.getLogger("batchframe.local")
 
 
-def serve(
-    answer: AnswerFunction | None = None,
-    *,
-    upstream: str | None = None,
-    folder: str | os.PathLike[str] | None = None,
-    host: str = "127.0.0.1",
-    port: int = 0,
-    seconds: float = 0.0,
-    concurrency: int = 8,
-    upstream_key: str | None = None,
-    limits: Limits | None = None,
-    count_tokens: TokenCounter | None = None,
-    faults: Iterable[Fault] = (),
-    profile: str = "openai",
-) -> Server:
+_P = ParamSpec("_P")
+
+
+def _like(maker: Callable[_P, Server]) -> Callable[[Callable[..., Server]], Callable[_P, Server]]:
+    """Give a function the signature of what it calls, for type checkers and for `help`."""
+
+    def decorate(function: Callable[..., Server]) -> Callable[_P, Server]:
+        signature = inspect.signature(maker).replace(return_annotation="Server")
+        function.__signature__ = signature  # type: ignore[attr-defined]
+        return function
+
+    return decorate
+
+
+@_like(Server)
+def serve(*given: Any, **options: Any) -> Server:
     """Start a local batch server and return it; the parameters are those of `Server`.
 
     Parameters
@@ -46,20 +47,7 @@ def serve(
     ...     client.batches.list().data
     []
     """
-    return Server(
-        answer,
-        upstream=upstream,
-        folder=folder,
-        host=host,
-        port=port,
-        seconds=seconds,
-        concurrency=concurrency,
-        upstream_key=upstream_key,
-        limits=limits,
-        count_tokens=count_tokens,
-        faults=faults,
-        profile=profile,
-    ).start()
+    return Server(*given, **options).start()
 
 
 def run(

@@ -97,19 +97,7 @@ class Engine:
         self._thread.join(timeout)
         return self._thread.is_alive()
 
-    def pause(self, after: int) -> None:
-        """Let `after` more requests of batches be answered, then hold."""
-        self._call(self._worker.pause, after)
-
-    def resume(self) -> None:
-        """Let everything go on."""
-        self._call(self._worker.resume)
-
-    def expire(self, batch_id: str) -> None:
-        """End a batch as expired, and return when it has ended."""
-        self._call(self._worker.expire, batch_id)
-
-    def _call(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
+    def call(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
         """Run a coroutine in the server's event loop, and return when it is done."""
         if self._stopped or not self._thread.is_alive():
             raise not_running()
@@ -138,16 +126,16 @@ class Engine:
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(self._on_trouble)
         answerer = settings.make_answerer()
-        self._worker = Worker(
-            self.store,
-            answerer,
-            settings.dialect,
+        self.worker = Worker(
+            store=self.store,
+            answerer=answerer,
+            dialect=settings.dialect,
             count_tokens=settings.count_tokens,
             seconds=settings.seconds,
         )
         api = Api(
             store=self.store,
-            worker=self._worker,
+            worker=self.worker,
             answerer=answerer,
             dialect=settings.dialect,
             faults=self._faults,
@@ -158,10 +146,10 @@ class Engine:
         serving = self._loop.create_task(self._server.serve(sockets=[self._socket]))
         while not self._server.started and not serving.done():  # noqa: ASYNC110 - nothing to await
             await asyncio.sleep(_LOOK_SECONDS)
-        self._worker.begin_all()
+        self.worker.begin_all()
         self._ready.set()
         await serving
-        await self._worker.close()
+        await self.worker.close()
 
 
 def _config(api: Api) -> uvicorn.Config:

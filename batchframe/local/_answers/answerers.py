@@ -7,7 +7,6 @@ batches, files, or where the request came from.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import inspect
 import logging
 import os
@@ -23,15 +22,7 @@ import numpy as np
 import openai
 
 from batchframe._base.errors import LocalServerError
-from batchframe.local._answers.bodies import (
-    IMAGE_ENDPOINTS,
-    TEXT_ENDPOINTS,
-    Setting,
-    embeddings_body,
-    images_body,
-    moderations_body,
-    text_body,
-)
+from batchframe.local._answers import bodies
 from batchframe.local._answers.simulated import moderation_result, simulate
 from batchframe.local._problems import Problem, error_body, short_repr
 
@@ -43,7 +34,7 @@ _UPSTREAM_RETRIES: Final = 5
 _WANTED: Final = {
     "/v1/embeddings": "a vector (a list of numbers, or a NumPy array)",
     "/v1/moderations": "True or False",
-    **dict.fromkeys(IMAGE_ENDPOINTS, "the bytes of an image"),
+    **dict.fromkeys(bodies.IMAGE_ENDPOINTS, "the bytes of an image"),
 }
 
 TokenCounter: TypeAlias = Callable[[dict[str, Any]], int]
@@ -205,20 +196,19 @@ class Function:
     def _body(self, endpoint: str, body: dict[str, Any], value: Any) -> dict[str, Any]:
         if isinstance(value, dict) and ("choices" in value or "object" in value):
             return value
-        digest = hashlib.blake2b(msgspec.json.encode(body, order="sorted"), digest_size=16)
         counted = self._count_tokens(body)
-        setting = Setting(digest.hexdigest(), int(time.time()), counted, "answer-function")
-        if endpoint in TEXT_ENDPOINTS:
+        setting = bodies.Setting.of(body, int(time.time()), counted, "answer-function")
+        if endpoint in bodies.TEXT_ENDPOINTS:
             text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-            return text_body(endpoint, body, [text], setting)
+            return bodies.text_body(endpoint, body, [text], setting)
         if endpoint == "/v1/moderations" and isinstance(value, bool):
-            return moderations_body(body, [moderation_result({}, flagged=value)], setting)
-        if endpoint in IMAGE_ENDPOINTS and isinstance(value, bytes):
-            return images_body([value], setting)
+            return bodies.moderations_body(body, [moderation_result({}, flagged=value)], setting)
+        if endpoint in bodies.IMAGE_ENDPOINTS and isinstance(value, bytes):
+            return bodies.images_body([value], setting)
         value = value.tolist() if isinstance(value, np.ndarray) else value
         if endpoint == "/v1/embeddings" and isinstance(value, list) and value:
             vectors = value if isinstance(value[0], list) else [value]
-            return embeddings_body(body, vectors, setting)
+            return bodies.embeddings_body(body, vectors, setting)
         if isinstance(value, dict):
             return value
         wanted = f"{_WANTED[endpoint]}, or " if endpoint in _WANTED else ""

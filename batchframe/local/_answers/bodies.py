@@ -7,10 +7,12 @@ out: the body that the endpoint returns. Must not know where the answer came fro
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 
 from batchframe.local._answers.usage import text_tokens
@@ -37,6 +39,13 @@ class Setting:
     created: int
     input_tokens: int
     fingerprint: str
+
+    @classmethod
+    def of(cls, body: dict[str, Any], created: int, input_tokens: int, fingerprint: str) -> Setting:
+        """Return the setting for a request body, which alone decides the digest."""
+        encoded = msgspec.json.encode(body, order="sorted")
+        digest = hashlib.blake2b(encoded, digest_size=16).hexdigest()
+        return cls(digest, created, input_tokens, fingerprint)
 
 
 def text_body(

@@ -18,16 +18,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from batchframe.local._answers.bodies import (
-    IMAGE_ENDPOINTS,
-    TEXT_ENDPOINTS,
-    Setting,
-    call_body,
-    embeddings_body,
-    images_body,
-    moderations_body,
-    text_body,
-)
+from batchframe.local._answers import bodies
 from batchframe.local._answers.dice import Dice
 from batchframe.local._answers.media import png
 from batchframe.local._answers.schema import SchemaError, sampler
@@ -87,28 +78,30 @@ def simulate(
     >>> answer["choices"][0]["message"]["content"][:21]
     '[simulated, no model]'
     """
-    digest = hashlib.blake2b(msgspec.json.encode(body, order="sorted"), digest_size=16).digest()
-    setting = Setting(digest.hex(), created, count_tokens(body), "simulated")
-    return _answer(endpoint, body, digest, setting) | _MARK
+    setting = bodies.Setting.of(body, created, count_tokens(body), "simulated")
+    return _answer(endpoint, body, setting) | _MARK
 
 
-def _answer(endpoint: str, body: dict[str, Any], digest: bytes, setting: Setting) -> dict[str, Any]:
+def _answer(endpoint: str, body: dict[str, Any], setting: bodies.Setting) -> dict[str, Any]:
+    digest = bytes.fromhex(setting.digest)
     call = tool_call(body, Dice(_salted(digest, 0)))
     if call is not None and endpoint in _CALLING:
-        return call_body(endpoint, body, call, setting)
-    if endpoint in TEXT_ENDPOINTS:
+        return bodies.call_body(endpoint, body, call, setting)
+    if endpoint in bodies.TEXT_ENDPOINTS:
         write = _writer(endpoint, body)
         texts = [write(Dice(_salted(digest, index))) for index in range(_choices(endpoint, body))]
-        return text_body(endpoint, body, texts, setting)
+        return bodies.text_body(endpoint, body, texts, setting)
     if endpoint == "/v1/embeddings":
         _check_embeddings(body)
         vectors = [_vector(each, body) for each in _inputs(body["input"])]
-        return embeddings_body(body, vectors, setting)
+        return bodies.embeddings_body(body, vectors, setting)
     if endpoint == "/v1/moderations":
-        return moderations_body(body, [_verdict(each) for each in _inputs(body["input"])], setting)
-    if endpoint in IMAGE_ENDPOINTS:
+        return bodies.moderations_body(
+            body, [_verdict(each) for each in _inputs(body["input"])], setting
+        )
+    if endpoint in bodies.IMAGE_ENDPOINTS:
         pictures = [png(f"{setting.digest}{index}") for index in range(_choices(endpoint, body))]
-        return images_body(pictures, setting)
+        return bodies.images_body(pictures, setting)
     raise Problem(
         400,
         f"The simulated model does not answer {endpoint}. Give the local server a function: "
@@ -138,7 +131,8 @@ def _writer(endpoint: str, body: dict[str, Any]) -> Callable[[Dice], str]:
         return _prose
     kind = wanted.get("type")
     if kind == "json_schema":
-        return _schema_writer(wanted.get("json_schema") if chat else wanted, chat=chat)
+        spec = wanted.get("json_schema") if chat else wanted
+        return lambda dice: _schema_text(spec, dice, chat=chat)
     if kind == "json_object":
         _check_json_word(body, chat=chat)
         return lambda dice: f'{{"simulated":true,"value":"{dice.hexadecimal(6)}"}}'
@@ -150,30 +144,18 @@ def _prose(dice: Dice) -> str:
     return f"[simulated, no model] {words}."
 
 
-def _schema_writer(spec: Any, *, chat: bool) -> Callable[[Dice], str]:
+def _schema_text(spec: Any, dice: Dice, *, chat: bool) -> str:
     param = "response_format" if chat else "text.format.schema"
     if not isinstance(spec, dict) or not isinstance(spec.get("schema"), dict):
         raise Problem.missing(f"{param}.json_schema.schema" if chat else param)
-    schema, name = spec["schema"], spec.get("name")
+    schema = spec["schema"]
     try:
         if spec.get("strict"):
             _check_strict(schema)
-        made = sampler(msgspec.json.encode(schema))
+        return msgspec.json.encode(sampler(msgspec.json.encode(schema)).sample(dice)).decode()
     except SchemaError as error:
-        raise _bad_schema(param, name, error) from None
-
-    def write(dice: Dice) -> str:
-        try:
-            return msgspec.json.encode(made.sample(dice)).decode()
-        except SchemaError as error:
-            raise _bad_schema(param, name, error) from None
-
-    return write
-
-
-def _bad_schema(param: str, name: object, reason: SchemaError) -> Problem:
-    message = f"Invalid schema for {param} '{name}': {reason}."
-    return Problem.invalid(param, message, "invalid_json_schema")
+        message = f"Invalid schema for {param} '{spec.get('name')}': {error}."
+        raise Problem.invalid(param, message, "invalid_json_schema") from None
 
 
 def _check_strict(schema: Any) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
 
 
 class Lines:
@@ -22,10 +21,8 @@ class Lines:
         self._handle = path.open("rb")
         self._offsets = array("Q", [0])
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Close the file."""
         self._handle.close()
 
     def __len__(self) -> int:

@@ -11,7 +11,8 @@ import enum
 import random
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from functools import cached_property
 
 import msgspec
 
@@ -49,24 +50,17 @@ class Run:
         self.tokens = 0
         self.task: asyncio.Task[None] | None = None
         self.consumers: list[asyncio.Task[None]] = []
-        self._closing = ExitStack()
-        self._lines: Lines | None = None
-        self._spool: Spool | None = None
+        self._open = ExitStack()
 
-    @property
+    @cached_property
     def lines(self) -> Lines:
         """The input; opened when first asked for."""
-        if self._lines is None:
-            self._lines = self._closing.enter_context(Lines(self.workspace.input))
-        return self._lines
+        return self._open.enter_context(closing(Lines(self.workspace.input)))
 
-    @property
+    @cached_property
     def spool(self) -> Spool:
         """The answers; opened, and read back, when first asked for."""
-        if self._spool is None:
-            self._spool = Spool(self.workspace, self.batch_id, self.dialect)
-            self._closing.callback(self._spool.close)
-        return self._spool
+        return self._open.enter_context(closing(Spool(self.workspace, self.batch_id, self.dialect)))
 
     @property
     def going_on(self) -> bool:
@@ -76,14 +70,9 @@ class Run:
             self.wish = Wish.EXPIRE
         return self.wish is Wish.GO_ON
 
-    def expiring(self) -> bool:
-        """Whether the batch is to expire."""
-        return self.wish is Wish.EXPIRE
-
     def close(self) -> None:
         """Close all files."""
-        self._closing.close()
-        self._lines = self._spool = None
+        self._open.close()
 
     def remaining(self) -> Iterator[bytes]:
         """Yield the lines still to be answered, in an order that only the batch's id decides.

@@ -11,7 +11,7 @@ OpenAI's own is known for too many requests; `too_many_tasks` is Azure's.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
@@ -37,7 +37,10 @@ _LISTED_ERRORS: Final = 100
 
 _ENVELOPE: Final = (("custom_id", str), ("method", str), ("url", str), ("body", dict))
 
+_decode: Final = msgspec.json.Decoder().decode
 
+
+@dataclass(eq=False)
 class FileCheck:
     """Checks one input file: `feed` each line, then ask `problems`.
 
@@ -56,27 +59,22 @@ class FileCheck:
         Of the lines, where the service lets those decide.
     """
 
-    def __init__(
-        self, endpoint: str, dialect: Dialect, count_tokens: Callable[[dict[str, Any]], int]
-    ) -> None:
-        self.endpoint = endpoint
-        self._dialect = dialect
-        self._limits = dialect.limits
-        self._count_tokens = count_tokens
-        self._decode = msgspec.json.Decoder().decode
-        self._custom_ids: set[str] = set()
-        self._embedding_inputs = 0
-        self._found: list[BatchError] = []
-        self.lines = 0
-        self.tokens = 0
-        self.model: str | None = None
+    endpoint: str
+    dialect: Dialect
+    count_tokens: Callable[[dict[str, Any]], int]
+    lines: int = field(init=False, default=0)
+    tokens: int = field(init=False, default=0)
+    model: str | None = field(init=False, default=None)
+    _embedding_inputs: int = field(init=False, default=0)
+    _custom_ids: set[str] = field(init=False, default_factory=set)
+    _found: list[BatchError] = field(init=False, default_factory=list)
 
     def feed(self, line: bytes) -> None:
         """Check the next line of the file."""
         self.lines += 1
         error = self._check(line)
         if error is not None and len(self._found) < _LISTED_ERRORS:
-            code = self._dialect.codes.get(error.code, error.code)
+            code = self.dialect.codes.get(error.code, error.code)
             self._found.append(replace(error, code=code, line=self.lines))
 
     def problems(self, enqueued: int = 0) -> list[BatchError]:
@@ -87,7 +85,7 @@ class FileCheck:
 
     def _check(self, line: bytes) -> BatchError | None:
         try:
-            request = self._decode(line)
+            request = _decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return _error("invalid_json_line", "This line is not parseable as valid JSON.")
         if not isinstance(request, dict):
@@ -106,8 +104,8 @@ class FileCheck:
         self._custom_ids.add(custom_id)
         if request["method"] != "POST":
             return _error("invalid_value", "The method must be POST.", "method")
-        meant = self._dialect.find_endpoint(request["url"])
-        if self._dialect.reads_lines and self.lines == 1 and meant is not None:
+        meant = self.dialect.find_endpoint(request["url"])
+        if self.dialect.reads_lines and self.lines == 1 and meant is not None:
             self.endpoint = meant
         if meant != self.endpoint:
             return _error("invalid_url", _WRONG_URL, "url")
@@ -119,7 +117,7 @@ class FileCheck:
             return error
         model = body.get("model")
         if model is not None and any(
-            fnmatchcase(model, pattern) for pattern in self._limits.unsupported_models
+            fnmatchcase(model, pattern) for pattern in self.dialect.limits.unsupported_models
         ):
             return _error("model_not_found", _UNSUPPORTED.format(model), "body.model")
         if self.lines == 1 or self.model is None:
@@ -128,14 +126,14 @@ class FileCheck:
             return _error("mismatched_model", _MISMATCHED.format(model), "body.model")
         if self.endpoint == "/v1/embeddings":
             self._embedding_inputs += count_inputs(body["input"])
-        if self._limits.enqueued_tokens is not None:
-            self.tokens += self._count_tokens(body)
+        if self.dialect.limits.enqueued_tokens is not None:
+            self.tokens += self.count_tokens(body)
         return None
 
     def _too_many(self) -> list[BatchError]:
         counts = (
-            ("requests", self.lines, self._limits.requests),
-            ("embedding inputs", self._embedding_inputs, self._limits.embedding_inputs),
+            ("requests", self.lines, self.dialect.limits.requests),
+            ("embedding inputs", self._embedding_inputs, self.dialect.limits.embedding_inputs),
         )
         return [
             _error(
@@ -146,10 +144,10 @@ class FileCheck:
         ]
 
     def _token_limit(self, enqueued: int) -> list[BatchError]:
-        limit = self._limits.enqueued_tokens
+        limit = self.dialect.limits.enqueued_tokens
         if limit is None or self.tokens + enqueued <= limit:
             return []
-        words = self._dialect.queue_full or _ENQUEUED
+        words = self.dialect.queue_full or _ENQUEUED
         return [_error("token_limit_exceeded", words.format(model=self.model, limit=limit))]
 
 

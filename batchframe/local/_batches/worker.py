@@ -13,6 +13,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
@@ -41,6 +42,10 @@ class _Request(msgspec.Struct):
     body: dict[str, Any]
 
 
+_decode: Final = msgspec.json.Decoder(_Request).decode
+
+
+@dataclass(kw_only=True, eq=False)
 class Worker:
     """Works off batches in the event loop, a slice at a time.
 
@@ -50,25 +55,15 @@ class Worker:
         The least time a batch takes, spread over its states.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        answerer: Answerer,
-        dialect: Dialect,
-        *,
-        count_tokens: TokenCounter,
-        seconds: float,
-    ) -> None:
-        self._store = store
-        self._answerer = answerer
-        self._gate = Gate()
-        self._turns = Turns()
-        self._seconds = seconds
-        self._count_tokens = count_tokens
-        self._dialect = dialect
-        self._decode = msgspec.json.Decoder(_Request).decode
-        self._runs: dict[str, Run] = {}
-        self._at_work = 0
+    store: Store
+    answerer: Answerer
+    dialect: Dialect
+    count_tokens: TokenCounter
+    seconds: float
+    _gate: Gate = field(init=False, default_factory=Gate)
+    _turns: Turns = field(init=False, default_factory=Turns)
+    _runs: dict[str, Run] = field(init=False, default_factory=dict)
+    _at_work: int = field(init=False, default=0)
 
     async def pause(self, after: int) -> None:
         """Let `after` more requests be answered, then hold."""
@@ -80,13 +75,13 @@ class Worker:
 
     def begin_all(self) -> None:
         """Go on with every batch that has not ended."""
-        for batch in self._store.batches():
+        for batch in self.store.batches():
             if not batch.ended:
                 self.begin(batch)
 
     def begin(self, batch: Batch) -> None:
         """Begin to work on a batch."""
-        run = Run(batch, self._store.workspace(batch.id), self._dialect)
+        run = Run(batch, self.store.workspace(batch.id), self.dialect)
         self._runs[batch.id] = run
         run.task = asyncio.get_running_loop().create_task(self._work(run))
 
@@ -116,7 +111,7 @@ class Worker:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._answerer.close()
+        await self.answerer.close()
 
     async def _work(self, run: Run) -> None:
         await self._gate.signal.until(lambda: self._at_work < _AT_ONCE or not run.going_on)
@@ -144,7 +139,7 @@ class Worker:
         if run.going_on:
             await self._finalize(run)
         if run.wish is Wish.CANCEL:
-            await self._gate.signal.until(lambda: self._gate.open or run.expiring())
+            await self._gate.signal.until(lambda: self._gate.open or run.wish is Wish.EXPIRE)
         if run.wish is Wish.EXPIRE:
             await self._leave(run)
         self._end(run)
@@ -152,7 +147,7 @@ class Worker:
     async def _validate(self, run: Run) -> bool:
         """Read the whole file once; return whether the batch is still on its way."""
         await self._checkpoint(run, 0.0)
-        check = FileCheck(run.endpoint, self._dialect, self._count_tokens)
+        check = FileCheck(run.endpoint, self.dialect, self.count_tokens)
         if not run.workspace.input.exists():
             self._fail(run, [file_not_found(self._batch(run).input_file_id)])
             return False
@@ -191,7 +186,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         run.consumers = [
             loop.create_task(self._consume(run, remaining))
-            for _ in range(self._answerer.concurrency)
+            for _ in range(self.answerer.concurrency)
         ]
         try:
             ended = await asyncio.gather(*run.consumers, return_exceptions=True)
@@ -215,8 +210,8 @@ class Worker:
             line = next(remaining, None)
             if line is None:
                 return
-            request = self._decode(line)
-            answer = await self._answerer.answer(run.endpoint, request.body)
+            request = _decode(line)
+            answer = await self.answerer.answer(run.endpoint, request.body)
             run.spool.answer(request.custom_id, answer)
             run.spool.answered.add(request.custom_id)
             if self._turns.due:
@@ -237,16 +232,16 @@ class Worker:
 
     def _ahead(self, run: Run) -> bool:
         """Whether more is answered than `seconds` lets show yet."""
-        if not self._seconds:
+        if not self.seconds:
             return False
-        passed = (time.monotonic() - run.began) / self._seconds
+        passed = (time.monotonic() - run.began) / self.seconds
         share = (passed - _VALIDATED) / (_ANSWERED - _VALIDATED)
         return run.spool.completed + run.spool.failed > share * run.total
 
     async def _checkpoint(self, run: Run, share: float) -> None:
         """Wait until the gate is open and `share` of the batch's least time has passed."""
         await self._gate.signal.until(lambda: self._gate.open or not run.going_on)
-        left = run.began + share * self._seconds - time.monotonic()
+        left = run.began + share * self.seconds - time.monotonic()
         if left > 0:
             await self._gate.signal.until(lambda: not run.going_on, within=left)
 
@@ -263,7 +258,7 @@ class Worker:
             return
         await self._index(run)
         for line in run.remaining():
-            run.spool.expire(self._decode(line).custom_id)
+            run.spool.expire(_decode(line).custom_id)
             if self._turns.due:
                 await self._turns.pass_on()
 
@@ -273,8 +268,8 @@ class Worker:
             spool = run.spool
             changes = {"request_counts": spool.counts(run.total), "usage": spool.usage}
             for kind, path in (("output", run.workspace.output), ("error", run.workspace.errors)):
-                empty = kind == "error" and self._dialect.empty_error_file
-                changes[f"{kind}_file_id"] = self._store.publish(
+                empty = kind == "error" and self.dialect.empty_error_file
+                changes[f"{kind}_file_id"] = self.store.publish(
                     run.batch_id, kind, path, even_empty=empty
                 )
         self._enter(run, run.wish.value, **changes)
@@ -283,16 +278,16 @@ class Worker:
         self._enter(run, "failed", errors=BatchErrors(problems))
 
     def _batch(self, run: Run) -> Batch:
-        batch = self._store.batch(run.batch_id)
+        batch = self.store.batch(run.batch_id)
         assert batch is not None  # noqa: S101 - batches are never removed
         return batch
 
     def _show(self, run: Run) -> None:
         spool = run.spool
         counts = spool.counts(run.total)
-        self._store.show(self._batch(run).having(request_counts=counts, usage=spool.usage))
+        self.store.show(self._batch(run).having(request_counts=counts, usage=spool.usage))
 
     def _enter(self, run: Run, status: str, **changes: Any) -> None:
         """Save that a batch enters a state now."""
         since = {"status": status, f"{status}_at": int(time.time())}
-        self._store.save(self._batch(run).having(**since, **changes))
+        self.store.save(self._batch(run).having(**since, **changes))

@@ -8,7 +8,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -75,17 +77,14 @@ class Api:
             "GET /v1/models": self.list_models,
             "POST /v1/responses/input_tokens": self.count_input_tokens,
             **{f"POST {endpoint}": self.answer for endpoint in ENDPOINTS},
+            "GET|POST|PUT|PATCH|DELETE /{path:path}": self.no_route,
         }
-        everything = ["GET", "POST", "PUT", "PATCH", "DELETE"]
         return Starlette(
             middleware=[Middleware(_ResolvePath, dialect=self.dialect)],
             routes=[
-                *(
-                    Route(path, self._endpoint(handler), methods=[method])
-                    for route, handler in handlers.items()
-                    for method, path in [route.split()]
-                ),
-                Route("/{path:path}", self._endpoint(self.no_route), methods=everything),
+                Route(path, partial(self.exchange, handler=handler), methods=methods.split("|"))
+                for route, handler in handlers.items()
+                for methods, path in [route.split()]
             ],
         )
 
@@ -95,10 +94,7 @@ class Api:
         Before the handler nothing has happened; after it everything has, and only the response
         is still to be sent.
         """
-
-        async def answer() -> Response:
-            return await self._answered(request, handler)
-
+        answer = partial(self._answered, request, handler)
         fault = self.faults.strike(request.method, request.url.path)
         if fault is None:
             return await answer()
@@ -106,15 +102,15 @@ class Api:
 
     async def create_file(self, request: Request) -> Response:
         """`POST /v1/files`."""
-        with Upload(self.store.upload_path(), self.dialect.limits.file_bytes) as upload:
+        most = self.dialect.limits.file_bytes
+        with closing(Upload(self.store.upload_path(), most)) as upload:
             await upload.receive(request.headers.get("content-type", ""), request.stream())
             if upload.filename is None:
                 raise Problem.missing("file")
             purpose, lifetime = upload_request(upload.fields, self.dialect)
             if purpose == self.dialect.service.purpose:
                 self._check_batch_file(upload)
-            if upload.size > self.dialect.limits.file_bytes:
-                most = self.dialect.limits.file_bytes
+            if upload.size > most:
                 raise Problem(413, f"File is too large. The maximum is {most} bytes.", param="file")
             file = self.store.add_file(
                 upload.path,
@@ -196,12 +192,8 @@ class Api:
 
     async def list_models(self, request: Request) -> Response:  # noqa: ARG002 - a handler's shape
         """`GET /v1/models`: any model name is answered, this one is an example."""
-        model = {
-            "id": "simulated",
-            "object": "model",
-            "created": int(time.time()),
-            "owned_by": "batchframe",
-        }
+        now = int(time.time())
+        model = {"id": "simulated", "object": "model", "created": now, "owned_by": "batchframe"}
         return _json({"object": "list", "data": [model]})
 
     async def count_input_tokens(self, request: Request) -> Response:
@@ -227,12 +219,6 @@ class Api:
         """Refuse any other address."""
         path = request.url.path.removeprefix("/-")
         raise Problem(404, f"Invalid URL ({request.method} {path})")
-
-    def _endpoint(self, handler: Handler) -> Handler:
-        async def endpoint(request: Request) -> Response:
-            return await self.exchange(request, handler)
-
-        return endpoint
 
     async def _answered(self, request: Request, handler: Handler) -> Response:
         """Let the handler act, and return its answer or its refusal."""

@@ -12,7 +12,7 @@ import hashlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -24,7 +24,7 @@ _NOT_MULTIPART: Final = "Could not parse multipart form. The upload must be mult
 
 
 class Upload:
-    """One upload on its way to `path`; removes the file again unless someone has taken it.
+    """One upload on its way to `path`.
 
     Parameters
     ----------
@@ -48,10 +48,8 @@ class Upload:
         self._in_file = False
         self._field = bytearray()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Remove the file, unless someone has taken it."""
         self._handle.close()
         self.path.unlink(missing_ok=True)
 
