@@ -13,7 +13,6 @@ from batchframe.local._server import Server
 
 _log = logging.getLogger("batchframe.local")
 
-
 _P = ParamSpec("_P")
 
 

@@ -213,8 +213,8 @@ class Function:
             return value
         wanted = f"{_WANTED[endpoint]}, or " if endpoint in _WANTED else ""
         raise TypeError(
-            f"an answer to {endpoint} is {wanted}a response body (a "
-            f"dict), and this is a {type(value).__name__}"
+            f"an answer to {endpoint} is {wanted}a response body (a dict), and this is a "
+            f"{type(value).__name__}"
         )
 
 

@@ -255,7 +255,7 @@ def find_dialect(profile: object) -> Dialect:
     if found is None:
         raise LocalServerError(
             f"The local server does not know the habits of {short_repr(profile)}. "
-            f"{guess(profile, _DIALECTS)}It "
-            f"imitates {', '.join(map(repr, _DIALECTS))}: `batchframe.local.serve(profile=...)`."
+            f"{guess(profile, _DIALECTS)}It imitates {', '.join(map(repr, _DIALECTS))}: "
+            "`batchframe.local.serve(profile=...)`."
         )
     return found

@@ -163,8 +163,8 @@ class Fault:
         if not any(_covers(self.route, known) for known in ROUTES):
             raise LocalServerError(
                 f"The local server has no route {short_repr(str(self.route))}. "
-                f"{guess(self.route, ROUTES)}Its routes: "
-                f"{', '.join(ROUTES)}. `*` stands for any one part, or alone for every route."
+                f"{guess(self.route, ROUTES)}Its routes: {', '.join(ROUTES)}. `*` stands for any "
+                "one part, or alone for every route."
             )
         self._check_kind()
         self._check_amounts()
