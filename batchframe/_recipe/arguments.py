@@ -35,7 +35,6 @@ _RESPONSE_FORMAT: Final = (
     "output= makes the response_format: pass the schema or the class as output= (beside a text "
     'answer, {"type": "json_object"} and {"type": "text"} may be passed as they are)'
 )
-_IMAGES: Final = "/v1/images/"
 _IMAGE_FORMAT: Final = (
     "an image behind a URL is gone after an hour, and batchframe fetches none: leave it out, or "
     'pass response_format="b64_json"'
@@ -117,9 +116,7 @@ def checked_on_missing(on_missing: object) -> str:
             "that stands for a missing cell."
         )
     word = on_missing.strip().lower()
-    near = [word] if word in _POLICIES else difflib.get_close_matches(word, _POLICIES, 1)
-    if word in _MEANS_SKIP:
-        near = ["skip"]
+    near = ["skip"] if word in _MEANS_SKIP else difflib.get_close_matches(word, _POLICIES, 1)
     if near and near[0] != on_missing:
         raise RequestError(
             f"on_missing={on_missing!r} would be written into the prompts as it stands. Did you "
@@ -172,10 +169,11 @@ def checked_body(
                 f"requests(...).submit({name}=...). Here it would be sent to the model as a "
                 "parameter of each request."
             )
-        if name in _REFUSED:
-            raise _refused_parameter_error(name, _REFUSED[name])
+        why = _REFUSED.get(name)
         if name == "response_format":
-            _check_format(name, parameters[name], endpoint, text=text)
+            why = _wrong_format(parameters[name], endpoint, text=text)
+        if why is not None:
+            raise RequestError(f"{name}= cannot be part of these requests: {why}.")
         if (endpoint, name) in _NOT_MISSPELT and isinstance(parameters[name], Mapping):
             continue
         near = difflib.get_close_matches(name, RESERVED_KEYWORDS, n=1, cutoff=0.75)
@@ -187,14 +185,12 @@ def checked_body(
     return {name: _plain(parameters[name], name) for name in sorted(parameters)}
 
 
-def _check_format(name: str, value: object, endpoint: str, *, text: bool) -> None:
+def _wrong_format(value: object, endpoint: str, *, text: bool) -> str | None:
+    """Say why a response format cannot be passed; None where it can."""
     if endpoint in {EndpointPath.IMAGES, EndpointPath.IMAGE_EDITS}:
-        if value != "b64_json":
-            raise _refused_parameter_error(name, _IMAGE_FORMAT)
-        return
+        return None if value == "b64_json" else _IMAGE_FORMAT
     is_plain = isinstance(value, Mapping) and value.get("type") in _PLAIN_FORMATS
-    if not (text and is_plain):
-        raise _refused_parameter_error(name, _RESPONSE_FORMAT)
+    return None if text and is_plain else _RESPONSE_FORMAT
 
 
 def _plain(value: Any, path: str) -> Any:
@@ -227,10 +223,6 @@ def _text(text: str, path: str) -> str:
     except UnicodeEncodeError:
         raise _not_json_error(path, "a text with half of a surrogate pair") from None
     return plain
-
-
-def _refused_parameter_error(name: str, why: str) -> RequestError:
-    return RequestError(f"{name}= cannot be part of these requests: {why}.")
 
 
 def _not_json_error(path: str, what: str) -> RequestError:
