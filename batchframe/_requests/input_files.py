@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Annotated, Any, Final
@@ -209,7 +210,12 @@ def input_files(
                     f"{path!s} is there already and is not replaced. Choose another folder, or "
                     "remove it."
                 )
-        _write_or_remove(table, files, paths, provider)
+        with ExitStack() as undo:
+            # Interrupted, it can be called again: what there is would be in the way.
+            for path in paths:
+                undo.callback(path.unlink, missing_ok=True)
+            list(write_inputs(table, files, paths, provider))
+            undo.pop_all()
     except OSError as reason:
         if isinstance(reason, FileIsThereError):
             raise
@@ -219,15 +225,3 @@ def input_files(
             'folder where there is room and you may write: to_jsonl("folder").'
         ) from None
     return paths
-
-
-def _write_or_remove(
-    table: RequestTable, files: Iterable[range], paths: Sequence[Path], provider: Provider
-) -> None:
-    try:
-        list(write_inputs(table, files, paths, provider))
-    except BaseException:
-        # Interrupted, it can be called again: what there is would be in the way.
-        for path in paths:
-            path.unlink(missing_ok=True)
-        raise

@@ -93,23 +93,19 @@ def _verdicts(
     try:
         answer = _patiently(service, {"model": model, "input": question.inputs}, clock)
         verdicts = flagged_categories(answer)
-    except ServiceError as reason:
-        raise _not_moderated(table, question, reason.cause or str(reason)) from None
-    except msgspec.ValidationError as reason:
-        raise _not_moderated(table, question, f"its answer is no moderation: {reason}") from None
-    if len(verdicts) != len(question.numbers):
+        if len(verdicts) == len(question.numbers):
+            pairs = zip(question.numbers, verdicts, strict=True)
+            return [(number, categories) for number, categories in pairs if categories is not None]
         wrong = f"{len(verdicts)} results came back for {len(question.numbers)} inputs"
-        raise _not_moderated(table, question, wrong)
-    pairs = zip(question.numbers, verdicts, strict=True)
-    return [(number, categories) for number, categories in pairs if categories is not None]
-
-
-def _not_moderated(table: RequestTable, question: _Question, reason: str) -> ServiceError:
+    except ServiceError as reason:
+        wrong = reason.cause or str(reason)
+    except msgspec.ValidationError as reason:
+        wrong = f"its answer is no moderation: {reason}"
     row = int(table.first_row[question.numbers[0]])
     where = f"row {row} (index {table.source.labels[row]!r})"
     behind = " or a request behind it" if len(set(question.numbers)) > 1 else ""
-    return ServiceError(
-        f"The moderation endpoint did not answer for {where}{behind}: {reason}. No row is held "
+    raise ServiceError(
+        f"The moderation endpoint did not answer for {where}{behind}: {wrong}. No row is held "
         "back on half an answer, and nothing of the batch was sent. Ask again, with a client of "
         "OpenAI, whose endpoint is free: requests.moderate(client=openai.OpenAI())."
     )

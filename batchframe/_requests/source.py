@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -192,20 +192,16 @@ def read_cells(
     for cell in dict.fromkeys(cells):
         texts = frame.iloc[:, cell.column]
         column = text_column(texts, as_json=cell.form == "json", first=part.start)
-        absent = _note_missing(absent, column, str(frame.columns[cell.column]))
+        if column.null_count:
+            label = str(frame.columns[cell.column])
+            first = pc.and_(pc.is_null(column).combine_chunks(), pc.is_null(absent))
+            absent = pc.if_else(first, f"column {label!r} is missing", absent)
         columns[column_name(cell)] = pc.fill_null(column, _stand_in(on_missing, cell))
     if image_cells is not None:
         absent = pc.coalesce(absent, image_cells.absent())
     if on_missing not in {"raise", "skip"}:
         absent = pa.nulls(len(frame), pa.string())
     return Source(pa.table(columns), absent, frame.index, images=image_cells)
-
-
-def _note_missing(absent: pa.Array, column: pa.ChunkedArray, label: str) -> pa.Array:
-    if column.null_count == 0:
-        return absent
-    first = pc.and_(pc.is_null(column).combine_chunks(), pc.is_null(absent))
-    return pc.if_else(first, f"column {label!r} is missing", absent)
 
 
 def _stand_in(on_missing: str, cell: Cell) -> pa.Scalar:
@@ -260,47 +256,34 @@ def read_prompts(
         If two columns have one name.
     """
     frame = part.frame
+    labels = list(frame.columns)
     # First, so that the function is not called for nothing.
-    identity = row_identity(part, [str(label) for label in frame.columns])
+    identity = row_identity(part, [str(label) for label in labels])
+    # By column, because iterrows() turns integers into floats and itertuples() renames columns.
+    columns = [frame.iloc[:, i] for i in range(len(labels))]
     encode = msgspec.json.Encoder().encode
     prompts: list[str] = []
     reasons: list[str | None] = []
-    for position, row in enumerate(_rows(frame)):
-        prompt = _call(prompt_of, row, part.start + position, frame.index[position])
+    for position, cells in enumerate(_transpose(columns, len(frame))):
+        try:
+            prompt = prompt_of(dict(zip(labels, cells, strict=True)))
+        except Exception as reason:  # the user's own code may raise anything
+            row = part.start + position
+            raise TemplateError(
+                f"The prompt function failed at {format_row(row, frame.index[position])}: "
+                f"{type(reason).__name__}: {str(reason).rstrip('.')}. Try it alone: "
+                f"function(df.iloc[{row}].to_dict())."
+            ) from reason
         reasons.append(None if prompt is not None else "the prompt function returned None")
         prompts.append(encode(prompt).decode())
         advance(1)
-    columns = pa.table({PROMPT: pa.array(prompts, TEXT)})
-    return Source(columns, pa.array(reasons, pa.string()), frame.index, identity)
-
-
-def _rows(frame: pd.DataFrame) -> Iterator[dict[Any, Any]]:
-    # By column, because iterrows() turns integers into floats and itertuples() renames columns.
-    labels = list(frame.columns)
-    columns = [frame.iloc[:, i] for i in range(len(labels))]
-    for values in _transpose(columns, len(frame)):
-        yield dict(zip(labels, values, strict=True))
+    table = pa.table({PROMPT: pa.array(prompts, TEXT)})
+    return Source(table, pa.array(reasons, pa.string()), frame.index, identity)
 
 
 def _transpose(columns: Sequence[Iterable[Any]], rows: int) -> Iterator[tuple[Any, ...]]:
     # A frame without columns has rows all the same.
     return zip(*columns, strict=True) if columns else itertools.repeat((), rows)
-
-
-def _call(
-    prompt_of: Callable[[Mapping[Any, Any]], Any],
-    row: Mapping[Any, Any],
-    position: int,
-    label: Hashable,
-) -> Any:
-    try:
-        return prompt_of(row)
-    except Exception as reason:  # the user's own code may raise anything
-        raise TemplateError(
-            f"The prompt function failed at {format_row(position, label)}: "
-            f"{type(reason).__name__}: {str(reason).rstrip('.')}. Try it alone: "
-            f"function(df.iloc[{position}].to_dict())."
-        ) from reason
 
 
 def row_identity(part: Part, columns: Sequence[str]) -> Digests:
@@ -316,8 +299,7 @@ def row_identity(part: Part, columns: Sequence[str]) -> Digests:
     frame = part.frame
     labels = [str(label) for label in frame.columns]
     for name in columns:
-        if labels.count(name) != 1:
-            there = labels.count(name)
+        if (there := labels.count(name)) != 1:
             state = f"{there} columns" if there else "no column"
             raise ColumnError(
                 "Where a function makes the prompts, a row is known by its cells in all the "
