@@ -75,7 +75,9 @@ def _lines_of_kind(block: bytes, body: pa.StructType) -> pa.RecordBatch | None:
         "response": pa.struct({"status_code": pa.int64(), "body": body}),
     }
     try:
-        _check_text(block)
+        # Arrow's parser lets pass what is no UTF-8.
+        ends = pa.py_buffer(np.array([0, len(block)], np.int64))
+        pa.LargeStringArray.from_buffers(1, ends, pa.py_buffer(block)).validate(full=True)
         table = pj.read_json(
             pa.BufferReader(block),
             pj.ReadOptions(use_threads=False, block_size=len(block)),
@@ -84,12 +86,6 @@ def _lines_of_kind(block: bytes, body: pa.StructType) -> pa.RecordBatch | None:
     except pa.ArrowException:
         return None
     return table.combine_chunks().to_batches()[0] if table.num_rows == lines else None
-
-
-def _check_text(block: bytes) -> None:
-    """Raise `ArrowInvalid` for what is no UTF-8, which Arrow's parser lets pass."""
-    ends = pa.py_buffer(np.array([0, len(block)], np.int64))
-    pa.LargeStringArray.from_buffers(1, ends, pa.py_buffer(block)).validate(full=True)
 
 
 def _count_objects(block: bytes) -> int | None:

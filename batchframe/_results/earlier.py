@@ -159,8 +159,9 @@ def _match(record: Record, recipe: Recipe, identity: Identity, wanted: pa.Array)
     except JobError as reason:
         warn_user(UnreadableJobWarning.skipped(str(reason)))
         return None
-    waiting = _waiting(record, number.to_numpy(), answers)
-    return _Match(places, answers, _accepted(recipe, answers), waiting)
+    read, _ = typed(recipe, answers)
+    accepted = np.asarray(pc.equal(read["status"], "ok").to_numpy(), dtype=bool)
+    return _Match(places, answers, accepted, _waiting(record, number.to_numpy(), answers))
 
 
 def _files(record: Record, answers: pa.Table) -> list[Path]:
@@ -186,13 +187,6 @@ def _answered_last(table: RequestTable, found: list[pa.Table]) -> tuple[RequestT
     table = table.without(np.asarray(answered.to_numpy(zero_copy_only=False), dtype=bool))
     last = to_arrow(table.request_digest[table.to_send :])
     return table, answers.take(pc.index_in(last, answers["digest"].combine_chunks()))
-
-
-def _accepted(recipe: Recipe, answers: pa.Table) -> np.ndarray:
-    """Say which answers are good under a recipe's output spec."""
-    read, _ = typed(recipe, answers)
-    good = pc.equal(read["status"], "ok").to_numpy()
-    return np.asarray(good, dtype=bool)
 
 
 def _waiting(record: Record, number: np.ndarray, answers: pa.Table) -> np.ndarray:

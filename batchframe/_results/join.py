@@ -22,13 +22,7 @@ from batchframe._output import Field
 from batchframe._recipe.recipe import UNKNOWN_COLUMNS
 from batchframe._requests.rendering import row_digests
 from batchframe._results.job_answers import JobAnswers
-from batchframe._results.pandas_columns import (
-    NULLABLE_DTYPES,
-    categories,
-    same_levels,
-    strings,
-    to_pandas,
-)
+from batchframe._results.pandas_columns import categories, numbers, same_levels, strings, to_pandas
 from batchframe._store.rows import Finder
 
 _COST: Final = "bf_cost"
@@ -39,12 +33,10 @@ _DETAILED: Final = [
     "status", "error", *_TOKENS, "finish_reason", "reasoning", "text", "tool_calls",
 ]  # fmt: skip
 _NOT_ASKED: Final = "this row was not part of the job, or its text has changed since"
+_NOT_ASKED_WITH_IMAGES: Final = _NOT_ASKED.replace("its text", "its text or an image")
 _FLOATS: Final = (
     "; plain pd.read_parquet(path) makes floats of whole numbers with missing ones among them, "
     'and pd.read_parquet(path, dtype_backend="pyarrow") does not'
-)
-_NOT_ASKED_WITH_IMAGES: Final = (
-    "this row was not part of the job, or its text or an image has changed since"
 )
 
 
@@ -166,10 +158,9 @@ def find_answers(rows: Tabular, job: JobAnswers, finder: Finder) -> Found:
 
 
 def _found(
-    number: npt.NDArray[np.int64], absent: pa.Array, why_missing: pa.Array | None = None
+    number: npt.NDArray[np.int64], absent: pa.Array, why_missing: pa.Array | str = _NOT_ASKED
 ) -> Found:
     """Say the status and reason of rows that no request answers."""
-    why_missing = pa.scalar(_NOT_ASKED) if why_missing is None else why_missing
     unasked = pa.array(number < 0)
     has_no_prompt = pc.is_valid(absent)
     status = pc.if_else(unasked, pc.if_else(has_no_prompt, "skipped", "missing"), None)
@@ -196,13 +187,9 @@ def _details(
     job: JobAnswers, number: npt.NDArray[np.int64], take: pa.Array, answers: pa.Table
 ) -> dict[str, pd.Series]:
     ids = job.custom_ids.take(take)
-    tokens = {
-        f"bf_{name}": pd.Series(answers[name].to_pandas(types_mapper=NULLABLE_DTYPES.get))
-        for name in _TOKENS
-    }
     return {
         "bf_custom_id": strings(pa.chunked_array([ids])),
-        **tokens,
+        **{f"bf_{name}": numbers(answers[name]) for name in _TOKENS},
         _COST: _costs(job.costs, number),
         "bf_finish_reason": strings(answers["finish_reason"]),
         "bf_reasoning": strings(answers["reasoning"]),

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from batchframe._output import Field
 
-NULLABLE_DTYPES: Final[Mapping[pa.DataType, Any]] = {
+_NULLABLE_DTYPES: Final[Mapping[pa.DataType, Any]] = {
     pa.int64(): pd.Int64Dtype(),
     pa.float64(): pd.Float64Dtype(),
     pa.bool_(): pd.BooleanDtype(),
@@ -44,6 +44,11 @@ def strings(column: pa.ChunkedArray) -> pd.Series:
     return pd.Series(texts.__from_arrow__(column))
 
 
+def numbers(column: pa.ChunkedArray) -> pd.Series:
+    """Convert numbers or truth values, of which some may be missing."""
+    return pd.Series(column.to_pandas(types_mapper=_NULLABLE_DTYPES.get))
+
+
 def to_pandas(column: pa.ChunkedArray, take: pa.Array, field: Field) -> pd.Series:
     """Take the rows of one answer column, in its pandas dtype."""
     if field.kind == "vector":
@@ -55,7 +60,7 @@ def to_pandas(column: pa.ChunkedArray, take: pa.Array, field: Field) -> pd.Serie
         return strings(column)
     if field.kind == "list":
         return pd.Series(column.to_pylist(), dtype=object)
-    return pd.Series(column.to_pandas(types_mapper=NULLABLE_DTYPES.get))
+    return numbers(column)
 
 
 def _vectors(column: pa.ChunkedArray, take: pa.Array) -> pd.Series:

@@ -12,16 +12,7 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from batchframe._base.ranges import Range
-from batchframe._display import (
-    UNKNOWN,
-    Card,
-    CardRepr,
-    Table,
-    count,
-    format_range,
-    money,
-    plural,
-)
+from batchframe._display import UNKNOWN, Card, CardRepr, Table, count, format_range, money, plural
 from batchframe._endpoints import endpoint_of
 from batchframe._models.price import Price, sum_of
 from batchframe._models.price_lookup import lifetime_of_cache_note
