@@ -224,7 +224,7 @@ def answer_length(
     if limit == 0:
         return NO_ANSWER  # a vector, or a verdict, is not written in tokens
     if endpoint.answer_kind == "file":
-        return _image_length(recipe, endpoint.output_tokens(body), before, requests, narrow=narrow)
+        return _image_length(recipe, before, requests, narrow=narrow)
     output_limit = endpoint.output_limit
     spec, with_texts = _bounds_of_spec(recipe)
     calls = bool(body.get("tools")) and body.get("tool_choice") != "none"
@@ -252,14 +252,11 @@ def answer_length(
 
 
 def _image_length(
-    recipe: Recipe,
-    tokens: Range[int] | None,
-    before: Experience | None,
-    requests: int,
-    *,
-    narrow: bool,
+    recipe: Recipe, before: Experience | None, requests: int, *, narrow: bool
 ) -> AnswerLength:
     """Bound the tokens of an image, which its size and quality decide."""
+    endpoint = endpoint_of(recipe.endpoint)
+    tokens = endpoint.output_tokens({"model": recipe.model, **recipe.body})
     answer: Range[Fraction] = Range(Fraction(0), None, None)
     notes = [_UNPUBLISHED.format(recipe.model)]
     if tokens is not None:
@@ -268,7 +265,7 @@ def _image_length(
     if before is not None:
         notes.append(_experience_note(before, requests, reasons=False))
         if before.answers >= FEWEST:
-            notes.append(interval_note(endpoint_of(recipe.endpoint).output_limit))
+            notes.append(interval_note(endpoint.output_limit))
         answer = _with_experience(answer, before, requests, None, narrow=narrow)
     return AnswerLength(answer, unbounded_reasoning=False, notes=tuple(notes))
 

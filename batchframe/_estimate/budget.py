@@ -59,6 +59,7 @@ def refuse_above(
     limit = _amount(max_cost)
     recipe = table.recipe
     output_limit = endpoint_of(recipe.endpoint).output_limit
+    bound = output_limit.parameter
     cost = estimate.cost if tier == "batch" else estimate.standard_cost
     if cost is None:
         raise _unknown_price_error(recipe, limit, tier)
@@ -70,27 +71,23 @@ def refuse_above(
             "say what it is: ask without it, or leave out max_cost."
         )
     if cost.high is None:
-        raise _unbounded_output_error(limit, cost, output_limit.parameter, tier)
+        raise _unbounded_output_error(limit, cost, bound, tier)
     if cost.high > limit:
         pictured = recipe.images is not None
         rates = price(recipe.model, tier, provider=provider, prices=prices, with_images=pictured)
-        fitting = _rows_that_fit(limit, estimate, table, input_tokens, rates)
-        raise _above_error(
-            limit, cost, estimate, output_limit.parameter, fitting=fitting, tier=tier
-        )
+        fit = _rows_that_fit(limit, estimate, table, input_tokens, rates)
+        raise _above_error(limit, cost, estimate, bound, fit=fit, tier=tier)
     if reasoning_note(output_limit) in estimate.notes:
         warn_user(
             ReasoningWarning(
                 f"max_cost=${limit:f} holds for the answers, but {recipe.model} may reason before "
                 "it answers, and reasoning tokens are billed as output: nobody can know how many. "
                 f"Switch them off, requests(..., {output_limit.disable_reasoning}), or bound them, "
-                f"requests(..., {output_limit.parameter}=...)."
+                f"requests(..., {bound}=...)."
             )
         )
     elif interval_note(output_limit) in estimate.notes:
-        parameter = output_limit.parameter
-        bound = f" To be certain, bound them: requests(..., {parameter}=...)."
-        certain = bound if parameter else ""
+        certain = f" To be certain, bound them: requests(..., {bound}=...)." if bound else ""
         warn_user(
             IntervalWarning(
                 f"max_cost=${limit:f} was held against what answers took before, which is likely "
@@ -190,20 +187,14 @@ def _unbounded_output_error(
 
 
 def _above_error(
-    limit: Decimal,
-    cost: Range[Decimal],
-    estimate: Estimate,
-    bound: str,
-    *,
-    fitting: int,
-    tier: Tier,
+    limit: Decimal, cost: Range[Decimal], estimate: Estimate, bound: str, *, fit: int, tier: Tier
 ) -> CostError:
     is_range = cost.low != cost.high
     ends = f" ({_at_least(cost)})" if is_range else ""
     ways = ["ask fewer: pilot(n=...)"]
     if tier == "batch":
-        rows = f"; the first {fitting:,} of {estimate.rows:,} fit: df.head({fitting})"
-        ways = [f"ask fewer rows{rows if fitting else ''}"]
+        rows = f"; the first {fit:,} of {estimate.rows:,} fit: df.head({fit})"
+        ways = [f"ask fewer rows{rows if fit else ''}"]
     if is_range and bound:
         ways.insert(0, f"bound the answers more closely, requests(..., {bound}=...)")
         # Whoever knows what answers take already is not helped by asking again.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, replace
 from typing import Any, Final
 
@@ -52,13 +52,12 @@ def compare(
         if tier not in TIERS:
             raise CostError.unknown_tier(tier, TIERS)
     names = [models] if isinstance(models, str) else list(models)
-    _check_prices(prices or {}, names)
+    prices = prices or {}
+    _check_prices(prices, names)
     rows = [
         row
         for model in names
-        for row in _model_rows(
-            table, model, chosen, prices or {}, base_url=base_url, provider=provider
-        )
+        for row in _model_rows(table, model, chosen, prices, base_url=base_url, provider=provider)
     ]
     index = pd.MultiIndex.from_product([names, chosen], names=["model", "tier"])
     frame = pd.DataFrame(rows, index=index, columns=_COLUMNS)
@@ -94,7 +93,7 @@ def _model_rows(
     *,
     base_url: str,
     provider: Provider,
-) -> list[tuple[Any, ...]]:
+) -> Iterator[tuple[Any, ...]]:
     table = asked_of(table, checked_model(model))
     recipe = table.recipe
     input_tokens = count_input(table)
@@ -104,7 +103,6 @@ def _model_rows(
     output_tokens = length.of(table.to_send)
     notes = _model_notes(table, input_tokens, length)
     given = prices.get(model)
-    rows = []
     for tier in tiers:
         pictured = recipe.images is not None
         rates = price(model, tier, provider=provider, prices=given, with_images=pictured)
@@ -117,25 +115,18 @@ def _model_rows(
         others = doubts(model, [tier], given) if is_openais(provider) else []
         ends = (None, None, None) if cost is None else astuple(cost)
         total, note = int(input_tokens.tokens.sum()), " ".join([*unknown, *notes, *others])
-        rows.append((*ends, total, input_tokens.exact, note))
-    return rows
+        yield (*ends, total, input_tokens.exact, note)
 
 
 def _model_notes(table: RequestTable, input_tokens: InputTokens, length: AnswerLength) -> list[str]:
     """Note what stands against this model, and what its figures leave out."""
     recipe = table.recipe
-    refused = [
-        name
-        for name in refused_parameters(recipe.model, recipe.endpoint, recipe.body)
-        if name not in recipe.allow
-    ]
+    refused = refused_parameters(recipe.model, recipe.endpoint, recipe.body)
+    hosted = hosted_tools(recipe.body)
     return [
-        *[f"Refuses {name}=." for name in refused],
+        *[f"Refuses {name}=." for name in refused if name not in recipe.allow],
         *lifetime_notes(recipe.model, today()),
         *window_note(table, input_tokens),
         *(["Reasoning tokens come on top."] if length.unbounded_reasoning else []),
-        *[
-            f"Calls of {name}, and what it finds, come on top."
-            for name in hosted_tools(recipe.body)
-        ],
+        *[f"Calls of {name}, and what it finds, come on top." for name in hosted],
     ]

@@ -43,23 +43,21 @@ def divide(template: Template) -> Division:
     (' review: ', Cell(column=0, form='text'), '. Be')
     """
     constants: list[str] = []
-    pieces: list[Template] = []
-    current: list[str | Placeholder | Cell] = []
+    pieces: list[list[str | Placeholder | Cell]] = [[]]
     last = len(template.parts) - 1
     for position, part in enumerate(template.parts):
         if not isinstance(part, str):
-            current.append(part)
+            pieces[-1].append(part)
             continue
         start, end = _constant_of(part, is_first=position == 0, is_last=position == last)
         constants.append(part[start:end])
-        _append(current, part[:start])
+        pieces[-1].append(part[:start])
         if start < end and 0 < position < last:
-            pieces.append(_piece(template, current))
-            current = []
-        _append(current, part[end:])
-    if current:
-        pieces.append(_piece(template, current))
-    return Division(tuple(text for text in constants if text), tuple(pieces))
+            pieces.append([])
+        pieces[-1].append(part[end:])
+    filled = (tuple(part for part in piece if part) for piece in pieces)
+    templates = (Template(template.source, parts) for parts in filled if parts)
+    return Division(tuple(filter(None, constants)), tuple(templates))
 
 
 def _constant_of(text: str, *, is_first: bool, is_last: bool) -> tuple[int, int]:
@@ -71,12 +69,3 @@ def _constant_of(text: str, *, is_first: bool, is_last: bool) -> tuple[int, int]
     end = len(text) if is_last else cuts[-1]
     worth = is_first or is_last or end - start >= _WORTH_SPLITTING
     return (start, end) if worth else (0, 0)
-
-
-def _append(parts: list[str | Placeholder | Cell], text: str) -> None:
-    if text:
-        parts.append(text)
-
-
-def _piece(template: Template, parts: list[str | Placeholder | Cell]) -> Template:
-    return Template(template.source, tuple(parts))

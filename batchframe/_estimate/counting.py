@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final
 
 import numpy as np
@@ -127,7 +127,10 @@ def count_input(
     # An image is counted by its size: its bytes need not be read for that.
     table = table.sketched()
     counter = token_counter(table.recipe.model)
-    count = _count_function(table, counter)
+    around = _tokens_around(table, counter)
+    count: Callable[..., _Counted] = (
+        _one_by_one if around is None else partial(_by_column, counter=counter, around=around)
+    )
     drawn = sample_of(table.to_send, _SAMPLE, SEED)
     volume = float(table.size[: table.to_send].sum())
     few = volume <= _FEW_BYTES
@@ -135,10 +138,10 @@ def count_input(
         return _input_tokens(count(table, with_bar=True))
     # What only the first call takes, such as loading a vocabulary, predicts nothing.
     warming, timed = np.sort(drawn[:_PROBE]), np.sort(drawn[_PROBE : 2 * _PROBE])
-    warmed = count(part_of(table, warming), with_bar=False)
+    warmed = count(part_of(table, warming))
     part = part_of(table, timed)
     begun = clock()
-    probed = count(part, with_bar=False)
+    probed = count(part)
     speed = float(part.size.sum()) / max(clock() - begun, 1e-6)
     if exact is None and volume / speed <= patience:
         return _input_tokens(count(table, with_bar=True))
@@ -147,7 +150,7 @@ def count_input(
     largest = _largest(table, bytes_in_time)
     rest = np.sort(drawn[2 * _PROBE : size])
     left = np.setdiff1d(largest, drawn[:size])
-    more = [count(part_of(table, places), with_bar=False) for places in (rest, left)]
+    more = [count(part_of(table, places)) for places in (rest, left)]
     places = np.concatenate([warming, timed, rest, left])
     return _extrapolated(table, places, largest, (warmed, probed, *more))
 
@@ -158,14 +161,6 @@ def _largest(table: RequestTable, most_bytes: float) -> Numbers:
     order = np.argsort(sizes, kind="stable")[::-1][: min(_LARGEST, table.to_send // 10)]
     within = int(np.searchsorted(np.cumsum(sizes[order]), most_bytes))
     return np.sort(order[: max(within, _GIANTS)])
-
-
-def _count_function(table: RequestTable, counter: TokenCounter) -> Callable[..., _Counted]:
-    """Choose how requests are counted: by their templates, or each body by itself."""
-    around = _tokens_around(table, counter)
-    if around is None:
-        return _one_by_one
-    return lambda part, *, with_bar: _by_column(part, counter, around, with_bar=with_bar)
 
 
 def part_of(table: RequestTable, chosen: Numbers) -> RequestTable:
@@ -253,8 +248,9 @@ def _filled(body: Any, text: str) -> Any:
 
 
 def _by_column(
-    table: RequestTable, counter: TokenCounter, around: TokenCount, *, with_bar: bool
+    table: RequestTable, counter: TokenCounter, around: TokenCount, *, with_bar: bool = False
 ) -> _Counted:
+    """Count the texts of each template, and add what stands around them."""
     divisions = _divisions(table, counter)
     constants = [text for division in divisions for text in division.constants]
     fixed = around.tokens + int(counter.count(constants).sum())
@@ -289,14 +285,13 @@ def _by_column(
 
 
 def _divisions(table: RequestTable, counter: TokenCounter) -> list[Division]:
-    slots = [slot for slot in table.envelope.slots if isinstance(slot, Template)]
-    varying = [slot for slot in slots if slot.constant is None]
-    if counter.encoding in CUTTABLE:
-        return [divide(slot) for slot in varying]
-    return [Division((), (slot,)) for slot in varying]
+    slots = (slot for slot in table.envelope.slots if isinstance(slot, Template))
+    cut = divide if counter.encoding in CUTTABLE else (lambda slot: Division((), (slot,)))
+    return [cut(slot) for slot in slots if slot.constant is None]
 
 
-def _one_by_one(table: RequestTable, *, with_bar: bool) -> _Counted:
+def _one_by_one(table: RequestTable, *, with_bar: bool = False) -> _Counted:
+    """Count each body by itself."""
     endpoint = endpoint_of(table.recipe.endpoint)
     counts: list[TokenCount] = []
     with _progress(table, shown=with_bar) as advance:

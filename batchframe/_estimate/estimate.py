@@ -9,15 +9,7 @@ from typing import Any, Final
 import pandas as pd
 
 from batchframe._base.ranges import Range
-from batchframe._display import (
-    UNKNOWN,
-    Card,
-    CardRepr,
-    Table,
-    count,
-    money,
-    plural,
-)
+from batchframe._display import UNKNOWN, Card, CardRepr, Table, count, money, plural
 
 _COUNTS: Final = ("rows", "requests", "duplicates", "reused", "skipped", "files")
 RANGES: Final = (

@@ -56,8 +56,8 @@ def experience(
         return None
     answered = [
         (record.manifest.tier == _OF_A_PILOT, tokens)
-        for record in _jobs_with(recipe, base_url, _all_jobs() if jobs is None else jobs)
-        if len(tokens := _output_tokens(record))
+        for record in (_all_jobs() if jobs is None else jobs)
+        if _asked_the_same(record, recipe, base_url) and len(tokens := _output_tokens(record))
     ]
     # The newest stand first: a pilot that no job has followed yet was drawn for these very rows.
     pilots = [tokens for _, tokens in itertools.takewhile(lambda job: job[0], answered)]
@@ -92,19 +92,12 @@ def _all_jobs() -> list[Record]:
         return list(records())
 
 
-def _jobs_with(recipe: Recipe, base_url: str, jobs: Sequence[Record]) -> list[Record]:
-    """List the finished jobs that asked the same, of services that really answer."""
-    return [
-        record
-        for record in jobs
-        if _is_comparable(record.manifest.identity.base_url, base_url)
-        and record.done
-        and set(recipe.difference(record.manifest.recipe)) <= _OF_THE_ROWS
-    ]
-
-
-def _is_comparable(theirs: str, ours: str) -> bool:
-    return theirs == ours or not is_loopback(urlsplit(theirs).hostname or "")
+def _asked_the_same(record: Record, recipe: Recipe, base_url: str) -> bool:
+    """Tell whether a job is done that asked the same, of a service that really answers."""
+    theirs = record.manifest.identity.base_url
+    if theirs != base_url and is_loopback(urlsplit(theirs).hostname or ""):
+        return False
+    return record.done and set(recipe.difference(record.manifest.recipe)) <= _OF_THE_ROWS
 
 
 def _output_tokens(record: Record) -> npt.NDArray[np.int64]:

@@ -70,8 +70,7 @@ def check_json_mode(table: RequestTable) -> None:
 
 def _said(body: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
     """Yield the parts of each text that the model is told."""
-    for name in _SAID:
-        yield from _texts_of(body.get(name))
+    return _texts_of([body.get(name) for name in _SAID])
 
 
 def _texts_of(value: Any) -> Iterator[tuple[Any, ...]]:

@@ -111,13 +111,11 @@ def _rates(
         tier: price(recipe.model, tier, provider=provider, prices=prices, with_images=pictured)
         for tier in TIERS
     }
-    if prices is not None or output_tokens.high == 0:
-        return rates
-    # The price of the input alone is not enough where there is output, too.
-    return {
-        tier: None if found is None or found.output is None else found
-        for tier, found in rates.items()
-    }
+    if prices is None and output_tokens.high != 0:
+        # The price of the input alone is not enough where there is output, too.
+        unknown = [tier for tier, found in rates.items() if found and found.output is None]
+        rates |= dict.fromkeys(unknown)
+    return rates
 
 
 def is_openais(provider: Provider) -> bool:

@@ -10,12 +10,11 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from batchframe._base.endpoint_paths import EndpointPath
 from batchframe._base.errors import RequestError
 from batchframe._endpoints import endpoint_of
-from batchframe._estimate.counting import SEED, InputTokens, part_of, scaled
+from batchframe._estimate.counting import SEED, InputTokens, Numbers, part_of, scaled
 from batchframe._estimate.sampling import CONFIDENCE, sample_of
 from batchframe._requests.lines import body_of
 from batchframe._requests.table import RequestTable
@@ -24,7 +23,6 @@ from batchframe._services.protocol import Service
 CHECKED: Final = 20
 """Requests that are counted by the API, one call each."""
 
-Numbers = npt.NDArray[np.int64]
 Body = Mapping[str, Any]
 # What the route reads, of a body of /v1/responses.
 _READ: Final = (
@@ -97,24 +95,19 @@ def corrected(input_tokens: InputTokens, ours: Numbers, theirs: Numbers) -> Inpu
             f"The API counts {abs(off[0])} tokens {more} than batchframe for each of {who}: "
             "corrected by that."
         )
-        tokens = np.maximum(input_tokens.tokens + off[0], 0)
-        return _with_tokens(input_tokens, tokens, unchecked, note)
-    ratio = float(theirs.sum() / max(ours.sum(), 1))
-    residuals = theirs - ratio * ours
-    error = float(np.sqrt((residuals**2).sum() / max(len(ours) - 1, 1) / len(ours))) * requests
-    note = (
-        f"The API counts {ratio - 1:+.1%} input tokens against batchframe for {who}: corrected by "
-        "that."
-    )
-    tokens = np.rint(input_tokens.tokens * ratio).astype(np.int64)
-    half = max(math.ceil(_quantile(len(ours) - 1) * error), unchecked)
-    return _with_tokens(input_tokens, tokens, half, note)
-
-
-def _with_tokens(input_tokens: InputTokens, tokens: Numbers, half: int, note: str) -> InputTokens:
-    """Replace the tokens by corrected ones; the chance of a sample stays in the range."""
-    total = int(tokens.sum())
-    half += input_tokens.chance or 0
+        tokens, half = np.maximum(input_tokens.tokens + off[0], 0), unchecked
+    else:
+        ratio = float(theirs.sum() / max(ours.sum(), 1))
+        residuals = theirs - ratio * ours
+        error = float(np.sqrt((residuals**2).sum() / max(len(ours) - 1, 1) / len(ours))) * requests
+        note = (
+            f"The API counts {ratio - 1:+.1%} input tokens against batchframe for {who}: corrected "
+            "by that."
+        )
+        tokens = np.rint(input_tokens.tokens * ratio).astype(np.int64)
+        half = max(math.ceil(_quantile(len(ours) - 1) * error), unchecked)
+    # What the chance of a sample adds stays in the range.
+    total, half = int(tokens.sum()), half + (input_tokens.chance or 0)
     low, high = scaled(tokens, max(total - half, 0)), scaled(tokens, total + half)
     notes = (*input_tokens.notes, note)
     return InputTokens(tokens, low, high, exact=False, notes=notes, chance=input_tokens.chance)
@@ -147,7 +140,7 @@ def counting_body(endpoint: str, body: Body) -> dict[str, Any] | None:
 
 
 def _of_responses(body: Body) -> dict[str, Any]:
-    return {key: body[key] for key in _READ if body.get(key) is not None}
+    return _stated({key: body.get(key) for key in _READ})
 
 
 def _of_chat(body: Body) -> dict[str, Any]:
@@ -163,7 +156,7 @@ def _of_chat(body: Body) -> dict[str, Any]:
         "reasoning": None if effort is None else {"effort": effort},
         "parallel_tool_calls": body.get("parallel_tool_calls"),
     }
-    return {key: value for key, value in question.items() if value is not None}
+    return _stated(question)
 
 
 def _items(message: Body) -> Iterator[dict[str, Any]]:
@@ -217,13 +210,13 @@ def _part(part: Body, role: Any) -> dict[str, Any]:
 
 def _text(body: Body) -> dict[str, Any]:
     """Write ``response_format`` and ``verbosity`` as the ``text`` of a response."""
-    text: dict[str, Any] = {}
     wanted = body.get("response_format")
-    if wanted:
-        text["format"] = {"type": wanted.get("type"), **(wanted.get("json_schema") or {})}
-    if body.get("verbosity") is not None:
-        text["verbosity"] = body["verbosity"]
-    return text
+    form = {"type": wanted.get("type"), **(wanted.get("json_schema") or {})} if wanted else None
+    return _stated({"format": form, "verbosity": body.get("verbosity")})
+
+
+def _stated(question: Body) -> dict[str, Any]:
+    return {key: value for key, value in question.items() if value is not None}
 
 
 def _flat(tool: Any) -> Any:
