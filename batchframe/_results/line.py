@@ -203,7 +203,5 @@ def stripped(line: bytes) -> bytes:
 
 
 def lines_of(path: Path) -> Iterator[bytes]:
-    """Yield the lines of a file that are not blank, stripped."""
-    for line in chain.from_iterable(map(split, blocks(path))):
-        if line := stripped(line):
-            yield line
+    """Give the lines of a file that are not blank, stripped."""
+    return filter(None, map(stripped, chain.from_iterable(map(split, blocks(path)))))
