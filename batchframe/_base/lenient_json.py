@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -39,13 +40,17 @@ def loads(raw: bytes) -> Any:
     try:
         return json.loads(text, parse_int=_integer, parse_constant=lambda _: None)
     except RecursionError:
-        msg = "it is nested too deeply"
-        raise ValueError(msg) from None
+        raise ValueError("it is nested too deeply") from None
 
 
 def repair_json(raw: bytes) -> bytes:
     """Return strict JSON of the same value; raise as :func:`loads` does."""
     return msgspec.json.encode(loads(raw))
+
+
+def as_mapping(value: Any) -> Mapping[str, Any]:
+    """Return a JSON object as it is, and anything else as an empty one."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def _whole(escape: re.Match[str]) -> str:

@@ -8,13 +8,13 @@ from typing import Any, Final
 import msgspec
 
 from batchframe._base.endpoint_paths import EndpointPath
+from batchframe._base.lenient_json import as_mapping
 from batchframe._endpoints.bulk import CHAT_COMPLETIONS
 from batchframe._endpoints.endpoint import (
     Answer,
     OutputLimit,
     PromptFunction,
     Response,
-    as_mapping,
     recovered_recipe,
     tokens_of,
 )

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batchframe._base.endpoint_paths import EndpointPath
+from batchframe._base.lenient_json import as_mapping
 from batchframe._base.ranges import Range
 from batchframe._endpoints.bulk import MOST_TOKENS, ColumnarReader
 from batchframe._output import Field, OutputSpec, ParsedAnswers, output_spec, parse_answers
@@ -205,11 +206,6 @@ def recovered_recipe(
 def only_good(column: pa.ChunkedArray, good: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return a column of strings with nulls in place of those that are not good."""
     return pc.if_else(good, column, pa.scalar(None, pa.large_string()))
-
-
-def as_mapping(value: Any) -> Mapping[str, Any]:
-    """Return a JSON object as it is, and anything else as an empty one."""
-    return value if isinstance(value, Mapping) else {}
 
 
 def error_message(error: Any) -> str:

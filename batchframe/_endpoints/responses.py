@@ -13,13 +13,13 @@ import msgspec
 
 from batchframe._base.endpoint_paths import EndpointPath
 from batchframe._base.errors import RequestError
+from batchframe._base.lenient_json import as_mapping
 from batchframe._endpoints.bulk import RESPONSES as COLUMNAR
 from batchframe._endpoints.endpoint import (
     Answer,
     OutputLimit,
     PromptFunction,
     Response,
-    as_mapping,
     error_message,
     recovered_recipe,
     tokens_of,

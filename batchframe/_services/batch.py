@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
+
+from batchframe._base.lenient_json import as_mapping
 
 ENDED: Final = frozenset({"completed", "failed", "expired", "cancelled"})
 """The statuses after which a batch never changes; any other word, known or not, may change."""
@@ -55,7 +57,7 @@ class Batch:
         >>> Batch.from_json({"id": "batch_1", "status": "completed", "error_file_id": ""})
         Batch(id='batch_1', status='completed', endpoint=None, input_file_id=None, ...
         """
-        counts = _mapping(described.get("request_counts"))
+        counts = as_mapping(described.get("request_counts"))
         errors = described.get("errors")
         listed = errors.get("data") if isinstance(errors, Mapping) else errors
         return cls(
@@ -69,43 +71,22 @@ class Batch:
             completed=_count(counts.get("completed")),
             failed=_count(counts.get("failed")),
             errors=tuple(map(_error, listed[:_MOST_ERRORS] if isinstance(listed, list) else ())),
-            created_at=_date(described.get("created_at")),
-            expires_at=_date(described.get("expires_at")),
+            # Further away lies no date that could be shown; milliseconds are none.
+            created_at=_number(described.get("created_at"), most=1e11),
+            expires_at=_number(described.get("expires_at"), most=1e11),
             metadata={
                 whole: text
-                for key, value in _mapping(described.get("metadata")).items()
+                for key, value in as_mapping(described.get("metadata")).items()
                 if (text := _plain(value)) is not None and (whole := _text(key)) is not None
             },
         )
 
     def to_json(self) -> dict[str, Any]:
         """Return what :meth:`from_json` reads."""
-        return {
-            "id": self.id,
-            "status": self.status,
-            "endpoint": self.endpoint,
-            "input_file_id": self.input_file_id,
-            "output_file_id": self.output_file_id,
-            "error_file_id": self.error_file_id,
-            "request_counts": {
-                "total": self.total,
-                "completed": self.completed,
-                "failed": self.failed,
-            },
-            "errors": {
-                "data": [
-                    {"code": error.code, "message": error.message, "line": error.line}
-                    for error in self.errors
-                ]
-            },
-            "created_at": self.created_at,
-            "expires_at": self.expires_at,
-            "metadata": dict(self.metadata),
-        }
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+        described = asdict(self)
+        counts = {name: described.pop(name) for name in ("total", "completed", "failed")}
+        errors = {"data": list(described["errors"])}
+        return {**described, "errors": errors, "request_counts": counts}
 
 
 def _plain(value: Any) -> str | None:
@@ -128,11 +109,6 @@ def _number(value: Any, most: float) -> float | None:
     return value if number and 0 <= value <= most else None  # which NaN is not
 
 
-def _date(value: Any) -> float | None:
-    # Further away lies no date that could be shown; milliseconds are none.
-    return _number(value, most=1e11)
-
-
 def _count(value: Any) -> int:
     return int(_number(value, most=1e12) or 0)
 
@@ -140,7 +116,7 @@ def _count(value: Any) -> int:
 def _error(value: Any) -> BatchError:
     if isinstance(value, str):
         return BatchError(None, _text(value), None)
-    error = _mapping(value)
+    error = as_mapping(value)
     line = error.get("line")
     return BatchError(
         code=_text(error.get("code")),

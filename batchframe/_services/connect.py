@@ -75,7 +75,7 @@ def expected_profile(client: object = None, given: Provider | str | None = None)
     wanted: object = given
     if not isinstance(wanted, str):
         example = 'the name of a service, such as "groq", or bf.provider("groq", ...)'
-        raise RequestError.not_a_word(keyword="provider", value=wanted, wanted=example)
+        raise RequestError.not_a_word("provider", wanted, example)
     host = urlsplit(expected_identity(client).base_url).hostname or ""
     return rehearsed(provider(given)) if is_loopback(host) else provider(given)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from email.utils import parsedate_to_datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -67,8 +66,8 @@ def connect(client: object = None) -> OpenAIService:
         insecure_url = Identity.of(str(client.base_url), None, None).base_url
         raise ClientError(
             f"The client's base URL is {insecure_url}: plain HTTP to another machine would show "
-            f"your key to the network. Use {_https(insecure_url)}. Where the network is yours "
-            "alone, set BATCHFRAME_ALLOW_INSECURE=1 to go on regardless."
+            f"your key to the network. Use https://{insecure_url.partition('://')[2]}. Where the "
+            "network is yours alone, set BATCHFRAME_ALLOW_INSECURE=1 to go on regardless."
         )
     return OpenAIService(client)
 
@@ -115,6 +114,10 @@ class OpenAIService:
     @property
     def _azure(self) -> bool:
         return isinstance(self._client, openai.AzureOpenAI)
+
+    @property
+    def _batches(self) -> Any:
+        return self._client.batches.with_streaming_response
 
     def upload(
         self, path: Path, filename: str, purpose: str = "batch", lifetime: int | None = None
@@ -178,9 +181,7 @@ class OpenAIService:
 
     def retrieve_batch(self, batch_id: str) -> Batch:
         what = f"batch {batch_id}"
-        batch = batch_of(
-            self._read(what, self._client.batches.with_streaming_response.retrieve, batch_id)
-        )
+        batch = batch_of(self._read(what, self._batches.retrieve, batch_id))
         if batch.id != batch_id:
             raise ServiceError.unusable(got=f"batch {batch.id}", what=what)
         return batch
@@ -190,9 +191,7 @@ class OpenAIService:
         after: dict[str, str] = {}
         seen: set[str] = set()
         while True:
-            page = self._read(
-                what, self._client.batches.with_streaming_response.list, limit=_PAGE, **after
-            )
+            page = self._read(what, self._batches.list, limit=_PAGE, **after)
             if isinstance(page, list):
                 page = {"data": page, "has_more": False}  # Together lists all of them at once
             listed = page.get("data") if isinstance(page, dict) else None
@@ -200,9 +199,8 @@ class OpenAIService:
                 raise ServiceError.unusable(got=type(page).__name__, what=what)
             batches = [batch_of(one) for one in listed]
             if listed and seen.issuperset(batch.id for batch in batches):
-                raise ServiceError.unusable(
-                    got="the same page again", what="the next page of batches"
-                )
+                what = "the next page of batches"
+                raise ServiceError.unusable(got="the same page again", what=what)
             seen.update(batch.id for batch in batches)
             yield from batches
             if not batches or page.get("has_more") is False:
@@ -213,8 +211,7 @@ class OpenAIService:
         return call(self._date)
 
     def _date(self) -> float | None:
-        ask = self._client.batches.with_streaming_response.list
-        with ask(limit=1, timeout=self._patience("the time")) as response:
+        with self._batches.list(limit=1, timeout=self._patience("the time")) as response:
             # RFC 9110: every answer has a Date.
             date = response.headers.get("date", "")
         try:
@@ -223,57 +220,42 @@ class OpenAIService:
             return None
 
     def cancel_batch(self, batch_id: str) -> Batch:
-        return batch_of(
-            self._read(
-                f"batch {batch_id}", self._client.batches.with_streaming_response.cancel, batch_id
-            )
-        )
+        return batch_of(self._read(f"batch {batch_id}", self._batches.cancel, batch_id))
 
     def retrieve_file(self, file_id: str) -> RemoteFile:
-        described = self._read(
-            f"file {file_id}", self._client.files.with_streaming_response.retrieve, file_id
-        )
+        retrieve = self._client.files.with_streaming_response.retrieve
+        described = self._read(f"file {file_id}", retrieve, file_id)
         if not isinstance(described, dict):
             raise ServiceError.unusable(got=type(described).__name__, what="a file")
         return RemoteFile(file_id, size_of(described.get("bytes")), None)
 
     def download(self, file_id: str, path: Path, most: int) -> int:
-        content = partial(self._client.files.with_streaming_response.content, file_id)
-        return self._download(f"file {file_id}", content, path, most)
+        what = f"file {file_id}"
+        # A download that is under way when the time to wait is over may still come to its end.
+        patience = max(self._patience(what), _LEAST_LOOK)
+        request = self._client.files.with_streaming_response.content
+
+        def stream() -> int | None:
+            try:
+                with (
+                    request(file_id, timeout=patience) as response,
+                    create_private(path) as file,
+                    progress("downloading", stated_length(response), BYTES) as advance,
+                ):
+                    for chunk in chunks(response, what, most, patience):
+                        advance(file.write(chunk))
+                    return file.tell()
+            except openai.APITimeoutError:
+                return None
+
+        size = call(stream)
+        if size is None:
+            raise ServiceError.too_slow(what, 0, patience)
+        return size
 
     def moderate(self, body: Mapping[str, Any]) -> Any:
         # Asking again after a lost answer costs nothing: the package's own retries may stay.
         return call(self._client.post, "/moderations", cast_to=object, body=dict(body))
-
-    def _download(
-        self, what: str, content: Callable[..., AbstractContextManager[Any]], path: Path, most: int
-    ) -> int:
-        # A download that is under way when the time to wait is over may still come to its end.
-        patience = max(self._patience(what), _LEAST_LOOK)
-        return call(self._stream, what, partial(content, timeout=patience), path, (most, patience))
-
-    def _stream(
-        self,
-        what: str,
-        content: Callable[[], AbstractContextManager[Any]],
-        path: Path,
-        limits: tuple[int, float],
-    ) -> int:
-        most, patience = limits
-        try:
-            with (
-                content() as response,
-                create_private(path) as file,
-                progress("downloading", stated_length(response), BYTES) as advance,
-            ):
-                size = 0
-                for chunk in chunks(response, what, most, patience):
-                    size += file.write(chunk)
-                    advance(len(chunk))
-                return size
-        except openai.APITimeoutError:
-            pass
-        raise ServiceError.too_slow(what, 0, patience)
 
     def _read(
         self, what: str, request: Callable[..., AbstractContextManager[Any]], *args: Any, **how: Any
@@ -312,7 +294,9 @@ class OpenAIService:
             return patience
         left = self._deadline - SYSTEM.elapsed()
         if left <= 0:
-            raise _no_time_left_error(what)
+            error = ServiceError(f"The time to wait was over before {what} was asked for.")
+            error.out_of_reach = True
+            raise error
         return min(patience, left)
 
     def delete_file(self, file_id: str) -> bool:
@@ -327,13 +311,3 @@ class OpenAIService:
         if answer != "" and not (isinstance(answer, FileDeleted) and answer.deleted is True):
             raise ServiceError.unusable(got=type(answer).__name__, what="the deletion of a file")
         return True
-
-
-def _https(url: str) -> str:
-    return f"https://{url.partition('://')[2]}"
-
-
-def _no_time_left_error(what: str) -> ServiceError:
-    error = ServiceError(f"The time to wait was over before {what} was asked for.")
-    error.out_of_reach = True
-    return error

@@ -9,23 +9,14 @@ import openai
 
 from batchframe._base.clock import SYSTEM
 from batchframe._base.errors import ServiceError
-from batchframe._services.openai_values import (
-    failure,
-    is_transports,
-    words,
-)
+from batchframe._services.openai_values import failure, is_transports, words
 
 _P = ParamSpec("_P")
-
-
 _T = TypeVar("_T")
-
-
 # How the package stumbles over a body that is not what it expects.
 _UNREADABLE: Final = (AttributeError, TypeError, ValueError, RecursionError)
-
-
 _SLOWEST: Final = 1000
+"""Bytes a second."""
 
 
 def stated_length(response: Any) -> int | None:
@@ -59,7 +50,11 @@ def chunks(response: Any, what: str, most: int, patience: float) -> Iterator[byt
         except Exception as reason:
             if not is_transports(reason):
                 raise
-            raised = _broken_off_error(what, words(reason))
+            raised = ServiceError(
+                f"The service's answer broke off while {what} was read: {words(reason)}. Nothing "
+                "was replaced and nothing is lost: call job.refresh() to ask again."
+            )
+            raised.broke_off = True
             break
         if chunk is None:
             return
@@ -77,12 +72,3 @@ def chunks(response: Any, what: str, most: int, patience: float) -> Iterator[byt
             before, since = got, SYSTEM.elapsed()
         yield chunk
     raise raised
-
-
-def _broken_off_error(what: str, reason: str) -> ServiceError:
-    error = ServiceError(
-        f"The service's answer broke off while {what} was read: {reason}. Nothing was replaced "
-        "and nothing is lost: call job.refresh() to ask again."
-    )
-    error.broke_off = True
-    return error

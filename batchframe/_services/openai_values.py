@@ -17,9 +17,10 @@ from openai.types import Batch as OpenAIBatch
 from openai.types import FileObject
 
 from batchframe._base.errors import ServiceError
+from batchframe._base.lenient_json import as_mapping
 from batchframe._base.safe_text import redacted
 from batchframe._services.advice import advice
-from batchframe._services.batch import Batch, BatchError
+from batchframe._services.batch import Batch
 from batchframe._services.protocol import (
     Ambiguous,
     Asked,
@@ -80,8 +81,7 @@ def _is_openai_error(reason: openai.APIStatusError) -> bool:
         body = json.loads(reason.response.text)
     except (ValueError, RecursionError):
         return False
-    error = body.get("error") if isinstance(body, dict) else None
-    return isinstance(error, dict) and isinstance(error.get("message"), str)
+    return isinstance(as_mapping(as_mapping(body).get("error")).get("message"), str)
 
 
 def _retry_after(reason: openai.APIStatusError) -> float | None:
@@ -103,8 +103,8 @@ def _retry_after(reason: openai.APIStatusError) -> float | None:
 
 
 def _message(reason: openai.APIStatusError) -> str:
-    body = reason.body
-    message = body.get("message") or body.get("detail") if isinstance(body, Mapping) else None
+    body = as_mapping(reason.body)
+    message = body.get("message") or body.get("detail")
     return _redacted(str(message or reason.response.text or reason.message), reason)
 
 
@@ -115,16 +115,11 @@ def words(reason: BaseException) -> str:
 
 def _redacted(text: str, reason: BaseException, most: int = 500) -> str:
     """Take out the key, whatever it looks like: some services say it in their refusal."""
-    text = redacted(text, _keys(getattr(reason, "request", None)))
-    text = text.encode(errors="replace").decode()
-    return text if len(text) <= most else f"{text[:most]}…"
-
-
-def _keys(request: Any) -> list[str]:
-    sent = {} if request is None else request.headers
+    sent = getattr(getattr(reason, "request", None), "headers", {})
     # OpenAI's header, and Azure's.
-    named = [sent.get("authorization", "").removeprefix("Bearer "), sent.get("api-key", "")]
-    return [key for key in named if key]
+    keys = sent.get("authorization", "").removeprefix("Bearer "), sent.get("api-key", "")
+    text = redacted(text, keys).encode(errors="replace").decode()
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def is_transports(reason: Exception) -> bool:
@@ -157,11 +152,8 @@ def batch_of(described: object) -> Batch:
     if not isinstance(described, Mapping) or not is_id(described.get("id")):
         raise ServiceError.unusable(got=type(described).__name__, what="a batch")
     batch = Batch.from_json(described)
-    return replace(batch, errors=tuple(map(_without_key, batch.errors)))
-
-
-def _without_key(error: BatchError) -> BatchError:
-    return replace(error, message=error.message and redacted(error.message))
+    errors = (replace(one, message=one.message and redacted(one.message)) for one in batch.errors)
+    return replace(batch, errors=tuple(errors))
 
 
 def remote_file_of(answer: object) -> RemoteFile:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from typing import Any, Final
@@ -13,35 +13,16 @@ from batchframe._base.errors import RequestError
 _WINDOW: Final = re.compile(r"([1-9][0-9]{0,3})([hd])")
 _HOURS: Final = {"h": 1, "d": 24}
 _NO_END: Final = float("inf")
+_HOUR: Final = 3600
+_SHORTEST: Final = 0.001
+"""Seconds between two looks."""
 
-# Whether a number is whole, and the least that it may be.
-_LEAST: Final = {
-    "max_requests": (True, 1),
-    "max_bytes": (True, 1),
-    "max_enqueued_tokens": (True, 1),
-    "upload_lifetime": (True, 3600),
-    "max_creates": (True, 1),
-    "settle": (False, 0),
-    "queue_pause": (False, 0),
-    "first_poll": (False, 0.001),
-    "last_poll": (False, 0.001),
-}
-
-_TYPES: Final[Mapping[str, type]] = {
-    "key": str,
-    "name": str,
-    "window": str,
-    "purpose": str,
-    "source": str,
-    "created_as": str,
-    "price_book": str,
-    "other_shape": str,
-    "expires": bool,
-    "list_is_complete": bool,
-}
 _MAY_BE_ABSENT: Final = frozenset(
-    {"max_enqueued_tokens", "upload_lifetime", "created_as", "price_book", "other_shape"}
-)
+    {
+        "max_enqueued_tokens", "upload_lifetime", "created_as", "price_book", "other_shape",
+        "endpoints", "discount",
+    }
+)  # fmt: skip
 
 
 def hours_of(window: str) -> int | None:
@@ -149,33 +130,17 @@ class Provider:
     source: str = ""
 
     def __post_init__(self) -> None:
-        for name, (whole, least) in _LEAST.items():
-            value = getattr(self, name)
-            absent = value is None and name in _MAY_BE_ABSENT
-            if not absent and not _is_number(value, least, whole=whole):
-                kind = "whole number" if whole else "number"
-                raise RequestError.not_a_word(name, value, f"a {kind} from {least} on")
-        for name, wanted_type in _TYPES.items():
-            value = getattr(self, name)
-            if type(value) is not wanted_type and not (value is None and name in _MAY_BE_ABSENT):
-                raise RequestError.not_a_word(name, value, f"of type {wanted_type.__name__}")
-        if not _are_spellings(self.urls):
-            wanted = 'endpoints and how they are spelt, with or without "/v1"'
-            raise RequestError.not_a_word(keyword="urls", value=self.urls, wanted=wanted)
-        for name in ("windows", "endpoints"):
-            value = getattr(self, name)
-            if not ((value is None and name == "endpoints") or _are_words(value)):
-                raise RequestError.not_a_word(name, value, "a tuple of texts")
+        for names, holds, wanted in _CHECKS:
+            for name in names:
+                value = getattr(self, name)
+                if not (value is None and name in _MAY_BE_ABSENT) and not holds(value):
+                    raise RequestError.not_a_word(name, value, wanted)
         shortest, longest = (hours_of(word) for word in (self.windows[0], self.windows[-1]))
         hours = hours_of(self.window)
         if shortest is None or longest is None or not shortest <= (hours or 0) <= longest:
             raise RequestError.not_a_word(
                 keyword="window", value=self.window, wanted=_between(self.name, *self.windows[:2])
             )
-        saved: object = self.discount
-        if saved is not None and not (isinstance(saved, Decimal) and 0 <= saved <= 1):
-            wanted = 'a Decimal from 0 to 1, such as Decimal("0.5")'
-            raise RequestError.not_a_word(keyword="discount", value=saved, wanted=wanted)
 
     @property
     def hours(self) -> float:
@@ -195,13 +160,6 @@ FIELDS: Final = tuple(one.name for one in fields(Provider))
 """What may be changed in a profile."""
 
 
-def _is_number(value: Any, least: float, *, whole: bool) -> bool:
-    if whole:
-        return type(value) is int and value >= least
-    # Not-a-number is at least nothing.
-    return type(value) in {int, float} and least <= value < _NO_END
-
-
 def _are_spellings(urls: object) -> bool:
     # A line that is read back gets its name by putting "/v1" before the rest.
     return isinstance(urls, Mapping) and all(
@@ -213,6 +171,45 @@ def _are_spellings(urls: object) -> bool:
 def _are_words(value: object) -> bool:
     # A list would not be equal to what the job's folder gives back.
     return isinstance(value, tuple) and len(value) > 0 and all(type(one) is str for one in value)
+
+
+_NUMBER: Final = {int, float}
+# Checked in this order; not-a-number is within no bounds.
+_CHECKS: Final[tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...]] = (
+    (
+        ("max_requests", "max_bytes", "max_enqueued_tokens", "max_creates"),
+        lambda number: type(number) is int and number >= 1,
+        "a whole number from 1 on",
+    ),
+    (
+        ("upload_lifetime",),
+        lambda seconds: type(seconds) is int and seconds >= _HOUR,
+        f"a whole number from {_HOUR} on",
+    ),
+    (
+        ("settle", "queue_pause"),
+        lambda seconds: type(seconds) in _NUMBER and 0 <= seconds < _NO_END,
+        "a number from 0 on",
+    ),
+    (
+        ("first_poll", "last_poll"),
+        lambda seconds: type(seconds) in _NUMBER and _SHORTEST <= seconds < _NO_END,
+        f"a number from {_SHORTEST} on",
+    ),
+    (
+        ("key", "name", "window", "purpose", "source", "created_as", "price_book", "other_shape"),
+        lambda text: type(text) is str,
+        "of type str",
+    ),
+    (("expires", "list_is_complete"), lambda flag: type(flag) is bool, "of type bool"),
+    (("urls",), _are_spellings, 'endpoints and how they are spelt, with or without "/v1"'),
+    (("windows", "endpoints"), _are_words, "a tuple of texts"),
+    (
+        ("discount",),
+        lambda part: isinstance(part, Decimal) and 0 <= part <= 1,
+        'a Decimal from 0 to 1, such as Decimal("0.5")',
+    ),
+)
 
 
 def _between(name: str, shortest: str, longest: str) -> str:

@@ -220,12 +220,16 @@ def provider(name: str, /, **changes: Any) -> Provider:
     """
     profile = _NAMED.get(str(name))
     if profile is None:
-        wanted = f"one of {', '.join(_NAMED)}{_guess(str(name), _NAMED)}"
-        raise RequestError.not_a_word("provider", name, wanted)
+        raise RequestError.not_a_word(
+            "provider", name, f"one of {', '.join(_NAMED)}{_guess(str(name), _NAMED)}"
+        )
     for changed, value in changes.items():
         if changed not in FIELDS:
-            wanted = f"an attribute of bf.Provider{_guess(changed, FIELDS)}"
-            raise RequestError.not_a_word("provider", f"{changed}={value!r}", wanted)
+            raise RequestError.not_a_word(
+                "provider",
+                f"{changed}={value!r}",
+                f"an attribute of bf.Provider{_guess(changed, FIELDS)}",
+            )
     return replace(profile, **changes)
 
 

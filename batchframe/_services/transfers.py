@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
@@ -43,12 +42,6 @@ class PendingUpload(NamedTuple):
     lifetime: int | None
 
 
-@dataclass(frozen=True)
-class _Content:
-    path: Path
-    size: int
-
-
 class Prefetcher:
     """The transfers of a service, of which several may be under way before they are asked for.
 
@@ -58,12 +51,14 @@ class Prefetcher:
     def __init__(self, service: Service, advance: Advance) -> None:
         self._service = service
         self._advance = advance
-        self._workers = ThreadPoolExecutor(_AT_ONCE, initializer=self._follow)
+        self._workers = ThreadPoolExecutor(
+            _AT_ONCE, initializer=FOLLOWED.set, initargs=(self._count,)
+        )
         self._queue: deque[PendingUpload] = deque()
         self._uploads: dict[str, Future[RemoteFile | None]] = {}
         self._batches: dict[str, Future[Batch]] = {}
         self._files: dict[str, Future[RemoteFile]] = {}
-        self._contents: dict[str, Future[_Content]] = {}
+        self._contents: dict[str, Future[tuple[Path, int]]] = {}
         self._lock = threading.Lock()
         self._moved = self._shown = 0
         self._cancelled = False
@@ -123,16 +118,17 @@ class Prefetcher:
         content = self._result(self._contents, file_id)
         if content is None:
             return self._service.download(file_id, path, most)
-        content.path.replace(path)
-        return content.size
+        partial, size = content
+        partial.replace(path)
+        return size
 
     def unused_uploads(self) -> dict[str, RemoteFile]:
         """Return the files that were uploaded and never asked for, by name."""
-        done = {name: task for name, task in self._uploads.items() if task.done()}
+        tasks = self._uploads.items()
         return {
             name: stored
-            for name, task in done.items()
-            if task.exception() is None and (stored := task.result()) is not None
+            for name, task in tasks
+            if task.done() and not task.exception() and (stored := task.result()) is not None
         }
 
     def cancel(self) -> None:
@@ -182,12 +178,12 @@ class Prefetcher:
         file: Future[RemoteFile],
         path: Path,
         limit: Callable[[int | None], int],
-    ) -> _Content:
+    ) -> tuple[Path, int]:
         # Workers take tasks in order, so another one describes the file already.
         stated = None if file.exception() else file.result().bytes
         self._partial.add(path)
         try:
-            return _Content(path, self._service.download(file_id, path, limit(stated)))
+            return path, self._service.download(file_id, path, limit(stated))
         except BaseException:
             path.unlink(missing_ok=True)
             raise
@@ -201,9 +197,6 @@ class Prefetcher:
             self._show()
         self._show()
         return task.result()
-
-    def _follow(self) -> None:
-        FOLLOWED.set(self._count)
 
     def _count(self, more: int) -> None:
         with self._lock:
