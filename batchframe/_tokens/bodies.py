@@ -111,7 +111,9 @@ def count_chat(body: Body) -> TokenCount:
     wanted = body.get("response_format") or {}
     schema = wanted.get("json_schema") or wanted
     parts += _output_format(schema, wanted, counter, has_system=has_system or bool(tools))
-    parts += _tools(tools, counter, model=model, has_system=has_system)
+    parts += tool_tokens(
+        tools, counter=counter, model=model, has_system=has_system, responses=False
+    )
     if any(body.get(key) for key in _UNCOUNTED_CHAT):
         parts += about(_UNSEEN, more=None)
     return _chat_total(parts, model, counter)
@@ -138,7 +140,7 @@ def count_responses(body: Body) -> TokenCount:
     has_system = any(one.get("role") in SYSTEM_ROLES for one in items)
     wanted = (body.get("text") or {}).get("format") or {}
     parts += _output_format(wanted, wanted, counter, has_system=has_system or bool(tools))
-    parts += _tools(tools, counter, model=model, has_system=has_system, responses=True)
+    parts += tool_tokens(tools, counter=counter, model=model, has_system=has_system, responses=True)
     if any(body.get(key) for key in _UNCOUNTED_RESPONSES):
         parts += about(_UNSEEN, more=None)
     # Recorded: mode "pro" adds about 1,500 tokens of its own.
@@ -148,9 +150,12 @@ def count_responses(body: Body) -> TokenCount:
 
 
 def _count_texts(endpoint: EndpointPath, field: str, body: Body) -> TokenCount:
-    """Count texts, or lists of token ids, with nothing around them."""
-    model = _model_of(body, endpoint)
-    return _plain_total(_needed(body, field, endpoint), model)
+    """Count a text, texts, a list of token ids, or lists of them, with nothing around them."""
+    model, given = _model_of(body, endpoint), _needed(body, field, endpoint)
+    inputs = [given] if isinstance(given, str) else list(given)
+    texts = tuple(one for one in inputs if isinstance(one, str))
+    ids = sum(1 if isinstance(one, int) else len(one) for one in inputs if not isinstance(one, str))
+    return _total(Parts(texts, ids), token_counter(model))
 
 
 def count_images(body: Body) -> TokenCount:
@@ -199,31 +204,8 @@ def _output_format(spec: Body, wanted: Body, counter: TokenCounter, *, has_syste
         return Parts()
     if kind != "json_schema":
         return about(_JSON_MODE, more=10)
-    description = spec.get("description")
-    around = schema_tokens(
-        counter,
-        str(spec.get("name", "")),
-        spec.get("schema") or {},
-        has_system=has_system,
-        description=str(description) if description else None,
-    )
+    around = schema_tokens(counter, spec, has_system=has_system)
     return about(_SCHEMA, fewer=min(3, around), more=3, around=around)
-
-
-def _tools(
-    tools: Sequence[Any],
-    counter: TokenCounter,
-    *,
-    model: str,
-    has_system: bool,
-    responses: bool = False,
-) -> Parts:
-    if not tools:
-        return Parts()
-    count = tool_tokens(
-        tools, counter=counter, model=model, has_system=has_system, responses=responses
-    )
-    return about(count.note, fewer=count.fewer, more=count.more, around=count.tokens)
 
 
 def _chat_total(parts: Parts, model: str, counter: TokenCounter) -> TokenCount:
@@ -246,14 +228,6 @@ def _total(parts: Parts, counter: TokenCounter) -> TokenCount:
     more = None if parts.more is None else parts.more + off
     fewer = min(tokens, parts.fewer + off)
     return TokenCount(tokens, exact=not notes, fewer=fewer, more=more, notes=notes)
-
-
-def _plain_total(given: str | Sequence[Any], model: str) -> TokenCount:
-    """Count a text, texts, a list of token ids, or lists of token ids."""
-    inputs = [given] if isinstance(given, str) else list(given)
-    texts = tuple(one for one in inputs if isinstance(one, str))
-    ids = sum(1 if isinstance(one, int) else len(one) for one in inputs if not isinstance(one, str))
-    return _total(Parts(texts, ids), token_counter(model))
 
 
 def _model_of(body: Body, endpoint: str) -> str:

@@ -197,32 +197,31 @@ def token_counter(model: str) -> TokenCounter:
     """
     encoding, published = encoding_of(model)
     engine, missing = engine_for(encoding)
-    notes = [_doubt(model, encoding)] if not published else []
+    note, off = ("", 0.0) if published else _doubt(model, encoding)
+    notes = [note] if note else []
     if missing is not None:
         notes.append(
             f"Token counts are approximate (most texts within 25 %): {missing}. For exact ones: "
             f"{INSTALL_FAST}"
         )
-    off = (0.0 if engine.exact else _APPROXIMATE) + (0.0 if published else _doubtful(model))
+    off += 0.0 if engine.exact else _APPROXIMATE
     return TokenCounter(encoding, engine.exact and published, " ".join(notes) or None, engine, off)
 
 
-def _doubtful(model: str) -> float:
-    """Give the share by which an unpublished tokenizer may count otherwise."""
+def _doubt(model: str, encoding: str) -> tuple[str, float]:
+    """Say that a tokenizer is not published, and by what share it may count otherwise."""
     # Every model since gpt-4o has been counted in o200k_base, so that is expected of gpt-6.
-    return _PRESUMED_OFF if _PRESUMED.match(base_model(model)) else _UNKNOWN
-
-
-def _doubt(model: str, encoding: str) -> str:
     if _PRESUMED.match(base_model(model)):
-        return (
+        presumed = (
             f"OpenAI has published no tokenizer for {model}; its tokens are counted as those of "
             "gpt-5. Should it be another one: the two before it differ by 3 % on English texts."
         )
-    return (
+        return presumed, _PRESUMED_OFF
+    unknown = (
         f"The tokenizer of {model} is not known here; its tokens are counted in {encoding}, which "
         "can be off by a third."
     )
+    return unknown, _UNKNOWN
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import operator
@@ -135,13 +136,12 @@ def engine_for(encoding: str) -> tuple[Engine, str | None]:
     tuple
         The engine, and why it is only the approximate one, in words, else None.
     """
-    first = _splintr(encoding)
-    if not isinstance(first, Unavailable):
-        return first, None
-    second = _tiktoken(encoding)
-    if not isinstance(second, Unavailable):
-        return second, None
-    return ApproximateEngine(letters=3 if encoding == "o200k_base" else 2), second.reason
+    with contextlib.suppress(ImportError, ValueError, LookupError):
+        return _load_splintr(encoding), None
+    found = _tiktoken(encoding)
+    if not isinstance(found, Unavailable):
+        return found, None
+    return ApproximateEngine(letters=3 if encoding == "o200k_base" else 2), found.reason
 
 
 def is_panic(error: BaseException) -> bool:
@@ -201,15 +201,6 @@ def _count_in_pieces(engine: Engine, text: str) -> int:
     return total
 
 
-def _splintr(encoding: str) -> Engine | Unavailable:
-    try:
-        return _load_splintr(encoding)
-    except ImportError:
-        return Unavailable("splintr-rs is not installed")
-    except (ValueError, LookupError) as error:
-        return Unavailable(f"splintr-rs cannot count {encoding}: {error}")
-
-
 @functools.cache
 def _load_splintr(encoding: str) -> Engine:
     # Optional (the extra "fast") and 38 MB to map, so only a cell that counts pays for it.
@@ -219,8 +210,7 @@ def _load_splintr(encoding: str) -> Engine:
         raise LookupError(encoding)
     engine = SplintrEngine(Tokenizer.from_pretrained(encoding))
     if tuple(engine.count(list(_PROBE))) != _PROBE_COUNTS[encoding]:
-        message = "its counts differ from tiktoken's"
-        raise ValueError(message)
+        raise ValueError("its counts differ from tiktoken's")
     return engine
 
 

@@ -22,6 +22,7 @@ _TYPICAL: Final = (1024, 1024)
 _LOW_SIDE: Final = 512
 _RECORDED: Final = "OpenAI's rule, equal in the requests that were recorded"
 _PUBLISHED: Final = "OpenAI's published rule, of which no recorded request is known"
+_BOTH: Final = "1.2 tokens a patch, as two recorded requests have it; OpenAI's guide says 1.62"
 _PRESUMED: Final = "no published rule: counted as the nearest model that has one"
 _SMALL: Final = {"high": (1536, _FIT), "auto": (1536, _FIT), "original": (1536, _FIT)}
 _NEW_HIGH: Final = {"high": (2500, _FIT), "auto": (2500, _FIT), "original": (10_000, 6000)}
@@ -82,15 +83,7 @@ _RULES: Final[tuple[tuple[str, _Tiles | _Patches], ...]] = (
     (r"o4-mini" + _END, _Patches(1.72, 1.72, _SMALL, _PUBLISHED)),
     (r"(o1|o3)" + _END, _Tiles(75, 150, _PUBLISHED)),
     (r"computer-use-preview" + _END, _Tiles(65, 129, _PUBLISHED)),
-    (
-        r"gpt-5-mini" + _END,
-        _Patches(
-            1.2,
-            1.62,
-            _SMALL,
-            "1.2 tokens a patch, as two recorded requests have it; OpenAI's guide says 1.62",
-        ),
-    ),
+    (r"gpt-5-mini" + _END, _Patches(1.2, 1.62, _SMALL, _BOTH)),
     (r"gpt-5-nano" + _END, _Patches(2.46, 2.46, _SMALL, _PUBLISHED)),
     (r"gpt-5\.4-mini" + _END, _Patches(1.62, 1.62, _SMALL, _PUBLISHED)),
     (r"gpt-5\.4-nano" + _END, _Patches(2.46, 2.46, _SMALL, _PUBLISHED)),
@@ -129,7 +122,8 @@ def image_tokens(
     >>> unseen.low, unseen.tokens, unseen.high
     (255, 765, 1445)
     """
-    rule, wanted = _rule_of(model), (detail or "auto").lower()
+    name, wanted = base_model(model), (detail or "auto").lower()
+    rule = next((rule for pattern, rule in _RULES if re.match(pattern, name)), _UNKNOWN)
     sizes = [_TYPICAL, (1, 1), (100_000, 37_500), (30_000, 30_000)] if size is None else [size]
     counts = [_count(rule, *one, wanted) for one in sizes]
     highest = [_count(rule, *one, wanted, highest=True) for one in sizes]
@@ -140,11 +134,6 @@ def image_tokens(
         low = math.floor(low * (1 - rule.doubt)) - (rule.doubt == 0)
         high = min(math.ceil(high * (1 + rule.doubt)) + 1, most + 1)
     return ImageTokens(counts[0], max(low, 0), high, rule.evidence)
-
-
-def _rule_of(model: str) -> _Tiles | _Patches:
-    name = base_model(model)
-    return next((rule for pattern, rule in _RULES if re.match(pattern, name)), _UNKNOWN)
 
 
 def _count(

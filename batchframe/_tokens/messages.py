@@ -213,27 +213,7 @@ def priming_tokens(model: str) -> int:
     return 2 if is_reasoning(model) else 3
 
 
-def message_tokens(counter: TokenCounter, role: str, name: str | None = None) -> int:
-    """Give the tokens around the content of one message: three, its role, and its name if any.
-
-    Examples
-    --------
-    >>> from batchframe._tokens.counter import token_counter
-    >>> message_tokens(token_counter("gpt-4o"), "user")
-    4
-    """
-    around = MESSAGE_TOKENS + counter.count_one(role)
-    return around if name is None else around + NAME_TOKENS + counter.count_one(name)
-
-
-def schema_tokens(
-    counter: TokenCounter,
-    name: str,
-    schema: Mapping[str, Any],
-    *,
-    has_system: bool,
-    description: str | None = None,
-) -> int:
+def schema_tokens(counter: TokenCounter, spec: Mapping[str, Any], *, has_system: bool) -> int:
     """Give the tokens that a JSON schema adds to a request.
 
     The schema as compact JSON, and twice its name, less two; ``additionalProperties`` of the whole
@@ -245,23 +225,22 @@ def schema_tokens(
     ----------
     counter
         Counts in the model's encoding.
-    name
-        The schema's name.
-    schema
-        The schema, its keys in the order they are sent.
+    spec
+        The schema, its name, and its description if it has one: shown above it, as a comment.
     has_system
         Whether the request has a system or developer message, ``instructions``, or tools.
-    description
-        The schema's description, if it has one: shown above it, as a comment.
 
     Examples
     --------
     >>> from batchframe._tokens.counter import token_counter
-    >>> schema_tokens(token_counter("gpt-4o"), "label", {"type": "object"}, has_system=True)
+    >>> spec = {"name": "label", "schema": {"type": "object"}}
+    >>> schema_tokens(token_counter("gpt-4o"), spec, has_system=True)
     5
     """
     carrier = 0 if has_system else 4
-    comment = f"// {description}\n" if description else ""
-    counted = {key: value for key, value in schema.items() if key != "additionalProperties"}
+    comment = f"// {spec['description']}\n" if spec.get("description") else ""
+    schema = (spec.get("schema") or {}).items()
+    counted = {key: value for key, value in schema if key != "additionalProperties"}
+    name = str(spec.get("name", ""))
     texts = counter.count([msgspec.json.encode(counted).decode(), name, comment])
     return max(0, int(texts[0]) + 2 * int(texts[1]) - 2 + int(texts[2]) + carrier)

@@ -8,13 +8,14 @@ models (openai/harmony), and requests that were recorded with the tokens the API
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
+from batchframe._base.lenient_json import as_mapping
 from batchframe._models.names import is_reasoning
 from batchframe._tokens.counter import TokenCounter
+from batchframe._tokens.messages import Parts, about
 
 # The message around the namespace; it shares the system message where there is one.
 _FRAME: Final = 9
@@ -43,28 +44,15 @@ _NOT_FUNCTIONS: Final = (
 )
 
 
-@dataclass(frozen=True)
-class ToolTokens:
-    """The tokens that tools add, how many fewer or more it may be, and what to say of it.
-
-    `more` is None where nothing bounds it.
-    """
-
-    tokens: int
-    fewer: int
-    more: int | None
-    note: str
-
-
 def tool_tokens(
     tools: Sequence[Any], *, counter: TokenCounter, model: str, has_system: bool, responses: bool
-) -> ToolTokens:
+) -> Parts:
     """Approximate the tokens that a request's tools add to it.
 
     Parameters
     ----------
     tools
-        The body's ``tools``, or its older ``functions``: at least one.
+        The body's ``tools``, or its older ``functions``.
     counter
         Counts in the model's encoding.
     has_system
@@ -78,8 +66,10 @@ def tool_tokens(
     >>> look = {"type": "function", "name": "look", "parameters": {"type": "object"}}
     >>> counter = token_counter("gpt-4o")
     >>> tool_tokens([look], counter=counter, model="gpt-4o", has_system=False, responses=False)
-    ToolTokens(tokens=23, fewer=8, more=8, note='Tools are counted as the TypeScript that ...
+    Parts(texts=(), around=23, fewer=8, more=8, notes=('Tools are counted as the TypeScript ...
     """
+    if not tools:
+        return Parts()
     functions = [function for tool in tools if (function := _function(tool)) is not None]
     others = [tool for tool in tools if _function(tool) is None]
     tokens = 0
@@ -89,7 +79,7 @@ def tool_tokens(
         tokens -= sum(map(_opens_bare, functions))
         if is_reasoning(model):
             tokens += counter.count_one(_REASONING)
-    built_in = [_BUILT_IN.get(str(_mapping(tool).get("type"))) for tool in others]
+    built_in = [_BUILT_IN.get(str(as_mapping(tool).get("type"))) for tool in others]
     tokens += sum(of_tool or 0 for of_tool in built_in)
     off = max(8, round(tokens * _OFF))
     more: int | None = off + (_PARALLEL if len(functions) > 1 and is_reasoning(model) else 0)
@@ -97,7 +87,7 @@ def tool_tokens(
     if others:
         more = None if None in built_in else off + sum(of_tool or 0 for of_tool in built_in)
         note = f"{note} {_NOT_FUNCTIONS}".strip()
-    return ToolTokens(tokens, off, more, note)
+    return about(note, fewer=off, more=more, around=tokens)
 
 
 def namespace(functions: Sequence[Spec]) -> str:
@@ -122,7 +112,7 @@ def namespace(functions: Sequence[Spec]) -> str:
     """
     lines = ["namespace functions {", ""]
     for function in functions:
-        parameters = _mapping(function.get("parameters"))
+        parameters = as_mapping(function.get("parameters"))
         lines += _comment(function.get("description"))
         lines.append(f"type {function.get('name')} = ({_argument(parameters)}) => any;")
         lines.append("")
@@ -139,19 +129,19 @@ def _argument(parameters: Spec) -> str:
 
 def _opens_bare(function: Spec) -> bool:
     """Tell whether a function's argument begins with a property that has no comment above it."""
-    parameters = _mapping(function.get("parameters"))
-    first = next(iter(_mapping(parameters.get("properties")).values()), None)
+    parameters = as_mapping(function.get("parameters"))
+    first = next(iter(as_mapping(parameters.get("properties")).values()), None)
     if first is None:
         return False
-    return parameters.get("title") is not None or not _mapping(first).get("description")
+    return parameters.get("title") is not None or not as_mapping(first).get("description")
 
 
 def _function(tool: Any) -> Spec | None:
     """Give the function of a tool in the shape of either endpoint, or None for another tool."""
-    inside = _mapping(tool).get("function")
+    inside = as_mapping(tool).get("function")
     if isinstance(inside, Mapping):
         return inside
-    flat = _mapping(tool)
+    flat = as_mapping(tool)
     return flat if "name" in flat and flat.get("type", "function") == "function" else None
 
 
@@ -165,7 +155,7 @@ def _type(schema: Spec, root: Spec, depth: int) -> str:
         return _literal(schema["const"])
     for key in ("anyOf", "oneOf"):
         if isinstance(schema.get(key), list):
-            return " | ".join(_type(_mapping(one), root, depth + 1) for one in schema[key])
+            return " | ".join(_type(as_mapping(one), root, depth + 1) for one in schema[key])
     kind = schema.get("type")
     if isinstance(kind, list):
         return " | ".join(_type({**schema, "type": one}, root, depth + 1) for one in kind)
@@ -179,8 +169,8 @@ def _type(schema: Spec, root: Spec, depth: int) -> str:
 
 def _properties(schema: Spec, root: Spec, depth: int) -> Iterator[str]:
     required = schema.get("required") or ()
-    for name, raw in _mapping(schema.get("properties")).items():
-        given = _mapping(raw)
+    for name, raw in as_mapping(schema.get("properties")).items():
+        given = as_mapping(raw)
         # The titles that Pydantic writes are shown, too.
         yield from _comment(given.get("title"))
         yield from _comment(given.get("description"))
@@ -201,14 +191,10 @@ def _resolved(schema: Spec, root: Spec) -> Spec:
             return schema
         found: Any = root
         for key in path.removeprefix("#/").split("/"):
-            found = _mapping(found).get(key)
-        schema = _mapping(found)
+            found = as_mapping(found).get(key)
+        schema = as_mapping(found)
     return {}
 
 
 def _literal(value: Any) -> str:
     return msgspec.json.encode(value).decode()
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
