@@ -171,15 +171,14 @@ def _price(
         # Nothing stated, or more brackets than a `Price` can state.
         return None
     base, long = [_below(rate) for rate in four], [_above(rate) for rate in four]
+    above = LongContext(starts.pop(), long[0] or Decimal(0), *long[1:]) if starts else None
     return Price(
         model=model,
         tier=tier,
         input=base[0] or Decimal(0),
         cached_input=base[1],
         output=base[2],
-        long_context=LongContext(starts.pop(), long[0] or Decimal(0), *long[1:])
-        if starts
-        else None,
+        long_context=above,
         source=source,
         as_of=as_of,
         cache_write=base[3],

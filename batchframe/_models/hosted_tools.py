@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from batchframe._base.lenient_json import as_mapping
 from batchframe._models.price_table import tool_fee
 
 _RUN_BY_THE_CALLER: Final = frozenset(
@@ -26,7 +27,8 @@ def hosted_tools(body: Mapping[str, Any]) -> list[str]:
     ['web_search']
     """
     tools = body.get("tools") if body.get("tool_choice") != "none" else None
-    kinds = [_kind(tool) for tool in tools] if isinstance(tools, list) else []
+    listed = map(as_mapping, tools) if isinstance(tools, list) else ()
+    kinds = [str(tool.get("type", "function")) for tool in listed]
     # What a chat completion has in place of a tool.
     kinds += ["web_search"] * (body.get("web_search_options") is not None)
     return list(dict.fromkeys(kind for kind in kinds if kind not in _RUN_BY_THE_CALLER))
@@ -44,9 +46,3 @@ def hosted_notes(body: Mapping[str, Any]) -> list[str]:
         "nobody can know before, so these figures are without it and their high end is not known."
     )
     return [note]
-
-
-def _kind(tool: Any) -> str:
-    if not isinstance(tool, Mapping):
-        return "function"
-    return str(tool.get("type", "function"))

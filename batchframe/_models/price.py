@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Context, Decimal, Inexact, localcontext
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,10 +16,6 @@ from batchframe._base.errors import CostError
 
 Tier = Literal["batch", "standard", "flex", "priority"]
 TIERS: Final[tuple[Tier, ...]] = get_args(Tier)
-
-_Kinds: TypeAlias = (
-    "tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]"
-)
 
 LEAST_CACHED: Final = 1_024
 """Input tokens below which nothing is cached (OpenAI prompt caching guide, 2026-11)."""
@@ -191,17 +187,10 @@ class Price:
         (Decimal('0.0003'), Decimal('0.00001'), Decimal('0'), Decimal('0.00024'))
         """
         kinds = _kinds(input_tokens, output_tokens, cached_tokens, cache_write_tokens)
-        totals = [Decimal(0)] * len(kinds)
-        for rates, these in self._brackets(kinds):
-            numbers = [kind[these] for kind in kinds]
-            with localcontext(_EXACT):
-                totals = [
-                    total + int(tokens.sum()) * rate
-                    for total, tokens, rate in zip(
-                        totals, numbers, self._four(rates, numbers[-1]), strict=True
-                    )
-                ]
+        totals = np.full(len(kinds), Decimal(0))
         with localcontext(_EXACT):
+            for rates, tokens, _ in self._brackets(kinds):
+                totals += tokens.sum(axis=1).astype(object) * self._four(rates, tokens[-1])
             fresh, from_cache, to_cache, answers = (_plain(total.scaleb(-6)) for total in totals)
         return fresh, from_cache, to_cache, answers
 
@@ -244,28 +233,30 @@ class Price:
         [Decimal('0.0002200'), Decimal('0.0004200')]
         """
         kinds = _kinds(input_tokens, output_tokens, cached_tokens, cache_write_tokens)
-        units = np.zeros(len(kinds[0]), dtype=object)
+        units = np.zeros(kinds.shape[1], dtype=object)
         with localcontext(_EXACT):
             digits = max(_digits(rate) for rate in self._all_rates())
-            for rates, these in self._brackets(kinds):
-                numbers = [kind[these] for kind in kinds]
+            for rates, tokens, these in self._brackets(kinds):
                 # Whole numbers of Python, which know no largest one.
                 units[these] = sum(
-                    tokens.astype(object) * int(rate.scaleb(digits))
-                    for tokens, rate in zip(numbers, self._four(rates, numbers[-1]), strict=True)
+                    kind.astype(object) * int(rate.scaleb(digits))
+                    for kind, rate in zip(tokens, self._four(rates, tokens[-1]), strict=True)
                 )
             costs = [Decimal(one).scaleb(-6 - digits) for one in units.tolist()]
         column = np.empty(len(costs), dtype=object)
         column[:] = costs
         return column
 
-    def _brackets(self, kinds: _Kinds) -> list[tuple[Price | LongContext, NDArray[np.bool_]]]:
-        """Say which requests are charged at which rates: each by its own length, never the sum."""
-        read = kinds[0] + kinds[1] + kinds[2]
+    def _brackets(
+        self, kinds: NDArray[np.int64]
+    ) -> Iterator[tuple[Price | LongContext, NDArray[np.int64], NDArray[np.bool_] | slice]]:
+        """Divide requests by the rates they are charged: each by its own length, never the sum."""
         if self.long_context is None:
-            return [(self, np.ones(len(read), dtype=bool))]
-        long = read > self.long_context.threshold
-        return [(self, ~long), (self.long_context, long)]
+            yield self, kinds, slice(None)
+            return
+        long = kinds[:3].sum(axis=0) > self.long_context.threshold
+        yield self, kinds[:, ~long], ~long
+        yield self.long_context, kinds[:, long], long
 
     def _four(
         self, rates: Price | LongContext, written: NDArray[np.int64]
@@ -331,22 +322,16 @@ def _kinds(
     output_tokens: ArrayLike,
     cached_tokens: ArrayLike,
     cache_write_tokens: ArrayLike,
-) -> _Kinds:
+) -> NDArray[np.int64]:
     """Divide the tokens of each request: fresh input, from the cache, to the cache, output."""
     numbers = (input_tokens, output_tokens, cached_tokens, cache_write_tokens)
-    columns = np.broadcast_arrays(*(np.atleast_1d(np.asarray(one)) for one in numbers))
-    whole = [column.astype(np.int64) for column in columns if _whole(column)]
-    if len(whole) != len(columns) or any((column < 0).any() for column in whole):
-        message = "numbers of tokens must be whole and not negative"
-        raise ValueError(message)
-    read, written, cached, to_cache = whole
+    columns = [np.atleast_1d(np.asarray(one)) for one in numbers]
+    # An empty list becomes an array of floats, which holds no number that is not whole.
+    whole = all(one.size == 0 or np.issubdtype(one.dtype, np.integer) for one in columns)
+    if not whole or any((one < 0).any() for one in columns):
+        raise ValueError("numbers of tokens must be whole and not negative")
+    read, written, cached, to_cache = np.broadcast_arrays(*(c.astype(np.int64) for c in columns))
     fresh = read - cached - to_cache
     if (fresh < 0).any():
-        message = "more input tokens are said to be cached than there were"
-        raise ValueError(message)
-    return fresh, cached, to_cache, written
-
-
-def _whole(column: NDArray[np.generic]) -> bool:
-    # An empty list becomes an array of floats, which holds no number that is not whole.
-    return column.size == 0 or np.issubdtype(column.dtype, np.integer)
+        raise ValueError("more input tokens are said to be cached than there were")
+    return np.stack([fresh, cached, to_cache, written])

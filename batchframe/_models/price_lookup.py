@@ -94,9 +94,8 @@ def _discounted(standard: Price, discount: Decimal, name: str) -> Price:
         input=standard.input * left,
         cached_input=None,
         output=_times(standard.output, left),
-        long_context=None
-        if long is None
-        else LongContext(long.threshold, long.input * left, None, _times(long.output, left)),
+        long_context=long
+        and LongContext(long.threshold, long.input * left, None, _times(long.output, left)),
         source=f"{standard.source}, less {discount:.0%} as {name} states for batches",
         cache_write=None,
     )

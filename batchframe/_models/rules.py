@@ -91,8 +91,7 @@ def check_parameters(
             instead = rule["instead"]
             if endpoint == EndpointPath.RESPONSES:
                 instead = instead.replace('reasoning_effort="none"', _EFFORT_NONE)
-            only_some_values = "values" in rule
-            what = f"{name}={shorten(repr(value), 60)}" if only_some_values else f"{name}="
+            what = f"{name}={shorten(repr(value), 60) if 'values' in rule else ''}"
             raise RequestError(
                 f"{model} refuses {what}, so every request of the batch would fail: {instead} "
                 f"({_citation(rule)}).{allow_hint(name)}"
@@ -163,9 +162,8 @@ def _rule_against(
 
 
 def _chat_name(name: str, endpoint: str) -> str:
-    return (
-        "reasoning_effort" if endpoint == EndpointPath.RESPONSES and name == "reasoning" else name
-    )
+    in_responses = endpoint == EndpointPath.RESPONSES and name == "reasoning"
+    return "reasoning_effort" if in_responses else name
 
 
 def _in_chat(endpoint: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -198,11 +196,10 @@ def _check_number(name: str, value: Any, ends: Mapping[str, Any]) -> None:
     if type(value) in kinds and value >= low and (high is None or value <= high):
         return
     kind = "a whole number" if ends.get("whole") else "a number"
-    most = " or more" if high is None else f" to {high}"
-    wanted = f"{kind}, {low}{most}"
+    most = "or more" if high is None else f"to {high}"
     raise RequestError(
         f"{name}={shorten(repr(value), 60)} would be refused, with every request of the batch. It "
-        f"takes {wanted}."
+        f"takes {kind}, {low} {most}."
     )
 
 
@@ -236,11 +233,9 @@ def _reasons(model: str, body: Mapping[str, Any]) -> bool:
 def _check_tier(value: Any) -> None:
     tier = _rules()["service_tiers"].get(value) if isinstance(value, str) else None
     if isinstance(tier, Mapping) and tier["refused"]:
-        tier_name = str(value)
-        meaning = tier["meaning"]
         raise RequestError(
-            f'service_tier="{tier_name}" has no known place in a batch, which is a tier of its '
-            f"own, billed at the batch price. It means {meaning}. Leave service_tier= "
+            f'service_tier="{value}" has no known place in a batch, which is a tier of its own, '
+            f"billed at the batch price. It means {tier['meaning']}. Leave service_tier= "
             f"out.{allow_hint('service_tier')}"
         )
 
@@ -287,19 +282,15 @@ def check_model(model: str, on: date) -> None:
         return
     end = shutdown(model)
     if end is not None and end.on <= on:
-        day = end.on.isoformat()
-        instead = (
-            f' Ask its successor: model="{end.successor}".' if end.successor else " Ask another."
-        )
+        instead = f'its successor: model="{end.successor}"' if end.successor else "another"
         raise RequestError(
-            f"OpenAI shut {model} down on {day} ({end.source}), so nothing would be "
-            f"answered.{instead}{allow_hint('model')}"
+            f"OpenAI shut {model} down on {end.on} ({end.source}), so nothing would be answered. "
+            f"Ask {instead}.{allow_hint('model')}"
         )
     if not_in_batch(model):
-        source = _citation(_rules()["not_in_batch"])
         raise RequestError(
-            f"{model} has no place in OpenAI's Batch API ({source}). Ask another model, such "
-            f'as model="gpt-5.6-luna".{allow_hint("model")}'
+            f"{model} has no place in OpenAI's Batch API ({_citation(_rules()['not_in_batch'])}). "
+            f'Ask another model, such as model="gpt-5.6-luna".{allow_hint("model")}'
         )
 
 
@@ -334,11 +325,9 @@ def shutdown(model: str) -> Shutdown | None:
     """
     if not is_known(model):
         return None
-    name = base_model(model)
-    for row in _rules()["shutdown"]:
-        if name in row["models"]:
-            return Shutdown(row["on"], row.get("successor"), row["source"])
-    return None
+    rows = (row for row in _rules()["shutdown"] if base_model(model) in row["models"])
+    row = next(rows, None)
+    return None if row is None else Shutdown(row["on"], row.get("successor"), row["source"])
 
 
 def not_in_batch(model: str) -> bool:
@@ -362,11 +351,9 @@ def context_window(model: str) -> int | None:
     """
     if not is_known(model):
         return None
-    name = base_model(model)
-    for row in _rules()["context_window"]:
-        if re.match(row["models"], name):
-            return int(row["tokens"])
-    return None
+    windows = _rules()["context_window"]
+    fitting = (row["tokens"] for row in windows if re.match(row["models"], base_model(model)))
+    return next(fitting, None)
 
 
 def _citation(rule: Mapping[str, Any]) -> str:
