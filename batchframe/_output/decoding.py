@@ -21,7 +21,7 @@ HALF_PAIR: Final = "the text holds half of a surrogate pair"
 _LONGEST_WORDS: Final = 200
 _LONGEST_PATH: Final = 80
 
-_FENCE: Final = "```"
+_FENCED: Final = re.compile(r"\s*```(?:json)?(.*)```\s*", re.DOTALL)
 
 _NOT_DECODED: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 _CHECKS: Final[dict[str, Callable[[Any], bool]]] = {
@@ -77,14 +77,14 @@ class AnswerDecoder:
 
     def _second_try(self, text: str, reason: Exception) -> tuple[Any, str | None]:
         """Take the fence off that self-hosted models put around JSON, and decode again."""
-        inner = _unfenced(text)
-        if inner is None:
+        fenced = _FENCED.fullmatch(text)
+        if fenced is None:
             return self.blank, describe_failure(text, reason)
         try:
-            row = self.decode(inner)
+            row = self.decode(fenced[1])
             self._check(row)
         except _NOT_DECODED as second:
-            return self.blank, describe_failure(inner, second)
+            return self.blank, describe_failure(fenced[1], second)
         return row, None
 
     def _check(self, row: Any) -> None:
@@ -139,10 +139,6 @@ def _type(shape: Shape) -> Any:
     return made | None if shape.nullable and shape.kind != "json" else made
 
 
-def _category(shape: Shape) -> Any:
-    return Literal[shape.levels]
-
-
 def _integer(shape: Shape) -> Any:
     low, high = integer_range(shape.node)
     return Annotated[int, msgspec.Meta(ge=low, le=high, multiple_of=whole_step(shape.node))]
@@ -189,7 +185,7 @@ def _object(shape: Shape) -> type[msgspec.Struct]:
 
 
 _BUILDERS: Final[dict[str, Callable[[Shape], Any]]] = {
-    "category": _category,
+    "category": lambda shape: Literal[shape.levels],
     "integer": _integer,
     "number": _number,
     "boolean": lambda _: bool,
@@ -210,14 +206,6 @@ def _blank(shape: Shape, answer_type: Any) -> Any:
     return answer_type(*parts)
 
 
-def _unfenced(text: str) -> str | None:
-    """Return what is inside the fence around a whole text, or None if there is no fence."""
-    bare = text.strip()
-    if len(bare) < 2 * len(_FENCE) or not (bare.startswith(_FENCE) and bare.endswith(_FENCE)):
-        return None
-    return bare.removeprefix(_FENCE).removesuffix(_FENCE).removeprefix("json")
-
-
 def describe_failure(text: str, reason: Exception) -> str:
     """Say why a text is no answer, in at most 300 characters whatever the text holds.
 
@@ -235,15 +223,12 @@ def describe_failure(text: str, reason: Exception) -> str:
     message = str(reason)
     if "truncated" in message and not isinstance(reason, msgspec.ValidationError):
         # A decoder that waits for the second half of a pair runs into the end of the text.
-        return HALF_PAIR if _whole_with_surrogates(text) else "the JSON ends too early"
+        whole = text.rstrip().endswith("}") and "\\ud" in text.lower()
+        return HALF_PAIR if whole else "the JSON ends too early"
     words, at, path = message.rpartition(" - at `$")
     words = _cut(words if at else message, _LONGEST_WORDS)
     words = words.replace("JSON is malformed", "the answer is not JSON")
     return f"{words} at `{_cut(path[:-1].lstrip('.'), _LONGEST_PATH)}`" if at else words
-
-
-def _whole_with_surrogates(text: str) -> bool:
-    return text.rstrip().endswith("}") and "\\ud" in text.lower()
 
 
 def _cut(text: str, most: int) -> str:
@@ -268,9 +253,8 @@ def validate(value: Any, node: Node, root: Node, path: str) -> str | None:
         found = _validate_one(value, one, root, path)
         if found is None:
             return None
-    return (
-        found if len(fitting) == 1 else f"None of the {len(fitting)} alternatives - at `$.{path}`"
-    )
+    several = f"None of the {len(fitting)} alternatives - at `$.{path}`"
+    return found if len(fitting) == 1 else several
 
 
 def _validate_one(value: Any, node: Node, root: Node, path: str) -> str | None:

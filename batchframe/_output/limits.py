@@ -9,7 +9,6 @@ in an enum of texts with more than 250 values.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
@@ -28,7 +27,7 @@ def check_limits(schema: Node, name: str) -> None:
     """Raise ``OutputSpecError`` for a schema that is larger than the service takes."""
     nodes = list(_nodes(schema))
     enums = [node["enum"] for node in nodes if "enum" in node]
-    names = list(chain.from_iterable(_names(node) for node in nodes))
+    names = [name for n in nodes for name in chain(n.get("properties", ()), _definitions(n))]
     values = list(chain.from_iterable(enums)) + [n["const"] for n in nodes if "const" in n]
     _check("answer fields", sum(len(n.get("properties", ())) for n in nodes), MOST_PROPERTIES)
     _check("labels in all", sum(map(len, enums)), MOST_LABELS)
@@ -37,15 +36,7 @@ def check_limits(schema: Node, name: str) -> None:
         if len(enum) > LONG_ENUM and isinstance(enum[0], str):
             what = f"characters in one list of {len(enum)} labels"
             _check(what, _characters(enum), MOST_LONG_ENUM_CHARACTERS)
-    _check_depth(schema, _Way(schema, frozenset()), name, 1)
-
-
-@dataclass(frozen=True)
-class _Way:
-    """The root, and the references that a path into it went through."""
-
-    root: Node
-    through: frozenset[str]
+    _check_depth(schema, schema, name, 1)
 
 
 def _check(what: str, count: int, most: int) -> None:
@@ -73,10 +64,6 @@ def _definitions(node: Node) -> dict[str, Node]:
     return {**node.get("$defs", {}), **node.get("definitions", {})}
 
 
-def _names(node: Node) -> Iterator[str]:
-    return chain(node.get("properties", ()), _definitions(node))
-
-
 def _nodes(node: Node) -> Iterator[Node]:
     yield node
     for _, part in _children(node):
@@ -85,17 +72,19 @@ def _nodes(node: Node) -> Iterator[Node]:
         yield from _nodes(part)
 
 
-def _check_depth(node: Node, way: _Way, path: str, level: int) -> None:
-    """Count objects within objects; a definition inside itself adds no further level."""
+def _check_depth(
+    node: Node, root: Node, path: str, level: int, through: frozenset[str] = frozenset()
+) -> None:
+    """Count objects within objects; a definition gone `through` already adds no further level."""
     if level > MOST_LEVELS:
         raise OutputSpecError(
             f"{path} lies more than {MOST_LEVELS} objects deep; the service takes up to "
             f"{MOST_LEVELS}. Make the model flatter."
         )
     for step, part in _children(node):
-        _check_depth(part, way, path + step, level + ("properties" in part))
+        _check_depth(part, root, path + step, level + ("properties" in part), through)
     reference = node.get("$ref", "#")
-    definition = resolve(reference, way.root)
-    if reference != "#" and definition is not None and reference not in way.through:
-        further = _Way(way.root, way.through | {reference})
-        _check_depth(definition, further, path, level + ("properties" in definition))
+    definition = resolve(reference, root)
+    if reference != "#" and definition is not None and reference not in through:
+        deeper = level + ("properties" in definition)
+        _check_depth(definition, root, path, deeper, through | {reference})

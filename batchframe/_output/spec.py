@@ -115,20 +115,20 @@ def output_spec(output: object, name: str | None = None) -> OutputSpec:
     >>> spec.schema["properties"]
     {'label': {'type': 'string', 'enum': ['positive', 'negative', 'mixed']}}
     """
-    if name is not None and not _is_column_name(name):
+    written: object = name
+    if written is not None and not (isinstance(written, str) and written.strip()):
         raise OutputSpecError(
             f"name={name!r} cannot name the answer column. Pass a text: name='stance'."
         )
     if output is None:
         return OutputSpec(None, _TEXT, (Field(name or _TEXT, (), "string"),))
     schema, schema_name = _object_schema(strict_schema(*_json_schema(output)))
-    schema = _encodable(output, schema)
+    try:
+        schema = _plain(schema)
+    except (msgspec.MsgspecError, TypeError, ValueError) as reason:
+        raise _not_a_spec_error(output, reason) from reason
     check_limits(schema, schema_name)
     return OutputSpec(schema, schema_name, _fields(schema, name))
-
-
-def _is_column_name(name: object) -> bool:
-    return isinstance(name, str) and bool(name.strip())
 
 
 def _fields(schema: Mapping[str, Any], name: str | None) -> tuple[Field, ...]:
@@ -188,10 +188,12 @@ def _labels(labels: Sequence[object]) -> dict[str, Any]:
 
 
 def _given(schema: Mapping[Any, Any]) -> tuple[Any, str]:
-    if "json_schema" in schema:
-        raise _wrapped_schema_error(("json_schema", "schema"))
-    if isinstance(schema.get("schema"), Mapping):
-        raise _wrapped_schema_error(("schema",))
+    outer = '["json_schema"]' if "json_schema" in schema else ""
+    if outer or isinstance(schema.get("schema"), Mapping):
+        raise OutputSpecError(
+            "output= is a whole response format; batchframe writes that part itself. Pass the "
+            f'schema inside it: output=response_format{outer}["schema"].'
+        )
     return schema, str(schema.get("title") or "schema")
 
 
@@ -199,9 +201,7 @@ def _object_schema(strict: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """Put what is not an object into one: the root of a strict schema must be an object."""
     if strict.get("type") == "object":
         return strict, _schema_name(strict.get("title"))
-    definitions: dict[str, Any] = {
-        key: strict[key] for key in ("$defs", "definitions") if key in strict
-    }
+    definitions = {key: strict[key] for key in ("$defs", "definitions") if key in strict}
     inner = {key: value for key, value in strict.items() if key not in definitions}
     shape = shape_of(inner, strict)
     key = _LABEL if shape.kind == "category" else _TEXT
@@ -210,13 +210,8 @@ def _object_schema(strict: dict[str, Any]) -> tuple[dict[str, Any], str]:
             f"{key} refers to '#', yet the schema is not an object and is put into one. Move it to "
             "'$defs' and refer to it there, such as '#/$defs/Node'."
         )
-    schema: dict[str, Any] = {
-        "type": "object",
-        "properties": {key: inner},
-        "required": [key],
-        "additionalProperties": False,
-        **definitions,
-    }
+    rules: Any = {"type": "object", "properties": {key: inner}, "required": [key]}
+    schema = {**rules, "additionalProperties": False, **definitions}
     return schema, _schema_name(inner.get("title") or key)
 
 
@@ -230,15 +225,8 @@ def _schema_name(title: object) -> str:
     return re.sub(r"[^a-zA-Z0-9_-]+", "_", str(title or "")).strip("_")[:64] or _TEXT
 
 
-def _encodable(output: object, schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema as JSON reads it back, cut loose from whatever the user still holds."""
-    try:
-        return _plain(schema)
-    except (msgspec.MsgspecError, TypeError, ValueError) as reason:
-        raise _not_a_spec_error(output, reason) from reason
-
-
 def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema as JSON reads it back, cut loose from whatever the user still holds."""
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(schema))
     return plain
 
@@ -256,12 +244,4 @@ def _labels_without_order_error(kind: str, call: str) -> OutputSpecError:
     return OutputSpecError(
         f"output= is a {kind}. Pass the labels as a list, so that their order is yours: "
         f"output={call}."
-    )
-
-
-def _wrapped_schema_error(keys: Sequence[str]) -> OutputSpecError:
-    way = "".join(f'["{key}"]' for key in keys)
-    return OutputSpecError(
-        "output= is a whole response format; batchframe writes that part itself. Pass the "
-        f"schema inside it: output=response_format{way}."
     )

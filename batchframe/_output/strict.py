@@ -42,6 +42,8 @@ _DROPPED: Final = {
     "$schema", "$id", "$comment",
 }  # fmt: skip
 _TYPING: Final = ("type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const")
+# The first two stand beside none of the others.
+_ALONE: Final = ("anyOf", "oneOf", "type", "properties", "items", "enum", "const")
 _LEVEL_TYPES: Final = {bool: "boolean", str: "string", int: "integer"}
 _LOOKAROUND: Final = re.compile(r"(?<!\\)(?:\\\\)*\(\?<?[=!]")
 _KEYWORD_REMEDIES = {
@@ -103,7 +105,8 @@ def _strict(node: object, place: _Place) -> dict[str, Any]:
     _refuse_keywords(allowed, place.path)
     if "$ref" in allowed:
         return _reference(allowed, place)
-    out = {_renamed(key): _part(key, value, place) for key, value in allowed.items()}
+    renamed = {"oneOf": "anyOf"}
+    out = {renamed.get(key, key): _part(key, value, place) for key, value in allowed.items()}
     if "enum" in out or "const" in out:
         return _choice(out, place.path)
     if "object" in _types(out):
@@ -124,10 +127,6 @@ def _part(key: str, value: Any, place: _Place) -> Any:
     if key in {"anyOf", "oneOf"}:
         return [_strict(variant, place) for variant in value]
     return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
-
-
-def _renamed(key: str) -> str:
-    return "anyOf" if key == "oneOf" else key
 
 
 def _types(node: Node) -> Sequence[Any]:
@@ -163,11 +162,13 @@ def _reference(node: dict[str, Any], place: _Place) -> dict[str, Any]:
 
 
 def _closed(node: dict[str, Any], path: str) -> dict[str, Any]:
-    if node.get("additionalProperties", False) is not False:
-        raise _free_form_error(path)
     properties = node.get("properties")
-    if properties is None:
-        raise _free_form_error(path)
+    if node.get("additionalProperties", False) is not False or properties is None:
+        raise OutputSpecError(
+            f"{path} has keys that are not known in advance (a dict, or extra='allow'); strict "
+            "mode wants every key named. Use a model with named fields, or a list of pairs: "
+            "class Pair(BaseModel): key: str; value: int, and then list[Pair]."
+        )
     if not properties:
         raise OutputSpecError(
             f"{path} is an object without any field, so there is nothing to answer. Give it a "
@@ -243,12 +244,12 @@ def _refuse_keywords(node: Node, path: str) -> None:
             keyword = str(key)
             remedy = _KEYWORD_REMEDIES.get(keyword, f"Take {keyword!r} out.")
             raise OutputSpecError(f"{path} uses {keyword!r}, which strict mode refuses. {remedy}")
-    if "anyOf" in node and "oneOf" in node:
-        raise _mixed_keywords_error(path, "oneOf")
-    if "anyOf" in node or "oneOf" in node:
-        for key in ("type", "properties", "items", "enum", "const"):
-            if key in node:
-                raise _mixed_keywords_error(path, key)
+    alone = [key for key in _ALONE if key in node]
+    if len(alone) > 1 and alone[0] in {"anyOf", "oneOf"}:
+        raise OutputSpecError(
+            f"{path} has 'anyOf' and {alone[1]!r} side by side, which strict mode refuses. Move "
+            f"{alone[1]!r} into each of the alternatives."
+        )
     for name in _types(node):
         if name not in TYPES:
             raise OutputSpecError(
@@ -262,7 +263,9 @@ def _refuse_values(node: Node, path: str) -> None:
     for keys, holds, wanted in _VALUES:
         for key in keys:
             if key in node and not holds(node[key]):
-                raise _bad_value_error(path, key, node[key], wanted)
+                raise OutputSpecError(
+                    f"{path} has {key}={shorten(repr(node[key]), 60)}; it must be {wanted}."
+                )
     if any(key in node and not node[key] for key in ("anyOf", "oneOf")):
         raise _untyped_error(path)
     if "format" in node and node["format"] not in FORMATS:
@@ -273,8 +276,6 @@ def _refuse_values(node: Node, path: str) -> None:
             "holds."
         )
     pattern = node.get("pattern", "")
-    if not isinstance(pattern, str):
-        raise _bad_value_error(path, "pattern", pattern, "a text")
     if _LOOKAROUND.search(pattern):
         raise OutputSpecError(
             f"The pattern of {path}, {quote(pattern)}, looks ahead or behind, which strict mode "
@@ -293,6 +294,7 @@ _VALUES: Final[tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...]] = (
     (_SIZES, lambda size: type(size) is int and size >= 0, "a whole number, zero or more"),
     (("properties", "$defs", "definitions"), lambda part: isinstance(part, Mapping), "an object"),
     (("anyOf", "oneOf", "enum"), lambda part: isinstance(part, list | tuple), "a list"),
+    (("pattern",), lambda pattern: isinstance(pattern, str), "a text"),
 )
 
 
@@ -302,22 +304,3 @@ def _untyped_error(path: str) -> OutputSpecError:
         "'type'), and strict mode refuses what has no type. Give it one: str, float, "
         "list[str], or a model with named fields."
     )
-
-
-def _free_form_error(path: str) -> OutputSpecError:
-    return OutputSpecError(
-        f"{path} has keys that are not known in advance (a dict, or extra='allow'); strict "
-        "mode wants every key named. Use a model with named fields, or a list of pairs: "
-        "class Pair(BaseModel): key: str; value: int, and then list[Pair]."
-    )
-
-
-def _mixed_keywords_error(path: str, keyword: str) -> OutputSpecError:
-    return OutputSpecError(
-        f"{path} has 'anyOf' and {keyword!r} side by side, which strict mode refuses. Move "
-        f"{keyword!r} into each of the alternatives."
-    )
-
-
-def _bad_value_error(path: str, keyword: str, value: object, wanted: str) -> OutputSpecError:
-    return OutputSpecError(f"{path} has {keyword}={shorten(repr(value), 60)}; it must be {wanted}.")
