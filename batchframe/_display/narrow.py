@@ -67,10 +67,6 @@ def _width(frame: pd.DataFrame) -> int:
 
 
 def _text(frame: pd.DataFrame) -> str:
-    of = pd.get_option
-    written: str = frame.to_string(
-        max_rows=of("display.max_rows"),
-        min_rows=of("display.min_rows"),
-        max_colwidth=of("display.max_colwidth"),
-    )
+    options = ("max_rows", "min_rows", "max_colwidth")
+    written: str = frame.to_string(**{name: pd.get_option(f"display.{name}") for name in options})
     return written

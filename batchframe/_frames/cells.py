@@ -151,8 +151,7 @@ def _plain_number(number: float | np.floating[Any] | decimal.Decimal) -> Any:
     else:
         infinite, nan = math.isinf(number), math.isnan(number)
     if infinite:
-        msg = "is infinite, which JSON cannot say"
-        raise TypeError(msg)
+        raise TypeError("is infinite, which JSON cannot say")
     if nan:
         return None
     # The shortest text that reads back as this very number; float() alone would widen a float32.
@@ -162,8 +161,7 @@ def _plain_number(number: float | np.floating[Any] | decimal.Decimal) -> Any:
 def _plain_mapping(mapping: Mapping[Any, Any]) -> dict[str, Any]:
     plain = {_key(key): _plain(item) for key, item in mapping.items()}
     if len(plain) < len(mapping):
-        msg = "holds a dict with two keys that JSON would write alike"
-        raise TypeError(msg)
+        raise TypeError("holds a dict with two keys that JSON would write alike")
     return plain
 
 
@@ -193,8 +191,7 @@ def _key(key: Any) -> str:
         return str.__str__(key)
     if isinstance(key, bool | int | np.bool_ | np.integer):
         return str(key)
-    msg = f"holds a dict with a key of type {type(key).__name__}, which JSON cannot say"
-    raise TypeError(msg)
+    raise TypeError(f"holds a dict with a key of type {type(key).__name__}, which JSON cannot say")
 
 
 def _why_not(value: Any) -> str:

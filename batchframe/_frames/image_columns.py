@@ -91,8 +91,7 @@ class ImageCells:
             try:
                 urls.append(None if missing[row] else url_of(cells[row], self.how))
             except ValueError as reason:
-                message = f"column {name!r} {reason}"
-                raise ValueError(message) from None
+                raise ValueError(f"column {name!r} {reason}") from None
         return urls
 
     def _batch(

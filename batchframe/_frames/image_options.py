@@ -67,8 +67,7 @@ class ImageInput:
 def _checked_columns(columns: object) -> tuple[str, ...]:
     labels = list(columns) if isinstance(columns, list) else [columns]
     if not labels or not all(isinstance(label, Hashable) for label in labels):
-        wanted = 'a column, or a list such as ["photo"]'
-        raise RequestError.not_a_word(keyword="images", value=columns, wanted=wanted)
+        raise RequestError.not_a_word("images", columns, 'a column, or a list such as ["photo"]')
     return tuple(str(label) for label in labels)
 
 
@@ -77,15 +76,13 @@ def _checked_root(root: object) -> str | None:
         return None
     written = os.fspath(root) if isinstance(root, str | os.PathLike) else None
     if not isinstance(written, str) or not written or not Path(written).is_dir():
-        wanted = "a folder that is there"
-        raise RequestError.not_a_word(keyword="image_root", value=root, wanted=wanted)
+        raise RequestError.not_a_word("image_root", root, "a folder that is there")
     return str.__str__(written)
 
 
 def _checked_detail(detail: object) -> str | None:
     if detail is not None and detail not in _DETAILS:
-        wanted = f"one of {', '.join(_DETAILS)}"
-        raise RequestError.not_a_word(keyword="image_detail", value=detail, wanted=wanted)
+        raise RequestError.not_a_word("image_detail", detail, f"one of {', '.join(_DETAILS)}")
     return None if detail is None else str(detail)
 
 
@@ -93,6 +90,5 @@ def _checked_side(side: object) -> int | None:
     if side is None:
         return None
     if isinstance(side, bool) or not isinstance(side, int) or side < 1:
-        wanted = "a number of pixels"
-        raise RequestError.not_a_word(keyword="image_max_size", value=side, wanted=wanted)
+        raise RequestError.not_a_word("image_max_size", side, "a number of pixels")
     return int(side)

@@ -119,8 +119,7 @@ def _bytes_of(cell: Any, how: ImageInput, most: int) -> bytes:
     if isinstance(cell, str) and cell[:5].lower() == "data:":
         return _of_data_url(cell, most)
     if not isinstance(cell, str | os.PathLike):
-        message = f"holds a {type(cell).__name__}, which is no image"
-        raise ValueError(message)  # noqa: TRY004 - the caller catches one kind
+        raise ValueError(f"holds a {type(cell).__name__}, which is no image")  # noqa: TRY004 - the caller catches one kind
     path = os.fspath(cell)
     if not isinstance(path, str):
         raise ValueError(_BYTES_PATH)  # noqa: TRY004 - the caller catches one kind

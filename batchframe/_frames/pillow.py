@@ -66,8 +66,9 @@ def scaled_down(data: bytes, side: int) -> bytes:
             kind = image.format if image.format in {"JPEG", "WEBP"} else "PNG"
             return _written(_scaled(_upright(image), side), kind)
     except Exception as reason:  # noqa: BLE001 - a decoder may raise anything on a damaged file
-        message = f"holds a picture that cannot be decoded ({type(reason).__name__})"
-        raise ValueError(message) from None
+        raise ValueError(
+            f"holds a picture that cannot be decoded ({type(reason).__name__})"
+        ) from None
 
 
 def _pillow() -> Any:

@@ -127,7 +127,8 @@ class Tabular:
         except (OSError, pa.ArrowException) as reason:
             raise _interrupted_error(str(self.home or _UNNAMED), str(reason)) from reason
         if seen != len(self):
-            raise _of_other_length_error(str(self.home or _UNNAMED), seen, len(self))
+            changed = f"it has {seen:,} rows now, and had {len(self):,}"
+            raise _interrupted_error(str(self.home or _UNNAMED), changed)
         if self.schema is not None and not seen:
             none = pa.schema([self.schema.field(name) for name in names], self.schema.metadata)
             yield Part(0, pa.RecordBatch.from_pylist([], schema=none))
@@ -158,10 +159,8 @@ def tabular(source: Any) -> Tabular:
     if isinstance(source, pd.DataFrame):
         return of_frame(source)
     _know_types_of_pandas()
-    if isinstance(source, pa.RecordBatch):
-        source = pa.table(source)
-    if isinstance(source, pa.Table):
-        return _of_dataset(ds.dataset(source))
+    if isinstance(source, pa.RecordBatch | pa.Table):
+        source = ds.dataset(source)
     if isinstance(source, ds.Dataset):
         return _of_dataset(source)
     if isinstance(source, str | os.PathLike):
@@ -326,7 +325,3 @@ def _interrupted_error(path: str, reason: str) -> SourceError:
         f"{path} could not be read to its end: {reason.rstrip('.')}. Leave it as it is while "
         "it is read, and run the cell again."
     )
-
-
-def _of_other_length_error(path: str, rows: int, had: int) -> SourceError:
-    return _interrupted_error(path, f"it has {rows:,} rows now, and had {had:,}")
