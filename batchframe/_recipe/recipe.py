@@ -23,7 +23,6 @@ from batchframe._recipe.arguments import (
 
 UNKNOWN_COLUMNS: Final = ("bf_unknown",)
 """Stands where only the request is left, and nobody knows which columns its prompt saw."""
-_KEPT_AS_THEY_ARE: Final = ("endpoint", "model", "system", "on_missing", "dedupe", "body")
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,34 +119,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             body=parameters,
             columns=(),
             allow=allowed,
-            images=images,
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the recipe as plain JSON, for the manifest."""
-        return {
-            **vars(self),
-            "output": self.output.to_json(),
-            "body": dict(self.body),
-            "columns": list(self.columns),
-            "allow": list(self.allow),
-            "images": self.images and list(self.images.columns),
-            "image_root": self.images and self.images.root,
-            "image_detail": self.images and self.images.detail,
-            "image_max_size": self.images and self.images.max_size,
-        }
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Recipe:
-        """Return the recipe that :meth:`to_json` wrote."""
-        prompt = stored["prompt"]
-        return cls(
-            **{name: stored[name] for name in _KEPT_AS_THEY_ARE},
-            prompt=tuple(prompt) if isinstance(prompt, list) else prompt,
-            output=OutputSpec.from_json(stored["output"]),
-            columns=tuple(stored["columns"]),
-            allow=tuple(stored.get("allow", ())),
-            images=_stored_images(stored),
+            image_columns=sent_images.columns or None,
+            image_root=sent_images.root,
+            image_detail=sent_images.detail,
+            image_max_size=sent_images.max_size,
         )
 
     def difference(self, other: Recipe) -> list[str]:
