@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
+from batchframe._base.safe_text import NextStep, job_step
 from batchframe._display import (
     Card,
     Table,
@@ -115,7 +117,7 @@ def _why_failed(failures: Mapping[str, int]) -> list[str]:
     for reason, number in failures.items():
         told = f"{plural(number, 'request')} failed: {shortened(reason, _LONGEST_REASON)}"
         advice = advice_on(reason)
-        notes.append(told if not advice or advice in given else f"{told.rstrip('.')}. {advice}")
+        notes.append(told if not advice or advice in given else told.rstrip(".") + ". " + advice)
         given.add(advice)
     return notes
 
@@ -160,9 +162,14 @@ def _queue_notes(state: JobState) -> list[str]:
     if not queued:
         return []
     full = max(queued, key=lambda shard: shard.retry_at)
+    looks = NextStep(
+        "job.wait(), job.watch() or job.refresh() in any kernel",
+        "`batchframe wait JOB` or `batchframe show JOB`",
+    )
     sent = (
-        "What waits is sent as soon as there is room, by job.wait(), job.watch() or job.refresh() "
-        "in any kernel. While none of them is called it keeps waiting."
+        "What waits is sent as soon as there is room, by "
+        + looks
+        + ". While none of them is called it keeps waiting."
     )
     if not full.retry_at or full.reason is None:
         return [sent]
@@ -284,16 +291,24 @@ def _tone(facts: JobFacts) -> Tone:
     return "warn" if facts.counts.get("ok") else "bad"
 
 
-def _next_step(facts: JobFacts) -> str:
-    name = facts.record.manifest.display_name
+def _next_step(facts: JobFacts) -> NextStep:
+    name = facts.record.manifest.called
     if facts.status in {"preparing", "submitting", "uncertain"}:
-        return f"bf.job({name!r}).resume()"
+        return job_step(name, "resume", alone=True)
     if not facts.record.done:
-        return f"job.wait()  # or, tomorrow: job = bf.job({name!r})"
+        return NextStep(
+            f"job.wait()  # or, tomorrow: job = bf.job({name!r})",
+            job_step(name, "wait", alone=True).shell,
+        )
+    quoted = shlex.quote(name)
     left = sum(facts.counts.get(status, 0) for status in ASKED_AGAIN)
     if not left or endpoint_of(facts.record.manifest.recipe.endpoint).retired:
-        return "labelled = df.bf.join(job)"
-    return (
+        return NextStep(
+            "labelled = df.bf.join(job)",
+            f"batchframe fetch {quoted} --input INPUT --to OUTPUT.csv",
+        )
+    return NextStep(
         f"again = job.unanswered().submit(max_cost=...)  # the {plural(left, 'row')} without an "
-        "answer\nlabelled = df.bf.join(job, again)"
+        "answer\nlabelled = df.bf.join(job, again)",
+        f"batchframe unanswered {quoted} --max-cost USD  # ask again what was not answered",
     )

@@ -12,6 +12,7 @@ from batchframe._api.job import Job
 from batchframe._api.listing import find
 from batchframe._api.requests import Requests
 from batchframe._base.errors import ColumnError, RequestError, format_list
+from batchframe._base.safe_text import requests_step
 from batchframe._endpoints import open_endpoint
 from batchframe._estimate.preflight import check_json_mode
 from batchframe._frames.image_options import ImageInput
@@ -166,8 +167,10 @@ def _check_names(rows: Tabular, answers: list[str]) -> None:
     taken = taken_names(rows.columns, answers)
     if taken and len(answers) == 1:
         raise ColumnError.taken(
-            taken, 'Give the answers another name, requests(..., name="answer"), or rename the '
-            "column."
+            taken,
+            "Give the answers another name, "
+            + requests_step('name="answer"')
+            + ", or rename the column.",
         )  # fmt: skip
     if taken and rows.streamed:
         raise ColumnError.taken(

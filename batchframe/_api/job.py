@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from batchframe._api import job_results, job_waiting
 from batchframe._api.cards import JobFacts, job_card
 from batchframe._base.errors import JobError, RequestError
+from batchframe._base.safe_text import job_step
 from batchframe._display import (
     Card,
     LiveCardRepr,
@@ -161,9 +162,11 @@ class Job(LiveCardRepr):
             cancel(run)
             if any(shard.step == "creating" for shard in run.state().shards):
                 raise JobError(
-                    f"What is known of job {record.manifest.display_name} is being cancelled, but "
-                    "another part of it may exist on the server. Look for it with "
-                    f"bf.job({record.manifest.display_name!r}).resume(), then cancel again."
+                    f"What is known of job {record.manifest.called} is being cancelled, but "
+                    "another part of it may exist on the server.",
+                    next_step="Look for it with "
+                    + job_step(record.manifest.called, "resume")
+                    + ", then cancel again.",
                 )
         return self
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from batchframe._api.cards import in_status_words, in_trouble
 from batchframe._base.errors import JobTimeout, ServiceError
+from batchframe._base.safe_text import NextStep, in_shell, job_step
 from batchframe._display import Screen, background, controls, live, notify
 from batchframe._jobs import waiting
 from batchframe._jobs.waiting import Poll, PollInterval, until, until_async
@@ -155,10 +156,10 @@ def _timeout_error(job: Job, seconds: float, trouble: ServiceError | None) -> Jo
     name = job._record.manifest.display_name
     last = f"It goes on at the service; its status was {job.status!r} at the last look."
     if trouble:
-        last = f"The last look at it failed: {trouble}"
+        last = "The last look at it failed: " + NextStep(str(trouble), in_shell(trouble))
     return JobTimeout(
-        f"Job {name} was not done after {seconds:,.0f} seconds. {last} "
-        f"Come back to it: bf.job({name!r}).wait()."
+        f"Job {name} was not done after {seconds:,.0f} seconds. " + last,
+        next_step="Come back to it: " + job_step(name, "wait") + ".",
     )
 
 

@@ -114,7 +114,7 @@ def _row(record: Record) -> dict[str, Any] | None:
     try:
         known = summary_of(record)
     except JobError as reason:
-        warn_user(UnreadableJobWarning.skipped(str(reason)))
+        warn_user(UnreadableJobWarning.skipped(reason))
         return None
     sent = [shard.batch.created_at for shard in state.shards if shard.batch is not None]
     return {

@@ -11,6 +11,7 @@ from batchframe._api.estimating import price
 from batchframe._api.job import Job
 from batchframe._base.clock import today
 from batchframe._base.errors import RequestError
+from batchframe._base.safe_text import NextStep, job_step
 from batchframe._display import notify
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.budget import refuse_above
@@ -308,7 +309,10 @@ def _under_way_error(jobs: Mapping[str, int]) -> RequestError:
     told = ", ".join(f"{number:,} in job {job!r}" for job, number in jobs.items())
     job = next(iter(jobs))
     return RequestError(
-        f"Some of these requests are being asked at this moment ({told}), and would be paid "
-        f"twice. Wait for their answers, bf.job({job!r}).wait(), and submit again: then only "
-        "the others are sent. Or send them twice: submit(reuse=False)."
+        f"Some of these requests are being asked at this moment ({told}), and would be paid twice.",
+        next_step="Wait for their answers, "
+        + job_step(job, "wait")
+        + ", and submit again: then only the others are sent. Or send them twice: "
+        + NextStep("submit(reuse=False)", "--no-reuse")
+        + ".",
     )

@@ -15,7 +15,17 @@ from typing import Final, Self
 
 import numpy as np
 
-from batchframe._base.safe_text import visible_lines
+from batchframe._base.safe_text import (
+    BASE_URL,
+    JOBS,
+    REFRESH,
+    RUN_AGAIN,
+    NextStep,
+    in_shell,
+    job_step,
+    requests_step,
+    visible_lines,
+)
 from batchframe._base.traceback import notebook_lines
 
 
@@ -46,9 +56,9 @@ def quote(text: str, most: int = 60) -> str:
     return repr(text if len(text) <= most else f"{text[:most]}…")
 
 
-def allow_hint(name: str) -> str:
+def allow_hint(name: str) -> NextStep:
     """Say how to send a parameter that a check refuses."""
-    return f' To send it all the same: requests(..., allow=["{name}"]).'
+    return "To send it all the same: " + requests_step(f'allow=["{name}"]') + "."
 
 
 def shorten(reason: object, most: int = 200) -> str:
@@ -64,11 +74,21 @@ def without_link(reason: object) -> str:
 
 
 class BatchframeError(Exception):
-    """The root: ``except bf.errors.BatchframeError`` catches all that batchframe raises."""
+    """The root: ``except bf.errors.BatchframeError`` catches all that batchframe raises.
 
-    def __init__(self, message: object = "") -> None:
+    Attributes
+    ----------
+    next_step
+        What to do about it, which the message ends with; None where the message has it within.
+    """
+
+    def __init__(self, message: object = "", *, next_step: str | None = None) -> None:
+        told = message if isinstance(message, str) else str(message)
+        if next_step is not None:
+            told = told + ("" if told.endswith("\n") else " ") + next_step
         # A service's words may be anything; a terminal obeys control characters.
-        super().__init__(visible_lines(str(message)))
+        super().__init__(NextStep(visible_lines(told), visible_lines(in_shell(told))))
+        self.next_step = next_step
 
     def _render_traceback_(self) -> list[str]:
         """Show the user's own lines in a notebook: IPython asks for this."""
@@ -109,7 +129,8 @@ class ColumnError(InputError):
     @classmethod
     def taken(cls, names: Sequence[str], remedy: str) -> Self:
         return cls(
-            f"The frame already has {format_list(names)}, where the answers would go. {remedy}"
+            f"The frame already has {format_list(names)}, where the answers would go.",
+            next_step=remedy,
         )
 
     @classmethod
@@ -238,8 +259,8 @@ class ServiceError(BatchframeError):
     @classmethod
     def unreachable(cls, reason: str) -> Self:
         error = cls(
-            f"The service could not be reached: {reason}. Your job is safe in its folder; when the "
-            "connection is back, run the cell again."
+            f"The service could not be reached: {reason}. Your job is safe in its folder; "
+            "when the connection is back, " + RUN_AGAIN + "."
         )
         error.out_of_reach = True
         error.cause = f"the service could not be reached: {reason}"
@@ -249,15 +270,16 @@ class ServiceError(BatchframeError):
     def unusable(cls, *, got: str, what: str) -> Self:
         return cls(
             f"The service's answer was not {what} but {got}. A proxy or a login page may stand in "
-            "between; check the client's base_url, then run the cell again."
+            "between; check " + BASE_URL + ", then " + RUN_AGAIN + "."
         )
 
     @classmethod
     def too_slow(cls, what: str, got: int, seconds: float) -> Self:
         return cls(
             f"The service sent only {got:,} bytes of {what} in {seconds:,.0f} seconds, so reading "
-            "it was given up. Nothing was replaced and nothing is lost: call job.refresh() to ask "
-            "again."
+            "it was given up. Nothing was replaced and nothing is lost: call "
+            + REFRESH
+            + " to ask again."
         )
 
 
@@ -293,8 +315,8 @@ class UnreadableJobWarning(UserWarning):
     """A job's folder that was left out of a list."""
 
     @classmethod
-    def skipped(cls, why: str) -> Self:
-        return cls(f"One job is left out: {why}")
+    def skipped(cls, why: Exception) -> Self:
+        return cls("One job is left out: " + NextStep(str(why), in_shell(why)))
 
 
 class UnrecoveredBatchWarning(UserWarning):
@@ -312,9 +334,11 @@ class JobError(BatchframeError):
     def not_found(cls, name: str, near: Sequence[str] = ()) -> Self:
         meant = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
         return cls(
-            f"There is no job {name!r} here.{meant} bf.jobs() lists those that are; a job of "
-            'another machine is found by its folder: bf.job("path/to/folder"). BATCHFRAME_HOME '
-            "says where jobs are kept."
+            f"There is no job {name!r} here.{meant}",
+            next_step=JOBS
+            + " lists those that are; a job of another machine is found by its folder: "
+            + NextStep('bf.job("path/to/folder")', "`batchframe show path/to/folder`")
+            + ". BATCHFRAME_HOME says where jobs are kept.",
         )
 
     @classmethod
@@ -335,15 +359,17 @@ class JobError(BatchframeError):
     @classmethod
     def busy(cls, job: str) -> Self:
         return cls(
-            f"Another kernel is working on job {job} at this moment. Run the cell again in a "
-            "moment: it will find the job."
+            NextStep("Another kernel", "Another process")
+            + f" is working on job {job} at this moment.",
+            next_step=NextStep("Run the cell", "Run the command")
+            + " again in a moment: it will find the job.",
         )
 
     @classmethod
     def not_sent(cls, job: str) -> Self:
         return cls(
-            f"Job {job} was not sent, or not all of it, so there is nothing to wait for. Go on "
-            f"with it: bf.job({job!r}).resume()."
+            f"Job {job} was not sent, or not all of it, so there is nothing to wait for.",
+            next_step="Go on with it: " + job_step(job, "resume") + ".",
         )
 
 

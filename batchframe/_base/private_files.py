@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from batchframe._base.errors import BatchframeError, JobError, OpenFolderWarning, warn_user
+from batchframe._base.safe_text import RUN_AGAIN
 
 # Not every system has these.
 _NO_LINK: Final[int] = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -265,8 +266,8 @@ def _disk_error(path: str, number: int | None, reason: str) -> JobError:
     remedy = _DISK_REMEDIES.get(number or 0, "See to that disk.")
     return JobError(
         f"{path} could not be read or written: {reason}. {remedy} Nothing is sent that is not "
-        "noted on the disk before, and what was sent goes on at the service. Then run the cell "
-        "again: it goes on from where it stopped."
+        "noted on the disk before, and what was sent goes on at the service.",
+        next_step="Then " + RUN_AGAIN + ": it goes on from where it stopped.",
     )
 
 

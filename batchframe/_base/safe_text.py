@@ -1,10 +1,11 @@
-"""Text with control and deceptive characters escaped and keys redacted, safe to show."""
+"""Text that is safe to show, and next steps, each worded for a notebook and for a shell."""
 
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Self
 
 # Joiners and other marks without a width stay: they shape letters and emoji.
 _HIDDEN: Final = re.compile(
@@ -64,3 +65,130 @@ def redacted(text: str, keys: Iterable[str] = ()) -> str:
         if len(key) >= _SHORTEST:
             text = text.replace(key, "…")
     return _KEY.sub("sk-…", text)
+
+
+class NextStep(str):
+    """What to do next: Python for a notebook, with its wording for a shell beside it.
+
+    Added to other text it keeps both; an f-string keeps the one for a notebook only.
+
+    Attributes
+    ----------
+    shell
+        The wording for a shell.
+
+    Examples
+    --------
+    >>> step = "Go on with it: " + job_step("my job", "resume") + "."
+    >>> print(step)
+    Go on with it: bf.job('my job').resume().
+    >>> print(step.shell)
+    Go on with it: `batchframe resume 'my job'`.
+    """
+
+    __slots__ = ("shell",)
+    shell: str
+
+    def __new__(cls, text: str, shell: str | None = None) -> Self:
+        step = super().__new__(cls, text)
+        step.shell = in_shell(text) if shell is None else shell
+        return step
+
+    def __add__(self, other: str) -> NextStep:
+        return NextStep(str.__add__(self, other), self.shell + in_shell(other))
+
+    def __radd__(self, other: str) -> NextStep:
+        return NextStep(other) + self
+
+
+def in_shell(said: object) -> str:
+    """Return a text, or what an exception says, worded for a shell.
+
+    Examples
+    --------
+    >>> in_shell(option_step("on_missing", '"skip"') + " leaves them out.")
+    '--on-missing skip leaves them out.'
+    """
+    told = said.args[0] if isinstance(said, Exception) and said.args else said
+    return told.shell if isinstance(told, NextStep) else str(said)
+
+
+def job_step(name: str, verb: str = "", flag: str = "", *, alone: bool = False) -> NextStep:
+    """Name a method of a job, or the command that does the same.
+
+    Parameters
+    ----------
+    flag
+        A keyword that is passed as True.
+    alone
+        Whether it has a line of its own, to be copied: then it is not quoted.
+
+    Examples
+    --------
+    >>> job_step("tone", "results").shell
+    '`batchframe fetch tone --to OUTPUT.csv`'
+    """
+    call = f".{verb}({flag}{flag and '=True'})" if verb else ""
+    command = f"batchframe {_COMMANDS.get(verb, verb)} {shlex.quote(name)}"
+    command += " --to OUTPUT.csv" if verb == "results" else flag and f" --{flag}"
+    return NextStep(f"bf.job({name!r}){call}", command if alone else f"`{command}`")
+
+
+def requests_step(*keywords: str) -> NextStep:
+    """Name keywords of ``requests()``, as code, or the options that say the same.
+
+    Examples
+    --------
+    >>> step = requests_step("temperature=0", 'allow=["temperature"]')
+    >>> print(step)
+    requests(..., temperature=0, allow=["temperature"])
+    >>> print(step.shell)
+    --param temperature=0 --allow temperature
+    """
+    shell = " ".join(parameter_step(keyword).shell for keyword in keywords)
+    return NextStep(f"requests(..., {', '.join(keywords)})", shell)
+
+
+def parameter_step(keyword: str) -> NextStep:
+    """Name one keyword, as code, or the option that says the same.
+
+    Examples
+    --------
+    >>> parameter_step("max_completion_tokens=").shell
+    '--param max_completion_tokens=200'
+    """
+    name, _, code = keyword.partition("=")
+    value = code.strip("[]\"'")
+    if name in _OPTIONS:
+        return NextStep(keyword, f"{_OPTIONS[name]} {value}")
+    if value in {"", "..."}:
+        value = "200" if name == "max_completion_tokens" else "VALUE"
+    return NextStep(keyword, f"--param {shlex.quote(f'{name}={value}')}")
+
+
+def option_step(keyword: str, code: str) -> NextStep:
+    """Name a keyword and its value, as code, or the option of the same name."""
+    word = code.strip("\"'")
+    value = word if word.isidentifier() else code
+    return NextStep(f"{keyword}={code}", f"--{keyword.replace('_', '-')} {value}")
+
+
+_COMMANDS: Final = {"": "show", "refresh": "show", "results": "fetch"}
+_OPTIONS: Final = {"name": "--column", "allow": "--allow"}
+
+RUN_THAT: Final = NextStep("run the cell", "run the command")
+RUN_AGAIN: Final = NextStep("run the cell again", "run the command again")
+REFRESH: Final = NextStep("job.refresh()", "`batchframe show JOB`")
+BASE_URL: Final = NextStep("the client's base_url", "OPENAI_BASE_URL")
+MAX_COST: Final = NextStep("max_cost", "--max-cost")
+OUTPUT: Final = NextStep("output=", "--output")
+PRICES: Final = NextStep(
+    'prices={"input": "0.10", "output": "0.60"}', "--price input=0.10 --price output=0.60"
+)
+SKIP: Final = option_step("on_missing", '"skip"')
+LABELS: Final = NextStep('output=["positive", "negative"]', "--output positive,negative")
+JOBS: Final = NextStep("bf.jobs()", "`batchframe jobs`")
+ACCOUNT: Final = (
+    "Set OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_ORG_ID and OPENAI_PROJECT_ID as they were when it "
+    "was submitted"
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import pandas as pd
@@ -26,7 +26,6 @@ from batchframe._cli.json_facts import (
     jobs_facts,
 )
 from batchframe._cli.options import prices_of, requests_of
-from batchframe._cli.shell_words import in_shell
 from batchframe._cli.streams import confirm, print_error, print_json, print_result, stdout_for_json
 from batchframe._cli.tables import check_destination, read_table, write_table
 from batchframe._display import money, plural
@@ -126,7 +125,7 @@ def fetch(args: argparse.Namespace) -> Outcome:
         _look(job)
     unfinished = next((job for job in found if not job.done), None)
     if unfinished is not None and not args.partial:
-        print_error(str(_not_done_error(unfinished)))
+        print_error(_not_done_error(unfinished))
         return _of(unfinished)
     rows = _rows_of(found, args)
     _write(rows, args)
@@ -217,8 +216,6 @@ def doctor(args: argparse.Namespace) -> Outcome:
 
 def _printed(finding: Finding, args: argparse.Namespace) -> Finding:
     """Print a finding as soon as it is made: a check of the network may take its time."""
-    next_step = finding.next_step and in_shell(finding.next_step)
-    finding = replace(finding, told=in_shell(finding.told), next_step=next_step)
     print_result(str(finding), to_stderr=args.json)
     return finding
 
@@ -280,12 +277,12 @@ def _waited(job: Job, timeout: float | None) -> Outcome:
     try:
         job.wait(timeout)
     except JobTimeout as reason:
-        print_error(str(reason))
+        print_error(reason)
         return _of(job, codes.RUNNING)
     except JobError as reason:
         if job.status != "uncertain":
             raise
-        print_error(str(reason))
+        print_error(reason)
     return _of(job)
 
 

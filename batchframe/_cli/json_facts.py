@@ -6,7 +6,6 @@ Money is a string, so that no digit is lost; times are ISO 8601 in UTC.
 from __future__ import annotations
 
 import datetime as dt
-import shlex
 from dataclasses import asdict, replace
 from decimal import Decimal
 from typing import Any, Final
@@ -16,11 +15,9 @@ import pandas as pd
 from batchframe._api.job import Job
 from batchframe._api.requests import Requests
 from batchframe._base.ranges import Range
-from batchframe._cli.exit_codes import UNSENT
-from batchframe._cli.shell_words import in_shell
-from batchframe._display import to_text
+from batchframe._base.safe_text import in_shell
+from batchframe._display import Card, to_text
 from batchframe._endpoints import endpoint_of
-from batchframe._endpoints.endpoint import ASKED_AGAIN
 from batchframe._estimate.estimate import RANGES, Estimate
 from batchframe._services.batch import Batch
 
@@ -52,22 +49,14 @@ def job_facts(job: Job) -> dict[str, Any]:
 
 
 def job_words(job: Job) -> str:
-    """Write a job's card, with the next step as a command."""
-    card = job._card()  # noqa: SLF001 - next door
-    notes = tuple(map(in_shell, card.notes))
-    return to_text(replace(card, notes=notes, next_step=_next_step(job)))
+    """Write a job's card, worded for a shell."""
+    return to_text(_worded(job._card()))  # noqa: SLF001 - next door
 
 
-def _next_step(job: Job) -> str:
-    name = shlex.quote(job.name or job.id)
-    if job.status in {*UNSENT, "uncertain"}:
-        return f"batchframe resume {name}"
-    if not job.done:
-        return f"batchframe wait {name}"
-    retired = endpoint_of(job._record.manifest.recipe.endpoint).retired  # noqa: SLF001 - next door
-    if not retired and any(job.counts.get(status) for status in ASKED_AGAIN):
-        return f"batchframe unanswered {name} --max-cost USD  # ask again what was not answered"
-    return f"batchframe fetch {name} --input INPUT --to OUTPUT.csv"
+def _worded(card: Card) -> Card:
+    """Word what a card advises for a shell."""
+    next_step = card.next_step and in_shell(card.next_step)
+    return replace(card, notes=tuple(map(in_shell, card.notes)), next_step=next_step)
 
 
 def jobs_facts(jobs: pd.DataFrame) -> list[dict[str, Any]]:
@@ -95,8 +84,7 @@ def estimate_facts(estimate: Estimate) -> dict[str, Any]:
 
 def estimate_words(estimate: Estimate, requests: Requests) -> str:
     """Write an estimate's card, with the first prompt and the next step as a command."""
-    card = estimate._card()  # noqa: SLF001 - next door
-    card = replace(card, notes=tuple(map(in_shell, card.notes)))
+    card = _worded(estimate._card())  # noqa: SLF001 - next door
     for line in requests.preview(1):
         prompt = endpoint_of(requests.endpoint).prompt_text(line["body"])
         cut = prompt if len(prompt) <= _LONGEST_PROMPT else f"{prompt[:_LONGEST_PROMPT]}…"

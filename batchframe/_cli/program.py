@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 
 from batchframe._base.errors import BatchframeError, CommandError, SubmissionUncertain, shorten
+from batchframe._base.safe_text import in_shell
 from batchframe._cli import exit_codes as codes
 from batchframe._cli.parser import parse
-from batchframe._cli.shell_words import in_shell
 from batchframe._cli.streams import (
     escape_unencodable,
     print_error,
@@ -70,7 +70,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _failed(error: Exception, args: argparse.Namespace, code: int) -> int:
-    print_error(str(error))
+    print_error(error)
     if args.json:
-        print_json({"error": {"kind": type(error).__name__, "message": in_shell(str(error))}})
+        print_json({"error": {"kind": type(error).__name__, "message": in_shell(error)}})
     return code

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from typing import Any, TextIO
 
-from batchframe._cli.shell_words import in_shell
+from batchframe._base.safe_text import in_shell
 
 
-def print_error(sentence: str) -> None:
-    """Print a message to the standard error, worded for a shell."""
-    _print(in_shell(sentence), sys.stderr)
+def print_error(said: object) -> None:
+    """Print an error or a text to the standard error, worded for a shell."""
+    _print(in_shell(said), sys.stderr)
 
 
 def print_result(text: str, *, to_stderr: bool) -> None:
@@ -48,7 +48,9 @@ def warnings_as_sentences() -> Iterator[None]:
         # Ours are for whoever reads the log, and no reason to stop, whatever the interpreter's
         # filters say of other warnings.
         warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = lambda message, *_, **__: print_error(f"Warning: {message}")
+        warnings.showwarning = lambda message, *_, **__: print_error(
+            f"Warning: {in_shell(message)}"
+        )
         yield
 
 

@@ -18,6 +18,7 @@ from batchframe._base.endpoint_paths import EndpointPath
 from batchframe._base.errors import RequestError
 from batchframe._base.file_types import ending_of
 from batchframe._base.ranges import Range
+from batchframe._base.safe_text import SKIP, option_step, requests_step
 from batchframe._endpoints.endpoint import (
     Answer,
     AnswerKind,
@@ -134,9 +135,9 @@ class _Edits(_Generations):
         refuse_all_but_text(recipe)
         if recipe.images is None:
             raise RequestError(
-                f"{self.path} edits images, and images= names no column of them: requests(..., "
-                'images="photo"). To make images of a text alone, pass '
-                'endpoint="/v1/images/generations".'
+                f"{self.path} edits images, and images= names no column of them: "
+                + requests_step('images="photo"')
+                + '. To make images of a text alone, pass endpoint="/v1/images/generations".'
             )
         if recipe.images.detail is not None:
             raise RequestError(
@@ -151,7 +152,9 @@ class _Edits(_Generations):
         if recipe.on_missing not in {"raise", "skip"}:
             raise RequestError(
                 f"{self.path} would be asked without an image where a cell is missing, "
-                f'on_missing={recipe.on_missing!r}. Pass on_missing="skip" to leave such rows out.'
+                + option_step("on_missing", repr(recipe.on_missing))
+                + ".",
+                next_step="Pass " + SKIP + " to leave such rows out.",
             )
 
     def body(self, recipe: Recipe) -> dict[str, Any]:

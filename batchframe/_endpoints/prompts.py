@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 
 from batchframe._base.errors import RequestError, TemplateError
+from batchframe._base.safe_text import OUTPUT
 from batchframe._endpoints.endpoint import Endpoint, PromptFunction, recovered_recipe
 from batchframe._endpoints.tools import check_tools, fields_with_tools, read_with_tools
 from batchframe._frames.image_columns import image_column
@@ -66,7 +67,9 @@ class TextEndpoint(Endpoint):
         """Refuse ``output=``, and name the answer column."""
         if output is not None:
             raise RequestError(
-                f"{self.path} cannot be told what to answer: leave output= out; {self.answers_are}."
+                f"{self.path} cannot be told what to answer: leave "
+                + OUTPUT
+                + f" out; {self.answers_are}."
             )
         return output_spec(None, self.answer_name if name is None else name)
 

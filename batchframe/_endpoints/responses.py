@@ -14,6 +14,7 @@ import msgspec
 from batchframe._base.endpoint_paths import EndpointPath
 from batchframe._base.errors import RequestError
 from batchframe._base.lenient_json import as_mapping
+from batchframe._base.safe_text import OUTPUT
 from batchframe._endpoints.bulk import RESPONSES as COLUMNAR
 from batchframe._endpoints.endpoint import (
     Answer,
@@ -149,8 +150,8 @@ class _Responses(MessagesEndpoint):
                 )
         if recipe.output.schema is not None and "format" in as_mapping(recipe.body.get("text")):
             raise RequestError(
-                f"output= and text= both say what form the answers of {self.path} have. Take the "
-                '"format" out of text=; what else it holds may stay.'
+                OUTPUT + f" and text= both say what form the answers of {self.path} have.",
+                next_step='Take the "format" out of text=; what else it holds may stay.',
             )
         super().check(recipe)
 

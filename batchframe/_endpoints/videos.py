@@ -14,6 +14,7 @@ import msgspec
 import pyarrow as pa
 
 from batchframe._base.endpoint_paths import EndpointPath
+from batchframe._base.safe_text import NextStep
 from batchframe._endpoints.endpoint import (
     Answer,
     AnswerKind,
@@ -74,7 +75,9 @@ class _Videos(TextEndpoint):
     retired = (
         "endpoint: /v1/videos takes no requests any more, since OpenAI shut its Videos API down "
         'on 2026-09-24. Make images instead, endpoint="/v1/images/generations", or call a server '
-        "that still makes videos directly. Earlier jobs stay readable: bf.job(NAME).results()."
+        "that still makes videos directly. Earlier jobs stay readable: "
+        + NextStep("bf.job(NAME).results()", "`batchframe fetch JOB --to OUTPUT.csv`")
+        + "."
     )
 
     def body(self, recipe: Recipe) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from fractions import Fraction
 from typing import Final
 
 from batchframe._base.ranges import Range
+from batchframe._base.safe_text import OUTPUT, NextStep, parameter_step
 from batchframe._endpoints import OutputLimit, endpoint_of
 from batchframe._models.names import base_model, reasons_elsewhere
 from batchframe._models.rules import is_known
@@ -39,11 +40,7 @@ _NARROWED: Final = (
 )
 _MAY_REASON: Final = (
     "Whether {} reasons is not known here: if it does, reasoning tokens come on top, billed as "
-    "output. Bound them with {}=."
-)
-_CALLS: Final = (
-    "With tools= an answer may be a call of a tool instead, whose arguments nothing bounds but "
-    '{0}=. Without tools, tool_choice="none", the output= bounds the answers.'
+    "output."
 )
 _COMPACT: Final = (
     "The high end takes answers to be compact JSON without needless escapes, as strict outputs are "
@@ -51,10 +48,6 @@ _COMPACT: Final = (
 )
 _BOUNDED_TEXTS: Final = (
     " It takes each character of a bounded text for four tokens, the most of any script."
-)
-_UNBOUNDED: Final = (
-    "Nothing bounds the length of an answer, so the high end is not known. Bound it with "
-    "{}=, or with an output= of labels."
 )
 
 
@@ -236,16 +229,16 @@ def answer_length(
     unbounded = reasons and limit is None
     notes = [reasoning_note(output_limit)] if unbounded else []
     if limit is None and not reasons and not is_known(base_model(recipe.model)):
-        notes.append(_MAY_REASON.format(recipe.model, output_limit.parameter))
+        notes.append(_MAY_REASON.format(recipe.model) + _bound_them(output_limit))
     if before is not None:
         notes.append(_experience_note(before, requests, reasons=reasons))
         if before.answers >= FEWEST and (narrow or answer.high is None):
             notes.append(interval_note(output_limit) if answer.high is None else _NARROWED)
         answer = _with_experience(answer, before, requests, limit, narrow=narrow)
     if calls:
-        notes.append(_CALLS.format(output_limit.parameter))
+        notes.append(_calls_note(output_limit))
     elif answer.high is None:
-        notes.append(_UNBOUNDED.format(output_limit.parameter))
+        notes.append(_unbounded_note(output_limit))
     elif answer.high == spec.high and recipe.output.schema is not None:
         notes.append(_COMPACT + _BOUNDED_TEXTS * with_texts)
     return AnswerLength(answer, unbounded, tuple(notes))
@@ -330,15 +323,41 @@ def reasoning_note(output_limit: OutputLimit) -> str:
     """Say that nothing bounds the reasoning of a request, and what would."""
     return (
         "Reasoning tokens are billed as output and are not bounded by anything: nobody can know "
-        f"them before. Bound them with {output_limit.parameter}=, or switch them off with "
-        f"{output_limit.disable_reasoning}."
+        "them before. Bound them with "
+        + parameter_step(f"{output_limit.parameter}=")
+        + ", or switch them off with "
+        + parameter_step(output_limit.disable_reasoning)
+        + "."
     )
 
 
 def interval_note(output_limit: OutputLimit) -> str:
     """Say that the high end is no bound, and what would be one."""
-    bound = f" Bound them with {output_limit.parameter}=." if output_limit.parameter else ""
     return (
         "The high end of the answers rests on the answers seen before: it is likely, and no bound."
-        f"{bound}"
+        + (_bound_them(output_limit) if output_limit.parameter else "")
+    )
+
+
+def _bound_them(output_limit: OutputLimit) -> NextStep:
+    return " Bound them with " + parameter_step(f"{output_limit.parameter}=") + "."
+
+
+def _unbounded_note(output_limit: OutputLimit) -> str:
+    return (
+        "Nothing bounds the length of an answer, so the high end is not known. Bound it with "
+        + parameter_step(f"{output_limit.parameter}=")
+        + ", or with an "
+        + OUTPUT
+        + " of labels."
+    )
+
+
+def _calls_note(output_limit: OutputLimit) -> str:
+    return (
+        "With tools= an answer may be a call of a tool instead, whose arguments nothing bounds but "
+        + parameter_step(f"{output_limit.parameter}=")
+        + '. Without tools, tool_choice="none", the '
+        + OUTPUT
+        + " bounds the answers."
     )

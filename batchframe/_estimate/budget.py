@@ -9,6 +9,7 @@ from typing import Any
 
 from batchframe._base.errors import CostError, IntervalWarning, ReasoningWarning, warn_user
 from batchframe._base.ranges import Range
+from batchframe._base.safe_text import MAX_COST, OUTPUT, PRICES, NextStep, in_shell, requests_step
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.answer_length import interval_note, reasoning_note, rests_on_answers
 from batchframe._estimate.counting import InputTokens, Numbers
@@ -67,8 +68,10 @@ def refuse_above(
         raise CostError(
             f"The cost is {_at_least(cost)}, but nothing bounds what the requests "
             "read (what a tool of the service finds, a file, audio, an earlier response), so "
-            f"nobody can say whether it stays below ${limit:f}. Nothing was sent. estimate().notes "
-            "say what it is: ask without it, or leave out max_cost."
+            f"nobody can say whether it stays below ${limit:f}. Nothing was sent.",
+            next_step="estimate().notes say what it is: ask without it, or leave out "
+            + MAX_COST
+            + ".",
         )
     if cost.high is None:
         raise _unbounded_output_error(limit, cost, bound, tier)
@@ -80,20 +83,28 @@ def refuse_above(
     if reasoning_note(output_limit) in estimate.notes:
         warn_user(
             ReasoningWarning(
-                f"max_cost=${limit:f} holds for the answers, but {recipe.model} may reason before "
+                _given(limit) + f" holds for the answers, but {recipe.model} may reason before "
                 "it answers, and reasoning tokens are billed as output: nobody can know how many. "
-                f"Switch them off, requests(..., {output_limit.disable_reasoning}), or bound them, "
-                f"requests(..., {bound}=...)."
+                "Switch them off, "
+                + requests_step(output_limit.disable_reasoning)
+                + ", or bound them, "
+                + requests_step(f"{output_limit.parameter}=...")
+                + "."
             )
         )
     elif interval_note(output_limit) in estimate.notes:
-        certain = f" To be certain, bound them: requests(..., {bound}=...)." if bound else ""
+        parameter = output_limit.parameter
+        bound = " To be certain, bound them: " + requests_step(f"{parameter}=...") + "."
         warn_user(
             IntervalWarning(
-                f"max_cost=${limit:f} was held against what answers took before, which is likely "
-                f"and no bound: longer answers may cost more.{certain}"
+                _given(limit) + " was held against what answers took before, which is likely "
+                "and no bound: longer answers may cost more." + (bound if parameter else "")
             )
         )
+
+
+def _given(limit: Decimal) -> NextStep:
+    return NextStep(f"max_cost=${limit:f}", f"--max-cost ${limit:f}")
 
 
 def _amount(max_cost: object) -> Decimal:
@@ -102,7 +113,11 @@ def _amount(max_cost: object) -> Decimal:
     except InvalidOperation:
         limit = Decimal("NaN")
     if not limit.is_finite() or limit < 0:
-        raise CostError(f"max_cost={max_cost!r} is no amount of USD. Write it as max_cost=2.50.")
+        given = NextStep(f"max_cost={max_cost!r}", f"--max-cost {max_cost!r}")
+        raise CostError(
+            given + " is no amount of USD.",
+            next_step="Write it as " + NextStep("max_cost=2.50", "--max-cost 2.50") + ".",
+        )
     return limit
 
 
@@ -152,13 +167,18 @@ def _at_least(cost: Range[Decimal]) -> str:
 
 
 def _unknown_price_error(recipe: Recipe, limit: Decimal, tier: Tier) -> CostError:
-    rates = '{"input": "0.10", "output": "0.60"}'
-    call = f"submit(max_cost=..., prices={rates})"
+    call = NextStep(f"submit(max_cost=..., {PRICES})", PRICES.shell)
     if tier != "batch":
-        call = f'pilot(max_cost=..., prices={{"{tier}": {rates}}})'
+        rates = PRICES.removeprefix("prices=")
+        call = NextStep(f'pilot(max_cost=..., prices={{"{tier}": {rates}}})')
     return CostError(
         f"No {tier} price is known for {recipe.model}, so nobody can say whether it stays below "
-        f"${limit:f}. Give the price in USD per million tokens: {call}, or leave out max_cost."
+        f"${limit:f}.",
+        next_step="Give the price in USD per million tokens: "
+        + call
+        + ", or leave out "
+        + MAX_COST
+        + ".",
     )
 
 
@@ -169,20 +189,31 @@ def _unbounded_output_error(
         return CostError(
             f"The cost is {_at_least(cost)}, but nobody publishes what an answer of "
             f"this model takes, so nobody can say whether it stays below ${limit:f}. Nothing "
-            "was sent. Leave out max_cost, for a few rows at first, df.head(5): job.cost says "
-            "what they took."
+            "was sent.",
+            next_step="Leave out "
+            + MAX_COST
+            + ", for a few rows at first, df.head(5): job.cost says what they took.",
         )
     # A pilot is bounded by n; a limit would refuse it for the very reason it is advised.
-    others = (
-        "learn their length from a few, requests.pilot(n=20) without max_cost, and submit "
-        "again; or leave out max_cost"
-        if tier == "batch"
-        else "or leave out max_cost: n alone then bounds the pilot, requests.pilot(n=20)"
+    learn = NextStep(
+        " learn their length from a few, requests.pilot(n=20) without max_cost, and submit again;",
+        "",
     )
+    others = learn + " or leave out " + MAX_COST
+    if tier != "batch":
+        others = NextStep(
+            " or leave out max_cost: n alone then bounds the pilot, requests.pilot(n=20)"
+        )
     return CostError(
         f"The cost is {_at_least(cost)}, but nothing bounds the length of the answers, "
-        f"so nobody can say whether it stays below ${limit:f}. Nothing was sent. Bound them: "
-        f"requests(..., {bound}=200), or output= with labels; {others}."
+        f"so nobody can say whether it stays below ${limit:f}. Nothing was sent.",
+        next_step="Bound them: "
+        + requests_step(f"{bound}=200")
+        + ", or "
+        + OUTPUT
+        + " with labels;"
+        + others
+        + ".",
     )
 
 
@@ -191,21 +222,24 @@ def _above_error(
 ) -> CostError:
     is_range = cost.low != cost.high
     ends = f" ({_at_least(cost)})" if is_range else ""
-    ways = ["ask fewer: pilot(n=...)"]
+    ways: list[str] = ["ask fewer: pilot(n=...)"]
     if tier == "batch":
         rows = f"; the first {fit:,} of {estimate.rows:,} fit: df.head({fit})"
         ways = [f"ask fewer rows{rows if fit else ''}"]
     if is_range and bound:
-        ways.insert(0, f"bound the answers more closely, requests(..., {bound}=...)")
+        ways.insert(0, "bound the answers more closely, " + requests_step(f"{bound}=..."))
         # Whoever knows what answers take already is not helped by asking again.
         if tier == "batch" and not rests_on_answers(estimate.notes):
-            ways.append("see what answers take, requests.pilot(n=20)")
+            ways.append(NextStep("see what answers take, requests.pilot(n=20)", ""))
     ways += [
         'ask another model: requests.compare(["gpt-5.6-luna", "gpt-6-luna"]) shows their costs',
-        "raise max_cost",
+        "raise " + MAX_COST,
     ]
     listed = "".join(f"\n  - {way}" for way in ways)
+    told = "".join(f"\n  - {way}" for way in map(in_shell, ways) if way)
     return CostError(
-        f"The cost may be as high as ${cost.high:f}{ends}, and max_cost is ${limit:f}. Nothing was "
-        f"sent. Ways out:{listed}"
+        f"The cost may be as high as ${cost.high:f}{ends}, and "
+        + MAX_COST
+        + f" is ${limit:f}. Nothing was sent.",
+        next_step="Ways out:" + NextStep(listed, told),
     )

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from batchframe._base.errors import RequestError, allow_hint, format_list
+from batchframe._base.safe_text import requests_step
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.counting import InputTokens
 from batchframe._models.rules import (
@@ -64,7 +65,8 @@ def check_json_mode(table: RequestTable) -> None:
             raise RequestError(
                 'The format {"type": "json_object"} needs the word JSON in the messages, or the '
                 f"service refuses the request; {table.where(number)} has none. Say it in the "
-                f'prompt ("Answer in JSON."), or ask for columns: output=...{allow_hint(name)}'
+                f'prompt ("Answer in JSON."), or ask for columns: output=...',
+                next_step=allow_hint(name),
             )
 
 
@@ -132,7 +134,8 @@ def check_sending(
             f"{table.recipe.model} takes up to {window:,} tokens of input and output "
             f'together.{more} Shorten the texts, df["text"] = df["text"].str.slice(0, 400_000), '
             "leave the rows out, or ask a model with a larger "
-            f"window.{allow_hint('context_window')}"
+            f"window.",
+            next_step=allow_hint("context_window"),
         )
 
 
@@ -147,9 +150,11 @@ def _check_service(provider: Provider, endpoint: str) -> None:
     if endpoints is not None and endpoint not in endpoints:
         raise RequestError(
             f"{provider.name} is not known to have batches for {endpoint}; it has them for "
-            f"{format_list(endpoints)}. Ask one of these: requests(..., endpoint={endpoints[0]!r})."
-            f" If it has them by now, say so: submit(provider=bf.provider({provider.key!r}, "
-            "endpoints=None))."
+            f"{format_list(endpoints)}.",
+            next_step="Ask one of these: "
+            + requests_step(f"endpoint={endpoints[0]!r}")
+            + f". If it has them by now, say so: submit(provider=bf.provider({provider.key!r}, "
+            "endpoints=None)).",
         )
 
 

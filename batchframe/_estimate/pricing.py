@@ -12,6 +12,7 @@ import numpy as np
 
 from batchframe._base.clock import today
 from batchframe._base.ranges import Range
+from batchframe._base.safe_text import PRICES, NextStep
 from batchframe._display import UNKNOWN, plural
 from batchframe._estimate.answer_length import NO_ANSWER, Experience, answer_length
 from batchframe._estimate.counting import InputTokens, Numbers
@@ -214,7 +215,7 @@ def _unknown_price_notes(model: str, provider: Provider) -> Iterator[str]:
     guess = f" Did you mean {near[0]}?" if near else ""
     yield (
         f"No batch price is known for {model}{where}.{guess} Give yours, in USD per million "
-        'tokens: estimate(prices={"input": "0.10", "output": "0.60"}).'
+        "tokens: " + NextStep(f"estimate({PRICES})", PRICES.shell) + "."
     )
     if provider.discount is not None:
         yield (

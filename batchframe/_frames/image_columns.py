@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from batchframe._base.errors import CellError, ColumnError, format_row
+from batchframe._base.safe_text import SKIP
 from batchframe._frames.image_options import ImageInput
 from batchframe._frames.image_urls import image_sketch, image_url
 
@@ -158,6 +159,8 @@ def raise_if_unreadable(unreadable: dict[int, str], labels: pd.Index) -> None:
             f"{len(unreadable):,} of {len(labels):,} rows have images that cannot be sent:\n"
             f"{chr(10).join(lines)}\n"
             'A cell is an https: or data: URL, bytes or a PIL image; or, with image_root="photos", '
-            "the path of a file below that folder. Correct these cells, or make them missing and "
-            'leave those rows out with on_missing="skip".'
+            "the path of a file below that folder.",
+            next_step="Correct these cells, or make them missing and leave those rows out with "
+            + SKIP
+            + ".",
         )

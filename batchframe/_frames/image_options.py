@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from batchframe._base.errors import RequestError
+from batchframe._base.safe_text import requests_step
 
 _DETAILS: Final = ("auto", "low", "high", "original")
 
@@ -53,7 +54,7 @@ class ImageInput:
                 if value is not None:
                     raise RequestError(
                         f"{keyword}= says how images are sent, and images= does not name their "
-                        'column: requests(..., images="photo").'
+                        "column: " + requests_step('images="photo"') + "."
                     )
             return None
         return cls(

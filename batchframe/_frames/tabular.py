@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from batchframe._base.errors import SourceError, format_list
+from batchframe._base.safe_text import RUN_AGAIN
 from batchframe._frames.cells import as_plain, has_values
 from batchframe._frames.record_batches import batches_of, copied, dataset_of, files_of, rows_of
 
@@ -322,6 +323,6 @@ def _no_text_error(
 
 def _interrupted_error(path: str, reason: str) -> SourceError:
     return SourceError(
-        f"{path} could not be read to its end: {reason.rstrip('.')}. Leave it as it is while "
-        "it is read, and run the cell again."
+        f"{path} could not be read to its end: {reason.rstrip('.')}.",
+        next_step="Leave it as it is while it is read, and " + RUN_AGAIN + ".",
     )

@@ -14,6 +14,7 @@ from batchframe._base.private_files import (
     sync_folder,
     translate_os_errors,
 )
+from batchframe._base.safe_text import BASE_URL, REFRESH
 from batchframe._results.line import count_lines
 from batchframe._services.protocol import Transfers
 from batchframe._store.events import Fetched
@@ -112,14 +113,15 @@ def _download(
         if not _is_whole(partial, size - stated, requests):
             raise ServiceError(
                 f"The result file {file_id} arrived with {size:,} of {stated:,} bytes, three "
-                "times. Nothing was replaced and nothing is lost: call job.refresh() to fetch it "
-                "again."
+                "times. Nothing was replaced and nothing is lost: call "
+                + REFRESH
+                + " to fetch it again."
             )
     elif _is_page(partial):
         raise ServiceError(
             f"A web page came in place of the result file {file_id}. A proxy or a login page may "
             "stand in between. Nothing was replaced and nothing is lost: open the page in a "
-            "browser, or check the client's base_url, then call job.refresh()."
+            "browser, or check " + BASE_URL + ", then call " + REFRESH + "."
         )
 
 

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass
 
 from batchframe._base.errors import JobError, ServiceError
+from batchframe._base.safe_text import job_step
 from batchframe._display import Card, CardRepr, plural
 from batchframe._services.protocol import REALTIME, Service
 from batchframe._store.journal import ShardState
@@ -50,9 +51,13 @@ def refuse_if_under_way(record: Record) -> None:
         running = shard.batch is not None and not shard.batch.ended
         if running or shard.step == "creating":
             raise JobError(
-                f"Job {record.manifest.display_name!r} is still under way, and what it answers is "
-                f"billed. Let it end, bf.job({record.manifest.display_name!r}).wait(), or stop it, "
-                f"bf.job({record.manifest.display_name!r}).cancel() and wait, and then forget it."
+                f"Job {record.manifest.called!r} is still under way, and what it answers is "
+                "billed.",
+                next_step="Let it end, "
+                + job_step(record.manifest.called, "wait")
+                + ", or stop it, "
+                + job_step(record.manifest.called, "cancel")
+                + " and wait, and then forget it.",
             )
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from batchframe._base.clock import SYSTEM, Clock
 from batchframe._base.errors import NamesakeWarning, RequestError, warn_user
 from batchframe._base.private_files import sync_folder
+from batchframe._base.safe_text import job_step
 from batchframe._estimate.estimate import Estimate
 from batchframe._models.price import Tier
 from batchframe._requests.input_files import InputFile, write_inputs
@@ -195,8 +196,11 @@ def _follow(plan: Plan, record: Record) -> Manifest:
         warn_user(
             NamesakeWarning(
                 f"These requests are job {manifest.name!r} already, so nothing new is sent. The "
-                f"job is now called {plan.name!r}: bf.job({plan.name!r}) finds it, "
-                f"bf.job({manifest.name!r}) no more."
+                f"job is now called {plan.name!r}: "
+                + job_step(plan.name)
+                + " finds it, "
+                + job_step(manifest.name)
+                + " no more."
             )
         )
     write_rows(follow(read_rows(folder.rows), plan.table), folder.rows)

@@ -14,6 +14,7 @@ from batchframe._base.errors import (
     format_list,
     warn_user,
 )
+from batchframe._base.safe_text import ACCOUNT, RUN_AGAIN, NextStep, job_step
 from batchframe._jobs.run import SubmissionContext
 from batchframe._services.batch import Batch
 from batchframe._services.protocol import (
@@ -102,14 +103,14 @@ def reconcile_create(run: SubmissionContext, shard: int, state: ShardState) -> N
             else "The service's list of batches could not be read to its end"
         )
         raise SubmissionUncertain(
-            f"Part {shard + 1} of {run.shards} of job {run.manifest.display_name} was sent, but "
-            f"its answer was lost{f' ({state.reason})' if state.reason else ''}. {seen}, so nobody "
-            "can know whether the batch exists, and batchframe does not pay on a guess. Look again "
-            "in a few minutes:\n"
-            f"    bf.job({run.manifest.display_name!r}).resume()\n"
-            "If you are sure that it was not created (the service's web page shows no such batch), "
-            "send it again:\n"
-            f"    bf.job({run.manifest.display_name!r}).resume(recreate=True)"
+            f"Part {shard + 1} of {run.shards} of job {run.manifest.called} was sent, but its "
+            f"answer was lost{f' ({state.reason})' if state.reason else ''}. {seen}, so nobody can "
+            "know whether the batch exists, and batchframe does not pay on a guess.",
+            next_step="Look again in a few minutes:\n    "
+            + job_step(run.manifest.called, "resume", alone=True)
+            + "\nIf you are sure that it was not created (the service's web page shows no such "
+            "batch), send it again:\n    "
+            + job_step(run.manifest.called, "resume", "recreate", alone=True),
         )
     _fence(run, shard, state)
     state = run.state().shards[shard]
@@ -132,11 +133,11 @@ def _adopt_if_it_runs(
     for batch in found:
         if batch.status == "validating" and batch.input_file_id in state.fenced_files:
             raise SubmissionUncertain(
-                f"Part {shard + 1} of {run.shards} of job {run.manifest.display_name} became "
-                f"{batch.id} after all, about when its input file was deleted so that it could be "
-                "sent again. The service is still validating it, and nobody can know yet whether "
-                "it will run. Look again in a minute:\n"
-                f"    bf.job({run.manifest.display_name!r}).resume()"
+                f"Part {shard + 1} of {run.shards} of job {run.manifest.called} became {batch.id} "
+                "after all, about when its input file was deleted so that it could be sent again. "
+                "The service is still validating it, and nobody can know yet whether it will run.",
+                next_step="Look again in a minute:\n    "
+                + job_step(run.manifest.called, "resume", alone=True),
             )
     adopt(run, shard, found)
 
@@ -155,13 +156,20 @@ def _fence(run: SubmissionContext, shard: int, state: ShardState) -> None:
             raise SubmissionUncertain(
                 f"The input file {upload.file_id} of job {run.manifest.display_name} is not on the "
                 "server, though nobody here deleted it. The client's key may belong to another "
-                "project, from which neither the file nor a batch of it can be seen. Pass the "
-                f"client it was submitted with: bf.job({run.manifest.display_name!r}, "
-                "client=...).resume(recreate=True)."
+                "project, from which neither the file nor a batch of it can be seen.",
+                next_step=_another_account(run.manifest.called),
             )
     run.record_event("FENCING", shard)
     for upload in state.uploads:
         run.service.delete_file(upload.file_id)
+
+
+def _another_account(job: str) -> NextStep:
+    return NextStep(
+        "Pass the client it was submitted with: "
+        f"bf.job({job!r}, client=...).resume(recreate=True).",
+        f"{ACCOUNT}: {job_step(job, 'resume', 'recreate').shell}.",
+    )
 
 
 def _is_there(run: SubmissionContext, file_id: str) -> bool:
@@ -204,9 +212,14 @@ def _in_another_order_error(job: str, batches: Sequence[str]) -> SentElsewhere:
     told = SentElsewhere(
         f"Job {job!r} was sent before, from a folder that is not here and with its rows in "
         f"another order ({format_list(batches)}), and not all of it can be brought back. "
-        "Nothing was sent now. Bring back what there is, bf.recover(), and run the cell again. "
-        "What is still not answered then is sent, and paid again, by "
-        f"bf.job({job!r}).resume(recreate=True)."
+        "Nothing was sent now.",
+        next_step="Bring back what there is, "
+        + NextStep("bf.recover()", "`batchframe recover`")
+        + ", and "
+        + RUN_AGAIN
+        + ". What is still not answered then is sent, and paid again, by "
+        + job_step(job, "resume", "recreate")
+        + ".",
     )
     told.batches = frozenset(batches)
     return told

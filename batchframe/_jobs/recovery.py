@@ -31,6 +31,7 @@ from batchframe._base.errors import (
 )
 from batchframe._base.private_files import open_private, sha256_of, sync_folder
 from batchframe._base.ranges import Range
+from batchframe._base.safe_text import RUN_THAT
 from batchframe._endpoints import endpoint_of
 from batchframe._jobs.run import shard_fingerprint
 from batchframe._recipe.recipe import Recipe
@@ -160,8 +161,9 @@ def _fetch(service: Service, job_id: str, batch: Batch, path: Path) -> _Part | N
         warn_user(
             UnrecoveredBatchWarning(
                 f"Batch {batch.id} of job {job_id} was left out: {without_link(str(reason))} "
-                "If you have the frame, run the cell that submitted it: the batch is then found by "
-                "its content."
+                "If you have the frame, "
+                + RUN_THAT
+                + " that submitted it: the batch is then found by its content."
             )
         )
         return None

@@ -15,6 +15,7 @@ from batchframe._base.errors import (
     SubmissionError,
     warn_user,
 )
+from batchframe._base.safe_text import NextStep, job_step
 from batchframe._jobs.preparation import Plan, prepare
 from batchframe._jobs.reconciliation import reconcile
 from batchframe._jobs.recovery import rebuild
@@ -62,11 +63,16 @@ def go_on(run: SubmissionContext) -> None:
     if meanwhile:
         told = ", ".join(f"{number:,} in job {other!r}" for other, number in meanwhile.items())
         raise SubmissionError(
-            f"Requests that job {run.manifest.display_name!r} has not sent yet were asked since by "
-            f"others ({told}), and would be paid twice. Send only the rest: "
-            f"bf.job({run.manifest.display_name!r}).cancel(), which drops what was not sent, and "
-            f"bf.job({run.manifest.display_name!r}).unanswered().submit(). Or pay twice: "
-            f"bf.job({run.manifest.display_name!r}).resume(recreate=True)."
+            f"Requests that job {run.manifest.called!r} has not sent yet were asked since by "
+            f"others ({told}), and would be paid twice.",
+            next_step="Send only the rest: "
+            + job_step(run.manifest.called, "cancel")
+            + ", which drops what was not sent, and "
+            + job_step(run.manifest.called, "unanswered")
+            + NextStep(".submit()", "")
+            + ". Or pay twice: "
+            + job_step(run.manifest.called, "resume", "recreate")
+            + ".",
         )
     submit(run)
 
@@ -111,8 +117,10 @@ def _warn_of_namesake(plan: Plan) -> None:
                 NamesakeWarning(
                     f"There is a job named {plan.name!r} already, and this is another one, paid "
                     f"for itself: it differs in {', '.join(differences or ['rows'])}. "
-                    f"bf.job({plan.name!r}) now finds the new one; the other is "
-                    f"bf.job({other.id!r})."
+                    + job_step(plan.name)
+                    + " now finds the new one; the other is "
+                    + job_step(other.id)
+                    + "."
                 )
             )
             return

@@ -18,6 +18,7 @@ from batchframe._base.errors import (
     SubmissionError,
 )
 from batchframe._base.private_files import sha256_of
+from batchframe._base.safe_text import RUN_AGAIN, NextStep, job_step
 from batchframe._jobs.reconciliation import adopt, created_elsewhere, reconcile_create
 from batchframe._jobs.run import SubmissionContext, queue_again
 from batchframe._services.advice import advice, may_pass
@@ -105,7 +106,8 @@ def _upload(run: SubmissionContext, shard: int) -> None:
     if stored.bytes is not None and stored.bytes != written.bytes:
         raise ServiceError(
             f"The service stored {stored.bytes:,} bytes of {name}, but {written.bytes:,} were "
-            "sent. No batch was created. Run the cell again to upload it anew."
+            "sent. No batch was created.",
+            next_step=NextStep("Run the cell", "Run the command") + " again to upload it anew.",
         )
     _note_upload(run, shard, stored)
 
@@ -158,9 +160,13 @@ def _metadata(run: SubmissionContext, shard: int) -> dict[str, str]:
 
 def _unsent_error(run: SubmissionContext, reason: str) -> SubmissionError:
     return SubmissionError(
-        f"Nothing of this part of job {run.manifest.display_name} reached the service: {reason}. "
-        "Nothing is billed for it. When the connection is back, run the cell again or call "
-        f"bf.job({run.manifest.display_name!r}).resume()."
+        f"Nothing of this part of job {run.manifest.called} reached the service: {reason}. Nothing "
+        "is billed for it.",
+        next_step="When the connection is back, "
+        + RUN_AGAIN
+        + " or call "
+        + job_step(run.manifest.called, "resume")
+        + ".",
     )
 
 
@@ -180,10 +186,14 @@ def _pause_refused(run: SubmissionContext, shard: int, outcome: Rejected, retrie
 def _refused_error(run: SubmissionContext, shard: int, outcome: Rejected) -> SubmissionError:
     remedy = advice(outcome.code, outcome.message, outcome.status)
     return SubmissionError(
-        f"The service refused part {shard + 1} of {run.shards} of job {run.manifest.display_name} "
-        f"(HTTP {outcome.status}{f', {outcome.code}' if outcome.code else ''}): {outcome.message}\n"
-        f"{remedy}{remedy and chr(10)}No batch was created for it and nothing is billed for it. "
-        "When the cause is mended, run the cell again or call "
-        f"bf.job({run.manifest.display_name!r}).resume(): what was created goes on, and only the "
-        "rest is sent."
+        f"The service refused part {shard + 1} of {run.shards} of job {run.manifest.called} (HTTP "
+        f"{outcome.status}{f', {outcome.code}' if outcome.code else ''}): {outcome.message}\n"
+        + remedy
+        + (remedy and "\n")
+        + "No batch was created for it and nothing is billed for it.",
+        next_step="When the cause is mended, "
+        + RUN_AGAIN
+        + " or call "
+        + job_step(run.manifest.called, "resume")
+        + ": what was created goes on, and only the rest is sent.",
     )

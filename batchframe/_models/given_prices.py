@@ -7,6 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from batchframe._base.errors import CostError, format_list
+from batchframe._base.safe_text import PRICES, NextStep
 from batchframe._models.price import TIERS, Price, Tier
 
 GIVEN: Final = "given as prices="
@@ -14,8 +15,8 @@ GIVEN: Final = "given as prices="
 RATES: Final = ("input", "cached_input", "cache_write", "output")
 _SHAPE: Final = (
     "Give USD per 1,000,000 tokens: "
-    'prices={"input": "0.10", "cached_input": "0.01", "output": "0.60"} for the batch tier, or '
-    'prices={"batch": {...}, "standard": {...}}.'
+    + NextStep('prices={"input": "0.10", "cached_input": "0.01", "output": "0.60"}', PRICES.shell)
+    + ' for the batch tier, or prices={"batch": {...}, "standard": {...}}.'
 )
 
 # What tokens cost at these rates can be added up exactly.
@@ -48,11 +49,12 @@ def _given(tier: Tier, rates: object) -> Price:
     for key in rates:
         if key not in RATES:
             raise CostError(
-                f"prices= has a rate {key!r}, which is not one of {format_list(RATES)}. {_SHAPE}"
+                f"prices= has a rate {key!r}, which is not one of {format_list(RATES)}.",
+                next_step=_SHAPE,
             )
     input_ = _rate("input", rates)
     if input_ is None:
-        raise CostError(f'prices= has no rate "input". {_SHAPE}')
+        raise CostError('prices= has no rate "input".', next_step=_SHAPE)
     cached, output = _rate("cached_input", rates), _rate("output", rates)
     cache_write = _rate("cache_write", rates)
     return Price("", tier, input_, cached, output, source=GIVEN, cache_write=cache_write)
@@ -71,7 +73,7 @@ def _rate(name: str, rates: Mapping[str, object]) -> Decimal | None:
         if rate.is_finite() and 0 <= rate <= _HIGHEST and _places(rate) <= _MOST_PLACES:
             return rate
     raise CostError(
-        f"prices= has {value!r} for {name!r}, which is not an amount of money. {_SHAPE}"
+        f"prices= has {value!r} for {name!r}, which is not an amount of money.", next_step=_SHAPE
     )
 
 
@@ -80,4 +82,4 @@ def _places(rate: Decimal) -> int:
 
 
 def _no_rates_error(given: object) -> CostError:
-    return CostError(f"prices= has {given!r} where a dict of rates must stand. {_SHAPE}")
+    return CostError(f"prices= has {given!r} where a dict of rates must stand.", next_step=_SHAPE)

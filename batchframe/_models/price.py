@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from batchframe._base.errors import CostError
+from batchframe._base.safe_text import PRICES
 
 Tier = Literal["batch", "standard", "flex", "priority"]
 TIERS: Final[tuple[Tier, ...]] = get_args(Tier)
@@ -265,8 +266,8 @@ class Price:
         if rates.output is None and written.any():
             raise CostError(
                 f"The output of {self.model} has no known price in the {self.tier} tier, so its "
-                'cost cannot be stated. Give it: prices={"input": "0.10", "output": "0.60"}, in '
-                "USD per 1,000,000 tokens."
+                "cost cannot be stated.",
+                next_step="Give it: " + PRICES + ", in USD per 1,000,000 tokens.",
             )
         cached = rates.input if rates.cached_input is None else rates.cached_input
         to_cache = rates.input if rates.cache_write is None else rates.cache_write

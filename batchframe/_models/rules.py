@@ -24,6 +24,7 @@ from batchframe._base.errors import (
     shorten,
     warn_user,
 )
+from batchframe._base.safe_text import NextStep, parameter_step, requests_step
 from batchframe._models.names import base_model, is_reasoning
 
 MODEL: Final = "model"
@@ -93,8 +94,10 @@ def check_parameters(
                 instead = instead.replace('reasoning_effort="none"', _EFFORT_NONE)
             what = f"{name}={shorten(repr(value), 60) if 'values' in rule else ''}"
             raise RequestError(
-                f"{model} refuses {what}, so every request of the batch would fail: {instead} "
-                f"({_citation(rule)}).{allow_hint(name)}"
+                f"{model} refuses {what}, so every request of the batch would fail: "
+                + _told(instead)
+                + f" ({_citation(rule)}).",
+                next_step=allow_hint(name),
             )
         _check_value(_chat_name(name, endpoint), _in_chat(endpoint, body), name)
         _check_name(name, endpoint, model)
@@ -128,7 +131,8 @@ def check_endpoint(model: str, endpoint: str, allow: Collection[str]) -> None:
             continue
         raise RequestError(
             f"{endpoint} does not take {model}, so every request of the batch would fail: "
-            f"{instead} ({_citation(own)}).{allow_hint('model')}"
+            f"{instead} ({_citation(own)}).",
+            next_step=allow_hint("model"),
         )
 
 
@@ -186,7 +190,8 @@ def _check_value(name: str, body: Mapping[str, Any], written: str) -> None:
         guess = f"Did you mean {near[0]!r}? " if near else ""
         raise RequestError(
             f"{written}={shorten(repr(value), 60)} would be refused, with every request of the "
-            f"batch. {guess}It takes {format_list(words)}.{allow_hint(written)}"
+            f"batch. {guess}It takes {format_list(words)}.",
+            next_step=allow_hint(written),
         )
 
 
@@ -234,9 +239,10 @@ def _check_tier(value: Any) -> None:
     tier = _rules()["service_tiers"].get(value) if isinstance(value, str) else None
     if isinstance(tier, Mapping) and tier["refused"]:
         raise RequestError(
-            f'service_tier="{value}" has no known place in a batch, which is a tier of its own, '
-            f"billed at the batch price. It means {tier['meaning']}. Leave service_tier= "
-            f"out.{allow_hint('service_tier')}"
+            f'service_tier="{tier_name}" has no known place in a batch, which is a tier of its '
+            f"own, billed at the batch price. It means {meaning}. Leave service_tier= "
+            "out.",
+            next_step=allow_hint("service_tier"),
         )
 
 
@@ -244,6 +250,14 @@ def service_tiers() -> dict[str, str]:
     """Say what each service tier means, and what is known of it in a batch."""
     tiers = _rules()["service_tiers"]
     return {name: tier["meaning"] for name, tier in tiers.items() if isinstance(tier, Mapping)}
+
+
+def _told(instead: str) -> NextStep:
+    """Word what a rule advises, which names parameters as code, for a shell too."""
+    told = instead
+    for code in ('reasoning_effort="none"', "max_completion_tokens="):
+        told = told.replace(code, parameter_step(code).shell)
+    return NextStep(instead, told)
 
 
 def is_parameter(name: str) -> bool:
@@ -259,13 +273,14 @@ def _check_name(name: str, endpoint: str, model: str) -> None:
         return  # what another endpoint calls so, the room of this one names in its own words
     if near := difflib.get_close_matches(name, parameters["names"], n=1, cutoff=0.8):
         raise RequestError(
-            f"{endpoint} has no parameter {name}. Did you mean {near[0]}=?{allow_hint(name)}"
+            f"{endpoint} has no parameter {name}. Did you mean {near[0]}=?",
+            next_step=allow_hint(name),
         )
     warn_user(
         ParameterWarning(
             f"{endpoint} knows no parameter {name} ({_citation(parameters)}); it is sent to "
             f"{model} as it is, and OpenAI may refuse every request for it. If it is meant, say "
-            f'so: requests(..., allow=["{name}"]).'
+            "so: " + requests_step(f'allow=["{name}"]') + "."
         )
     )
 
@@ -284,13 +299,15 @@ def check_model(model: str, on: date) -> None:
     if end is not None and end.on <= on:
         instead = f'its successor: model="{end.successor}"' if end.successor else "another"
         raise RequestError(
-            f"OpenAI shut {model} down on {end.on} ({end.source}), so nothing would be answered. "
-            f"Ask {instead}.{allow_hint('model')}"
+            f"OpenAI shut {model} down on {day} ({end.source}), so nothing would be "
+            f"answered.{instead}",
+            next_step=allow_hint("model"),
         )
     if not_in_batch(model):
         raise RequestError(
-            f"{model} has no place in OpenAI's Batch API ({_citation(_rules()['not_in_batch'])}). "
-            f'Ask another model, such as model="gpt-5.6-luna".{allow_hint("model")}'
+            f"{model} has no place in OpenAI's Batch API ({source}). Ask another model, such "
+            'as model="gpt-5.6-luna".',
+            next_step=allow_hint("model"),
         )
 
 

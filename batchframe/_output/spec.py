@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 import msgspec
 
 from batchframe._base.errors import OutputSpecError, format_list, quote, shorten, without_link
+from batchframe._base.safe_text import LABELS, OUTPUT
 from batchframe._output.limits import check_limits
 from batchframe._output.schema import Kind, Levels, columns_of, shape_of
 from batchframe._output.strict import repeated, strict_schema
@@ -164,8 +165,12 @@ def _json_schema(output: Any) -> tuple[Any, str]:
         raise _labels_without_order_error(type(output).__name__, "labels.tolist()")
     if isinstance(output, str):
         raise OutputSpecError(
-            f"output={quote(output)} is a text. For labels, pass a list of all of them: "
-            'output=["positive", "negative"]; for a text answer, leave output= out.'
+            f"output={quote(output)} is a text.",
+            next_step="For labels, pass a list of all of them: "
+            + LABELS
+            + "; for a text answer, leave "
+            + OUTPUT
+            + " out.",
         )
     # A quarter of the time that `import batchframe` would take, and labels do without it.
     import pydantic  # noqa: PLC0415
@@ -242,6 +247,14 @@ def _not_a_spec_error(output: object, reason: object) -> OutputSpecError:
 
 def _labels_without_order_error(kind: str, call: str) -> OutputSpecError:
     return OutputSpecError(
-        f"output= is a {kind}. Pass the labels as a list, so that their order is yours: "
-        f"output={call}."
+        OUTPUT + f" is a {kind}.",
+        next_step=f"Pass the labels as a list, so that their order is yours: output={call}.",
+    )
+
+
+def _wrapped_schema_error(keys: Sequence[str]) -> OutputSpecError:
+    way = "".join(f'["{key}"]' for key in keys)
+    return OutputSpecError(
+        OUTPUT + " is a whole response format; batchframe writes that part itself.",
+        next_step=f"Pass the schema inside it: output=response_format{way}.",
     )

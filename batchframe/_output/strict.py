@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from batchframe._base.errors import OutputSpecError, format_list, quote, shorten
+from batchframe._base.safe_text import LABELS
 from batchframe._output.numbers import LARGEST, SMALLEST
 from batchframe._output.schema import NULL, Node, resolve
 
@@ -201,8 +202,7 @@ def _choice(node: dict[str, Any], path: str) -> dict[str, Any]:
 def _level_type(values: Sequence[Any], path: str) -> str:
     if not values:
         raise OutputSpecError(
-            f'{path} has no labels to choose from. Name at least one: output=["positive", '
-            '"negative"].'
+            f"{path} has no labels to choose from.", next_step="Name at least one: " + LABELS + "."
         )
     kinds = {type(value) for value in values}
     name = _LEVEL_TYPES.get(kinds.pop()) if len(kinds) == 1 else None

@@ -11,6 +11,7 @@ import numpy as np
 
 from batchframe._base.endpoint_paths import EndpointPath
 from batchframe._base.errors import RequestError, TemplateError, allow_hint, format_list, shorten
+from batchframe._base.safe_text import OUTPUT, option_step, requests_step
 from batchframe._models.rules import CONTEXT_WINDOW, MODEL
 
 Message = Mapping[str, Any]
@@ -32,8 +33,11 @@ _REFUSED: Final = {
     "timeout": "a batch has 24 hours; job.wait(timeout=...) bounds the wait",
 }
 _RESPONSE_FORMAT: Final = (
-    "output= makes the response_format: pass the schema or the class as output= (beside a text "
-    'answer, {"type": "json_object"} and {"type": "text"} may be passed as they are)'
+    OUTPUT
+    + " makes the response_format: pass the schema or the class as "
+    + OUTPUT
+    + ' (beside a text answer, {"type": "json_object"} and {"type": "text"} may be passed as they '
+    "are)"
 )
 _IMAGE_FORMAT: Final = (
     "an image behind a URL is gone after an hour, and batchframe fetches none: leave it out, or "
@@ -112,15 +116,16 @@ def checked_on_missing(on_missing: object) -> str:
     """Return what happens to a row with a missing cell, or raise ``RequestError``."""
     if not isinstance(on_missing, str):
         raise RequestError(
-            f'on_missing={on_missing!r} is no text. Pass "raise", "skip", "empty", or the text '
-            "that stands for a missing cell."
+            f"on_missing={on_missing!r} is no text.",
+            next_step='Pass "raise", "skip", "empty", or the text that stands for a missing cell.',
         )
     word = on_missing.strip().lower()
     near = ["skip"] if word in _MEANS_SKIP else difflib.get_close_matches(word, _POLICIES, 1)
     if near and near[0] != on_missing:
         raise RequestError(
-            f"on_missing={on_missing!r} would be written into the prompts as it stands. Did you "
-            f"mean on_missing={near[0]!r}?"
+            option_step("on_missing", repr(on_missing))
+            + " would be written into the prompts as it stands.",
+            next_step="Did you mean " + option_step("on_missing", repr(near[0])) + "?",
         )
     return _text(on_missing, "on_missing")
 
@@ -136,8 +141,10 @@ def checked_allow(allow: object, body: Mapping[str, Any]) -> tuple[str, ...]:
     if unknown := [name for name in listed if name not in {*body, MODEL, CONTEXT_WINDOW}]:
         raise RequestError(
             f"allow= names {format_list(unknown)}, which is neither a parameter of these requests "
-            f"nor one of {format_list((MODEL, CONTEXT_WINDOW))}. Name what is to be sent although "
-            'a check refuses it: requests(..., temperature=0, allow=["temperature"]).'
+            f"nor one of {format_list((MODEL, CONTEXT_WINDOW))}.",
+            next_step="Name what is to be sent although a check refuses it: "
+            + requests_step("temperature=0", 'allow=["temperature"]')
+            + ".",
         )
     return listed
 
@@ -180,7 +187,8 @@ def checked_body(
         if near and name not in allowed:
             raise RequestError(
                 f"{name}= would be sent to the model as a parameter of the request. Did you mean "
-                f"{near[0]}=?{allow_hint(name)}"
+                f"{near[0]}=?",
+                next_step=allow_hint(name),
             )
     return {name: _plain(parameters[name], name) for name in sorted(parameters)}
 
@@ -223,6 +231,10 @@ def _text(text: str, path: str) -> str:
     except UnicodeEncodeError:
         raise _not_json_error(path, "a text with half of a surrogate pair") from None
     return plain
+
+
+def _refused_parameter_error(name: str, why: str) -> RequestError:
+    return RequestError(f"{name}= cannot be part of these requests: " + why + ".")
 
 
 def _not_json_error(path: str, what: str) -> RequestError:

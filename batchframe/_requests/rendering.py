@@ -24,6 +24,7 @@ from batchframe._base.errors import (
     warn_user,
 )
 from batchframe._base.progress import progress
+from batchframe._base.safe_text import SKIP, option_step
 from batchframe._endpoints import endpoint_of
 from batchframe._frames.image_columns import column_position, raise_if_unreadable
 from batchframe._frames.tabular import Tabular
@@ -212,9 +213,11 @@ def _of_function(
     """Have a function make the prompt of each row."""
     if recipe.on_missing not in {"raise", "skip"}:
         raise TemplateError(
-            f"on_missing={recipe.on_missing!r} fills the cells of a template, but here a function "
-            "makes the prompts. Let it return None for a row without a prompt and use "
-            'on_missing="skip" or "raise".'
+            option_step("on_missing", repr(recipe.on_missing))
+            + " fills the cells of a template, but here a function makes the prompts.",
+            next_step="Let it return None for a row without a prompt and use "
+            + SKIP
+            + ' or "raise".',
         )
     endpoint = endpoint_of(recipe.endpoint)
     constant = msgspec.structs.replace(recipe, system=_constant_system(recipe))

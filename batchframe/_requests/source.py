@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from batchframe._base.digests import Digests, digests_of
 from batchframe._base.errors import CellError, ColumnError, TemplateError, format_list, format_row
+from batchframe._base.safe_text import SKIP, NextStep, option_step
 from batchframe._frames.cells import TEXT, text_column
 from batchframe._frames.image_columns import ImageCells, raise_if_unreadable, read_images
 from batchframe._frames.image_options import ImageInput
@@ -107,7 +108,9 @@ class Source:
         where = format_row(row, self.labels[row])
         return CellError(
             f"{where[0].upper()}{where[1:]}: an image is not what it was when the requests were "
-            "made, so nothing was sent. Run the cell with df.bf.requests(...) again."
+            "made, so nothing was sent.",
+            next_step=NextStep("Run the cell with df.bf.requests(...)", "Run the command")
+            + " again.",
         )
 
     def batches(
@@ -229,10 +232,14 @@ def raise_if_absent(absent: pa.Array, labels: pd.Index) -> None:
             lines.append(f"  and {len(positions) - _MOST_NAMED:,} more")
         listed = "\n".join(lines)
         raise CellError(
-            f"{len(positions):,} of {len(labels):,} rows cannot be asked:\n{listed}\n"
-            'Choose what happens to them: on_missing="skip" leaves them out (nothing sent, nothing '
-            'billed), on_missing="empty" asks with an empty text, and any other text, for example '
-            'on_missing="(no text)", stands for what is missing.'
+            f"{len(positions):,} of {len(labels):,} rows cannot be asked:\n{listed}\n",
+            next_step="Choose what happens to them: "
+            + SKIP
+            + " leaves them out (nothing sent, nothing billed), "
+            + option_step("on_missing", '"empty"')
+            + " asks with an empty text, and any other text, for example "
+            + option_step("on_missing", '"(no text)"')
+            + ", stands for what is missing.",
         )
 
 

@@ -157,7 +157,7 @@ def _match(record: Record, recipe: Recipe, identity: Identity, wanted: pa.Array)
         number = number.drop_null()
         answers = read_answers(record, rows).take(number)
     except JobError as reason:
-        warn_user(UnreadableJobWarning.skipped(str(reason)))
+        warn_user(UnreadableJobWarning.skipped(reason))
         return None
     read, _ = typed(recipe, answers)
     accepted = np.asarray(pc.equal(read["status"], "ok").to_numpy(), dtype=bool)

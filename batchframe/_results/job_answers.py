@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from batchframe._base.digests import ARROW, from_arrow
 from batchframe._base.errors import JobError
 from batchframe._base.private_files import open_private, replacing, sha256_of, translate_os_errors
+from batchframe._base.safe_text import REFRESH
 from batchframe._endpoints import STATUSES, endpoint_of, file_named_in, files_of, with_files
 from batchframe._recipe.recipe import Recipe
 from batchframe._requests.custom_ids import custom_ids
@@ -302,8 +303,10 @@ def _homes(record: Record, shard: int) -> list[Path]:
         if not path.is_file() or sha256_of(path) != home.sha256:
             raise JobError(
                 f"{path!s} is not what came back from the service: it was changed or removed "
-                "since. Call job.refresh(): it is fetched again, as long as the service keeps it "
-                "(30 days)."
+                "since.",
+                next_step="Call "
+                + REFRESH
+                + ": it is fetched again, as long as the service keeps it (30 days).",
             )
     return [path for path, _ in fetched]
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batchframe._base.errors import ColumnError, JobError, format_list
+from batchframe._base.safe_text import NextStep, job_step
 from batchframe._endpoints import STATUSES, endpoint_of
 from batchframe._endpoints.endpoint import ASKED_AGAIN
 from batchframe._frames.tabular import Tabular, column_label, of_frame, taken_names
@@ -74,8 +75,12 @@ def join(
     taken = taken_names(frame.columns, list(merged))
     if taken and not overwrite:
         raise ColumnError.taken(
-            taken, 'Join under other names, join(job, prefix="second_"), or replace the columns, '
-            "join(job, overwrite=True)."
+            taken,
+            "Join under other names, "
+            + NextStep('join(job, prefix="second_")', "--prefix second_")
+            + ", or replace the columns, "
+            + NextStep("join(job, overwrite=True)", "--overwrite")
+            + ".",
         )  # fmt: skip
     labels = {name: column_label(frame.columns, name) for name in merged}
     replaced = {labels[name] for name in taken}
@@ -139,10 +144,12 @@ def find_answers(rows: Tabular, job: JobAnswers, finder: Finder) -> Found:
     recipe = job.manifest.recipe
     if recipe.columns == UNKNOWN_COLUMNS:
         raise JobError(
-            f"Job {job.manifest.display_name!r} was recovered from the server, which knows neither "
-            "the frame nor the template of the prompt, so rows cannot be matched to it. Run the "
-            "cell that submitted it: it finds this job and pays nothing. What is known without: "
-            f"bf.job({job.manifest.display_name!r}).results(), one row a request."
+            f"Job {job.manifest.called!r} was recovered from the server, which knows neither the "
+            "frame nor the template of the prompt, so rows cannot be matched to it.",
+            next_step=NextStep("Run the cell", "Run the command")
+            + " that submitted it: it finds this job and pays nothing. What is known without: "
+            + job_step(job.manifest.called, "results")
+            + ", one row a request.",
         )
     as_submitted = job.rows.checksum if len(rows) == len(job.rows) else None
     named = row_digests(recipe, rows, as_submitted)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from batchframe._base.safe_text import requests_step
+
 
 @dataclass(frozen=True)
 class Refusal:
@@ -70,14 +72,14 @@ NO_MODEL: Final = Refusal(
         "does not exist or you do not have access",
     ),
     advice="This project may not use that model in batches: check its name, or allow it in the "
-    "project's limits. Another model makes another job: requests(..., model=...).",
+    "project's limits. Another model makes another job: " + requests_step("model=...") + ".",
     source="refusals quoted in public issues (cursor 2953, continue 10120), 2025 and 2026",
 )  # fmt: skip
 NO_ENDPOINT: Final = Refusal(
     codes=frozenset({"invalid_endpoint", "endpoint_not_supported", "unsupported_endpoint"}),
     words=("invalid value for 'endpoint'", "endpoint is not supported", "not allowed to use the"),
     advice="This service or project takes no batches for that endpoint: ask an administrator to "
-    "allow it, or use another: requests(..., endpoint=...).",
+    "allow it, or use another: " + requests_step("endpoint=...") + ".",
     source="openai-python, the values of `endpoint` in batches.create, 2026-11",
 )
 OTHER_PROJECT: Final = Refusal(

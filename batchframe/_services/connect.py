@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from batchframe._base.errors import ClientError, RequestError
+from batchframe._base.safe_text import ACCOUNT, NextStep
 from batchframe._services.protocol import Identity, Service
 from batchframe._services.provider_table import (
     Provider,
@@ -94,15 +95,22 @@ def connect_to(identity: Identity, job: str, client: object = None) -> Service:
         if client is not None:
             raise
         raise ClientError(
-            f"Job {job} is at {identity.base_url}, and no client was given. Pass the one it was "
-            f"submitted with: bf.job({job!r}, client=...), or set OPENAI_API_KEY (and "
-            "OPENAI_BASE_URL, for another server than OpenAI's)."
+            f"Job {job} is at {identity.base_url}, and no client was given.",
+            next_step=NextStep(
+                f"Pass the one it was submitted with: bf.job({job!r}, client=...), or set "
+                "OPENAI_API_KEY",
+                ACCOUNT,
+            )
+            + " (and OPENAI_BASE_URL, for another server than OpenAI's).",
         ) from None
     if service.identity != identity:
         raise ClientError(
             f"Job {job} belongs to {_words(identity)}, but the client speaks to "
-            f"{_words(service.identity)}. Its batches cannot be seen from there. Pass the client "
-            f"it was submitted with: bf.job({job!r}, client=...)."
+            f"{_words(service.identity)}. Its batches cannot be seen from there.",
+            next_step=NextStep(
+                f"Pass the client it was submitted with: bf.job({job!r}, client=...)", ACCOUNT
+            )
+            + ".",
         )
     return service
 

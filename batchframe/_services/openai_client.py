@@ -18,6 +18,7 @@ from batchframe._base.errors import ClientError, ServiceError
 from batchframe._base.lenient_json import loads
 from batchframe._base.private_files import create_private, insecurity_is_allowed, open_private
 from batchframe._base.progress import BYTES, progress, watched
+from batchframe._base.safe_text import NextStep
 from batchframe._services.batch import Batch
 from batchframe._services.openai_transport import call, chunks, stated_length
 from batchframe._services.openai_values import (
@@ -78,11 +79,17 @@ def _client_from_environment() -> openai.OpenAI:
     except openai.OpenAIError:
         pass
     raise ClientError(
-        "There is no API key. Set OPENAI_API_KEY in the environment, or pass a client: "
-        "submit(client=openai.OpenAI(...)). To rehearse without a key and without cost:\n"
-        "    import batchframe.local\n"
-        "    server = batchframe.local.serve()\n"
-        "    requests.submit(client=server.client())"
+        "There is no API key.",
+        next_step="Set OPENAI_API_KEY in the environment"
+        + NextStep(
+            ", or pass a client: submit(client=openai.OpenAI(...)). To rehearse without a key and "
+            "without cost:\n"
+            "    import batchframe.local\n"
+            "    server = batchframe.local.serve()\n"
+            "    requests.submit(client=server.client())",
+            ". To rehearse without a key and without cost, run `batchframe serve`, and set "
+            "OPENAI_BASE_URL to its address and OPENAI_API_KEY to any word.",
+        ),
     )
 
 

@@ -9,7 +9,12 @@ import openai
 
 from batchframe._base.clock import SYSTEM
 from batchframe._base.errors import ServiceError
-from batchframe._services.openai_values import failure, is_transports, words
+from batchframe._base.safe_text import REFRESH
+from batchframe._services.openai_values import (
+    failure,
+    is_transports,
+    words,
+)
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -63,7 +68,8 @@ def chunks(response: Any, what: str, most: int, patience: float) -> Iterator[byt
             raise ServiceError(
                 f"The service sent more than {most:,} bytes of {what}, which cannot be right, so "
                 "reading it was given up. Nothing was replaced and nothing is lost: call "
-                "job.refresh() to ask again."
+                + REFRESH
+                + " to ask again."
             )
         passed = SYSTEM.elapsed() - since
         if passed > patience:
@@ -72,3 +78,12 @@ def chunks(response: Any, what: str, most: int, patience: float) -> Iterator[byt
             before, since = got, SYSTEM.elapsed()
         yield chunk
     raise raised
+
+
+def _broken_off_error(what: str, reason: str) -> ServiceError:
+    error = ServiceError(
+        f"The service's answer broke off while {what} was read: {reason}. Nothing was replaced "
+        "and nothing is lost: call " + REFRESH + " to ask again."
+    )
+    error.broke_off = True
+    return error

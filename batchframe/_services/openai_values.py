@@ -19,6 +19,7 @@ from openai.types import FileObject
 from batchframe._base.errors import ServiceError
 from batchframe._base.lenient_json import as_mapping
 from batchframe._base.safe_text import redacted
+from batchframe._base.safe_text import RUN_AGAIN, redacted
 from batchframe._services.advice import advice
 from batchframe._services.batch import Batch
 from batchframe._services.protocol import (
@@ -184,8 +185,10 @@ def _refused_error(reason: openai.APIStatusError) -> ServiceError:
     refusal = f"service refused (HTTP {labels}): {message}"
     hint = advice(code, message, status) or _STATUS_HINTS.get(status, "")
     error = ServiceError(
-        f"The {refusal}{hint and chr(10)}{hint}\nWhat was sent goes on, and what is at home stays. "
-        "When the cause is mended, run the cell again."
+        f"The {refusal}{hint and chr(10)}"
+        + hint
+        + "\nWhat was sent goes on, and what is at home stays.",
+        next_step="When the cause is mended, " + RUN_AGAIN + ".",
     )
     error.status, error.cause = status, f"the {refusal}"
     return error

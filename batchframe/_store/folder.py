@@ -36,6 +36,7 @@ from batchframe._base.private_files import (
     replacing,
     translate_os_errors,
 )
+from batchframe._base.safe_text import JOBS
 
 STATE_VERSION: Final = 1
 _JOB_ID: Final = re.compile(r"[0-9a-f]{20}")
@@ -85,7 +86,8 @@ class JobFolder:
         """
         if not _JOB_ID.fullmatch(job_id):
             raise JobError(
-                f"{quote(job_id)} cannot be a job's id. bf.jobs() lists the jobs that are here."
+                f"{quote(job_id)} cannot be a job's id.",
+                next_step=JOBS + " lists the jobs that are here.",
             )
         folder = cls(home() / "jobs" / job_id)
         with translate_os_errors(folder.path):
@@ -269,7 +271,7 @@ def job_folders() -> list[JobFolder]:
         private_folder(jobs)
         paths = [path for path in jobs.iterdir() if (path / "manifest.json").is_file()]
         for path in filter(Path.is_symlink, paths):
-            warn_user(UnreadableJobWarning.skipped(str(JobError.is_a_link(str(path)))))
+            warn_user(UnreadableJobWarning.skipped(JobError.is_a_link(str(path))))
         paths = [path for path in paths if not path.is_symlink()]
         paths.sort(key=lambda path: (path / "manifest.json").stat().st_ctime_ns, reverse=True)
     return [JobFolder(path) for path in paths]

@@ -223,5 +223,5 @@ def records() -> Iterator[Record]:
         try:
             found.append(read_record(folder))
         except JobError as reason:
-            warn_user(UnreadableJobWarning.skipped(str(reason)))
+            warn_user(UnreadableJobWarning.skipped(reason))
     yield from sorted(found, key=lambda record: record.manifest.created_at, reverse=True)

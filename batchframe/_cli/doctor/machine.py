@@ -13,6 +13,7 @@ from typing import Final
 
 from batchframe._base.errors import JobError
 from batchframe._base.private_files import private_home
+from batchframe._base.safe_text import in_shell
 from batchframe._cli.doctor.finding import Finding
 from batchframe._store.folder import home
 from batchframe._tokens.counter import INSTALL_FAST
@@ -49,7 +50,7 @@ def home_folder() -> Finding:
         if path.exists():
             private_home(path)
     except JobError as refusal:
-        return Finding("home", "problem", "jobs cannot be kept", str(refusal))
+        return Finding("home", "problem", "jobs cannot be kept", in_shell(refusal))
     chosen = "as BATCHFRAME_HOME says" if os.environ.get("BATCHFRAME_HOME") else "by default"
     told = f"{path} ({chosen})"
     there = next(folder for folder in (path, *path.parents) if folder.exists())

@@ -20,6 +20,7 @@ from batchframe._api.functions import requests
 from batchframe._api.requests import Requests
 from batchframe._base.clock import SYSTEM, Clock
 from batchframe._base.errors import ServiceError
+from batchframe._base.safe_text import in_shell
 from batchframe._cli.doctor.finding import Finding
 from batchframe._display import format_range, money
 from batchframe._services.connect import connect
@@ -59,7 +60,7 @@ def probe(model: str, agrees: Callable[[str], bool], clock: Clock = SYSTEM) -> I
         try:
             yield from _learn(there, asked, line, clock)
         except ServiceError as reason:
-            yield Finding("live", "problem", "the service gave trouble", str(reason))
+            yield Finding("live", "problem", "the service gave trouble", in_shell(reason))
 
 
 def _one_request(model: str) -> Requests:
@@ -155,6 +156,6 @@ def _clean_up(there: Service, file_id: str, outcome: CreateOutcome) -> Iterator[
         there.delete_file(file_id)
     except ServiceError as reason:
         told = f"the input file {file_id} is still on the server"
-        yield Finding("clean-up", "warning", told, str(reason))
+        yield Finding("clean-up", "warning", told, in_shell(reason))
     else:
         yield Finding("clean-up", "ok", "the input files are removed")

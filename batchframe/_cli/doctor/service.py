@@ -9,6 +9,7 @@ from typing import Final
 
 from batchframe._base.clock import SYSTEM, Clock
 from batchframe._base.errors import ClientError, ServiceError
+from batchframe._base.safe_text import in_shell
 from batchframe._cli.doctor.finding import Finding
 from batchframe._services.connect import connect, expected_identity, expected_profile
 from batchframe._services.protocol import Service
@@ -43,13 +44,13 @@ def reach(clock: Clock = SYSTEM) -> Iterator[Finding]:
     try:
         asked = connect().within(_PATIENCE)
     except ClientError as reason:
-        yield Finding("client", "problem", "no client can be made", str(reason))
+        yield Finding("client", "problem", "no client can be made", in_shell(reason))
         return
     yield Finding("client", "ok", "an openai.OpenAI is made of the environment")
     try:
         batches = list(islice(asked.list_batches(), _PAGE))
     except ServiceError as reason:
-        yield Finding("network", "problem", "one page of batches was asked for", str(reason))
+        yield Finding("network", "problem", "one page of batches was asked for", in_shell(reason))
         return
     more = " or more" if len(batches) == _PAGE else ""
     told = f"one page of batches was asked for and came: {len(batches)}{more}"
@@ -62,7 +63,9 @@ def _skew(asked: Service, clock: Clock) -> Finding:
     try:
         theirs = asked.server_time()
     except ServiceError as reason:
-        return Finding("clock", "warning", f"the service's time could not be asked: {reason}")
+        return Finding(
+            "clock", "warning", f"the service's time could not be asked: {in_shell(reason)}"
+        )
     if theirs is None:
         return Finding("clock", "ok", "the service does not tell its time; nothing rests on it")
     # Its date is in whole seconds, and was told halfway between the question and the answer.
