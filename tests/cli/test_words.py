@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import pickle
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +11,9 @@ from pathlib import Path
 import pytest
 
 import batchframe
-from batchframe._base.safe_text import job_step
+from batchframe._base.safe_text import in_shell, job_step
 from batchframe._cli import help_pages, parser
+from batchframe.errors import JobError
 
 PAGE = Path(__file__).parent / "help.md"
 
@@ -49,9 +51,8 @@ def test_the_day_has_every_command_once() -> None:
 
 # What only a notebook shows: cards and buttons, and what the command line does not call.
 OF_NOTEBOOKS = {
-    "_api/cards.py", "_api/job_waiting.py", "_api/listing.py", "_api/submitting.py",
-    "_display/widget.py", "_jobs/forgetting.py", "_results/batch_answers.py",
-    "_results/unanswered.py",
+    "_api/job_waiting.py", "_api/listing.py", "_display/widget.py", "_jobs/forgetting.py",
+    "_results/batch_answers.py", "_results/unanswered.py",
 }  # fmt: skip
 FOR_NOTEBOOKS = re.compile(
     r"(?i)bf\.jobs?\(|bf\.recover\(|\brun the cell\b|requests\.pilot\(n|"
@@ -82,6 +83,15 @@ def test_no_sentence_tells_a_shell_to_write_python_or_to_run_a_cell() -> None:
         if FOR_NOTEBOOKS.search(text)
     ]
     assert said == []
+
+
+def test_an_error_words_its_next_step_for_a_notebook_and_for_a_shell() -> None:
+    error = JobError.not_sent("my job")
+    for told in (error, pickle.loads(pickle.dumps(error))):  # noqa: S301 - our own bytes
+        assert str(told).endswith(" Go on with it: bf.job('my job').resume().")
+        assert told.next_step == "Go on with it: bf.job('my job').resume()."
+        assert in_shell(told).endswith(" Go on with it: `batchframe resume 'my job'`.")
+        assert in_shell(told.next_step) == "Go on with it: `batchframe resume 'my job'`."
 
 
 @pytest.mark.parametrize("name", ["tone", "my job", "it's", "a;rm -rf b", "$(x)"])
