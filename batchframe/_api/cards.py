@@ -292,7 +292,7 @@ def _tone(facts: JobFacts) -> Tone:
 
 
 def _next_step(facts: JobFacts) -> NextStep:
-    name = facts.record.manifest.called
+    name = facts.record.manifest.display_name
     if facts.status in {"preparing", "submitting", "uncertain"}:
         return job_step(name, "resume", alone=True)
     if not facts.record.done:

@@ -162,10 +162,10 @@ class Job(LiveCardRepr):
             cancel(run)
             if any(shard.step == "creating" for shard in run.state().shards):
                 raise JobError(
-                    f"What is known of job {record.manifest.called} is being cancelled, but "
+                    f"What is known of job {record.manifest.display_name} is being cancelled, but "
                     "another part of it may exist on the server.",
                     next_step="Look for it with "
-                    + job_step(record.manifest.called, "resume")
+                    + job_step(record.manifest.display_name, "resume")
                     + ", then cancel again.",
                 )
         return self

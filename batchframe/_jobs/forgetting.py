@@ -51,12 +51,12 @@ def refuse_if_under_way(record: Record) -> None:
         running = shard.batch is not None and not shard.batch.ended
         if running or shard.step == "creating":
             raise JobError(
-                f"Job {record.manifest.called!r} is still under way, and what it answers is "
+                f"Job {record.manifest.display_name!r} is still under way, and what it answers is "
                 "billed.",
                 next_step="Let it end, "
-                + job_step(record.manifest.called, "wait")
+                + job_step(record.manifest.display_name, "wait")
                 + ", or stop it, "
-                + job_step(record.manifest.called, "cancel")
+                + job_step(record.manifest.display_name, "cancel")
                 + " and wait, and then forget it.",
             )
 

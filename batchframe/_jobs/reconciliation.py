@@ -103,14 +103,14 @@ def reconcile_create(run: SubmissionContext, shard: int, state: ShardState) -> N
             else "The service's list of batches could not be read to its end"
         )
         raise SubmissionUncertain(
-            f"Part {shard + 1} of {run.shards} of job {run.manifest.called} was sent, but its "
-            f"answer was lost{f' ({state.reason})' if state.reason else ''}. {seen}, so nobody can "
-            "know whether the batch exists, and batchframe does not pay on a guess.",
+            f"Part {shard + 1} of {run.shards} of job {run.manifest.display_name} was sent, but "
+            f"its answer was lost{f' ({state.reason})' if state.reason else ''}. {seen}, so nobody "
+            "can know whether the batch exists, and batchframe does not pay on a guess.",
             next_step="Look again in a few minutes:\n    "
-            + job_step(run.manifest.called, "resume", alone=True)
+            + job_step(run.manifest.display_name, "resume", alone=True)
             + "\nIf you are sure that it was not created (the service's web page shows no such "
             "batch), send it again:\n    "
-            + job_step(run.manifest.called, "resume", "recreate", alone=True),
+            + job_step(run.manifest.display_name, "resume", "recreate", alone=True),
         )
     _fence(run, shard, state)
     state = run.state().shards[shard]
@@ -133,11 +133,12 @@ def _adopt_if_it_runs(
     for batch in found:
         if batch.status == "validating" and batch.input_file_id in state.fenced_files:
             raise SubmissionUncertain(
-                f"Part {shard + 1} of {run.shards} of job {run.manifest.called} became {batch.id} "
-                "after all, about when its input file was deleted so that it could be sent again. "
-                "The service is still validating it, and nobody can know yet whether it will run.",
+                f"Part {shard + 1} of {run.shards} of job {run.manifest.display_name} became "
+                f"{batch.id} after all, about when its input file was deleted so that it could be "
+                "sent again. The service is still validating it, and nobody can know yet whether "
+                "it will run.",
                 next_step="Look again in a minute:\n    "
-                + job_step(run.manifest.called, "resume", alone=True),
+                + job_step(run.manifest.display_name, "resume", alone=True),
             )
     adopt(run, shard, found)
 
@@ -157,7 +158,7 @@ def _fence(run: SubmissionContext, shard: int, state: ShardState) -> None:
                 f"The input file {upload.file_id} of job {run.manifest.display_name} is not on the "
                 "server, though nobody here deleted it. The client's key may belong to another "
                 "project, from which neither the file nor a batch of it can be seen.",
-                next_step=_another_account(run.manifest.called),
+                next_step=_another_account(run.manifest.display_name),
             )
     run.record_event("FENCING", shard)
     for upload in state.uploads:

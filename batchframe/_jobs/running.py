@@ -63,15 +63,15 @@ def go_on(run: SubmissionContext) -> None:
     if meanwhile:
         told = ", ".join(f"{number:,} in job {other!r}" for other, number in meanwhile.items())
         raise SubmissionError(
-            f"Requests that job {run.manifest.called!r} has not sent yet were asked since by "
+            f"Requests that job {run.manifest.display_name!r} has not sent yet were asked since by "
             f"others ({told}), and would be paid twice.",
             next_step="Send only the rest: "
-            + job_step(run.manifest.called, "cancel")
+            + job_step(run.manifest.display_name, "cancel")
             + ", which drops what was not sent, and "
-            + job_step(run.manifest.called, "unanswered")
+            + job_step(run.manifest.display_name, "unanswered")
             + NextStep(".submit()", "")
             + ". Or pay twice: "
-            + job_step(run.manifest.called, "resume", "recreate")
+            + job_step(run.manifest.display_name, "resume", "recreate")
             + ".",
         )
     submit(run)

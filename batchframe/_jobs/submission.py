@@ -160,12 +160,12 @@ def _metadata(run: SubmissionContext, shard: int) -> dict[str, str]:
 
 def _unsent_error(run: SubmissionContext, reason: str) -> SubmissionError:
     return SubmissionError(
-        f"Nothing of this part of job {run.manifest.called} reached the service: {reason}. Nothing "
-        "is billed for it.",
+        f"Nothing of this part of job {run.manifest.display_name} reached the service: {reason}. "
+        "Nothing is billed for it.",
         next_step="When the connection is back, "
         + RUN_AGAIN
         + " or call "
-        + job_step(run.manifest.called, "resume")
+        + job_step(run.manifest.display_name, "resume")
         + ".",
     )
 
@@ -186,14 +186,16 @@ def _pause_refused(run: SubmissionContext, shard: int, outcome: Rejected, retrie
 def _refused_error(run: SubmissionContext, shard: int, outcome: Rejected) -> SubmissionError:
     remedy = advice(outcome.code, outcome.message, outcome.status)
     return SubmissionError(
-        f"The service refused part {shard + 1} of {run.shards} of job {run.manifest.called} (HTTP "
-        f"{outcome.status}{f', {outcome.code}' if outcome.code else ''}): {outcome.message}\n"
+        (
+            f"The service refused part {shard + 1} of {run.shards} of job {run.manifest.display_name} "
+            f"(HTTP {outcome.status}{f', {outcome.code}' if outcome.code else ''}): {outcome.message}\n"
+        )
         + remedy
         + (remedy and "\n")
         + "No batch was created for it and nothing is billed for it.",
         next_step="When the cause is mended, "
         + RUN_AGAIN
         + " or call "
-        + job_step(run.manifest.called, "resume")
+        + job_step(run.manifest.display_name, "resume")
         + ": what was created goes on, and only the rest is sent.",
     )

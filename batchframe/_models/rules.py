@@ -239,9 +239,8 @@ def _check_tier(value: Any) -> None:
     tier = _rules()["service_tiers"].get(value) if isinstance(value, str) else None
     if isinstance(tier, Mapping) and tier["refused"]:
         raise RequestError(
-            f'service_tier="{tier_name}" has no known place in a batch, which is a tier of its '
-            f"own, billed at the batch price. It means {meaning}. Leave service_tier= "
-            "out.",
+            f'service_tier="{value}" has no known place in a batch, which is a tier of its own, '
+            f"billed at the batch price. It means {tier['meaning']}. Leave service_tier= out.",
             next_step=allow_hint("service_tier"),
         )
 
@@ -299,14 +298,14 @@ def check_model(model: str, on: date) -> None:
     if end is not None and end.on <= on:
         instead = f'its successor: model="{end.successor}"' if end.successor else "another"
         raise RequestError(
-            f"OpenAI shut {model} down on {day} ({end.source}), so nothing would be "
-            f"answered.{instead}",
+            f"OpenAI shut {model} down on {end.on} ({end.source}), so nothing would be answered. "
+            f"Ask {instead}.",
             next_step=allow_hint("model"),
         )
     if not_in_batch(model):
         raise RequestError(
-            f"{model} has no place in OpenAI's Batch API ({source}). Ask another model, such "
-            'as model="gpt-5.6-luna".',
+            f"{model} has no place in OpenAI's Batch API ({_citation(_rules()['not_in_batch'])}). "
+            'Ask another model, such as model="gpt-5.6-luna".',
             next_step=allow_hint("model"),
         )
 

@@ -144,11 +144,11 @@ def find_answers(rows: Tabular, job: JobAnswers, finder: Finder) -> Found:
     recipe = job.manifest.recipe
     if recipe.columns == UNKNOWN_COLUMNS:
         raise JobError(
-            f"Job {job.manifest.called!r} was recovered from the server, which knows neither the "
-            "frame nor the template of the prompt, so rows cannot be matched to it.",
+            f"Job {job.manifest.display_name!r} was recovered from the server, which knows neither "
+            "the frame nor the template of the prompt, so rows cannot be matched to it.",
             next_step=NextStep("Run the cell", "Run the command")
             + " that submitted it: it finds this job and pays nothing. What is known without: "
-            + job_step(job.manifest.called, "results")
+            + job_step(job.manifest.display_name, "results")
             + ", one row a request.",
         )
     as_submitted = job.rows.checksum if len(rows) == len(job.rows) else None

@@ -18,7 +18,6 @@ from openai.types import FileObject
 
 from batchframe._base.errors import ServiceError
 from batchframe._base.lenient_json import as_mapping
-from batchframe._base.safe_text import redacted
 from batchframe._base.safe_text import RUN_AGAIN, redacted
 from batchframe._services.advice import advice
 from batchframe._services.batch import Batch
