@@ -185,17 +185,17 @@ def _pause_refused(run: SubmissionContext, shard: int, outcome: Rejected, retrie
 
 def _refused_error(run: SubmissionContext, shard: int, outcome: Rejected) -> SubmissionError:
     remedy = advice(outcome.code, outcome.message, outcome.status)
+    job = run.manifest.display_name
+    status = f"{outcome.status}, {outcome.code}" if outcome.code else f"{outcome.status}"
     return SubmissionError(
-        (
-            f"The service refused part {shard + 1} of {run.shards} of job {run.manifest.display_name} "
-            f"(HTTP {outcome.status}{f', {outcome.code}' if outcome.code else ''}): {outcome.message}\n"
-        )
+        f"The service refused part {shard + 1} of {run.shards} of job {job} (HTTP {status}): "
+        f"{outcome.message}\n"
         + remedy
         + (remedy and "\n")
         + "No batch was created for it and nothing is billed for it.",
         next_step="When the cause is mended, "
         + RUN_AGAIN
         + " or call "
-        + job_step(run.manifest.display_name, "resume")
+        + job_step(job, "resume")
         + ": what was created goes on, and only the rest is sent.",
     )
