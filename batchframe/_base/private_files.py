@@ -103,8 +103,8 @@ def private_folder(path: Path) -> None:
         if not info.st_mode & _FOR_OTHERS or os.name == "nt":
             return
         path.chmod(stat.S_IRWXU)
+        mode = stat.S_IMODE(info.st_mode)
         if not path.stat().st_mode & _FOR_OTHERS:
-            mode = stat.S_IMODE(info.st_mode)
             warn_user(
                 OpenFolderWarning(
                     f"{path!s} was open to other users of this machine (mode {mode:04o}); it is "
@@ -114,7 +114,7 @@ def private_folder(path: Path) -> None:
             )
         elif not insecurity_is_allowed():
             # A file system without permissions, such as a mounted share.
-            raise _open_home_error(str(path), stat.S_IMODE(info.st_mode))
+            raise _open_home_error(str(path), mode)
 
 
 def _make(path: Path) -> None:

@@ -32,13 +32,11 @@ class Range(Generic[_N]):
         return cls(number, number, number)
 
     def __add__(self, other: Range[_N]) -> Range[_N]:
-        return Range(
-            self.low + other.low,
-            None
-            if self.expected is None or other.expected is None
-            else self.expected + other.expected,
-            None if self.high is None or other.high is None else self.high + other.high,
-        )
+        def total(one: _N | None, another: _N | None) -> _N | None:
+            return None if one is None or another is None else one + another
+
+        expected = total(self.expected, other.expected)
+        return Range(self.low + other.low, expected, total(self.high, other.high))
 
     def map(self, function: Callable[[_N], _M]) -> Range[_M]:
         """Apply a growing function to both ends and the middle."""

@@ -63,14 +63,11 @@ def check_tools(recipe: Recipe, shape: str) -> None:
             continue
         keys = {"function", "name"} & set(tool)
         if keys and shape not in keys:
-            expected_shape = (
-                '{"type": "function", "function": {"name": ..., "parameters": ...}}'
-                if shape == "function"
-                else '{"type": "function", "name": ..., "parameters": ...}'
-            )
+            inside = '"name": ..., "parameters": ...'
+            wanted = f'"function": {{{inside}}}' if shape == "function" else inside
             raise RequestError(
                 f"tools[{position}] is in the form of another endpoint. {recipe.endpoint} wants it "
-                f"as {expected_shape}."
+                f'as {{"type": "function", {wanted}}}.'
             )
     taken = {field.name for field in recipe.output.fields} & {field.name for field in _FIELDS}
     if taken and _may_call(recipe):
@@ -101,9 +98,8 @@ def read_with_tools(recipe: Recipe, answers: pa.Table, good: pa.ChunkedArray) ->
 def _may_call(recipe: Recipe) -> bool:
     tools = recipe.body.get("tools")
     listed = [one for one in tools if isinstance(one, Mapping)] if isinstance(tools, list) else []
-    return bool(recipe.body.get("functions")) or any(
-        str(tool.get("type", "function")) in _CALLED for tool in listed
-    )
+    callable_ = any(one.get("type", "function") in _CALLED for one in listed)
+    return callable_ or bool(recipe.body.get("functions"))
 
 
 def _read(

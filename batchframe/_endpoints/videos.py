@@ -82,10 +82,10 @@ class _Videos(TextEndpoint):
 
     def body(self, recipe: Recipe) -> dict[str, Any]:
         # By these bytes `join` finds the answer of a row.
-        first_frame = {}
+        body = {"model": recipe.model, "prompt": text_leaf(recipe)}
         if recipe.images is not None:
-            first_frame["input_reference"] = {"image_url": TextColumn(image_column(0))}
-        return {"model": recipe.model, "prompt": text_leaf(recipe), **first_frame, **recipe.body}
+            body["input_reference"] = {"image_url": TextColumn(image_column(0))}
+        return body | dict(recipe.body)
 
     def recipe_of(self, body: Mapping[str, Any]) -> Recipe:
         return super().recipe_of({key: body[key] for key in body.keys() - {"input_reference"}})

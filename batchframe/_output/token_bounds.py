@@ -168,9 +168,8 @@ class _Layout:
 
     def _object(self, node: Node, inside: frozenset[str]) -> _Pieces:
         pieces: _Pieces = []
-        for sign, (key, part) in zip(
-            itertools.chain("{", itertools.repeat(",")), node["properties"].items(), strict=False
-        ):
+        for key, part in node["properties"].items():
+            sign = "," if pieces else "{"
             pieces += [f"{sign}{_json(key)}:", *self.pieces(part, inside)]
         return [*pieces, "}"]
 
@@ -183,7 +182,7 @@ class _Layout:
         return _Span(low, len("[]") + most * (item.high + len(",")))
 
     def _choice(self, texts: Sequence[str]) -> _Span | _Labels:
-        if all(_is_word(text) for text in texts):
+        if all(map(_is_word, texts)):
             return _Labels(tuple(texts))
         return _widest([self._span_of(text) for text in texts])
 

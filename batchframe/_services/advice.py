@@ -30,7 +30,7 @@ class Refusal:
         Whether it may be over in some seconds.
     """
 
-    codes: frozenset[str]
+    codes: tuple[str, ...]
     words: tuple[str, ...]
     advice: str
     source: str
@@ -38,12 +38,10 @@ class Refusal:
 
 
 NO_MONEY: Final = Refusal(
-    codes=frozenset(
-        {
-            "insufficient_quota", "billing_hard_limit_reached", "billing_not_active",
-            "credit_balance_exhausted", "organization_spend_limit_exceeded",
-            "project_spend_limit_exceeded", "organization_usage_limit_exceeded",
-        }
+    codes=(
+        "insufficient_quota", "billing_hard_limit_reached", "billing_not_active",
+        "credit_balance_exhausted", "organization_spend_limit_exceeded",
+        "project_spend_limit_exceeded", "organization_usage_limit_exceeded",
     ),
     words=("billing hard limit", "exceeded your current quota", "check your plan and billing"),
     advice="The account may spend no more: add credit, or raise the limit of the organization or "
@@ -51,14 +49,14 @@ NO_MONEY: Final = Refusal(
     source="OpenAI guide to error codes, 2026-11",
 )  # fmt: skip
 QUEUE_FULL: Final = Refusal(
-    codes=frozenset({"token_limit_exceeded", "enqueued_token_limit_reached"}),
+    codes=("token_limit_exceeded", "enqueued_token_limit_reached"),
     words=("enqueued token limit", "number of enqueued tokens"),
     advice="The queue of this model holds as many tokens as your tier allows: wait until other "
     "batches have ended, or ask fewer rows at a time (df.iloc[:5000]).",
     source="OpenAI Batch guide and Azure OpenAI batch guide, 2026; openai-python issue 2084",
 )
 TOO_FAST: Final = Refusal(
-    codes=frozenset({"rate_limit_exceeded", "slow_down", "rate_limit_error"}),
+    codes=("rate_limit_exceeded", "slow_down", "rate_limit_error"),
     words=("rate limit reached", "too many requests"),
     advice="Too much was asked in a short time (OpenAI takes 2,000 batches an hour): wait some "
     "minutes.",
@@ -66,7 +64,7 @@ TOO_FAST: Final = Refusal(
     passes=True,
 )
 NO_MODEL: Final = Refusal(
-    codes=frozenset({"model_not_found", "model_not_supported", "model_not_active"}),
+    codes=("model_not_found", "model_not_supported", "model_not_active"),
     words=(
         "does not have access to model", "not supported by the batch api",
         "does not exist or you do not have access",
@@ -76,18 +74,16 @@ NO_MODEL: Final = Refusal(
     source="refusals quoted in public issues (cursor 2953, continue 10120), 2025 and 2026",
 )  # fmt: skip
 NO_ENDPOINT: Final = Refusal(
-    codes=frozenset({"invalid_endpoint", "endpoint_not_supported", "unsupported_endpoint"}),
+    codes=("invalid_endpoint", "endpoint_not_supported", "unsupported_endpoint"),
     words=("invalid value for 'endpoint'", "endpoint is not supported", "not allowed to use the"),
     advice="This service or project takes no batches for that endpoint: ask an administrator to "
     "allow it, or use another: " + requests_step("endpoint=...") + ".",
     source="openai-python, the values of `endpoint` in batches.create, 2026-11",
 )
 OTHER_PROJECT: Final = Refusal(
-    codes=frozenset(
-        {
-            "file_not_found", "invalid_organization", "mismatched_organization",
-            "mismatched_project", "invalid_project",
-        }
+    codes=(
+        "file_not_found", "invalid_organization", "mismatched_organization", "mismatched_project",
+        "invalid_project",
     ),
     words=(
         "cannot find file", "does not have access to it", "no such organization",
@@ -99,44 +95,42 @@ OTHER_PROJECT: Final = Refusal(
     source="OpenAI guide to error codes, 2026-11; a case of its own files unseen in kaibo 169",
 )  # fmt: skip
 NOT_PERMITTED: Final = Refusal(
-    codes=frozenset({"insufficient_permissions", "missing_scope"}),
+    codes=("insufficient_permissions", "missing_scope"),
     words=("missing scopes", "insufficient permissions"),
     advice="The key is restricted: let it write Files and Batches and call the model, or use "
     "another key.",
     source="refusals quoted in public issues (trae-agent 162, opencode 21928), 2025 and 2026",
 )
 NO_RETENTION: Final = Refusal(
-    codes=frozenset({"zero_data_retention"}),
+    codes=("zero_data_retention",),
     words=("zero data retention", "zero-data-retention"),
     advice="Batches keep files on the server, which an organization with zero data retention may "
     "not do: use a project without it, or ask its administrator.",
     source="OpenAI guide to data controls, 2026-11; the refusal's exact words are not published",
 )
 NO_COUNTRY: Final = Refusal(
-    codes=frozenset({"unsupported_country_region_territory", "unsupported_location_error"}),
+    codes=("unsupported_country_region_territory", "unsupported_location_error"),
     words=("country, region, or territory not supported",),
     advice="The service does not serve the country that this machine seems to be in; a proxy or "
     "a VPN may place it elsewhere. The service lists the countries it serves.",
     source="OpenAI guide to error codes, 2026-11",
 )
 NO_ADDRESS: Final = Refusal(
-    codes=frozenset({"ip_not_authorized"}),
+    codes=("ip_not_authorized",),
     words=("ip not authorized", "ip allowlist", "ip address is not"),
     advice="This machine's address is not on the list that the project allows: connect from one "
     "that is, or have it added.",
     source="OpenAI guide to error codes, 2026-11",
 )
 NOT_VERIFIED: Final = Refusal(
-    codes=frozenset(),
+    codes=(),
     words=("must be verified",),
     advice="The organization must be verified before it may use this model: its owner does that "
     "in the service's settings.",
     source="OpenAI help centre, 2025",
 )
 BAD_KEY: Final = Refusal(
-    codes=frozenset(
-        {"invalid_api_key", "expired_api_key", "account_deactivated", "invalid_authentication"}
-    ),
+    codes=("invalid_api_key", "expired_api_key", "account_deactivated", "invalid_authentication"),
     words=("incorrect api key", "invalid api key", "key has expired", "key expired"),
     advice="The key is wrong, expired or revoked: make a new one, set OPENAI_API_KEY to it and "
     "restart the kernel, or pass client=openai.OpenAI(api_key=...).",

@@ -138,9 +138,8 @@ class Provider:
         shortest, longest = (hours_of(word) for word in (self.windows[0], self.windows[-1]))
         hours = hours_of(self.window)
         if shortest is None or longest is None or not shortest <= (hours or 0) <= longest:
-            raise RequestError.not_a_word(
-                keyword="window", value=self.window, wanted=_between(self.name, *self.windows[:2])
-            )
+            wanted = _between(self.name, *self.windows[:2])
+            raise RequestError.not_a_word("window", self.window, wanted)
 
     @property
     def hours(self) -> float:

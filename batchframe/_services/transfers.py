@@ -163,9 +163,8 @@ class Prefetcher:
     def _start_downloads(
         self, batch: Batch, path: Path, limit: Callable[[int | None], int]
     ) -> None:
-        for number, file_id in enumerate(
-            dict.fromkeys((batch.output_file_id, batch.error_file_id))
-        ):
+        ids = dict.fromkeys((batch.output_file_id, batch.error_file_id))
+        for number, file_id in enumerate(ids):
             if file_id is not None:
                 partial = path.with_name(f"{path.name}.ahead-{number}-{threading.get_ident()}.part")
                 file = self._workers.submit(self._service.retrieve_file, file_id)
