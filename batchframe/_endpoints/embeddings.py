@@ -63,7 +63,7 @@ class _EmbeddingsEndpoint(TextEndpoint):
         """Refuse all but one text, and dimensions of another type."""
         super().check(recipe)
         dimensions = recipe.body.get("dimensions")
-        if dimensions is not None and (type(dimensions) is not int or dimensions < 1):
+        if dimensions is not None and not _is_dimensions(dimensions):
             raise RequestError.not_a_word("dimensions", dimensions, "a whole number such as 512")
 
     def body(self, recipe: Recipe) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def read_with_tools(recipe: Recipe, answers: pa.Table, good: pa.ChunkedArray) ->
 def _may_call(recipe: Recipe) -> bool:
     tools = recipe.body.get("tools")
     listed = [one for one in tools if isinstance(one, Mapping)] if isinstance(tools, list) else []
-    callable_ = any(one.get("type", "function") in _CALLED for one in listed)
+    callable_ = any(str(one.get("type", "function")) in _CALLED for one in listed)
     return callable_ or bool(recipe.body.get("functions"))
 
 
