@@ -14,7 +14,8 @@ from batchframe._base.errors import JobError
 from batchframe._store.folder import JobFolder
 
 _Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
-_Date = Annotated[float, msgspec.Meta(ge=0, le=1e11)]
+# A clock that was never set may stand before 1970; what lies further away cannot be shown.
+_Date = Annotated[float, msgspec.Meta(ge=-1e10, le=1e11)]
 
 
 @dataclass(frozen=True)
