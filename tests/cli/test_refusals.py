@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import batchframe.local
 from tests.support.commands import run_command
 
 ASK = ("--prompt", "{{ text }}", "--model", "gpt-4.1", "--json")
@@ -39,6 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["submit", "reviews.csv", "--to", "out.csv"], "add --wait"),
         (["submit", "reviews.csv", "--wait", "--to", "no/where.csv"], "mkdir -p"),
         (["submit", "reviews.csv", "--wait", "--to", "reviews.csv"], "is the input"),
+        (["submit", "reviews.csv", "--wait", "--to", "-"], "Choose --to FILE"),
         (["submit", "reviews.csv", "--wait", "--to", "out.xlsx"], "not named as a kind of file"),
         (["estimate", "reviews.csv", "--output", "positive"], "offers one label"),
         (["estimate", "reviews.csv", "--output", "bad.json"], "cannot be read as JSON"),
@@ -92,3 +95,34 @@ def test_a_slip_of_the_pen_is_a_usage_error_that_guesses_what_was_meant(
     printed = capsys.readouterr()
     assert told in printed.err
     assert printed.out == ""
+
+
+def test_a_prompt_file_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("estimate", "reviews.csv", "--prompt-file", "none.txt", "--model", "gpt-4.1")
+    assert run_command(*words) == 2
+    assert "none.txt cannot be read: No such file" in capsys.readouterr().err
+
+
+def test_what_the_system_refuses_is_a_refusal_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "no folder")
+    assert run_command("demo") == 2
+    assert "The operating system refused: " in capsys.readouterr().err
+
+
+def test_what_a_job_cannot_do_yet_is_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with batchframe.local.serve(seconds=60) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        for name in ("tone", "topic"):
+            words = ("submit", "reviews.csv", "--name", name, "--prompt", f"{name}: {{{{ text }}}}")
+            assert run_command(*words, "--model", "gpt-4.1") == 0
+        for code, words, told in (
+            (2, ("fetch", "tone", "topic", "--to", "out.csv"), "--input FILE"),
+            (3, ("fetch", "tone", "--to", "out.csv"), "nothing was written"),
+            (2, ("forget", "tone"), "Nobody said yes"),
+        ):
+            assert run_command(*words) == code, words
+            assert told in capsys.readouterr().err

@@ -11,7 +11,7 @@ import batchframe
 import batchframe.local
 from batchframe import count_tokens
 from batchframe._estimate import counting, service_count
-from batchframe.errors import ServiceError
+from batchframe.errors import RequestError, ServiceError
 from batchframe.local import Fault
 
 FRAME = pd.DataFrame({"text": [f"review number {i} " * (i % 7 + 1) for i in range(60)]})
@@ -173,3 +173,15 @@ def test_what_the_mapping_counts_is_what_the_chat_counts() -> None:
     asked = service_count.counting_body("/v1/chat/completions", body)
     assert asked is not None
     assert count_tokens(asked, endpoint="/v1/responses").tokens == count_tokens(body).tokens
+
+
+def test_an_api_that_counts_no_such_requests_is_not_asked() -> None:
+    frame = pd.DataFrame({"text": ["a"]})
+    asked = frame.bf.requests(
+        "{{ text }}", model="text-embedding-3-small", endpoint="/v1/embeddings"
+    )
+    with (
+        batchframe.local.serve() as server,
+        pytest.raises(RequestError, match="Leave check=True out"),
+    ):
+        asked.estimate(check=True, client=server.client())

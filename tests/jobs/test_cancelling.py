@@ -30,3 +30,15 @@ def test_parts_that_were_not_sent_when_a_job_was_cancelled_never_are(
     rest = again.unanswered().submit(client=proxy.client()).wait()
     assert rest.counts == {"ok": 3}
     assert len(server.ledger) == 3
+
+
+@pytest.mark.usefixtures("one_request_a_file")
+def test_a_part_that_may_exist_cannot_be_cancelled(
+    requests: bf.Requests, server: batchframe.local.Server, proxy: Any
+) -> None:
+    server.pause()
+    proxy.fail("POST", "/batches", "reset", skip=1)
+    with pytest.raises(bf.errors.SubmissionUncertain):
+        requests.submit("parts", client=proxy.client())
+    with pytest.raises(bf.errors.JobError, match="another part of it may exist"):
+        bf.job("parts", client=proxy.client()).cancel()

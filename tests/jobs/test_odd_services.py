@@ -5,6 +5,7 @@ The names begin with the ids of the matrix that these tests belong to; S1 to S10
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -404,3 +405,81 @@ def test_what_cannot_be_read_is_told_as_the_services_trouble(
             requests.submit("once", client=server.client().with_options(max_retries=0))
         server.faults.clear()
         assert requests.submit("once", client=server.client()).wait().counts == {"ok": 3}
+
+
+def test_an_input_file_that_somebody_else_deleted_is_asked_about(requests: bf.Requests) -> None:
+    with local.serve(faults=[Fault(CREATE, "reset")]) as server:
+        client = server.client()
+        with pytest.raises(bf.errors.SubmissionUncertain):
+            requests.submit("once", client=client)
+        for file in client.files.list():
+            client.files.delete(file.id)
+        with pytest.raises(bf.errors.SubmissionUncertain, match="nobody here deleted it"):
+            bf.job("once", client=client).resume(recreate=True)
+        assert batches(server) == []
+
+
+def test_a_batch_that_shows_once_its_input_is_deleted_is_not_sent_again_yet(
+    requests: bf.Requests,
+) -> None:
+    deleted: list[bytes] = []
+
+    def note(answer: bytes) -> bytes:
+        deleted.append(answer)
+        return answer
+
+    def hide(page: bytes) -> bytes:
+        return page if deleted else b'{"object":"list","data":[],"has_more":false}'
+
+    faults = [
+        Fault(CREATE, "close", after=True),
+        Fault(LIST, rewrite=hide, times=FOREVER),
+        Fault("DELETE /v1/files/{id}", rewrite=note, times=FOREVER),
+    ]
+    with local.serve(faults=faults) as server:
+        server.pause()
+        with pytest.raises(bf.errors.SubmissionUncertain, match="does not list it"):
+            requests.submit("once", client=server.client())
+        job = bf.job("once", client=server.client())
+        with pytest.raises(bf.errors.SubmissionUncertain, match="still validating it"):
+            job.resume(recreate=True)
+        assert len(batches(server)) == 1
+
+
+def test_an_input_file_that_was_stored_in_part_becomes_no_batch(requests: bf.Requests) -> None:
+    def shorter(answer: bytes) -> bytes:
+        return json.dumps({**json.loads(answer), "bytes": 1}).encode()
+
+    with local.serve(faults=[Fault("POST /v1/files", rewrite=shorter)]) as server:
+        with pytest.raises(bf.errors.ServiceError, match="stored 1 bytes"):
+            requests.submit("once", client=server.client())
+        assert batches(server) == []
+
+
+def test_a_look_whose_time_is_over_asks_nothing(
+    requests: bf.Requests, server: local.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.pause()
+    job = requests.submit("late", client=server.client())
+    wrap_service(
+        monkeypatch, "within", lambda _: lambda service, _: type(service)(service._client, 0.0)
+    )
+    with pytest.raises(bf.errors.JobTimeout, match="was asked for"):
+        job.wait(timeout=0.1)
+
+
+@pytest.mark.usefixtures("fake_time")
+def test_a_service_that_is_gone_after_the_upload_was_asked_for_nothing(
+    requests: bf.Requests, server: local.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def once_it_is_gone(create: Any) -> Any:
+        def wrapped(*words: Any, **options: Any) -> Any:
+            server.close()
+            return create(*words, **options)
+
+        return wrapped
+
+    wrap_service(monkeypatch, "create_batch", once_it_is_gone)
+    client = server.client().with_options(max_retries=0)
+    with pytest.raises(bf.errors.SubmissionError, match="Nothing of this part"):
+        requests.submit("once", client=client)

@@ -249,3 +249,12 @@ def test_a_recovered_jobs_unanswered_rows_are_not_joined_as_if_they_were_missing
         again = back.wait().unanswered().submit(client=server.client())
         with pytest.raises(bf.errors.JobError, match="Run the cell"):
             frame.bf.join(again)
+
+
+def test_rows_are_not_matched_to_a_recovered_job(
+    frame: pd.DataFrame, echo: batchframe.local.Server
+) -> None:
+    shutil.rmtree(ask(frame).submit("lost", client=echo.client()).wait().folder)
+    [found] = bf.recover(echo.client())
+    with pytest.raises(bf.errors.JobError, match="neither the frame nor the template"):
+        bf.join(frame, found.wait())

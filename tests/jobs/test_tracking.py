@@ -270,3 +270,13 @@ def test_a_pace_that_is_not_one_is_refused_before_anything_is_asked(
         with pytest.raises(bf.errors.RequestError, match="poll="):
             follow(poll=poll)
     assert len(proxy.seen) == seen
+
+
+def test_a_job_without_a_client_says_where_it_is(
+    requests: bf.Requests, server: batchframe.local.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.pause()
+    requests.submit("kept", client=server.client())
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with pytest.raises(bf.errors.ClientError, match="no client was given"):
+        bf.job("kept").refresh()

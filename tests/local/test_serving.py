@@ -211,3 +211,8 @@ def test_a_batch_that_cannot_be_worked_off_ends_as_failed(
     assert batch.status == "failed"
     assert [error.code for error in batch.errors.data] == ["server_error"]
     assert "No space left" in caplog.text
+
+
+def test_habits_that_nobody_knows_are_refused_with_a_guess() -> None:
+    with pytest.raises(LocalServerError, match="Did you mean 'groq'"):
+        local.serve(profile="grok")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -213,3 +214,10 @@ def test_a_cost_without_price_or_bound_says_so(server: batchframe.local.Server) 
     ]
     endless = frame.bf.requests("{{ text }}", model="gpt-4.1").submit(client=server.client())
     assert "no upper bound" in words(plot.cost(endless).get_yticklabels())[0]
+
+
+def test_drawing_without_matplotlib_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    frame = pd.DataFrame({"label": ["+", "-"]})
+    with pytest.raises(bf.errors.ExtraError, match=r'pip install "batchframe\[plot\]"'):
+        plot.labels(frame, "label")

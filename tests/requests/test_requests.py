@@ -387,3 +387,16 @@ def test_an_interrupted_writing_leaves_no_file(
     with pytest.raises(KeyboardInterrupt):
         requests.to_jsonl(tmp_path / "files")
     assert list((tmp_path / "files").iterdir()) == []
+
+
+def test_a_request_that_no_queue_takes_is_refused(server: batchframe.local.Server) -> None:
+    asked = pd.DataFrame({"text": ["a"]}).bf.requests("{{ text }}", model="gpt-4.1")
+    with pytest.raises(bf.errors.RequestError, match="never be let into the queue"):
+        asked.submit(client=server.client(), max_enqueued_tokens=1)
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    asked = pd.DataFrame({"text": ["a"]}).bf.requests("{{ text }}", model="gpt-4.1")
+    with pytest.raises(bf.errors.RequestError, match="could not be written into"):
+        asked.to_jsonl(tmp_path / "file" / "requests")

@@ -321,3 +321,19 @@ def test_x3_a_finished_job_in_a_folder_that_cannot_be_written_is_read(
     """
     done = as_nobody(other_home / "none", code, str(copy))
     assert done.stdout.strip() == "['ok', 'ok', 'ok'] {'ok': 3}", done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs users with numbers")
+def test_x3_a_folder_of_another_user_is_refused(
+    home: Path,
+    requests: bf.Requests,
+    server: batchframe.local.Server,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    home.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        os.chown(home, 1234, 1234)
+    somebody = os.geteuid() + 4321
+    monkeypatch.setattr(os, "geteuid", lambda: somebody)
+    with pytest.raises(bf.errors.JobError, match="belongs to another user"):
+        requests.submit("theirs", client=server.client())

@@ -242,3 +242,11 @@ def test_a_file_is_not_counted_and_nothing_bounds_it() -> None:
 
 def test_a_presumed_tokenizer_says_so_in_the_notes() -> None:
     assert any("no tokenizer for gpt-6-luna" in note for note in chat("gpt-6-luna").notes)
+
+
+@pytest.mark.parametrize("lacking", ["model", "messages"])
+def test_a_body_without_what_its_endpoint_needs_is_refused(lacking: str) -> None:
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}]}
+    del body[lacking]
+    with pytest.raises(RequestError, match=f"no {lacking!r}"):
+        count_tokens(body)
