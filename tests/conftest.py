@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import mmap
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,11 +13,14 @@ import pytest
 from hypothesis import settings
 
 import batchframe.local
+from tests.support import messages
 from tests.support.examples import register_profiles
 
 REPO = Path(__file__).parent.parent
 KEY = "sk-CANARY-0123456789abcdef"
 QUICK = "not slow"
+MESSAGES = REPO / "tests" / "project" / "messages.md"
+OWN_FOLDER = pytest.StashKey[str]()
 _LEAKS: list[str] = []
 
 register_profiles()
@@ -34,6 +39,37 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.markexpr = ""
     if not config.getoption("--hypothesis-profile", None):
         settings.load_profile("full" if whole else "quick")
+    if whole and messages.FOLDER not in os.environ:
+        # The workers inherit it.
+        os.environ[messages.FOLDER] = config.stash[OWN_FOLDER] = tempfile.mkdtemp()
+    if messages.FOLDER in os.environ:
+        messages.record()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Compare what all tests have triggered with what the source can say."""
+    config = session.config
+    if messages.FOLDER not in os.environ or hasattr(config, "workerinput"):
+        return
+    said = messages.recorded()
+    if config.getoption("--update-texts"):
+        messages.update(MESSAGES, said)
+    everything = config.getoption("--all") and config.args == ["tests"]
+    options = config.option
+    narrowed = options.keyword or options.markexpr or options.collectonly
+    untold = [str(site) for site in messages.sites() if str(site) not in said]
+    if everything and not narrowed and untold and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        report = config.pluginmanager.get_plugin("terminalreporter")
+        report.write_line("No test triggers these messages: " + "; ".join(untold), red=True)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove what a run has noted for itself."""
+    if folder := config.stash.get(OWN_FOLDER, None):
+        shutil.rmtree(folder)
+        del os.environ[messages.FOLDER]
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

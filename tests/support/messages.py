@@ -1,0 +1,201 @@
+"""Which messages batchframe can say, by its source, and which of them the tests have triggered.
+
+A site is a call that constructs an exception or a warning of batchframe. While tests run, what each
+site says is recorded, so that the reviewed page is made of real messages.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import json
+import os
+import re
+import sys
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from hypothesis import currently_in_test_context
+
+import batchframe
+from batchframe import errors
+
+PACKAGE = Path(batchframe.__file__).parent
+CLASSES = frozenset(errors.__all__)
+CONSTRUCTORS = "_base/errors.py"  # of messages that several packages say
+FOLDER = "BATCHFRAME_MESSAGES"  # where the processes of a run note what was said
+
+INTRODUCTION = """# Messages
+
+What batchframe says when it refuses or warns, as tests trigger it; written by
+`python -m pytest --all --update-texts`. Read it as prose.
+"""
+
+# What differs from run to run, or is of one machine.
+_VARIABLE = (
+    (re.compile(r"(?:/[\w.@+-]+)+/(?:popen-gw|pytest-)\d+/[\w-]+"), "/home/ada"),
+    (re.compile(r"/tmp(?:/[\w.@+-]*[\w@+-])+"), "/tmp/x"),  # noqa: S108 - is looked for, not used
+    (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:8000"),
+    (re.compile(r"port \d+"), "port 8000"),
+    (re.compile(r"\('127\.0\.0\.1', \d+\)"), "('127.0.0.1', 8000)"),
+    (re.compile(r"\b(batch|file|req)[-_][\w-]*\d[\w-]*"), r"\1_1"),
+    (re.compile(r"\b[0-9a-f]{16,}\b"), "0a1b2c3d4e5f60718293"),
+    (re.compile(r"0x[0-9a-f]+"), "0x7f"),
+)
+
+
+@dataclass(frozen=True, order=True)
+class Site:
+    """One place in the source that constructs a message."""
+
+    module: str
+    function: str
+    kind: str
+    number: int
+
+    def __str__(self) -> str:
+        ordinal = f" ({self.number})" if self.number > 1 else ""
+        return f"{self.module}: {self.function}, {self.kind}{ordinal}"
+
+
+@functools.cache
+def sites() -> dict[Site, tuple[int, re.Pattern[str]]]:
+    """Find every site of the package, with its line and a pattern of what it can say."""
+    found: dict[Site, tuple[int, re.Pattern[str]]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        module = path.relative_to(PACKAGE).as_posix()
+        for function, kind, call in _constructions(path):
+            number = 1
+            while (site := Site(module, function, kind, number)) in found:
+                number += 1
+            found[site] = (call.lineno, re.compile(_pattern(call), re.DOTALL))
+    return found
+
+
+def _constructions(path: Path) -> Iterator[tuple[str, str, ast.Call]]:
+    def walk(node: ast.AST, function: str, owner: str) -> Iterator[tuple[str, str, ast.Call]]:
+        for child in ast.iter_child_nodes(node):
+            inner, inner_owner = function, owner
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+                inner = f"{function}.{child.name}" if function else child.name
+            elif isinstance(child, ast.ClassDef):
+                inner, inner_owner = child.name, child.name
+            elif isinstance(child, ast.Call) and isinstance(child.func, ast.Name):
+                kind = owner if child.func.id == "cls" else child.func.id
+                if kind in CLASSES:
+                    yield function or "module", kind, child
+            yield from walk(child, inner, inner_owner)
+
+    yield from walk(ast.parse(path.read_text(encoding="utf-8")), "", "")
+
+
+def _pattern(call: ast.Call) -> str:
+    """Write what a call can say as a regular expression: its literal text, anything between."""
+    parts: list[str] = []
+    for argument in (*call.args, *(word.value for word in call.keywords)):
+        values = argument.values if isinstance(argument, ast.JoinedStr) else [argument]
+        parts += [
+            re.escape(value.value)
+            if isinstance(value, ast.Constant) and isinstance(value.value, str)
+            else ".*"
+            for value in values
+        ]
+        parts.append(" ?")
+    return "".join(parts[:-1]) if parts else ""
+
+
+@functools.cache
+def _by_place() -> dict[tuple[str, int], Site]:
+    return {(site.module, line): site for site, (line, _) in sites().items()}
+
+
+def _is_ours(frame: FrameType | None) -> bool:
+    return frame is not None and Path(frame.f_code.co_filename).is_relative_to(PACKAGE)
+
+
+def _site_of(frame: FrameType) -> Site | None:
+    if not _is_ours(frame):
+        return None
+    module = Path(frame.f_code.co_filename).relative_to(PACKAGE).as_posix()
+    return _by_place().get((module, frame.f_lineno))
+
+
+def record() -> None:
+    """Note, from now on, what each site says in a file of this process."""
+    folder = Path(os.environ[FOLDER])
+    said: set[tuple[Site, str]] = set()
+
+    def note(error: BaseException) -> None:
+        frame = sys._getframe(2)  # below this function and construct_and_note: the site
+        site = _site_of(frame)
+        if site is None or (site, str(error)) in said or currently_in_test_context():
+            return  # what hypothesis makes up is no example to read
+        if site.module == CONSTRUCTORS and not _is_ours(frame.f_back):
+            return  # a test called the constructor, not a trigger
+        said.add((site, str(error)))
+        with (folder / f"{os.getpid()}.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps([str(site), str(error)]) + "\n")
+
+    for name in ("BatchframeError", *(n for n in errors.__all__ if n.endswith("Warning"))):
+        kind = getattr(errors, name)
+        kind.__init__ = _noting(kind.__init__, note)
+
+
+def _noting(construct: Any, note: Any) -> Any:
+    @functools.wraps(construct)
+    def construct_and_note(self: Any, *args: Any, **kwargs: Any) -> None:
+        construct(self, *args, **kwargs)
+        note(self)
+
+    return construct_and_note
+
+
+def recorded() -> dict[str, set[str]]:
+    """Read what all processes of a run have noted: all that each site has said."""
+    said: dict[str, set[str]] = {}
+    for path in Path(os.environ[FOLDER]).glob("*.jsonl"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            site, text = json.loads(line)
+            said.setdefault(site, set()).add(plain(text))
+    return said
+
+
+def plain(text: str) -> str:
+    """Take out of a message what differs from run to run."""
+    for pattern, replacement in _VARIABLE:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def update(path: Path, said: dict[str, set[str]]) -> None:
+    """Write the reviewed page: an entry stays unless the tests that ran trigger others only."""
+    reviewed = read_page(path.read_text(encoding="utf-8"))
+    parts = [INTRODUCTION]
+    for site, (_, pattern) in sites().items():
+        texts = sorted(said.get(str(site), ()), key=lambda one: (len(one), one))
+        text = reviewed.get(str(site), "")
+        is_known = not texts or _but_numbers(text) in map(_but_numbers, texts)
+        if texts and not (is_known and pattern.fullmatch(text)):
+            # Of several, one of middling length: neither the barest nor the most far-fetched.
+            text = texts[len(texts) // 2]
+        if text:
+            parts.append(f"## {site}\n\n{textwrap.indent(text, '    ')}\n")
+    path.write_text("\n".join(parts), encoding="utf-8")
+
+
+def _but_numbers(text: str) -> str:
+    return re.sub(r"\d+", "0", text)
+
+
+def read_page(text: str) -> dict[str, str]:
+    """Read a page back: what each site says."""
+    said = {}
+    for part in text.split("\n## ")[1:]:
+        site, _, body = part.partition("\n\n")
+        lines = [line.removeprefix("    ") for line in body.rstrip("\n").split("\n")]
+        said[site] = "\n".join(lines)
+    return said
