@@ -5,12 +5,12 @@ from __future__ import annotations
 import pickle
 import pydoc
 import types
-from pathlib import Path
+
+import pandas as pd
 
 import batchframe
 import batchframe.local
 import batchframe.plot
-from batchframe._store.folder import JobFolder
 
 
 def test_all_is_sorted_and_complete() -> None:
@@ -82,7 +82,10 @@ def test_a_handle_shows_all_its_methods_to_help() -> None:
                 assert f" |  {name}(self" in page, name
 
 
-def test_a_job_and_its_methods_are_pickled_as_the_folder_alone(tmp_path: Path) -> None:
-    job = batchframe.Job(JobFolder(tmp_path), client=object())
-    assert pickle.loads(pickle.dumps(job)).folder == tmp_path  # noqa: S301 - our own
-    assert pickle.loads(pickle.dumps(job.wait)).__self__.folder == tmp_path  # noqa: S301
+def test_a_job_and_its_methods_are_pickled_as_the_folder_alone(
+    server: batchframe.local.Server,
+) -> None:
+    frame = pd.DataFrame({"text": ["a"]})
+    job = frame.bf.requests("{{ text }}", model="gpt-4.1").submit("one", client=server.client())
+    assert pickle.loads(pickle.dumps(job)).folder == job.folder  # noqa: S301 - our own
+    assert pickle.loads(pickle.dumps(job.wait)).__self__.folder == job.folder  # noqa: S301

@@ -25,7 +25,6 @@ import batchframe as bf
 from batchframe._base import private_files
 from batchframe._jobs import preparation, reconciliation, running, submission
 from batchframe._services import openai_client, protocol, provider_table
-from batchframe._services.openai_client import OpenAIService
 from batchframe._store.folder import JobFolder
 from tests.crash import naive
 from tests.crash.cases import PATIENCE, SETTLE, Case
@@ -164,12 +163,13 @@ def _reach(run: Run, point: str) -> None:
 
 def _arm(run: Run) -> None:
     """Wrap the seams of the protocol so that the run dies at its point."""
+    service = openai_client.OpenAIService
     _wrap(running, "prepare", run, before="start", after="after manifest")
     _wrap(preparation, "write_rows", run, before="before rows")
     _wrap(preparation, "write_manifest", run, before="before manifest")
-    _wrap(OpenAIService, "upload", run, before="before upload", after="after upload")
-    _wrap(OpenAIService, "create_batch", run, before="before create", after="after create")
-    _wrap(OpenAIService, "delete_file", run, after="after fence")
+    _wrap(service, "upload", run, before="before upload", after="after upload")
+    _wrap(service, "create_batch", run, before="before create", after="after create")
+    _wrap(service, "delete_file", run, after="after fence")
     _wrap(reconciliation, "_look_until_settled", run, after="after reconcile")
     _wrap_journal(run)
     _wrap_look(run)
@@ -212,13 +212,13 @@ def _wrap_journal(run: Run) -> None:
 
 
 def _wrap_look(run: Run) -> None:
-    original = OpenAIService.list_batches
+    original = openai_client.OpenAIService.list_batches
 
-    def wrapped(self: OpenAIService) -> Iterator[Any]:
+    def wrapped(self: openai_client.OpenAIService) -> Iterator[Any]:
         yield from original(self)
         _reach(run, "after look")
 
-    OpenAIService.list_batches = wrapped  # type: ignore[method-assign]
+    openai_client.OpenAIService.list_batches = wrapped  # type: ignore[method-assign]
 
 
 _HALF_WRITTEN = {"half an input file": "input-", "half a manifest": "manifest."}
@@ -259,13 +259,13 @@ _CALLS = {
 
 
 def _end_during(run: Run, name: str) -> None:
-    original = getattr(OpenAIService, name)
+    original = getattr(openai_client.OpenAIService, name)
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         threading.Timer(IN_FLIGHT, _end_here, (run,)).start()
         return original(*args, **kwargs)
 
-    setattr(OpenAIService, name, wrapped)
+    setattr(openai_client.OpenAIService, name, wrapped)
 
 
 def _sabotage(how: str) -> None:
@@ -293,7 +293,7 @@ def _without_reconcile() -> None:
 
 
 def _without_fence() -> None:
-    OpenAIService.delete_file = lambda *_: True  # type: ignore[method-assign, assignment]
+    openai_client.OpenAIService.delete_file = lambda *_: True  # type: ignore[method-assign, assignment]
 
 
 def _without_creating() -> None:

@@ -16,8 +16,8 @@ import pytest
 import batchframe as bf
 import batchframe.local
 from batchframe._jobs import preparation
-from batchframe._store.folder import JobFolder
 from tests.support.profiles import change_local
+from tests.support.seams import wrap_folder
 
 NOTHING_LISTED = '{"object": "list", "data": [], "has_more": false}'
 AMBIGUOUS = [
@@ -257,14 +257,12 @@ def test_a_submission_reads_each_earlier_job_once(
         return pd.DataFrame({"t": texts}).bf.requests("{{ t }}", model="gpt-4.1")
 
     first = ask(["a", "b"]).submit("first", client=server.client()).wait().id
-    read = JobFolder.read_manifest
     seen: list[str] = []
 
-    def counted(self: JobFolder) -> Any:
-        seen.append(self.path.name)
-        return read(self)
+    def counted(read: Any) -> Any:
+        return lambda folder: seen.append(folder.path.name) or read(folder)
 
-    monkeypatch.setattr(JobFolder, "read_manifest", counted)
+    wrap_folder(monkeypatch, "read_manifest", counted)
     job = ask(["a", "b", "c"]).submit("second", client=server.client())
     assert seen == [first]
     ask(["a", "b", "c"]).submit("second", client=server.client())

@@ -22,8 +22,8 @@ from nbclient import NotebookClient
 import batchframe as bf
 import batchframe.local
 from batchframe._base.safe_text import redacted
-from batchframe._services.openai_client import connect
 from batchframe._services.openai_values import outcome_of
+from tests.support.seams import service_of
 
 KEY = "sk-CANARY-0123456789abcdef"
 ODD_KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"  # as Azure's are: nothing tells that it is one
@@ -195,7 +195,7 @@ def test_x2_nothing_that_is_kept_or_shown_holds_the_key(
 ) -> None:
     client = proxy.client(key=KEY)
     job = requests.submit("kept", client=client).wait()
-    service = connect(client)
+    service = service_of(client)
     shown = [
         repr(job), str(job), job._repr_html_(), repr(vars(job)), repr(service), str(vars(service)),
         repr(service.identity), repr(requests), bf.jobs().to_string(),

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 import batchframe as bf
-from batchframe._services.openai_client import connect
 from batchframe.errors import ServiceError
+from tests.support.seams import service_of
 
 FILE = "/files/file-out"
 CONTENT = "/files/file-out/content"
@@ -308,7 +308,7 @@ def test_d9_a_download_is_never_held_in_memory(imitation: Any, tmp_path: Path) -
             handler.wfile.write(bytes(1 << 16))
 
     imitation.reply("GET", CONTENT, large)
-    service = connect(imitation.client())
+    service = service_of(imitation.client())
     tracemalloc.start()
     assert service.download("file-out", tmp_path / "large", size) == size
     assert tracemalloc.get_traced_memory()[1] < 8 << 20

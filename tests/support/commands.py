@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from batchframe.__main__ import main
+from batchframe import __main__ as command
 
 
 def run_command(*words: str) -> int:
     """Run a command to its end, and return its exit code."""
-    return main([*words])
+    return command.main([*words])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batchframe._services.openai_client import OpenAIService
+from batchframe._services import openai_client
 from batchframe._store.folder import JobFolder
 
 Wrap = Callable[[Any], Any]
@@ -15,9 +15,20 @@ Wrap = Callable[[Any], Any]
 
 def wrap_service(monkeypatch: pytest.MonkeyPatch, name: str, wrap: Wrap) -> None:
     """Put another function in place of a method of the service, made from it."""
-    monkeypatch.setattr(OpenAIService, name, wrap(getattr(OpenAIService, name)))
+    service = openai_client.OpenAIService
+    monkeypatch.setattr(service, name, wrap(getattr(service, name)))
+
+
+def service_of(client: object) -> Any:
+    """Return what a submission speaks to, made from a client."""
+    return openai_client.connect(client)
+
+
+def wrap_folder(monkeypatch: pytest.MonkeyPatch, name: str, wrap: Wrap) -> None:
+    """Put another function in place of a method of a job's folder, made from it."""
+    monkeypatch.setattr(JobFolder, name, wrap(getattr(JobFolder, name)))
 
 
 def wrap_journal(monkeypatch: pytest.MonkeyPatch, wrap: Wrap) -> None:
     """Put another function in place of the writing of an event, made from it."""
-    monkeypatch.setattr(JobFolder, "append", wrap(JobFolder.append))
+    wrap_folder(monkeypatch, "append", wrap)
