@@ -57,7 +57,7 @@ def chunks(response: Any, what: str, most: int, patience: float) -> Iterator[byt
                 raise
             raised = ServiceError(
                 f"The service's answer broke off while {what} was read: {words(reason)}. Nothing "
-                "was replaced and nothing is lost: call job.refresh() to ask again."
+                "was replaced and nothing is lost: call " + REFRESH + " to ask again."
             )
             raised.broke_off = True
             break
