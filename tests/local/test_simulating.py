@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchframe.local._answers import dice, schema, simulated
-from batchframe.local._problems import Problem
 from tests.support.examples import examples
 
 REPO = Path(__file__).parents[2]
@@ -103,7 +102,7 @@ def test_json_object_needs_the_word_json_as_at_openai() -> None:
     wanted = {"response_format": {"type": "json_object"}}
     content = chat("As JSON, please", **wanted)["choices"][0]["message"]["content"]
     assert json.loads(content)["simulated"] is True
-    with pytest.raises(Problem, match="must contain the word 'json'"):
+    with pytest.raises(simulated.Problem, match="must contain the word 'json'"):
         chat("Hello?", **wanted)
 
 
@@ -135,7 +134,7 @@ def test_an_embedding_has_unit_length_and_the_asked_dimensions() -> None:
 def test_a_schema_that_strict_mode_refuses_fails_the_request(
     schema: dict[str, Any], reason: str
 ) -> None:
-    with pytest.raises(Problem, match=reason) as caught:
+    with pytest.raises(simulated.Problem, match=reason) as caught:
         chat(response_format=schema_format(schema, strict=True))
     assert caught.value.status_code == 400
     assert caught.value.body["error"]["code"] == "invalid_json_schema"

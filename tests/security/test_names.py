@@ -15,7 +15,7 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._store.folder import JobFolder
+from tests.support.seams import folder_of
 
 NAMES = [
     "../../x", "/etc/passwd", "~/x", "a/b", "a\\b", "C:\\x", "CON", "nul.txt", "..", ".", " ",
@@ -47,7 +47,7 @@ def test_x4_a_jobs_name_is_a_word_and_its_folder_a_number(
 @pytest.mark.parametrize("name", [*NAMES, "a" * 129, "é", "job-1/"])
 def test_x4_an_id_that_is_none_names_no_folder(name: str) -> None:
     with pytest.raises(bf.errors.JobError, match="cannot be a job's id"):
-        JobFolder.of(name)
+        folder_of(name)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -24,6 +24,11 @@ def service_of(client: object) -> Any:
     return openai_client.connect(client)
 
 
+def folder_of(job_id: str) -> Any:
+    """Return the folder of a job id, whether it exists or not."""
+    return JobFolder.of(job_id)
+
+
 def wrap_folder(monkeypatch: pytest.MonkeyPatch, name: str, wrap: Wrap) -> None:
     """Put another function in place of a method of a job's folder, made from it."""
     monkeypatch.setattr(JobFolder, name, wrap(getattr(JobFolder, name)))
