@@ -10,25 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from batchframe._services.batch import Batch
-from batchframe._store.events import (
-    AllFetched,
-    Ambiguous,
-    Answered,
-    Asking,
-    Created,
-    Creating,
-    Dropped,
-    Event,
-    Fenced,
-    Fencing,
-    Fetched,
-    Intent,
-    Queued,
-    Short,
-    Unknown,
-    Unsent,
-    Uploaded,
-)
+from batchframe._store import events as ev
+from batchframe._store.events import Event, Fetched, Unknown
 
 Step = Literal["new", "uploaded", "creating", "created", "dropped"]
 
@@ -120,7 +103,7 @@ def fold(events: Iterable[Event | Unknown], shards: int) -> JobState:
 
     Examples
     --------
-    >>> fold([Intent(), Uploaded(shard=0, file_id="file-1")], 1)
+    >>> fold([ev.Intent(), ev.Uploaded(shard=0, file_id="file-1")], 1)
     JobState(intended=True, shards=(ShardState(step='uploaded', ...
     """
     states = [ShardState() for _ in range(shards)]
@@ -130,9 +113,9 @@ def fold(events: Iterable[Event | Unknown], shards: int) -> JobState:
         match event:
             case Unknown():
                 understood = False
-            case Intent():
+            case ev.Intent():
                 intended = True
-            case Asking() | Answered():
+            case ev.Asking() | ev.Answered():
                 pass  # a pilot has no batch until all is answered
             case _:
                 if not 0 <= event.shard < shards:
@@ -144,51 +127,51 @@ def fold(events: Iterable[Event | Unknown], shards: int) -> JobState:
 def after(state: ShardState, event: Event | Unknown) -> ShardState:
     """Return how far an input file has come after one more event."""
     match event:
-        case Uploaded():
+        case ev.Uploaded():
             upload = Upload(event.file_id, event.created_at)
             return replace(state, step="uploaded", uploads=(*state.uploads, upload))
-        case Creating():
+        case ev.Creating():
             attempts = state.attempts + 1
             return replace(
                 state, step="creating", attempts=attempts, creating_at=event.at, reason=None
             )
-        case Created():
+        case ev.Created():
             batch = Batch.from_json(event.batch)
             return replace(
                 state, step="created", batch=batch, reason=None, queued=False, retry_at=0.0
             )
-        case Ambiguous():
+        case ev.Ambiguous():
             return replace(state, reason=event.reason)
-        case Unsent():
+        case ev.Unsent():
             step: Step = "new" if event.file_lost else "uploaded"
             return replace(state, step=step, reason=event.reason)
-        case Queued():
+        case ev.Queued():
             return _queued(state, event)
-        case Fencing():
+        case ev.Fencing():
             return replace(state, fenced=len(state.uploads))
-        case Fenced() | Dropped():
+        case ev.Fenced() | ev.Dropped():
             return replace(state, **_MARKS[type(event)])
-        case Short():
+        case ev.Short():
             return _fetched(state, event)
         case _:
             return state
 
 
 _MARKS: Final[Mapping[type, Mapping[str, Any]]] = {
-    Dropped: {"step": "dropped", "fetched": True, "queued": False, "retry_at": 0.0},
-    Fenced: {"step": "new", "reason": None},
+    ev.Dropped: {"step": "dropped", "fetched": True, "queued": False, "retry_at": 0.0},
+    ev.Fenced: {"step": "new", "reason": None},
 }
 """What an event without facts of its own changes."""
 
 
-def _fetched(state: ShardState, event: Short) -> ShardState:
+def _fetched(state: ShardState, event: ev.Short) -> ShardState:
     state = replace(state, output=event.output, errors=event.errors)
-    if isinstance(event, AllFetched):
+    if isinstance(event, ev.AllFetched):
         return replace(state, fetched=True, gone=event.gone, incomplete=event.incomplete)
     return replace(state, short=state.short + 1)
 
 
-def _queued(state: ShardState, event: Queued) -> ShardState:
+def _queued(state: ShardState, event: ev.Queued) -> ShardState:
     return replace(
         state,
         step="uploaded" if state.uploads else "new",
