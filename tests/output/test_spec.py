@@ -8,8 +8,8 @@ import json
 import re
 from typing import Annotated, Any, Literal
 
-import pandas as pd
 import msgspec
+import pandas as pd
 import pytest
 from pydantic import BaseModel, Field, RootModel
 from typing_extensions import TypedDict

@@ -48,6 +48,9 @@ _VARIABLE = (
 )
 
 
+_SAID: set[tuple[str, str]] = set()
+
+
 @dataclass(frozen=True, order=True)
 class Site:
     """One place in the source that constructs a message."""
@@ -125,24 +128,27 @@ def _site_of(frame: FrameType) -> Site | None:
 
 
 def record() -> None:
-    """Note, from now on, what each site says in a file of this process."""
-    folder = Path(os.environ[FOLDER])
-    said: set[tuple[Site, str]] = set()
+    """Note, from now on, what each site says in this process."""
 
     def note(error: BaseException) -> None:
         frame = sys._getframe(2)  # below this function and construct_and_note: the site
         site = _site_of(frame)
-        if site is None or (site, str(error)) in said or currently_in_test_context():
+        if site is None or currently_in_test_context():
             return  # what hypothesis makes up is no example to read
         if site.module == CONSTRUCTORS and not _is_ours(frame.f_back):
             return  # a test called the constructor, not a trigger
-        said.add((site, str(error)))
-        with (folder / f"{os.getpid()}.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps([str(site), str(error)]) + "\n")
+        _SAID.add((str(site), str(error)))
 
     for name in ("BatchframeError", *(n for n in errors.__all__ if n.endswith("Warning"))):
         kind = getattr(errors, name)
         kind.__init__ = _noting(kind.__init__, note)
+
+
+def keep() -> None:
+    """Write what this process has noted to a file, once tests no longer watch which files open."""
+    lines = [json.dumps(said) + "\n" for said in sorted(_SAID)]
+    path = Path(os.environ[FOLDER], f"{os.getpid()}.jsonl")
+    path.write_text("".join(lines), encoding="utf-8")
 
 
 def _noting(construct: Any, note: Any) -> Any:
