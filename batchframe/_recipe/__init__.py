@@ -1,1 +1,1 @@
-"""What is asked of every row: the template and everything else except the rows."""
+"""The prompt template and request parameters shared by all rows."""

@@ -1,4 +1,4 @@
-"""Check the arguments of ``requests`` and bring them into one form."""
+"""Validate and normalize the arguments of ``requests``."""
 
 from __future__ import annotations
 
@@ -43,28 +43,27 @@ _IMAGE_FORMAT: Final = (
     "an image behind a URL is gone after an hour, and batchframe fetches none: leave it out, or "
     'pass response_format="b64_json"'
 )
-# Parameters of OpenAI's, objects, that are close to a word of ours.
+# OpenAI parameters with object values whose names resemble batchframe keywords.
 _NOT_MISSPELT: Final = {("/v1/responses", "image")}
 _PLAIN_FORMATS: Final = ("json_object", "text")
 _OF_SUBMIT: Final = {"max_cost", "client", "rerun", "on_uncertain", "prices"}
 _POLICIES: Final = ("raise", "skip", "empty")
 _MEANS_SKIP: Final = {"drop", "ignore", "omit"}
 _WIDEST: Final = range(-(2**63), 2**64)
-"""The whole numbers that every reader of JSON takes."""
+"""Integers that every JSON parser accepts."""
 
 
 def checked_prompt(prompt: object) -> str | tuple[Message, ...] | None:
-    """Return the prompt in its kept form, or raise; None for a function.
+    """Validate a prompt and return its stored form; None for a function.
 
-    Messages are copied to their depth, so that nothing the user does to them later changes what
-    `join` renders.
+    Messages are deep-copied, so later changes to them do not change what `join` renders.
 
     Raises
     ------
     TemplateError
-        If it is none of what a prompt can be.
+        If it is not a valid prompt.
     RequestError
-        If JSON cannot say it.
+        If it cannot be encoded as JSON.
     """
     if isinstance(prompt, str):
         return _text(prompt, "prompt")
@@ -92,7 +91,7 @@ def _is_message(message: object) -> bool:
 
 
 def checked_model(model: object) -> str:
-    """Return the model's name, or raise ``RequestError``."""
+    """Validate the model name; raise ``RequestError`` if it is invalid."""
     if not isinstance(model, str) or not model.strip():
         raise RequestError(
             f'model={model!r} names no model. Pass its name, such as model="gpt-5.6-luna".'
@@ -101,7 +100,7 @@ def checked_model(model: object) -> str:
 
 
 def checked_system(system: object) -> str | None:
-    """Return the template of the system message, or raise ``TemplateError``."""
+    """Validate the system message template; raise ``TemplateError``."""
     if system is None:
         return None
     if not isinstance(system, str):
@@ -113,25 +112,25 @@ def checked_system(system: object) -> str | None:
 
 
 def checked_on_missing(on_missing: object) -> str:
-    """Return what happens to a row with a missing cell, or raise ``RequestError``."""
+    """Validate the policy for missing cells; raise ``RequestError``."""
     if not isinstance(on_missing, str):
         raise RequestError(
             f"on_missing={on_missing!r} is no text.",
             next_step='Pass "raise", "skip", "empty", or the text that stands for a missing cell.',
         )
     word = on_missing.strip().lower()
-    near = ["skip"] if word in _MEANS_SKIP else difflib.get_close_matches(word, _POLICIES, 1)
-    if near and near[0] != on_missing:
+    matches = ["skip"] if word in _MEANS_SKIP else difflib.get_close_matches(word, _POLICIES, 1)
+    if matches and matches[0] != on_missing:
         raise RequestError(
             option_step("on_missing", repr(on_missing))
             + " would be written into the prompts as it stands.",
-            next_step="Did you mean " + option_step("on_missing", repr(near[0])) + "?",
+            next_step="Did you mean " + option_step("on_missing", repr(matches[0])) + "?",
         )
     return _text(on_missing, "on_missing")
 
 
 def checked_allow(allow: object, body: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what is to be sent although a check refuses it, or raise ``RequestError``."""
+    """Validate and sort the checks to skip; raise ``RequestError``."""
     names = [allow] if isinstance(allow, str) else allow
     if not isinstance(names, Iterable):
         raise RequestError.not_a_word(
@@ -152,22 +151,22 @@ def checked_allow(allow: object, body: Mapping[str, Any]) -> tuple[str, ...]:
 def checked_body(
     parameters: Mapping[str, Any], endpoint: str, allowed: Collection[str], *, text: bool
 ) -> dict[str, Any]:
-    """Return the parameters of the request body, sorted by name, as plain JSON values.
+    """Return the body parameters as plain JSON values, sorted by name.
 
-    Sorted, so that the order of the keywords in a cell does not make another request of it.
+    Sorting makes the request independent of the order of the keywords.
 
     Parameters
     ----------
     allowed
-        Names that are meant as they are, however near to one of ours.
+        Names to send unchanged, even if they resemble a batchframe keyword.
     text
-        Whether answers are text, so that no spec makes the response format.
+        Whether answers are plain text, so no output schema sets the response format.
 
     Raises
     ------
     RequestError
-        For a parameter that a batch cannot have, that is one of ours misspelt, or that JSON cannot
-        say.
+        If a parameter is not supported in a batch, is a misspelled batchframe keyword, or cannot
+        be encoded as JSON.
     """
     for name in parameters:
         if name in _OF_SUBMIT:
@@ -176,25 +175,25 @@ def checked_body(
                 f"requests(...).submit({name}=...). Here it would be sent to the model as a "
                 "parameter of each request."
             )
-        why = _REFUSED.get(name)
+        problem = _REFUSED.get(name)
         if name == "response_format":
-            why = _wrong_format(parameters[name], endpoint, text=text)
-        if why is not None:
-            raise RequestError(f"{name}= cannot be part of these requests: {why}.")
+            problem = _wrong_format(parameters[name], endpoint, text=text)
+        if problem is not None:
+            raise RequestError(f"{name}= cannot be part of these requests: {problem}.")
         if (endpoint, name) in _NOT_MISSPELT and isinstance(parameters[name], Mapping):
             continue
-        near = difflib.get_close_matches(name, RESERVED_KEYWORDS, n=1, cutoff=0.75)
-        if near and name not in allowed:
+        matches = difflib.get_close_matches(name, RESERVED_KEYWORDS, n=1, cutoff=0.75)
+        if matches and name not in allowed:
             raise RequestError(
                 f"{name}= would be sent to the model as a parameter of the request. Did you mean "
-                f"{near[0]}=?",
+                f"{matches[0]}=?",
                 next_step=allow_hint(name),
             )
     return {name: _plain(parameters[name], name) for name in sorted(parameters)}
 
 
 def _wrong_format(value: object, endpoint: str, *, text: bool) -> str | None:
-    """Say why a response format cannot be passed; None where it can."""
+    """Explain why a response format is not supported; None if it is."""
     if endpoint in {EndpointPath.IMAGES, EndpointPath.IMAGE_EDITS}:
         return None if value == "b64_json" else _IMAGE_FORMAT
     is_plain = isinstance(value, Mapping) and value.get("type") in _PLAIN_FORMATS
@@ -202,7 +201,7 @@ def _wrong_format(value: object, endpoint: str, *, text: bool) -> str | None:
 
 
 def _plain(value: Any, path: str) -> Any:
-    """Copy a JSON value, in builtin types only."""
+    """Copy a JSON value to builtin types."""
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""The recipe: everything that makes a request out of a row, except the rows."""
+"""The recipe: everything in a request that does not come from a row."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from batchframe._recipe.arguments import (
 )
 
 UNKNOWN_COLUMNS: Final = ("bf_unknown",)
-"""Stands where only the request is left, and nobody knows which columns its prompt saw."""
+"""Placeholder for recovered jobs, whose prompt columns are unknown."""
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
-    """What turns a row into a request, and its answer into columns.
+    """The settings that turn rows into requests and answers into columns.
 
     Attributes
     ----------
     prompt
-        A template's source, or chat messages whose contents are templates; None if a function of
-        the row made the prompts (a function cannot be kept, only what it returned).
+        The source of a template, or chat messages whose contents are templates; None if a
+        function made the prompts (only its return values can be stored).
     on_missing
-        "raise", "skip", "empty", or the text that stands for a missing cell.
+        "raise", "skip", "empty", or the string that replaces a missing cell.
     body
         Further parameters of each request body, as JSON.
     columns
-        For a prompt function: the text of the column labels that it could see.
+        For a prompt function: the column labels it received, as strings.
     allow
-        What is sent although a check refuses it: names of parameters, "model", "context_window".
+        Checks to skip: names of parameters, "model", "context_window".
     image_columns, image_root, image_detail, image_max_size
         The fields of :attr:`images`, as the manifest stores them.
     """
@@ -62,11 +62,11 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def images(self) -> ImageInput | None:
-        """The columns of images, and how they are sent; None without images."""
+        """The image columns and how they are sent; None without images."""
         if not self.image_columns:
             return None
-        how = (self.image_root, self.image_detail, self.image_max_size)
-        return ImageInput(self.image_columns, *how)
+        options = (self.image_root, self.image_detail, self.image_max_size)
+        return ImageInput(self.image_columns, *options)
 
     @classmethod
     def checked(
@@ -83,25 +83,25 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         allow: Sequence[str] = (),
         images: ImageInput | None = None,
     ) -> Recipe:
-        """Make a recipe of what a user wrote, in its kept form.
+        """Build a recipe from validated user arguments.
 
         Raises
         ------
         TemplateError, RequestError
-            For a word that cannot be used, naming it.
+            If an argument is invalid.
 
         Warns
         -----
         ParameterWarning
-            For a parameter that OpenAI does not know.
+            If a parameter is unknown to OpenAI.
         """
-        asked = checked_model(model)
+        model_name = checked_model(model)
         allowed = checked_allow(allow, body)
         parameters = checked_body(body, endpoint, allowed, text=output.schema is None)
-        check_endpoint(asked, endpoint, allowed)
-        check_parameters(asked, endpoint, parameters, allowed)
-        kept = checked_prompt(prompt)
-        if images is not None and kept is None:
+        check_endpoint(model_name, endpoint, allowed)
+        check_parameters(model_name, endpoint, parameters, allowed)
+        stored_prompt = checked_prompt(prompt)
+        if images is not None and stored_prompt is None:
             raise RequestError(
                 "images= goes with a template or messages, and here a function makes the prompts. "
                 "Let it return messages whose content holds image_url parts, or write the prompt "
@@ -110,8 +110,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         sent_images = images or ImageInput(())
         return cls(
             endpoint=endpoint,
-            model=asked,
-            prompt=kept,
+            model=model_name,
+            prompt=stored_prompt,
             system=checked_system(system),
             output=output,
             on_missing=checked_on_missing(on_missing),
@@ -126,8 +126,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def difference(self, other: Recipe) -> list[str]:
-        """Name the keywords in which two recipes differ."""
-        mine, theirs = ({**told.pop("body"), **told} for told in map(_stored, (self, other)))
+        """List the keywords in which two recipes differ."""
+        mine, theirs = ({**fields.pop("body"), **fields} for fields in map(_stored, (self, other)))
         return [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
 
 

@@ -1,6 +1,6 @@
-"""The parts of a request line that change with the row, and where their values stand.
+"""Slots for the parts of a request line that vary by row.
 
-Endpoints cut a body at these slots; rendering fills them.
+Endpoints split a body at these slots; rendering fills them.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from batchframe._recipe.template import Cell, Template
 
 @dataclass(frozen=True)
 class JsonColumn:
-    """A part of the line whose JSON stands ready in the source column of this name."""
+    """A slot filled with JSON from the source column of this name."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class TextColumn:
-    """A part of the line whose text, not yet JSON, is in the source column of this name."""
+    """A slot filled with a string from a source column, encoded as JSON."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class MoreItems:
-    """What follows the earlier items of a list: one more for each text that the row has.
+    """A slot at the end of a list, filled with one item per string.
 
     Attributes
     ----------
     columns
-        The source columns with the texts; where one is null there is no item.
+        The source columns with the strings; a null adds no item.
     before, after
-        The JSON of an item around its text.
+        The JSON of an item around its string.
     alone
-        Whether there are no earlier items.
+        Whether the list has no constant items.
     """
 
     columns: tuple[str, ...]
@@ -50,7 +50,7 @@ Slot = Template | JsonColumn | TextColumn | MoreItems
 
 @dataclass(frozen=True)
 class Envelope:
-    """A request line from behind its ``custom_id``, cut at the values that change with the row."""
+    """A request line after its ``custom_id``, split at the row's values."""
 
     constants: tuple[bytes, ...]
     slots: tuple[Slot, ...]
@@ -58,11 +58,11 @@ class Envelope:
 
 REQUEST: Final = "request"
 KEPT: Final = Envelope((b"", b""), (JsonColumn(REQUEST),))
-"""For requests that stand ready in a column, exactly as they were sent."""
+"""For encoded requests read from a column, exactly as they were sent."""
 PROMPT = "prompt"
-"""The column of a source whose prompts a function made: what each row asks, as JSON."""
+"""The source column with the JSON prompts of a prompt function."""
 
 
 def column_name(cell: Cell) -> str:
-    """Name the source column that holds `cell`."""
+    """Return the name of the source column for `cell`."""
     return f"{cell.column}.{cell.form}"

@@ -1,8 +1,7 @@
 """Parse, bind and render prompt templates.
 
-``{{ column }}`` stands for a cell's text and ``{{ column | json }}`` for the cell as JSON. There
-are names only: no expressions, no attributes. Rendering is one pass: a value is never scanned
-again.
+``{{ column }}`` inserts a cell as text and ``{{ column | json }}`` inserts it as JSON. Only column
+names are supported: no expressions, no attributes. Inserted values are never parsed as templates.
 ``{{{{`` writes ``{{``; any other brace is literal, so JSON in a prompt needs no escaping.
 """
 
@@ -28,14 +27,14 @@ Form = Literal["text", "json"]
 
 @dataclass(frozen=True)
 class Placeholder:
-    """One ``{{ … }}`` of a template: the words between the braces, stripped."""
+    """A ``{{ … }}`` placeholder; `words` is its stripped content."""
 
     words: str
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A placeholder that found its column: the column's position in the frame, and the form."""
+    """A bound placeholder: the position of its column, and its form."""
 
     column: int
     form: Form
@@ -43,7 +42,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Template:
-    """A parsed template: literal text and placeholders (or, once bound, cells) in turn."""
+    """A parsed template: literals and placeholders (cells once bound)."""
 
     source: str
     parts: tuple[str | Placeholder | Cell, ...]
@@ -55,19 +54,19 @@ class Template:
 
     @property
     def constant(self) -> str | None:
-        """What a template without placeholders says in every row; None for any other."""
+        """The text of a template without placeholders; None otherwise."""
         texts = [part for part in self.parts if isinstance(part, str)]
         return "".join(texts) if len(texts) == len(self.parts) else None
 
     def render(self, columns: Mapping[Cell, pa.Array], rows: int) -> pa.Array:
-        """Render `rows` rows; a row with a missing cell is null.
+        """Render `rows` rows; a row with a missing cell becomes null.
 
         Parameters
         ----------
         columns
             ``large_string`` of length `rows`, one for each of :attr:`cells`.
         rows
-            How many rows a template without any cell is repeated for.
+            The number of rows; a template without cells is repeated.
         """
         if self.constant is not None:
             return pa.repeat(pa.scalar(self.constant, _TEXT), rows)
@@ -97,13 +96,13 @@ def parse(source: str) -> Template:
     """
     parts: list[str | Placeholder | Cell] = []
     literal, end = "", 0
-    for mark in _MARKS.finditer(source):
-        literal += source[end : mark.start()]
-        end = mark.end()
-        if mark[1] is None:
+    for match in _MARKS.finditer(source):
+        literal += source[end : match.start()]
+        end = match.end()
+        if match[1] is None:
             literal += "{{"
             continue
-        if not mark[1].strip():
+        if not match[1].strip():
             raise TemplateError(
                 f"The template {quote(source)} has an empty placeholder. Put a column's name "
                 "between the braces: {{ text }}. To write two braces as they are, double them: "
@@ -111,7 +110,7 @@ def parse(source: str) -> Template:
             )
         if literal:
             parts.append(literal)
-        parts.append(Placeholder(mark[1].strip()))
+        parts.append(Placeholder(match[1].strip()))
         literal = ""
     if literal + source[end:]:
         parts.append(literal + source[end:])
@@ -119,17 +118,17 @@ def parse(source: str) -> Template:
 
 
 def bind(template: Template, labels: Sequence[Hashable]) -> Template:
-    """Find each placeholder's column among the frame's column labels.
+    """Resolve each placeholder to a column of the frame.
 
-    A label of any type is known by its text: ``{{ 7 }}`` is the column ``7``. Spaces around a label
-    need not be written.
+    Labels are compared as strings: ``{{ 7 }}`` is the column ``7``. Spaces around a label are
+    optional.
 
     Raises
     ------
     TemplateError
-        If a placeholder names no column; near names are shown.
+        If a placeholder matches no column; the message suggests similar names.
     ColumnError
-        If two columns answer to one name.
+        If several columns match one name.
 
     Examples
     --------
@@ -144,14 +143,14 @@ def bind(template: Template, labels: Sequence[Hashable]) -> Template:
 
 
 def bind_all(value: Any, labels: Sequence[Hashable]) -> Any:
-    """Bind the templates inside a JSON-like structure, as :func:`bind` does."""
+    """Bind all templates in a JSON-like structure with :func:`bind`."""
     return map_leaves(
         value, lambda leaf: bind(leaf, labels) if isinstance(leaf, Template) else leaf
     )
 
 
 def map_leaves(value: Any, function: Callable[[Any], Any]) -> Any:
-    """Apply a function to each leaf of a JSON-like structure, in the order they are written."""
+    """Apply a function to each leaf of a JSON-like structure, in order."""
     if isinstance(value, Mapping):
         return {key: map_leaves(item, function) for key, item in value.items()}
     if isinstance(value, list):
@@ -160,7 +159,7 @@ def map_leaves(value: Any, function: Callable[[Any], Any]) -> Any:
 
 
 def almost_placeholders(template: Template, labels: Sequence[Hashable]) -> list[tuple[str, str]]:
-    """Find what looks like a placeholder and is not, beside the column it names.
+    """Find text that resembles a placeholder, with the column it names.
 
     Examples
     --------
@@ -170,7 +169,7 @@ def almost_placeholders(template: Template, labels: Sequence[Hashable]) -> list[
     names = {str(label).strip() for label in labels}
     rest = _MARKS.sub("\0", template.source)
     candidates = [
-        (almost[0], almost[1].partition("|")[0].strip()) for almost in _ALMOST.finditer(rest)
+        (match[0], match[1].partition("|")[0].strip()) for match in _ALMOST.finditer(rest)
     ]
     return [(text, name) for text, name in candidates if name in names]
 
@@ -199,7 +198,7 @@ def _cell(placeholder: Placeholder, names: Sequence[str]) -> Cell:
 
 
 def _column(name: str, names: Sequence[str]) -> int | None:
-    """Return the position of the one column of this name, or else of this name between spaces."""
+    """Return the position of a column by exact name, then stripped name."""
     for candidates in (names, [other.strip() for other in names]):
         positions = [position for position, other in enumerate(candidates) if other == name]
         if len(positions) > 1:
@@ -214,11 +213,11 @@ def _column(name: str, names: Sequence[str]) -> int | None:
 
 
 def templates_in(value: Any) -> list[Template]:
-    """List the templates inside a JSON-like structure, in the order they are written."""
+    """List the templates in a JSON-like structure, in order."""
     if isinstance(value, Template):
         return [value]
     if isinstance(value, Mapping):
-        return [found for item in value.values() for found in templates_in(item)]
+        return [template for item in value.values() for template in templates_in(item)]
     if isinstance(value, list | tuple):
-        return [found for item in value for found in templates_in(item)]
+        return [template for item in value for template in templates_in(item)]
     return []

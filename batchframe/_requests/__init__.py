@@ -1,1 +1,1 @@
-"""Recipe and rows to request lines and input files."""
+"""Request lines and input files, built from a recipe and rows."""

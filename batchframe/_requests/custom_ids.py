@@ -1,4 +1,4 @@
-"""Encode fingerprint, number and digest of a request as its ``custom_id``."""
+"""Encode a request's fingerprint, number and digest as ``custom_id``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HEAD: Final = b'{"custom_id":"'
 
 
 def custom_id(fingerprint: str, number: int, digest: bytes) -> str:
-    """Name a request within its job: content of the job, position, content of the request.
+    """Build a ``custom_id`` from job fingerprint, number and digest.
 
     Examples
     --------
@@ -29,7 +29,7 @@ def custom_id(fingerprint: str, number: int, digest: bytes) -> str:
 
 
 def custom_ids(fingerprint: str, start: int, digests: Digests) -> pa.Array:
-    """Name requests in a row as :func:`custom_id` does, a digit at a time for all of them.
+    """Build the ``custom_id`` of consecutive requests, vectorized.
 
     Examples
     --------
@@ -37,14 +37,21 @@ def custom_ids(fingerprint: str, start: int, digests: Digests) -> pa.Array:
     'bf1-01234567-10000000-0000000000'
     """
     return pa.concat_arrays(
-        [_as_texts(names) for names in _characters(_prefix(fingerprint).encode(), start, digests)]
+        [
+            _to_arrow_strings(names)
+            for names in _characters(_prefix(fingerprint).encode(), start, digests)
+        ]
     )
 
 
 def line_heads(fingerprint: str, start: int, digests: Digests) -> list[bytes]:
-    """Write how the lines of requests in a row begin, up to the request itself."""
+    """Return the bytes before the request in each of consecutive lines."""
     heads = _characters(_HEAD + _prefix(fingerprint).encode(), start, digests)
-    return [head for alike in heads for head in alike.view(f"S{alike.shape[1]}").ravel().tolist()]
+    return [
+        head
+        for characters in heads
+        for head in characters.view(f"S{characters.shape[1]}").ravel().tolist()
+    ]
 
 
 def _prefix(fingerprint: str) -> str:
@@ -52,9 +59,9 @@ def _prefix(fingerprint: str) -> str:
 
 
 def _characters(prefix: bytes, start: int, digests: Digests) -> Iterator[npt.NDArray[np.uint8]]:
-    """Yield the characters of names, one in each row, those of one length at a time."""
+    """Yield matrices of characters, one ID per row, grouped by length."""
     width = max(_NUMBER_DIGITS, len(str(start)))
-    rows = min(len(digests), 10**width - start)  # the numbers behind these have a digit more
+    rows = min(len(digests), 10**width - start)  # later numbers have one more digit
     characters = np.empty((rows, len(prefix) + width + 1 + _DIGEST_DIGITS), np.uint8)
     characters[:, : len(prefix)] = np.frombuffer(prefix, np.uint8)
     number = np.arange(start, start + rows)
@@ -69,13 +76,13 @@ def _characters(prefix: bytes, start: int, digests: Digests) -> Iterator[npt.NDA
         yield from _characters(prefix, start + rows, digests[rows:])
 
 
-def _as_texts(characters: npt.NDArray[np.uint8]) -> pa.Array:
-    """View characters, a text in each row, as Arrow texts."""
+def _to_arrow_strings(characters: npt.NDArray[np.uint8]) -> pa.Array:
+    """View a matrix of characters as Arrow strings, one per row."""
     rows, width = characters.shape
     ends = pa.py_buffer(np.arange(0, (rows + 1) * width, width, dtype=np.int32))
     return pa.StringArray.from_buffers(rows, ends, pa.py_buffer(characters))
 
 
 def line(identifier: str, request: bytes) -> bytes:
-    """Write one line of an input file, with its line end."""
+    """Return one line of an input file, including its newline."""
     return _HEAD + identifier.encode() + request + b"\n"

@@ -1,4 +1,4 @@
-"""Divide requests into input files within the service's limits, and write them."""
+"""Split requests into input files within service limits; write them."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from batchframe._requests.table import RequestTable
 from batchframe._services.provider_table import Provider
 
 MOST_INPUTS: Final = 50_000
-"""Texts to be embedded in one batch, each of which is a request here (OpenAI Batch guide, 2026-11;
-others take more requests)."""
+"""Maximum embedding inputs per batch, one per request (OpenAI Batch guide, 2026-11; other
+endpoints accept more requests)."""
 
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
@@ -33,15 +33,17 @@ _Size = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 
 @dataclass(frozen=True)
 class InputFile:
-    """One input file: the requests `start` to `stop` (exclusive), and the bytes that say them.
+    """An input file: its range of requests, size and checksum.
 
     Attributes
     ----------
+    start, stop
+        The requests from `start` to `stop` (exclusive).
     tokens
-        The input tokens of its requests, as counted before.
+        The input tokens of its requests.
     ahead
-        How far the numbers in its ``custom_id`` are ahead of these: where the server had only some
-        parts of a job that was recovered.
+        The offset of the numbers in its ``custom_id``; positive if the server had only some input
+        files of a recovered job.
     """
 
     start: _Count
@@ -59,12 +61,12 @@ def pack(
     tokens: npt.NDArray[np.int64] | None = None,
     max_tokens: int | None = None,
 ) -> list[range]:
-    """Fill one file after the other, in order; return the requests of each.
+    """Fill input files in order; return the range of requests in each.
 
     Parameters
     ----------
     sizes, tokens
-        The bytes and the input tokens of each line; none is above its limit.
+        The bytes and the input tokens of each line; each is within its limit.
 
     Examples
     --------
@@ -77,16 +79,16 @@ def pack(
     files: list[range] = []
     start = 0
     while start < len(sizes):
-        ahead = slice(start, start + max_requests)
-        stop = start + min(_fitting(column[ahead], most) for column, most in limits)
+        window = slice(start, start + max_requests)
+        stop = start + min(_fitting(column[window], limit) for column, limit in limits)
         files.append(range(start, stop))
         start = stop
     return files
 
 
-def _fitting(numbers: npt.NDArray[np.int64], most: int) -> int:
-    """Count the first numbers whose sum is not above `most`."""
-    return int(np.searchsorted(np.cumsum(numbers), most, side="right"))
+def _fitting(numbers: npt.NDArray[np.int64], limit: int) -> int:
+    """Count the leading numbers whose sum is at most `limit`."""
+    return int(np.searchsorted(np.cumsum(numbers), limit, side="right"))
 
 
 def plan_input_files(
@@ -95,18 +97,18 @@ def plan_input_files(
     tokens: npt.NDArray[np.int64] | None = None,
     max_tokens: int | None = None,
 ) -> list[range]:
-    """Divide the requests that are to be sent into input files.
+    """Split the requests to send into input files.
 
     Parameters
     ----------
     tokens, max_tokens
-        The input tokens of each request, and how many of them may be in the service's queue: no
-        file has more.
+        The input tokens of each request, and the service's limit on enqueued tokens, which each
+        file respects.
 
     Raises
     ------
     RequestError
-        If one line alone is larger than a file may be; it names the row.
+        If a single request exceeds the size or token limit; the message names its row.
     """
     sizes = table.size[: table.to_send] + table.line_overhead
     if len(sizes) and sizes.max() > provider.max_bytes:
@@ -125,10 +127,10 @@ def plan_input_files(
             f"input tokens, above max_enqueued_tokens={max_tokens:,}: it would never be let into "
             "the queue. Raise the limit, or shorten the row."
         )
-    most = provider.max_requests
+    max_requests = provider.max_requests
     if table.recipe.endpoint == EndpointPath.EMBEDDINGS:
-        most = min(most, MOST_INPUTS)
-    return pack(sizes, most, provider.max_bytes, tokens, max_tokens)
+        max_requests = min(max_requests, MOST_INPUTS)
+    return pack(sizes, max_requests, provider.max_bytes, tokens, max_tokens)
 
 
 def write_inputs(
@@ -138,33 +140,36 @@ def write_inputs(
     provider: Provider,
     tokens: npt.NDArray[np.int64] | None = None,
 ) -> Iterator[InputFile]:
-    """Write the input files, streaming, and yield what is in each; no file is left half."""
+    """Stream the input files to disk; yield a description of each.
+
+    Each file appears only once complete.
+    """
     blocks = _blocks(table, provider)
     rest: list[bytes] = []
     with progress("writing input files", table.to_send, " requests") as advance:
         for requests, path in zip(files, paths, strict=True):
             digest, size = hashlib.sha256(), 0
-            # The worker ends before the file is closed, whatever happens.
+            # The worker must finish before the file is closed.
             with replacing(path) as file, ThreadPoolExecutor(1) as worker:
-                before = worker.submit(int)
-                left = len(requests)
-                while left:
+                pending_write = worker.submit(int)
+                remaining = len(requests)
+                while remaining:
                     block = rest or next(blocks)
-                    here, rest = min(left, len(block)), block[left:]
-                    left -= here
-                    content = b"".join(block[:here])
-                    block.clear()  # images are large: they are held once
-                    size += before.result()
-                    before = worker.submit(_add, content, file, digest)
-                    advance(here)
-                size += before.result()
+                    count, rest = min(remaining, len(block)), block[remaining:]
+                    remaining -= count
+                    content = b"".join(block[:count])
+                    block.clear()  # avoids a second copy of large images
+                    size += pending_write.result()
+                    pending_write = worker.submit(_write_and_hash, content, file, digest)
+                    advance(count)
+                size += pending_write.result()
             start, stop = requests.start, requests.stop
-            counted = 0 if tokens is None else int(tokens[start:stop].sum())
-            yield InputFile(start, stop, size, digest.hexdigest(), tokens=counted)
+            token_count = 0 if tokens is None else int(tokens[start:stop].sum())
+            yield InputFile(start, stop, size, digest.hexdigest(), tokens=token_count)
 
 
 def _blocks(table: RequestTable, provider: Provider) -> Iterator[list[bytes]]:
-    """Yield the lines of a table as the service spells them, some at a time."""
+    """Yield blocks of lines with the service's endpoint URL."""
     endpoint = table.recipe.endpoint
     url = provider.url_of(endpoint)
     if url == endpoint:
@@ -176,8 +181,8 @@ def _blocks(table: RequestTable, provider: Provider) -> Iterator[list[bytes]]:
         yield block
 
 
-def _add(content: bytes, file: IO[bytes], digest: Any) -> int:
-    """Write and hash; both leave the interpreter to the next lines meanwhile."""
+def _write_and_hash(content: bytes, file: IO[bytes], digest: Any) -> int:
+    """Write and hash content; both release the GIL."""
     digest.update(content)
     return file.write(content)
 
@@ -185,14 +190,14 @@ def _add(content: bytes, file: IO[bytes], digest: Any) -> int:
 def input_files(
     table: RequestTable, files: Sequence[range], folder: Path, provider: Provider
 ) -> list[Path]:
-    """Write the input files into a folder of the user's; no existing file is touched.
+    """Write the input files to a user's folder without overwriting.
 
     Raises
     ------
     FileIsThereError
-        If a file of that name is there already.
+        If a file of that name exists.
     RequestError
-        If `folder` is the name of a file, or the disk refuses.
+        If `folder` is a file, or a file cannot be written.
     """
     if folder.suffix in {".jsonl", ".json"} or folder.is_file():
         name = str(folder.with_suffix(""))
@@ -211,7 +216,7 @@ def input_files(
                     "remove it."
                 )
         with ExitStack() as undo:
-            # Interrupted, it can be called again: what there is would be in the way.
+            # Partial output would block the next call.
             for path in paths:
                 undo.callback(path.unlink, missing_ok=True)
             list(write_inputs(table, files, paths, provider))

@@ -1,8 +1,8 @@
-"""Find the requests that the moderation endpoint flags, before anything is paid for.
+"""Find requests that the moderation endpoint flags before submission.
 
-Texts go in packs, and a long one in pieces; an image goes by itself, since the endpoint takes one
-image a request ("too_many_images", reported 2026-04). Whatever is flagged of a request flags it.
-The endpoint is free (OpenAI moderation guide, 2026-11), so what was not answered is asked again.
+Texts are sent in groups, and long ones in pieces; each image is sent alone, since the endpoint
+accepts one image per request ("too_many_images", reported 2026-04). A request is flagged if any
+part of it is. The endpoint is free (OpenAI moderation guide, 2026-11), so a call may be repeated.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MODEL: Final = "omni-moderation-latest"
 
 _PACK: Final = 32
 _PIECE: Final = 10_000
-"""Characters: whatever the script, fewer tokens than the 32,768 that the model reads at once."""
+"""Characters per piece: in any script, fewer than the model's 32,768 token limit."""
 _OVERLAP: Final = 200
 _AT_ONCE: Final = 8
 _ATTEMPTS: Final = 6
@@ -45,7 +45,7 @@ _SHOWN: Final = frozenset({"image_url", "url"})
 
 @dataclass(frozen=True)
 class _Question:
-    """One request to the endpoint: some texts, or one image; and whose they are."""
+    """A moderation call: texts or one image, and their request numbers."""
 
     numbers: tuple[int, ...]
     inputs: list[Any]
@@ -54,31 +54,31 @@ class _Question:
 def flagged(
     table: RequestTable, service: Service, model: str = MODEL, clock: Clock = SYSTEM
 ) -> dict[int, str]:
-    """Ask about every request, and return why some are flagged, by number.
+    """Moderate all requests; return reasons for flagged ones by number.
 
     Parameters
     ----------
     model
-        Images are left out where it is one of the older models, which read texts only.
+        The moderation model; images are left out for older models, which accept text only.
 
     Raises
     ------
     ServiceError
-        If one request cannot be asked about, naming its row: then nothing is known for certain.
+        If a request cannot be moderated; the message names its row.
     """
     flags: dict[int, dict[str, None]] = {}
     questions = _questions(table, with_images=not model.startswith("text-"))
     with progress("moderating", table.requests, " requests") as advance:
         pool = ThreadPoolExecutor(_AT_ONCE)
         try:
-            while some := list(islice(questions, _AT_ONCE)):
-                verdicts = pool.map(lambda one: _verdicts(table, service, model, one, clock), some)
+            while block := list(islice(questions, _AT_ONCE)):
+                verdicts = pool.map(lambda one: _verdicts(table, service, model, one, clock), block)
                 for number, categories in chain.from_iterable(verdicts):
                     flags.setdefault(number, {}).update(dict.fromkeys(categories))
-                # Pieces and images of one request stand side by side.
-                advance(len({number for question in some for number in question.numbers}))
+                # Pieces and images of one request are adjacent.
+                advance(len({number for question in block for number in question.numbers}))
         finally:
-            # Interrupted, nobody waits for what is under way: it costs nothing.
+            # Pending calls are free, so an interrupt need not wait for them.
             pool.shutdown(wait=False, cancel_futures=True)
     return {
         number: f"held back: {model} flags it{' as ' if names else ''}{', '.join(names)}"
@@ -89,30 +89,30 @@ def flagged(
 def _verdicts(
     table: RequestTable, service: Service, model: str, question: _Question, clock: Clock
 ) -> list[tuple[int, tuple[str, ...]]]:
-    """Return the flagged requests of a question, and the categories of each."""
+    """Return the flagged requests of a call with their categories."""
     try:
-        answer = _patiently(service, {"model": model, "input": question.inputs}, clock)
+        answer = _moderate_with_retries(service, {"model": model, "input": question.inputs}, clock)
         verdicts = flagged_categories(answer)
         if len(verdicts) == len(question.numbers):
             pairs = zip(question.numbers, verdicts, strict=True)
             return [(number, categories) for number, categories in pairs if categories is not None]
-        wrong = f"{len(verdicts)} results came back for {len(question.numbers)} inputs"
+        problem = f"{len(verdicts)} results came back for {len(question.numbers)} inputs"
     except ServiceError as reason:
-        wrong = reason.cause or str(reason)
+        problem = reason.cause or str(reason)
     except msgspec.ValidationError as reason:
-        wrong = f"its answer is no moderation: {reason}"
+        problem = f"its answer is no moderation: {reason}"
     row = int(table.first_row[question.numbers[0]])
     where = f"row {row} (index {table.source.labels[row]!r})"
     behind = " or a request behind it" if len(set(question.numbers)) > 1 else ""
     raise ServiceError(
-        f"The moderation endpoint did not answer for {where}{behind}: {wrong}. No row is held "
+        f"The moderation endpoint did not answer for {where}{behind}: {problem}. No row is held "
         "back on half an answer, and nothing of the batch was sent. Ask again, with a client of "
         "OpenAI, whose endpoint is free: requests.moderate(client=openai.OpenAI())."
     )
 
 
-def _patiently(service: Service, body: Mapping[str, Any], clock: Clock) -> Any:
-    """Ask; and again, after growing pauses, while the service is busy."""
+def _moderate_with_retries(service: Service, body: Mapping[str, Any], clock: Clock) -> Any:
+    """Call the endpoint; retry with backoff while it is rate limited."""
     retries = Retries(_BACKOFF, clock, attempts=_ATTEMPTS)
     while True:
         try:
@@ -123,28 +123,28 @@ def _patiently(service: Service, body: Mapping[str, Any], clock: Clock) -> Any:
 
 
 def _questions(table: RequestTable, *, with_images: bool) -> Iterator[_Question]:
-    """Pack the texts of all requests, in order, and put each image between them."""
+    """Group the texts of all requests in order; yield images separately."""
     pack: list[tuple[int, str]] = []
     for number, request in enumerate(table.requests_to_send()):
-        parts = list(_parts_of(body_of(request)))
+        parts = list(_find_parts(body_of(request)))
         text = "\n\n".join(text for kind, text in parts if kind == "text" and text.strip())
         for piece in _pieces(text):
             pack.append((number, piece))
             if len(pack) == _PACK:
-                yield _packed(pack)
+                yield _text_question(pack)
                 pack = []
         for url in (url for kind, url in parts if kind == "image" and with_images):
             yield _Question((number,), [{"type": "image_url", "image_url": {"url": url}}])
     if pack:
-        yield _packed(pack)
+        yield _text_question(pack)
 
 
-def _packed(pack: list[tuple[int, str]]) -> _Question:
+def _text_question(pack: list[tuple[int, str]]) -> _Question:
     return _Question(tuple(number for number, _ in pack), [piece for _, piece in pack])
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Cut a text into pieces that overlap, so that nothing is hidden by the cut.
+    """Split a string into overlapping pieces, so that no cut hides a phrase.
 
     Examples
     --------
@@ -155,8 +155,8 @@ def _pieces(text: str) -> Iterator[str]:
         yield text[start : start + _PIECE]
 
 
-def _parts_of(body: Mapping[str, Any]) -> Iterator[tuple[Literal["text", "image"], str]]:
-    """Find what a request says and shows, at whichever endpoint.
+def _find_parts(body: Mapping[str, Any]) -> Iterator[tuple[Literal["text", "image"], str]]:
+    """Find the texts and images of a request at any endpoint.
 
     Examples
     --------

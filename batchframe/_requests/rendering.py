@@ -1,4 +1,4 @@
-"""Render the recipe once per row, and find equal requests."""
+"""Render the recipe for each row and find duplicate requests."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ from batchframe._requests.table import RequestTable
 def request_table(
     recipe: Recipe, rows: Tabular, function: Callable[[Mapping[Any, Any]], Any] | None = None
 ) -> RequestTable:
-    """Render every row once, and find the rows that ask the same.
+    """Render every row and merge duplicate requests.
 
     Parameters
     ----------
@@ -63,25 +63,25 @@ def request_table(
     Raises
     ------
     InputError
-        For a template, column or cell that cannot be used.
+        If a template, column or cell is invalid.
     """
     if function is None:
         _warn_of_almost_placeholders(recipe, rows)
-        source, envelope = _of_templates(recipe, rows)
+        source, envelope = _read_templates(recipe, rows)
     else:
         recipe = msgspec.structs.replace(recipe, columns=tuple(map(str, rows.columns)))
-        source, envelope = _of_function(recipe, rows, function)
+        source, envelope = _call_function(recipe, rows, function)
     _refuse_missing(recipe, source)
     rendered = _render(source, envelope)
     source, digest = rendered.source, rendered.digest
-    _refuse_missing(recipe, source)  # of a stream it is known only now
+    _refuse_missing(recipe, source)  # a stream reports missing cells only now
     raise_if_unreadable(rendered.unreadable, rows.index)
     if source.identity is not None:
         _refuse_two_prompts_for_equal_cells(rows.index, source.identity, digest)
-    number, first_row = _number_requests(digest, _has_prompt(source), dedupe=recipe.dedupe)
+    number, first_row = _number_requests(digest, _prompt_mask(source), dedupe=recipe.dedupe)
     size = rendered.size if first_row is number else rendered.size[first_row]
-    home = None if rows.home is None else str(rows.home)
-    return RequestTable(recipe, source, envelope, digest, number, first_row, size, home=home)
+    source_path = None if rows.home is None else str(rows.home)
+    return RequestTable(recipe, source, envelope, digest, number, first_row, size, home=source_path)
 
 
 def _refuse_missing(recipe: Recipe, source: Source | StreamedSource) -> None:
@@ -103,21 +103,24 @@ def _warn_of_almost_placeholders(recipe: Recipe, rows: Tabular) -> None:
 def _refuse_two_prompts_for_equal_cells(
     labels: pd.Index, identity: Digests, digest: Digests
 ) -> None:
-    """Refuse a prompt function that asks differently about rows that `join` cannot tell apart."""
+    """Reject a prompt function with several prompts for equal rows.
+
+    `join` cannot tell such rows apart.
+    """
     number, first = group(identity)
     differs = np.flatnonzero(digest != digest[first[number]])
     if len(differs):
         rows = int(first[number[differs[0]]]), int(differs[0])
-        one, other = (format_row(row, labels[row]) for row in rows)
+        left, right = (format_row(row, labels[row]) for row in rows)
         raise TemplateError(
-            f"The prompt function made different prompts of {one} and {other}, whose cells read "
+            f"The prompt function made different prompts of {left} and {right}, whose cells read "
             "the same, so nobody could tell later which answer belongs to which. Whatever else it "
             "needs (a counter, something drawn by chance), put it into a column of the frame first."
         )
 
 
 def asked_of(table: RequestTable, model: str) -> RequestTable:
-    """Ask the same of another model: other bytes, other digests, the same rows."""
+    """Return the request table for another model: same rows, new bytes."""
     recipe = msgspec.structs.replace(table.recipe, model=model)
     source, envelope = table.source, table.envelope
     if isinstance(source, Source) and envelope.slots == KEPT.slots:
@@ -125,7 +128,7 @@ def asked_of(table: RequestTable, model: str) -> RequestTable:
     else:
         slots = iter(envelope.slots)
         body = endpoint_of(recipe.endpoint).body(recipe)
-        # The slots are bound already; they stand in the same places.
+        # The bound slots are in the same places for every model.
         bound = map_leaves(body, lambda leaf: next(slots) if isinstance(leaf, Slot) else leaf)
         envelope = encode_envelope(recipe.endpoint, bound)
     rendered = _render(source, envelope)
@@ -141,45 +144,45 @@ def asked_of(table: RequestTable, model: str) -> RequestTable:
 
 
 def _with_model(source: Source, old: Recipe, new: Recipe) -> Source:
-    """Write another model into requests that are kept as they were sent; it stands first there."""
+    """Replace the model in stored requests, where it comes first."""
     requests = source.columns[REQUEST]
     names = (msgspec.json.encode(recipe.model).decode() for recipe in (old, new))
     before, after = (f'"body":{{"model":{name},' for name in names)
-    changed = pc.replace_substring(requests, before, after, max_replacements=1)
-    return replace(source, columns=source.columns.set_column(0, REQUEST, changed))
+    columns = pc.replace_substring(requests, before, after, max_replacements=1)
+    return replace(source, columns=source.columns.set_column(0, REQUEST, columns))
 
 
 def row_digests(
     recipe: Recipe, rows: Tabular, checksum: str | None = None
 ) -> tuple[Digests, pa.Array, pa.Array] | None:
-    """Name the request of each row of any frame, to find the row's answer.
+    """Compute the request digest of each row, to look up its answer.
 
     Returns
     -------
-    The digest of each row, why a row has no prompt, and why its images cannot be read any more
-    (null where it has one, and they can). For a recipe whose prompts a function made, the digest is
-    that of the row's cells. None if they are the rows of `checksum`, in their order.
+    The digest of each row, the reason a row has no prompt, and the reason its images cannot be
+    read (null otherwise). With a prompt function, the digest is that of the row's cells. None if
+    the rows match `checksum`, in the same order.
     """
-    none = pa.nulls(len(rows), pa.string())
+    no_reasons = pa.nulls(len(rows), pa.string())
     if recipe.prompt is None:
-        cells = rows.only(_labelled(rows, recipe.columns))
+        cells = rows.only(_labels_of(rows, recipe.columns))
         digests = [row_identity(part, recipe.columns) for part in cells.parts()]
-        return np.concatenate([blank(0), *digests]), none, none
-    # Missing cells are no error here: such a row simply has no request.
-    source, envelope = _of_templates(recipe, rows)
+        return np.concatenate([blank(0), *digests]), no_reasons, no_reasons
+    # A row with a missing cell has no request, so it is not an error here.
+    source, envelope = _read_templates(recipe, rows)
     if checksum is not None and source.checksum(partial(request_bytes, envelope)) == checksum:
         return None
     rendered = _render(source, envelope)
     if not rendered.unreadable:
-        return rendered.digest, rendered.source.absent, none
+        return rendered.digest, rendered.source.absent, no_reasons
     reasons = pa.array(map(rendered.unreadable.get, range(len(rows))), pa.string())
     return rendered.digest, rendered.source.absent, reasons
 
 
-def _of_templates(recipe: Recipe, rows: Tabular) -> tuple[Source | StreamedSource, Envelope]:
-    """Read the cells that the recipe's templates use."""
+def _read_templates(recipe: Recipe, rows: Tabular) -> tuple[Source | StreamedSource, Envelope]:
+    """Read the cells used by the recipe's templates."""
     unbound = endpoint_of(recipe.endpoint).body(recipe)
-    body, cells = _bound(unbound, rows)
+    body, cells = _bind_body(unbound, rows)
     if not cells and recipe.images is None:
         names = [str(label) for label in rows.columns]
         example = names[0] if names else "text"
@@ -193,11 +196,11 @@ def _of_templates(recipe: Recipe, rows: Tabular) -> tuple[Source | StreamedSourc
         return source, encode_envelope(recipe.endpoint, body)
     image_columns = () if recipe.images is None else recipe.images.columns
     for name in image_columns:
-        column_position(name, list(rows.columns))  # before they are fewer
+        column_position(name, list(rows.columns))  # raises before columns are dropped
     rows = rows.only(
-        [*(rows.columns[cell.column] for cell in cells), *_labelled(rows, image_columns)]
+        [*(rows.columns[cell.column] for cell in cells), *_labels_of(rows, image_columns)]
     )
-    body, cells = _bound(unbound, rows)
+    body, cells = _bind_body(unbound, rows)
 
     def read() -> Iterator[Source]:
         for part in rows.parts():
@@ -207,10 +210,10 @@ def _of_templates(recipe: Recipe, rows: Tabular) -> tuple[Source | StreamedSourc
     return StreamedSource(rows.index, absent, read), encode_envelope(recipe.endpoint, body)
 
 
-def _of_function(
+def _call_function(
     recipe: Recipe, rows: Tabular, function: Callable[[Mapping[Any, Any]], Any]
 ) -> tuple[Source | StreamedSource, Envelope]:
-    """Have a function make the prompt of each row."""
+    """Call the prompt function on each row."""
     if recipe.on_missing not in {"raise", "skip"}:
         raise TemplateError(
             option_step("on_missing", repr(recipe.on_missing))
@@ -230,13 +233,13 @@ def _of_function(
         return read_prompts(part, prompt_of, advance), envelope
 
 
-def _bound(body: Any, rows: Tabular) -> tuple[Any, list[Cell]]:
+def _bind_body(body: Any, rows: Tabular) -> tuple[Any, list[Cell]]:
     bound = bind_all(body, list(rows.columns))
     return bound, [cell for template in templates_in(bound) for cell in template.cells]
 
 
-def _labelled(rows: Tabular, names: Sequence[str]) -> list[Hashable]:
-    """Return the labels of the columns that have these names; what is missing is told later."""
+def _labels_of(rows: Tabular, names: Sequence[str]) -> list[Hashable]:
+    """Return the labels of columns with these names; ignore missing ones."""
     return [label for label in rows.columns if str(label) in set(names)]
 
 
@@ -252,18 +255,18 @@ def _constant_system(recipe: Recipe) -> str | None:
     return constant
 
 
-def _has_prompt(source: Source | StreamedSource) -> npt.NDArray[np.bool_]:
+def _prompt_mask(source: Source | StreamedSource) -> npt.NDArray[np.bool_]:
     return np.asarray(pc.is_null(source.absent).to_numpy(zero_copy_only=False), dtype=bool)
 
 
 @dataclass(frozen=True, eq=False)
 class _Rendered:
-    """The rows, rendered: which have a request, its digest and its size in bytes.
+    """Rendered rows: the digest and size in bytes of each request.
 
     Attributes
     ----------
     unreadable
-        The rows whose images cannot be sent, and why.
+        The rows whose images cannot be sent, with the reason.
     """
 
     source: Source | StreamedSource
@@ -273,7 +276,7 @@ class _Rendered:
 
 
 def _render(source: Source | StreamedSource, envelope: Envelope) -> _Rendered:
-    """Render each row, and name and measure its request."""
+    """Render each row; compute the digest and size of its request."""
     digest = blank(len(source))
     size = np.zeros(len(source), dtype=np.int64)
     absent: list[pa.Array] = []
@@ -282,12 +285,12 @@ def _render(source: Source | StreamedSource, envelope: Envelope) -> _Rendered:
         for start, part in source.parts():
             absent.append(part.absent)
             reasons: dict[int, str] = {}
-            for rows, batch in part.batches(_has_prompt(part), reasons):
+            for rows, batch in part.batches(_prompt_mask(part), reasons):
                 requests = request_bytes(envelope, batch)
                 digest[start + rows] = digests_of(requests)
                 size[start + rows] = np.fromiter(map(len, requests), np.int64, len(requests))
                 advance(batch.num_rows)
-            unreadable.update({start + row: why for row, why in reasons.items()})
+            unreadable.update({start + row: reason for row, reason in reasons.items()})
     source = source.knowing(pa.concat_arrays(absent or [source.absent]))
     return _Rendered(source, digest, size, unreadable)
 
@@ -295,14 +298,14 @@ def _render(source: Source | StreamedSource, envelope: Envelope) -> _Rendered:
 def _number_requests(
     digest: Digests, has_prompt: npt.NDArray[np.bool_], *, dedupe: bool
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Find for each row the number of its request, and for each request its first row."""
+    """Return the request number per row and the first row per request."""
     if has_prompt.all():
         if dedupe:
             return group(digest)
-        every = np.arange(len(digest))
-        return every, every
+        positions = np.arange(len(digest))
+        return positions, positions
     rows = np.flatnonzero(has_prompt)
-    found, first = _number_requests(digest[rows], has_prompt[rows], dedupe=dedupe)
+    numbers, first = _number_requests(digest[rows], has_prompt[rows], dedupe=dedupe)
     number = np.full(len(digest), -1, dtype=np.int64)
-    number[rows] = found
+    number[rows] = numbers
     return number, rows[first]

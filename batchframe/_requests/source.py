@@ -1,6 +1,6 @@
-"""Read the cells that a prompt needs as Arrow text columns.
+"""Read the cells that a prompt uses as Arrow string columns.
 
-From here on a row is known by its position; the frame's index only names it in an error.
+Rows are identified by position; the frame's index is only used in error messages.
 """
 
 from __future__ import annotations
@@ -29,8 +29,7 @@ from batchframe._recipe.slots import PROMPT, column_name
 from batchframe._recipe.template import Cell
 
 _BATCH_ROWS: Final = 1_000
-"""Few enough that a processor's cache holds what is made of them: with ten times as many, making
-requests takes half as long again."""
+"""Small enough to fit in the CPU cache: ten times as many rows take 50% longer per request."""
 
 _MOST_NAMED: Final = 5
 _MARK: Final = "\ue000"
@@ -38,21 +37,20 @@ _MARK: Final = "\ue000"
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """The rows, as far as the prompt needs them.
+    """The cells of the rows that the prompt uses.
 
     Attributes
     ----------
     columns
         One ``large_string`` column for each cell of the templates, without nulls.
     absent
-        For each row, why it has no prompt; null where it has one.
+        For each row, the reason it has no prompt; null if it has one.
     labels
-        The frame's index, to name a row in an error and for nothing else.
+        The frame's index, used in error messages only.
     identity
-        Only where a function made the prompts: a digest of each row's cells, by which `join`
-        knows the row again.
+        With a prompt function: a digest of each row's cells, by which `join` matches the row.
     images
-        The cells that hold images, which stay as they are until a batch needs them.
+        The image cells, which are read only when a record batch needs them.
     """
 
     columns: pa.Table
@@ -66,45 +64,48 @@ class Source:
 
     @property
     def may_change(self) -> bool:
-        """Whether another reading may find other cells: a file of an image is read each time."""
+        """Whether cells may change between reads, as image files may."""
         return self.images is not None and not self.images.sketched
 
     def sketched(self) -> Source:
-        """Return the same rows, each image a stub of its size."""
+        """Return the same rows with images replaced by stubs of their size."""
         return self if self.images is None else replace(self, images=self.images.sketches())
 
     def parts(self) -> Iterator[tuple[int, Source]]:
-        """Yield the one part that this is, and where it starts."""
+        """Yield this source as a single part, with its start."""
         yield 0, self
 
-    def knowing(self, absent: pa.Array) -> Source:  # noqa: ARG002 - it knew
-        """Return the same rows, told why some have no prompt."""
+    def knowing(self, absent: pa.Array) -> Source:  # noqa: ARG002 - `absent` is already set
+        """Return the same rows with the reasons for missing prompts."""
         return self
 
     def checksum(self, made: Callable[[pa.RecordBatch], list[bytes]]) -> str | None:
-        """Name all cells at once: 64 hexadecimal digits; None where they may change.
+        """Hash all cells as 64 hex digits; None if they may change.
 
-        Only rows with the same texts in the same order, of which the same requests are made, have
-        the same.
+        Checksums are equal only for the same strings in the same order that render to the same
+        requests.
 
         Parameters
         ----------
         made
-            Makes requests of cells. What it makes of a row whose texts are marks, in the order of
-            the columns, tells where it puts each.
+            Renders cells as requests. Its result for a row of markers identifies the position of
+            each column.
         """
         if self.images is not None or self.identity is not None:
             return None
-        is_absent, why = pc.is_valid(self.absent).cast(TEXT), self.absent.cast(TEXT).fill_null("")
+        is_absent, reasons = (
+            pc.is_valid(self.absent).cast(TEXT),
+            self.absent.cast(TEXT).fill_null(""),
+        )
         names = self.columns.column_names
         marks = [pa.array([f"{_MARK}{place}{_MARK}"], TEXT) for place in range(len(names))]
         content = hashlib.sha256(made(pa.RecordBatch.from_arrays(marks, names))[0])
-        for chunks in ([is_absent], [why], *(column.chunks for column in self.columns.columns)):
+        for chunks in ([is_absent], [reasons], *(column.chunks for column in self.columns.columns)):
             _hash_texts(chunks, content.update)
         return content.hexdigest()
 
     def changed(self, row: int) -> CellError:
-        """Return what to raise if a row is no longer what it was."""
+        """Return the error for a row that has changed."""
         where = format_row(row, self.labels[row])
         return CellError(
             f"{where[0].upper()}{where[1:]}: an image is not what it was when the requests were "
@@ -121,14 +122,14 @@ class Source:
         Parameters
         ----------
         chosen
-            Which rows; None for all.
+            A mask of rows; None for all.
         unreadable
-            Takes the rows whose images cannot be sent, and why; without it they are an error.
+            Filled with the rows whose images cannot be sent and the reason; None raises instead.
 
         Raises
         ------
         CellError
-            For images that cannot be sent.
+            If images cannot be sent and `unreadable` is None.
         """
         if self.images is not None:
             yield from self._with_images(self.images, chosen, unreadable)
@@ -149,15 +150,15 @@ class Source:
         chosen: npt.NDArray[np.bool_] | None,
         unreadable: dict[int, str] | None,
     ) -> Iterator[tuple[npt.NDArray[np.int64], pa.RecordBatch]]:
-        wanted = np.arange(len(self)) if chosen is None else np.flatnonzero(chosen)
+        positions = np.arange(len(self)) if chosen is None else np.flatnonzero(chosen)
         reasons: dict[int, str] = {} if unreadable is None else unreadable
-        for rows, urls in images.batches(wanted, _BATCH_ROWS, reasons):
+        for rows, urls in images.batches(positions, _BATCH_ROWS, reasons):
             if unreadable is None:
                 raise_if_unreadable(reasons, self.labels)
             names, columns = urls.schema.names, urls.columns
             if self.columns.num_columns:
-                near = self.columns.slice(rows[0], rows[-1] - rows[0] + 1)
-                texts = near.take(pa.array(rows - rows[0])).combine_chunks()
+                block = self.columns.slice(rows[0], rows[-1] - rows[0] + 1)
+                texts = block.take(pa.array(rows - rows[0])).combine_chunks()
                 names = [*texts.column_names, *names]
                 columns = [*(column.combine_chunks() for column in texts.columns), *columns]
             yield rows, pa.RecordBatch.from_arrays(columns, names)
@@ -166,7 +167,7 @@ class Source:
 
 
 def _hash_texts(chunks: Sequence[pa.Array], add: Callable[[Any], object]) -> None:
-    """Add the length of each text, then all texts, the same however the column is chunked."""
+    """Hash the lengths, then the bytes, of strings; ignore chunking."""
     for chunk in chunks:
         add(pc.binary_length(chunk).to_numpy())
     for chunk in chunks:
@@ -179,14 +180,14 @@ def _hash_texts(chunks: Sequence[pa.Array], add: Callable[[Any], object]) -> Non
 def read_cells(
     part: Part, cells: Sequence[Cell], on_missing: str, images: ImageInput | None = None
 ) -> Source:
-    """Read the cells that the templates use, and find those that hold images; at least one.
+    """Read the text and image cells that the recipe uses; at least one.
 
     Raises
     ------
     ColumnError
-        If a column of images is not there.
+        If an image column is missing.
     CellError
-        If a cell has no exact text.
+        If a cell has no exact string representation.
     """
     frame = part.frame
     image_cells = None if images is None else read_images(frame, images)
@@ -215,12 +216,12 @@ def _stand_in(on_missing: str, cell: Cell) -> pa.Scalar:
 
 
 def raise_if_absent(absent: pa.Array, labels: pd.Index) -> None:
-    """Refuse rows without a prompt.
+    """Raise if any row has no prompt.
 
     Raises
     ------
     CellError
-        Naming the first of them.
+        If a row has no prompt; the message names the first of them.
     """
     positions = pc.indices_nonzero(pc.is_valid(absent)).to_numpy()
     if len(positions):
@@ -246,27 +247,27 @@ def raise_if_absent(absent: pa.Array, labels: pd.Index) -> None:
 def read_prompts(
     part: Part, prompt_of: Callable[[Mapping[Any, Any]], Any], advance: Callable[[int], object]
 ) -> Source:
-    """Call a function once for each row and keep the prompt it made.
+    """Call a prompt function on each row and store the prompts.
 
     Parameters
     ----------
     advance
-        Told of each row that is done.
+        Called after each row.
 
     Raises
     ------
     TemplateError
-        If the function raises, naming the row.
+        If the function raises; the message names the row.
     CellError
-        If a cell has no exact text.
+        If a cell has no exact string representation.
     ColumnError
-        If two columns have one name.
+        If two columns have the same name.
     """
     frame = part.frame
     labels = list(frame.columns)
-    # First, so that the function is not called for nothing.
+    # Raises before the function is called.
     identity = row_identity(part, [str(label) for label in labels])
-    # By column, because iterrows() turns integers into floats and itertuples() renames columns.
+    # iterrows() turns integers into floats, and itertuples() renames columns.
     columns = [frame.iloc[:, i] for i in range(len(labels))]
     encode = msgspec.json.Encoder().encode
     prompts: list[str] = []
@@ -289,25 +290,25 @@ def read_prompts(
 
 
 def _transpose(columns: Sequence[Iterable[Any]], rows: int) -> Iterator[tuple[Any, ...]]:
-    # A frame without columns has rows all the same.
+    # zip() of no columns would drop the rows.
     return zip(*columns, strict=True) if columns else itertools.repeat((), rows)
 
 
 def row_identity(part: Part, columns: Sequence[str]) -> Digests:
-    """Digest the cells of each row in the named columns.
+    """Hash the cells of each row in the given columns.
 
     Raises
     ------
     ColumnError
-        If a column is gone or no longer the only one of its name.
+        If a column is missing or its name is duplicated.
     CellError
-        If a cell has no exact text.
+        If a cell has no exact string representation.
     """
     frame = part.frame
     labels = [str(label) for label in frame.columns]
     for name in columns:
-        if (there := labels.count(name)) != 1:
-            state = f"{there} columns" if there else "no column"
+        if (count := labels.count(name)) != 1:
+            state = f"{count} columns" if count else "no column"
             raise ColumnError(
                 "Where a function makes the prompts, a row is known by its cells in all the "
                 f"columns that the function could see, and this frame has {state} named {name!r}. "

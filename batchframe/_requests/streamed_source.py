@@ -1,4 +1,4 @@
-"""Read rows that memory need not hold, block by block and anew each time."""
+"""Stream rows from disk in blocks, so that they need not fit in memory."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from batchframe._requests.source import Source, read_prompts
 
 @dataclass(frozen=True, eq=False)
 class StreamedSource:
-    """The rows, as far as the prompt needs them, none of which is kept.
+    """The cells of the rows that the prompt uses, read on each pass.
 
     Attributes
     ----------
     absent
-        For each row, why it has no prompt; null where it has one, and everywhere until
+        For each row, the reason it has no prompt; null if it has one, and for all rows before
         :meth:`knowing`.
     labels, identity
-        As of a :class:`Source`.
+        As in :class:`Source`.
     """
 
     labels: pd.Index
@@ -45,28 +45,28 @@ class StreamedSource:
 
     @property
     def may_change(self) -> bool:
-        """Whether another reading may find other cells."""
+        """Whether cells may change between reads."""
         return not self.is_sketched
 
     def sketched(self) -> StreamedSource:
-        """Return the same rows, each image a stub of its size."""
+        """Return the same rows with images replaced by stubs of their size."""
         return replace(self, is_sketched=True)
 
     def parts(self) -> Iterator[tuple[int, Source]]:
-        """Yield each part, and where it starts."""
+        """Yield the start and source of each part."""
         start = 0
         for part in self.read():
             yield start, part.sketched() if self.is_sketched else part
             start += len(part)
 
     def knowing(self, absent: pa.Array) -> StreamedSource:
-        """Return the same rows, told why some have no prompt."""
+        """Return the same rows with the reasons for missing prompts."""
         return replace(self, absent=pc.coalesce(self.absent, absent))
 
     def batches(
         self, chosen: npt.NDArray[np.bool_] | None = None
     ) -> Iterator[tuple[npt.NDArray[np.int64], pa.RecordBatch]]:
-        """Yield record batches, each with the positions of its rows, as a :class:`Source` does."""
+        """Yield record batches, each with the positions of its rows."""
         for start, part in self.parts():
             mask = None if chosen is None else chosen[start : start + len(part)]
             if mask is not None and not mask.any():
@@ -74,13 +74,15 @@ class StreamedSource:
             unreadable: dict[int, str] = {}
             for rows, batch in part.batches(mask, unreadable):
                 yield rows + start, batch
-            raise_if_unreadable({start + row: why for row, why in unreadable.items()}, self.labels)
+            raise_if_unreadable(
+                {start + row: reason for row, reason in unreadable.items()}, self.labels
+            )
 
     def checksum(self, made: object) -> None:
-        """Return None: to read the cells takes as long as to render them."""
+        """Return None: hashing the cells takes as long as rendering them."""
 
     def changed(self, row: int) -> SourceError:
-        """Return what to raise if a row is no longer what it was."""
+        """Return the error for a row that has changed."""
         return SourceError(
             f"Row {row} of the source is no longer what it was when the requests were made. "
             "Nothing was sent. Leave it as it is until submit() returns, and make the requests "
@@ -91,17 +93,17 @@ class StreamedSource:
 def prompts_of_parts(
     rows: Tabular, prompt_of: Callable[[Mapping[Any, Any]], Any]
 ) -> StreamedSource:
-    """Call a function once for each row and keep the prompts it made, in a temporary file.
+    """Call a prompt function on each row; store prompts in a temporary file.
 
     Raises
     ------
     TemplateError, CellError
-        As :func:`read_prompts`.
+        As in :func:`read_prompts`.
     """
     absent: list[pa.Array] = []
     identity: list[Digests] = []
 
-    def made(advance: Callable[[int], object]) -> Iterator[pa.RecordBatch]:
+    def record_batches(advance: Callable[[int], object]) -> Iterator[pa.RecordBatch]:
         for part in rows.parts():
             source = read_prompts(part, prompt_of, advance)
             absent.append(source.absent)
@@ -110,13 +112,13 @@ def prompts_of_parts(
 
     schema = pa.schema({PROMPT: pa.large_string()})
     with progress("calling the prompt function", len(rows), " rows") as advance:
-        prompts = of_batches(schema, made(advance))
+        prompts = of_batches(schema, record_batches(advance))
 
-    why = pa.concat_arrays(absent) if absent else pa.nulls(0, pa.string())
+    reasons = pa.concat_arrays(absent) if absent else pa.nulls(0, pa.string())
 
     def read() -> Iterator[Source]:
         for part in prompts.parts():
             texts = pa.Table.from_batches([part.arrow])
-            yield Source(texts, why.slice(part.start, len(texts)), part.frame.index)
+            yield Source(texts, reasons.slice(part.start, len(texts)), part.frame.index)
 
-    return StreamedSource(rows.index, why, read, np.concatenate(identity) if identity else None)
+    return StreamedSource(rows.index, reasons, read, np.concatenate(identity) if identity else None)

@@ -1,4 +1,4 @@
-"""The request table: which row makes which request, and the bytes of each."""
+"""The request table: the mapping of rows to requests, and their lines."""
 
 from __future__ import annotations
 
@@ -26,21 +26,22 @@ FINGERPRINT_VERSION = b"batchframe 1"
 
 @dataclass(frozen=True, eq=False)
 class RequestTable:
-    """All rows of a job and the requests they need.
+    """The rows of a job and their distinct requests.
 
     Attributes
     ----------
     digest
-        For each row, the name of its request, also where it is held back; zeros where the row has
-        none.
+        For each row, the digest of its request, even if moderation excludes it; zeros if the row
+        has none.
     number
-        For each row, the position of its request among :attr:`requests`; −1 where it has none.
+        For each row, the position of its request among :attr:`requests`; −1 if it has none.
     first_row
-        For each request, the first row that asks it; :attr:`number` itself where all rows differ.
+        For each request, its first row; the same array as :attr:`number` if no rows are
+        duplicates.
     size
-        For each request, the bytes of its line behind the ``custom_id``.
+        For each request, the bytes of its line after the ``custom_id``.
     reused
-        How many of the requests, the last ones, are answered already and are not sent.
+        The number of requests at the end that earlier answers cover and that are not sent.
     home
         The file or folder that the rows are read from; None for rows in memory.
     """
@@ -57,47 +58,47 @@ class RequestTable:
 
     @property
     def rows(self) -> int:
-        """How many rows the frame has."""
+        """The number of rows in the frame."""
         return len(self.source)
 
     @property
     def requests(self) -> int:
-        """How many different requests there are."""
+        """The number of distinct requests."""
         return len(self.first_row)
 
     @property
     def to_send(self) -> int:
-        """How many requests are to be sent."""
+        """The number of requests to send."""
         return self.requests - self.reused
 
     @property
     def request_digest(self) -> Digests:
-        """For each request, its name."""
+        """The digest of each request."""
         return self.digest if self.first_row is self.number else self.digest[self.first_row]
 
     def where(self, request: int) -> str:
-        """Name the first row that asks a request, for a message."""
+        """Describe the first row of a request for an error message."""
         row = int(self.first_row[request])
         return format_row(row, self.source.labels[row])
 
     def without(self, answered: npt.NDArray[np.bool_]) -> RequestTable:
-        """Return the same requests, those that are answered already last, so as not to be sent."""
+        """Move answered requests to the end, where they are not sent."""
         order = np.argsort(answered, kind="stable")
         return replace(self._renumbered(order), reused=int(answered.sum()))
 
     def held_back(self, why: Mapping[int, str]) -> RequestTable:
-        """Return the same rows without some requests, by number; `why` says so of their rows."""
-        kept = np.ones(self.requests, dtype=bool)
-        kept[list(why)] = False
-        table = self._renumbered(np.flatnonzero(kept))
+        """Drop requests by number; `why` gives the reason for their rows."""
+        mask = np.ones(self.requests, dtype=bool)
+        mask[list(why)] = False
+        table = self._renumbered(np.flatnonzero(mask))
         absent = self.source.absent.to_pylist()
         for row in np.flatnonzero((self.number >= 0) & (table.number < 0)).tolist():
             absent[row] = why[int(self.number[row])]
         return replace(table, source=replace(self.source, absent=pa.array(absent, pa.string())))
 
     def _renumbered(self, order: npt.NDArray[np.int64]) -> RequestTable:
-        """Return the requests of these numbers, in this order."""
-        place = np.full(self.requests + 1, -1)  # the last one is that of rows without a request
+        """Select requests by number, in the given order."""
+        place = np.full(self.requests + 1, -1)  # the last place serves rows without a request
         place[order] = np.arange(len(order))
         return replace(
             self, number=place[self.number], first_row=self.first_row[order], size=self.size[order]
@@ -105,41 +106,40 @@ class RequestTable:
 
     @cached_property
     def fingerprint(self) -> str:
-        """The content of all requests in any order, as 64 hexadecimal digits.
+        """A hash of all requests in any order, as 64 hexadecimal digits.
 
-        A frame that was sorted or re-indexed, or that repeats rows, has the same fingerprint.
+        Sorting or reindexing the frame or adding duplicate rows does not change it.
         """
         return fingerprint_of(self.recipe.endpoint, self.request_digest)
 
     @property
     def line_overhead(self) -> int:
-        """The bytes of a line that are not the request: ``custom_id``, braces, line end."""
+        """The bytes of a line outside the request: ``custom_id``, newline."""
         widest = custom_id(self.fingerprint, max(self.requests - 1, 0), NONE)
         return len(line(widest, b""))
 
     def lines(self) -> Iterator[bytes]:
-        """Yield the line of each request that is to be sent, in order."""
+        """Yield the line of each request to send, in order."""
         for block in self.line_blocks():
             yield from block
 
     def line_blocks(self) -> Iterator[list[bytes]]:
-        """Yield the lines of :meth:`lines`, those of a record batch at a time."""
+        """Yield :meth:`lines` in blocks, one per record batch."""
         start = 0
         for rows, requests in self._request_blocks():
             heads = line_heads(self.fingerprint, start, self.digest[rows])
             start += len(heads)
             lines = [head + request + b"\n" for head, request in zip(heads, requests, strict=True)]
-            requests.clear()  # images are large: they are held once
+            requests.clear()  # avoids a second copy of large images
             yield lines
 
     def requests_to_send(self) -> Iterator[bytes]:
-        """Yield the bytes of each request that is to be sent, in order.
+        """Yield the bytes of each request to send, in order.
 
         Raises
         ------
         CellError, SourceError
-            If an image, or a row that is read from disk, is no longer what it was when the
-            requests were made.
+            If an image, or a row read from disk, has changed since the requests were rendered.
         """
         for _, requests in self._request_blocks():
             yield from requests
@@ -154,18 +154,18 @@ class RequestTable:
             yield rows, requests
 
     def sketched(self) -> RequestTable:
-        """Return the same requests, each image a stub of its size: to be read, not to be sent."""
+        """Replace images by stubs of their size, for counting only."""
         return replace(self, source=self.source.sketched())
 
     def request_batches(self) -> Iterator[tuple[npt.NDArray[np.int64], pa.RecordBatch]]:
-        """Yield the rows whose requests are to be sent, and their cells, batch by batch."""
+        """Yield the rows of requests to send, with record batches of cells."""
         is_first = np.zeros(self.rows, dtype=bool)
         is_first[self.first_row[: self.to_send]] = True
         return self.source.batches(is_first)
 
 
 def fingerprint_of(endpoint: str, request_digest: Digests) -> str:
-    """Name the content of requests, in any order: 64 hexadecimal digits."""
+    """Hash requests independently of their order as 64 hex digits."""
     content = hashlib.sha256(FINGERPRINT_VERSION + endpoint.encode())
     content.update(sorted_bytes(request_digest))
     return content.hexdigest()
@@ -180,19 +180,19 @@ def kept_table(
     identity: Digests | None,
     labels: pd.Index,
 ) -> RequestTable:
-    """Make a request table of requests that are written already.
+    """Build a request table from encoded requests.
 
     Parameters
     ----------
     requests
-        What follows the ``custom_id`` in the line of each; every one is asked by some row.
+        The bytes after ``custom_id`` in each line; every request belongs to at least one row.
     position
-        For each row, which of `requests` it asks.
+        For each row, the position of its request in `requests`.
     digest, identity, labels
         For each row, as in a request table and its source.
     """
     _, first, inverse = np.unique(position, return_index=True, return_inverse=True)
-    order = np.argsort(first)  # requests are numbered as rows first ask them
+    order = np.argsort(first)  # requests are numbered by first row
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     first_row = first[order]
@@ -212,6 +212,6 @@ def kept_table(
 
 
 def kept_requests(table: RequestTable) -> list[bytes]:
-    """Return, for each row of a table made here, the request that it asks."""
-    kept = (batch[REQUEST].to_pylist() for _, batch in table.source.batches())
-    return [text.encode() for texts in kept for text in texts]
+    """Return the request of each row of a table from :func:`kept_table`."""
+    columns = (batch[REQUEST].to_pylist() for _, batch in table.source.batches())
+    return [text.encode() for column in columns for text in column]
