@@ -1,1 +1,1 @@
-"""Requests to tokens and USD, before anything is sent."""
+"""Token and cost estimates of requests before submission."""

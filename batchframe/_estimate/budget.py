@@ -32,30 +32,30 @@ def refuse_above(
     provider: Provider = OPENAI,
     tier: Tier = "batch",
 ) -> None:
-    """Raise if the high end of an estimate is above a limit.
+    """Raise if the upper bound of an estimate exceeds a limit.
 
     Parameters
     ----------
     max_cost
         USD as int, float, str or `Decimal`.
     estimate, table, input_tokens, prices
-        The estimate, and what it was made from.
+        The estimate and its inputs.
     provider
-        Who is paid.
+        The provider that bills the requests.
     tier
-        Whose price counts: "batch", or "standard" for a pilot.
+        The price tier: "batch", or "standard" for a pilot.
 
     Raises
     ------
     CostError
-        If the high end is above it, or not known.
+        If the upper bound exceeds the limit or is unknown.
 
     Warns
     -----
     ReasoningWarning
-        If reasoning tokens may come on top of it.
+        If reasoning tokens may be billed in addition.
     IntervalWarning
-        If the high end rests on answers seen before, and is no bound.
+        If the upper end is estimated from earlier answers and is not a bound.
     """
     limit = _amount(max_cost)
     recipe = table.recipe
@@ -76,14 +76,15 @@ def refuse_above(
     if cost.high is None:
         raise _unbounded_output_error(limit, cost, bound, tier)
     if cost.high > limit:
-        pictured = recipe.images is not None
-        rates = price(recipe.model, tier, provider=provider, prices=prices, with_images=pictured)
-        fit = _rows_that_fit(limit, estimate, table, input_tokens, rates)
-        raise _above_error(limit, cost, estimate, bound, fit=fit, tier=tier)
+        with_images = recipe.images is not None
+        rates = price(recipe.model, tier, provider=provider, prices=prices, with_images=with_images)
+        fitting_rows = _rows_that_fit(limit, estimate, table, input_tokens, rates)
+        raise _above_error(limit, cost, estimate, bound, fit=fitting_rows, tier=tier)
     if reasoning_note(output_limit) in estimate.notes:
         warn_user(
             ReasoningWarning(
-                _given(limit) + f" holds for the answers, but {recipe.model} may reason before "
+                _max_cost_step(limit)
+                + f" holds for the answers, but {recipe.model} may reason before "
                 "it answers, and reasoning tokens are billed as output: nobody can know how many. "
                 "Switch them off, "
                 + requests_step(output_limit.disable_reasoning)
@@ -97,13 +98,14 @@ def refuse_above(
         bound = " To be certain, bound them: " + requests_step(f"{parameter}=...") + "."
         warn_user(
             IntervalWarning(
-                _given(limit) + " was held against what answers took before, which is likely "
+                _max_cost_step(limit)
+                + " was held against what answers took before, which is likely "
                 "and no bound: longer answers may cost more." + (bound if parameter else "")
             )
         )
 
 
-def _given(limit: Decimal) -> NextStep:
+def _max_cost_step(limit: Decimal) -> NextStep:
     return NextStep(f"max_cost=${limit:f}", f"--max-cost ${limit:f}")
 
 
@@ -113,9 +115,9 @@ def _amount(max_cost: object) -> Decimal:
     except InvalidOperation:
         limit = Decimal("NaN")
     if not limit.is_finite() or limit < 0:
-        given = NextStep(f"max_cost={max_cost!r}", f"--max-cost {max_cost!r}")
+        argument = NextStep(f"max_cost={max_cost!r}", f"--max-cost {max_cost!r}")
         raise CostError(
-            given + " is no amount of USD.",
+            argument + " is no amount of USD.",
             next_step="Write it as " + NextStep("max_cost=2.50", "--max-cost 2.50") + ".",
         )
     return limit
@@ -128,13 +130,13 @@ def _rows_that_fit(
     input_tokens: InputTokens,
     rates: Price | None,
 ) -> int:
-    """Count the first rows whose requests, at the high end, stay within the limit."""
+    """Count the leading rows whose maximum cost is within the limit."""
     if rates is None or estimate.output_tokens.high is None or not table.to_send:
         return 0
     inputs = input_tokens.tokens if input_tokens.high is None else input_tokens.high
     fitting = table.to_send
     while fitting:
-        output_tokens = _most_of_each(fitting, estimate, table)
+        output_tokens = _highest_output(fitting, estimate, table)
         fewer = min(within(_highest_costs(inputs, output_tokens, rates), limit), fitting)
         if fewer == fitting:
             break
@@ -143,20 +145,20 @@ def _rows_that_fit(
 
 
 def _highest_costs(input_tokens: Numbers, output_tokens: int, rates: Price) -> Iterator[Decimal]:
-    """Yield what each request costs at most; no more are priced than are wanted."""
+    """Yield the maximum cost of each request, lazily by block."""
     for start in range(0, len(input_tokens), PRICED_AT_ONCE):
         block = input_tokens[start : start + PRICED_AT_ONCE]
         yield from rates.costs_of(block, output_tokens, 0, rates.may_write(block))
 
 
-def _most_of_each(requests: int, estimate: Estimate, table: RequestTable) -> int:
-    """Give the output tokens of each of the first requests, at the high end."""
+def _highest_output(requests: int, estimate: Estimate, table: RequestTable) -> int:
+    """Return the maximum output tokens of each of the first requests."""
     total = estimate.output_tokens
     high = -(-(total.high or 0) // table.to_send)
     output_limit = endpoint_of(table.recipe.endpoint).output_limit
     if total.expected is None or interval_note(output_limit) not in estimate.notes:
         return high
-    # The mean of fewer varies more: an interval widens by this root at most.
+    # The mean of fewer requests varies more; the interval widens by at most this root.
     mean = total.expected // table.to_send
     return mean + math.ceil((high - mean) * math.sqrt(table.to_send / requests))
 
@@ -194,7 +196,7 @@ def _unbounded_output_error(
             + MAX_COST
             + ", for a few rows at first, df.head(5): job.cost says what they took.",
         )
-    # A pilot is bounded by n; a limit would refuse it for the very reason it is advised.
+    # A pilot is bounded by n; with max_cost it would fail for the same reason.
     learn = NextStep(
         " learn their length from a few, requests.pilot(n=20) without max_cost, and submit again;",
         "",
@@ -222,24 +224,24 @@ def _above_error(
 ) -> CostError:
     is_range = cost.low != cost.high
     ends = f" ({_at_least(cost)})" if is_range else ""
-    ways: list[str] = ["ask fewer: pilot(n=...)"]
+    options: list[str] = ["ask fewer: pilot(n=...)"]
     if tier == "batch":
         rows = f"; the first {fit:,} of {estimate.rows:,} fit: df.head({fit})"
-        ways = [f"ask fewer rows{rows if fit else ''}"]
+        options = [f"ask fewer rows{rows if fit else ''}"]
     if is_range and bound:
-        ways.insert(0, "bound the answers more closely, " + requests_step(f"{bound}=..."))
-        # Whoever knows what answers take already is not helped by asking again.
+        options.insert(0, "bound the answers more closely, " + requests_step(f"{bound}=..."))
+        # A pilot adds nothing if earlier answers are available.
         if tier == "batch" and not rests_on_answers(estimate.notes):
-            ways.append(NextStep("see what answers take, requests.pilot(n=20)", ""))
-    ways += [
+            options.append(NextStep("see what answers take, requests.pilot(n=20)", ""))
+    options += [
         'ask another model: requests.compare(["gpt-5.6-luna", "gpt-6-luna"]) shows their costs',
         "raise " + MAX_COST,
     ]
-    listed = "".join(f"\n  - {way}" for way in ways)
-    told = "".join(f"\n  - {way}" for way in map(in_shell, ways) if way)
+    notebook_list = "".join(f"\n  - {way}" for way in options)
+    shell_list = "".join(f"\n  - {way}" for way in map(in_shell, options) if way)
     return CostError(
         f"The cost may be as high as ${cost.high:f}{ends}, and "
         + MAX_COST
         + f" is ${limit:f}. Nothing was sent.",
-        next_step="Ways out:" + NextStep(listed, told),
+        next_step="Ways out:" + NextStep(notebook_list, shell_list),
     )

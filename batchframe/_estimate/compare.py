@@ -38,17 +38,17 @@ def compare(
     base_url: str,
     provider: Provider = OPENAI,
 ) -> pd.DataFrame:
-    """Compare what each model would cost in each tier.
+    """Compare the cost of the requests by model and tier.
 
     Raises
     ------
     CostError
-        If a tier is unknown, or `prices` has another shape.
+        If a tier is unknown or `prices` is malformed.
     RequestError
-        If a name is no model's.
+        If a model name is invalid.
     """
-    chosen = list(tiers)
-    for tier in chosen:
+    tier_names = list(tiers)
+    for tier in tier_names:
         if tier not in TIERS:
             raise CostError.unknown_tier(tier, TIERS)
     names = [models] if isinstance(models, str) else list(models)
@@ -57,16 +57,18 @@ def compare(
     rows = [
         row
         for model in names
-        for row in _model_rows(table, model, chosen, prices, base_url=base_url, provider=provider)
+        for row in _model_rows(
+            table, model, tier_names, prices, base_url=base_url, provider=provider
+        )
     ]
-    index = pd.MultiIndex.from_product([names, chosen], names=["model", "tier"])
+    index = pd.MultiIndex.from_product([names, tier_names], names=["model", "tier"])
     frame = pd.DataFrame(rows, index=index, columns=_COLUMNS)
     money = dict.fromkeys(("low", "expected", "high"), "object")
     return frame.astype({**money, "input_tokens": "int64", "exact": "bool"})
 
 
 def _check_prices(prices: Mapping[str, Any], names: list[str]) -> None:
-    """Refuse prices that would be ignored."""
+    """Raise if any of the prices would be ignored."""
     for key in prices:
         if key in names:
             continue
@@ -102,24 +104,23 @@ def _model_rows(
     length = answer_length(recipe, experience(recipe, base_url), table.to_send)
     output_tokens = length.of(table.to_send)
     notes = _model_notes(table, input_tokens, length)
-    given = prices.get(model)
+    model_prices = prices.get(model)
     for tier in tiers:
-        pictured = recipe.images is not None
-        rates = price(model, tier, provider=provider, prices=given, with_images=pictured)
-        # A model without a price for answers, such as one of embeddings, has none for these, unless
-        # they are not written in tokens.
+        with_images = recipe.images is not None
+        rates = price(model, tier, provider=provider, prices=model_prices, with_images=with_images)
+        # Without an output price, such as for embeddings, only answers without tokens are priced.
         if rates is not None and rates.output is None and length.mean.high != 0:
             rates = None
         cost = cost_range(rates, input_tokens, output_tokens)
         unknown = [f"No {tier} price is known."] if cost is None else []
-        others = doubts(model, [tier], given) if is_openais(provider) else []
+        others = doubts(model, [tier], model_prices) if is_openais(provider) else []
         ends = (None, None, None) if cost is None else astuple(cost)
         total, note = int(input_tokens.tokens.sum()), " ".join([*unknown, *notes, *others])
         yield (*ends, total, input_tokens.exact, note)
 
 
 def _model_notes(table: RequestTable, input_tokens: InputTokens, length: AnswerLength) -> list[str]:
-    """Note what stands against this model, and what its figures leave out."""
+    """List restrictions of a model and costs its figures leave out."""
     recipe = table.recipe
     refused = refused_parameters(recipe.model, recipe.endpoint, recipe.body)
     hosted = hosted_tools(recipe.body)

@@ -1,9 +1,9 @@
-"""Cut the constant texts out of a template, so that their tokens are counted once.
+"""Split constant text off templates, so its tokens are counted once.
 
-The cut is exact: in o200k_base and cl100k_base no match of the splitting pattern holds a letter
-followed by a space, so every text is split there whatever stands around; and no alternative of the
-pattern looks behind, so what follows is split as if it stood alone. Byte pairs are merged within a
-split only. OpenAI's tiktoken holds the patterns; the tests compare every cut with the whole.
+The split is exact: in o200k_base and cl100k_base no match of the pre-tokenization pattern contains
+a letter followed by a space, so every string is split there in any context; the pattern has no
+lookbehind, so the rest is tokenized as if it were separate. Byte pairs merge only within a match.
+The patterns are those of OpenAI's tiktoken; the tests compare each split with the whole string.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from typing import Final
 from batchframe._recipe.template import Cell, Placeholder, Template
 
 CUTTABLE: Final = frozenset({"o200k_base", "cl100k_base"})
-"""The encodings for which the cut is exact."""
+"""The encodings for which the split is exact."""
 
 _BOUNDARY: Final = re.compile(r"(?<=[A-Za-z])(?= )")
-# A cut between two cells makes two texts of one, which costs about as much as so many characters.
+# A split between two cells adds a string, which costs about as much as these many characters.
 _WORTH_SPLITTING: Final = 200
 
 
 @dataclass(frozen=True)
 class Division:
-    """Texts counted once, and the templates that are still counted for each row."""
+    """A template split into constants and templates counted per row."""
 
     constants: tuple[str, ...]
     pieces: tuple[Template, ...]
 
 
 def divide(template: Template) -> Division:
-    """Cut the constant texts out of a template that has cells.
+    """Split the constant text off a template that has cells.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def divide(template: Template) -> Division:
         if not isinstance(part, str):
             pieces[-1].append(part)
             continue
-        start, end = _constant_of(part, is_first=position == 0, is_last=position == last)
+        start, end = _constant_span(part, is_first=position == 0, is_last=position == last)
         constants.append(part[start:end])
         pieces[-1].append(part[:start])
         if start < end and 0 < position < last:
@@ -60,9 +60,9 @@ def divide(template: Template) -> Division:
     return Division(tuple(filter(None, constants)), tuple(templates))
 
 
-def _constant_of(text: str, *, is_first: bool, is_last: bool) -> tuple[int, int]:
-    """Find where the part of a literal begins and ends that no row can change."""
-    cuts = [found.start() for found in _BOUNDARY.finditer(text)]
+def _constant_span(text: str, *, is_first: bool, is_last: bool) -> tuple[int, int]:
+    """Return the span of a literal that tokenizes the same in all rows."""
+    cuts = [match.start() for match in _BOUNDARY.finditer(text)]
     if not cuts or (is_first and is_last):
         return 0, 0
     start = 0 if is_first else cuts[0]

@@ -1,4 +1,4 @@
-"""Count the input tokens of requests: all of them, or a sample where all would take long."""
+"""Count the input tokens of all requests, or of a sample if slow."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from batchframe._requests.table import RequestTable
 from batchframe._tokens.bodies import TOO_LONG
 from batchframe._tokens.counter import Tally, TokenCount, TokenCounter, token_counter
 
-# Two fillings of different length, by which a template shows whether it is counted as text.
+# Filling a template with strings of two lengths shows whether it is counted as plain text.
 _FILLING: Final = "a"
 _LONGER_FILLING: Final = "a b c"
 
 PATIENCE: Final = 10.0
-"""Seconds: where an exact count would take longer, a sample is counted unless asked otherwise."""
+"""Seconds; if an exact count would take longer, a sample is counted by default."""
 SEED: Final = 20_261_121
 _FEW_BYTES: Final = 4 * 2**20
-"""So little is counted at once, whatever the engine."""
+"""Up to this size, all requests are counted with any engine."""
 _PROBE: Final = 256
 _SAMPLE: Final = 5_000
 _LARGEST: Final = 500
-"""So many of the largest requests are all counted, if they are no more than the time allows."""
+"""Maximum number of largest requests to count in addition to the sample, if time allows."""
 _GIANTS: Final = 20
-"""So many of them however long they are."""
+"""Minimum number of largest requests to count, regardless of time."""
 _SAMPLE_SECONDS: Final = 3.0
 _IN_PIECES: Final = 0.01
 
@@ -50,20 +50,20 @@ Numbers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class InputTokens:
-    """The input tokens of the requests, and how well they are known.
+    """The input tokens of the requests, with bounds.
 
     Attributes
     ----------
     tokens
-        For each request, the number to expect.
+        The expected number for each request.
     low, high
-        For each request, what it may be instead; `high` is None where nothing bounds it.
+        The bounds for each request; `high` is None if unbounded.
     exact
-        Whether every number is the one that the service counts.
+        Whether every number equals the service's own count.
     notes
-        What to say of them.
+        Notes on the counts.
     chance
-        How far the total may be off because only a sample was counted; None where all were.
+        The sampling error of the total; None if all requests were counted.
     """
 
     tokens: Numbers
@@ -75,13 +75,13 @@ class InputTokens:
 
     @cached_property
     def total(self) -> Range[int]:
-        """What the tokens of all requests add up to."""
+        """The total tokens of all requests."""
         high = None if self.high is None else int(self.high.sum())
         return Range(int(self.low.sum()), int(self.tokens.sum()), high)
 
 
 def scaled(tokens: Numbers, total: int) -> Numbers:
-    """Raise or lower all numbers in proportion, so that they add up to `total`.
+    """Scale all numbers proportionally so that they sum to `total`.
 
     Examples
     --------
@@ -99,7 +99,7 @@ def scaled(tokens: Numbers, total: int) -> Numbers:
 
 @dataclass(frozen=True, eq=False)
 class _Counted:
-    """Tokens counted, how many fewer or more each may be, and why."""
+    """Counted tokens, with lower and upper deviations and notes."""
 
     tokens: Numbers
     fewer: Numbers
@@ -114,57 +114,57 @@ def count_input(
     patience: float = PATIENCE,
     clock: Callable[[], float] = time.perf_counter,
 ) -> InputTokens:
-    """Count the input tokens of every request, or of a sample of them.
+    """Count the input tokens of every request, or of a sample.
 
-    What no row changes is counted once. Whether all are counted is decided by the time that the
-    second part of a random sample takes.
+    Constant text is counted once. The time of the second part of a random sample decides whether
+    all requests are counted.
 
     Parameters
     ----------
     exact
-        True counts all, False a sample; None decides by `patience`, in seconds.
+        True counts all requests, False a sample; None decides by `patience`, in seconds.
     """
-    # An image is counted by its size: its bytes need not be read for that.
+    # The size of an image is enough to count its tokens.
     table = table.sketched()
     counter = token_counter(table.recipe.model)
     around = _tokens_around(table, counter)
     count: Callable[..., _Counted] = (
         _one_by_one if around is None else partial(_by_column, counter=counter, around=around)
     )
-    drawn = sample_of(table.to_send, _SAMPLE, SEED)
+    sample = sample_of(table.to_send, _SAMPLE, SEED)
     volume = float(table.size[: table.to_send].sum())
     few = volume <= _FEW_BYTES
-    if exact or len(drawn) == table.to_send or (few and exact is None):
+    if exact or len(sample) == table.to_send or (few and exact is None):
         return _input_tokens(count(table, with_bar=True))
-    # What only the first call takes, such as loading a vocabulary, predicts nothing.
-    warming, timed = np.sort(drawn[:_PROBE]), np.sort(drawn[_PROBE : 2 * _PROBE])
-    warmed = count(part_of(table, warming))
-    part = part_of(table, timed)
-    begun = clock()
-    probed = count(part)
-    speed = float(part.size.sum()) / max(clock() - begun, 1e-6)
+    # The first call includes one-time work such as loading a vocabulary.
+    warm_up_places, probe_places = np.sort(sample[:_PROBE]), np.sort(sample[_PROBE : 2 * _PROBE])
+    warm_up = count(part_of(table, warm_up_places))
+    part = part_of(table, probe_places)
+    start_time = clock()
+    probe = count(part)
+    speed = float(part.size.sum()) / max(clock() - start_time, 1e-6)
     if exact is None and volume / speed <= patience:
         return _input_tokens(count(table, with_bar=True))
     bytes_in_time = _SAMPLE_SECONDS * speed
-    size = int(np.clip(bytes_in_time / (volume / table.to_send), 3 * _PROBE, len(drawn)))
+    size = int(np.clip(bytes_in_time / (volume / table.to_send), 3 * _PROBE, len(sample)))
     largest = _largest(table, bytes_in_time)
-    rest = np.sort(drawn[2 * _PROBE : size])
-    left = np.setdiff1d(largest, drawn[:size])
-    more = [count(part_of(table, places)) for places in (rest, left)]
-    places = np.concatenate([warming, timed, rest, left])
-    return _extrapolated(table, places, largest, (warmed, probed, *more))
+    sample_places = np.sort(sample[2 * _PROBE : size])
+    largest_places = np.setdiff1d(largest, sample[:size])
+    more = [count(part_of(table, places)) for places in (sample_places, largest_places)]
+    places = np.concatenate([warm_up_places, probe_places, sample_places, largest_places])
+    return _extrapolate_counts(table, places, largest, (warm_up, probe, *more))
 
 
 def _largest(table: RequestTable, most_bytes: float) -> Numbers:
-    """Find the largest requests: among few giants a random sample may meet none."""
+    """Find the largest requests, which a random sample may miss."""
     sizes = table.size[: table.to_send]
     order = np.argsort(sizes, kind="stable")[::-1][: min(_LARGEST, table.to_send // 10)]
-    within = int(np.searchsorted(np.cumsum(sizes[order]), most_bytes))
-    return np.sort(order[: max(within, _GIANTS)])
+    count = int(np.searchsorted(np.cumsum(sizes[order]), most_bytes))
+    return np.sort(order[: max(count, _GIANTS)])
 
 
 def part_of(table: RequestTable, chosen: Numbers) -> RequestTable:
-    """Leave only some of the requests that are to be sent, in the order of their rows."""
+    """Select some of the requests to send, in the order of their rows."""
     order = np.sort(chosen)
     return replace(table, first_row=table.first_row[order], size=table.size[order], reused=0)
 
@@ -178,20 +178,20 @@ def _input_tokens(counted: _Counted) -> InputTokens:
     return InputTokens(tokens, low, high, not counted.notes, counted.notes)
 
 
-def _extrapolated(
+def _extrapolate_counts(
     table: RequestTable, places: Numbers, largest: Numbers, parts: Sequence[_Counted]
 ) -> InputTokens:
-    """Extend what was counted in parts, all the largest and some of the others, to all requests."""
-    counted = np.concatenate([part.tokens for part in parts])
+    """Extrapolate counts of the sample and largest requests to all."""
+    counts = np.concatenate([part.tokens for part in parts])
     others = np.ones(table.to_send, np.bool_)
     others[largest] = False
-    is_drawn = others[places]
-    at = places[is_drawn] - np.searchsorted(largest, places[is_drawn])
+    is_sampled = others[places]
+    at = places[is_sampled] - np.searchsorted(largest, places[is_sampled])
     tokens = np.zeros(table.to_send, np.int64)
-    tokens[others], span = extrapolate(table.size[: table.to_send][others], at, counted[is_drawn])
-    tokens[places] = counted
+    tokens[others], span = extrapolate(table.size[: table.to_send][others], at, counts[is_sampled])
+    tokens[places] = counts
     chance = (span.high or 0) - (span.expected or 0)
-    weights = np.where(is_drawn, int(others.sum()) / len(at), 1.0)
+    weights = np.where(is_sampled, int(others.sum()) / len(at), 1.0)
     fewer = chance + _weighted_sum([part.fewer for part in parts], weights)
     more = [part.more for part in parts if part.more is not None]
     total, high = int(tokens.sum()), None
@@ -217,10 +217,10 @@ def _weighted_sum(parts: Sequence[Numbers], weights: npt.NDArray[np.float64]) ->
 
 
 def _tokens_around(table: RequestTable, counter: TokenCounter) -> TokenCount | None:
-    """Count what stands around the rendered templates.
+    """Count the tokens around the rendered templates.
 
-    None where a template is not counted as a text of its own: in the URL of an image, or where a
-    function made whole messages.
+    None if a template is not counted as a separate string: in an image URL, or with messages from
+    a prompt function.
     """
     slots = [slot for slot in table.envelope.slots if getattr(slot, "constant", None) is None]
     if not all(isinstance(slot, Template) for slot in slots):
@@ -228,7 +228,7 @@ def _tokens_around(table: RequestTable, counter: TokenCounter) -> TokenCount | N
     endpoint = endpoint_of(table.recipe.endpoint)
     body = endpoint.body(table.recipe)
     short, long = (
-        endpoint.count_tokens(_filled(body, text)) for text in (_FILLING, _LONGER_FILLING)
+        endpoint.count_tokens(_fill_templates(body, text)) for text in (_FILLING, _LONGER_FILLING)
     )
     growth = counter.count_one(_LONGER_FILLING) - counter.count_one(_FILLING)
     if long.tokens - short.tokens != growth * len(slots):
@@ -236,8 +236,8 @@ def _tokens_around(table: RequestTable, counter: TokenCounter) -> TokenCount | N
     return replace(short, tokens=short.tokens - counter.count_one(_FILLING) * len(slots))
 
 
-def _filled(body: Any, text: str) -> Any:
-    """Put a short text in the place of every template that the row changes."""
+def _fill_templates(body: Any, text: str) -> Any:
+    """Replace every template that varies by row with a short string."""
 
     def fill(leaf: Any) -> Any:
         if not isinstance(leaf, Template):
@@ -250,12 +250,12 @@ def _filled(body: Any, text: str) -> Any:
 def _by_column(
     table: RequestTable, counter: TokenCounter, around: TokenCount, *, with_bar: bool = False
 ) -> _Counted:
-    """Count the texts of each template, and add what stands around them."""
+    """Count the strings of each template and add the tokens around them."""
     divisions = _divisions(table, counter)
     constants = [text for division in divisions for text in division.constants]
     fixed = around.tokens + int(counter.count(constants).sum())
     pieces = [piece for division in divisions for piece in division.pieces]
-    # Requests differ, so their texts do where one text is all that differs.
+    # Distinct requests with a single varying string have distinct strings.
     distinct = len(pieces) == 1 and table.recipe.dedupe
 
     def count(batch: pa.RecordBatch) -> Tally:
@@ -278,20 +278,22 @@ def _by_column(
     share, notes = counter.off, around.notes
     if not exact and counter.exact:
         share, notes = _IN_PIECES, (*notes, TOO_LONG)
-    off = np.ceil((tokens - around.tokens) * share).astype(np.int64) if share else np.int64(0)
-    fewer = np.broadcast_to(around.fewer + off, tokens.shape)  # of one number it takes nothing
-    more = None if around.more is None else np.broadcast_to(around.more + off, tokens.shape)
+    margin = np.ceil((tokens - around.tokens) * share).astype(np.int64) if share else np.int64(0)
+    fewer = np.broadcast_to(
+        around.fewer + margin, tokens.shape
+    )  # a broadcast scalar takes no memory
+    more = None if around.more is None else np.broadcast_to(around.more + margin, tokens.shape)
     return _Counted(tokens, fewer, more, notes)
 
 
 def _divisions(table: RequestTable, counter: TokenCounter) -> list[Division]:
     slots = (slot for slot in table.envelope.slots if isinstance(slot, Template))
-    cut = divide if counter.encoding in CUTTABLE else (lambda slot: Division((), (slot,)))
-    return [cut(slot) for slot in slots if slot.constant is None]
+    split = divide if counter.encoding in CUTTABLE else (lambda slot: Division((), (slot,)))
+    return [split(slot) for slot in slots if slot.constant is None]
 
 
 def _one_by_one(table: RequestTable, *, with_bar: bool = False) -> _Counted:
-    """Count each body by itself."""
+    """Count each request body separately."""
     endpoint = endpoint_of(table.recipe.endpoint)
     counts: list[TokenCount] = []
     with _progress(table, shown=with_bar) as advance:

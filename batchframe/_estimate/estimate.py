@@ -1,4 +1,4 @@
-"""The estimate of tokens and cost, as ranges with their reasons."""
+"""The estimate of tokens and cost, as ranges with notes."""
 
 from __future__ import annotations
 
@@ -24,36 +24,36 @@ _FIGURES: Final[dict[str, tuple[str, Any]]] = {
     "flex_cost": ("flex cost", money),
     "priority_cost": ("priority cost", money),
 }
-"""The ranges that are shown: how each is labeled, and how its numbers are written."""
+"""The displayed ranges, with label and number format."""
 
 
 @dataclass(frozen=True, repr=False)
 class Estimate(CardRepr):
-    """What some requests will take, before anything is sent.
+    """Estimated tokens and cost of requests before submission.
 
     Attributes
     ----------
     rows, requests, duplicates, reused, skipped, files
-        Numbers of rows; of requests to send; of rows that ask what another row asks already; of
-        requests that an earlier job answered, which are not sent again; of rows without a
-        request; of input files.
+        The number of rows; requests to send; duplicate rows; requests answered by an earlier job,
+        which are not sent again; rows without a request; input files.
     input_tokens, output_tokens
-        Ranges of tokens. Those of reasoning are not among the output tokens unless
-        ``max_completion_tokens`` bounds them; `notes` says so.
+        Ranges of tokens. Output tokens exclude reasoning unless ``max_completion_tokens`` bounds
+        it; `notes` says so.
     cost, standard_cost
-        Ranges of `Decimal` USD through the Batch API and through the realtime API; None where no
-        price is known. Nothing is taken to be read from the prompt cache: that shows only
-        afterwards. The high end takes all that may be to be written to it, where that is dearer.
+        Ranges of `Decimal` USD through the Batch API and through the realtime API; None if the
+        price is unknown. Cached input is not expected, since it is only known afterwards. The
+        upper bound assumes that all eligible input is written to the prompt cache, if that costs
+        more.
     flex_cost, priority_cost
         The same in the realtime API's cheaper and faster tiers.
     input_cost
-        The part of `cost` that the input makes.
+        The part of `cost` due to input tokens.
     unbounded_reasoning
-        Whether reasoning tokens, which nothing bounds, come on top of the output tokens and costs.
+        Whether unbounded reasoning tokens are added to the output tokens and costs.
     exact
-        Whether the input tokens are counted as the service counts them.
+        Whether the input tokens equal the service's own count.
     notes
-        What limits these figures, in words.
+        Limitations of these figures.
 
     Examples
     --------
@@ -97,10 +97,10 @@ class Estimate(CardRepr):
 
     @property
     def saved(self) -> Decimal | None:
-        """What is saved by the rows and requests that are not sent, in USD through the Batch API.
+        """The approximate savings from duplicates and reused answers in USD.
 
-        About: each is taken for the mean of those that are sent, at the expected cost or, where
-        that is not known, the low one. None where no price is known, or nothing is sent.
+        Each is valued at the mean batch cost of a sent request: the expected cost or, if unknown,
+        the lower bound. None if the price is unknown or nothing is sent.
 
         Examples
         --------
@@ -116,17 +116,18 @@ class Estimate(CardRepr):
         return cost * (self.duplicates + self.reused) / self.requests
 
     def with_notes(self, *notes: str) -> Estimate:
-        """Return the same figures with further notes."""
+        """Return a copy with additional notes."""
         return replace(self, notes=(*self.notes, *notes))
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the ranges as a frame: one row a figure; low, expected, high.
+        """Return the ranges as a frame with low, expected and high columns.
 
-        Tokens are int and money is `Decimal`, so the columns have dtype object; unknown is None.
+        Tokens are int and costs are `Decimal`, so the columns have dtype object; unknown values
+        are None.
         """
         ranges: dict[str, Range[Any] | None] = {name: getattr(self, name) for name in _FIGURES}
         return pd.DataFrame.from_dict(
-            {name: astuple(found) if found else (None,) * 3 for name, found in ranges.items()},
+            {name: astuple(ends) if ends else (None,) * 3 for name, ends in ranges.items()},
             orient="index",
             columns=["low", "expected", "high"],
             dtype=object,
@@ -135,7 +136,10 @@ class Estimate(CardRepr):
     def _card(self) -> Card:
         more = " + reasoning" if self.unbounded_reasoning else ""
         figures = tuple(
-            (label, *_ends(getattr(self, name), words, "" if name == "input_tokens" else more))
+            (
+                label,
+                *_format_ends(getattr(self, name), words, "" if name == "input_tokens" else more),
+            )
             for name, (label, words) in _FIGURES.items()
         )
         requests = f"{plural(self.requests, 'request')} in {plural(self.files, 'file')}"
@@ -158,8 +162,8 @@ class Estimate(CardRepr):
         return (("not sent", " and ".join(parts) + worth),)
 
 
-def _ends(ends: Range[Any] | None, words: Any, more: str) -> tuple[str, ...]:
-    """Write the low, expected and high end of a range."""
+def _format_ends(ends: Range[Any] | None, words: Any, more: str) -> tuple[str, ...]:
+    """Format the low, expected and high values of a range."""
     if ends is None:
         return (UNKNOWN,) * 3
     high = "no bound" if ends.high is None else words(ends.high) + more

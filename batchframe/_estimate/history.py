@@ -1,7 +1,7 @@
-"""Look up how long earlier answers to the same prompt and model were.
+"""Look up the lengths of earlier answers to the same prompt and model.
 
-A pilot counts as an earlier job. Jobs of a server on this machine are left out, unless that server
-will be asked again: their answers are simulated.
+A pilot counts as an earlier job. Jobs on a local server are ignored unless the requests go to the
+same server, since their answers are simulated.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from batchframe._services.provider_table import is_loopback
 from batchframe._store.manifest import Record, records
 
 _OF_A_PILOT: Final = "standard"
-"""The tier of a job whose answers came in real time."""
-# What may differ between two recipes that put the same question.
+"""The tier of a pilot, whose requests use the realtime API."""
+# Fields that may differ between two recipes with the same prompt.
 _OF_THE_ROWS: Final = {"on_missing", "dedupe", "allow", "image_root"}
 _READ: Final = pa.schema({"status": pa.string(), "output_tokens": pa.int64()})
 _ANSWERED: Final = pa.array(["ok", "invalid", "truncated"])
@@ -36,36 +36,38 @@ _ANSWERED: Final = pa.array(["ok", "invalid", "truncated"])
 def experience(
     recipe: Recipe, base_url: str, jobs: Sequence[Record] | None = None
 ) -> Experience | None:
-    """Look up how long the answers to this prompt by this model were.
+    """Look up the lengths of earlier answers to this prompt and model.
 
     Parameters
     ----------
     base_url
-        Of the service that will be asked.
+        The base URL of the service that will receive the requests.
     jobs
-        All jobs on this machine, newest first, where they are read already.
+        All jobs on this machine, newest first; None reads them.
 
     Returns
     -------
     Experience or None
-        Of the pilot, if it is newer than every job and has ten answers or more; else of all of
-        them together. None where no earlier job asked the same, or a function made its prompts,
-        which cannot be compared.
+        From the pilots if they are newer than every job and have at least ten answers; otherwise
+        from all jobs. None without a comparable job, or with a prompt function, since prompt
+        functions cannot be compared.
     """
     if recipe.prompt is None:
         return None
-    answered = [
+    tokens_by_job = [
         (record.manifest.tier == _OF_A_PILOT, tokens)
         for record in (_all_jobs() if jobs is None else jobs)
-        if _asked_the_same(record, recipe, base_url) and len(tokens := _output_tokens(record))
+        if _is_comparable(record, recipe, base_url) and len(tokens := _output_tokens(record))
     ]
-    # The newest stand first: a pilot that no job has followed yet was drawn for these very rows.
-    pilots = [tokens for _, tokens in itertools.takewhile(lambda job: job[0], answered)]
+    # Jobs are sorted newest first: a pilot without a later job was run for these rows.
+    pilots = [tokens for _, tokens in itertools.takewhile(lambda job: job[0], tokens_by_job)]
     if sum(map(len, pilots)) >= FEWEST:
         return _experience_of(np.concatenate(pilots), len(pilots), pilot=True)
-    if not answered:
+    if not tokens_by_job:
         return None
-    return _experience_of(np.concatenate([tokens for _, tokens in answered]), len(answered))
+    return _experience_of(
+        np.concatenate([tokens for _, tokens in tokens_by_job]), len(tokens_by_job)
+    )
 
 
 def _experience_of(tokens: npt.NDArray[np.int64], jobs: int, *, pilot: bool = False) -> Experience:
@@ -87,15 +89,15 @@ def _experience_of(tokens: npt.NDArray[np.int64], jobs: int, *, pilot: bool = Fa
 
 def _all_jobs() -> list[Record]:
     with warnings.catch_warnings():
-        # Who lists the jobs is warned of a folder that cannot be read; an estimate is not.
+        # An unreadable job folder matters when listing jobs, not for an estimate.
         warnings.simplefilter("ignore", UnreadableJobWarning)
         return list(records())
 
 
-def _asked_the_same(record: Record, recipe: Recipe, base_url: str) -> bool:
-    """Tell whether a job is done that asked the same, of a service that really answers."""
-    theirs = record.manifest.identity.base_url
-    if theirs != base_url and is_loopback(urlsplit(theirs).hostname or ""):
+def _is_comparable(record: Record, recipe: Recipe, base_url: str) -> bool:
+    """Return whether a job is done, not simulated, and has the same prompt."""
+    job_url = record.manifest.identity.base_url
+    if job_url != base_url and is_loopback(urlsplit(job_url).hostname or ""):
         return False
     return record.done and set(recipe.difference(record.manifest.recipe)) <= _OF_THE_ROWS
 
@@ -105,10 +107,10 @@ def _output_tokens(record: Record) -> npt.NDArray[np.int64]:
         with open_private(record.folder.answers) as file:
             table = pq.read_table(file, columns=list(_READ.names)).cast(_READ)
     except (OSError, ValueError, pa.ArrowException, JobError):
-        return np.zeros(0, np.int64)  # absent until its answers are read, or damaged
-    # The last ones are answers of earlier jobs, which count there.
+        return np.zeros(0, np.int64)  # missing until the answers are read, or damaged
+    # The last rows are reused answers, which count toward their own job.
     table = table.slice(0, record.manifest.requests - record.manifest.reused)
-    # A server may state a wrong usage.
-    stated = pc.greater_equal(table["output_tokens"], 0)
-    table = table.filter(pc.and_(pc.is_in(table["status"], _ANSWERED), stated))
+    # A server may report an invalid usage.
+    has_usage = pc.greater_equal(table["output_tokens"], 0)
+    table = table.filter(pc.and_(pc.is_in(table["status"], _ANSWERED), has_usage))
     return np.asarray(table["output_tokens"].to_numpy(), dtype=np.int64)

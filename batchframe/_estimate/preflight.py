@@ -1,7 +1,6 @@
-"""Reject requests that the service is known to refuse, row by row, before anything is sent.
+"""Reject requests that the service would reject, before submission.
 
-What needs the recipe alone is checked by the recipe. Each check can be overruled by the recipe's
-``allow``.
+The recipe checks what does not depend on rows. The recipe's ``allow`` disables single checks.
 """
 
 from __future__ import annotations
@@ -35,19 +34,19 @@ from batchframe._services.provider_table import OPENAI, Provider
 _WORD: Final = "json"
 _SAID: Final = ("messages", "input", "instructions")
 _TEXTS: Final = ("content", "text", "output", "arguments", "tool_calls", "function")
-"""Where texts stand in messages and input items; names, types and URLs are none."""
+"""Keys with text in messages and input items, unlike names, types and URLs."""
 _FORMAT: Final = "response_format"
 
 
 def check_json_mode(table: RequestTable) -> None:
-    """Refuse JSON mode for messages that do not say the word.
+    """Raise if JSON mode is used without "JSON" in the messages.
 
-    OpenAI answers such a request with HTTP 400 (OpenAI structured outputs guide, JSON mode).
+    OpenAI rejects such a request with HTTP 400 (OpenAI structured outputs guide, JSON mode).
 
     Raises
     ------
     RequestError
-        Naming the first row whose request has no "JSON" in any spelling.
+        If a request lacks the word "JSON" in any case; the message names its first row.
     """
     recipe = table.recipe
     text = recipe.body.get("text")
@@ -56,12 +55,12 @@ def check_json_mode(table: RequestTable) -> None:
     is_json_mode = isinstance(form, Mapping) and form.get("type") == "json_object"
     if not is_json_mode or name in recipe.allow or not is_known(recipe.model):
         return
-    texts = chain.from_iterable(_said(endpoint_of(recipe.endpoint).body(recipe)))
+    texts = chain.from_iterable(_model_texts(endpoint_of(recipe.endpoint).body(recipe)))
     if any(isinstance(text, str) and _WORD in text.lower() for text in texts):
         return
     requests = table.sketched().requests_to_send()
     for number, body in enumerate(map(body_of, requests)):
-        if not any(_WORD in part.lower() for parts in _said(body) for part in parts):
+        if not any(_WORD in part.lower() for parts in _model_texts(body) for part in parts):
             raise RequestError(
                 'The format {"type": "json_object"} needs the word JSON in the messages, or the '
                 f"service refuses the request; {table.where(number)} has none. Say it in the "
@@ -70,8 +69,8 @@ def check_json_mode(table: RequestTable) -> None:
             )
 
 
-def _said(body: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
-    """Yield the parts of each text that the model is told."""
+def _model_texts(body: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+    """Yield the parts of each string in the messages or input."""
     return _texts_of([body.get(name) for name in _SAID])
 
 
@@ -86,8 +85,8 @@ def _texts_of(value: Any) -> Iterator[tuple[Any, ...]]:
         yield from chain.from_iterable(_texts_of(value[key]) for key in _TEXTS if key in value)
 
 
-def _too_long(table: RequestTable, input_tokens: InputTokens) -> tuple[int, npt.NDArray[np.int64]]:
-    """Return the model's context window, and the requests whose input alone is longer."""
+def _oversized(table: RequestTable, input_tokens: InputTokens) -> tuple[int, npt.NDArray[np.int64]]:
+    """Return the context window and the requests whose input exceeds it."""
     window = context_window(table.recipe.model)
     if window is None or CONTEXT_WINDOW in table.recipe.allow:
         return 0, np.zeros(0, np.int64)
@@ -95,42 +94,43 @@ def _too_long(table: RequestTable, input_tokens: InputTokens) -> tuple[int, npt.
 
 
 def window_note(table: RequestTable, input_tokens: InputTokens) -> Iterator[str]:
-    """Note in an estimate what :func:`check_sending` would refuse."""
-    window, too_long = _too_long(table, input_tokens)
-    if len(too_long):
+    """Yield a note on requests that :func:`check_sending` would reject."""
+    window, oversized = _oversized(table, input_tokens)
+    if len(oversized):
         yield (
-            f"{len(too_long):,} of the requests have more input tokens than the {window:,} that "
+            f"{len(oversized):,} of the requests have more input tokens than the {window:,} that "
             f"{table.recipe.model} takes; the first is that of row "
-            f"{int(table.first_row[too_long[0]])}. submit() refuses them."
+            f"{int(table.first_row[oversized[0]])}. submit() refuses them."
         )
 
 
 def check_sending(
     table: RequestTable, input_tokens: InputTokens, provider: Provider, on: date
 ) -> None:
-    """Refuse what could not be answered, at the moment it would be sent.
+    """Raise if the service would reject the requests at submission.
 
     Parameters
     ----------
     provider
-        Of the service; OpenAI alone is known to have shut its models down.
+        The provider; shutdown dates of models are known for OpenAI only.
 
     Raises
     ------
     RequestError
-        For an endpoint for which the service has no batches, for a model that OpenAI answers no
-        more, or not in a batch, and for a prompt beyond the model's context window, naming its row.
+        If the service has no batches for the endpoint, if OpenAI has shut the model down or does
+        not support it in batches, or if a prompt exceeds the context window; the message names
+        its row.
     """
     _check_service(provider, table.recipe.endpoint)
     if MODEL not in table.recipe.allow and provider.key == OPENAI.key:
         check_model(table.recipe.model, on)
-    window, too_long = _too_long(table, input_tokens)
-    if len(too_long):
-        where = table.where(int(too_long[0]))
-        more = "" if len(too_long) == 1 else f" In all, {len(too_long):,} requests are too long."
+    window, oversized = _oversized(table, input_tokens)
+    if len(oversized):
+        where = table.where(int(oversized[0]))
+        more = "" if len(oversized) == 1 else f" In all, {len(oversized):,} requests are too long."
         raise RequestError(
             f"{where[0].upper()}{where[1:]} makes a request of "
-            f"{int(input_tokens.tokens[too_long[0]]):,} input tokens, and "
+            f"{int(input_tokens.tokens[oversized[0]]):,} input tokens, and "
             f"{table.recipe.model} takes up to {window:,} tokens of input and output "
             f'together.{more} Shorten the texts, df["text"] = df["text"].str.slice(0, 400_000), '
             "leave the rows out, or ask a model with a larger "
@@ -159,18 +159,20 @@ def _check_service(provider: Provider, endpoint: str) -> None:
 
 
 def refuse_parameters(given: Iterable[str]) -> None:
-    """Refuse keywords that were given to ``submit()`` and belong to the requests.
+    """Raise for request parameters that you pass to ``submit()``.
 
     Raises
     ------
     RequestError
-        For a parameter of a request body; a service tier is explained.
+        If the name is a request body parameter; the message explains service tiers.
     TypeError
-        For any other name.
+        If the name is unknown.
     """
     for name in given:
         if name == "service_tier":
-            meanings = "".join(f"\n  {tier}: {told}" for tier, told in service_tiers().items())
+            meanings = "".join(
+                f"\n  {tier}: {meaning}" for tier, meaning in service_tiers().items()
+            )
             raise RequestError(
                 "service_tier= is a parameter of each request's body, not of submit(), and a batch "
                 "needs none: it is a tier of its own, billed at the batch price. What each would "

@@ -1,4 +1,4 @@
-"""Price requests: input tokens and output bounds times the rates of each tier."""
+"""Price requests by input tokens, output bounds and tier rates."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from batchframe._requests.table import RequestTable
 from batchframe._services.provider_table import LOCAL, OPENAI, Provider, is_loopback
 
 PRICED_AT_ONCE: Final = 65_536
-"""Requests that are priced together: each takes many more numbers than are kept of it."""
+"""Block size for pricing, which limits the memory of intermediate arrays."""
 
 
 def estimate(
@@ -44,29 +44,29 @@ def estimate(
     base_url: str | None = None,
     provider: Provider = OPENAI,
 ) -> Estimate:
-    """Price every request of a table whose input tokens are counted.
+    """Estimate the cost of a request table from its input tokens.
 
     Parameters
     ----------
     before
-        What earlier jobs with this prompt and model were answered.
+        Earlier answers to this prompt and model.
     narrow
-        Whether to give the 95 % interval of `before` in place of the bounds.
+        Whether to return the 95% interval of `before` instead of the bounds.
     base_url
-        Of the service that will be asked; OpenAI's where it is None.
+        The base URL of the service that will receive the requests; OpenAI's if None.
     provider
-        Its limits and whose prices count.
+        The provider whose limits and prices apply.
 
     Raises
     ------
     CostError
-        If `prices` has another shape.
+        If `prices` is malformed.
     RequestError
-        If a row makes a request that is too large for any file.
+        If a request is too large for an input file.
     """
     recipe = table.recipe
     if hosted_tools(recipe.body):
-        # What they find is input, too, and cannot be counted before.
+        # Tool results are billed as input and cannot be counted in advance.
         input_tokens = replace(input_tokens, high=None)
     length = NO_ANSWER
     if table.to_send:
@@ -106,70 +106,72 @@ def estimate(
 def _rates(
     recipe: Recipe, output_tokens: Range[int], prices: Mapping[str, Any] | None, provider: Provider
 ) -> dict[Tier, Price | None]:
-    """Look up the price of each tier; None where not all of it is known."""
-    pictured = recipe.images is not None
+    """Look up the price of each tier; None if it is incomplete."""
+    with_images = recipe.images is not None
     rates = {
-        tier: price(recipe.model, tier, provider=provider, prices=prices, with_images=pictured)
+        tier: price(recipe.model, tier, provider=provider, prices=prices, with_images=with_images)
         for tier in TIERS
     }
     if prices is None and output_tokens.high != 0:
-        # The price of the input alone is not enough where there is output, too.
-        unknown = [tier for tier, found in rates.items() if found and found.output is None]
+        # An input price alone is not enough for requests with output.
+        unknown = [
+            tier for tier, tier_price in rates.items() if tier_price and tier_price.output is None
+        ]
         rates |= dict.fromkeys(unknown)
     return rates
 
 
 def is_openais(provider: Provider) -> bool:
-    """Tell whether models and prices are OpenAI's; those of a local run are."""
+    """Return whether models and prices are OpenAI's, as in a local run."""
     return provider.price_book == OPENAI.price_book
 
 
 def cost_range(
     rates: Price | None, input_tokens: InputTokens, output_tokens: Range[int]
 ) -> Range[Decimal] | None:
-    """Price the requests of a table: each by its own length, then all together.
+    """Sum the cost of all requests, each priced by its own length.
 
     Parameters
     ----------
     output_tokens
-        Of all requests together.
+        The total of all requests.
     """
     if rates is None:
         return None
     middle, high = output_tokens.expected, output_tokens.high
-    most = None
+    high_cost = None
     if high is not None and input_tokens.high is not None:
-        most = _sum_of_costs(rates.most_of, input_tokens.high, high)
+        high_cost = _sum_of_costs(rates.most_of, input_tokens.high, high)
     return Range(
         _sum_of_costs(rates.cost_of, input_tokens.low, output_tokens.low),
         None if middle is None else _sum_of_costs(rates.cost_of, input_tokens.tokens, middle),
-        most,
+        high_cost,
     )
 
 
 def _sum_of_costs(
     price_of: Callable[[Numbers, Numbers], Decimal], input_tokens: Numbers, output_tokens: int
 ) -> Decimal:
-    """Price requests block by block, the output shared evenly so that no token is lost."""
+    """Price requests in blocks; distribute the output tokens evenly."""
     requests = len(input_tokens)
 
     def blocks() -> Iterator[Decimal]:
         for start in range(0, requests, PRICED_AT_ONCE):
             stop = min(start + PRICED_AT_ONCE, requests)
-            each, left = divmod(output_tokens, requests)
-            shares = each + np.diff(np.arange(start, stop + 1) * left // requests)
+            each, remainder = divmod(output_tokens, requests)
+            shares = each + np.diff(np.arange(start, stop + 1) * remainder // requests)
             yield price_of(input_tokens[start:stop], shares)
 
     return sum_of(blocks())
 
 
 def doubts(model: str, tiers: Sequence[Tier], prices: Mapping[str, Any] | None = None) -> list[str]:
-    """List where another price book states another price for a model.
+    """List disagreements between price books on the price of a model.
 
     Parameters
     ----------
     prices
-        Your own, as for `price`; these are not compared.
+        Your own prices, as for `price`; tiers with them are not compared.
 
     Examples
     --------
@@ -177,9 +179,9 @@ def doubts(model: str, tiers: Sequence[Tier], prices: Mapping[str, Any] | None =
     litellm 1.109.1 (2026-11-21) states input $0.2, output $0.2 per million tokens for babbage-002
     in the batch tier: OpenAI's Batch table, read 2026-10-14, has no row for it.
     """
-    given = {} if prices is None else given_prices(prices)
-    others = [disagreement(model, tier) for tier in tiers if tier not in given]
-    return describe_disagreements([one for one in others if one is not None])
+    own_prices = {} if prices is None else given_prices(prices)
+    others = [disagreement(model, tier) for tier in tiers if tier not in own_prices]
+    return describe_disagreements([difference for difference in others if difference is not None])
 
 
 def _price_notes(
@@ -189,7 +191,7 @@ def _price_notes(
     base_url: str | None,
     provider: Provider,
 ) -> Iterator[str]:
-    """Note whose prices these are and of which day, and where others may be billed."""
+    """Yield notes on the source and date of prices, and on doubts."""
     tiers: tuple[Tier, ...] = ("batch", "standard") if is_openais(provider) else ()
     if batch is None:
         yield from _unknown_price_notes(recipe.model, provider)
@@ -234,9 +236,9 @@ def _source_note(batch: Price, provider: Provider) -> str:
 
 
 def _input_notes(recipe: Recipe, batch: Price | None, input_tokens: InputTokens) -> Iterator[str]:
-    """Note what makes the input dearer: cache writes, images, long requests."""
-    most = input_tokens.tokens if input_tokens.high is None else input_tokens.high
-    if batch is not None and batch.cache_write is not None and batch.may_write(most).any():
+    """Yield notes on extra input costs: cache writes, images, length."""
+    high_input = input_tokens.tokens if input_tokens.high is None else input_tokens.high
+    if batch is not None and batch.cache_write is not None and batch.may_write(high_input).any():
         yield (
             f"{batch.model} bills input that it writes to the prompt cache at "
             f"${batch.cache_write:f} per million tokens in place of ${batch.input:f}. The high end "

@@ -1,8 +1,8 @@
-"""Estimate the tokens of all requests from a random sample, with a confidence interval.
+"""Estimate the tokens of all requests from a random sample.
 
-Tokens follow the bytes of a request closely. So a line through the sample predicts the rest (the
-regression estimator, Cochran, *Sampling Techniques*, 1977, 7.1), and the interval comes from the
-residuals of the sample.
+Tokens are nearly linear in the bytes of a request, so a regression on the sample predicts the rest
+(the regression estimator, Cochran, *Sampling Techniques*, 1977, 7.1). The confidence interval
+comes from the residuals of the sample.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Numbers = npt.NDArray[np.int64]
 
 
 def sample_of(rows: int, most: int, seed: int) -> Numbers:
-    """Draw positions at random, without repeats, in random order.
+    """Draw random positions without replacement, in random order.
 
     Examples
     --------
@@ -48,8 +48,8 @@ def extrapolate(sizes: Numbers, chosen: Numbers, tokens: Numbers) -> tuple[Numbe
     Returns
     -------
     tuple
-        The tokens of each request: those counted, and for the rest what its size predicts; and
-        the range of their sum, which holds the true one 99 times in 100.
+        The tokens of each request, counted or predicted from its size; and the range of their
+        sum, a 99% confidence interval.
 
     Examples
     --------
@@ -59,19 +59,19 @@ def extrapolate(sizes: Numbers, chosen: Numbers, tokens: Numbers) -> tuple[Numbe
     sampled = sizes[chosen].astype(float)
     variance = float(np.var(sampled))
     slope = float(np.cov(sampled, tokens, bias=True)[0, 1]) / variance if variance else 0.0
-    # More bytes are never fewer tokens, whatever a small sample says.
+    # A small sample may suggest a negative slope, but more bytes never mean fewer tokens.
     slope = max(slope, 0.0)
     predicted = tokens.mean() + slope * (sizes - sampled.mean())
     residuals = tokens - predicted[chosen]
-    # The sum is rounded, not each number: small ones would all be rounded the same way.
+    # Rounding the cumulative sum avoids the bias of rounding small numbers one by one.
     np.cumsum(np.maximum(predicted, 1), out=predicted)
     predicted += 0.5
-    every = np.diff(np.floor(predicted, out=predicted), prepend=0.0).astype(np.int64)
-    every[chosen] = tokens
+    estimates = np.diff(np.floor(predicted, out=predicted), prepend=0.0).astype(np.int64)
+    estimates[chosen] = tokens
     rest = len(sizes) - len(chosen)
-    # Two degrees of freedom went into the line.
+    # The regression uses two degrees of freedom.
     freedom = max(len(chosen) - 2, 1)
     error = np.sqrt(float(np.sum(residuals**2)) / freedom * (rest * len(sizes) / len(chosen)))
-    half = int(np.ceil(_QUANTILE * error))
-    total = int(every.sum())
-    return every, Range(max(total - half, int(tokens.sum())), total, total + half)
+    margin = int(np.ceil(_QUANTILE * error))
+    total = int(estimates.sum())
+    return estimates, Range(max(total - margin, int(tokens.sum())), total, total + margin)

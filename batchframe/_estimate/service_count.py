@@ -1,4 +1,4 @@
-"""Correct counted input tokens by the API's own count of a small sample."""
+"""Correct input token counts by the API's own count of a small sample."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from batchframe._requests.table import RequestTable
 from batchframe._services.protocol import Service
 
 CHECKED: Final = 20
-"""Requests that are counted by the API, one call each."""
+"""Number of requests to count through the API, one call each."""
 
 Body = Mapping[str, Any]
-# What the route reads, of a body of /v1/responses.
+# Fields of a /v1/responses body that the counting endpoint accepts.
 _READ: Final = (
     "model", "input", "instructions", "tools", "tool_choice", "text", "reasoning",
     "parallel_tool_calls", "previous_response_id", "conversation", "truncation",
@@ -32,14 +32,14 @@ _READ: Final = (
 
 
 def check_input(table: RequestTable, input_tokens: InputTokens, service: Service) -> InputTokens:
-    """Compare counted tokens with the API's own count of a few requests, and correct them.
+    """Correct counted tokens by the API's own count of a few requests.
 
     Raises
     ------
     RequestError
-        If the API counts no requests of this endpoint.
+        If the API does not count requests to this endpoint.
     ServiceError
-        If the service does not count.
+        If the service cannot count tokens.
     """
     if not table.to_send:
         return input_tokens
@@ -59,17 +59,17 @@ def check_input(table: RequestTable, input_tokens: InputTokens, service: Service
 
 
 def corrected(input_tokens: InputTokens, ours: Numbers, theirs: Numbers) -> InputTokens:
-    """Correct input tokens by what the API counted of a sample.
+    """Correct input tokens by the API's counts of a sample.
 
-    Where the API counts the same number more for each, that number is added to each; else all are
-    raised or lowered by the ratio, and the range is widened by how far the sample strays from it.
-    Where only some were counted, it is widened too by what these cannot tell: of n that are alike,
-    up to 3 in n may not be (the rule of three, Hanley and Lippman-Hand, JAMA, 1983).
+    If the difference is the same for each request, it is added to all; otherwise all counts are
+    scaled by the ratio, and the range is widened by the residuals of the sample. If only some
+    requests were counted, the range also covers requests unlike the sample: after n identical
+    results, up to 3 / n of all may differ (the rule of three, Hanley and Lippman-Hand, JAMA, 1983).
 
     Parameters
     ----------
     ours, theirs
-        The tokens of each request of the sample, as counted here and by the API.
+        The tokens of each request in the sample, as counted by batchframe and by the API.
 
     Examples
     --------
@@ -79,23 +79,23 @@ def corrected(input_tokens: InputTokens, ours: Numbers, theirs: Numbers) -> Inpu
     >>> found.tokens.tolist(), found.total.expected, found.notes
     ([12, 22], 34, ('The API counts 2 tokens more than batchframe for each of 2 requests...
     """
-    off = theirs - ours
+    diff = theirs - ours
     who = f"{len(ours)} requests drawn at random (seed {SEED})"
-    if not off.any():
+    if not diff.any():
         note = f"Checked: the API counts the same input tokens for {who}."
         return replace(input_tokens, notes=(*input_tokens.notes, note))
     requests = len(input_tokens.tokens)
-    # What the requests that were not checked may be off otherwise.
+    # Unchecked requests may differ in other ways.
     unchecked = 0
     if len(ours) < requests:
-        unchecked = math.ceil(min(3 / len(ours), 1) * requests * int(np.abs(off).max()))
-    if (off == off[0]).all():
-        more = "more" if off[0] > 0 else "fewer"
+        unchecked = math.ceil(min(3 / len(ours), 1) * requests * int(np.abs(diff).max()))
+    if (diff == diff[0]).all():
+        more = "more" if diff[0] > 0 else "fewer"
         note = (
-            f"The API counts {abs(off[0])} tokens {more} than batchframe for each of {who}: "
+            f"The API counts {abs(diff[0])} tokens {more} than batchframe for each of {who}: "
             "corrected by that."
         )
-        tokens, half = np.maximum(input_tokens.tokens + off[0], 0), unchecked
+        tokens, margin = np.maximum(input_tokens.tokens + diff[0], 0), unchecked
     else:
         ratio = float(theirs.sum() / max(ours.sum(), 1))
         residuals = theirs - ratio * ours
@@ -105,27 +105,27 @@ def corrected(input_tokens: InputTokens, ours: Numbers, theirs: Numbers) -> Inpu
             "by that."
         )
         tokens = np.rint(input_tokens.tokens * ratio).astype(np.int64)
-        half = max(math.ceil(_quantile(len(ours) - 1) * error), unchecked)
-    # What the chance of a sample adds stays in the range.
-    total, half = int(tokens.sum()), half + (input_tokens.chance or 0)
-    low, high = scaled(tokens, max(total - half, 0)), scaled(tokens, total + half)
+        margin = max(math.ceil(_quantile(len(ours) - 1) * error), unchecked)
+    # The range still includes the sampling error.
+    total, margin = int(tokens.sum()), margin + (input_tokens.chance or 0)
+    low, high = scaled(tokens, max(total - margin, 0)), scaled(tokens, total + margin)
     notes = (*input_tokens.notes, note)
     return InputTokens(tokens, low, high, exact=False, notes=notes, chance=input_tokens.chance)
 
 
 def _quantile(freedom: int) -> float:
-    """Give Student's quantile, by its first correction (Abramowitz and Stegun, 26.7.5)."""
+    """Approximate Student's t quantile (Abramowitz and Stegun, 26.7.5)."""
     normal = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
     return normal + (normal**3 + normal) / (4 * max(freedom, 1))
 
 
 def counting_body(endpoint: str, body: Body) -> dict[str, Any] | None:
-    """Write the body that asks for the input tokens of a request.
+    """Build the body of a token counting call for a request.
 
     Returns
     -------
     dict or None
-        None where the API counts no requests of this endpoint.
+        None if the API does not count requests to this endpoint.
 
     Examples
     --------
@@ -139,12 +139,12 @@ def counting_body(endpoint: str, body: Body) -> dict[str, Any] | None:
     return None if write is None else write(body)
 
 
-def _of_responses(body: Body) -> dict[str, Any]:
-    return _stated({key: body.get(key) for key in _READ})
+def _write_responses(body: Body) -> dict[str, Any]:
+    return _drop_none({key: body.get(key) for key in _READ})
 
 
-def _of_chat(body: Body) -> dict[str, Any]:
-    tools = [_flat(tool) for tool in body.get("tools") or ()]
+def _write_chat(body: Body) -> dict[str, Any]:
+    tools = [_flatten_tool(tool) for tool in body.get("tools") or ()]
     tools += [{"type": "function", **function} for function in body.get("functions") or ()]
     effort = body.get("reasoning_effort")
     question = {
@@ -152,21 +152,21 @@ def _of_chat(body: Body) -> dict[str, Any]:
         "input": [item for message in body["messages"] for item in _items(message)],
         "text": _text(body) or None,
         "tools": tools or None,
-        "tool_choice": _flat(body.get("tool_choice")),
+        "tool_choice": _flatten_tool(body.get("tool_choice")),
         "reasoning": None if effort is None else {"effort": effort},
         "parallel_tool_calls": body.get("parallel_tool_calls"),
     }
-    return _stated(question)
+    return _drop_none(question)
 
 
 def _items(message: Body) -> Iterator[dict[str, Any]]:
-    """Write one chat message as input items: calls and results stand by themselves there."""
+    """Convert a chat message to input items; tool calls become separate."""
     role, content = message.get("role"), message.get("content")
     if role == "tool":
         yield {
             "type": "function_call_output",
             "call_id": message.get("tool_call_id"),
-            "output": _joined(content),
+            "output": _join_texts(content),
         }
         return
     calls = message.get("tool_calls") or ()
@@ -182,7 +182,7 @@ def _items(message: Body) -> Iterator[dict[str, Any]]:
         }
 
 
-def _joined(content: Any) -> str:
+def _join_texts(content: Any) -> str:
     if isinstance(content, str):
         return content
     return "".join(str(part.get("text") or "") for part in content or ())
@@ -209,23 +209,27 @@ def _part(part: Body, role: Any) -> dict[str, Any]:
 
 
 def _text(body: Body) -> dict[str, Any]:
-    """Write ``response_format`` and ``verbosity`` as the ``text`` of a response."""
-    wanted = body.get("response_format")
-    form = {"type": wanted.get("type"), **(wanted.get("json_schema") or {})} if wanted else None
-    return _stated({"format": form, "verbosity": body.get("verbosity")})
+    """Convert ``response_format`` and ``verbosity`` to ``text``."""
+    response_format = body.get("response_format")
+    form = (
+        {"type": response_format.get("type"), **(response_format.get("json_schema") or {})}
+        if response_format
+        else None
+    )
+    return _drop_none({"format": form, "verbosity": body.get("verbosity")})
 
 
-def _stated(question: Body) -> dict[str, Any]:
+def _drop_none(question: Body) -> dict[str, Any]:
     return {key: value for key, value in question.items() if value is not None}
 
 
-def _flat(tool: Any) -> Any:
-    """Put what stands under ``function`` beside the type."""
+def _flatten_tool(tool: Any) -> Any:
+    """Move the fields of ``function`` to the top level of a tool."""
     if not isinstance(tool, Mapping) or not isinstance(tool.get("function"), Mapping):
         return tool
     return {"type": "function", **tool["function"]}
 
 
 _WRITERS: Final[Mapping[str, Callable[[Body], dict[str, Any]]]] = MappingProxyType(
-    {EndpointPath.CHAT: _of_chat, EndpointPath.RESPONSES: _of_responses}
+    {EndpointPath.CHAT: _write_chat, EndpointPath.RESPONSES: _write_responses}
 )

@@ -126,7 +126,7 @@ def _questions(table: RequestTable, *, with_images: bool) -> Iterator[_Question]
     """Group the texts of all requests in order; yield images separately."""
     pack: list[tuple[int, str]] = []
     for number, request in enumerate(table.requests_to_send()):
-        parts = list(_find_parts(body_of(request)))
+        parts = list(_parts_of(body_of(request)))
         text = "\n\n".join(text for kind, text in parts if kind == "text" and text.strip())
         for piece in _pieces(text):
             pack.append((number, piece))
@@ -155,7 +155,7 @@ def _pieces(text: str) -> Iterator[str]:
         yield text[start : start + _PIECE]
 
 
-def _find_parts(body: Mapping[str, Any]) -> Iterator[tuple[Literal["text", "image"], str]]:
+def _parts_of(body: Mapping[str, Any]) -> Iterator[tuple[Literal["text", "image"], str]]:
     """Find the texts and images of a request at any endpoint.
 
     Examples

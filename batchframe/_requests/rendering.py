@@ -67,10 +67,10 @@ def request_table(
     """
     if function is None:
         _warn_of_almost_placeholders(recipe, rows)
-        source, envelope = _read_templates(recipe, rows)
+        source, envelope = _of_templates(recipe, rows)
     else:
         recipe = msgspec.structs.replace(recipe, columns=tuple(map(str, rows.columns)))
-        source, envelope = _call_function(recipe, rows, function)
+        source, envelope = _of_function(recipe, rows, function)
     _refuse_missing(recipe, source)
     rendered = _render(source, envelope)
     source, digest = rendered.source, rendered.digest
@@ -169,7 +169,7 @@ def row_digests(
         digests = [row_identity(part, recipe.columns) for part in cells.parts()]
         return np.concatenate([blank(0), *digests]), no_reasons, no_reasons
     # A row with a missing cell has no request, so it is not an error here.
-    source, envelope = _read_templates(recipe, rows)
+    source, envelope = _of_templates(recipe, rows)
     if checksum is not None and source.checksum(partial(request_bytes, envelope)) == checksum:
         return None
     rendered = _render(source, envelope)
@@ -179,7 +179,7 @@ def row_digests(
     return rendered.digest, rendered.source.absent, reasons
 
 
-def _read_templates(recipe: Recipe, rows: Tabular) -> tuple[Source | StreamedSource, Envelope]:
+def _of_templates(recipe: Recipe, rows: Tabular) -> tuple[Source | StreamedSource, Envelope]:
     """Read the cells used by the recipe's templates."""
     unbound = endpoint_of(recipe.endpoint).body(recipe)
     body, cells = _bind_body(unbound, rows)
@@ -210,7 +210,7 @@ def _read_templates(recipe: Recipe, rows: Tabular) -> tuple[Source | StreamedSou
     return StreamedSource(rows.index, absent, read), encode_envelope(recipe.endpoint, body)
 
 
-def _call_function(
+def _of_function(
     recipe: Recipe, rows: Tabular, function: Callable[[Mapping[Any, Any]], Any]
 ) -> tuple[Source | StreamedSource, Envelope]:
     """Call the prompt function on each row."""

@@ -73,18 +73,18 @@ def read_shard(
     ids = pa.array(custom_ids, pa.string())
     reader = _Reader(endpoint, ids, keep)
     names: list[pa.Array] = []
-    told = [SCHEMA.empty_table()]
+    tables = [SCHEMA.empty_table()]
     with progress("reading answers", len(ids), " answers") as advance:
-        for whose, answers in reader.read(files):
-            names.append(whose)
-            told.append(answers)
-            advance(len(whose))
-    found = pa.concat_arrays([pa.array([], pa.string()), *names])
-    places = pc.index_in(found, ids).fill_null(_NOWHERE).to_numpy().astype(np.int64)
-    unreadable = found.null_count
+        for ids_of_block, answers in reader.read(files):
+            names.append(ids_of_block)
+            tables.append(answers)
+            advance(len(ids_of_block))
+    line_ids = pa.concat_arrays([pa.array([], pa.string()), *names])
+    places = pc.index_in(line_ids, ids).fill_null(_NOWHERE).to_numpy().astype(np.int64)
+    unreadable = line_ids.null_count
     foreign = int((places == _NOWHERE).sum()) - unreadable
     unanswered = _unanswered(batch, gone, unreadable, foreign)
-    return _in_order(places, pa.concat_tables(told), len(ids), unanswered)
+    return _in_order(places, pa.concat_tables(tables), len(ids), unanswered)
 
 
 class _Reader:
@@ -108,8 +108,8 @@ class _Reader:
         for line in chain.from_iterable(part.rest for part in parts):
             if raw := stripped(line):
                 name, answer = read_line(raw, self._endpoint)
-                if name is not None and name in self._known:
-                    answer = _kept(answer, name, self._keep)
+                if name is not None and name in self._id_set:
+                    answer = _store_files(answer, name, self._keep)
                 names.append(name)
                 answers.append(answer._replace(files=()))
         return (
@@ -118,37 +118,37 @@ class _Reader:
         )
 
     @cached_property
-    def _known(self) -> frozenset[str]:
+    def _id_set(self) -> frozenset[str]:
         return frozenset(self._ids.to_pylist())
 
 
 def _in_order(
-    places: Places, told: pa.Table, requests: int, unanswered: Callable[[int], Answer]
+    places: Places, answers: pa.Table, requests: int, unanswered: Callable[[int], Answer]
 ) -> pa.Table:
     """Put what was told in the places of the requests, each of which gets one answer."""
-    kept = np.flatnonzero(places != _NOWHERE)
-    lines = np.bincount(places[kept], minlength=requests)
-    settled = _settle_each(places, told, np.flatnonzero(lines > 1))
-    silent = np.flatnonzero(lines == 0).tolist()
+    matched = np.flatnonzero(places != _NOWHERE)
+    lines = np.bincount(places[matched], minlength=requests)
+    resolved = _resolve_duplicates(places, answers, np.flatnonzero(lines > 1))
+    silent_places = np.flatnonzero(lines == 0).tolist()
     row = np.full(requests, _NOWHERE)
-    row[places[kept]] = kept
-    others = {**settled, **{at: unanswered(at) for at in silent}}
-    row[list(others)] = np.arange(len(told), len(told) + len(others))
-    return pa.concat_tables([told, _table(list(others.values()))]).combine_chunks().take(row)
+    row[places[matched]] = matched
+    others = {**resolved, **{at: unanswered(at) for at in silent_places}}
+    row[list(others)] = np.arange(len(answers), len(answers) + len(others))
+    return pa.concat_tables([answers, _table(list(others.values()))]).combine_chunks().take(row)
 
 
-def _settle_each(places: Places, told: pa.Table, repeated: Places) -> Mapping[int, Answer]:
+def _resolve_duplicates(places: Places, table: pa.Table, repeated: Places) -> Mapping[int, Answer]:
     """Return the one answer of each request of which several lines speak."""
     if not len(repeated):
         return {}
     rows = np.flatnonzero(np.isin(places, repeated))
-    said: dict[int, list[Answer]] = {}
-    for at, answer in zip(places[rows].tolist(), told.take(rows).to_pylist(), strict=True):
-        said.setdefault(at, []).append(Answer(**answer))
-    return {at: _settled(answers) for at, answers in said.items()}
+    answers_by_place: dict[int, list[Answer]] = {}
+    for at, answer in zip(places[rows].tolist(), table.take(rows).to_pylist(), strict=True):
+        answers_by_place.setdefault(at, []).append(Answer(**answer))
+    return {at: _resolve(answers) for at, answers in answers_by_place.items()}
 
 
-def _kept(answer: Answer, custom_id: str, keep: Keep | None) -> Answer:
+def _store_files(answer: Answer, custom_id: str, keep: Keep | None) -> Answer:
     """Put the files of an answer away, and name them in its text."""
     if not answer.files:
         return answer
@@ -169,21 +169,21 @@ def never_sent(requests: int) -> pa.Table:
 
 
 def _table(answers: Sequence[Answer]) -> pa.Table:
-    told = [answer[: len(SCHEMA)] for answer in answers]
-    columns = zip(*told, strict=True) if told else [()] * len(SCHEMA)
+    records = [answer[: len(SCHEMA)] for answer in answers]
+    columns = zip(*records, strict=True) if records else [()] * len(SCHEMA)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
     return pa.table(arrays, schema=SCHEMA)
 
 
-def _settled(told: Sequence[Answer]) -> Answer:
+def _resolve(answers: Sequence[Answer]) -> Answer:
     """Return the one answer of several lines for one request, whatever their order."""
-    best = min(told, key=_standing)
-    if len({answer.said for answer in told if answer.status == "ok"}) > 1:
+    best = min(answers, key=_rank)
+    if len({answer.said for answer in answers if answer.status == "ok"}) > 1:
         return best._replace(status="invalid", error=_CONFLICT)
     return best
 
 
-def _standing(answer: Answer) -> tuple[int, list[str]]:
+def _rank(answer: Answer) -> tuple[int, list[str]]:
     return STATUSES.index(answer.status), [str(part) for part in answer[1:]]
 
 
@@ -198,17 +198,17 @@ def _unanswered(
         lost = shorten(f"the service did not give its result file {', '.join(gone)}")
         return lambda _: Answer("missing", f"{lost}; job.refresh() asks again", None)
     if batch.status == "failed":
-        why = _why_failed(batch)
-        return lambda at: Answer("failed", shorten(why(at + 1)), None)
+        reason_for_line = _why_failed(batch)
+        return lambda at: Answer("failed", shorten(reason_for_line(at + 1)), None)
     if batch.status in _ENDED_EARLY:
-        early = _ENDED_EARLY[batch.status]
-        return lambda _: early
-    words = "the service returned no line for this request"
+        answer = _ENDED_EARLY[batch.status]
+        return lambda _: answer
+    reason = "the service returned no line for this request"
     if unreadable:
-        words += f"; {unreadable} of its lines could not be read"
+        reason += f"; {unreadable} of its lines could not be read"
     if foreign:
-        words += f"; {foreign} of its lines named no request of this batch"
-    return lambda _: Answer("missing", words, None)
+        reason += f"; {foreign} of its lines named no request of this batch"
+    return lambda _: Answer("missing", reason, None)
 
 
 _ENDED_EARLY: Final = {
@@ -221,13 +221,15 @@ _ENDED_EARLY: Final = {
 
 def _why_failed(batch: Batch) -> Callable[[int], str]:
     """Say why a refused batch did not answer the request on a line."""
-    words = {
+    messages = {
         error.line: f"{error.message or error.code or NO_REASON}"
         for error in reversed(batch.errors)
     }
-    if not words:
+    if not messages:
         return lambda _: f"the batch was refused; {NO_REASON}"
     first = batch.errors[0].line
-    others = f"because of line {first}: {words[first]}" if first else ""
-    general = f": {words[None]}" if None in words else f" {others}"
-    return lambda line: f"the batch was refused{f': {words[line]}' if line in words else general}"
+    others = f"because of line {first}: {messages[first]}" if first else ""
+    general = f": {messages[None]}" if None in messages else f" {others}"
+    return lambda line: (
+        f"the batch was refused{f': {messages[line]}' if line in messages else general}"
+    )

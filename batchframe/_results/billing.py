@@ -66,14 +66,14 @@ def job_price(manifest: Manifest) -> Price | None:
     if endpoint_of(manifest.recipe.endpoint).answer_kind == "reference":
         return None  # what it names is not billed by tokens
     model, day = manifest.recipe.model, day_of(manifest.created_at)
-    pictured = manifest.recipe.images is not None
+    with_images = manifest.recipe.images is not None
     return price(
         model,
         manifest.tier,
         provider=manifest.provider,
         prices=manifest.prices,
         on=day,
-        with_images=pictured,
+        with_images=with_images,
     )
 
 
@@ -161,10 +161,10 @@ def _stored(record: Record) -> Summary | None:
 
 def _adds_up(summary: Summary, manifest: Manifest) -> bool:
     """Tell whether a stored summary counts each row once, and states a valid cost."""
-    counted = set(summary.counts) <= set(STATUSES)
+    is_known = set(summary.counts) <= set(STATUSES)
     cost = summary.cost
     return (
-        counted
+        is_known
         and sum(summary.counts.values()) == manifest.rows
         and (cost is None or (cost.is_finite() and 0 <= cost <= LARGEST_COST))
     )

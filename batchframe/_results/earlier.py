@@ -85,14 +85,14 @@ def find_answers(table: RequestTable, identity: Identity, jobs: Sequence[Record]
 
     Only an answer that the output spec accepts counts. Of several, the newest job's is taken.
     """
-    wanted = to_arrow(table.request_digest)
+    digests = to_arrow(table.request_digest)
     unanswered = np.ones(table.requests, dtype=bool)
-    found: list[pa.Table] = []
+    tables: list[pa.Table] = []
     files: list[Path] = []
     waiting: dict[str, np.ndarray] = {}
     for record in jobs:
         places = np.flatnonzero(unanswered)
-        match = _match(record, table.recipe, identity, wanted.take(pa.array(places)))
+        match = _match(record, table.recipe, identity, digests.take(pa.array(places)))
         if match is None:
             continue
         places = places[match.places]
@@ -100,13 +100,13 @@ def find_answers(table: RequestTable, identity: Identity, jobs: Sequence[Record]
         answered = places[match.accepted]
         unanswered[answered] = False
         answers = match.answers.filter(pa.array(match.accepted))
-        found.append(answers.append_column("digest", wanted.take(pa.array(answered))))
+        tables.append(answers.append_column("digest", digests.take(pa.array(answered))))
         files += _files(record, answers)
     # What another job answered meanwhile is nobody's to wait for.
     counts = {job: int(unanswered[places].sum()) for job, places in waiting.items()}
     under_way = {job: count for job, count in counts.items() if count}
     return ReusePlan(
-        *_answered_last(table, found), tuple(files), under_way, searched=True, jobs=jobs
+        *_answered_last(table, tables), tuple(files), under_way, searched=True, jobs=jobs
     )
 
 
@@ -118,8 +118,8 @@ def reused_by(record: Record, table: RequestTable) -> ReusePlan:
     JobError
         If the file of reused answers is damaged.
     """
-    found = [read_reused(record)] if record.manifest.reused else []
-    return ReusePlan(*_answered_last(table, found), searched=record.manifest.reuse, job=record)
+    tables = [read_reused(record)] if record.manifest.reused else []
+    return ReusePlan(*_answered_last(table, tables), searched=record.manifest.reuse, job=record)
 
 
 def asked_elsewhere(record: Record) -> dict[str, int]:
@@ -133,20 +133,23 @@ def asked_elsewhere(record: Record) -> dict[str, int]:
     if not unsent or not manifest.reuse:
         return {}
     wanted = read_rows_of(record).request_digest.take(pa.array(np.concatenate(unsent)))
-    asked: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for other in records():
         if other.manifest.id == manifest.id:
             continue
         match = _match(other, manifest.recipe, manifest.identity, wanted)
         if match is not None and (count := int(match.accepted.sum() + match.waiting.sum())):
-            asked[_display_name(other, asked)] = count
-    return asked
+            counts[_display_name(other, counts)] = count
+    return counts
 
 
 def _match(record: Record, recipe: Recipe, identity: Identity, wanted: pa.Array) -> _Match | None:
     """Find what a job has of some requests; None if nothing, or if it cannot be read."""
-    asked = (record.manifest.recipe.endpoint, record.manifest.recipe.model)
-    if asked != (recipe.endpoint, recipe.model) or record.manifest.identity != identity:
+    endpoint_and_model = (record.manifest.recipe.endpoint, record.manifest.recipe.model)
+    if (
+        endpoint_and_model != (recipe.endpoint, recipe.model)
+        or record.manifest.identity != identity
+    ):
         return None
     try:
         rows = read_rows_of(record)
@@ -159,8 +162,8 @@ def _match(record: Record, recipe: Recipe, identity: Identity, wanted: pa.Array)
     except JobError as reason:
         warn_user(UnreadableJobWarning.skipped(reason))
         return None
-    read, _ = typed(recipe, answers)
-    accepted = np.asarray(pc.equal(read["status"], "ok").to_numpy(), dtype=bool)
+    typed_answers, _ = typed(recipe, answers)
+    accepted = np.asarray(pc.equal(typed_answers["status"], "ok").to_numpy(), dtype=bool)
     return _Match(places, answers, accepted, _waiting(record, number.to_numpy(), answers))
 
 
@@ -178,11 +181,11 @@ def _display_name(record: Record, others: Mapping[str, object]) -> str:
     return record.manifest.id if name in others else name
 
 
-def _answered_last(table: RequestTable, found: list[pa.Table]) -> tuple[RequestTable, pa.Table]:
+def _answered_last(table: RequestTable, tables: list[pa.Table]) -> tuple[RequestTable, pa.Table]:
     """Put the answered requests last, and their answers in the same order."""
-    if not any(len(part) for part in found):
+    if not any(len(part) for part in tables):
         return table, STORED.empty_table()
-    answers = pa.concat_tables(found).cast(STORED)
+    answers = pa.concat_tables(tables).cast(STORED)
     answered = pc.is_in(to_arrow(table.request_digest), answers["digest"].combine_chunks())
     table = table.without(np.asarray(answered.to_numpy(zero_copy_only=False), dtype=bool))
     last = to_arrow(table.request_digest[table.to_send :])
@@ -192,8 +195,8 @@ def _answered_last(table: RequestTable, found: list[pa.Table]) -> tuple[RequestT
 def _waiting(record: Record, number: np.ndarray, answers: pa.Table) -> np.ndarray:
     """Say which requests of these numbers a batch, or what may be one, has still to answer."""
     pending = np.asarray(pc.equal(answers["status"], "pending").to_numpy(), dtype=bool)
-    begun = np.zeros(record.manifest.requests, dtype=bool)
+    is_submitted = np.zeros(record.manifest.requests, dtype=bool)
     for file, state in zip(record.manifest.inputs, record.state.shards, strict=True):
-        begun[file.start : file.stop] = state.step in {"creating", "created"} or state.queued
-    waits: np.ndarray = begun[number] & pending
-    return waits
+        is_submitted[file.start : file.stop] = state.step in {"creating", "created"} or state.queued
+    is_waiting: np.ndarray = is_submitted[number] & pending
+    return is_waiting

@@ -104,10 +104,10 @@ def read_job(record: Record) -> JobAnswers:
     """
     rows = read_rows_of(record)
     answers, columns = typed(record.manifest.recipe, read_answers(record, rows))
-    return JobAnswers(record.manifest, rows, answers, _located(record, columns))
+    return JobAnswers(record.manifest, rows, answers, _resolve_paths(record, columns))
 
 
-def _located(record: Record, columns: pa.Table) -> pa.Table:
+def _resolve_paths(record: Record, columns: pa.Table) -> pa.Table:
     """Write the paths of files in the place of their names."""
     recipe = record.manifest.recipe
     folder = pa.scalar(f"{record.folder.files.absolute()}{os.sep}", pa.large_string())
@@ -125,36 +125,36 @@ def read_answers(record: Record, rows: Rows) -> pa.Table:
     answers = _stored(record)
     if answer_kind == "inline":
         return answers or _read_files(record, rows)
-    if answers is None or _lost(record, answers).any():
+    if answers is None or _lost_mask(record, answers).any():
         answers = _read_files(record, rows)
     if answer_kind == "reference":
         answers = _with_stored_files(record, rows, answers)
-    return _without(answers, _lost(record, answers))
+    return _mark_lost(answers, _lost_mask(record, answers))
 
 
 def _with_stored_files(record: Record, rows: Rows, answers: pa.Table) -> pa.Table:
     """Put the file that each answer refers to into its text, or say why it is not there."""
     files = AnswerFiles(record.folder.files)
-    here = {name.partition(".")[0]: name for name in sorted(files.names())}
+    names_by_id = {name.partition(".")[0]: name for name in sorted(files.names())}
     ids = sent_ids(record.manifest, rows)
-    told = [
-        _with_stored_file(files, custom_id, here, text)
+    values = [
+        _with_stored_file(files, custom_id, names_by_id, text)
         if status == "ok" and custom_id is not None
         else (status, error, text)
         for custom_id, status, error, text in zip(
             ids.to_pylist(), *(answers[name].to_pylist() for name in _TOLD), strict=True
         )
     ]
-    for name, column in zip(_TOLD, zip(*told, strict=True), strict=False):
+    for name, column in zip(_TOLD, zip(*values, strict=True), strict=False):
         kind = SCHEMA.field(name).type
         answers = answers.set_column(SCHEMA.names.index(name), name, pa.array(column, kind))
     return answers
 
 
 def _with_stored_file(
-    files: AnswerFiles, custom_id: str, here: Mapping[str, str], text: str | None
+    files: AnswerFiles, custom_id: str, names_by_id: Mapping[str, str], text: str | None
 ) -> tuple[str, str | None, str | None]:
-    name = here.get(custom_id)
+    name = names_by_id.get(custom_id)
     if name is None:
         return "invalid", _NEVER_FETCHED.format(file_named_in(text)), text
     if name.endswith(".gone"):
@@ -162,20 +162,20 @@ def _with_stored_file(
     return "ok", None, with_files(text, [name])
 
 
-def _lost(record: Record, answers: pa.Table) -> npt.NDArray[np.bool_]:
+def _lost_mask(record: Record, answers: pa.Table) -> npt.NDArray[np.bool_]:
     """Tell which answers name a file that is not in the job's folder."""
-    there = AnswerFiles(record.folder.files).names()
-    named = [files_of(text) for text in answers["text"].to_pylist()]
-    return np.array([not there.issuperset(names) for names in named], dtype=bool)
+    stored_names = AnswerFiles(record.folder.files).names()
+    names_per_answer = [files_of(text) for text in answers["text"].to_pylist()]
+    return np.array([not stored_names.issuperset(names) for names in names_per_answer], dtype=bool)
 
 
-def _without(answers: pa.Table, lost: npt.NDArray[np.bool_]) -> pa.Table:
+def _mark_lost(answers: pa.Table, lost: npt.NDArray[np.bool_]) -> pa.Table:
     """Say that the files of some answers are gone."""
     if not lost.any():
         return answers
-    here = pa.array(lost)
-    for name, word in (("status", "missing"), ("error", _GONE)):
-        column = pc.if_else(here, pa.scalar(word), answers[name])
+    is_lost = pa.array(lost)
+    for name, value in (("status", "missing"), ("error", _GONE)):
+        column = pc.if_else(is_lost, pa.scalar(value), answers[name])
         answers = answers.set_column(answers.column_names.index(name), name, column)
     return answers
 
@@ -210,7 +210,7 @@ def read_reused(record: Record) -> pa.Table:
     try:
         with translate_os_errors(path), open_private(path) as file:
             table = pq.read_table(file, page_checksum_verification=True)
-            table = _completed(table).cast(STORED)
+            table = _add_missing_columns(table).cast(STORED)
     except (OSError, ValueError, pa.ArrowException) as reason:
         raise JobError.damaged(str(path), str(reason)) from None
     if not _is_readable(table, record.manifest.reused):
@@ -218,7 +218,7 @@ def read_reused(record: Record) -> pa.Table:
     return table
 
 
-def _completed(table: pa.Table) -> pa.Table:
+def _add_missing_columns(table: pa.Table) -> pa.Table:
     """Add, as unknown, what answers of an earlier version did not state."""
     names = STORED.names
     for name in [name for name in _ADDED if name not in table.column_names]:
@@ -228,8 +228,10 @@ def _completed(table: pa.Table) -> pa.Table:
 
 
 def _sources(state: JobState) -> bytes:
-    homes = [(shard.output, shard.errors) for shard in state.shards]
-    return msgspec.json.encode([[home and home.sha256 for home in pair] for pair in homes])
+    transfers = [(shard.output, shard.errors) for shard in state.shards]
+    return msgspec.json.encode(
+        [[transfer and transfer.sha256 for transfer in pair] for pair in transfers]
+    )
 
 
 def _stored(record: Record) -> pa.Table | None:
@@ -257,8 +259,8 @@ def _read_files(record: Record, rows: Rows) -> pa.Table:
     shards = range(len(record.state.shards))
     # Hashing leaves the interpreter to the reader of the part before.
     with ThreadPoolExecutor(1) as worker:
-        homes = worker.map(lambda shard: _homes(record, shard), shards)
-        parts = [_read_part(record, rows, *each) for each in zip(shards, homes, strict=True)]
+        result_files = worker.map(lambda shard: _homes(record, shard), shards)
+        parts = [_read_part(record, rows, *each) for each in zip(shards, result_files, strict=True)]
     if record.manifest.reused:
         parts.append(read_reused(record).drop_columns("digest"))
     answers = pa.concat_tables(parts) if parts else pending(0)
@@ -269,16 +271,16 @@ def _read_files(record: Record, rows: Rows) -> pa.Table:
     return answers
 
 
-def _read_part(record: Record, rows: Rows, shard: int, homes: list[Path]) -> pa.Table:
-    file, now = record.manifest.inputs[shard], record.state.shards[shard]
-    if now.step == "dropped":
+def _read_part(record: Record, rows: Rows, shard: int, result_files: list[Path]) -> pa.Table:
+    file, state = record.manifest.inputs[shard], record.state.shards[shard]
+    if state.step == "dropped":
         return never_sent(file.stop - file.start)
-    if now.batch is None or not now.fetched:
+    if state.batch is None or not state.fetched:
         return pending(file.stop - file.start)
     ids = _custom_ids(record.manifest.fingerprint, rows, file)
     endpoint = endpoint_of(record.manifest.recipe.endpoint)
     keep = AnswerFiles(record.folder.files).keep
-    return read_shard(homes, endpoint, ids, now.batch, gone=now.gone, keep=keep)
+    return read_shard(result_files, endpoint, ids, state.batch, gone=state.gone, keep=keep)
 
 
 def sent_ids(manifest: Manifest, rows: Rows) -> pa.Array:
@@ -298,9 +300,9 @@ def _homes(record: Record, shard: int) -> list[Path]:
     if state.batch is None or not state.fetched:
         return []
     paths = ((folder.output(shard), state.output), (folder.errors(shard), state.errors))
-    fetched = [(path, home) for path, home in paths if home is not None]
-    for path, home in fetched:
-        if not path.is_file() or sha256_of(path) != home.sha256:
+    fetched = [(path, transfer) for path, transfer in paths if transfer is not None]
+    for path, transfer in fetched:
+        if not path.is_file() or sha256_of(path) != transfer.sha256:
             raise JobError(
                 f"{path!s} is not what came back from the service: it was changed or removed "
                 "since.",
@@ -330,6 +332,6 @@ def row_counts(job: JobAnswers) -> dict[str, int]:
 def failures(job: JobAnswers, most: int = 3) -> dict[str, int]:
     """Return the commonest reasons why requests failed, and how many of them say so."""
     failed = job.answers.filter(pc.equal(job.answers["status"], "failed"))
-    counted = pc.value_counts(failed["error"].combine_chunks()).to_pylist()
-    counted.sort(key=lambda one: -one["counts"])
-    return {one["values"] or "": one["counts"] for one in counted[:most]}
+    entries = pc.value_counts(failed["error"].combine_chunks()).to_pylist()
+    entries.sort(key=lambda entry: -entry["counts"])
+    return {entry["values"] or "": entry["counts"] for entry in entries[:most]}

@@ -43,7 +43,7 @@ _FLOATS: Final = (
 
 def ledger(job: JobAnswers, *, details: bool = False) -> pd.DataFrame:
     """Return one row for each row of the frame that was submitted, in its order."""
-    columns = columns_of(job, _found(job.rows.number, job.rows.absent), details=details)
+    columns = columns_of(job, _match_rows(job.rows.number, job.rows.absent), details=details)
     return pd.DataFrame(columns, index=pd.RangeIndex(len(job.rows)))
 
 
@@ -152,19 +152,19 @@ def find_answers(rows: Tabular, job: JobAnswers, finder: Finder) -> Found:
             + ", one row a request.",
         )
     as_submitted = job.rows.checksum if len(rows) == len(job.rows) else None
-    named = row_digests(recipe, rows, as_submitted)
-    if named is None:
-        return _found(job.rows.number, job.rows.absent)
-    identity, absent, unreadable = named
+    identities = row_digests(recipe, rows, as_submitted)
+    if identities is None:
+        return _match_rows(job.rows.number, job.rows.absent)
+    identity, absent, unreadable = identities
     number = finder.find(identity)
     absent = pc.coalesce(absent, finder.why_absent(identity))
     not_asked = _NOT_ASKED if recipe.images is None else _NOT_ASKED_WITH_IMAGES
     if job.manifest.source is not None and not rows.streamed:
         not_asked += _FLOATS
-    return _found(number, absent, pc.fill_null(unreadable, not_asked))
+    return _match_rows(number, absent, pc.fill_null(unreadable, not_asked))
 
 
-def _found(
+def _match_rows(
     number: npt.NDArray[np.int64], absent: pa.Array, why_missing: pa.Array | str = _NOT_ASKED
 ) -> Found:
     """Say the status and reason of rows that no request answers."""
@@ -225,17 +225,17 @@ def _first_ok(columns_by_job: Sequence[dict[str, pd.Series]]) -> dict[str, pd.Se
     merged = dict(columns_by_job[0])
     for other in columns_by_job[1:]:
         better = (merged["bf_status"] != "ok") & other["bf_status"].isin(["ok"])
-        nothing = merged["bf_status"].isin(ASKED_AGAIN)
-        better |= nothing & (other["bf_status"] != "missing")
+        is_unanswered = merged["bf_status"].isin(ASKED_AGAIN)
+        better |= is_unanswered & (other["bf_status"] != "missing")
         for name, column in other.items():
             mine, theirs = same_levels(merged[name], column)
             merged[name] = theirs.where(better, mine)
     if _COST in merged:
-        merged[_COST] = _paid([one[_COST] for one in columns_by_job])
+        merged[_COST] = _add_costs([columns[_COST] for columns in columns_by_job])
     return merged
 
 
-def _paid(costs: Sequence[pd.Series]) -> pd.Series:
+def _add_costs(costs: Sequence[pd.Series]) -> pd.Series:
     """Add up what several jobs paid for each row, whichever of them gives its answer."""
     rows = ([cost for cost in row if cost is not None] for row in zip(*costs, strict=True))
-    return pd.Series([sum_of(paid) if paid else None for paid in rows], dtype=object)
+    return pd.Series([sum_of(amounts) if amounts else None for amounts in rows], dtype=object)

@@ -152,7 +152,7 @@ class LineCount:
 
 def count_lines(path: Path) -> LineCount:
     """Count the lines of a result file, without a look at what they answer."""
-    whole = broken = 0
+    readable = broken = 0
     for raw in lines_of(path):
         try:
             raw.decode()  # the decoder leaves the bytes of the response unread
@@ -163,8 +163,8 @@ def count_lines(path: Path) -> LineCount:
             except _NOT_READ:
                 broken += 1
                 continue
-        whole += 1
-    return LineCount(whole, broken)
+        readable += 1
+    return LineCount(readable, broken)
 
 
 def blocks(path: Path, size: int = _BLOCK) -> Iterator[bytes]:
@@ -175,16 +175,16 @@ def blocks(path: Path, size: int = _BLOCK) -> Iterator[bytes]:
     with path.open("rb") as file:
         while block := file.read(size):
             if not block.endswith(b"\n"):
-                block = _completed(block, file)  # what was read is not held beside it
+                block = _complete_line(block, file)  # what was read is not held beside it
             yield block
 
 
-def _completed(block: bytes, file: IO[bytes]) -> bytes:
+def _complete_line(block: bytes, file: IO[bytes]) -> bytes:
     """Read on to the end of the line."""
     rest = file.readline(_LONGEST_LINE)
     if len(rest) < _LONGEST_LINE or rest.endswith(b"\n"):
         return block + rest
-    while (more := file.readline(_HEAD)) and not more.endswith(b"\n"):
+    while (chunk := file.readline(_HEAD)) and not chunk.endswith(b"\n"):
         pass
     line = block.rfind(b"\n") + 1
     return block[: line + _HEAD] + rest[: max(0, line + _HEAD - len(block))]

@@ -37,11 +37,11 @@ def category_codes(column: pa.ChunkedArray, levels: Sequence[Any]) -> npt.NDArra
 def strings(column: pa.ChunkedArray) -> pd.Series:
     # pandas 3 calls its text "str"; before, that word would write None as "None".
     name = "str" if int(pd.__version__.partition(".")[0]) >= 3 else "string"  # noqa: PLR2004
-    texts = pd.Series([], dtype=name).dtype
-    if not isinstance(texts, pd.StringDtype):  # pandas is told to keep its texts as objects
-        return pd.Series(column.to_pylist(), dtype=texts)
+    dtype = pd.Series([], dtype=name).dtype
+    if not isinstance(dtype, pd.StringDtype):  # pandas is told to keep its texts as objects
+        return pd.Series(column.to_pylist(), dtype=dtype)
     # From Arrow to what pandas keeps, which mostly is Arrow, without a Python string for each.
-    return pd.Series(texts.__from_arrow__(column))
+    return pd.Series(dtype.__from_arrow__(column))
 
 
 def numbers(column: pa.ChunkedArray) -> pd.Series:
@@ -75,11 +75,11 @@ def _vectors(column: pa.ChunkedArray, take: pa.Array) -> pd.Series:
     for chunk in column.chunks:
         matrix = chunk.values.to_numpy()  # noqa: PD011 - an Arrow list
         matrix = matrix.reshape(-1, column.type.list_size)
-        matrix, there = matrix[chunk.offset :], chunk.is_valid().to_numpy(zero_copy_only=False)
-        here = np.flatnonzero((number >= start) & (number < start + len(chunk)))
-        for row, at in zip(here, number[here] - start, strict=True):
+        matrix, is_valid = matrix[chunk.offset :], chunk.is_valid().to_numpy(zero_copy_only=False)
+        chunk_rows = np.flatnonzero((number >= start) & (number < start + len(chunk)))
+        for row, at in zip(chunk_rows, number[chunk_rows] - start, strict=True):
             # A copy, since a view would keep all vectors in memory for the sake of one.
-            rows[row] = matrix[at].copy() if there[at] else None
+            rows[row] = matrix[at].copy() if is_valid[at] else None
         start += len(chunk)
     return pd.Series(rows, dtype=object)
 

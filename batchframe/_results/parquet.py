@@ -67,14 +67,14 @@ def to_parquet(
         advance = stack.enter_context(progress("writing rows", len(rows), " rows"))
         writer: pq.ParquetWriter | None = None
         for part in rows.parts():
-            found = find_answers(part.alone(), job, finder)
-            answers = _answers(job, found, prefix, details=details)
-            table = _beside(part, answers, overwrite=overwrite)
+            matches = find_answers(part.alone(), job, finder)
+            answers = _answers(job, matches, prefix, details=details)
+            table = _append_answers(part, answers, overwrite=overwrite)
             writer = writer or stack.enter_context(_writer(file, table.schema))
             writer.write_table(table)
             if job.costs is not None:
                 # The first of equal rows carries the cost of their request, wherever the rest are.
-                job.costs[found.number[found.number >= 0]] = Decimal(0)
+                job.costs[matches.number[matches.number >= 0]] = Decimal(0)
             advance(len(part))
 
 
@@ -105,10 +105,10 @@ def _writer(file: IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:
         raise _not_of_parquet_error(str(reason)) from None
 
 
-def _answers(job: JobAnswers, found: Found, prefix: str, *, details: bool) -> pa.Table:
+def _answers(job: JobAnswers, matches: Found, prefix: str, *, details: bool) -> pa.Table:
     """Give some rows their answers, each column of one type whatever these rows hold."""
     types = {field.name: job.columns[field.name].type for field in answer_fields(job)}
-    columns = columns_of(job, found, details=details)
+    columns = columns_of(job, matches, details=details)
     arrays = {
         prefix + name: _array(column, types.get(name, _TYPES.get(name)))
         for name, column in columns.items()
@@ -129,7 +129,7 @@ def _array(column: pd.Series, kind: pa.DataType | None) -> pa.Array:
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
-def _beside(part: Part, answers: pa.Table, *, overwrite: bool) -> pa.Table:
+def _append_answers(part: Part, answers: pa.Table, *, overwrite: bool) -> pa.Table:
     """Put the answers behind the columns of a part, as they are stored."""
     rows = _stored(part)
     taken = [name for name in answers.column_names if name in rows.column_names]

@@ -122,11 +122,11 @@ class Report(CardRepr):
         ).astype({"estimated_tokens": "Int64", "tokens": "int64", "difference": "Float64"})
 
     def _card(self) -> Card:
-        head = ("", "tokens estimated", "tokens", "cost estimated", "cost", "difference")
+        header = ("", "tokens estimated", "tokens", "cost estimated", "cost", "difference")
         return Card(
             title=f"Report of job {self.job}: {self.answered:,} of "
             f"{plural(self.requests, 'request')} billed",
-            table=Table("tokens and USD", head, tuple(map(_row, self.lines))),
+            table=Table("tokens and USD", header, tuple(map(_row, self.lines))),
             notes=self.notes,
         )
 
@@ -155,7 +155,7 @@ def report(job: JobAnswers) -> Report:
         costs = [*parts, sum_of(parts)]
     nothing = Range.exactly(0)
     both = manifest.input_tokens + manifest.output_tokens
-    every = map(
+    all_lines = map(
         ReportLine,
         ("input", "cached input", _WRITES, "output", "total"),
         (manifest.input_tokens, nothing, nothing, manifest.output_tokens, both),
@@ -163,7 +163,7 @@ def report(job: JobAnswers) -> Report:
         _estimated_costs(manifest),
         costs,
     )
-    lines = tuple(line for line in every if line.name != _WRITES or line.tokens)
+    lines = tuple(line for line in all_lines if line.name != _WRITES or line.tokens)
     answered = int(np.count_nonzero(input_tokens + output_tokens))
     notes = tuple(_notes(job, lines, answered, rates))
     return Report(manifest.display_name, len(job.sent), answered, lines, notes)
@@ -230,31 +230,31 @@ def _by(difference: Decimal) -> str:
 
 
 def _unanswered_note(job: JobAnswers, missing: int) -> str:
-    stated = pc.fill_null(pc.add(job.sent["input_tokens"], job.sent["output_tokens"]), 0)
-    counts = job.sent["status"].filter(pc.equal(stated, 0)).value_counts().to_pylist()
-    why = ", ".join(f"{one['counts']:,} {one['values']}" for one in counts)
+    tokens = pc.fill_null(pc.add(job.sent["input_tokens"], job.sent["output_tokens"]), 0)
+    counts = job.sent["status"].filter(pc.equal(tokens, 0)).value_counts().to_pylist()
+    why = ", ".join(f"{entry['counts']:,} {entry['values']}" for entry in counts)
     return (
         f"{plural(missing, 'request')} came back without a usage ({why}), so nothing is billed for "
         "them as far as the service tells; the estimate is for all."
     )
 
 
-def _cache_notes(cached: int, written: int, rates: Price | None) -> Iterator[str]:
+def _cache_notes(cached: int, cache_writes: int, rates: Price | None) -> Iterator[str]:
     if cached:
-        how = "at its price"
+        note = "at its price"
         if rates is not None and rates.cached_input is None:
-            how = "which has no price of its own in this tier and is priced as other input"
+            note = "which has no price of its own in this tier and is priced as other input"
         yield (
-            f"{cached:,} input tokens were read from the prompt cache, {how}; estimates take "
+            f"{cached:,} input tokens were read from the prompt cache, {note}; estimates take "
             "nothing to be cached."
         )
-    if written:
-        how = ", for which no price of their own is known: they are priced as other input."
+    if cache_writes:
+        note = ", for which no price of their own is known: they are priced as other input."
         if rates is not None and rates.cache_write is not None:
-            how = (
+            note = (
                 f", at its price for that (${rates.cache_write:f} per million); none are expected."
             )
-        yield f"{written:,} input tokens were written to the prompt cache{how}"
+        yield f"{cache_writes:,} input tokens were written to the prompt cache{note}"
 
 
 def _input_note(off: Decimal, tokens: int, estimated: Range[int]) -> str:

@@ -33,10 +33,10 @@ def unanswered(record: Record, job: JobAnswers, statuses: Collection[str]) -> Re
     JobError
         If an input file is not what was written.
     """
-    wanted = pc.is_in(job.answers["status"], pa.array(list(statuses), pa.string()))
+    is_unanswered = pc.is_in(job.answers["status"], pa.array(list(statuses), pa.string()))
     # What an earlier job answered was not sent by this one, so that its input files lack it.
     sent = record.manifest.requests - record.manifest.reused
-    chosen = np.flatnonzero(wanted.to_numpy())
+    chosen = np.flatnonzero(is_unanswered.to_numpy())
     chosen = chosen[chosen < sent]
     rows = np.flatnonzero(np.isin(job.rows.number, chosen))
     return kept_table(
@@ -94,14 +94,14 @@ def _requests(record: Record, job: JobAnswers, chosen: npt.NDArray[np.int64]) ->
     prefix = len(b'{"custom_id":"' + custom_id(record.manifest.fingerprint, 0, NONE).encode())
     digests = job.rows.request_digest
     for number, file in enumerate(record.manifest.inputs):
-        here = chosen[(chosen >= file.start) & (chosen < file.stop)] - file.start
-        if not len(here):
+        numbers = chosen[(chosen >= file.start) & (chosen < file.stop)] - file.start
+        if not len(numbers):
             continue
         path = record.folder.input(number)
-        wanted = set(here.tolist())
+        wanted = set(numbers.tolist())
         with translate_os_errors(path), open_private(path) as lines:
-            found = [as_named(line[prefix:-1]) for at, line in enumerate(lines) if at in wanted]
-        named = digests.take(pa.array(here + file.start))
-        if len(found) != len(here) or (digests_of(found) != from_arrow(named)).any():
+            requests = [as_named(line[prefix:-1]) for at, line in enumerate(lines) if at in wanted]
+        expected = digests.take(pa.array(numbers + file.start))
+        if len(requests) != len(numbers) or (digests_of(requests) != from_arrow(expected)).any():
             raise JobError.damaged(str(path), "it is not what was written")
-        yield from found
+        yield from requests
