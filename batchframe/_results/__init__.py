@@ -1,1 +1,1 @@
-"""Result files to answers, and answers to the rows of a frame."""
+"""Answers read from result files and joined to the rows of a frame."""

@@ -1,8 +1,7 @@
-"""Output and error files → one answer for each request of a batch.
+"""Read output and error files into one answer per request of a batch.
 
-A line is matched by its ``custom_id`` alone. A line that cannot be read, or that names no request
-of this job, is left out and counted; it never moves another answer. What an answer is does not
-depend on the order of the lines.
+Lines are matched by ``custom_id`` only. Unreadable lines and lines with an unknown ``custom_id``
+are skipped and counted. The result does not depend on the order of the lines.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ SCHEMA: Final = pa.schema(
 )
 _NOWHERE: Final = -1
 _LARGE: Final = 1 << 22
-"""Bytes of lines that are worth a thread's while."""
+"""Block size in bytes for reading in threads."""
 
 Places = npt.NDArray[np.int64]
 Keep = Callable[[str, bytes], str]
@@ -58,17 +57,17 @@ def read_shard(
     *,
     keep: Keep | None = None,
 ) -> pa.Table:
-    """Read the result files of one batch that has ended.
+    """Read the result files of one finished batch.
 
     Parameters
     ----------
     custom_ids
-        Of the shard's requests, in order.
+        The ``custom_id`` of each request in the input file, in order.
     gone
-        The ids of result files that the service named and did not give.
+        The IDs of result files that the service listed but could not deliver.
     keep
-        Takes the name of a request and a file that its answer brings, at once, so that no more than
-        one is held; returns the file's name.
+        Stores a file from an answer, given its ``custom_id``, and returns the file's name. Called
+        for each file immediately, so only one file is in memory.
     """
     ids = pa.array(custom_ids, pa.string())
     reader = _Reader(endpoint, ids, keep)
@@ -88,20 +87,20 @@ def read_shard(
 
 
 class _Reader:
-    """Reads the lines of one batch."""
+    """Reader for the result lines of one batch."""
 
     def __init__(self, endpoint: Endpoint, ids: pa.Array, keep: Keep | None) -> None:
         self._endpoint, self._ids, self._keep = endpoint, ids, keep
 
     def read(self, files: Iterable[Path]) -> Iterator[tuple[pa.Array, pa.Table]]:
-        """Yield whose lines they are, null where that cannot be read, and what each says."""
+        """Yield ``custom_id`` and answer of lines; unreadable IDs are null."""
         if self._endpoint.columnar is None:
-            # Threads would only wait for each other where every line is read in the interpreter.
+            # Reading lines one by one holds the GIL, so threads do not help.
             return map(self._read, chain.from_iterable(map(blocks, files)))
         return ordered_map(self._read, chain.from_iterable(blocks(file, _LARGE) for file in files))
 
     def _read(self, block: bytes) -> tuple[pa.Array, pa.Table]:
-        """Return whose lines they are, null where that cannot be read, and what each says."""
+        """Return ``custom_id`` and answer of lines; unreadable IDs are null."""
         parts = list(read_block(block, self._endpoint.columnar, SCHEMA))
         names: list[str | None] = []
         answers: list[Answer] = []
@@ -125,7 +124,7 @@ class _Reader:
 def _in_order(
     places: Places, answers: pa.Table, requests: int, unanswered: Callable[[int], Answer]
 ) -> pa.Table:
-    """Put what was told in the places of the requests, each of which gets one answer."""
+    """Reorder answers by request and fill in the missing ones."""
     matched = np.flatnonzero(places != _NOWHERE)
     lines = np.bincount(places[matched], minlength=requests)
     resolved = _resolve_duplicates(places, answers, np.flatnonzero(lines > 1))
@@ -138,7 +137,7 @@ def _in_order(
 
 
 def _resolve_duplicates(places: Places, table: pa.Table, repeated: Places) -> Mapping[int, Answer]:
-    """Return the one answer of each request of which several lines speak."""
+    """Reduce several lines for the same request to one answer."""
     if not len(repeated):
         return {}
     rows = np.flatnonzero(np.isin(places, repeated))
@@ -149,7 +148,7 @@ def _resolve_duplicates(places: Places, table: pa.Table, repeated: Places) -> Ma
 
 
 def _store_files(answer: Answer, custom_id: str, keep: Keep | None) -> Answer:
-    """Put the files of an answer away, and name them in its text."""
+    """Store the files of an answer and reference them in its text."""
     if not answer.files:
         return answer
     names = [] if keep is None else [keep(custom_id, file) for file in answer.files]
@@ -157,12 +156,12 @@ def _store_files(answer: Answer, custom_id: str, keep: Keep | None) -> Answer:
 
 
 def pending(requests: int) -> pa.Table:
-    """Return the answers of requests whose batch has not come home."""
+    """Return placeholder answers for requests of an unfinished batch."""
     return _table([Answer("pending", "not answered yet", None)] * requests)
 
 
 def never_sent(requests: int) -> pa.Table:
-    """Return the answers of requests that were not sent when their job was cancelled."""
+    """Return answers for requests of a job canceled before sending."""
     return _table(
         [Answer("cancelled", "the job was cancelled before this was sent", None)] * requests
     )
@@ -176,7 +175,7 @@ def _table(answers: Sequence[Answer]) -> pa.Table:
 
 
 def _resolve(answers: Sequence[Answer]) -> Answer:
-    """Return the one answer of several lines for one request, whatever their order."""
+    """Choose one of several answers, independently of their order."""
     best = min(answers, key=_rank)
     if len({answer.said for answer in answers if answer.status == "ok"}) > 1:
         return best._replace(status="invalid", error=_CONFLICT)
@@ -193,7 +192,7 @@ _CONFLICT: Final = "the service returned two different answers to this request"
 def _unanswered(
     batch: Batch, gone: Sequence[str], unreadable: int, foreign: int
 ) -> Callable[[int], Answer]:
-    """Say what became of the request at a position for which there is no line."""
+    """Return a function from position to the answer for a missing line."""
     if gone:
         lost = shorten(f"the service did not give its result file {', '.join(gone)}")
         return lambda _: Answer("missing", f"{lost}; job.refresh() asks again", None)
@@ -220,7 +219,7 @@ _ENDED_EARLY: Final = {
 
 
 def _why_failed(batch: Batch) -> Callable[[int], str]:
-    """Say why a refused batch did not answer the request on a line."""
+    """Return a function from line number to the reason of failure."""
     messages = {
         error.line: f"{error.message or error.code or NO_REASON}"
         for error in reversed(batch.errors)

@@ -1,6 +1,6 @@
-"""Compute what answers used and cost, in exact `Decimal` USD.
+"""Compute the token usage and the exact `Decimal` USD cost of answers.
 
-A line's ``service_tier`` is never used: OpenAI writes "default" there for what it bills as batch.
+The ``service_tier`` of a line is ignored: OpenAI reports "default" for requests billed as batch.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from batchframe._version import __version__
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens that the service says it used.
+    """Token usage as reported by the service.
 
     Attributes
     ----------
     input_tokens
-        All input tokens, those read from the prompt cache and written to it among them.
+        All input tokens, including those read from and written to the prompt cache.
     output_tokens
-        All output tokens, those of reasoning among them.
+        All output tokens, including reasoning.
     cached_tokens, cache_write_tokens
-        Input tokens that were read from the prompt cache, and that were written to it.
+        Input tokens read from the prompt cache, and written to it.
     """
 
     input_tokens: int
@@ -52,19 +52,19 @@ class Usage:
 
 
 def usage_of(answers: pa.Table) -> Usage:
-    """Add up the usage of each line."""
+    """Sum the token usage of answers."""
     return Usage(*(int(column.sum()) for column in tokens_of(answers)))
 
 
 def cost_of(answers: pa.Table, price: Price) -> Decimal:
-    """Add up the cost of each line, in USD."""
+    """Sum the cost of answers in USD."""
     return price.cost_of(*tokens_of(answers))
 
 
 def job_price(manifest: Manifest) -> Price | None:
-    """Look up what a job's tokens cost on the day it was prepared; None if nobody knows."""
+    """Look up a job's price on its creation date; None if unknown."""
     if endpoint_of(manifest.recipe.endpoint).answer_kind == "reference":
-        return None  # what it names is not billed by tokens
+        return None  # referenced files are not billed by tokens
     model, day = manifest.recipe.model, day_of(manifest.created_at)
     with_images = manifest.recipe.images is not None
     return price(
@@ -78,17 +78,16 @@ def job_price(manifest: Manifest) -> Price | None:
 
 
 def job_cost(job: JobAnswers) -> Decimal | None:
-    """Add up what a job's own answers cost, in USD; None if no batch price is known."""
+    """Sum the cost of a job's own answers in USD; None if unknown."""
     price_of_job = job_price(job.manifest)
     return None if price_of_job is None else cost_of(job.sent, price_of_job)
 
 
 def billed(job: JobAnswers) -> JobAnswers:
-    """Add to a job's answers what each of its requests cost.
+    """Add the cost of each request to a job's answers.
 
-    Whatever came back counts by the usage that it states: refused, truncated, invalid and failed
-    answers, too; what an earlier job had answered costs nothing. The costs add up to
-    :func:`job_cost`, to the last digit.
+    All answers count by their reported usage, including refused, truncated, invalid and failed
+    ones; reused answers cost nothing. The costs sum exactly to :func:`job_cost`.
     """
     price_of_job = job_price(job.manifest)
     if price_of_job is None:
@@ -99,10 +98,13 @@ def billed(job: JobAnswers) -> JobAnswers:
 
 
 def tokens_of(answers: pa.Table) -> tuple[npt.NDArray[np.int64], ...]:
-    """Return the input, output, cached and cache write tokens of each line; 0 where none stand."""
+    """Return input, output, cached and cache write tokens of each answer.
+
+    Missing values are 0.
+    """
     names = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens")
     input_, output, cached, cache_write = (
-        # A server may state no usage, or a wrong one; nothing here may fail for it.
+        # A server may report no usage or an invalid one.
         np.maximum(pc.fill_null(answers[name], 0).to_numpy(), 0)
         for name in names
     )
@@ -115,12 +117,12 @@ _LARGEST: Final = 1 << 16
 
 @dataclass(frozen=True)
 class Summary:
-    """How many rows have each status, and what the answers at home cost in USD, if that is known.
+    """The number of rows by status, and the cost of the answers in USD.
 
     Attributes
     ----------
     made_of
-        Of which files, by which versions.
+        The file stamps and package versions that the summary was computed from.
     """
 
     made_of: str
@@ -129,7 +131,7 @@ class Summary:
 
 
 def summary_of(record: Record) -> Summary:
-    """Sum up a job, from its summary if that is true still.
+    """Summarize a job; reuse the stored summary if it is current.
 
     Raises
     ------
@@ -138,14 +140,14 @@ def summary_of(record: Record) -> Summary:
     """
     made_of = _made_of(record)
     stored = _stored(record)
-    # Of a job that is done an earlier version could wait for videos, which are no longer fetched.
+    # Earlier versions left a finished job pending for videos, which are no longer fetched.
     stale = record.done and stored is not None and "pending" in stored.counts
     usable = stored is not None and stored.made_of == made_of and _adds_up(stored, record.manifest)
     if stored is not None and usable and not stale:
         return stored
     answers = read_job(record)
     summary = Summary(made_of, row_counts(answers), job_cost(answers))
-    # A cache only: a folder that cannot be written can still be read.
+    # The summary is only a cache, so a read-only folder is not an error.
     with contextlib.suppress(OSError), replacing(record.folder.summary) as file:
         file.write(msgspec.json.encode(summary))
     return summary
@@ -160,7 +162,7 @@ def _stored(record: Record) -> Summary | None:
 
 
 def _adds_up(summary: Summary, manifest: Manifest) -> bool:
-    """Tell whether a stored summary counts each row once, and states a valid cost."""
+    """Return whether a stored summary has valid row counts and cost."""
     is_known = set(summary.counts) <= set(STATUSES)
     cost = summary.cost
     return (

@@ -1,9 +1,9 @@
-"""Read the ordinary lines of a result file into columns, a block at a time.
+"""Read the regular lines of a result file into columns, block by block.
 
-A line is ordinary if it is one JSON object with one `custom_id`, status code 200, and a reader in
-which nothing is out of the usual. Of such a line the careful reader (`line.py`) would say the same;
-it is the judge, and takes the rest. Arrow reads a block into columns without a Python object for
-each line, and releases the interpreter meanwhile.
+A line is regular if it is one JSON object with one `custom_id`, status code 200, and a body that
+the columnar reader supports. For such a line the result equals that of the strict reader
+(`line.py`), which handles the rest. Arrow reads a block without creating a Python object per line
+and releases the GIL.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from batchframe._results.line import split
 _OK: Final = 200
 _LINE_END, _OPENING, _CLOSING = b"\n{}"
 _FEW: Final = 16
-"""So few lines, one of which cannot be read with the others, are all read with care."""
+"""Blocks of up to this many lines are not split further if one line is irregular."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Block:
     Attributes
     ----------
     custom_ids
-        Of each ordinary line.
+        The ``custom_id`` of each regular line.
     answers
-        Their answers, one row each.
+        The answers of the regular lines, one row each.
     rest
         The other lines.
     """
@@ -46,12 +46,12 @@ class Block:
 
 
 def read_block(block: bytes, reader: ColumnarReader | None, schema: pa.Schema) -> Iterator[Block]:
-    """Read the ordinary lines of a block; all are left where no reader is ordinary.
+    """Read the regular lines of a block; without a reader, none are read.
 
     Parameters
     ----------
     schema
-        Of the table of answers; a column that `reader` does not fill is null.
+        The schema of the answers; columns that `reader` does not fill are null.
     """
     if reader is not None and (lines := _lines_of_kind(block, reader.type)) is not None:
         yield _split(block, lines, reader, schema)
@@ -60,13 +60,13 @@ def read_block(block: bytes, reader: ColumnarReader | None, schema: pa.Schema) -
     if reader is None or len(rest) <= _FEW:
         yield Block(pa.array([], pa.string()), schema.empty_table(), rest)
         return
-    # One line of another kind must not cost those around it the fast way.
+    # Splitting limits the slow path to the lines near an irregular one.
     for half in (rest[: len(rest) // 2], rest[len(rest) // 2 :]):
         yield from read_block(b"\n".join(half), reader, schema)
 
 
 def _lines_of_kind(block: bytes, body: pa.StructType) -> pa.RecordBatch | None:
-    """Read a block whose every line is one object with such a body; None if any is not."""
+    """Parse a block with one object of this type per line, else None."""
     lines = _count_objects(block)
     if lines is None:
         return None
@@ -75,7 +75,7 @@ def _lines_of_kind(block: bytes, body: pa.StructType) -> pa.RecordBatch | None:
         "response": pa.struct({"status_code": pa.int64(), "body": body}),
     }
     try:
-        # Arrow's parser lets pass what is no UTF-8.
+        # Arrow's JSON parser accepts invalid UTF-8.
         ends = pa.py_buffer(np.array([0, len(block)], np.int64))
         pa.LargeStringArray.from_buffers(1, ends, pa.py_buffer(block)).validate(full=True)
         table = pj.read_json(
@@ -89,11 +89,12 @@ def _lines_of_kind(block: bytes, body: pa.StructType) -> pa.RecordBatch | None:
 
 
 def _count_objects(block: bytes) -> int | None:
-    """Count the lines if each begins an object and ends one, else return None.
+    """Count lines if each starts and ends with a brace, else return None.
 
-    Arrow's parser takes objects wherever they end. None can begin on one of such lines and end on
-    another, for in JSON no brace opens behind one that closes; so as many rows as lines means one
-    on each. (A file that says "null" and nothing else would end the process.)
+    Arrow's parser accepts objects that span lines. With a brace at both ends of every line, an
+    object cannot span two lines, since JSON does not allow "{" directly after "}"; equal numbers
+    of rows and lines therefore mean one object per line. (Arrow aborts the process on a file with
+    only "null".)
     """
     if not block.startswith(b"{"):
         return None
@@ -107,7 +108,7 @@ def _count_objects(block: bytes) -> int | None:
 
 
 def _split(block: bytes, lines: pa.RecordBatch, reader: ColumnarReader, schema: pa.Schema) -> Block:
-    """Take the answers of the ordinary lines, and leave the others as they are."""
+    """Split a block into answers of regular lines and the other lines."""
     custom_ids, responses = lines.columns
     is_good = pc.equal(pc.struct_field(responses, "status_code"), _OK)
     rows, columns = reader.read(pc.struct_field(responses, "body"))

@@ -1,6 +1,6 @@
-"""The answers that earlier jobs have to requests, and the jobs that are asking them now.
+"""Find requests that earlier jobs have answered or are processing.
 
-A request is known by its content, so an answer that was paid for once answers it again.
+Requests are matched by content, so a paid answer is reused for an identical request.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from batchframe._store.rows import read_rows_of
 
 @dataclass(frozen=True, eq=False)
 class ReusePlan:
-    """What the jobs on this machine tell about some requests, read once.
+    """Reusable answers and pending duplicates of requests in earlier jobs.
 
     Attributes
     ----------
     table
-        The requests, those that are answered already last.
+        The requests, with answered ones last.
     answers
-        One row for each of the last requests of the table, in order.
+        One row for each answered request, in the order of the table.
     files
-        Those that the answers name, where they stand now.
+        The paths of the files that the answers reference.
     under_way
-        How many of the others each job is asking at this moment.
+        The number of the other requests that each job is processing.
     searched
-        Whether answers of other jobs are taken: not where every request is to be asked anew.
+        Whether other jobs were searched; False if all requests are to be sent again.
     jobs
-        All jobs on this machine, newest first; None where they were not read.
+        All jobs on this machine, newest first; None if they were not read.
     job
-        The job of these very requests, if some of it may have been sent.
+        The job with the same requests, if some of it may have been sent.
     """
 
     table: RequestTable
@@ -56,22 +56,22 @@ class ReusePlan:
 
     @property
     def existing_job_name(self) -> str | None:
-        """What the job is called that has all of these requests sent; None if there is none."""
+        """The display name of the job with the same requests, or None."""
         return self.job.manifest.display_name if self.job is not None and self.job.sent else None
 
 
 @dataclass(frozen=True, eq=False)
 class _Match:
-    """What one job has of the requests that are looked for.
+    """The requests that a job shares with the search.
 
     Attributes
     ----------
     places
-        Which of the requests it has; the others are about these, in order.
+        The positions of the shared requests; the other attributes follow their order.
     accepted
-        Whether it has an answer that the output spec accepts.
+        Whether the job has an answer that matches the output schema.
     waiting
-        Whether a batch, or what may be one, has still to answer it.
+        Whether a batch that exists or may exist has yet to answer it.
     """
 
     places: np.ndarray
@@ -81,9 +81,9 @@ class _Match:
 
 
 def find_answers(table: RequestTable, identity: Identity, jobs: Sequence[Record]) -> ReusePlan:
-    """Look through the jobs of an account for answers to these requests.
+    """Search the jobs of an account for answers to these requests.
 
-    Only an answer that the output spec accepts counts. Of several, the newest job's is taken.
+    Only answers that match the output schema count; the newest job takes precedence.
     """
     digests = to_arrow(table.request_digest)
     unanswered = np.ones(table.requests, dtype=bool)
@@ -102,7 +102,7 @@ def find_answers(table: RequestTable, identity: Identity, jobs: Sequence[Record]
         answers = match.answers.filter(pa.array(match.accepted))
         tables.append(answers.append_column("digest", digests.take(pa.array(answered))))
         files += _files(record, answers)
-    # What another job answered meanwhile is nobody's to wait for.
+    # A request answered by another job is no longer pending.
     counts = {job: int(unanswered[places].sum()) for job, places in waiting.items()}
     under_way = {job: count for job, count in counts.items() if count}
     return ReusePlan(
@@ -111,7 +111,7 @@ def find_answers(table: RequestTable, identity: Identity, jobs: Sequence[Record]
 
 
 def reused_by(record: Record, table: RequestTable) -> ReusePlan:
-    """Return the requests as a job that is there already divides them.
+    """Return the reuse plan of an existing job for its requests.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def reused_by(record: Record, table: RequestTable) -> ReusePlan:
 
 
 def asked_elsewhere(record: Record) -> dict[str, int]:
-    """Count the requests that a job has not sent and other jobs have answered or are asking."""
+    """Count a job's unsent requests that other jobs answer, by job."""
     manifest = record.manifest
     unsent = [
         np.arange(file.start, file.stop)
@@ -144,7 +144,7 @@ def asked_elsewhere(record: Record) -> dict[str, int]:
 
 
 def _match(record: Record, recipe: Recipe, identity: Identity, wanted: pa.Array) -> _Match | None:
-    """Find what a job has of some requests; None if nothing, or if it cannot be read."""
+    """Find the requests that a job shares; None if none or unreadable."""
     endpoint_and_model = (record.manifest.recipe.endpoint, record.manifest.recipe.model)
     if (
         endpoint_and_model != (recipe.endpoint, recipe.model)
@@ -168,7 +168,7 @@ def _match(record: Record, recipe: Recipe, identity: Identity, wanted: pa.Array)
 
 
 def _files(record: Record, answers: pa.Table) -> list[Path]:
-    """List the files that answers brought."""
+    """List the paths of the files that answers reference."""
     if endpoint_of(record.manifest.recipe.endpoint).answer_kind == "inline":
         return []
     names = [name for text in answers["text"].to_pylist() for name in files_of(text)]
@@ -176,13 +176,13 @@ def _files(record: Record, answers: pa.Table) -> list[Path]:
 
 
 def _display_name(record: Record, others: Mapping[str, object]) -> str:
-    """Say what to find a job by; where another has its name, by its id."""
+    """Return the display name of a job, or its ID if the name is taken."""
     name = record.manifest.display_name
     return record.manifest.id if name in others else name
 
 
 def _answered_last(table: RequestTable, tables: list[pa.Table]) -> tuple[RequestTable, pa.Table]:
-    """Put the answered requests last, and their answers in the same order."""
+    """Move answered requests to the end and sort answers accordingly."""
     if not any(len(part) for part in tables):
         return table, STORED.empty_table()
     answers = pa.concat_tables(tables).cast(STORED)
@@ -193,7 +193,7 @@ def _answered_last(table: RequestTable, tables: list[pa.Table]) -> tuple[Request
 
 
 def _waiting(record: Record, number: np.ndarray, answers: pa.Table) -> np.ndarray:
-    """Say which requests of these numbers a batch, or what may be one, has still to answer."""
+    """Return a mask of requests that a batch has yet to answer."""
     pending = np.asarray(pc.equal(answers["status"], "pending").to_numpy(), dtype=bool)
     is_submitted = np.zeros(record.manifest.requests, dtype=bool)
     for file, state in zip(record.manifest.inputs, record.state.shards, strict=True):

@@ -1,8 +1,7 @@
-"""The answers of a job: one for each request, read from its folder and typed.
+"""Read the answers of a job from its folder, one per request.
 
-``answers.parquet`` saves reading the result files again, and is used only if it was made of them.
-``reused.parquet`` holds the answers that earlier jobs had already: they exist nowhere else if those
-jobs are forgotten.
+``answers.parquet`` caches the result files and is used only if it matches them. ``reused.parquet``
+stores the answers of earlier jobs, since those jobs may be forgotten.
 """
 
 from __future__ import annotations
@@ -50,11 +49,11 @@ _NEVER_FETCHED: Final = (
 _TOLD: Final = ("status", "error", "text")
 
 STORED: pa.Schema = SCHEMA.append(pa.field("digest", ARROW))
-"""An answer beside the name of its request."""
+"""The columns of an answer with the digest of its request."""
 
 _ADDED: Final = ("cache_write_tokens",)
-"""Columns that came later: files of reused answers may be without them."""
-# No two vectors are alike: looking for a dictionary makes reading them three times as slow.
+"""Columns added in later versions, which older files of reused answers lack."""
+# Vectors are distinct, and dictionary encoding makes reading them three times as slow.
 _PARQUET: Final[dict[str, Any]] = {
     "compression": "zstd",
     "write_page_checksum": True,
@@ -64,17 +63,16 @@ _PARQUET: Final[dict[str, Any]] = {
 
 @dataclass(frozen=True, eq=False)
 class JobAnswers:
-    """Everything that a job knows about its requests.
+    """The answers of a job, with typed columns and costs.
 
     Attributes
     ----------
     answers
-        One row for each request: its status, and what its answer said, as ``batch_answers`` has it.
+        One row per request, with the schema of ``batch_answers``.
     columns
-        One row for each request: the typed answer columns, null where there is no valid answer.
+        One row per request: the typed answer columns, null without a valid answer.
     costs
-        For each request, what this job paid for it in USD; None where that is not known, or nobody
-        asked.
+        The cost of each request to this job in USD; None if unknown or not computed.
     """
 
     manifest: Manifest
@@ -85,17 +83,17 @@ class JobAnswers:
 
     @cached_property
     def custom_ids(self) -> pa.Array:
-        """The name that each request was sent under; null where it was not sent."""
+        """The ``custom_id`` of each request; null if it was not sent."""
         return sent_ids(self.manifest, self.rows)
 
     @property
     def sent(self) -> pa.Table:
-        """The answers to what this job sent, without those that earlier jobs had already."""
+        """The answers to requests that this job sent, without reused ones."""
         return self.answers.slice(0, self.manifest.requests - self.manifest.reused)
 
 
 def read_job(record: Record) -> JobAnswers:
-    """Read what has come home so far.
+    """Read the answers received so far.
 
     Raises
     ------
@@ -108,7 +106,7 @@ def read_job(record: Record) -> JobAnswers:
 
 
 def _resolve_paths(record: Record, columns: pa.Table) -> pa.Table:
-    """Write the paths of files in the place of their names."""
+    """Replace file names by absolute paths."""
     recipe = record.manifest.recipe
     folder = pa.scalar(f"{record.folder.files.absolute()}{os.sep}", pa.large_string())
     nothing = pa.scalar("", pa.large_string())
@@ -120,7 +118,7 @@ def _resolve_paths(record: Record, columns: pa.Table) -> pa.Table:
 
 
 def read_answers(record: Record, rows: Rows) -> pa.Table:
-    """Return one row for each request as it came back, before the output spec has read it."""
+    """Return the raw answers of a job, one row per request."""
     answer_kind = endpoint_of(record.manifest.recipe.endpoint).answer_kind
     answers = _stored(record)
     if answer_kind == "inline":
@@ -133,7 +131,7 @@ def read_answers(record: Record, rows: Rows) -> pa.Table:
 
 
 def _with_stored_files(record: Record, rows: Rows, answers: pa.Table) -> pa.Table:
-    """Put the file that each answer refers to into its text, or say why it is not there."""
+    """Resolve the files that answers reference; mark missing ones."""
     files = AnswerFiles(record.folder.files)
     names_by_id = {name.partition(".")[0]: name for name in sorted(files.names())}
     ids = sent_ids(record.manifest, rows)
@@ -163,14 +161,14 @@ def _with_stored_file(
 
 
 def _lost_mask(record: Record, answers: pa.Table) -> npt.NDArray[np.bool_]:
-    """Tell which answers name a file that is not in the job's folder."""
+    """Return a mask of answers with a file missing from the folder."""
     stored_names = AnswerFiles(record.folder.files).names()
     names_per_answer = [files_of(text) for text in answers["text"].to_pylist()]
     return np.array([not stored_names.issuperset(names) for names in names_per_answer], dtype=bool)
 
 
 def _mark_lost(answers: pa.Table, lost: npt.NDArray[np.bool_]) -> pa.Table:
-    """Say that the files of some answers are gone."""
+    """Set the status of answers whose files are gone to ``missing``."""
     if not lost.any():
         return answers
     is_lost = pa.array(lost)
@@ -181,7 +179,7 @@ def _mark_lost(answers: pa.Table, lost: npt.NDArray[np.bool_]) -> pa.Table:
 
 
 def typed(recipe: Recipe, answers: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Read the good answers as columns; what does not obey the spec becomes ``invalid``."""
+    """Parse answers into typed columns; mark mismatches as ``invalid``."""
     good = pc.equal(answers["status"], "ok")
     parsed = endpoint_of(recipe.endpoint).read(recipe, answers, good)
     broken = pc.and_(good, pc.is_valid(parsed.errors))
@@ -193,18 +191,18 @@ def typed(recipe: Recipe, answers: pa.Table) -> tuple[pa.Table, pa.Table]:
 
 
 def write_reused(folder: JobFolder, answers: pa.Table) -> None:
-    """Keep the answers that earlier jobs had to the last requests of this one."""
+    """Write the reused answers of a job, for its last requests."""
     with replacing(folder.reused) as file:
         pq.write_table(answers.cast(STORED), file, **_PARQUET)
 
 
 def read_reused(record: Record) -> pa.Table:
-    """Read the answers that earlier jobs had.
+    """Read the reused answers of a job.
 
     Raises
     ------
     JobError
-        If the file is absent or damaged.
+        If the file is missing or damaged.
     """
     path = record.folder.reused
     try:
@@ -219,7 +217,7 @@ def read_reused(record: Record) -> pa.Table:
 
 
 def _add_missing_columns(table: pa.Table) -> pa.Table:
-    """Add, as unknown, what answers of an earlier version did not state."""
+    """Add null columns that files of earlier versions lack."""
     names = STORED.names
     for name in [name for name in _ADDED if name not in table.column_names]:
         absent = pa.nulls(table.num_rows, STORED.field(name).type)
@@ -249,7 +247,7 @@ def _stored(record: Record) -> pa.Table | None:
 
 
 def _is_readable(table: pa.Table, requests: int) -> bool:
-    """Tell whether a stored table has one answer, of a known status, for each request."""
+    """Return whether a table has one answer of valid status per request."""
     if table.num_rows != requests or table.schema != STORED:
         return False
     return bool(pc.all(pc.is_in(table["status"], pa.array(STATUSES)), min_count=0).as_py())
@@ -257,7 +255,7 @@ def _is_readable(table: pa.Table, requests: int) -> bool:
 
 def _read_files(record: Record, rows: Rows) -> pa.Table:
     shards = range(len(record.state.shards))
-    # Hashing leaves the interpreter to the reader of the part before.
+    # Hashing releases the GIL, so it overlaps with reading the previous files.
     with ThreadPoolExecutor(1) as worker:
         result_files = worker.map(lambda shard: _homes(record, shard), shards)
         parts = [_read_part(record, rows, *each) for each in zip(shards, result_files, strict=True)]
@@ -265,7 +263,7 @@ def _read_files(record: Record, rows: Rows) -> pa.Table:
         parts.append(read_reused(record).drop_columns("digest"))
     answers = pa.concat_tables(parts) if parts else pending(0)
     if record.done:
-        # A cache only: a folder that cannot be written can still be read.
+        # The file is only a cache, so a read-only folder is not an error.
         with contextlib.suppress(OSError):
             _store(record, answers, rows)
     return answers
@@ -284,7 +282,7 @@ def _read_part(record: Record, rows: Rows, shard: int, result_files: list[Path])
 
 
 def sent_ids(manifest: Manifest, rows: Rows) -> pa.Array:
-    """Return the name that each request was sent under; null where it was not sent."""
+    """Return the ``custom_id`` of each request; null if it was not sent."""
     sent = [_custom_ids(manifest.fingerprint, rows, file) for file in manifest.inputs]
     return pa.concat_arrays([*sent, pa.nulls(manifest.reused, pa.string())])
 
@@ -295,7 +293,7 @@ def _custom_ids(fingerprint: str, rows: Rows, file: InputFile) -> pa.Array:
 
 
 def _homes(record: Record, shard: int) -> list[Path]:
-    """Return the result files of a shard, if they are what came back."""
+    """Return the result files of an input file, after checking hashes."""
     folder, state = record.folder, record.state.shards[shard]
     if state.batch is None or not state.fetched:
         return []
@@ -321,7 +319,7 @@ def _store(record: Record, answers: pa.Table, rows: Rows) -> None:
 
 
 def row_counts(job: JobAnswers) -> dict[str, int]:
-    """Count the rows of each status; they add up to the rows of the submitted frame."""
+    """Count the rows of the submitted frame by status."""
     number = job.rows.number
     codes = category_codes(job.answers["status"], STATUSES)[number[number >= 0]]
     rows = np.bincount(codes, minlength=len(STATUSES))
@@ -330,7 +328,7 @@ def row_counts(job: JobAnswers) -> dict[str, int]:
 
 
 def failures(job: JobAnswers, most: int = 3) -> dict[str, int]:
-    """Return the commonest reasons why requests failed, and how many of them say so."""
+    """Return the most common errors of failed requests, with counts."""
     failed = job.answers.filter(pc.equal(job.answers["status"], "failed"))
     entries = pc.value_counts(failed["error"].combine_chunks()).to_pylist()
     entries.sort(key=lambda entry: -entry["counts"])

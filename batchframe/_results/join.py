@@ -1,4 +1,4 @@
-"""Join answers to rows: one status for each row of any frame."""
+"""Join answers to the rows of a frame, with a status for each row."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _FLOATS: Final = (
 
 
 def ledger(job: JobAnswers, *, details: bool = False) -> pd.DataFrame:
-    """Return one row for each row of the frame that was submitted, in its order."""
+    """Return the answers in the row order of the submitted frame."""
     columns = columns_of(job, _match_rows(job.rows.number, job.rows.absent), details=details)
     return pd.DataFrame(columns, index=pd.RangeIndex(len(job.rows)))
 
@@ -55,16 +55,16 @@ def join(
     details: bool = False,
     overwrite: bool = False,
 ) -> pd.DataFrame:
-    """Return a new frame: `frame` and, behind its columns, the answers to its rows.
+    """Return a copy of `frame` with the answer columns appended.
 
-    Where several jobs asked a row, the first with an ``ok`` answer gives it; where none has and
-    nothing came back, a later one says why.
+    If several jobs contain a row, the first ``ok`` answer is used; without one, a later job may
+    replace a missing answer.
 
     Raises
     ------
     ColumnError
-        If a column of an answer's name is there and `overwrite` is False, or if the jobs do not
-        answer the same question.
+        If an answer column exists in `frame` and `overwrite` is False, or if the jobs have
+        different answer columns.
     """
     _check_same_questions(jobs)
     columns_by_job = [
@@ -86,7 +86,7 @@ def join(
     replaced = {labels[name] for name in taken}
     joined = frame.loc[:, [label not in replaced for label in frame.columns]].copy()
     for name, column in merged.items():
-        # An array, not a Series: by position, whatever the index is.
+        # An array is assigned by position; a Series would be aligned by index.
         joined[labels[name]] = column.array
     return joined
 
@@ -111,14 +111,14 @@ def answer_fields(job: JobAnswers) -> tuple[Field, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Which request of a job answers each of some rows.
+    """The request of a job that matches each row.
 
     Attributes
     ----------
     number
-        For each row the number of its request; −1 where it has none.
+        The request number of each row; −1 if it has none.
     status, error
-        For each row that has none, its status and why; null elsewhere.
+        The status and error of each row without a request; null elsewhere.
     """
 
     number: npt.NDArray[np.int64]
@@ -127,19 +127,19 @@ class Found:
 
 
 def find_answers(rows: Tabular, job: JobAnswers, finder: Finder) -> Found:
-    """Find the answer of each row by the content of its request.
+    """Match rows to requests of a job by the content of the request.
 
-    Each row is rendered again for that, unless all are as they were submitted, in their order.
+    Rows are rendered again unless all rows equal those submitted, in the same order.
 
     Parameters
     ----------
     finder
-        Of the job's rows; the same for all parts of a longer table.
+        A finder for the job's rows; shared by all parts of a longer table.
 
     Raises
     ------
     JobError
-        If the job was recovered and does not know its template.
+        If the job was recovered without its template.
     """
     recipe = job.manifest.recipe
     if recipe.columns == UNKNOWN_COLUMNS:
@@ -167,7 +167,7 @@ def find_answers(rows: Tabular, job: JobAnswers, finder: Finder) -> Found:
 def _match_rows(
     number: npt.NDArray[np.int64], absent: pa.Array, why_missing: pa.Array | str = _NOT_ASKED
 ) -> Found:
-    """Say the status and reason of rows that no request answers."""
+    """Build the match of rows, with status and error for unmatched ones."""
     unasked = pa.array(number < 0)
     has_no_prompt = pc.is_valid(absent)
     status = pc.if_else(unasked, pc.if_else(has_no_prompt, "skipped", "missing"), None)
@@ -176,7 +176,7 @@ def _match_rows(
 
 
 def columns_of(job: JobAnswers, found: Found, *, details: bool) -> dict[str, pd.Series]:
-    """Give some rows their answers: the columns behind those of the frame, by name."""
+    """Return the answer columns of matched rows by name."""
     number = found.number
     take = pa.array(number, mask=number < 0)
     answers = job.answers.select(_DETAILED if details else ["status", "error"]).take(take)
@@ -205,11 +205,11 @@ def _details(
 
 
 def _costs(costs: npt.NDArray[np.object_] | None, number: npt.NDArray[np.int64]) -> pd.Series:
-    """Give each row the cost of its request: the first of equal rows all of it, the others 0.
+    """Assign the cost of a request to its first row and 0 to duplicates.
 
-    A part for each would not come out even; so they add up to the job's cost. Of dtype object,
-    because sums of `Decimal` there are exact and skip what is missing, by group, too; a column of
-    Arrow decimals cannot be multiplied, and `describe()` fails on it.
+    Splitting the cost would not sum exactly to the job's cost. The dtype is object because sums of
+    `Decimal`, also by group, are then exact and skip missing values; Arrow decimal columns do not
+    support multiplication or `describe()`.
     """
     column = np.full(len(number), None, dtype=object)
     if costs is not None:
@@ -236,6 +236,6 @@ def _first_ok(columns_by_job: Sequence[dict[str, pd.Series]]) -> dict[str, pd.Se
 
 
 def _add_costs(costs: Sequence[pd.Series]) -> pd.Series:
-    """Add up what several jobs paid for each row, whichever of them gives its answer."""
+    """Sum the costs of several jobs for each row."""
     rows = ([cost for cost in row if cost is not None] for row in zip(*costs, strict=True))
     return pd.Series([sum_of(amounts) if amounts else None for amounts in rows], dtype=object)

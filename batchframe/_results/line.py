@@ -1,6 +1,6 @@
-"""Read one line of a result file, whatever it is: its custom_id and its answer.
+"""Read single lines of a result file: ``custom_id`` and answer.
 
-This is the careful reader: what it says of a line is what the line means.
+This is the reference reader, which also handles malformed lines.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 from batchframe._base.lenient_json import repair_json
 from batchframe._endpoints import Answer, Endpoint, Status, tokens_of
 
-_OK: Final = {200, "200", "200.0"}  # some servers write the number as a text
+_OK: Final = {200, "200", "200.0"}  # some servers write the status code as a string
 _CUSTOM_ID: Final = re.compile(rb'"custom_id"\s*:\s*"([^"\\]*)"')
 _LONGEST_ERROR: Final = 500
 _ENDED_EARLY: Final[dict[str, Status]] = {
@@ -33,7 +33,7 @@ _LONGEST_LINE: Final = 1 << 28
 _HEAD: Final = 1 << 16
 NO_REASON: Final = "the service gave no reason"
 _NOT_READ: Final = (msgspec.DecodeError, ValueError, RecursionError)
-"""What a line that cannot be read raises."""
+"""Exceptions raised for an unreadable line."""
 
 
 class _Response(msgspec.Struct):
@@ -51,7 +51,7 @@ _decode_line = msgspec.json.Decoder(_Line).decode
 
 
 def read_line(raw: bytes, endpoint: Endpoint) -> tuple[str | None, Answer]:
-    """Return whose line it is, as far as that can be read, and what it says."""
+    """Return the ``custom_id`` (None if unreadable) and answer of a line."""
     try:
         line = _decode_line(raw)
         answer = _read_response(line.response, line.error, endpoint)
@@ -63,7 +63,7 @@ def read_line(raw: bytes, endpoint: Endpoint) -> tuple[str | None, Answer]:
 
 
 def _read_odd_line(raw: bytes, endpoint: Endpoint) -> tuple[str | None, Answer]:
-    """Read a line that is no strict JSON, or that may name more than one request."""
+    """Read a line that is not strict JSON or repeats ``custom_id``."""
     try:
         if _names_several(raw):
             return None, Answer("invalid", "the line names several requests", None)
@@ -76,7 +76,7 @@ def _read_odd_line(raw: bytes, endpoint: Endpoint) -> tuple[str | None, Answer]:
 
 
 def _names_several(raw: bytes) -> bool:
-    # Of a key that stands twice every reader takes the last, and says nothing.
+    # JSON parsers silently keep the last of several equal keys.
     pairs = json.loads(raw, object_pairs_hook=list, parse_int=str) if _repeats_id(raw) else []
     names = [value for key, value in pairs if key == "custom_id"]
     return any(name != names[0] for name in names)
@@ -87,7 +87,10 @@ def _repeats_id(raw: bytes) -> bool:
 
 
 def _read_response(response: _Response | None, error: Any, endpoint: Endpoint) -> Answer:
-    """Say what one line answers. Success is status code 200, whatever ``error`` says."""
+    """Convert a response to an answer; status code 200 means success.
+
+    With status code 200, ``error`` is ignored.
+    """
     if response is not None and response.status_code in _OK:
         answer = endpoint.answer(_body(response))
         stated = answer.input_tokens is not None or answer.output_tokens is not None
@@ -110,7 +113,7 @@ def _read_response(response: _Response | None, error: Any, endpoint: Endpoint) -
 
 
 def _with_usage(answer: Answer, body: Any) -> Answer:
-    """Count what a response without an answer says it used: it is billed all the same."""
+    """Add the reported usage, which is billed even without an answer."""
     usage = body.get("usage") if isinstance(body, dict) else None
     tokens: dict[str, Any] = dict(zip(_USAGE, tokens_of(usage), strict=True))
     return answer._replace(**tokens)
@@ -118,7 +121,7 @@ def _with_usage(answer: Answer, body: Any) -> Answer:
 
 def _body(response: _Response) -> bytes:
     raw = bytes(response.body)
-    # Some servers write the body as a JSON text inside the JSON line.
+    # Some servers encode the body as a JSON string within the line.
     return msgspec.json.decode(raw, type=str).encode() if raw[:1] == b'"' else raw
 
 
@@ -137,25 +140,25 @@ def _error_words(error: Any) -> tuple[str | None, str]:
 
 
 def shorten(words: str) -> str:
-    """Cut the words of an error to what a person reads; say so where there are none."""
+    """Truncate an error message; return a default for an empty one."""
     words = words or NO_REASON
     return words if len(words) <= _LONGEST_ERROR else f"{words[:_LONGEST_ERROR]}…"
 
 
 @dataclass(frozen=True)
 class LineCount:
-    """How many lines of a result file name a request, and how many cannot be read."""
+    """The number of readable and unreadable lines of a result file."""
 
     whole: int
     broken: int
 
 
 def count_lines(path: Path) -> LineCount:
-    """Count the lines of a result file, without a look at what they answer."""
+    """Count the lines of a result file without parsing their answers."""
     readable = broken = 0
     for raw in lines_of(path):
         try:
-            raw.decode()  # the decoder leaves the bytes of the response unread
+            raw.decode()  # the decoder does not validate the bytes of the response
             _decode_line(raw)
         except _NOT_READ:
             try:
@@ -168,19 +171,19 @@ def count_lines(path: Path) -> LineCount:
 
 
 def blocks(path: Path, size: int = _BLOCK) -> Iterator[bytes]:
-    """Yield whole lines, `size` bytes of them at a time and the rest of a line.
+    """Yield blocks of about `size` bytes that end at a line end.
 
-    Of a line that is longer than any answer there is only the head, which may name it.
+    A line longer than any valid answer is truncated to its start, which may have a ``custom_id``.
     """
     with path.open("rb") as file:
         while block := file.read(size):
             if not block.endswith(b"\n"):
-                block = _complete_line(block, file)  # what was read is not held beside it
+                block = _complete_line(block, file)  # rebinding frees the partial block
             yield block
 
 
 def _complete_line(block: bytes, file: IO[bytes]) -> bytes:
-    """Read on to the end of the line."""
+    """Extend a block to the end of its last line."""
     rest = file.readline(_LONGEST_LINE)
     if len(rest) < _LONGEST_LINE or rest.endswith(b"\n"):
         return block + rest
@@ -191,17 +194,17 @@ def _complete_line(block: bytes, file: IO[bytes]) -> bytes:
 
 
 def split(block: bytes) -> list[bytes]:
-    """Return the lines of a block, without their ends."""
-    # On b"\n" only: bytes.splitlines() would take a carriage return for the end of a line.
+    """Split a block into lines without line ends."""
+    # bytes.splitlines() would also split on a carriage return.
     lines = block.split(b"\n")
     return lines if lines[-1] else lines[:-1]
 
 
 def stripped(line: bytes) -> bytes:
-    """Take off what may stand around a line: white space, a byte order mark."""
+    """Strip whitespace and a byte order mark from a line."""
     return line.strip().removeprefix(b"\xef\xbb\xbf")
 
 
 def lines_of(path: Path) -> Iterator[bytes]:
-    """Give the lines of a file that are not blank, stripped."""
+    """Yield the nonblank lines of a file, stripped."""
     return filter(None, map(stripped, chain.from_iterable(map(split, blocks(path)))))

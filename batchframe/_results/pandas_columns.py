@@ -27,7 +27,7 @@ def categories(column: pa.ChunkedArray, levels: Sequence[Any]) -> pd.Series:
 
 
 def category_codes(column: pa.ChunkedArray, levels: Sequence[Any]) -> npt.NDArray[np.int64]:
-    """Return the place of each value among the levels; −1 where it is missing."""
+    """Return the position of each value in the levels; −1 if missing."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     codes = pc.index_in(column, pa.array(levels, column.type))
@@ -35,22 +35,22 @@ def category_codes(column: pa.ChunkedArray, levels: Sequence[Any]) -> npt.NDArra
 
 
 def strings(column: pa.ChunkedArray) -> pd.Series:
-    # pandas 3 calls its text "str"; before, that word would write None as "None".
+    # The string dtype of pandas 3 is "str"; in pandas 2, "str" would turn None into "None".
     name = "str" if int(pd.__version__.partition(".")[0]) >= 3 else "string"  # noqa: PLR2004
     dtype = pd.Series([], dtype=name).dtype
-    if not isinstance(dtype, pd.StringDtype):  # pandas is told to keep its texts as objects
+    if not isinstance(dtype, pd.StringDtype):  # pandas is configured to store strings as objects
         return pd.Series(column.to_pylist(), dtype=dtype)
-    # From Arrow to what pandas keeps, which mostly is Arrow, without a Python string for each.
+    # Converts Arrow to the pandas storage, mostly Arrow too, without creating Python strings.
     return pd.Series(dtype.__from_arrow__(column))
 
 
 def numbers(column: pa.ChunkedArray) -> pd.Series:
-    """Convert numbers or truth values, of which some may be missing."""
+    """Convert numbers or booleans to a nullable dtype."""
     return pd.Series(column.to_pandas(types_mapper=_NULLABLE_DTYPES.get))
 
 
 def to_pandas(column: pa.ChunkedArray, take: pa.Array, field: Field) -> pd.Series:
-    """Take the rows of one answer column, in its pandas dtype."""
+    """Take rows of an answer column and convert them to its pandas dtype."""
     if field.kind == "vector":
         return _vectors(column, take)
     column = column.take(take)
@@ -64,10 +64,10 @@ def to_pandas(column: pa.ChunkedArray, take: pa.Array, field: Field) -> pd.Serie
 
 
 def _vectors(column: pa.ChunkedArray, take: pa.Array) -> pd.Series:
-    """Give each row an array of its own.
+    """Convert vectors to one NumPy array per row, of dtype object.
 
-    Of dtype object: pandas cannot read back the Parquet of a column whose dtype is an Arrow list
-    (2.3 and 3.1, "data type not understood"); of this one it can.
+    pandas can read such a column back from Parquet, unlike one with an Arrow list dtype (2.3 and
+    3.1, "data type not understood").
     """
     number = take.fill_null(-1).to_numpy()
     rows = np.full(len(number), None, dtype=object)
@@ -78,14 +78,14 @@ def _vectors(column: pa.ChunkedArray, take: pa.Array) -> pd.Series:
         matrix, is_valid = matrix[chunk.offset :], chunk.is_valid().to_numpy(zero_copy_only=False)
         chunk_rows = np.flatnonzero((number >= start) & (number < start + len(chunk)))
         for row, at in zip(chunk_rows, number[chunk_rows] - start, strict=True):
-            # A copy, since a view would keep all vectors in memory for the sake of one.
+            # A view would keep all vectors in memory.
             rows[row] = matrix[at].copy() if is_valid[at] else None
         start += len(chunk)
     return pd.Series(rows, dtype=object)
 
 
 def same_levels(first: pd.Series, second: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """Give two category columns the levels of both: a second job may have offered more labels."""
+    """Unify the categories of two columns, since jobs may differ in labels."""
     if not isinstance(first.dtype, pd.CategoricalDtype):
         return first, second
     levels = list(dict.fromkeys([*first.cat.categories, *second.cat.categories]))

@@ -1,6 +1,6 @@
 """Write rows and their answers to one Parquet file, block by block.
 
-Each row is read once: the answer found for it stands beside it, whatever happens to the source.
+Each row is read once, so row and answer match even if the source changes.
 """
 
 from __future__ import annotations
@@ -45,20 +45,20 @@ def to_parquet(
     details: bool = False,
     overwrite: bool = False,
 ) -> None:
-    """Write the rows and their answers, as `join` would add them, a part at a time.
+    """Write rows with the answer columns of `join` to a Parquet file.
 
-    The file stands at `path` when it is whole, and not before.
+    The file appears at `path` only once it is complete.
 
     Raises
     ------
     ColumnError
-        If a column of an answer's name is there and `overwrite` is False.
+        If an answer column exists in the rows and `overwrite` is False.
     SourceError
-        If the rows cannot be read, or change meanwhile.
+        If the rows cannot be read or change during the write.
     OSError
         If the file cannot be written.
     """
-    path = path.resolve()  # what a link names is written, and the link stays
+    path = path.resolve()  # writes to the target of a symbolic link
     _refuse_place(rows, path)
     job = replace(job, costs=None if job.costs is None else job.costs.copy())
     finder = Finder(job.rows)
@@ -73,7 +73,7 @@ def to_parquet(
             writer = writer or stack.enter_context(_writer(file, table.schema))
             writer.write_table(table)
             if job.costs is not None:
-                # The first of equal rows carries the cost of their request, wherever the rest are.
+                # Duplicate rows in later parts must not repeat the cost.
                 job.costs[matches.number[matches.number >= 0]] = Decimal(0)
             advance(len(part))
 
@@ -106,7 +106,7 @@ def _writer(file: IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:
 
 
 def _answers(job: JobAnswers, matches: Found, prefix: str, *, details: bool) -> pa.Table:
-    """Give some rows their answers, each column of one type whatever these rows hold."""
+    """Return the answer columns with types independent of the values."""
     types = {field.name: job.columns[field.name].type for field in answer_fields(job)}
     columns = columns_of(job, matches, details=details)
     arrays = {
@@ -119,9 +119,9 @@ def _answers(job: JobAnswers, matches: Found, prefix: str, *, details: bool) -> 
 
 def _array(column: pd.Series, kind: pa.DataType | None) -> pa.Array:
     if isinstance(column.dtype, pd.CategoricalDtype):
-        kind = None  # with all its levels, which the stored column does not have
+        kind = None  # the array's type includes all categories, unlike the stored column
     if kind == _COST:
-        # Prices of your own may have more places than the column.
+        # User-defined prices may have more decimal places than the column.
         column = column.map(
             lambda cost: cost.quantize(_LAST_PLACE, context=_PRECISE), na_action="ignore"
         )
@@ -130,7 +130,7 @@ def _array(column: pd.Series, kind: pa.DataType | None) -> pa.Array:
 
 
 def _append_answers(part: Part, answers: pa.Table, *, overwrite: bool) -> pa.Table:
-    """Put the answers behind the columns of a part, as they are stored."""
+    """Append the answer columns to the stored columns of a part."""
     rows = _stored(part)
     taken = [name for name in answers.column_names if name in rows.column_names]
     if taken and not overwrite:
@@ -155,7 +155,7 @@ def _stored(part: Part) -> pa.Table:
 
 
 def _pandas_metadata(rows: pa.Schema, answers: pa.Schema) -> dict[bytes, bytes]:
-    """Tell pandas the dtypes of the answers; of the other columns, what was told already."""
+    """Merge the pandas metadata of rows and answers."""
     metadata = dict(rows.metadata or {})
     theirs = json.loads(metadata[_PANDAS]) if _PANDAS in metadata else _UNTOLD
     ours = json.loads(answers.metadata[_PANDAS])["columns"]

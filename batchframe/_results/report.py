@@ -1,4 +1,4 @@
-"""Compare what a job was estimated to take with what it took."""
+"""Compare a job's estimated tokens and cost with the actual ones."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ _OTHER_PRICE: Final = (
 
 @dataclass(frozen=True)
 class ReportLine:
-    """One part of a job: what it was estimated to take, and what it took.
+    """Estimated and actual tokens and cost of one component of a job.
 
     Attributes
     ----------
     name
-        "input" (all of it that was neither read from the prompt cache nor written to it), "cached
-        input", "cache writes" (where there are any), "output", or "total".
+        "input" (neither read from the prompt cache nor written to it), "cached input", "cache
+        writes" (if any), "output", or "total".
     estimated_tokens, estimated_cost
-        Ranges of tokens and of `Decimal` USD; None where no price was known.
+        Ranges of tokens and of `Decimal` USD; the cost is None if no price was known.
     tokens, cost
-        What the answers at home state, and what that costs in USD.
+        The tokens reported with the answers received so far, and their cost in USD.
     """
 
     name: str
@@ -61,9 +61,10 @@ class ReportLine:
 
     @property
     def difference(self) -> Decimal | None:
-        """By what part the tokens differ from those expected; None where nothing was expected.
+        """The relative difference from the expected value, or None.
 
-        Dollars decide where there are some: cached and other tokens have their own price.
+        It is that of the costs if they are known, since cached and other tokens differ in price,
+        and otherwise that of the tokens.
         """
         if self.estimated_cost is not None and self.cost is not None:
             return _difference(self.cost, self.estimated_cost.expected)
@@ -78,19 +79,18 @@ def _difference(actual: Decimal | int, expected: Decimal | int | None) -> Decima
 
 @dataclass(frozen=True, repr=False)
 class Report(CardRepr):
-    """What a job was estimated to take beside what it took.
+    """Estimated and actual tokens and cost of a job.
 
     Attributes
     ----------
     job
-        What the job is called.
+        The display name of the job.
     requests, answered
-        How many requests were sent, and how many of them have come back with a usage that the
-        service states.
+        The number of requests sent, and of answers with a reported usage.
     lines
-        Input, cached input, cache writes where there are any, output and their total.
+        Input, cached input, cache writes (if any), output and total.
     notes
-        Why they differ, in words, where they do by more than 5 %.
+        Reasons for differences of more than 5%.
     """
 
     job: str
@@ -100,10 +100,10 @@ class Report(CardRepr):
     notes: tuple[str, ...]
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a part: expected and actual tokens and dollars, and their difference.
+        """Return the report as a frame with one row per component.
 
-        Money is `Decimal` in columns of dtype object; ``difference`` is a part, 0.05 being 5 %;
-        what is unknown is missing.
+        Columns are expected and actual tokens and costs, and ``difference`` as a fraction (0.05 is
+        5%). Costs are `Decimal` in columns of dtype object; unknown values are missing.
         """
         return pd.DataFrame.from_dict(
             {
@@ -143,7 +143,7 @@ def _row(line: ReportLine) -> tuple[str, ...]:
 
 
 def report(job: JobAnswers) -> Report:
-    """Compare a job's estimate with what its answers state."""
+    """Compare a job's estimate with the usage of its answers."""
     manifest = job.manifest
     input_tokens, output_tokens, cached, to_cache = tokens_of(job.sent)
     columns = (input_tokens - cached - to_cache, cached, to_cache, output_tokens)
@@ -183,14 +183,14 @@ def _estimated_costs(manifest: Manifest) -> list[Range[Decimal] | None]:
 
 
 def _less(total: Decimal | None, part: Decimal | None) -> Decimal | None:
-    # An earlier version kept but one figure of the input: a range of the total may be below it.
+    # Earlier versions stored a single input cost, which may exceed the lower total.
     return None if total is None or part is None else max(sum_of([total, -part]), Decimal(0))
 
 
 def _notes(
     job: JobAnswers, lines: tuple[ReportLine, ...], answered: int, rates: Price | None
 ) -> Iterator[str]:
-    """Explain the differences, for as many requests as were billed."""
+    """Yield notes that explain differences, scaled to billed requests."""
     fresh, cached, output = lines[0], lines[1], lines[-2]
     to_cache = next((line.tokens for line in lines if line.name == _WRITES), 0)
     from_cache = cached.tokens + to_cache

@@ -1,7 +1,6 @@
-"""Collect the requests that a job left without an answer.
+"""Collect the unanswered requests of a job.
 
-They are read from the input files, byte for byte as they were sent: no frame is needed, and
-answered requests cannot be among them.
+They are read from the input files exactly as they were sent, so the frame is not required.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ from batchframe._store.manifest import Record
 
 
 def unanswered(record: Record, job: JobAnswers, statuses: Collection[str]) -> RequestTable:
-    """Return the rows whose requests ended in one of these statuses, and those requests.
+    """Build a request table of the requests with one of these statuses.
 
     Raises
     ------
     JobError
-        If an input file is not what was written.
+        If an input file has changed since it was written.
     """
     is_unanswered = pc.is_in(job.answers["status"], pa.array(list(statuses), pa.string()))
-    # What an earlier job answered was not sent by this one, so that its input files lack it.
+    # Reused answers have no request in the input files.
     sent = record.manifest.requests - record.manifest.reused
     chosen = np.flatnonzero(is_unanswered.to_numpy())
     chosen = chosen[chosen < sent]
@@ -50,7 +49,7 @@ def unanswered(record: Record, job: JobAnswers, statuses: Collection[str]) -> Re
 
 
 def still_waiting(job: str, rows: int) -> str:
-    """Say that rows of a job may still be answered.
+    """Build the message for rows of a job that are still pending.
 
     Examples
     --------
@@ -64,7 +63,7 @@ def still_waiting(job: str, rows: int) -> str:
 
 
 def nothing_left(job: str, counts: Mapping[str, int]) -> str:
-    """Say that nothing is to be asked again, and what could be all the same.
+    """Build the message for a job without unanswered rows.
 
     Examples
     --------
@@ -90,7 +89,7 @@ def _identity(job: JobAnswers, rows: npt.NDArray[np.int64]) -> Digests | None:
 
 
 def _requests(record: Record, job: JobAnswers, chosen: npt.NDArray[np.int64]) -> Iterator[bytes]:
-    """Yield the bytes of these requests, in order, from behind the ``custom_id`` of their lines."""
+    """Yield the bytes after ``custom_id`` in the lines of these requests."""
     prefix = len(b'{"custom_id":"' + custom_id(record.manifest.fingerprint, 0, NONE).encode())
     digests = job.rows.request_digest
     for number, file in enumerate(record.manifest.inputs):
