@@ -96,22 +96,22 @@ class Experience:
         if self.answers < FEWEST:
             return None
         t, inverse = _student_t(self.answers - 1), 1 / max(requests, 1)
-        half = t * self.spread * math.sqrt(1 / self.answers + inverse)
-        low, high = max(0.0, self.mean - half), self.mean + half
+        half_width = t * self.spread * math.sqrt(1 / self.answers + inverse)
+        low, high = max(0.0, self.mean - half_width), self.mean + half_width
         if self.log_mean is None or not self.log_spread:
             return low, high
-        squared = self.log_spread**2
-        middle = self.log_mean + squared / 2
-        margin = t * math.sqrt(squared / self.answers + squared**2 / (2 * (self.answers - 1)))
+        variance = self.log_spread**2
+        middle = self.log_mean + variance / 2
+        margin = t * math.sqrt(variance / self.answers + variance**2 / (2 * (self.answers - 1)))
         # The mean of a few further answers varies around the overall mean.
         deviation = t * self.spread * math.sqrt(inverse)
         below = self.mean - math.exp(min(middle - margin, _LARGEST_LOG))
         above = math.exp(min(middle + margin, _LARGEST_LOG)) - self.mean
-        skewed = (
+        log_normal = (
             self.mean - math.hypot(max(below, 0.0), deviation),
             min(self.mean + math.hypot(max(above, 0.0), deviation), max(self.longest, high)),
         )
-        return max(min(low, skewed[0]), 0.0), max(high, skewed[1])
+        return max(min(low, log_normal[0]), 0.0), max(high, log_normal[1])
 
     def likely(self, requests: int) -> tuple[float, float] | None:
         """Return the interval, widened for answers absent from the sample.
@@ -224,8 +224,8 @@ def answer_length(
     reasons = endpoint.may_reason(body) or reasons_elsewhere(recipe.model)
     if limit is not None:
         answer = _apply_limit(answer, Fraction(limit), reasons=reasons)
-    unbounded = reasons and limit is None
-    notes = [reasoning_note(output_limit)] if unbounded else []
+    is_unbounded = reasons and limit is None
+    notes = [reasoning_note(output_limit)] if is_unbounded else []
     if limit is None and not reasons and not is_known(base_model(recipe.model)):
         notes.append(_MAY_REASON.format(recipe.model) + _bound_hint(output_limit))
     if before is not None:
@@ -239,7 +239,7 @@ def answer_length(
         notes.append(_unbounded_note(output_limit))
     elif answer.high == spec.high and recipe.output.schema is not None:
         notes.append(_COMPACT + _BOUNDED_TEXTS * with_texts)
-    return AnswerLength(answer, unbounded, tuple(notes))
+    return AnswerLength(answer, is_unbounded, tuple(notes))
 
 
 def _image_length(
@@ -303,9 +303,9 @@ def _experience_note(before: Experience, requests: int, *, reasons: bool) -> str
     if before.pilot:
         jobs = "a pilot" if before.jobs == 1 else f"{before.jobs:,} pilots"
     reasoning = ", those of reasoning among them" if reasons else ""
-    likely = ""
+    interval_text = ""
     if (interval := before.likely(requests)) is not None:
-        likely = (
+        interval_text = (
             f" The mean of {requests:,} is between {interval[0]:,.1f} and {interval[1]:,.1f} with "
             "95 % confidence, if they are like those: no bound, and a kind of answer that was not "
             "among them, rare and long, is not in it."
@@ -313,7 +313,7 @@ def _experience_note(before: Experience, requests: int, *, reasons: bool) -> str
     return (
         f"{_EXPECTED} {before.mean:,.1f} tokens a request{reasoning}, the mean of "
         f"{before.answers:,} answers of {jobs} with this prompt and model; the longest took "
-        f"{before.longest:,}.{likely}"
+        f"{before.longest:,}.{interval_text}"
     )
 
 

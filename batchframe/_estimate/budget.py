@@ -66,7 +66,7 @@ def refuse_above(
         raise _unknown_price_error(recipe, limit, tier)
     if cost.high is None and estimate.input_tokens.high is None:
         raise CostError(
-            f"The cost is {_at_least(cost)}, but nothing bounds what the requests "
+            f"The cost is {_format_cost(cost)}, but nothing bounds what the requests "
             "read (what a tool of the service finds, a file, audio, an earlier response), so "
             f"nobody can say whether it stays below ${limit:f}. Nothing was sent.",
             next_step="estimate().notes say what it is: ask without it, or leave out "
@@ -134,14 +134,16 @@ def _rows_that_fit(
     if rates is None or estimate.output_tokens.high is None or not table.to_send:
         return 0
     inputs = input_tokens.tokens if input_tokens.high is None else input_tokens.high
-    fitting = table.to_send
-    while fitting:
-        output_tokens = _highest_output(fitting, estimate, table)
-        fewer = min(within(_highest_costs(inputs, output_tokens, rates), limit), fitting)
-        if fewer == fitting:
+    request_count = table.to_send
+    while request_count:
+        output_tokens = _highest_output(request_count, estimate, table)
+        smaller_count = min(
+            within(_highest_costs(inputs, output_tokens, rates), limit), request_count
+        )
+        if smaller_count == request_count:
             break
-        fitting = fewer
-    return table.rows if fitting == len(inputs) else int(table.first_row[fitting])
+        request_count = smaller_count
+    return table.rows if request_count == len(inputs) else int(table.first_row[request_count])
 
 
 def _highest_costs(input_tokens: Numbers, output_tokens: int, rates: Price) -> Iterator[Decimal]:
@@ -163,7 +165,7 @@ def _highest_output(requests: int, estimate: Estimate, table: RequestTable) -> i
     return mean + math.ceil((high - mean) * math.sqrt(table.to_send / requests))
 
 
-def _at_least(cost: Range[Decimal]) -> str:
+def _format_cost(cost: Range[Decimal]) -> str:
     expected = "" if cost.expected is None else f", ${cost.expected:f} expected"
     return f"at least ${cost.low:f}{expected}"
 
@@ -189,7 +191,7 @@ def _unbounded_output_error(
 ) -> CostError:
     if not bound:
         return CostError(
-            f"The cost is {_at_least(cost)}, but nobody publishes what an answer of "
+            f"The cost is {_format_cost(cost)}, but nobody publishes what an answer of "
             f"this model takes, so nobody can say whether it stays below ${limit:f}. Nothing "
             "was sent.",
             next_step="Leave out "
@@ -197,24 +199,24 @@ def _unbounded_output_error(
             + ", for a few rows at first, df.head(5): job.cost says what they took.",
         )
     # A pilot is bounded by n; with max_cost it would fail for the same reason.
-    learn = NextStep(
+    pilot_hint = NextStep(
         " learn their length from a few, requests.pilot(n=20) without max_cost, and submit again;",
         "",
     )
-    others = learn + " or leave out " + MAX_COST
+    alternatives = pilot_hint + " or leave out " + MAX_COST
     if tier != "batch":
-        others = NextStep(
+        alternatives = NextStep(
             " or leave out max_cost: n alone then bounds the pilot, requests.pilot(n=20)"
         )
     return CostError(
-        f"The cost is {_at_least(cost)}, but nothing bounds the length of the answers, "
+        f"The cost is {_format_cost(cost)}, but nothing bounds the length of the answers, "
         f"so nobody can say whether it stays below ${limit:f}. Nothing was sent.",
         next_step="Bound them: "
         + requests_step(f"{bound}=200")
         + ", or "
         + OUTPUT
         + " with labels;"
-        + others
+        + alternatives
         + ".",
     )
 
@@ -223,7 +225,7 @@ def _above_error(
     limit: Decimal, cost: Range[Decimal], estimate: Estimate, bound: str, *, fit: int, tier: Tier
 ) -> CostError:
     is_range = cost.low != cost.high
-    ends = f" ({_at_least(cost)})" if is_range else ""
+    ends = f" ({_format_cost(cost)})" if is_range else ""
     options: list[str] = ["ask fewer: pilot(n=...)"]
     if tier == "batch":
         rows = f"; the first {fit:,} of {estimate.rows:,} fit: df.head({fit})"

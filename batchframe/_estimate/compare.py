@@ -79,8 +79,8 @@ def _check_prices(prices: Mapping[str, Any], names: list[str]) -> None:
                 f'must stand. Write it as prices={{"{model}": {{"input": "0.10", "output": '
                 '"0.60"}}.'
             )
-        near = difflib.get_close_matches(str(key), names, n=1)
-        guess = f"Did you mean {near[0]!r}? " if near else ""
+        matches = difflib.get_close_matches(str(key), names, n=1)
+        guess = f"Did you mean {matches[0]!r}? " if matches else ""
         raise CostError(
             f"prices= has {key!r}, which is not one of the models that are compared. "
             f"{guess}Models: {format_list(names)}."
@@ -112,10 +112,10 @@ def _model_rows(
         if rates is not None and rates.output is None and length.mean.high != 0:
             rates = None
         cost = cost_range(rates, input_tokens, output_tokens)
-        unknown = [f"No {tier} price is known."] if cost is None else []
-        others = doubts(model, [tier], model_prices) if is_openais(provider) else []
+        price_notes = [f"No {tier} price is known."] if cost is None else []
+        doubt_notes = doubts(model, [tier], model_prices) if is_openais(provider) else []
         ends = (None, None, None) if cost is None else astuple(cost)
-        total, note = int(input_tokens.tokens.sum()), " ".join([*unknown, *notes, *others])
+        total, note = int(input_tokens.tokens.sum()), " ".join([*price_notes, *notes, *doubt_notes])
         yield (*ends, total, input_tokens.exact, note)
 
 

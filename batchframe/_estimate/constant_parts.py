@@ -55,8 +55,8 @@ def divide(template: Template) -> Division:
         if start < end and 0 < position < last:
             pieces.append([])
         pieces[-1].append(part[end:])
-    filled = (tuple(part for part in piece if part) for piece in pieces)
-    templates = (Template(template.source, parts) for parts in filled if parts)
+    nonempty = (tuple(part for part in piece if part) for piece in pieces)
+    templates = (Template(template.source, parts) for parts in nonempty if parts)
     return Division(tuple(filter(None, constants)), tuple(templates))
 
 
@@ -67,5 +67,5 @@ def _constant_span(text: str, *, is_first: bool, is_last: bool) -> tuple[int, in
         return 0, 0
     start = 0 if is_first else cuts[0]
     end = len(text) if is_last else cuts[-1]
-    worth = is_first or is_last or end - start >= _WORTH_SPLITTING
-    return (start, end) if worth else (0, 0)
+    is_worth = is_first or is_last or end - start >= _WORTH_SPLITTING
+    return (start, end) if is_worth else (0, 0)

@@ -133,8 +133,8 @@ def count_input(
     )
     sample = sample_of(table.to_send, _SAMPLE, SEED)
     volume = float(table.size[: table.to_send].sum())
-    few = volume <= _FEW_BYTES
-    if exact or len(sample) == table.to_send or (few and exact is None):
+    is_small = volume <= _FEW_BYTES
+    if exact or len(sample) == table.to_send or (is_small and exact is None):
         return _input_tokens(count(table, with_bar=True))
     # The first call includes one-time work such as loading a vocabulary.
     warm_up_places, probe_places = np.sort(sample[:_PROBE]), np.sort(sample[_PROBE : 2 * _PROBE])
@@ -150,9 +150,9 @@ def count_input(
     largest = _largest(table, bytes_in_time)
     sample_places = np.sort(sample[2 * _PROBE : size])
     largest_places = np.setdiff1d(largest, sample[:size])
-    more = [count(part_of(table, places)) for places in (sample_places, largest_places)]
+    further = [count(part_of(table, places)) for places in (sample_places, largest_places)]
     places = np.concatenate([warm_up_places, probe_places, sample_places, largest_places])
-    return _extrapolate_counts(table, places, largest, (warm_up, probe, *more))
+    return _extrapolate_counts(table, places, largest, (warm_up, probe, *further))
 
 
 def _largest(table: RequestTable, most_bytes: float) -> Numbers:
@@ -169,13 +169,13 @@ def part_of(table: RequestTable, chosen: Numbers) -> RequestTable:
     return replace(table, first_row=table.first_row[order], size=table.size[order], reused=0)
 
 
-def _input_tokens(counted: _Counted) -> InputTokens:
-    tokens, fewer, more = counted.tokens, counted.fewer, counted.more
+def _input_tokens(counts: _Counted) -> InputTokens:
+    tokens, fewer, more = counts.tokens, counts.fewer, counts.more
     low = np.maximum(tokens - fewer, 0) if fewer.any() else tokens
     high = None
     if more is not None:
         high = tokens + more if more.any() else tokens
-    return InputTokens(tokens, low, high, not counted.notes, counted.notes)
+    return InputTokens(tokens, low, high, not counts.notes, counts.notes)
 
 
 def _extrapolate_counts(
@@ -253,30 +253,30 @@ def _by_column(
     """Count the strings of each template and add the tokens around them."""
     divisions = _divisions(table, counter)
     constants = [text for division in divisions for text in division.constants]
-    fixed = around.tokens + int(counter.count(constants).sum())
+    constant_tokens = around.tokens + int(counter.count(constants).sum())
     pieces = [piece for division in divisions for piece in division.pieces]
     # Distinct requests with a single varying string have distinct strings.
-    distinct = len(pieces) == 1 and table.recipe.dedupe
+    is_distinct = len(pieces) == 1 and table.recipe.dedupe
 
     def count(batch: pa.RecordBatch) -> Tally:
-        tokens = np.full(batch.num_rows, fixed, np.int64)
-        exact = np.ones(batch.num_rows, np.bool_)
+        tokens = np.full(batch.num_rows, constant_tokens, np.int64)
+        all_exact = np.ones(batch.num_rows, np.bool_)
         for piece in pieces:
             columns = {cell: batch[column_name(cell)] for cell in piece.cells}
-            tally = counter.tally(piece.render(columns, batch.num_rows), distinct=distinct)
+            tally = counter.tally(piece.render(columns, batch.num_rows), distinct=is_distinct)
             tokens += tally.tokens
-            exact &= tally.exact
-        return Tally(tokens, exact)
+            all_exact &= tally.exact
+        return Tally(tokens, all_exact)
 
-    tokens, end, exact = np.zeros(table.to_send, np.int64), 0, True
-    with _progress(table, shown=with_bar) as advance:
+    tokens, end, all_exact = np.zeros(table.to_send, np.int64), 0, True
+    with _progress(table, visible=with_bar) as advance:
         for tally in ordered_map(count, (batch for _, batch in table.request_batches())):
             start, end = end, end + len(tally.tokens)
             tokens[start:end] = tally.tokens
-            exact = exact and bool(tally.exact.all())
+            all_exact = all_exact and bool(tally.exact.all())
             advance(end - start)
     share, notes = counter.off, around.notes
-    if not exact and counter.exact:
+    if not all_exact and counter.exact:
         share, notes = _IN_PIECES, (*notes, TOO_LONG)
     margin = np.ceil((tokens - around.tokens) * share).astype(np.int64) if share else np.int64(0)
     fewer = np.broadcast_to(
@@ -296,7 +296,7 @@ def _one_by_one(table: RequestTable, *, with_bar: bool = False) -> _Counted:
     """Count each request body separately."""
     endpoint = endpoint_of(table.recipe.endpoint)
     counts: list[TokenCount] = []
-    with _progress(table, shown=with_bar) as advance:
+    with _progress(table, visible=with_bar) as advance:
         for request in table.requests_to_send():
             counts.append(endpoint.count_tokens(body_of(request)))
             advance(1)
@@ -309,7 +309,7 @@ def _one_by_one(table: RequestTable, *, with_bar: bool = False) -> _Counted:
     )
 
 
-def _progress(table: RequestTable, *, shown: bool) -> AbstractContextManager[Advance]:
-    if not shown:
+def _progress(table: RequestTable, *, visible: bool) -> AbstractContextManager[Advance]:
+    if not visible:
         return nullcontext(lambda _: None)
     return progress("counting tokens", table.to_send, " requests")

@@ -85,8 +85,8 @@ class Estimate(CardRepr):
 
     def __add__(self, other: Estimate) -> Estimate:
         def total(name: str) -> Any:
-            ours, theirs = getattr(self, name), getattr(other, name)
-            return None if ours is None or theirs is None else ours + theirs
+            own, others = getattr(self, name), getattr(other, name)
+            return None if own is None or others is None else own + others
 
         return Estimate(
             **{name: total(name) for name in (*_COUNTS, *RANGES)},
@@ -134,13 +134,15 @@ class Estimate(CardRepr):
         )
 
     def _card(self) -> Card:
-        more = " + reasoning" if self.unbounded_reasoning else ""
+        suffix = " + reasoning" if self.unbounded_reasoning else ""
         figures = tuple(
             (
                 label,
-                *_format_ends(getattr(self, name), words, "" if name == "input_tokens" else more),
+                *_format_ends(
+                    getattr(self, name), formatter, "" if name == "input_tokens" else suffix
+                ),
             )
-            for name, (label, words) in _FIGURES.items()
+            for name, (label, formatter) in _FIGURES.items()
         )
         requests = f"{plural(self.requests, 'request')} in {plural(self.files, 'file')}"
         return Card(
@@ -158,13 +160,13 @@ class Estimate(CardRepr):
             parts.append(f"{plural(self.reused, 'request')} answered before")
         if not parts:
             return ()
-        worth = "" if self.saved is None else f": saves about {money(self.saved)}"
-        return (("not sent", " and ".join(parts) + worth),)
+        savings = "" if self.saved is None else f": saves about {money(self.saved)}"
+        return (("not sent", " and ".join(parts) + savings),)
 
 
-def _format_ends(ends: Range[Any] | None, words: Any, more: str) -> tuple[str, ...]:
+def _format_ends(ends: Range[Any] | None, formatter: Any, suffix: str) -> tuple[str, ...]:
     """Format the low, expected and high values of a range."""
     if ends is None:
         return (UNKNOWN,) * 3
-    high = "no bound" if ends.high is None else words(ends.high) + more
-    return (words(ends.low), words(ends.expected), high)
+    high = "no bound" if ends.high is None else formatter(ends.high) + suffix
+    return (formatter(ends.low), formatter(ends.expected), high)

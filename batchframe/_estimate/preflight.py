@@ -50,9 +50,13 @@ def check_json_mode(table: RequestTable) -> None:
     """
     recipe = table.recipe
     text = recipe.body.get("text")
-    form = recipe.body.get("response_format")
-    name, form = ("text", text.get("format")) if isinstance(text, Mapping) else (_FORMAT, form)
-    is_json_mode = isinstance(form, Mapping) and form.get("type") == "json_object"
+    response_format = recipe.body.get("response_format")
+    name, response_format = (
+        ("text", text.get("format")) if isinstance(text, Mapping) else (_FORMAT, response_format)
+    )
+    is_json_mode = (
+        isinstance(response_format, Mapping) and response_format.get("type") == "json_object"
+    )
     if not is_json_mode or name in recipe.allow or not is_known(recipe.model):
         return
     texts = chain.from_iterable(_model_texts(endpoint_of(recipe.endpoint).body(recipe)))
@@ -71,18 +75,18 @@ def check_json_mode(table: RequestTable) -> None:
 
 def _model_texts(body: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
     """Yield the parts of each string in the messages or input."""
-    return _texts_of([body.get(name) for name in _SAID])
+    return _strings_in([body.get(name) for name in _SAID])
 
 
-def _texts_of(value: Any) -> Iterator[tuple[Any, ...]]:
+def _strings_in(value: Any) -> Iterator[tuple[Any, ...]]:
     if isinstance(value, str):
         yield (value,)
     elif isinstance(value, Template):
         yield tuple(value.parts)
     elif isinstance(value, list):
-        yield from chain.from_iterable(map(_texts_of, value))
+        yield from chain.from_iterable(map(_strings_in, value))
     elif isinstance(value, Mapping):
-        yield from chain.from_iterable(_texts_of(value[key]) for key in _TEXTS if key in value)
+        yield from chain.from_iterable(_strings_in(value[key]) for key in _TEXTS if key in value)
 
 
 def _oversized(table: RequestTable, input_tokens: InputTokens) -> tuple[int, npt.NDArray[np.int64]]:
@@ -127,12 +131,12 @@ def check_sending(
     window, oversized = _oversized(table, input_tokens)
     if len(oversized):
         where = table.where(int(oversized[0]))
-        more = "" if len(oversized) == 1 else f" In all, {len(oversized):,} requests are too long."
+        total = "" if len(oversized) == 1 else f" In all, {len(oversized):,} requests are too long."
         raise RequestError(
             f"{where[0].upper()}{where[1:]} makes a request of "
             f"{int(input_tokens.tokens[oversized[0]]):,} input tokens, and "
             f"{table.recipe.model} takes up to {window:,} tokens of input and output "
-            f'together.{more} Shorten the texts, df["text"] = df["text"].str.slice(0, 400_000), '
+            f'together.{total} Shorten the texts, df["text"] = df["text"].str.slice(0, 400_000), '
             "leave the rows out, or ask a model with a larger "
             f"window.",
             next_step=allow_hint("context_window"),

@@ -114,10 +114,10 @@ def _rates(
     }
     if prices is None and output_tokens.high != 0:
         # An input price alone is not enough for requests with output.
-        unknown = [
+        tiers = [
             tier for tier, tier_price in rates.items() if tier_price and tier_price.output is None
         ]
-        rates |= dict.fromkeys(unknown)
+        rates |= dict.fromkeys(tiers)
     return rates
 
 
@@ -158,8 +158,8 @@ def _sum_of_costs(
     def blocks() -> Iterator[Decimal]:
         for start in range(0, requests, PRICED_AT_ONCE):
             stop = min(start + PRICED_AT_ONCE, requests)
-            each, remainder = divmod(output_tokens, requests)
-            shares = each + np.diff(np.arange(start, stop + 1) * remainder // requests)
+            share, remainder = divmod(output_tokens, requests)
+            shares = share + np.diff(np.arange(start, stop + 1) * remainder // requests)
             yield price_of(input_tokens[start:stop], shares)
 
     return sum_of(blocks())
@@ -180,8 +180,10 @@ def doubts(model: str, tiers: Sequence[Tier], prices: Mapping[str, Any] | None =
     in the batch tier: OpenAI's Batch table, read 2026-10-14, has no row for it.
     """
     own_prices = {} if prices is None else given_prices(prices)
-    others = [disagreement(model, tier) for tier in tiers if tier not in own_prices]
-    return describe_disagreements([difference for difference in others if difference is not None])
+    differences = [disagreement(model, tier) for tier in tiers if tier not in own_prices]
+    return describe_disagreements(
+        [difference for difference in differences if difference is not None]
+    )
 
 
 def _price_notes(
@@ -213,8 +215,8 @@ def _price_notes(
 
 def _unknown_price_notes(model: str, provider: Provider) -> Iterator[str]:
     where = "" if is_openais(provider) else f" at this service ({provider.name})"
-    near = near_models(model) if is_openais(provider) else []
-    guess = f" Did you mean {near[0]}?" if near else ""
+    matches = near_models(model) if is_openais(provider) else []
+    guess = f" Did you mean {matches[0]}?" if matches else ""
     yield (
         f"No batch price is known for {model}{where}.{guess} Give yours, in USD per million "
         "tokens: " + NextStep(f"estimate({PRICES})", PRICES.shell) + "."

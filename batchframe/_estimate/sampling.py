@@ -29,8 +29,8 @@ def sample_of(rows: int, most: int, seed: int) -> Numbers:
     >>> sample_of(1_000, 3, seed=0).tolist() == sample_of(1_000, 3, seed=0).tolist()
     True
     """
-    chosen = np.random.default_rng(seed).choice(rows, size=min(most, rows), replace=False)
-    return chosen.astype(np.int64)
+    positions = np.random.default_rng(seed).choice(rows, size=min(most, rows), replace=False)
+    return positions.astype(np.int64)
 
 
 def extrapolate(sizes: Numbers, chosen: Numbers, tokens: Numbers) -> tuple[Numbers, Range[int]]:

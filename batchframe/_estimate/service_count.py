@@ -44,17 +44,17 @@ def check_input(table: RequestTable, input_tokens: InputTokens, service: Service
     if not table.to_send:
         return input_tokens
     endpoint = endpoint_of(table.recipe.endpoint)
-    chosen = sample_of(table.to_send, CHECKED, SEED)
+    positions = sample_of(table.to_send, CHECKED, SEED)
     ours, theirs = [], []
-    for body in map(body_of, part_of(table, chosen).requests_to_send()):
-        question = counting_body(endpoint.path, body)
-        if question is None:
+    for body in map(body_of, part_of(table, positions).requests_to_send()):
+        count_body = counting_body(endpoint.path, body)
+        if count_body is None:
             raise RequestError(
                 "The API counts the input tokens of chat completions and responses, not those of "
                 f"{endpoint.path}. Leave check=True out: estimate()."
             )
         ours.append(endpoint.count_tokens(body).tokens)
-        theirs.append(service.count_input_tokens(question))
+        theirs.append(service.count_input_tokens(count_body))
     return corrected(input_tokens, np.array(ours), np.array(theirs))
 
 
@@ -147,7 +147,7 @@ def _write_chat(body: Body) -> dict[str, Any]:
     tools = [_flatten_tool(tool) for tool in body.get("tools") or ()]
     tools += [{"type": "function", **function} for function in body.get("functions") or ()]
     effort = body.get("reasoning_effort")
-    question = {
+    count_body = {
         "model": body["model"],
         "input": [item for message in body["messages"] for item in _items(message)],
         "text": _text(body) or None,
@@ -156,7 +156,7 @@ def _write_chat(body: Body) -> dict[str, Any]:
         "reasoning": None if effort is None else {"effort": effort},
         "parallel_tool_calls": body.get("parallel_tool_calls"),
     }
-    return _drop_none(question)
+    return _drop_none(count_body)
 
 
 def _items(message: Body) -> Iterator[dict[str, Any]]:
@@ -219,8 +219,8 @@ def _text(body: Body) -> dict[str, Any]:
     return _drop_none({"format": form, "verbosity": body.get("verbosity")})
 
 
-def _drop_none(question: Body) -> dict[str, Any]:
-    return {key: value for key, value in question.items() if value is not None}
+def _drop_none(body: Body) -> dict[str, Any]:
+    return {key: value for key, value in body.items() if value is not None}
 
 
 def _flatten_tool(tool: Any) -> Any:

@@ -136,8 +136,8 @@ def checked_allow(allow: object, body: Mapping[str, Any]) -> tuple[str, ...]:
         raise RequestError.not_a_word(
             keyword="allow", value=allow, wanted='a list such as ["temperature"]'
         )
-    listed = tuple(sorted({str(name) for name in names}))
-    if unknown := [name for name in listed if name not in {*body, MODEL, CONTEXT_WINDOW}]:
+    checks = tuple(sorted({str(name) for name in names}))
+    if unknown := [name for name in checks if name not in {*body, MODEL, CONTEXT_WINDOW}]:
         raise RequestError(
             f"allow= names {format_list(unknown)}, which is neither a parameter of these requests "
             f"nor one of {format_list((MODEL, CONTEXT_WINDOW))}.",
@@ -145,7 +145,7 @@ def checked_allow(allow: object, body: Mapping[str, Any]) -> tuple[str, ...]:
             + requests_step("temperature=0", 'allow=["temperature"]')
             + ".",
         )
-    return listed
+    return checks
 
 
 def checked_body(

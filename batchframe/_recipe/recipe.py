@@ -96,10 +96,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             If a parameter is unknown to OpenAI.
         """
         model_name = checked_model(model)
-        allowed = checked_allow(allow, body)
-        parameters = checked_body(body, endpoint, allowed, text=output.schema is None)
-        check_endpoint(model_name, endpoint, allowed)
-        check_parameters(model_name, endpoint, parameters, allowed)
+        allowed_checks = checked_allow(allow, body)
+        parameters = checked_body(body, endpoint, allowed_checks, text=output.schema is None)
+        check_endpoint(model_name, endpoint, allowed_checks)
+        check_parameters(model_name, endpoint, parameters, allowed_checks)
         stored_prompt = checked_prompt(prompt)
         if images is not None and stored_prompt is None:
             raise RequestError(
@@ -118,7 +118,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             dedupe=bool(dedupe),
             body=parameters,
             columns=(),
-            allow=allowed,
+            allow=allowed_checks,
             image_columns=sent_images.columns or None,
             image_root=sent_images.root,
             image_detail=sent_images.detail,
@@ -127,8 +127,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
     def difference(self, other: Recipe) -> list[str]:
         """List the keywords in which two recipes differ."""
-        mine, theirs = ({**fields.pop("body"), **fields} for fields in map(_stored, (self, other)))
-        return [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
+        own, others = ({**fields.pop("body"), **fields} for fields in map(_stored, (self, other)))
+        return [key for key in {**own, **others} if own.get(key) != others.get(key)]
 
 
 def _stored(recipe: Recipe) -> dict[str, Any]:

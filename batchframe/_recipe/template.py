@@ -72,11 +72,13 @@ class Template:
             return pa.repeat(pa.scalar(self.constant, _TEXT), rows)
         if len(self.parts) == 1:
             return columns[self.cells[0]]
-        joined = [
+        strings = [
             columns[part] if isinstance(part, Cell) else pa.scalar(part, _TEXT)
             for part in self.parts
         ]
-        return pc.binary_join_element_wise(*joined, pa.scalar("", _TEXT), null_handling="emit_null")
+        return pc.binary_join_element_wise(
+            *strings, pa.scalar("", _TEXT), null_handling="emit_null"
+        )
 
 
 def parse(source: str) -> Template:
@@ -182,8 +184,8 @@ def _cell(placeholder: Placeholder, names: Sequence[str]) -> Cell:
     column = _column(name, names) if bar else None
     if column is None:
         name = name if bar else words
-        near = difflib.get_close_matches(name, names)
-        guess = f"Did you mean {{{{ {near[0]} }}}}? " if near else ""
+        matches = difflib.get_close_matches(name, names)
+        guess = f"Did you mean {{{{ {matches[0]} }}}}? " if matches else ""
         raise TemplateError(
             f"The template names {{{{ {shorten(name, 60)} }}}}, but the frame has no such column. "
             f"{guess}Columns: {format_list(names)}. To write two braces as they are, double them: "

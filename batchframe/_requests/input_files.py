@@ -215,12 +215,12 @@ def input_files(
                     f"{path!s} is there already and is not replaced. Choose another folder, or "
                     "remove it."
                 )
-        with ExitStack() as undo:
+        with ExitStack() as cleanup:
             # Partial output would block the next call.
             for path in paths:
-                undo.callback(path.unlink, missing_ok=True)
+                cleanup.callback(path.unlink, missing_ok=True)
             list(write_inputs(table, files, paths, provider))
-            undo.pop_all()
+            cleanup.pop_all()
     except OSError as reason:
         if isinstance(reason, FileIsThereError):
             raise

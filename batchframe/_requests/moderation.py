@@ -72,7 +72,9 @@ def flagged(
         pool = ThreadPoolExecutor(_AT_ONCE)
         try:
             while block := list(islice(questions, _AT_ONCE)):
-                verdicts = pool.map(lambda one: _verdicts(table, service, model, one, clock), block)
+                verdicts = pool.map(
+                    lambda item: _verdicts(table, service, model, item, clock), block
+                )
                 for number, categories in chain.from_iterable(verdicts):
                     flags.setdefault(number, {}).update(dict.fromkeys(categories))
                 # Pieces and images of one request are adjacent.
@@ -103,9 +105,9 @@ def _verdicts(
         problem = f"its answer is no moderation: {reason}"
     row = int(table.first_row[question.numbers[0]])
     where = f"row {row} (index {table.source.labels[row]!r})"
-    behind = " or a request behind it" if len(set(question.numbers)) > 1 else ""
+    suffix = " or a request behind it" if len(set(question.numbers)) > 1 else ""
     raise ServiceError(
-        f"The moderation endpoint did not answer for {where}{behind}: {problem}. No row is held "
+        f"The moderation endpoint did not answer for {where}{suffix}: {problem}. No row is held "
         "back on half an answer, and nothing of the batch was sent. Ask again, with a client of "
         "OpenAI, whose endpoint is free: requests.moderate(client=openai.OpenAI())."
     )

@@ -129,8 +129,8 @@ def asked_of(table: RequestTable, model: str) -> RequestTable:
         slots = iter(envelope.slots)
         body = endpoint_of(recipe.endpoint).body(recipe)
         # The bound slots are in the same places for every model.
-        bound = map_leaves(body, lambda leaf: next(slots) if isinstance(leaf, Slot) else leaf)
-        envelope = encode_envelope(recipe.endpoint, bound)
+        bound_body = map_leaves(body, lambda leaf: next(slots) if isinstance(leaf, Slot) else leaf)
+        envelope = encode_envelope(recipe.endpoint, bound_body)
     rendered = _render(source, envelope)
     raise_if_unreadable(rendered.unreadable, source.labels)
     return replace(

@@ -200,7 +200,7 @@ def read_cells(
             label = str(frame.columns[cell.column])
             first = pc.and_(pc.is_null(column).combine_chunks(), pc.is_null(absent))
             absent = pc.if_else(first, f"column {label!r} is missing", absent)
-        columns[column_name(cell)] = pc.fill_null(column, _stand_in(on_missing, cell))
+        columns[column_name(cell)] = pc.fill_null(column, _replacement(on_missing, cell))
     if image_cells is not None:
         absent = pc.coalesce(absent, image_cells.absent())
     if on_missing not in {"raise", "skip"}:
@@ -208,7 +208,7 @@ def read_cells(
     return Source(pa.table(columns), absent, frame.index, images=image_cells)
 
 
-def _stand_in(on_missing: str, cell: Cell) -> pa.Scalar:
+def _replacement(on_missing: str, cell: Cell) -> pa.Scalar:
     text = "" if on_missing in {"raise", "skip", "empty"} else on_missing
     if cell.form == "json":
         text = msgspec.json.encode(text).decode() if text else "null"
@@ -231,9 +231,9 @@ def raise_if_absent(absent: pa.Array, labels: pd.Index) -> None:
         ]
         if len(positions) > _MOST_NAMED:
             lines.append(f"  and {len(positions) - _MOST_NAMED:,} more")
-        listed = "\n".join(lines)
+        listing = "\n".join(lines)
         raise CellError(
-            f"{len(positions):,} of {len(labels):,} rows cannot be asked:\n{listed}\n",
+            f"{len(positions):,} of {len(labels):,} rows cannot be asked:\n{listing}\n",
             next_step="Choose what happens to them: "
             + SKIP
             + " leaves them out (nothing sent, nothing billed), "
@@ -269,7 +269,7 @@ def read_prompts(
     identity = row_identity(part, [str(label) for label in labels])
     # iterrows() turns integers into floats, and itertuples() renames columns.
     columns = [frame.iloc[:, i] for i in range(len(labels))]
-    encode = msgspec.json.Encoder().encode
+    encoder = msgspec.json.Encoder().encode
     prompts: list[str] = []
     reasons: list[str | None] = []
     for position, cells in enumerate(_transpose(columns, len(frame))):
@@ -283,7 +283,7 @@ def read_prompts(
                 f"function(df.iloc[{row}].to_dict())."
             ) from reason
         reasons.append(None if prompt is not None else "the prompt function returned None")
-        prompts.append(encode(prompt).decode())
+        prompts.append(encoder(prompt).decode())
         advance(1)
     table = pa.table({PROMPT: pa.array(prompts, TEXT)})
     return Source(table, pa.array(reasons, pa.string()), frame.index, identity)

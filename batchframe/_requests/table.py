@@ -115,8 +115,8 @@ class RequestTable:
     @property
     def line_overhead(self) -> int:
         """The bytes of a line outside the request: ``custom_id``, newline."""
-        widest = custom_id(self.fingerprint, max(self.requests - 1, 0), NONE)
-        return len(line(widest, b""))
+        longest_id = custom_id(self.fingerprint, max(self.requests - 1, 0), NONE)
+        return len(line(longest_id, b""))
 
     def lines(self) -> Iterator[bytes]:
         """Yield the line of each request to send, in order."""
@@ -148,9 +148,9 @@ class RequestTable:
         for rows, batch in self.request_batches():
             requests = request_bytes(self.envelope, batch)
             if self.source.may_change:
-                changed = rows[digests_of(requests) != self.digest[rows]]
-                if len(changed):
-                    raise self.source.changed(int(changed[0]))
+                changed_rows = rows[digests_of(requests) != self.digest[rows]]
+                if len(changed_rows):
+                    raise self.source.changed(int(changed_rows[0]))
             yield rows, requests
 
     def sketched(self) -> RequestTable:

@@ -80,9 +80,9 @@ def read_shard(
             advance(len(ids_of_block))
     line_ids = pa.concat_arrays([pa.array([], pa.string()), *names])
     places = pc.index_in(line_ids, ids).fill_null(_NOWHERE).to_numpy().astype(np.int64)
-    unreadable = line_ids.null_count
-    foreign = int((places == _NOWHERE).sum()) - unreadable
-    unanswered = _unanswered(batch, gone, unreadable, foreign)
+    unreadable_count = line_ids.null_count
+    foreign_count = int((places == _NOWHERE).sum()) - unreadable_count
+    unanswered = _unanswered(batch, gone, unreadable_count, foreign_count)
     return _in_order(places, pa.concat_tables(tables), len(ids), unanswered)
 
 
@@ -131,9 +131,11 @@ def _in_order(
     silent_places = np.flatnonzero(lines == 0).tolist()
     row = np.full(requests, _NOWHERE)
     row[places[matched]] = matched
-    others = {**resolved, **{at: unanswered(at) for at in silent_places}}
-    row[list(others)] = np.arange(len(answers), len(answers) + len(others))
-    return pa.concat_tables([answers, _table(list(others.values()))]).combine_chunks().take(row)
+    extra_answers = {**resolved, **{at: unanswered(at) for at in silent_places}}
+    row[list(extra_answers)] = np.arange(len(answers), len(answers) + len(extra_answers))
+    return (
+        pa.concat_tables([answers, _table(list(extra_answers.values()))]).combine_chunks().take(row)
+    )
 
 
 def _resolve_duplicates(places: Places, table: pa.Table, repeated: Places) -> Mapping[int, Answer]:
@@ -194,8 +196,8 @@ def _unanswered(
 ) -> Callable[[int], Answer]:
     """Return a function from position to the answer for a missing line."""
     if gone:
-        lost = shorten(f"the service did not give its result file {', '.join(gone)}")
-        return lambda _: Answer("missing", f"{lost}; job.refresh() asks again", None)
+        message = shorten(f"the service did not give its result file {', '.join(gone)}")
+        return lambda _: Answer("missing", f"{message}; job.refresh() asks again", None)
     if batch.status == "failed":
         reason_for_line = _why_failed(batch)
         return lambda at: Answer("failed", shorten(reason_for_line(at + 1)), None)

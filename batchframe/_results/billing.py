@@ -138,12 +138,14 @@ def summary_of(record: Record) -> Summary:
     JobError
         If the folder is damaged.
     """
-    made_of = _made_of(record)
+    made_of = _source_stamp(record)
     stored = _stored(record)
     # Earlier versions left a finished job pending for videos, which are no longer fetched.
-    stale = record.done and stored is not None and "pending" in stored.counts
-    usable = stored is not None and stored.made_of == made_of and _adds_up(stored, record.manifest)
-    if stored is not None and usable and not stale:
+    is_stale = record.done and stored is not None and "pending" in stored.counts
+    is_usable = (
+        stored is not None and stored.made_of == made_of and _is_valid(stored, record.manifest)
+    )
+    if stored is not None and is_usable and not is_stale:
         return stored
     answers = read_job(record)
     summary = Summary(made_of, row_counts(answers), job_cost(answers))
@@ -161,7 +163,7 @@ def _stored(record: Record) -> Summary | None:
         return None
 
 
-def _adds_up(summary: Summary, manifest: Manifest) -> bool:
+def _is_valid(summary: Summary, manifest: Manifest) -> bool:
     """Return whether a stored summary has valid row counts and cost."""
     is_known = set(summary.counts) <= set(STATUSES)
     cost = summary.cost
@@ -172,7 +174,7 @@ def _adds_up(summary: Summary, manifest: Manifest) -> bool:
     )
 
 
-def _made_of(record: Record) -> str:
+def _source_stamp(record: Record) -> str:
     folder = record.folder
     files = [_stamp(path) for path in (folder.manifest, folder.journal, folder.rows, folder.files)]
     return " ".join([*files, *_versions()])

@@ -53,7 +53,7 @@ def read_block(block: bytes, reader: ColumnarReader | None, schema: pa.Schema) -
     schema
         The schema of the answers; columns that `reader` does not fill are null.
     """
-    if reader is not None and (lines := _lines_of_kind(block, reader.type)) is not None:
+    if reader is not None and (lines := _parse_block(block, reader.type)) is not None:
         yield _split(block, lines, reader, schema)
         return
     rest = split(block)
@@ -65,12 +65,12 @@ def read_block(block: bytes, reader: ColumnarReader | None, schema: pa.Schema) -
         yield from read_block(b"\n".join(half), reader, schema)
 
 
-def _lines_of_kind(block: bytes, body: pa.StructType) -> pa.RecordBatch | None:
+def _parse_block(block: bytes, body: pa.StructType) -> pa.RecordBatch | None:
     """Parse a block with one object of this type per line, else None."""
     lines = _count_objects(block)
     if lines is None:
         return None
-    kind = {
+    fields = {
         "custom_id": pa.string(),
         "response": pa.struct({"status_code": pa.int64(), "body": body}),
     }
@@ -81,7 +81,7 @@ def _lines_of_kind(block: bytes, body: pa.StructType) -> pa.RecordBatch | None:
         table = pj.read_json(
             pa.BufferReader(block),
             pj.ReadOptions(use_threads=False, block_size=len(block)),
-            pj.ParseOptions(pa.schema(kind), unexpected_field_behavior="ignore"),
+            pj.ParseOptions(pa.schema(fields), unexpected_field_behavior="ignore"),
         )
     except pa.ArrowException:
         return None
@@ -102,9 +102,9 @@ def _count_objects(block: bytes) -> int | None:
     ends = np.flatnonzero(characters == _LINE_END)
     if not block.endswith(b"\n"):
         ends = np.append(ends, len(block))
-    closed = (characters[ends - 1] == _CLOSING).all()
-    opened = (characters[ends[:-1] + 1] == _OPENING).all()
-    return len(ends) if closed and opened else None
+    all_closed = (characters[ends - 1] == _CLOSING).all()
+    all_opened = (characters[ends[:-1] + 1] == _OPENING).all()
+    return len(ends) if all_closed and all_opened else None
 
 
 def _split(block: bytes, lines: pa.RecordBatch, reader: ColumnarReader, schema: pa.Schema) -> Block:

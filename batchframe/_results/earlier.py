@@ -106,7 +106,7 @@ def find_answers(table: RequestTable, identity: Identity, jobs: Sequence[Record]
     counts = {job: int(unanswered[places].sum()) for job, places in waiting.items()}
     under_way = {job: count for job, count in counts.items() if count}
     return ReusePlan(
-        *_answered_last(table, tables), tuple(files), under_way, searched=True, jobs=jobs
+        *_move_answered_last(table, tables), tuple(files), under_way, searched=True, jobs=jobs
     )
 
 
@@ -119,31 +119,33 @@ def reused_by(record: Record, table: RequestTable) -> ReusePlan:
         If the file of reused answers is damaged.
     """
     tables = [read_reused(record)] if record.manifest.reused else []
-    return ReusePlan(*_answered_last(table, tables), searched=record.manifest.reuse, job=record)
+    return ReusePlan(
+        *_move_answered_last(table, tables), searched=record.manifest.reuse, job=record
+    )
 
 
 def asked_elsewhere(record: Record) -> dict[str, int]:
     """Count a job's unsent requests that other jobs answer, by job."""
     manifest = record.manifest
-    unsent = [
+    unsent_numbers = [
         np.arange(file.start, file.stop)
         for file, state in zip(manifest.inputs, record.state.shards, strict=True)
         if state.step in {"new", "uploaded"}
     ]
-    if not unsent or not manifest.reuse:
+    if not unsent_numbers or not manifest.reuse:
         return {}
-    wanted = read_rows_of(record).request_digest.take(pa.array(np.concatenate(unsent)))
+    digests = read_rows_of(record).request_digest.take(pa.array(np.concatenate(unsent_numbers)))
     counts: dict[str, int] = {}
     for other in records():
         if other.manifest.id == manifest.id:
             continue
-        match = _match(other, manifest.recipe, manifest.identity, wanted)
+        match = _match(other, manifest.recipe, manifest.identity, digests)
         if match is not None and (count := int(match.accepted.sum() + match.waiting.sum())):
             counts[_display_name(other, counts)] = count
     return counts
 
 
-def _match(record: Record, recipe: Recipe, identity: Identity, wanted: pa.Array) -> _Match | None:
+def _match(record: Record, recipe: Recipe, identity: Identity, digests: pa.Array) -> _Match | None:
     """Find the requests that a job shares; None if none or unreadable."""
     endpoint_and_model = (record.manifest.recipe.endpoint, record.manifest.recipe.model)
     if (
@@ -153,7 +155,7 @@ def _match(record: Record, recipe: Recipe, identity: Identity, wanted: pa.Array)
         return None
     try:
         rows = read_rows_of(record)
-        number = pc.index_in(wanted, rows.request_digest)
+        number = pc.index_in(digests, rows.request_digest)
         if number.null_count == len(number):
             return None
         places = np.flatnonzero(pc.is_valid(number).to_numpy(zero_copy_only=False))
@@ -181,7 +183,9 @@ def _display_name(record: Record, others: Mapping[str, object]) -> str:
     return record.manifest.id if name in others else name
 
 
-def _answered_last(table: RequestTable, tables: list[pa.Table]) -> tuple[RequestTable, pa.Table]:
+def _move_answered_last(
+    table: RequestTable, tables: list[pa.Table]
+) -> tuple[RequestTable, pa.Table]:
     """Move answered requests to the end and sort answers accordingly."""
     if not any(len(part) for part in tables):
         return table, STORED.empty_table()

@@ -109,10 +109,10 @@ def _resolve_paths(record: Record, columns: pa.Table) -> pa.Table:
     """Replace file names by absolute paths."""
     recipe = record.manifest.recipe
     folder = pa.scalar(f"{record.folder.files.absolute()}{os.sep}", pa.large_string())
-    nothing = pa.scalar("", pa.large_string())
+    suffix = pa.scalar("", pa.large_string())
     for at, field in enumerate(endpoint_of(recipe.endpoint).fields(recipe)):
         if field.kind == "file":
-            paths = pc.binary_join_element_wise(folder, columns[field.name], nothing)
+            paths = pc.binary_join_element_wise(folder, columns[field.name], suffix)
             columns = columns.set_column(at, field.name, paths)
     return columns
 
@@ -180,11 +180,11 @@ def _mark_lost(answers: pa.Table, lost: npt.NDArray[np.bool_]) -> pa.Table:
 
 def typed(recipe: Recipe, answers: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Parse answers into typed columns; mark mismatches as ``invalid``."""
-    good = pc.equal(answers["status"], "ok")
-    parsed = endpoint_of(recipe.endpoint).read(recipe, answers, good)
-    broken = pc.and_(good, pc.is_valid(parsed.errors))
-    status = pc.if_else(broken, "invalid", answers["status"])
-    error = pc.if_else(broken, pc.cast(parsed.errors, pa.string()), answers["error"])
+    is_ok = pc.equal(answers["status"], "ok")
+    parsed = endpoint_of(recipe.endpoint).read(recipe, answers, is_ok)
+    is_invalid = pc.and_(is_ok, pc.is_valid(parsed.errors))
+    status = pc.if_else(is_invalid, "invalid", answers["status"])
+    error = pc.if_else(is_invalid, pc.cast(parsed.errors, pa.string()), answers["error"])
     answers = answers.set_column(answers.column_names.index("status"), "status", status)
     answers = answers.set_column(answers.column_names.index("error"), "error", error)
     return answers, parsed.columns
@@ -220,8 +220,8 @@ def _add_missing_columns(table: pa.Table) -> pa.Table:
     """Add null columns that files of earlier versions lack."""
     names = STORED.names
     for name in [name for name in _ADDED if name not in table.column_names]:
-        absent = pa.nulls(table.num_rows, STORED.field(name).type)
-        table = table.add_column(names.index(name), STORED.field(name), absent)
+        nulls = pa.nulls(table.num_rows, STORED.field(name).type)
+        table = table.add_column(names.index(name), STORED.field(name), nulls)
     return table
 
 
@@ -240,8 +240,8 @@ def _stored(record: Record) -> pa.Table | None:
             table = pq.read_table(file, page_checksum_verification=True)
     except (OSError, pa.ArrowException, JobError):
         return None
-    same = (table.schema.metadata or {}).get(b"sources") == _sources(record.state)
-    if not same or not _is_readable(table, record.manifest.requests):
+    is_current = (table.schema.metadata or {}).get(b"sources") == _sources(record.state)
+    if not is_current or not _is_readable(table, record.manifest.requests):
         return None
     return table.drop_columns("digest")
 
@@ -283,8 +283,8 @@ def _read_part(record: Record, rows: Rows, shard: int, result_files: list[Path])
 
 def sent_ids(manifest: Manifest, rows: Rows) -> pa.Array:
     """Return the ``custom_id`` of each request; null if it was not sent."""
-    sent = [_custom_ids(manifest.fingerprint, rows, file) for file in manifest.inputs]
-    return pa.concat_arrays([*sent, pa.nulls(manifest.reused, pa.string())])
+    ids = [_custom_ids(manifest.fingerprint, rows, file) for file in manifest.inputs]
+    return pa.concat_arrays([*ids, pa.nulls(manifest.reused, pa.string())])
 
 
 def _custom_ids(fingerprint: str, rows: Rows, file: InputFile) -> pa.Array:
@@ -298,8 +298,8 @@ def _homes(record: Record, shard: int) -> list[Path]:
     if state.batch is None or not state.fetched:
         return []
     paths = ((folder.output(shard), state.output), (folder.errors(shard), state.errors))
-    fetched = [(path, transfer) for path, transfer in paths if transfer is not None]
-    for path, transfer in fetched:
+    files = [(path, transfer) for path, transfer in paths if transfer is not None]
+    for path, transfer in files:
         if not path.is_file() or sha256_of(path) != transfer.sha256:
             raise JobError(
                 f"{path!s} is not what came back from the service: it was changed or removed "
@@ -308,7 +308,7 @@ def _homes(record: Record, shard: int) -> list[Path]:
                 + REFRESH
                 + ": it is fetched again, as long as the service keeps it (30 days).",
             )
-    return [path for path, _ in fetched]
+    return [path for path, _ in files]
 
 
 def _store(record: Record, answers: pa.Table, rows: Rows) -> None:

@@ -71,7 +71,7 @@ def join(
         columns_of(job, find_answers(of_frame(frame), job, Finder(job.rows)), details=details)
         for job in jobs
     ]
-    merged = {prefix + name: column for name, column in _first_ok(columns_by_job).items()}
+    merged = {prefix + name: column for name, column in _merge_jobs(columns_by_job).items()}
     taken = taken_names(frame.columns, list(merged))
     if taken and not overwrite:
         raise ColumnError.taken(
@@ -168,10 +168,10 @@ def _match_rows(
     number: npt.NDArray[np.int64], absent: pa.Array, why_missing: pa.Array | str = _NOT_ASKED
 ) -> Found:
     """Build the match of rows, with status and error for unmatched ones."""
-    unasked = pa.array(number < 0)
+    is_unmatched = pa.array(number < 0)
     has_no_prompt = pc.is_valid(absent)
-    status = pc.if_else(unasked, pc.if_else(has_no_prompt, "skipped", "missing"), None)
-    error = pc.if_else(unasked, pc.coalesce(absent, why_missing), None)
+    status = pc.if_else(is_unmatched, pc.if_else(has_no_prompt, "skipped", "missing"), None)
+    error = pc.if_else(is_unmatched, pc.coalesce(absent, why_missing), None)
     return Found(number, status.cast(pa.string()), error.cast(pa.string()))
 
 
@@ -216,20 +216,20 @@ def _costs(costs: npt.NDArray[np.object_] | None, number: npt.NDArray[np.int64])
         with_request = np.flatnonzero(number >= 0)
         column[with_request] = Decimal(0)
         _, first = np.unique(number[with_request], return_index=True)
-        paying = with_request[first]
-        column[paying] = costs[number[paying]]
+        first_rows = with_request[first]
+        column[first_rows] = costs[number[first_rows]]
     return pd.Series(column, dtype=object)
 
 
-def _first_ok(columns_by_job: Sequence[dict[str, pd.Series]]) -> dict[str, pd.Series]:
+def _merge_jobs(columns_by_job: Sequence[dict[str, pd.Series]]) -> dict[str, pd.Series]:
     merged = dict(columns_by_job[0])
     for other in columns_by_job[1:]:
-        better = (merged["bf_status"] != "ok") & other["bf_status"].isin(["ok"])
+        use_other = (merged["bf_status"] != "ok") & other["bf_status"].isin(["ok"])
         is_unanswered = merged["bf_status"].isin(ASKED_AGAIN)
-        better |= is_unanswered & (other["bf_status"] != "missing")
+        use_other |= is_unanswered & (other["bf_status"] != "missing")
         for name, column in other.items():
-            mine, theirs = same_levels(merged[name], column)
-            merged[name] = theirs.where(better, mine)
+            current, other_column = same_levels(merged[name], column)
+            merged[name] = other_column.where(use_other, current)
     if _COST in merged:
         merged[_COST] = _add_costs([columns[_COST] for columns in columns_by_job])
     return merged

@@ -71,8 +71,8 @@ def _read_odd_line(raw: bytes, endpoint: Endpoint) -> tuple[str | None, Answer]:
         return line.custom_id, _read_response(line.response, line.error, endpoint)
     except _NOT_READ as reason:
         name = _CUSTOM_ID.search(raw)
-        why = shorten(f"the service's line for this request cannot be read: {reason}")
-        return name and name[1].decode(errors="replace"), Answer("invalid", why, None)
+        problem = shorten(f"the service's line for this request cannot be read: {reason}")
+        return name and name[1].decode(errors="replace"), Answer("invalid", problem, None)
 
 
 def _names_several(raw: bytes) -> bool:
@@ -93,22 +93,22 @@ def _read_response(response: _Response | None, error: Any, endpoint: Endpoint) -
     """
     if response is not None and response.status_code in _OK:
         answer = endpoint.answer(_body(response))
-        stated = answer.input_tokens is not None or answer.output_tokens is not None
-        if stated or answer.status == "ok":
+        has_usage = answer.input_tokens is not None or answer.output_tokens is not None
+        if has_usage or answer.status == "ok":
             return answer
-        return _with_usage(answer, _plain(_body(response)))
+        return _with_usage(answer, _decode_or_text(_body(response)))
     if response is None:
         code, message = _error_words(error)
         status = _ENDED_EARLY.get(code or "", "failed")
         return Answer(status, shorten(": ".join(filter(None, (code, message)))), None)
-    body = _plain(_body(response))
+    body = _decode_or_text(_body(response))
     code, message = _error_words(body.get("error", body) if isinstance(body, dict) else body)
     if not message and error is not None:
         code, message = _error_words(error)
     status_code = response.status_code
-    words = "no HTTP status" if status_code is None else f"HTTP {status_code}"
-    words = f"{words}, {code}" if code else words
-    failed = Answer("failed", shorten(f"{words}: {message or NO_REASON}"), None)
+    status_text = "no HTTP status" if status_code is None else f"HTTP {status_code}"
+    status_text = f"{status_text}, {code}" if code else status_text
+    failed = Answer("failed", shorten(f"{status_text}: {message or NO_REASON}"), None)
     return _with_usage(failed, body)
 
 
@@ -125,7 +125,7 @@ def _body(response: _Response) -> bytes:
     return msgspec.json.decode(raw, type=str).encode() if raw[:1] == b'"' else raw
 
 
-def _plain(raw: bytes) -> Any:
+def _decode_or_text(raw: bytes) -> Any:
     try:
         return msgspec.json.decode(raw)
     except (msgspec.DecodeError, RecursionError):
@@ -139,10 +139,10 @@ def _error_words(error: Any) -> tuple[str | None, str]:
     return None if code is None else str(code), "" if message is None else str(message)
 
 
-def shorten(words: str) -> str:
+def shorten(message: str) -> str:
     """Truncate an error message; return a default for an empty one."""
-    words = words or NO_REASON
-    return words if len(words) <= _LONGEST_ERROR else f"{words[:_LONGEST_ERROR]}…"
+    message = message or NO_REASON
+    return message if len(message) <= _LONGEST_ERROR else f"{message[:_LONGEST_ERROR]}…"
 
 
 @dataclass(frozen=True)

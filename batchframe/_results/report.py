@@ -145,20 +145,20 @@ def _row(line: ReportLine) -> tuple[str, ...]:
 def report(job: JobAnswers) -> Report:
     """Compare a job's estimate with the usage of its answers."""
     manifest = job.manifest
-    input_tokens, output_tokens, cached, to_cache = tokens_of(job.sent)
-    columns = (input_tokens - cached - to_cache, cached, to_cache, output_tokens)
+    input_tokens, output_tokens, cached, cache_writes = tokens_of(job.sent)
+    columns = (input_tokens - cached - cache_writes, cached, cache_writes, output_tokens)
     tokens = [int(column.sum()) for column in columns]
     rates = job_price(manifest)
     costs: Sequence[Decimal | None] = (None,) * 5
     if rates is not None:
-        parts = rates.parts_of(input_tokens, output_tokens, cached, to_cache)
+        parts = rates.parts_of(input_tokens, output_tokens, cached, cache_writes)
         costs = [*parts, sum_of(parts)]
-    nothing = Range.exactly(0)
-    both = manifest.input_tokens + manifest.output_tokens
+    zero = Range.exactly(0)
+    total = manifest.input_tokens + manifest.output_tokens
     all_lines = map(
         ReportLine,
         ("input", "cached input", _WRITES, "output", "total"),
-        (manifest.input_tokens, nothing, nothing, manifest.output_tokens, both),
+        (manifest.input_tokens, zero, zero, manifest.output_tokens, total),
         [*tokens, sum(tokens)],
         _estimated_costs(manifest),
         costs,
@@ -174,15 +174,15 @@ def _estimated_costs(manifest: Manifest) -> list[Range[Decimal] | None]:
     if total is None or of_input is None:
         return [None, None, None, None, total]
     of_output = Range(
-        _less(total.low, of_input.low) or Decimal(0),
-        _less(total.expected, of_input.expected),
-        _less(total.high, of_input.high),
+        _subtract(total.low, of_input.low) or Decimal(0),
+        _subtract(total.expected, of_input.expected),
+        _subtract(total.high, of_input.high),
     )
-    nothing = Range.exactly(Decimal(0))
-    return [of_input, nothing, nothing, of_output, total]
+    zero = Range.exactly(Decimal(0))
+    return [of_input, zero, zero, of_output, total]
 
 
-def _less(total: Decimal | None, part: Decimal | None) -> Decimal | None:
+def _subtract(total: Decimal | None, part: Decimal | None) -> Decimal | None:
     # Earlier versions stored a single input cost, which may exceed the lower total.
     return None if total is None or part is None else max(sum_of([total, -part]), Decimal(0))
 
@@ -192,33 +192,33 @@ def _notes(
 ) -> Iterator[str]:
     """Yield notes that explain differences, scaled to billed requests."""
     fresh, cached, output = lines[0], lines[1], lines[-2]
-    to_cache = next((line.tokens for line in lines if line.name == _WRITES), 0)
-    from_cache = cached.tokens + to_cache
-    billed = Decimal(answered) / max(len(job.sent), 1)
+    cache_writes = next((line.tokens for line in lines if line.name == _WRITES), 0)
+    cache_tokens = cached.tokens + cache_writes
+    billed_share = Decimal(answered) / max(len(job.sent), 1)
     if answered < len(job.sent):
         yield _unanswered_note(job, len(job.sent) - answered)
-    yield from _cache_notes(cached.tokens, to_cache, rates)
-    input_tokens = fresh.tokens + from_cache
-    off = _difference(input_tokens, _scaled(fresh.estimated_tokens.expected, billed))
-    if off is not None and _is_large(off):
+    yield from _cache_notes(cached.tokens, cache_writes, rates)
+    input_tokens = fresh.tokens + cache_tokens
+    difference = _difference(input_tokens, _scaled(fresh.estimated_tokens.expected, billed_share))
+    if difference is not None and _is_large(difference):
         if answered == len(job.sent):
-            yield _input_note(off, input_tokens, fresh.estimated_tokens)
+            yield _input_note(difference, input_tokens, fresh.estimated_tokens)
         else:
-            yield _PART_BILLED.format(_by(off))
-    elif answered == len(job.sent) and not from_cache and _is_large(fresh.difference):
+            yield _PART_BILLED.format(_by(difference))
+    elif answered == len(job.sent) and not cache_tokens and _is_large(fresh.difference):
         yield _OTHER_PRICE
     if answered and not job.manifest.recovered and fresh.estimated_tokens.high is None:
         yield _NO_HIGH_END
-    if to_cache:
+    if cache_writes:
         yield from lifetime_of_cache_note(job.manifest.recipe.body)
     if job.manifest.recovered:
         yield _NO_ESTIMATE
     elif answered:
-        yield from _output_note(job, output, billed)
+        yield from _output_note(job, output, billed_share)
 
 
-def _scaled(expected: int | None, billed: Decimal) -> Decimal | None:
-    return None if expected is None else expected * billed
+def _scaled(expected: int | None, billed_share: Decimal) -> Decimal | None:
+    return None if expected is None else expected * billed_share
 
 
 def _is_large(difference: Decimal | None) -> bool:
@@ -269,26 +269,26 @@ def _input_note(off: Decimal, tokens: int, estimated: Range[int]) -> str:
     )
 
 
-def _output_note(job: JobAnswers, line: ReportLine, billed: Decimal) -> Iterator[str]:
+def _output_note(job: JobAnswers, line: ReportLine, billed_share: Decimal) -> Iterator[str]:
     estimated = line.estimated_tokens
-    off = _difference(line.tokens, _scaled(estimated.expected, billed))
+    gap = _difference(line.tokens, _scaled(estimated.expected, billed_share))
     if estimated.high is not None and line.tokens > estimated.high:
         above = line.tokens - estimated.high
         note = f"The output took {above:,} tokens more than the high end of the estimate."
-    elif off is None and estimated.low != estimated.high:
+    elif gap is None and estimated.low != estimated.high:
         note = (
             "The estimate had no basis to expect a length of the answers; they took "
             f"{line.tokens:,} output tokens."
         )
-    elif off is not None and _is_large(off):
+    elif gap is not None and _is_large(gap):
         note = (
-            f"The answers took {_by(off)} than expected; how long they are within the estimate's "
+            f"The answers took {_by(gap)} than expected; how long they are within the estimate's "
             "range is the model's choice."
         )
     else:
         return
     recipe = job.manifest.recipe
     body = {"model": recipe.model, **recipe.body}
-    if (off is None or off > 0) and endpoint_of(recipe.endpoint).may_reason(body):
+    if (gap is None or gap > 0) and endpoint_of(recipe.endpoint).may_reason(body):
         note += " Reasoning tokens are billed as output, and nobody can know them before."
     yield note

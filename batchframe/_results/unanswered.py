@@ -35,13 +35,13 @@ def unanswered(record: Record, job: JobAnswers, statuses: Collection[str]) -> Re
     is_unanswered = pc.is_in(job.answers["status"], pa.array(list(statuses), pa.string()))
     # Reused answers have no request in the input files.
     sent = record.manifest.requests - record.manifest.reused
-    chosen = np.flatnonzero(is_unanswered.to_numpy())
-    chosen = chosen[chosen < sent]
-    rows = np.flatnonzero(np.isin(job.rows.number, chosen))
+    numbers = np.flatnonzero(is_unanswered.to_numpy())
+    numbers = numbers[numbers < sent]
+    rows = np.flatnonzero(np.isin(job.rows.number, numbers))
     return kept_table(
         record.manifest.recipe,
-        list(_requests(record, job, chosen)),
-        np.searchsorted(chosen, job.rows.number[rows]),
+        list(_requests(record, job, numbers)),
+        np.searchsorted(numbers, job.rows.number[rows]),
         digest=from_arrow(job.rows.digest.take(pa.array(rows))),
         identity=_identity(job, rows),
         labels=pd.Index(rows),
@@ -77,9 +77,9 @@ def nothing_left(job: str, counts: Mapping[str, int]) -> str:
     if not others:
         return text
     rows = sum(counts[status] for status in others)
-    which = "The answer to 1 row is" if rows == 1 else f"The answers to {rows:,} rows are"
+    subject = "The answer to 1 row is" if rows == 1 else f"The answers to {rows:,} rows are"
     also = ", ".join(f'"{status}"' for status in others)
-    return f"{text} {which} not as asked for: job.unanswered(also=[{also}]) asks again."
+    return f"{text} {subject} not as asked for: job.unanswered(also=[{also}]) asks again."
 
 
 def _identity(job: JobAnswers, rows: npt.NDArray[np.int64]) -> Digests | None:
@@ -88,18 +88,25 @@ def _identity(job: JobAnswers, rows: npt.NDArray[np.int64]) -> Digests | None:
     return from_arrow(job.rows.identity.take(pa.array(rows)))
 
 
-def _requests(record: Record, job: JobAnswers, chosen: npt.NDArray[np.int64]) -> Iterator[bytes]:
+def _requests(
+    record: Record, job: JobAnswers, request_numbers: npt.NDArray[np.int64]
+) -> Iterator[bytes]:
     """Yield the bytes after ``custom_id`` in the lines of these requests."""
     prefix = len(b'{"custom_id":"' + custom_id(record.manifest.fingerprint, 0, NONE).encode())
     digests = job.rows.request_digest
     for number, file in enumerate(record.manifest.inputs):
-        numbers = chosen[(chosen >= file.start) & (chosen < file.stop)] - file.start
+        numbers = (
+            request_numbers[(request_numbers >= file.start) & (request_numbers < file.stop)]
+            - file.start
+        )
         if not len(numbers):
             continue
         path = record.folder.input(number)
-        wanted = set(numbers.tolist())
+        line_numbers = set(numbers.tolist())
         with translate_os_errors(path), open_private(path) as lines:
-            requests = [as_named(line[prefix:-1]) for at, line in enumerate(lines) if at in wanted]
+            requests = [
+                as_named(line[prefix:-1]) for at, line in enumerate(lines) if at in line_numbers
+            ]
         expected = digests.take(pa.array(numbers + file.start))
         if len(requests) != len(numbers) or (digests_of(requests) != from_arrow(expected)).any():
             raise JobError.damaged(str(path), "it is not what was written")
