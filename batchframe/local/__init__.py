@@ -1,9 +1,7 @@
-"""A batch server on this machine: OpenAI's Files and Batch API without a key or a bill.
+"""Local server for OpenAI's Files and Batch API; needs no key, costs nothing.
 
-To rehearse a job before it costs anything, to test a notebook, or to run batches on a model of
-one's own. Comes in: who answers. Goes out: a `Server` that the genuine openai client talks to. But
-for the token counter, it must not know the rest of batchframe, which meets it over HTTP like
-everyone else.
+Use it to rehearse a job before it costs anything, to test a notebook, or to run batches on a model
+of your own. The official openai client connects to it over HTTP, as batchframe itself does.
 
 >>> import batchframe.local
 >>> with batchframe.local.serve(answer=lambda body: {"label": "positive"}) as server:

@@ -1,4 +1,4 @@
-"""The handle of a local batch server: it starts, asks and stops the thread that serves."""
+"""Handle of a local batch server, which runs in a thread of this process."""
 
 from __future__ import annotations
 
@@ -25,61 +25,74 @@ _PULSE_SECONDS: Final = 0.5
 
 
 class Server:
-    """A batch server on this machine that speaks OpenAI's Files and Batch API.
+    """Local batch server that implements OpenAI's Files and Batch API.
 
-    Use it as a context manager, or `start` it in one notebook cell and `close` it in another. It
-    runs in a thread of this process with an event loop of its own, and is closed at the latest
-    when the process ends. Nothing is billed and no key is needed.
+    Use it as a context manager, or `start` it in one notebook cell and `close` it in another. The
+    server runs in a thread of this process with its own event loop, and stops at the latest when
+    the process ends. It needs no key and bills nothing.
 
-    Without `answer` and `upstream` a simulated model answers: the same request gets the same
-    answer, a JSON schema is obeyed, and every answer says that it is simulated.
+    Without `answer` and `upstream`, a simulated model answers: it returns the same answer to the
+    same request, follows a JSON schema, and marks every answer as simulated.
 
     Parameters
     ----------
     answer
-        A function of the request body that answers, plain or ``async``. It returns a text; or a
-        dict or list, which becomes the text as JSON; or a whole response body, which is a dict with
-        ``"choices"`` or ``"object"``; for ``/v1/embeddings`` a vector, or a list of them; for
-        ``/v1/moderations`` whether the text is flagged, True or False. It may raise or return
-        `AnswerError`. Any other exception makes that one request fail with 500.
+        Function that receives the request body, a dict, and returns the answer; plain or
+        ``async``. It returns one of:
+
+        - a string;
+        - a dict or list, which is sent as JSON text;
+        - a complete response body, a dict with ``"choices"`` or ``"object"``;
+        - a vector or a list of vectors, for ``/v1/embeddings``;
+        - True if the input is flagged, else False, for ``/v1/moderations``;
+        - the bytes of an image, for ``/v1/images/generations`` and ``/v1/images/edits``.
+
+        To make a request fail, raise or return `AnswerError`. Any other exception makes that
+        request fail with status 500.
     upstream
-        The URL of an OpenAI-compatible server, such as ``"http://localhost:11434/v1"`` for
-        Ollama, that answers each request. 429, 5xx and lost connections are retried.
+        Base URL of an OpenAI-compatible server that answers the requests, such as
+        ``"http://localhost:11434/v1"`` for Ollama. Status 429, status 5xx and lost connections are
+        retried.
     folder
-        Where files and batches are kept, with mode 0700. A server started again on the folder has
-        them all, goes on with what was running, and takes the same port. Without it a temporary
-        folder is used, and removed at the end.
+        Folder for files and batches, created with mode 0700. A server restarted on the same folder
+        has the same files and batches, continues unfinished batches, and reuses the port. By
+        default a temporary folder, removed when the server stops.
     host
-        The address to listen on. Another one than loopback lets every machine that reaches it in:
-        there is no authentication.
+        Address to listen on. The server has no authentication: on an address other than loopback,
+        any machine that can reach it has access.
     port
-        The port to listen on; 0 for the one that the folder remembers, or a free one.
+        Port to listen on. The default, 0, reuses the port stored in `folder`, or picks a free port.
     seconds
-        The least time that a batch takes, in seconds, spread over its states: to see them.
+        Minimum duration of a batch in seconds, spread over its states; use it to watch a batch
+        pass through them.
     concurrency
-        How many requests are sent `upstream`, or to an ``async`` `answer`, at a time.
+        Maximum number of concurrent requests to `upstream` or to an ``async`` `answer`.
     upstream_key
-        The key for `upstream`; without it, the environment variable ``UPSTREAM_API_KEY``. It is
-        never written to disk.
+        API key for `upstream`; by default, the environment variable ``UPSTREAM_API_KEY``. The
+        server never writes it to disk.
     limits
-        What a batch may hold; OpenAI's limits by default.
+        Limits of a file and of a batch, such as ``Limits(requests=100)``; by default those of
+        `profile`.
     count_tokens
-        Counts the input tokens of a request body. Without it they are counted as batchframe
-        estimates them, and all output tokens as a quarter of the characters.
+        Function that receives the request body and returns its number of input tokens. By default
+        the server counts them as batchframe does for an estimate. Output tokens are always
+        approximated as a quarter of the characters.
     profile
-        Whose habits to imitate: "openai", "azure", "groq", "together", "deepinfra", "gateway" (an
-        OpenAI-compatible one whose list leaves batches out) or "self-hosted"; their addresses,
-        words, limits and shapes (docs/providers.md). Jobs follow the same profile if they are told:
-        ``submit(client=server.client(), provider="groq")``; an Azure client tells by itself.
+        Service to imitate in its addresses, names, limits and response formats: "openai",
+        "azure", "groq", "together", "deepinfra", "gateway" (an OpenAI-compatible gateway whose
+        list of batches is empty) or "self-hosted". docs/providers.md describes the differences.
+        Submit jobs with the same profile,
+        ``submit(client=server.client(), provider="groq")``; for an Azure client, batchframe
+        detects it.
     faults
-        What goes wrong: a list of `Fault`, to see how a pipeline takes it. The attribute `faults`
-        adds more while the server runs.
+        Faults to inject, a list of `Fault`, for testing how a pipeline handles errors. Add more to
+        the attribute `faults` while the server runs.
 
     Raises
     ------
     LocalServerError
-        A fault or a profile is none; by `start`: the folder is in use or damaged, or the address
-        cannot be listened on.
+        If a fault or the profile is invalid; from `start`, if the folder is in use or damaged, or
+        the server cannot listen on the address.
 
     Examples
     --------
@@ -120,7 +133,7 @@ class Server:
         if limits is not None:
             dialect = replace(dialect, limits=limits)
         elif upstream is not None:
-            # Another server's models have names of their own.
+            # The names of another server's models may match OpenAI's unsupported patterns.
             dialect = replace(dialect, limits=replace(dialect.limits, unsupported_models=()))
         self._settings = Settings(
             make_answerer=make_answerer,
@@ -132,9 +145,9 @@ class Server:
             port=port,
         )
         self._plan = FaultPlan()
-        planned: object = faults
-        if not isinstance(planned, Iterable):
-            raise not_a_fault(planned)
+        value: object = faults
+        if not isinstance(value, Iterable):
+            raise not_a_fault(value)
         self.faults.add(*faults)
         self._engine: Engine | None = None
         self._finalizer: weakref.finalize[[], Any] | None = None
@@ -150,76 +163,84 @@ class Server:
 
     @property
     def url(self) -> str:
-        """The base URL for clients, such as ``"http://127.0.0.1:8000/v1"``."""
+        """Base URL for clients, such as ``"http://127.0.0.1:8000/v1"``."""
         if self._engine is None:
             raise not_running()
         return self._engine.url
 
     @property
     def ledger(self) -> list[BilledBatch]:
-        """Every batch that would have been billed, oldest first; also after `close`."""
+        """Batches that a service would have billed, oldest first.
+
+        Available after `close` too.
+        """
         return [] if self._engine is None else self._engine.store.ledger
 
     @property
     def faults(self) -> Faults:
-        """What goes wrong from now on; `add` and `clear` it at any time."""
+        """Pending faults; `add` or `clear` them at any time."""
         return Faults(self._plan)
 
     def client(self) -> openai.OpenAI:
-        """Return a genuine openai client for this server; an Azure one for that profile."""
+        """Return an openai client for this server.
+
+        For the profile "azure" it is an ``openai.AzureOpenAI``.
+        """
         return client_of(self, self.url)
 
     def start(self) -> Self:
-        """Start to listen, and return the server itself. Starting twice is harmless."""
+        """Start the server and return it; do nothing if it is running."""
         if not self._is_running():
             engine = Engine(self._settings, self._plan)
             engine.start()
             self._engine = engine
-            # Runs when the server is collected and when the process ends, whichever is first.
+            # Runs when the server is garbage-collected or the process ends.
             self._finalizer = weakref.finalize(self, engine.stop)
         return self
 
     def close(self) -> None:
-        """Stop; batches that run stay in the folder as they are. Closing twice is harmless."""
+        """Stop the server; do nothing if it is stopped.
+
+        Unfinished batches remain in the folder.
+        """
         if self._finalizer is not None:
             self._finalizer()
 
     def wait(self) -> None:
-        """Block until the server has stopped, which Ctrl-C interrupts."""
+        """Block until the server stops; Ctrl-C interrupts the wait."""
         engine = self._running()
         while engine.join(_PULSE_SECONDS):
             pass
 
     def pause(self, after: int = 0) -> None:
-        """Hold all batches where they are, for a look or a test.
+        """Pause work on all batches, to inspect or test them.
 
-        Files, lists and batches can still be created and read; a cancelled batch stays
+        Clients can still create and read files and batches; a canceled batch stays
         ``cancelling``.
 
         Parameters
         ----------
         after
-            How many requests are answered before work stops; then the batch that they belong to
-            shows a partial count.
+            Number of requests to answer before pausing. Their batch then has a partial count.
         """
         engine = self._running()
         engine.call(engine.worker.pause, after)
 
     def resume(self) -> None:
-        """Go on after `pause`."""
+        """Resume work after `pause`."""
         engine = self._running()
         engine.call(engine.worker.resume)
 
     def expire(self, batch_id: str) -> None:
-        """End a batch now, as if its 24 hours were over; return when it is ``expired``.
+        """Expire a batch now; return when its status is ``expired``.
 
-        What was answered is in its output file, the rest in its error file as ``batch_expired``.
-        A batch that has ended already stays as it is.
+        The answered requests are in its output file, the others in its error file with the code
+        ``batch_expired``. A batch that has ended does not change.
 
         Raises
         ------
         LocalServerError
-            The server has no such batch, or imitates a service whose batches never expire.
+            If the server has no such batch, or imitates a service whose batches never expire.
         """
         engine = self._running()
         dialect = self._settings.dialect
@@ -229,13 +250,13 @@ class Server:
                 "done or cancelled. Use another profile, or `client.batches.cancel(...)`."
             )
         if engine.store.batch(batch_id) is None:
-            given: object = batch_id
-            found = f"no batch {batch_id!r}"
-            if not isinstance(given, str):
-                kind = type(given).__name__
-                found = f"to be told a batch's id, job.batches[0].id, and not a {kind}"
+            value: object = batch_id
+            problem = f"no batch {batch_id!r}"
+            if not isinstance(value, str):
+                kind = type(value).__name__
+                problem = f"to be told a batch's id, job.batches[0].id, and not a {kind}"
             raise LocalServerError(
-                f"This local server has {found}. The ones it has: "
+                f"This local server has {problem}. The ones it has: "
                 "`[batch.id for batch in server.client().batches.list()]`."
             )
         engine.call(engine.worker.expire, batch_id)

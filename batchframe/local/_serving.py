@@ -1,4 +1,4 @@
-"""Start a local batch server in one call: `serve` in a notebook, `run` in a terminal."""
+"""Functions that start a local server: `serve` in a notebook, `run` in a terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _P = ParamSpec("_P")
 
 
 def _like(maker: Callable[_P, Server]) -> Callable[[Callable[..., Server]], Callable[_P, Server]]:
-    """Give a function the signature of what it calls, for type checkers and for `help`."""
+    """Copy the signature of `maker` to a function, for type checkers and `help`."""
 
     def decorate(function: Callable[..., Server]) -> Callable[_P, Server]:
         signature = inspect.signature(maker).replace(return_annotation="Server")
@@ -28,15 +28,56 @@ def _like(maker: Callable[_P, Server]) -> Callable[[Callable[..., Server]], Call
 
 
 @_like(Server)
-def serve(*given: Any, **options: Any) -> Server:
-    """Start a local batch server and return it; the parameters are those of `Server`.
+def serve(*arguments: Any, **options: Any) -> Server:
+    """Start a local batch server and return it.
+
+    Without `answer` and `upstream`, a simulated model answers. It needs no key and bills nothing.
 
     Parameters
     ----------
     answer
-        What plays the model: a function of the request body, a dict, that returns the answer: a
-        text, or a dict such as ``{"label": "good"}`` for a structured one. ``help(Server)`` says
-        what else, and all other parameters.
+        Function that stands in for the model: it receives the request body, a dict, and returns
+        the answer, a string or, for structured output, a dict such as ``{"label": "good"}``. It
+        may be ``async``. ``help(Server)`` lists the other values that it may return. To make a
+        request fail, raise `AnswerError`.
+    upstream
+        Base URL of an OpenAI-compatible server that answers the requests, such as
+        ``"http://localhost:11434/v1"`` for Ollama.
+    folder
+        Folder for files and batches. A server restarted on the same folder continues unfinished
+        batches on the same port. By default a temporary folder, removed when the server stops.
+    host
+        Address to listen on. The server has no authentication: on an address other than loopback,
+        any machine that can reach it has access.
+    port
+        Port to listen on. The default, 0, reuses the port stored in `folder`, or picks a free port.
+    seconds
+        Minimum duration of a batch in seconds; use it to watch a batch pass through its states.
+    concurrency
+        Maximum number of concurrent requests to `upstream` or to an ``async`` `answer`.
+    upstream_key
+        API key for `upstream`; by default, the environment variable ``UPSTREAM_API_KEY``.
+    limits
+        Limits of a file and of a batch, such as ``Limits(requests=100)``; by default those of
+        `profile`.
+    count_tokens
+        Function that receives the request body and returns its number of input tokens. By default
+        the server counts them as batchframe does for an estimate.
+    faults
+        Faults to inject, a list of `Fault`, for testing how a pipeline handles errors.
+    profile
+        Service to imitate: "openai", "azure", "groq", "together", "deepinfra", "gateway" or
+        "self-hosted".
+
+    Returns
+    -------
+    A running `Server`. Use it as a context manager, or call its `close`.
+
+    Raises
+    ------
+    LocalServerError
+        If an argument is invalid, the folder is in use or damaged, or the server cannot listen on
+        the address.
 
     Examples
     --------
@@ -46,7 +87,7 @@ def serve(*given: Any, **options: Any) -> Server:
     ...     client.batches.list().data
     []
     """
-    return Server(*given, **options).start()
+    return Server(*arguments, **options).start()
 
 
 def run(
@@ -62,12 +103,14 @@ def run(
     count_tokens: TokenCounter | None = None,
     profile: str = "openai",
 ) -> None:
-    """Serve until Ctrl-C; the parameters are those of `Server`.
+    """Run a local server until Ctrl-C.
+
+    The other parameters are those of `Server`.
 
     Parameters
     ----------
     ready
-        Called with the URL once the server listens; nothing is printed here.
+        Function called with the server's URL as soon as it accepts requests.
     """
     with serve(
         upstream=upstream,

@@ -1,1 +1,1 @@
-"""Who answers a request, and the response bodies of each endpoint."""
+"""Answers to requests, and the response body of each endpoint."""

@@ -1,8 +1,4 @@
-"""Who answers a request: the simulated model, a user's function, or another server.
-
-Comes in: an endpoint and a request body. Goes out: an `Answer`, also for a refusal. Must not know:
-batches, files, or where the request came from.
-"""
+"""Sources of answers: the simulated model, a function, or another server."""
 
 from __future__ import annotations
 
@@ -42,18 +38,20 @@ AnswerFunction: TypeAlias = Callable[[dict[str, Any]], Any]
 
 
 class AnswerError(Exception):
-    """Raise or return this from an `answer` function to make the request fail.
+    """Exception that makes a request fail; an `answer` function raises it.
+
+    Returning it has the same effect.
 
     Parameters
     ----------
     status_code
         The HTTP status of the failure, 400 to 599.
     message
-        What the error body says.
+        The message in the error body.
     code
-        OpenAI's short name of the failure, such as ``"context_length_exceeded"``.
+        The error code, such as ``"context_length_exceeded"``.
     type
-        OpenAI's kind of failure; follows from `status_code` when left out.
+        The error type, such as ``"server_error"``; by default derived from `status_code`.
 
     Examples
     --------
@@ -82,28 +80,28 @@ class AnswerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a request got: an HTTP status code and a body."""
+    """Answer to a request: an HTTP status code and a body."""
 
     status_code: int
     body: dict[str, Any]
 
 
 class Answerer(Protocol):
-    """Answers requests, `concurrency` of them at a time."""
+    """Source of answers, for `concurrency` requests at a time."""
 
     concurrency: int
 
     async def answer(self, endpoint: str, body: dict[str, Any]) -> Answer:
-        """Answer one request; never raises for a request that is merely bad."""
+        """Answer one request; return an error answer if the request is invalid."""
         ...
 
     async def close(self) -> None:
-        """Let go of connections and threads."""
+        """Release connections and threads."""
         ...
 
 
 class Simulated:
-    """Answers with the simulated model, in the event loop: it is quick."""
+    """Answers of the simulated model, computed in the event loop."""
 
     concurrency = 1
 
@@ -119,19 +117,19 @@ class Simulated:
         except Problem as problem:
             return Answer(problem.status_code, problem.body)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as reason:
-            # A body that no real model would read costs its own line, not the batch.
+            # A malformed body fails its own request, not the batch.
             return Answer(400, Problem(400, f"The request cannot be read: {reason!r}.").body)
         return Answer(200, made)
 
     async def close(self) -> None:
-        """Do nothing: there is nothing to let go."""
+        """Do nothing: there are no resources to release."""
 
 
 class Function:
-    """Answers with a user's function.
+    """Answers of a user's function.
 
-    A plain function is called in one thread of its own, one call at a time, so it need not be
-    thread-safe; an ``async def`` runs in the server's event loop, `concurrency` at a time.
+    A plain function runs in a single worker thread, one call at a time, so it need not be
+    thread-safe. An ``async def`` runs in the server's event loop, `concurrency` calls at a time.
     """
 
     def __init__(
@@ -143,7 +141,7 @@ class Function:
         )
         self._count_tokens = count_tokens
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batchframe-answer")
-        self._told: set[type[Exception]] = set()
+        self._logged_types: set[type[Exception]] = set()
         self.concurrency = concurrency if self._async else 1
 
     async def answer(self, endpoint: str, body: dict[str, Any]) -> Answer:
@@ -152,52 +150,52 @@ class Function:
             value = await self._call(body)
             if isinstance(value, AnswerError):
                 return Answer(value.status_code, value.body)
-            made = self._body(endpoint, body, value)
-            # What cannot be written as JSON fails here, this request alone.
-            return Answer(200, msgspec.json.decode(msgspec.json.encode(made)))
+            response = self._body(endpoint, body, value)
+            # A value that is not JSON-serializable fails this request only.
+            return Answer(200, msgspec.json.decode(msgspec.json.encode(response)))
         except AnswerError as error:
             return Answer(error.status_code, error.body)
-        # The function is the user's: whatever it raises is the answer to this one request.
+        # User code may raise anything; the exception fails this request only.
         except Exception as error:  # noqa: BLE001 - see above
-            self._tell(error)
+            self._log_once(error)
             message = f"The answer function raised {type(error).__name__}: {error}"
             return Answer(500, error_body(message, type="server_error"))
 
     async def close(self) -> None:
-        """Let the running call end by itself."""
+        """Cancel queued calls without waiting for the running one."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _tell(self, error: Exception) -> None:
-        # A function with a mistake in it raises for every row: one trace is enough to find it.
-        if type(error) not in self._told:
-            self._told.add(type(error))
+    def _log_once(self, error: Exception) -> None:
+        # A faulty function raises for every row; one traceback per exception type is enough.
+        if type(error) not in self._logged_types:
+            self._logged_types.add(type(error))
             _log.error(
                 "The answer function raised; the request fails with status 500. Further errors of "
                 "this kind are not shown here: they stand in bf_error, each with its row.",
-                exc_info=(type(error), error, _within_the_function(error.__traceback__)),
+                exc_info=(type(error), error, _user_traceback(error.__traceback__)),
             )
 
     async def _call(self, body: dict[str, Any]) -> Any:
         if self._async:
-            made: Awaitable[Any] = self._function(body)
-            return await made
-        value = await asyncio.wrap_future(await self._begun(body))
+            pending: Awaitable[Any] = self._function(body)
+            return await pending
+        value = await asyncio.wrap_future(await self._submit(body))
         return await value if inspect.isawaitable(value) else value
 
-    async def _begun(self, body: dict[str, Any]) -> Future[Any]:
+    async def _submit(self, body: dict[str, Any]) -> Future[Any]:
         try:
             return self._thread.submit(self._function, body)
         except RuntimeError:
-            # Python is ending, and starts no more calls. That is no answer: a server with a folder
-            # goes on from here when it is started again.
+            # The interpreter is shutting down. Waiting forever leaves the request unanswered, so a
+            # server restarted on the same folder answers it.
             never: asyncio.Future[Future[Any]] = asyncio.get_running_loop().create_future()
             return await never
 
     def _body(self, endpoint: str, body: dict[str, Any], value: Any) -> dict[str, Any]:
         if isinstance(value, dict) and ("choices" in value or "object" in value):
             return value
-        counted = self._count_tokens(body)
-        setting = bodies.Setting.of(body, int(time.time()), counted, "answer-function")
+        input_tokens = self._count_tokens(body)
+        setting = bodies.Setting.of(body, int(time.time()), input_tokens, "answer-function")
         if endpoint in bodies.TEXT_ENDPOINTS:
             text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
             return bodies.text_body(endpoint, body, [text], setting)
@@ -218,44 +216,44 @@ class Function:
         )
 
 
-def _within_the_function(trace: TracebackType | None) -> TracebackType | None:
-    """Leave out the server's frames: what went wrong is in the user's."""
-    while trace is not None and _is_between(trace.tb_frame.f_globals.get("__name__", "")):
+def _user_traceback(trace: TracebackType | None) -> TracebackType | None:
+    """Drop the leading server frames from a traceback."""
+    while trace is not None and _is_internal(trace.tb_frame.f_globals.get("__name__", "")):
         trace = trace.tb_next
     return trace
 
 
-def _is_between(module: str) -> bool:
+def _is_internal(module: str) -> bool:
     return f"{module}.".startswith((f"{__name__}.", "asyncio.", "concurrent.futures."))
 
 
 class Upstream:
-    """Answers by asking a server that runs a model, `concurrency` requests at a time.
+    """Answers of another server, for `concurrency` requests at a time.
 
-    The openai client retries 429, 5xx and lost connections with exponential backoff and obeys
-    `Retry-After`; what still fails then is the answer.
+    The openai client retries status 429, status 5xx and lost connections with exponential backoff
+    and respects `Retry-After`. If the last retry fails, the request fails.
     """
 
     def __init__(self, url: str, *, key: str, concurrency: int) -> None:
         self.concurrency = concurrency
-        self._places = asyncio.Semaphore(concurrency)
+        self._slots = asyncio.Semaphore(concurrency)
         self._client = openai.AsyncOpenAI(base_url=url, api_key=key, max_retries=_UPSTREAM_RETRIES)
-        # The client takes them from the environment, and they are OpenAI's business alone.
+        # The client reads both from the environment; they identify the user to OpenAI only.
         self._client.organization = self._client.project = None
 
     async def answer(self, endpoint: str, body: dict[str, Any]) -> Answer:
         """Answer one request."""
-        async with self._places:
+        async with self._slots:
             try:
-                made = await self._client.post(
+                response = await self._client.post(
                     endpoint.removeprefix("/v1"), body=body, cast_to=object
                 )
             except openai.APIStatusError as error:
                 return Answer(error.status_code, _upstream_error(error))
             except openai.APIError as error:
                 return Answer(_BAD_GATEWAY, _unreachable(str(error)))
-        if isinstance(made, dict):
-            return Answer(200, made)
+        if isinstance(response, dict):
+            return Answer(200, response)
         return Answer(_BAD_GATEWAY, _unreachable("its answer is not a JSON object"))
 
     async def close(self) -> None:
@@ -264,7 +262,7 @@ class Upstream:
 
 
 def _upstream_error(error: openai.APIStatusError) -> dict[str, Any]:
-    # The client hands over the inside of an OpenAI-shaped error; other servers have other shapes.
+    # The client unwraps an OpenAI-shaped error; other servers use other shapes.
     if isinstance(error.body, dict):
         return error.body if "error" in error.body else {"error": error.body}
     return error_body(error.message, type="upstream_error")
@@ -282,16 +280,19 @@ def choose_answerer(
     concurrency: int,
     count_tokens: TokenCounter,
 ) -> Callable[[], Answerer]:
-    """Return what makes the answerer of a server, in its event loop and at each start."""
+    """Return a factory for the answerer; the server calls it at each start.
+
+    The factory must run inside the server's event loop.
+    """
     if answer is not None and upstream is not None:
         raise LocalServerError(
             "`answer=` and `upstream=` both say who answers. Give one: a function of the request "
             "body, or the URL of a server that runs a model."
         )
-    given: object = answer
-    if given is not None and not callable(given):
+    value: object = answer
+    if value is not None and not callable(value):
         raise LocalServerError(
-            f"`answer=` is {short_repr(given)}. It must be a function of the request body, such as "
+            f"`answer=` is {short_repr(value)}. It must be a function of the request body, such as "
             "`lambda body: 'yes'`."
         )
     if upstream is not None and not str(upstream).startswith(("http://", "https://")):
