@@ -1,8 +1,4 @@
-"""Response bodies of each endpoint around given contents.
-
-Comes in: a request body and what was answered: texts, vectors, verdicts or images. Goes
-out: the body that the endpoint returns. Must not know where the answer came from.
-"""
+"""Response bodies of each endpoint, built from strings, vectors or images."""
 
 from __future__ import annotations
 
@@ -22,17 +18,17 @@ TEXT_ENDPOINTS: Final = frozenset({"/v1/chat/completions", "/v1/responses", "/v1
 IMAGE_ENDPOINTS: Final = frozenset({"/v1/images/generations", "/v1/images/edits"})
 
 _IMAGE_TOKENS: Final = 272
-"""What a small image of low quality takes (OpenAI image generation guide, 2026-04)."""
+"""Output tokens of a small, low-quality image (OpenAI image generation guide, 2026-04)."""
 _OUTPUT_LIMITS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _CHARACTERS_PER_TOKEN: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What an answer is written with.
+    """Metadata of a response body.
 
-    `digest` is hexadecimal and names the answer; `created` is in Unix seconds; `fingerprint` says
-    who answered.
+    `digest` is hexadecimal and identifies the answer; `created` is in Unix seconds; `fingerprint`
+    identifies the source of the answer.
     """
 
     digest: str
@@ -42,7 +38,7 @@ class Setting:
 
     @classmethod
     def of(cls, body: dict[str, Any], created: int, input_tokens: int, fingerprint: str) -> Setting:
-        """Return the setting for a request body, which alone decides the digest."""
+        """Return the metadata for a request body; the digest depends on it alone."""
         encoded = msgspec.json.encode(body, order="sorted")
         digest = hashlib.blake2b(encoded, digest_size=16).hexdigest()
         return cls(digest, created, input_tokens, fingerprint)
@@ -51,22 +47,22 @@ class Setting:
 def text_body(
     endpoint: str, body: dict[str, Any], texts: Sequence[str], setting: Setting
 ) -> dict[str, Any]:
-    """Return the body of a text endpoint; a text over the request's output limit is cut."""
+    """Return the body of a text endpoint; truncate texts to the output limit."""
     limit = next((body[name] for name in _OUTPUT_LIMITS if isinstance(body.get(name), int)), None)
     end = None if limit is None else limit * _CHARACTERS_PER_TOKEN
-    cut = [text[:end] for text in texts]
-    whole = [len(text) == len(given) for text, given in zip(cut, texts, strict=True)]
-    return _WRITERS[endpoint](body, cut, whole, setting)
+    truncated = [text[:end] for text in texts]
+    complete = [len(short) == len(text) for short, text in zip(truncated, texts, strict=True)]
+    return _WRITERS[endpoint](body, truncated, complete, setting)
 
 
 def call_body(
     endpoint: str, body: dict[str, Any], call: tuple[str, str], setting: Setting
 ) -> dict[str, Any]:
-    """Return the body of an answer that calls one tool instead of writing a text."""
+    """Return the body of an answer that calls a tool instead of writing text."""
     name, arguments = call
-    made = _WRITERS[endpoint](body, [arguments], [True], setting)
+    response = _WRITERS[endpoint](body, [arguments], [True], setting)
     if endpoint == "/v1/responses":
-        made["output"] = [
+        response["output"] = [
             {
                 "type": "function_call",
                 "id": f"fc_{setting.digest}",
@@ -76,20 +72,20 @@ def call_body(
                 "status": "completed",
             }
         ]
-        return made
-    choice = made["choices"][0]
-    called = {"name": name, "arguments": arguments}
-    calls = [{"id": f"call_{setting.digest[:24]}", "type": "function", "function": called}]
+        return response
+    choice = response["choices"][0]
+    function = {"name": name, "arguments": arguments}
+    calls = [{"id": f"call_{setting.digest[:24]}", "type": "function", "function": function}]
     choice["message"] |= {"content": None, "tool_calls": calls}
-    # Where the request names the tool, the model merely stops (OpenAI function calling guide).
+    # If the request names the tool, the finish reason is "stop" (OpenAI function calling guide).
     choice["finish_reason"] = "tool_calls" if body.get("tool_choice") == "required" else "stop"
-    return made
+    return response
 
 
 def embeddings_body(
     body: dict[str, Any], vectors: Sequence[Sequence[float]], setting: Setting
 ) -> dict[str, Any]:
-    """Return the body of `/v1/embeddings`, in the encoding that the request asks for."""
+    """Return the body of `/v1/embeddings` in the requested encoding."""
     write = _base64 if body.get("encoding_format") == "base64" else list
     usage = {"prompt_tokens": setting.input_tokens, "total_tokens": setting.input_tokens}
     return {
@@ -116,7 +112,7 @@ def moderations_body(
 
 def images_body(images: Sequence[bytes], setting: Setting) -> dict[str, Any]:
     """Return the body of `/v1/images/generations` and `/v1/images/edits`."""
-    made = _IMAGE_TOKENS * len(images)
+    output_tokens = _IMAGE_TOKENS * len(images)
     details = {"text_tokens": setting.input_tokens, "image_tokens": 0}
     return {
         "created": setting.created,
@@ -124,8 +120,8 @@ def images_body(images: Sequence[bytes], setting: Setting) -> dict[str, Any]:
         "usage": {
             "input_tokens": setting.input_tokens,
             "input_tokens_details": details,
-            "output_tokens": made,
-            "total_tokens": setting.input_tokens + made,
+            "output_tokens": output_tokens,
+            "total_tokens": setting.input_tokens + output_tokens,
         },
     }
 
@@ -187,7 +183,7 @@ def _responses(
     content = [
         {"type": "output_text", "text": text, "annotations": [], "logprobs": []} for text in texts
     ]
-    made = sum(map(text_tokens, texts))
+    output_tokens = sum(map(text_tokens, texts))
     return {
         "id": f"resp_{setting.digest}",
         "object": "response",
@@ -221,20 +217,20 @@ def _responses(
         "usage": {
             "input_tokens": setting.input_tokens,
             "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
-            "output_tokens": made,
+            "output_tokens": output_tokens,
             "output_tokens_details": {"reasoning_tokens": 0},
-            "total_tokens": setting.input_tokens + made,
+            "total_tokens": setting.input_tokens + output_tokens,
         },
         "metadata": body.get("metadata") or {},
     }
 
 
 def _completion_usage(texts: list[str], setting: Setting) -> dict[str, Any]:
-    made = sum(map(text_tokens, texts))
+    output_tokens = sum(map(text_tokens, texts))
     return {
         "prompt_tokens": setting.input_tokens,
-        "completion_tokens": made,
-        "total_tokens": setting.input_tokens + made,
+        "completion_tokens": output_tokens,
+        "total_tokens": setting.input_tokens + output_tokens,
         "prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0, "audio_tokens": 0},
         "completion_tokens_details": {
             "reasoning_tokens": 0,

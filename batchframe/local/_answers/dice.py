@@ -1,7 +1,6 @@
-"""A stream of small decisions that follows from bytes alone, the same on every machine.
+"""Deterministic random choices, seeded with a digest.
 
-Comes in: a digest. Goes out: integers. Must not know what is decided. The standard generator is not
-used because seeding it costs more than a whole simulated answer.
+Seeding the generator of the standard library takes longer than a simulated answer.
 """
 
 from __future__ import annotations
@@ -15,7 +14,9 @@ _T = TypeVar("_T")
 
 
 class Dice:
-    """A linear congruential generator (Knuth's MMIX constants), seeded with a digest.
+    """Linear congruential generator seeded with a digest.
+
+    It uses Knuth's MMIX constants.
 
     Examples
     --------
@@ -31,17 +32,17 @@ class Dice:
 
     def below(self, limit: int) -> int:
         """Return an integer from 0 to `limit` - 1."""
-        drawn = self._draw()
+        bits = self._draw()
         for _ in range(limit.bit_length() // _DRAW_BITS):
-            drawn = (drawn << _DRAW_BITS) | self._draw()
-        return drawn % limit
+            bits = (bits << _DRAW_BITS) | self._draw()
+        return bits % limit
 
     def pick(self, options: list[_T]) -> _T:
         """Return one of `options`."""
         return options[self.below(len(options))]
 
     def hexadecimal(self, digits: int) -> str:
-        """Return a number of hexadecimal digits."""
+        """Return a string of `digits` hexadecimal digits."""
         return "".join("0123456789abcdef"[self.below(16)] for _ in range(digits))
 
     def _draw(self) -> int:

@@ -1,4 +1,4 @@
-"""A small PNG in place of a generated image, the same for the same digest."""
+"""Placeholder for a generated image: a small PNG that depends on a digest."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _MARK: Final = b"batchframe: simulated, no model"
 
 
 def png(digest: str) -> bytes:
-    """Draw a PNG of one colour, that the digest decides.
+    """Return a single-color PNG; the digest determines the color.
 
     Examples
     --------
     >>> png("0a")[1:4], len(png("0a")) < 200
     (b'PNG', True)
     """
-    colour = hashlib.blake2b(digest.encode(), digest_size=3).digest()
-    rows = (b"\0" + colour * _SIDE) * _SIDE
+    color = hashlib.blake2b(digest.encode(), digest_size=3).digest()
+    rows = (b"\0" + color * _SIDE) * _SIDE
     header = struct.pack(">IIBBBBB", _SIDE, _SIDE, 8, 2, 0, 0, 0)
     chunks = (
         (b"IHDR", header),

@@ -1,8 +1,6 @@
-"""A valid instance of a JSON schema, chosen by dice.
+"""Random valid instances of a JSON schema, recursive schemas included.
 
-Comes in: a JSON schema and dice. Goes out: a decoded JSON value that the schema allows, however
-recursive the schema is. Must not know whose schema it is. Schemas that strict mode allows are
-obeyed; of others, what is most used.
+Every schema that strict mode allows is supported; of other schemas, the common keywords.
 """
 
 from __future__ import annotations
@@ -26,20 +24,20 @@ _CONSTRAINTS: Final = {"type", "properties", "items", "required", "enum", "patte
 
 
 class SchemaError(ValueError):
-    """The schema has no instance, or points outside itself."""
+    """Error for a schema without a finite instance or with an unresolved `$ref`."""
 
 
 class Sampler:
-    """Makes instances of one schema.
+    """Sampler of instances of a JSON schema.
 
-    From a certain depth on it takes the way that ends soonest, so recursive schemas end. The
-    `height` of a schema is the least nesting of an instance; a definition that can only hold
-    itself has none, which is an error.
+    Beyond a fixed depth it picks the option with the smallest height, so a recursive schema
+    terminates. The height of a schema is the minimum nesting depth of its instances; a definition
+    that must contain itself has no finite height.
 
     Raises
     ------
     SchemaError
-        The schema has no finite instance, or a `$ref` that is not in it.
+        If the schema has no finite instance, or a `$ref` cannot be resolved.
 
     Examples
     --------
@@ -52,22 +50,22 @@ class Sampler:
     def __init__(self, schema: dict[str, Any]) -> None:
         self._root = schema
         self._heights: dict[str, int] = {}
-        self._measure()
+        self._compute_heights()
         if self._height(schema) >= _NEVER:
             raise SchemaError("the schema has no finite instance")
 
     def sample(self, dice: Dice) -> Any:
-        """Return an instance."""
+        """Return a random instance."""
         return self._sample(self._root, dice, 0)
 
-    def _measure(self) -> None:
-        settled = False
-        while not settled:
-            before = dict(self._heights)
+    def _compute_heights(self) -> None:
+        converged = False
+        while not converged:
+            previous = dict(self._heights)
             self._height(self._root)
             for reference in list(self._heights):
                 self._heights[reference] = self._height(self._resolve(reference))
-            settled = before == self._heights
+            converged = previous == self._heights
 
     def _height(self, schema: Any) -> int:
         if not isinstance(schema, dict):
@@ -115,11 +113,11 @@ class Sampler:
             return dice.pick(schema["enum"])
         options = schema.get("anyOf") or schema.get("oneOf")
         if options:
-            chosen = _choose(options, self._height, dice, depth)
+            option = _choose(options, self._height, dice, depth)
             rest = {name: schema[name] for name in schema if name not in {"anyOf", "oneOf"}}
             if _CONSTRAINTS.isdisjoint(rest):
-                return self._sample(chosen, dice, depth)
-            return self._sample(self._merge([rest, chosen]), dice, depth)
+                return self._sample(option, dice, depth)
+            return self._sample(self._merge([rest, option]), dice, depth)
         if "allOf" in schema:
             rest = {name: schema[name] for name in schema if name != "allOf"}
             return self._sample(self._merge([rest, *schema["allOf"]]), dice, depth)
@@ -136,32 +134,32 @@ class Sampler:
     def _object(self, schema: dict[str, Any], dice: Dice, depth: int) -> dict[str, Any]:
         properties = schema.get("properties", {})
         required = schema.get("required", [])
-        made = {
+        instance = {
             name: self._sample(inner, dice, depth + 1)
             for name, inner in properties.items()
             if name in required or (depth < _DEEP and self._height(inner) < _NEVER)
         }
-        missing = [name for name in required if name not in made]
-        missing += [f"key{n}" for n in range(len(made), schema.get("minProperties", 0))]
+        missing = [name for name in required if name not in instance]
+        missing += [f"key{n}" for n in range(len(instance), schema.get("minProperties", 0))]
         values = schema.get("additionalProperties", {})
-        return made | {name: self._sample(values, dice, depth + 1) for name in missing}
+        return instance | {name: self._sample(values, dice, depth + 1) for name in missing}
 
     def _array(self, schema: dict[str, Any], dice: Dice, depth: int) -> list[Any]:
-        made = [self._sample(inner, dice, depth + 1) for inner in schema.get("prefixItems", ())]
+        array = [self._sample(inner, dice, depth + 1) for inner in schema.get("prefixItems", ())]
         items = schema.get("items", {})
-        low = max(int(schema.get("minItems", 0)), len(made))
+        low = max(int(schema.get("minItems", 0)), len(array))
         extra = max(0, _EXTRA_ITEMS - depth // 2)
-        if items is False or self._height(items) >= _NEVER or (made and "items" not in schema):
+        if items is False or self._height(items) >= _NEVER or (array and "items" not in schema):
             extra = 0
         high = min(int(schema.get("maxItems", low + extra)), low + extra)
         count = low + (dice.below(high - low + 1) if high > low else 0)
         attempts = _UNIQUE_ATTEMPTS * count
-        while len(made) < count and attempts:
+        while len(array) < count and attempts:
             attempts -= 1
             item = self._sample(items, dice, depth + 1)
-            if not schema.get("uniqueItems") or item not in made:
-                made.append(item)
-        return made
+            if not schema.get("uniqueItems") or item not in array:
+                array.append(item)
+        return array
 
     def _merge(self, schemas: list[Any]) -> dict[str, Any]:
         merged: dict[str, Any] = {}
@@ -183,12 +181,12 @@ class Sampler:
 
 @functools.lru_cache(maxsize=256)
 def sampler(schema: bytes) -> Sampler:
-    """Return the sampler of a schema given as JSON; the lines of a batch mostly share one."""
+    """Return the cached sampler of a schema; most lines of a batch share a schema."""
     return Sampler(msgspec.json.decode(schema))
 
 
 def _choose(options: list[Any], height: Callable[[Any], int], dice: Dice, depth: int) -> Any:
-    """Choose among the options that end, from a certain depth on the one that ends soonest."""
+    """Pick a finite option at random; beyond a fixed depth, the smallest one."""
     if depth >= _DEEP:
         return min(options, key=height)
     return dice.pick([option for option in options if height(option) < _NEVER])

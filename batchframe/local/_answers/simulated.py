@@ -1,12 +1,8 @@
-"""The simulated model: an answer that follows from the request body alone.
+"""Simulated model, whose answer depends on the request body alone.
 
-Comes in: an endpoint and a request body. Goes out: a response body, the same in every process and
-on every machine except for `created`, and always marked as simulated. Must not know: batches,
-HTTP, or the clock.
-
-A text says that it is simulated in its first words. An answer under a JSON schema is a valid
-instance of it and cannot say so itself; there the body's ``"batchframe_simulated": true`` and
-``"system_fingerprint": "simulated"`` do.
+The response body is the same in every process and on every machine, except for `created`. Plain
+text starts with a mark that it is simulated. An answer that follows a JSON schema cannot contain
+the mark; every response body has ``"batchframe_simulated": true``.
 """
 
 from __future__ import annotations
@@ -68,8 +64,8 @@ def simulate(
     Raises
     ------
     Problem
-        The service would refuse this one request: a schema that strict mode does not take, or
-        ``json_object`` without the word "json".
+        If the service would reject the request, for example for a schema that strict mode does not
+        allow, or for ``json_object`` without the word "json".
 
     Examples
     --------
@@ -93,15 +89,15 @@ def _answer(endpoint: str, body: dict[str, Any], setting: bodies.Setting) -> dic
         return bodies.text_body(endpoint, body, texts, setting)
     if endpoint == "/v1/embeddings":
         _check_embeddings(body)
-        vectors = [_vector(each, body) for each in _inputs(body["input"])]
+        vectors = [_vector(text, body) for text in _inputs(body["input"])]
         return bodies.embeddings_body(body, vectors, setting)
     if endpoint == "/v1/moderations":
         return bodies.moderations_body(
-            body, [_verdict(each) for each in _inputs(body["input"])], setting
+            body, [_verdict(item) for item in _inputs(body["input"])], setting
         )
     if endpoint in bodies.IMAGE_ENDPOINTS:
-        pictures = [png(f"{setting.digest}{index}") for index in range(_choices(endpoint, body))]
-        return bodies.images_body(pictures, setting)
+        images = [png(f"{setting.digest}{index}") for index in range(_choices(endpoint, body))]
+        return bodies.images_body(images, setting)
     raise Problem(
         400,
         f"The simulated model does not answer {endpoint}. Give the local server a function: "
@@ -118,20 +114,20 @@ def _choices(endpoint: str, body: dict[str, Any]) -> int:
     if endpoint == "/v1/responses":
         return 1
     prompts = body.get("prompt")
-    each = len(prompts) if isinstance(prompts, list) and isinstance(prompts[0], str) else 1
-    wanted = body.get("n")
-    return each * (min(wanted, _MOST_CHOICES) if isinstance(wanted, int) and wanted > 0 else 1)
+    count = len(prompts) if isinstance(prompts, list) and isinstance(prompts[0], str) else 1
+    n = body.get("n")
+    return count * (min(n, _MOST_CHOICES) if isinstance(n, int) and n > 0 else 1)
 
 
 def _writer(endpoint: str, body: dict[str, Any]) -> Callable[[Dice], str]:
     chat = endpoint == "/v1/chat/completions"
-    holder: dict[str, Any] = (body if chat else body.get("text")) or {}
-    wanted = holder.get("response_format" if chat else "format")
-    if not isinstance(wanted, dict):
+    parent: dict[str, Any] = (body if chat else body.get("text")) or {}
+    format_ = parent.get("response_format" if chat else "format")
+    if not isinstance(format_, dict):
         return _prose
-    kind = wanted.get("type")
+    kind = format_.get("type")
     if kind == "json_schema":
-        spec = wanted.get("json_schema") if chat else wanted
+        spec = format_.get("json_schema") if chat else format_
         return lambda dice: _schema_text(spec, dice, chat=chat)
     if kind == "json_object":
         _check_json_word(body, chat=chat)
@@ -191,10 +187,10 @@ def _check_json_word(body: dict[str, Any], *, chat: bool) -> None:
         )
 
 
-def _inputs(given: Any) -> list[Any]:
-    if isinstance(given, list) and given and not isinstance(given[0], int):
-        return given
-    return [given]
+def _inputs(value: Any) -> list[Any]:
+    if isinstance(value, list) and value and not isinstance(value[0], int):
+        return value
+    return [value]
 
 
 _MOST_DIMENSIONS: Final = 8192
@@ -204,13 +200,13 @@ _ENCODINGS: Final = (None, "float", "base64")
 
 
 def _check_embeddings(body: dict[str, Any]) -> None:
-    """Refuse what OpenAI's embeddings refuse (API reference, 2026-11)."""
+    """Reject the inputs that OpenAI's embeddings reject (API reference, 2026-11)."""
     inputs = _inputs(body["input"])
-    if len(inputs) > _MOST_INPUTS or any(each in ("", []) for each in inputs):
+    if len(inputs) > _MOST_INPUTS or any(item in ("", []) for item in inputs):
         raise Problem.invalid("input", "'$.input' is invalid.")
     if body.get("encoding_format") not in _ENCODINGS:
         raise Problem.wrong_value("encoding_format", body["encoding_format"], "'float', 'base64'")
-    longest = max(text_tokens(each) if isinstance(each, str) else len(each) for each in inputs)
+    longest = max(text_tokens(item) if isinstance(item, str) else len(item) for item in inputs)
     if longest > _LONGEST_INPUT:
         raise Problem.invalid(
             "input",
@@ -228,14 +224,14 @@ def _vector(text: Any, body: dict[str, Any]) -> list[float]:
             "dimensions", f"'dimensions' must be between 1 and {_MOST_DIMENSIONS}."
         )
     seed = msgspec.json.encode((model, text))
-    drawn = np.frombuffer(hashlib.shake_256(seed).digest(dimensions), dtype=np.uint8)
-    centred = drawn.astype(np.float64) - 127.5
-    unit: list[float] = np.round(centred / np.linalg.norm(centred), 6).tolist()
+    noise = np.frombuffer(hashlib.shake_256(seed).digest(dimensions), dtype=np.uint8)
+    centered = noise.astype(np.float64) - 127.5
+    unit: list[float] = np.round(centered / np.linalg.norm(centered), 6).tolist()
     return unit
 
 
-def _verdict(given: Any) -> dict[str, Any]:
-    dice = Dice(hashlib.blake2b(msgspec.json.encode(given), digest_size=8).digest())
+def _verdict(item: Any) -> dict[str, Any]:
+    dice = Dice(hashlib.blake2b(msgspec.json.encode(item), digest_size=8).digest())
     scores = {name: dice.below(1000) / 100_000 for name in _CATEGORIES}
     if not dice.below(8):
         scores[dice.pick([*_CATEGORIES])] = 0.9
@@ -243,7 +239,7 @@ def _verdict(given: Any) -> dict[str, Any]:
 
 
 def moderation_result(scores: dict[str, float], *, flagged: bool | None = None) -> dict[str, Any]:
-    """Return one result of a moderation; categories without a score are harmless."""
+    """Return a moderation result; a category without a score gets 0."""
     scores = dict.fromkeys(_CATEGORIES, 0.0) | scores
     flags = {name: score >= 0.5 for name, score in scores.items()}  # noqa: PLR2004 - one half
     return {

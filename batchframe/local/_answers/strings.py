@@ -1,6 +1,6 @@
-"""Strings that a JSON schema's `format`, `pattern` and lengths allow.
+"""Random strings that match a JSON schema's `format`, `pattern` and lengths.
 
-For a pattern that is the best effort: lookarounds, which strict mode does not take, may stay unmet.
+Patterns are best effort: lookarounds, which strict mode does not allow, may not be satisfied.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _CHARACTERS: Final = 256
 
 
 def string(schema: dict[str, Any], dice: Dice) -> str:
-    """Return a string that `schema` allows.
+    """Return a random string that is valid under `schema`.
 
     Examples
     --------
@@ -32,9 +32,9 @@ def string(schema: dict[str, Any], dice: Dice) -> str:
     high = schema.get("maxLength")
     if "pattern" in schema:
         return _of_pattern(str(schema["pattern"]), low, high, dice)
-    made = _FORMATS.get(str(schema.get("format")), _plain)(dice)
-    made += dice.hexadecimal(max(0, low - len(made)))
-    return made if high is None else made[: int(high)]
+    text = _FORMATS.get(str(schema.get("format")), _plain)(dice)
+    text += dice.hexadecimal(max(0, low - len(text)))
+    return text if high is None else text[: int(high)]
 
 
 def _plain(dice: Dice) -> str:
@@ -69,23 +69,23 @@ _FORMATS: Final[dict[str, Callable[[Dice], str]]] = {
 
 
 def _of_pattern(pattern: str, low: int, high: int | None, dice: Dice) -> str:
-    # A string with a least length needs room to grow in an open repetition.
+    # To reach `minLength`, an unbounded repetition may need that many repeats.
     generator = rstr.Rstr(_DiceRandom(dice, max(_REPEATS, low)))
-    made = ""
+    text = ""
     try:
         matches = re.compile(pattern).search
         for _ in range(_ATTEMPTS):
-            made = generator.xeger(pattern)
-            if matches(made) and low <= len(made) and (high is None or len(made) <= high):
+            text = generator.xeger(pattern)
+            if matches(text) and low <= len(text) and (high is None or len(text) <= high):
                 break
     except (ArithmeticError, LookupError, RecursionError, re.error):
-        # No pattern of Python's, or one that rstr cannot write: a plain string is the best effort.
+        # Python's `re` or rstr does not support the pattern; fall back to a plain string.
         return string({"minLength": low} | ({} if high is None else {"maxLength": high}), dice)
-    return made
+    return text
 
 
 class _DiceRandom(random.Random):
-    """The dice as rstr's source of chance, with at most `repeats` more than must be."""
+    """Adapter of `Dice` to rstr, with at most `repeats` optional repetitions."""
 
     def __init__(self, dice: Dice, repeats: int) -> None:
         super().__init__(0)
@@ -94,8 +94,8 @@ class _DiceRandom(random.Random):
 
     def choice(self, seq: Any) -> Any:
         if isinstance(seq[0], str):
-            # Of a negated class rstr gives a set's order, which no two processes share, and of a
-            # wide range everything, down to halves of surrogate pairs.
+            # For a negated class rstr passes characters in set order, which differs between
+            # processes; a wide range includes surrogates.
             options = sorted(seq[:_CHARACTERS])
             return self._dice.pick([*filter(str.isprintable, options)] or options)
         return self._dice.pick(seq)

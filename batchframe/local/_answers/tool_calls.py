@@ -1,10 +1,7 @@
-"""Which tool the simulated model calls, and with what arguments.
+"""Tool calls of the simulated model.
 
-Comes in: a request body and dice. Goes out: a name and JSON that obeys the tool's parameters, or
-nothing. Must not know: response bodies.
-
-Only a tool that must be called is called: ``tool_choice="required"``, or a tool that it names. With
-"auto" the simulated model writes its text.
+It calls a tool only if the request forces one: ``tool_choice="required"`` or a named tool. With
+"auto" it writes text.
 """
 
 from __future__ import annotations
@@ -19,13 +16,12 @@ from batchframe.local._problems import Problem
 
 
 def tool_call(body: dict[str, Any], dice: Dice) -> tuple[str, str] | None:
-    """Return the name and the arguments of the call that a request demands, if it does.
+    """Return the name and arguments of the forced tool call; None without one.
 
     Raises
     ------
     Problem
-        The service would refuse the request: it names a tool that it does not have, or a schema
-        that cannot be read.
+        If the service would reject the request: it names an unknown tool, or has an invalid schema.
     """
     choice = body.get("tool_choice")
     if choice == "required":
@@ -45,7 +41,7 @@ def tool_call(body: dict[str, Any], dice: Dice) -> tuple[str, str] | None:
 
 
 def _functions(body: dict[str, Any]) -> list[dict[str, Any]]:
-    # Chat completions hold a function one level deeper than responses.
+    # Chat completions nest the function one level deeper than responses.
     return [
         tool.get("function", tool) for tool in body.get("tools") or () if tool["type"] == "function"
     ]
@@ -54,8 +50,8 @@ def _functions(body: dict[str, Any]) -> list[dict[str, Any]]:
 def _call(function: dict[str, Any], dice: Dice) -> tuple[str, str]:
     schema = function.get("parameters")
     try:
-        made = {} if not schema else sampler(msgspec.json.encode(schema)).sample(dice)
+        arguments = {} if not schema else sampler(msgspec.json.encode(schema)).sample(dice)
     except SchemaError as error:
         message = f"Invalid schema for function '{function.get('name')}': {error}."
         raise Problem.invalid("tools", message, "invalid_function_parameters") from None
-    return str(function.get("name")), msgspec.json.encode(made).decode()
+    return str(function.get("name")), msgspec.json.encode(arguments).decode()

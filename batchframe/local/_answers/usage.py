@@ -1,7 +1,7 @@
-"""Token usage: reading it out of an answer, and approximating it where nobody counts.
+"""Token usage of an answer, and token counts of a request.
 
-Comes in: request and response bodies. Goes out: `Usage`. Must not know who answered. The tokens of
-a chat are counted by the very function that estimates them, so a rehearsal proves the estimate.
+The server counts input tokens with the function that estimates them, so that a rehearsal verifies
+the estimate.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from batchframe.local._objects import Usage
 
 
 def usage_of(body: dict[str, Any]) -> Usage:
-    """Return the usage that a response body states, in whichever endpoint's words.
+    """Return the usage in a response body of any endpoint.
 
     Examples
     --------
@@ -24,17 +24,17 @@ def usage_of(body: dict[str, Any]) -> Usage:
     usage = body.get("usage")
     if not isinstance(usage, dict):
         return Usage()
-    read, made = ("input_tokens", "prompt_tokens"), ("output_tokens", "completion_tokens")
+    input_, output_ = ("input_tokens", "prompt_tokens"), ("output_tokens", "completion_tokens")
     return Usage.of(
-        _number(usage, *read),
-        _detail(usage, "cached_tokens", *read),
-        _number(usage, *made),
-        _detail(usage, "reasoning_tokens", *made),
+        _number(usage, *input_),
+        _detail(usage, "cached_tokens", *input_),
+        _number(usage, *output_),
+        _detail(usage, "reasoning_tokens", *output_),
     )
 
 
 def count_input_tokens(body: dict[str, Any]) -> int:
-    """Count a request's input tokens as batchframe estimates them; approximate what it cannot.
+    """Count a request's input tokens as an estimate does, or approximate them.
 
     Examples
     --------
@@ -49,22 +49,22 @@ def count_input_tokens(body: dict[str, Any]) -> int:
     try:
         return count_tokens(body, endpoint=endpoint).tokens
     except (RequestError, AttributeError, TypeError, KeyError, ValueError):
-        # A server may be sent anything; what is no request is refused elsewhere.
+        # The body may be malformed; validation rejects it elsewhere.
         return approximate_tokens(body)
 
 
 def _endpoint_of(body: dict[str, Any]) -> str | None:
-    """Tell by its fields what a body is of."""
+    """Infer the endpoint of a request body from its fields."""
     if isinstance(body.get("messages"), list):
         return "/v1/chat/completions"
     if body.get("input") is not None:
-        embeds = str(body.get("model")).startswith("text-embedding")
-        return "/v1/embeddings" if embeds else "/v1/responses"
+        is_embedding = str(body.get("model")).startswith("text-embedding")
+        return "/v1/embeddings" if is_embedding else "/v1/responses"
     return None if body.get("prompt") is None else "/v1/completions"
 
 
 def approximate_tokens(body: dict[str, Any]) -> int:
-    """Approximate a request's input tokens as a quarter of the characters of its texts.
+    """Approximate a request's input tokens as a quarter of its characters.
 
     Examples
     --------
@@ -76,7 +76,7 @@ def approximate_tokens(body: dict[str, Any]) -> int:
 
 
 def text_tokens(text: str) -> int:
-    """Approximate the tokens of a text as a quarter of its characters, rounded up."""
+    """Approximate a string's tokens as a quarter of its characters, rounded up."""
     return -(-len(text) // 4)
 
 
@@ -86,7 +86,7 @@ def _characters(value: Any) -> int:
     if isinstance(value, list):
         return sum(map(_characters, value))
     if isinstance(value, dict):
-        # An image's data URL is no text.
+        # An image's data URL does not count as text.
         return sum(_characters(value.get(name)) for name in ("content", "text", "input_text"))
     return 0
 
@@ -97,4 +97,4 @@ def _number(usage: dict[str, Any], *names: str) -> int:
 
 def _detail(usage: dict[str, Any], name: str, *sides: str) -> int:
     details = (usage.get(f"{side}_details") for side in sides)
-    return next((_number(each, name) for each in details if isinstance(each, dict)), 0)
+    return next((_number(detail, name) for detail in details if isinstance(detail, dict)), 0)
