@@ -1,1 +1,1 @@
-"""Batches: their files on disk, their validation, and the work on them."""
+"""Batches: storage, validation and execution."""

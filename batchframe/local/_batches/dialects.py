@@ -1,7 +1,7 @@
-"""How services differ from OpenAI's Batch API: in addresses, spellings, limits and shapes.
+"""Differences between services and OpenAI's Batch API that a server imitates.
 
-Limits, endpoints and windows come from the table of providers; here stands what only a server
-does. docs/providers.md has the source of each.
+Limits, endpoints and completion windows come from the table of providers; docs/providers.md cites
+the sources.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from batchframe.local._problems import guess, short_repr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one batch may hold.
+    """Limits of a file and of a batch.
 
-    The defaults are OpenAI's (Batch guide and SDK, 2026-11); smaller ones let a pipeline's
-    splitting be rehearsed on little data.
+    The defaults are OpenAI's (Batch guide and SDK, 2026-11). Lower them to rehearse the splitting
+    of a job with little data.
 
     Parameters
     ----------
     requests
-        Most requests in a batch.
+        Maximum number of requests in a batch.
     batch_bytes
-        Most bytes in an input file.
+        Maximum size of an input file, in bytes.
     file_bytes
-        Most bytes in any uploaded file.
+        Maximum size of any uploaded file, in bytes.
     embedding_inputs
-        Most embedding inputs in a batch.
+        Maximum number of embedding inputs in a batch.
     enqueued_tokens
-        Most input tokens of a model's running batches together; `None` for no limit. OpenAI's
-        depends on the organisation, so none is assumed.
+        Maximum number of input tokens in a model's running batches together; None for no limit,
+        since OpenAI's limit depends on the organization.
     unsupported_models
-        Patterns of model names that have no batch service.
+        Patterns of model names that the Batch API does not support.
 
     Examples
     --------
@@ -69,36 +69,36 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """What a server does in the way of one service.
+    """Behavior of a service that the server imitates.
 
     Attributes
     ----------
     service
-        What the table of providers knows of the service.
+        Entry of the service in the table of providers.
     limits
-        What a batch may hold.
+        Limits of a file and of a batch.
     hours
-        The fewest and most hours of a ``completion_window``.
+        Minimum and maximum hours of a ``completion_window``.
     prefix
-        What the base URL of its clients ends in.
+        Path of the base URL.
     detours
-        What may stand between the prefix and the rest of an address, as a regular expression.
+        Regular expression for the optional path between the prefix and the endpoint.
     asks_version
-        Whether an address outside ``/v1`` needs an ``api-version``.
+        Whether a path outside ``/v1`` requires an ``api-version``.
     bare_endpoints
-        Whether it writes endpoints without ``/v1``.
+        Whether the service writes endpoints without ``/v1``.
     reads_lines
-        Whether the lines say which endpoint is meant, whatever the create said.
+        Whether the first line of the input file determines the endpoint, not the create request.
     min_lifetime
-        The fewest seconds that a file may be kept.
+        Minimum lifetime of a file, in seconds.
     codes
-        Its own codes for what is wrong with an input file.
+        The service's error codes for an input file, by OpenAI's code.
     queue_full
-        What it says when too many tokens wait: of the limit and the model.
+        Message for too many enqueued tokens; a format string with ``limit`` and ``model``.
     empty_error_file
-        Whether a batch without errors has an error file, of 0 bytes.
+        Whether a batch without errors has an error file of 0 bytes.
     lists
-        How its list of batches looks: "pages", one "array", or "nothing" of what there is.
+        Format of the list of batches: "pages", an "array", or "nothing" for an empty list.
     """
 
     name: str
@@ -118,11 +118,11 @@ class Dialect:
 
     @property
     def endpoints(self) -> tuple[str, ...]:
-        """The endpoints that have batches."""
+        """Endpoints that support batches."""
         return self.service.endpoints or ENDPOINTS
 
     def resolve_path(self, path: str, query: bytes) -> str:
-        """Return the address that the server knows for one of this service.
+        """Translate a path of this service into the server's path.
 
         Examples
         --------
@@ -130,43 +130,43 @@ class Dialect:
         >>> azure.resolve_path("/openai/deployments/mine/responses", b"api-version=1")
         '/v1/responses'
         """
-        found = re.fullmatch(f"{self.prefix}{self.detours}(/.*)", path)
+        match = re.fullmatch(f"{self.prefix}{self.detours}(/.*)", path)
         bare = self.asks_version and not path.startswith(f"{self.prefix}/v1/")
-        if found is None or (bare and b"api-version=" not in query):
+        if match is None or (bare and b"api-version=" not in query):
             return f"/-{path}"
-        return f"/v1{found[1]}"
+        return f"/v1{match[1]}"
 
     def find_endpoint(self, word: str) -> str | None:
-        """Return the endpoint that a word of this service's stands for; None for no endpoint."""
+        """Return the endpoint for this service's spelling of it, or None."""
         spellings = {self.spell(endpoint): endpoint for endpoint in self.endpoints}
         return spellings.get(word, word if word in self.endpoints else None)
 
     def spell(self, endpoint: str) -> str:
-        """Return how this service writes an endpoint."""
+        """Return this service's spelling of an endpoint."""
         return endpoint.removeprefix("/v1") if self.bare_endpoints else endpoint
 
     def accepts_window(self, window: str) -> bool:
-        """Tell whether a completion window is one of this service's."""
+        """Return whether the service accepts a completion window."""
         return self.hours[0] <= (hours_of(window) or 0) <= self.hours[1]
 
     def batch(self, batch: Batch) -> Any:
-        """Return a batch as this service shows it."""
+        """Return a batch in this service's format."""
         if self.name == "azure":
-            shown = msgspec.to_builtins(batch) | {"endpoint": self.spell(batch.endpoint)}
+            fields = msgspec.to_builtins(batch) | {"endpoint": self.spell(batch.endpoint)}
             if batch.status == "validating":
-                shown |= {"endpoint": None, "request_counts": None, "usage": None}
-            return shown
+                fields |= {"endpoint": None, "request_counts": None, "usage": None}
+            return fields
         if self.name == "together":
             return msgspec.to_builtins(batch) | {"status": batch.status.upper(), "metadata": None}
         return batch
 
     def created(self, batch: Batch) -> Any:
-        """Return the answer to a create."""
-        shown = self.batch(batch)
-        return {"job": shown, "warning": None} if self.name == "together" else shown
+        """Return the response to a create request."""
+        response = self.batch(batch)
+        return {"job": response, "warning": None} if self.name == "together" else response
 
     def line(self, line: dict[str, Any]) -> dict[str, Any]:
-        """Return a line of a result file as this service writes it."""
+        """Return a result line in this service's format."""
         response = line["response"]
         if self.name == "azure":
             body = {} if response is None else response["body"]
@@ -185,14 +185,14 @@ def _limits(service: Provider) -> Limits:
         enqueued_tokens=service.max_enqueued_tokens,
         unsupported_models=(),
     )
-    # Of "200 MB" a client takes the smaller meaning, and a server the larger.
+    # "200 MB" is ambiguous: the client assumes 10**6, the server 2**20 bytes per MB.
     if service.max_bytes == OPENAI.max_bytes:
         return limits
     return replace(limits, batch_bytes=service.max_bytes)
 
 
 def _dialect(name: str, service: Provider, **own: Any) -> Dialect:
-    """Make a dialect of what the table of providers has, and of what only a server does."""
+    """Create a dialect from a provider and the server's own settings."""
     low, high = (hours_of(window) or 0 for window in service.windows)
     table: dict[str, Any] = {"limits": _limits(service), "hours": (low, high)}
     return Dialect(name=name, service=service, **table | own)
@@ -225,7 +225,7 @@ _DIALECTS: Final = {
         _dialect("together", provider("together"), lists="array"),
         _dialect("deepinfra", provider("deepinfra"), prefix="/v1/openai"),
         _dialect("gateway", provider("other"), lists="nothing"),
-        # Where nobody states a limit the table is careful, and such a server takes anything.
+        # The table assumes conservative limits where none is documented; the server accepts more.
         _dialect(
             "self-hosted",
             provider("self-hosted"),
@@ -244,18 +244,18 @@ def find_dialect(profile: object) -> Dialect:
     Raises
     ------
     LocalServerError
-        The profile is unknown.
+        If the profile is unknown.
 
     Examples
     --------
     >>> find_dialect("groq").accepts_window("7d")
     True
     """
-    found = _DIALECTS.get(str(profile))
-    if found is None:
+    dialect = _DIALECTS.get(str(profile))
+    if dialect is None:
         raise LocalServerError(
             f"The local server does not know the habits of {short_repr(profile)}. "
             f"{guess(profile, _DIALECTS)}It imitates {', '.join(map(repr, _DIALECTS))}: "
             "`batchframe.local.serve(profile=...)`."
         )
-    return found
+    return dialect

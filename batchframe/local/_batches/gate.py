@@ -1,8 +1,4 @@
-"""When work may go on: pausing, waking the waiting, and giving way to HTTP.
-
-Comes in: `pause`, `resume`, and news. Goes out: permission, and turns of the event loop. Must not
-know what the work is.
-"""
+"""Scheduling of the work on batches: pausing, signaling, yielding to HTTP."""
 
 from __future__ import annotations
 
@@ -17,18 +13,18 @@ _BREATH: Final = 0.0002
 
 
 class Signal:
-    """Wakes everyone who waits for something to become true."""
+    """Signal that makes all waiting tasks check their condition again."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
 
     def fire(self) -> None:
-        """Let all who wait look again."""
+        """Wake all waiting tasks."""
         self._event.set()
         self._event = asyncio.Event()
 
     async def until(self, happened: Callable[[], bool], within: float | None = None) -> None:
-        """Wait until `happened()`, at most `within` seconds."""
+        """Wait until `happened()` is true, at most `within` seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within):
                 while not happened():
@@ -36,7 +32,7 @@ class Signal:
 
 
 class Gate:
-    """Lets requests through: all of them, or a given number more."""
+    """Gate for requests: open, closed, or open for a number of requests."""
 
     def __init__(self) -> None:
         self.signal = Signal()
@@ -44,21 +40,21 @@ class Gate:
 
     @property
     def open(self) -> bool:
-        """Whether anything may go on."""
+        """Whether the gate is open."""
         return self._left is None or self._left > 0
 
     def pause(self, after: int) -> None:
-        """Let `after` more requests through."""
+        """Close the gate after `after` more requests."""
         self._left = after
         self.signal.fire()
 
     def resume(self) -> None:
-        """Let everything through."""
+        """Open the gate."""
         self._left = None
         self.signal.fire()
 
     def take(self) -> bool:
-        """Let one request through, if the gate is open."""
+        """Pass one request; return whether the gate was open."""
         if self._left is None:
             return True
         if self._left == 0:
@@ -68,12 +64,11 @@ class Gate:
 
 
 class Turns:
-    """Shares one thread between the batches at work and HTTP.
+    """Time slices that share the event loop between batches and HTTP.
 
-    Work asks `due` after each line and, when it is, awaits `pass_on`. All batches together work for
-    one slice, a few milliseconds, between two looks at the sockets; whoever comes after the slice
-    is used up does a single line. A short true sleep before each slice lets the other threads of
-    the process, a notebook's among them, take the interpreter's lock.
+    A task checks `due` after each line and, if it is true, awaits `pass_on`. All batches share a
+    time slice of a few milliseconds, after which the event loop handles HTTP. A short sleep before
+    each slice releases the GIL for the other threads of the process, such as a notebook's.
     """
 
     def __init__(self) -> None:
@@ -82,14 +77,14 @@ class Turns:
 
     @property
     def due(self) -> bool:
-        """Whether the current slice is used up."""
+        """Whether the current time slice is over."""
         return time.perf_counter() - self._since > _SLICE
 
     async def pass_on(self) -> None:
-        """Give way until the next slice."""
+        """Yield to other tasks until the next time slice."""
         if not self._ending:
             self._ending = True
-            # Runs before all who wait here, as they queue behind it.
+            # Scheduled before the tasks that await `sleep(0)` below.
             asyncio.get_running_loop().call_soon(self._begin)
         await asyncio.sleep(0)
 

@@ -1,7 +1,6 @@
-r"""The lines of an input file, in order once and then by number, without holding them.
+r"""Access to the lines of an input file without loading it.
 
-Comes in: a path. Goes out: bytes. Must not know what a line means. Lines end at ``b"\n"`` alone:
-U+2028 and its like inside a JSON string end nothing.
+Only ``b"\n"`` ends a line: a JSON string may contain other line separators such as U+2028.
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ from pathlib import Path
 
 
 class Lines:
-    """Random access to the lines of a file; `scan` it once first.
+    """Random access to the lines of a file; call `scan` first.
 
-    Only the offsets are in memory: 8 bytes a line.
+    Only the offsets are in memory, 8 bytes per line.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,7 +33,7 @@ class Lines:
         return self._handle.read(self._offsets[index + 1] - start)
 
     def scan(self) -> Iterator[bytes]:
-        """Yield every line in order, and learn where each one is."""
+        """Yield every line in order and store its offset."""
         self._offsets = array("Q", [0])
         self._handle.seek(0)
         position = 0

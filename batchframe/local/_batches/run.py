@@ -1,8 +1,4 @@
-"""One batch on its way: its lines, its answers, and what was asked of it meanwhile.
-
-Comes in: a batch and its workspace. Goes out: which requests are still to be answered, in the
-order in which they will be. Must not know: the gate, the pace, or who answers.
-"""
+"""State of a running batch: its lines, its answers, and a requested end."""
 
 from __future__ import annotations
 
@@ -24,7 +20,7 @@ from batchframe.local._objects import Batch
 
 
 class Wish(enum.Enum):
-    """What a batch is asked to do, and the status that it then ends with."""
+    """Requested outcome of a batch; the value is its final status."""
 
     GO_ON = "completed"
     CANCEL = "cancelled"
@@ -36,7 +32,7 @@ class _Head(msgspec.Struct):
 
 
 class Run:
-    """The mutable side of a batch that has not ended."""
+    """Mutable state of a batch that has not ended."""
 
     def __init__(self, batch: Batch, workspace: Workspace, dialect: Dialect) -> None:
         self.dialect = dialect
@@ -54,19 +50,19 @@ class Run:
 
     @cached_property
     def lines(self) -> Lines:
-        """The input; opened when first asked for."""
+        """Input lines; the file is opened on first access."""
         return self._open.enter_context(closing(Lines(self.workspace.input)))
 
     @cached_property
     def spool(self) -> Spool:
-        """The answers; opened, and read back, when first asked for."""
+        """Answers; the result files are opened and read on first access."""
         return self._open.enter_context(closing(Spool(self.workspace, self.batch_id, self.dialect)))
 
     @property
     def going_on(self) -> bool:
-        """Whether nothing else is asked of the batch; its 24 hours may be over."""
-        over = self.dialect.service.expires and time.time() >= self.expires_at
-        if self.wish is Wish.GO_ON and over:
+        """Whether the batch is neither canceled nor expired."""
+        overdue = self.dialect.service.expires and time.time() >= self.expires_at
+        if self.wish is Wish.GO_ON and overdue:
             self.wish = Wish.EXPIRE
         return self.wish is Wish.GO_ON
 
@@ -75,9 +71,9 @@ class Run:
         self._open.close()
 
     def remaining(self) -> Iterator[bytes]:
-        """Yield the lines still to be answered, in an order that only the batch's id decides.
+        """Yield the unanswered lines in an order that depends on the batch id only.
 
-        OpenAI promises no order either, and nobody should come to rely on one here.
+        The order is random because OpenAI does not guarantee one.
         """
         order = list(range(len(self.lines)))
         random.Random(self.batch_id).shuffle(order)  # noqa: S311 - an order, not a secret

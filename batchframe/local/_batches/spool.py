@@ -1,7 +1,6 @@
-"""The answers of a running batch, on disk line by line as they come.
+"""Result files of a running batch, written line by line.
 
-Comes in: answers. Goes out: the two result files, their counts and their usage, and after a crash
-the same again, read back from the files. Must not know: the Batch object, or who answers.
+After a crash, their counts and usage are read from the files.
 """
 
 from __future__ import annotations
@@ -26,16 +25,16 @@ class _Response(msgspec.Struct):
     body: dict[str, Any] | None = None
 
 
-class _Written(msgspec.Struct):
+class _ResultLine(msgspec.Struct):
     custom_id: str
     response: _Response | None
 
 
 class Spool:
-    """The open result files of one batch.
+    """Open result files of a batch.
 
-    Every line is handed to the operating system before the next request is answered, so a killed
-    server loses no answer that it counted; a last line that was torn is dropped on opening.
+    Every line is flushed before the next request is answered, so a killed server loses no answer
+    that it counted. Opening the files drops an incomplete last line.
     """
 
     def __init__(self, workspace: Workspace, batch_id: str, dialect: Dialect) -> None:
@@ -57,7 +56,7 @@ class Spool:
         self._errors.close()
 
     def counts(self, total: int) -> RequestCounts:
-        """Return how far the batch is."""
+        """Return the request counts of the batch."""
         return RequestCounts(total=total, completed=self.completed, failed=self.failed)
 
     def answer(self, custom_id: str, answer: Answer) -> None:
@@ -78,7 +77,7 @@ class Spool:
             self.usage += usage_of(answer.body)
 
     def expire(self, custom_id: str) -> None:
-        """Write that one request was not answered in time."""
+        """Write the error of a request that was not answered in time."""
         line = {
             "id": f"batch_req_{hashlib.sha256(custom_id.encode()).hexdigest()[:32]}",
             "custom_id": custom_id,
@@ -98,17 +97,17 @@ class Spool:
         if not path.exists():
             path.touch(mode=0o600)
             return
-        whole = 0
-        decoder = msgspec.json.Decoder(_Written)
+        size = 0
+        decoder = msgspec.json.Decoder(_ResultLine)
         with path.open("rb+") as handle:
             for line in handle:
                 if not line.endswith(b"\n"):
                     break
-                whole += len(line)
-                written = decoder.decode(line)
-                self.answered.add(written.custom_id)
-                if succeeded and written.response is not None:
-                    self.usage += usage_of(written.response.body or {})
+                size += len(line)
+                result = decoder.decode(line)
+                self.answered.add(result.custom_id)
+                if succeeded and result.response is not None:
+                    self.usage += usage_of(result.response.body or {})
                 self.completed += succeeded
                 self.failed += not succeeded
-            handle.truncate(whole)
+            handle.truncate(size)

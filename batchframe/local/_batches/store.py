@@ -1,21 +1,18 @@
-"""The server's folder: uploaded files, batches, and the port.
-
-Comes in: File and Batch objects. Goes out: the same, also after the process was killed. Must not
-know: HTTP, or how a batch is worked off.
+"""Storage of the server: uploaded files, batches and the port, in a folder.
 
 ```
 <folder>/                 0700
   server.json             layout version, port
-  lock                    one server a folder
+  lock                    held by the running server
   files/<file id>.json    the File object
   files/<file id>.data    its bytes
   batches/<batch id>.json the Batch object
   batches/<batch id>/     input, answers and errors of a batch that has not ended
 ```
 
-Every JSON file is written beside its place and renamed, so that a killed server leaves the old one
-or the new one. Nothing is forced to the disk: a power cut may lose answers, which cost nothing. A
-file's name as uploaded is data in its JSON, never part of a path.
+JSON files are written to a temporary file and renamed, so that a killed server leaves either the
+old or the new version. There is no fsync: a power failure may lose answers, which cost nothing. The
+name of an uploaded file is stored in its JSON and is never part of a path.
 """
 
 from __future__ import annotations
@@ -49,13 +46,13 @@ _LAYOUT: Final = 1
 _DAY: Final = 24 * 60 * 60
 
 LIFETIME: Final = 30 * _DAY
-"""Seconds that a batch's input and result files are kept (OpenAI Batch guide, 2026-11)."""
+"""Lifetime of a batch's input and result files in seconds (OpenAI Batch guide, 2026-11)."""
 
 _T = TypeVar("_T", KeptFile, KeptBatch)
 
 
 class Workspace:
-    """The files of one batch that has not ended."""
+    """Files of a batch that has not ended."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -64,20 +61,20 @@ class Workspace:
         self.errors = folder / "errors.jsonl"
 
     def remove(self) -> None:
-        """Remove the files; what was published has been moved out before."""
+        """Remove the files; the published result files are elsewhere."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Store:
-    """Files and batches in one folder, held in memory as well.
+    """Files and batches in a folder, cached in memory.
 
-    Not thread-safe: the server's event loop is its only writer. Reading `ledger` from another
-    thread is safe, as every value is frozen.
+    Not thread-safe: only the server's event loop may write. Other threads may read `ledger`, since
+    every value is frozen.
 
     Raises
     ------
     LocalServerError
-        The folder is in use by another server, damaged, or of another version.
+        If the folder is in use by another server, damaged, or of another version.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -98,37 +95,39 @@ class Store:
             ) from None
         try:
             self._check_layout()
-            self._files = {kept.file.id: kept for kept in _load(self._files_folder, KeptFile)}
-            self._batches = {kept.batch.id: kept for kept in _load(self._batches_folder, KeptBatch)}
+            self._files = {entry.file.id: entry for entry in _load(self._files_folder, KeptFile)}
+            self._batches = {
+                entry.batch.id: entry for entry in _load(self._batches_folder, KeptBatch)
+            }
         except BaseException:
             self._lock.release()
             raise
         for path in self._batches_folder.iterdir():
             if path.is_dir() and path.name not in self._batches:
                 Workspace(path).remove()
-        kept: list[KeptFile | KeptBatch] = [*self._files.values(), *self._batches.values()]
-        self._sequence = max((each.sequence for each in kept), default=0)
+        entries: list[KeptFile | KeptBatch] = [*self._files.values(), *self._batches.values()]
+        self._sequence = max((entry.sequence for entry in entries), default=0)
 
     def close(self) -> None:
-        """Let another server use the folder."""
+        """Release the lock on the folder."""
         self._lock.release()
 
     @property
     def ledger(self) -> list[BilledBatch]:
-        """Every batch that would have been billed, oldest first."""
-        return [entry for kept in list(self._batches.values()) if (entry := billed(kept))]
+        """Batches that a service would have billed, oldest first."""
+        return [entry for stored in list(self._batches.values()) if (entry := billed(stored))]
 
     def remembered_port(self) -> int | None:
-        """Return the port that the folder's server had, if it had one."""
+        """Return the port of the folder's last server, or None."""
         port = self._settings().get("port")
         return port if isinstance(port, int) else None
 
     def remember_port(self, port: int) -> None:
-        """Keep the port for the next server on this folder."""
+        """Store the port for the next server on this folder."""
         _write_json(self.folder / "server.json", {"layout": _LAYOUT, "port": port})
 
     def upload_path(self) -> Path:
-        """Return a new path in the folder for bytes that are still arriving."""
+        """Return a new path in the folder for an upload in progress."""
         return self._files_folder / f"{secrets.token_hex(8)}.partial"
 
     def add_file(
@@ -141,7 +140,10 @@ class Store:
         sha256: str | None = None,
         file_id: str | None = None,
     ) -> FileObject:
-        """Take over the file at `path`; `lifetime` in seconds, `None` for ever."""
+        """Move the file at `path` into the store.
+
+        `lifetime` is in seconds; None means that the file does not expire.
+        """
         now = int(time.time())
         file = FileObject(
             id=file_id or f"file-{secrets.token_hex(12)}",
@@ -151,75 +153,75 @@ class Store:
             purpose=purpose,
             expires_at=None if lifetime is None else now + lifetime,
         )
-        kept = KeptFile(sequence=self._next(), sha256=sha256, file=file)
+        stored = KeptFile(sequence=self._next(), sha256=sha256, file=file)
         path.replace(self._data_path(file.id))
-        _write_json(self._files_folder / f"{file.id}.json", kept)
-        self._files[file.id] = kept
+        _write_json(self._files_folder / f"{file.id}.json", stored)
+        self._files[file.id] = stored
         return file
 
     def file(self, file_id: str) -> KeptFile | None:
-        """Return a file, unless it is unknown, deleted or past its expiry."""
-        kept = self._files.get(file_id)
-        if kept and (kept.file.expires_at or math.inf) <= time.time():
+        """Return a file; None if it is unknown, deleted or expired."""
+        stored = self._files.get(file_id)
+        if stored and (stored.file.expires_at or math.inf) <= time.time():
             self.delete_file(file_id)
             return None
-        return kept
+        return stored
 
     def files(self) -> list[FileObject]:
         """Return every file, oldest first."""
-        return [kept.file for file_id in list(self._files) if (kept := self.file(file_id))]
+        return [stored.file for file_id in list(self._files) if (stored := self.file(file_id))]
 
     def content(self, file_id: str) -> Path:
-        """Return where a known file's bytes are."""
+        """Return the path of a file's bytes."""
         return self._data_path(self._files[file_id].file.id)
 
     def delete_file(self, file_id: str) -> None:
-        """Forget a known file and remove its bytes."""
-        kept = self._files.pop(file_id)
+        """Delete a file and its bytes."""
+        stored = self._files.pop(file_id)
         for suffix in ("json", "data"):
-            (self._files_folder / f"{kept.file.id}.{suffix}").unlink(missing_ok=True)
+            (self._files_folder / f"{stored.file.id}.{suffix}").unlink(missing_ok=True)
 
-    def add_batch(self, asked: BatchRequest) -> Batch:
-        """Create a batch, and keep its input even if the file is deleted later."""
+    def add_batch(self, request: BatchRequest) -> Batch:
+        """Create a batch with its own link to the input file."""
         now = int(time.time())
         batch = Batch(
             id=f"batch_{secrets.token_hex(16)}",
-            endpoint=asked.endpoint,
-            input_file_id=asked.input_file_id,
-            completion_window=asked.completion_window,
+            endpoint=request.endpoint,
+            input_file_id=request.input_file_id,
+            completion_window=request.completion_window,
             created_at=now,
             expires_at=now + _DAY,
-            metadata=asked.metadata,
+            metadata=request.metadata,
         )
-        file = self.file(asked.input_file_id)
+        file = self.file(request.input_file_id)
         if file is not None:
             workspace = self.workspace(batch.id)
             workspace.folder.mkdir(mode=0o700)
-            _link(self.content(asked.input_file_id), workspace.input)
-        kept = KeptBatch(
+            _link(self.content(request.input_file_id), workspace.input)
+        stored = KeptBatch(
             sequence=self._next(),
             input_sha256=None if file is None else file.sha256,
-            output_lifetime=asked.output_lifetime,
+            output_lifetime=request.output_lifetime,
             batch=batch,
         )
-        self._keep(kept)
+        self._save(stored)
         return batch
 
     def batch(self, batch_id: str) -> Batch | None:
-        """Return a batch, unless it is unknown."""
-        kept = self._batches.get(batch_id)
-        return None if kept is None else kept.batch
+        """Return a batch; None if it is unknown."""
+        stored = self._batches.get(batch_id)
+        return None if stored is None else stored.batch
 
     def batches(self) -> list[Batch]:
         """Return every batch, oldest first."""
-        return [kept.batch for kept in self._batches.values()]
+        return [stored.batch for stored in self._batches.values()]
 
     def save(self, batch: Batch) -> None:
         """Replace a batch, in memory and in the folder."""
-        self._keep(self._with(batch))
+        self._save(self._with(batch))
 
     def show(self, batch: Batch) -> None:
-        """Replace a batch in memory only: its workspace holds the progress."""
+        """Replace a batch in memory only; its workspace stores the progress."""
         self._batches[batch.id] = self._with(batch)
 
     def workspace(self, batch_id: str) -> Workspace:
@@ -229,17 +231,16 @@ class Store:
     def publish(
         self, batch_id: str, kind: str, path: Path, *, even_empty: bool = False
     ) -> str | None:
-        """Make a result file of `path` and return its id; `None` when there is nothing in it.
+        """Publish `path` as a result file and return its id.
 
-        `even_empty` makes one of 0 bytes then.
-
-        `kind` is ``"output"`` or ``"error"``. The id follows from the batch and the kind, so a
-        server that was killed here publishes the same file again.
+        An empty file is published only with `even_empty`; otherwise the id is None. `kind` is
+        ``"output"`` or ``"error"``. The id depends on the batch and the kind, so a server killed
+        here publishes the same file after a restart.
         """
         if not (path.stat().st_size or even_empty):
             return None
         digest = hashlib.sha256(f"{batch_id}/{kind}".encode()).hexdigest()
-        # The batch's own copy stays until its end is saved.
+        # The workspace is needed until the final status is saved.
         published = self.upload_path()
         _link(path, published)
         file = self.add_file(
@@ -254,9 +255,9 @@ class Store:
     def _with(self, batch: Batch) -> KeptBatch:
         return dataclasses.replace(self._batches[batch.id], batch=batch)
 
-    def _keep(self, kept: KeptBatch) -> None:
-        _write_json(self._batches_folder / f"{kept.batch.id}.json", kept)
-        self._batches[kept.batch.id] = kept
+    def _save(self, stored: KeptBatch) -> None:
+        _write_json(self._batches_folder / f"{stored.batch.id}.json", stored)
+        self._batches[stored.batch.id] = stored
 
     def _next(self) -> int:
         self._sequence += 1
@@ -287,13 +288,13 @@ def _load(folder: Path, kind: type[_T]) -> list[_T]:
     for leftover in (*folder.glob("*.partial"), *folder.glob("*.tmp")):
         leftover.unlink()
     decoder = msgspec.json.Decoder(kind)
-    found: list[_T] = []
+    entries: list[_T] = []
     for path in folder.glob("*.json"):
         try:
-            found.append(decoder.decode(path.read_bytes()))
+            entries.append(decoder.decode(path.read_bytes()))
         except msgspec.DecodeError as error:
             raise _damaged(path, error) from None
-    return sorted(found, key=lambda kept: kept.sequence)
+    return sorted(entries, key=lambda entry: entry.sequence)
 
 
 def _damaged(path: Path, reason: Exception) -> LocalServerError:
@@ -304,11 +305,11 @@ def _damaged(path: Path, reason: Exception) -> LocalServerError:
 
 
 def _write_json(path: Path, value: object) -> None:
-    beside = path.with_suffix(".tmp")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    temporary = path.with_suffix(".tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as handle:
         handle.write(msgspec.json.encode(value))
-    beside.replace(path)
+    temporary.replace(path)
 
 
 def _link(source: Path, target: Path) -> None:

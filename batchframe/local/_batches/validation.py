@@ -1,11 +1,7 @@
-"""Checking a batch's input file line by line, and one request body by itself.
+"""Validation of a batch's input file and of a request body.
 
-Comes in: the lines of a file as bytes, in order, and the limits of the service. Goes out: the list
-of `BatchError` for which the service would refuse the whole batch, or none, and the facts that the
-lines have in common. Must not know: files, HTTP, or the clock.
-
-Codes and wordings are those reported for OpenAI's validator (2025-08 to 2026-09). No code of
-OpenAI's own is known for too many requests; `too_many_tasks` is Azure's.
+Codes and messages are those reported for OpenAI's validator (2025-08 to 2026-09). OpenAI's code for
+too many requests is unknown; `too_many_tasks` is Azure's.
 """
 
 from __future__ import annotations
@@ -42,21 +38,21 @@ _decode: Final = msgspec.json.Decoder().decode
 
 @dataclass(eq=False)
 class FileCheck:
-    """Checks one input file: `feed` each line, then ask `problems`.
+    """Validator of an input file: `feed` each line, then call `problems`.
 
     Parameters
     ----------
     endpoint
-        The endpoint that the batch was created with.
+        Endpoint in the request that created the batch.
     dialect
-        Whose limits, spellings and codes apply.
+        Dialect whose limits, spellings and codes apply.
     count_tokens
-        Counts a body's input tokens; used only when the limits include enqueued tokens.
+        Function that counts a body's input tokens; used only with a limit of enqueued tokens.
 
     Attributes
     ----------
     endpoint
-        Of the lines, where the service lets those decide.
+        Endpoint of the lines, if the dialect reads it from them.
     """
 
     endpoint: str
@@ -67,21 +63,24 @@ class FileCheck:
     model: str | None = field(init=False, default=None)
     _embedding_inputs: int = field(init=False, default=0)
     _custom_ids: set[str] = field(init=False, default_factory=set)
-    _found: list[BatchError] = field(init=False, default_factory=list)
+    _errors: list[BatchError] = field(init=False, default_factory=list)
 
     def feed(self, line: bytes) -> None:
         """Check the next line of the file."""
         self.lines += 1
         error = self._check(line)
-        if error is not None and len(self._found) < _LISTED_ERRORS:
+        if error is not None and len(self._errors) < _LISTED_ERRORS:
             code = self.dialect.codes.get(error.code, error.code)
-            self._found.append(replace(error, code=code, line=self.lines))
+            self._errors.append(replace(error, code=code, line=self.lines))
 
     def problems(self, enqueued: int = 0) -> list[BatchError]:
-        """Return why the file is refused; `enqueued` tokens of its model are at work already."""
+        """Return the errors of the file.
+
+        `enqueued` is the number of tokens in the running batches of its model.
+        """
         if not self.lines:
             return [_EMPTY]
-        return self._found or [*self._too_many(), *self._token_limit(enqueued)]
+        return self._errors or [*self._too_many(), *self._token_limit(enqueued)]
 
     def _check(self, line: bytes) -> BatchError | None:
         try:
@@ -104,10 +103,10 @@ class FileCheck:
         self._custom_ids.add(custom_id)
         if request["method"] != "POST":
             return _error("invalid_value", "The method must be POST.", "method")
-        meant = self.dialect.find_endpoint(request["url"])
-        if self.dialect.reads_lines and self.lines == 1 and meant is not None:
-            self.endpoint = meant
-        if meant != self.endpoint:
+        endpoint = self.dialect.find_endpoint(request["url"])
+        if self.dialect.reads_lines and self.lines == 1 and endpoint is not None:
+            self.endpoint = endpoint
+        if endpoint != self.endpoint:
             return _error("invalid_url", _WRONG_URL, "url")
         return None
 
@@ -147,12 +146,12 @@ class FileCheck:
         limit = self.dialect.limits.enqueued_tokens
         if limit is None or self.tokens + enqueued <= limit:
             return []
-        words = self.dialect.queue_full or _ENQUEUED
-        return [_error("token_limit_exceeded", words.format(model=self.model, limit=limit))]
+        template = self.dialect.queue_full or _ENQUEUED
+        return [_error("token_limit_exceeded", template.format(model=self.model, limit=limit))]
 
 
 def check_body(endpoint: str, body: dict[str, Any]) -> BatchError | None:
-    """Return what is wrong with a request body by itself, if anything.
+    """Return the error of a request body; None if it is valid.
 
     Examples
     --------
@@ -175,7 +174,7 @@ def check_body(endpoint: str, body: dict[str, Any]) -> BatchError | None:
 
 
 def count_inputs(value: object) -> int:
-    """Return how many texts an embedding request's `input` holds; a list of token ids is one.
+    """Count the inputs of an embedding request; a list of token ids is one.
 
     Examples
     --------
@@ -202,8 +201,8 @@ def _missing(name: str, param: str) -> BatchError:
 
 
 def _mistyped(name: str, kind: type, value: object, param: str) -> BatchError:
-    expected, found = json_type(kind()), json_type(value)
-    message = f"Invalid type for '{name}': expected {expected}, but got {found}."
+    expected, actual = json_type(kind()), json_type(value)
+    message = f"Invalid type for '{name}': expected {expected}, but got {actual}."
     return _error("invalid_type", message, param)
 
 

@@ -1,10 +1,7 @@
-"""The state machine: takes every batch from ``validating`` to its end.
+"""State machine that runs batches.
 
-Comes in: batches in the store, and someone who answers. Goes out: their states, result files and
-usage, kept in the store. Must not know HTTP.
-
-``validating → failed | in_progress → finalizing → completed``; on its way a batch may be
-``cancelling → cancelled`` or become ``expired``. What was answered by then is kept.
+``validating → failed | in_progress → finalizing → completed``. A batch may also become
+``cancelling → cancelled`` or ``expired``; its answers so far are published.
 """
 
 from __future__ import annotations
@@ -28,11 +25,11 @@ from batchframe.local._objects import Batch, BatchError, BatchErrors, RequestCou
 
 _log = logging.getLogger("batchframe.local")
 
-# An open batch holds three file handles, and systems give a process few hundred.
+# A running batch opens three files, and a process may open only a few hundred.
 _AT_ONCE: Final = 32
 _NAP: Final = 0.02
 
-# What share of `seconds` has passed when a state ends.
+# Shares of `seconds` at which a state may end.
 _VALIDATED: Final = 0.1
 _ANSWERED: Final = 0.9
 
@@ -47,12 +44,12 @@ _decode: Final = msgspec.json.Decoder(_Request).decode
 
 @dataclass(kw_only=True, eq=False)
 class Worker:
-    """Works off batches in the event loop, a slice at a time.
+    """Worker that runs batches in the event loop, in time slices.
 
     Parameters
     ----------
     seconds
-        The least time a batch takes, spread over its states.
+        Minimum duration of a batch, spread over its states.
     """
 
     store: Store
@@ -66,27 +63,27 @@ class Worker:
     _at_work: int = field(init=False, default=0)
 
     async def pause(self, after: int) -> None:
-        """Let `after` more requests be answered, then hold."""
+        """Pause after answering `after` more requests."""
         self._gate.pause(after)
 
     async def resume(self) -> None:
-        """Let everything go on."""
+        """Resume all batches."""
         self._gate.resume()
 
     def begin_all(self) -> None:
-        """Go on with every batch that has not ended."""
+        """Start every batch that has not ended."""
         for batch in self.store.batches():
             if not batch.ended:
                 self.begin(batch)
 
     def begin(self, batch: Batch) -> None:
-        """Begin to work on a batch."""
+        """Start a batch."""
         run = Run(batch, self.store.workspace(batch.id), self.dialect)
         self._runs[batch.id] = run
         run.task = asyncio.get_running_loop().create_task(self._work(run))
 
     def cancel(self, batch: Batch) -> Batch:
-        """Ask a batch that has not ended to stop; requests under way are still answered."""
+        """Cancel an unfinished batch; pending requests are still answered."""
         run = self._runs[batch.id]
         if run.wish is Wish.GO_ON:
             run.wish = Wish.CANCEL
@@ -95,7 +92,7 @@ class Worker:
         return self._batch(run)
 
     async def expire(self, batch_id: str) -> None:
-        """End a batch as expired, unless it has ended; requests under way are abandoned."""
+        """Expire an unfinished batch; pending requests are abandoned."""
         run = self._runs.get(batch_id)
         if run is None or run.task is None:
             return
@@ -106,7 +103,7 @@ class Worker:
         await asyncio.wait([run.task])
 
     async def close(self) -> None:
-        """Stop all work where it is; the folder has what another server needs to go on."""
+        """Stop all work; a server on the same folder can continue it."""
         tasks = [run.task for run in self._runs.values() if run.task is not None]
         for task in tasks:
             task.cancel()
@@ -117,8 +114,8 @@ class Worker:
         await self._gate.signal.until(lambda: self._at_work < _AT_ONCE or not run.going_on)
         self._at_work += 1
         try:
-            await self._through(run)
-        # A batch that stands still for ever would be waited for for ever.
+            await self._advance(run)
+        # Clients would wait forever for a batch that does not end.
         except Exception as error:  # noqa: BLE001 - see above
             _log.exception("The local server could not work off %s.", run.batch_id)
             self._fail(run, [BatchError(code="server_error", message=str(error))])
@@ -130,7 +127,7 @@ class Worker:
                 self._runs.pop(run.batch_id, None)
             self._gate.signal.fire()
 
-    async def _through(self, run: Run) -> None:
+    async def _advance(self, run: Run) -> None:
         status = self._batch(run).status
         if status == "validating" and not await self._validate(run):
             return
@@ -141,11 +138,11 @@ class Worker:
         if run.wish is Wish.CANCEL:
             await self._gate.signal.until(lambda: self._gate.open or run.wish is Wish.EXPIRE)
         if run.wish is Wish.EXPIRE:
-            await self._leave(run)
+            await self._expire_remaining(run)
         self._end(run)
 
     async def _validate(self, run: Run) -> bool:
-        """Read the whole file once; return whether the batch is still on its way."""
+        """Validate the input file; return whether the batch has not failed."""
         await self._checkpoint(run, 0.0)
         check = FileCheck(run.endpoint, self.dialect, self.count_tokens)
         if not run.workspace.input.exists():
@@ -178,7 +175,7 @@ class Worker:
         return sum(run.tokens for run in runs if self._batch(run).model == model)
 
     async def _answer(self, run: Run) -> None:
-        """Answer what is not answered yet, `concurrency` requests at a time."""
+        """Answer the remaining requests, `concurrency` at a time."""
         if not run.going_on:
             return
         await self._index(run)
@@ -189,16 +186,16 @@ class Worker:
             for _ in range(self.answerer.concurrency)
         ]
         try:
-            ended = await asyncio.gather(*run.consumers, return_exceptions=True)
+            outcomes = await asyncio.gather(*run.consumers, return_exceptions=True)
         finally:
             run.consumers = []
             self._show(run)
-        for error in ended:
-            if isinstance(error, Exception):
-                raise error
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):
+                raise outcome
 
     async def _index(self, run: Run) -> None:
-        """Learn where the lines are, after a restart: validation did so in the first process."""
+        """Scan the lines after a restart; without one, validation has done so."""
         if len(run.lines):
             return
         for _ in run.lines.scan():
@@ -231,15 +228,15 @@ class Worker:
         return False
 
     def _ahead(self, run: Run) -> bool:
-        """Whether more is answered than `seconds` lets show yet."""
+        """Return whether more requests are answered than `seconds` allows so far."""
         if not self.seconds:
             return False
-        passed = (time.monotonic() - run.began) / self.seconds
-        share = (passed - _VALIDATED) / (_ANSWERED - _VALIDATED)
+        elapsed = (time.monotonic() - run.began) / self.seconds
+        share = (elapsed - _VALIDATED) / (_ANSWERED - _VALIDATED)
         return run.spool.completed + run.spool.failed > share * run.total
 
     async def _checkpoint(self, run: Run, share: float) -> None:
-        """Wait until the gate is open and `share` of the batch's least time has passed."""
+        """Wait until the gate is open and `share` of the minimum duration is over."""
         await self._gate.signal.until(lambda: self._gate.open or not run.going_on)
         left = run.began + share * self.seconds - time.monotonic()
         if left > 0:
@@ -252,8 +249,8 @@ class Worker:
                 self._enter(run, "finalizing")
             await self._checkpoint(run, 1.0)
 
-    async def _leave(self, run: Run) -> None:
-        """Write every unanswered request of an expired batch to its error file."""
+    async def _expire_remaining(self, run: Run) -> None:
+        """Write the unanswered requests of an expired batch to its error file."""
         if not run.total:
             return
         await self._index(run)
@@ -288,6 +285,6 @@ class Worker:
         self.store.show(self._batch(run).having(request_counts=counts, usage=spool.usage))
 
     def _enter(self, run: Run, status: str, **changes: Any) -> None:
-        """Save that a batch enters a state now."""
+        """Save a batch with a new status and its timestamp."""
         since = {"status": status, f"{status}_at": int(time.time())}
         self.store.save(self._batch(run).having(**since, **changes))
