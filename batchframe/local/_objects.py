@@ -1,7 +1,6 @@
-"""The values of the local server: OpenAI's File and Batch objects, and what is kept beside them.
+"""Data classes of the local server: OpenAI's File and Batch objects.
 
-Comes in: nothing. Goes out: frozen dataclasses, whose fields are the wire names and which msgspec
-writes and reads as they stand. Must not know: HTTP, folders, or how a request is answered.
+Field names are those of the API, so that msgspec encodes and decodes the objects directly.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ ROUTES: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileObject:
-    """A file as the Files API shows it; times are Unix seconds."""
+    """File object of the Files API; times are Unix seconds."""
 
     id: str
     bytes: int
@@ -67,7 +66,7 @@ class FileObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchError:
-    """One reason why a batch was refused; `line` counts from 1."""
+    """Validation error of a batch; `line` counts from 1."""
 
     code: str
     message: str
@@ -77,7 +76,7 @@ class BatchError:
 
 @dataclass(frozen=True, slots=True)
 class BatchErrors:
-    """The reasons why a batch was refused."""
+    """Validation errors of a batch."""
 
     data: list[BatchError]
     object: Literal["list"] = "list"
@@ -85,7 +84,7 @@ class BatchErrors:
 
 @dataclass(frozen=True, slots=True)
 class RequestCounts:
-    """How many requests a batch has, and how many have their answer or their error."""
+    """Number of requests of a batch: in total, completed and failed."""
 
     total: int = 0
     completed: int = 0
@@ -94,21 +93,21 @@ class RequestCounts:
 
 @dataclass(frozen=True, slots=True)
 class InputDetails:
-    """The part of the input tokens that came from the prompt cache."""
+    """Input tokens that came from the prompt cache."""
 
     cached_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class OutputDetails:
-    """The part of the output tokens that was reasoning."""
+    """Output tokens used for reasoning."""
 
     reasoning_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The tokens of a batch, or of one answer."""
+    """Token usage of a batch or of an answer."""
 
     input_tokens: int = 0
     input_tokens_details: InputDetails = field(default_factory=InputDetails)
@@ -117,13 +116,15 @@ class Usage:
     total_tokens: int = 0
 
     @classmethod
-    def of(cls, given: int, cached: int, made: int, reasoning: int) -> Usage:
-        """Return the usage of these tokens: input, of them cached, output, of them reasoning."""
-        return cls(given, InputDetails(cached), made, OutputDetails(reasoning), given + made)
+    def of(cls, input_: int, cached: int, output_: int, reasoning: int) -> Usage:
+        """Create a usage; `cached` is part of `input_`, `reasoning` of `output_`."""
+        return cls(
+            input_, InputDetails(cached), output_, OutputDetails(reasoning), input_ + output_
+        )
 
     @property
     def parts(self) -> tuple[int, int, int, int]:
-        """What `of` takes."""
+        """Input, cached, output and reasoning tokens: the arguments of `of`."""
         cached = self.input_tokens_details.cached_tokens
         reasoning = self.output_tokens_details.reasoning_tokens
         return self.input_tokens, cached, self.output_tokens, reasoning
@@ -134,7 +135,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """A batch as the Batch API shows it; times are Unix seconds."""
+    """Batch object of the Batch API; times are Unix seconds."""
 
     id: str
     endpoint: str
@@ -165,13 +166,13 @@ class Batch:
         return self.status in ENDED
 
     def having(self, **changes: Any) -> Batch:
-        """Return this batch with `changes`."""
+        """Return a copy of this batch with `changes`."""
         return dataclasses.replace(self, **changes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchRequest:
-    """The checked parameters of `POST /batches`; `output_lifetime` in seconds."""
+    """Validated parameters of `POST /batches`; `output_lifetime` is in seconds."""
 
     endpoint: str
     input_file_id: str
@@ -182,9 +183,9 @@ class BatchRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptFile:
-    """A file and what the server keeps beside it.
+    """Stored file with the server's metadata.
 
-    `sequence` orders files of the same second; `sha256` is kept of uploads only.
+    `sequence` orders files of the same second; `sha256` is None except for uploads.
     """
 
     sequence: int
@@ -194,10 +195,10 @@ class KeptFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptBatch:
-    """A batch and what the server keeps beside it.
+    """Stored batch with the server's metadata.
 
-    `input_sha256` is the digest of the input file as it was when the batch was created, `None`
-    when there was no such file. `output_lifetime` is how long result files live, in seconds.
+    `input_sha256` is the digest of the input file at the creation of the batch; None if the file
+    did not exist. `output_lifetime` is the lifetime of the result files, in seconds.
     """
 
     sequence: int
@@ -208,12 +209,12 @@ class KeptBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BilledBatch:
-    """One batch that the service would have billed: an entry of `Server.ledger`.
+    """Batch that a service would have billed, an entry of `Server.ledger`.
 
-    A batch is billed for the requests that were answered (those in its output file), whether it
-    completed, expired or was cancelled; requests in the error file cost nothing (OpenAI Batch
-    guide, 2026-11). Each batch has at most one entry, which grows while the batch runs. Two
-    entries with one `input_sha256` are the same requests paid twice.
+    A service bills the answered requests, those in the output file, whether the batch completed,
+    expired or was canceled; requests in the error file are free (OpenAI Batch guide, 2026-11).
+    A batch has at most one entry, whose counts grow while the batch runs. Two entries with the
+    same `input_sha256` mean that the same requests were billed twice.
     """
 
     batch_id: str
@@ -231,24 +232,24 @@ class BilledBatch:
     reasoning_tokens: int
 
 
-def billed(kept: KeptBatch) -> BilledBatch | None:
-    """Return the ledger's entry for a batch, or `None` when nothing of it would be billed."""
-    batch = kept.batch
+def billed(stored: KeptBatch) -> BilledBatch | None:
+    """Return the ledger entry of a batch; None if nothing would be billed."""
+    batch = stored.batch
     if not batch.request_counts.completed:
         return None
-    given, cached, made, reasoning = batch.usage.parts
+    input_tokens, cached, output_tokens, reasoning = batch.usage.parts
     return BilledBatch(
         batch_id=batch.id,
         input_file_id=batch.input_file_id,
-        input_sha256=kept.input_sha256,
+        input_sha256=stored.input_sha256,
         endpoint=batch.endpoint,
         model=batch.model,
         metadata=batch.metadata,
         status=batch.status,
         created_at=batch.created_at,
         requests=batch.request_counts.completed,
-        input_tokens=given,
+        input_tokens=input_tokens,
         cached_tokens=cached,
-        output_tokens=made,
+        output_tokens=output_tokens,
         reasoning_tokens=reasoning,
     )

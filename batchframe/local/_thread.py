@@ -1,4 +1,4 @@
-"""The thread in which a server lives: an event loop with HTTP and the worker."""
+"""Server thread, whose event loop runs HTTP and the worker."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from batchframe.local._faults.wire import PROTOCOL
 from batchframe.local._http.address import base_url, listen
 from batchframe.local._http.routes import Api
 
-# Clients keep connections open; nobody is waited for longer.
+# Clients keep connections open, so a graceful shutdown needs a limit.
 _GRACE_SECONDS: Final = 1
 _LOOK_SECONDS: Final = 0.002
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a server is started with; without a `folder` in a temporary one."""
+    """Settings of a server; without a `folder` it uses a temporary one."""
 
     make_answerer: Callable[[], Answerer]
     count_tokens: TokenCounter
@@ -45,7 +45,7 @@ class Settings:
 
 
 class Engine:
-    """A server in a daemon thread of its own, with its own event loop."""
+    """Server in a daemon thread with its own event loop."""
 
     def __init__(self, settings: Settings, faults: FaultPlan) -> None:
         self._settings = settings
@@ -69,7 +69,7 @@ class Engine:
         self._thread = threading.Thread(target=self._run, name="batchframe-local", daemon=True)
 
     def start(self) -> None:
-        """Start the thread, and return when HTTP is served."""
+        """Start the thread; return when the server accepts requests."""
         self._faults.closing = False
         self._thread.start()
         self._ready.wait()
@@ -78,8 +78,8 @@ class Engine:
             raise self._failure
 
     def stop(self) -> None:
-        """Stop serving and working, and let go of the folder. Stopping twice is harmless."""
-        # A forked child has a copy of this object, but not the server.
+        """Stop the server and release the folder; do nothing if it is stopped."""
+        # A forked child process has a copy of this object but not the thread.
         if self._stopped or os.getpid() != self._process:
             return
         self._stopped = True
@@ -93,12 +93,12 @@ class Engine:
             shutil.rmtree(self._temporary, ignore_errors=True)
 
     def join(self, timeout: float) -> bool:
-        """Wait for the end at most `timeout` seconds; return whether the server still runs."""
+        """Wait at most `timeout` seconds for the thread; return whether it is alive."""
         self._thread.join(timeout)
         return self._thread.is_alive()
 
     def call(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
-        """Run a coroutine in the server's event loop, and return when it is done."""
+        """Run a coroutine in the server's event loop and wait for it."""
         if self._stopped or not self._thread.is_alive():
             raise not_running()
         asyncio.run_coroutine_threadsafe(function(*arguments), self._loop).result()
@@ -106,7 +106,7 @@ class Engine:
     def _run(self) -> None:
         try:
             asyncio.run(self._main())
-        # Whatever prevents the start is raised again where the server was started.
+        # `start` raises the error in the caller's thread.
         except BaseException as error:
             self._failure = error
             if self._ready.is_set():
@@ -114,17 +114,17 @@ class Engine:
         finally:
             self._ready.set()
 
-    def _on_trouble(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        # A connection that was about to be accepted when the socket closed is nobody's trouble.
-        trouble = context.get("exception")
-        if self._stopped and isinstance(trouble, OSError) and trouble.errno == errno.EBADF:
+    def _handle_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        # Closing the socket may interrupt an accept, which is harmless.
+        error = context.get("exception")
+        if self._stopped and isinstance(error, OSError) and error.errno == errno.EBADF:
             return
         loop.default_exception_handler(context)
 
     async def _main(self) -> None:
         settings = self._settings
         self._loop = asyncio.get_running_loop()
-        self._loop.set_exception_handler(self._on_trouble)
+        self._loop.set_exception_handler(self._handle_error)
         answerer = settings.make_answerer()
         self.worker = Worker(
             store=self.store,
@@ -166,5 +166,5 @@ def _config(api: Api) -> uvicorn.Config:
 
 
 def not_running() -> LocalServerError:
-    """Return the error for what needs a running server."""
+    """Return the error for a call that needs a running server."""
     return LocalServerError("This local server is not running. Start it with `server.start()`.")

@@ -1,1 +1,1 @@
-"""What goes wrong on purpose, and how it is carried out."""
+"""Fault injection."""

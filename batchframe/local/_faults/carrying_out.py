@@ -1,8 +1,4 @@
-"""Carrying out a fault: an exchange that goes wrong.
-
-Comes in: a fault, a request, and what would answer it. Goes out: the answer that the client sees
-instead. Must not know: which faults are planned, routes, or what the server keeps.
-"""
+"""Faulty responses to a request."""
 
 from __future__ import annotations
 
@@ -32,8 +28,8 @@ _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 _REDIRECTS: Final = range(300, 400)
 
 
-def _page(words: str) -> bytes:
-    return f"<!doctype html><title>{words}</title><h1>{words}</h1>".encode()
+def _page(title: str) -> bytes:
+    return f"<!doctype html><title>{title}</title><h1>{title}</h1>".encode()
 
 
 _CONTENTS: Final[dict[str, tuple[bytes, str]]] = {
@@ -46,42 +42,42 @@ _CONTENTS: Final[dict[str, tuple[bytes, str]]] = {
 async def go_wrong(
     fault: Fault, request: Request, answer: Answerer, closing: Callable[[], bool]
 ) -> Response:
-    """Carry out a fault in one exchange, and return what the client sees.
+    """Inject a fault into an exchange and return the response to the client.
 
     Parameters
     ----------
     answer
-        Lets the server act on the request, and never raises.
+        Function that processes the request; it never raises.
     closing
-        Tells whether the server wants to end, and nothing should be waited for.
+        Function that returns whether the server is stopping, which ends any wait.
     """
     if fault.kind in _OF_THE_ANSWER:
-        whole = await answer()
-        return _spoilt(fault, whole, _content(whole))
+        response = await answer()
+        return _modify(fault, response, _content(response))
     if fault.kind == "delay":
-        # The server has the request by now, whether the client waits or not.
+        # The server reads the whole request even if the client does not wait.
         await request.body()
-        late = await answer() if fault.after else None
+        delayed = await answer() if fault.after else None
         await pause(fault.seconds, closing)
-        return await answer() if late is None else late
+        return await answer() if delayed is None else delayed
     if fault.after:
         await answer()
     else:
-        # A client gets the answer, not a connection that breaks while it still sends.
+        # Otherwise the connection could break while the client is still sending.
         async for _ in request.stream():
             pass
-    return _instead(fault, request, closing)
+    return _replace(fault, request, closing)
 
 
-def _spoilt(fault: Fault, whole: Response, content: bytes) -> Response:
+def _modify(fault: Fault, response: Response, content: bytes) -> Response:
     if fault.kind in _FRAMINGS:
-        return CutAnswer(whole, content, fault.keep, _FRAMINGS[fault.kind])
+        return CutAnswer(response, content, fault.keep, _FRAMINGS[fault.kind])
     if fault.kind == "drip":
-        return dripping(whole, content, fault.bytes_per_second)
-    if whole.status_code >= _ERRORS or fault.rewrite is None:
-        return whole
-    kind = whole.headers.get("content-type")
-    return Response(fault.rewrite(content), whole.status_code, media_type=kind)
+        return dripping(response, content, fault.bytes_per_second)
+    if response.status_code >= _ERRORS or fault.rewrite is None:
+        return response
+    kind = response.headers.get("content-type")
+    return Response(fault.rewrite(content), response.status_code, media_type=kind)
 
 
 def _content(response: Response) -> bytes:
@@ -90,7 +86,7 @@ def _content(response: Response) -> bytes:
     return bytes(response.body)
 
 
-def _instead(fault: Fault, request: Request, closing: Callable[[], bool]) -> Response:
+def _replace(fault: Fault, request: Request, closing: Callable[[], bool]) -> Response:
     if isinstance(fault.kind, int):
         return _with_status(fault, fault.kind, request)
     if fault.kind in _CONTENTS:
@@ -105,29 +101,29 @@ def _with_status(fault: Fault, status: int, request: Request) -> Response:
     body, kind = _body(fault, status)
     headers = dict(fault.headers)
     if status in _REDIRECTS:
-        asked = request.url.path, request.url.query
-        headers.setdefault("Location", "?".join(filter(None, asked)))
+        target = request.url.path, request.url.query
+        headers.setdefault("Location", "?".join(filter(None, target)))
     return Response(body, status, headers, kind)
 
 
 def _body(fault: Fault, status: int) -> tuple[bytes, str]:
-    """Write the body of a status; return it and its media type."""
+    """Return the body of a status and its media type."""
     if fault.body is not None:
-        return _written(fault.body)
-    words = _PHRASES.get(status, f"Status {status}")
+        return _encode(fault.body)
+    phrase = _PHRASES.get(status, f"Status {status}")
     match fault.form:
         case "detail":
-            return msgspec.json.encode({"detail": words}), "application/json"
+            return msgspec.json.encode({"detail": phrase}), "application/json"
         case "text":
-            return words.encode(), "text/plain"
+            return phrase.encode(), "text/plain"
         case "html":
-            return _page(words), "text/html"
+            return _page(phrase), "text/html"
     kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
-    error = error_body(f"{words} (a fault of the local server).", type=kind)
+    error = error_body(f"{phrase} (a fault of the local server).", type=kind)
     return msgspec.json.encode(error), "application/json"
 
 
-def _written(body: str | bytes | dict[str, Any] | list[Any]) -> tuple[bytes, str]:
+def _encode(body: str | bytes | dict[str, Any] | list[Any]) -> tuple[bytes, str]:
     if isinstance(body, dict | list):
         return msgspec.json.encode(body), "application/json"
     content = body.encode() if isinstance(body, str) else body

@@ -1,8 +1,4 @@
-"""One thing that goes wrong on a local server.
-
-Comes in: what a user writes. Goes out: a checked, frozen `Fault`. Must not know: the server, or how
-a fault is carried out.
-"""
+"""Faults to inject into a local server."""
 
 from __future__ import annotations
 
@@ -17,7 +13,7 @@ from batchframe.local._problems import guess, short_repr
 
 Form = Literal["openai", "detail", "text", "html"]
 
-# Which options each kind listens to, beside those that all have.
+# The options of each kind, besides the common ones.
 _OPTIONS: Final[Mapping[str, frozenset[str]]] = {
     "reset": frozenset(),
     "close": frozenset(),
@@ -46,97 +42,98 @@ _SHOWING: Final = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fault:
-    """One thing that goes wrong between a client and a local server.
+    """Fault to inject into the exchange between a client and a local server.
 
-    A fault strikes `times` exchanges on its route and is then used up. Most kinds strike before the
-    server has done anything, or with ``after=True`` when it has done everything and only the answer
-    is still to be sent: that is what a lost answer to a create looks like.
+    A fault applies to `times` requests on its route. By default most kinds take effect before the
+    server processes the request. With ``after=True`` the server processes it first and only the
+    response is affected, as when the response to a create request is lost.
 
     Parameters
     ----------
     route
-        Which exchanges: a method and a path, such as ``"POST /v1/batches"``. ``{id}`` or ``*``
-        stands for any one part of a path, ``*`` alone for any method, any path, or both.
+        Method and path of the requests, such as ``"POST /v1/batches"``. ``{id}`` or ``*`` matches
+        any segment of a path; ``*`` alone matches any method, any path, or both.
     kind
-        What happens. Instead of the answer:
+        Kind of fault. These replace the response:
 
         ==================  ===================================================================
         an HTTP status      that status; see `form`, `body` and `headers`. A redirect (3xx) points
-                            to the same address
+                            to the same URL
         ``"reset"``         the connection is reset
-        ``"close"``         the connection is closed without an answer
-        ``"hang"``          nothing, for `seconds` or until the client gives up; then ``"close"``
-        ``"broken json"``   200 with half a JSON object
-        ``"empty object"``  200 with ``{}``
-        ``"login page"``    200 with HTML, as a captive portal answers
+        ``"close"``         the connection is closed without a response
+        ``"hang"``          no response for `seconds` or until the client disconnects; then
+                            ``"close"``
+        ``"broken json"``   status 200 with truncated JSON
+        ``"empty object"``  status 200 with ``{}``
+        ``"login page"``    status 200 with HTML, as from a captive portal
         ==================  ===================================================================
 
-        With the answer:
+        These modify the response:
 
         ==================  ===================================================================
-        ``"delay"``         it is `seconds` late; with ``after=True`` the server acts at once and
-                            the answer is late, otherwise the server acts late
-        ``"cut short"``     it says how long it is and ends early
-        ``"cut chunked"``   it is sent in chunks and the last one does not come
-        ``"cut silently"``  it does not say how long it is and ends early: it looks whole
-        ``"drip"``          it comes at `bytes_per_second`
-        ``"rewrite"``       its bytes are what `rewrite` makes of them
+        ``"delay"``         processing is delayed by `seconds`; with ``after=True`` only the
+                            response is delayed
+        ``"cut short"``     the body is shorter than its Content-Length
+        ``"cut chunked"``   the body is chunked and the last chunk is missing
+        ``"cut silently"``  the body is truncated without a Content-Length, so it looks complete
+        ``"drip"``          the body is sent at `bytes_per_second`
+        ``"rewrite"``       the body is replaced by the result of `rewrite`
         ==================  ===================================================================
 
-        And ``"lag"``: files and batches made from now on do not show on this route until they are
-        `seconds` old, or until they were looked for `looks` times. Lists leave them out, their own
-        address answers 404, and a batch cannot be created of a file (400). A lag lasts until it is
-        cleared, and several may be at work at once.
+        ``"lag"`` hides new files and batches on this route until they are `seconds` old, or have
+        been requested `looks` times: lists omit them, their own URL returns 404, and creating a
+        batch from a hidden file returns 400. A lag lasts until you clear it; several lags can be
+        active at once.
     after
-        Whether the server acts on the request first.
+        Whether the server processes the request first.
     times
-        How many exchanges it strikes; ``float("inf")`` for all until it is cleared.
+        Number of requests that the fault applies to; ``float("inf")`` for all until you clear it.
     skip
-        How many exchanges it lets pass first.
+        Number of requests to let pass first.
     seconds
-        For ``"hang"``, ``"delay"`` and ``"lag"``.
+        Duration of ``"hang"``, ``"delay"`` or ``"lag"``, in seconds.
     looks
-        For ``"lag"``.
+        Number of requests for an object that a ``"lag"`` hides it from.
     keep
-        Which share of the body a cut lets through, from 0 to 1.
+        Fraction of the body that a cut lets through, from 0 to 1.
     bytes_per_second
-        For ``"drip"``.
+        Transfer rate of ``"drip"``.
     form
-        How the body of a status is written: ``"openai"`` as the service writes its errors,
-        ``"detail"`` as FastAPI does, ``"text"`` and ``"html"`` as proxies do.
+        Format of the error body of a status: ``"openai"`` for the service's own format,
+        ``"detail"`` for FastAPI's, ``"text"`` or ``"html"`` as proxies return.
     body
-        The body of a status, instead of one in a `form`: a text, bytes, or a dict or list that
-        becomes JSON.
+        Body of a status in place of `form`: a string, bytes, or a dict or list to encode as JSON.
     headers
         Headers of a status, such as ``{"Retry-After": "2"}``.
     rewrite
-        A function of the answer's bytes that returns other bytes. It alone makes the kind
-        ``"rewrite"``. Only answers with a status below 400 are rewritten.
+        Function that receives the bytes of the response body and returns the new body. Passing it
+        is enough to select the kind ``"rewrite"``. Responses with a status of 400 or above are not
+        rewritten.
 
     Raises
     ------
     LocalServerError
-        The kind or the route is unknown, or an option does not fit the kind.
+        If the kind or the route is unknown, or an option does not apply to the kind.
 
     Examples
     --------
-    The server creates the batch, and the answer is lost:
+    The server creates the batch, but the response is lost:
 
     >>> from batchframe.local import Fault, serve
     >>> lost = Fault("POST /v1/batches", "reset", after=True)
 
-    The service is busy twice, and says how long to wait:
+    The service is overloaded twice and sends Retry-After:
 
     >>> busy = Fault("POST /v1/batches", 429, times=2, headers={"Retry-After": "1"})
 
-    The first result file is not what it was:
+    The first result file is corrupt:
 
     >>> corrupt = Fault("GET /v1/files/{id}/content", rewrite=lambda body: body[:-20])
     >>> with serve(faults=[lost, busy, corrupt]) as server:
     ...     len(server.faults)
     3
 
-    A fault that could not be meant is refused:
+    An invalid fault is rejected:
 
     >>> Fault("POST /v1/batch", "reset")
     Traceback (most recent call last):
@@ -160,7 +157,7 @@ class Fault:
     rewrite: Callable[[bytes], bytes] | None = None
 
     def __post_init__(self) -> None:
-        if not any(_covers(self.route, known) for known in ROUTES):
+        if not any(_covers(self.route, route) for route in ROUTES):
             raise LocalServerError(
                 f"The local server has no route {short_repr(str(self.route))}. "
                 f"{guess(self.route, ROUTES)}Its routes: {', '.join(ROUTES)}. `*` stands for any "
@@ -171,10 +168,10 @@ class Fault:
 
     def _check_kind(self) -> None:
         if isinstance(self.kind, int) and self.kind in _STATUSES:
-            listens = _OF_A_STATUS | _OF_ONE_EXCHANGE
+            allowed = _OF_A_STATUS | _OF_ONE_EXCHANGE
         elif isinstance(self.kind, str) and self.kind in _OPTIONS:
-            given = _OPTIONS[self.kind]
-            listens = given if self.kind == "lag" else given | _OF_ONE_EXCHANGE
+            options = _OPTIONS[self.kind]
+            allowed = options if self.kind == "lag" else options | _OF_ONE_EXCHANGE
         else:
             raise LocalServerError(
                 f"There is no fault {short_repr(self.kind)}. {guess(self.kind, _OPTIONS)}Give an "
@@ -183,22 +180,22 @@ class Fault:
         for option in fields(self)[2:]:
             value = getattr(self, option.name)
             default = {} if option.name == "headers" else option.default
-            if value != default and option.name not in listens:
+            if value != default and option.name not in allowed:
                 raise LocalServerError(
                     f"`{option.name}=` means nothing to the fault {self.kind!r}. Leave it out, or "
                     "see `help(batchframe.local.Fault)` for the kinds that take it."
                 )
 
     def _check_amounts(self) -> None:
-        wrong = self._wrong_option()
-        if wrong is not None:
-            option, wanted = wrong
+        invalid = self._invalid_option()
+        if invalid is not None:
+            option, requirement = invalid
             value = getattr(self, option)
-            given = "is missing" if value is None else f"is {short_repr(value)}"
-            raise LocalServerError(f"`{option}=` of the fault {given}. It must be {wanted}.")
+            problem = "is missing" if value is None else f"is {short_repr(value)}"
+            raise LocalServerError(f"`{option}=` of the fault {problem}. It must be {requirement}.")
 
-    def _wrong_option(self) -> tuple[str, str] | None:
-        """Return the first option with an invalid value, and what it must be."""
+    def _invalid_option(self) -> tuple[str, str] | None:
+        """Return the first invalid option and the requirement for it."""
         lags = self.kind == "lag"
         if lags and (self.seconds is None) == (self.looks is None):
             return "seconds", "given for a lag, or else `looks=`"
@@ -218,7 +215,7 @@ class Fault:
         return None
 
     def strikes(self, method: str, path: str) -> bool:
-        """Whether an exchange is on the fault's route.
+        """Return whether a request is on the fault's route.
 
         Examples
         --------
@@ -239,12 +236,12 @@ _RANGES: Final[Mapping[str, tuple[int, float]]] = {
 
 
 def _is_within(value: object, least: float, most: float) -> bool:
-    # Not-a-number is within nothing.
+    # NaN is outside every range.
     return isinstance(value, int | float) and least <= value <= most
 
 
 def _covers(pattern: str, route: str) -> bool:
-    """Tell whether a pattern covers a route or an address; either may have placeholders."""
+    """Return whether a pattern matches a route; both may have placeholders."""
     method, _, path = str(pattern).partition(" ")
     other_method, _, other = route.partition(" ")
     if not path and method == "*":
@@ -254,9 +251,12 @@ def _covers(pattern: str, route: str) -> bool:
     parts, others = path.split("/"), other.split("/")
     return path == "*" or (
         len(parts) == len(others)
-        and all(_any(a) or _any(b) or a == b for a, b in zip(parts, others, strict=True))
+        and all(
+            _is_placeholder(a) or _is_placeholder(b) or a == b
+            for a, b in zip(parts, others, strict=True)
+        )
     )
 
 
-def _any(part: str) -> bool:
-    return part == "*" or (part.startswith("{") and part.endswith("}"))
+def _is_placeholder(segment: str) -> bool:
+    return segment == "*" or (segment.startswith("{") and segment.endswith("}"))

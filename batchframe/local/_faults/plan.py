@@ -1,8 +1,4 @@
-"""What is still to go wrong on a local server, and what did.
-
-Comes in: `Fault` values, and exchanges as they take place. Goes out: the fault that strikes an
-exchange, and which objects a lag still hides. Must not know: HTTP, or how a fault is carried out.
-"""
+"""Pending and past faults of a local server."""
 
 from __future__ import annotations
 
@@ -18,7 +14,7 @@ from batchframe.local._problems import short_repr
 
 @dataclass(slots=True)
 class _Planned:
-    """A fault and what is left of it; how often a lag has hidden each object."""
+    """Planned fault, with its remaining uses and the number of hits per hidden object."""
 
     fault: Fault
     left: float
@@ -27,7 +23,7 @@ class _Planned:
     hidden: dict[str, int] = field(default_factory=dict)
 
     def due(self, method: str, path: str) -> bool:
-        """Tell whether it strikes this exchange, which is counted if it is on the route."""
+        """Return whether the fault applies to this request, and count the request."""
         if self.fault.kind == "lag" or not self.left or not self.fault.strikes(method, path):
             return False
         if self.skip:
@@ -37,7 +33,7 @@ class _Planned:
         return True
 
     def hides(self, object_id: str, born: float) -> bool:
-        """Tell whether a lag leaves out an object that was made then; counts the look."""
+        """Return whether a lag hides an object created at `born`, and count the request."""
         if born < self.since:
             return False
         if self.fault.seconds is not None:
@@ -48,13 +44,13 @@ class _Planned:
 
 
 class FaultPlan:
-    """The faults of a server, in order, as its exchanges use them up.
+    """Faults of a server in order, with their remaining uses.
 
-    `closing` ends what hangs, so that a server need not wait for it.
+    `closing` ends hanging requests, so that a stopping server does not wait for them.
     """
 
     def __init__(self) -> None:
-        # The server's thread reads what the notebook's thread changes.
+        # The server's thread and the user's thread share this state.
         self._lock = threading.Lock()
         self._planned: list[_Planned] = []
         self._struck: list[Fault] = []
@@ -65,27 +61,27 @@ class FaultPlan:
         """Append faults."""
         now = time.monotonic()
         with self._lock:
-            self._planned += [_Planned(each, each.times, each.skip, now) for each in faults]
+            self._planned += [_Planned(fault, fault.times, fault.skip, now) for fault in faults]
 
     def clear(self) -> None:
-        """Forget what was to come."""
+        """Remove all pending faults."""
         with self._lock:
             self._planned.clear()
 
     @property
     def left(self) -> list[Fault]:
-        """The faults that are not used up."""
+        """Faults with remaining uses."""
         with self._lock:
             return [planned.fault for planned in self._planned if planned.left]
 
     @property
     def struck(self) -> list[Fault]:
-        """The faults that struck, once for each exchange."""
+        """Faults that occurred, one entry per request."""
         with self._lock:
             return list(self._struck)
 
     def strike(self, method: str, path: str) -> Fault | None:
-        """Return the fault that strikes an exchange, which is thereby counted."""
+        """Return the fault that applies to a request, or None; count the request."""
         with self._lock:
             for planned in self._planned:
                 if planned.due(method, path):
@@ -94,18 +90,18 @@ class FaultPlan:
         return None
 
     def made(self, object_id: str) -> None:
-        """Note that an object was made now."""
+        """Record the creation time of an object."""
         with self._lock:
             self._born[object_id] = time.monotonic()
 
     def shows(self, method: str, path: str, object_id: str) -> bool:
-        """Tell whether no lag hides an object on this route; counts the look."""
+        """Return whether an object is visible on this route, and count the request."""
         with self._lock:
             born = self._born.get(object_id)
-            lags = [each for each in self._planned if each.fault.kind == "lag"]
+            lags = [planned for planned in self._planned if planned.fault.kind == "lag"]
             if born is None or not lags:
                 return True
-            # Every lag counts the look, also behind one that hides already.
+            # Every lag must count the request, so `any` may not short-circuit.
             hiding = [
                 lag.fault.strikes(method, path) and lag.hides(object_id, born) for lag in lags
             ]
@@ -113,10 +109,10 @@ class FaultPlan:
 
 
 class Faults:
-    """What goes wrong on a server from now on: `Server.faults`.
+    """Pending faults of a server, available as `Server.faults`.
 
-    Its length is how many faults are not used up, and iterating yields them. An exchange is struck
-    by the first that is due, so by one at most; lags are at work beside it.
+    Its length is the number of faults with remaining uses, and iterating yields them. The first
+    matching fault applies to a request; lags apply in addition.
 
     Examples
     --------
@@ -142,34 +138,37 @@ class Faults:
 
     @property
     def struck(self) -> list[Fault]:
-        """The faults that struck, once for each exchange, oldest first; lags are not among them.
+        """Faults that occurred, one entry per request, oldest first; without lags.
 
-        A test of a pipeline may assert on it that the pipeline did meet the fault.
+        Use it in a test to assert that the pipeline encountered the fault.
         """
         return self._plan.struck
 
     def add(self, *faults: Fault) -> None:
-        """Let more go wrong, after what is planned already.
+        """Append faults to the pending ones.
 
         Raises
         ------
         LocalServerError
-            It is no `Fault`.
+            If an argument is not a `Fault`.
         """
         for fault in faults:
-            given: object = fault
-            if not isinstance(given, Fault):
-                raise not_a_fault(given)
+            value: object = fault
+            if not isinstance(value, Fault):
+                raise not_a_fault(value)
         self._plan.add(faults)
 
     def clear(self) -> None:
-        """Let nothing more go wrong. What hangs goes on to hang until its client gives up."""
+        """Remove all pending faults.
+
+        A request that hangs continues to hang until its client disconnects.
+        """
         self._plan.clear()
 
 
-def not_a_fault(given: object) -> LocalServerError:
-    """Return the error for something that is not a `Fault`."""
+def not_a_fault(value: object) -> LocalServerError:
+    """Return the error for a value that is not a `Fault`."""
     return LocalServerError(
-        f"{short_repr(given)} is no fault. Give a list of them, such as "
+        f"{short_repr(value)} is no fault. Give a list of them, such as "
         '`faults=[batchframe.local.Fault("POST /v1/batches", "reset", after=True)]`.'
     )

@@ -1,8 +1,4 @@
-"""Answers that no web framework gives: cut, dripping, or none at all.
-
-Comes in: an ASGI exchange, and what is left of its answer. Goes out: bytes on the socket, or its
-end. Must not know: why.
-"""
+"""Responses that web frameworks do not provide: truncated, slow or missing ones."""
 
 from __future__ import annotations
 
@@ -26,14 +22,14 @@ _PULSE_SECONDS: Final = 0.02
 _DRIPS_A_SECOND: Final = 20
 
 
-def _protocol(**given: Any) -> asyncio.Protocol:
-    """Make uvicorn's protocol of one connection, and let its requests know it."""
-    made = cast("Any", AutoHTTPProtocol)(**given)
-    made.app_state = {**made.app_state, _CONNECTION: made}
-    return cast("asyncio.Protocol", made)
+def _protocol(**options: Any) -> asyncio.Protocol:
+    """Create uvicorn's protocol of a connection and expose it to the requests."""
+    protocol = cast("Any", AutoHTTPProtocol)(**options)
+    protocol.app_state = {**protocol.app_state, _CONNECTION: protocol}
+    return cast("asyncio.Protocol", protocol)
 
 
-# uvicorn calls what it is given and asks no more of it.
+# uvicorn only calls it, so a function may stand in for the class.
 PROTOCOL: Final = cast("type[asyncio.Protocol]", _protocol)
 
 
@@ -43,13 +39,13 @@ def _transport(scope: Scope) -> asyncio.Transport:
 
 
 async def _ended(receive: Receive) -> None:
-    """Wait until the connection is gone: an exchange left open before is a fault of ours."""
+    """Wait until the connection is closed; uvicorn logs an earlier return as an error."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 class NoAnswer(Response):
-    """The connection ends without an answer, orderly or by a reset."""
+    """Response that closes or resets the connection without an answer."""
 
     def __init__(self, *, reset: bool) -> None:
         super().__init__()
@@ -58,10 +54,10 @@ class NoAnswer(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         transport = _transport(scope)
         if self._reset:
-            # A socket that does not linger is ended by a reset.
+            # With a linger time of 0, closing the socket sends a reset.
             linger = struct.pack("ii", 1, 0)
-            plain = transport.get_extra_info("socket")
-            plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            connection = transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             transport.abort()
         else:
             transport.close()
@@ -69,9 +65,9 @@ class NoAnswer(Response):
 
 
 class Silence(NoAnswer):
-    """Nothing happens for `seconds`, or while the client waits; then the connection is closed.
+    """Response that sends nothing for `seconds`, then closes the connection.
 
-    `closing` is asked whether the server wants to end.
+    The wait ends early if the client disconnects or `closing` returns True.
     """
 
     def __init__(self, seconds: float | None, closing: Callable[[], bool]) -> None:
@@ -80,18 +76,18 @@ class Silence(NoAnswer):
         self._closing = closing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        gone = asyncio.ensure_future(_ended(receive))
-        await pause(self._seconds, lambda: self._closing() or gone.done())
-        if gone.done():
+        disconnect = asyncio.ensure_future(_ended(receive))
+        await pause(self._seconds, lambda: self._closing() or disconnect.done())
+        if disconnect.done():
             return
-        gone.cancel()
+        disconnect.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await gone
+            await disconnect
         await super().__call__(scope, receive, send)
 
 
 class CutAnswer(Response):
-    """An answer that ends early, though it promised its whole length, or that it goes on."""
+    """Response whose body is truncated, under one of three framings."""
 
     def __init__(self, whole: Response, content: bytes, keep: float, framing: Framing) -> None:
         super().__init__()
@@ -104,7 +100,7 @@ class CutAnswer(Response):
         transport = _transport(scope)
         status = HTTPStatus(self._whole.status_code)
         part = self._content[: int(len(self._content) * self._keep)]
-        head, body = self._framed(part)
+        head, body = self._frame(part)
         lines = [
             f"HTTP/1.1 {status.value} {status.phrase}",
             f"content-type: {self._whole.headers.get('content-type', 'application/json')}",
@@ -114,7 +110,7 @@ class CutAnswer(Response):
         transport.close()
         await _ended(receive)
 
-    def _framed(self, part: bytes) -> tuple[list[str], bytes]:
+    def _frame(self, part: bytes) -> tuple[list[str], bytes]:
         if self._framing == "length":
             return [f"content-length: {len(self._content)}"], part
         if self._framing == "chunked":
@@ -123,21 +119,21 @@ class CutAnswer(Response):
 
 
 def dripping(whole: Response, content: bytes, bytes_per_second: float) -> Response:
-    """Return an answer whose body comes slowly."""
+    """Return a response whose body is sent slowly."""
     size = max(1, int(bytes_per_second / _DRIPS_A_SECOND))
 
-    async def drops() -> AsyncIterator[bytes]:
+    async def chunks() -> AsyncIterator[bytes]:
         for start in range(0, len(content), size):
             await asyncio.sleep(size / bytes_per_second)
             yield content[start : start + size]
 
     headers = {"content-length": str(len(content))}
     kind = whole.headers.get("content-type")
-    return StreamingResponse(drops(), whole.status_code, headers=headers, media_type=kind)
+    return StreamingResponse(chunks(), whole.status_code, headers=headers, media_type=kind)
 
 
 async def pause(seconds: float | None, over: Callable[[], bool]) -> None:
-    """Wait `seconds`, or for ever, unless it is `over` before."""
+    """Wait `seconds`, or forever if None, until `over()` returns True."""
     end = None if seconds is None else time.monotonic() + seconds
     while not over():
         left = _PULSE_SECONDS if end is None else min(_PULSE_SECONDS, end - time.monotonic())

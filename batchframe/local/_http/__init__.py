@@ -1,1 +1,1 @@
-"""The HTTP side: addresses, routes, uploads and the parameters of requests."""
+"""HTTP layer: addresses, routes, uploads and request parameters."""

@@ -1,8 +1,4 @@
-"""Where a server listens.
-
-Comes in: a host, a port, and the port that the folder remembers. Goes out: a bound socket, and the
-URL of it. Must not know what is served there.
-"""
+"""Socket and URL of a server."""
 
 from __future__ import annotations
 
@@ -20,7 +16,10 @@ _BACKLOG: Final = 512
 
 
 def listen(host: str, port: int, remembered: int | None) -> socket.socket:
-    """Return a socket that listens on `port`; for 0 on the remembered port, or else a free one."""
+    """Return a socket that listens on `port`.
+
+    For 0 it is the remembered port or, without one, a free port.
+    """
     if not is_loopback(host):
         _log.warning(
             "The local server listens on %s without authentication: whoever reaches this machine "
@@ -50,14 +49,14 @@ def _bind(host: str, port: int) -> socket.socket:
             f"The local server cannot listen on {host}, port {port}: {error.strerror or error}. "
             "Leave out `port=` to take a free one."
         ) from None
-    # Connections inherit it; without it each small answer waits 40 ms for an acknowledgement.
+    # Connections inherit TCP_NODELAY; without it each small response takes 40 ms longer.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
 
 
 def base_url(host: str, port: int, prefix: str) -> str:
-    """Return the URL that clients are given."""
-    # "Every address" is not one that a client can ask for.
+    """Return the base URL for clients."""
+    # A client cannot connect to the wildcard address.
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound here
     name = f"[{reachable}]" if ":" in reachable else reachable
     return f"http://{name}:{port}{prefix}"

@@ -1,8 +1,4 @@
-"""A genuine openai client for a server on this machine.
-
-Comes in: the server and its address. Goes out: a client of the class that its service is spoken to
-with. Must not know: how the server works.
-"""
+"""Official openai client for a local server."""
 
 from __future__ import annotations
 
@@ -15,11 +11,11 @@ _API_VERSION: Final = "2024-10-21"
 
 
 class _LoopbackHttp(openai.DefaultHttpxClient):
-    """The client's transport, without the proxies of the environment: they cannot reach us."""
+    """HTTP client that ignores proxies, which cannot reach a loopback address."""
 
     def __init__(self, server: object) -> None:
         super().__init__(trust_env=False)
-        # A server that nobody holds is stopped; its client is reason enough to go on.
+        # A garbage-collected server stops, so its client holds a reference.
         self._server = server
 
     def __del__(self) -> None:
@@ -27,7 +23,7 @@ class _LoopbackHttp(openai.DefaultHttpxClient):
 
 
 def client_of(server: object, url: str) -> openai.OpenAI:
-    """Return a client; for the address of an Azure resource an ``openai.AzureOpenAI``."""
+    """Return a client; for an Azure URL, an ``openai.AzureOpenAI``."""
     http = _LoopbackHttp(server)
     root = url.removesuffix("/openai")
     if root != url and not root.endswith("/v1"):

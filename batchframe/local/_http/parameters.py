@@ -1,4 +1,4 @@
-"""The parameters of uploads, batches and lists, checked as the service checks them."""
+"""Validation of the parameters of uploads, batches and lists."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ _METADATA_VALUE: Final = 512
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Which part of a list is asked for."""
+    """Page of a list."""
 
     after: str | None
     limit: int
 
 
 def batch_request(body: dict[str, Any], dialect: Dialect) -> BatchRequest:
-    """Check the body of `POST /batches`.
+    """Validate the body of `POST /batches`.
 
     Raises
     ------
     Problem
-        With status 400.
+        If a parameter is invalid.
     """
     input_file_id = _string(body, "input_file_id")
-    word = _string(body, "endpoint")
-    endpoint = dialect.find_endpoint(word)
+    spelling = _string(body, "endpoint")
+    endpoint = dialect.find_endpoint(spelling)
     if endpoint is None:
-        supported = _quoted(dialect.spell(each) for each in dialect.endpoints)
-        raise Problem.wrong_value("endpoint", word, supported)
+        supported = _quote(dialect.spell(endpoint) for endpoint in dialect.endpoints)
+        raise Problem.wrong_value("endpoint", spelling, supported)
     window = _string(body, "completion_window")
     if not dialect.accepts_window(window):
         supported = " to ".join(f"'{hours}h'" for hours in dict.fromkeys(dialect.hours))
@@ -54,35 +54,37 @@ def batch_request(body: dict[str, Any], dialect: Dialect) -> BatchRequest:
 
 
 def upload_request(fields: Mapping[str, str], dialect: Dialect) -> tuple[str, int | None]:
-    """Check the form fields of `POST /files`, and return the purpose and the lifetime.
+    """Validate the form fields of `POST /files`.
 
-    That is in seconds, `None` for ever.
+    Returns
+    -------
+    The purpose, and the lifetime in seconds; None means that the file does not expire.
 
     Raises
     ------
     Problem
-        With status 400.
+        If a field is invalid.
     """
     purpose = fields.get("purpose")
     if purpose is None:
         raise Problem.missing("purpose")
-    own = dialect.service.purpose
-    purposes = [own if each == "batch" else each for each in _PURPOSES]
+    batch_purpose = dialect.service.purpose
+    purposes = [batch_purpose if name == "batch" else name for name in _PURPOSES]
     if purpose not in purposes:
-        raise Problem.wrong_value("purpose", purpose, _quoted(purposes))
+        raise Problem.wrong_value("purpose", purpose, _quote(purposes))
     names = {name: f"expires_after[{name}]" for name in ("anchor", "seconds")}
-    given = {name: fields[key] for name, key in names.items() if key in fields}
-    lifetime = _lifetime(given or None, "expires_after", dialect)
-    return purpose, lifetime or (LIFETIME if purpose == own else None)
+    expiry = {name: fields[key] for name, key in names.items() if key in fields}
+    lifetime = _lifetime(expiry or None, "expires_after", dialect)
+    return purpose, lifetime or (LIFETIME if purpose == batch_purpose else None)
 
 
 def parse_page(query: Mapping[str, str], *, most: int, default: int) -> Page:
-    """Check `after` and `limit` of a list.
+    """Validate the parameters `after` and `limit` of a list.
 
     Raises
     ------
     Problem
-        With status 400.
+        If a parameter is invalid.
     """
     return Page(query.get("after"), _integer(query.get("limit", default), "limit", 1, most))
 
@@ -114,8 +116,8 @@ def _metadata(value: Any) -> dict[str, str] | None:
     return value
 
 
-def _quoted(words: Iterable[str]) -> str:
-    return ", ".join(f"'{word}'" for word in words)
+def _quote(values: Iterable[str]) -> str:
+    return ", ".join(f"'{value}'" for value in values)
 
 
 def _lifetime(value: Any, name: str, dialect: Dialect) -> int | None:
@@ -134,7 +136,7 @@ def _lifetime(value: Any, name: str, dialect: Dialect) -> int | None:
 
 
 def _integer(value: Any, name: str, low: int, high: int) -> int:
-    """Check an integer, which a form or a query may have written as text."""
+    """Parse an integer, a string in forms and queries, and check its range."""
     try:
         number = None if isinstance(value, bool) else int(value)
     except (TypeError, ValueError):

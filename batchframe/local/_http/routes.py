@@ -1,7 +1,4 @@
-"""The HTTP routes: Files, Batches, and the endpoints themselves.
-
-Every exchange passes through `Api.exchange`, where a fault may strike it.
-"""
+"""HTTP routes of the Files API, the Batch API and the endpoints."""
 
 from __future__ import annotations
 
@@ -48,10 +45,10 @@ Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
-    """The handlers, and what they work on.
+    """Request handlers and their state.
 
-    `guarded` refuses what did not come from a program on this machine: a web page that posts to
-    loopback, or another host name that was made to point here.
+    With `guarded`, the server rejects requests from web pages and requests for a host name other
+    than loopback (DNS rebinding).
     """
 
     store: Store
@@ -89,12 +86,8 @@ class Api:
         )
 
     async def exchange(self, request: Request, handler: Handler) -> Response:
-        """Pass one HTTP exchange through, and let it go wrong if a fault strikes it.
-
-        Before the handler nothing has happened; after it everything has, and only the response
-        is still to be sent.
-        """
-        answer = partial(self._answered, request, handler)
+        """Handle a request, and inject a fault if one applies."""
+        answer = partial(self._handle, request, handler)
         fault = self.faults.strike(request.method, request.url.path)
         if fault is None:
             return await answer()
@@ -149,18 +142,18 @@ class Api:
         return FileResponse(path, media_type="application/octet-stream", stat_result=path.stat())
 
     async def create_batch(self, request: Request) -> Response:
-        """`POST /v1/batches`; a file that does not exist is found out later, as at OpenAI."""
+        """`POST /v1/batches`; validation reports a missing file later, as OpenAI's does."""
         params = batch_request(await _body(request), self.dialect)
-        kept = self.store.file(params.input_file_id)
-        if kept is not None and not self._shows(request, params.input_file_id):
+        stored = self.store.file(params.input_file_id)
+        if stored is not None and not self._shows(request, params.input_file_id):
             raise Problem.invalid(
                 "input_file_id", file_not_found(params.input_file_id).message, "invalid_request"
             )
-        if kept is not None and kept.file.purpose != self.dialect.service.purpose:
+        if stored is not None and stored.file.purpose != self.dialect.service.purpose:
             raise Problem.invalid(
                 "input_file_id",
                 f"Invalid 'input_file_id': the purpose of {params.input_file_id} is "
-                f"'{kept.file.purpose}', and a batch needs a file with purpose 'batch'.",
+                f"'{stored.file.purpose}', and a batch needs a file with purpose 'batch'.",
                 "invalid_value",
             )
         batch = self.store.add_batch(params)
@@ -174,8 +167,8 @@ class Api:
         batches = [batch for batch in self.store.batches() if self._shows(request, batch.id)]
         if self.dialect.lists == "array":
             return _json([self.dialect.batch(batch) for batch in batches[::-1]])
-        listed = _list([] if self.dialect.lists == "nothing" else batches[::-1], page)
-        return _json({**listed, "data": [self.dialect.batch(batch) for batch in listed["data"]]})
+        body = _list([] if self.dialect.lists == "nothing" else batches[::-1], page)
+        return _json({**body, "data": [self.dialect.batch(batch) for batch in body["data"]]})
 
     async def retrieve_batch(self, request: Request) -> Response:
         """`GET /v1/batches/{id}`."""
@@ -191,37 +184,37 @@ class Api:
         return _json(self.dialect.batch(self.worker.cancel(batch)))
 
     async def list_models(self, request: Request) -> Response:  # noqa: ARG002 - a handler's shape
-        """`GET /v1/models`: any model name is answered, this one is an example."""
+        """`GET /v1/models`; returns an example, since any model name is accepted."""
         now = int(time.time())
         model = {"id": "simulated", "object": "model", "created": now, "owned_by": "batchframe"}
         return _json({"object": "list", "data": [model]})
 
     async def count_input_tokens(self, request: Request) -> Response:
-        """`POST /v1/responses/input_tokens`, by the server's own counter."""
+        """`POST /v1/responses/input_tokens`, with the server's own counter."""
         body = await _body(request)
-        _refuse_wrong("/v1/responses", body)
-        counted = self.count_tokens(body)
-        return _json({"object": "response.input_tokens", "input_tokens": counted})
+        _validate("/v1/responses", body)
+        tokens = self.count_tokens(body)
+        return _json({"object": "response.input_tokens", "input_tokens": tokens})
 
     async def answer(self, request: Request) -> Response:
-        """`POST` to an endpoint itself, without a batch."""
+        """`POST` to an endpoint directly, without a batch."""
         body = await _body(request)
         if body.get("stream"):
             raise Problem.invalid(
                 "stream", "The local server does not stream.", "streaming_unsupported"
             )
         endpoint = request.url.path
-        _refuse_wrong(endpoint, body)
+        _validate(endpoint, body)
         answer = await self.answerer.answer(endpoint, body)
         return _json(answer.body, answer.status_code)
 
     async def no_route(self, request: Request) -> Response:
-        """Refuse any other address."""
+        """Reject any other path."""
         path = request.url.path.removeprefix("/-")
         raise Problem(404, f"Invalid URL ({request.method} {path})")
 
-    async def _answered(self, request: Request, handler: Handler) -> Response:
-        """Let the handler act, and return its answer or its refusal."""
+    async def _handle(self, request: Request, handler: Handler) -> Response:
+        """Call the handler and return its response or its error."""
         try:
             self._admit(request)
             return await handler(request)
@@ -229,7 +222,7 @@ class Api:
             return _json(problem.body, problem.status_code)
         except ClientDisconnect:
             return Response(status_code=400)
-        # Clients are promised an OpenAI-shaped body whatever happens.
+        # Every error response must have an OpenAI-shaped body.
         except Exception:  # noqa: BLE001 - see above
             _log.exception("%s %s failed.", request.method, request.url.path)
             return _json(error_body(_BROKEN, type="server_error"), 500)
@@ -260,10 +253,10 @@ class Api:
 
     def _file(self, request: Request) -> FileObject:
         file_id: str = request.path_params["id"]
-        kept = self.store.file(file_id)
-        if kept is None or not self._shows(request, file_id):
+        stored = self.store.file(file_id)
+        if stored is None or not self._shows(request, file_id):
             raise Problem(404, f"No such File object: {file_id}", param="id")
-        return kept.file
+        return stored.file
 
     def _batch(self, request: Request) -> Batch:
         batch_id: str = request.path_params["id"]
@@ -274,7 +267,7 @@ class Api:
 
 
 class _ResolvePath:
-    """Middleware that reads the addresses of the imitated service."""
+    """Middleware that translates the paths of the imitated service."""
 
     def __init__(self, app: ASGIApp, dialect: Dialect) -> None:
         self._app = app
@@ -285,7 +278,7 @@ class _ResolvePath:
         await self._app({**scope, "path": path, "raw_path": path.encode()}, receive, send)
 
 
-def _refuse_wrong(endpoint: str, body: dict[str, Any]) -> None:
+def _validate(endpoint: str, body: dict[str, Any]) -> None:
     error = check_body(endpoint, body)
     if error is not None:
         param = (error.param or "").removeprefix("body.")
@@ -302,7 +295,7 @@ async def _body(request: Request) -> dict[str, Any]:
 def _list(objects: Sequence[FileObject] | Sequence[Batch], page: Page) -> dict[str, Any]:
     start = 0
     if page.after is not None:
-        ids = [each.id for each in objects]
+        ids = [item.id for item in objects]
         if page.after not in ids:
             raise Problem(404, f"No object found with id '{page.after}'.", param="after")
         start = ids.index(page.after) + 1

@@ -1,9 +1,9 @@
 """Multipart uploads, written to disk as they arrive.
 
-Starlette's own `form()` does not do: it spools a file of any size into the system's temporary
-folder, which many machines hold in memory, and the store would have to copy it from there. Here
-nothing is written beyond the limit, and the file lies where it stays. The whole body is always
-read, so that a client gets the refusal and not a broken connection.
+Starlette's `form()` spools a file of any size to the system's temporary folder, which is in memory
+on many machines, and the store would have to copy it. This parser writes at most the limit, and
+directly to the store's folder. It always reads the whole body, so that the client receives the
+error instead of a broken connection.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _NOT_MULTIPART: Final = "Could not parse multipart form. The upload must be mult
 
 
 class Upload:
-    """One upload on its way to `path`.
+    """Upload in progress.
 
     Parameters
     ----------
     path
-        Where the bytes go.
+        Path to write the file to.
     limit
-        Most bytes of the file; `size` goes on counting beyond, but nothing more is written.
+        Maximum number of bytes to write; `size` counts the bytes beyond it too.
     """
 
     def __init__(self, path: Path, limit: int) -> None:
@@ -49,13 +49,13 @@ class Upload:
         self._field = bytearray()
 
     def close(self) -> None:
-        """Remove the file, unless someone has taken it."""
+        """Remove the file unless the store has moved it."""
         self._handle.close()
         self.path.unlink(missing_ok=True)
 
     @property
     def sha256(self) -> str:
-        """The hexadecimal digest of what was written."""
+        """Hexadecimal SHA-256 digest of the bytes on disk."""
         return self._digest.hexdigest()
 
     async def receive(self, content_type: str, chunks: AsyncIterator[bytes]) -> None:
@@ -64,7 +64,7 @@ class Upload:
         Raises
         ------
         Problem
-            It is not a multipart form.
+            If the body is not a multipart form.
         """
         kind, options = parse_options_header(content_type)
         boundary = options.get(b"boundary")
