@@ -1,4 +1,4 @@
-"""What people look at: facts as text and HTML."""
+"""Cards, rendered as text, HTML or widgets."""
 
 from __future__ import annotations
 

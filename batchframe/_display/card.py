@@ -1,4 +1,4 @@
-"""The facts that a card shows, as plain values that text and HTML share."""
+"""Content of a card, shared by the text and HTML renderers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ Tone = Literal["plain", "good", "warn", "bad"]
 
 @dataclass(frozen=True)
 class Table:
-    """A small table: a caption, the head of each column, and rows whose first cell is a head."""
+    """Small table with a caption, column headers and row headers.
+
+    The first cell of each row is its header.
+    """
 
     caption: str
     head: tuple[str, ...]
@@ -19,20 +22,20 @@ class Table:
 
 @dataclass(frozen=True)
 class Card:
-    """What an object says of itself.
+    """Summary of an object.
 
     Attributes
     ----------
     facts
-        Name and value, in the order they are read.
+        Pairs of name and value, in display order.
     progress
-        How many are done, of how many.
+        Number of finished items and total number.
     quoted
-        A caption and a text to show as it is, such as the first prompt.
+        Caption and string to show verbatim, such as the first prompt.
     next_step
         Code to copy.
     tone
-        Of the line at the edge, where there is colour. It says nothing that no word says.
+        Color of the edge. It only repeats what the text says.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""Numbers, money and dates as people read them."""
+"""Formatting of numbers, amounts and dates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _N = TypeVar("_N", int, Decimal)
 
 
 def count(number: int | None) -> str:
-    """Write a number with separators.
+    """Format an integer with thousands separators.
 
     Examples
     --------
@@ -27,7 +27,7 @@ def count(number: int | None) -> str:
 
 
 def plural(number: int, noun: str) -> str:
-    """Write a number with its noun.
+    """Format a number with its noun in the singular or plural.
 
     Examples
     --------
@@ -38,7 +38,9 @@ def plural(number: int, noun: str) -> str:
 
 
 def money(usd: Decimal | None) -> str:
-    """Write dollars to the cent, and less than a dollar to two significant digits at least.
+    """Format an amount in USD.
+
+    Amounts below a dollar have at least two significant digits.
 
     Examples
     --------
@@ -54,7 +56,7 @@ def money(usd: Decimal | None) -> str:
 
 
 def percent(share: float) -> str:
-    """Write a share of 1 as a percentage.
+    """Format a fraction as a percentage.
 
     Examples
     --------
@@ -65,7 +67,7 @@ def percent(share: float) -> str:
 
 
 def decimals(number: float) -> str:
-    """Write a measure between -1 and 1 to two decimals.
+    """Format a measure between -1 and 1 with two decimals.
 
     Examples
     --------
@@ -76,7 +78,7 @@ def decimals(number: float) -> str:
 
 
 def shortened(text: str, most: int = 40) -> str:
-    """Cut a text that would not fit beside others.
+    """Truncate a string to `most` characters.
 
     Examples
     --------
@@ -87,7 +89,7 @@ def shortened(text: str, most: int = 40) -> str:
 
 
 def format_range(range_: Range[_N] | None, write: Callable[[_N | None], str]) -> str:
-    """Write a range: its expected value and its ends.
+    """Format a range: its expected value, lower bound and upper bound.
 
     Examples
     --------
@@ -108,7 +110,7 @@ def format_range(range_: Range[_N] | None, write: Callable[[_N | None], str]) ->
 
 
 def when(seconds: float | None) -> str:
-    """Write a moment, in this machine's time zone.
+    """Format a Unix timestamp in the local time zone.
 
     Examples
     --------
@@ -120,5 +122,5 @@ def when(seconds: float | None) -> str:
     try:
         moment = dt.datetime.fromtimestamp(seconds).astimezone()
     except (ValueError, OverflowError, OSError):
-        return UNKNOWN  # a service may name any number
+        return UNKNOWN  # a service may return any number
     return moment.strftime("%Y-%m-%d %H:%M %Z")

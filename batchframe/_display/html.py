@@ -1,4 +1,4 @@
-"""A card as HTML for a notebook: every value escaped, no script, the colors of the theme."""
+"""HTML renderer for cards: escaped values, no scripts, colors of the theme."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from batchframe._display.text import to_text
 
 _COMMENT: Final = re.compile(r"/\*.*?\*/", re.DOTALL)
 _NO_FORMULAS: Final = "tex2jax_ignore mathjax_ignore"
-"""What tells a notebook that two dollars are no formula."""
+"""Classes that stop notebooks from rendering dollar signs as math."""
 
 
 def to_html(card: Card) -> str:
-    """Write a card as HTML, with its text for readers that strip styles.
+    """Render a card as HTML, with a text fallback where styles are stripped.
 
     Examples
     --------
@@ -44,14 +44,14 @@ def to_html(card: Card) -> str:
 @cache
 def _style() -> str:
     sheet = (files("batchframe._display") / "card.css").read_text(encoding="utf-8")
-    # On one line, since a notebook keeps it with every card.
+    # A notebook stores the style with every card, so it is minified.
     return " ".join(_COMMENT.sub("", sheet).split())
 
 
 def _safe(text: str, *, keep_lines: bool = False) -> str:
     lines = text.split("\n") if keep_lines else [text]
     markup = "\n".join(escape(visible(line), quote=True) for line in lines)
-    # For notebooks that do not heed the class: a formula does not reach beyond its element.
+    # Some notebooks ignore the class; math does not extend beyond an element.
     return markup if keep_lines else markup.replace("$", "<span>$</span>")
 
 
@@ -59,10 +59,10 @@ def _progress(card: Card) -> str:
     if card.progress is None:
         return ""
     done, total = card.progress
-    words = f"{done:,} of {total:,}"
+    label = f"{done:,} of {total:,}"
     return (
         f'<div class="bf-progress"><progress value="{done}" max="{total or 1}" '
-        f'aria-label="requests done"></progress> {words}</div>'
+        f'aria-label="requests done"></progress> {label}</div>'
     )
 
 

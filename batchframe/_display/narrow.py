@@ -1,4 +1,4 @@
-"""A frame as text for a terminal, however narrow it is."""
+"""DataFrame rendering for narrow terminals."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import pandas as pd
 from batchframe._display.format import plural, shortened
 
 _FEWEST, _SHORT = 8, 20
-"""Characters that a cut text keeps in any case, and as long as there are columns to leave out."""
+"""Minimum length of a truncated string: always, and while optional columns remain."""
 _GAP: Final = 2
 
 
 def narrow_table(frame: pd.DataFrame, width: int, *, optional: Sequence[str], cut: str) -> str:
-    """Write a frame within a width, and say which columns are not shown.
+    """Render a DataFrame within a width and list the omitted columns.
 
     Parameters
     ----------
     width
-        In characters.
+        Maximum line length, in characters.
     optional
-        Columns to leave out as far as is needed, the first one first.
+        Columns to omit as needed, in order.
     cut
-        A column whose texts are shortened to what room there is.
+        Column whose strings are truncated to the available width.
 
     Examples
     --------
@@ -47,10 +47,10 @@ def narrow_table(frame: pd.DataFrame, width: int, *, optional: Sequence[str], cu
         table = table.drop(columns=column, errors="ignore")
     room = width - 1 - _width(table.drop(columns=cut, errors="ignore")) - _GAP
     text = _text(_shortened(frame[table.columns], cut, max(_FEWEST, room)))
-    left_out = [name for name in frame.columns if name not in table]
+    omitted = [name for name in frame.columns if name not in table]
     footer = f"{plural(len(frame), 'row')} x {plural(len(frame.columns), 'column')}"
-    if left_out:
-        footer += f", not shown: {', '.join(left_out)}"
+    if omitted:
+        footer += f", not shown: {', '.join(omitted)}"
     return f"{text}\n{textwrap.fill(f'[{footer}]', width)}"
 
 
@@ -68,5 +68,5 @@ def _width(frame: pd.DataFrame) -> int:
 
 def _text(frame: pd.DataFrame) -> str:
     options = ("max_rows", "min_rows", "max_colwidth")
-    written: str = frame.to_string(**{name: pd.get_option(f"display.{name}") for name in options})
-    return written
+    text: str = frame.to_string(**{name: pd.get_option(f"display.{name}") for name in options})
+    return text

@@ -1,4 +1,4 @@
-"""A card that changes while its cell runs, or a progress bar outside notebooks."""
+"""Live cards in notebooks, and progress bars elsewhere."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Show = Callable[[Card, str], None]
 
 
 class Screen:
-    """A place where a card is shown, and shown again as it changes.
+    """Output that shows a card and updates it.
 
-    It stands for its object in the cell that it is in, as long as it follows it.
+    While `follows` is true, the output replaces the representation of the object in its cell.
 
     Parameters
     ----------
     write
-        Shows the latest card, and one word for where things stand.
+        Function that shows a card and a one-word status.
     cell
-        The number of the notebook cell whose output it is; None where there is no notebook.
+        Number of the notebook cell; None outside notebooks.
     """
 
     def __init__(self, write: Show, cell: int | None = None) -> None:
@@ -36,27 +36,27 @@ class Screen:
 
     @property
     def in_notebook(self) -> bool:
-        """Whether the card can be seen."""
+        """Whether the output is in a notebook."""
         return self._cell is not None
 
     def show(self, card: Card, word: str) -> None:
-        """Show the latest card, and one word for where things stand."""
+        """Show a card and a one-word status."""
         self.last = card
         self._write(card, word)
 
     def shows(self, card: Card) -> bool:
-        """Tell whether the cell that runs has this card already, or will in a moment."""
-        here = self._cell is not None and self._cell == _running_cell()
-        return here and (self.follows or self.last == card)
+        """Return whether the running cell shows this card, or is about to."""
+        is_running = self._cell is not None and self._cell == _running_cell()
+        return is_running and (self.follows or self.last == card)
 
 
 @contextmanager
 def live() -> Iterator[Screen]:
-    """Yield a screen for as long as somebody waits.
+    """Yield a screen for the duration of a wait.
 
-    In a notebook one output is rewritten, as plain HTML that the saved notebook keeps. In a
-    terminal it is a ``tqdm`` bar on the standard error stream; where that is a file (cron, a
-    scheduler's log), a line whenever the word or a tenth of the progress has changed.
+    In a notebook, it updates one output with plain HTML, which the saved notebook contains. In a
+    terminal, it is a ``tqdm`` bar on standard error. If standard error is not a terminal, it
+    writes a line for each change of the status and each 10% of progress.
     """
     if _running_cell() is not None:
         screen = notebook_screen()
@@ -74,16 +74,16 @@ def live() -> Iterator[Screen]:
 
 
 def background() -> Screen:
-    """Return a screen that is written to from a thread while the user goes on.
+    """Return a screen for updates from a background thread.
 
-    Where there is no notebook, nothing may be written over what the user types.
+    Outside notebooks it shows nothing, since output would interfere with the user's typing.
     """
     return Screen(lambda _card, _word: None) if _running_cell() is None else notebook_screen()
 
 
 def notebook_screen() -> Screen:
-    """Return a screen in the output of the cell that runs."""
-    from IPython.display import display  # noqa: PLC0415 - optional, and there when this runs
+    """Return a screen in the output of the running cell."""
+    from IPython.display import display  # noqa: PLC0415 - optional, installed in a notebook
 
     handle = display({"text/plain": ""}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
 
@@ -94,20 +94,20 @@ def notebook_screen() -> Screen:
 
 
 def notify(line: str) -> None:
-    """Tell the user one line, beside any bar."""
+    """Print a line to standard error without breaking a progress bar."""
     _tqdm().write(visible(line), file=sys.stderr)
 
 
 def _tqdm() -> Any:
-    # Slow to import, and not every session waits for a job.
+    # Slow to import, and not every session needs it.
     from tqdm.std import tqdm  # noqa: PLC0415
 
     return tqdm
 
 
 def _running_cell() -> int | None:
-    """Return the number of the notebook cell that runs; None where there is no notebook."""
-    # Asked only of an IPython that the user runs already, so nothing is imported for it.
+    """Return the number of the running notebook cell; None outside notebooks."""
+    # IPython is in `sys.modules` if the user runs it, so it need not be imported.
     ipython = sys.modules.get("IPython")
     shell: Any = ipython.get_ipython() if ipython is not None else None
     return int(shell.execution_count) if hasattr(shell, "kernel") else None
@@ -118,9 +118,9 @@ def _log() -> Show:
 
     def show(card: Card, word: str) -> None:
         done, total = card.progress or (0, 0)
-        now = word, 10 * done // total if total else 0
-        if now not in seen:
-            seen.add(now)
+        state = word, 10 * done // total if total else 0
+        if state not in seen:
+            seen.add(state)
             notify(f"{word}: {done:,} of {total:,} requests" if total else word)
 
     return show
@@ -130,12 +130,12 @@ def _advance(bar: Any, card: Card, word: str) -> None:
     if card.progress is not None:
         done, bar.total = card.progress
         bar.update(done - bar.n)
-    # A status may be any word that the service says.
+    # The service may return any status.
     bar.set_description_str(visible(word), refresh=True)
 
 
 class CardRepr:
-    """Gives both representations to a class that can say its facts."""
+    """Mixin with text and HTML representations of a card."""
 
     def _card(self) -> Card:
         raise NotImplementedError
@@ -148,11 +148,11 @@ class CardRepr:
 
 
 class LiveCardRepr(CardRepr):
-    """An object whose card may stand in the running cell already, and is not shown there twice."""
+    """Mixin that avoids showing a card twice in the running cell."""
 
     _screen: Screen | None = None
 
     def _ipython_display_(self) -> None:
         if self._screen is None or not self._screen.shows(self._card()):
-            # IPython's word for: then show it as you show any other object.
+            # Tells IPython to use the other representations.
             raise NotImplementedError

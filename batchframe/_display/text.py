@@ -1,4 +1,4 @@
-"""A card as text for a terminal."""
+"""Text renderer for cards."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _BAR = 30
 
 
 def to_text(card: Card) -> str:
-    """Write a card as text.
+    """Render a card as text.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def _facts(facts: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _bar(done: int, total: int) -> str:
-    # A service may count more than it was asked.
+    # A service may report more finished requests than it received.
     filled = _BAR * min(max(done, 0), total) // total if total else _BAR
     return f"{'█' * filled}{'░' * (_BAR - filled)} {done:,} of {total:,}"
 

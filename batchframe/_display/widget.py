@@ -1,4 +1,4 @@
-"""A card with buttons, where ipywidgets is installed."""
+"""Card with buttons, which needs ipywidgets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _ROWS: Final = 5
 _SAVED: Final = "As it stood when it was saved. The buttons need the kernel that made them."
 _BUTTONS: Final = "Buttons, which need the kernel that made them: job.widget() makes new ones."
-# Where the widget lives, the copy of its card is not seen.
+# Hides the copy of the card while the widget is alive.
 _HIDE: Final = """<style>
 body:has(.bf-live-{0}) .bf-saved-{0}, body:has(.bf-live-{0}) .jp-OutputArea-child:has(.bf-saved-{0})
 {{ display: none; }}
@@ -34,9 +34,10 @@ def controls(
     answers: Callable[[], pd.DataFrame],
     ended: Callable[[], bool],
 ) -> Box:
-    """Return the card with buttons that work as long as the kernel runs.
+    """Return a card with buttons that work while the kernel runs.
 
-    What a button's work raises stands on the card. What has `ended` cannot be cancelled.
+    The card shows the exception if an action fails. The cancel button is disabled once `ended`
+    returns True.
 
     Raises
     ------
@@ -55,10 +56,10 @@ def controls(
 
 @dataclass(eq=False)
 class _Panel:
-    """The parts of the widget, and what happens when a button is pressed.
+    """Widget and its event handlers.
 
-    A widget is gone with its kernel, and JupyterLab shows an error in its place, whatever else its
-    output holds. So a copy of the card is an output of its own, which the saved notebook keeps.
+    Without its kernel, JupyterLab shows an error in place of a widget, even if the output has other
+    formats. A copy of the card is therefore a separate output, which the saved notebook contains.
     """
 
     card: Callable[[], Card]
@@ -93,7 +94,7 @@ class _Panel:
         self._asking = asking and not ended
         self._question.layout.display = None if self._asking else "none"
         self._buttons[-1].disabled = asking or ended
-        if asking and ended:  # and this card has not heard of it
+        if asking and ended:  # the card may be out of date
             self._update(self.card())
 
     def _cancel_now(self) -> None:
@@ -111,7 +112,7 @@ class _Panel:
             action()
             if again:
                 self._update(self.card())
-        except Exception as reason:  # noqa: BLE001 - a button's trace is shown nowhere
+        except Exception as reason:  # noqa: BLE001 - notebooks hide a button's traceback
             card = self.card()
             failed = replace(card, notes=(*card.notes, f"{type(reason).__name__}: {reason}"))
             self._update(replace(failed, tone="bad"))
@@ -131,7 +132,7 @@ class _Panel:
         return {"text/plain": to_text(saved), "text/html": hidden}
 
     def _display(self) -> None:
-        from IPython.display import display  # noqa: PLC0415 - optional, and there when this runs
+        from IPython.display import display  # noqa: PLC0415 - optional, installed in a notebook
 
         self._copy = display(self._saved(self.card()), raw=True, display_id=True)  # type: ignore[no-untyped-call]
         buttons = {**self.box._repr_mimebundle_(), "text/plain": _BUTTONS}

@@ -1,1 +1,1 @@
-"""Labels against a truth, and labels against each other."""
+"""Accuracy of labels, and agreement between columns of labels."""

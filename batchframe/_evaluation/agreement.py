@@ -1,4 +1,4 @@
-"""Compare columns of labels with each other."""
+"""Agreement between columns of labels."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from batchframe._evaluation.measures import cohens_kappa, krippendorffs_alpha, s
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Agreement(CardRepr):
-    """How far several columns of labels agree.
+    """Agreement between two or more columns of labels.
 
     Attributes
     ----------
     columns
-        The columns that were compared.
+        Compared columns.
     rows
-        All rows of the frame.
+        Number of rows in the frame.
     missing
-        How many rows have no label in each column.
+        Number of missing labels in each column.
     compared
-        Rows with two labels or more: the others can neither agree nor disagree.
+        Number of rows with at least two labels; other rows can neither agree nor disagree.
     complete
-        Rows with a label in every column.
+        Number of rows with a label in every column.
     all_agree
-        Rows with a label in every column, and in each the same.
+        Number of rows with the same label in every column.
     alpha
-        Krippendorff's alpha of all columns, for labels without an order; NaN where it is undefined.
+        Krippendorff's alpha of all columns, for nominal labels; NaN if undefined.
     pairs
-        One row a pair: ``first``, ``second``, ``rows`` (both have a label), ``equal``,
-        ``agreement`` (the share of equal ones), its 95 % interval ``low`` and ``high`` (Wilson
+        One row per pair: ``first``, ``second``, ``rows`` (rows with both labels), ``equal``,
+        ``agreement`` (the fraction of equal labels), its 95% interval ``low`` and ``high`` (Wilson
         1927), and ``kappa`` (Cohen 1960).
     disagreements
-        The rows with two different labels at least, with all their columns: to read.
+        Rows with at least two different labels, with all columns of the frame.
     """
 
     columns: tuple[Hashable, ...]
@@ -55,7 +55,7 @@ class Agreement(CardRepr):
 
     @property
     def agreement(self) -> float:
-        """The share of the complete rows on which all agree; NaN if there are none."""
+        """Fraction of the complete rows with equal labels; NaN without such rows."""
         return share(self.all_agree, self.complete)
 
     def _card(self) -> Card:
@@ -92,29 +92,28 @@ def _pair_table(pairs: pd.DataFrame) -> Table:
 
 
 def agreement(frame: pd.DataFrame, columns: Sequence[Hashable]) -> Agreement:
-    """Compare columns of labels with each other: two models, or runs of one.
+    """Measure the agreement between columns of labels.
 
-    Pairs are compared on the rows that both have labelled. Of all columns together it gives
-    Krippendorff's alpha rather than Fleiss' kappa, which needs every row to be labelled equally
-    often: with a refused or expired answer, rows would have to be dropped. Alpha takes each row
-    with two labels at least for what it holds, allows for chance as kappa does, and means the same
-    for two columns as for ten (Hayes and Krippendorff, "Answering the call for a standard
-    reliability measure for coding data", 2007). Krippendorff asks for 0.8 before labels are relied
-    upon.
+    The columns may come from two models, or from two runs of one model. A pair of columns is
+    compared on the rows with both labels. The measure for all columns is Krippendorff's alpha:
+    unlike Fleiss' kappa, it allows missing labels, so rows with a refused or expired answer need
+    not be dropped. Like kappa, alpha corrects for chance, and its values are comparable for any
+    number of columns (Hayes and Krippendorff, "Answering the call for a standard reliability
+    measure for coding data", 2007). Krippendorff recommends at least 0.8 for reliable labels.
 
     Parameters
     ----------
     frame
-        Any frame with the columns, such as one that was joined to two jobs; it is not changed.
+        DataFrame with the columns, such as one joined to two jobs; it is not modified.
     columns
-        Their names, two or more. A missing label is counted, and is no label of its own.
+        Names of two or more columns. Missing values are counted, and do not form a label.
 
     Raises
     ------
     ColumnError
-        If there are fewer than two columns, or one is not there, or there or given twice; if the
-        labels of two could never be equal, as texts and numbers cannot; if there are more than
-        1,000 labels.
+        If there are fewer than two columns; if a column is missing or a duplicate; if the labels of
+        two columns can never be equal, such as strings and numbers; if there are more than 1,000
+        labels.
 
     Examples
     --------
@@ -142,18 +141,18 @@ def agreement(frame: pd.DataFrame, columns: Sequence[Hashable]) -> Agreement:
     3
     """
     check_frame("agreement", frame)
-    names = _checked(columns)
+    names = _check_columns(columns)
     labels, codes = together([read_labels(frame, name) for name in names])
     ratings = np.column_stack(codes)
-    given = (ratings >= 0).sum(axis=1)
+    counts = (ratings >= 0).sum(axis=1)
     first = ratings.max(axis=1)
     unequal = ((ratings >= 0) & (ratings != first[:, np.newaxis])).any(axis=1)
-    complete = given == len(names)
+    complete = counts == len(names)
     return Agreement(
         columns=names,
         rows=len(frame),
         missing={name: int((code < 0).sum()) for name, code in zip(names, codes, strict=True)},
-        compared=int((given > 1).sum()),
+        compared=int((counts > 1).sum()),
         complete=int(complete.sum()),
         all_agree=int((complete & ~unequal).sum()),
         alpha=krippendorffs_alpha(ratings),
@@ -162,7 +161,7 @@ def agreement(frame: pd.DataFrame, columns: Sequence[Hashable]) -> Agreement:
     )
 
 
-def _checked(columns: Sequence[Hashable]) -> tuple[Hashable, ...]:
+def _check_columns(columns: Sequence[Hashable]) -> tuple[Hashable, ...]:
     if isinstance(columns, str) or not pd.api.types.is_list_like(columns):
         raise _too_few_to_agree_error(columns)
     names = tuple(columns)
@@ -178,15 +177,15 @@ def _pairs(names: Sequence[Hashable], codes: Sequence[Codes], size: int) -> pd.D
     pairs = itertools.combinations(zip(names, codes, strict=True), 2)
     return pd.DataFrame(
         [
-            {"first": first, "second": second, **_pair(one, other, size)}
-            for (first, one), (second, other) in pairs
+            {"first": first, "second": second, **_pair(codes1, codes2, size)}
+            for (first, codes1), (second, codes2) in pairs
         ]
     )
 
 
-def _pair(one: Codes, other: Codes, size: int) -> dict[str, float]:
-    both = (one >= 0) & (other >= 0)
-    table = np.bincount((one * size + other)[both], minlength=size * size).reshape(size, size)
+def _pair(first: Codes, second: Codes, size: int) -> dict[str, float]:
+    both = (first >= 0) & (second >= 0)
+    table = np.bincount((first * size + second)[both], minlength=size * size).reshape(size, size)
     rows, equal = int(both.sum()), int(np.trace(table))
     low, high = wilson(equal, rows)
     kappa = cohens_kappa(table)

@@ -1,6 +1,6 @@
-"""Compare predictions with gold labels.
+"""Evaluation of predictions against gold labels.
 
-Every row is counted: those without a truth apart, those without an answer against the model.
+Rows without a gold label are counted separately; rows without an answer count against the model.
 """
 
 from __future__ import annotations
@@ -32,30 +32,30 @@ _SHOWN: Final = 12
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Evaluation(CardRepr):
-    """How well predictions meet the truth.
+    """Accuracy of predictions against gold labels.
 
     Attributes
     ----------
     truth, predicted
-        The columns that were compared.
+        Compared columns.
     rows
-        All rows of the frame: `no_truth` + `answered` + `unanswered`.
+        Number of rows in the frame: `no_truth` + `answered` + `unanswered`.
     no_truth
-        Rows without a truth. They count in nothing else.
+        Number of rows without a gold label; no other count includes them.
     answered
-        Rows with a truth and an answer.
+        Number of rows with a gold label and an answer.
     unanswered
-        Rows with a truth and no answer.
+        Number of rows with a gold label and no answer.
     reasons
-        How many of the unanswered rows have each status ("failed", "skipped", …); "no value" where
-        the frame has no status, or it is ``ok``.
+        Number of unanswered rows by status ("failed", "skipped", …); "no value" if the status is
+        missing or ``ok``.
     confusion
-        How many rows of each truth (down) were given each label (across), and in the last column
-        no answer. Labels that could have occurred and did not are there too.
+        Number of rows by gold label (rows) and prediction (columns); the last column counts rows
+        without an answer. Categories that do not occur are included.
     disagreements
-        The rows that were answered wrongly, with all their columns: to read.
+        Rows with a wrong answer, with all columns of the frame.
     notes
-        What limits these figures, in words.
+        Limitations of these figures.
 
     Examples
     --------
@@ -84,49 +84,50 @@ class Evaluation(CardRepr):
 
     @property
     def correct(self) -> int:
-        """Rows whose answer is the truth."""
+        """Number of rows whose answer equals the gold label."""
         return int(np.trace(self._answers))
 
     @property
     def accuracy(self) -> float:
-        """The share of right answers among the answered rows; NaN if there are none."""
+        """Fraction of correct answers among the answered rows; NaN without any."""
         return share(self.correct, self.answered)
 
     @property
     def accuracy_interval(self) -> tuple[float, float]:
-        """The 95 % interval of `accuracy`, low and high (Wilson 1927).
+        """95% interval of `accuracy`: lower and upper bound (Wilson 1927).
 
-        It takes the rows for independent: copies of one text make it narrower than it is.
+        It assumes independent rows; duplicates make it too narrow.
         """
         return wilson(self.correct, self.answered)
 
     @property
     def accuracy_of_all(self) -> float:
-        """The share of right answers among all rows with a truth: no answer is not right."""
+        """Fraction of correct answers among all rows with a gold label."""
         return share(self.correct, self.answered + self.unanswered)
 
     @property
     def accuracy_of_all_interval(self) -> tuple[float, float]:
-        """The 95 % interval of `accuracy_of_all`, low and high (Wilson 1927)."""
+        """95% interval of `accuracy_of_all`: lower and upper bound (Wilson 1927)."""
         return wilson(self.correct, self.answered + self.unanswered)
 
     @property
     def kappa(self) -> float:
-        """Agreement beyond chance over the answered rows (Cohen 1960): 1 is perfect, 0 is chance.
+        """Cohen's kappa over the answered rows: 1 is perfect, 0 is chance (1960).
 
-        NaN if truth and predictions are all one and the same label: chance would do as well.
+        NaN if all gold labels and predictions are the same label.
         """
         return cohens_kappa(self._answers)
 
     @property
     def per_class(self) -> pd.DataFrame:
-        """Precision, recall, F1 and support of each label: one row a label.
+        """Precision, recall, F1 and support, with one row per label.
 
-        ``precision`` is the share of right answers among the rows given this label; ``recall`` the
-        share of right answers among those whose truth it is, answered or not; ``f1`` their
-        harmonic mean (van Rijsbergen, "Information Retrieval", 1979); ``support`` the number of
-        rows whose truth it is, and ``predicted`` of those given it. NaN where there is nothing to
-        divide by. For answered rows alone, evaluate them: ``df[df["bf_status"] == "ok"]``.
+        ``precision`` is the fraction of correct answers among the rows predicted to have the label;
+        ``recall`` the fraction of correct answers among the rows with this gold label, answered or
+        not; ``f1`` their harmonic mean (van Rijsbergen, "Information Retrieval", 1979); ``support``
+        the number of rows with this gold label; ``predicted`` the number of predictions of it. A
+        division by zero gives NaN. To leave out unanswered rows, evaluate
+        ``df[df["bf_status"] == "ok"]``.
         """
         right = np.diag(self._answers)
         support = self.confusion.to_numpy().sum(axis=1)
@@ -143,7 +144,7 @@ class Evaluation(CardRepr):
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the figures as one row, to put those of several models under each other.
+        """Return the figures as a one-row DataFrame, to compare models.
 
         Examples
         --------
@@ -165,7 +166,7 @@ class Evaluation(CardRepr):
 
     @property
     def _answers(self) -> Codes:
-        """The confusion without the column for no answer."""
+        """Confusion matrix without the column of unanswered rows."""
         return np.asarray(self.confusion.to_numpy()[:, :-1], dtype=np.int64)
 
     def _card(self) -> Card:
@@ -208,7 +209,7 @@ def _shares(part: Codes, whole: Codes) -> npt.NDArray[np.float64]:
 
 
 def _class_table(per_class: pd.DataFrame) -> Table:
-    """Show all labels, or of many those that went worst."""
+    """Return the table of all labels, or of those with the lowest F1."""
     table, caption = per_class, "by label"
     if len(per_class) > _SHOWN:
         table = per_class.sort_values("f1", kind="stable").head(_SHOWN)
@@ -231,30 +232,30 @@ def evaluate(
     predicted: Hashable,
     status: Hashable | None = STATUS,
 ) -> Evaluation:
-    """Hold predictions against gold labels.
+    """Evaluate predictions against gold labels.
 
-    No row is dropped in silence: rows without a truth are counted apart, rows without an answer
-    are counted by their status, and accuracy is given over the answered rows and over all.
+    No row is dropped silently: rows without a gold label are counted separately, rows without an
+    answer are counted by status, and accuracy is reported for the answered rows and for all rows.
 
     Parameters
     ----------
     frame
-        Any frame with both columns, such as ``df.bf.join(job)``; it is not changed.
+        DataFrame with both columns, such as ``df.bf.join(job)``; it is not modified.
     truth
-        The column of gold labels: texts, whole numbers, True and False, categories. Rows where it
-        is missing count in nothing.
+        Column of gold labels: strings, integers, booleans or categories. Rows with a missing value
+        are not evaluated.
     predicted
-        The column of predictions. A missing one is no answer.
+        Column of predictions. A missing value counts as no answer.
     status
-        The column that says why there is no answer. The default is the one that `join` wrote beside
-        the predictions: ``bf_status``, or ``second_bf_status`` for ``second_label``; without one,
-        only what is missing tells. None: there is none.
+        Column with the reason for a missing answer. The default is the status column that `join`
+        wrote with the predictions: ``bf_status``, or ``second_bf_status`` for ``second_label``. If
+        there is no such column, or for None, only missing values count as no answer.
 
     Raises
     ------
     ColumnError
-        If a column is not there or there twice; if no prediction could ever equal a truth, as
-        texts and numbers cannot; if there are more than 1,000 labels; if a row has a prediction
+        If a column is missing or a duplicate; if predictions and gold labels can never be equal,
+        such as strings and numbers; if there are more than 1,000 labels; if a row has a prediction
         although its status is not ``ok``.
 
     Examples
@@ -287,11 +288,11 @@ def evaluate(
     ['Fine.']
     """
     check_frame("evaluate", frame)
-    gold, given = read_labels(frame, truth), read_labels(frame, predicted)
+    gold, predictions = read_labels(frame, truth), read_labels(frame, predicted)
     if truth == predicted:
         raise ColumnError.given_twice(truth)
-    # The labels that could be predicted come first, in the order of the output spec.
-    labels, (answers, truths) = together([given, gold])
+    # The categories of the predictions come first, in the order of the output schema.
+    labels, (answers, truths) = together([predictions, gold])
     reasons = _reasons(frame, answers, predicted, _status_of(frame, predicted, status))
     labeled, answered = truths >= 0, answers >= 0
     both, lacking = labeled & answered, labeled & ~answered
@@ -306,19 +307,19 @@ def evaluate(
         reasons={str(word): int(number) for word, number in why.items()},
         confusion=_confusion(labels, truths, answers, (truth, predicted)),
         disagreements=frame[both & (answers != truths)].copy(),
-        notes=_notes(int(lacking.sum()), truths[labeled], given, gold, labels),
+        notes=_notes(int(lacking.sum()), truths[labeled], predictions, gold, labels),
     )
 
 
 def _status_of(frame: pd.DataFrame, predicted: Hashable, status: Hashable | None) -> pd.Series:
-    """Return the status column that belongs to the predictions; empty words where none does."""
+    """Return the status column of the predictions; missing values without one."""
     if status == STATUS:
-        # join(prefix="second_") puts the prefix before both; the longest that fits is meant.
+        # join(prefix="second_") adds the prefix to both columns; the longest match wins.
         name = str(predicted[0] if isinstance(predicted, tuple) else predicted)
         tops = {str(label[0] if isinstance(label, tuple) else label) for label in frame.columns}
-        starts = [top.removesuffix(STATUS) for top in tops if top.endswith(STATUS)]
-        fitting = [start for start in starts if name.startswith(start)]
-        status = max(fitting, key=len) + STATUS if fitting else None
+        prefixes = [top.removesuffix(STATUS) for top in tops if top.endswith(STATUS)]
+        matches = [prefix for prefix in prefixes if name.startswith(prefix)]
+        status = max(matches, key=len) + STATUS if matches else None
     if status is None:
         return pd.Series(pd.NA, index=frame.index, dtype="string")
     return column_of(frame, status).astype("string")
@@ -327,15 +328,15 @@ def _status_of(frame: pd.DataFrame, predicted: Hashable, status: Hashable | None
 def _reasons(
     frame: pd.DataFrame, answers: Codes, predicted: Hashable, status: pd.Series
 ) -> pd.Series:
-    """Say for each row why it has no answer, should it have none."""
-    denied = status.ne("ok").fillna(value=status.notna().any()).to_numpy(dtype=bool)
-    odd = np.flatnonzero((answers >= 0) & denied)
-    if len(odd):
-        at = int(odd[0])
+    """Return the reason for a missing answer, for each row."""
+    not_ok = status.ne("ok").fillna(value=status.notna().any()).to_numpy(dtype=bool)
+    invalid = np.flatnonzero((answers >= 0) & not_ok)
+    if len(invalid):
+        at = int(invalid[0])
         word = status.fillna("no status").iloc[at]
         predicted, status.name = plain_scalar(predicted), plain_scalar(status.name)
         raise ColumnError(
-            f"In {len(odd):,} of the rows there is a value in {predicted!r} although "
+            f"In {len(invalid):,} of the rows there is a value in {predicted!r} although "
             f"{status.name!r} says that they have no answer. The first is "
             f"{format_row(at, frame.index[at])}, with {word!r}. If {status.name!r} is about "
             "another column, pass status=None, or the name of the right one. If you filled the "
@@ -348,7 +349,7 @@ def _confusion(
     labels: tuple[Hashable, ...], truths: Codes, answers: Codes, names: tuple[Hashable, Hashable]
 ) -> pd.DataFrame:
     size, labeled = len(labels), truths >= 0
-    # No answer is −1, and belongs into the last column.
+    # A missing answer has the code −1; the last column counts it.
     across = np.where(answers >= 0, answers, size)
     cells = np.bincount((truths * (size + 1) + across)[labeled], minlength=size * (size + 1))
     truth, predicted = names
@@ -362,21 +363,25 @@ def _confusion(
 
 
 def _notes(
-    unanswered: int, truths: Codes, given: Labels, gold: Labels, labels: tuple[Hashable, ...]
+    unanswered: int,
+    truths: Codes,
+    predictions: Labels,
+    gold: Labels,
+    labels: tuple[Hashable, ...],
 ) -> tuple[str, ...]:
     notes = ["In brackets: 95 % intervals (Wilson)."]
     if unanswered:
         notes.append("Recall counts rows without an answer as not found.")
-    if given.is_category:
-        possible = set(given.levels)
-        beyond = [label for label in labels if label not in possible]
-        # Those labels come behind the possible ones.
-        rows = np.bincount(truths, minlength=len(labels))[len(labels) - len(beyond) :]
-        names = [repr(label) for label, number in zip(beyond, rows, strict=True) if number]
+    if predictions.is_category:
+        possible = set(predictions.levels)
+        impossible = [label for label in labels if label not in possible]
+        # These labels come after the possible ones.
+        rows = np.bincount(truths, minlength=len(labels))[len(labels) - len(impossible) :]
+        names = [repr(label) for label, number in zip(impossible, rows, strict=True) if number]
         if names:
             listed = ", ".join([*names[:_SHOWN], *(["…"] if len(names) > _SHOWN else [])])
             notes.append(
-                f"{plural(int(rows.sum()), 'row')} could not be right: {given.name} has no "
+                f"{plural(int(rows.sum()), 'row')} could not be right: {predictions.name} has no "
                 f"category {listed}, which {gold.name} holds."
             )
     return tuple(notes)

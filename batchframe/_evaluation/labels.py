@@ -1,7 +1,7 @@
-"""Columns of labels as numbers that can be compared.
+"""Integer codes for columns of labels.
 
-Labels are the same if Python says they are equal, so 5.0 in a column that holds missing values too
-is the 5 of another; an ``Enum`` member is its value. Texts are compared as they are.
+Labels are compared with ``==``, so 5.0 in a column with missing values equals 5 in another column;
+an ``Enum`` member is replaced by its value. Strings are not normalized.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ MOST_LABELS: Final = 1000
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """One column of labels.
+    """Column of labels.
 
     Attributes
     ----------
     codes
-        For each row the place of its label in `levels`; −1 where it is missing.
+        Index in `levels` of each row's label; −1 if missing.
     levels
-        The labels: in the order of its categories, or as they appear.
+        Labels, in the order of the categories or of appearance.
     is_category
-        Whether `levels` are all that could occur, and in an order that somebody chose.
+        Whether the column is categorical, so that `levels` has all possible labels.
     """
 
     name: Hashable
@@ -45,17 +45,17 @@ class Labels:
 
     @property
     def kinds(self) -> frozenset[str]:
-        """What the labels are: text, number, true or false, or the name of another type."""
+        """Kinds of the labels: strings, numbers, booleans, or other type names."""
         return frozenset(map(_kind, self.levels))
 
 
 def check_frame(verb: str, frame: object) -> None:
-    """Refuse what is no frame.
+    """Raise an error if `frame` is not a DataFrame.
 
     Raises
     ------
     ColumnError
-        If it is not a pandas DataFrame.
+        If `frame` is not a pandas DataFrame.
     """
     if not isinstance(frame, pd.DataFrame):
         raise ColumnError(
@@ -65,36 +65,38 @@ def check_frame(verb: str, frame: object) -> None:
 
 
 def column_of(frame: pd.DataFrame, name: Hashable) -> pd.Series:
-    """Return the one column of a name; where labels are tuples, its first level may be enough.
+    """Return a column by its name.
+
+    With MultiIndex columns, the first level is enough if the others are empty.
 
     Raises
     ------
     ColumnError
-        If it is no name, or there is no such column, or more than one.
+        If the name is not hashable, or the frame has no such column, or more than one.
     """
     if not pd.api.types.is_hashable(name):
         raise ColumnError(
             f"A column is given by its name, and this is a {type(name).__name__}. Make it a column "
             'of the frame first: df.assign(truth=...), then truth="truth".'
         )
-    wanted = {name, (name, *[""] * (frame.columns.nlevels - 1))}
-    places = [place for place, label in enumerate(frame.columns) if label in wanted]
-    if not places:
-        there = [str(label) for label in frame.columns]
-        near = difflib.get_close_matches(str(name), there, n=1)
-        raise ColumnError.not_there(name, near, list(frame.columns))
-    if len(places) > 1:
-        raise ColumnError.several(name, places)
-    return frame.iloc[:, places[0]]
+    candidates = {name, (name, *[""] * (frame.columns.nlevels - 1))}
+    positions = [position for position, label in enumerate(frame.columns) if label in candidates]
+    if not positions:
+        columns = [str(label) for label in frame.columns]
+        matches = difflib.get_close_matches(str(name), columns, n=1)
+        raise ColumnError.not_there(name, matches, list(frame.columns))
+    if len(positions) > 1:
+        raise ColumnError.several(name, positions)
+    return frame.iloc[:, positions[0]]
 
 
 def read_labels(frame: pd.DataFrame, name: Hashable) -> Labels:
-    """Read one column of labels.
+    """Read a column of labels.
 
     Raises
     ------
     ColumnError
-        If there is no such column, or more than one; or if a cell is a list or another container.
+        If the frame has no such column, or more than one; if a cell is a list or other container.
     """
     cells = column_of(frame, name)
     is_category = isinstance(cells.dtype, pd.CategoricalDtype)
@@ -137,23 +139,23 @@ def _kind(value: object) -> str:
 
 
 def together(columns: Sequence[Labels]) -> tuple[tuple[Hashable, ...], list[Codes]]:
-    """Give the labels of several columns common numbers.
+    """Encode the labels of several columns with common codes.
 
     Returns
     -------
-    All labels: those of categories first, in their order, then the others, sorted. And for each
-    column the place of each row's label among them, −1 where it is missing.
+    All labels: categories in their order, then the other labels, sorted. And for each column the
+    index of each row's label among them, −1 if it is missing.
 
     Raises
     ------
     ColumnError
-        If no label of one column could ever equal one of another, or there are too many.
+        If the labels of two columns can never be equal, or there are too many labels.
     """
-    for one, other in itertools.combinations(columns, 2):
-        _refuse_other_kinds(one, other)
+    for first, second in itertools.combinations(columns, 2):
+        _refuse_other_kinds(first, second)
     declared = [value for column in columns if column.is_category for value in column.levels]
     free = {value for column in columns if not column.is_category for value in column.levels}
-    labels = tuple(dict.fromkeys([*declared, *_in_order(free)]))
+    labels = tuple(dict.fromkeys([*declared, *_sort(free)]))
     if len(labels) > MOST_LABELS:
         raise ColumnError(
             f"There are {len(labels):,} different values in "
@@ -161,15 +163,15 @@ def together(columns: Sequence[Labels]) -> tuple[tuple[Hashable, ...], list[Code
             'for labels. Are these texts or numbers? Make classes of them first: pd.cut(df["x"], '
             "bins=10)."
         )
-    place = {label: number for number, label in enumerate(labels)}
-    # The −1 of a missing label takes the last element.
-    to_place = [np.array([*(place[v] for v in c.levels), -1], dtype=np.int64) for c in columns]
-    return labels, [places[c.codes] for places, c in zip(to_place, columns, strict=True)]
+    index = {label: number for number, label in enumerate(labels)}
+    # The code −1 of a missing label selects the last element.
+    mappings = [np.array([*(index[v] for v in c.levels), -1], dtype=np.int64) for c in columns]
+    return labels, [mapping[c.codes] for mapping, c in zip(mappings, columns, strict=True)]
 
 
 def _refuse_other_kinds(first: Labels, second: Labels) -> None:
     one, other = first.kinds, second.kinds
-    # True equals 1 in Python, but a user who compares them has most likely mixed up columns.
+    # True equals 1 in Python, but comparing them most likely means a wrong column.
     confusing = {"True or False", "numbers"} <= one | other
     if one and other and (one.isdisjoint(other) or confusing):
         raise ColumnError(
@@ -180,7 +182,7 @@ def _refuse_other_kinds(first: Labels, second: Labels) -> None:
         )
 
 
-def _in_order(values: set[Hashable]) -> list[Hashable]:
+def _sort(values: set[Hashable]) -> list[Hashable]:
     by_kind: Any = lambda value: (_kind(value), value)  # noqa: E731 - two keys, side by side
     by_text: Any = lambda value: (_kind(value), repr(value))  # noqa: E731
     try:
@@ -190,7 +192,7 @@ def _in_order(values: set[Hashable]) -> list[Hashable]:
 
 
 def name_for_none(labels: Sequence[Hashable]) -> str:
-    """Name what stands beside the labels for rows without one.
+    """Return a name for missing labels that differs from every label.
 
     Examples
     --------

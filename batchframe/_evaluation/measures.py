@@ -1,4 +1,4 @@
-"""Measures of agreement, and the papers that define them."""
+"""Measures of agreement, with references."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _QUANTILE: Final = NormalDist().inv_cdf(0.975)
 
 
 def share(part: int, whole: int) -> float:
-    """Return part / whole, NaN of nothing.
+    """Return part / whole; NaN if `whole` is 0.
 
     Examples
     --------
@@ -26,11 +26,11 @@ def share(part: int, whole: int) -> float:
 
 
 def wilson(hits: int, of: int) -> tuple[float, float]:
-    """Return the 95 % score interval of a share: its low and its high end.
+    """Return the 95% Wilson score interval of a fraction: lower and upper bound.
 
-    Unlike the interval of the schoolbooks (share ± 1.96 standard errors) it holds for few rows and
-    near 0 and 1 too (Wilson, "Probable inference, the law of succession, and statistical
-    inference", Journal of the American Statistical Association 22, 1927).
+    Unlike the normal approximation (± 1.96 standard errors), it is accurate for few rows and near
+    0 and 1 (Wilson, "Probable inference, the law of succession, and statistical inference",
+    Journal of the American Statistical Association 22, 1927).
 
     Examples
     --------
@@ -40,24 +40,23 @@ def wilson(hits: int, of: int) -> tuple[float, float]:
     if of == 0:
         return math.nan, math.nan
     p, z2 = hits / of, _QUANTILE**2
-    centre = (p + z2 / (2 * of)) / (1 + z2 / of)
+    center = (p + z2 / (2 * of)) / (1 + z2 / of)
     half = _QUANTILE / (1 + z2 / of) * math.sqrt(p * (1 - p) / of + z2 / (4 * of * of))
-    # At both ends it is exactly 0 or 1, but for the last bit of the arithmetic.
-    return (0.0 if hits == 0 else centre - half), (1.0 if hits == of else centre + half)
+    # For no or only hits, the bound is exactly 0 or 1; floating point may be off by one bit.
+    return (0.0 if hits == 0 else center - half), (1.0 if hits == of else center + half)
 
 
 def cohens_kappa(table: Counts) -> float:
-    """Return how far two raters agree beyond chance: 1 always, 0 as chance would have it.
+    """Return Cohen's kappa of two raters: 1 is perfect, 0 is chance.
 
-    The share of equal labels p, and the share e that raters with these frequencies would reach by
-    chance: (p − e) / (1 − e) (Cohen, "A coefficient of agreement for nominal scales", Educational
-    and Psychological Measurement 20, 1960). NaN if both only ever gave one and the same label,
-    since agreement is then certain by chance.
+    It is (p − e) / (1 − e), with the fraction p of equal labels and the fraction e expected by
+    chance from the label frequencies (Cohen, "A coefficient of agreement for nominal scales",
+    Educational and Psychological Measurement 20, 1960). NaN if both raters use a single label.
 
     Parameters
     ----------
     table
-        How often the first gave the label of the row while the second gave that of the column.
+        Confusion matrix: labels of the first rater in rows, of the second in columns.
 
     Examples
     --------
@@ -73,37 +72,37 @@ def cohens_kappa(table: Counts) -> float:
 
 
 def krippendorffs_alpha(codes: Counts) -> float:
-    """Return how far any number of raters agree beyond chance, for labels without an order.
+    """Return Krippendorff's alpha of any number of raters, for nominal labels.
 
-    1 − observed / expected disagreement; a row counts as far as it was rated, if by two at least
-    (Hayes and Krippendorff, "Answering the call for a standard reliability measure for coding
-    data", Communication Methods and Measures 1, 2007; Krippendorff, "Computing Krippendorff's
-    alpha-reliability", 2011). NaN if no row was rated twice, or only one label was ever given.
+    It is 1 − observed / expected disagreement, over the rows with at least two labels (Hayes and
+    Krippendorff, "Answering the call for a standard reliability measure for coding data",
+    Communication Methods and Measures 1, 2007; Krippendorff, "Computing Krippendorff's
+    alpha-reliability", 2011). NaN if no row has two labels, or all labels are equal.
 
     Parameters
     ----------
     codes
-        One row a row, one column a rater: the number of the label; −1 where there is none.
+        Codes of the labels, of shape (rows, raters); −1 for a missing label.
 
     Examples
     --------
     >>> krippendorffs_alpha(np.array([[0, 0], [1, 1], [0, 1]]))
     0.4444444444444444
     """
-    given = (codes >= 0).sum(axis=1)
-    codes, given = codes[given > 1], given[given > 1]
+    counts = (codes >= 0).sum(axis=1)
+    codes, counts = codes[counts > 1], counts[counts > 1]
     ratings = np.bincount(codes[codes >= 0]) if len(codes) else np.zeros(0, np.int64)
     total = int(ratings.sum())
     expected = total * (total - 1) - int((ratings * (ratings - 1)).sum())
     if expected == 0:
         return math.nan
-    pairs = given * (given - 1)
+    pairs = counts * (counts - 1)
     unequal = pairs - 2 * _equal_pairs(codes)
-    return 1 - (total - 1) * float((unequal / (given - 1)).sum()) / expected
+    return 1 - (total - 1) * float((unequal / (counts - 1)).sum()) / expected
 
 
 def _equal_pairs(codes: Counts) -> Counts:
-    """Count, for each row, the pairs of raters who gave the same label."""
+    """Count the pairs of raters with the same label, for each row."""
     equal = np.zeros(len(codes), dtype=np.int64)
     for first, second in itertools.combinations(codes.T, 2):
         equal += (first == second) & (first >= 0)
