@@ -1,10 +1,10 @@
-"""Pictures of a job and of its answers, drawn with matplotlib: the extra ``plot``.
+"""Plots of a job and of its answers, drawn with matplotlib (the extra ``plot``).
 
-Each function draws the frame that its namesake in :mod:`batchframe.plot.tables` returns, so nothing
-can only be seen. Each takes ``ax=``, the axes to draw on (by default a new figure of a fitting
-size), and returns the axes. Colours and fonts are those of the style in use, light or dark.
+Each function draws the DataFrame that the function of the same name in
+:mod:`batchframe.plot.tables` returns. Each takes ``ax=``, the axes to draw on (by default those of
+a new figure), and returns the axes. Colors and fonts follow the current matplotlib style.
 
-matplotlib is imported when something is drawn, not before; the tables never need it.
+matplotlib is imported on the first call of a plot function; the tables do not need it.
 
 >>> import pandas as pd
 >>> import batchframe as bf

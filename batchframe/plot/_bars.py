@@ -1,4 +1,4 @@
-"""Bars: labels, statuses, cost."""
+"""Bar charts of labels, statuses and cost."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _ROOM_FOR_NUMBERS: Final = 1.15
 
 
 def labels(source: Job | pd.DataFrame, column: str = "label", *, ax: Axes | None = None) -> Axes:
-    """Draw how many rows have each label: one bar a label, with its number.
+    """Draw a bar chart of the number of rows per label.
 
     Draws :func:`batchframe.plot.tables.labels`, which describes the parameters and the order.
 
     Parameters
     ----------
     ax
-        The axes to draw on; by default those of a new figure. For many labels, give tall ones.
+        Axes to draw on; by default those of a new figure. For many labels, pass tall axes.
 
     Raises
     ------
     ColumnError
-        If there is no such column, or it holds no labels.
+        If the frame has no such column, or its values are not labels.
     ExtraError
         If matplotlib is not installed.
 
@@ -51,19 +51,19 @@ def labels(source: Job | pd.DataFrame, column: str = "label", *, ax: Axes | None
 def statuses(
     source: Job | pd.DataFrame, column: str = "bf_status", *, ax: Axes | None = None
 ) -> Axes:
-    """Draw how many rows have each status: one bar a status, with its number.
+    """Draw a bar chart of the number of rows per status.
 
     Draws :func:`batchframe.plot.tables.statuses`, which describes the parameters.
 
     Parameters
     ----------
     ax
-        The axes to draw on; by default those of a new figure.
+        Axes to draw on; by default those of a new figure.
 
     Raises
     ------
     ColumnError
-        If there is no such column.
+        If the frame has no such column.
     ExtraError
         If matplotlib is not installed.
 
@@ -74,46 +74,46 @@ def statuses(
     ['ok', 'failed']
     """
     table = tables.statuses(source, column)
-    colours = ["C0" if status == "ok" else "C1" for status in table.index]
-    return _draw_rows(table, ax, colours)
+    colors = ["C0" if status == "ok" else "C1" for status in table.index]
+    return _draw_rows(table, ax, colors)
 
 
-def _draw_rows(table: pd.DataFrame, ax: Axes | None, colours: list[str] | None = None) -> Axes:
+def _draw_rows(table: pd.DataFrame, ax: Axes | None, colors: list[str] | None = None) -> Axes:
     names = [_canvas.label(name) for name in table.index]
     width = _WIDTH + _canvas.length(names)
     ax = _canvas.axes(ax, width, _FRAME + _BAR * max(len(table), 2))
     ax.set_title(_canvas.label(table.index.name), **_canvas.AS_IT_IS)
     if table.empty:
         return _canvas.say_empty(ax)
-    places, rows = range(len(table)), table["rows"].tolist()
-    bars = ax.barh(places, rows, color=colours or "C0")
+    positions, rows = range(len(table)), table["rows"].tolist()
+    bars = ax.barh(positions, rows, color=colors or "C0")
     numbers = ax.bar_label(bars, [f"{number:,}" for number in rows], padding=3)
-    ax.set_yticks(places, names, **_canvas.AS_IT_IS)
+    ax.set_yticks(positions, names, **_canvas.AS_IT_IS)
     room = _canvas.size(ax)[1] / len(table)
     _canvas.fit([*numbers, *ax.get_yticklabels()], room)
     ax.set_ylim(len(table) - 0.4, -0.6)
     ax.set_xlim(0, max(*rows, 1) * _ROOM_FOR_NUMBERS)
     ax.locator_params(axis="x", integer=True)
     ax.set_xlabel("rows")
-    return _open(ax)
+    return _hide_frame(ax)
 
 
-def _open(ax: Axes) -> Axes:
+def _hide_frame(ax: Axes) -> Axes:
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
     return ax
 
 
 def cost(job: Job, *, ax: Axes | None = None) -> Axes:
-    """Draw what a job was estimated to cost beside what its answers cost, in USD.
+    """Draw the estimated and the actual cost of a job, in USD.
 
-    Draws :func:`batchframe.plot.tables.cost`. The bar of the estimate reaches to what is expected
-    (or to the low end, where nobody can tell), and its line from the low to the high end.
+    Draws :func:`batchframe.plot.tables.cost`. The bar of the estimate shows the expected cost, or
+    the lower bound if it is unknown; its line spans the lower and the upper bound.
 
     Parameters
     ----------
     ax
-        The axes to draw on; by default those of a new figure.
+        Axes to draw on; by default those of a new figure.
 
     Raises
     ------
@@ -133,26 +133,26 @@ def cost(job: Job, *, ax: Axes | None = None) -> Axes:
     table = tables.cost(job)
     ax = _canvas.axes(ax, 6.4, 1.8)
     names = ["estimated", "actual" if job.done else "actual so far"]
-    words = []
-    for place, (low, expected, high) in enumerate(table.itertuples(index=False)):
-        _draw_range(ax, place, low, expected, high)
+    tick_labels = []
+    for position, (low, expected, high) in enumerate(table.itertuples(index=False)):
+        _draw_range(ax, position, low, expected, high)
         cost_text = format_range(None if low is None else Range(low, expected, high), money)
-        words.append(f"{names[place]}\n{cost_text}")
-    ax.set_yticks(range(len(table)), words, **_canvas.AS_IT_IS)
+        tick_labels.append(f"{names[position]}\n{cost_text}")
+    ax.set_yticks(range(len(table)), tick_labels, **_canvas.AS_IT_IS)
     ax.set_ylim(1.6, -0.6)
     ax.set_xlim(left=0)
     ax.locator_params(axis="x", nbins=5)
     if table.isna().all(axis=None):
         ax.set_xticks([0])
     ax.set_xlabel("USD")
-    return _open(ax)
+    return _hide_frame(ax)
 
 
 def _draw_range(
-    ax: Axes, place: int, low: Decimal | None, expected: Decimal | None, high: Decimal | None
+    ax: Axes, position: int, low: Decimal | None, expected: Decimal | None, high: Decimal | None
 ) -> None:
-    reach = low if expected is None else expected
-    ax.barh(place, float(reach or 0), color=f"C{place}", height=0.6)
+    length = low if expected is None else expected
+    ax.barh(position, float(length or 0), color=f"C{position}", height=0.6)
     if low is not None and high is not None and low != high:
-        ends = [float(low), float(high)]
-        ax.plot(ends, [place] * 2, color=_canvas.ink(ax), marker="|", linewidth=1.5)
+        bounds = [float(low), float(high)]
+        ax.plot(bounds, [position] * 2, color=_canvas.ink(ax), marker="|", linewidth=1.5)

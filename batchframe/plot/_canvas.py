@@ -1,4 +1,4 @@
-"""Axes and colors, in the one module that imports matplotlib, which is optional."""
+"""Axes and colors; the only module that imports the optional matplotlib."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.typing import ColorType
 
 RGB = npt.NDArray[np.float64]
-# Labels are data: a "$" in them is a dollar, not the start of a formula.
+# Labels are data, so a "$" in them does not start math.
 AS_IT_IS: Final[dict[str, Any]] = {"parse_math": False}
 _POINTS: Final = 72
 _CHARACTER: Final = 0.08
@@ -25,7 +25,7 @@ _LINEAR: Final = 0.04045
 
 
 def axes(ax: Axes | None, width: float, height: float) -> Axes:
-    """Return the user's axes, or those of a new figure of this size in inches.
+    """Return `ax`, or the axes of a new figure of this size in inches.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def axes(ax: Axes | None, width: float, height: float) -> Axes:
 
 
 def say_empty(ax: Axes, words: str = "no rows") -> Axes:
-    """Say that there is nothing to draw, instead of an empty frame of axes."""
+    """Write a message on axes without data, instead of leaving them empty."""
     ax.set_xticks([])
     ax.set_yticks([])
     ax.text(0.5, 0.5, words, ha="center", va="center", transform=ax.transAxes, color=ink(ax))
@@ -54,17 +54,17 @@ def say_empty(ax: Axes, words: str = "no rows") -> Axes:
 
 
 def label(name: object, most: int = 40) -> str:
-    """Write a label so that it fits beside an axis, in one line."""
+    """Format a label as one line that fits beside an axis."""
     return shortened(visible(" ".join(str(name).split())), most)
 
 
 def length(names: Sequence[str]) -> float:
-    """Return about how long the longest of some labels is, in inches."""
+    """Return the approximate length of the longest label, in inches."""
     return _CHARACTER * max(map(len, names), default=0)
 
 
 def fit(texts: list[Text], room: float) -> None:
-    """Make texts smaller if each has less room than its size, in inches."""
+    """Reduce the font size of texts to the available height, in inches."""
     for text in texts:
         text.set_fontsize(min(text.get_fontsize(), max(3.0, 0.85 * room * _POINTS)))
 
@@ -77,43 +77,43 @@ def size(ax: Axes) -> tuple[float, float]:
 
 
 def ink(ax: Axes) -> ColorType:
-    """Return the colour in which the axes' own words are written."""
-    colour: ColorType = ax.xaxis.label.get_color()
-    return colour
+    """Return the text color of the axes."""
+    color: ColorType = ax.xaxis.label.get_color()
+    return color
 
 
 def paper(ax: Axes) -> RGB:
-    """Return the colour behind the axes."""
+    """Return the background color of the axes."""
     from matplotlib.colors import to_rgba  # noqa: PLC0415 - optional, and slow to import
 
     for face in (ax.get_facecolor(), ax.figure.get_facecolor()):
         *rgb, alpha = to_rgba(face)
         if alpha:
             return np.array(rgb)
-    # Both are clear: what lies behind must differ from the ink.
+    # Both are transparent; the page behind them presumably contrasts with the ink.
     return np.ones(3) if luminance(rgb_of(ink(ax))) < 0.5 else np.zeros(3)  # noqa: PLR2004 - half
 
 
-def rgb_of(colour: ColorType) -> RGB:
-    """Return a colour of matplotlib, such as "C0", as red, green and blue."""
+def rgb_of(color: ColorType) -> RGB:
+    """Convert a matplotlib color, such as "C0", to RGB."""
     from matplotlib.colors import to_rgb  # noqa: PLC0415 - optional, and slow to import
 
-    return np.array(to_rgb(colour))
+    return np.array(to_rgb(color))
 
 
-def luminance(colour: RGB) -> float:
-    """Return how bright a colour appears, 0 to 1 (relative luminance, WCAG 2.2)."""
-    linear = np.where(colour <= _LINEAR, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
+def luminance(color: RGB) -> float:
+    """Return the relative luminance of a color, 0 to 1 (WCAG 2.2)."""
+    linear = np.where(color <= _LINEAR, color / 12.92, ((color + 0.055) / 1.055) ** 2.4)
     return float(linear @ np.array([0.2126, 0.7152, 0.0722]))
 
 
-def contrast(one: RGB, other: RGB) -> float:
-    """Return the contrast of two colours, 1 to 21 (WCAG 2.2; text wants 4.5)."""
-    dark, bright = sorted((luminance(one), luminance(other)))
+def contrast(first: RGB, second: RGB) -> float:
+    """Return the contrast ratio of two colors, 1 to 21 (WCAG 2.2 requires 4.5)."""
+    dark, bright = sorted((luminance(first), luminance(second)))
     return (bright + 0.05) / (dark + 0.05)
 
 
 def readable_on(background: RGB) -> str:
-    """Return black or white, whichever can be read on a colour."""
+    """Return "black" or "white", whichever has more contrast to a color."""
     black, white = contrast(background, np.zeros(3)), contrast(background, np.ones(3))
     return "black" if black >= white else "white"

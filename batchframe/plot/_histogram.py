@@ -1,4 +1,4 @@
-"""A histogram: tokens."""
+"""Histogram of tokens."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _SIDES: Final = {"input": "C0", "output": "C1"}
 
 
 def tokens(source: Job | pd.DataFrame, *, prefix: str = "", ax: Axes | None = None) -> Axes:
-    """Draw how many tokens the rows' requests read and their answers took: two histograms.
+    """Draw histograms of the input and output tokens per row.
 
-    Draws :func:`batchframe.plot.tables.tokens`, which describes the parameters and the bins. Where
-    the numbers differ more than fiftyfold, the axis of tokens is logarithmic.
+    Draws :func:`batchframe.plot.tables.tokens`, which describes the parameters and the bins. The
+    token axis is logarithmic if the counts differ by more than a factor of 50.
 
     Parameters
     ----------
     ax
-        The axes to draw on; by default those of a new figure.
+        Axes to draw on; by default those of a new figure.
 
     Raises
     ------
@@ -46,12 +46,12 @@ def tokens(source: Job | pd.DataFrame, *, prefix: str = "", ax: Axes | None = No
     if table.empty:
         return _canvas.say_empty(ax, "no answers with token counts")
     edges = [*table["at_least"], table["below"].iloc[-1]]
-    for side, colour in _SIDES.items():
+    for side, color in _SIDES.items():
         rows = table[f"{side}_tokens"]
         if rows.any():
             name = f"{side} ({plural(int(rows.sum()), 'row')})"
-            ax.stairs(rows, edges, fill=True, color=colour, alpha=0.65, label=name)
-            ax.stairs(rows, edges, color=colour)
+            ax.stairs(rows, edges, fill=True, color=color, alpha=0.65, label=name)
+            ax.stairs(rows, edges, color=color)
     widths = table["below"] - table["at_least"]
     if widths.iloc[-1] > widths.iloc[0]:
         ax.set_xscale("symlog", linthresh=1, linscale=0.3)

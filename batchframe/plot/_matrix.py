@@ -1,4 +1,4 @@
-"""A heat map with numbers: confusion."""
+"""Heat map of a confusion matrix."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _TITLE: Final = 2.7
 
 
 def confusion(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
-    """Draw which truth was given which label: a cell's number is its rows.
+    """Draw a confusion matrix with the number of rows in each cell.
 
-    Draws :func:`batchframe.plot.tables.confusion`: truth down, predictions across, and at the right
-    rows without an answer. A cell is the more coloured the larger its share of the rows of its
-    truth, so that rare labels can be read as well as frequent ones. Beyond 12 labels zeros are left
-    out.
+    Draws :func:`batchframe.plot.tables.confusion`: gold labels in rows, predictions in columns,
+    and rows without an answer in the last column. The color shows a cell's fraction of the rows
+    with its gold label, so that rare and frequent labels are equally readable. With more than 12
+    labels, zeros are omitted.
 
     Parameters
     ----------
     ax
-        The axes to draw on; by default those of a new figure that grows with the labels.
+        Axes to draw on; by default those of a new figure, sized for the labels.
 
     Raises
     ------
@@ -52,34 +52,36 @@ def confusion(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
     """
     table = tables.confusion(evaluation)
     names = _Names.of(table)
-    own = ax is None
+    is_new = ax is None
     ax = _canvas.axes(ax, *names.figure)
     if table.empty:
         return _canvas.say_empty(ax)
     counts = table.to_numpy()
-    colours = _colours(counts, _canvas.paper(ax), _canvas.rgb_of("C0"))
-    ax.imshow(colours, aspect="auto")
-    # No answer is no label: a line sets it apart.
+    colors = _colors(counts, _canvas.paper(ax), _canvas.rgb_of("C0"))
+    ax.imshow(colors, aspect="auto")
+    # A line separates the column without an answer from the labels.
     ax.axvline(len(table) - 0.5, color=_canvas.ink(ax), linewidth=0.8)
     width, height = _canvas.size(ax)
-    cell = names.cell if own else (width / len(names.across), height / len(names.down))
+    cell = names.cell if is_new else (width / len(names.across), height / len(names.down))
     _write_names(ax, names, cell)
-    _write_numbers(ax, counts, colours, cell)
+    _write_numbers(ax, counts, colors, cell)
     return ax
 
 
-def _colours(
+def _colors(
     counts: npt.NDArray[np.int64], empty: _canvas.RGB, full: _canvas.RGB
 ) -> npt.NDArray[np.float64]:
-    """Mix two colours by each cell's share of its row."""
-    of = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(counts, of, out=np.zeros(counts.shape), where=of > 0)[..., np.newaxis]
+    """Mix two colors by each cell's fraction of its row."""
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)[
+        ..., np.newaxis
+    ]
     return np.asarray(empty * (1 - shares) + full * shares)
 
 
 @dataclass(frozen=True)
 class _Names:
-    """The words at the sides of a table, and the inches that they need."""
+    """Axis and tick labels of a table, with their sizes in inches."""
 
     truth: str
     predicted: str
@@ -95,33 +97,33 @@ class _Names:
 
     @property
     def cell(self) -> tuple[float, float]:
-        """The width and height of a cell on a figure of our own."""
+        """Width and height of a cell in a new figure."""
         size = len(self.across)
         side = 0.55 if size <= _FEW else 0.4 if size <= _MANY else 0.26
-        lying = _canvas.length(self.across) + 0.1
-        return (max(side, lying) if size <= _FEW and lying <= _LYING else side), side
+        width = _canvas.length(self.across) + 0.1
+        return (max(side, width) if size <= _FEW and width <= _LYING else side), side
 
     @property
     def figure(self) -> tuple[float, float]:
-        """The width and height of a figure of our own."""
+        """Width and height of a new figure."""
         width, height = self.cell
-        beneath = _canvas.length(self.across) if self.upright(width) else 0.2
+        label_height = _canvas.length(self.across) if self.upright(width) else 0.2
         return (
             0.6 + _canvas.length(self.down) + max(width * len(self.across), _TITLE),
-            0.7 + beneath + height * max(len(self.down), 2),
+            0.7 + label_height + height * max(len(self.down), 2),
         )
 
     def upright(self, width: float) -> bool:
-        """Whether the words beneath the columns are too long to lie."""
+        """Return whether the column labels are too long to be horizontal."""
         return _canvas.length(self.across) > width
 
 
 def _write_names(ax: Axes, names: _Names, cell: tuple[float, float]) -> None:
     width, height = cell
-    turn = 90 if names.upright(width) else 0
-    ax.set_xticks(range(len(names.across)), names.across, rotation=turn, **_canvas.AS_IT_IS)
+    rotation = 90 if names.upright(width) else 0
+    ax.set_xticks(range(len(names.across)), names.across, rotation=rotation, **_canvas.AS_IT_IS)
     ax.set_yticks(range(len(names.down)), names.down, **_canvas.AS_IT_IS)
-    _canvas.fit(ax.get_xticklabels(), width if turn else height)
+    _canvas.fit(ax.get_xticklabels(), width if rotation else height)
     _canvas.fit(ax.get_yticklabels(), height)
     ax.tick_params(length=0)
     ax.set_xlabel(names.predicted, **_canvas.AS_IT_IS)
@@ -132,7 +134,7 @@ def _write_names(ax: Axes, names: _Names, cell: tuple[float, float]) -> None:
 def _write_numbers(
     ax: Axes,
     counts: npt.NDArray[np.int64],
-    colours: npt.NDArray[np.float64],
+    colors: npt.NDArray[np.float64],
     cell: tuple[float, float],
 ) -> None:
     width, height = (72 * inches for inches in cell)
@@ -140,5 +142,5 @@ def _write_numbers(
     points = min(_MOST_POINTS, 0.6 * height, 0.9 * width / (_DIGIT * digits))
     for (row, column), number in np.ndenumerate(counts):
         if number or len(counts) <= _FEW:
-            ink = _canvas.readable_on(colours[row, column])
+            ink = _canvas.readable_on(colors[row, column])
             ax.text(column, row, f"{number:,}", size=points, color=ink, ha="center", va="center")

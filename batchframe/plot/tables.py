@@ -1,6 +1,6 @@
-"""The figures behind each plot, as frames, so that they can be had without matplotlib.
+"""Data of each plot as a DataFrame, available without matplotlib.
 
-The function of the same name in :mod:`batchframe.plot` draws each as it is.
+The function of the same name in :mod:`batchframe.plot` draws it.
 """
 
 from __future__ import annotations
@@ -33,17 +33,19 @@ _FAR_APART: Final = 50
 
 
 def confusion(evaluation: Evaluation) -> pd.DataFrame:
-    """Return how often each truth (down) was given each label (across), or no answer."""
+    """Return the confusion matrix: gold labels in rows, predictions in columns."""
     return evaluation.confusion
 
 
 def cost(job: Job) -> pd.DataFrame:
-    """Return what a job was estimated to cost, and what its answers at home cost, in USD.
+    """Return the estimated cost of a job and the actual cost of its answers, in USD.
+
+    The actual cost covers the downloaded answers.
 
     Returns
     -------
-    Two rows, ``estimated`` and ``actual``; ``low``, ``expected`` and ``high`` are `Decimal`, None
-    where nobody can tell. The actual cost is one figure in all three.
+    Two rows, ``estimated`` and ``actual``; ``low``, ``expected`` and ``high`` are `Decimal`, or
+    None if unknown. The actual cost is the same in all three columns.
     """
     estimated, actual = job._record.manifest.cost, job.cost  # noqa: SLF001 - what the card shows
     costs = {"estimated": estimated, "actual": None if actual is None else Range.exactly(actual)}
@@ -66,18 +68,18 @@ def labels(source: Job | pd.DataFrame, column: str = "label") -> pd.DataFrame:
     source
         A job, or a frame such as ``df.bf.join(job)``.
     column
-        The answer column.
+        Answer column.
 
     Returns
     -------
-    One row a label, with its ``rows``: the most frequent first, or in their own order where that
-    means something (an ordered category). Categories that never occur are there, with 0; rows
-    without an answer are last, if there are any.
+    One row per label, with its ``rows``: the most frequent first, or in the order of an ordered
+    categorical. Unused categories are included, with 0; the number of rows without an answer is
+    last, if there are any.
 
     Raises
     ------
     ColumnError
-        If there is no such column, or it holds lists, or more than 1,000 values.
+        If the frame has no such column, or the column contains lists or more than 1,000 values.
     """
     frame = _frame_of("labels", source)
     names, (codes,) = together([read_labels(frame, column)])
@@ -87,8 +89,8 @@ def labels(source: Job | pd.DataFrame, column: str = "label") -> pd.DataFrame:
     if not getattr(column_of(frame, column).dtype, "ordered", False):
         table = table.sort_values("rows", ascending=False, kind="stable")
     if missing:
-        none = pd.DataFrame({"rows": [missing]}, index=pd.Index([name_for_none(names)]))
-        table = pd.concat([table, none])
+        last = pd.DataFrame({"rows": [missing]}, index=pd.Index([name_for_none(names)]))
+        table = pd.concat([table, last])
     return table.rename_axis(column)
 
 
@@ -100,17 +102,17 @@ def statuses(source: Job | pd.DataFrame, column: str = "bf_status") -> pd.DataFr
     source
         A job, or a frame such as ``df.bf.join(job)``.
     column
-        The status column: after ``join(job, prefix="second_")`` it is "second_bf_status".
+        Status column; after ``join(job, prefix="second_")`` it is "second_bf_status".
 
     Returns
     -------
-    One row a status, with its ``rows``: ``ok`` first, in the order of `Job.counts`. They add up to
-    the rows; rows without a status are "unknown".
+    One row per status, with its ``rows``, in the order of `Job.counts`, which starts with ``ok``.
+    The counts add up to the number of rows; rows without a status are "unknown".
 
     Raises
     ------
     ColumnError
-        If there is no such column.
+        If the frame has no such column.
     """
     frame = _frame_of("statuses", source)
     counts = column_of(frame, column).astype("string").fillna(UNKNOWN).value_counts()
@@ -121,29 +123,29 @@ def statuses(source: Job | pd.DataFrame, column: str = "bf_status") -> pd.DataFr
 
 
 def tokens(source: Job | pd.DataFrame, *, prefix: str = "") -> pd.DataFrame:
-    """Count the rows by the tokens that their request read and its answer took.
+    """Count the rows by their input and output tokens.
 
-    Rows that share a request count its tokens each, so these are more than were billed:
-    `Job.usage` has those.
+    Rows that share a request each count its tokens, so the sum may exceed the billed tokens, which
+    are in `Job.usage`.
 
     Parameters
     ----------
     source
         A job, or a frame such as ``df.bf.join(job, details=True)``.
     prefix
-        The prefix that was given to `join`.
+        The `prefix` passed to `join`.
 
     Returns
     -------
-    One row a bin: from ``at_least`` to less than ``below`` tokens, and how many rows have so many
-    ``input_tokens`` and ``output_tokens``. Bins are of equal width, or, if the numbers differ more
-    than fiftyfold, of growing width. Rows without an answer, or whose answer states no usage, are
-    in none.
+    One row per bin, from ``at_least`` to less than ``below`` tokens, with the number of rows by
+    ``input_tokens`` and ``output_tokens``. Bins have equal widths, or growing widths if the counts
+    differ by more than a factor of 50. Rows without an answer, or whose answer has no usage, are
+    not counted.
 
     Raises
     ------
     ColumnError
-        If the frame has no ``bf_input_tokens`` and ``bf_output_tokens``.
+        If the frame does not have the columns ``bf_input_tokens`` and ``bf_output_tokens``.
 
     Examples
     --------
@@ -155,16 +157,16 @@ def tokens(source: Job | pd.DataFrame, *, prefix: str = "") -> pd.DataFrame:
     2        12     13             2              0
     """
     frame = _frame_of("tokens", source, details=True)
-    lacking = [name for side in _SIDES if (name := f"{prefix}bf_{side}") not in frame.columns]
-    if lacking:
+    missing = [name for side in _SIDES if (name := f"{prefix}bf_{side}") not in frame.columns]
+    if missing:
         raise ColumnError(
-            f"The frame has no column {' and no '.join(map(repr, lacking))}. Pass the job, or join "
+            f"The frame has no column {' and no '.join(map(repr, missing))}. Pass the job, or join "
             "with its details: df.bf.join(job, details=True); if it was joined under other names, "
             'say so: prefix="second_".'
         )
-    counted = {side: _whole(column_of(frame, f"{prefix}bf_{side}")) for side in _SIDES}
-    edges = _edges(np.concatenate(list(counted.values())))
-    bins = {side: np.histogram(numbers, edges)[0] for side, numbers in counted.items()}
+    counts = {side: _integers(column_of(frame, f"{prefix}bf_{side}")) for side in _SIDES}
+    edges = _edges(np.concatenate(list(counts.values())))
+    bins = {side: np.histogram(numbers, edges)[0] for side, numbers in counts.items()}
     return pd.DataFrame({"at_least": edges[:-1], "below": edges[1:], **bins})
 
 
@@ -175,18 +177,18 @@ def _frame_of(verb: str, source: Job | pd.DataFrame, *, details: bool = False) -
     return source
 
 
-def _whole(column: pd.Series) -> npt.NDArray[np.int64]:
+def _integers(column: pd.Series) -> npt.NDArray[np.int64]:
     return np.asarray(pd.to_numeric(column).dropna().to_numpy(dtype="int64"), dtype=np.int64)
 
 
 def _edges(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Choose whole bounds of bins that hold every number; the last bound is above all of them."""
+    """Return integer bin edges that cover every number; the last edge is exclusive."""
     if not len(numbers):
         return np.zeros(1, dtype=np.int64)
     low, above = int(numbers.min()), int(numbers.max()) + 1
     if above > _FAR_APART * max(low, 1):
-        grown = np.geomspace(max(low, 1), above, _MOST_BINS).round().astype(np.int64)
-        return np.unique([low, *grown])
+        edges = np.geomspace(max(low, 1), above, _MOST_BINS).round().astype(np.int64)
+        return np.unique([low, *edges])
     widths = (digit * 10**power for power in range(19) for digit in (1, 2, 5))
     width = next(width for width in widths if (above - low) / width <= _MOST_BINS)
     start = low - low % width
