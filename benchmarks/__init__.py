@@ -1,4 +1,4 @@
-"""How fast batchframe is, as ratios to what anybody could write, measured in one run.
+"""Benchmarks of batchframe, as ratios to plain implementations in the same run.
 
-``python -m benchmarks`` prints a table and writes a JSON file; docs/performance.md tells how.
+``python -m benchmarks`` prints a table and writes a JSON file; see docs/performance.md.
 """

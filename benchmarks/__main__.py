@@ -23,18 +23,19 @@ _PACKAGES: Final = ("pandas", "pyarrow", "msgspec", "tiktoken", "splintr-rs", "o
 
 
 def main() -> int:
-    """Run what was asked for; 0 if it ran, whatever the figures are."""
-    got = _parser().parse_args()
-    with tempfile.TemporaryDirectory(prefix="batchframe-benchmark-", dir=got.scratch) as scratch:
+    """Run the selected benchmarks; return 0, whatever the figures are."""
+    options = _parser().parse_args()
+    scratch_dir = options.scratch
+    with tempfile.TemporaryDirectory(prefix="batchframe-benchmark-", dir=scratch_dir) as scratch:
         os.environ["BATCHFRAME_HOME"] = str(Path(scratch, "home"))
         sections = []
-        for name, measure in _chosen(got, Path(scratch)):
-            if name in (got.only or SUBJECTS):
+        for name, measure in _benchmarks(options, Path(scratch)):
+            if name in (options.only or SUBJECTS):
                 sections.append(measure())
-                print("\n".join(_told(sections[-1])), flush=True)
-    written = {"machine": _machine(), "quick": got.quick, "sections": [*map(asdict, sections)]}
-    got.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
-    print(f"\nWritten to {got.json}")
+                print("\n".join(_format(sections[-1])), flush=True)
+    report = {"machine": _machine(), "quick": options.quick, "sections": [*map(asdict, sections)]}
+    options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(f"\nWritten to {options.json}")
     return 0
 
 
@@ -48,38 +49,40 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _chosen(got: argparse.Namespace, scratch: Path) -> Iterator[tuple[str, Callable[[], Section]]]:
-    quick, rounds = got.quick, 1 if got.quick else got.rounds
-    some = 2_000 if quick else 100_000
+def _benchmarks(
+    options: argparse.Namespace, scratch: Path
+) -> Iterator[tuple[str, Callable[[], Section]]]:
+    quick, rounds = options.quick, 1 if options.quick else options.rounds
+    size = 2_000 if quick else 100_000
     yield "import", lambda: _children.importing(rounds)
-    yield "build", lambda: _build.measure(2 * some, rounds, scratch)
+    yield "build", lambda: _build.measure(2 * size, rounds, scratch)
     for template in _count.TEMPLATES:
-        yield "count", lambda template=template: _count.measure(some // 2, rounds, template)
+        yield "count", lambda template=template: _count.measure(size // 2, rounds, template)
     for rows in (2_000,) if quick else (200_000, 1_000_000):
         for as_json in (False, True):
             yield (
                 "join",
                 lambda rows=rows, as_json=as_json: _join.measure(rows, rounds, as_json=as_json),
             )
-    yield "transfers", lambda: _transfers.measure(some, rounds, scratch)
+    yield "transfers", lambda: _transfers.measure(size, rounds, scratch)
     sizes = (500, 1_000, 2_000) if quick else (10_000, 100_000, 1_000_000)
     yield "whole", lambda: _whole.measure(sizes, scratch)
     yield "memory", lambda: _children.memory((2_000,) if quick else (1_000_000, 3_000_000))
 
 
-def _told(section: Section) -> Iterator[str]:
+def _format(section: Section) -> Iterator[str]:
     yield f"\n{section.title}"
-    for name, took in section.seconds.items():
-        yield f"  {name:<52} {took.wall:9.3f} s   cpu {took.cpu:9.3f} s"
+    for name, time_ in section.seconds.items():
+        yield f"  {name:<52} {time_.wall:9.3f} s   cpu {time_.cpu:9.3f} s"
     for ratio in section.ratios:
-        yield f"  {ratio.name:<52} {ratio.wall:9.2f}     cpu {ratio.cpu:9.2f}     {_wanted(ratio)}"
+        yield f"  {ratio.name:<52} {ratio.wall:9.2f}     cpu {ratio.cpu:9.2f}     {_target(ratio)}"
     yield from (f"  {note}" for note in section.notes)
 
 
-def _wanted(ratio: Ratio) -> str:
-    wanted = [f"at most {ratio.at_most:g}"] if ratio.at_most is not None else []
-    wanted += [f"at least {ratio.at_least:g}"] if ratio.at_least is not None else []
-    return f"{', '.join(wanted)}: {'yes' if ratio.holds else 'NO'}" if wanted else ""
+def _target(ratio: Ratio) -> str:
+    bounds = [f"at most {ratio.at_most:g}"] if ratio.at_most is not None else []
+    bounds += [f"at least {ratio.at_least:g}"] if ratio.at_least is not None else []
+    return f"{', '.join(bounds)}: {'yes' if ratio.holds else 'NO'}" if bounds else ""
 
 
 def _machine() -> dict[str, Any]:

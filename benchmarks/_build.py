@@ -1,7 +1,7 @@
-"""A frame → finished input files, with every request's digest and the table of rows.
+"""Benchmark of building input files from a DataFrame.
 
-Held against encoding the same bodies, ready as dicts, with msgspec and writing the same number of
-bytes durably; and against ``iterrows`` with ``json.dumps``, on a tenth of the rows.
+The baselines are encoding the same bodies from dicts with msgspec and writing them with fsync, and
+``iterrows`` with ``json.dumps`` on a tenth of the rows.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PART: Final = 10
 
 
 def measure(rows: int, rounds: int, scratch: Path) -> Section:
-    """Time the three ways."""
+    """Time batchframe and the two baselines."""
     frame = reviews(rows)
     part = frame.head(rows // _PART)
     folder = scratch / "build"
@@ -37,11 +37,11 @@ def measure(rows: int, rounds: int, scratch: Path) -> Section:
     def ours(_: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        made = table_of(frame)
-        shards = plan_input_files(made, OPENAI)
-        paths = [folder / f"input-{number:03d}.jsonl" for number in range(len(shards))]
-        list(write_inputs(made, shards, paths, OPENAI))
-        write_rows(rows_of(made), folder / "rows.parquet")
+        requests = table_of(frame)
+        input_files = plan_input_files(requests, OPENAI)
+        paths = [folder / f"input-{number:03d}.jsonl" for number in range(len(input_files))]
+        list(write_inputs(requests, input_files, paths, OPENAI))
+        write_rows(rows_of(requests), folder / "rows.parquet")
 
     def encoder(_: int) -> None:
         encode = msgspec.json.Encoder().encode
@@ -55,10 +55,10 @@ def measure(rows: int, rounds: int, scratch: Path) -> Section:
     def naive(_: int) -> None:
         with (scratch / "naive.jsonl").open("w", encoding="utf-8") as file:
             for number, (_, row) in enumerate(part.iterrows()):
-                file.write(json.dumps(_filled(sample, number, row["text"])) + "\n")
+                file.write(json.dumps(_fill(sample, number, row["text"])) + "\n")
 
     runs = Runs({"batchframe": ours, "encode and write": encoder, "iterrows": naive}, rounds)
-    written = sum(path.stat().st_size for path in folder.glob("*.jsonl"))
+    size = sum(path.stat().st_size for path in folder.glob("*.jsonl"))
     return Section(
         f"build, {rows:,} rows",
         runs.medians,
@@ -68,11 +68,11 @@ def measure(rows: int, rounds: int, scratch: Path) -> Section:
                 "iterrows + json.dumps / build", "iterrows", "batchframe", at_least=5.0, scale=_PART
             ),
         ],
-        [f"{written / rows:.0f} bytes a line; iterrows ran on a tenth of the rows"],
+        [f"{size / rows:.0f} bytes a line; iterrows ran on a tenth of the rows"],
     )
 
 
-def _filled(sample: dict[str, Any], number: int, text: str) -> dict[str, Any]:
+def _fill(sample: dict[str, Any], number: int, text: str) -> dict[str, Any]:
     body = dict(sample["body"])
     body["messages"] = [
         {"role": "user", "content": f"Classify the sentiment of this review.\n\n{text}"}

@@ -1,6 +1,6 @@
-"""What needs a process of its own: peak memory, and the time of an import.
+"""Benchmarks that need a separate process: peak memory and import time.
 
-As ``python -m benchmarks._children build 1000000`` it is such a process, and prints one number.
+``python -m benchmarks._children build 1000000`` runs such a process, which prints one number.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NO_BYTECODE: Final = "PYTHONDONTWRITEBYTECODE"
 
 
 def memory(sizes: Sequence[int]) -> Section:
-    """Measure what building input files and estimating take above the frame, at the peak."""
+    """Measure the peak memory of building and estimating, above the frame's."""
     above = {rows: _child("build", rows) for rows in sizes}
     notes = [
         f"{rows:,} rows: {bytes_ / _MEGA:.0f} MB above the frame" for rows, bytes_ in above.items()
@@ -51,17 +51,17 @@ def memory(sizes: Sequence[int]) -> Section:
 
 
 def importing(rounds: int) -> Section:
-    """Measure how much longer importing batchframe takes than importing pandas, in turn."""
-    took: dict[str, list[float]] = {"pandas": [], "pandas, batchframe": []}
-    # As it is once installed: compiled, whatever this process was told about writing bytecode.
-    compiled = {name: told for name, told in os.environ.items() if name != _NO_BYTECODE}
+    """Measure the import time of batchframe above that of pandas."""
+    times: dict[str, list[float]] = {"pandas": [], "pandas, batchframe": []}
+    # An installed package has bytecode, so the child process may write it.
+    environment = {name: value for name, value in os.environ.items() if name != _NO_BYTECODE}
     for _ in range(rounds + 1):
-        for modules, runs in took.items():
-            begun = time.perf_counter()
+        for modules, runs in times.items():
+            start = time.perf_counter()
             command = [sys.executable, "-c", f"import {modules}"]
-            subprocess.run(command, check=True, env=compiled)  # noqa: S603 - ours
-            runs.append(time.perf_counter() - begun)
-    medians = {name: statistics.median(runs[1:]) for name, runs in took.items()}
+            subprocess.run(command, check=True, env=environment)  # noqa: S603 - ours
+            runs.append(time.perf_counter() - start)
+    medians = {name: statistics.median(runs[1:]) for name, runs in times.items()}
     more = medians["pandas, batchframe"] - medians["pandas"]
     seconds = {f"import {name}": Took(wall, wall) for name, wall in medians.items()}
     return Section(
@@ -73,13 +73,13 @@ def importing(rounds: int) -> Section:
 
 def _child(task: str, rows: int) -> float:
     command = [sys.executable, "-m", "benchmarks._children", task, str(rows)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - ours
-    return float(done.stdout.split()[-1])
+    child = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - ours
+    return float(child.stdout.split()[-1])
 
 
 def _build(rows: int) -> float:
-    """Return the bytes that building and estimating took above the frame, at the peak."""
-    # Loaded before the frame is measured, with what every first call loads.
+    """Return the peak memory of building and estimating above the frame's, in bytes."""
+    # Importing before the measurement excludes the memory of the modules.
     from benchmarks._data import reviews  # noqa: PLC0415 - the parent must not load them
     from benchmarks._jobs import table_of  # noqa: PLC0415
 
@@ -87,49 +87,49 @@ def _build(rows: int) -> float:
         from batchframe import requests  # noqa: PLC0415
         from benchmarks._data import LABELS, MODEL, PROMPT  # noqa: PLC0415
 
-        made = requests(frames[rows], PROMPT, model=MODEL, output=LABELS)
+        prepared = requests(frames[rows], PROMPT, model=MODEL, output=LABELS)
         with tempfile.TemporaryDirectory() as folder:
-            made.to_jsonl(Path(folder) / "files")
-        made.estimate(exact=True)
+            prepared.to_jsonl(Path(folder) / "files")
+        prepared.estimate(exact=True)
 
     frames = {100: reviews(100), rows: reviews(rows)}
     table_of(frames[100])
     use(100)
     _release()
     before = _resident()
-    with _watched() as peak:
+    with _peak_memory() as peak:
         use(rows)
     return max(peak) - before
 
 
 def _release() -> None:
-    """Give back what making the frame left behind: it would hide what is taken afterwards."""
+    """Return unused memory to the system; reusing it would not be measured."""
     gc.collect()
     pa.default_memory_pool().release_unused()
-    with suppress(OSError, AttributeError):  # where the C library is another
+    with suppress(OSError, AttributeError):  # other C libraries lack malloc_trim
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 @contextmanager
-def _watched() -> Iterator[list[float]]:
-    """Look at the memory in use every few milliseconds: not every system tells its peak."""
-    seen, over = [_resident()], threading.Event()
+def _peak_memory() -> Iterator[list[float]]:
+    """Sample the memory use every few milliseconds; not every system reports its peak."""
+    peak, stop = [_resident()], threading.Event()
 
-    def look() -> None:
-        while not over.wait(_LOOK):
-            seen[0] = max(seen[0], _resident())
+    def sample() -> None:
+        while not stop.wait(_LOOK):
+            peak[0] = max(peak[0], _resident())
 
-    looking = threading.Thread(target=look, daemon=True)
-    looking.start()
+    sampler = threading.Thread(target=sample, daemon=True)
+    sampler.start()
     try:
-        yield seen
+        yield peak
     finally:
-        over.set()
-        looking.join()
+        stop.set()
+        sampler.join()
 
 
 def _resident() -> float:
-    """Return the bytes in use: the second number of /proc/self/statm, in pages."""
+    """Return the resident memory in bytes, from the pages in /proc/self/statm."""
     pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
     return float(pages) * resource.getpagesize()
 

@@ -1,7 +1,7 @@
-"""The exact input tokens of a whole frame.
+"""Benchmark of the exact input token count of a DataFrame.
 
-Held against a loop of ``tiktoken.encode_ordinary`` over every rendered prompt, with equal counts on
-every row. Each round counts texts that no round before it saw.
+The baseline is a loop of ``tiktoken.encode_ordinary`` over every rendered prompt, whose counts must
+be equal on every row. Each round uses new texts, so that caches do not help.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from benchmarks._vocabulary import of_splintr
 
 _ENCODING: Final = "o200k_base"
 _CACHED: Final = "fb374d419588a4632f3f557e76b4b70aebbca790"
-"""tiktoken's name for its copy of the vocabulary."""
+"""File name of the vocabulary in tiktoken's cache."""
 _RULES: Final = " ".join(
     f"Rule {number}: weigh what the guest says about the {what} before anything else."
     for number, what in enumerate(("room", "food", "staff", "price", "noise", "bed") * 6, start=1)
@@ -36,25 +36,25 @@ TEMPLATES: Final = {"short": PROMPT, "long": f"{_RULES}\n\n{PROMPT}"}
 
 
 def measure(rows: int, rounds: int, template: str) -> Section:
-    """Time splintr-rs and tiktoken inside batchframe, and the plain loop."""
-    judge = _tiktoken()
-    asked = [_asked(rows, number, template) for number in range(rounds)]
-    for engine in ("splintr", "tiktoken"):  # their vocabularies are loaded before
+    """Time batchframe with splintr-rs and with tiktoken, and the plain loop."""
+    encoding = _tiktoken()
+    inputs = [_inputs(rows, number, template) for number in range(rounds)]
+    for engine in ("splintr", "tiktoken"):  # loads the vocabularies before timing
         with _only(engine):
-            count_input(_asked(64, rounds, template)[1], exact=True)
+            count_input(_inputs(64, rounds, template)[1], exact=True)
     counts: dict[str, list[Any]] = {"fast": [], "tiktoken": [], "loop": []}
 
     def fast(number: int) -> None:
         with _only("splintr"):
-            counts["fast"].append((number, count_input(asked[number][1], exact=True).tokens))
+            counts["fast"].append((number, count_input(inputs[number][1], exact=True).tokens))
 
     def alone(number: int) -> None:
         with _only("tiktoken"):
-            counts["tiktoken"].append((number, count_input(asked[number][1], exact=True).tokens))
+            counts["tiktoken"].append((number, count_input(inputs[number][1], exact=True).tokens))
 
     def loop(number: int) -> None:
-        encode = judge.encode_ordinary
-        counts["loop"].append((number, [len(encode(prompt)) for prompt in asked[number][0]]))
+        encode = encoding.encode_ordinary
+        counts["loop"].append((number, [len(encode(prompt)) for prompt in inputs[number][0]]))
 
     ways = {"batchframe[fast]": fast, "batchframe, tiktoken alone": alone, "tiktoken loop": loop}
     runs = Runs(ways, rounds)
@@ -73,30 +73,30 @@ def measure(rows: int, rounds: int, template: str) -> Section:
                 at_least=1.0,
             ),
         ],
-        [_compared(counts)],
+        [_compare(counts)],
     )
 
 
-def _asked(rows: int, seed: int, template: str) -> tuple[list[str], RequestTable]:
+def _inputs(rows: int, seed: int, template: str) -> tuple[list[str], RequestTable]:
     frame: pd.DataFrame = reviews(rows, seed=100 + seed)
     prompt = TEMPLATES[template]
     prompts = [prompt.replace("{{ text }}", text) for text in frame["text"]]
     return prompts, bf.requests(frame, prompt, model=MODEL, output=LABELS)._table  # noqa: SLF001
 
 
-def _compared(counts: dict[str, list[Any]]) -> str:
-    """Say whether every row has the loop's count, and how many on top, the same in all."""
+def _compare(counts: dict[str, list[Any]]) -> str:
+    """Return a note on whether all counts equal the loop's, plus a constant."""
     loops = dict(counts["loop"])
-    around = {
+    extras = {
         int(extra)
         for way in ("fast", "tiktoken")
         for number, tokens in counts[way]
         for extra in np.unique(tokens - np.array(loops[number]))
     }
     rows = sum(map(len, loops.values()))
-    if len(around) != 1:
-        return f"COUNTS DIFFER: besides the prompt, rows have {sorted(around)} tokens"
-    return f"equal counts on all {rows:,} rows, and {around.pop()} tokens around each prompt"
+    if len(extras) != 1:
+        return f"COUNTS DIFFER: besides the prompt, rows have {sorted(extras)} tokens"
+    return f"equal counts on all {rows:,} rows, and {extras.pop()} tokens around each prompt"
 
 
 @contextmanager
@@ -109,10 +109,10 @@ def _only(engine: str) -> Iterator[None]:
 
 
 def _tiktoken() -> Any:
-    """Load tiktoken, from splintr's vocabulary so that nothing is downloaded."""
+    """Load tiktoken with splintr's vocabulary, to avoid a download."""
     import tiktoken  # noqa: PLC0415 - slow to load, and not needed by the other subjects
 
     with tempfile.TemporaryDirectory(prefix="batchframe-benchmark-") as folder:
         Path(folder, _CACHED).write_bytes(of_splintr(_ENCODING))
-        os.environ["TIKTOKEN_CACHE_DIR"] = folder  # of this process alone
+        os.environ["TIKTOKEN_CACHE_DIR"] = folder  # for this process only
         return tiktoken.get_encoding(_ENCODING)

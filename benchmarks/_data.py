@@ -1,7 +1,4 @@
-"""Made-up reviews of about 500 characters, and the answers to them; the same in every run.
-
-In: numbers of rows. Out: frames and answer lines. Must not know: what is measured.
-"""
+"""Synthetic reviews of about 500 characters, and answers; the same in every run."""
 
 from __future__ import annotations
 
@@ -41,10 +38,10 @@ TOPICS: Final = ["price", "service", "quality", "delivery"]
 
 
 def reviews(rows: int, seed: int = 1) -> pd.DataFrame:
-    """Make a frame of different reviews.
+    """Return a DataFrame of distinct reviews.
 
-    Words of three kinds (common, invented, foreign) make sentences, and sentences drawn at random
-    make reviews, so that no cache of an engine can hold all that it sees.
+    Reviews consist of random sentences with common, invented and foreign words, so that a
+    tokenizer's cache cannot hold all words.
     """
     rng = np.random.default_rng(seed)
     sentences = _sentences()
@@ -61,39 +58,37 @@ def _sentences() -> pa.Array:
     syllables = np.array(_SYLLABLES.split())
     first, second, third = (syllables[rng.integers(0, len(syllables), shape)] for _ in range(3))
     invented = np.char.add(np.char.add(first, second), third)
-    common, rare = (
-        np.array(words.split())[_drawn(rng, words, shape)] for words in (_COMMON, _RARE)
-    )
+    common, rare = (np.array(words.split())[_draw(rng, words, shape)] for words in (_COMMON, _RARE))
     kinds = rng.random(shape)
     words = np.where(kinds < _MOSTLY, common, np.where(kinds < _NEARLY_ALL, invented, rare))
     sentences = [f"{' '.join(sentence).capitalize()}." for sentence in words.tolist()]
     return pa.array(sentences, pa.large_string())
 
 
-def _drawn(rng: np.random.Generator, words: str, shape: tuple[int, int]) -> npt.NDArray[np.int64]:
+def _draw(rng: np.random.Generator, words: str, shape: tuple[int, int]) -> npt.NDArray[np.int64]:
     return rng.integers(0, len(words.split()), shape)
 
 
 def output_lines(custom_ids: Sequence[str], *, as_json: bool, seed: int = 2) -> Iterator[bytes]:
-    """Write an output file's lines as OpenAI does, in another order, about 900 bytes each."""
+    """Yield the lines of an output file in random order, about 900 bytes each."""
     rng = np.random.default_rng(seed)
     draws = rng.random((len(custom_ids), 3)).tolist()
-    for place in rng.permutation(len(custom_ids)).tolist():
-        yield _line(custom_ids[place], _content(draws[place], place, as_json=as_json), place)
+    for index in rng.permutation(len(custom_ids)).tolist():
+        yield _line(custom_ids[index], _content(draws[index], index, as_json=as_json), index)
 
 
-def _content(draw: list[float], place: int, *, as_json: bool) -> str:
+def _content(draw: list[float], index: int, *, as_json: bool) -> str:
     label = LABELS[int(draw[0] * 3)]
-    reason = f"The guest of stay {place} says “{TOPICS[int(draw[1] * 4)]}” and means it."
+    reason = f"The guest of stay {index} says “{TOPICS[int(draw[1] * 4)]}” and means it."
     if not as_json:
         return f"{label}: {reason}"
-    told = {
+    answer = {
         "label": label,
         "confidence": round(draw[2], 3),
         "topic": TOPICS[int(draw[1] * 4)],
         "reason": reason,
     }
-    return msgspec.json.encode(told).decode()
+    return msgspec.json.encode(answer).decode()
 
 
 SCHEMA: Final = {
@@ -109,7 +104,7 @@ SCHEMA: Final = {
 }
 
 
-def _line(custom_id: str, content: str, place: int) -> bytes:
+def _line(custom_id: str, content: str, index: int) -> bytes:
     usage = {
         "prompt_tokens": 120,
         "completion_tokens": 17,
@@ -125,7 +120,7 @@ def _line(custom_id: str, content: str, place: int) -> bytes:
     message = {"role": "assistant", "content": content, "refusal": None, "annotations": []}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
     body = {
-        "id": f"chatcmpl-{place:024x}",
+        "id": f"chatcmpl-{index:024x}",
         "object": "chat.completion",
         "created": 1_763_700_000,
         "model": f"{MODEL}-2025-04-14",
@@ -134,6 +129,6 @@ def _line(custom_id: str, content: str, place: int) -> bytes:
         "service_tier": "default",
         "system_fingerprint": "fp_0123456789",
     }
-    response = {"status_code": 200, "request_id": f"{place:032x}", "body": body}
-    line = {"id": f"batch_req_{place:024x}", "custom_id": custom_id, "response": response}
+    response = {"status_code": 200, "request_id": f"{index:032x}", "body": body}
+    line = {"id": f"batch_req_{index:024x}", "custom_id": custom_id, "response": response}
     return msgspec.json.encode({**line, "error": None}) + b"\n"

@@ -1,7 +1,4 @@
-"""A finished job on the disk, made without a server: input files, journal, result files.
-
-In: a frame. Out: the job's folder. Must not know: what is measured.
-"""
+"""Folder of a finished job, created without a server."""
 
 from __future__ import annotations
 
@@ -31,13 +28,13 @@ _IDENTITY = Identity("https://api.openai.com/v1", None, None)
 
 
 def table_of(frame: pd.DataFrame, output: object = None) -> RequestTable:
-    """Make the requests of a frame."""
-    wanted = LABELS if output is None else output
-    return bf.requests(frame, PROMPT, model=MODEL, output=wanted)._table  # noqa: SLF001
+    """Return the request table of a DataFrame."""
+    spec = LABELS if output is None else output
+    return bf.requests(frame, PROMPT, model=MODEL, output=spec)._table  # noqa: SLF001
 
 
 def finished_job(frame: pd.DataFrame, *, as_json: bool) -> JobFolder:
-    """Prepare a job of text or of JSON answers, and put its answers where a download would."""
+    """Create a job with text or JSON answers, as if they were downloaded."""
     output = SCHEMA if as_json else ""
     requests = bf.requests(frame, PROMPT, model=MODEL, output=output or None)
     table = requests._table  # noqa: SLF001
@@ -61,15 +58,15 @@ def _answer(folder: JobFolder, manifest: Manifest, table: RequestTable, *, as_js
     for shard, file in enumerate(manifest.inputs):
         digests = table.request_digest[file.start : file.stop]
         ids = custom_ids(table.fingerprint, file.start, digests).to_pylist()
-        home = folder.output(shard)
-        with create_private(home) as opened:
-            opened.writelines(output_lines(ids, as_json=as_json, seed=shard))
+        path = folder.output(shard)
+        with create_private(path) as handle:
+            handle.writelines(output_lines(ids, as_json=as_json, seed=shard))
         batch = Batch(f"batch_{shard}", "completed", input_file_id=f"file-{shard}", total=len(ids))
-        at_home = asdict(Fetched(home.stat().st_size, sha256_of(home)))
+        fetched = asdict(Fetched(path.stat().st_size, sha256_of(path)))
         for event in (
             {"event": "UPLOADED", "file_id": f"file-{shard}", "created_at": 0},
             {"event": "CREATING", "file_id": f"file-{shard}", "attempt": 1},
             {"event": "CREATED", "batch": batch.to_json()},
-            {"event": "FETCHED", "output": at_home, "gone": [], "incomplete": False},
+            {"event": "FETCHED", "output": fetched, "gone": [], "incomplete": False},
         ):
             folder.append({**event, "shard": shard, "at": 0.0})

@@ -1,8 +1,7 @@
-"""Result files → typed columns on the frame, as ``bf.join(frame, job)`` does in a fresh kernel.
+"""Benchmark of ``bf.join(frame, job)`` in a new kernel.
 
-The frame is the one that was submitted, or its rows in another order. Held against decoding the
-lines alone (and, of JSON answers, the JSON in them) into msgspec's types, and against
-``json.loads`` of every line with ``DataFrame.merge``.
+The frame is the submitted one, or has its rows in another order. The baselines are decoding the
+lines (and the JSON answers in them) with msgspec, and ``json.loads`` with ``DataFrame.merge``.
 """
 
 from __future__ import annotations
@@ -69,24 +68,24 @@ class _Content(msgspec.Struct, gc=False):
 
 
 def measure(rows: int, rounds: int, *, as_json: bool) -> Section:
-    """Time our way, in both orders of the rows, and the two others."""
+    """Time batchframe, with both row orders, and the two baselines."""
     frame = reviews(rows)
     shuffled = frame.sample(frac=1, random_state=1)
     folder = finished_job(frame, as_json=as_json)
     ids = _ids(folder, frame)
 
-    def ours(asked: pd.DataFrame) -> None:
+    def ours(frame: pd.DataFrame) -> None:
         folder.answers.unlink(missing_ok=True)
-        joined = bf.join(asked, bf.job(folder.path))
-        assert joined["bf_status"].eq("ok").all()  # noqa: S101 - or nothing was measured
+        joined = bf.join(frame, bf.job(folder.path))
+        assert joined["bf_status"].eq("ok").all()  # noqa: S101 - otherwise the time is meaningless
 
     def decoding(_: int) -> None:
         decode, content = msgspec.json.Decoder(_Line).decode, msgspec.json.Decoder(_Content).decode
         for path in sorted(folder.path.glob("output-*")):
             with path.open("rb") as file:
-                read = [decode(line) for line in file]
+                lines = [decode(line) for line in file]
             if as_json:
-                _ = [content(line.response.body.choices[0].message.content) for line in read]
+                _ = [content(line.response.body.choices[0].message.content) for line in lines]
 
     ways: dict[str, Callable[[int], object]] = {
         "batchframe": lambda _: ours(frame),
@@ -119,13 +118,13 @@ def measure(rows: int, rounds: int, *, as_json: bool) -> Section:
 
 
 def _ids(folder: JobFolder, frame: pd.DataFrame) -> list[str]:
-    """Give the naive reader what it needs: the custom_id of each row."""
-    found: list[str] = []
+    """Return the custom_id of each row, for the naive reader."""
+    ids: list[str] = []
     for path in sorted(folder.path.glob("input-*")):
         with path.open("rb") as file:
-            found += [line[14:45].decode() for line in file]
-    assert len(found) == len(frame)  # noqa: S101 - rows differ, so each is one request, in order
-    return found
+            ids += [line[14:45].decode() for line in file]
+    assert len(ids) == len(frame)  # noqa: S101 - rows are distinct, so each is one request
+    return ids
 
 
 def _naive(folder: JobFolder, frame: pd.DataFrame, ids: list[str], *, as_json: bool) -> Any:
@@ -136,11 +135,11 @@ def _naive(folder: JobFolder, frame: pd.DataFrame, ids: list[str], *, as_json: b
                 line = json.loads(raw)
                 body = line["response"]["body"]
                 content = body["choices"][0]["message"]["content"]
-                told = json.loads(content) if as_json else {"response": content}
+                values = json.loads(content) if as_json else {"response": content}
                 answers.append(
                     {
                         "custom_id": line["custom_id"],
-                        **told,
+                        **values,
                         "finish_reason": body["choices"][0]["finish_reason"],
                         "input_tokens": body["usage"]["prompt_tokens"],
                         "output_tokens": body["usage"]["completion_tokens"],

@@ -1,7 +1,4 @@
-"""Ways to do the same thing, timed in turn → medians and their ratios.
-
-In: functions. Out: frozen values. Must not know: what is timed.
-"""
+"""Timing of alternative implementations: medians and their ratios."""
 
 from __future__ import annotations
 
@@ -12,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 Way = Callable[[int], object]
-"""One way, called with the number of the round; what it returns is what it took, if not None."""
+"""Implementation to time, called with the round number; it may return its own `Took`."""
 
 
 @dataclass(frozen=True)
 class Took:
-    """Seconds of one run: on the clock, and of all processor cores together."""
+    """Seconds of a run: wall time, and CPU time of all cores."""
 
     wall: float
     cpu: float
@@ -25,14 +22,14 @@ class Took:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How two ways compare.
+    """Ratio of the times of two implementations.
 
     Attributes
     ----------
     wall, cpu
-        The median over the rounds of the seconds of the one divided by those of the other.
+        Median of the ratios of all rounds.
     at_most, at_least
-        What is wanted of `wall`; None where that is only told.
+        Bounds on `wall`; None without a bound.
     """
 
     name: str
@@ -43,7 +40,7 @@ class Ratio:
 
     @property
     def holds(self) -> bool | None:
-        """Whether it is as wanted; None where nothing is."""
+        """Whether the ratio is within its bounds; None without bounds."""
         if self.at_most is None and self.at_least is None:
             return None
         low, high = self.at_least or float("-inf"), self.at_most or float("inf")
@@ -52,7 +49,7 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Section:
-    """One subject: median seconds by way, ratios, and anything else in words."""
+    """Results of a benchmark: median times, ratios and notes."""
 
     title: str
     seconds: Mapping[str, Took]
@@ -61,18 +58,18 @@ class Section:
 
 
 class Runs:
-    """The runs of several ways, interleaved in an order that is drawn anew each round."""
+    """Runs of several implementations, in a new random order each round."""
 
     def __init__(self, ways: Mapping[str, Way], rounds: int) -> None:
         self._took: dict[str, list[Took]] = {name: [] for name in ways}
-        order = random.Random(20_261_121)  # noqa: S311 - an order, no secret
+        order = random.Random(20_261_121)  # noqa: S311 - an order, not a secret
         for number in range(rounds):
             for name in order.sample(list(ways), len(ways)):
                 self._took[name].append(timed(ways[name], number))
 
     @property
     def medians(self) -> dict[str, Took]:
-        """The median of each way."""
+        """Median times of each implementation."""
         return {
             name: Took(
                 statistics.median(run.wall for run in runs),
@@ -91,12 +88,12 @@ class Runs:
         at_least: float | None = None,
         scale: float = 1.0,
     ) -> Ratio:
-        """Divide, round by round, what one way took by what another took in the same round.
+        """Return the median ratio of two implementations' times per round.
 
         Parameters
         ----------
         scale
-            What to multiply by where the two did not do the same number of rows.
+            Factor to apply if the implementations process different numbers of rows.
         """
         pairs = list(zip(self._took[of], self._took[to], strict=True))
         wall = statistics.median(a.wall / b.wall for a, b in pairs) * scale
@@ -105,8 +102,8 @@ class Runs:
 
 
 def timed(way: Way, number: int) -> Took:
-    """Run a way once."""
+    """Run an implementation once and return its time."""
     wall, cpu = time.perf_counter(), time.process_time()
-    told = way(number)
+    result = way(number)
     took = Took(time.perf_counter() - wall, time.process_time() - cpu)
-    return told if isinstance(told, Took) else took
+    return result if isinstance(result, Took) else took

@@ -1,7 +1,7 @@
-"""Twenty input files to the local server, in a process of its own, and their results back.
+"""Benchmark of submitting twenty input files and downloading their results.
 
-Held against a bare ``openai`` client that uploads four files at once, creates the batches one after
-the other and downloads four result files at once: what the server takes, whoever asks.
+The local server runs in a separate process. The baseline is an ``openai`` client that uploads and
+downloads four files at a time and creates the batches one by one.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _AT_ONCE: Final = 4
 
 
 def measure(rows: int, rounds: int, scratch: Path) -> Section:
-    """Time both, submitting and fetching."""
+    """Time submitting and downloading, with batchframe and with the client."""
     small = replace(provider_table.LOCAL, max_requests=-(-rows // _FILES))
     with (
         mock.patch.object(provider_table, "LOCAL", small),
@@ -85,9 +85,9 @@ class _Ways:
         size = -(-self._rows // _FILES)
         lines = list(self._requests(1000 + number)._table.lines())  # noqa: SLF001
         folder.mkdir()
-        for part in range(_FILES):
-            path = folder / f"{part:03d}.jsonl"
-            path.write_bytes(b"".join(lines[part * size : (part + 1) * size]))
+        for index in range(_FILES):
+            path = folder / f"{index:03d}.jsonl"
+            path.write_bytes(b"".join(lines[index * size : (index + 1) * size]))
         return timed(lambda _: self._bare_submit(number, sorted(folder.iterdir())), number)
 
     def _bare_submit(self, number: int, paths: list[Path]) -> None:
@@ -105,7 +105,7 @@ class _Ways:
             return self._client.files.create(file=file, purpose="batch").id
 
     def rest(self) -> None:
-        """Wait until the server has answered everything: it is to do nothing but serve."""
+        """Wait until all batches are completed, so that the server only serves files."""
         batches = [batch.id for job in self._jobs.values() for batch in job.batches]
         for batch in (*batches, *chain.from_iterable(self._batches.values())):
             while self._client.batches.retrieve(batch).status != "completed":
@@ -135,19 +135,19 @@ class _Ways:
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """Run the local server in a process of its own."""
+    """Run the local server in a separate process."""
     command = [sys.executable, "-u", "-m", "batchframe", "serve", "--folder", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603 - ours
         try:
             assert server.stdout is not None  # noqa: S101 - for the types
-            said = next(line for line in server.stdout if "http://" in line)
-            yield said.split()[-1]
+            message = next(line for line in server.stdout if "http://" in line)
+            yield message.split()[-1]
         finally:
             server.terminate()
 
 
 def prepared(table: RequestTable, client: openai.OpenAI) -> JobFolder:
-    """Write a job's folder without sending anything."""
+    """Create a job's folder without sending anything."""
     identity = expected_identity(client)
     tokens = np.zeros(table.requests, np.int64)
     plan = Plan(

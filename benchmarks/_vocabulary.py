@@ -1,4 +1,4 @@
-"""A tokenizer's vocabulary from splintr's copy, so that tiktoken downloads nothing."""
+"""Vocabulary for tiktoken from splintr's copy, to avoid a download."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 
 
 def of_splintr(name: str) -> bytes:
-    """Write the vocabulary that splintr brings in the form of OpenAI's own file."""
+    """Return splintr's vocabulary in the format of OpenAI's file."""
     from splintr import Tokenizer  # noqa: PLC0415 - slow to load, and an extra
 
     tokenizer = Tokenizer.from_pretrained(name)

@@ -1,7 +1,7 @@
-"""The whole of ``estimate()``, ``submit()`` and ``join()``, and how their time grows with the rows.
+"""Benchmark of ``estimate()``, ``submit()`` and ``join()`` by number of rows.
 
-``submit()`` sends to the local server in a process of its own, its answers still to
-come: what is timed is counting, writing, uploading and creating. ``join()`` reads a finished job.
+``submit()`` sends to a local server in a separate process; the time covers counting, writing,
+uploading and creating batches, not the answers. ``join()`` reads a finished job.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from benchmarks._transfers import served
 
 
 def measure(sizes: Sequence[int], scratch: Path) -> Section:
-    """Time each size once, and fit the seconds to the rows."""
+    """Time each size once and fit the times to the number of rows."""
     seconds: dict[str, Took] = {}
     verbs = ("requests", "estimate", "submit", "join")
     with served(scratch / "whole") as url:
         client = openai.OpenAI(base_url=url, api_key="local")
-        _once(1_000, client)  # what only the first call loads
+        _once(1_000, client)  # warm-up for lazy imports
         for rows in sizes:
             for verb, took in zip(verbs, _once(rows, client), strict=True):
                 seconds[f"{verb}, {rows:,} rows"] = took
@@ -40,11 +40,11 @@ def measure(sizes: Sequence[int], scratch: Path) -> Section:
 
 def _once(rows: int, client: openai.OpenAI) -> list[Took]:
     frame = reviews(rows, seed=rows)
-    made: list[bf.Requests] = []
+    requests: list[bf.Requests] = []
     took = [
-        timed(lambda _: made.append(bf.requests(frame, PROMPT, model=MODEL, output=LABELS)), 0),
-        timed(lambda _: made[0].estimate(client=client), 0),
-        timed(lambda _: made[0].submit(client=client), 0),
+        timed(lambda _: requests.append(bf.requests(frame, PROMPT, model=MODEL, output=LABELS)), 0),
+        timed(lambda _: requests[0].estimate(client=client), 0),
+        timed(lambda _: requests[0].submit(client=client), 0),
     ]
     folder = finished_job(frame, as_json=False)
     took.append(timed(lambda _: bf.join(frame, bf.job(folder.path)), 0))
@@ -54,5 +54,5 @@ def _once(rows: int, client: openai.OpenAI) -> list[Took]:
 
 def _fit(verb: str, sizes: Sequence[int], seconds: Sequence[float]) -> str:
     power = np.polyfit(np.log(sizes), np.log(seconds), 1)[0]
-    each, once = np.polyfit(sizes, seconds, 1, w=1 / np.asarray(sizes))
-    return f"{verb}: {once:.2f} s + {each * 1e6:.2f} s per million rows; grows as rows^{power:.2f}"
+    slope, base = np.polyfit(sizes, seconds, 1, w=1 / np.asarray(sizes))
+    return f"{verb}: {base:.2f} s + {slope * 1e6:.2f} s per million rows; grows as rows^{power:.2f}"
