@@ -1,4 +1,4 @@
-"""Benchmarks of batchframe, as ratios to plain implementations in the same run.
+"""Benchmarks of batchframe, as ratios to plain implementations.
 
 ``python -m benchmarks`` prints a table and writes a JSON file; see docs/performance.md.
 """

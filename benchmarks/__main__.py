@@ -25,8 +25,9 @@ _PACKAGES: Final = ("pandas", "pyarrow", "msgspec", "tiktoken", "splintr-rs", "o
 def main() -> int:
     """Run the selected benchmarks; return 0, whatever the figures are."""
     options = _parser().parse_args()
-    scratch_dir = options.scratch
-    with tempfile.TemporaryDirectory(prefix="batchframe-benchmark-", dir=scratch_dir) as scratch:
+    with tempfile.TemporaryDirectory(
+        prefix="batchframe-benchmark-", dir=options.scratch
+    ) as scratch:
         os.environ["BATCHFRAME_HOME"] = str(Path(scratch, "home"))
         sections = []
         for name, measure in _benchmarks(options, Path(scratch)):

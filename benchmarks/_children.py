@@ -78,7 +78,7 @@ def _child(task: str, rows: int) -> float:
 
 
 def _build(rows: int) -> float:
-    """Return the peak memory of building and estimating above the frame's, in bytes."""
+    """Return the peak memory of building and estimating, in bytes."""
     # Importing before the measurement excludes the memory of the modules.
     from benchmarks._data import reviews  # noqa: PLC0415 - the parent must not load them
     from benchmarks._jobs import table_of  # noqa: PLC0415
@@ -112,7 +112,7 @@ def _release() -> None:
 
 @contextmanager
 def _peak_memory() -> Iterator[list[float]]:
-    """Sample the memory use every few milliseconds; not every system reports its peak."""
+    """Sample the memory use, since not every system reports its peak."""
     peak, stop = [_resident()], threading.Event()
 
     def sample() -> None:
@@ -129,7 +129,7 @@ def _peak_memory() -> Iterator[list[float]]:
 
 
 def _resident() -> float:
-    """Return the resident memory in bytes, from the pages in /proc/self/statm."""
+    """Return the resident memory in bytes, from /proc/self/statm."""
     pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
     return float(pages) * resource.getpagesize()
 

@@ -1,4 +1,4 @@
-"""Synthetic reviews of about 500 characters, and answers; the same in every run."""
+"""Synthetic reviews of about 500 characters, and answers to them."""
 
 from __future__ import annotations
 

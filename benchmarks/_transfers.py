@@ -1,4 +1,4 @@
-"""Benchmark of submitting twenty input files and downloading their results.
+"""Benchmark of submitting input files and downloading their results.
 
 The local server runs in a separate process. The baseline is an ``openai`` client that uploads and
 downloads four files at a time and creates the batches one by one.
@@ -105,7 +105,7 @@ class _Ways:
             return self._client.files.create(file=file, purpose="batch").id
 
     def rest(self) -> None:
-        """Wait until all batches are completed, so that the server only serves files."""
+        """Wait until all batches are completed and the server is idle."""
         batches = [batch.id for job in self._jobs.values() for batch in job.batches]
         for batch in (*batches, *chain.from_iterable(self._batches.values())):
             while self._client.batches.retrieve(batch).status != "completed":

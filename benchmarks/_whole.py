@@ -1,4 +1,4 @@
-"""Benchmark of ``estimate()``, ``submit()`` and ``join()`` by number of rows.
+"""Benchmark of ``estimate()``, ``submit()`` and ``join()`` by row count.
 
 ``submit()`` sends to a local server in a separate process; the time covers counting, writing,
 uploading and creating batches, not the answers. ``join()`` reads a finished job.

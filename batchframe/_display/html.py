@@ -1,4 +1,4 @@
-"""HTML renderer for cards: escaped values, no scripts, colors of the theme."""
+"""HTML renderer for cards: escaped values, no scripts, theme colors."""
 
 from __future__ import annotations
 

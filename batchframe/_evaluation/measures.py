@@ -26,7 +26,7 @@ def share(part: int, whole: int) -> float:
 
 
 def wilson(hits: int, of: int) -> tuple[float, float]:
-    """Return the 95% Wilson score interval of a fraction: lower and upper bound.
+    """Return the bounds of the 95% Wilson score interval of a fraction.
 
     Unlike the normal approximation (± 1.96 standard errors), it is accurate for few rows and near
     0 and 1 (Wilson, "Probable inference, the law of succession, and statistical inference",

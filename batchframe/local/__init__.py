@@ -1,4 +1,4 @@
-"""Local server for OpenAI's Files and Batch API; needs no key, costs nothing.
+"""Local server for OpenAI's Files and Batch API, without key or costs.
 
 Use it to rehearse a job before it costs anything, to test a notebook, or to run batches on a model
 of your own. The official openai client connects to it over HTTP, as batchframe itself does.

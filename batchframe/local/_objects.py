@@ -172,7 +172,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchRequest:
-    """Validated parameters of `POST /batches`; `output_lifetime` is in seconds."""
+    """Validated parameters of `POST /batches`; the lifetime is in seconds."""
 
     endpoint: str
     input_file_id: str

@@ -1,4 +1,4 @@
-"""Functions that start a local server: `serve` in a notebook, `run` in a terminal."""
+"""Functions to start a local server, in a notebook or in a terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _P = ParamSpec("_P")
 
 
 def _like(maker: Callable[_P, Server]) -> Callable[[Callable[..., Server]], Callable[_P, Server]]:
-    """Copy the signature of `maker` to a function, for type checkers and `help`."""
+    """Copy the signature of `maker`, for type checkers and `help`."""
 
     def decorate(function: Callable[..., Server]) -> Callable[_P, Server]:
         signature = inspect.signature(maker).replace(return_annotation="Server")

@@ -93,7 +93,7 @@ class Engine:
             shutil.rmtree(self._temporary, ignore_errors=True)
 
     def join(self, timeout: float) -> bool:
-        """Wait at most `timeout` seconds for the thread; return whether it is alive."""
+        """Wait up to `timeout` seconds for the end; return whether it is alive."""
         self._thread.join(timeout)
         return self._thread.is_alive()
 

@@ -1,4 +1,4 @@
-"""Plots of a job and of its answers, drawn with matplotlib (the extra ``plot``).
+"""Plots of a job and its answers with matplotlib (the extra ``plot``).
 
 Each function draws the DataFrame that the function of the same name in
 :mod:`batchframe.plot.tables` returns. Each takes ``ax=``, the axes to draw on (by default those of

@@ -108,7 +108,7 @@ def luminance(color: RGB) -> float:
 
 
 def contrast(first: RGB, second: RGB) -> float:
-    """Return the contrast ratio of two colors, 1 to 21 (WCAG 2.2 requires 4.5)."""
+    """Return the contrast ratio of two colors, 1 to 21 (WCAG 2.2)."""
     dark, bright = sorted((luminance(first), luminance(second)))
     return (bright + 0.05) / (dark + 0.05)
 

@@ -33,12 +33,12 @@ _FAR_APART: Final = 50
 
 
 def confusion(evaluation: Evaluation) -> pd.DataFrame:
-    """Return the confusion matrix: gold labels in rows, predictions in columns."""
+    """Return the confusion matrix, with gold labels in rows."""
     return evaluation.confusion
 
 
 def cost(job: Job) -> pd.DataFrame:
-    """Return the estimated cost of a job and the actual cost of its answers, in USD.
+    """Return the estimated and the actual cost of a job, in USD.
 
     The actual cost covers the downloaded answers.
 
@@ -182,7 +182,7 @@ def _integers(column: pd.Series) -> npt.NDArray[np.int64]:
 
 
 def _edges(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return integer bin edges that cover every number; the last edge is exclusive."""
+    """Return integer bin edges that cover all numbers; the last is exclusive."""
     if not len(numbers):
         return np.zeros(1, dtype=np.int64)
     low, above = int(numbers.min()), int(numbers.max()) + 1

@@ -24,7 +24,7 @@ _CONSTRAINTS: Final = {"type", "properties", "items", "required", "enum", "patte
 
 
 class SchemaError(ValueError):
-    """Error for a schema without a finite instance or with an unresolved `$ref`."""
+    """Error for a schema without a finite instance or with an invalid `$ref`."""
 
 
 class Sampler:
@@ -181,7 +181,7 @@ class Sampler:
 
 @functools.lru_cache(maxsize=256)
 def sampler(schema: bytes) -> Sampler:
-    """Return the cached sampler of a schema; most lines of a batch share a schema."""
+    """Return the cached sampler of a schema, which most lines share."""
     return Sampler(msgspec.json.decode(schema))
 
 

@@ -200,7 +200,7 @@ _ENCODINGS: Final = (None, "float", "base64")
 
 
 def _check_embeddings(body: dict[str, Any]) -> None:
-    """Reject the inputs that OpenAI's embeddings reject (API reference, 2026-11)."""
+    """Reject the inputs that OpenAI rejects (API reference, 2026-11)."""
     inputs = _inputs(body["input"])
     if len(inputs) > _MOST_INPUTS or any(item in ("", []) for item in inputs):
         raise Problem.invalid("input", "'$.input' is invalid.")

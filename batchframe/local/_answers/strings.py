@@ -1,4 +1,4 @@
-"""Random strings that match a JSON schema's `format`, `pattern` and lengths.
+"""Random strings for a JSON schema's `format`, `pattern` and lengths.
 
 Patterns are best effort: lookarounds, which strict mode does not allow, may not be satisfied.
 """

@@ -76,7 +76,7 @@ def approximate_tokens(body: dict[str, Any]) -> int:
 
 
 def text_tokens(text: str) -> int:
-    """Approximate a string's tokens as a quarter of its characters, rounded up."""
+    """Approximate the tokens of a string as a quarter of its characters."""
     return -(-len(text) // 4)
 
 

@@ -1,4 +1,4 @@
-"""Differences between services and OpenAI's Batch API that a server imitates.
+"""Differences between services and OpenAI's Batch API, to imitate them.
 
 Limits, endpoints and completion windows come from the table of providers; docs/providers.md cites
 the sources.

@@ -71,7 +71,7 @@ class Run:
         self._open.close()
 
     def remaining(self) -> Iterator[bytes]:
-        """Yield the unanswered lines in an order that depends on the batch id only.
+        """Yield the unanswered lines, in an order derived from the batch id.
 
         The order is random because OpenAI does not guarantee one.
         """

@@ -1,4 +1,4 @@
-"""Storage of the server: uploaded files, batches and the port, in a folder.
+"""Storage of uploaded files, batches and the port in a folder.
 
 ```
 <folder>/                 0700

@@ -14,7 +14,7 @@ from batchframe.local._problems import short_repr
 
 @dataclass(slots=True)
 class _Planned:
-    """Planned fault, with its remaining uses and the number of hits per hidden object."""
+    """Planned fault, with its remaining uses and a count per hidden object."""
 
     fault: Fault
     left: float
@@ -33,7 +33,7 @@ class _Planned:
         return True
 
     def hides(self, object_id: str, born: float) -> bool:
-        """Return whether a lag hides an object created at `born`, and count the request."""
+        """Return whether a lag hides an object; count the request."""
         if born < self.since:
             return False
         if self.fault.seconds is not None:
@@ -95,7 +95,7 @@ class FaultPlan:
             self._born[object_id] = time.monotonic()
 
     def shows(self, method: str, path: str, object_id: str) -> bool:
-        """Return whether an object is visible on this route, and count the request."""
+        """Return whether an object is visible on this route; count the request."""
         with self._lock:
             born = self._born.get(object_id)
             lags = [planned for planned in self._planned if planned.fault.kind == "lag"]

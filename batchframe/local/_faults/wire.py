@@ -1,4 +1,4 @@
-"""Responses that web frameworks do not provide: truncated, slow or missing ones."""
+"""Truncated, slow and missing responses, which web frameworks lack."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _transport(scope: Scope) -> asyncio.Transport:
 
 
 async def _ended(receive: Receive) -> None:
-    """Wait until the connection is closed; uvicorn logs an earlier return as an error."""
+    """Wait until the connection is closed; uvicorn logs earlier returns."""
     while (await receive())["type"] != "http.disconnect":
         pass
 

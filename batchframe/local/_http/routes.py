@@ -142,7 +142,7 @@ class Api:
         return FileResponse(path, media_type="application/octet-stream", stat_result=path.stat())
 
     async def create_batch(self, request: Request) -> Response:
-        """`POST /v1/batches`; validation reports a missing file later, as OpenAI's does."""
+        """`POST /v1/batches`; validation reports a missing file later."""
         params = batch_request(await _body(request), self.dialect)
         stored = self.store.file(params.input_file_id)
         if stored is not None and not self._shows(request, params.input_file_id):
