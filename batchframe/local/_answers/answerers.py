@@ -111,7 +111,7 @@ class Simulated:
     async def answer(self, endpoint: str, body: dict[str, Any]) -> Answer:
         """Answer one request."""
         try:
-            made = simulate(
+            response = simulate(
                 endpoint, body, created=int(time.time()), count_tokens=self._count_tokens
             )
         except Problem as problem:
@@ -119,7 +119,7 @@ class Simulated:
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as reason:
             # A malformed body fails its own request, not the batch.
             return Answer(400, Problem(400, f"The request cannot be read: {reason!r}.").body)
-        return Answer(200, made)
+        return Answer(200, response)
 
     async def close(self) -> None:
         """Do nothing: there are no resources to release."""

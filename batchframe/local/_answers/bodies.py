@@ -131,7 +131,7 @@ def _base64(vector: Sequence[float]) -> str:
 
 
 def _chat(
-    body: dict[str, Any], texts: list[str], whole: list[bool], setting: Setting
+    body: dict[str, Any], texts: list[str], is_complete: list[bool], setting: Setting
 ) -> dict[str, Any]:
     messages: list[dict[str, Any]] = [
         {"message": {"role": "assistant", "content": text, "refusal": None, "annotations": []}}
@@ -142,7 +142,7 @@ def _chat(
         "object": "chat.completion",
         "created": setting.created,
         "model": body.get("model"),
-        "choices": _choices(messages, whole),
+        "choices": _choices(messages, is_complete),
         "usage": _completion_usage(texts, setting),
         "service_tier": "default",
         "system_fingerprint": setting.fingerprint,
@@ -150,20 +150,20 @@ def _chat(
 
 
 def _completions(
-    body: dict[str, Any], texts: list[str], whole: list[bool], setting: Setting
+    body: dict[str, Any], texts: list[str], is_complete: list[bool], setting: Setting
 ) -> dict[str, Any]:
     return {
         "id": f"cmpl-{setting.digest[:29]}",
         "object": "text_completion",
         "created": setting.created,
         "model": body.get("model"),
-        "choices": _choices([{"text": text} for text in texts], whole),
+        "choices": _choices([{"text": text} for text in texts], is_complete),
         "usage": _completion_usage(texts, setting),
         "system_fingerprint": setting.fingerprint,
     }
 
 
-def _choices(contents: list[dict[str, Any]], whole: list[bool]) -> list[dict[str, Any]]:
+def _choices(contents: list[dict[str, Any]], is_complete: list[bool]) -> list[dict[str, Any]]:
     return [
         {
             "index": index,
@@ -171,14 +171,14 @@ def _choices(contents: list[dict[str, Any]], whole: list[bool]) -> list[dict[str
             "logprobs": None,
             "finish_reason": "stop" if complete else "length",
         }
-        for index, (content, complete) in enumerate(zip(contents, whole, strict=True))
+        for index, (content, complete) in enumerate(zip(contents, is_complete, strict=True))
     ]
 
 
 def _responses(
-    body: dict[str, Any], texts: list[str], whole: list[bool], setting: Setting
+    body: dict[str, Any], texts: list[str], is_complete: list[bool], setting: Setting
 ) -> dict[str, Any]:
-    complete = all(whole)
+    complete = all(is_complete)
     status = "completed" if complete else "incomplete"
     content = [
         {"type": "output_text", "text": text, "annotations": [], "logprobs": []} for text in texts

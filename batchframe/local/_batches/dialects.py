@@ -201,8 +201,8 @@ def _dialect(name: str, service: Provider, **own: Any) -> Dialect:
 _DAY: Final = 24 * 60 * 60
 _AZURE: Final = provider("azure")
 _DIALECTS: Final = {
-    each.name: each
-    for each in (
+    dialect.name: dialect
+    for dialect in (
         _dialect("openai", OPENAI, limits=Limits()),
         _dialect(
             "azure",

@@ -89,21 +89,21 @@ class Silence(NoAnswer):
 class CutAnswer(Response):
     """Response whose body is truncated, under one of three framings."""
 
-    def __init__(self, whole: Response, content: bytes, keep: float, framing: Framing) -> None:
+    def __init__(self, response: Response, content: bytes, keep: float, framing: Framing) -> None:
         super().__init__()
-        self._whole = whole
+        self._response = response
         self._content = content
         self._keep = keep
         self._framing = framing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         transport = _transport(scope)
-        status = HTTPStatus(self._whole.status_code)
+        status = HTTPStatus(self._response.status_code)
         part = self._content[: int(len(self._content) * self._keep)]
         head, body = self._frame(part)
         lines = [
             f"HTTP/1.1 {status.value} {status.phrase}",
-            f"content-type: {self._whole.headers.get('content-type', 'application/json')}",
+            f"content-type: {self._response.headers.get('content-type', 'application/json')}",
             *head,
         ]
         transport.write("\r\n".join([*lines, "", ""]).encode() + body)
@@ -118,7 +118,7 @@ class CutAnswer(Response):
         return ["connection: close"], part
 
 
-def dripping(whole: Response, content: bytes, bytes_per_second: float) -> Response:
+def dripping(response: Response, content: bytes, bytes_per_second: float) -> Response:
     """Return a response whose body is sent slowly."""
     size = max(1, int(bytes_per_second / _DRIPS_A_SECOND))
 
@@ -128,8 +128,8 @@ def dripping(whole: Response, content: bytes, bytes_per_second: float) -> Respon
             yield content[start : start + size]
 
     headers = {"content-length": str(len(content))}
-    kind = whole.headers.get("content-type")
-    return StreamingResponse(chunks(), whole.status_code, headers=headers, media_type=kind)
+    kind = response.headers.get("content-type")
+    return StreamingResponse(chunks(), response.status_code, headers=headers, media_type=kind)
 
 
 async def pause(seconds: float | None, over: Callable[[], bool]) -> None:
