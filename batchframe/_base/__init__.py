@@ -1,1 +1,1 @@
-"""What knows nothing of batches: errors, safe text, private files, clock."""
+"""Foundations without batches: errors, safe text, private files, clock."""

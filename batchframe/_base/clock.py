@@ -1,4 +1,4 @@
-"""Time from one source, so that tests can replace it."""
+"""A single source of time, so that tests can replace it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Clock:
-    """Where time comes from, in seconds.
+    """A source of time, in seconds.
 
     Attributes
     ----------
     now
-        The date, for the record only: no decision compares it with a server's.
+        The current date, for records only; it is never compared with a server's clock.
     elapsed
         Seconds that never run backwards.
     sleep
-        Wait this many seconds.
+        Wait for this many seconds.
     """
 
     now: Callable[[], float]
@@ -31,12 +31,12 @@ class Clock:
 
 
 def today() -> dt.date:
-    """Return the day it is, in UTC."""
+    """Return the current day in UTC."""
     return dt.datetime.now(dt.UTC).date()
 
 
 def day_of(seconds: float) -> dt.date:
-    """Return the day of a moment, in UTC.
+    """Return the UTC day of a timestamp.
 
     Examples
     --------
@@ -51,14 +51,14 @@ SYSTEM: Final = Clock(time.time, time.monotonic, time.sleep)
 
 @dataclass(frozen=True)
 class Backoff:
-    """Pauses that grow by a factor.
+    """Pauses that grow exponentially.
 
     Attributes
     ----------
     initial, maximum
-        Seconds of the first pause, and of the longest.
+        Length of the first and of the longest pause, in seconds.
     jitter
-        The part of a pause that chance adds or takes.
+        Fraction of a pause that is randomly added or subtracted.
     """
 
     initial: float = 1.0
@@ -67,7 +67,7 @@ class Backoff:
     jitter: float = 0.0
 
     def pauses(self) -> Iterator[float]:
-        """Yield one pause after another, without end.
+        """Yield the length of each pause, without end.
 
         Examples
         --------
@@ -85,16 +85,16 @@ NO_PAUSE: Final = Backoff(0.0)
 
 
 class Retries:
-    """Attempts that are left, and the pauses between them.
+    """Remaining attempts and the pauses between them.
 
     Parameters
     ----------
     backoff
         The pauses.
     attempts
-        How many attempts there are at most.
+        Maximum number of attempts.
     timeout
-        Seconds from now after which there are no more; None for no end.
+        Seconds from now after which there are no more attempts; None for no limit.
 
     Examples
     --------
@@ -118,16 +118,18 @@ class Retries:
         self._end = None if timeout is None else clock.elapsed() + timeout
 
     def left(self) -> float | None:
-        """Return the seconds that are left; None if there is no end."""
+        """Return the remaining seconds; None without a timeout."""
         return None if self._end is None else self._end - self._clock.elapsed()
 
     def next_pause(self, retry_after: float | None = None) -> float | None:
-        """Count a failed attempt, and return the seconds until the next; None if there is none.
+        """Count a failed attempt and return the pause before the next one.
+
+        None if no attempts remain.
 
         Parameters
         ----------
         retry_after
-            What the service asks for instead.
+            Seconds that the service asks for instead.
         """
         self._attempts -= 1
         pause, left = next(self._pauses), self.left()
@@ -138,7 +140,7 @@ class Retries:
         return pause if left is None else min(pause, left)
 
     def pause(self, retry_after: float | None = None) -> bool:
-        """Sleep until the next attempt; return False if there is none."""
+        """Sleep until the next attempt; return False if none remain."""
         seconds = self.next_pause(retry_after)
         if seconds is None:
             return False

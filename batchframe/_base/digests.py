@@ -1,4 +1,4 @@
-"""Digests of content, 16 bytes each, as numpy columns to compute with and Arrow columns to keep."""
+"""Content digests of 16 bytes, as numpy arrays and Arrow columns."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import pyarrow as pa
 BYTES: Final = 16
 ARROW: Final = pa.binary(BYTES)
 NONE: Final = bytes(BYTES)
-"""Stands where there is nothing to name; no content has this digest."""
+"""Marks a missing digest; no content has this value."""
 
 Digests = npt.NDArray[np.void]
 
 _VOID: Final = np.dtype(f"V{BYTES}")
-# numpy compares texts but not voids; all 16 bytes count, whatever they are.
+# numpy compares strings but not voids; all 16 bytes are significant.
 _SORTABLE: Final = np.dtype(f"S{BYTES}")
 
 
 def digests_of(contents: Iterable[bytes]) -> Digests:
-    """Name each content by the first 16 bytes of its SHA-256.
+    """Digest each item to the first 16 bytes of its SHA-256.
 
     Examples
     --------
@@ -36,40 +36,40 @@ def digests_of(contents: Iterable[bytes]) -> Digests:
 
 
 def blank(rows: int) -> Digests:
-    """Return a column of :data:`NONE`, to be filled."""
+    """Return an array filled with :data:`NONE`."""
     return np.zeros(rows, dtype=_VOID)
 
 
 def to_arrow(digests: Digests, present: npt.NDArray[np.bool_] | None = None) -> pa.Array:
-    """View digests as Arrow binary, without a copy; those that are not known are null."""
+    """View digests as Arrow binary without a copy; missing ones are null."""
     buffer = pa.py_buffer(np.ascontiguousarray(digests))
     validity = None if present is None else pa.array(present).buffers()[1]
     return pa.FixedSizeBinaryArray.from_buffers(ARROW, len(digests), [validity, buffer])
 
 
 def from_arrow(digests: pa.Array) -> Digests:
-    """View Arrow binary as digests; it holds no null."""
+    """View Arrow binary without nulls as digests."""
     start = digests.offset * BYTES
     return np.frombuffer(digests.buffers()[1], np.uint8)[start:].view(_VOID)[: len(digests)]
 
 
 def sortable(digests: Digests) -> npt.NDArray[np.bytes_]:
-    """View digests as what numpy can compare."""
+    """View digests as a dtype that numpy can compare."""
     return digests.view(_SORTABLE)
 
 
 def sorted_bytes(digests: Digests) -> memoryview:
-    """Return all digests in order, end to end."""
+    """Return all digests, sorted and concatenated."""
     return np.sort(sortable(digests)).data
 
 
 def group(digests: Digests) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Give distinct digests numbers, in the order they first stand.
+    """Assign numbers to distinct digests in order of first appearance.
 
     Returns
     -------
-    For each digest its number, and for each number the first place where it stands; one array is
-    both where all are distinct.
+    The number of each digest, and the first position of each number. Both are the same array if all
+    digests are distinct.
 
     Examples
     --------
@@ -77,7 +77,7 @@ def group(digests: Digests) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64
     >>> number.tolist(), first.tolist()
     ([0, 1, 0], [0, 1])
     """
-    # Sorted, which takes a third of the memory of a table of all digests.
+    # Sorting takes a third of the memory of a hash table.
     keys = sortable(digests)
     order = np.argsort(keys, kind="stable")
     ranked = keys[order]
@@ -87,7 +87,7 @@ def group(digests: Digests) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64
     if is_first.all():
         everywhere = np.arange(len(keys))
         return everywhere, everywhere
-    # For each digest the place where the first of its equals stands.
+    # The position of the first equal digest, for each digest.
     leader = np.empty_like(order)
     leader[order] = order[is_first].repeat(np.diff(np.flatnonzero(is_first), append=len(order)))
     del order

@@ -1,4 +1,4 @@
-"""The paths of the Batch API's endpoints, which services, endpoints and token counters all name."""
+"""Endpoint paths of the Batch API, shared by services and token counters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 class EndpointPath(StrEnum):
     """The URL path of an endpoint.
 
-    A member is a plain string wherever it is compared, written or shown.
+    Members compare, serialize and print as plain strings.
 
     Examples
     --------

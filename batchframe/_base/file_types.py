@@ -1,4 +1,4 @@
-"""The type of a file by its first bytes, and never by its name."""
+"""File types, detected from the first bytes and never from the name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _BEGINNINGS: Final = (
     (b"GIF87a", "gif"),
     (b"GIF89a", "gif"),
 )
-# Possessive throughout: nothing is tried twice, whatever the bytes are.
+# Possessive quantifiers prevent backtracking on hostile bytes.
 _SVG: Final = re.compile(
     rb"\s*+(?:<\?xml[^>]*+>\s*+)?+(?:<!--(?:(?!-->).)*+-->\s*+)*+(?:<!DOCTYPE[^>]*+>\s*+)?+<svg[\s>]",
     re.DOTALL,
@@ -20,7 +20,7 @@ _HEAD: Final = 4096
 
 
 def ending_of(content: bytes) -> str | None:
-    """Return the ending of an image file; None where the first bytes are not those of an image.
+    """Return the extension of an image file; None if it is not an image.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-"""JSON as some servers write it, read where a strict reader refuses.
+"""A lenient JSON reader, for servers whose output strict readers reject.
 
-What no JSON, no text or no column can hold is replaced, so that it does not cost what stands beside
-it: NaN, the infinities and numbers of more than 30 digits become null, half of a surrogate pair
-becomes U+FFFD.
+Values that JSON, strings or columns cannot hold are replaced, so that the rest of the document
+survives: NaN, infinities and numbers of more than 30 digits become null, and lone surrogates become
+U+FFFD.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, Final
 import msgspec
 
 _MOST_DIGITS: Final = 30
-# An escape at a time, from the left, so that an escaped backslash never begins one. A whole pair
-# comes before its halves.
+# Matches one escape at a time from the left, so that an escaped backslash never begins one. A
+# surrogate pair is matched before lone surrogates.
 _ESCAPE: Final = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\."
 )
@@ -24,12 +24,12 @@ _HALF: Final = len(r"\ud83d")
 
 
 def loads(raw: bytes) -> Any:
-    r"""Return the value.
+    r"""Parse JSON leniently.
 
     Raises
     ------
     ValueError
-        If it is no JSON at all, no UTF-8, or nested too deeply.
+        If the input is not JSON, not UTF-8, or nested too deeply.
 
     Examples
     --------
@@ -44,12 +44,12 @@ def loads(raw: bytes) -> Any:
 
 
 def repair_json(raw: bytes) -> bytes:
-    """Return strict JSON of the same value; raise as :func:`loads` does."""
+    """Return strict JSON of the same value; raises as :func:`loads` does."""
     return msgspec.json.encode(loads(raw))
 
 
 def as_mapping(value: Any) -> Mapping[str, Any]:
-    """Return a JSON object as it is, and anything else as an empty one."""
+    """Return a JSON object unchanged, and anything else as an empty dict."""
     return value if isinstance(value, Mapping) else {}
 
 

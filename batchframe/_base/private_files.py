@@ -1,7 +1,7 @@
-"""Files that only the user can read or change, and writes that survive a crash.
+"""Files that only the user can access, and writes that survive a crash.
 
-What the disk refuses is said in words, as a ``JobError``. Inside the home no symbolic link is
-followed: whoever made it would choose what is read or written.
+File system errors are raised as ``JobError``. Inside the state directory symbolic links are not
+followed: their creator would choose which file is read or written.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import IO, Final
 from batchframe._base.errors import BatchframeError, JobError, OpenFolderWarning, warn_user
 from batchframe._base.safe_text import RUN_AGAIN
 
-# Not every system has these.
+# Some systems lack these flags.
 _NO_LINK: Final[int] = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _NO_WAIT: Final[int] = getattr(os, "O_NONBLOCK", 0)
 _FOR_OTHERS: Final = 0o077
@@ -43,18 +43,20 @@ _DISK_REMEDIES = {
 
 
 def insecurity_is_allowed() -> bool:
-    """Tell whether the user said to go on where batchframe would refuse for safety's sake."""
+    """Return whether the user has disabled the security checks."""
     return os.environ.get("BATCHFRAME_ALLOW_INSECURE", "") not in {"", "0"}
 
 
 @contextmanager
 def translate_os_errors(path: Path) -> Iterator[None]:
-    """Say in words what the disk refuses; `path` is what is meant if the refusal names nothing.
+    """Raise a ``JobError`` in place of an ``OSError``.
+
+    `path` is named if the error itself has no file name.
 
     Raises
     ------
     JobError
-        For every ``OSError`` that is none of batchframe's own.
+        For every ``OSError`` that batchframe did not raise itself.
     """
     try:
         yield
@@ -67,14 +69,14 @@ def translate_os_errors(path: Path) -> Iterator[None]:
 
 
 def private_home(path: Path) -> None:
-    """Make the folder of all state, or refuse one in which others could put their own.
+    """Create the state directory; reject one that other users can write to.
 
-    Its permissions are the user's own to change. It may be a symbolic link.
+    Its permissions are not changed. It may be a symbolic link.
 
     Raises
     ------
     JobError
-        If it is another user's, others may write into it, or it cannot be made.
+        If it belongs to another user, others can write to it, or it cannot be created.
     """
     with translate_os_errors(path):
         absent = [folder for folder in (path, *path.parents) if not folder.exists()]
@@ -87,12 +89,12 @@ def private_home(path: Path) -> None:
 
 
 def private_folder(path: Path) -> None:
-    """Make a folder of ours inside the home, or close one that became open to others.
+    """Create a folder in the state directory, or restrict an existing one.
 
     Raises
     ------
     JobError
-        If it is a symbolic link, another user's, or cannot be made or closed.
+        If it is a symbolic link, belongs to another user, or cannot be created or restricted.
     """
     with translate_os_errors(path):
         _make(path)
@@ -113,7 +115,7 @@ def private_folder(path: Path) -> None:
                 )
             )
         elif not insecurity_is_allowed():
-            # A file system without permissions, such as a mounted share.
+            # Some file systems have no permissions, such as a mounted share.
             raise _open_home_error(str(path), mode)
 
 
@@ -124,14 +126,14 @@ def _make(path: Path) -> None:
         if not path.is_dir() and not path.is_symlink():
             raise
     else:
-        # The umask may have taken away what is ours.
+        # The umask may have removed the owner's permissions.
         path.chmod(stat.S_IRWXU)
 
 
 def _refuse_stranger(path: Path, info: os.stat_result) -> None:
-    """Refuse a folder whose owner could read and change all that is put into it."""
+    """Reject a folder owned by another user, who could change its content."""
     us = os.geteuid() if hasattr(os, "geteuid") else info.st_uid
-    # The administrator can do so anywhere, and may work in the folders of others.
+    # The administrator can access any folder, and may work in those of other users.
     if us and info.st_uid not in {us, 0}:
         raise JobError(
             f"{path!s} belongs to another user (number {info.st_uid}), who could read and "
@@ -141,14 +143,14 @@ def _refuse_stranger(path: Path, info: os.stat_result) -> None:
 
 
 def create_private(path: Path) -> IO[bytes]:
-    """Open a new or emptied file that only the user can read."""
+    """Open a new or truncated file that only the user can read."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _NO_LINK | _NO_WAIT
     return os.fdopen(os.open(path, flags, 0o600), "wb")
 
 
 def open_private(path: Path) -> BufferedReader:
-    """Open a file to read, if it is one and no symbolic link."""
-    # Opening a pipe would wait for a writer for ever.
+    """Open a regular file for reading; reject symbolic links."""
+    # Opening a pipe would wait forever for a writer.
     descriptor = os.open(path, os.O_RDONLY | _NO_LINK | _NO_WAIT)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return os.fdopen(descriptor, "rb")
@@ -157,12 +159,12 @@ def open_private(path: Path) -> BufferedReader:
 
 
 def read_private(path: Path, most: int) -> bytes | None:
-    """Read a file of at most `most` bytes; None if it is absent.
+    """Read a file of at most `most` bytes; return None if it is missing.
 
     Raises
     ------
     JobError
-        If it is larger, no regular file, or cannot be read.
+        If it is larger, not a regular file, or cannot be read.
     """
     with translate_os_errors(path):
         try:
@@ -177,9 +179,9 @@ def read_private(path: Path, most: int) -> bytes | None:
 
 
 def append_line(path: Path, line: bytes) -> None:
-    """Add a line to a file, without a torn one before it; when this returns it is on the disk.
+    """Append a line durably, removing an incomplete last line first.
 
-    If it cannot be made durable it is taken back, as far as the disk allows.
+    A line that cannot be made durable is removed again, as far as the disk allows.
     """
     with translate_os_errors(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o600)
@@ -198,7 +200,7 @@ def append_line(path: Path, line: bytes) -> None:
 
 
 def _drop_torn_line(descriptor: int) -> int:
-    """Cut off a last line without an end, go there, and return where that is."""
+    """Truncate an incomplete last line, seek to the end and return its offset."""
     size = os.lseek(descriptor, 0, os.SEEK_END)
     whole = size
     if size and _read_at(descriptor, size - 1) != b"\n":
@@ -220,15 +222,16 @@ def _write_all(descriptor: int, content: bytes) -> None:
 
 @contextmanager
 def replacing(path: Path, *, private: bool = True) -> Iterator[IO[bytes]]:
-    """Write a file beside `path`; rename it once all of it is on the disk.
+    """Write a temporary file beside `path`, and rename it once it is durable.
 
     Parameters
     ----------
     private
-        Whether it is state of ours. A file of the user's has the usual permissions, and is hidden
-        until it is complete: whoever reads the folder meanwhile does not take it for data.
+        Whether the file belongs to batchframe's state. A user's file gets the usual permissions,
+        and is hidden until it is complete, so that programs reading the folder do not take it for
+        data.
     """
-    # Of a name of its own, since two kernels may write the same file.
+    # The name is unique, since two kernels may write the same file.
     name = f"{path.name}.{os.getpid()}-{threading.get_ident()}.part"
     partial = path.with_name(name if private else f".{name}")
     try:
@@ -244,15 +247,15 @@ def replacing(path: Path, *, private: bool = True) -> Iterator[IO[bytes]]:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file's content, read a block at a time."""
+    """Return the SHA-256 of a file, read in blocks."""
     with translate_os_errors(path), open_private(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sync_folder(path: Path) -> None:
-    """Make the names in a folder durable."""
+    """Make the directory entries of a folder durable."""
     if os.name == "nt":
-        return  # there a folder cannot be opened
+        return  # a folder cannot be opened there
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""A progress bar for what takes a while on this machine, shown only after a second."""
+"""A progress bar for slow local work, displayed only after a second."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from typing import Any, Final
 Advance = Callable[[int], object]
 BYTES: Final = "B"
 FOLLOWED: Final[ContextVar[Advance]] = ContextVar("followed", default=lambda _: None)
-"""Takes what a bar would show, in a thread that shows none."""
+"""Discards updates, in a thread that displays no bar."""
 
 _DELAY: Final = 1.0
-"""Seconds that nothing is shown: what is over by then needs no bar."""
+"""Seconds before the bar appears: shorter work needs none."""
 
 
 @contextmanager
 def progress(text: str, total: int | None, unit: str) -> Iterator[Advance]:
-    """Yield a function that is told how many more are done; a bar shows it after a second.
+    """Yield a function that advances a progress bar.
 
-    In a notebook the bar goes when it is done. Work in the background shows none: it would stand
-    below whatever cell happens to run.
+    The bar appears after a second. In a notebook it disappears when the work is done. Work in the
+    background displays none: it would appear below whichever cell is running.
 
     Parameters
     ----------
     unit
-        Of what is counted, such as " rows"; :data:`BYTES` are written as kB and MB.
+        Unit of the count, such as " rows"; :data:`BYTES` are displayed as kB and MB.
 
     Examples
     --------
@@ -51,7 +51,7 @@ def progress(text: str, total: int | None, unit: str) -> Iterator[Advance]:
 
 
 class _LateBar:
-    """A bar that is made only when it is needed: in a notebook each leaves a widget's state."""
+    """A bar created on demand, since each leaves widget state in a notebook."""
 
     def __init__(self, text: str, total: int | None, unit: str) -> None:
         self._words = {"desc": text, "total": total, "unit": unit, "unit_scale": unit == BYTES}
@@ -73,7 +73,7 @@ class _LateBar:
 
 @contextmanager
 def watched(text: str, file: BufferedReader) -> Iterator[BufferedReader]:
-    """Yield the file again, with a bar that follows how much of it is read, now or once more."""
+    """Yield the file, with a bar that tracks how much of it is read."""
     with progress(text, os.fstat(file.fileno()).st_size, BYTES) as advance:
         yield _Followed(file, advance)
 
@@ -95,8 +95,8 @@ class _Followed(BufferedReader):
 @cache
 def _tqdm() -> Any:
     with warnings.catch_warnings():
-        # Without ipywidgets it says so, and writes a bar of characters, which is good enough.
+        # Without ipywidgets tqdm warns and falls back to a bar of characters, which is good enough.
         warnings.simplefilter("ignore")
-        # Slow to import in a notebook, and not known before whether it is one.
+        # Slow to import in a notebook, which is only detected here.
         from tqdm.auto import tqdm  # noqa: PLC0415
     return tqdm

@@ -1,4 +1,4 @@
-"""A number that is not known yet, and the range it lies in."""
+"""A range of possible values for an unknown number."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _M = TypeVar("_M", int, Decimal, Fraction)
 
 @dataclass(frozen=True)
 class Range(Generic[_N]):
-    """What a number may turn out to be; None where nothing bounds it or nothing tells it.
+    """Bounds and expected value of a number; None where unknown.
 
     Examples
     --------
@@ -28,7 +28,7 @@ class Range(Generic[_N]):
 
     @classmethod
     def exactly(cls, number: _N) -> Range[_N]:
-        """Return the range of a number that is known."""
+        """Return the range of a known number."""
         return cls(number, number, number)
 
     def __add__(self, other: Range[_N]) -> Range[_N]:
@@ -39,7 +39,7 @@ class Range(Generic[_N]):
         return Range(self.low + other.low, expected, total(self.high, other.high))
 
     def map(self, function: Callable[[_N], _M]) -> Range[_M]:
-        """Apply a growing function to both ends and the middle."""
+        """Apply an increasing function to the bounds and the expected value."""
         return Range(
             function(self.low),
             None if self.expected is None else function(self.expected),

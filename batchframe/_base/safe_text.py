@@ -1,4 +1,4 @@
-"""Text that is safe to show, and next steps, each worded for a notebook and for a shell."""
+"""Text that is safe to display, and next steps for notebook and shell."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import shlex
 from collections.abc import Iterable
 from typing import Final, Self
 
-# Joiners and other marks without a width stay: they shape letters and emoji.
+# Joiners and other zero-width marks stay: they shape letters and emoji.
 _HIDDEN: Final = re.compile(
     "["
     "\x00-\x1f\x7f-\x9f"  # controls
-    "\u2028\u2029"  # separators of lines and paragraphs
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # turn the reading direction
-    "\U000e0000-\U000e007f"  # tags, which can spell out words that nobody sees
-    "\ud800-\udfff"  # halves of surrogate pairs
+    "\u2028\u2029"  # line and paragraph separators
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # change the reading direction
+    "\U000e0000-\U000e007f"  # tags, which can spell invisible words
+    "\ud800-\udfff"  # lone surrogates
     "]"
 )
-# What OpenAI's keys look like, whole or masked ("sk-pr***1234", "sk-...1234", "sk-ab…cd"). Not
-# the end of a word: a disk-image is no key.
+# The format of OpenAI's keys, complete or masked ("sk-pr***1234", "sk-...1234", "sk-ab…cd"). The
+# end of a word does not match: "disk-image" is not a key.
 _KEY: Final = re.compile(r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_*.…•-]{3,}[A-Za-z0-9_*•-]")
 _SHORTEST: Final = 8
 
 
 def visible(text: str) -> str:
-    r"""Show control characters and those that turn the reading direction as escapes.
+    r"""Escape control characters and those that change reading direction.
 
     Examples
     --------
@@ -35,7 +35,7 @@ def visible(text: str) -> str:
 
 
 def visible_lines(text: str) -> str:
-    r"""Do the same to each line, and keep the lines.
+    r"""Escape each line as :func:`visible` does, keeping line breaks.
 
     Examples
     --------
@@ -46,13 +46,13 @@ def visible_lines(text: str) -> str:
 
 
 def redacted(text: str, keys: Iterable[str] = ()) -> str:
-    """Take out `keys`, and whatever looks like a key of OpenAI's, whole or masked.
+    """Redact `keys` and anything that looks like an OpenAI key.
 
     Parameters
     ----------
     keys
-        Keys that are known, whatever they look like. A word of fewer than 8 characters is none:
-        local servers take any, and "local" stands in many sentences.
+        Known keys, in any format. Strings of fewer than 8 characters are ignored: local servers
+        accept any key, and "local" occurs in many sentences.
 
     Examples
     --------
@@ -68,9 +68,9 @@ def redacted(text: str, keys: Iterable[str] = ()) -> str:
 
 
 class NextStep(str):
-    """What to do next: Python for a notebook, with its wording for a shell beside it.
+    """A next step, as Python code for a notebook and as a shell command.
 
-    Added to other text it keeps both; an f-string keeps the one for a notebook only.
+    Concatenation with other strings preserves both; an f-string preserves only the notebook's.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ class NextStep(str):
 
 
 def in_shell(said: object) -> str:
-    """Return a text, or what an exception says, worded for a shell.
+    """Return a string or an exception's message, worded for a shell.
 
     Examples
     --------
@@ -114,14 +114,14 @@ def in_shell(said: object) -> str:
 
 
 def job_step(name: str, verb: str = "", flag: str = "", *, alone: bool = False) -> NextStep:
-    """Name a method of a job, or the command that does the same.
+    """Format a call of a job's method, or the equivalent command.
 
     Parameters
     ----------
     flag
         A keyword that is passed as True.
     alone
-        Whether it has a line of its own, to be copied: then it is not quoted.
+        Whether it stands on its own line, to be copied: then it is not quoted.
 
     Examples
     --------
@@ -135,7 +135,7 @@ def job_step(name: str, verb: str = "", flag: str = "", *, alone: bool = False) 
 
 
 def requests_step(*keywords: str) -> NextStep:
-    """Name keywords of ``requests()``, as code, or the options that say the same.
+    """Format keywords of ``requests()`` as code, or the equivalent options.
 
     Examples
     --------
@@ -150,7 +150,7 @@ def requests_step(*keywords: str) -> NextStep:
 
 
 def parameter_step(keyword: str) -> NextStep:
-    """Name one keyword, as code, or the option that says the same.
+    """Format one keyword as code, or the equivalent option.
 
     Examples
     --------
@@ -167,7 +167,7 @@ def parameter_step(keyword: str) -> NextStep:
 
 
 def option_step(keyword: str, code: str) -> NextStep:
-    """Name a keyword and its value, as code, or the option of the same name."""
+    """Format a keyword and its value as code, or the option of that name."""
     word = code.strip("\"'")
     value = word if word.isidentifier() else code
     return NextStep(f"{keyword}={code}", f"--{keyword.replace('_', '-')} {value}")

@@ -1,4 +1,4 @@
-"""Work in threads that keeps the order of its input, for what releases the interpreter lock."""
+"""Ordered work in threads, for functions that release the GIL."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _AT_ONCE: Final = min(os.cpu_count() or 1, 4)
 
 
 def ordered_map(function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
-    """Map a function over items in a thread pool; yield results in input order.
+    """Map a function over items in a thread pool; yield in input order.
 
     Examples
     --------

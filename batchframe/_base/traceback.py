@@ -1,6 +1,6 @@
-"""The traceback that a notebook shows: the user's own lines, without batchframe's frames.
+"""Notebook tracebacks that show the user's code, not batchframe's frames.
 
-The exception keeps its whole trace: ``%debug``, ``%xmode Verbose`` and plain Python show it all.
+The exception retains its full traceback: ``%debug``, ``%xmode Verbose`` and plain Python show it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from types import TracebackType
 
 
 def notebook_lines(error: BaseException) -> list[str]:
-    """Write a trace as IPython would, without the frames of batchframe at its end."""
-    ipython = sys.modules.get("IPython")  # who calls this has imported it
+    """Format a traceback as IPython does, without batchframe's last frames."""
+    ipython = sys.modules.get("IPython")  # the caller has imported it
     shell = None if ipython is None else ipython.get_ipython()
     if shell is None:
         return traceback.format_exception(error)
@@ -25,7 +25,9 @@ def notebook_lines(error: BaseException) -> list[str]:
 
 
 def without_insides(trace: TracebackType | None) -> TracebackType | None:
-    """Cut a trace after its last frame that is not batchframe's; a trace without one stays whole.
+    """Truncate a traceback after its last frame outside batchframe.
+
+    A traceback that has none is returned unchanged.
 
     Examples
     --------

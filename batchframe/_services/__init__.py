@@ -1,1 +1,1 @@
-"""The service that is asked: provider profiles, the network seam, the openai adapter."""
+"""Batch services: provider profiles, the protocol, the openai adapter."""

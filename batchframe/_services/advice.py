@@ -1,7 +1,7 @@
-"""Why a service refuses and what to do about it, since its own words rarely say.
+"""Causes of service errors and how to fix them.
 
-The sentences stand here and not in ``errors.py``, since they are data beside their sources. Codes
-are open strings, and other services write their own, so words count too.
+The advice is stored here and not in ``errors.py``, since it is data with sources. Error codes are
+not standardized across services, so messages are matched too.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from batchframe._base.safe_text import requests_step
 
 @dataclass(frozen=True)
 class Refusal:
-    """One cause of refusals.
+    """A known cause of rejected requests.
 
     Attributes
     ----------
     codes
-        The codes that say so, whatever the message is.
+        Error codes that identify the cause, whatever the message is.
     words
-        Parts of the messages that say so, in lower case.
+        Substrings of messages that identify the cause, in lower case.
     advice
         What to do, as a sentence.
     source
-        Where the codes and words are from.
+        Source of the codes and messages.
     passes
-        Whether it may be over in some seconds.
+        Whether a retry after some seconds may succeed.
     """
 
     codes: tuple[str, ...]
@@ -137,7 +137,7 @@ BAD_KEY: Final = Refusal(
     source="OpenAI guide to error codes, 2026-11",
 )
 
-# In the order in which words are looked for.
+# The order in which messages are matched.
 REFUSALS: Final = (
     NO_MONEY, QUEUE_FULL, TOO_FAST, NO_RETENTION, NOT_PERMITTED, NO_COUNTRY, NO_ADDRESS,
     NOT_VERIFIED, NO_MODEL, BAD_KEY, OTHER_PROJECT, NO_ENDPOINT,
@@ -146,7 +146,7 @@ _OF_STATUS: Final = {401: BAD_KEY, 403: NOT_PERMITTED}
 
 
 def refusal_of(code: str | None, message: str | None, status: int | None = None) -> Refusal | None:
-    """Recognize a refusal by its code, else by its words, else by its HTTP status.
+    """Identify a refusal by its code, its message or its HTTP status.
 
     Examples
     --------
@@ -168,7 +168,7 @@ def refusal_of(code: str | None, message: str | None, status: int | None = None)
 
 
 def advice(code: str | None, message: str | None, status: int | None = None) -> str:
-    """Return what to do about a refusal; nothing if nobody knows.
+    """Return advice on a refusal; an empty string if the cause is unknown.
 
     Examples
     --------
@@ -180,7 +180,9 @@ def advice(code: str | None, message: str | None, status: int | None = None) -> 
 
 
 def advice_on(reason: str) -> str:
-    """Return what to do about a reason in words, with the code among them; nothing if nobody knows.
+    """Return advice on an error message that contains the code.
+
+    An empty string if the cause is unknown.
 
     Examples
     --------
@@ -192,6 +194,6 @@ def advice_on(reason: str) -> str:
 
 
 def may_pass(code: str | None, message: str | None) -> bool:
-    """Tell whether a busy service's refusal may be over in some seconds."""
+    """Return whether a retry after some seconds may succeed."""
     refusal = refusal_of(code, message)
     return refusal is None or refusal.passes

@@ -1,4 +1,4 @@
-"""The batch as the service reports it, read defensively since services differ."""
+"""Batch objects, parsed defensively since services differ."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 from batchframe._base.lenient_json import as_mapping
 
 ENDED: Final = frozenset({"completed", "failed", "expired", "cancelled"})
-"""The statuses after which a batch never changes; any other word, known or not, may change."""
+"""Final statuses of a batch; any other status, even an unknown one, may change."""
 _LONGEST_STATUS: Final = 64
 _MOST_ERRORS: Final = 1000
 _SPELT: Final = {"canceled": "cancelled", "canceling": "cancelling"}
@@ -18,7 +18,7 @@ _MOST_LINES: Final = 10**9
 
 @dataclass(frozen=True)
 class BatchError:
-    """Why a batch failed at validation; `line` counts the input file's lines from 1."""
+    """A validation error of a batch; `line` is the 1-based input line."""
 
     code: str | None
     message: str | None
@@ -27,7 +27,7 @@ class BatchError:
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch as the server last described it; whatever it left out is None or 0."""
+    """A batch as last reported; fields the service omits are None or 0."""
 
     id: str
     status: str
@@ -45,12 +45,12 @@ class Batch:
 
     @property
     def ended(self) -> bool:
-        """Whether the status can change no more."""
+        """Whether the status is final."""
         return self.status in ENDED
 
     @classmethod
     def from_json(cls, described: Mapping[str, Any]) -> Batch:
-        """Read a batch object, tolerating what other servers leave out or write differently.
+        """Parse a batch object, tolerating missing and nonstandard fields.
 
         Examples
         --------
@@ -71,7 +71,7 @@ class Batch:
             completed=_count(counts.get("completed")),
             failed=_count(counts.get("failed")),
             errors=tuple(map(_error, listed[:_MOST_ERRORS] if isinstance(listed, list) else ())),
-            # Further away lies no date that could be shown; milliseconds are none.
+            # Later timestamps have no representable date; milliseconds are rejected this way.
             created_at=_number(described.get("created_at"), most=1e11),
             expires_at=_number(described.get("expires_at"), most=1e11),
             metadata={
@@ -82,7 +82,7 @@ class Batch:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return what :meth:`from_json` reads."""
+        """Return the JSON form that :meth:`from_json` reads."""
         described = asdict(self)
         counts = {name: described.pop(name) for name in ("total", "completed", "failed")}
         errors = {"data": list(described["errors"])}
@@ -90,12 +90,12 @@ class Batch:
 
 
 def _plain(value: Any) -> str | None:
-    # Half a surrogate pair can be written neither to the journal nor to a terminal.
+    # Lone surrogates can be written neither to the journal nor to a terminal.
     return value.encode(errors="replace").decode() if isinstance(value, str) else None
 
 
 def _text(value: Any) -> str | None:
-    # A clean batch may carry an empty string where there is no file.
+    # A batch without errors may have an empty string in place of a file id.
     return _plain(value) or None
 
 
@@ -106,7 +106,7 @@ def _status(value: Any) -> str:
 
 def _number(value: Any, most: float) -> float | None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if number and 0 <= value <= most else None  # which NaN is not
+    return value if number and 0 <= value <= most else None  # NaN is not
 
 
 def _count(value: Any) -> int:

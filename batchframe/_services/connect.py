@@ -1,4 +1,4 @@
-"""Connect to the service of a client, and only if it shows the account that a job belongs to."""
+"""Connections to a client's service, checked against the job's account."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ _OPENAI: Final = "https://api.openai.com/v1"
 
 
 def connect(client: object = None) -> Service:
-    """Return the service behind a client, or behind the environment's key.
+    """Return the service of a client, or of the environment's API key.
 
     Raises
     ------
     ClientError
-        If there is no key, or the client is not one that can be used.
+        If there is no API key, or the client is not supported.
     """
-    # Slow to import (openai, 0.5 s), and not needed to look at what is at home.
+    # Slow to import (openai, 0.5 s), and not needed to read local state.
     from batchframe._services.openai_client import connect as to_openai  # noqa: PLC0415
 
     return to_openai(client)
 
 
 def expected_identity(client: object = None) -> Identity:
-    """Return whose jobs they would be: the client's account, or the environment's.
+    """Return the account of the client, or of the environment.
 
     Raises
     ------
     ClientError
-        If the client is not one that can be used.
+        If the client is not supported.
     """
     if client is not None:
         return connect(client).identity
-    # What openai.OpenAI() reads, without importing it.
+    # The variables that openai.OpenAI() reads, without importing openai.
     base_url = os.environ.get("OPENAI_BASE_URL") or _OPENAI
     return Identity.of(
         base_url, os.environ.get("OPENAI_ORG_ID"), os.environ.get("OPENAI_PROJECT_ID")
@@ -53,19 +53,19 @@ def expected_identity(client: object = None) -> Identity:
 
 
 def expected_profile(client: object = None, given: Provider | str | None = None) -> Provider:
-    """Return the limits and habits of the client's service, or of the environment's.
+    """Return the provider profile of the client, or of the environment.
 
     Parameters
     ----------
     given
-        What the user says that it is.
+        The provider that the user passed.
 
     Raises
     ------
     ClientError
-        If the client is not one that can be used.
+        If the client is not supported.
     RequestError
-        If `given` is no profile and no service's name.
+        If `given` is neither a profile nor the name of a service.
     """
     if isinstance(given, Provider):
         return given
@@ -82,12 +82,12 @@ def expected_profile(client: object = None, given: Provider | str | None = None)
 
 
 def connect_to(identity: Identity, job: str, client: object = None) -> Service:
-    """Return the service, if it shows the account that the job belongs to.
+    """Return the service, if it belongs to the job's account.
 
     Raises
     ------
     ClientError
-        If it is another account: the job's batches cannot be seen from there.
+        If the account differs: the job's batches are not visible from it.
     """
     try:
         service = connect(client)

@@ -1,4 +1,4 @@
-"""The adapter to the openai client, so that no other code depends on its interface."""
+"""The adapter to the openai client, which isolates its interface."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _ATTEMPTS: Final = 3
 _LARGEST_ANSWER: Final = 1 << 26
 _SHOWN: Final = 60
 
-# An answer that stands still for so many seconds, or brings fewer bytes a second, is left.
+# Limits on stalled and slow responses, in seconds and bytes per second.
 _PATIENCE: Final = 60.0
-# Seconds that a look may take although the time to wait is over.
+# Seconds that a poll may take after the timeout has expired.
 _LEAST_LOOK: Final = 5.0
 
 
 def connect(client: object = None) -> OpenAIService:
-    """Return the service behind a client; without one, behind the environment's key.
+    """Return the service of a client, or of the environment's API key.
 
     Raises
     ------
@@ -94,14 +94,14 @@ def _client_from_environment() -> openai.OpenAI:
 
 
 class OpenAIService:
-    """The genuine Files and Batches API, through a client's public interface."""
+    """The Files and Batches API, through a client's public interface."""
 
     def __init__(self, client: openai.OpenAI, deadline: float | None = None) -> None:
         self._client = client
         self._deadline = deadline
 
     def within(self, seconds: float) -> OpenAIService:
-        # The package's own pauses between two tries may be two minutes.
+        # The openai package may pause for two minutes between its own retries.
         client = self._client.with_options(max_retries=0)
         return OpenAIService(client, SYSTEM.elapsed() + max(seconds, _LEAST_LOOK))
 
@@ -110,7 +110,7 @@ class OpenAIService:
         client = self._client
         url = str(client.base_url)
         if self._azure:
-            # One made for a deployment shows the same files and batches.
+            # A client for one deployment accesses the same files and batches.
             url = url.partition("/deployments/")[0]
         return Identity.of(url, client.organization, client.project)
 
@@ -129,7 +129,7 @@ class OpenAIService:
     def upload(
         self, path: Path, filename: str, purpose: str = "batch", lifetime: int | None = None
     ) -> RemoteFile:
-        # The package's types know OpenAI's purposes only.
+        # The package's types cover OpenAI's purposes only.
         how: dict[str, Any] = {"purpose": purpose}
         if lifetime is not None:
             how["expires_after"] = {"anchor": "created_at", "seconds": lifetime}
@@ -155,14 +155,15 @@ class OpenAIService:
                     "completion_window": window,
                     "metadata": dict(metadata),
                 },
-                # The defaults would ask again after a lost answer, and pay for two batches.
+                # By default the package retries after a lost response, and creates two billed
+                # batches.
                 options={
                     "max_retries": 0,
                     "follow_redirects": False,
                     "headers": {"Idempotency-Key": key},
                 },
             )
-        except Exception as reason:  # noqa: BLE001 - whatever it is, the batch may exist
+        except Exception as reason:  # noqa: BLE001 - after any error the batch may exist
             return outcome_of(reason)
         return created_of(answer, input_file_id, endpoint)
 
@@ -172,10 +173,10 @@ class OpenAIService:
                 endpoint.removeprefix("/v1"),
                 cast_to=object,
                 body=dict(body),
-                # As for a batch: asking again after a lost answer would pay twice.
+                # As for a batch: a retry after a lost response would be billed twice.
                 options={"max_retries": 0, "follow_redirects": False},
             )
-        except Exception as reason:  # noqa: BLE001 - whatever it is, it may have been answered
+        except Exception as reason:  # noqa: BLE001 - the request may have been answered
             return not_answered(reason)
         return Asked(200, answer)
 
@@ -200,7 +201,7 @@ class OpenAIService:
         while True:
             page = self._read(what, self._batches.list, limit=_PAGE, **after)
             if isinstance(page, list):
-                page = {"data": page, "has_more": False}  # Together lists all of them at once
+                page = {"data": page, "has_more": False}  # Together returns all batches at once
             listed = page.get("data") if isinstance(page, dict) else None
             if not isinstance(listed, list):
                 raise ServiceError.unusable(got=type(page).__name__, what=what)
@@ -219,7 +220,7 @@ class OpenAIService:
 
     def _date(self) -> float | None:
         with self._batches.list(limit=1, timeout=self._patience("the time")) as response:
-            # RFC 9110: every answer has a Date.
+            # RFC 9110: every response has a Date header.
             date = response.headers.get("date", "")
         try:
             return parsedate_to_datetime(date).timestamp()
@@ -238,7 +239,7 @@ class OpenAIService:
 
     def download(self, file_id: str, path: Path, most: int) -> int:
         what = f"file {file_id}"
-        # A download that is under way when the time to wait is over may still come to its end.
+        # A download in progress when the timeout expires may still complete.
         patience = max(self._patience(what), _LEAST_LOOK)
         request = self._client.files.with_streaming_response.content
 
@@ -261,13 +262,13 @@ class OpenAIService:
         return size
 
     def moderate(self, body: Mapping[str, Any]) -> Any:
-        # Asking again after a lost answer costs nothing: the package's own retries may stay.
+        # A retry after a lost response costs nothing, so the package's own retries stay enabled.
         return call(self._client.post, "/moderations", cast_to=object, body=dict(body))
 
     def _read(
         self, what: str, request: Callable[..., AbstractContextManager[Any]], *args: Any, **how: Any
     ) -> Any:
-        """Read the JSON of an answer, of bounded size and in bounded time."""
+        """Read a JSON response, bounded in size and time."""
         retries = Retries(NO_PAUSE, attempts=_ATTEMPTS)
         while True:
             try:
@@ -293,8 +294,8 @@ class OpenAIService:
         raise ServiceError.unusable(got=f"{begins!r}", what=what)
 
     def _patience(self, what: str) -> float:
-        """Return how many seconds the service may be silent."""
-        # The client's own time-out is a number, None, or one for each phase of a request.
+        """Return the read timeout in seconds."""
+        # The client's timeout is a number, None, or one value per phase of a request.
         own: Any = getattr(self._client.timeout, "read", self._client.timeout)
         patience = _PATIENCE if own is None else min(own, _PATIENCE)
         if self._deadline is None:
@@ -310,11 +311,11 @@ class OpenAIService:
         try:
             answer: object = call(self._client.files.delete, file_id)
         except ServiceError as reason:
-            if reason.status != 404:  # noqa: PLR2004 - HTTP's own number
+            if reason.status != 404:  # noqa: PLR2004 - an HTTP status code
                 raise
             return False
-        # Azure answers with nothing. Whatever else is no deletion must not pass for one: a batch
-        # may be asked for again once the input file is gone.
+        # Azure returns an empty body. Any other response must not count as a deletion: a batch may
+        # be created again once the input file is deleted.
         if answer != "" and not (isinstance(answer, FileDeleted) and answer.deleted is True):
             raise ServiceError.unusable(got=type(answer).__name__, what="the deletion of a file")
         return True

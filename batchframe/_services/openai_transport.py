@@ -1,4 +1,4 @@
-"""Calls of the openai client, and responses read within limits of size and time."""
+"""Calls of the openai client, with bounded response size and time."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from batchframe._services.openai_values import (
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-# How the package stumbles over a body that is not what it expects.
+# Errors that the package raises for an unexpected body.
 _UNREADABLE: Final = (AttributeError, TypeError, ValueError, RecursionError)
 _SLOWEST: Final = 1000
-"""Bytes a second."""
+"""Bytes per second."""
 
 
 def stated_length(response: Any) -> int | None:
-    # Of a compressed body it is not the size of the file.
+    # For a compressed body this is not the size of the file.
     length = response.headers.get("content-length", "")
     plain = response.headers.get("content-encoding", "identity") == "identity"
     return int(length) if plain and length.isdecimal() else None
@@ -35,7 +35,7 @@ def call(request: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
     try:
         return request(*args, **kwargs)
     except (openai.OpenAIError, *_UNREADABLE) as reason:
-        # The package reads an answer's JSON with no thought for what is none.
+        # The package parses responses without handling invalid JSON.
         raised = failure(reason)
     except Exception as reason:
         if not is_transports(reason):
@@ -45,7 +45,7 @@ def call(request: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
 
 
 def chunks(response: Any, what: str, most: int, patience: float) -> Iterator[bytes]:
-    """Yield a body as it arrives, as long as it comes at a sensible pace and to an end."""
+    """Yield a body as it arrives; raise if it stalls or is truncated."""
     body = iter(response.iter_bytes())
     got = before = 0
     since = SYSTEM.elapsed()

@@ -1,7 +1,7 @@
-"""Values and errors of the openai package, translated so that no API key leaves with them.
+"""Values and errors of the openai package, without the API key.
 
-An exception of the openai package carries the request and with it the API key, so none leaves this
-room, not even as the context of another.
+An exception of the openai package carries the request and thus the API key, so none leaves this
+module, not even as the context of another exception.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from batchframe._services.protocol import (
     Unsent,
 )
 
-# What the transports of openai 2.x and 3.x call the failures before a connection exists.
+# Exception names in openai 2.x and 3.x for failures before a connection exists.
 _UNSENT: Final = {"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol"}
 _REFUSALS: Final = {400, 401, 403, 404, 413, 422, 429}
 _LONGEST_ID: Final = 512
@@ -41,7 +41,7 @@ _STATUS_HINTS = {
 
 
 def failure(reason: Exception) -> ServiceError:
-    """Say as an error of ours what went wrong."""
+    """Translate an exception into a batchframe error."""
     if isinstance(reason, openai.APIStatusError):
         return _refused_error(reason)
     if isinstance(reason, openai.APIConnectionError):
@@ -50,10 +50,10 @@ def failure(reason: Exception) -> ServiceError:
 
 
 def outcome_of(reason: BaseException) -> CreateOutcome:
-    """Classify the failure of a create: provably unsent, refused, or ambiguous.
+    """Classify the failure of a create: unsent, rejected, or ambiguous.
 
-    Only a refusal in OpenAI's own form counts as one: a proxy in between may answer 404 for a
-    request that went through.
+    Only an error in OpenAI's format counts as a refusal: a proxy may return 404 for a request that
+    the service received.
     """
     if isinstance(reason, openai.APIConnectionError):
         cause = type(reason.__cause__).__name__
@@ -67,7 +67,7 @@ def outcome_of(reason: BaseException) -> CreateOutcome:
 
 
 def not_answered(reason: Exception) -> Asked:
-    """Say what came back for a realtime request that was not answered."""
+    """Describe the failure of a realtime request."""
     if isinstance(reason, openai.APIStatusError):
         error = {"message": _message(reason), "code": reason.code}
         return Asked(reason.status_code, {"error": error}, retry_after=_retry_after(reason))
@@ -85,7 +85,7 @@ def _is_openai_error(reason: openai.APIStatusError) -> bool:
 
 
 def _retry_after(reason: openai.APIStatusError) -> float | None:
-    """Read how many seconds to wait; None if the service does not say, or nothing sensible."""
+    """Read the seconds to wait; None if missing or invalid."""
     headers = reason.response.headers
     delay = headers.get("retry-after", "")
     for text, unit in ((headers.get("retry-after-ms", ""), 1000), (delay, 1)):
@@ -95,7 +95,7 @@ def _retry_after(reason: openai.APIStatusError) -> float | None:
             continue
         return seconds if seconds >= 0 else None
     try:
-        # Both dates are the server's: this machine's clock may be wrong by a day.
+        # Both dates are the server's, since the local clock may be wrong by a day.
         wait = parsedate_to_datetime(delay) - parsedate_to_datetime(headers.get("date", ""))
     except (TypeError, ValueError):
         return None
@@ -109,12 +109,12 @@ def _message(reason: openai.APIStatusError) -> str:
 
 
 def words(reason: BaseException) -> str:
-    """Write an exception as text, without the key."""
+    """Format an exception without the API key."""
     return _redacted(f"{type(reason).__name__}: {reason}", reason)
 
 
 def _redacted(text: str, reason: BaseException, most: int = 500) -> str:
-    """Take out the key, whatever it looks like: some services say it in their refusal."""
+    """Redact the API key in any format: some services repeat it in errors."""
     sent = getattr(getattr(reason, "request", None), "headers", {})
     # OpenAI's header, and Azure's.
     keys = sent.get("authorization", "").removeprefix("Bearer "), sent.get("api-key", "")
@@ -123,17 +123,17 @@ def _redacted(text: str, reason: BaseException, most: int = 500) -> str:
 
 
 def is_transports(reason: Exception) -> bool:
-    """Tell whether the transport itself raised it: a body cut short while streaming does."""
+    """Return whether the transport raised it, as for a truncated body."""
     return type(reason).__module__.startswith(("httpx", "httpcore"))
 
 
 def created_of(answer: object, input_file_id: str, endpoint: str) -> CreateOutcome:
-    """Say whether an answer to a create is our batch."""
+    """Classify the response to a create request."""
     if not isinstance(answer, OpenAIBatch):
         return Ambiguous("the answer was no batch")
     described: object = answer.to_dict(mode="python", exclude_unset=False, warnings=False)
     if isinstance(described, Mapping) and not is_id(described.get("id")):
-        described = described.get("job")  # where Together puts it
+        described = described.get("job")  # the location in Together's responses
     if not isinstance(described, Mapping) or not is_id(described.get("id")):
         return Ambiguous("the answer was no batch")
     batch = batch_of(described)
@@ -143,12 +143,12 @@ def created_of(answer: object, input_file_id: str, endpoint: str) -> CreateOutco
 
 
 def _same_endpoint(theirs: str | None, ours: str) -> bool:
-    # Azure leaves it out, or leaves out the version.
+    # Azure omits the endpoint or its version.
     return theirs is None or theirs.removeprefix("/v1") == ours.removeprefix("/v1")
 
 
 def batch_of(described: object) -> Batch:
-    """Read a batch object; raise ``ServiceError`` if it is none."""
+    """Parse a batch object; raise ``ServiceError`` if it is invalid."""
     if not isinstance(described, Mapping) or not is_id(described.get("id")):
         raise ServiceError.unusable(got=type(described).__name__, what="a batch")
     batch = Batch.from_json(described)
@@ -157,7 +157,7 @@ def batch_of(described: object) -> Batch:
 
 
 def remote_file_of(answer: object) -> RemoteFile:
-    """Read a file object; raise ``ServiceError`` if it is none."""
+    """Parse a file object; raise ``ServiceError`` if it is invalid."""
     if not isinstance(answer, FileObject) or not is_id(answer.id):
         raise ServiceError.unusable(got=type(answer).__name__, what="a file")
     created: Any = answer.created_at
@@ -167,12 +167,12 @@ def remote_file_of(answer: object) -> RemoteFile:
 
 
 def size_of(value: object) -> int | None:
-    """Read a number of bytes."""
+    """Parse a number of bytes."""
     return value if type(value) is int and value >= 0 else None
 
 
 def is_id(value: object) -> TypeGuard[str]:
-    """Tell whether a value can be what a service calls a batch or a file."""
+    """Return whether a value is a valid id of a batch or a file."""
     # The SDK builds its values without checking them.
     return isinstance(value, str) and value.isprintable() and 0 < len(value) <= _LONGEST_ID
 

@@ -1,4 +1,4 @@
-"""Webhook events, read only if signed, since anybody can post to the endpoint."""
+"""Webhook events, verified since anyone can post to the endpoint."""
 
 from __future__ import annotations
 
@@ -16,35 +16,38 @@ from batchframe._services.openai_values import is_id
 
 _PREFIX: Final = "whsec_"
 _VARIABLE: Final = "OPENAI_WEBHOOK_SECRET"
-# Of the Standard Webhooks specification: 24 bytes at least. Shorter ones can be guessed.
+# Standard Webhooks requires secrets of at least 24 bytes; shorter ones can be guessed.
 _SHORTEST: Final = 16
 
 
 @dataclass(frozen=True)
 class Event:
-    """What happened: `kind` such as "batch.completed", and the batch; None if it is about none."""
+    """A webhook event: a `kind` such as "batch.completed", and the batch id.
+
+    The id is None for events that do not concern a batch.
+    """
 
     kind: str
     batch_id: str | None
 
 
 def read_event(body: object, headers: object, secret: str | None = None) -> Event:
-    """Read a request of the service, if its signature and its time are right.
+    """Parse a webhook request after checking its signature and timestamp.
 
     Raises
     ------
     WebhookError
-        If they are not, or there is no secret to tell by.
+        If either is invalid, or there is no secret to check it with.
     """
     raw, told = _raw(body), _plain(headers)
     secret = _usable(os.environ.get(_VARIABLE) if secret is None else secret)
-    # The client only holds the package's own check; nothing is sent, so no key is needed.
+    # The client only provides the package's check; nothing is sent, so no API key is needed.
     with openai.OpenAI(api_key="none is needed", base_url="http://127.0.0.1") as client:
         try:
             event: object = client.webhooks.unwrap(raw, told, secret=secret)
         except openai.InvalidWebhookSignatureError as reason:
             why = str(reason)
-        # A header that is not there, or of letters that no signature has; a body that is no JSON.
+        # A missing or malformed header, or a body that is not JSON.
         except (ValueError, TypeError, RecursionError) as reason:
             why = f"{type(reason).__name__}: {reason}"
         else:
@@ -84,7 +87,7 @@ def _raw(body: object) -> bytes | str:
 
 
 def _plain(headers: object) -> dict[str, str]:
-    """Read headers as any framework gives them: a mapping or pairs, of texts or bytes."""
+    """Normalize headers of any framework: a mapping or pairs of str or bytes."""
     items: object = headers.items() if isinstance(headers, Mapping) else headers
     try:
         pairs = [(name, value) for name, value in items] if isinstance(items, Iterable) else None
@@ -103,7 +106,7 @@ def _text(value: object) -> str:
 
 
 def _usable(secret: object) -> str:
-    """Refuse a secret with which anybody could sign: the package would take an empty one."""
+    """Reject a secret that can be guessed; the package accepts an empty one."""
     if secret is None:
         raise WebhookError(
             "There is no secret to tell the service's requests by. Pass the endpoint's, which the "

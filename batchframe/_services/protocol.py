@@ -1,4 +1,4 @@
-"""What batchframe asks of a service, so that only the adapter knows a real one."""
+"""The service protocol, which decouples batchframe from the openai client."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from batchframe._services.batch import Batch
 from batchframe._services.provider_table import Provider
 
 REALTIME: Final = "realtime"
-"""Stands where a batch has its id, for what was asked in real time."""
+"""Used in place of a batch id for realtime requests."""
 _LOOKBACK: Final = 100
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Whose batches they are. The key is no part of it and is never kept."""
+    """The account that owns batches. The API key is not part of it."""
 
     base_url: str
     organization: str | None
@@ -28,19 +28,19 @@ class Identity:
 
     @classmethod
     def of(cls, base_url: str, organization: str | None, project: str | None) -> Identity:
-        """Name an account, without what may be secret in a URL: user, password and query."""
+        """Identify an account by its URL without user, password and query."""
         parts = urlsplit(base_url)
         host = parts.netloc.rpartition("@")[2]
         return cls(f"{parts.scheme}://{host}{parts.path}".rstrip("/"), organization, project)
 
 
 NOBODY: Final = Identity("", None, None)
-"""Whose a job is that asks nothing."""
+"""The account of a job that sends no requests."""
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file on the server. `created_at` is in seconds on the server's clock."""
+    """A file on the server; `created_at` is in seconds on the server's clock."""
 
     id: str
     bytes: int | None
@@ -56,14 +56,14 @@ class Created:
 
 @dataclass(frozen=True)
 class Unsent:
-    """The request provably never left: no connection was made."""
+    """The request was provably not sent: no connection was made."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Rejected:
-    """The server read the request and refused it, in the service's own form."""
+    """The service rejected the request, in its own error format."""
 
     status: int
     code: str | None
@@ -73,7 +73,7 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Ambiguous:
-    """Nobody can tell from this answer whether a batch was created."""
+    """The response does not show whether a batch was created."""
 
     reason: str
 
@@ -83,18 +83,18 @@ CreateOutcome = Created | Unsent | Rejected | Ambiguous
 
 @dataclass(frozen=True)
 class Asked:
-    """What came back for one realtime request.
+    """The result of one realtime request.
 
     Attributes
     ----------
     status
-        Of HTTP; None where no answer came.
+        The HTTP status; None without a response.
     body
-        The answer as plain JSON, or what the service said instead.
+        The response as plain JSON, or the service's error message.
     unsent
-        Whether it provably never left.
+        Whether the request was provably not sent.
     retry_after
-        Seconds that the service wants to be left alone.
+        Seconds to wait before the next request, as the service asks.
     """
 
     status: int | None
@@ -105,40 +105,43 @@ class Asked:
 
 
 class Transfers(Protocol):
-    """The calls that may start before they are asked for, since repeating them costs nothing."""
+    """Calls that can be prefetched, since repeating them costs nothing."""
 
     def upload(
         self, path: Path, filename: str, purpose: str = "batch", lifetime: int | None = None
     ) -> RemoteFile:
-        """Upload an input file, to be kept for `lifetime` seconds. Doing it twice costs nothing."""
+        """Upload an input file that expires after `lifetime` seconds.
+
+        A repeated upload costs nothing.
+        """
 
     def retrieve_batch(self, batch_id: str) -> Batch:
-        """Look at one batch."""
+        """Retrieve one batch."""
 
     def retrieve_file(self, file_id: str) -> RemoteFile:
-        """Look at one file."""
+        """Retrieve the metadata of one file."""
 
     def download(self, file_id: str, path: Path, most: int) -> int:
-        """Stream a file's content, of at most so many bytes, to `path`, and return its bytes."""
+        """Stream a file of bounded size to `path` and return its size in bytes."""
 
 
 class Service(Transfers, Protocol):
-    """What batchframe asks of a service.
+    """The calls of the Batch API that batchframe uses.
 
     Except for :meth:`create_batch` and :meth:`ask`, every method raises ``ServiceError`` if the
-    service cannot be reached, refuses, or answers something unusable.
+    service cannot be reached, rejects the request, or returns an invalid response.
     """
 
     def within(self, seconds: float) -> Service:
-        """Return the same service, whose answers are waited for until `seconds` from now."""
+        """Return the same service with a timeout of `seconds` from now."""
 
     @property
     def identity(self) -> Identity:
-        """Whose batches they are."""
+        """The account that owns the batches."""
 
     @property
     def profile(self) -> Provider:
-        """What service it seems to be, by its client and its address."""
+        """The provider profile, inferred from the client and its base URL."""
 
     def create_batch(
         self,
@@ -148,32 +151,35 @@ class Service(Transfers, Protocol):
         key: str,
         window: str = "24h",
     ) -> CreateOutcome:
-        """Ask once, with no retry and no redirect, for a batch; never raise ``ServiceError``."""
+        """Create a batch, without retries; never raise ``ServiceError``.
+
+        The request is sent once, and redirects are not followed.
+        """
 
     def ask(self, endpoint: str, body: Mapping[str, Any]) -> Asked:
-        """Ask one request in real time, once; never raise ``ServiceError``."""
+        """Send one realtime request, once; never raise ``ServiceError``."""
 
     def count_input_tokens(self, body: Mapping[str, Any]) -> int:
-        """Ask how many input tokens a body of ``/v1/responses/input_tokens`` has."""
+        """Count input tokens of a body with ``/v1/responses/input_tokens``."""
 
     def list_batches(self) -> Iterator[Batch]:
-        """Yield all batches, newest first, a page at a time."""
+        """Yield all batches, newest first, fetched page by page."""
 
     def server_time(self) -> float | None:
-        """Return the date of the service's clock, in whole seconds; None if it does not tell."""
+        """Return the service's time in whole seconds; None if unknown."""
 
     def cancel_batch(self, batch_id: str) -> Batch:
-        """Ask for a batch to be cancelled."""
+        """Request the cancellation of a batch."""
 
     def moderate(self, body: Mapping[str, Any]) -> Any:
-        """Ask what a moderation says, as plain JSON. It is free, and may be repeated."""
+        """Return a moderation as plain JSON; it is free and can be repeated."""
 
     def delete_file(self, file_id: str) -> bool:
-        """Delete a file, and return whether it was there."""
+        """Delete a file, and return whether it existed."""
 
 
 def newest_batches(service: Service) -> list[Batch]:
-    """List the newest batches; none where the service has no list.
+    """List the newest batches; empty if the service cannot list batches.
 
     Raises
     ------
@@ -189,7 +195,7 @@ def newest_batches(service: Service) -> list[Batch]:
 
 
 def since(oldest: float | None, batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Yield batches, newest first, as long as they are not older."""
+    """Yield batches, newest first, created at or after a timestamp."""
     for batch in batches:
         if oldest is not None and batch.created_at is not None and batch.created_at < oldest:
             return

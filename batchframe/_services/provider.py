@@ -1,4 +1,4 @@
-"""A provider of the Batch API: its limits, and what its answers prove."""
+"""A provider of the Batch API: its limits and guarantees."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HOURS: Final = {"h": 1, "d": 24}
 _NO_END: Final = float("inf")
 _HOUR: Final = 3600
 _SHORTEST: Final = 0.001
-"""Seconds between two looks."""
+"""Seconds between polls."""
 
 _MAY_BE_ABSENT: Final = frozenset(
     {
@@ -26,7 +26,7 @@ _MAY_BE_ABSENT: Final = frozenset(
 
 
 def hours_of(window: str) -> int | None:
-    """Read a completion window; None if it is none.
+    """Parse a completion window in hours; None if it is invalid.
 
     Examples
     --------
@@ -39,61 +39,60 @@ def hours_of(window: str) -> int | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Provider:
-    """The limits and habits of a service that speaks the Batch API: :func:`batchframe.provider`.
+    """The limits of a Batch API service: see :func:`batchframe.provider`.
 
-    A job keeps the one that it began with in its folder.
+    A job stores the profile that it was created with in its folder.
 
     Attributes
     ----------
     key, name
-        What it is called in code, and in words.
+        Its identifier and its display name.
     max_requests, max_bytes
-        Requests and bytes of one input file. "200 MB" is read as 200 × 10⁶ bytes, the smaller of
-        its meanings.
+        Maximum requests and bytes of one input file. "200 MB" is read as 200 × 10⁶ bytes, the
+        smaller of its meanings.
     max_enqueued_tokens
-        Input tokens that may wait for one model; None where that depends on the account.
+        Maximum enqueued input tokens per model; None if it depends on the account.
     window, windows
-        The ``completion_window`` that is asked for, and the shortest and longest that are taken:
-        hours or days, such as "24h" and "7d".
+        The ``completion_window`` to request, and the shortest and longest supported: hours or days,
+        such as "24h" and "7d".
     expires
-        Whether a batch ends when its window is over; if not, it goes on until it is done.
+        Whether a batch expires after its window; if not, it runs until it is done.
     endpoints
-        The endpoints that have batches; None where nobody says.
+        The endpoints that support batches; None if unknown.
     urls
-        How the ``url`` of a line spells an endpoint, where it does so otherwise than OpenAI.
+        The ``url`` of a line by endpoint, where it differs from OpenAI's.
     created_as
-        What a create says for ``endpoint``, where that is another word than the lines' ``url``.
+        The ``endpoint`` of a create request, where it differs from the ``url`` of the lines.
     purpose
-        What an input file is uploaded for.
+        The ``purpose`` of uploaded input files.
     upload_lifetime
-        Seconds after which the service may delete an input file; None to leave it to the service.
+        Seconds after which the service may delete an input file; None for the service's default.
     discount
-        The part of the standard price that a batch saves, 0.5 for half, where the service states
-        one for all its models. None where it does not: then only a price book's own batch price
-        counts.
+        Fraction of the standard price that a batch saves (0.5 is half), if the service publishes
+        one for all its models. None otherwise: then only a price book's batch price counts.
     price_book
-        What genai-prices calls the service; None where it has no prices of it.
+        The service's name in genai-prices; None if it has no prices for the service.
     list_is_complete
-        Whether a batch that the service does not list is known not to exist. Others may list some
-        only, so absence there proves nothing.
+        Whether a batch that the service does not list is certain not to exist. Incomplete lists
+        prove nothing.
     settle
-        Seconds that a batch may exist before the service lists it. Nobody states it for OpenAI;
-        BigQuery, whose client documents it, lags up to 200.
+        Maximum delay in seconds before the service lists a new batch. OpenAI publishes no figure;
+        BigQuery documents up to 200.
     max_creates
-        Batches that may be created in an hour.
+        Maximum number of batches created per hour.
     queue_pause
-        Seconds for which a full queue is left alone, the first time.
+        Initial pause in seconds after the queue is full.
     first_poll, last_poll
-        Seconds between two looks at a batch: at the start, and at most.
+        Initial and maximum seconds between polls of a batch.
     other_shape
-        How the service takes batches, if not as files of requests.
+        How the service accepts batches, if not as files of requests.
     source
-        Where these facts are from, in words.
+        Source of these facts.
 
     Raises
     ------
     RequestError
-        If a value is none that a service could have.
+        If a value is invalid.
 
     Examples
     --------
@@ -143,24 +142,24 @@ class Provider:
 
     @property
     def hours(self) -> float:
-        """After how many hours a batch has ended in any case; infinity if it may go on."""
+        """Hours after which a batch has ended; infinity if it does not expire."""
         return float(hours_of(self.window) or 0) if self.expires else _NO_END
 
     def url_of(self, endpoint: str) -> str:
-        """Return what the lines of an input file say for an endpoint."""
+        """Return the ``url`` of the lines for an endpoint."""
         return self.urls.get(endpoint, endpoint)
 
     def created_for(self, endpoint: str) -> str:
-        """Return what a create says for an endpoint."""
+        """Return the ``endpoint`` of a create request for an endpoint."""
         return self.created_as or self.url_of(endpoint)
 
 
 FIELDS: Final = tuple(one.name for one in fields(Provider))
-"""What may be changed in a profile."""
+"""Attributes of a profile that can be changed."""
 
 
 def _are_spellings(urls: object) -> bool:
-    # A line that is read back gets its name by putting "/v1" before the rest.
+    # The endpoint of a parsed line is its url with the "/v1" prefix.
     return isinstance(urls, Mapping) and all(
         isinstance(endpoint, str) and url in {endpoint, endpoint.removeprefix("/v1")}
         for endpoint, url in urls.items()
@@ -168,12 +167,12 @@ def _are_spellings(urls: object) -> bool:
 
 
 def _are_words(value: object) -> bool:
-    # A list would not be equal to what the job's folder gives back.
+    # A list would not compare equal to the tuple read back from the job's folder.
     return isinstance(value, tuple) and len(value) > 0 and all(type(one) is str for one in value)
 
 
 _NUMBER: Final = {int, float}
-# Checked in this order; not-a-number is within no bounds.
+# Checked in this order; NaN fails every comparison.
 _CHECKS: Final[tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...]] = (
     (
         ("max_requests", "max_bytes", "max_enqueued_tokens", "max_creates"),

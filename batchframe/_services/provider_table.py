@@ -1,4 +1,4 @@
-"""The services that speak the Batch API, in one table: docs/providers.md has the sources."""
+"""The table of Batch API services; docs/providers.md lists the sources."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _OTHER: Final = Provider(
 _SELF_HOSTED: Final = Provider(
     key="self-hosted",
     name="self-hosted",
-    # Nobody states a limit; these keep a file, and what is read of it at once, within reason.
+    # No limit is published; these keep file size and memory use reasonable.
     max_requests=500_000,
     max_bytes=1_000_000_000,
     windows=("1h", "336h"),
@@ -48,7 +48,7 @@ _SELF_HOSTED: Final = Provider(
     last_poll=30.0,
     source="nobody: generous limits are taken",
 )
-# On this machine a look costs nothing, and a rehearsal should not wait.
+# Polling a local server is cheap, and local runs should not wait.
 LOCAL: Final = Provider(
     key="local",
     name="local",
@@ -59,10 +59,10 @@ LOCAL: Final = Provider(
     last_poll=1.0,
     source="a rehearsal with OpenAI's limits",
 )
-# What a rehearsal on this machine takes from LOCAL, whatever service it stands in for.
+# Settings that a local run takes from LOCAL, whichever service it simulates.
 _PACE: Final = ("settle", "queue_pause", "first_poll", "last_poll")
 
-# To add a provider, add an entry: the ends of its host names, and what it takes.
+# To add a provider, add an entry with its host suffixes and its limits.
 _BY_HOSTS: Final = {
     ("api.openai.com",): OPENAI,
     (
@@ -76,11 +76,11 @@ _BY_HOSTS: Final = {
         max_requests=100_000,
         expires=False,
         endpoints=(_CHAT, _RESPONSES),
-        # The guide's chat lines carry the version in their `url` in some years and not in others,
-        # those for responses always. A create names one path for both: the lines decide.
+        # The guide's chat lines include the version in their `url` in some years only, those for
+        # responses always. A create request has one path for both: the lines decide.
         urls={_CHAT: "/chat/completions"},
         created_as="/chat/completions",
-        # The most that it takes. Without any, a resource holds 500 input files, and with it 10,000.
+        # The maximum. A resource holds 10,000 input files with an expiry, and 500 without.
         upload_lifetime=30 * _DAY,
         discount=_HALF,
         price_book="azure",
@@ -160,12 +160,12 @@ _PRIVATE: Final = (".local", ".internal", ".lan", ".home.arpa", ".localdomain")
 
 
 def profile_of(base_url: str, *, azure: bool = False) -> Provider:
-    """Choose the profile of the service behind a base URL.
+    """Return the profile of the service at a base URL.
 
     Parameters
     ----------
     azure
-        Whether the client is an ``openai.AzureOpenAI``: its host may be a gateway of the user's.
+        Whether the client is an ``openai.AzureOpenAI``: its host may be the user's own gateway.
 
     Examples
     --------
@@ -192,23 +192,23 @@ def profile_of(base_url: str, *, azure: bool = False) -> Provider:
 
 
 def provider(name: str, /, **changes: Any) -> Provider:
-    """Return the profile of a service, to be passed as ``submit(provider=...)``.
+    """Return the profile of a service, to pass as ``submit(provider=...)``.
 
-    Most often none is needed: it is chosen by the client. It is needed behind a gateway, whose
-    address says nothing, or where an account has other limits than the service states.
+    By default the profile is inferred from the client. Pass one behind a gateway, whose URL does
+    not identify the service, or if your account's limits differ from the published ones.
 
     Parameters
     ----------
     name
         "openai", "azure", "groq", "together", "deepinfra", "cerebras", "novita", "parasail",
-        "doubleword", "dashscope", "self-hosted", or "other": a service that nobody here knows.
+        "doubleword", "dashscope", "self-hosted", or "other" for any other service.
     **changes
-        What is otherwise in your case: any attribute of :class:`batchframe.Provider`.
+        Attributes of :class:`batchframe.Provider` to override.
 
     Raises
     ------
     RequestError
-        If no service is called so, or a value is none that a service could have.
+        If the service is unknown, or a value is invalid.
 
     Examples
     --------
@@ -234,7 +234,7 @@ def provider(name: str, /, **changes: Any) -> Provider:
 
 
 def rehearsed(profile: Provider) -> Provider:
-    """Return the same profile with the short pauses of a rehearsal on this machine."""
+    """Return the same profile with the short pauses of a local run."""
     return replace(profile, **{name: getattr(LOCAL, name) for name in _PACE})
 
 
@@ -255,7 +255,7 @@ def _is_private(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host name means this machine.
+    """Return whether a host name is a loopback address.
 
     Examples
     --------

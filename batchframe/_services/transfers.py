@@ -1,7 +1,7 @@
-"""Transfers that start before they are asked for, since the service serves several at once.
+"""Prefetched transfers, since services handle several at once.
 
-Callers keep their own order and journal, as if nothing had started early. The threads here only
-move bytes, into files of their own names, and put nothing in its final place.
+Callers keep their order and journal, as without prefetching. The threads only transfer bytes into
+temporary files, and never move them to their final path.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from batchframe._services.protocol import RemoteFile, Service
 _AT_ONCE: Final = 4
 _SEVERAL: Final = 2
 _INTERVAL: Final = 0.2
-"""Seconds between two updates of the progress bar."""
+"""Seconds between updates of the progress bar."""
 
 _T = TypeVar("_T")
 
 
 class _Cancelled(BaseException):
-    """Ends a transfer that nobody waits for anymore; no handler of errors may stop it."""
+    """Aborts a cancelled transfer; error handlers must not catch it."""
 
 
 class PendingUpload(NamedTuple):
-    """A file to be uploaded under a name, if its content is still what was written."""
+    """A file to upload under a name, if its content is unchanged."""
 
     path: Path
     filename: str
@@ -43,9 +43,9 @@ class PendingUpload(NamedTuple):
 
 
 class Prefetcher:
-    """The transfers of a service, of which several may be under way before they are asked for.
+    """Transfers of a service, several of which run ahead of the caller.
 
-    Only what changes nothing or costs nothing starts early: uploads, polls, downloads.
+    Only free or read-only calls start early: uploads, polls, downloads.
     """
 
     def __init__(self, service: Service, advance: Advance) -> None:
@@ -65,10 +65,10 @@ class Prefetcher:
         self._partial: set[Path] = set()
 
     def prefetch_uploads(self, files: Iterable[PendingUpload]) -> None:
-        """Start uploading files in the order in which they will be asked for.
+        """Start uploading files in the order in which callers will request them.
 
-        The next one starts when one is asked for, so that a refusal leaves at most a few on the
-        server for nothing.
+        The next upload starts when one is requested, so that a rejection leaves only a few unused
+        files on the server.
         """
         self._queue.extend(files)
         for _ in range(_AT_ONCE):
@@ -77,16 +77,16 @@ class Prefetcher:
     def prefetch(
         self, batch: Batch, path: Path, limit: Callable[[int | None], int], *, poll: bool
     ) -> None:
-        """Start polling a batch, and downloading its files if it has ended.
+        """Start polling a batch, and download its files if it has ended.
 
         Parameters
         ----------
         path
-            Beside which the files are put for the time being.
+            Path next to which the temporary files are written.
         limit
-            The stated size of a file → how many bytes of it to take at most.
+            Maps the reported size of a file to the maximum bytes to download.
         poll
-            Whether the batch itself will be asked for.
+            Whether the caller will retrieve the batch itself.
         """
         if poll:
             self._batches[batch.id] = self._workers.submit(self._poll, batch.id, path, limit)
@@ -96,7 +96,7 @@ class Prefetcher:
     def upload(
         self, path: Path, filename: str, purpose: str = "batch", lifetime: int | None = None
     ) -> RemoteFile:
-        """As of :class:`Transfers`."""
+        """See :class:`Transfers`."""
         stored = self._result(self._uploads, filename)
         if stored is None:
             stored = self._service.upload(path, filename, purpose, lifetime)
@@ -104,17 +104,17 @@ class Prefetcher:
         return stored
 
     def retrieve_batch(self, batch_id: str) -> Batch:
-        """As of :class:`Transfers`."""
+        """See :class:`Transfers`."""
         batch = self._result(self._batches, batch_id)
         return self._service.retrieve_batch(batch_id) if batch is None else batch
 
     def retrieve_file(self, file_id: str) -> RemoteFile:
-        """As of :class:`Transfers`."""
+        """See :class:`Transfers`."""
         file = self._result(self._files, file_id)
         return self._service.retrieve_file(file_id) if file is None else file
 
     def download(self, file_id: str, path: Path, most: int) -> int:
-        """As of :class:`Transfers`."""
+        """See :class:`Transfers`."""
         content = self._result(self._contents, file_id)
         if content is None:
             return self._service.download(file_id, path, most)
@@ -123,7 +123,7 @@ class Prefetcher:
         return size
 
     def unused_uploads(self) -> dict[str, RemoteFile]:
-        """Return the files that were uploaded and never asked for, by name."""
+        """Return the uploaded files that were never requested, by name."""
         tasks = self._uploads.items()
         return {
             name: stored
@@ -132,12 +132,12 @@ class Prefetcher:
         }
 
     def cancel(self) -> None:
-        """Stop what is under way, without waiting for it."""
+        """Cancel running transfers without waiting for them."""
         with self._lock:
             self._cancelled = True
         self._workers.shutdown(wait=False, cancel_futures=True)
         for path in tuple(self._partial):
-            with suppress(OSError):  # one that is still open; its own thread removes it
+            with suppress(OSError):  # still open; its own thread removes it
                 path.unlink(missing_ok=True)
 
     def _start_next_upload(self) -> None:
@@ -151,7 +151,7 @@ class Prefetcher:
         except BatchframeError:
             intact = False
         if not intact:
-            return None  # whoever asks for it reports what is wrong with it
+            return None  # the caller of the transfer reports the error
         return self._service.upload(file.path, file.filename, file.purpose, file.lifetime)
 
     def _poll(self, batch_id: str, path: Path, limit: Callable[[int | None], int]) -> Batch:
@@ -178,7 +178,7 @@ class Prefetcher:
         path: Path,
         limit: Callable[[int | None], int],
     ) -> tuple[Path, int]:
-        # Workers take tasks in order, so another one describes the file already.
+        # Workers take tasks in order, so another worker already retrieves the metadata.
         stated = None if file.exception() else file.result().bytes
         self._partial.add(path)
         try:
@@ -188,7 +188,7 @@ class Prefetcher:
             raise
 
     def _result(self, tasks: dict[str, Future[_T]], name: str) -> _T | None:
-        """Wait for what was started under a name; None if nothing was."""
+        """Wait for the transfer started under a name; None if there is none."""
         task = tasks.pop(name, None)
         if task is None:
             return None
@@ -216,12 +216,13 @@ def uploading(
     files: Mapping[int, PendingUpload],
     note: Callable[[int, RemoteFile], None],
 ) -> Iterator[Prefetcher | None]:
-    """Yield a prefetcher that uploads these files; None if they are not several.
+    """Yield a prefetcher that uploads these files; None for a single file.
 
     Parameters
     ----------
     note
-        Takes, at the end, what was uploaded and not asked for: a later run uses it, or deletes it.
+        Called at the end with uploaded files that were not requested: a later run uses or deletes
+        them.
     """
     if len(files) < _SEVERAL:
         yield None
@@ -232,7 +233,7 @@ def uploading(
             yield prefetcher
         finally:
             stored = prefetcher.unused_uploads()
-            with suppress(JobError):  # of a disk that is full; there is another error to report
+            with suppress(JobError):  # a full disk; another error is already being reported
                 for number, file in files.items():
                     if file.filename in stored:
                         note(number, stored[file.filename])
@@ -240,7 +241,7 @@ def uploading(
 
 @contextmanager
 def prefetching(service: Service, text: str) -> Iterator[Prefetcher]:
-    """Yield a prefetcher with nothing started; cancel what is still under way at the end."""
+    """Yield an idle prefetcher; cancel its running transfers at the end."""
     with progress(text, None, BYTES) as advance:
         prefetcher = Prefetcher(service, advance)
         try:
