@@ -1,1 +1,1 @@
-"""Read rows and images in, as Arrow text."""
+"""Rows and images, read into Arrow strings."""

@@ -1,12 +1,12 @@
-"""One column of cells as exact text, since batchframe finds answered rows again by their text.
+"""Exact strings of cells, by which batchframe recognizes answered rows.
 
-The text of a cell is ``str(value)`` for every scalar (so ``1.0`` is "1.0", ``True`` is "True", a
+The string of a cell is ``str(value)`` for every scalar (so ``1.0`` is "1.0", ``True`` is "True", a
 Timestamp is "2026-11-21 09:30:00") and compact JSON for a list, dict, tuple, array or set (a set is
-sorted, because it has no order of its own). A cell without an exact text (bytes, an arbitrary
-object, half of a surrogate pair) is an error that names its row.
+sorted, because it is unordered). A cell without an exact string (bytes, an arbitrary object, a lone
+surrogate) raises an error that names its row.
 
-The text depends on the cell alone, never on the other rows or on how the column is stored: `join`
-rests on it.
+The string depends on the cell alone, never on other rows or on how the column is stored: `join`
+relies on this.
 """
 
 from __future__ import annotations
@@ -58,18 +58,18 @@ _PLAINER: Final[Sequence[tuple[Callable[[Any], bool], Callable[[Any], Any]]]] = 
 
 
 def text_column(cells: pd.Series, *, as_json: bool = False, first: int = 0) -> pa.ChunkedArray:
-    """Write every cell as text, or with `as_json` as a JSON value.
+    """Convert cells to strings, or with `as_json` to JSON values.
 
     Parameters
     ----------
     first
-        The position of the first cell, where they are part of a longer column.
+        The position of the first cell, if the cells are part of a longer column.
 
     Raises
     ------
     CellError
-        For the first cell that has no exact text, naming its column, position and index label; for
-        a column of an Arrow type that pandas has no values for.
+        For the first cell that has no exact string, naming its column, position and index label;
+        for a column of an Arrow type that pandas does not support.
     """
     if isinstance(cells.dtype, pd.SparseDtype):
         cells = cells.sparse.to_dense()
@@ -88,7 +88,7 @@ def text_column(cells: pd.Series, *, as_json: bool = False, first: int = 0) -> p
 
 
 def _of_plain_type(cells: pd.Series) -> pd.Series:
-    """Give cells an Arrow type that pandas works with, in place of another that says the same."""
+    """Cast cells to an equivalent Arrow type that pandas supports."""
     kind = cells.dtype.pyarrow_dtype
     try:
         chunks = [as_plain(chunk) for chunk in cells.array.__arrow_array__().chunks]
@@ -107,7 +107,7 @@ def _of_plain_type(cells: pd.Series) -> pd.Series:
 
 
 def scalar_text(value: Any) -> str:
-    """Return the exact text of a value that is not missing, or raise ``TypeError`` saying why not.
+    """Return the exact string of a non-missing value, or raise ``TypeError``.
 
     Examples
     --------
@@ -125,7 +125,7 @@ def scalar_text(value: Any) -> str:
 
 
 def json_text(value: Any) -> str:
-    r"""Return one value that is not missing as compact JSON, or raise ``TypeError`` saying why not.
+    r"""Return a non-missing value as compact JSON, or raise ``TypeError``.
 
     Examples
     --------
@@ -136,7 +136,7 @@ def json_text(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value in the builtin types that JSON knows, exactly, or raise ``TypeError``."""
+    """Convert a value exactly to JSON's types, or raise ``TypeError``."""
     if value is None or value is pd.NA or value is pd.NaT:
         return None
     for kinds, plain in _PLAIN:
@@ -154,7 +154,7 @@ def _plain_number(number: float | np.floating[Any] | decimal.Decimal) -> Any:
         raise TypeError("is infinite, which JSON cannot say")
     if nan:
         return None
-    # The shortest text that reads back as this very number; float() alone would widen a float32.
+    # The shortest string that parses to the same number; float() alone would widen a float32.
     return number if isinstance(number, decimal.Decimal) else float(str(number))
 
 
@@ -166,7 +166,7 @@ def _plain_mapping(mapping: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _plain_array(array: npt.NDArray[Any]) -> Any:
-    # Item by item: tolist() would widen a float32, and make whole numbers of nanoseconds.
+    # Item by item: tolist() would widen a float32 and convert nanoseconds to int.
     return [_plain(item) for item in array] if array.ndim else _plain(array[()])
 
 
@@ -174,7 +174,7 @@ _PLAIN: Final[tuple[tuple[Any, Callable[[Any], Any]], ...]] = (
     (str, str.__str__),
     (enum.Enum, lambda member: _plain(member.value)),
     ((bool, np.bool_), bool),
-    # Before the whole numbers: numpy calls a timedelta one of them.
+    # Checked before integers, since numpy's timedelta is a subclass of them.
     ((np.datetime64, np.timedelta64), lambda time: None if np.isnat(time) else str(time)),
     ((int, np.integer), int),
     ((float, np.floating, decimal.Decimal), _plain_number),
@@ -211,7 +211,7 @@ def _holds_only_str(cells: pd.Series) -> bool:
     if isinstance(cells.dtype, pd.ArrowDtype):
         arrow = cells.dtype.pyarrow_dtype
         return bool(pa.types.is_string(arrow) or pa.types.is_large_string(arrow))
-    # pa.array() alone would also take bytes and call them text.
+    # pa.array() alone would also accept bytes as strings.
     return bool(
         cells.dtype == object
         and pd.api.types.infer_dtype(cells, skipna=True) in {"string", "empty"}
@@ -223,8 +223,8 @@ def _strings(cells: pd.Series, first: int) -> pa.ChunkedArray:
         array = pa.array(cells, type=TEXT, from_pandas=True)
         array.validate(full=True)
     except (UnicodeEncodeError, TypeError, pa.ArrowInvalid):
-        # Half a surrogate pair, a missing value that only pandas knows as one, or bytes that Arrow
-        # was told are a text.
+        # A lone surrogate, a missing value that only pandas recognizes, or bytes mislabeled as an
+        # Arrow string.
         return _each(cells, scalar_text, first)
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
 
@@ -234,7 +234,7 @@ def _by_category(cells: pd.Series, *, as_json: bool, first: int) -> pa.ChunkedAr
     try:
         levels = text_column(pd.Series(used.cat.categories, name=cells.name), as_json=as_json)
     except CellError:
-        # Raises as well, but names the row instead of the level.
+        # Also raises, but names the row instead of the level.
         return _each(used.astype(object), json_text if as_json else scalar_text, first)
     codes = used.cat.codes.to_numpy()
     texts = levels.combine_chunks().take(pa.array(codes, mask=codes < 0))
@@ -247,7 +247,7 @@ def _each(cells: pd.Series, text_of: Callable[[Any], str], first: int) -> pa.Chu
     values = iter(_values(cells))
     for position, absent in enumerate(missing):
         try:
-            value = next(values)  # of Arrow, which holds more than Python knows: the year 10,000
+            value = next(values)  # Arrow's range exceeds Python's: the year 10,000
             # A nullable column may hold a NaN that pandas does not call missing: 0 / 0.
             if absent or (isinstance(value, float | np.floating) and math.isnan(value)):
                 texts.append(None)
@@ -264,7 +264,7 @@ def _each(cells: pd.Series, text_of: Callable[[Any], str], first: int) -> pa.Chu
         except (TypeError, ValueError, OverflowError, RecursionError) as reason:
             why = _words(reason)
             cells.name = plain_scalar(cells.name)
-            # Of Arrow's columns, too; those have no str.decode().
+            # Arrow columns too, which have no str.decode().
             remedy = 'map(bytes.decode, na_action="ignore")' if "bytes" in why else "map(str)"
             raise CellError(
                 f"Column {cells.name!r}, {format_row(first + position, cells.index[position])}: "
@@ -275,7 +275,7 @@ def _each(cells: pd.Series, text_of: Callable[[Any], str], first: int) -> pa.Chu
 
 
 def _values(cells: pd.Series) -> Iterable[Any]:
-    """Return the cells as they are: iterating a Series would widen a float32."""
+    """Return the cells unchanged: iterating a Series would widen a float32."""
     dtype = cells.dtype
     if isinstance(dtype, pd.ArrowDtype) and pa.types.is_floating(dtype.pyarrow_dtype):
         floats: Iterable[Any] = cells.to_numpy(dtype.numpy_dtype, na_value=np.nan)
@@ -299,12 +299,12 @@ def _words(reason: Exception) -> str:
 
 
 def as_plain(column: pa.Array) -> pa.Array:
-    """Write a column in a type that pandas reads, every cell what it was.
+    """Cast a column losslessly to a type that pandas reads.
 
     Raises
     ------
     ArrowException
-        If a cell would lose something.
+        If a cell would lose information.
 
     Examples
     --------
@@ -317,14 +317,14 @@ def as_plain(column: pa.Array) -> pa.Array:
         return pa.DictionaryArray.from_arrays(column.indices, values).dictionary_decode()
     if pa.types.is_run_end_encoded(kind):
         return as_plain(pc.run_end_decode(column))
-    if pa.types.is_time64(kind):  # as precise as Python's own; it fails where cells are more so
+    if pa.types.is_time64(kind):  # Python's precision; it fails if cells have more
         return column.cast(pa.time64("us"))
     plainer = next((plainer for is_one, plainer in _PLAINER if is_one(kind)), None)
     return column if plainer is None else column.cast(plainer(kind))
 
 
 def has_values(kind: pa.DataType) -> bool:
-    """Tell whether pandas has values for cells of a type.
+    """Return whether pandas has values for cells of a type.
 
     Examples
     --------
@@ -342,7 +342,7 @@ def _no_values_error(
     column: object, kind: str, reason: str = "pandas has no values for them"
 ) -> CellError:
     column = plain_scalar(column)
-    # pandas can map no such column, but read it cell by cell.
+    # pandas cannot map such a column, but can read it cell by cell.
     text = "cell.decode()" if "bytes" in reason else "str(cell)"
     return CellError(
         f"Column {column!r}, which Arrow stores as {kind}, has cells without an exact text: "

@@ -1,4 +1,4 @@
-"""Columns of images as URLs, a few rows at a time, since base64 of all would not fit in memory."""
+"""Image columns as URLs, in batches of rows to bound memory use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from batchframe._frames.image_options import ImageInput
 from batchframe._frames.image_urls import image_sketch, image_url
 
 MOST_BYTES: Final = 4 * 2**20
-"""Characters of URLs made at a time; one row may have more."""
+"""Characters of URLs per batch; a single row may exceed it."""
 
 Rows = npt.NDArray[np.int64]
 
@@ -34,7 +34,8 @@ class ImageCells:
     missing
         For each column, which rows hold no image.
     sketched
-        Whether a short URL of the same size in pixels stands for each image: enough to count.
+        Whether each image is replaced by a short URL of the same size in pixels, which suffices to
+        count tokens.
     """
 
     how: ImageInput
@@ -43,11 +44,11 @@ class ImageCells:
     sketched: bool = False
 
     def sketches(self) -> ImageCells:
-        """Return the same cells, each image replaced by one that shows its size alone."""
+        """Return the same cells, each image replaced by a blank one of its size."""
         return replace(self, sketched=True)
 
     def absent(self) -> pa.Array:
-        """Say for each row which image is missing; null where none is."""
+        """Name the missing image of each row; null where no image is missing."""
         reasons = np.full(len(self.missing[0]), None, dtype=object)
         for name, missing in reversed(list(zip(self.how.columns, self.missing, strict=True))):
             reasons[missing] = f"column {name!r} is missing"
@@ -56,14 +57,14 @@ class ImageCells:
     def batches(
         self, rows: Rows, most: int, unreadable: dict[int, str]
     ) -> Iterator[tuple[Rows, pa.RecordBatch]]:
-        """Yield some rows at a time, and a column of URLs for each column of images.
+        """Yield batches of rows, with a column of URLs per image column.
 
         Parameters
         ----------
         most
-            Of rows at a time.
+            Maximum rows per batch.
         unreadable
-            Takes the rows whose images cannot be sent, and why; they are not among the batches.
+            Collects the rows whose images cannot be sent, and why; the batches omit them.
         """
         sendable: list[int] = []
         urls: list[list[str | None]] = []
@@ -79,7 +80,7 @@ class ImageCells:
             size += sum(len(url) for url in found if url)
             if size >= MOST_BYTES or len(sendable) == most:
                 batch = self._batch(sendable, urls)
-                # Before it is used, so that its texts are not held twice.
+                # Cleared before the batch is used, so that its strings are not in memory twice.
                 sendable, urls, size = [], [], 0
                 yield batch
         if sendable:
@@ -104,34 +105,34 @@ class ImageCells:
 
 
 def image_column(position: int) -> str:
-    """Name the column of URLs of the images column at a position."""
+    """Name the URL column of the image column at a position."""
     return f"image.{position}"
 
 
 def read_images(frame: pd.DataFrame, how: ImageInput) -> ImageCells:
-    """Find the columns of images. No image is read yet.
+    """Find the image columns, without reading any image.
 
     Raises
     ------
     ColumnError
-        If a column is not there, or not the only one of its name.
+        If a column is missing or its name is not unique.
     """
     columns = [frame.iloc[:, column_position(name, list(frame.columns))] for name in how.columns]
     return ImageCells(
         how,
-        # A copy of the references, so that a frame that is changed later changes nothing here.
+        # The references are copied, so that later changes of the frame have no effect.
         tuple(column.array.copy() for column in columns),
         tuple(column.isna().to_numpy(dtype=bool) for column in columns),
     )
 
 
 def column_position(name: str, labels: Sequence[Hashable]) -> int:
-    """Find a column of images.
+    """Find an image column.
 
     Raises
     ------
     ColumnError
-        If it is not there, or not the only one of its name.
+        If it is missing or its name is not unique.
     """
     names = [str(label) for label in labels]
     found = [position for position, label in enumerate(names) if label == name]
@@ -143,12 +144,12 @@ def column_position(name: str, labels: Sequence[Hashable]) -> int:
 
 
 def raise_if_unreadable(unreadable: dict[int, str], labels: pd.Index) -> None:
-    """Refuse rows whose images cannot be sent.
+    """Raise if any row's image cannot be sent.
 
     Raises
     ------
     CellError
-        Naming the first of them.
+        For the first such row.
     """
     if unreadable:
         first = sorted(unreadable)[:5]

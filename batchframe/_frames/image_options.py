@@ -1,4 +1,4 @@
-"""The options for images, checked before any image is read."""
+"""Image options, checked before any image is read."""
 
 from __future__ import annotations
 
@@ -16,20 +16,19 @@ _DETAILS: Final = ("auto", "low", "high", "original")
 
 @dataclass(frozen=True)
 class ImageInput:
-    """Which columns hold images, and how they are sent.
+    """The image columns and how their images are sent.
 
     Attributes
     ----------
     columns
-        The columns' names.
+        Names of the columns.
     root
-        The folder that local paths start at and cannot leave, as the user wrote it; without it no
-        path is read.
+        The folder that contains all local paths, as the user wrote it; without it paths are
+        rejected.
     detail
         "auto", "low", "high" or "original"; None leaves it to the service.
     max_size
-        The longest side in pixels to which larger images are scaled down; None sends all as they
-        are.
+        The longest side in pixels to which larger images are scaled down; None sends all unchanged.
     """
 
     columns: tuple[str, ...]
@@ -41,12 +40,12 @@ class ImageInput:
     def checked(
         cls, columns: object, root: object, detail: object, max_size: object
     ) -> ImageInput | None:
-        """Read what a user wrote; None without images.
+        """Validate the user's options; return None without images.
 
         Raises
         ------
         RequestError
-            For a word that cannot be used, naming it.
+            For an invalid option, naming it.
         """
         if columns is None:
             given = {"image_root": root, "image_detail": detail, "image_max_size": max_size}

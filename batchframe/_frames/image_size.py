@@ -1,4 +1,4 @@
-"""The width and height of an image from its header, since decoding pixels costs time and trust."""
+"""Image sizes, read from headers since decoding is slow and less safe."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from urllib.parse import unquote_to_bytes
 
 from batchframe._base.file_types import ending_of
 
-# Baseline, progressive and the rest of the start-of-frame markers; the gaps are other tables.
+# Baseline, progressive and other start-of-frame markers; the gaps are other segments.
 _FRAME_MARKERS: Final = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _WITHOUT_LENGTH: Final = frozenset({0x01, 0xFF, *range(0xD0, 0xD9)})
-# Enough for every header but that of a JPEG behind a large embedded preview.
+# Enough for every header, except a JPEG's behind a large embedded preview.
 _HEADER_CHARACTERS: Final = 4 * 2**14
 
 Size = tuple[int, int]
@@ -29,7 +29,7 @@ def image_size(data: bytes) -> Size | None:
     Returns
     -------
     tuple or None
-        Width and height in pixels; None for another format or a header that is cut off.
+        Width and height in pixels; None for another format or a truncated header.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def data_url_size(url: str) -> Size | None:
     Returns
     -------
     tuple or None
-        None for any other URL, and for what is no image of a known format.
+        None for any other URL, and for an unknown format.
 
     Examples
     --------
@@ -76,7 +76,7 @@ def data_url_size(url: str) -> Size | None:
 
 
 def _decoded(payload: str) -> bytes:
-    """Decode base64, as much of it as is whole."""
+    """Decode base64, ignoring an incomplete last group."""
     compact = "".join(payload.replace("%2B", "+").replace("%2F", "/").split()).rstrip("=")
     whole = compact[: len(compact) - (len(compact) % 4 == 1)]
     try:
@@ -86,9 +86,9 @@ def _decoded(payload: str) -> bytes:
 
 
 def _jpeg(data: bytes) -> Size:
-    """Walk from segment to segment to the frame header."""
+    """Read the size from the frame header, walking the segments."""
     at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:  # noqa: PLR2004 - every marker begins so
+    while at + 9 <= len(data) and data[at] == 0xFF:  # noqa: PLR2004 - the prefix of every marker
         marker = data[at + 1]
         if marker in _FRAME_MARKERS:
             return _big(data, at + 7, 2), _big(data, at + 5, 2)
@@ -101,7 +101,7 @@ def _webp(data: bytes) -> Size:
     kind = data[12:16]
     if kind == b"VP8X":
         return _little(data, 24, 3) + 1, _little(data, 27, 3) + 1
-    if kind == b"VP8L" and len(data) >= 25:  # noqa: PLR2004 - to the end of the four bytes read
+    if kind == b"VP8L" and len(data) >= 25:  # noqa: PLR2004 - past the four bytes read
         bits = _little(data, 21, 4)
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     if kind == b"VP8 ":

@@ -1,4 +1,4 @@
-"""One cell as the URL of an image, checked by its bytes and not its name; nothing is fetched."""
+"""Image URLs of cells, checked by content; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from batchframe._frames.pillow import fitted, is_pil, png_of, scaled_down
 from batchframe._frames.safe_paths import read_below
 
 MOST_BYTES: Final = 20 * 2**20
-"""Of one image (OpenAI guide "Images and vision": 20 MB an image)."""
+"""Maximum bytes of one image (OpenAI guide "Images and vision": 20 MB per image)."""
 
 _MOST_TO_SCALE: Final = 100 * 2**20
 _HEAD: Final = 2**16
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _LONGEST_URL: Final = 8192
-# What the service takes, by the ending of a file's name.
+# Supported media types by file extension.
 _MEDIA_TYPES: Final = {
     "png": "image/png", "jpg": "image/jpeg", "gif": "image/gif", "webp": "image/webp",
 }  # fmt: skip
@@ -40,14 +40,14 @@ _NO_IMAGE: Final = "holds no PNG, JPEG, GIF or WebP: its first bytes are of some
 
 
 def image_url(cell: Any, how: ImageInput) -> str:
-    """Return the URL that stands for a cell in a request.
+    """Return the image URL of a cell, as sent in a request.
 
     Raises
     ------
     ValueError
-        If the cell is not an image that may be sent; its text continues "the cell".
+        If the cell is not a valid image; the message continues "the cell".
     ExtraError
-        If it must be scaled down and Pillow is not installed.
+        If the image must be scaled down and Pillow is not installed.
 
     Examples
     --------
@@ -68,9 +68,9 @@ def image_url(cell: Any, how: ImageInput) -> str:
 
 
 def image_sketch(cell: Any, how: ImageInput) -> str:
-    """Return a short URL of the same size in pixels, to count the tokens of and not to send.
+    """Return a short URL of the same size in pixels, for counting tokens.
 
-    Of a file only the first bytes are read.
+    Only the first bytes of a file are read.
 
     Examples
     --------
@@ -82,7 +82,7 @@ def image_sketch(cell: Any, how: ImageInput) -> str:
     if is_pil(cell):
         return _sketch(fitted(cell.size, how.max_size))
     read = partial(_bytes_of, cell, how)
-    # Behind a large embedded preview a JPEG tells its size late.
+    # A JPEG's size may follow a large embedded preview.
     size = image_size(read(_HEAD)) or image_size(read(_MOST_TO_SCALE))
     return "data:," if size is None else _sketch(fitted(size, how.max_size))
 
@@ -119,10 +119,10 @@ def _bytes_of(cell: Any, how: ImageInput, most: int) -> bytes:
     if isinstance(cell, str) and cell[:5].lower() == "data:":
         return _of_data_url(cell, most)
     if not isinstance(cell, str | os.PathLike):
-        raise ValueError(f"holds a {type(cell).__name__}, which is no image")  # noqa: TRY004 - the caller catches one kind
+        raise ValueError(f"holds a {type(cell).__name__}, which is no image")  # noqa: TRY004 - the caller catches ValueError
     path = os.fspath(cell)
     if not isinstance(path, str):
-        raise ValueError(_BYTES_PATH)  # noqa: TRY004 - the caller catches one kind
+        raise ValueError(_BYTES_PATH)  # noqa: TRY004 - the caller catches ValueError
     if how.root is None:
         raise ValueError(_NO_ROOT)
     return read_below(how.root, str.__str__(path), most)
@@ -134,7 +134,7 @@ def _of_data_url(url: str, most: int) -> bytes:
         raise ValueError(_ODD_DATA)
     if not head.lower().endswith(";base64"):
         return unquote_to_bytes(payload[: 3 * most])[:most]
-    # Four characters are three bytes: no more is decoded than is asked for.
+    # Four characters encode three bytes; only the requested bytes are decoded.
     wanted = payload[: -(-most // 3) * 4]
     if "%" in wanted:
         wanted = unquote_to_bytes(payload).decode("ascii", "replace")
@@ -157,7 +157,7 @@ def _data_url(data: bytes) -> str:
 
 
 def media_type(data: bytes) -> str | None:
-    """Tell what an image file is by its first bytes, never by its name.
+    """Detect an image's media type by its first bytes, not by its name.
 
     Examples
     --------

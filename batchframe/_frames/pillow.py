@@ -1,4 +1,4 @@
-"""Images that must be decoded, in the one module that imports Pillow, which is optional."""
+"""Image decoding with Pillow, an optional dependency."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _MOST_PIXELS: Final = 100_000_000
-"""Decoded, these are 400 MB; a small file may claim more (a decompression bomb)."""
+"""Maximum pixels: 400 MB when decoded; a small file may claim more (a decompression bomb)."""
 _FORMATS: Final = ("PNG", "JPEG", "GIF", "WEBP")
 _PNG_MODES: Final = frozenset({"1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA"})
 _TOO_MANY: Final = f"holds a picture of more than {_MOST_PIXELS:,} pixels, too many to scale down"
 
 
 def is_pil(cell: object) -> TypeGuard[Image.Image]:
-    """Tell whether a cell is a PIL image; there is none before PIL was imported."""
+    """Return whether a cell is a PIL image, without importing PIL."""
     module = sys.modules.get("PIL.Image")
     return module is not None and isinstance(cell, module.Image)
 
 
 def fitted(size: Size, side: int | None) -> Size:
-    """Give the size of a picture whose longest side is at most so many pixels.
+    """Scale a size down so that its longest side is within a limit.
 
     Examples
     --------
@@ -41,17 +41,17 @@ def fitted(size: Size, side: int | None) -> Size:
 
 
 def png_of(image: Image.Image, side: int | None = None) -> bytes:
-    """Write a PIL image as PNG, scaled down if it is larger than asked."""
+    """Encode a PIL image as PNG, scaled down if it exceeds the limit."""
     return _written(_scaled(image, side), "PNG")
 
 
 def scaled_down(data: bytes, side: int) -> bytes:
-    """Scale a picture down, and return it as it is where it fits.
+    """Scale an image down; return it unchanged if it fits.
 
     Raises
     ------
     ValueError
-        If it cannot be decoded, or has too many pixels to be.
+        If it cannot be decoded, or has too many pixels.
     ExtraError
         If Pillow is not installed.
     """
@@ -83,7 +83,7 @@ def _pillow() -> Any:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turn a picture as its EXIF says, which is not written again."""
+    """Rotate an image by its EXIF orientation, which is then dropped."""
     from PIL import ImageOps  # noqa: PLC0415 - optional
 
     return ImageOps.exif_transpose(image)
@@ -104,7 +104,7 @@ def _written(image: Image.Image, kind: str) -> bytes:
     if kind == "JPEG" and image.mode not in {"L", "RGB", "CMYK"}:
         image = image.convert("RGB")
     file = io.BytesIO()
-    # A copy has no colour profile, text or date, which say nothing to a model.
+    # A copy has no color profile, text or date, which do not help a model.
     bare = image.copy()
     bare.info = {key: bare.info[key] for key in ("transparency",) if key in bare.info}
     bare.save(file, format=kind, **({} if kind == "PNG" else {"quality": 90}))

@@ -1,4 +1,4 @@
-"""Arrow datasets, Parquet files and streams, read more than once in batches of a few rows."""
+"""Arrow datasets, Parquet files and streams, read in batches of rows."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ import pyarrow.parquet as pq
 
 from batchframe._base.errors import SourceError
 
-_BUFFER: Final = 1 << 20  # bytes of each column that are read ahead
-_PART_BYTES: Final = 64 << 20  # of a part, where cells are large
+_BUFFER: Final = 1 << 20  # bytes prefetched per column
+_PART_BYTES: Final = 64 << 20  # bytes of a batch with large cells
 
 
 def dataset_of(path: Path) -> ds.FileSystemDataset:
-    """Open a Parquet file or a folder of them, with the columns of all files.
+    """Open a Parquet file or folder, with the columns of all files.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def dataset_of(path: Path) -> ds.FileSystemDataset:
 
 
 def _schema_of_all(path: Path, schema: pa.Schema, files: Sequence[ds.Fragment]) -> pa.Schema:
-    """Return the columns of all files; by itself a dataset has those of its first."""
+    """Return the columns of all files; a dataset infers only the first's."""
     first = schema
     for file in files:
         both = [schema, file.physical_schema]
@@ -69,12 +69,12 @@ def _schema_of_all(path: Path, schema: pa.Schema, files: Sequence[ds.Fragment]) 
                 'partitioning="hive"), ...).'
             ) from None
     promoted = any(schema.field(field.name).type != field.type for field in first)
-    # What the first file tells pandas of its dtypes would be wrong of other types.
+    # The first file's pandas metadata does not apply to unified types.
     return schema.with_metadata(None if promoted else first.metadata)
 
 
 def _refuse_links_to_the_same(path: Path, files: Sequence[str]) -> None:
-    """Refuse a file that symbolic links bring twice: its rows would be, too."""
+    """Reject a file reached twice through symbolic links."""
     seen: dict[str, str] = {}
     for file in files:
         first = seen.setdefault(os.path.realpath(file), file)
@@ -87,7 +87,7 @@ def _refuse_links_to_the_same(path: Path, files: Sequence[str]) -> None:
 
 
 def files_of(dataset: ds.Dataset) -> tuple[str, ...]:
-    """List the files on this machine that a dataset reads."""
+    """List the local files that a dataset reads."""
     if isinstance(dataset, ds.UnionDataset):
         return tuple(file for child in dataset.children for file in files_of(child))
     here = isinstance(dataset, ds.FileSystemDataset) and isinstance(
@@ -97,7 +97,7 @@ def files_of(dataset: ds.Dataset) -> tuple[str, ...]:
 
 
 def rows_of(dataset: ds.Dataset) -> int:
-    """Count the rows; where row groups were chosen, only those."""
+    """Count the rows, within the selected row groups if any."""
     if not _is_whole_parquet(dataset):
         return int(dataset.count_rows())
     files = dataset.get_fragments()
@@ -105,12 +105,12 @@ def rows_of(dataset: ds.Dataset) -> int:
 
 
 def batches_of(dataset: ds.Dataset, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a dataset, in order, and of these columns only.
+    """Yield the rows of a dataset in order, with selected columns only.
 
     Parameters
     ----------
     rows
-        How many at most to read at once; of Parquet files fewer, where cells are large.
+        Maximum rows per batch; fewer for Parquet files with large cells.
     """
     if _is_whole_parquet(dataset):
         yield from _of_parquet(dataset, columns, rows)
@@ -121,10 +121,10 @@ def batches_of(dataset: ds.Dataset, columns: Sequence[str], rows: int) -> Iterat
 
 
 def _is_whole_parquet(dataset: ds.Dataset) -> bool:
-    """Tell Parquet files all of whose rows are meant from those that a filter chooses from."""
+    """Return whether a dataset reads entire Parquet files, unfiltered."""
     if not isinstance(dataset, ds.FileSystemDataset):
         return False
-    with suppress(ValueError):  # what was filtered does not name its files
+    with suppress(ValueError):  # a filtered dataset has no file list
         next(dataset.get_fragments(), None)
         return isinstance(dataset.format, ds.ParquetFileFormat)
     return False
@@ -133,7 +133,7 @@ def _is_whole_parquet(dataset: ds.Dataset) -> bool:
 def _of_parquet(
     dataset: ds.FileSystemDataset, columns: Sequence[str], rows: int
 ) -> Iterator[pa.RecordBatch]:
-    """Read file by file: a dataset's own scan holds row groups of several, which are gigabytes."""
+    """Read file by file: a dataset scan buffers gigabytes of row groups."""
     schema = pa.schema([dataset.schema.field(name) for name in columns])
     for fragment in dataset.get_fragments():
         folders = ds.get_partition_keys(fragment.partition_expression)
@@ -151,14 +151,14 @@ def _of_parquet(
 
 
 def _chosen(file: ds.ParquetFileFragment) -> list[int] | None:
-    """Name the row groups that were chosen; None where the whole file is meant."""
+    """Return the selected row groups; None for the entire file."""
     if file.num_row_groups == file.metadata.num_row_groups:
         return None
     return [group.id for group in file.row_groups]
 
 
 def _rows_at_once(stored: pq.FileMetaData, columns: Sequence[str], most: int) -> int:
-    """Say how many rows of these columns are as large as a part may be."""
+    """Return the number of rows that fit into one batch."""
     widest = 1
     for group in map(stored.row_group, range(stored.num_row_groups)):
         chunks = map(group.column, range(group.num_columns))
@@ -193,14 +193,14 @@ def _column(
 
 @dataclass(frozen=True, eq=False)
 class Copy:
-    """Rows in a temporary file that only the user can read, and that goes with this object."""
+    """Rows in a private temporary file, deleted with this object."""
 
     path: Path
     schema: pa.Schema
     rows: int
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Yield the rows, in order, and of these columns only."""
+        """Yield the rows in order, with selected columns only."""
         wanted = [self.schema.get_field_index(name) for name in columns]
         options = pa.ipc.IpcReadOptions(included_fields=wanted)
         with pa.OSFile(str(self.path)) as file, pa.ipc.open_stream(file, options=options) as stream:
@@ -209,24 +209,24 @@ class Copy:
 
 
 def copied(schema: pa.Schema, batches: Iterable[pa.RecordBatch], rows: int) -> Copy:
-    """Copy what can be read once; no copy stays behind where that fails.
+    """Copy a stream to a temporary file, deleted if copying fails.
 
     Parameters
     ----------
     rows
-        How many at most to write, and so to read, at once; fewer where cells are large.
+        Maximum rows to write, and later to read, per batch; fewer if cells are large.
 
     Raises
     ------
     SourceError
-        If there is no room for the copy.
+        If the disk has no space for the copy.
     """
     folder = ""
     try:
         folder = tempfile.mkdtemp(prefix="batchframe-")
         path = Path(folder) / "rows.arrows"
         copy = Copy(path, schema, _write(path, schema, batches, rows))
-    except BaseException as reason:  # also an interrupt
+    except BaseException as reason:  # including KeyboardInterrupt
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(reason, OSError):
             temporary = tempfile.gettempdir()
@@ -243,7 +243,7 @@ def copied(schema: pa.Schema, batches: Iterable[pa.RecordBatch], rows: int) -> C
 
 def _write(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], rows: int) -> int:
     written = 0
-    # A stream, since a file of Arrow's has one dictionary for each column, and batches have theirs.
+    # The stream format, since Arrow's file format allows only one dictionary per column.
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema) as copy:
         for batch in batches:
             widest = max(1, batch.nbytes // max(batch.num_rows, 1))

@@ -1,8 +1,8 @@
-"""Files below a folder and no other, since anybody may have written the paths.
+"""Files below a folder, opened safely since paths are untrusted.
 
-A hostile row may name ``~/.ssh/id_rsa``, ``../../etc/passwd`` or a device. So a path is taken apart
-before anything is opened, and then followed downwards from the open root one name at a time, by
-``openat`` and without following links: what is renamed or linked meanwhile changes nothing.
+A hostile row may name ``~/.ssh/id_rsa``, ``../../etc/passwd`` or a device. So a path is split
+before anything is opened, and then followed from the open root one name at a time, with ``openat``
+and without following links: concurrent renames and links have no effect.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from contextlib import ExitStack
 from pathlib import Path, PurePath
 from typing import Final
 
-# The most bytes that a name or a path can have on the systems in use.
+# Maximum bytes of a name and of a path on common systems.
 _LONGEST: Final = 4096
 _READ: Final = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
 _FOLDER: Final = getattr(os, "O_DIRECTORY", 0)
-# A pipe is opened at once, and then refused, rather than waited for.
+# Opening a pipe must not block; it is then rejected.
 _NO_WAIT: Final = getattr(os, "O_NONBLOCK", 0)
 _STEPWISE: Final = os.open in os.supports_dir_fd and bool(_NO_LINK)
 _NUL: Final = "holds a path with a NUL character"
@@ -39,17 +39,17 @@ def read_below(root: str, path: str, most: int) -> bytes:
     Parameters
     ----------
     root
-        The folder; it may be reached through links, what is below it may not.
+        The folder; links are allowed on the way to it, but not below it.
     path
-        From the root, or absolute and inside it.
+        Relative to the root, or absolute and inside it.
     most
-        How many bytes are read: of a longer file, so many.
+        Maximum bytes to read; a longer file is truncated.
 
     Raises
     ------
     ValueError
         For a path that leaves the root, passes a link, is not a regular file, or cannot be opened;
-        its text continues "the cell".
+        the message continues "the cell".
 
     Examples
     --------
@@ -62,7 +62,7 @@ def read_below(root: str, path: str, most: int) -> bytes:
     try:
         with ExitStack() as stack:
             descriptor = _stepwise(root, names, stack) if _STEPWISE else _at_once(root, names)
-            with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor has no Path
+            with open(descriptor, "rb") as file:  # noqa: PTH123 - Path cannot open a descriptor
                 _refuse_special(os.fstat(descriptor).st_mode)
                 return file.read(most)
     except UnicodeEncodeError:
@@ -72,12 +72,12 @@ def read_below(root: str, path: str, most: int) -> bytes:
 
 
 def names_below(root: str, path: str) -> tuple[str, ...]:
-    """Take a path apart into the names to follow from the root.
+    """Split a path into the names to follow from the root.
 
     Raises
     ------
     ValueError
-        If it may leave the root, or is no path.
+        If it may leave the root, or is not a path.
 
     Examples
     --------
@@ -99,7 +99,7 @@ def names_below(root: str, path: str) -> tuple[str, ...]:
 
 
 def _relative(root: str, path: PurePath) -> PurePath:
-    """Write an absolute path from the root, however the root is written."""
+    """Make an absolute path relative to the root."""
     for form in (Path(root).absolute(), os.path.realpath(root)):
         if path.is_relative_to(form):
             return path.relative_to(form)
@@ -112,15 +112,18 @@ def _stepwise(root: str, names: Sequence[str], stack: ExitStack) -> int:
     for name in names[:-1]:
         folder = os.open(name, _READ | _FOLDER | _NO_LINK, dir_fd=folder)
         stack.callback(os.close, folder)
-    # Before it is opened: opening alone makes some devices act.
+    # Checked before opening, since opening some devices has side effects.
     _refuse_special(os.stat(names[-1], dir_fd=folder, follow_symlinks=False).st_mode)
     return os.open(names[-1], _READ | _NO_LINK | _NO_WAIT, dir_fd=folder)
 
 
 def _at_once(root: str, names: Sequence[str]) -> int:
-    """Open where folders have no descriptors (Windows): links are resolved, then compared."""
+    """Open a file where folders have no descriptors (Windows).
+
+    Links are resolved, then the paths are compared.
+    """
     real = os.path.realpath(root, strict=True)
-    path = os.path.join(real, *names)  # noqa: PTH118 - a text, as realpath returns
+    path = os.path.join(real, *names)  # noqa: PTH118 - a string, as realpath returns
     if os.path.normcase(os.path.realpath(path, strict=True)) != os.path.normcase(path):
         raise ValueError(_LINK)
     _refuse_special(os.lstat(path).st_mode)
@@ -138,8 +141,8 @@ def _refuse_special(mode: int) -> None:
 
 def _words(reason: OSError, root: str) -> str:
     if isinstance(reason, FileNotFoundError | NotADirectoryError):
-        if not os.path.isdir(root):  # noqa: PTH112 - a text, as it was given
+        if not os.path.isdir(root):  # noqa: PTH112 - a string, as passed
             return f"names a file below image_root={root!r}, which is no folder here"
-        # A link in the place of a folder is "not a directory" when links are not followed.
+        # A link in place of a folder raises "not a directory" if links are not followed.
         return "names a file that is not there (paths start at image_root, and pass no links)"
     return f"names a file that cannot be opened ({reason.strerror or reason})"

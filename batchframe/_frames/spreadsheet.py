@@ -1,4 +1,4 @@
-"""Frames whose text no spreadsheet runs as a formula."""
+"""Frames that spreadsheets open without running formulas."""
 
 from __future__ import annotations
 
@@ -9,33 +9,34 @@ import pandas as pd
 
 from batchframe._base.errors import RequestError
 
-# OWASP on CSV injection, 2025: these begin a formula, or hide one from a careless look. The signs
-# of full width count too, since some spreadsheets read them as the narrow ones.
+# OWASP on CSV injection, 2025: these characters start a formula or hide one. Full-width signs are
+# included, since some spreadsheets treat them as the ASCII ones.
 _BEGINNINGS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def escape_formulas(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a new frame that is safe to open in a spreadsheet.
+    """Return a copy that is safe to open in a spreadsheet.
 
-    ``to_csv`` and ``to_excel`` write text as it is, and a spreadsheet runs a cell such as
-    ``=HYPERLINK(...)`` as a formula, with the rights of whoever opens the file. Answers of a model,
-    and the texts it was asked about, may hold anything: call this before you export them.
+    ``to_csv`` and ``to_excel`` write strings unchanged, and a spreadsheet runs a cell such as
+    ``=HYPERLINK(...)`` as a formula, with the rights of the user who opens the file. A model's
+    answers and your input strings may contain such cells: call this before you export them.
 
     Parameters
     ----------
     frame
-        Any frame; it is not changed.
+        Any DataFrame; it is not modified.
 
     Returns
     -------
-    A frame of the same shape. A text that begins with ``=``, ``+``, ``-``, ``@``, a tab or a line
-    break has an apostrophe before it, which spreadsheets do not show; so have column labels and
-    index labels. Numbers, dates and all other values are as they were, a text such as "-3" is not.
+    A frame of the same shape. Strings that begin with ``=``, ``+``, ``-``, ``@``, a tab or a line
+    break are prefixed with an apostrophe, which spreadsheets do not display; so are column and
+    index labels. Numbers, dates and all other values are unchanged; a string such as "-3" is
+    escaped.
 
     Raises
     ------
     RequestError
-        If it is no frame.
+        If it is not a DataFrame.
 
     Examples
     --------
@@ -60,7 +61,7 @@ def escape_formulas(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _holds_formula(values: Any) -> bool:
-    # Numbers, dates and truth values are looked at by their dtype alone.
+    # Numeric, datetime and boolean columns are recognized by their dtype alone.
     if isinstance(values.dtype, np.dtype) and values.dtype.kind in "biufcmM":
         return False
     if isinstance(values.dtype, pd.CategoricalDtype):
@@ -76,12 +77,12 @@ def _escape_column(column: pd.Series) -> pd.Series:
     safe = list(map(_escape, column.cat.categories))
     if len(set(safe)) == len(safe):
         return column.cat.rename_categories(safe)
-    # Two categories became one: one of them had its apostrophe already.
+    # Two categories may become equal, if one of them already had an apostrophe.
     return column.astype(object).map(_escape, na_action="ignore").astype("category")
 
 
 def _escape_labels(labels: pd.Index) -> pd.Index:
-    """Escape labels and the names that stand above them, leaving all others as they are."""
+    """Escape labels and their names, leaving all others unchanged."""
     names = list(map(_escape, labels.names))
     if labels.nlevels > 1:
         if any(map(_holds_formula, labels.levels)):

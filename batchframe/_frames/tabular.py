@@ -1,8 +1,8 @@
-"""Rows of a DataFrame or any Arrow source, a few at a time, since all may not fit in memory.
+"""Rows of a DataFrame or any Arrow source, in blocks that fit in memory.
 
-A DataFrame is one part, as it is. Of all else no more than a part is held at a time, in pandas
-columns of Arrow's own dtypes: those of a part without a missing cell would not be those of a part
-with one, and then a row's text would depend on its neighbours.
+A DataFrame is a single block, unchanged. Other sources are read one block at a time, into pandas
+columns with Arrow dtypes: numpy dtypes would depend on whether a block has missing cells, and so
+would the string of a row.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from batchframe._frames.cells import as_plain, has_values
 from batchframe._frames.record_batches import batches_of, copied, dataset_of, files_of, rows_of
 
 PART_ROWS: Final = 10_000
-"""Rows of a part: large enough for Arrow, small enough for the processor's cache."""
+"""Rows per block: large enough for Arrow, small enough for the CPU cache."""
 
 _UNNAMED: Final = "The source"
 _READ: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
@@ -33,14 +33,14 @@ _READ: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Some rows that stand together.
+    """A block of consecutive rows.
 
     Attributes
     ----------
     start
-        The position of the first.
+        The position of the first row.
     rows
-        As they are stored.
+        The rows in their stored form.
     """
 
     start: int
@@ -51,22 +51,22 @@ class Part:
 
     @property
     def arrow(self) -> pa.RecordBatch | None:
-        """The rows as they are stored; None for those of a DataFrame."""
+        """The rows as stored Arrow data; None for a DataFrame."""
         return None if isinstance(self.rows, pd.DataFrame) else self.rows
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        """The rows, under labels of their own.
+        """The rows as a DataFrame with its own index.
 
         Raises
         ------
         SourceError
-            For a column whose cells have no exact text.
+            For a column whose cells have no exact string.
         """
         return self.rows if isinstance(self.rows, pd.DataFrame) else _frame(self.rows, self.start)
 
     def alone(self) -> Tabular:
-        """Return these rows without those around them."""
+        """Return a block with these rows only."""
         if isinstance(self.rows, pd.DataFrame):
             return Tabular(self.frame.columns, self.frame.index, lambda _: iter([self]))
         batch = self.rows
@@ -80,20 +80,20 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Tabular:
-    """Rows that can be read more than once.
+    """Rows that can be read repeatedly.
 
     Attributes
     ----------
     columns
         The labels of the columns, in order.
     index
-        For each row its label: to name it in an error, and for nothing else.
+        The label of each row, used only in error messages.
     home
-        The file or folder that the rows are read from; None for rows in memory.
+        The file or folder of the rows; None for rows in memory.
     files
-        The files on this machine that are read.
+        The local files that are read.
     schema
-        How the rows are stored; None for those of a DataFrame.
+        The Arrow schema of the rows; None for a DataFrame.
     """
 
     columns: pd.Index
@@ -108,16 +108,16 @@ class Tabular:
 
     @property
     def streamed(self) -> bool:
-        """Whether the rows are read anew each time, a part at a time."""
+        """Whether each pass reads the rows again, block by block."""
         return self.schema is not None
 
     def parts(self) -> Iterator[Part]:
-        """Yield the rows in order, in one part at least.
+        """Yield the rows in order, in at least one block.
 
         Raises
         ------
         SourceError
-            If they cannot be read, or are not as many as before.
+            If they cannot be read, or their number has changed.
         """
         seen = 0
         names = [str(label) for label in self.columns]
@@ -135,27 +135,27 @@ class Tabular:
             yield Part(0, pa.RecordBatch.from_pylist([], schema=none))
 
     def only(self, columns: Sequence[Hashable]) -> Tabular:
-        """Return the same rows with no more columns than need be read."""
+        """Return the same rows with the required columns only."""
         if not self.streamed:
             return self
         return replace(self, columns=self.columns[self.columns.isin(columns)])
 
 
 def tabular(source: Any) -> Tabular:
-    """Take what can be read row by row, and more than once.
+    """Wrap a source so that its rows can be read repeatedly.
 
     Parameters
     ----------
     source
         A DataFrame; the path of a Parquet file or of a folder of them; an Arrow dataset, table or
         record batch. A record-batch reader, or anything else that streams Arrow
-        (``__arrow_c_stream__``), can be read once only: it is first copied to a temporary file,
-        which goes when the last that reads it goes.
+        (``__arrow_c_stream__``), can only be read once: it is first copied to a temporary file,
+        which is deleted with its last reader.
 
     Raises
     ------
     SourceError
-        If it is none of these, or cannot be read.
+        If the source is not supported or cannot be read.
     """
     if isinstance(source, pd.DataFrame):
         return of_frame(source)
@@ -172,17 +172,17 @@ def tabular(source: Any) -> Tabular:
 
 
 def of_frame(frame: pd.DataFrame) -> Tabular:
-    """Take a DataFrame, as one part."""
+    """Wrap a DataFrame as a single block."""
     return Part(0, frame).alone()
 
 
 def of_batches(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Tabular:
-    """Keep what can be read once in a temporary file.
+    """Copy a one-pass stream to a temporary file.
 
     Raises
     ------
     SourceError
-        If there is no room for it.
+        If the disk has no space for it.
     """
     copy = copied(schema, batches, PART_ROWS)
     return _of_batches(schema, copy.rows, copy.batches)
@@ -190,9 +190,9 @@ def of_batches(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Tabular:
 
 @cache
 def _know_types_of_pandas() -> None:
-    """Have Arrow know periods and intervals, which are else what they happen to be stored as.
+    """Register pandas' period and interval types with Arrow.
 
-    pandas teaches it when it first makes one.
+    pandas registers them when it first creates one.
     """
     pa.array(pd.array([], dtype="period[D]"))
 
@@ -207,7 +207,7 @@ def _of_path(path: str | bytes, source: Any) -> Tabular:
             f'batchframe.requests(pyarrow.dataset.dataset({path!r}, format="parquet", '
             'partitioning="hive"), ...).'
         )
-    home = Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser fails for an unknown user
+    home = Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises for an unknown user
     return replace(_of_dataset(dataset_of(home), str(home)), home=home.resolve())
 
 
@@ -219,7 +219,7 @@ def _of_stream(source: Any) -> Tabular:
             raise _not_rows_error(source) from None
         raise SourceError.unreadable(_UNNAMED, str(reason)) from None
     if isinstance(source, pa.RecordBatchReader):
-        # A reader that is at its end looks like one without rows.
+        # An exhausted reader looks like one without rows.
         if source in _READ:
             raise SourceError(
                 "This record-batch reader was read already, and can be read only once. Make it "
@@ -292,13 +292,13 @@ def _is_of_pandas(kind: pa.DataType) -> bool:
 
 
 def taken_names(columns: pd.Index, names: Sequence[str]) -> list[str]:
-    """Name those answer columns for which a frame has a column already."""
+    """Return the answer columns whose names the frame already has."""
     there = set(columns)
     return [name for name in names if column_label(columns, name) in there]
 
 
 def column_label(columns: pd.Index, name: str) -> Hashable:
-    """Return the label of an answer column among these: as deep as they are."""
+    """Return the label of an answer column, at the depth of these labels."""
     levels = columns.nlevels
     return name if levels == 1 else (name, *[""] * (levels - 1))
 
