@@ -1,1 +1,1 @@
-"""What models refuse and what they cost: rules and prices, each with source and date."""
+"""Model rules and prices, each with its source and date."""

@@ -1,7 +1,7 @@
-"""The installed price book, `genai-prices`, asked so that it never answers by guess.
+"""The installed `genai-prices` price book, without its silent fallbacks.
 
-Its two traps, both silent, are closed here: it answers the standard price for a model without a
-batch price, and it answers a model's batch price for aliases that the Batch API refuses.
+The library returns the standard price for a model without a batch price, and a model's batch price
+for aliases that the Batch API rejects. Both are excluded here.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from batchframe._models.price import LongContext, Price, Tier
 from batchframe._models.rules import not_in_batch
 from batchframe._services.provider_table import OPENAI, Provider
 
-# What the library calls a tier; OpenAI's batch results say `service_tier: "default"`, so batch is
-# a key of its own there.
+# Tier names in the library. OpenAI's batch results state `service_tier: "default"`, so the library
+# has a separate key for batch.
 _CONTEXTS: Final[Mapping[Tier, Mapping[str, str]]] = MappingProxyType(
     {
         "batch": {"processing": "batch"},
@@ -33,20 +33,20 @@ _CONTEXTS: Final[Mapping[Tier, Mapping[str, str]]] = MappingProxyType(
 
 
 _KEYS: Final = ("input_mtok", "cache_read_mtok", "output_mtok", "cache_write_mtok")
-# Kept from the standard price by the library where a tier states its own price without them.
+# The library inherits these from the standard price if a tier omits them.
 _OF_THE_CACHE: Final = ("cache_read_mtok", "cache_write_mtok")
 
 
 @dataclass(frozen=True)
 class PriceBook:
-    """Which price book is installed.
+    """The installed price book.
 
     Attributes
     ----------
     name, version
         The distribution: ``"genai-prices"``, ``"0.2.3"``.
     as_of
-        The day of its newest change to an OpenAI price, today or before.
+        The date of its latest change to an OpenAI price, not in the future.
     """
 
     name: str
@@ -60,7 +60,7 @@ def price_book(on: date | None = None) -> PriceBook:
     Parameters
     ----------
     on
-        The day it is read on; today when None.
+        The date to look up; today if None.
     """
     day = on or today()
     dated = [
@@ -73,7 +73,7 @@ def price_book(on: date | None = None) -> PriceBook:
 
 
 def near_models(model: str) -> list[str]:
-    """Find OpenAI's models whose names are almost this one: it may be misspelt.
+    """Find OpenAI models with similar names, to suggest for a misspelling.
 
     Examples
     --------
@@ -93,24 +93,24 @@ def _openai_models(day: date) -> Sequence[Any]:
 def book_price(
     model: str, tier: Tier, provider: Provider = OPENAI, on: date | None = None
 ) -> Price | None:
-    """Look a price up in the installed book, offline.
+    """Look up a price in the installed book, offline.
 
     Parameters
     ----------
     model
-        The model's name, as it stands in a request.
+        The model's name, as in a request.
     tier
         ``"batch"``, ``"standard"``, ``"flex"`` or ``"priority"``.
     provider
-        Who is paid.
+        The provider that charges.
     on
-        The day whose prices are wanted, in UTC; today when None. The book dates batch prices by
-        the day they were first verified: an earlier day gets those.
+        The date of the prices, in UTC; today if None. The book dates batch prices by their first
+        verification; earlier dates get those prices.
 
     Returns
     -------
     Price or None
-        None where the book names no price for this model in this very tier.
+        None if the book has no price for this model in exactly this tier.
     """
     day, name, context = on or today(), provider.price_book, _CONTEXTS[tier]
     found = None if name is None else _look_up(model, name, day, {})
@@ -128,14 +128,14 @@ def book_price(
         found = _look_up(model, name, day, context)
     rates = _rates(found.model_price)
     if own and "input_mtok" in own:
-        # Nobody published these for this tier.
+        # No published value exists for this tier.
         strange = {key for key in _OF_THE_CACHE if key not in own}
         rates = {key: rate for key, rate in rates.items() if key not in strange}
     return _price(model, tier, rates, f"genai-prices {version('genai-prices')}, {name}", as_of)
 
 
 def _look_up(model: str, provider: str, day: date, context: Mapping[str, str]) -> Any:
-    # Importing the library and its data takes 0.4 s, which only a cell that asks for a price pays.
+    # Importing the library and its data takes 0.4 s, so it is deferred to the first price.
     from genai_prices import Usage, calc_price  # noqa: PLC0415
 
     try:
@@ -151,9 +151,9 @@ def _look_up(model: str, provider: str, day: date, context: Mapping[str, str]) -
 
 
 def _variant(found: Any, context: Mapping[str, str], day: date) -> Any:
-    """Find the price the book states for a tier, or None where it would fall back to standard."""
+    """Find a tier's price; None where the book falls back to standard."""
     if not any(model is found.model for model in found.provider.models):
-        # Borrowed from another provider, which the library prices as standard whatever is asked.
+        # A model of another provider, which the library prices as standard in every tier.
         return None
     same = [one for one in found.model.price_variants or () if one.when == context]
     active = [one for one in same if (_start(one) or day) <= day]
@@ -163,12 +163,12 @@ def _variant(found: Any, context: Mapping[str, str], day: date) -> Any:
 def _price(
     model: str, tier: Tier, rates: Mapping[str, Any], source: str, as_of: date | None
 ) -> Price | None:
-    # What makes images writes next to nothing beside them: the little is priced as images, too.
+    # Image models output little text; it is priced as images, too.
     written = rates.get("output_image_mtok", rates.get("output_mtok"))
     four = [{**rates, "output_mtok": written}.get(key) for key in _KEYS]
     starts = {step.start for rate in four for step in getattr(rate, "tiers", ())}
     if four[0] is None or len(starts) > 1:
-        # Nothing stated, or more brackets than a `Price` can state.
+        # Missing, or more brackets than a `Price` supports.
         return None
     base, long = [_below(rate) for rate in four], [_above(rate) for rate in four]
     above = LongContext(starts.pop(), long[0] or Decimal(0), *long[1:]) if starts else None

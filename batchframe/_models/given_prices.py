@@ -1,4 +1,4 @@
-"""Prices that the user passes, which win over every other source."""
+"""Prices passed by the user, which override every other source."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _SHAPE: Final = (
     + ' for the batch tier, or prices={"batch": {...}, "standard": {...}}.'
 )
 
-# What tokens cost at these rates can be added up exactly.
+# Costs at these rates can be summed exactly.
 _HIGHEST: Final = Decimal(10**12)
 _MOST_PLACES: Final = 24
 
 
 def given_prices(prices: object) -> dict[Tier, Price]:
-    """Read ``prices=``: the rates of the batch tier, or of several tiers by name.
+    """Parse ``prices=``: rates of the batch tier, or of tiers by name.
 
     Raises
     ------
     CostError
-        If it has another shape.
+        If its structure is invalid.
 
     Examples
     --------
@@ -66,7 +66,7 @@ def _rate(name: str, rates: Mapping[str, object]) -> Decimal | None:
         return None
     if isinstance(value, str | int | float | Decimal):
         try:
-            # Through text, so that the float 0.1 is the 0.1 that was typed.
+            # Converted through a string, so that the float 0.1 becomes Decimal("0.1").
             rate = value if isinstance(value, Decimal) else Decimal(str(value))
         except InvalidOperation:
             rate = Decimal("NaN")

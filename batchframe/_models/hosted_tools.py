@@ -1,4 +1,4 @@
-"""Tools that the service runs itself: each call has a fee, and nothing bounds their number."""
+"""Hosted tools, which charge a fee per call without an upper bound."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RUN_BY_THE_CALLER: Final = frozenset(
 
 
 def hosted_tools(body: Mapping[str, Any]) -> list[str]:
-    """Name the tools of a request that the service may run itself.
+    """Return the names of a request's hosted tools.
 
     Examples
     --------
@@ -29,13 +29,13 @@ def hosted_tools(body: Mapping[str, Any]) -> list[str]:
     tools = body.get("tools") if body.get("tool_choice") != "none" else None
     listed = map(as_mapping, tools) if isinstance(tools, list) else ()
     kinds = [str(tool.get("type", "function")) for tool in listed]
-    # What a chat completion has in place of a tool.
+    # Chat completions have this parameter in place of a tool.
     kinds += ["web_search"] * (body.get("web_search_options") is not None)
     return list(dict.fromkeys(kind for kind in kinds if kind not in _RUN_BY_THE_CALLER))
 
 
 def hosted_notes(body: Mapping[str, Any]) -> list[str]:
-    """Say what tools that the service runs add, and that nothing bounds it."""
+    """Return notes on the unbounded cost of hosted tools."""
     names = hosted_tools(body)
     if not names:
         return []

@@ -1,12 +1,12 @@
-"""What a model's name says about it, since requests and results name it in several spellings."""
+"""Model names, normalized across requests and results."""
 
 from __future__ import annotations
 
 import re
 
-# The chat models of the fifth generation answer without reasoning; o4-mini is behind codex-mini.
+# The gpt-5 chat models do not reason; codex-mini is based on o4-mini.
 _REASONING = re.compile(r"(o[134]|gpt-[56]|codex)(?![a-z0-9])")
-# Models of other makers that are known to reason, by their model cards (2026-11).
+# Reasoning models of other makers, by their model cards (2026-11).
 _OTHERS = re.compile(
     r"(deepseek-r\d|gpt-oss|qwq|magistral)(?![a-z])|.*-(thinking|reasoner|reasoning)(?![a-z])"
 )
@@ -14,11 +14,11 @@ _CHAT_ALIAS = re.compile(r"-chat(-latest)?$")
 
 
 def base_model(model: str) -> str:
-    """Give the plain OpenAI spelling of a model name.
+    """Return OpenAI's base name of a model.
 
-    A path before the name (``openai/gpt-4o``), what a fine-tune adds
-    (``ft:gpt-4o-mini-2024-07-18:acme::id``) and Azure's ``gpt-35`` are undone; the date of a
-    snapshot stays.
+    A path prefix (``openai/gpt-4o``), the parts of a fine-tune
+    (``ft:gpt-4o-mini-2024-07-18:acme::id``) and Azure's ``gpt-35`` are normalized; the date of a
+    snapshot is preserved.
 
     Examples
     --------
@@ -34,9 +34,9 @@ def base_model(model: str) -> str:
 
 
 def is_reasoning(model: str) -> bool:
-    """Say whether a model reasons before it answers.
+    """Return whether a model is a reasoning model.
 
-    True for o1, o3, o4, codex and the generations gpt-5 and gpt-6, but for their ``chat`` aliases
+    True for o1, o3, o4, codex and the generations gpt-5 and gpt-6, except their ``chat`` aliases
     (OpenAI model pages, 2026-11).
 
     Examples
@@ -49,7 +49,7 @@ def is_reasoning(model: str) -> bool:
 
 
 def reasons_elsewhere(model: str) -> bool:
-    """Say whether a model that is not one of OpenAI's API is known to reason.
+    """Return whether a model outside OpenAI's API is known to reason.
 
     Examples
     --------

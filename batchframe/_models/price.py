@@ -1,4 +1,4 @@
-"""What one model's tokens cost in one tier, in exact arithmetic, so that sums are right."""
+"""Token prices of one model in one tier, with exact decimal arithmetic."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ Tier = Literal["batch", "standard", "flex", "priority"]
 TIERS: Final[tuple[Tier, ...]] = get_args(Tier)
 
 LEAST_CACHED: Final = 1_024
-"""Input tokens below which nothing is cached (OpenAI prompt caching guide, 2026-11)."""
-# Sums of tokens times rates stay far below 60 digits; were one ever rounded, this would raise.
+"""Minimum input tokens for caching (OpenAI prompt caching guide, 2026-11)."""
+# Sums of tokens times rates stay far below 60 digits; any rounding raises.
 _EXACT: Final = Context(prec=60, traps=[Inexact])
 
 
 @dataclass(frozen=True)
 class LongContext:
-    """The rates of a whole request whose input is longer than a threshold.
+    """Rates of requests whose input exceeds a threshold.
 
     Attributes
     ----------
     threshold
-        Tokens. One token more, and every token of the request is charged at these rates (OpenAI
-        model pages of gpt-5.4 and later, 2026-11: more than 272,000 input tokens).
+        Input tokens. Above it, every token of the request is charged at these rates (OpenAI model
+        pages of gpt-5.4 and later, 2026-11: more than 272,000 input tokens).
     input, cached_input, output, cache_write
         USD per 1,000,000 tokens, as in `Price`.
     """
@@ -46,34 +46,34 @@ class LongContext:
 
 @dataclass(frozen=True)
 class Price:
-    """What the text tokens of one model cost in one tier.
+    """The price of one model's text tokens in one tier.
 
     Attributes
     ----------
     model
-        The model that was asked for.
+        The requested model.
     tier
         ``"batch"``, ``"standard"``, ``"flex"`` or ``"priority"``.
     input
         USD per 1,000,000 input tokens.
     cached_input
-        USD per 1,000,000 input tokens read from the prompt cache. None where none is published
-        for this tier; they are then charged as other input, which is never too little.
+        USD per 1,000,000 input tokens read from the prompt cache. None if unpublished for this
+        tier; they are then charged as other input, which never underestimates the cost.
     output
-        USD per 1,000,000 output tokens, those of reasoning among them; None where the model
-        writes none, such as an embedding model.
+        USD per 1,000,000 output tokens, including reasoning tokens; None for a model without output
+        tokens, such as an embedding model.
     long_context
-        The rates of long requests, where there are such.
+        The rates of long requests, if any.
     source
-        Where these figures come from, in words.
+        Source of the prices.
     as_of
-        The day they were verified or took effect, where known.
+        The date they were verified or took effect, if known.
     cache_write
-        USD per 1,000,000 input tokens that are written to the prompt cache, where they have a price
-        of their own (gpt-5.6 and later: 1.25 times that of other input; OpenAI pricing page,
-        2026-11). None where none is published; they are then charged as other input.
+        USD per 1,000,000 input tokens written to the prompt cache, if priced separately (gpt-5.6
+        and later: 1.25 times that of other input; OpenAI pricing page, 2026-11). None if
+        unpublished; they are then charged as other input.
     image_input
-        USD per 1,000,000 input tokens of images, where they are dearer than those of text.
+        USD per 1,000,000 image input tokens, if they cost more than text tokens.
 
     Examples
     --------
@@ -94,7 +94,7 @@ class Price:
     image_input: Decimal | None = None
 
     def of_images(self) -> Price:
-        """Price all input as that of images: text among it counts too much, never too little."""
+        """Price all input as image tokens, an upper bound if it includes text."""
         if self.image_input is None:
             return self
         return replace(self, input=self.image_input, cached_input=None)
@@ -106,19 +106,19 @@ class Price:
         cached_tokens: int = 0,
         cache_write_tokens: int = 0,
     ) -> Decimal:
-        """Give the cost of one request.
+        """Return the cost of one request.
 
         Parameters
         ----------
         input_tokens
-            All input tokens, those read from the prompt cache and written to it among them, as the
-            service's ``usage`` has it.
+            All input tokens, including those read from and written to the prompt cache, as in the
+            service's ``usage``.
         output_tokens
-            All output tokens, those of reasoning among them.
+            All output tokens, including reasoning tokens.
         cached_tokens
-            The input tokens read from the prompt cache.
+            Input tokens read from the prompt cache.
         cache_write_tokens
-            The input tokens written to the prompt cache; none of them is also read from it.
+            Input tokens written to the prompt cache, excluding those read from it.
 
         Returns
         -------
@@ -128,9 +128,9 @@ class Price:
         Raises
         ------
         CostError
-            If there are output tokens and the model has no price for them.
+            If there are output tokens but the model has no output price.
         ValueError
-            If a number is negative, or more tokens were cached than there were.
+            If a count is negative, or cached tokens exceed the input tokens.
         """
         return self.cost_of([input_tokens], [output_tokens], [cached_tokens], [cache_write_tokens])
 
@@ -141,25 +141,24 @@ class Price:
         cached_tokens: ArrayLike = 0,
         cache_write_tokens: ArrayLike = 0,
     ) -> Decimal:
-        """Give the cost of many requests together: the exact sum of their costs.
+        """Return the exact total cost of many requests.
 
         Parameters
         ----------
         input_tokens, output_tokens, cached_tokens, cache_write_tokens
-            Whole numbers of tokens for each request, as in `cost`; a single number stands for
-            every request.
+            Integers per request, as in `cost`; a scalar applies to every request.
 
         Returns
         -------
         Decimal
-            USD, exact: whole tokens are added up before they are priced.
+            USD, exact: tokens are summed before they are priced.
 
         Raises
         ------
         CostError
-            If there are output tokens and the model has no price for them.
+            If there are output tokens but the model has no output price.
         ValueError
-            If a number is negative, or more tokens were cached than there were.
+            If a count is negative, or cached tokens exceed the input tokens.
 
         Examples
         --------
@@ -176,10 +175,10 @@ class Price:
         cached_tokens: ArrayLike = 0,
         cache_write_tokens: ArrayLike = 0,
     ) -> tuple[Decimal, Decimal, Decimal, Decimal]:
-        """Give what the input, the cached input, the cache writes and the output cost.
+        """Return the cost of input, cached input, cache writes and output.
 
-        Parameters and errors are those of `cost_of`; the four add up to it exactly. The first is
-        the input that was neither read from the cache nor written to it.
+        Parameters and errors are those of `cost_of`; the four sum to it exactly. The first excludes
+        input read from or written to the cache.
 
         Examples
         --------
@@ -196,9 +195,9 @@ class Price:
         return fresh, from_cache, to_cache, answers
 
     def most_of(self, input_tokens: ArrayLike, output_tokens: ArrayLike = 0) -> Decimal:
-        """Give the most that many requests can cost together.
+        """Return the maximum total cost of many requests.
 
-        Nothing is taken to be read from the prompt cache, and all that may be to be written to it.
+        Assumes no cache reads, and cache writes of every eligible token.
         Parameters and errors are those of `cost_of`.
 
         Examples
@@ -210,7 +209,7 @@ class Price:
         return self.cost_of(input_tokens, output_tokens, 0, self.may_write(input_tokens))
 
     def may_write(self, input_tokens: ArrayLike) -> NDArray[np.int64]:
-        """Give the input tokens of each request that writing to the prompt cache makes dearer."""
+        """Return the input tokens per request that cache writes may surcharge."""
         read = np.atleast_1d(np.asarray(input_tokens, dtype=np.int64))
         dearer = self.cache_write is not None and self.cache_write > self.input
         return np.where(dearer & (read >= LEAST_CACHED), read, 0)
@@ -222,10 +221,10 @@ class Price:
         cached_tokens: ArrayLike = 0,
         cache_write_tokens: ArrayLike = 0,
     ) -> NDArray[np.object_]:
-        """Give the cost of each of many requests: exact `Decimal` USD, one a request.
+        """Return the cost of each request as exact `Decimal` USD.
 
-        Parameters and errors are those of `cost_of`; the costs add up to it exactly, and all have
-        the same number of digits behind the point.
+        Parameters and errors are those of `cost_of`; the costs sum to it exactly, and all have the
+        same number of decimal places.
 
         Examples
         --------
@@ -238,7 +237,7 @@ class Price:
         with localcontext(_EXACT):
             digits = max(_digits(rate) for rate in self._all_rates())
             for rates, tokens, these in self._brackets(kinds):
-                # Whole numbers of Python, which know no largest one.
+                # Python integers, which cannot overflow.
                 units[these] = sum(
                     kind.astype(object) * int(rate.scaleb(digits))
                     for kind, rate in zip(tokens, self._four(rates, tokens[-1]), strict=True)
@@ -251,7 +250,7 @@ class Price:
     def _brackets(
         self, kinds: NDArray[np.int64]
     ) -> Iterator[tuple[Price | LongContext, NDArray[np.int64], NDArray[np.bool_] | slice]]:
-        """Divide requests by the rates they are charged: each by its own length, never the sum."""
+        """Split requests by the rates that apply to their individual lengths."""
         if self.long_context is None:
             yield self, kinds, slice(None)
             return
@@ -262,7 +261,7 @@ class Price:
     def _four(
         self, rates: Price | LongContext, written: NDArray[np.int64]
     ) -> tuple[Decimal, Decimal, Decimal, Decimal]:
-        """Give the rates of fresh input, cached input, cache writes and output."""
+        """Return rates of uncached input, cached input, cache writes and output."""
         if rates.output is None and written.any():
             raise CostError(
                 f"The output of {self.model} has no known price in the {self.tier} tier, so its "
@@ -284,7 +283,7 @@ class Price:
 
 
 def sum_of(amounts: Iterable[Decimal]) -> Decimal:
-    """Add up dollars exactly, whatever the caller's decimal context is.
+    """Sum dollars exactly, regardless of the caller's decimal context.
 
     Examples
     --------
@@ -296,7 +295,7 @@ def sum_of(amounts: Iterable[Decimal]) -> Decimal:
 
 
 def within(costs: Iterable[Decimal], limit: Decimal) -> int:
-    """Count the first costs that together stay within a limit.
+    """Count the leading costs whose sum stays within a limit.
 
     Examples
     --------
@@ -313,7 +312,7 @@ def _digits(rate: Decimal) -> int:
 
 
 def _plain(dollars: Decimal) -> Decimal:
-    """Drop the zeros at the end of a fraction, and only those."""
+    """Remove trailing zeros of the fraction only."""
     whole = dollars.to_integral_value()
     return whole if dollars == whole else dollars.normalize()
 
@@ -324,10 +323,10 @@ def _kinds(
     cached_tokens: ArrayLike,
     cache_write_tokens: ArrayLike,
 ) -> NDArray[np.int64]:
-    """Divide the tokens of each request: fresh input, from the cache, to the cache, output."""
+    """Split tokens into uncached input, cache reads, cache writes and output."""
     numbers = (input_tokens, output_tokens, cached_tokens, cache_write_tokens)
     columns = [np.atleast_1d(np.asarray(one)) for one in numbers]
-    # An empty list becomes an array of floats, which holds no number that is not whole.
+    # An empty list becomes a float array, which is valid since it has no fractions.
     whole = all(one.size == 0 or np.issubdtype(one.dtype, np.integer) for one in columns)
     if not whole or any((one < 0).any() for one in columns):
         raise ValueError("numbers of tokens must be whole and not negative")

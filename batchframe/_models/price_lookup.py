@@ -1,4 +1,4 @@
-"""What a token costs by model and tier, from sources in order, since no single one has all."""
+"""Price lookup by model and tier, across several sources in order."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from batchframe._services.provider_table import OPENAI, Provider
 
 _Source = Callable[[str, Tier, Provider, date | None], Price | None]
 _SOURCES: Final[tuple[_Source, ...]] = (book_price, table_price)
-"""Asked in this order for what the user gave no price of. To add a source, add its function: it
-returns None unless it states a price for this very model, tier and provider."""
+"""Searched in this order if the user passes no price. To add a source, add its function, which
+returns None unless it has a price for exactly this model, tier and provider."""
 
 
 def price(
@@ -30,26 +30,27 @@ def price(
     on: date | None = None,
     with_images: bool = False,
 ) -> Price | None:
-    """Give what a model's tokens cost in a tier.
+    """Return the token price of a model in a tier.
 
     Parameters
     ----------
     model
-        The model's name, as it stands in the request.
+        The model's name, as in the request.
     tier
         ``"batch"``, ``"standard"``, ``"flex"`` or ``"priority"``.
     provider
-        Who is paid.
+        The provider that charges.
     prices
-        Your own prices, in USD per 1,000,000 tokens; they win over every other source. One dict
-        of rates is for the batch tier: ``{"input": "0.10", "output": "0.60"}``, with
-        ``"cached_input"`` and ``"cache_write"`` if you have them. For more tiers, one such dict
-        each: ``{"batch": {...}, "standard": {...}}``. A tier that is not in it is looked up. Texts,
-        `Decimal`, int and float are taken, a float as it prints.
+        Your own prices, in USD per 1,000,000 tokens; they override every other source. A single
+        dict of rates applies to the batch tier: ``{"input": "0.10", "output": "0.60"}``, with
+        ``"cached_input"`` and ``"cache_write"`` if applicable. For several tiers, pass one such
+        dict each: ``{"batch": {...}, "standard": {...}}``. Missing tiers are looked up. Rates may
+        be strings, `Decimal`, int or float; a float is converted through its string.
     on
-        The day whose prices are wanted; today when None.
+        The date of the prices; today if None.
     with_images
-        Whether images go in: all input is then priced as theirs, where that is dearer.
+        Whether the input contains images: all input is then priced as image tokens, if those cost
+        more.
 
     Returns
     -------
@@ -59,7 +60,7 @@ def price(
     Raises
     ------
     CostError
-        If `prices` has another shape.
+        If the structure of `prices` is invalid.
 
     Examples
     --------
@@ -85,9 +86,9 @@ def price(
 
 
 def _discounted(standard: Price, discount: Decimal, name: str) -> Price:
-    """Take from a standard price what a service states that all its batches save."""
+    """Apply a service's batch discount to a standard price."""
     left, long = 1 - discount, standard.long_context
-    # Whether cached input is cheaper still in a batch is not stated: it counts as other input.
+    # No cached price is published for batches, so cached input counts as other input.
     return replace(
         standard,
         tier="batch",
@@ -106,7 +107,7 @@ def _times(rate: Decimal | None, part: Decimal) -> Decimal | None:
 
 
 def lifetime_of_cache_note(body: Mapping[str, Any]) -> list[str]:
-    """Say that a longer life in the prompt cache has a price that is not known here."""
+    """Return a note that the price of a longer cache lifetime is unknown."""
     options = body.get("prompt_cache_options")
     if not isinstance(options, Mapping) or options.get("ttl") in {None, "30m"}:
         return []

@@ -1,4 +1,4 @@
-"""Our own dated prices, and where two price books differ: what ``prices.toml`` says."""
+"""Batchframe's dated prices and known disagreements, from ``prices.toml``."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _WORDS: Final = {"input": "input", "output": "output", "cached_input": "cached i
 
 @dataclass(frozen=True)
 class Disagreement:
-    """What another price book states for a model in a tier, where ours states something else.
+    """A price in another price book that differs from batchframe's.
 
     Attributes
     ----------
     states
-        Its rates in USD per 1,000,000 tokens by name; empty where it has no price.
+        Its rates in USD per 1,000,000 tokens by name; empty if it has no price.
     why
-        What is known of the reason.
+        The reason, as far as known.
     book, as_of
-        Which book it is, and the day it was read.
+        The other book, and the date it was read.
     """
 
     model: str
@@ -41,13 +41,13 @@ class Disagreement:
 
     @property
     def rates(self) -> str:
-        """Its rates in words."""
+        """Its rates as text."""
         rates = ", ".join(f"{_WORDS[name]} ${rate:f}" for name, rate in self.states.items())
         return f"{rates} per million tokens" if rates else "no price"
 
 
 def describe_disagreements(found: Sequence[Disagreement]) -> list[str]:
-    """Say what the other book states for a model's tiers: each reason once.
+    """Return notes on price disagreements, stating each reason once.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def _for_one_reason(first: Disagreement, *others: Disagreement) -> str:
 def table_price(
     model: str, tier: Tier, provider: Provider = OPENAI, _on: date | None = None
 ) -> Price | None:
-    """Look a price up in our own table, which has some of OpenAI's.
+    """Look up a price in batchframe's table, which covers some OpenAI models.
 
     Examples
     --------
@@ -90,7 +90,7 @@ def table_price(
 
 
 def long_doubt(model: str) -> tuple[int, str] | None:
-    """Say beyond how many input tokens it is not agreed what a request costs, and why.
+    """Return the input tokens above which prices disagree, and the reason.
 
     Examples
     --------
@@ -102,7 +102,7 @@ def long_doubt(model: str) -> tuple[int, str] | None:
 
 
 def tool_fee(kind: str) -> str | None:
-    """Say what a call of a tool that the service runs costs beside its tokens, if that is known.
+    """Return the fee of a hosted tool's calls, in words; None if unknown.
 
     Examples
     --------
@@ -114,7 +114,9 @@ def tool_fee(kind: str) -> str | None:
 
 
 def disagreement(model: str, tier: Tier) -> Disagreement | None:
-    """Find what another price book states otherwise; a tuned model goes by what it was tuned from.
+    """Find a disagreement with another price book.
+
+    A fine-tuned model is looked up by its base model.
 
     Examples
     --------

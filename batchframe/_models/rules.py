@@ -1,6 +1,7 @@
-"""What ``rules.toml`` says that a model or the Batch API refuses, to be told before it is sent.
+"""Known rejections of models and the Batch API, from ``rules.toml``.
 
-Rules are for OpenAI's models as they are named there; any other model has none.
+Rules apply to OpenAI's models by OpenAI's names; other models have none. They are checked before
+anything is sent.
 """
 
 from __future__ import annotations
@@ -29,17 +30,17 @@ from batchframe._models.names import base_model, is_reasoning
 
 MODEL: Final = "model"
 CONTEXT_WINDOW: Final = "context_window"
-"""What ``allow=`` may name beside the parameters of the body."""
+"""Values of ``allow=`` besides body parameters."""
 _OF_BOTH: Final = frozenset({"temperature", "top_p", "reasoning_effort"})
-"""Parameters whose rules hold at both endpoints."""
+"""Parameters whose rules apply to both endpoints."""
 _EFFORT_NONE: Final = 'reasoning={"effort": "none"}'
 _LIMITS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-"""Of the output, of every maker's models."""
+"""Parameters of the output, shared by models of every maker."""
 
 
 @dataclass(frozen=True)
 class Shutdown:
-    """The day from which a model answers no more, and what is recommended in its place."""
+    """The shutdown date of a model, and its recommended successor."""
 
     on: date
     successor: str | None
@@ -47,36 +48,36 @@ class Shutdown:
 
 
 def is_known(model: str) -> bool:
-    """Tell whether there are rules for a model.
+    """Return whether there are rules for a model.
 
     Examples
     --------
     >>> [is_known(m) for m in ("gpt-5.6-luna", "ft:gpt-4o:acme::1", "openai/gpt-4o", "llama")]
     [True, True, False, False]
     """
-    # Behind a path stands a gateway, which may translate what it is given.
+    # A path in the name means a gateway, which may translate parameters.
     return "/" not in model and re.match(_rules()["known"], base_model(model)) is not None
 
 
 def check_parameters(
     model: str, endpoint: str, body: Mapping[str, Any], allow: Collection[str]
 ) -> None:
-    """Refuse what this model, or a batch, is known to refuse in a request body.
+    """Raise for parameters that this model or a batch is known to reject.
 
     Parameters
     ----------
     allow
-        Names of parameters that are sent all the same.
+        Names of parameters to send anyway.
 
     Raises
     ------
     RequestError
-        For a parameter or a value that would be refused, or a name that is misspelt.
+        For a parameter or value that would be rejected, or a misspelled name.
 
     Warns
     -----
     ParameterWarning
-        For a name that OpenAI does not know.
+        For a parameter unknown to OpenAI.
     """
     for name in _LIMITS:
         if name not in allow and body.get(name) is not None:
@@ -104,12 +105,13 @@ def check_parameters(
 
 
 def check_endpoint(model: str, endpoint: str, allow: Collection[str]) -> None:
-    """Refuse a model of embeddings or moderations elsewhere, and any other model there.
+    """Raise if a model does not match the endpoint.
 
     Raises
     ------
     RequestError
-        Naming the endpoint that the model belongs to, or a model of the endpoint.
+        For an embedding or moderation model at another endpoint, or any other model at theirs. The
+        message names the right endpoint, or a model of the endpoint.
 
     Examples
     --------
@@ -137,7 +139,7 @@ def check_endpoint(model: str, endpoint: str, allow: Collection[str]) -> None:
 
 
 def refused_parameters(model: str, endpoint: str, body: Mapping[str, Any]) -> list[str]:
-    """Name the parameters of a request body that a model is known to refuse.
+    """Return the body parameters that a model is known to reject.
 
     Examples
     --------
@@ -171,7 +173,7 @@ def _chat_name(name: str, endpoint: str) -> str:
 
 
 def _in_chat(endpoint: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Write the effort of a response's reasoning as a chat has it."""
+    """Convert the reasoning effort of responses to the chat parameter."""
     reasoning = body.get("reasoning")
     if endpoint != EndpointPath.RESPONSES or not isinstance(reasoning, Mapping):
         return body
@@ -179,7 +181,7 @@ def _in_chat(endpoint: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _check_value(name: str, body: Mapping[str, Any], written: str) -> None:
-    """Refuse a number beyond what any model takes, and a word that none knows."""
+    """Raise for a number out of range, or an unknown enum value."""
     value, words = body.get(name), _rules()["word"].get(name)
     if value is None:
         return
@@ -222,7 +224,7 @@ def _refuses(rule: Mapping[str, Any], model: str, body: Mapping[str, Any]) -> bo
 
 
 def _in(value: Any, harmless: list[Any]) -> bool:
-    # True equals 1 in Python, and is another value in JSON.
+    # True equals 1 in Python, but not in JSON.
     return any(
         value == one and isinstance(value, bool) == isinstance(one, bool) for one in harmless
     )
@@ -246,13 +248,13 @@ def _check_tier(value: Any) -> None:
 
 
 def service_tiers() -> dict[str, str]:
-    """Say what each service tier means, and what is known of it in a batch."""
+    """Describe each service tier and its effect in a batch."""
     tiers = _rules()["service_tiers"]
     return {name: tier["meaning"] for name, tier in tiers.items() if isinstance(tier, Mapping)}
 
 
 def _told(instead: str) -> NextStep:
-    """Word what a rule advises, which names parameters as code, for a shell too."""
+    """Format a rule's advice, with parameters worded for a shell, too."""
     told = instead
     for code in ('reasoning_effort="none"', "max_completion_tokens="):
         told = told.replace(code, parameter_step(code).shell)
@@ -260,7 +262,7 @@ def _told(instead: str) -> NextStep:
 
 
 def is_parameter(name: str) -> bool:
-    """Tell whether OpenAI has a body parameter of this name, at any endpoint."""
+    """Return whether any OpenAI endpoint has a body parameter of this name."""
     return any(name in known["names"] for known in _rules()["known_parameters"].values())
 
 
@@ -269,7 +271,7 @@ def _check_name(name: str, endpoint: str, model: str) -> None:
     if parameters is None or name in parameters["names"]:
         return
     if endpoint != EndpointPath.CHAT and is_parameter(name):
-        return  # what another endpoint calls so, the room of this one names in its own words
+        return  # a name of another endpoint is reported by this endpoint's own checks
     if near := difflib.get_close_matches(name, parameters["names"], n=1, cutoff=0.8):
         raise RequestError(
             f"{endpoint} has no parameter {name}. Did you mean {near[0]}=?",
@@ -285,12 +287,12 @@ def _check_name(name: str, endpoint: str, model: str) -> None:
 
 
 def check_model(model: str, on: date) -> None:
-    """Refuse a model that OpenAI's Batch API would not answer.
+    """Raise for a model that OpenAI's Batch API rejects.
 
     Raises
     ------
     RequestError
-        If it is shut down, or has no place in the Batch API.
+        If it is shut down, or not available in the Batch API.
     """
     if not is_known(model):
         return
@@ -311,7 +313,7 @@ def check_model(model: str, on: date) -> None:
 
 
 def lifetime_notes(model: str, on: date) -> tuple[str, ...]:
-    """Say that a model is shut down, will be, or cannot be asked in a batch.
+    """Return notes on a model's shutdown or absence from the Batch API.
 
     Examples
     --------
@@ -332,7 +334,7 @@ def lifetime_notes(model: str, on: date) -> tuple[str, ...]:
 
 
 def shutdown(model: str) -> Shutdown | None:
-    """Find the day on which OpenAI shuts a model down, if it has announced one.
+    """Return the announced shutdown of a model, or None.
 
     Examples
     --------
@@ -347,7 +349,7 @@ def shutdown(model: str) -> Shutdown | None:
 
 
 def not_in_batch(model: str) -> bool:
-    """Tell whether a model has no place in OpenAI's Batch API.
+    """Return whether a model is unavailable in OpenAI's Batch API.
 
     Examples
     --------
@@ -358,7 +360,7 @@ def not_in_batch(model: str) -> bool:
 
 
 def context_window(model: str) -> int | None:
-    """Return the most tokens of one request, input and output together, where it is known.
+    """Return the context window of a model in tokens, or None if unknown.
 
     Examples
     --------

@@ -1,9 +1,9 @@
-"""What ``output=`` asks for: a strict JSON schema to send, and typed columns from the answers.
+"""Output specs: strict JSON schemas to send, and typed columns of answers.
 
-:mod:`.spec` turns what the user wrote into a frozen :class:`OutputSpec`, with the help of
-:mod:`.strict` (the schema as strict mode wants it) and :mod:`.limits` (what the service takes).
-:mod:`.schema` reads a strict schema as columns, :mod:`.columns` fills them from answer texts, and
-:mod:`.token_bounds` bounds the tokens of an answer, for the price.
+:mod:`.spec` converts ``output=`` to a frozen :class:`OutputSpec`, using :mod:`.strict` (the rules
+of strict mode) and :mod:`.limits` (the service's size limits). :mod:`.schema` maps a strict schema
+to columns, :mod:`.columns` parses answers into them, and :mod:`.token_bounds` bounds the tokens of
+an answer, to estimate its price.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Answer texts as typed Arrow columns.
+"""Answers, parsed into typed Arrow columns.
 
-A block of texts is decoded into Structs, and each column is then read off the Structs: no dict, and
-no second walk over the text. What the schema forbids is checked while decoding, so an answer is
-whole or it is not there: one bad field makes all fields of its row null. Of a repeated key in an
-object, the last counts.
+A block of strings is decoded into Structs, from which each column is built, without dicts or a
+second pass over the strings. The schema is checked while decoding, so one invalid field makes all
+fields of its row null. For a repeated key in an object, the last value counts.
 """
 
 from __future__ import annotations
@@ -37,16 +36,16 @@ _SCALARS: Final = {
 
 @dataclass(frozen=True)
 class ParsedAnswers:
-    """Answers as columns.
+    """Parsed answers as columns.
 
     Attributes
     ----------
     columns
-        One column per field of the spec, null where there is no valid answer (and where the valid
-        answer is null). Categories are dictionaries with all levels, integers are int64, numbers
-        float64, texts and JSON large_string, lists typed lists.
+        One column per field of the spec, null if the answer is missing, invalid or null. Categories
+        are dictionaries with all levels, integers are int64, numbers float64, strings and JSON
+        large_string, lists typed lists.
     errors
-        Text: why there is no valid answer, in words; null where there is one.
+        Strings: why an answer is invalid; null for a valid answer.
     """
 
     columns: pa.Table
@@ -66,15 +65,15 @@ class _Plan:
 
 
 def parse_answers(spec: OutputSpec, texts: Texts) -> ParsedAnswers:
-    """Read answer texts as typed columns; a text that does not obey the spec never raises.
+    """Parse answers into typed columns; invalid answers never raise.
 
     Parameters
     ----------
     spec
-        What the answers must look like.
+        The spec of the answers.
     texts
-        The texts; None where there is none. JSON may stand in a Markdown fence, as self-hosted
-        models put it.
+        The answers as strings; None if missing. JSON may be inside a Markdown fence, as self-hosted
+        models write it.
 
     Examples
     --------
@@ -124,7 +123,7 @@ def _blocks(texts: Texts) -> Iterator[Sequence[str | None]]:
 
 
 def _texts(name: str, texts: Texts) -> ParsedAnswers:
-    """Pass text answers through unchanged; one without any letter in it is no answer."""
+    """Return text answers unchanged; blank ones are invalid."""
     column, broken = _text_column(texts)
     empty = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(column)), 0)
     why = pc.if_else(pc.fill_null(empty, fill_value=False), EMPTY, pa.scalar(None, _TEXT))
@@ -134,7 +133,7 @@ def _texts(name: str, texts: Texts) -> ParsedAnswers:
 
 
 def _text_column(texts: Texts) -> tuple[pa.Array, pa.Array]:
-    """Return the texts as Arrow, and which of them Arrow cannot hold."""
+    """Convert strings to Arrow; also return which ones Arrow cannot hold."""
     if isinstance(texts, pa.ChunkedArray):
         texts = texts.combine_chunks()
     if isinstance(texts, pa.Array):
@@ -164,7 +163,7 @@ def _arrow_type(shape: Shape, *, inner: bool = False) -> pa.DataType:
 
 
 def _array(shape: Shape, values: list[Any]) -> pa.Array:
-    """Make one column of decoded values."""
+    """Build one column of decoded values."""
     if shape.kind == "category":
         levels = shape.levels or ()
         index = {level: i for i, level in enumerate(levels)}
@@ -182,7 +181,7 @@ def _json_text(raw: Any) -> str | None:
 
 
 def _inner(shape: Shape, values: list[Any]) -> pa.Array:
-    """Make an array that may stand in another: lists and objects by their parts."""
+    """Build a nested array; lists and objects are built from their items."""
     kind = _arrow_type(shape, inner=True)
     if shape.kind == "list" and shape.item is not None:
         offsets = [0, *accumulate(0 if value is None else len(value) for value in values)]

@@ -1,4 +1,4 @@
-"""Answer texts decoded into msgspec Structs, and checked while decoding."""
+"""Answers, decoded into msgspec Structs and validated while decoding."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ _CHECKS: Final[dict[str, Callable[[Any], bool]]] = {
 
 @dataclass(frozen=True)
 class AnswerDecoder:
-    """Decodes the texts of one schema.
+    """A decoder of the answers to one schema.
 
     Attributes
     ----------
     decode
-        Text → Struct; raises one of `_NOT_DECODED`.
+        Decodes a string to a Struct; raises one of `_NOT_DECODED`.
     blank
-        A Struct of nulls, which stands where there is no valid answer.
+        A Struct of nulls, used for invalid answers.
     unions
-        What msgspec cannot check: how to reach it, its schema, and its path in words.
+        Unions that msgspec cannot check: their accessor, schema and path as text.
     """
 
     decode: Callable[[str], Any]
@@ -55,7 +55,7 @@ class AnswerDecoder:
     root: Node
 
     def answers(self, texts: Sequence[str | None]) -> tuple[list[Any], dict[int, str]]:
-        """Decode texts; beside the answers, why some are blank, by position."""
+        """Decode strings; also return the errors of blank answers by position."""
         rows: list[Any] = []
         errors: dict[int, str] = {}
         decode, unions = self.decode, self.unions
@@ -76,7 +76,7 @@ class AnswerDecoder:
         return rows, errors
 
     def _second_try(self, text: str, reason: Exception) -> tuple[Any, str | None]:
-        """Take the fence off that self-hosted models put around JSON, and decode again."""
+        """Decode again without the Markdown fence of self-hosted models."""
         fenced = _FENCED.fullmatch(text)
         if fenced is None:
             return self.blank, describe_failure(text, reason)
@@ -97,7 +97,7 @@ class AnswerDecoder:
 
 
 def decoder_of(shape: Shape, root: Node) -> AnswerDecoder:
-    """Build the decoder of an answer's shape."""
+    """Build the decoder of a shape."""
     answer_type = _type(shape)
     unions = tuple(
         (reach(shape, path), part.node, ".".join(path))
@@ -110,9 +110,9 @@ def decoder_of(shape: Shape, root: Node) -> AnswerDecoder:
 
 
 def reach(shape: Shape, path: tuple[str, ...]) -> Callable[[Any], Any]:
-    """Return the function that takes a value at a path out of an answer; null objects give null.
+    """Return a function that gets the value at a path; null objects give null.
 
-    The fields of a Struct have numbers for names, since a property may have any name.
+    Struct fields are numbered, since a property may have any name.
     """
     steps, optional = [], False
     for name in path:
@@ -135,7 +135,7 @@ def reach(shape: Shape, path: tuple[str, ...]) -> Callable[[Any], Any]:
 
 def _type(shape: Shape) -> Any:
     made = _BUILDERS[shape.kind](shape)
-    # A Raw takes null as it takes everything, and stands in no union.
+    # A Raw accepts everything including null, and cannot be in a union.
     return made | None if shape.nullable and shape.kind != "json" else made
 
 
@@ -180,7 +180,7 @@ def _ruled(kind: Any, rules: dict[str, Any]) -> Any:
 def _object(shape: Shape) -> type[msgspec.Struct]:
     names = {f"f{i}": name for i, (name, _) in enumerate(shape.properties)}
     fields = [(f"f{i}", _type(part)) for i, (_, part) in enumerate(shape.properties)]
-    # Answers are trees, so the garbage collector need not look for cycles in them.
+    # Answers are trees, so the garbage collector need not search them for cycles.
     return msgspec.defstruct("Answer", fields, rename=names, forbid_unknown_fields=True, gc=False)
 
 
@@ -197,7 +197,7 @@ _BUILDERS: Final[dict[str, Callable[[Shape], Any]]] = {
 
 
 def _blank(shape: Shape, answer_type: Any) -> Any:
-    """Make an answer of nulls, with the objects that are never null in their places."""
+    """Build an answer of nulls, with its non-nullable objects in place."""
     types = {field.name: field.type for field in msgspec.structs.fields(answer_type)}
     parts = [
         _blank(part, types[f"f{i}"]) if part.kind == "object" and not part.nullable else None
@@ -207,7 +207,7 @@ def _blank(shape: Shape, answer_type: Any) -> Any:
 
 
 def describe_failure(text: str, reason: Exception) -> str:
-    """Say why a text is no answer, in at most 300 characters whatever the text holds.
+    """Describe why an answer is invalid, in at most 300 characters.
 
     Examples
     --------
@@ -222,7 +222,7 @@ def describe_failure(text: str, reason: Exception) -> str:
         return HALF_PAIR
     message = str(reason)
     if "truncated" in message and not isinstance(reason, msgspec.ValidationError):
-        # A decoder that waits for the second half of a pair runs into the end of the text.
+        # A lone high surrogate makes the decoder read past the end of the string.
         whole = text.rstrip().endswith("}") and "\\ud" in text.lower()
         return HALF_PAIR if whole else "the JSON ends too early"
     words, at, path = message.rpartition(" - at `$")
@@ -236,7 +236,7 @@ def _cut(text: str, most: int) -> str:
 
 
 def validate(value: Any, node: Node, root: Node, path: str) -> str | None:
-    """Return why a value does not obey a node, worded as msgspec does; None if it does.
+    """Return msgspec's message for an invalid value; None if it is valid.
 
     Examples
     --------
@@ -305,11 +305,11 @@ def _of_number(value: float, node: Node, _root: Node, path: str) -> str | None:
 
 
 def compiled(pattern: str | None) -> re.Pattern[str] | None:
-    """Compile a pattern; None for one that is of another dialect of regular expressions."""
+    """Compile a pattern; return None for another regular expression dialect."""
     try:
         return None if pattern is None else re.compile(pattern)
     except re.error:
-        # The service obeys it; only we cannot check that again.
+        # The service enforces it; batchframe cannot check it.
         return None
 
 

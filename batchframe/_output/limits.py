@@ -1,9 +1,9 @@
-"""Limits of the service on output schemas, checked before anything is sent.
+"""Size limits of output schemas, checked before anything is sent.
 
 Source: OpenAI's Structured Outputs guide, "Supported schemas", as of 2026: up to 5,000 object
-properties in all and 10 levels of nesting; up to 120,000 characters in the names of properties and
-definitions and in enum and const values; up to 1,000 enum values in all; up to 15,000 characters
-in an enum of texts with more than 250 values.
+properties in total and 10 levels of nesting; up to 120,000 characters in the names of properties
+and definitions and in enum and const values; up to 1,000 enum values in total; up to 15,000
+characters in an enum of strings with more than 250 values.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MOST_LONG_ENUM_CHARACTERS: Final = 15_000
 
 
 def check_limits(schema: Node, name: str) -> None:
-    """Raise ``OutputSpecError`` for a schema that is larger than the service takes."""
+    """Raise ``OutputSpecError`` if a schema exceeds the service's limits."""
     nodes = list(_nodes(schema))
     enums = [node["enum"] for node in nodes if "enum" in node]
     names = [name for n in nodes for name in chain(n.get("properties", ()), _definitions(n))]
@@ -75,7 +75,7 @@ def _nodes(node: Node) -> Iterator[Node]:
 def _check_depth(
     node: Node, root: Node, path: str, level: int, through: frozenset[str] = frozenset()
 ) -> None:
-    """Count objects within objects; a definition gone `through` already adds no further level."""
+    """Count nested objects; a definition already in `through` adds no level."""
     if level > MOST_LEVELS:
         raise OutputSpecError(
             f"{path} lies more than {MOST_LEVELS} objects deep; the service takes up to "

@@ -1,4 +1,4 @@
-"""The numbers that a schema allows, and the shortest and longest of them."""
+"""Numbers that a schema allows, and the shortest and longest of them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from batchframe._output.schema import Node
 
 SMALLEST: Final = -(2**63)
 LARGEST: Final = 2**63 - 1
-# The longest text that a 64-bit float has: 17 digits, sign, point and exponent.
+# The longest string of a 64-bit float: 17 digits, sign, point and exponent.
 LONGEST_NUMBER: Final = "-1.7976931348623157e+308"
 _DIGITS: Final = 17
-# The smallest float of full precision is 2.2e-308.
+# The smallest normal float is 2.2e-308.
 _MOST_DECIMALS: Final = 310
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Numbers from `low` to `high`; an open end does not belong to it, None is no end at all."""
+    """Numbers from `low` to `high`; open ends are excluded, None is unbounded."""
 
     low: Decimal | None
     high: Decimal | None
@@ -29,7 +29,7 @@ class Interval:
     high_open: bool = False
 
     def holds(self, number: Decimal) -> bool:
-        """Tell whether a number is within."""
+        """Return whether the interval contains a number."""
         if self.low is not None and (number < self.low or (self.low_open and number == self.low)):
             return False
         return self.high is None or not (
@@ -38,7 +38,7 @@ class Interval:
 
 
 def interval(node: Node) -> Interval:
-    """Return the interval that a node's bounds leave."""
+    """Return the interval of a node's bounds."""
     low, low_open = _tighter(node.get("minimum"), node.get("exclusiveMinimum"), max)
     high, high_open = _tighter(node.get("maximum"), node.get("exclusiveMaximum"), min)
     return Interval(low, high, low_open, high_open)
@@ -59,17 +59,17 @@ def _tighter(
 
 
 def whole_step(node: Node) -> int | None:
-    """Return the whole number that all answers are multiples of, if there is one.
+    """Return the integer that all answers are multiples of, or None.
 
-    A step such as 0.01 is none: in binary floats 0.07 is no multiple of it, so that no parser can
-    check it, though the service obeys it.
+    A step such as 0.01 is ignored: as a binary float 0.07 is not a multiple of it, so parsers
+    cannot check it, though the service enforces it.
     """
     step = node.get("multipleOf")
     return int(step) if step is not None and step == int(step) else None
 
 
 def integer_range(node: Node) -> tuple[int, int]:
-    """Return the smallest and the largest whole number allowed, within 64 bits.
+    """Return the smallest and the largest integer allowed, within 64 bits.
 
     Examples
     --------
@@ -86,7 +86,7 @@ def integer_range(node: Node) -> tuple[int, int]:
 
 
 def longest_integer(node: Node) -> str:
-    """Return the longest whole number allowed; 20 characters where nothing bounds it."""
+    """Return the longest integer allowed; 20 characters if unbounded."""
     return max(map(str, integer_range(node)), key=len)
 
 
@@ -109,7 +109,7 @@ def shortest_number(node: Node) -> str:
 
 
 def longest_number(node: Node) -> str:
-    """Return a number about as long as a model writes: 24 characters where nothing bounds it."""
+    """Return a number of the maximum length; 24 characters if unbounded."""
     bounds, step = interval(node), node.get("multipleOf")
     if bounds.low is None or bounds.high is None:
         return LONGEST_NUMBER
@@ -117,13 +117,13 @@ def longest_number(node: Node) -> str:
     unit = Decimal(str(step)) if step is not None else Decimal(1).scaleb(min(0, digits - _DIGITS))
     high, low = (_multiple(bounds, unit, towards_zero=False, up=up) for up in (True, False))
     written = [_plain(number) for number in (high, low, high - 7 * unit, low + 7 * unit)]
-    # A float of 64 bits must still be within: so close to an open end it may be the end.
+    # The float must be inside: close to an open end it may round to the end.
     within = [text for text in written if bounds.holds(Decimal(str(float(text))))]
     return max(within, key=len, default=shortest_number(node))
 
 
 def _multiple(bounds: Interval, unit: Decimal, *, towards_zero: bool, up: bool = True) -> Decimal:
-    """Return the multiple of `unit` within the interval that is nearest to zero or to an end."""
+    """Return the multiple of `unit` in the interval nearest to zero or an end."""
     if towards_zero:
         if bounds.holds(Decimal(0)):
             return Decimal(0)

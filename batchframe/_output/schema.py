@@ -1,4 +1,4 @@
-"""Walk a JSON schema, and read it as the columns that its answers become."""
+"""JSON schemas, mapped to the columns of their answers."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _SCALARS: dict[str, Kind] = {
 
 @dataclass(frozen=True)
 class Alternative:
-    """One thing that a node may be.
+    """One alternative of a schema node.
 
     Attributes
     ----------
     node
-        A node with one ``type``; None where the schema comes back to a definition it is inside of.
+        A node with one ``type``; None for a recursive reference.
     inside
-        The references that lead here.
+        The references that lead to the node.
     """
 
     node: Node | None
@@ -36,7 +36,7 @@ class Alternative:
 
 
 def resolve(reference: str, root: Node) -> Node | None:
-    """Return the definition at the top of the schema that is referred to, or None.
+    """Return the definition of a reference, or None.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def resolve(reference: str, root: Node) -> Node | None:
 def alternatives(
     node: Node, root: Node, inside: frozenset[str] = frozenset()
 ) -> Iterator[Alternative]:
-    """Yield everything that a node of a strict schema may be, null among it.
+    """Yield all alternatives of a strict schema node, including null.
 
     Examples
     --------
@@ -81,7 +81,7 @@ def alternatives(
 
 
 def leads_back(reference: str, root: Node) -> bool:
-    """Tell whether a definition refers to itself, be it by way of others.
+    """Return whether a definition is recursive, directly or indirectly.
 
     Examples
     --------
@@ -100,7 +100,7 @@ def leads_back(reference: str, root: Node) -> bool:
 
 
 def _references(node: Node | None) -> Iterator[str]:
-    """Yield every reference in a node, but not those in definitions that nothing refers to."""
+    """Yield every reference in a node, except in unused definitions."""
     if node is None:
         return
     if "$ref" in node:
@@ -112,20 +112,21 @@ def _references(node: Node | None) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Shape:
-    """What one place of an answer holds.
+    """The type of one value in an answer.
 
     Attributes
     ----------
     kind
-        The kind of its column; "object" has columns of its own instead.
+        The kind of its column; an "object" has one column per property instead.
     node
-        Where its rules (bounds, pattern, lengths) stand; for "json" the whole schema of the place.
+        The node with its constraints (bounds, pattern, lengths); for "json" the full schema of the
+        value.
     levels
-        Of a category.
+        Levels of a category.
     item
-        Of a list.
+        Shape of a list's items.
     properties
-        Of an object.
+        Shapes of an object's properties.
     """
 
     kind: Kind | Literal["object"]
@@ -137,10 +138,10 @@ class Shape:
 
 
 def shape_of(node: Node, root: Node) -> Shape:
-    """Read a node of a strict schema.
+    """Return the shape of a strict schema node.
 
-    A recursive type, and any union but that of a type with null, of labels with labels and of
-    integer with number, has no column type: it is kept as JSON text.
+    Recursive types have no column type and become JSON strings; so do unions, except those of a
+    type with null, of labels with labels, and of integer with number.
 
     Examples
     --------
@@ -193,7 +194,7 @@ def _merged(shapes: Sequence[Shape]) -> Shape | None:
 
 
 def columns_of(shape: Shape, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Shape]]:
-    """Yield the path and the shape of each answer column, nested objects flattened."""
+    """Yield the path and shape of each answer column, flattening objects."""
     if shape.kind != "object":
         yield path, shape
         return

@@ -1,4 +1,4 @@
-"""What the user passes as ``output=``, as plain values that a manifest can keep."""
+"""Output specs from ``output=``, as values that a manifest can store."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class Field:
     Attributes
     ----------
     name
-        Of the column: "label", "price", "address.city".
+        The column's name: "label", "price", "address.city".
     path
-        Where the value is in the decoded answer; empty for a text answer.
+        Path of the value in the decoded answer; empty for a text answer.
     kind
         "category", "integer" (64 bits), "number" (64-bit float), "boolean", "string", "list",
-        "json" (the JSON text of what has no column type: recursion, mixed unions); or, which no
-        schema makes, "vector" (32-bit floats, all of one length) or "file" (the path of one).
+        "json" (a JSON string for types without a column type: recursion, mixed unions); or, outside
+        schemas, "vector" (32-bit floats, all of one length) or "file" (its path).
     levels
-        Of a category: all of them, in the spec's order.
+        All levels of a category, in the spec's order.
     """
 
     name: str
@@ -47,14 +47,14 @@ class Field:
 
 @dataclass(frozen=True)
 class OutputSpec:
-    """What the answers must look like, and the columns they become.
+    """The schema of the answers and their columns.
 
     Attributes
     ----------
     schema
-        The strict JSON schema as sent on the wire; None for a text answer.
+        The strict JSON schema as sent; None for a text answer.
     schema_name
-        The name that OpenAI wants for it: 1 to 64 of a-z, A-Z, 0-9, "_" and "-".
+        The schema's name in the request: 1 to 64 of a-z, A-Z, 0-9, "_" and "-".
     fields
         The answer columns, in order.
     """
@@ -64,12 +64,12 @@ class OutputSpec:
     fields: tuple[Field, ...]
 
     def check_fields(self) -> None:
-        """Check that the answer columns are those of the schema.
+        """Check that the fields match the schema.
 
         Raises
         ------
         ValueError
-            If they are not.
+            If they do not.
         """
         shapes: dict[tuple[str, ...], Any] = {(): ("string", None)}
         if self.schema is not None:
@@ -82,31 +82,31 @@ class OutputSpec:
 
     @classmethod
     def of_schema(cls, schema: Mapping[str, Any] | None, schema_name: str) -> OutputSpec:
-        """Return the spec of a strict schema as it stands on the wire; None is a text answer."""
+        """Return the spec of a strict schema as sent; None is a text answer."""
         if schema is None:
             return output_spec(None)
         return cls(schema, schema_name, _fields(schema, None))
 
 
 def output_spec(output: object, name: str | None = None) -> OutputSpec:
-    """Turn what the user passed as ``output=`` into a spec.
+    """Convert ``output=`` to a spec.
 
     Parameters
     ----------
     output
-        None for text; a list of labels (texts or whole numbers), a ``Literal`` or an ``Enum``
-        class for one category; a Pydantic model, a TypedDict, a dataclass or a JSON schema of an
-        object for one column per field, nested objects flattened as "parent.field"; any other type
-        that Pydantic knows (``int``, ``list[str]``, ``Annotated[int, Field(ge=1, le=5)]``) for one
+        None for text; a list of labels (strings or integers), a ``Literal`` or an ``Enum`` class
+        for one category; a Pydantic model, a TypedDict, a dataclass or a JSON schema of an object
+        for one column per field, nested objects flattened as "parent.field"; any other type that
+        Pydantic supports (``int``, ``list[str]``, ``Annotated[int, Field(ge=1, le=5)]``) for one
         column of it.
     name
-        Of the answer column, where there is one: else "label" for labels and "response" for the
-        rest. It names the column only; the request stays the same, so renaming costs nothing.
+        Name of the answer column, for a spec with a single one; defaults to "label" for labels and
+        "response" otherwise. The request does not depend on it, so renaming costs nothing.
 
     Raises
     ------
     OutputSpecError
-        For what is not a spec, and for what OpenAI's strict mode would refuse.
+        If `output` is not a spec, or OpenAI's strict mode would reject it.
 
     Examples
     --------
@@ -153,7 +153,7 @@ def _fields(schema: Mapping[str, Any], name: str | None) -> tuple[Field, ...]:
 
 
 def _json_schema(output: Any) -> tuple[Any, str]:
-    """Return a JSON schema, not strict yet, and what messages call it."""
+    """Return a JSON schema, not strict yet, and its name in messages."""
     if isinstance(output, Mapping):
         return _given(output)
     labels = get_args(output) if get_origin(output) is Literal else output
@@ -172,7 +172,7 @@ def _json_schema(output: Any) -> tuple[Any, str]:
             + OUTPUT
             + " out.",
         )
-    # A quarter of the time that `import batchframe` would take, and labels do without it.
+    # Importing it would take a quarter of `import batchframe`, and labels do not need it.
     import pydantic  # noqa: PLC0415
 
     try:
@@ -183,7 +183,7 @@ def _json_schema(output: Any) -> tuple[Any, str]:
 
 
 def _labels(labels: Sequence[object]) -> dict[str, Any]:
-    # A member of an Enum, or a text of a subclass of str, is its plain value on the wire.
+    # An Enum member or an instance of a str subclass is sent as its plain value.
     values = [label.value if isinstance(label, Enum) else label for label in labels]
     plain = [str.__str__(value) if isinstance(value, str) else value for value in values]
     if None in plain:
@@ -203,7 +203,7 @@ def _given(schema: Mapping[Any, Any]) -> tuple[Any, str]:
 
 
 def _object_schema(strict: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """Put what is not an object into one: the root of a strict schema must be an object."""
+    """Wrap a schema in an object, the required root of strict schemas."""
     if strict.get("type") == "object":
         return strict, _schema_name(strict.get("title"))
     definitions = {key: strict[key] for key in ("$defs", "definitions") if key in strict}
@@ -231,7 +231,7 @@ def _schema_name(title: object) -> str:
 
 
 def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the schema as JSON reads it back, cut loose from whatever the user still holds."""
+    """Return a deep copy of the schema, as JSON reads it back."""
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(schema))
     return plain
 

@@ -1,15 +1,16 @@
-"""JSON schemas as strict mode wants them, or an error that says the way out.
+"""Strict JSON schemas, or an error that suggests a fix.
 
-The rules are those of the strictifier in the openai package (which is private, and refuses
-nothing), and the refusals those of the "Supported schemas" part of OpenAI's Structured Outputs
-guide as it stood in 2026. Three things go further than that strictifier:
+The conversion follows the openai package's own (which is private and rejects nothing); rejections
+follow "Supported schemas" in OpenAI's Structured Outputs guide of 2026. It differs from the package
+in three ways:
 
-- ``oneOf`` becomes ``anyOf``, which is the only union that strict mode takes. Pydantic writes
+- ``oneOf`` becomes ``anyOf``, the only union that strict mode supports. Pydantic writes
   ``oneOf`` for tagged unions, whose variants exclude each other, so nothing is lost.
-- Every ``default`` goes, not only ``default: null``: strict mode requires every property, so no
+- Every ``default`` is removed, not only ``default: null``: strict mode requires every property, so
+no
   default can ever apply, and Azure refuses schemas that have one (openai-agents-python #4390).
-- Notes without force (``examples``, ``discriminator``, ``$schema``, ...) go; they are refused or
-  ignored. ``title`` and ``description`` stay, the model reads them.
+- Annotations (``examples``, ``discriminator``, ``$schema``, ...) are removed; they are rejected or
+ignored. ``title`` and ``description`` stay, since the model reads them.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ FORMATS: Final = (
 TYPES: Final = ("object", "array", "string", "integer", "number", "boolean", NULL)
 
 _NUMBERS: Final = ("multipleOf", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
-# The guide lists the two lengths only among what *fine-tuned* models lack, so others have them.
+# The guide lists the two lengths as unsupported for *fine-tuned* models only.
 _SIZES: Final = ("minItems", "maxItems", "minLength", "maxLength")
 _KEPT: Final = {
     "type", "properties", "required", "additionalProperties", "items", "anyOf", "oneOf", "enum",
@@ -43,7 +44,7 @@ _DROPPED: Final = {
     "$schema", "$id", "$comment",
 }  # fmt: skip
 _TYPING: Final = ("type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const")
-# The first two stand beside none of the others.
+# The first two cannot be combined with the others.
 _ALONE: Final = ("anyOf", "oneOf", "type", "properties", "items", "enum", "const")
 _LEVEL_TYPES: Final = {bool: "boolean", str: "string", int: "integer"}
 _LOOKAROUND: Final = re.compile(r"(?<!\\)(?:\\\\)*\(\?<?[=!]")
@@ -63,7 +64,7 @@ _KEYWORD_REMEDIES = {
 
 @dataclass(frozen=True)
 class _Place:
-    """Where in the user's type we are."""
+    """The current position in the user's type."""
 
     path: str
     root: Node
@@ -74,19 +75,19 @@ class _Place:
 
 
 def strict_schema(schema: object, name: str) -> dict[str, Any]:
-    """Return the schema as OpenAI's strict mode wants it.
+    """Convert a schema for OpenAI's strict mode.
 
     Parameters
     ----------
     schema
         A JSON schema.
     name
-        What error messages call its root.
+        The name of its root in error messages.
 
     Raises
     ------
     OutputSpecError
-        For whatever strict mode would refuse, with the path to it and a way out.
+        If strict mode would reject the schema, with the path and a fix.
 
     Examples
     --------
@@ -118,7 +119,7 @@ def _strict(node: object, place: _Place) -> dict[str, Any]:
 
 
 def _part(key: str, value: Any, place: _Place) -> Any:
-    """Make the value of one keyword strict."""
+    """Convert the value of one keyword for strict mode."""
     if key == "properties":
         return {name: _strict(part, place.at(f".{name}")) for name, part in value.items()}
     if key in {"$defs", "definitions"}:
@@ -145,7 +146,7 @@ def _without_all_of(node: dict[str, Any], place: _Place) -> dict[str, Any]:
 
 
 def _reference(node: dict[str, Any], place: _Place) -> dict[str, Any]:
-    """Keep a lone reference; write out one that has siblings, which strict mode refuses."""
+    """Inline a reference with siblings, which strict mode rejects."""
     reference = node["$ref"]
     definition = resolve(reference, place.root) if isinstance(reference, str) else None
     if definition is None:
@@ -157,7 +158,7 @@ def _reference(node: dict[str, Any], place: _Place) -> dict[str, Any]:
     if not siblings:
         return {"$ref": reference}
     if reference in place.inlined:
-        # Written out, a definition inside itself would never end; beside anyOf, notes may stand.
+        # A recursive definition cannot be inlined; anyOf allows annotations as siblings.
         return _strict({"anyOf": [{"$ref": reference}], **siblings}, place)
     return _strict({**definition, **siblings}, replace(place, inlined=place.inlined | {reference}))
 
@@ -185,7 +186,7 @@ def _closed(node: dict[str, Any], path: str) -> dict[str, Any]:
 
 
 def _choice(node: dict[str, Any], path: str) -> dict[str, Any]:
-    """Give a choice its type, and say a null among the choices as an alternative of its own."""
+    """Add the type of an enum, and move a null into its own alternative."""
     if "enum" not in node:
         if node["const"] is None:
             return node | {"type": NULL}
@@ -193,7 +194,7 @@ def _choice(node: dict[str, Any], path: str) -> dict[str, Any]:
     values = [value for value in node["enum"] if value is not None]
     choice = {"type": _level_type(values, path), "enum": values}
     rest = {key: value for key, value in node.items() if key not in choice}
-    # OpenAI's own examples write an optional choice as a list of types beside the enum.
+    # OpenAI's examples write an optional enum as a list of types beside the enum.
     if len(values) < len(node["enum"]) or NULL in _types(node):
         return {"anyOf": [choice, {"type": NULL}], **rest}
     return {**node, **choice}
@@ -228,7 +229,7 @@ def _level_type(values: Sequence[Any], path: str) -> str:
 
 
 def repeated(values: Sequence[Any]) -> list[Any]:
-    """Return what occurs more than once, each once, in order.
+    """Return the duplicated items, each once, in order.
 
     Examples
     --------

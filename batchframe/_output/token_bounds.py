@@ -1,11 +1,11 @@
-"""The fewest and the most tokens of an answer, since the price of a job depends on them.
+"""Lower and upper bounds on the tokens of an answer, for its price.
 
-An answer is laid out as pieces: fixed text, labels to choose from, and spans, of which only the
-ends are known. Tokenizers of OpenAI cut texts into words and runs of signs before anything else
-(tiktoken, `pat_str` of cl100k_base and o200k_base), so a label that begins and ends in a letter or
-digit is counted as it is counted alone, and the dearest labels together make the dearest answer.
-Where a span meets a run of signs nothing is known of the cut: there each byte counts as a token at
-the high end, and the run as nothing at the low end. No byte takes more than one token.
+An answer is laid out as pieces: fixed text, labels to choose from, and spans with known bounds
+only. OpenAI's tokenizers first split strings into words and runs of punctuation (tiktoken,
+`pat_str` of cl100k_base and o200k_base), so a label that begins and ends in a letter or digit has
+the same count as on its own, and the longest labels make the longest answer. Where a span meets a
+run of punctuation the split is unknown: each byte then counts as one token for the upper bound, and
+the run as none for the lower bound. A byte never takes more than one token.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from batchframe._output.spec import OutputSpec
 
 MOST_TYPICAL: Final = 1_000
 TOKENS_A_CHARACTER: Final = 4
-"""A character has at most four bytes; the escapes of control characters take at most as many."""
-# Beyond any model's output limit, a bound is no bound.
+"""A character has at most four bytes; escapes of control characters take at most as many tokens."""
+# A bound beyond every model's output limit is useless.
 _MOST_TOKENS: Final = 1_000_000
 _LONGEST_TOKEN: Final = 128
 """Bytes of the longest token of o200k_base and cl100k_base: a run of spaces."""
 _QUOTES: Final = 2
 _CONSTANTS: Final = ("true", "false", "null")
 _BEFORE: Final = ("", ",", "[", ":")
-"""What a constant may be one word with."""
-# The most characters of a format, and whether it always has a letter or digit.
+"""Characters that may join a constant into one word."""
+# The maximum length of a format, and whether it always has a letter or digit.
 _FORMATS: Final = {
     "date": (len("2026-01-01"), True),
     "time": (len("23:59:59.999999999+00:00"), True),
@@ -61,20 +61,20 @@ Count: TypeAlias = Callable[[Sequence[str]], "npt.NDArray[np.int64] | Sequence[i
 
 @dataclass(frozen=True)
 class AnswerBounds:
-    """How many tokens an answer can take, written compact and without needless escapes.
+    """Bounds on an answer's tokens, as compact JSON without extra escapes.
 
     Attributes
     ----------
     low
-        No answer takes fewer; 1 for a text answer.
+        Lower bound; 1 for a text answer.
     expected
-        The exact mean of every possible answer, where there are at most 1,000 (labels, flags, small
-        ranges of whole numbers); else None.
+        The exact mean over all possible answers, if there are at most 1,000 (labels, booleans,
+        small ranges of integers); else None.
     high
-        No answer takes more; None where nothing bounds it (a text without maxLength, a list
-        without maxItems, recursion).
+        Upper bound; None if unbounded (a string without maxLength, a list without maxItems,
+        recursion).
     with_texts
-        Whether texts of some characters are part of the high end.
+        Whether the upper bound includes strings of bounded length.
     """
 
     low: int
@@ -85,14 +85,14 @@ class AnswerBounds:
 
 @dataclass(frozen=True)
 class _Labels:
-    """JSON texts in quotes, each beginning and ending in a letter or digit."""
+    """Quoted JSON strings, each beginning and ending in a letter or digit."""
 
     texts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class _Span:
-    """So many tokens: low is None for what never ends, high for what nothing bounds."""
+    """A range of tokens: low is None if infinite, high if unbounded."""
 
     low: int | None
     high: int | None
@@ -103,16 +103,16 @@ _ENDLESS: Final = _Span(None, None)
 
 
 def answer_bounds(spec: OutputSpec, count: Count) -> AnswerBounds:
-    """Bound the tokens of the answers that a spec allows.
+    """Compute bounds on the tokens of the answers that a spec allows.
 
-    A whole number without bounds counts as one of 64 bits (20 characters), any other number as one
-    of 24 characters, the most that a float of 64 bits needs. A pattern is not taken into account.
-    A character of a bounded text counts as four tokens, the most of any script.
+    An unbounded integer counts as 64 bits (20 characters), any other number as 24 characters, the
+    maximum of a 64-bit float. Patterns are ignored. A character of a bounded string counts as four
+    tokens, the maximum of any script.
 
     Parameters
     ----------
     count
-        Counts the tokens of each text.
+        Counts the tokens of each string.
 
     Examples
     --------
@@ -134,7 +134,7 @@ def answer_bounds(spec: OutputSpec, count: Count) -> AnswerBounds:
 
 
 class _Layout:
-    """Lays the answers of one schema out as pieces, and measures them."""
+    """The layout of a schema's answers as pieces, with their token counts."""
 
     def __init__(self, root: Node, count: Count) -> None:
         self._root = root
@@ -142,7 +142,7 @@ class _Layout:
         self.with_texts = False
 
     def pieces(self, node: Node, inside: frozenset[str]) -> _Pieces:
-        """Lay out all that a node may be; alternatives of different shape become one span."""
+        """Lay out a node; alternatives of different shape become one span."""
         found: list[_Pieces] = [
             [_ENDLESS] if one.node is None else self._pieces_of_one(one.node, one.inside)
             for one in alternatives(node, self._root, inside)
@@ -203,12 +203,12 @@ class _Layout:
         return _Span(low, most * TOKENS_A_CHARACTER + _QUOTES)
 
     def ends(self, pieces: _Pieces, *, alone: bool = False) -> _Span:
-        """Give the fewest and the most tokens.
+        """Return the lower and the upper bound.
 
         Parameters
         ----------
         alone
-            Whether this is all of an answer; else nothing is known of what stands around it.
+            Whether this is the entire answer; otherwise its context is unknown.
         """
         spans = [piece for piece in pieces if isinstance(piece, _Span)]
         lows, highs = [span.low for span in spans], [span.high for span in spans]
@@ -220,7 +220,7 @@ class _Layout:
         return _Span(low, high)
 
     def _fixed(self, pieces: _Pieces, *, alone: bool, dear: bool) -> int:
-        """Count what stands between the spans."""
+        """Count the fixed text between spans."""
         texts = [""]
         for piece in pieces:
             if isinstance(piece, _Span):
@@ -241,21 +241,21 @@ class _Layout:
 
 
 def _widest(spans: Sequence[_Span]) -> _Span:
-    """Span all alternatives; one that never ends is never written."""
+    """Span all alternatives; infinite ones are ignored."""
     lows = [span.low for span in spans if span.low is not None]
     highs = [span.high for span in spans if span.high is not None]
     return _Span(min(lows, default=None), max(highs) if len(highs) == len(spans) else None)
 
 
 def _core(text: str, *, cut_left: bool, cut_right: bool) -> str:
-    """Take off the signs at the ends that may be one run with what stands beside them."""
+    """Strip punctuation that may join a run with the neighboring text."""
     words = [at for at, sign in enumerate(text) if _wordly(sign)]
     if not (cut_left or cut_right):
         return text
     if not words:
         return ""
     start, end = words[0] if cut_left else 0, words[-1] + 1 if cut_right else len(text)
-    # A space may begin a word, and a mark belongs to the one before it: there is no cut to trust.
+    # A space may begin a word and a mark belongs to the word before it, so the split is unknown.
     beside = text[start - 1 : start] + text[end : end + 1]
     if any(sign.isspace() or unicodedata.category(sign)[0] == "M" for sign in beside):
         return ""
@@ -291,7 +291,7 @@ def _object(node: Node, parts: Iterable[str]) -> str:
 
 
 def _choices(node: Node) -> list[str] | None:
-    """Write every value of a node that lists them."""
+    """Format every value of a node that enumerates its values."""
     if node["type"] == NULL:
         return ["null"]
     if node["type"] == "boolean":
@@ -303,7 +303,7 @@ def _choices(node: Node) -> list[str] | None:
 
 
 def _every(node: Node, root: Node, inside: frozenset[str]) -> list[str] | None:
-    """Write every answer there can be, in order; None where there are too many."""
+    """Format every possible answer in order; None if there are too many."""
     texts: list[str] = []
     for one in alternatives(node, root, inside):
         some = one.node and _every_of_one(one.node, root, one.inside)

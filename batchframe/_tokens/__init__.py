@@ -1,1 +1,1 @@
-"""Count the input tokens of a request body."""
+"""Input token counts of request bodies."""

@@ -1,4 +1,4 @@
-"""Count the input tokens of one request body, since the service charges for more than its texts."""
+"""Input tokens of request bodies, including tokens beyond their text."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from batchframe._tokens.tools import tool_tokens
 
 Body = Mapping[str, Any]
 
-# Texts, or what stands for them, that the service reads but this module cannot see or render.
+# References to content that the service reads but this module cannot render.
 _UNCOUNTED_CHAT: Final = ("audio", "web_search_options", "prediction")
 _UNCOUNTED_RESPONSES: Final = ("previous_response_id", "conversation", "prompt")
 _IN_PIECES: Final = 0.01
@@ -55,15 +55,15 @@ _PRO: Final = 'reasoning mode "pro" adds about 1,500 tokens a request, as record
 def count_tokens(body: Body, *, endpoint: str = "/v1/chat/completions") -> TokenCount:
     """Count the input tokens of one request body.
 
-    Texts, roles and names are counted as the service does. Tools, JSON schemas, images and earlier
-    answers of the model are counted by rules that come near, files and audio not at all: then
-    ``exact`` is False, `notes` say why, and `fewer` and `more` by how much it may be off. So it is
-    where the tokenizer or the rules of the model are not published, or no tokenizer is installed.
+    Text, roles and names are counted as the service does. Tools, JSON schemas, images and earlier
+    answers are approximated, files and audio are not counted: then ``exact`` is False, `notes` give
+    the reasons, and `fewer` and `more` the possible error. The same applies if the tokenizer or the
+    rules of the model are not published, or no tokenizer is installed.
 
     Parameters
     ----------
     body
-        The request's body, with its ``model``.
+        The request body, including ``model``.
     endpoint
         ``"/v1/chat/completions"``, ``"/v1/responses"``, ``"/v1/embeddings"``,
         ``"/v1/completions"``, ``"/v1/moderations"``, ``"/v1/images/generations"`` or
@@ -72,7 +72,7 @@ def count_tokens(body: Body, *, endpoint: str = "/v1/chat/completions") -> Token
     Raises
     ------
     RequestError
-        If the endpoint is another, or the body has no model or nothing to count.
+        If the endpoint is not supported, or the body has no model or no input.
 
     Examples
     --------
@@ -143,14 +143,14 @@ def count_responses(body: Body) -> TokenCount:
     parts += tool_tokens(tools, counter=counter, model=model, has_system=has_system, responses=True)
     if any(body.get(key) for key in _UNCOUNTED_RESPONSES):
         parts += about(_UNSEEN, more=None)
-    # Recorded: mode "pro" adds about 1,500 tokens of its own.
+    # Recorded: mode "pro" adds about 1,500 tokens.
     if (body.get("reasoning") or {}).get("mode") == "pro":
         parts += about(_PRO, around=1_531, fewer=1_531, more=1_531)
     return _chat_total(parts, model, counter)
 
 
 def _count_texts(endpoint: EndpointPath, field: str, body: Body) -> TokenCount:
-    """Count a text, texts, a list of token ids, or lists of them, with nothing around them."""
+    """Count strings or lists of token ids, without framing tokens."""
     model, given = _model_of(body, endpoint), _needed(body, field, endpoint)
     inputs = [given] if isinstance(given, str) else list(given)
     texts = tuple(one for one in inputs if isinstance(one, str))
@@ -161,7 +161,7 @@ def _count_texts(endpoint: EndpointPath, field: str, body: Body) -> TokenCount:
 def count_images(body: Body) -> TokenCount:
     """Count the input tokens of a body of ``/v1/images/generations`` or ``/v1/images/edits``.
 
-    The text is counted; how it is framed, and what images take that go in, is not published.
+    Only the text is counted; the tokens of its framing and of input images are not published.
 
     Examples
     --------
@@ -189,7 +189,10 @@ COUNTERS: Final[Mapping[str, Callable[[Body], TokenCount]]] = MappingProxyType(
 
 
 def _carrying(messages: Sequence[Body]) -> list[Body]:
-    """Break the line behind the first system message, which carries the tools (H. Marr, 2023)."""
+    """Add the line break of tools to the first system message.
+
+    The service appends tools to that message (H. Marr, 2023).
+    """
     carrying = list(messages)
     for position, one in enumerate(carrying):
         if one.get("role") in SYSTEM_ROLES and isinstance(one.get("content"), str):

@@ -1,4 +1,4 @@
-"""Count the tokens of texts for a model, and say whether the counts are exact."""
+"""Token counts of strings for a model, and whether they are exact."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from batchframe._models.names import base_model
 from batchframe._tokens.engines import Engine, count_guarded, engine_for
 
-# What one call of an engine holds in memory, as text; its token ids take about as much again.
+# Bytes of text per engine call; the token ids take about as much again.
 BLOCK_BYTES: Final = 16 * 2**20
 _FEW: Final = 32
-"""Up to so many texts, finding the equal ones costs more than counting them again."""
+"""Up to this many strings, deduplication costs more than counting duplicates."""
 
-# Of the approximation without a vocabulary, in total, and of another maker's tokenizer.
+# Relative errors of the approximation in total, and of another maker's tokenizer.
 _APPROXIMATE: Final = 0.25
 _UNKNOWN: Final = 0.33
 _PRESUMED_OFF: Final = 0.03
-"""By which o200k_base and cl100k_base differ on English texts."""
+"""Relative difference of o200k_base and cl100k_base on English text."""
 
 INSTALL_FAST: Final = 'pip install "batchframe[fast]"'
 
@@ -40,18 +40,18 @@ _PRESUMED = re.compile(r"gpt-6" + _EDGE)
 
 @dataclass(frozen=True)
 class TokenCount:
-    """A number of tokens.
+    """A token count.
 
     Attributes
     ----------
     tokens
-        How many tokens.
+        Number of tokens.
     exact
-        Whether the service is known to count the same; False means an approximation.
+        Whether the service counts the same; False means an approximation.
     fewer, more
-        How many tokens fewer or more it may be; `more` is None where nothing bounds it.
+        Possible error in tokens, down and up; `more` is None if unbounded.
     notes
-        Why it is not exact, and how far off it may be, in words; empty where it is exact.
+        Why the count is not exact and by how much it may be off; empty if exact.
 
     Examples
     --------
@@ -68,7 +68,7 @@ class TokenCount:
 
 @dataclass(frozen=True)
 class Tally:
-    """The tokens of each text, and whether each number is exact."""
+    """Token counts of strings, and whether each count is exact."""
 
     tokens: NDArray[np.int64]
     exact: NDArray[np.bool_]
@@ -76,19 +76,19 @@ class Tally:
 
 @dataclass(frozen=True)
 class TokenCounter:
-    """Counts tokens as one model does, as far as that is known here.
+    """A token counter for one model.
 
     Attributes
     ----------
     encoding
-        The encoding that is counted in: ``"o200k_base"``.
+        The name of the encoding, such as ``"o200k_base"``.
     exact
-        Whether the numbers are OpenAI's own: the model's encoding is published and its vocabulary
-        could be loaded.
+        Whether counts equal OpenAI's: the model's encoding is published and its vocabulary could be
+        loaded.
     note
-        What to tell the reader when it is not exact, with the step that mends it; else None.
+        Why counts are not exact, and how to fix it; None if exact.
     off
-        By what share a total may be off, as far as is known; 0 where it is exact.
+        Known relative error of a total; 0 if exact.
     """
 
     encoding: str
@@ -98,10 +98,11 @@ class TokenCounter:
     off: float = 0.0
 
     def count(self, texts: pa.Array | pa.ChunkedArray | Sequence[str]) -> NDArray[np.int64]:
-        """Count the tokens of each text.
+        """Count the tokens of each string.
 
-        Equal texts are counted once, and every text is plain text: ``<|endoftext|>`` is seven
-        tokens. A missing text has none.
+        Duplicates are counted once, and special tokens are treated as plain text: ``<
+        endoftext
+        >`` is seven tokens. A missing string has none.
 
         Parameters
         ----------
@@ -116,23 +117,23 @@ class TokenCounter:
         return self.tally(texts).tokens
 
     def count_one(self, text: str) -> int:
-        """Count the tokens of one text."""
+        """Count the tokens of one string."""
         return int(self.count([text])[0])
 
     def tally(
         self, texts: pa.Array | pa.ChunkedArray | Sequence[str], *, distinct: bool = False
     ) -> Tally:
-        """Count the tokens of each text, and say of each whether its number is exact.
+        """Count the tokens of each string, and whether each count is exact.
 
-        A single text can be inexact under an exact counter: one on which the tokenizer breaks,
-        such as a million spaces.
+        An exact counter may return an inexact count for a string that breaks the tokenizer, such as
+        a million spaces.
 
         Parameters
         ----------
         texts
             As for `count`.
         distinct
-            Whether no two texts are known to be equal: then none are looked for.
+            Whether the strings are known to be distinct, which skips deduplication.
         """
         if distinct and isinstance(texts, pa.Array) and not pa.types.is_dictionary(texts.type):
             return self._tally_all(texts)
@@ -141,7 +142,7 @@ class TokenCounter:
             return Tally(tokens, exact & self.exact)
         rows = _distinct(texts)
         found = self._tally_all(rows.dictionary)
-        # The last place stands for a missing text: no tokens, and that is exact.
+        # The last item stands for a missing string: zero tokens, exact.
         tokens, exact = np.append(found.tokens, 0), np.append(found.exact, self.exact)
         places = pc.fill_null(rows.indices.cast(pa.int64()), len(tokens) - 1).to_numpy()
         return Tally(tokens[places], exact[places])
@@ -154,17 +155,17 @@ class TokenCounter:
 
 
 def encoding_of(model: str) -> tuple[str, bool]:
-    """Name the encoding of a model.
+    """Return the encoding of a model.
 
-    Fine-tunes, dated snapshots and Azure's ``gpt-35-turbo`` are known by their base model.
-    OpenAI has published no encoding for gpt-6 (2026-11): it is presumed to be that of gpt-5. What
-    is not known here is asked of the installed tiktoken, which may be newer.
+    Fine-tunes, dated snapshots and Azure's ``gpt-35-turbo`` use their base model's. OpenAI has
+    published no encoding for gpt-6 (2026-11): gpt-5's is assumed. Other models are looked up in the
+    installed tiktoken, which may be newer.
 
     Returns
     -------
     tuple
         The tiktoken name of the encoding, and whether OpenAI has published it for this model.
-        A model of another maker is counted in ``o200k_base``.
+        Models of other makers are counted with ``o200k_base``.
 
     Examples
     --------
@@ -181,10 +182,10 @@ def encoding_of(model: str) -> tuple[str, bool]:
 
 
 def token_counter(model: str) -> TokenCounter:
-    """Give the best counter of a model's tokens that can be had here.
+    """Return the best token counter available for a model.
 
-    The first call may load a vocabulary, and fetch it when only tiktoken is installed. Nothing is
-    raised when there is none: the counter then approximates, and says so.
+    The first call may load a vocabulary, and download it if only tiktoken is installed. Without a
+    vocabulary the counter approximates and explains so in its note.
 
     Examples
     --------
@@ -209,8 +210,8 @@ def token_counter(model: str) -> TokenCounter:
 
 
 def _doubt(model: str, encoding: str) -> tuple[str, float]:
-    """Say that a tokenizer is not published, and by what share it may count otherwise."""
-    # Every model since gpt-4o has been counted in o200k_base, so that is expected of gpt-6.
+    """Return a note on an unpublished tokenizer, and its relative error."""
+    # Every model since gpt-4o uses o200k_base, so gpt-6 is expected to as well.
     if _PRESUMED.match(base_model(model)):
         presumed = (
             f"OpenAI has published no tokenizer for {model}; its tokens are counted as those of "
@@ -227,13 +228,13 @@ def _doubt(model: str, encoding: str) -> tuple[str, float]:
 @functools.cache
 def _tiktoken_encoding(model: str) -> str | None:
     try:
-        # Slow to load, and only needed for a model that the patterns above do not know.
+        # Slow to load, and only needed for models that match no pattern above.
         from tiktoken import encoding_name_for_model  # noqa: PLC0415
 
         name: str = encoding_name_for_model(model)
     except (ImportError, KeyError):
         return None
-    # The same ranks; the two differ in special tokens, which no text has here.
+    # The ranks are equal; only special tokens differ, which are not used here.
     return "o200k_base" if name == "o200k_harmony" else name
 
 
@@ -248,7 +249,7 @@ def _arrow(texts: Sequence[str]) -> pa.Array:
     try:
         return pa.array(texts, pa.large_string())
     except UnicodeEncodeError:
-        # Half of a surrogate pair: replaced, which is how tiktoken reads it.
+        # A lone surrogate is replaced, as in tiktoken.
         return pa.array(
             [text and _without_surrogates(text) for text in texts],
             pa.large_string(),
@@ -265,7 +266,7 @@ def _without_surrogates(text: str) -> str:
 
 
 def _blocks(texts: pa.Array) -> Iterator[list[str]]:
-    """Cut texts into lists of about `BLOCK_BYTES`, so that memory does not grow with the rows."""
+    """Split strings into blocks of about `BLOCK_BYTES` to bound memory."""
     sizes = pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False)
     block = np.cumsum(sizes, dtype=np.int64) // BLOCK_BYTES
     starts = np.flatnonzero(np.diff(block, prepend=-1))

@@ -1,4 +1,4 @@
-"""The engines that count tokens, and the order in which they are tried."""
+"""Token counting engines, and the order in which they are tried."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-# tiktoken downloads a vocabulary without any time limit of its own.
+# tiktoken downloads a vocabulary without a timeout.
 DOWNLOAD_SECONDS: Final = 30.0
-# A multiple of 128, the longest run of spaces that is one token, so that a cut there costs nothing.
+# A multiple of 128, the longest token of spaces, so that a split there adds no tokens.
 _PIECE_CHARACTERS: Final = 12_800
-# No model reads a longer text, and one word of this length takes an engine gigabytes.
+# No model reads a longer string, and a word of this length takes gigabytes of memory.
 _LONGEST_WHOLE: Final = 2_000_000
-# What tiktoken 0.14 counts; a young engine proves itself here before its numbers are used.
+# Counts of tiktoken 0.14, against which a newer engine is checked before use.
 _PROBE: Final = ("It's a <|test|>: naïve café, 12345 雪!\n\n", "  def f(x):\n", "")
 _PROBE_COUNTS: Final[Mapping[str, tuple[int, ...]]] = {
     "o200k_base": (17, 5, 0),
@@ -32,11 +32,11 @@ _PROBE_COUNTS: Final[Mapping[str, tuple[int, ...]]] = {
 
 
 class Engine(Protocol):
-    """Counts the tokens of texts in one encoding."""
+    """An engine that counts the tokens of strings in one encoding."""
 
     @property
     def exact(self) -> bool:
-        """Whether the numbers are those of OpenAI's own tokenizer."""
+        """Whether the counts equal those of OpenAI's tokenizer."""
         ...
 
     def count(self, texts: list[str]) -> NDArray[np.int64]:
@@ -46,16 +46,16 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Unavailable:
-    """An engine that cannot be had, and why, in words."""
+    """An engine that is not available, and the reason."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class SplintrEngine:
-    """splintr-rs: tiktoken's counts from a vocabulary inside the package.
+    """splintr-rs: tiktoken's counts, with a bundled vocabulary.
 
-    Its batch call is the fastest route but reads special tokens; a text that may hold one is
+    Its batch call is the fastest but interprets special tokens; a string that may contain one is
     counted again by `encode_ordinary`, which does not.
     """
 
@@ -66,7 +66,7 @@ class SplintrEngine:
         """Give the number of tokens of each text."""
         _, ends = self._tokenizer.encode_batch_flat(texts)
         counts: NDArray[np.int64] = np.diff(np.frombuffer(ends, dtype="<i8"))
-        # Most texts have none, and one character is looked for in a tenth of the time of two.
+        # Most strings have none, and searching for one character takes a tenth of the time of two.
         if any(map(operator.contains, texts, itertools.repeat("|"))):
             for row in [row for row, text in enumerate(texts) if "<|" in text]:
                 counts[row] = len(self._tokenizer.encode_ordinary(texts[row]))
@@ -75,10 +75,10 @@ class SplintrEngine:
 
 @dataclass(frozen=True)
 class TiktokenEngine:
-    """tiktoken, the judge: OpenAI's own tokenizer.
+    """tiktoken: OpenAI's own tokenizer and the reference.
 
-    Its batch call makes a Python future of every text: half as fast on review-sized ones as a loop,
-    which leaves the interpreter to other threads.
+    Its batch call creates a Python future per string and is half as fast on review-sized strings as
+    a loop, which releases the interpreter to other threads.
     """
 
     _encoding: Any
@@ -92,12 +92,12 @@ class TiktokenEngine:
 
 @dataclass(frozen=True)
 class ApproximateEngine:
-    """Counts without a vocabulary, by cutting texts the way the encodings begin to.
+    """An approximation without a vocabulary, by splitting as encodings do.
 
-    Words are cut after 8 Latin letters, other scripts after `letters` letters, Chinese, Japanese
-    and Korean after one, digits after 3. Against o200k_base, on English reviews and questions, ten
-    languages of markdown, Python and JSON: -12 % to +12 % in total, 95 % of the texts within 25 %.
-    Against cl100k_base: -26 % to +7 %, but Hindi at half of the true number.
+    Words are split after 8 Latin letters, other scripts after `letters` letters, Chinese, Japanese
+    and Korean after one, digits after 3. Against o200k_base, on English reviews and questions,
+    Markdown in ten languages, Python and JSON: -12% to +12% in total, 95% of the strings within
+    25%. Against cl100k_base: -26% to +7%, but Hindi at half of the true count.
     """
 
     letters: int = 3
@@ -120,11 +120,11 @@ class ApproximateEngine:
 
 
 def engine_for(encoding: str) -> tuple[Engine, str | None]:
-    """Choose the best engine that can be had here for an encoding.
+    """Return the best available engine for an encoding.
 
-    splintr-rs where it is installed, else tiktoken where it has or can fetch its vocabulary, else
-    the approximation. splintr-rs is looked for every time, so that installing it from a notebook
-    cell needs no restart; a failed download of tiktoken is not tried again in the same process.
+    splintr-rs if installed, else tiktoken if its vocabulary is cached or can be downloaded, else
+    the approximation. splintr-rs is searched for on every call, so that installing it from a
+    notebook needs no restart; a failed download of tiktoken is not retried in the same process.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def engine_for(encoding: str) -> tuple[Engine, str | None]:
     Returns
     -------
     tuple
-        The engine, and why it is only the approximate one, in words, else None.
+        The engine, and the reason if it is the approximation, else None.
     """
     with contextlib.suppress(ImportError, ValueError, LookupError):
         return _load_splintr(encoding), None
@@ -145,9 +145,9 @@ def engine_for(encoding: str) -> tuple[Engine, str | None]:
 
 
 def is_panic(error: BaseException) -> bool:
-    """Say whether an error is a panic of a Rust extension.
+    """Return whether an error is a panic of a Rust extension.
 
-    PyO3 gives it a class outside `Exception` that cannot be imported, so its name has to do.
+    PyO3 raises a class outside `Exception` that cannot be imported, so it is matched by name.
     tiktoken 0.14 panics on 1,000,000 spaces in a row.
     """
     kind = type(error)
@@ -155,19 +155,19 @@ def is_panic(error: BaseException) -> bool:
 
 
 def count_guarded(engine: Engine, texts: list[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Count texts so that no text can end the process.
+    """Count tokens so that no string can crash the process.
 
     Parameters
     ----------
     engine
-        What counts.
+        The engine that counts.
     texts
-        Texts without lone surrogates.
+        Strings without lone surrogates.
 
     Returns
     -------
     tuple
-        The tokens of each text, and whether that number is exact. A text on which the engine
+        The tokens of each string, and whether the count is exact. A string on which the engine
         panics, or that no model could read, is counted in pieces, which is not exact.
     """
     too_long = max(map(len, texts), default=0) > _LONGEST_WHOLE
@@ -203,7 +203,7 @@ def _count_in_pieces(engine: Engine, text: str) -> int:
 
 @functools.cache
 def _load_splintr(encoding: str) -> Engine:
-    # Optional (the extra "fast") and 38 MB to map, so only a cell that counts pays for it.
+    # Optional (the extra "fast") and 38 MB to map, so it is imported on the first count.
     from splintr import Tokenizer  # noqa: PLC0415
 
     if encoding not in _PROBE_COUNTS:
@@ -221,18 +221,18 @@ def _tiktoken(encoding: str) -> Engine | Unavailable:
 
 def _load_tiktoken(encoding: str) -> Engine | Unavailable:
     try:
-        # Loading it takes 0.4 s, and the first time a download: `import batchframe` does neither.
+        # Loading takes 0.4 s, and a download the first time, so it is deferred to the first count.
         import tiktoken  # noqa: PLC0415
 
         return TiktokenEngine(tiktoken.get_encoding(encoding))
-    except Exception as error:  # noqa: BLE001 - requests', urllib3's, a bad cache: all mean "not here"
+    except Exception as error:  # noqa: BLE001 - any network or cache error means "not available"
         return Unavailable(
             f"tiktoken could not load its vocabulary {encoding} ({type(error).__name__})"
         )
 
 
 def _within(seconds: float, load: Callable[[], Engine | Unavailable]) -> Engine | Unavailable:
-    """Wait for a load, but not for ever: the thread goes on alone and may still fill the cache."""
+    """Wait for a load with a timeout; the thread may still fill the cache."""
     answer: queue.SimpleQueue[Engine | Unavailable] = queue.SimpleQueue()
     threading.Thread(target=lambda: answer.put(load()), daemon=True).start()
     try:

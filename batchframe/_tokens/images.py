@@ -1,7 +1,7 @@
-"""The input tokens of an image, by its size, the requested detail and the model.
+"""Input tokens of an image by its size, the requested detail and the model.
 
-The rules are those of OpenAI's guide "Images and vision", 2026-11; where requests were recorded
-with the tokens that the API counted, the recording wins and the evidence says so.
+The rules are those of OpenAI's guide "Images and vision", 2026-11; requests recorded with the API's
+own counts take precedence, and the evidence states it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _TILE: Final = 512
 _PATCH: Final = 32
 _SHORT_SIDE: Final = 768
 _FIT: Final = 2048
-# What an image of unknown size is taken for; the range shows what it may be.
+# The size assumed for an image of unknown size; the range covers the others.
 _TYPICAL: Final = (1024, 1024)
 _LOW_SIDE: Final = 512
 _RECORDED: Final = "OpenAI's rule, equal in the requests that were recorded"
@@ -37,11 +37,11 @@ class ImageTokens:
     Attributes
     ----------
     tokens
-        The number to expect.
+        The expected number.
     low, high
-        What it may be instead.
+        The lower and upper bound.
     evidence
-        What the number rests on, in words.
+        The basis of the number.
     """
 
     tokens: int
@@ -52,7 +52,7 @@ class ImageTokens:
 
 @dataclass(frozen=True)
 class _Tiles:
-    """Tokens for the image as a whole, and for each tile of 512 pixels."""
+    """Tokens for the entire image, and for each tile of 512 pixels."""
 
     base: int
     each: int
@@ -63,7 +63,7 @@ class _Tiles:
 class _Patches:
     """Tokens for each patch of 32 pixels, within a budget of patches.
 
-    `budgets` holds, for each ``detail``, the most patches and the longest side.
+    `budgets` maps each ``detail`` to the maximum patches and the longest side.
     """
 
     factor: float
@@ -73,7 +73,7 @@ class _Patches:
     doubt: float = 0.0
 
 
-# The first that matches counts.
+# The first match applies.
 _RULES: Final[tuple[tuple[str, _Tiles | _Patches], ...]] = (
     (r"gpt-4o-mini" + _END, _Tiles(2833, 5667, _PUBLISHED)),
     (r"gpt-4\.1-mini" + _END, _Patches(1.62, 1.62, _SMALL, _PUBLISHED)),
@@ -101,14 +101,14 @@ _UNKNOWN: Final = _Patches(1.0, 1.0, _NEW_ORIGINAL, _PRESUMED, doubt=1.0)
 def image_tokens(
     model: str, size: tuple[int, int] | None, detail: str | None = None
 ) -> ImageTokens:
-    """Give the tokens of one image.
+    """Return the tokens of one image.
 
     Parameters
     ----------
     model
-        The model's name, as it stands in the request.
+        The model's name, as in the request.
     size
-        Width and height in pixels; None where they are not known, as behind an ``https:`` URL.
+        Width and height in pixels; None if unknown, as for an ``https:`` URL.
     detail
         ``"low"``, ``"high"``, ``"original"`` or ``"auto"``; None is ``"auto"``.
 
@@ -129,7 +129,8 @@ def image_tokens(
     highest = [_count(rule, *one, wanted, highest=True) for one in sizes]
     low, high = min(counts), max(highest)
     if isinstance(rule, _Patches):
-        # A recorded request was one token above the product; a doubtful rule is widened.
+        # A recorded request was one token above the product; the range of an uncertain rule is
+        # widened.
         most = math.ceil(rule.budgets["original"][0] * rule.high_factor)
         low = math.floor(low * (1 - rule.doubt)) - (rule.doubt == 0)
         high = min(math.ceil(high * (1 + rule.doubt)) + 1, most + 1)
@@ -149,9 +150,11 @@ def _count(
 
 
 def _tiles(width: float, height: float) -> int:
-    """Cover an image with tiles, once it fits 2,048 pixels and its short side 768; never enlarge.
+    """Count tiles after fitting an image to 2,048 pixels and a short side of 768.
 
-    Recorded: 800 by 400 pixels are two tiles.
+    Images are never enlarged.
+
+    Recorded: 800 by 400 pixels take two tiles.
     """
     width, height = _fitted(width, height, _FIT)
     scale = min(1.0, _SHORT_SIDE / min(width, height))
@@ -159,12 +162,12 @@ def _tiles(width: float, height: float) -> int:
 
 
 def _patches(width: float, height: float, budget: int, side: int) -> int:
-    """Cover an image with patches, once it fits the longest side and the budget."""
+    """Count patches after fitting an image to the longest side and the budget."""
     width, height = _fitted(width, height, side)
     if _cover(width, _PATCH) * _cover(height, _PATCH) > budget:
         scale = math.sqrt(_PATCH**2 * budget / (width * height))
         across, down = width * scale / _PATCH, height * scale / _PATCH
-        # The guide's second step: as many whole patches as fit across or down.
+        # The guide's second step: round down to full patches across or down.
         whole = min(max(1, math.floor(across)) / across, max(1, math.floor(down)) / down, 1.0)
         width, height = width * scale * whole, height * scale * whole
     return min(budget, _cover(width, _PATCH) * _cover(height, _PATCH))

@@ -1,4 +1,4 @@
-"""The messages of a request as texts to count and the tokens around them."""
+"""Messages of a request, as strings to count and framing tokens."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from batchframe._tokens.images import ImageTokens, image_tokens
 SYSTEM_ROLES: Final = frozenset({"system", "developer"})
 _TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text"})
 _IMAGE_PARTS: Final = frozenset({"image_url", "input_image"})
-# Recorded: what frames one call of a function, without its name, which counts twice.
+# Recorded: framing tokens of one function call, without its name, which counts twice.
 _CHAT_CALL: Final = 4
 _RESPONSES_CALL: Final = 6
-# Recorded in 2025: gpt-4o charged this above the rule for an image on /v1/responses.
+# Recorded in 2025: gpt-4o exceeded the rule by this for an image on /v1/responses.
 _RESPONSES_IMAGE: Final = 230
 
 Message = Mapping[str, Any]
@@ -33,8 +33,8 @@ _OTHER_ITEMS: Final = "Input items that are no message and no function call are 
 # OpenAI Cookbook, "How to count tokens": tokens_per_message and tokens_per_name.
 MESSAGE_TOKENS: Final = 3
 NAME_TOKENS: Final = 1
-# Recorded: o1-mini and the search models do not follow the rule of their family, and nothing is
-# recorded of the audio models, the chat aliases and the old snapshot with four tokens a message.
+# Recorded: o1-mini and the search models do not follow the rule of their family. There are no
+# recordings of audio models, chat aliases and the old snapshot with four tokens per message.
 _CONFIRMED = re.compile(
     r"(gpt-3\.5-turbo|gpt-4|gpt-4o|gpt-4\.1|gpt-4\.5|gpt-5|o1|o3|o4)(?![a-z0-9])"
 )
@@ -43,18 +43,18 @@ _EXCEPTION = re.compile(r"^o1-(mini|preview)|-(search|audio|realtime|vision|chat
 
 @dataclass(frozen=True)
 class Parts:
-    """Texts still to be counted, the tokens around them, and how sure that is.
+    """Strings to count, framing tokens, and their uncertainty.
 
     Attributes
     ----------
     texts
-        What is to be counted as text.
+        Strings to count.
     around
-        The tokens beside the texts.
+        Tokens in addition to the strings.
     fewer, more
-        How many tokens fewer or more it may be; None where nothing bounds it.
+        Possible error in tokens, down and up; None if unbounded.
     notes
-        Why it is not exact, in words; empty where it is.
+        Why the count is not exact; empty if exact.
     """
 
     texts: tuple[str, ...] = ()
@@ -74,17 +74,17 @@ class Parts:
 
 
 def about(note: str, *, fewer: int = 0, more: int | None = 0, around: int = 0) -> Parts:
-    """Give tokens that are not known exactly, and why."""
+    """Return an approximate number of tokens with its reason."""
     return Parts((), around, fewer, more, (note,))
 
 
 def sum_of(parts: Iterable[Parts]) -> Parts:
-    """Add up."""
+    """Return the sum of parts."""
     return sum(parts, start=Parts())
 
 
 def message(given: Message, model: str) -> Parts:
-    """Take apart one chat message.
+    """Split a chat message into countable parts.
 
     Examples
     --------
@@ -109,14 +109,14 @@ def message(given: Message, model: str) -> Parts:
         parts += _call(call.get("name"), call.get("arguments"), _CHAT_CALL)
     if role in {"tool", "function"}:
         parts += about(_CALLS, fewer=2, more=2)
-    # Recorded: earlier answers cost up to four tokens more or fewer than this rule says.
+    # Recorded: earlier answers take up to four tokens more or fewer than this rule.
     return parts + (
         about(_ANSWERS, fewer=4, more=4) if role == "assistant" and not calls else Parts()
     )
 
 
 def item(given: Message, model: str) -> Parts:
-    """Take apart one input item of ``/v1/responses``.
+    """Split an input item of ``/v1/responses`` into countable parts.
 
     Examples
     --------
@@ -135,7 +135,7 @@ def item(given: Message, model: str) -> Parts:
     if kind == "function_call_output" and isinstance(given.get("output"), str):
         texts = ("tool", given["output"])
         return Parts(texts, MESSAGE_TOKENS) + about(_CALLS, fewer=2, more=2)
-    # Reasoning, files, calls of other tools: what text they hold, in a frame nobody published.
+    # Reasoning, files, calls of other tools: their text, in an unpublished frame.
     keys = ("name", "arguments", "output", "input")
     texts = tuple(given[key] for key in keys if isinstance(given.get(key), str))
     return Parts(texts, MESSAGE_TOKENS) + about(_OTHER_ITEMS, more=None)
@@ -148,7 +148,7 @@ def _call(name: Any, arguments: Any, frame: int) -> Parts:
 
 def _content(content: str | Sequence[Message] | None, model: str, *, responses: bool) -> Parts:
     if content is None or isinstance(content, str):
-        # Recorded: the service does not frame an empty message like the others.
+        # Recorded: the service frames an empty message differently.
         return Parts((content,)) if content else about(_EMPTY, fewer=4, more=4)
     parts = sum_of(_part(part, model, responses=responses) for part in content)
     texts = sum(part.get("type") in _TEXT_PARTS for part in content)
@@ -167,7 +167,7 @@ def _part(part: Message, model: str, *, responses: bool) -> Parts:
 
 
 def _image(part: Message, model: str, *, responses: bool) -> Parts:
-    """Count an image by its size, which only a ``data:`` URL tells."""
+    """Count an image by its size, which is known for ``data:`` URLs only."""
     given = part.get("image_url")
     url = given.get("url") if isinstance(given, Mapping) else given
     detail = given.get("detail") if isinstance(given, Mapping) else part.get("detail")
@@ -188,7 +188,7 @@ def _image_note(count: ImageTokens, size: tuple[int, int] | None) -> str:
 
 
 def overhead_is_known(model: str) -> bool:
-    """Say whether the rules of this module are confirmed for a model's family.
+    """Return whether the rules here are confirmed for a model's family.
 
     Examples
     --------
@@ -200,9 +200,9 @@ def overhead_is_known(model: str) -> bool:
 
 
 def priming_tokens(model: str) -> int:
-    """Give the tokens that open the reply of a model, once a request.
+    """Return the tokens that open a model's reply, once per request.
 
-    Three (OpenAI Cookbook), but two for models that reason (recorded for o3-mini, o3, gpt-5,
+    Three (OpenAI Cookbook), but two for reasoning models (recorded for o3-mini, o3, gpt-5,
     gpt-5.2, gpt-5.5 and gpt-5.6).
 
     Examples
@@ -214,19 +214,18 @@ def priming_tokens(model: str) -> int:
 
 
 def schema_tokens(counter: TokenCounter, spec: Mapping[str, Any], *, has_system: bool) -> int:
-    """Give the tokens that a JSON schema adds to a request.
+    """Return the tokens that a JSON schema adds to a request.
 
-    The schema as compact JSON, and twice its name, less two; ``additionalProperties`` of the whole
-    is not counted. Four more where nothing carries it: no system or developer message, nor what
-    the service makes of tools (recorded for gpt-4o). Of nine recorded requests the API counted from
-    three fewer to two more, so the number is never exact.
+    The schema as compact JSON, and twice its name, minus two; ``additionalProperties`` of the root
+    is not counted. Four more without a system or developer message or tools (recorded for gpt-4o).
+    The API's counts of nine recorded requests differ by -3 to +2, so the number is never exact.
 
     Parameters
     ----------
     counter
-        Counts in the model's encoding.
+        A counter for the model's encoding.
     spec
-        The schema, its name, and its description if it has one: shown above it, as a comment.
+        The schema, its name, and its optional description, which becomes a comment above it.
     has_system
         Whether the request has a system or developer message, ``instructions``, or tools.
 

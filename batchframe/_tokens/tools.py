@@ -1,8 +1,8 @@
-"""The tokens that function tools add, which are counted as the TypeScript the model reads.
+"""Tokens of function tools, counted as the TypeScript that models read.
 
-The service shows functions to the model as TypeScript. What is known of it: the rendering that
-H. Marr worked out in 2023 (openai-chat-tokens) and that OpenAI published in 2025 with its open
-models (openai/harmony), and requests that were recorded with the tokens the API counted.
+The service renders functions as TypeScript. Sources: the rendering that H. Marr reverse-engineered
+in 2023 (openai-chat-tokens) and that OpenAI published in 2025 with its open models
+(openai/harmony), and requests recorded with the API's token counts.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from batchframe._models.names import is_reasoning
 from batchframe._tokens.counter import TokenCounter
 from batchframe._tokens.messages import Parts, about
 
-# The message around the namespace; it shares the system message where there is one.
+# The message around the namespace, or the system message if there is one.
 _FRAME: Final = 9
 _SHARED: Final = 4
-# Recorded: on /v1/responses two fewer, and one fewer for a function that opens without a comment.
+# Recorded: two fewer on /v1/responses, and one fewer for a function that opens without a comment.
 _RESPONSES_FRAME: Final = -2
-# openai/harmony adds this to the system message of models that reason; recorded of gpt-5.2,
-# gpt-5.4 and gpt-5.6: sixteen tokens more than the rule for the others.
+# openai/harmony adds this to the system message of reasoning models; recorded for gpt-5.2, gpt-5.4
+# and gpt-5.6: sixteen tokens more than for the others.
 _REASONING: Final = "\nCalls to these tools must go to the commentary channel: 'functions'."
-# Recorded: what stands around several tools that may be called at once, where it is added.
+# Recorded: the wrapper of several tools that may be called in parallel.
 _PARALLEL: Final = 84
-# Recorded once, gpt-4.1: the description of the search tool that the service brings itself.
+# Recorded once, gpt-4.1: the description of the service's own search tool.
 _BUILT_IN: Final[Mapping[str, int]] = {"web_search": 294, "web_search_preview": 294}
-# Of forty recorded requests with functions, no count was off by more than an eighth.
+# The error was at most an eighth in forty recorded requests with functions.
 _OFF: Final = 0.125
 _DEEPEST: Final = 32
 
@@ -47,7 +47,7 @@ _NOT_FUNCTIONS: Final = (
 def tool_tokens(
     tools: Sequence[Any], *, counter: TokenCounter, model: str, has_system: bool, responses: bool
 ) -> Parts:
-    """Approximate the tokens that a request's tools add to it.
+    """Approximate the tokens that tools add to a request.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def tool_tokens(
 
 
 def namespace(functions: Sequence[Spec]) -> str:
-    r"""Write functions as the TypeScript that a model is shown.
+    r"""Render functions as the TypeScript that a model reads.
 
     Examples
     --------
@@ -122,13 +122,13 @@ def namespace(functions: Sequence[Spec]) -> str:
 def _argument(parameters: Spec) -> str:
     if not parameters.get("properties"):
         return ""
-    # Recorded on /v1/responses: the title of the whole is shown, too.
+    # Recorded on /v1/responses: the title of the root is rendered, too.
     title = "".join(f"{line}\n" for line in _comment(parameters.get("title")))
     return f"_: {title}{_type(parameters, parameters, 0)}"
 
 
 def _opens_bare(function: Spec) -> bool:
-    """Tell whether a function's argument begins with a property that has no comment above it."""
+    """Return whether a function's first property has no comment above it."""
     parameters = as_mapping(function.get("parameters"))
     first = next(iter(as_mapping(parameters.get("properties")).values()), None)
     if first is None:
@@ -137,7 +137,7 @@ def _opens_bare(function: Spec) -> bool:
 
 
 def _function(tool: Any) -> Spec | None:
-    """Give the function of a tool in the shape of either endpoint, or None for another tool."""
+    """Return a tool's function, in either endpoint's format, or None."""
     inside = as_mapping(tool).get("function")
     if isinstance(inside, Mapping):
         return inside
@@ -171,7 +171,7 @@ def _properties(schema: Spec, root: Spec, depth: int) -> Iterator[str]:
     required = schema.get("required") or ()
     for name, raw in as_mapping(schema.get("properties")).items():
         given = as_mapping(raw)
-        # The titles that Pydantic writes are shown, too.
+        # The titles that Pydantic writes are rendered, too.
         yield from _comment(given.get("title"))
         yield from _comment(given.get("description"))
         mark = "" if name in required else "?"
@@ -184,7 +184,7 @@ def _comment(text: Any) -> list[str]:
 
 
 def _resolved(schema: Spec, root: Spec) -> Spec:
-    """Follow a reference into the schema's own definitions."""
+    """Resolve a reference into the schema's own definitions."""
     for _ in range(_DEEPEST):
         path = schema.get("$ref")
         if not isinstance(path, str):
