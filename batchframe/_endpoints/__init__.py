@@ -1,4 +1,4 @@
-"""The endpoints of the Batch API: one file each, named once in the table below."""
+"""Endpoints of the Batch API: one module each, listed in the table below."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def endpoint_of(path: str) -> Endpoint:
     Raises
     ------
     RequestError
-        If batchframe does not speak it.
+        If batchframe does not support it.
     """
     if path in _ENDPOINTS:
         return _ENDPOINTS[path]
@@ -75,12 +75,12 @@ def endpoint_of(path: str) -> Endpoint:
 
 
 def open_endpoint(path: str) -> Endpoint:
-    """Return the endpoint at a path, to which requests can be sent.
+    """Return the endpoint at a path, if it accepts requests.
 
     Raises
     ------
     RequestError
-        If batchframe does not speak it, or it was shut down.
+        If batchframe does not support it, or it was shut down.
 
     Examples
     --------

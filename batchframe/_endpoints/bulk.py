@@ -1,7 +1,7 @@
-"""Columnar readers of response bodies, which spare the usual answers a Python object each.
+"""Columnar readers of response bodies, without a Python object per answer.
 
-Of what they take, the careful reader (:meth:`Endpoint.answer`) would say the same; the rest is left
-to it.
+Their results equal those of the row reader (:meth:`Endpoint.answer`), which handles the remaining
+bodies.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ MOST_TOKENS: Final = 2**40
 
 
 class ColumnarReader(NamedTuple):
-    """A reader of the response bodies of most good answers.
+    """A columnar reader of common successful response bodies.
 
     Attributes
     ----------
     type
-        The fields of a body that are read; others may stand beside them.
+        The fields of a body that are read; other fields are ignored.
     read
-        Takes bodies of this type; returns the places of some that are answered ``ok``, and the
-        fields of their answers by name. A field that is left out is None in all.
+        Takes bodies of this type; returns the positions of those with status ``ok`` that it can
+        read, and the fields of their answers by name. An omitted field is None in all answers.
     """
 
     type: pa.StructType
@@ -38,12 +38,12 @@ class ColumnarReader(NamedTuple):
 def only_items(
     lists: pa.ListArray, ignored: Callable[[pa.Array], pa.Array] | None = None
 ) -> tuple[Places, pa.Array]:
-    """Return the places of the lists that hold one item, and these items.
+    """Return the positions of lists with exactly one item, and the items.
 
     Parameters
     ----------
     ignored
-        Tells which items do not count.
+        A mask of items to ignore.
 
     Examples
     --------
@@ -60,23 +60,23 @@ def only_items(
 
 
 def _at(column: pa.Array, places: Places) -> pa.Array:
-    """Take the values at some places, each of them once and in order."""
+    """Take the values at sorted, unique positions."""
     return column if len(places) == len(column) else column.take(pa.array(places))
 
 
 def _field(objects: pa.StructArray, name: str) -> pa.Array:
-    """Return the field of this name of each object; null where there is no object."""
+    """Return a field of each object; null where the object is null."""
     return pc.struct_field(objects, name)
 
 
 def _where(*conditions: pa.Array) -> Places:
-    """Return the places where all conditions hold; a null does not."""
+    """Return the positions where all conditions are true; nulls are false."""
     mask = pc.fill_null(functools.reduce(pc.and_, conditions), fill_value=False)
     return np.flatnonzero(mask.to_numpy(zero_copy_only=False))
 
 
 def _absent(objects: pa.StructArray, names: Iterable[str]) -> list[pa.Array]:
-    """Tell for each name where the objects have nothing of it."""
+    """Return for each name a mask of objects without that field."""
     return [pc.is_null(_field(objects, name)) for name in names]
 
 
@@ -91,7 +91,7 @@ CHAT_USAGE: Final = pa.struct(
         "completion_tokens_details": _OUTPUT_DETAILS,
     }
 )
-"""The usage that nearly every chat completion states."""
+"""The usage of nearly every chat completion."""
 
 RESPONSES_USAGE: Final = pa.struct(
     {
@@ -102,15 +102,15 @@ RESPONSES_USAGE: Final = pa.struct(
         "prompt_tokens": _NUMBER,
     }
 )
-"""The usage that nearly every response states; one in the terms of chat completions is odd."""
+"""The usage of nearly every response; the row reader handles those with chat completion fields."""
 
 
 def token_columns(usage: pa.StructArray) -> tuple[pa.Array, Mapping[str, pa.Array]]:
-    """Read usages of one of the types above.
+    """Parse usages of one of the types above.
 
     Returns
     -------
-    Which of them are read right, and the tokens of these by name, as ``tokens_of`` returns them.
+    A mask of valid usages, and their tokens by name, as ``tokens_of`` returns them.
 
     Examples
     --------
@@ -136,7 +136,7 @@ def token_columns(usage: pa.StructArray) -> tuple[pa.Array, Mapping[str, pa.Arra
 
 
 def _are_possible(tokens: pa.Array) -> pa.Array:
-    """Tell which can be numbers of tokens, or are not stated."""
+    """Return a mask of valid or missing token counts."""
     within = pc.and_(pc.greater_equal(tokens, 0), pc.less_equal(tokens, MOST_TOKENS))
     return pc.fill_null(within, fill_value=True)
 
@@ -159,7 +159,7 @@ _COMPLETION: Final = pa.struct(
 
 
 def _read_completions(completions: pa.StructArray) -> tuple[Places, Mapping[str, pa.Array]]:
-    """Read the completions that say one text, to its end, and call nothing."""
+    """Read complete chat completions with one text and no tool calls."""
     rows, choices = only_items(_field(completions, "choices"))
     message, finish_reason = _field(choices, "message"), _field(choices, "finish_reason")
     fits, tokens = token_columns(_at(_field(completions, "usage"), rows))
@@ -195,7 +195,7 @@ _RESPONSE: Final = pa.struct(
 
 
 def _read_responses(responses: pa.StructArray) -> tuple[Places, Mapping[str, pa.Array]]:
-    """Read the responses that say one text, to its end, and tell no reasoning."""
+    """Read complete responses with one text and no reasoning summary."""
     rows, texts = _only_texts(_field(responses, "output"))
     responses = _at(responses, rows)
     fits, tokens = token_columns(_field(responses, "usage"))
@@ -207,7 +207,7 @@ def _read_responses(responses: pa.StructArray) -> tuple[Places, Mapping[str, pa.
 
 
 def _only_texts(outputs: pa.ListArray) -> tuple[Places, pa.Array]:
-    """Return the outputs of one message with one text, beside reasoning without a summary."""
+    """Return the outputs with one text, ignoring reasoning without a summary."""
     rows, item = only_items(outputs, ignored=_is_untold)
     of, part = only_items(_field(item, "content"))
     text = _field(part, "text")
@@ -220,7 +220,7 @@ def _only_texts(outputs: pa.ListArray) -> tuple[Places, pa.Array]:
 
 
 def _is_untold(items: pa.StructArray) -> pa.Array:
-    """Tell which items are reasoning without a word of it."""
+    """Return a mask of reasoning items without a summary or content."""
     reasoning = pc.fill_null(pc.equal(_field(items, "type"), "reasoning"), fill_value=False)
     told = pc.or_(*(_has_items(_field(items, name)) for name in ("summary", "content")))
     return pc.and_not(reasoning, told)

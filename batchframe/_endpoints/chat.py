@@ -42,12 +42,12 @@ class _Message(msgspec.Struct):
     refusal: str | None = None
     tool_calls: Any = None
     function_call: Any = None
-    # Not OpenAI's: where DeepSeek, vLLM and others put what their models thought.
+    # Not OpenAI's: DeepSeek, vLLM and others return reasoning here.
     reasoning_content: Any = None
 
     def calls(self) -> list[dict[str, str]]:
         if not isinstance(self.tool_calls, list):
-            # What OpenAI had before tools, and some servers still answer.
+            # OpenAI's predecessor of tools, which some servers still return.
             call = as_mapping(self.function_call)
             return [called(call["name"], call.get("arguments"))] if "name" in call else []
         found = []

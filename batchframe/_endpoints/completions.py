@@ -1,4 +1,4 @@
-"""``/v1/completions``: one text in, its continuation out. OpenAI keeps it for older models."""
+"""``/v1/completions``: one text in, its continuation out; a legacy API."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class _Completions(TextEndpoint):
     def max_output_tokens(self, body: Mapping[str, Any]) -> int:
         limit, drafts = super().max_output_tokens(body), body.get("best_of")
         each = _DEFAULT_MAX_TOKENS if limit is None else limit
-        # The drafts that are thrown away are billed, too.
+        # Discarded candidates are billed, too.
         return each * max(drafts, 1) if isinstance(drafts, int) else each
 
 

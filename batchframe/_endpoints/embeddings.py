@@ -1,9 +1,9 @@
 """``/v1/embeddings``: one text in, one vector out.
 
-One request embeds one row. OpenAI takes up to 2,048 texts and 300,000 tokens in a request; to pack
-them would not be cheaper, since tokens are what is billed and 50,000 texts are the most of a batch
-either way, and one refused text would fail all that travel with it. A text alone, of 8,192 tokens
-at most, is far below what a request may have.
+One request embeds one row. OpenAI accepts up to 2,048 strings and 300,000 tokens per request, but
+packing them is not cheaper: tokens are billed, a batch is limited to 50,000 strings either way, and
+one rejected string would fail the entire request. A single string, of at most 8,192 tokens, is far
+below the limit of a request.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from batchframe._endpoints.prompts import TextEndpoint, text_leaf
 from batchframe._output import Field, ParsedAnswers
 from batchframe._recipe.recipe import Recipe
 
-# Exactly the model's 32-bit floats, in half the bytes that decimal digits take.
+# Exactly the model's 32-bit floats, in half the bytes of decimal digits.
 _TRANSPORT: Final = {"encoding_format": "base64"}
 _BYTES: Final = 4
 
 
 class _Embedding(msgspec.Struct):
-    # The decoder reads base64 where bytes are wanted.
+    # The decoder reads base64 into bytes.
     embedding: bytes | list[float]
 
 
@@ -60,7 +60,7 @@ class _EmbeddingsEndpoint(TextEndpoint):
     answers_are = "its answers are vectors, in the column embedding"
 
     def check(self, recipe: Recipe) -> None:
-        """Refuse all but one text, and dimensions of another type."""
+        """Raise unless the prompt is one text and dimensions are an int."""
         super().check(recipe)
         dimensions = recipe.body.get("dimensions")
         if dimensions is not None and not _is_dimensions(dimensions):
@@ -81,7 +81,7 @@ class _EmbeddingsEndpoint(TextEndpoint):
 
     def read(self, recipe: Recipe, answers: pa.Table, good: pa.ChunkedArray) -> ParsedAnswers:
         name, dimensions = recipe.output.fields[0].name, recipe.body.get("dimensions")
-        # A manifest is not checked as what a user writes is.
+        # A manifest is not validated like user input.
         length = dimensions if _is_dimensions(dimensions) else None
         return read_vectors(answers["vector"], good, name, length)
 
@@ -96,9 +96,9 @@ _MOST_DIMENSIONS: Final = 1 << 20
 def read_vectors(
     vectors: pa.ChunkedArray, good: pa.ChunkedArray, name: str, dimensions: int | None = None
 ) -> ParsedAnswers:
-    """Read the good vectors, each as long as asked, or else as most of them are.
+    """Read the vectors of the requested, or else the most common, length.
 
-    Nothing is copied where every answer is good.
+    Nothing is copied if every answer is good.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What an endpoint of the Batch API is, so that a new one states only what is special about it."""
+"""The base class of endpoints, which provides defaults for new ones."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ Status = Literal[
 ]  # fmt: skip
 STATUSES: Final[tuple[Status, ...]] = get_args(Status)
 ASKED_AGAIN: Final = ("failed", "expired", "cancelled", "missing")
-"""The statuses of a request for which the service produced nothing that is billed."""
+"""Statuses of requests without billed output."""
 ASKED_ON_DEMAND: Final = ("refused", "truncated", "invalid")
-"""The statuses of a request that was answered, and billed, but not with what was wanted."""
+"""Statuses of requests that were answered and billed, but not usable."""
 
 AnswerKind = Literal["inline", "file", "reference"]
-"""Whether an answer holds everything, brings files, or only names a file."""
+"""Whether an answer is inline, contains files, or only references a file."""
 PromptFunction = Callable[[Mapping[Any, Any]], Any]
 
 
 class Answer(NamedTuple):
-    """What one response says. Tokens are None where the response does not state them.
+    """The content of one response; token counts are None if missing.
 
     Attributes
     ----------
     text
-        What the model wrote; of a moderation, its result as JSON. Beside files it is a JSON object
-        of what else the response says, with the names of the stored files under "files".
+        The model's output; for a moderation, its result as JSON. With files it is a JSON object of
+        the remaining response, with the names of the stored files under "files".
     tool_calls
-        The tools that the model wants called, as JSON: a list of objects with "name" and
-        "arguments", which is JSON in a string.
+        The model's tool calls, as JSON: a list of objects with "name" and "arguments", a JSON
+        string.
     reasoning
         A summary of the model's reasoning.
     vector
-        Of an embedding: its numbers as 32-bit floats, one after the other.
+        An embedding, as the bytes of its 32-bit floats.
     files
-        The bytes of the files that it brings, until they are stored.
+        The bytes of its files, until they are stored.
     """
 
     status: Status
@@ -70,19 +70,19 @@ class Answer(NamedTuple):
 
     @property
     def said(self) -> tuple[object, ...]:
-        """What makes it another answer than a second one to the same request."""
+        """The content that distinguishes two answers to the same request."""
         return self.text, self.tool_calls, self.vector
 
 
 class OutputLimit(NamedTuple):
-    """How a request bounds the output tokens.
+    """The output token limit of an endpoint's requests.
 
     Attributes
     ----------
     parameter
-        The parameter that bounds them, those of reasoning among them; empty where there is none.
+        The parameter that limits output tokens, including reasoning; empty if there is none.
     disable_reasoning
-        What switches reasoning off, as code; empty where no model reasons.
+        Code that disables reasoning; empty if no model reasons.
     """
 
     parameter: str = ""
@@ -90,27 +90,27 @@ class OutputLimit(NamedTuple):
 
 
 class Response(msgspec.Struct):
-    """A response body that came with status code 200, as far as it is read."""
+    """The fields read from a response body with status code 200."""
 
     def answer(self) -> Answer:
-        """Return what it says."""
+        """Return the answer of the response."""
         raise NotImplementedError
 
 
 class Endpoint(ABC):
-    """One endpoint of the Batch API; by default it answers with one text.
+    """An endpoint of the Batch API; by default its answer is one text.
 
     Attributes
     ----------
     path
         The URL path, such as "/v1/chat/completions".
     response, response_name
-        The type of a response body, and what an error calls it: "a chat completion"; "one of" the
-        path by default.
+        The type of a response body, and its name in errors: "a chat completion"; "one of" the path
+        by default.
     columnar
-        The reader of good responses of the usual form, all at once; None where each is read alone.
+        The columnar reader of common good responses; None to read row by row.
     retired
-        Why no request can be sent to it any more, and what to do instead; empty if it is open.
+        Why it no longer accepts requests, and the alternative; empty if it does.
     """
 
     path: EndpointPath
@@ -122,16 +122,16 @@ class Endpoint(ABC):
     retired: str = ""
 
     def output_spec(self, output: object, name: str | None) -> OutputSpec:
-        """Read what the user passed as ``output=`` and ``name=``, or refuse it."""
+        """Return the spec of ``output=`` and ``name=``, or raise."""
         return output_spec(output, name)
 
     @abstractmethod
     def check(self, recipe: Recipe) -> None:
-        """Refuse what has no place in a request to this endpoint."""
+        """Raise for arguments that this endpoint does not support."""
 
     @abstractmethod
     def body(self, recipe: Recipe) -> dict[str, Any]:
-        """Return the request body; where the row decides, a leaf that renders (see ``lines``)."""
+        """Return the request body, with leaves that render row values (see ``lines``)."""
 
     @abstractmethod
     def recipe_of(self, body: Mapping[str, Any]) -> Recipe:
@@ -139,31 +139,31 @@ class Endpoint(ABC):
 
     @abstractmethod
     def prompts_of(self, recipe: Recipe, function: PromptFunction) -> PromptFunction:
-        """Wrap a prompt function so that it returns what stands in the body, or None for none."""
+        """Wrap a prompt function to return the body's value, or None for none."""
 
     @abstractmethod
     def prompt_text(self, body: Mapping[str, Any]) -> str:
-        """Return what a request asks, for a person to read."""
+        """Return the prompt of a request in readable form."""
 
     def count_tokens(self, body: Mapping[str, Any]) -> TokenCount:
         """Count the input tokens of one request body."""
         return COUNTERS[self.path](body)
 
     def max_output_tokens(self, body: Mapping[str, Any]) -> int | None:
-        """Return the most output tokens that a request allows itself, if it states that."""
+        """Return the output token limit of a request, or None."""
         limit = body.get(self.output_limit.parameter)
         return limit if isinstance(limit, int) else None
 
     def output_tokens(self, body: Mapping[str, Any]) -> Range[int] | None:
-        """Return the output tokens that a request takes whatever the answer is, if known."""
+        """Return the output tokens that do not depend on the answer, if known."""
         return None
 
     def may_reason(self, body: Mapping[str, Any]) -> bool:
-        """Tell whether a request may be billed for reasoning tokens."""
+        """Return whether a request may be billed for reasoning tokens."""
         return False
 
     def answer(self, body: bytes) -> Answer:
-        """Read one response body that came with status code 200."""
+        """Parse one response body with status code 200."""
         try:
             return self._decoder.decode(body).answer()
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as reason:
@@ -171,13 +171,13 @@ class Endpoint(ABC):
             return Answer("invalid", f"the response is not {name}: {reason}", None)
 
     def fields(self, recipe: Recipe) -> tuple[Field, ...]:
-        """Return the columns that answers to a recipe make."""
+        """Return the answer columns of a recipe."""
         return recipe.output.fields
 
     def read(self, recipe: Recipe, answers: pa.Table, good: pa.ChunkedArray) -> ParsedAnswers:
-        """Read the good ones among answers as these columns, null in all other rows.
+        """Read good answers into these columns, null in all other rows.
 
-        An error beside a good answer says why it is invalid after all.
+        An error on a good answer marks it as invalid.
         """
         return parse_answers(recipe.output, only_good(answers["text"], good))
 
@@ -189,7 +189,7 @@ class Endpoint(ABC):
 def recovered_recipe(
     path: EndpointPath, body: Mapping[str, Any], output: OutputSpec, known: Collection[str]
 ) -> Recipe:
-    """Return the recipe of a request body, whose `known` keys are not parameters of the body."""
+    """Return the recipe of a request body; `known` keys are not parameters."""
     return Recipe(
         endpoint=path.value,
         model=str(body["model"]),
@@ -204,12 +204,12 @@ def recovered_recipe(
 
 
 def only_good(column: pa.ChunkedArray, good: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a column of strings with nulls in place of those that are not good."""
+    """Return a string column with nulls in place of answers that are not good."""
     return pc.if_else(good, column, pa.scalar(None, pa.large_string()))
 
 
 def error_message(error: Any) -> str:
-    """Return the code and message of an error object, as far as it has them."""
+    """Return the code and message of an error object, if present."""
     error = as_mapping(error)
     return ": ".join(str(error[key]) for key in ("code", "message") if error.get(key))
 
@@ -245,7 +245,7 @@ def tokens_of(usage: Any) -> Tokens:
 
 
 def _count(usage: Any, name: str) -> int | None:
-    # An odd count is dropped: it must not cost the answer beside it.
+    # An invalid count is dropped, since the answer is still usable.
     value = usage.get(name) if isinstance(usage, dict) else None
     return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
 
@@ -259,7 +259,7 @@ encode = msgspec.json.Encoder().encode
 
 
 def with_files(text: str | None, names: Sequence[str]) -> str:
-    """Write the names of an answer's stored files into its text.
+    """Add the names of stored files to an answer's text.
 
     Examples
     --------
@@ -285,5 +285,5 @@ def files_of(text: str | None) -> list[str]:
 
 
 def first_files(texts: Iterable[str | None]) -> pa.Array:
-    """Return the name of each answer's first file, null where there is none."""
+    """Return the name of each answer's first file, null without files."""
     return pa.array([next(iter(files_of(text)), None) for text in texts], pa.large_string())

@@ -1,8 +1,8 @@
-"""``/v1/images/generations`` and ``/v1/images/edits``: one text in, perhaps images, one image out.
+"""Image endpoints: ``/v1/images/generations`` and ``/v1/images/edits``.
 
-Of an edit in a batch, the images stand in the JSON body as ``images``, each with an ``image_url``
-that is an https: or a data: URL (``EditImageBodyJsonParam`` of OpenAI's OpenAPI description, 2026);
-the multipart form that the openai package sends has no place in a line.
+In a batch, an edit passes images in the JSON body as ``images``, each with an ``image_url`` that is
+an https: or a data: URL (``EditImageBodyJsonParam`` in OpenAI's OpenAPI description, 2026); a line
+cannot contain the multipart form that the openai package sends.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from batchframe._output import Field, ParsedAnswers
 from batchframe._recipe.recipe import Recipe
 from batchframe._recipe.slots import MoreItems
 
-# OpenAI image generation guide, "Cost and latency", 2026-04, for gpt-image-1; what gpt-image-1.5
-# costs an image there is the same numbers at its price. Other models: not published in tokens.
+# OpenAI image generation guide, "Cost and latency", 2026-04, for gpt-image-1; its image costs for
+# gpt-image-1.5 imply the same token counts. Other models: not published.
 _TOKENS: Final[Mapping[tuple[str, str], int]] = {
     ("low", "1024x1024"): 272,
     ("low", "1024x1536"): 408,
@@ -54,7 +54,7 @@ _TOKENS: Final[Mapping[tuple[str, str], int]] = {
 }
 _WITH_PUBLISHED_TOKENS: Final = frozenset({"gpt-image-1", "gpt-image-1.5"})
 _MOST: Final = 16
-"""Images of one edit (openai 3.54.0, ImageEditParams)."""
+"""Maximum images of one edit (openai 3.54.0, ImageEditParams)."""
 
 
 class _Image(msgspec.Struct):
@@ -64,7 +64,7 @@ class _Image(msgspec.Struct):
 
 
 class _Images(Response):
-    # As `ImagesResponse` of openai 3.54.0.
+    # Follows `ImagesResponse` of openai 3.54.0.
     data: list[_Image]
     usage: Any = None
 
@@ -85,7 +85,7 @@ class _Images(Response):
 
 
 def _decode_base64(encoded: str) -> bytes:
-    """Decode base64; return nothing for what is not base64."""
+    """Decode base64; return empty bytes for invalid input."""
     if encoded.startswith("data:"):  # as some servers write it
         encoded = encoded.partition(",")[2]
     try:
@@ -103,7 +103,7 @@ class _Generations(TextEndpoint):
     answers_are = "its answers are images, and the column image their paths"
 
     def output_tokens(self, body: Mapping[str, Any]) -> Range[int] | None:
-        """Return the tokens of an image where they are published.
+        """Return the output tokens of an image, if published.
 
         Examples
         --------
@@ -114,14 +114,14 @@ class _Generations(TextEndpoint):
         if base_model(str(body["model"])) not in _WITH_PUBLISHED_TOKENS:
             return None
         tokens = _TOKENS.get((str(body.get("quality")), str(body.get("size"))))
-        # gpt-image-1.5 may also write some text on its way, which nothing bounds.
+        # gpt-image-1.5 may also output text, without an upper bound.
         return None if tokens is None else Range(tokens, tokens, None)
 
     def fields(self, recipe: Recipe) -> tuple[Field, ...]:
         return (Field(recipe.output.fields[0].name, (), "file"),)
 
     def read(self, recipe: Recipe, answers: pa.Table, good: pa.ChunkedArray) -> ParsedAnswers:
-        """Read the paths of the files; of several images of one answer, the first."""
+        """Read the paths of the files; the first for answers with several images."""
         names = first_files(only_good(answers["text"], good).to_pylist())
         table = pa.table({recipe.output.fields[0].name: names})
         return ParsedAnswers(table, pa.nulls(len(names), pa.large_string()))
@@ -131,7 +131,7 @@ class _Edits(_Generations):
     path = EndpointPath.IMAGE_EDITS
 
     def check(self, recipe: Recipe) -> None:
-        """Refuse what has no place beside the text and the images, and a row without an image."""
+        """Raise for arguments besides the text and the images, or missing images."""
         refuse_all_but_text(recipe)
         if recipe.images is None:
             raise RequestError(

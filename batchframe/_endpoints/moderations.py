@@ -1,4 +1,4 @@
-"""``/v1/moderations``: one text in, a verdict out. OpenAI bills nothing for it."""
+"""``/v1/moderations``: one text in, flagged categories out; free at OpenAI."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from batchframe._endpoints.prompts import TextEndpoint
 from batchframe._output import Field, OutputSpec, ParsedAnswers
 from batchframe._recipe.recipe import Recipe
 
-# OpenAI moderation guide, 2026-11. The older text models leave out "illicit" and what is under it.
+# OpenAI moderation guide, 2026-11. Older text models omit "illicit" and its subcategories.
 CATEGORIES: Final = (
     "harassment",
     "harassment/threatening",
@@ -52,14 +52,14 @@ _decode_verdict = msgspec.json.Decoder(_Verdict).decode
 
 
 class _Moderation(Response):
-    # Kept as they came, for bf_raw.
+    # Unchanged, for bf_raw.
     results: list[msgspec.Raw]
     usage: Any = None
 
     def answer(self) -> Answer:
         for raw in self.results:
             _decode_verdict(raw)
-        # Others than OpenAI may count, and bill, what they read.
+        # Services other than OpenAI may count and bill input tokens.
         tokens = tokens_of(self.usage)
         if len(self.results) != 1:
             wrong = f"the response has {len(self.results)} results for one text"
@@ -75,7 +75,7 @@ class _Moderations(TextEndpoint):
     answers_are = "its answers are flags and scores, in columns of their own"
 
     def output_spec(self, output: object, name: str | None) -> OutputSpec:
-        """Refuse ``output=`` and ``name=``."""
+        """Reject ``output=`` and ``name=``."""
         spec = super().output_spec(output, None)
         if name is not None:
             raise RequestError(
@@ -110,12 +110,12 @@ def _value(verdict: _Verdict | None, path: tuple[str, ...]) -> bool | float | No
 
 
 def flagged_categories(response: Any) -> list[tuple[str, ...] | None]:
-    """Return the categories of each result that is flagged, None for one that is not.
+    """Return the categories of each flagged result, None if not flagged.
 
     Raises
     ------
     msgspec.ValidationError
-        If it is not a response of this endpoint.
+        If the body is not a response of this endpoint.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Prompts, since endpoints share two kinds of them: one text, or a text or a list of messages."""
+"""Prompts of one text, or of a text or messages, shared by endpoints."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ Prompt: TypeAlias = str | Sequence[Message]
 
 
 class MessagesEndpoint(Endpoint):
-    """An endpoint whose prompt is a text or messages, and whose answers may call tools.
+    """An endpoint with a text or messages as prompt, and with tool calls.
 
     Attributes
     ----------
     tool_key
-        The key that a function tool has beside its type: "function" or "name".
+        The key of a function tool besides its type: "function" or "name".
     """
 
     tool_key: str
 
     def check(self, recipe: Recipe) -> None:
-        """Refuse tools in the form of another endpoint."""
+        """Reject tools in the format of another endpoint."""
         check_tools(recipe, self.tool_key)
 
     def fields(self, recipe: Recipe) -> tuple[Field, ...]:
-        """Return the columns of the output spec, and those of tool calls."""
+        """Return the columns of the output spec and of tool calls."""
         return fields_with_tools(recipe)
 
     def read(self, recipe: Recipe, answers: pa.Table, good: pa.ChunkedArray) -> ParsedAnswers:
@@ -47,16 +47,16 @@ class MessagesEndpoint(Endpoint):
 
 
 class TextEndpoint(Endpoint):
-    """An endpoint whose prompt is one text, and which decides what an answer is.
+    """An endpoint with one text as prompt and a fixed kind of answer.
 
     Attributes
     ----------
     prompt_key
-        Where the prompt stands in a body.
+        The key of the prompt in a body.
     answer_name
-        What the answer column is called unless ``name=`` says otherwise.
+        Default name of the answer column, which ``name=`` overrides.
     answers_are
-        What an answer is, for those who pass ``output=``.
+        The kind of answer, for errors about ``output=``.
     """
 
     prompt_key: str
@@ -64,7 +64,7 @@ class TextEndpoint(Endpoint):
     answers_are: str
 
     def output_spec(self, output: object, name: str | None) -> OutputSpec:
-        """Refuse ``output=``, and name the answer column."""
+        """Reject ``output=``, and name the answer column."""
         if output is not None:
             raise RequestError(
                 f"{self.path} cannot be told what to answer: leave "
@@ -74,7 +74,7 @@ class TextEndpoint(Endpoint):
         return output_spec(None, self.answer_name if name is None else name)
 
     def check(self, recipe: Recipe) -> None:
-        """Refuse messages, images, and instructions beside the text."""
+        """Reject messages, images and instructions."""
         if recipe.images is not None:
             raise RequestError(
                 f"{recipe.endpoint} takes one text and no images. images= goes with "
@@ -92,7 +92,7 @@ class TextEndpoint(Endpoint):
         return recovered_recipe(self.path, body, output, {self.prompt_key})
 
     def prompts_of(self, recipe: Recipe, function: PromptFunction) -> PromptFunction:
-        """Wrap a prompt function so that it returns a text, or None."""
+        """Wrap a prompt function to return a string or None."""
 
         def only_a_text(prompt: Prompt) -> str:
             if not isinstance(prompt, str):
@@ -102,7 +102,7 @@ class TextEndpoint(Endpoint):
         return prompts_of(function, only_a_text)
 
     def prompt_text(self, body: Mapping[str, Any]) -> str:
-        """Return the text."""
+        """Return the prompt of a request."""
         return str(body[self.prompt_key])
 
 
@@ -112,7 +112,7 @@ def text_leaf(recipe: Recipe) -> Any:
 
 
 def refuse_all_but_text(recipe: Recipe) -> None:
-    """Refuse messages and instructions beside the text."""
+    """Reject messages and instructions."""
     if recipe.system is not None:
         raise RequestError(
             f"{recipe.endpoint} takes one text and no system message. Leave system= out, or write "
@@ -130,7 +130,7 @@ def _messages_for_text_error(endpoint: str) -> TemplateError:
 
 
 def prompts_of(function: PromptFunction, finished: Callable[[Prompt], Any]) -> PromptFunction:
-    """Wrap a prompt function: what it returns is checked, and finished for the body."""
+    """Wrap a prompt function to validate its result and complete it."""
 
     def prompt_of(row: Mapping[Any, Any]) -> Any:
         prompt = function(row)
@@ -145,7 +145,7 @@ def prompts_of(function: PromptFunction, finished: Callable[[Prompt], Any]) -> P
 
 
 def with_templates(prompt: Prompt) -> Any:
-    """Parse every text of a prompt as a template: those of messages, and of their parts, too."""
+    """Parse every string of a prompt as a template, including message parts."""
     if isinstance(prompt, str):
         return parse(prompt)
     return [{**message, "content": _content(message["content"])} for message in prompt]
@@ -162,19 +162,19 @@ def _content(content: Any) -> Any:
 def with_images(
     messages: Sequence[Message], images: ImageInput, text: str, before: str, after: str
 ) -> list[Message]:
-    """Put the images of a row behind the content of the last user message.
+    """Append the images of a row to the last user message.
 
     Parameters
     ----------
     text
-        The type of a part that is a text.
+        The type of a text part.
     before, after
         The JSON of an image part around its URL.
 
     Raises
     ------
     TemplateError
-        If no message of the user has a content.
+        If no user message has content.
     """
     has_content = [bool(one["content"]) and one["role"] == "user" for one in messages]
     if True not in has_content:
@@ -191,18 +191,18 @@ def with_images(
 
 
 def image_columns(images: ImageInput) -> tuple[str, ...]:
-    """Return the columns that the images of a row are read into."""
+    """Return the columns that contain the image URLs."""
     return tuple(image_column(position) for position in range(len(images.columns)))
 
 
 def detail_json(images: ImageInput, default: str | None = None) -> str:
-    """Write the ``detail`` of an image part, with its comma; nothing where nobody gives one."""
+    """Format the ``detail`` of an image part with its comma, or ""."""
     detail = images.detail or default
     return "" if detail is None else f',"detail":"{detail}"'
 
 
 def contents(messages: Sequence[Mapping[str, Any]]) -> str:
-    """Return the contents of messages, for a person to read."""
+    """Return the contents of messages in readable form."""
     return "\n\n".join(_as_text(message.get("content", message)) for message in messages)
 
 

@@ -1,7 +1,7 @@
 """``/v1/responses``: an input in, a list of output items out.
 
-Messages among the items make the text, function calls the tool columns; of reasoning only the
-summary is kept. What else a model did to find its answer (searches, programs) is left out.
+Message items become the text, function calls the tool columns, and reasoning its summary. Other
+steps of the model (searches, programs) are omitted.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from batchframe._recipe.recipe import Recipe
 from batchframe._recipe.slots import PROMPT, JsonColumn
 from batchframe._recipe.template import parse
 
-# The names that chat completions have for them, and those of this endpoint.
+# Maps parameter names of chat completions to those of this endpoint.
 _CHAT_NAMES: Final = {
     "max_tokens": "max_output_tokens=...",
     "max_completion_tokens": "max_output_tokens=...",
@@ -57,7 +57,7 @@ _UNFINISHED: Final = "the response is {} and not finished: leave background= out
 
 
 class _Item(msgspec.Struct):
-    """One output item, as far as any kind of it is read; each kind has fields of its own."""
+    """One output item, with the fields of all kinds that are read."""
 
     type: str = ""
     phase: Any = None
@@ -101,7 +101,7 @@ class _Response(Response):
 
 
 def _text_and_refusal(messages: list[_Item]) -> tuple[str | None, str]:
-    # A model may comment on its work before it answers; the answer is not to be mixed with that.
+    # A model may comment before it answers; comments are not part of the answer.
     final = [item for item in messages if item.phase != "commentary"] or messages
     parts = [part for item in final for part in _objects_in(item.content)]
     texts = [str(part.get("text") or "") for part in parts if part.get("type") == "output_text"]
@@ -141,7 +141,7 @@ class _Responses(MessagesEndpoint):
     tool_key = "name"
 
     def check(self, recipe: Recipe) -> None:
-        """Refuse the parameters of chat completions, and two formats."""
+        """Reject parameters of chat completions, and a second output format."""
         for name, spelling in _CHAT_NAMES.items():
             if name in recipe.body:
                 raise RequestError(
@@ -193,9 +193,9 @@ class _Responses(MessagesEndpoint):
 
 
 def _with_images(prompt: Any, images: ImageInput) -> list[Message]:
-    """Write an input as messages, with the images of a row in the last one of the user."""
+    """Convert an input to messages, with images in the last user message."""
     messages = prompt if isinstance(prompt, list) else [{"role": "user", "content": prompt}]
-    # The openai package has `detail` as required here; "auto" is the service's own default.
+    # The openai package requires `detail` here; "auto" is the service's default.
     before, after = '{"type":"input_image","image_url":', detail_json(images, "auto") + "}"
     return with_images(messages, images, "input_text", before, after)
 

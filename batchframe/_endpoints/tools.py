@@ -1,7 +1,7 @@
-"""The tools that a model wants called: found in a response, and read as columns.
+"""Tool calls, extracted from responses and read as columns.
 
-One call is its name and its arguments. Of several, both columns hold a JSON list, in their order:
-``parallel_tool_calls=False`` asks for one at most.
+One call gives a name and its arguments. For several calls, both columns contain JSON lists in the
+same order: ``parallel_tool_calls=False`` limits answers to one call.
 """
 
 from __future__ import annotations
@@ -30,32 +30,32 @@ _decode = msgspec.json.Decoder(list[_Call]).decode
 
 
 def called(name: object, arguments: object) -> dict[str, str]:
-    """Return one call of a function; a model leaves out arguments where there are none."""
+    """Return one function call; models may omit empty arguments."""
     return {"name": str(name), "arguments": arguments if isinstance(arguments, str) else "{}"}
 
 
 def called_with_text(name: object, text: object) -> dict[str, str]:
-    """Return one call of a custom tool, whose argument is any text."""
+    """Return one custom tool call, whose argument is any string."""
     return {"name": str(name), "arguments": encode(text).decode()}
 
 
 def as_json(calls: Sequence[Mapping[str, str]]) -> str | None:
-    """Write calls as an answer keeps them; None for none."""
+    """Encode calls as JSON for an answer; None without calls."""
     return encode(calls).decode() if calls else None
 
 
 def check_tools(recipe: Recipe, shape: str) -> None:
-    """Refuse tools in the shape of another endpoint, and columns of their names.
+    """Reject tools in another endpoint's format, and conflicting columns.
 
     Parameters
     ----------
     shape
-        The key that a function tool of this endpoint has beside its type: "function" or "name".
+        The key of this endpoint's function tools besides the type: "function" or "name".
 
     Raises
     ------
     RequestError, OutputSpecError
-        Naming the tool; naming the column.
+        For an invalid tool; for a conflicting column name.
     """
     tools = recipe.body.get("tools")
     for position, tool in enumerate(tools if isinstance(tools, list) else ()):
@@ -75,14 +75,14 @@ def check_tools(recipe: Recipe, shape: str) -> None:
 
 
 def fields_with_tools(recipe: Recipe) -> tuple[Field, ...]:
-    """Return the columns of a text answer, and those of tool calls if there are tools to call."""
+    """Return the columns of a spec, and those of tool calls if there are tools."""
     return (*recipe.output.fields, *(_FIELDS if _may_call(recipe) else ()))
 
 
 def read_with_tools(recipe: Recipe, answers: pa.Table, good: pa.ChunkedArray) -> ParsedAnswers:
-    """Read good answers: their texts by the output spec, their tool calls as columns.
+    """Read good answers: text by the output spec, tool calls as columns.
 
-    An answer that calls tools need not have a text as well.
+    An answer with tool calls may have no text.
     """
     parsed = parse_answers(recipe.output, only_good(answers["text"], good))
     if not _may_call(recipe):
@@ -118,7 +118,7 @@ def _read(
 
 
 def _calls(text: str | None) -> tuple[list[_Call], str | None]:
-    """Return the tool calls of an answer, or why they cannot be read."""
+    """Return the tool calls of an answer, or why they are invalid."""
     try:
         calls = [] if text is None else _decode(text)
     except (msgspec.DecodeError, RecursionError):

@@ -1,7 +1,7 @@
-"""``/v1/videos``, read and no longer asked: OpenAI shut its Videos API down on 2026-09-24.
+"""``/v1/videos``, read-only: OpenAI shut its Videos API down on 2026-09-24.
 
-A line of a batch was answered with a video object, and the video itself was fetched afterwards.
-Jobs of that time are still listed, and the videos in their folders still join.
+A batch line was answered with a video object, and the video was downloaded afterwards. Earlier jobs
+are still listed, and the videos in their folders can still be joined.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class _Videos(TextEndpoint):
     )
 
     def body(self, recipe: Recipe) -> dict[str, Any]:
-        # By these bytes `join` finds the answer of a row.
+        # `join` matches rows to answers by these bytes.
         body = {"model": recipe.model, "prompt": text_leaf(recipe)}
         if recipe.images is not None:
             body["input_reference"] = {"image_url": TextColumn(image_column(0))}
@@ -94,7 +94,7 @@ class _Videos(TextEndpoint):
         return (Field(recipe.output.fields[0].name, (), "file"), Field(_VIDEO_ID, (), "string"))
 
     def read(self, recipe: Recipe, answers: pa.Table, good: pa.ChunkedArray) -> ParsedAnswers:
-        # The id is known even where the file was never fetched.
+        # The id is known even if the file was never downloaded.
         ids = [file_named_in(text) for text in answers["text"].to_pylist()]
         names = first_files(only_good(answers["text"], good).to_pylist())
         columns = {
@@ -105,7 +105,7 @@ class _Videos(TextEndpoint):
 
 
 def file_named_in(text: str | None) -> str | None:
-    """Return the id of the video that an answer names, if it names one.
+    """Return the id of the video that an answer references, or None.
 
     Examples
     --------

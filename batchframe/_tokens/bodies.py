@@ -159,7 +159,7 @@ def _count_texts(endpoint: EndpointPath, field: str, body: Body) -> TokenCount:
 
 
 def count_images(body: Body) -> TokenCount:
-    """Count the input tokens of a body of ``/v1/images/generations`` or ``/v1/images/edits``.
+    """Count the input tokens of an image generation or image edit body.
 
     Only the text is counted; the tokens of its framing and of input images are not published.
 

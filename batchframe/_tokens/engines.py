@@ -40,7 +40,7 @@ class Engine(Protocol):
         ...
 
     def count(self, texts: list[str]) -> NDArray[np.int64]:
-        """Give the number of tokens of each text."""
+        """Return the number of tokens of each string."""
         ...
 
 
@@ -63,7 +63,7 @@ class SplintrEngine:
     exact: bool = True
 
     def count(self, texts: list[str]) -> NDArray[np.int64]:
-        """Give the number of tokens of each text."""
+        """Return the number of tokens of each string."""
         _, ends = self._tokenizer.encode_batch_flat(texts)
         counts: NDArray[np.int64] = np.diff(np.frombuffer(ends, dtype="<i8"))
         # Most strings have none, and searching for one character takes a tenth of the time of two.
@@ -85,7 +85,7 @@ class TiktokenEngine:
     exact: bool = True
 
     def count(self, texts: list[str]) -> NDArray[np.int64]:
-        """Give the number of tokens of each text."""
+        """Return the number of tokens of each string."""
         encode = self._encoding.encode_ordinary
         return np.fromiter((len(encode(text)) for text in texts), np.int64, len(texts))
 
@@ -104,7 +104,7 @@ class ApproximateEngine:
     exact: bool = False
 
     def count(self, texts: list[str]) -> NDArray[np.int64]:
-        """Give the number of tokens of each text."""
+        """Return the number of tokens of each string."""
         words = pc.count_substring_regex(pa.array(texts, pa.large_string()), self._pattern)
         counts: NDArray[np.int64] = words.to_numpy(zero_copy_only=False).astype(np.int64)
         return counts

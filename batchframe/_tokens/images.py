@@ -1,4 +1,4 @@
-"""Input tokens of an image by its size, the requested detail and the model.
+"""Input tokens of an image by its size, its detail and the model.
 
 The rules are those of OpenAI's guide "Images and vision", 2026-11; requests recorded with the API's
 own counts take precedence, and the evidence states it.
@@ -150,7 +150,7 @@ def _count(
 
 
 def _tiles(width: float, height: float) -> int:
-    """Count tiles after fitting an image to 2,048 pixels and a short side of 768.
+    """Count tiles after scaling an image to 2,048 pixels and a short side 768.
 
     Images are never enlarged.
 
