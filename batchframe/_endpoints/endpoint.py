@@ -131,7 +131,7 @@ class Endpoint(ABC):
 
     @abstractmethod
     def body(self, recipe: Recipe) -> dict[str, Any]:
-        """Return the request body, with leaves that render row values (see ``lines``)."""
+        """Return the request body; leaves render row values (see ``lines``)."""
 
     @abstractmethod
     def recipe_of(self, body: Mapping[str, Any]) -> Recipe:
@@ -218,7 +218,7 @@ Tokens = tuple[int | None, int | None, int | None, int | None, int | None]
 
 
 def tokens_of(usage: Any) -> Tokens:
-    """Return the input, output, cached, reasoning and cache write tokens of a usage.
+    """Return input, output, cached, reasoning and cache write tokens of a usage.
 
     Examples
     --------

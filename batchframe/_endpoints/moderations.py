@@ -1,4 +1,4 @@
-"""``/v1/moderations``: one text in, flagged categories out; free at OpenAI."""
+"""``/v1/moderations``: text in, flagged categories out; free at OpenAI."""
 
 from __future__ import annotations
 

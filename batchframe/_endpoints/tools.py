@@ -75,7 +75,7 @@ def check_tools(recipe: Recipe, shape: str) -> None:
 
 
 def fields_with_tools(recipe: Recipe) -> tuple[Field, ...]:
-    """Return the columns of a spec, and those of tool calls if there are tools."""
+    """Return the columns of a spec, and of tool calls if there are tools."""
     return (*recipe.output.fields, *(_FIELDS if _may_call(recipe) else ()))
 
 

@@ -1,4 +1,4 @@
-"""``/v1/videos``, read-only: OpenAI shut its Videos API down on 2026-09-24.
+"""``/v1/videos``, read-only: OpenAI shut the API down on 2026-09-24.
 
 A batch line was answered with a video object, and the video was downloaded afterwards. Earlier jobs
 are still listed, and the videos in their folders can still be joined.

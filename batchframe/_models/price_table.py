@@ -1,4 +1,4 @@
-"""Batchframe's dated prices and known disagreements, from ``prices.toml``."""
+"""Dated prices and known disagreements, from ``prices.toml``."""
 
 from __future__ import annotations
 
