@@ -132,12 +132,12 @@ class Retries:
             Seconds that the service asks for instead.
         """
         self._attempts -= 1
-        pause, left = next(self._pauses), self.left()
-        if self._attempts < 1 or (left is not None and left <= 0):
+        pause, remaining = next(self._pauses), self.left()
+        if self._attempts < 1 or (remaining is not None and remaining <= 0):
             return None
         if retry_after is not None:
             pause = min(retry_after, self._maximum)
-        return pause if left is None else min(pause, left)
+        return pause if remaining is None else min(pause, remaining)
 
     def pause(self, retry_after: float | None = None) -> bool:
         """Sleep until the next attempt; return False if none remain."""

@@ -186,14 +186,14 @@ def append_line(path: Path, line: bytes) -> None:
     with translate_os_errors(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o600)
         try:
-            whole = _drop_torn_line(descriptor)
+            end = _drop_torn_line(descriptor)
             try:
                 _write_all(descriptor, line)
                 os.fsync(descriptor)
                 sync_folder(path.parent)
             except OSError:
                 with suppress(OSError):
-                    os.ftruncate(descriptor, whole)
+                    os.ftruncate(descriptor, end)
                 raise
         finally:
             os.close(descriptor)
@@ -202,11 +202,11 @@ def append_line(path: Path, line: bytes) -> None:
 def _drop_torn_line(descriptor: int) -> int:
     """Truncate an incomplete last line, seek to the end and return its offset."""
     size = os.lseek(descriptor, 0, os.SEEK_END)
-    whole = size
+    end = size
     if size and _read_at(descriptor, size - 1) != b"\n":
-        whole = _read_at(descriptor, 0).rfind(b"\n") + 1
-        os.ftruncate(descriptor, whole)
-    return os.lseek(descriptor, whole, os.SEEK_SET)
+        end = _read_at(descriptor, 0).rfind(b"\n") + 1
+        os.ftruncate(descriptor, end)
+    return os.lseek(descriptor, end, os.SEEK_SET)
 
 
 def _read_at(descriptor: int, start: int) -> bytes:

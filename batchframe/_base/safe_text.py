@@ -109,8 +109,8 @@ def in_shell(said: object) -> str:
     >>> in_shell(option_step("on_missing", '"skip"') + " leaves them out.")
     '--on-missing skip leaves them out.'
     """
-    told = said.args[0] if isinstance(said, Exception) and said.args else said
-    return told.shell if isinstance(told, NextStep) else str(said)
+    text = said.args[0] if isinstance(said, Exception) and said.args else said
+    return text.shell if isinstance(text, NextStep) else str(said)
 
 
 def job_step(name: str, verb: str = "", flag: str = "", *, alone: bool = False) -> NextStep:

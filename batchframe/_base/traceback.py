@@ -41,16 +41,16 @@ def without_insides(trace: TracebackType | None) -> TracebackType | None:
     'theirs'
     """
     frames = []
-    here = trace
-    while here is not None:
-        frames.append(here)
-        here = here.tb_next
+    current = trace
+    while current is not None:
+        frames.append(current)
+        current = current.tb_next
     while frames and _is_inside(frames[-1]):
         frames.pop()
-    cut = None
+    trimmed = None
     for frame in reversed(frames):
-        cut = TracebackType(cut, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
-    return cut or trace
+        trimmed = TracebackType(trimmed, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
+    return trimmed or trace
 
 
 def _is_inside(trace: TracebackType) -> bool:

@@ -70,8 +70,10 @@ def endpoint_of(path: str) -> Endpoint:
     """
     if path in _ENDPOINTS:
         return _ENDPOINTS[path]
-    known = [known_path for known_path, endpoint in _ENDPOINTS.items() if not endpoint.retired]
-    raise RequestError.unknown_endpoint(path, difflib.get_close_matches(str(path), known), known)
+    open_paths = [known_path for known_path, endpoint in _ENDPOINTS.items() if not endpoint.retired]
+    raise RequestError.unknown_endpoint(
+        path, difflib.get_close_matches(str(path), open_paths), open_paths
+    )
 
 
 def open_endpoint(path: str) -> Endpoint:

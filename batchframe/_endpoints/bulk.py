@@ -43,7 +43,7 @@ def only_items(
     Parameters
     ----------
     ignored
-        A mask of items to ignore.
+        Returns a mask of the items to ignore.
 
     Examples
     --------
@@ -53,8 +53,8 @@ def only_items(
     """
     items, of = pc.list_flatten(lists), pc.list_parent_indices(lists).to_numpy()
     if ignored is not None:
-        counted = _where(pc.invert(ignored(items)))
-        items, of = _at(items, counted), of[counted]
+        positions = _where(pc.invert(ignored(items)))
+        items, of = _at(items, positions), of[positions]
     only = np.flatnonzero(np.bincount(of, minlength=len(lists))[of] == 1)
     return of[only], _at(items, only)
 
@@ -222,8 +222,8 @@ def _only_texts(outputs: pa.ListArray) -> tuple[Places, pa.Array]:
 def _is_untold(items: pa.StructArray) -> pa.Array:
     """Return a mask of reasoning items without a summary or content."""
     reasoning = pc.fill_null(pc.equal(_field(items, "type"), "reasoning"), fill_value=False)
-    told = pc.or_(*(_has_items(_field(items, name)) for name in ("summary", "content")))
-    return pc.and_not(reasoning, told)
+    has_text = pc.or_(*(_has_items(_field(items, name)) for name in ("summary", "content")))
+    return pc.and_not(reasoning, has_text)
 
 
 def _has_items(lists: pa.ListArray) -> pa.Array:

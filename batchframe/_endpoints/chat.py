@@ -50,14 +50,14 @@ class _Message(msgspec.Struct):
             # OpenAI's predecessor of tools, which some servers still return.
             call = as_mapping(self.function_call)
             return [called(call["name"], call.get("arguments"))] if "name" in call else []
-        found = []
+        tool_calls = []
         for call in map(as_mapping, self.tool_calls):
             function, custom = as_mapping(call.get("function")), as_mapping(call.get("custom"))
             if "name" in function:
-                found.append(called(function["name"], function.get("arguments")))
+                tool_calls.append(called(function["name"], function.get("arguments")))
             elif "name" in custom:
-                found.append(called_with_text(custom["name"], custom.get("input")))
-        return found
+                tool_calls.append(called_with_text(custom["name"], custom.get("input")))
+        return tool_calls
 
 
 class _Choice(msgspec.Struct):

@@ -109,16 +109,16 @@ def read_vectors(
     """
     lengths = np.asarray(pc.fill_null(pc.binary_length(vectors), 0).to_numpy())
     sizes = lengths // _BYTES
-    wanted = np.asarray(good.to_numpy(), dtype=bool) & (sizes > 0)
-    length = dimensions or _usual(sizes[wanted])
-    kept = wanted & (lengths == length * _BYTES)
+    nonempty = np.asarray(good.to_numpy(), dtype=bool) & (sizes > 0)
+    length = dimensions or _usual(sizes[nonempty])
+    valid = nonempty & (lengths == length * _BYTES)
     columns, start = [], 0
     for chunk in vectors.chunks:
-        columns.append(_vectors(chunk, kept[start : start + len(chunk)], length))
+        columns.append(_vectors(chunk, valid[start : start + len(chunk)], length))
         start += len(chunk)
     kind = pa.list_(pa.float32(), length)
     table = pa.table({name: pa.chunked_array(columns, kind)})
-    return ParsedAnswers(table, _errors(sizes, wanted & ~kept, length))
+    return ParsedAnswers(table, _errors(sizes, nonempty & ~valid, length))
 
 
 def _usual(sizes: npt.NDArray[Any]) -> int:
@@ -126,17 +126,19 @@ def _usual(sizes: npt.NDArray[Any]) -> int:
     return int(lengths[often.argmax()]) if len(lengths) else 1
 
 
-def _vectors(chunk: pa.Array, kept: npt.NDArray[np.bool_], length: int) -> pa.Array:
-    if kept.all() and len(chunk):
+def _vectors(chunk: pa.Array, valid: npt.NDArray[np.bool_], length: int) -> pa.Array:
+    if valid.all() and len(chunk):
         _, offsets, data = chunk.buffers()
         first = np.frombuffer(offsets, np.int64)[chunk.offset]
         numbers = np.frombuffer(data, "<f4", len(chunk) * length, int(first))
         return pa.FixedSizeListArray.from_arrays(pa.array(numbers), length)
     matrix = np.zeros((len(chunk), length), np.float32)
-    if kept.any():
-        texts = chunk.filter(pa.array(kept)).to_pylist()
-        matrix[kept] = np.frombuffer(b"".join(texts), "<f4").reshape(-1, length)
-    return pa.FixedSizeListArray.from_arrays(pa.array(matrix.ravel()), length, mask=pa.array(~kept))
+    if valid.any():
+        texts = chunk.filter(pa.array(valid)).to_pylist()
+        matrix[valid] = np.frombuffer(b"".join(texts), "<f4").reshape(-1, length)
+    return pa.FixedSizeListArray.from_arrays(
+        pa.array(matrix.ravel()), length, mask=pa.array(~valid)
+    )
 
 
 def _errors(sizes: npt.NDArray[Any], wrong: npt.NDArray[np.bool_], length: int) -> pa.Array:

@@ -218,7 +218,7 @@ Tokens = tuple[int | None, int | None, int | None, int | None, int | None]
 
 
 def tokens_of(usage: Any) -> Tokens:
-    """Return input, output, cached, reasoning and cache write tokens of a usage.
+    """Return input, output, cached, reasoning and cache write tokens.
 
     Examples
     --------

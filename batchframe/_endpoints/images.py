@@ -72,13 +72,15 @@ class _Images(Response):
         tokens = tokens_of(self.usage)
         if not self.data:
             return Answer("invalid", "the response has no image", None, None, *tokens)
-        revised = [one.revised_prompt for one in self.data if isinstance(one.revised_prompt, str)]
+        revised = [
+            image.revised_prompt for image in self.data if isinstance(image.revised_prompt, str)
+        ]
         content = {"revised_prompt": revised[0]} if revised else {}
-        if any(one.b64_json is None for one in self.data):
-            links = [one.url for one in self.data if isinstance(one.url, str)]
+        if any(image.b64_json is None for image in self.data):
+            links = [image.url for image in self.data if isinstance(image.url, str)]
             text = encode({**content, "urls": links}).decode() if links else None
             return Answer("invalid", _LINKS if links else _NOTHING, text, None, *tokens)
-        files = tuple(_decode_base64(one.b64_json or "") for one in self.data)
+        files = tuple(_decode_base64(image.b64_json or "") for image in self.data)
         if not all(map(ending_of, files)):
             return Answer("invalid", _NO_IMAGE, None, None, *tokens)
         return Answer("ok", None, encode(content).decode(), None, *tokens, files=files)

@@ -97,7 +97,9 @@ class _Moderations(TextEndpoint):
         columns: dict[str, pa.Array] = {}
         for field in _FIELDS:
             kind = pa.bool_() if field.kind == "boolean" else pa.float64()
-            columns[field.name] = pa.array([_value(one, field.path) for one in verdicts], kind)
+            columns[field.name] = pa.array(
+                [_value(verdict, field.path) for verdict in verdicts], kind
+            )
         return ParsedAnswers(pa.table(columns), pa.nulls(len(texts), pa.large_string()))
 
 
@@ -125,10 +127,10 @@ def flagged_categories(response: Any) -> list[tuple[str, ...] | None]:
     [('hate',), None]
     """
     return [
-        tuple(name for name, is_flagged in one.categories.items() if is_flagged)
-        if one.flagged
+        tuple(name for name, is_flagged in result.categories.items() if is_flagged)
+        if result.flagged
         else None
-        for one in msgspec.convert(response, _Verdicts).results
+        for result in msgspec.convert(response, _Verdicts).results
     ]
 
 

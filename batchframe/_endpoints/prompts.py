@@ -136,10 +136,10 @@ def prompts_of(function: PromptFunction, finished: Callable[[Prompt], Any]) -> P
         prompt = function(row)
         if prompt is None:
             return None
-        checked = checked_prompt(prompt)
-        if checked is None:
+        value = checked_prompt(prompt)
+        if value is None:
             raise TemplateError.not_a_prompt(prompt)
-        return finished(checked)
+        return finished(value)
 
     return prompt_of
 
@@ -176,7 +176,7 @@ def with_images(
     TemplateError
         If no user message has content.
     """
-    has_content = [bool(one["content"]) and one["role"] == "user" for one in messages]
+    has_content = [bool(message["content"]) and message["role"] == "user" for message in messages]
     if True not in has_content:
         raise TemplateError(
             "images= goes behind the text of the last message of the user, and the prompt has no "

@@ -77,7 +77,7 @@ class _Response(Response):
 
     def answer(self) -> Answer:
         tokens = tokens_of(self.usage)
-        text, refusal = _text_and_refusal([one for one in self.output if one.type == "message"])
+        text, refusal = _text_and_refusal([item for item in self.output if item.type == "message"])
         reason = as_mapping(self.incomplete_details).get("reason")
         ended = str(reason) if reason else self.status
         if self.error is not None or self.status in {"failed", "cancelled"}:
@@ -130,7 +130,7 @@ def _calls(items: Iterable[_Item]) -> list[dict[str, str]]:
 
 
 def _objects_in(value: Any) -> list[Mapping[str, Any]]:
-    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
 class _Responses(MessagesEndpoint):
@@ -173,18 +173,20 @@ class _Responses(MessagesEndpoint):
         text = as_mapping(body.get("text"))
         form = as_mapping(text.get("format"))
         output = OutputSpec.of_schema(form.get("schema"), str(form.get("name", "")))
-        kept = {name: text[name] for name in text if name != "format" or "schema" not in form}
+        text_options = {
+            name: text[name] for name in text if name != "format" or "schema" not in form
+        }
         parameters = {name: body[name] for name in body if name != "text"}
-        if kept:
-            parameters["text"] = kept
+        if text_options:
+            parameters["text"] = text_options
         return recovered_recipe(self.path, parameters, output, {"instructions", "input"})
 
     def prompts_of(self, recipe: Recipe, function: PromptFunction) -> PromptFunction:
         return prompts_of(function, lambda prompt: prompt)
 
     def prompt_text(self, body: Mapping[str, Any]) -> str:
-        given = body["input"]
-        text = given if isinstance(given, str) else contents(given)
+        prompt = body["input"]
+        text = prompt if isinstance(prompt, str) else contents(prompt)
         return "\n\n".join(filter(None, (body.get("instructions"), text)))
 
     def may_reason(self, body: Mapping[str, Any]) -> bool:
@@ -201,8 +203,8 @@ def _with_images(prompt: Any, images: ImageInput) -> list[Message]:
 
 
 def _format(output: OutputSpec) -> dict[str, Any]:
-    named = {"type": "json_schema", "name": output.schema_name}
-    return {**named, "strict": True, "schema": output.schema}
+    header = {"type": "json_schema", "name": output.schema_name}
+    return {**header, "strict": True, "schema": output.schema}
 
 
 RESPONSES: Final = _Responses()

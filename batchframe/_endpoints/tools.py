@@ -64,14 +64,14 @@ def check_tools(recipe: Recipe, shape: str) -> None:
         keys = {"function", "name"} & set(tool)
         if keys and shape not in keys:
             inside = '"name": ..., "parameters": ...'
-            wanted = f'"function": {{{inside}}}' if shape == "function" else inside
+            example = f'"function": {{{inside}}}' if shape == "function" else inside
             raise RequestError(
                 f"tools[{position}] is in the form of another endpoint. {recipe.endpoint} wants it "
-                f'as {{"type": "function", {wanted}}}.'
+                f'as {{"type": "function", {example}}}.'
             )
-    taken = {field.name for field in recipe.output.fields} & {field.name for field in _FIELDS}
-    if taken and _may_call(recipe):
-        raise OutputSpecError.repeated_columns(sorted(taken))
+    conflicts = {field.name for field in recipe.output.fields} & {field.name for field in _FIELDS}
+    if conflicts and _may_call(recipe):
+        raise OutputSpecError.repeated_columns(sorted(conflicts))
 
 
 def fields_with_tools(recipe: Recipe) -> tuple[Field, ...]:
@@ -97,8 +97,10 @@ def read_with_tools(recipe: Recipe, answers: pa.Table, good: pa.ChunkedArray) ->
 
 def _may_call(recipe: Recipe) -> bool:
     tools = recipe.body.get("tools")
-    listed = [one for one in tools if isinstance(one, Mapping)] if isinstance(tools, list) else []
-    callable_ = any(str(one.get("type", "function")) in _CALLED for one in listed)
+    objects = (
+        [tool for tool in tools if isinstance(tool, Mapping)] if isinstance(tools, list) else []
+    )
+    callable_ = any(str(tool.get("type", "function")) in _CALLED for tool in objects)
     return callable_ or bool(recipe.body.get("functions"))
 
 
@@ -134,8 +136,8 @@ def _cells(calls: Sequence[_Call]) -> tuple[str | None, str | None]:
         return None, None
     if len(calls) == 1:
         return calls[0].name, calls[0].arguments
-    listed = ",".join(call.arguments for call in calls)
-    return encode([call.name for call in calls]).decode(), f"[{listed}]"
+    arguments = ",".join(call.arguments for call in calls)
+    return encode([call.name for call in calls]).decode(), f"[{arguments}]"
 
 
 def _is_json(text: str) -> bool:

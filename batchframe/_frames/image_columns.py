@@ -71,13 +71,13 @@ class ImageCells:
         size = 0
         for row in rows.tolist():
             try:
-                found = self._urls(row)
+                row_urls = self._urls(row)
             except ValueError as reason:
                 unreadable[row] = str(reason)
                 continue
             sendable.append(row)
-            urls.append(found)
-            size += sum(len(url) for url in found if url)
+            urls.append(row_urls)
+            size += sum(len(url) for url in row_urls if url)
             if size >= MOST_BYTES or len(sendable) == most:
                 batch = self._batch(sendable, urls)
                 # Cleared before the batch is used, so that its strings are not in memory twice.
@@ -135,12 +135,12 @@ def column_position(name: str, labels: Sequence[Hashable]) -> int:
         If it is missing or its name is not unique.
     """
     names = [str(label) for label in labels]
-    found = [position for position, label in enumerate(names) if label == name]
-    if not found:
+    positions = [position for position, label in enumerate(names) if label == name]
+    if not positions:
         raise ColumnError.not_there(name, difflib.get_close_matches(name, names), names)
-    if len(found) > 1:
-        raise ColumnError.several(name, found)
-    return found[0]
+    if len(positions) > 1:
+        raise ColumnError.several(name, positions)
+    return positions[0]
 
 
 def raise_if_unreadable(unreadable: dict[int, str], labels: pd.Index) -> None:

@@ -48,8 +48,8 @@ class ImageInput:
             For an invalid option, naming it.
         """
         if columns is None:
-            given = {"image_root": root, "image_detail": detail, "image_max_size": max_size}
-            for keyword, value in given.items():
+            options = {"image_root": root, "image_detail": detail, "image_max_size": max_size}
+            for keyword, value in options.items():
                 if value is not None:
                     raise RequestError(
                         f"{keyword}= says how images are sent, and images= does not name their "
@@ -74,10 +74,10 @@ def _checked_columns(columns: object) -> tuple[str, ...]:
 def _checked_root(root: object) -> str | None:
     if root is None:
         return None
-    written = os.fspath(root) if isinstance(root, str | os.PathLike) else None
-    if not isinstance(written, str) or not written or not Path(written).is_dir():
+    folder = os.fspath(root) if isinstance(root, str | os.PathLike) else None
+    if not isinstance(folder, str) or not folder or not Path(folder).is_dir():
         raise RequestError.not_a_word("image_root", root, "a folder that is there")
-    return str.__str__(written)
+    return str.__str__(folder)
 
 
 def _checked_detail(detail: object) -> str | None:

@@ -78,9 +78,9 @@ def data_url_size(url: str) -> Size | None:
 def _decoded(payload: str) -> bytes:
     """Decode base64, ignoring an incomplete last group."""
     compact = "".join(payload.replace("%2B", "+").replace("%2F", "/").split()).rstrip("=")
-    whole = compact[: len(compact) - (len(compact) % 4 == 1)]
+    groups = compact[: len(compact) - (len(compact) % 4 == 1)]
     try:
-        return base64.b64decode(whole + "=" * (-len(whole) % 4))
+        return base64.b64decode(groups + "=" * (-len(groups) % 4))
     except (binascii.Error, ValueError):
         return b""
 

@@ -81,9 +81,9 @@ def image_sketch(cell: Any, how: ImageInput) -> str:
         return _checked_link(str.__str__(cell))
     if is_pil(cell):
         return _sketch(fitted(cell.size, how.max_size))
-    read = partial(_bytes_of, cell, how)
+    head_of = partial(_bytes_of, cell, how)
     # A JPEG's size may follow a large embedded preview.
-    size = image_size(read(_HEAD)) or image_size(read(_MOST_TO_SCALE))
+    size = image_size(head_of(_HEAD)) or image_size(head_of(_MOST_TO_SCALE))
     return "data:," if size is None else _sketch(fitted(size, how.max_size))
 
 
@@ -135,11 +135,11 @@ def _of_data_url(url: str, most: int) -> bytes:
     if not head.lower().endswith(";base64"):
         return unquote_to_bytes(payload[: 3 * most])[:most]
     # Four characters encode three bytes; only the requested bytes are decoded.
-    wanted = payload[: -(-most // 3) * 4]
-    if "%" in wanted:
-        wanted = unquote_to_bytes(payload).decode("ascii", "replace")
+    encoded = payload[: -(-most // 3) * 4]
+    if "%" in encoded:
+        encoded = unquote_to_bytes(payload).decode("ascii", "replace")
     try:
-        return base64.b64decode(wanted, validate=True)[:most]
+        return base64.b64decode(encoded, validate=True)[:most]
     except (binascii.Error, ValueError):
         raise ValueError(_ODD_DATA) from None
 

@@ -39,16 +39,18 @@ def dataset_of(path: Path) -> ds.FileSystemDataset:
                 "folder of them; other formats are read first: "
                 "batchframe.requests(pd.read_csv(path), ...)."
             )
-        found = ds.dataset(path, format="parquet", partitioning="hive", exclude_invalid_files=False)
-        if not found.files:
+        dataset = ds.dataset(
+            path, format="parquet", partitioning="hive", exclude_invalid_files=False
+        )
+        if not dataset.files:
             raise SourceError(
                 f"There is no file in {path!s}, but for those whose names begin with a dot or "
                 "an underscore, which are no rows."
             )
-        _refuse_links_to_the_same(path, found.files)
-        files = list(found.get_fragments())
-        schema = _schema_of_all(path, found.schema, files)
-        return ds.FileSystemDataset(files, schema, found.format, found.filesystem)
+        _refuse_links_to_the_same(path, dataset.files)
+        files = list(dataset.get_fragments())
+        schema = _schema_of_all(path, dataset.schema, files)
+        return ds.FileSystemDataset(files, schema, dataset.format, dataset.filesystem)
     except (OSError, pa.ArrowException) as reason:
         raise SourceError.unreadable(str(path), str(reason)) from None
 
@@ -57,9 +59,9 @@ def _schema_of_all(path: Path, schema: pa.Schema, files: Sequence[ds.Fragment]) 
     """Return the columns of all files; a dataset infers only the first's."""
     first = schema
     for file in files:
-        both = [schema, file.physical_schema]
+        schemas = [schema, file.physical_schema]
         try:
-            schema = pa.unify_schemas(both, promote_options="permissive")
+            schema = pa.unify_schemas(schemas, promote_options="permissive")
         except (pa.ArrowInvalid, pa.ArrowTypeError) as reason:
             folder = str(path)
             raise SourceError(
@@ -75,9 +77,9 @@ def _schema_of_all(path: Path, schema: pa.Schema, files: Sequence[ds.Fragment]) 
 
 def _refuse_links_to_the_same(path: Path, files: Sequence[str]) -> None:
     """Reject a file reached twice through symbolic links."""
-    seen: dict[str, str] = {}
+    targets: dict[str, str] = {}
     for file in files:
-        first = seen.setdefault(os.path.realpath(file), file)
+        first = targets.setdefault(os.path.realpath(file), file)
         if first != file:
             raise SourceError(
                 f"{first} and {file} are the same file, by a symbolic link, so that its rows would "
@@ -90,10 +92,10 @@ def files_of(dataset: ds.Dataset) -> tuple[str, ...]:
     """List the local files that a dataset reads."""
     if isinstance(dataset, ds.UnionDataset):
         return tuple(file for child in dataset.children for file in files_of(child))
-    here = isinstance(dataset, ds.FileSystemDataset) and isinstance(
+    is_local = isinstance(dataset, ds.FileSystemDataset) and isinstance(
         dataset.filesystem, pa.fs.LocalFileSystem
     )
-    return tuple(dataset.files) if here else ()
+    return tuple(dataset.files) if is_local else ()
 
 
 def rows_of(dataset: ds.Dataset) -> int:
@@ -201,8 +203,8 @@ class Copy:
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield the rows in order, with selected columns only."""
-        wanted = [self.schema.get_field_index(name) for name in columns]
-        options = pa.ipc.IpcReadOptions(included_fields=wanted)
+        indices = [self.schema.get_field_index(name) for name in columns]
+        options = pa.ipc.IpcReadOptions(included_fields=indices)
         with pa.OSFile(str(self.path)) as file, pa.ipc.open_stream(file, options=options) as stream:
             for batch in stream:
                 yield batch.select(list(columns))
@@ -242,7 +244,7 @@ def copied(schema: pa.Schema, batches: Iterable[pa.RecordBatch], rows: int) -> C
 
 
 def _write(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], rows: int) -> int:
-    written = 0
+    count = 0
     # The stream format, since Arrow's file format allows only one dictionary per column.
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema) as copy:
         for batch in batches:
@@ -250,5 +252,5 @@ def _write(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], row
             step = max(1, min(rows, _PART_BYTES // widest))
             for start in range(0, batch.num_rows, step):
                 copy.write_batch(batch.slice(start, step))
-            written += batch.num_rows
-    return written
+            count += batch.num_rows
+    return count

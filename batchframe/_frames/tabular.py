@@ -119,18 +119,18 @@ class Tabular:
         SourceError
             If they cannot be read, or their number has changed.
         """
-        seen = 0
+        count = 0
         names = [str(label) for label in self.columns]
         try:
             for part in self.read(names):
-                seen += len(part)
+                count += len(part)
                 yield part
         except (OSError, pa.ArrowException) as reason:
             raise _interrupted_error(str(self.home or _UNNAMED), str(reason)) from reason
-        if seen != len(self):
-            changed = f"it has {seen:,} rows now, and had {len(self):,}"
+        if count != len(self):
+            changed = f"it has {count:,} rows now, and had {len(self):,}"
             raise _interrupted_error(str(self.home or _UNNAMED), changed)
-        if self.schema is not None and not seen:
+        if self.schema is not None and not count:
             none = pa.schema([self.schema.field(name) for name in names], self.schema.metadata)
             yield Part(0, pa.RecordBatch.from_pylist([], schema=none))
 
@@ -233,12 +233,12 @@ def _of_stream(source: Any) -> Tabular:
         raise SourceError.unreadable(_UNNAMED, str(reason).partition(". Detail:")[0]) from reason
 
 
-def _of_dataset(dataset: ds.Dataset, called: str = _UNNAMED) -> Tabular:
+def _of_dataset(dataset: ds.Dataset, name: str = _UNNAMED) -> Tabular:
     _refuse_repeated(dataset.schema.names)
     try:
         rows = rows_of(dataset)
     except (OSError, pa.ArrowException) as reason:
-        raise SourceError.unreadable(called, str(reason)) from None
+        raise SourceError.unreadable(name, str(reason)) from None
 
     def batches(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         return batches_of(dataset, columns, PART_ROWS)

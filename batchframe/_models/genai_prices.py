@@ -64,9 +64,9 @@ def price_book(on: date | None = None) -> PriceBook:
     """
     day = on or today()
     dated = [
-        one
+        entry
         for model in _openai_models(day)
-        for one in (*_dated_prices(model), *(model.price_variants or ()))
+        for entry in (*_dated_prices(model), *(model.price_variants or ()))
     ]
     starts = [start for start in map(_start, dated) if start is not None and start <= day]
     return PriceBook("genai-prices", version("genai-prices"), max(starts, default=None))
@@ -80,13 +80,13 @@ def near_models(model: str) -> list[str]:
     >>> near_models("gpt5.6-luna"), near_models("gpt-5.6-luna"), near_models("llama-4-scout")
     (['gpt-5.6-luna'], [], [])
     """
-    names = [one.id for one in _openai_models(today())]
+    names = [entry.id for entry in _openai_models(today())]
     return [] if model in names else get_close_matches(model, names, n=1, cutoff=0.9)
 
 
 def _openai_models(day: date) -> Sequence[Any]:
-    found = _look_up("gpt-4o", "openai", day, {})
-    models: Sequence[Any] = () if found is None else found.provider.models
+    match = _look_up("gpt-4o", "openai", day, {})
+    models: Sequence[Any] = () if match is None else match.provider.models
     return models
 
 
@@ -113,20 +113,20 @@ def book_price(
         None if the book has no price for this model in exactly this tier.
     """
     day, name, context = on or today(), provider.price_book, _CONTEXTS[tier]
-    found = None if name is None else _look_up(model, name, day, {})
-    if name is None or found is None or (tier == "batch" and not_in_batch(model)):
+    match = None if name is None else _look_up(model, name, day, {})
+    if name is None or match is None or (tier == "batch" and not_in_batch(model)):
         return None
     own: Mapping[str, Any] | None = None
-    as_of = _active_start(found.model, day)
+    as_of = _active_start(match.model, day)
     if context:
-        variant = _variant(found, context, day)
+        variant = _variant(match, context, day)
         if variant is None:
             return None
         start = _start(variant)
         day, as_of = max(day, start or day), start
         own = _rates(variant.prices)
-        found = _look_up(model, name, day, context)
-    rates = _rates(found.model_price)
+        match = _look_up(model, name, day, context)
+    rates = _rates(match.model_price)
     if own and "input_mtok" in own:
         # No published value exists for this tier.
         strange = {key for key in _OF_THE_CACHE if key not in own}
@@ -150,22 +150,24 @@ def _look_up(model: str, provider: str, day: date, context: Mapping[str, str]) -
         return None
 
 
-def _variant(found: Any, context: Mapping[str, str], day: date) -> Any:
+def _variant(match: Any, context: Mapping[str, str], day: date) -> Any:
     """Find a tier's price; None where the book falls back to standard."""
-    if not any(model is found.model for model in found.provider.models):
+    if not any(model is match.model for model in match.provider.models):
         # A model of another provider, which the library prices as standard in every tier.
         return None
-    same = [one for one in found.model.price_variants or () if one.when == context]
-    active = [one for one in same if (_start(one) or day) <= day]
-    return next(iter(active), None) or min(same, key=lambda one: _start(one) or day, default=None)
+    same = [variant for variant in match.model.price_variants or () if variant.when == context]
+    active = [variant for variant in same if (_start(variant) or day) <= day]
+    return next(iter(active), None) or min(
+        same, key=lambda variant: _start(variant) or day, default=None
+    )
 
 
 def _price(
     model: str, tier: Tier, rates: Mapping[str, Any], source: str, as_of: date | None
 ) -> Price | None:
     # Image models output little text; it is priced as images, too.
-    written = rates.get("output_image_mtok", rates.get("output_mtok"))
-    four = [{**rates, "output_mtok": written}.get(key) for key in _KEYS]
+    output_rate = rates.get("output_image_mtok", rates.get("output_mtok"))
+    four = [{**rates, "output_mtok": output_rate}.get(key) for key in _KEYS]
     starts = {step.start for rate in four for step in getattr(rate, "tiers", ())}
     if four[0] is None or len(starts) > 1:
         # Missing, or more brackets than a `Price` supports.

@@ -81,5 +81,5 @@ def _places(rate: Decimal) -> int:
     return -int(rate.as_tuple().exponent)
 
 
-def _no_rates_error(given: object) -> CostError:
-    return CostError(f"prices= has {given!r} where a dict of rates must stand.", next_step=_SHAPE)
+def _no_rates_error(value: object) -> CostError:
+    return CostError(f"prices= has {value!r} where a dict of rates must stand.", next_step=_SHAPE)

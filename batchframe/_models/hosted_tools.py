@@ -27,8 +27,8 @@ def hosted_tools(body: Mapping[str, Any]) -> list[str]:
     ['web_search']
     """
     tools = body.get("tools") if body.get("tool_choice") != "none" else None
-    listed = map(as_mapping, tools) if isinstance(tools, list) else ()
-    kinds = [str(tool.get("type", "function")) for tool in listed]
+    objects = map(as_mapping, tools) if isinstance(tools, list) else ()
+    kinds = [str(tool.get("type", "function")) for tool in objects]
     # Chat completions have this parameter in place of a tool.
     kinds += ["web_search"] * (body.get("web_search_options") is not None)
     return list(dict.fromkeys(kind for kind in kinds if kind not in _RUN_BY_THE_CALLER))

@@ -210,9 +210,9 @@ class Price:
 
     def may_write(self, input_tokens: ArrayLike) -> NDArray[np.int64]:
         """Return the input tokens per request that cache writes may surcharge."""
-        read = np.atleast_1d(np.asarray(input_tokens, dtype=np.int64))
+        input_ = np.atleast_1d(np.asarray(input_tokens, dtype=np.int64))
         dearer = self.cache_write is not None and self.cache_write > self.input
-        return np.where(dearer & (read >= LEAST_CACHED), read, 0)
+        return np.where(dearer & (input_ >= LEAST_CACHED), input_, 0)
 
     def costs_of(
         self,
@@ -242,7 +242,7 @@ class Price:
                     kind.astype(object) * int(rate.scaleb(digits))
                     for kind, rate in zip(tokens, self._four(rates, tokens[-1]), strict=True)
                 )
-            costs = [Decimal(one).scaleb(-6 - digits) for one in units.tolist()]
+            costs = [Decimal(cost).scaleb(-6 - digits) for cost in units.tolist()]
         column = np.empty(len(costs), dtype=object)
         column[:] = costs
         return column
@@ -259,10 +259,10 @@ class Price:
         yield self.long_context, kinds[:, long], long
 
     def _four(
-        self, rates: Price | LongContext, written: NDArray[np.int64]
+        self, rates: Price | LongContext, output_tokens: NDArray[np.int64]
     ) -> tuple[Decimal, Decimal, Decimal, Decimal]:
         """Return rates of uncached input, cached input, cache writes and output."""
-        if rates.output is None and written.any():
+        if rates.output is None and output_tokens.any():
             raise CostError(
                 f"The output of {self.model} has no known price in the {self.tier} tier, so its "
                 "cost cannot be stated.",
@@ -273,10 +273,10 @@ class Price:
         return rates.input, cached, to_cache, rates.output or Decimal(0)
 
     def _all_rates(self) -> list[Decimal]:
-        both = (self,) if self.long_context is None else (self, self.long_context)
+        rate_sets = (self,) if self.long_context is None else (self, self.long_context)
         return [
             rate
-            for rates in both
+            for rates in rate_sets
             for rate in (rates.input, rates.cached_input, rates.cache_write, rates.output)
             if rate is not None
         ]
@@ -313,8 +313,8 @@ def _digits(rate: Decimal) -> int:
 
 def _plain(dollars: Decimal) -> Decimal:
     """Remove trailing zeros of the fraction only."""
-    whole = dollars.to_integral_value()
-    return whole if dollars == whole else dollars.normalize()
+    integral = dollars.to_integral_value()
+    return integral if dollars == integral else dollars.normalize()
 
 
 def _kinds(
@@ -325,13 +325,15 @@ def _kinds(
 ) -> NDArray[np.int64]:
     """Split tokens into uncached input, cache reads, cache writes and output."""
     numbers = (input_tokens, output_tokens, cached_tokens, cache_write_tokens)
-    columns = [np.atleast_1d(np.asarray(one)) for one in numbers]
+    columns = [np.atleast_1d(np.asarray(column)) for column in numbers]
     # An empty list becomes a float array, which is valid since it has no fractions.
-    whole = all(one.size == 0 or np.issubdtype(one.dtype, np.integer) for one in columns)
-    if not whole or any((one < 0).any() for one in columns):
+    is_integer = all(
+        column.size == 0 or np.issubdtype(column.dtype, np.integer) for column in columns
+    )
+    if not is_integer or any((column < 0).any() for column in columns):
         raise ValueError("numbers of tokens must be whole and not negative")
-    read, written, cached, to_cache = np.broadcast_arrays(*(c.astype(np.int64) for c in columns))
-    fresh = read - cached - to_cache
+    input_, output_, cached, to_cache = np.broadcast_arrays(*(c.astype(np.int64) for c in columns))
+    fresh = input_ - cached - to_cache
     if (fresh < 0).any():
         raise ValueError("more input tokens are said to be cached than there were")
-    return np.stack([fresh, cached, to_cache, written])
+    return np.stack([fresh, cached, to_cache, output_])

@@ -74,29 +74,29 @@ def price(
     """
     if tier not in TIERS:
         raise CostError.unknown_tier(tier, TIERS)
-    given = {} if prices is None else given_prices(prices)
-    if tier in given:
-        return replace(given[tier], model=model)
-    stated = (source(model, tier, provider, on) for source in _SOURCES)
-    found = next(filter(None, stated), None)
-    if found is None and tier == "batch" and provider.discount is not None:
+    user_prices = {} if prices is None else given_prices(prices)
+    if tier in user_prices:
+        return replace(user_prices[tier], model=model)
+    candidates = (source(model, tier, provider, on) for source in _SOURCES)
+    result = next(filter(None, candidates), None)
+    if result is None and tier == "batch" and provider.discount is not None:
         standard = price(model, "standard", provider=provider, prices=prices, on=on)
-        found = standard and _discounted(standard, provider.discount, provider.name)
-    return found.of_images() if found is not None and with_images else found
+        result = standard and _discounted(standard, provider.discount, provider.name)
+    return result.of_images() if result is not None and with_images else result
 
 
 def _discounted(standard: Price, discount: Decimal, name: str) -> Price:
     """Apply a service's batch discount to a standard price."""
-    left, long = 1 - discount, standard.long_context
+    fraction, long = 1 - discount, standard.long_context
     # No cached price is published for batches, so cached input counts as other input.
     return replace(
         standard,
         tier="batch",
-        input=standard.input * left,
+        input=standard.input * fraction,
         cached_input=None,
-        output=_times(standard.output, left),
+        output=_times(standard.output, fraction),
         long_context=long
-        and LongContext(long.threshold, long.input * left, None, _times(long.output, left)),
+        and LongContext(long.threshold, long.input * fraction, None, _times(long.output, fraction)),
         source=f"{standard.source}, less {discount:.0%} as {name} states for batches",
         cache_write=None,
     )

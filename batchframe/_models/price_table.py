@@ -58,8 +58,8 @@ def describe_disagreements(found: Sequence[Disagreement]) -> list[str]:
     (1, 1)
     """
     by_reason: dict[str, list[Disagreement]] = {}
-    for one in found:
-        by_reason.setdefault(one.why, []).append(one)
+    for entry in found:
+        by_reason.setdefault(entry.why, []).append(entry)
     return [_for_one_reason(*same) for same in by_reason.values()]
 
 

@@ -226,7 +226,8 @@ def _refuses(rule: Mapping[str, Any], model: str, body: Mapping[str, Any]) -> bo
 def _in(value: Any, harmless: list[Any]) -> bool:
     # True equals 1 in Python, but not in JSON.
     return any(
-        value == one and isinstance(value, bool) == isinstance(one, bool) for one in harmless
+        value == constant and isinstance(value, bool) == isinstance(constant, bool)
+        for constant in harmless
     )
 
 
@@ -255,15 +256,15 @@ def service_tiers() -> dict[str, str]:
 
 def _told(instead: str) -> NextStep:
     """Format a rule's advice, with parameters worded for a shell, too."""
-    told = instead
+    shell = instead
     for code in ('reasoning_effort="none"', "max_completion_tokens="):
-        told = told.replace(code, parameter_step(code).shell)
-    return NextStep(instead, told)
+        shell = shell.replace(code, parameter_step(code).shell)
+    return NextStep(instead, shell)
 
 
 def is_parameter(name: str) -> bool:
     """Return whether any OpenAI endpoint has a body parameter of this name."""
-    return any(name in known["names"] for known in _rules()["known_parameters"].values())
+    return any(name in entry["names"] for entry in _rules()["known_parameters"].values())
 
 
 def _check_name(name: str, endpoint: str, model: str) -> None:

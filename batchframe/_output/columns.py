@@ -138,9 +138,9 @@ def _text_column(texts: Texts) -> tuple[pa.Array, pa.Array]:
         texts = texts.combine_chunks()
     if isinstance(texts, pa.Array):
         return texts.cast(_TEXT), pa.repeat(pa.scalar(value=False), len(texts))
-    whole = [text if text is None or _is_unicode(text) else None for text in texts]
-    lost = [kept is None and text is not None for kept, text in zip(whole, texts, strict=True)]
-    return pa.array(whole, _TEXT), pa.array(lost, pa.bool_())
+    values = [text if text is None or _is_unicode(text) else None for text in texts]
+    lost = [value is None and text is not None for value, text in zip(values, texts, strict=True)]
+    return pa.array(values, _TEXT), pa.array(lost, pa.bool_())
 
 
 def _is_unicode(text: str) -> bool:

@@ -116,7 +116,7 @@ def reach(shape: Shape, path: tuple[str, ...]) -> Callable[[Any], Any]:
     """
     steps, optional = [], False
     for name in path:
-        names = [known for known, _ in shape.properties]
+        names = [property_name for property_name, _ in shape.properties]
         steps.append(f"f{names.index(name)}")
         shape = dict(shape.properties)[name]
         optional = optional or (shape.nullable and shape.kind == "object")
@@ -134,9 +134,9 @@ def reach(shape: Shape, path: tuple[str, ...]) -> Callable[[Any], Any]:
 
 
 def _type(shape: Shape) -> Any:
-    made = _BUILDERS[shape.kind](shape)
+    type_ = _BUILDERS[shape.kind](shape)
     # A Raw accepts everything including null, and cannot be in a union.
-    return made | None if shape.nullable and shape.kind != "json" else made
+    return type_ | None if shape.nullable and shape.kind != "json" else type_
 
 
 def _integer(shape: Shape) -> Any:
@@ -223,8 +223,8 @@ def describe_failure(text: str, reason: Exception) -> str:
     message = str(reason)
     if "truncated" in message and not isinstance(reason, msgspec.ValidationError):
         # A lone high surrogate makes the decoder read past the end of the string.
-        whole = text.rstrip().endswith("}") and "\\ud" in text.lower()
-        return HALF_PAIR if whole else "the JSON ends too early"
+        is_complete = text.rstrip().endswith("}") and "\\ud" in text.lower()
+        return HALF_PAIR if is_complete else "the JSON ends too early"
     words, at, path = message.rpartition(" - at `$")
     words = _cut(words if at else message, _LONGEST_WORDS)
     words = words.replace("JSON is malformed", "the answer is not JSON")
@@ -243,18 +243,20 @@ def validate(value: Any, node: Node, root: Node, path: str) -> str | None:
     >>> validate([1, "two"], {"type": "array", "items": {"type": "integer"}}, {}, "counts")
     'Expected integer - at `$.counts[1]`'
     """
-    candidates = [one.node for one in alternatives(node, root) if one.node is not None]
-    fitting = [one for one in candidates if _CHECKS[one["type"]](value)]
+    candidates = [
+        alternative.node for alternative in alternatives(node, root) if alternative.node is not None
+    ]
+    fitting = [alternative for alternative in candidates if _CHECKS[alternative["type"]](value)]
     if not fitting:
-        wanted = " or ".join(dict.fromkeys(one["type"] for one in candidates))
-        return f"Expected {wanted} - at `$.{path}`"
-    found = None
-    for one in fitting:
-        found = _validate_one(value, one, root, path)
-        if found is None:
+        types = " or ".join(dict.fromkeys(alternative["type"] for alternative in candidates))
+        return f"Expected {types} - at `$.{path}`"
+    problem = None
+    for alternative in fitting:
+        problem = _validate_one(value, alternative, root, path)
+        if problem is None:
             return None
     several = f"None of the {len(fitting)} alternatives - at `$.{path}`"
-    return found if len(fitting) == 1 else several
+    return problem if len(fitting) == 1 else several
 
 
 def _validate_one(value: Any, node: Node, root: Node, path: str) -> str | None:
@@ -273,8 +275,8 @@ def _of_object(value: dict[str, Any], node: Node, root: Node, path: str) -> str 
     for name, part in parts.items():
         if name not in value:
             return f"Object missing required field `{name}` - at `$.{path}`"
-        if found := validate(value[name], part, root, f"{path}.{name}"):
-            return found
+        if problem := validate(value[name], part, root, f"{path}.{name}"):
+            return problem
     return None
 
 
@@ -282,8 +284,8 @@ def _of_array(value: list[Any], node: Node, root: Node, path: str) -> str | None
     if not node.get("minItems", 0) <= len(value) <= node.get("maxItems", len(value)):
         return f"Wrong number of items ({len(value)}) - at `$.{path}`"
     items = enumerate(value)
-    found = (validate(item, node["items"], root, f"{path}[{i}]") for i, item in items)
-    return next((one for one in found if one), None)
+    problems = (validate(item, node["items"], root, f"{path}[{i}]") for i, item in items)
+    return next((problem for problem in problems if problem), None)
 
 
 def _of_string(value: str, node: Node, _root: Node, path: str) -> str | None:

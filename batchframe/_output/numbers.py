@@ -116,9 +116,9 @@ def longest_number(node: Node) -> str:
     digits = max(bounds.low.adjusted(), bounds.high.adjusted(), 0) + 1
     unit = Decimal(str(step)) if step is not None else Decimal(1).scaleb(min(0, digits - _DIGITS))
     high, low = (_multiple(bounds, unit, towards_zero=False, up=up) for up in (True, False))
-    written = [_plain(number) for number in (high, low, high - 7 * unit, low + 7 * unit)]
+    candidates = [_plain(number) for number in (high, low, high - 7 * unit, low + 7 * unit)]
     # The float must be inside: close to an open end it may round to the end.
-    within = [text for text in written if bounds.holds(Decimal(str(float(text))))]
+    within = [text for text in candidates if bounds.holds(Decimal(str(float(text))))]
     return max(within, key=len, default=shortest_number(node))
 
 

@@ -49,8 +49,8 @@ def resolve(reference: str, root: Node) -> Node | None:
     definitions = root.get(place) if place in {"$defs", "definitions"} else None
     if not isinstance(definitions, Mapping):
         return None
-    found = definitions.get(name.replace("~1", "/").replace("~0", "~"))
-    return found if isinstance(found, Mapping) else None
+    definition = definitions.get(name.replace("~1", "/").replace("~0", "~"))
+    return definition if isinstance(definition, Mapping) else None
 
 
 def alternatives(
@@ -89,14 +89,14 @@ def leads_back(reference: str, root: Node) -> bool:
     >>> leads_back("#/$defs/Node", {"$defs": {"Node": node}})
     True
     """
-    seen: set[str] = set()
+    visited: set[str] = set()
     waiting = list(_references(resolve(reference, root)))
     while waiting:
-        found = waiting.pop()
-        if found not in seen:
-            seen.add(found)
-            waiting += _references(resolve(found, root))
-    return reference in seen
+        current = waiting.pop()
+        if current not in visited:
+            visited.add(current)
+            waiting += _references(resolve(current, root))
+    return reference in visited
 
 
 def _references(node: Node | None) -> Iterator[str]:
@@ -148,19 +148,21 @@ def shape_of(node: Node, root: Node) -> Shape:
     >>> shape_of({"anyOf": [{"type": "boolean"}, {"type": "null"}]}, {}).kind
     'boolean'
     """
-    found = list(alternatives(node, root))
-    real = [one for one in found if one.node is None or one.node["type"] != NULL]
-    nullable = len(real) < len(found)
-    if not real or any(_is_recursive(one, root) for one in real):
+    options = list(alternatives(node, root))
+    real = [option for option in options if option.node is None or option.node["type"] != NULL]
+    nullable = len(real) < len(options)
+    if not real or any(_is_recursive(option, root) for option in real):
         return Shape("json", node, nullable)
-    merged = _merged([_of_one(one.node or {}, root) for one in real])
+    merged = _merged([_of_one(option.node or {}, root) for option in real])
     if merged is None or merged.kind == "json":
         return Shape("json", node, nullable)
     return replace(merged, nullable=nullable)
 
 
-def _is_recursive(one: Alternative, root: Node) -> bool:
-    return one.node is None or any(leads_back(reference, root) for reference in one.inside)
+def _is_recursive(alternative: Alternative, root: Node) -> bool:
+    return alternative.node is None or any(
+        leads_back(reference, root) for reference in alternative.inside
+    )
 
 
 def _of_one(node: Node, root: Node) -> Shape:

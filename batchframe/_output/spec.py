@@ -116,8 +116,8 @@ def output_spec(output: object, name: str | None = None) -> OutputSpec:
     >>> spec.schema["properties"]
     {'label': {'type': 'string', 'enum': ['positive', 'negative', 'mixed']}}
     """
-    written: object = name
-    if written is not None and not (isinstance(written, str) and written.strip()):
+    column_name: object = name
+    if column_name is not None and not (isinstance(column_name, str) and column_name.strip()):
         raise OutputSpecError(
             f"name={name!r} cannot name the answer column. Pass a text: name='stance'."
         )

@@ -102,13 +102,13 @@ def strict_schema(schema: object, name: str) -> dict[str, Any]:
 def _strict(node: object, place: _Place) -> dict[str, Any]:
     if not isinstance(node, Mapping) or not any(key in node for key in _TYPING):
         raise _untyped_error(place.path)
-    allowed = {key: value for key, value in node.items() if key not in _DROPPED}
-    allowed = _without_all_of(allowed, place)
-    _refuse_keywords(allowed, place.path)
-    if "$ref" in allowed:
-        return _reference(allowed, place)
+    keywords = {key: value for key, value in node.items() if key not in _DROPPED}
+    keywords = _without_all_of(keywords, place)
+    _refuse_keywords(keywords, place.path)
+    if "$ref" in keywords:
+        return _reference(keywords, place)
     renamed = {"oneOf": "anyOf"}
-    out = {renamed.get(key, key): _part(key, value, place) for key, value in allowed.items()}
+    out = {renamed.get(key, key): _part(key, value, place) for key, value in keywords.items()}
     if "enum" in out or "const" in out:
         return _choice(out, place.path)
     if "object" in _types(out):
@@ -132,17 +132,17 @@ def _part(key: str, value: Any, place: _Place) -> Any:
 
 
 def _types(node: Node) -> Sequence[Any]:
-    named = node.get("type", ())
-    return named if isinstance(named, list | tuple) else (named,)
+    types = node.get("type", ())
+    return types if isinstance(types, list | tuple) else (types,)
 
 
 def _without_all_of(node: dict[str, Any], place: _Place) -> dict[str, Any]:
     parts = node.get("allOf")
     if not isinstance(parts, Sequence) or len(parts) != 1 or not isinstance(parts[0], Mapping):
         return node
-    rest = {key: value for key, value in node.items() if key != "allOf"}
+    siblings = {key: value for key, value in node.items() if key != "allOf"}
     inner = {key: value for key, value in parts[0].items() if key not in _DROPPED}
-    return _without_all_of({**rest, **inner}, place)
+    return _without_all_of({**siblings, **inner}, place)
 
 
 def _reference(node: dict[str, Any], place: _Place) -> dict[str, Any]:
@@ -193,10 +193,10 @@ def _choice(node: dict[str, Any], path: str) -> dict[str, Any]:
         return node | {"type": _level_type([node["const"]], path)}
     values = [value for value in node["enum"] if value is not None]
     choice = {"type": _level_type(values, path), "enum": values}
-    rest = {key: value for key, value in node.items() if key not in choice}
+    siblings = {key: value for key, value in node.items() if key not in choice}
     # OpenAI's examples write an optional enum as a list of types beside the enum.
     if len(values) < len(node["enum"]) or NULL in _types(node):
-        return {"anyOf": [choice, {"type": NULL}], **rest}
+        return {"anyOf": [choice, {"type": NULL}], **siblings}
     return {**node, **choice}
 
 
@@ -261,11 +261,11 @@ def _refuse_keywords(node: Node, path: str) -> None:
 
 
 def _refuse_values(node: Node, path: str) -> None:
-    for keys, holds, wanted in _VALUES:
+    for keys, holds, requirement in _VALUES:
         for key in keys:
             if key in node and not holds(node[key]):
                 raise OutputSpecError(
-                    f"{path} has {key}={shorten(repr(node[key]), 60)}; it must be {wanted}."
+                    f"{path} has {key}={shorten(repr(node[key]), 60)}; it must be {requirement}."
                 )
     if any(key in node and not node[key] for key in ("anyOf", "oneOf")):
         raise _untyped_error(path)

@@ -143,16 +143,18 @@ class _Layout:
 
     def pieces(self, node: Node, inside: frozenset[str]) -> _Pieces:
         """Lay out a node; alternatives of different shape become one span."""
-        found: list[_Pieces] = [
-            [_ENDLESS] if one.node is None else self._pieces_of_one(one.node, one.inside)
-            for one in alternatives(node, self._root, inside)
+        layouts: list[_Pieces] = [
+            [_ENDLESS]
+            if alternative.node is None
+            else self._pieces_of_one(alternative.node, alternative.inside)
+            for alternative in alternatives(node, self._root, inside)
         ]
-        if len(found) == 1:
-            return found[0]
-        labels = [piece.texts for [piece, *_] in found if isinstance(piece, _Labels)]
-        if len(labels) == len(found):
+        if len(layouts) == 1:
+            return layouts[0]
+        labels = [piece.texts for [piece, *_] in layouts if isinstance(piece, _Labels)]
+        if len(labels) == len(layouts):
             return [_Labels(tuple(itertools.chain.from_iterable(labels)))]
-        return [_widest([self.ends(pieces) for pieces in found])]
+        return [_widest([self.ends(pieces) for pieces in layouts])]
 
     def _pieces_of_one(self, node: Node, inside: frozenset[str]) -> _Pieces:
         kind = node["type"]
@@ -192,11 +194,11 @@ class _Layout:
         return _Span(0 if text.startswith('"') else 1, _bytes(text))
 
     def _text(self, node: Node) -> _Span:
-        written, has_word = _FORMATS.get(node.get("format", ""), (None, False))
+        length, has_word = _FORMATS.get(node.get("format", ""), (None, False))
         least, most = node.get("minLength", 0), node.get("maxLength")
         low = max(int(has_word), least // _LONGEST_TOKEN)
-        if written is not None:
-            return _Span(low, written + _QUOTES)
+        if length is not None:
+            return _Span(low, length + _QUOTES)
         if most is None:
             return _Span(low, None)
         self.with_texts = True
@@ -305,8 +307,8 @@ def _choices(node: Node) -> list[str] | None:
 def _every(node: Node, root: Node, inside: frozenset[str]) -> list[str] | None:
     """Format every possible answer in order; None if there are too many."""
     texts: list[str] = []
-    for one in alternatives(node, root, inside):
-        some = one.node and _every_of_one(one.node, root, one.inside)
+    for alternative in alternatives(node, root, inside):
+        some = alternative.node and _every_of_one(alternative.node, root, alternative.inside)
         if not some or len(texts) + len(some) > MOST_TYPICAL:
             return None
         texts += some

@@ -160,9 +160,9 @@ def refusal_of(code: str | None, message: str | None, status: int | None = None)
     for refusal in REFUSALS:
         if code in refusal.codes:
             return refusal
-    said = (message or "").lower()
+    text = (message or "").lower()
     for refusal in REFUSALS:
-        if any(words in said for words in refusal.words):
+        if any(words in text for words in refusal.words):
             return refusal
     return _OF_STATUS.get(status or 0)
 

@@ -59,7 +59,7 @@ class Batch:
         """
         counts = as_mapping(described.get("request_counts"))
         errors = described.get("errors")
-        listed = errors.get("data") if isinstance(errors, Mapping) else errors
+        entries = errors.get("data") if isinstance(errors, Mapping) else errors
         return cls(
             id=_text(described["id"]) or "",
             status=_status(described.get("status")),
@@ -70,14 +70,14 @@ class Batch:
             total=_count(counts.get("total")),
             completed=_count(counts.get("completed")),
             failed=_count(counts.get("failed")),
-            errors=tuple(map(_error, listed[:_MOST_ERRORS] if isinstance(listed, list) else ())),
+            errors=tuple(map(_error, entries[:_MOST_ERRORS] if isinstance(entries, list) else ())),
             # Later timestamps have no representable date; milliseconds are rejected this way.
             created_at=_number(described.get("created_at"), most=1e11),
             expires_at=_number(described.get("expires_at"), most=1e11),
             metadata={
-                whole: text
+                string: text
                 for key, value in as_mapping(described.get("metadata")).items()
-                if (text := _plain(value)) is not None and (whole := _text(key)) is not None
+                if (text := _plain(value)) is not None and (string := _text(key)) is not None
             },
         )
 

@@ -73,10 +73,10 @@ def expected_profile(client: object = None, given: Provider | str | None = None)
         if client is not None:
             return connect(client).profile
         return profile_of(expected_identity().base_url)
-    wanted: object = given
-    if not isinstance(wanted, str):
+    name: object = given
+    if not isinstance(name, str):
         example = 'the name of a service, such as "groq", or bf.provider("groq", ...)'
-        raise RequestError.not_a_word("provider", wanted, example)
+        raise RequestError.not_a_word("provider", name, example)
     host = urlsplit(expected_identity(client).base_url).hostname or ""
     return rehearsed(provider(given)) if is_loopback(host) else provider(given)
 

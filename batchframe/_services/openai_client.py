@@ -181,10 +181,10 @@ class OpenAIService:
         return Asked(200, answer)
 
     def count_input_tokens(self, body: Mapping[str, Any]) -> int:
-        counted: object = call(self._client.responses.input_tokens.count, **body)
-        tokens = getattr(counted, "input_tokens", None)
+        count: object = call(self._client.responses.input_tokens.count, **body)
+        tokens = getattr(count, "input_tokens", None)
         if not isinstance(tokens, int):
-            raise ServiceError.unusable(got=type(counted).__name__, what="a number of tokens")
+            raise ServiceError.unusable(got=type(count).__name__, what="a number of tokens")
         return tokens
 
     def retrieve_batch(self, batch_id: str) -> Batch:
@@ -197,19 +197,19 @@ class OpenAIService:
     def list_batches(self) -> Iterator[Batch]:
         what = "the list of batches"
         after: dict[str, str] = {}
-        seen: set[str] = set()
+        ids: set[str] = set()
         while True:
             page = self._read(what, self._batches.list, limit=_PAGE, **after)
             if isinstance(page, list):
                 page = {"data": page, "has_more": False}  # Together returns all batches at once
-            listed = page.get("data") if isinstance(page, dict) else None
-            if not isinstance(listed, list):
+            items = page.get("data") if isinstance(page, dict) else None
+            if not isinstance(items, list):
                 raise ServiceError.unusable(got=type(page).__name__, what=what)
-            batches = [batch_of(one) for one in listed]
-            if listed and seen.issuperset(batch.id for batch in batches):
+            batches = [batch_of(item) for item in items]
+            if items and ids.issuperset(batch.id for batch in batches):
                 what = "the next page of batches"
                 raise ServiceError.unusable(got="the same page again", what=what)
-            seen.update(batch.id for batch in batches)
+            ids.update(batch.id for batch in batches)
             yield from batches
             if not batches or page.get("has_more") is False:
                 return
@@ -300,12 +300,12 @@ class OpenAIService:
         patience = _PATIENCE if own is None else min(own, _PATIENCE)
         if self._deadline is None:
             return patience
-        left = self._deadline - SYSTEM.elapsed()
-        if left <= 0:
+        remaining = self._deadline - SYSTEM.elapsed()
+        if remaining <= 0:
             error = ServiceError(f"The time to wait was over before {what} was asked for.")
             error.out_of_reach = True
             raise error
-        return min(patience, left)
+        return min(patience, remaining)
 
     def delete_file(self, file_id: str) -> bool:
         try:

@@ -115,9 +115,9 @@ def words(reason: BaseException) -> str:
 
 def _redacted(text: str, reason: BaseException, most: int = 500) -> str:
     """Redact the API key in any format: some services repeat it in errors."""
-    sent = getattr(getattr(reason, "request", None), "headers", {})
+    headers = getattr(getattr(reason, "request", None), "headers", {})
     # OpenAI's header, and Azure's.
-    keys = sent.get("authorization", "").removeprefix("Bearer "), sent.get("api-key", "")
+    keys = headers.get("authorization", "").removeprefix("Bearer "), headers.get("api-key", "")
     text = redacted(text, keys).encode(errors="replace").decode()
     return text if len(text) <= most else f"{text[:most]}…"
 
@@ -152,7 +152,9 @@ def batch_of(described: object) -> Batch:
     if not isinstance(described, Mapping) or not is_id(described.get("id")):
         raise ServiceError.unusable(got=type(described).__name__, what="a batch")
     batch = Batch.from_json(described)
-    errors = (replace(one, message=one.message and redacted(one.message)) for one in batch.errors)
+    errors = (
+        replace(error, message=error.message and redacted(error.message)) for error in batch.errors
+    )
     return replace(batch, errors=tuple(errors))
 
 

@@ -39,12 +39,12 @@ def read_event(body: object, headers: object, secret: str | None = None) -> Even
     WebhookError
         If either is invalid, or there is no secret to check it with.
     """
-    raw, told = _raw(body), _plain(headers)
+    raw, plain_headers = _raw(body), _plain(headers)
     secret = _usable(os.environ.get(_VARIABLE) if secret is None else secret)
     # The client only provides the package's check; nothing is sent, so no API key is needed.
     with openai.OpenAI(api_key="none is needed", base_url="http://127.0.0.1") as client:
         try:
-            event: object = client.webhooks.unwrap(raw, told, secret=secret)
+            event: object = client.webhooks.unwrap(raw, plain_headers, secret=secret)
         except openai.InvalidWebhookSignatureError as reason:
             why = str(reason)
         # A missing or malformed header, or a body that is not JSON.

@@ -33,8 +33,8 @@ def hours_of(window: str) -> int | None:
     >>> hours_of("24h"), hours_of("7d"), hours_of("soon")
     (24, 168, None)
     """
-    found = _WINDOW.fullmatch(window)
-    return None if found is None else int(found[1]) * _HOURS[found[2]]
+    match = _WINDOW.fullmatch(window)
+    return None if match is None else int(match[1]) * _HOURS[match[2]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,16 +129,16 @@ class Provider:
     source: str = ""
 
     def __post_init__(self) -> None:
-        for names, holds, wanted in _CHECKS:
+        for names, holds, requirement in _CHECKS:
             for name in names:
                 value = getattr(self, name)
                 if not (value is None and name in _MAY_BE_ABSENT) and not holds(value):
-                    raise RequestError.not_a_word(name, value, wanted)
+                    raise RequestError.not_a_word(name, value, requirement)
         shortest, longest = (hours_of(word) for word in (self.windows[0], self.windows[-1]))
         hours = hours_of(self.window)
         if shortest is None or longest is None or not shortest <= (hours or 0) <= longest:
-            wanted = _between(self.name, *self.windows[:2])
-            raise RequestError.not_a_word("window", self.window, wanted)
+            requirement = _between(self.name, *self.windows[:2])
+            raise RequestError.not_a_word("window", self.window, requirement)
 
     @property
     def hours(self) -> float:
@@ -168,7 +168,7 @@ def _are_spellings(urls: object) -> bool:
 
 def _are_words(value: object) -> bool:
     # A list would not compare equal to the tuple read back from the job's folder.
-    return isinstance(value, tuple) and len(value) > 0 and all(type(one) is str for one in value)
+    return isinstance(value, tuple) and len(value) > 0 and all(type(item) is str for item in value)
 
 
 _NUMBER: Final = {int, float}

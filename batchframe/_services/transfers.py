@@ -179,10 +179,10 @@ class Prefetcher:
         limit: Callable[[int | None], int],
     ) -> tuple[Path, int]:
         # Workers take tasks in order, so another worker already retrieves the metadata.
-        stated = None if file.exception() else file.result().bytes
+        size = None if file.exception() else file.result().bytes
         self._partial.add(path)
         try:
-            return path, self._service.download(file_id, path, limit(stated))
+            return path, self._service.download(file_id, path, limit(size))
         except BaseException:
             path.unlink(missing_ok=True)
             raise

@@ -106,11 +106,13 @@ def count_chat(body: Body) -> TokenCount:
     messages = _needed(body, "messages", EndpointPath.CHAT)
     counter = token_counter(model)
     tools = [*(body.get("tools") or ()), *(body.get("functions") or ())]
-    parts = sum_of(message(one, model) for one in (_carrying(messages) if tools else messages))
-    has_system = any(one.get("role") in SYSTEM_ROLES for one in messages)
-    wanted = body.get("response_format") or {}
-    schema = wanted.get("json_schema") or wanted
-    parts += _output_format(schema, wanted, counter, has_system=has_system or bool(tools))
+    parts = sum_of(
+        message(message_, model) for message_ in (_carrying(messages) if tools else messages)
+    )
+    has_system = any(message_.get("role") in SYSTEM_ROLES for message_ in messages)
+    response_format = body.get("response_format") or {}
+    schema = response_format.get("json_schema") or response_format
+    parts += _output_format(schema, response_format, counter, has_system=has_system or bool(tools))
     parts += tool_tokens(
         tools, counter=counter, model=model, has_system=has_system, responses=False
     )
@@ -130,16 +132,16 @@ def count_responses(body: Body) -> TokenCount:
     TokenCount(tokens=14, exact=True)
     """
     model = _model_of(body, EndpointPath.RESPONSES)
-    given = _needed(body, "input", EndpointPath.RESPONSES)
-    items = [{"role": "user", "content": given}] if isinstance(given, str) else list(given)
+    input_ = _needed(body, "input", EndpointPath.RESPONSES)
+    items = [{"role": "user", "content": input_}] if isinstance(input_, str) else list(input_)
     if body.get("instructions") is not None:
         items = [{"role": "system", "content": body["instructions"]}, *items]
     counter = token_counter(model)
     tools = body.get("tools") or ()
-    parts = sum_of(item(one, model) for one in (_carrying(items) if tools else items))
-    has_system = any(one.get("role") in SYSTEM_ROLES for one in items)
-    wanted = (body.get("text") or {}).get("format") or {}
-    parts += _output_format(wanted, wanted, counter, has_system=has_system or bool(tools))
+    parts = sum_of(item(entry, model) for entry in (_carrying(items) if tools else items))
+    has_system = any(entry.get("role") in SYSTEM_ROLES for entry in items)
+    text_format = (body.get("text") or {}).get("format") or {}
+    parts += _output_format(text_format, text_format, counter, has_system=has_system or bool(tools))
     parts += tool_tokens(tools, counter=counter, model=model, has_system=has_system, responses=True)
     if any(body.get(key) for key in _UNCOUNTED_RESPONSES):
         parts += about(_UNSEEN, more=None)
@@ -151,10 +153,14 @@ def count_responses(body: Body) -> TokenCount:
 
 def _count_texts(endpoint: EndpointPath, field: str, body: Body) -> TokenCount:
     """Count strings or lists of token ids, without framing tokens."""
-    model, given = _model_of(body, endpoint), _needed(body, field, endpoint)
-    inputs = [given] if isinstance(given, str) else list(given)
-    texts = tuple(one for one in inputs if isinstance(one, str))
-    ids = sum(1 if isinstance(one, int) else len(one) for one in inputs if not isinstance(one, str))
+    model, input_ = _model_of(body, endpoint), _needed(body, field, endpoint)
+    inputs = [input_] if isinstance(input_, str) else list(input_)
+    texts = tuple(value for value in inputs if isinstance(value, str))
+    ids = sum(
+        1 if isinstance(value, int) else len(value)
+        for value in inputs
+        if not isinstance(value, str)
+    )
     return _total(Parts(texts, ids), token_counter(model))
 
 
@@ -169,9 +175,9 @@ def count_images(body: Body) -> TokenCount:
     >>> counted.tokens < counted.more
     True
     """
-    given = _needed(body, "prompt", EndpointPath.IMAGES)
+    prompt = _needed(body, "prompt", EndpointPath.IMAGES)
     unknown = about(_IMAGES_IN, more=None) if body.get("images") else about(_FRAMED, more=100)
-    parts = Parts((str(given),)) + unknown
+    parts = Parts((str(prompt),)) + unknown
     return _total(parts, token_counter(_model_of(body, EndpointPath.IMAGES)))
 
 
@@ -193,16 +199,16 @@ def _carrying(messages: Sequence[Body]) -> list[Body]:
 
     The service appends tools to that message (H. Marr, 2023).
     """
-    carrying = list(messages)
-    for position, one in enumerate(carrying):
-        if one.get("role") in SYSTEM_ROLES and isinstance(one.get("content"), str):
-            carrying[position] = {**one, "content": one["content"] + "\n"}
+    result = list(messages)
+    for position, entry in enumerate(result):
+        if entry.get("role") in SYSTEM_ROLES and isinstance(entry.get("content"), str):
+            result[position] = {**entry, "content": entry["content"] + "\n"}
             break
-    return carrying
+    return result
 
 
-def _output_format(spec: Body, wanted: Body, counter: TokenCounter, *, has_system: bool) -> Parts:
-    kind = wanted.get("type", "text")
+def _output_format(spec: Body, format_: Body, counter: TokenCounter, *, has_system: bool) -> Parts:
+    kind = format_.get("type", "text")
     if kind == "text":
         return Parts()
     if kind != "json_schema":

@@ -141,9 +141,9 @@ class TokenCounter:
             tokens, exact = count_guarded(self._engine, [_sound(text) for text in texts])
             return Tally(tokens, exact & self.exact)
         rows = _distinct(texts)
-        found = self._tally_all(rows.dictionary)
+        tally = self._tally_all(rows.dictionary)
         # The last item stands for a missing string: zero tokens, exact.
-        tokens, exact = np.append(found.tokens, 0), np.append(found.exact, self.exact)
+        tokens, exact = np.append(tally.tokens, 0), np.append(tally.exact, self.exact)
         places = pc.fill_null(rows.indices.cast(pa.int64()), len(tokens) - 1).to_numpy()
         return Tally(tokens[places], exact[places])
 

@@ -138,10 +138,10 @@ def engine_for(encoding: str) -> tuple[Engine, str | None]:
     """
     with contextlib.suppress(ImportError, ValueError, LookupError):
         return _load_splintr(encoding), None
-    found = _tiktoken(encoding)
-    if not isinstance(found, Unavailable):
-        return found, None
-    return ApproximateEngine(letters=3 if encoding == "o200k_base" else 2), found.reason
+    engine = _tiktoken(encoding)
+    if not isinstance(engine, Unavailable):
+        return engine, None
+    return ApproximateEngine(letters=3 if encoding == "o200k_base" else 2), engine.reason
 
 
 def is_panic(error: BaseException) -> bool:
@@ -196,8 +196,8 @@ def _count_in_pieces(engine: Engine, text: str) -> int:
     total = 0
     for start in range(0, len(text), _PIECE_CHARACTERS):
         piece = [text[start : start + _PIECE_CHARACTERS]]
-        counted = _or_panic(engine, piece)
-        total += int((ApproximateEngine().count(piece) if counted is None else counted)[0])
+        counts = _or_panic(engine, piece)
+        total += int((ApproximateEngine().count(piece) if counts is None else counts)[0])
     return total
 
 

@@ -122,11 +122,11 @@ def image_tokens(
     >>> unseen.low, unseen.tokens, unseen.high
     (255, 765, 1445)
     """
-    name, wanted = base_model(model), (detail or "auto").lower()
+    name, level = base_model(model), (detail or "auto").lower()
     rule = next((rule for pattern, rule in _RULES if re.match(pattern, name)), _UNKNOWN)
     sizes = [_TYPICAL, (1, 1), (100_000, 37_500), (30_000, 30_000)] if size is None else [size]
-    counts = [_count(rule, *one, wanted) for one in sizes]
-    highest = [_count(rule, *one, wanted, highest=True) for one in sizes]
+    counts = [_count(rule, *dimensions, level) for dimensions in sizes]
+    highest = [_count(rule, *dimensions, level, highest=True) for dimensions in sizes]
     low, high = min(counts), max(highest)
     if isinstance(rule, _Patches):
         # A recorded request was one token above the product; the range of an uncertain rule is
@@ -168,8 +168,8 @@ def _patches(width: float, height: float, budget: int, side: int) -> int:
         scale = math.sqrt(_PATCH**2 * budget / (width * height))
         across, down = width * scale / _PATCH, height * scale / _PATCH
         # The guide's second step: round down to full patches across or down.
-        whole = min(max(1, math.floor(across)) / across, max(1, math.floor(down)) / down, 1.0)
-        width, height = width * scale * whole, height * scale * whole
+        rounding = min(max(1, math.floor(across)) / across, max(1, math.floor(down)) / down, 1.0)
+        width, height = width * scale * rounding, height * scale * rounding
     return min(budget, _cover(width, _PATCH) * _cover(height, _PATCH))
 
 

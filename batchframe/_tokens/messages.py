@@ -168,9 +168,9 @@ def _part(part: Message, model: str, *, responses: bool) -> Parts:
 
 def _image(part: Message, model: str, *, responses: bool) -> Parts:
     """Count an image by its size, which is known for ``data:`` URLs only."""
-    given = part.get("image_url")
-    url = given.get("url") if isinstance(given, Mapping) else given
-    detail = given.get("detail") if isinstance(given, Mapping) else part.get("detail")
+    image = part.get("image_url")
+    url = image.get("url") if isinstance(image, Mapping) else image
+    detail = image.get("detail") if isinstance(image, Mapping) else part.get("detail")
     size = data_url_size(url) if isinstance(url, str) else None
     count = image_tokens(model, size, detail if isinstance(detail, str) else None)
     more = count.high - count.tokens + _RESPONSES_IMAGE * responses
@@ -239,7 +239,7 @@ def schema_tokens(counter: TokenCounter, spec: Mapping[str, Any], *, has_system:
     carrier = 0 if has_system else 4
     comment = f"// {spec['description']}\n" if spec.get("description") else ""
     schema = (spec.get("schema") or {}).items()
-    counted = {key: value for key, value in schema if key != "additionalProperties"}
+    properties = {key: value for key, value in schema if key != "additionalProperties"}
     name = str(spec.get("name", ""))
-    texts = counter.count([msgspec.json.encode(counted).decode(), name, comment])
+    texts = counter.count([msgspec.json.encode(properties).decode(), name, comment])
     return max(0, int(texts[0]) + 2 * int(texts[1]) - 2 + int(texts[2]) + carrier)

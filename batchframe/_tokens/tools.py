@@ -155,10 +155,10 @@ def _type(schema: Spec, root: Spec, depth: int) -> str:
         return _literal(schema["const"])
     for key in ("anyOf", "oneOf"):
         if isinstance(schema.get(key), list):
-            return " | ".join(_type(as_mapping(one), root, depth + 1) for one in schema[key])
+            return " | ".join(_type(as_mapping(option), root, depth + 1) for option in schema[key])
     kind = schema.get("type")
     if isinstance(kind, list):
-        return " | ".join(_type({**schema, "type": one}, root, depth + 1) for one in kind)
+        return " | ".join(_type({**schema, "type": option}, root, depth + 1) for option in kind)
     if kind == "object" or (kind is None and "properties" in schema):
         return "\n".join(["{", *_properties(schema, root, depth), "}"])
     if kind == "array":
@@ -170,13 +170,13 @@ def _type(schema: Spec, root: Spec, depth: int) -> str:
 def _properties(schema: Spec, root: Spec, depth: int) -> Iterator[str]:
     required = schema.get("required") or ()
     for name, raw in as_mapping(schema.get("properties")).items():
-        given = as_mapping(raw)
+        node = as_mapping(raw)
         # The titles that Pydantic writes are rendered, too.
-        yield from _comment(given.get("title"))
-        yield from _comment(given.get("description"))
+        yield from _comment(node.get("title"))
+        yield from _comment(node.get("description"))
         mark = "" if name in required else "?"
-        default = f" // default: {_literal(given['default'])}" if "default" in given else ""
-        yield f"{name}{mark}: {_type(given, root, depth + 1)},{default}"
+        default = f" // default: {_literal(node['default'])}" if "default" in node else ""
+        yield f"{name}{mark}: {_type(node, root, depth + 1)},{default}"
 
 
 def _comment(text: Any) -> list[str]:
@@ -189,10 +189,10 @@ def _resolved(schema: Spec, root: Spec) -> Spec:
         path = schema.get("$ref")
         if not isinstance(path, str):
             return schema
-        found: Any = root
+        node: Any = root
         for key in path.removeprefix("#/").split("/"):
-            found = as_mapping(found).get(key)
-        schema = as_mapping(found)
+            node = as_mapping(node).get(key)
+        schema = as_mapping(node)
     return {}
 
 
