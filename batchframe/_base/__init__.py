@@ -1,1 +1,1 @@
-"""Foundations without batches: errors, safe text, private files, clock."""
+"""Foundations of the package: errors, safe text, private files, clock."""

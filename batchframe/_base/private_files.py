@@ -81,7 +81,7 @@ def private_home(path: Path) -> None:
     with translate_os_errors(path):
         absent = [folder for folder in (path, *path.parents) if not folder.exists()]
         for folder in reversed(absent):
-            _make(folder)
+            _make_directory(folder)
         info = path.stat()
         _refuse_stranger(path, info)
         if info.st_mode & _WRITABLE_BY_OTHERS and not insecurity_is_allowed():
@@ -97,7 +97,7 @@ def private_folder(path: Path) -> None:
         If it is a symbolic link, belongs to another user, or cannot be created or restricted.
     """
     with translate_os_errors(path):
-        _make(path)
+        _make_directory(path)
         info = path.lstat()
         if stat.S_ISLNK(info.st_mode):
             raise JobError.is_a_link(str(path))
@@ -119,7 +119,7 @@ def private_folder(path: Path) -> None:
             raise _open_home_error(str(path), mode)
 
 
-def _make(path: Path) -> None:
+def _make_directory(path: Path) -> None:
     try:
         path.mkdir(mode=stat.S_IRWXU)
     except FileExistsError:

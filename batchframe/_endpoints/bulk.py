@@ -53,13 +53,13 @@ def only_items(
     """
     items, of = pc.list_flatten(lists), pc.list_parent_indices(lists).to_numpy()
     if ignored is not None:
-        positions = _where(pc.invert(ignored(items)))
-        items, of = _at(items, positions), of[positions]
+        positions = _true_positions(pc.invert(ignored(items)))
+        items, of = _take(items, positions), of[positions]
     only = np.flatnonzero(np.bincount(of, minlength=len(lists))[of] == 1)
-    return of[only], _at(items, only)
+    return of[only], _take(items, only)
 
 
-def _at(column: pa.Array, places: Places) -> pa.Array:
+def _take(column: pa.Array, places: Places) -> pa.Array:
     """Take the values at sorted, unique positions."""
     return column if len(places) == len(column) else column.take(pa.array(places))
 
@@ -69,7 +69,7 @@ def _field(objects: pa.StructArray, name: str) -> pa.Array:
     return pc.struct_field(objects, name)
 
 
-def _where(*conditions: pa.Array) -> Places:
+def _true_positions(*conditions: pa.Array) -> Places:
     """Return the positions where all conditions are true; nulls are false."""
     mask = pc.fill_null(functools.reduce(pc.and_, conditions), fill_value=False)
     return np.flatnonzero(mask.to_numpy(zero_copy_only=False))
@@ -131,11 +131,11 @@ def token_columns(usage: pa.StructArray) -> tuple[pa.Array, Mapping[str, pa.Arra
         "reasoning_tokens": reasoning,
         "cache_write_tokens": cache_write,
     }
-    possible = map(_are_possible, columns.values())
+    possible = map(_are_valid_counts, columns.values())
     return functools.reduce(pc.and_, [fits, *possible, *map(pc.is_null, others)]), columns
 
 
-def _are_possible(tokens: pa.Array) -> pa.Array:
+def _are_valid_counts(tokens: pa.Array) -> pa.Array:
     """Return a mask of valid or missing token counts."""
     within = pc.and_(pc.greater_equal(tokens, 0), pc.less_equal(tokens, MOST_TOKENS))
     return pc.fill_null(within, fill_value=True)
@@ -162,9 +162,9 @@ def _read_completions(completions: pa.StructArray) -> tuple[Places, Mapping[str,
     """Read complete chat completions with one text and no tool calls."""
     rows, choices = only_items(_field(completions, "choices"))
     message, finish_reason = _field(choices, "message"), _field(choices, "finish_reason")
-    fits, tokens = token_columns(_at(_field(completions, "usage"), rows))
+    fits, tokens = token_columns(_take(_field(completions, "usage"), rows))
     text = _field(message, "content")
-    good = _where(
+    good = _true_positions(
         fits,
         pc.equal(finish_reason, "stop"),
         pc.is_valid(text),
@@ -176,7 +176,7 @@ def _read_completions(completions: pa.StructArray) -> tuple[Places, Mapping[str,
         "reasoning": _field(message, "reasoning_content"),
         **tokens,
     }
-    return rows[good], {name: _at(column, good) for name, column in columns.items()}
+    return rows[good], {name: _take(column, good) for name, column in columns.items()}
 
 
 _PART: Final = pa.struct({"type": pa.string(), "text": pa.string()})
@@ -197,29 +197,29 @@ _RESPONSE: Final = pa.struct(
 def _read_responses(responses: pa.StructArray) -> tuple[Places, Mapping[str, pa.Array]]:
     """Read complete responses with one text and no reasoning summary."""
     rows, texts = _only_texts(_field(responses, "output"))
-    responses = _at(responses, rows)
+    responses = _take(responses, rows)
     fits, tokens = token_columns(_field(responses, "usage"))
     status = _field(responses, "status")
     nothing_wrong = _absent(responses, ("error", "incomplete_details"))
-    good = _where(fits, pc.equal(status, "completed"), *nothing_wrong)
+    good = _true_positions(fits, pc.equal(status, "completed"), *nothing_wrong)
     columns = {"text": texts, "finish_reason": status, **tokens}
-    return rows[good], {name: _at(column, good) for name, column in columns.items()}
+    return rows[good], {name: _take(column, good) for name, column in columns.items()}
 
 
 def _only_texts(outputs: pa.ListArray) -> tuple[Places, pa.Array]:
     """Return the outputs with one text, ignoring reasoning without a summary."""
-    rows, item = only_items(outputs, ignored=_is_untold)
+    rows, item = only_items(outputs, ignored=_is_empty_reasoning)
     of, part = only_items(_field(item, "content"))
     text = _field(part, "text")
-    good = _where(
-        pc.equal(_at(_field(item, "type"), of), "message"),
+    good = _true_positions(
+        pc.equal(_take(_field(item, "type"), of), "message"),
         pc.equal(_field(part, "type"), "output_text"),
         pc.is_valid(text),
     )
-    return rows[of[good]], _at(text, good)
+    return rows[of[good]], _take(text, good)
 
 
-def _is_untold(items: pa.StructArray) -> pa.Array:
+def _is_empty_reasoning(items: pa.StructArray) -> pa.Array:
     """Return a mask of reasoning items without a summary or content."""
     reasoning = pc.fill_null(pc.equal(_field(items, "type"), "reasoning"), fill_value=False)
     has_text = pc.or_(*(_has_items(_field(items, name)) for name in ("summary", "content")))

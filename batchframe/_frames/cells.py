@@ -74,7 +74,7 @@ def text_column(cells: pd.Series, *, as_json: bool = False, first: int = 0) -> p
     if isinstance(cells.dtype, pd.SparseDtype):
         cells = cells.sparse.to_dense()
     if isinstance(cells.dtype, pd.ArrowDtype):
-        cells = _of_plain_type(cells)
+        cells = _cast_to_supported(cells)
     if isinstance(cells.dtype, pd.CategoricalDtype):
         return _by_category(cells, as_json=as_json, first=first)
     if _holds_only_str(cells):
@@ -87,7 +87,7 @@ def text_column(cells: pd.Series, *, as_json: bool = False, first: int = 0) -> p
     return _each(cells, json_text if as_json else scalar_text, first)
 
 
-def _of_plain_type(cells: pd.Series) -> pd.Series:
+def _cast_to_supported(cells: pd.Series) -> pd.Series:
     """Cast cells to an equivalent Arrow type that pandas supports."""
     kind = cells.dtype.pyarrow_dtype
     try:

@@ -57,21 +57,21 @@ class ImageInput:
                     )
             return None
         return cls(
-            _checked_columns(columns),
-            _checked_root(root),
-            _checked_detail(detail),
-            _checked_side(max_size),
+            _check_columns(columns),
+            _check_root(root),
+            _check_detail(detail),
+            _check_side(max_size),
         )
 
 
-def _checked_columns(columns: object) -> tuple[str, ...]:
+def _check_columns(columns: object) -> tuple[str, ...]:
     labels = list(columns) if isinstance(columns, list) else [columns]
     if not labels or not all(isinstance(label, Hashable) for label in labels):
         raise RequestError.not_a_word("images", columns, 'a column, or a list such as ["photo"]')
     return tuple(str(label) for label in labels)
 
 
-def _checked_root(root: object) -> str | None:
+def _check_root(root: object) -> str | None:
     if root is None:
         return None
     folder = os.fspath(root) if isinstance(root, str | os.PathLike) else None
@@ -80,13 +80,13 @@ def _checked_root(root: object) -> str | None:
     return str.__str__(folder)
 
 
-def _checked_detail(detail: object) -> str | None:
+def _check_detail(detail: object) -> str | None:
     if detail is not None and detail not in _DETAILS:
         raise RequestError.not_a_word("image_detail", detail, f"one of {', '.join(_DETAILS)}")
     return None if detail is None else str(detail)
 
 
-def _checked_side(side: object) -> int | None:
+def _check_side(side: object) -> int | None:
     if side is None:
         return None
     if isinstance(side, bool) or not isinstance(side, int) or side < 1:

@@ -40,11 +40,11 @@ def image_size(data: bytes) -> Size | None:
         case "png":
             size = _big(data, 16, 4), _big(data, 20, 4)
         case "jpg":
-            size = _jpeg(data)
+            size = _jpeg_size(data)
         case "gif":
             size = _little(data, 6, 2), _little(data, 8, 2)
         case "webp":
-            size = _webp(data)
+            size = _webp_size(data)
         case _:
             return None
     return size if min(size) > 0 else None
@@ -72,10 +72,12 @@ def data_url_size(url: str) -> Size | None:
         return None
     if not head.lower().endswith(";base64"):
         return image_size(unquote_to_bytes(payload))
-    return image_size(_decoded(payload[:_HEADER_CHARACTERS])) or image_size(_decoded(payload))
+    return image_size(_decode_base64(payload[:_HEADER_CHARACTERS])) or image_size(
+        _decode_base64(payload)
+    )
 
 
-def _decoded(payload: str) -> bytes:
+def _decode_base64(payload: str) -> bytes:
     """Decode base64, ignoring an incomplete last group."""
     compact = "".join(payload.replace("%2B", "+").replace("%2F", "/").split()).rstrip("=")
     groups = compact[: len(compact) - (len(compact) % 4 == 1)]
@@ -85,7 +87,7 @@ def _decoded(payload: str) -> bytes:
         return b""
 
 
-def _jpeg(data: bytes) -> Size:
+def _jpeg_size(data: bytes) -> Size:
     """Read the size from the frame header, walking the segments."""
     at = 2
     while at + 9 <= len(data) and data[at] == 0xFF:  # noqa: PLR2004 - the prefix of every marker
@@ -97,7 +99,7 @@ def _jpeg(data: bytes) -> Size:
     return 0, 0
 
 
-def _webp(data: bytes) -> Size:
+def _webp_size(data: bytes) -> Size:
     kind = data[12:16]
     if kind == b"VP8X":
         return _little(data, 24, 3) + 1, _little(data, 27, 3) + 1

@@ -57,7 +57,7 @@ def image_url(cell: Any, how: ImageInput) -> str:
     'data:image/gif;base64,R0lGODlhLi4uLg=='
     """
     if _is_link(cell):
-        return _checked_link(str.__str__(cell))
+        return _check_link(str.__str__(cell))
     if is_pil(cell):
         return _data_url(png_of(cell, how.max_size))
     if how.max_size is None:
@@ -78,7 +78,7 @@ def image_sketch(cell: Any, how: ImageInput) -> str:
     'data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAhwAAAFo'
     """
     if _is_link(cell):
-        return _checked_link(str.__str__(cell))
+        return _check_link(str.__str__(cell))
     if is_pil(cell):
         return _sketch(fitted(cell.size, how.max_size))
     head_of = partial(_bytes_of, cell, how)
@@ -97,7 +97,7 @@ def _is_link(cell: Any) -> bool:
     return scheme is not None and scheme[1].lower() != "data"
 
 
-def _checked_link(url: str) -> str:
+def _check_link(url: str) -> str:
     scheme = url.partition(":")[0].lower()
     if scheme != "https":
         raise ValueError(_NOT_HTTPS.format(scheme[:20]))
@@ -117,7 +117,7 @@ def _bytes_of(cell: Any, how: ImageInput, most: int) -> bytes:
     if isinstance(cell, bytes | bytearray | memoryview):
         return bytes(cell[:most])
     if isinstance(cell, str) and cell[:5].lower() == "data:":
-        return _of_data_url(cell, most)
+        return _decode_data_url(cell, most)
     if not isinstance(cell, str | os.PathLike):
         raise ValueError(f"holds a {type(cell).__name__}, which is no image")  # noqa: TRY004 - the caller catches ValueError
     path = os.fspath(cell)
@@ -128,7 +128,7 @@ def _bytes_of(cell: Any, how: ImageInput, most: int) -> bytes:
     return read_below(how.root, str.__str__(path), most)
 
 
-def _of_data_url(url: str, most: int) -> bytes:
+def _decode_data_url(url: str, most: int) -> bytes:
     head, comma, payload = url.partition(",")
     if not comma:
         raise ValueError(_ODD_DATA)

@@ -42,7 +42,7 @@ def fitted(size: Size, side: int | None) -> Size:
 
 def png_of(image: Image.Image, side: int | None = None) -> bytes:
     """Encode a PIL image as PNG, scaled down if it exceeds the limit."""
-    return _written(_scaled(image, side), "PNG")
+    return _encode(_scale(image, side), "PNG")
 
 
 def scaled_down(data: bytes, side: int) -> bytes:
@@ -64,7 +64,7 @@ def scaled_down(data: bytes, side: int) -> bytes:
     try:
         with image_module.open(io.BytesIO(data), formats=_FORMATS) as image:
             kind = image.format if image.format in {"JPEG", "WEBP"} else "PNG"
-            return _written(_scaled(_upright(image), side), kind)
+            return _encode(_scale(_upright(image), side), kind)
     except Exception as reason:  # noqa: BLE001 - a decoder may raise anything on a damaged file
         raise ValueError(
             f"holds a picture that cannot be decoded ({type(reason).__name__})"
@@ -89,7 +89,7 @@ def _upright(image: Image.Image) -> Image.Image:
     return ImageOps.exif_transpose(image)
 
 
-def _scaled(image: Image.Image, side: int | None) -> Image.Image:
+def _scale(image: Image.Image, side: int | None) -> Image.Image:
     size = fitted(image.size, side)
     if size == image.size:
         return image
@@ -98,7 +98,7 @@ def _scaled(image: Image.Image, side: int | None) -> Image.Image:
     return image.resize(size, _pillow().Resampling.LANCZOS)
 
 
-def _written(image: Image.Image, kind: str) -> bytes:
+def _encode(image: Image.Image, kind: str) -> bytes:
     if kind == "PNG" and image.mode not in _PNG_MODES:
         image = image.convert("RGB")
     if kind == "JPEG" and image.mode not in {"L", "RGB", "CMYK"}:

@@ -115,7 +115,7 @@ def batches_of(dataset: ds.Dataset, columns: Sequence[str], rows: int) -> Iterat
         Maximum rows per batch; fewer for Parquet files with large cells.
     """
     if _is_whole_parquet(dataset):
-        yield from _of_parquet(dataset, columns, rows)
+        yield from _parquet_batches(dataset, columns, rows)
     else:
         yield from dataset.to_batches(
             columns=list(columns), batch_size=rows, batch_readahead=1, fragment_readahead=1
@@ -132,7 +132,7 @@ def _is_whole_parquet(dataset: ds.Dataset) -> bool:
     return False
 
 
-def _of_parquet(
+def _parquet_batches(
     dataset: ds.FileSystemDataset, columns: Sequence[str], rows: int
 ) -> Iterator[pa.RecordBatch]:
     """Read file by file: a dataset scan buffers gigabytes of row groups."""
@@ -144,22 +144,22 @@ def _of_parquet(
             there = [name for name in columns if name in stored.schema_arrow.names]
             at_least_one = there or stored.schema_arrow.names[:1]
             for batch in stored.iter_batches(
-                batch_size=_rows_at_once(stored.metadata, at_least_one, rows),
-                row_groups=_chosen(fragment),
+                batch_size=_rows_per_batch(stored.metadata, at_least_one, rows),
+                row_groups=_selected_row_groups(fragment),
                 columns=at_least_one,
             ):
                 arrays = [_column(batch, field, folders, fragment.path) for field in schema]
                 yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _chosen(file: ds.ParquetFileFragment) -> list[int] | None:
+def _selected_row_groups(file: ds.ParquetFileFragment) -> list[int] | None:
     """Return the selected row groups; None for the entire file."""
     if file.num_row_groups == file.metadata.num_row_groups:
         return None
     return [group.id for group in file.row_groups]
 
 
-def _rows_at_once(stored: pq.FileMetaData, columns: Sequence[str], most: int) -> int:
+def _rows_per_batch(stored: pq.FileMetaData, columns: Sequence[str], most: int) -> int:
     """Return the number of rows that fit into one batch."""
     widest = 1
     for group in map(stored.row_group, range(stored.num_row_groups)):

@@ -61,9 +61,11 @@ def read_below(root: str, path: str, most: int) -> bytes:
     names = names_below(root, path)
     try:
         with ExitStack() as stack:
-            descriptor = _stepwise(root, names, stack) if _STEPWISE else _at_once(root, names)
+            descriptor = (
+                _open_stepwise(root, names, stack) if _STEPWISE else _open_resolved(root, names)
+            )
             with open(descriptor, "rb") as file:  # noqa: PTH123 - Path cannot open a descriptor
-                _refuse_special(os.fstat(descriptor).st_mode)
+                _reject_special(os.fstat(descriptor).st_mode)
                 return file.read(most)
     except UnicodeEncodeError:
         raise ValueError(_NO_NAME) from None
@@ -106,18 +108,18 @@ def _relative(root: str, path: PurePath) -> PurePath:
     raise ValueError(_OUTSIDE)
 
 
-def _stepwise(root: str, names: Sequence[str], stack: ExitStack) -> int:
+def _open_stepwise(root: str, names: Sequence[str], stack: ExitStack) -> int:
     folder = os.open(root, _READ | _FOLDER)
     stack.callback(os.close, folder)
     for name in names[:-1]:
         folder = os.open(name, _READ | _FOLDER | _NO_LINK, dir_fd=folder)
         stack.callback(os.close, folder)
     # Checked before opening, since opening some devices has side effects.
-    _refuse_special(os.stat(names[-1], dir_fd=folder, follow_symlinks=False).st_mode)
+    _reject_special(os.stat(names[-1], dir_fd=folder, follow_symlinks=False).st_mode)
     return os.open(names[-1], _READ | _NO_LINK | _NO_WAIT, dir_fd=folder)
 
 
-def _at_once(root: str, names: Sequence[str]) -> int:
+def _open_resolved(root: str, names: Sequence[str]) -> int:
     """Open a file where folders have no descriptors (Windows).
 
     Links are resolved, then the paths are compared.
@@ -126,11 +128,11 @@ def _at_once(root: str, names: Sequence[str]) -> int:
     path = os.path.join(real, *names)  # noqa: PTH118 - a string, as realpath returns
     if os.path.normcase(os.path.realpath(path, strict=True)) != os.path.normcase(path):
         raise ValueError(_LINK)
-    _refuse_special(os.lstat(path).st_mode)
+    _reject_special(os.lstat(path).st_mode)
     return os.open(path, _READ)
 
 
-def _refuse_special(mode: int) -> None:
+def _reject_special(mode: int) -> None:
     if stat.S_ISLNK(mode):
         raise ValueError(_LINK)
     if stat.S_ISDIR(mode):

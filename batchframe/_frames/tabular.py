@@ -159,7 +159,7 @@ def tabular(source: Any) -> Tabular:
     """
     if isinstance(source, pd.DataFrame):
         return of_frame(source)
-    _know_types_of_pandas()
+    _register_pandas_types()
     if isinstance(source, pa.RecordBatch | pa.Table):
         source = ds.dataset(source)
     if isinstance(source, ds.Dataset):
@@ -189,7 +189,7 @@ def of_batches(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Tabular:
 
 
 @cache
-def _know_types_of_pandas() -> None:
+def _register_pandas_types() -> None:
     """Register pandas' period and interval types with Arrow.
 
     pandas registers them when it first creates one.

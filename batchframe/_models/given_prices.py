@@ -70,14 +70,14 @@ def _rate(name: str, rates: Mapping[str, object]) -> Decimal | None:
             rate = value if isinstance(value, Decimal) else Decimal(str(value))
         except InvalidOperation:
             rate = Decimal("NaN")
-        if rate.is_finite() and 0 <= rate <= _HIGHEST and _places(rate) <= _MOST_PLACES:
+        if rate.is_finite() and 0 <= rate <= _HIGHEST and _decimal_places(rate) <= _MOST_PLACES:
             return rate
     raise CostError(
         f"prices= has {value!r} for {name!r}, which is not an amount of money.", next_step=_SHAPE
     )
 
 
-def _places(rate: Decimal) -> int:
+def _decimal_places(rate: Decimal) -> int:
     return -int(rate.as_tuple().exponent)
 
 

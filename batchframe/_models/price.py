@@ -186,12 +186,14 @@ class Price:
         >>> luna.parts_of([1_000, 3_000], output_tokens=200, cached_tokens=[0, 1_000])
         (Decimal('0.0003'), Decimal('0.00001'), Decimal('0'), Decimal('0.00024'))
         """
-        kinds = _kinds(input_tokens, output_tokens, cached_tokens, cache_write_tokens)
+        kinds = _split_tokens(input_tokens, output_tokens, cached_tokens, cache_write_tokens)
         totals = np.full(len(kinds), Decimal(0))
         with localcontext(_EXACT):
             for rates, tokens, _ in self._brackets(kinds):
                 totals += tokens.sum(axis=1).astype(object) * self._four(rates, tokens[-1])
-            fresh, from_cache, to_cache, answers = (_plain(total.scaleb(-6)) for total in totals)
+            fresh, from_cache, to_cache, answers = (
+                _strip_zeros(total.scaleb(-6)) for total in totals
+            )
         return fresh, from_cache, to_cache, answers
 
     def most_of(self, input_tokens: ArrayLike, output_tokens: ArrayLike = 0) -> Decimal:
@@ -232,7 +234,7 @@ class Price:
         >>> luna.costs_of([1_000, 3_000], output_tokens=200).tolist()
         [Decimal('0.0002200'), Decimal('0.0004200')]
         """
-        kinds = _kinds(input_tokens, output_tokens, cached_tokens, cache_write_tokens)
+        kinds = _split_tokens(input_tokens, output_tokens, cached_tokens, cache_write_tokens)
         units = np.zeros(kinds.shape[1], dtype=object)
         with localcontext(_EXACT):
             digits = max(_digits(rate) for rate in self._all_rates())
@@ -291,7 +293,7 @@ def sum_of(amounts: Iterable[Decimal]) -> Decimal:
     Decimal('0.10000000001')
     """
     with localcontext(_EXACT):
-        return _plain(sum(amounts, Decimal(0)))
+        return _strip_zeros(sum(amounts, Decimal(0)))
 
 
 def within(costs: Iterable[Decimal], limit: Decimal) -> int:
@@ -311,13 +313,13 @@ def _digits(rate: Decimal) -> int:
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
-def _plain(dollars: Decimal) -> Decimal:
+def _strip_zeros(dollars: Decimal) -> Decimal:
     """Remove trailing zeros of the fraction only."""
     integral = dollars.to_integral_value()
     return integral if dollars == integral else dollars.normalize()
 
 
-def _kinds(
+def _split_tokens(
     input_tokens: ArrayLike,
     output_tokens: ArrayLike,
     cached_tokens: ArrayLike,

@@ -96,11 +96,11 @@ def check_parameters(
             what = f"{name}={shorten(repr(value), 60) if 'values' in rule else ''}"
             raise RequestError(
                 f"{model} refuses {what}, so every request of the batch would fail: "
-                + _told(instead)
+                + _format_advice(instead)
                 + f" ({_citation(rule)}).",
                 next_step=allow_hint(name),
             )
-        _check_value(_chat_name(name, endpoint), _in_chat(endpoint, body), name)
+        _check_value(_chat_name(name, endpoint), _chat_effort(endpoint, body), name)
         _check_name(name, endpoint, model)
 
 
@@ -159,7 +159,7 @@ def _rule_against(
 ) -> Mapping[str, Any] | None:
     if endpoint not in {EndpointPath.CHAT, EndpointPath.RESPONSES}:
         return None
-    name, body = _chat_name(name, endpoint), _in_chat(endpoint, body)
+    name, body = _chat_name(name, endpoint), _chat_effort(endpoint, body)
     if endpoint == EndpointPath.RESPONSES and name not in _OF_BOTH:
         return None
     rules: list[Mapping[str, Any]] = _rules()["parameter"]
@@ -172,7 +172,7 @@ def _chat_name(name: str, endpoint: str) -> str:
     return "reasoning_effort" if in_responses else name
 
 
-def _in_chat(endpoint: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+def _chat_effort(endpoint: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
     """Convert the reasoning effort of responses to the chat parameter."""
     reasoning = body.get("reasoning")
     if endpoint != EndpointPath.RESPONSES or not isinstance(reasoning, Mapping):
@@ -212,7 +212,7 @@ def _check_number(name: str, value: Any, ends: Mapping[str, Any]) -> None:
 
 def _refuses(rule: Mapping[str, Any], model: str, body: Mapping[str, Any]) -> bool:
     value = body.get(rule["name"])
-    if value is None or _in(value, rule.get("harmless", [])):
+    if value is None or _is_member(value, rule.get("harmless", [])):
         return False
     if "values" in rule and value not in rule["values"]:
         return False
@@ -223,7 +223,7 @@ def _refuses(rule: Mapping[str, Any], model: str, body: Mapping[str, Any]) -> bo
     return "family" not in rule or is_reasoning(model) == (rule["family"] == "reasoning")
 
 
-def _in(value: Any, harmless: list[Any]) -> bool:
+def _is_member(value: Any, harmless: list[Any]) -> bool:
     # True equals 1 in Python, but not in JSON.
     return any(
         value == constant and isinstance(value, bool) == isinstance(constant, bool)
@@ -254,7 +254,7 @@ def service_tiers() -> dict[str, str]:
     return {name: tier["meaning"] for name, tier in tiers.items() if isinstance(tier, Mapping)}
 
 
-def _told(instead: str) -> NextStep:
+def _format_advice(instead: str) -> NextStep:
     """Format a rule's advice, with parameters worded for a shell, too."""
     shell = instead
     for code in ('reasoning_effort="none"', "max_completion_tokens="):

@@ -69,13 +69,13 @@ class AnswerDecoder:
                 if unions:
                     self._check(row)
             except _NOT_DECODED as reason:
-                row, why = self._second_try(text, reason)
+                row, why = self._decode_fenced(text, reason)
                 if why is not None:
                     errors[len(rows)] = why
             rows.append(row)
         return rows, errors
 
-    def _second_try(self, text: str, reason: Exception) -> tuple[Any, str | None]:
+    def _decode_fenced(self, text: str, reason: Exception) -> tuple[Any, str | None]:
         """Decode again without the Markdown fence of self-hosted models."""
         fenced = _FENCED.fullmatch(text)
         if fenced is None:
@@ -105,7 +105,7 @@ def decoder_of(shape: Shape, root: Node) -> AnswerDecoder:
         if part.kind == "json"
     )
     return AnswerDecoder(
-        msgspec.json.Decoder(answer_type).decode, _blank(shape, answer_type), unions, root
+        msgspec.json.Decoder(answer_type).decode, _empty_answer(shape, answer_type), unions, root
     )
 
 
@@ -153,19 +153,19 @@ def _number(shape: Shape) -> Any:
         rules["lt" if bounds.high_open else "le"] = float(bounds.high)
     if step is not None:
         rules["multiple_of"] = float(step)
-    return _ruled(float, rules)
+    return _constrained(float, rules)
 
 
 def _string(shape: Shape) -> Any:
     rules = _lengths(shape.node, "Length")
     if compiled(shape.node.get("pattern")) is not None:
         rules["pattern"] = shape.node["pattern"]
-    return _ruled(str, rules)
+    return _constrained(str, rules)
 
 
 def _list(shape: Shape) -> Any:
     items = GenericAlias(list, (Any if shape.item is None else _type(shape.item),))
-    return _ruled(items, _lengths(shape.node, "Items"))
+    return _constrained(items, _lengths(shape.node, "Items"))
 
 
 def _lengths(node: Node, unit: str) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def _lengths(node: Node, unit: str) -> dict[str, Any]:
     return {rule: node[keyword] for rule, keyword in bounds.items() if keyword in node}
 
 
-def _ruled(kind: Any, rules: dict[str, Any]) -> Any:
+def _constrained(kind: Any, rules: dict[str, Any]) -> Any:
     return Annotated[kind, msgspec.Meta(**rules)] if rules else kind
 
 
@@ -196,11 +196,11 @@ _BUILDERS: Final[dict[str, Callable[[Shape], Any]]] = {
 }
 
 
-def _blank(shape: Shape, answer_type: Any) -> Any:
+def _empty_answer(shape: Shape, answer_type: Any) -> Any:
     """Build an answer of nulls, with its non-nullable objects in place."""
     types = {field.name: field.type for field in msgspec.structs.fields(answer_type)}
     parts = [
-        _blank(part, types[f"f{i}"]) if part.kind == "object" and not part.nullable else None
+        _empty_answer(part, types[f"f{i}"]) if part.kind == "object" and not part.nullable else None
         for i, (_, part) in enumerate(shape.properties)
     ]
     return answer_type(*parts)
@@ -226,12 +226,12 @@ def describe_failure(text: str, reason: Exception) -> str:
         is_complete = text.rstrip().endswith("}") and "\\ud" in text.lower()
         return HALF_PAIR if is_complete else "the JSON ends too early"
     words, at, path = message.rpartition(" - at `$")
-    words = _cut(words if at else message, _LONGEST_WORDS)
+    words = _shorten(words if at else message, _LONGEST_WORDS)
     words = words.replace("JSON is malformed", "the answer is not JSON")
-    return f"{words} at `{_cut(path[:-1].lstrip('.'), _LONGEST_PATH)}`" if at else words
+    return f"{words} at `{_shorten(path[:-1].lstrip('.'), _LONGEST_PATH)}`" if at else words
 
 
-def _cut(text: str, most: int) -> str:
+def _shorten(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
@@ -268,7 +268,7 @@ def _validate_one(value: Any, node: Node, root: Node, path: str) -> str | None:
     return check(value, node, root, path) if check else None
 
 
-def _of_object(value: dict[str, Any], node: Node, root: Node, path: str) -> str | None:
+def _validate_object(value: dict[str, Any], node: Node, root: Node, path: str) -> str | None:
     parts = node["properties"]
     for name in value.keys() - parts.keys():
         return f"Object contains unknown field `{name}` - at `$.{path}`"
@@ -280,7 +280,7 @@ def _of_object(value: dict[str, Any], node: Node, root: Node, path: str) -> str 
     return None
 
 
-def _of_array(value: list[Any], node: Node, root: Node, path: str) -> str | None:
+def _validate_array(value: list[Any], node: Node, root: Node, path: str) -> str | None:
     if not node.get("minItems", 0) <= len(value) <= node.get("maxItems", len(value)):
         return f"Wrong number of items ({len(value)}) - at `$.{path}`"
     items = enumerate(value)
@@ -288,7 +288,7 @@ def _of_array(value: list[Any], node: Node, root: Node, path: str) -> str | None
     return next((problem for problem in problems if problem), None)
 
 
-def _of_string(value: str, node: Node, _root: Node, path: str) -> str | None:
+def _validate_string(value: str, node: Node, _root: Node, path: str) -> str | None:
     if not node.get("minLength", 0) <= len(value) <= node.get("maxLength", len(value)):
         return f"Wrong length ({len(value)}) - at `$.{path}`"
     pattern = compiled(node.get("pattern"))
@@ -297,7 +297,7 @@ def _of_string(value: str, node: Node, _root: Node, path: str) -> str | None:
     return None
 
 
-def _of_number(value: float, node: Node, _root: Node, path: str) -> str | None:
+def _validate_number(value: float, node: Node, _root: Node, path: str) -> str | None:
     if not interval(node).holds(Decimal(str(value))):
         return f"Number out of range - at `$.{path}`"
     step = whole_step(node)
@@ -316,9 +316,9 @@ def compiled(pattern: str | None) -> re.Pattern[str] | None:
 
 
 _BY_TYPE: Final[dict[str, Callable[[Any, Node, Node, str], str | None]]] = {
-    "object": _of_object,
-    "array": _of_array,
-    "string": _of_string,
-    "integer": _of_number,
-    "number": _of_number,
+    "object": _validate_object,
+    "array": _validate_array,
+    "string": _validate_string,
+    "integer": _validate_number,
+    "number": _validate_number,
 }

@@ -153,7 +153,7 @@ def shape_of(node: Node, root: Node) -> Shape:
     nullable = len(real) < len(options)
     if not real or any(_is_recursive(option, root) for option in real):
         return Shape("json", node, nullable)
-    merged = _merged([_of_one(option.node or {}, root) for option in real])
+    merged = _merged([_shape_of_node(option.node or {}, root) for option in real])
     if merged is None or merged.kind == "json":
         return Shape("json", node, nullable)
     return replace(merged, nullable=nullable)
@@ -165,7 +165,7 @@ def _is_recursive(alternative: Alternative, root: Node) -> bool:
     )
 
 
-def _of_one(node: Node, root: Node) -> Shape:
+def _shape_of_node(node: Node, root: Node) -> Shape:
     kind = node["type"]
     if kind == "object":
         parts = node["properties"].items()
@@ -173,14 +173,14 @@ def _of_one(node: Node, root: Node) -> Shape:
         return Shape("object", node, properties=properties)
     if kind == "array":
         item = shape_of(node["items"], root)
-        return Shape("json", node) if _holds_json(item) else Shape("list", node, item=item)
+        return Shape("json", node) if _contains_json(item) else Shape("list", node, item=item)
     if kind != "boolean" and ("enum" in node or "const" in node):
         return Shape("category", node, levels=tuple(node.get("enum") or [node["const"]]))
     return Shape(_SCALARS[kind], node)
 
 
-def _holds_json(shape: Shape) -> bool:
-    return shape.kind == "json" or any(_holds_json(part) for _, part in shape.properties)
+def _contains_json(shape: Shape) -> bool:
+    return shape.kind == "json" or any(_contains_json(part) for _, part in shape.properties)
 
 
 def _merged(shapes: Sequence[Shape]) -> Shape | None:

@@ -125,7 +125,7 @@ def output_spec(output: object, name: str | None = None) -> OutputSpec:
         return OutputSpec(None, _TEXT, (Field(name or _TEXT, (), "string"),))
     schema, schema_name = _object_schema(strict_schema(*_json_schema(output)))
     try:
-        schema = _plain(schema)
+        schema = _copy_schema(schema)
     except (msgspec.MsgspecError, TypeError, ValueError) as reason:
         raise _not_a_spec_error(output, reason) from reason
     check_limits(schema, schema_name)
@@ -230,7 +230,7 @@ def _schema_name(title: object) -> str:
     return re.sub(r"[^a-zA-Z0-9_-]+", "_", str(title or "")).strip("_")[:64] or _TEXT
 
 
-def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
+def _copy_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return a deep copy of the schema, as JSON reads it back."""
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(schema))
     return plain

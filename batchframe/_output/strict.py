@@ -108,9 +108,11 @@ def _strict(node: object, place: _Place) -> dict[str, Any]:
     if "$ref" in keywords:
         return _reference(keywords, place)
     renamed = {"oneOf": "anyOf"}
-    out = {renamed.get(key, key): _part(key, value, place) for key, value in keywords.items()}
+    out = {
+        renamed.get(key, key): _strict_value(key, value, place) for key, value in keywords.items()
+    }
     if "enum" in out or "const" in out:
-        return _choice(out, place.path)
+        return _strict_enum(out, place.path)
     if "object" in _types(out):
         return _closed(out, place.path)
     if "array" in _types(out) and "items" not in out:
@@ -118,7 +120,7 @@ def _strict(node: object, place: _Place) -> dict[str, Any]:
     return out
 
 
-def _part(key: str, value: Any, place: _Place) -> Any:
+def _strict_value(key: str, value: Any, place: _Place) -> Any:
     """Convert the value of one keyword for strict mode."""
     if key == "properties":
         return {name: _strict(part, place.at(f".{name}")) for name, part in value.items()}
@@ -185,7 +187,7 @@ def _closed(node: dict[str, Any], path: str) -> dict[str, Any]:
     return {**node, "additionalProperties": False, "required": list(properties)}
 
 
-def _choice(node: dict[str, Any], path: str) -> dict[str, Any]:
+def _strict_enum(node: dict[str, Any], path: str) -> dict[str, Any]:
     """Add the type of an enum, and move a null into its own alternative."""
     if "enum" not in node:
         if node["const"] is None:

@@ -123,7 +123,7 @@ def answer_bounds(spec: OutputSpec, count: Count) -> AnswerBounds:
     schema = spec.schema
     if schema is None:
         return AnswerBounds(1, None, None)
-    if every := _every(schema, schema, frozenset()):
+    if every := _all_answers(schema, schema, frozenset()):
         counts = np.asarray(count(every))
         mean = Fraction(int(counts.sum()), len(counts))
         return AnswerBounds(int(counts.min()), mean, int(counts.max()))
@@ -154,7 +154,7 @@ class _Layout:
         labels = [piece.texts for [piece, *_] in layouts if isinstance(piece, _Labels)]
         if len(labels) == len(layouts):
             return [_Labels(tuple(itertools.chain.from_iterable(labels)))]
-        return [_widest([self.ends(pieces) for pieces in layouts])]
+        return [_merge_spans([self.ends(pieces) for pieces in layouts])]
 
     def _pieces_of_one(self, node: Node, inside: frozenset[str]) -> _Pieces:
         kind = node["type"]
@@ -186,7 +186,7 @@ class _Layout:
     def _choice(self, texts: Sequence[str]) -> _Span | _Labels:
         if all(map(_is_word, texts)):
             return _Labels(tuple(texts))
-        return _widest([self._span_of(text) for text in texts])
+        return _merge_spans([self._span_of(text) for text in texts])
 
     def _span_of(self, text: str) -> _Span:
         if text in _CONSTANTS:
@@ -228,30 +228,34 @@ class _Layout:
             if isinstance(piece, _Span):
                 texts.append("")
             else:
-                texts[-1] += self._chosen(piece, dear=dear) if isinstance(piece, _Labels) else piece
+                texts[-1] += (
+                    self._count_choice(piece, dear=dear) if isinstance(piece, _Labels) else piece
+                )
         last = len(texts) - 1
         cores, signs = [], 0
         for at, text in enumerate(texts):
-            core = _core(text, cut_left=not alone or at > 0, cut_right=not alone or at < last)
+            core = _strip_punctuation(
+                text, cut_left=not alone or at > 0, cut_right=not alone or at < last
+            )
             cores.append(core)
             signs += _bytes(text) - _bytes(core)
         return int(sum(self._count(cores))) + (signs if dear else 0)
 
-    def _chosen(self, labels: _Labels, *, dear: bool) -> str:
+    def _count_choice(self, labels: _Labels, *, dear: bool) -> str:
         counts = np.asarray(self._count([text[1:-1] for text in labels.texts]))
         return labels.texts[int(counts.argmax() if dear else counts.argmin())]
 
 
-def _widest(spans: Sequence[_Span]) -> _Span:
+def _merge_spans(spans: Sequence[_Span]) -> _Span:
     """Span all alternatives; infinite ones are ignored."""
     lows = [span.low for span in spans if span.low is not None]
     highs = [span.high for span in spans if span.high is not None]
     return _Span(min(lows, default=None), max(highs) if len(highs) == len(spans) else None)
 
 
-def _core(text: str, *, cut_left: bool, cut_right: bool) -> str:
+def _strip_punctuation(text: str, *, cut_left: bool, cut_right: bool) -> str:
     """Strip punctuation that may join a run with the neighboring text."""
-    words = [at for at, sign in enumerate(text) if _wordly(sign)]
+    words = [at for at, sign in enumerate(text) if _is_word_character(sign)]
     if not (cut_left or cut_right):
         return text
     if not words:
@@ -264,12 +268,17 @@ def _core(text: str, *, cut_left: bool, cut_right: bool) -> str:
     return text[start:end]
 
 
-def _wordly(sign: str) -> bool:
+def _is_word_character(sign: str) -> bool:
     return unicodedata.category(sign)[0] in "LN"
 
 
 def _is_word(text: str) -> bool:
-    return text[0] == '"' and len(text) > _QUOTES and _wordly(text[1]) and _wordly(text[-2])
+    return (
+        text[0] == '"'
+        and len(text) > _QUOTES
+        and _is_word_character(text[1])
+        and _is_word_character(text[-2])
+    )
 
 
 def _bytes(text: str) -> int:
@@ -304,18 +313,18 @@ def _choices(node: Node) -> list[str] | None:
     return None
 
 
-def _every(node: Node, root: Node, inside: frozenset[str]) -> list[str] | None:
+def _all_answers(node: Node, root: Node, inside: frozenset[str]) -> list[str] | None:
     """Format every possible answer in order; None if there are too many."""
     texts: list[str] = []
     for alternative in alternatives(node, root, inside):
-        some = alternative.node and _every_of_one(alternative.node, root, alternative.inside)
+        some = alternative.node and _all_answers_of_node(alternative.node, root, alternative.inside)
         if not some or len(texts) + len(some) > MOST_TYPICAL:
             return None
         texts += some
     return texts
 
 
-def _every_of_one(node: Node, root: Node, inside: frozenset[str]) -> list[str] | None:
+def _all_answers_of_node(node: Node, root: Node, inside: frozenset[str]) -> list[str] | None:
     if (choices := _choices(node)) is not None:
         return choices
     if node["type"] == "integer":
@@ -324,7 +333,7 @@ def _every_of_one(node: Node, root: Node, inside: frozenset[str]) -> list[str] |
         return list(map(str, numbers)) if (high - low) < MOST_TYPICAL else None
     if node["type"] != "object":
         return None
-    parts = [_every(part, root, inside) for part in node["properties"].values()]
+    parts = [_all_answers(part, root, inside) for part in node["properties"].values()]
     written = [part for part in parts if part is not None]
     if len(written) < len(parts) or math.prod(map(len, written)) > MOST_TYPICAL:
         return None

@@ -219,7 +219,7 @@ class OpenAIService:
         return call(self._date)
 
     def _date(self) -> float | None:
-        with self._batches.list(limit=1, timeout=self._patience("the time")) as response:
+        with self._batches.list(limit=1, timeout=self._read_timeout("the time")) as response:
             # RFC 9110: every response has a Date header.
             date = response.headers.get("date", "")
         try:
@@ -240,7 +240,7 @@ class OpenAIService:
     def download(self, file_id: str, path: Path, most: int) -> int:
         what = f"file {file_id}"
         # A download in progress when the timeout expires may still complete.
-        patience = max(self._patience(what), _LEAST_LOOK)
+        patience = max(self._read_timeout(what), _LEAST_LOOK)
         request = self._client.files.with_streaming_response.content
 
         def stream() -> int | None:
@@ -280,7 +280,7 @@ class OpenAIService:
     def _read_once(
         self, what: str, request: Callable[..., AbstractContextManager[Any]], *args: Any, **how: Any
     ) -> Any:
-        patience = self._patience(what)
+        patience = self._read_timeout(what)
 
         def read() -> bytes:
             with request(*args, timeout=patience, **how) as response:
@@ -293,7 +293,7 @@ class OpenAIService:
             begins = body[:_SHOWN].decode(errors="replace")
         raise ServiceError.unusable(got=f"{begins!r}", what=what)
 
-    def _patience(self, what: str) -> float:
+    def _read_timeout(self, what: str) -> float:
         """Return the read timeout in seconds."""
         # The client's timeout is a number, None, or one value per phase of a request.
         own: Any = getattr(self._client.timeout, "read", self._client.timeout)

@@ -166,7 +166,7 @@ def _are_spellings(urls: object) -> bool:
     )
 
 
-def _are_words(value: object) -> bool:
+def _are_strings(value: object) -> bool:
     # A list would not compare equal to the tuple read back from the job's folder.
     return isinstance(value, tuple) and len(value) > 0 and all(type(item) is str for item in value)
 
@@ -201,7 +201,7 @@ _CHECKS: Final[tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...]] = (
     ),
     (("expires", "list_is_complete"), lambda flag: type(flag) is bool, "of type bool"),
     (("urls",), _are_spellings, 'endpoints and how they are spelt, with or without "/v1"'),
-    (("windows", "endpoints"), _are_words, "a tuple of texts"),
+    (("windows", "endpoints"), _are_strings, "a tuple of texts"),
     (
         ("discount",),
         lambda part: isinstance(part, Decimal) and 0 <= part <= 1,

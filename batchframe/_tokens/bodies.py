@@ -107,7 +107,7 @@ def count_chat(body: Body) -> TokenCount:
     counter = token_counter(model)
     tools = [*(body.get("tools") or ()), *(body.get("functions") or ())]
     parts = sum_of(
-        message(message_, model) for message_ in (_carrying(messages) if tools else messages)
+        message(message_, model) for message_ in (_with_tool_break(messages) if tools else messages)
     )
     has_system = any(message_.get("role") in SYSTEM_ROLES for message_ in messages)
     response_format = body.get("response_format") or {}
@@ -138,7 +138,7 @@ def count_responses(body: Body) -> TokenCount:
         items = [{"role": "system", "content": body["instructions"]}, *items]
     counter = token_counter(model)
     tools = body.get("tools") or ()
-    parts = sum_of(item(entry, model) for entry in (_carrying(items) if tools else items))
+    parts = sum_of(item(entry, model) for entry in (_with_tool_break(items) if tools else items))
     has_system = any(entry.get("role") in SYSTEM_ROLES for entry in items)
     text_format = (body.get("text") or {}).get("format") or {}
     parts += _output_format(text_format, text_format, counter, has_system=has_system or bool(tools))
@@ -194,7 +194,7 @@ COUNTERS: Final[Mapping[str, Callable[[Body], TokenCount]]] = MappingProxyType(
 )
 
 
-def _carrying(messages: Sequence[Body]) -> list[Body]:
+def _with_tool_break(messages: Sequence[Body]) -> list[Body]:
     """Add the line break of tools to the first system message.
 
     The service appends tools to that message (H. Marr, 2023).

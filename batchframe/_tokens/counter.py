@@ -100,9 +100,8 @@ class TokenCounter:
     def count(self, texts: pa.Array | pa.ChunkedArray | Sequence[str]) -> NDArray[np.int64]:
         """Count the tokens of each string.
 
-        Duplicates are counted once, and special tokens are treated as plain text: ``<
-        endoftext
-        >`` is seven tokens. A missing string has none.
+        Duplicates are counted once, and special tokens are treated as plain text:
+        ``<|endoftext|>`` is seven tokens. A missing string has none.
 
         Parameters
         ----------
@@ -198,7 +197,7 @@ def token_counter(model: str) -> TokenCounter:
     """
     encoding, published = encoding_of(model)
     engine, missing = engine_for(encoding)
-    note, off = ("", 0.0) if published else _doubt(model, encoding)
+    note, off = ("", 0.0) if published else _tokenizer_note(model, encoding)
     notes = [note] if note else []
     if missing is not None:
         notes.append(
@@ -209,7 +208,7 @@ def token_counter(model: str) -> TokenCounter:
     return TokenCounter(encoding, engine.exact and published, " ".join(notes) or None, engine, off)
 
 
-def _doubt(model: str, encoding: str) -> tuple[str, float]:
+def _tokenizer_note(model: str, encoding: str) -> tuple[str, float]:
     """Return a note on an unpublished tokenizer, and its relative error."""
     # Every model since gpt-4o uses o200k_base, so gpt-6 is expected to as well.
     if _PRESUMED.match(base_model(model)):

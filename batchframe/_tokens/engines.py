@@ -216,7 +216,7 @@ def _load_splintr(encoding: str) -> Engine:
 
 @functools.cache
 def _tiktoken(encoding: str) -> Engine | Unavailable:
-    return _within(DOWNLOAD_SECONDS, lambda: _load_tiktoken(encoding))
+    return _wait_for(DOWNLOAD_SECONDS, lambda: _load_tiktoken(encoding))
 
 
 def _load_tiktoken(encoding: str) -> Engine | Unavailable:
@@ -231,7 +231,7 @@ def _load_tiktoken(encoding: str) -> Engine | Unavailable:
         )
 
 
-def _within(seconds: float, load: Callable[[], Engine | Unavailable]) -> Engine | Unavailable:
+def _wait_for(seconds: float, load: Callable[[], Engine | Unavailable]) -> Engine | Unavailable:
     """Wait for a load with a timeout; the thread may still fill the cache."""
     answer: queue.SimpleQueue[Engine | Unavailable] = queue.SimpleQueue()
     threading.Thread(target=lambda: answer.put(load()), daemon=True).start()

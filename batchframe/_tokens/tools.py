@@ -76,7 +76,7 @@ def tool_tokens(
     if functions:
         tokens = counter.count_one(namespace(functions)) + _FRAME
         tokens += _RESPONSES_FRAME * responses - _SHARED * has_system
-        tokens -= sum(map(_opens_bare, functions))
+        tokens -= sum(map(_opens_without_comment, functions))
         if is_reasoning(model):
             tokens += counter.count_one(_REASONING)
     built_in = [_BUILT_IN.get(str(as_mapping(tool).get("type"))) for tool in others]
@@ -127,7 +127,7 @@ def _argument(parameters: Spec) -> str:
     return f"_: {title}{_type(parameters, parameters, 0)}"
 
 
-def _opens_bare(function: Spec) -> bool:
+def _opens_without_comment(function: Spec) -> bool:
     """Return whether a function's first property has no comment above it."""
     parameters = as_mapping(function.get("parameters"))
     first = next(iter(as_mapping(parameters.get("properties")).values()), None)
@@ -146,7 +146,7 @@ def _function(tool: Any) -> Spec | None:
 
 
 def _type(schema: Spec, root: Spec, depth: int) -> str:
-    schema = _resolved(schema, root)
+    schema = _resolve(schema, root)
     if depth > _DEEPEST:
         return "any"
     if isinstance(schema.get("enum"), list):
@@ -183,7 +183,7 @@ def _comment(text: Any) -> list[str]:
     return [f"// {line}" for line in text.splitlines()] if isinstance(text, str) else []
 
 
-def _resolved(schema: Spec, root: Spec) -> Spec:
+def _resolve(schema: Spec, root: Spec) -> Spec:
     """Resolve a reference into the schema's own definitions."""
     for _ in range(_DEEPEST):
         path = schema.get("$ref")
