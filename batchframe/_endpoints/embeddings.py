@@ -70,8 +70,8 @@ class _EmbeddingsEndpoint(TextEndpoint):
         return {"model": recipe.model, "input": text_leaf(recipe), **_TRANSPORT, **recipe.body}
 
     def recipe_of(self, body: Mapping[str, Any]) -> Recipe:
-        own = {key: value for key, value in body.items() if _TRANSPORT.get(key) != value}
-        return super().recipe_of(own)
+        parameters = {key: value for key, value in body.items() if _TRANSPORT.get(key) != value}
+        return super().recipe_of(parameters)
 
     def max_output_tokens(self, body: Mapping[str, Any]) -> int:
         return 0

@@ -112,7 +112,7 @@ def _check_link(url: str) -> str:
     return url
 
 
-def _bytes_of(cell: Any, how: ImageInput, most: int) -> bytes:
+def _bytes_of(cell: Any, image_input: ImageInput, most: int) -> bytes:
     """Return the first bytes of an image."""
     if isinstance(cell, bytes | bytearray | memoryview):
         return bytes(cell[:most])
@@ -123,9 +123,9 @@ def _bytes_of(cell: Any, how: ImageInput, most: int) -> bytes:
     path = os.fspath(cell)
     if not isinstance(path, str):
         raise ValueError(_BYTES_PATH)  # noqa: TRY004 - the caller catches ValueError
-    if how.root is None:
+    if image_input.root is None:
         raise ValueError(_NO_ROOT)
-    return read_below(how.root, str.__str__(path), most)
+    return read_below(image_input.root, str.__str__(path), most)
 
 
 def _decode_data_url(url: str, most: int) -> bytes:

@@ -116,7 +116,7 @@ def book_price(
     match = None if name is None else _look_up(model, name, day, {})
     if name is None or match is None or (tier == "batch" and not_in_batch(model)):
         return None
-    own: Mapping[str, Any] | None = None
+    tier_rates: Mapping[str, Any] | None = None
     as_of = _active_start(match.model, day)
     if context:
         variant = _variant(match, context, day)
@@ -124,13 +124,13 @@ def book_price(
             return None
         start = _start(variant)
         day, as_of = max(day, start or day), start
-        own = _rates(variant.prices)
+        tier_rates = _rates(variant.prices)
         match = _look_up(model, name, day, context)
     rates = _rates(match.model_price)
-    if own and "input_mtok" in own:
+    if tier_rates and "input_mtok" in tier_rates:
         # No published value exists for this tier.
-        strange = {key for key in _OF_THE_CACHE if key not in own}
-        rates = {key: rate for key, rate in rates.items() if key not in strange}
+        inherited = {key for key in _OF_THE_CACHE if key not in tier_rates}
+        rates = {key: rate for key, rate in rates.items() if key not in inherited}
     return _price(model, tier, rates, f"genai-prices {version('genai-prices')}, {name}", as_of)
 
 
@@ -151,14 +151,14 @@ def _look_up(model: str, provider: str, day: date, context: Mapping[str, str]) -
 
 
 def _variant(match: Any, context: Mapping[str, str], day: date) -> Any:
-    """Find a tier's price; None where the book falls back to standard."""
+    """Find a tier's price; None if the book falls back to standard."""
     if not any(model is match.model for model in match.provider.models):
         # A model of another provider, which the library prices as standard in every tier.
         return None
-    same = [variant for variant in match.model.price_variants or () if variant.when == context]
-    active = [variant for variant in same if (_start(variant) or day) <= day]
+    variants = [variant for variant in match.model.price_variants or () if variant.when == context]
+    active = [variant for variant in variants if (_start(variant) or day) <= day]
     return next(iter(active), None) or min(
-        same, key=lambda variant: _start(variant) or day, default=None
+        variants, key=lambda variant: _start(variant) or day, default=None
     )
 
 
@@ -167,12 +167,12 @@ def _price(
 ) -> Price | None:
     # Image models output little text; it is priced as images, too.
     output_rate = rates.get("output_image_mtok", rates.get("output_mtok"))
-    four = [{**rates, "output_mtok": output_rate}.get(key) for key in _KEYS]
-    starts = {step.start for rate in four for step in getattr(rate, "tiers", ())}
-    if four[0] is None or len(starts) > 1:
+    values = [{**rates, "output_mtok": output_rate}.get(key) for key in _KEYS]
+    starts = {step.start for rate in values for step in getattr(rate, "tiers", ())}
+    if values[0] is None or len(starts) > 1:
         # Missing, or more brackets than a `Price` supports.
         return None
-    base, long = [_below(rate) for rate in four], [_above(rate) for rate in four]
+    base, long = [_below(rate) for rate in values], [_above(rate) for rate in values]
     above = LongContext(starts.pop(), long[0] or Decimal(0), *long[1:]) if starts else None
     return Price(
         model=model,

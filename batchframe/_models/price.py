@@ -238,9 +238,9 @@ class Price:
         units = np.zeros(kinds.shape[1], dtype=object)
         with localcontext(_EXACT):
             digits = max(_digits(rate) for rate in self._all_rates())
-            for rates, tokens, these in self._brackets(kinds):
+            for rates, tokens, positions in self._brackets(kinds):
                 # Python integers, which cannot overflow.
-                units[these] = sum(
+                units[positions] = sum(
                     kind.astype(object) * int(rate.scaleb(digits))
                     for kind, rate in zip(tokens, self._four(rates, tokens[-1]), strict=True)
                 )

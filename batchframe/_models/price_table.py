@@ -60,15 +60,15 @@ def describe_disagreements(found: Sequence[Disagreement]) -> list[str]:
     by_reason: dict[str, list[Disagreement]] = {}
     for entry in found:
         by_reason.setdefault(entry.why, []).append(entry)
-    return [_for_one_reason(*same) for same in by_reason.values()]
+    return [_for_one_reason(*group) for group in by_reason.values()]
 
 
 def _for_one_reason(first: Disagreement, *others: Disagreement) -> str:
     text = (
         f"{first.book} ({first.as_of}) states {first.rates} for {first.model} in the {first.tier}"
     )
-    also = "".join(f", and {other.rates} in the {other.tier} tier" for other in others)
-    return f"{text} tier{also}: {first.why}."
+    suffix = "".join(f", and {other.rates} in the {other.tier} tier" for other in others)
+    return f"{text} tier{suffix}: {first.why}."
 
 
 def table_price(

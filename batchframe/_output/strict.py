@@ -7,10 +7,9 @@ in three ways:
 - ``oneOf`` becomes ``anyOf``, the only union that strict mode supports. Pydantic writes
   ``oneOf`` for tagged unions, whose variants exclude each other, so nothing is lost.
 - Every ``default`` is removed, not only ``default: null``: strict mode requires every property, so
-no
-  default can ever apply, and Azure refuses schemas that have one (openai-agents-python #4390).
+  no default can ever apply, and Azure rejects schemas that have one (openai-agents-python #4390).
 - Annotations (``examples``, ``discriminator``, ``$schema``, ...) are removed; they are rejected or
-ignored. ``title`` and ``description`` stay, since the model reads them.
+  ignored. ``title`` and ``description`` stay, since the model reads them.
 """
 
 from __future__ import annotations

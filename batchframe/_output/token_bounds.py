@@ -262,8 +262,8 @@ def _strip_punctuation(text: str, *, cut_left: bool, cut_right: bool) -> str:
         return ""
     start, end = words[0] if cut_left else 0, words[-1] + 1 if cut_right else len(text)
     # A space may begin a word and a mark belongs to the word before it, so the split is unknown.
-    beside = text[start - 1 : start] + text[end : end + 1]
-    if any(sign.isspace() or unicodedata.category(sign)[0] == "M" for sign in beside):
+    neighbors = text[start - 1 : start] + text[end : end + 1]
+    if any(sign.isspace() or unicodedata.category(sign)[0] == "M" for sign in neighbors):
         return ""
     return text[start:end]
 
@@ -317,10 +317,12 @@ def _all_answers(node: Node, root: Node, inside: frozenset[str]) -> list[str] | 
     """Format every possible answer in order; None if there are too many."""
     texts: list[str] = []
     for alternative in alternatives(node, root, inside):
-        some = alternative.node and _all_answers_of_node(alternative.node, root, alternative.inside)
-        if not some or len(texts) + len(some) > MOST_TYPICAL:
+        answers = alternative.node and _all_answers_of_node(
+            alternative.node, root, alternative.inside
+        )
+        if not answers or len(texts) + len(answers) > MOST_TYPICAL:
             return None
-        texts += some
+        texts += answers
     return texts
 
 

@@ -130,11 +130,11 @@ class OpenAIService:
         self, path: Path, filename: str, purpose: str = "batch", lifetime: int | None = None
     ) -> RemoteFile:
         # The package's types cover OpenAI's purposes only.
-        how: dict[str, Any] = {"purpose": purpose}
+        options: dict[str, Any] = {"purpose": purpose}
         if lifetime is not None:
-            how["expires_after"] = {"anchor": "created_at", "seconds": lifetime}
+            options["expires_after"] = {"anchor": "created_at", "seconds": lifetime}
         with open_private(path) as opened, watched("uploading", opened) as file:
-            stored = call(self._client.files.create, file=(filename, file), **how)
+            stored = call(self._client.files.create, file=(filename, file), **options)
         return remote_file_of(stored)
 
     def create_batch(
@@ -296,16 +296,16 @@ class OpenAIService:
     def _read_timeout(self, what: str) -> float:
         """Return the read timeout in seconds."""
         # The client's timeout is a number, None, or one value per phase of a request.
-        own: Any = getattr(self._client.timeout, "read", self._client.timeout)
-        patience = _PATIENCE if own is None else min(own, _PATIENCE)
+        client_timeout: Any = getattr(self._client.timeout, "read", self._client.timeout)
+        timeout = _PATIENCE if client_timeout is None else min(client_timeout, _PATIENCE)
         if self._deadline is None:
-            return patience
+            return timeout
         remaining = self._deadline - SYSTEM.elapsed()
         if remaining <= 0:
             error = ServiceError(f"The time to wait was over before {what} was asked for.")
             error.out_of_reach = True
             raise error
-        return min(patience, remaining)
+        return min(timeout, remaining)
 
     def delete_file(self, file_id: str) -> bool:
         try:

@@ -47,8 +47,8 @@ def call(request: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
 def chunks(response: Any, what: str, most: int, patience: float) -> Iterator[bytes]:
     """Yield a body as it arrives; raise if it stalls or is truncated."""
     body = iter(response.iter_bytes())
-    got = before = 0
-    since = SYSTEM.elapsed()
+    got = last_got = 0
+    last_check = SYSTEM.elapsed()
     while True:
         try:
             chunk = next(body, None)
@@ -71,11 +71,11 @@ def chunks(response: Any, what: str, most: int, patience: float) -> Iterator[byt
                 + REFRESH
                 + " to ask again."
             )
-        passed = SYSTEM.elapsed() - since
+        passed = SYSTEM.elapsed() - last_check
         if passed > patience:
-            if got - before < _SLOWEST * passed:
-                raise ServiceError.too_slow(what, got - before, passed)
-            before, since = got, SYSTEM.elapsed()
+            if got - last_got < _SLOWEST * passed:
+                raise ServiceError.too_slow(what, got - last_got, passed)
+            last_got, last_check = got, SYSTEM.elapsed()
         yield chunk
     raise raised
 

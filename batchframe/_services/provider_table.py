@@ -203,7 +203,7 @@ def provider(name: str, /, **changes: Any) -> Provider:
         "openai", "azure", "groq", "together", "deepinfra", "cerebras", "novita", "parasail",
         "doubleword", "dashscope", "self-hosted", or "other" for any other service.
     **changes
-        Attributes of :class:`batchframe.Provider` to override.
+        Attributes of :class:`batchframe.Provider` to override, as keywords.
 
     Raises
     ------

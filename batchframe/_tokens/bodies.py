@@ -228,14 +228,14 @@ def _total(parts: Parts, counter: TokenCounter) -> TokenCount:
     tally = counter.tally(parts.texts)
     texts = int(tally.tokens.sum())
     tokens, notes = texts + parts.around, parts.notes
-    off = math.ceil(texts * counter.off)
+    error = math.ceil(texts * counter.off)
     if parts.texts and counter.note:
         notes = (counter.note, *notes)
     elif not tally.exact.all():
         notes = (*notes, TOO_LONG)
-        off = math.ceil(texts * _IN_PIECES)
-    more = None if parts.more is None else parts.more + off
-    fewer = min(tokens, parts.fewer + off)
+        error = math.ceil(texts * _IN_PIECES)
+    more = None if parts.more is None else parts.more + error
+    fewer = min(tokens, parts.fewer + error)
     return TokenCount(tokens, exact=not notes, fewer=fewer, more=more, notes=notes)
 
 
