@@ -1,4 +1,4 @@
-"""The functions of the package: rows to requests, answers to rows, jobs by name."""
+"""Public functions: build requests, join answers and find jobs."""
 
 from __future__ import annotations
 
@@ -47,79 +47,81 @@ def requests(
     image_max_size: int | None = None,
     **body: Any,
 ) -> Requests:
-    """Turn rows and a prompt into requests. Sends nothing, writes nothing.
+    """Build requests from rows and a prompt; send and write nothing.
 
     Parameters
     ----------
     source
-        Any DataFrame; it is not changed. Rows are known by position, so any index will do. Or rows
-        that memory need not hold: the path of a Parquet file or of a folder of them, an Arrow
-        dataset, table, record batch or record-batch reader, or what else streams Arrow; see
-        :meth:`Job.to_parquet`.
+        A DataFrame, which is not modified. Rows are identified by position, so the index can be
+        anything. For data larger than memory: the path of a Parquet file or of a folder of them,
+        an Arrow dataset, table, record batch or record-batch reader, or any other Arrow stream;
+        see :meth:`Job.to_parquet`.
     prompt
         A template, ``"Classify: {{ text }}"``; a list of chat messages whose contents are
-        templates; or a function of a row (a mapping of column to value) that returns one of these
-        without placeholders, or None for no request. ``{{ text | json }}`` writes the cell as
+        templates; or a function of a row (a mapping of column to value) that returns either of
+        these without placeholders, or None for no request. ``{{ text | json }}`` writes the cell as
         JSON, ``{{{{`` writes two braces.
     model
-        The model to ask.
+        Name of the model.
     system
-        A template for a system message before the prompt; of responses, for their instructions.
+        Template of a system message before the prompt; for "/v1/responses", of the instructions.
     output
-        What an answer is, of chat completions and responses: None for text; a list of labels, a
+        The answer format, for chat completions and responses: None for text; a list of labels, a
         ``Literal`` or an ``Enum`` for one label; a Pydantic model, TypedDict, dataclass or JSON
         schema for typed columns; ``int``, ``list[str]`` and the like for one typed column.
     endpoint
         "/v1/chat/completions"; "/v1/responses"; "/v1/embeddings", whose answers are 32-bit vectors
         in the column ``embedding``; "/v1/completions", text only; "/v1/moderations", whose answers
         are ``flagged`` and, for each category, ``categories.…`` and ``category_scores.…``;
-        "/v1/images/generations" and "/v1/images/edits", whose answers are files in the job's folder
-        and their paths the column ``image``. All but the first two take one text as the prompt.
+        "/v1/images/generations" and "/v1/images/edits", whose answers are files in the job's folder,
+        with their paths in the column ``image``. All but the first two take one string as the
+        prompt.
     name
-        The answer column, instead of ``response``, ``label``, ``embedding`` or ``image``.
+        Name of the answer column, instead of ``response``, ``label``, ``embedding`` or ``image``.
     on_missing
-        For a row with a missing cell: "raise", "skip" (not asked, status ``skipped``), "empty"
-        (asked with an empty text), or the text that stands for it.
+        How to handle a row with a missing cell: "raise", "skip" (no request, status ``skipped``),
+        "empty" (use an empty string), or the string to use instead.
     dedupe
-        Whether rows that ask the same make one request.
+        Whether to merge duplicate requests into one.
     allow
-        What is to be sent although a check refuses it: names of body parameters, "model" (one that
-        is shut down, has no place in a batch, or belongs to another endpoint) and "context_window"
-        (prompts that are too long).
+        Checks to skip: names of body parameters, "model" (a model that is shut down, is not
+        available in a batch, or belongs to another endpoint) and "context_window" (prompts that
+        are too long).
     images
-        A column, or a list of columns, of images that go behind the text of the last user message,
-        in this order; of chat completions and responses. With "/v1/images/edits" they are what is
-        edited. A cell is an ``https:`` URL, which the service fetches and nobody here; a ``data:``
-        URL, bytes or a PIL image, which is sent as PNG; or a path. Files are PNG, JPEG, GIF or
-        WebP, by their first bytes, and have 20 MB at most. A missing cell follows `on_missing`:
-        "raise", "skip", else the row is asked without that image.
+        A column, or a list of columns, of images to append to the last user message, in this
+        order, for chat completions and responses. With "/v1/images/edits", the images to edit. A
+        cell is an ``https:`` URL, which only the service fetches; a ``data:`` URL, bytes or a PIL
+        image, which is sent as PNG; or a path. Files are PNG, JPEG, GIF or WebP, by their first
+        bytes, and at most 20 MB. A missing cell follows `on_missing`: "raise", "skip", else the
+        request is sent without that image.
     image_root
-        The folder that paths start at. Without it no path is read; with it none that leaves it, by
-        ``..``, an absolute path or a symbolic link. `join` reads the files again.
+        The folder that image paths are relative to. Without it, batchframe reads no path; with it,
+        no path that leaves the folder by ``..``, an absolute path or a symbolic link. `join` reads
+        the files again.
     image_detail
-        "auto", "low", "high" or "original": how closely the model looks, and what it costs.
+        "auto", "low", "high" or "original": the resolution that the model sees, and its cost.
     image_max_size
-        The longest side in pixels to which larger images are scaled down before they are sent;
-        needs Pillow, the extra ``images``.
+        Longest side in pixels; larger images are scaled down before they are sent. Requires
+        Pillow, the extra ``images``.
     **body
-        Further parameters of each request body, passed on as they are. With ``tools=``, what the
-        model wants called is in the columns ``tool_name`` and ``tool_arguments`` (JSON; of several
-        calls, both are JSON lists). What an OpenAI model is
-        known to refuse is an error here; other models take what they are given.
+        Additional parameters of each request body, passed unchanged. With ``tools=``, the tool
+        calls are in the columns ``tool_name`` and ``tool_arguments`` (JSON; for several calls,
+        both are JSON lists). batchframe raises an error for what an OpenAI model is known to
+        reject; it passes everything to other models.
 
     Raises
     ------
     TemplateError, ColumnError, CellError, OutputSpecError, RequestError
-        For anything that could not be asked as it stands.
+        If an argument or a cell is invalid.
     SourceError
-        For rows that cannot be read.
+        If the rows cannot be read.
 
     Warns
     -----
     TemplateWarning
-        If ``{text}``, or anything else that is almost a placeholder, names a column.
+        If ``{text}``, or another near-placeholder, names a column.
     ParameterWarning
-        For a body parameter that OpenAI does not know, on one of its models.
+        If a body parameter is unknown to OpenAI, for one of its models.
 
     Examples
     --------
@@ -134,22 +136,22 @@ def requests(
     >>> seen.preview(1)[0]["body"]["messages"][0]["content"][1]
     {'type': 'image_url', 'image_url': {'url': 'https://example.org/1.jpg'}}
     """
-    asked = open_endpoint(endpoint)
+    definition = open_endpoint(endpoint)
     rows = tabular(source)
     recipe = Recipe.checked(
         endpoint=endpoint,
         model=model,
         prompt=prompt,
         system=system,
-        output=asked.output_spec(output, name),
+        output=definition.output_spec(output, name),
         on_missing=on_missing,
         dedupe=dedupe,
         body=body,
         allow=allow,
         images=ImageInput.checked(images, image_root, image_detail, image_max_size),
     )
-    asked.check(recipe)
-    _check_names(rows, [field.name for field in asked.fields(recipe)])
+    definition.check(recipe)
+    _check_names(rows, [field.name for field in definition.fields(recipe)])
     function = prompt if recipe.prompt is None and callable(prompt) else None
     table = request_table(recipe, rows, function)
     check_json_mode(table)
@@ -157,7 +159,7 @@ def requests(
 
 
 def _check_names(rows: Tabular, answers: list[str]) -> None:
-    """Refuse now what would otherwise be refused by `join`, a day later."""
+    """Raise now for column names that `join` would reject a day later."""
     reserved = [name for name in answers if name.startswith("bf_")]
     if reserved:
         raise ColumnError(
@@ -191,41 +193,41 @@ def join(
     details: bool = False,
     overwrite: bool = False,
 ) -> pd.DataFrame:
-    """Return a new frame: this one and, behind its columns, the answers to its rows.
+    """Join the answers of jobs to the rows of a frame, as new columns.
 
-    Each row is rendered again and finds its answer by the content of its request, so the frame may
-    have been sorted, filtered or re-indexed since; a row that was edited is ``missing``.
+    Each row is rendered again and matched to its answer by the content of its request, so you may
+    sort, filter or re-index the frame first; a row that was edited is ``missing``.
 
     Parameters
     ----------
     frame
-        The frame that was submitted, or any other with the columns of the prompt; not changed.
+        The frame that was submitted, or any other with the columns of the prompt; not modified.
     jobs
-        Jobs, or their ids or names. Of several, the first with an ``ok`` answer to a row gives it;
-        what brought nothing in one is told by the next that asked it.
+        Jobs, or their ids or names. If several are passed, a row takes the answer of the first
+        job with status ``ok``, else the status of the last job that has its request.
     prefix
-        Put before each new column's name.
+        Prefix of each new column name.
     details
-        Also add tokens, cost, finish reason, ``custom_id`` and the raw answer: see
-        :meth:`Job.results`. Of several jobs, ``bf_cost`` is what all of them paid for a row.
+        Whether to add tokens, cost, finish reason, ``custom_id`` and the raw answer: see
+        :meth:`Job.results`. With several jobs, ``bf_cost`` is the total for the row.
     overwrite
-        Whether columns of the same names are replaced.
+        Whether to replace columns of the same names.
 
     Returns
     -------
-    A frame of the same length, index and dtypes, with the answer columns, ``bf_status`` and
+    A new frame of the same length, index and dtypes, with the answer columns, ``bf_status`` and
     ``bf_error``.
 
     Raises
     ------
     ColumnError
-        If a new column's name is taken, or the jobs do not answer the same question.
+        If a new column name is taken, or the jobs have different answer columns.
     TemplateError
-        If the prompt's column is gone.
+        If a column of the prompt is missing.
     RequestError
-        If it is no frame, or there is no job.
+        If `frame` is not a DataFrame, or no job is passed.
     JobError
-        If a job is not here, or its folder is damaged.
+        If a job is not found, or its folder is damaged.
 
     Examples
     --------
@@ -258,29 +260,29 @@ def join(
 
 
 def recover(client: OpenAI | None = None) -> list[Job]:
-    """Bring back the jobs that are on the server and have no folder here, newest first.
+    """Recover the jobs on the server that have no folder here, newest first.
 
-    For a lost disk or a new machine. The answers are fetched by ``job.wait()``. The server knows
-    neither the frame nor the template: ``job.results()`` has one row for each request, in their
-    order, and once the cell that submitted the job has run again, which costs nothing, the job
-    joins as before.
+    For a lost disk or a new machine. ``job.wait()`` downloads the answers. The server stores
+    neither the frame nor the template: ``job.results()`` has one row per request, in the order of
+    the requests. Run the cell that submitted the job again, which costs nothing, and the job joins
+    as before.
 
     Parameters
     ----------
     client
-        The client that the jobs were submitted with; by default one made from ``OPENAI_API_KEY``.
+        The client that submitted the jobs; by default one made from ``OPENAI_API_KEY``.
 
     Raises
     ------
     ClientError
-        If there is no key.
+        If ``OPENAI_API_KEY`` is not set.
     ServiceError
         If the service cannot be reached.
 
     Warns
     -----
     UnrecoveredBatchWarning
-        For each batch whose input file is gone or is not what was sent.
+        For each batch whose input file is deleted or differs from what was sent.
 
     Examples
     --------
@@ -301,20 +303,20 @@ def recover(client: OpenAI | None = None) -> list[Job]:
 
 
 def job(name: str | Path, client: OpenAI | None = None) -> Job:
-    """Find a job by its name, its id or its folder.
+    """Find a job by its name, id or folder.
 
     Parameters
     ----------
     name
-        Its name, its id, or the path of its folder. Of several with one name, the newest.
+        Name, id, or path of the job's folder. If several jobs have the name, the newest.
     client
-        The client it was submitted with; by default one made from ``OPENAI_API_KEY``. It is not
-        needed to read what is at home.
+        The client that submitted the job; by default one made from ``OPENAI_API_KEY``. Reading
+        downloaded answers needs no client.
 
     Raises
     ------
     JobError
-        If there is no such job here.
+        If the job is not found.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The verbs of a job that read its folder: results, Parquet, report."""
+"""Methods of a job that read its folder: results, Parquet, report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def results(self: Job, *, details: bool = False) -> pd.DataFrame:
-    """Return one row for each row of the frame that was submitted, in its order.
+    """Return the answers, one row per submitted row, in the order submitted.
 
     Parameters
     ----------
@@ -29,11 +29,11 @@ def results(self: Job, *, details: bool = False) -> pd.DataFrame:
         Also return the columns ``bf_custom_id``, ``bf_input_tokens``, ``bf_output_tokens``,
         ``bf_cached_tokens``, ``bf_cache_write_tokens`` (read from the prompt cache, and written
         to it), ``bf_reasoning_tokens``, ``bf_cost``, ``bf_finish_reason``, ``bf_reasoning``
-        (what the model tells of its reasoning, where it tells) and ``bf_raw``.
+        (the reasoning summary, where the model returns one) and ``bf_raw``.
         ``bf_cost`` is in USD, as `Decimal` in a column of dtype object:
-        ``df["bf_cost"].sum()`` is :attr:`cost`, to the last digit. Rows that ask the same are
-        one request: the first of them carries its cost, the others 0. Missing where the row
-        asked nothing, or no price is known.
+        ``df["bf_cost"].sum()`` equals :attr:`cost`, to the last digit. Duplicate rows share
+        one request: the first row has its cost, the others 0. Missing where the row has no
+        request, or the price is unknown.
 
     Returns
     -------
@@ -53,20 +53,20 @@ def to_parquet(
     details: bool = False,
     overwrite: bool = False,
 ) -> Path:
-    """Write the rows and, behind their columns, their answers, without holding the rows.
+    """Write the rows and their answers to Parquet, streaming the rows.
 
-    The columns of the source stay as they are stored. ``pd.read_parquet(path)`` gives the
-    answers the dtypes that `join` gives them.
+    The columns of the source keep their stored types. ``pd.read_parquet(path)`` returns the
+    answers with the same dtypes as `join`.
 
     Parameters
     ----------
     path
-        Of the Parquet file to write. It stands there once it is whole.
+        Path of the Parquet file to write. The file appears once it is complete.
     source
-        The rows, as :func:`batchframe.requests` takes them; by default the file or folder that
-        the requests were made of.
+        The rows, as in :func:`batchframe.requests`; by default the file or folder that the
+        requests were built from.
     prefix, details, overwrite
-        As for :func:`batchframe.join`. ``bf_cost`` is a decimal rounded to 18 places.
+        As in :func:`batchframe.join`. ``bf_cost`` is a decimal rounded to 18 places.
 
     Returns
     -------
@@ -75,10 +75,10 @@ def to_parquet(
     Raises
     ------
     SourceError
-        If the rows cannot be read, or Parquet cannot hold them; if they were in memory and are
-        not given; or if they are read from `path`.
+        If the rows cannot be read or stored as Parquet; if they were in memory and you do not
+        pass them; or if `source` is `path`.
     ColumnError
-        If a new column's name is taken.
+        If a new column name is taken.
     OSError
         If the file cannot be written.
 
@@ -111,26 +111,26 @@ def to_parquet(
             f"where they are: job.to_parquet({str(path)!r}, source)."
         )
     answers = self._answers(record)
-    # As the path of a source is: Path.expanduser() fails for an unknown user.
-    place = Path(os.path.expanduser(path))  # noqa: PTH111
+    # Path.expanduser() fails for an unknown user.
+    destination = Path(os.path.expanduser(path))  # noqa: PTH111
     parquet.to_parquet(
         billed(answers) if details else answers,
         tabular(record.manifest.source if source is None else source),
-        place,
+        destination,
         prefix=prefix,
         details=details,
         overwrite=overwrite,
     )
-    return place
+    return destination
 
 
 def report(self: Job) -> Report:
-    """Set what the job was estimated to take beside what it took, and say why they differ.
+    """Compare the estimate of the job with its usage, and explain differences.
 
     Returns
     -------
-    Tokens and dollars of input, cached input and output, with a reason in words where they
-    differ by more than 5 %.
+    Tokens and USD of input, cached input and output, with an explanation where they differ by
+    more than 5%.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The handle on the requests that a frame makes."""
+"""Requests built from a frame, before they are sent."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from batchframe._services.provider_table import OPENAI, Provider
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Requests(CardRepr):
-    """The requests that a frame makes: rendered and checked, nothing written, nothing sent.
+    """Requests built from a frame: rendered and checked, not written or sent.
 
-    ``len()`` is the number of requests to send; equal rows make one.
+    ``len()`` is the number of requests to send, after duplicates are merged.
 
     Examples
     --------
@@ -48,30 +48,30 @@ class Requests(CardRepr):
 
     @property
     def rows(self) -> int:
-        """How many rows the frame has."""
+        """Number of rows of the frame."""
         return self._table.rows
 
     @property
     def model(self) -> str:
-        """The model that is asked."""
+        """Name of the model."""
         return self._table.recipe.model
 
     @property
     def endpoint(self) -> str:
-        """The path of the endpoint, such as "/v1/chat/completions"."""
+        """Path of the endpoint, such as "/v1/chat/completions"."""
         return self._table.recipe.endpoint
 
     @property
     def fingerprint(self) -> str:
-        """The content of all requests, in any order, as 64 hexadecimal digits."""
+        """SHA-256 digest of all requests, independent of their order."""
         return self._table.fingerprint
 
     @property
     def skipped(self) -> pd.DataFrame:
-        """The rows that ask nothing, under their index labels, and why: the column ``bf_error``.
+        """Rows without a request, by index label; ``bf_error`` is the reason.
 
-        They are those with a missing cell, under ``on_missing="skip"``, and those that
-        ``moderate()`` held back.
+        These are rows with a missing cell, under ``on_missing="skip"``, and rows that
+        ``moderate()`` flagged.
 
         Examples
         --------
@@ -87,7 +87,7 @@ class Requests(CardRepr):
         return pd.DataFrame({"bf_error": why}, index=source.labels[rows.to_numpy()])
 
     def preview(self, n: int = 3) -> list[dict[str, Any]]:
-        """Return the first `n` request lines, exactly as they would be sent.
+        """Return the first `n` request lines, exactly as they are sent.
 
         Raises
         ------
@@ -113,25 +113,24 @@ class Requests(CardRepr):
     submit = submitting.submit
 
     def to_jsonl(self, folder: str | Path, *, provider: Provider | str = OPENAI) -> list[Path]:
-        """Write the input files into a folder, to look at or to send by other means.
+        """Write the input files to a folder, for inspection or another client.
 
         Parameters
         ----------
         provider
-            Whose limits and spelling they keep to: a name such as "azure", or
+            Provider whose limits and format apply: a name such as "azure", or
             :func:`batchframe.provider`.
 
         Returns
         -------
-        The files' paths; each is within the service's limits.
+        Paths of the files; each is within the provider's limits.
 
         Raises
         ------
         RequestError
-            If a row makes a request that is too large for any file, or `folder` is the name of a
-            file: several may be needed.
+            If a request is larger than an input file may be, or `folder` is a file.
         FileIsThereError
-            If a file of that name is there already.
+            If a file of that name exists.
 
         Examples
         --------
@@ -150,10 +149,10 @@ class Requests(CardRepr):
         if table is not self._table:
             return count_input(table, exact=exact or None)
         if exact not in self._counts:
-            counted = self._counts.get(not exact)
-            if counted is None or (exact and counted.chance is not None):
-                counted = count_input(table, exact=exact or None)
-            self._counts[exact] = counted
+            tokens = self._counts.get(not exact)
+            if tokens is None or (exact and tokens.chance is not None):
+                tokens = count_input(table, exact=exact or None)
+            self._counts[exact] = tokens
         return self._counts[exact]
 
     def _card(self) -> Card:
