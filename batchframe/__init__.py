@@ -1,6 +1,6 @@
-"""Turn DataFrame rows into OpenAI Batch API requests, and join every answer back to its row.
+"""Send DataFrame rows to the OpenAI Batch API and join the answers back.
 
-A start, on a frame with a column ``text``::
+Quick start, for a frame with a column ``text``::
 
     import batchframe as bf  # registers df.bf
 
@@ -9,8 +9,8 @@ A start, on a frame with a column ``text``::
     job = requests.submit("tone", max_cost=2.00).wait()
     labelled = df.bf.join(job)
 
-``help(bf.requests)``, ``help(bf.Requests)`` and ``help(bf.Job)`` say more; ``batchframe.local`` is
-a server to rehearse with, without a key and without cost.
+See ``help(bf.requests)``, ``help(bf.Requests)`` and ``help(bf.Job)``. ``batchframe.local`` is a
+batch server for testing, which needs no API key and bills nothing.
 """
 
 from batchframe import errors, plot

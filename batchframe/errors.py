@@ -1,36 +1,36 @@
 """The exceptions and warnings that batchframe raises.
 
 BatchframeError
-├── InputError (ValueError)          found before a file is written or a byte is sent
+├── InputError (ValueError)          invalid input; nothing is written or sent
 │   ├── TemplateError                the prompt template
-│   ├── ColumnError                  the columns of the frame
-│   ├── CellError                    one cell's value
-│   ├── OutputSpecError              what `output=` asks for
+│   ├── ColumnError                  a missing, ambiguous or existing column
+│   ├── CellError                    the value of a cell
+│   ├── OutputSpecError              the schema of `output=`
 │   ├── RequestError                 the request body or its size
 │   ├── FileIsThereError (FileExistsError)
-│   ├── CommandError                 what was written on the command line
+│   ├── CommandError                 an argument of the command line
 │   └── CostError                    `max_cost` and prices
-├── WebhookError                     a request that is not the service's word
-├── ClientError                      the client: none, the wrong kind, or another account's
-├── SubmissionError                  the service refused to take the job
-│   └── SentElsewhere                it was sent before, from a folder that is gone
-├── SubmissionUncertain              nobody can know yet whether the batch was created
-├── ServiceError                     the service's answer was unusable, or it could not be reached
+├── WebhookError                     a webhook request without a valid signature
+├── ClientError                      a missing client, or one of a wrong type or account
+├── SubmissionError                  the service rejected the job
+│   └── SentElsewhere                the job was sent before, from a deleted folder
+├── SubmissionUncertain              it is unknown whether the batch was created
+├── ServiceError                     the service is unreachable, or its response invalid
 ├── JobError                         a job's folder: not found, damaged, newer, or in use
-│   └── JobTimeout (TimeoutError)    the time to wait is over; the job goes on
+│   └── JobTimeout (TimeoutError)    the job is not done in time; it continues
 ├── LocalServerError                 the local batch server cannot start
 └── ExtraError (ImportError)         an optional package is not installed
 
 UserWarning
-├── TemplateWarning                  a template that may not say what was meant
-├── ParameterWarning                 a parameter of the body that OpenAI does not know
-├── ReasoningWarning                 a limit that reasoning tokens may pass
-├── IntervalWarning                  a limit held against what is likely, no bound
-├── UnrecoveredBatchWarning          a batch on the server whose job could not be rebuilt
-├── NamesakeWarning                  a new job has the name of another
-├── SeveralBatchesWarning            one input is in several batches, each of them billed
-├── OpenFolderWarning                a folder of batchframe's that others could use
-└── UnreadableJobWarning             a job's folder that was left out of a list
+├── TemplateWarning                  a likely mistake in a template
+├── ParameterWarning                 a body parameter unknown to OpenAI
+├── ReasoningWarning                 a cost limit that reasoning tokens may exceed
+├── IntervalWarning                  a cost limit compared with an interval, not a bound
+├── UnrecoveredBatchWarning          a batch on the server that could not be recovered
+├── NamesakeWarning                  a new job with the name of another
+├── SeveralBatchesWarning            an input file with several batches, each billed
+├── OpenFolderWarning                a batchframe folder that other users can access
+└── UnreadableJobWarning             a job folder omitted from a list
 """
 
 from __future__ import annotations

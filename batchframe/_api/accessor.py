@@ -1,4 +1,4 @@
-"""The accessor ``df.bf``: the functions on a frame, as its methods."""
+"""The pandas accessor ``df.bf``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PARAMETERS: Final = "Parameters\n----------\n"
 def _method(
     function: Callable[Concatenate[Any, _P], _T],
 ) -> Callable[Concatenate[Accessor, _P], _T]:
-    """Return a function on a frame as a method that passes the accessor's frame to it."""
+    """Wrap a function of a frame as a method of the accessor."""
 
     @wraps(function)
     def method(self: Accessor, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -40,17 +40,17 @@ def _method(
 
 
 def _without_frame(doc: str) -> str:
-    """Drop the first parameter, which is the frame, from a docstring."""
+    """Remove the first parameter, the frame, from a docstring."""
     summary, title, entries = doc.partition(_PARAMETERS)
     _frame, *lines = entries.splitlines(keepends=True) or [""]
     others = "".join(dropwhile(lambda line: line.startswith(" "), lines))
-    title = "" if others.startswith("\n") else title  # there was no other parameter
+    title = "" if others.startswith("\n") else title  # the frame is the only parameter
     return summary + title + others.lstrip("\n")
 
 
 @pd.api.extensions.register_dataframe_accessor("bf")
 class Accessor:
-    """Rows to requests, and answers back to rows.
+    """Accessor that builds requests from a frame and joins their answers.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The facts that the cards of requests and jobs show."""
+"""Cards of requests and jobs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _LONGEST_REASON: Final = 200
 
 
 def requests_card(recipe: Recipe, estimate: Estimate, first_prompt: str | None = None) -> Card:
-    """Show what would be sent, and what it would cost."""
+    """Build the card of requests: their number and their estimated cost."""
     rows = [plural(estimate.rows, "row")]
     if estimate.duplicates:
         rows.append(f"{estimate.duplicates:,} equal to another and sent once")
@@ -43,10 +43,10 @@ def requests_card(recipe: Recipe, estimate: Estimate, first_prompt: str | None =
         rows.append(f"{estimate.reused:,} answered by an earlier job and not sent again")
     if estimate.skipped:
         rows.append(f"{estimate.skipped:,} skipped")
-    shown = None
+    quoted = None
     if first_prompt is not None:
-        cut = first_prompt[:_LONGEST_PROMPT]
-        shown = ("first prompt", cut if cut == first_prompt else f"{cut}…")
+        excerpt = first_prompt[:_LONGEST_PROMPT]
+        quoted = ("first prompt", excerpt if excerpt == first_prompt else f"{excerpt}…")
     if not estimate.rows:
         return Card(title=f"No row is to be asked of {recipe.model}")
     return Card(
@@ -59,7 +59,7 @@ def requests_card(recipe: Recipe, estimate: Estimate, first_prompt: str | None =
             ("cost (batch)", format_range(estimate.cost, money)),
             ("cost (standard)", format_range(estimate.standard_cost, money)),
         ),
-        quoted=shown,
+        quoted=quoted,
         notes=estimate.notes,
         next_step="job = requests.submit(name=..., max_cost=...)",
     )
@@ -67,7 +67,7 @@ def requests_card(recipe: Recipe, estimate: Estimate, first_prompt: str | None =
 
 @dataclass(frozen=True)
 class JobFacts:
-    """What a job's card needs to know beside its record."""
+    """Data of a job's card: its record, row counts, cost and failures."""
 
     record: Record
     counts: Mapping[str, int]
@@ -76,12 +76,12 @@ class JobFacts:
 
     @property
     def status(self) -> str:
-        """Where the job stands, in one word."""
+        """Status of the job, in one word."""
         return status_word(self.record.state)
 
 
 def job_card(facts: JobFacts) -> Card:
-    """Show where a job stands, and what to do next."""
+    """Build the card of a job: its status and the next step."""
     manifest, state = facts.record.manifest, facts.record.state
     batches = [shard.batch for shard in state.shards if shard.batch is not None]
     done = sum(batch.completed + batch.failed for batch in batches) + manifest.reused
@@ -111,19 +111,19 @@ def _where_it_stands(facts: JobFacts) -> str:
 
 
 def _why_failed(failures: Mapping[str, int]) -> list[str]:
-    """Say why requests failed, commonest first, and once what helps."""
+    """Format failure reasons, most common first, each advice once."""
     notes: list[str] = []
-    given = set()
+    seen = set()
     for reason, number in failures.items():
-        told = f"{plural(number, 'request')} failed: {shortened(reason, _LONGEST_REASON)}"
+        note = f"{plural(number, 'request')} failed: {shortened(reason, _LONGEST_REASON)}"
         advice = advice_on(reason)
-        notes.append(told if not advice or advice in given else told.rstrip(".") + ". " + advice)
-        given.add(advice)
+        notes.append(note if not advice or advice in seen else note.rstrip(".") + ". " + advice)
+        seen.add(advice)
     return notes
 
 
 def in_trouble(card: Card, why: str) -> Card:
-    """Say on a card why it could not be brought up to date."""
+    """Add a note to a card that the last poll failed, and why."""
     return replace(card, notes=(*card.notes, f"The last look failed: {why}"), tone="warn")
 
 
@@ -140,7 +140,7 @@ STATUS_WORDS: Final = {
 
 
 def _queue_words(record: Record) -> list[tuple[str, str]]:
-    """Say how many parts wait, and until when or for what."""
+    """Format how many input files are queued, and until when."""
     queued, manifest = _queued(record.state), record.manifest
     if not queued:
         return []
@@ -157,7 +157,7 @@ def _queue_words(record: Record) -> list[tuple[str, str]]:
 
 
 def _queue_notes(state: JobState) -> list[str]:
-    """Say in the service's words that its queue is full, and who sends the parts that wait."""
+    """Quote the service's full-queue message, and say what sends the rest."""
     queued = _queued(state)
     if not queued:
         return []
@@ -181,7 +181,7 @@ def _queued(state: JobState) -> list[ShardState]:
 
 
 def in_status_words(status: str) -> str:
-    """Say a status as people do; a word never seen before is passed on."""
+    """Format a status; an unknown status is returned unchanged."""
     return STATUS_WORDS.get(status, status)
 
 
@@ -190,25 +190,25 @@ NOT_ASKED: Final = "skipped"
 
 
 def row_words(counts: Mapping[str, int]) -> str:
-    """Say how many rows are answered, failed and waiting.
+    """Format the number of rows that are answered, failed and waiting.
 
     Examples
     --------
     >>> row_words({"ok": 412, "refused": 2, "expired": 1, "skipped": 6, "pending": 579})
     '412 ok, 3 failed (2 refused, 1 expired), 579 waiting, 6 skipped'
     """
-    told = [f"{counts['ok']:,} ok"] if counts.get("ok") else []
+    phrases = [f"{counts['ok']:,} ok"] if counts.get("ok") else []
     if failed := failed_rows(counts):
-        told.append(_failed_words(failed))
+        phrases.append(_failed_words(failed))
     if counts.get(WAITING):
-        told.append(f"{counts[WAITING]:,} waiting")
+        phrases.append(f"{counts[WAITING]:,} waiting")
     if counts.get(NOT_ASKED):
-        told.append(f"{counts[NOT_ASKED]:,} skipped")
-    return ", ".join(told) or "none"
+        phrases.append(f"{counts[NOT_ASKED]:,} skipped")
+    return ", ".join(phrases) or "none"
 
 
 def failed_rows(counts: Mapping[str, int]) -> dict[str, int]:
-    """Pick the rows that were asked and have no valid answer, whatever the reason."""
+    """Select the statuses of rows with a request but no valid answer."""
     return {
         status: number
         for status, number in counts.items()
@@ -227,17 +227,17 @@ def _failed_words(failed: Mapping[str, int]) -> str:
 def _dates(record: Record, batches: Sequence[Batch]) -> list[tuple[str, str]]:
     sent = [batch.created_at for batch in batches if batch.created_at is not None]
     ends = [b.expires_at for b in batches if b.expires_at is not None and not b.ended]
-    told = [("submitted", when(min(sent)))] if sent else []
-    if not told:
-        told.append(("prepared", when(record.manifest.created_at)))
-    return [*told, ("expires", when(min(ends)))] if ends and not record.done else told
+    dates = [("submitted", when(min(sent)))] if sent else []
+    if not dates:
+        dates.append(("prepared", when(record.manifest.created_at)))
+    return [*dates, ("expires", when(min(ends)))] if ends and not record.done else dates
 
 
 _MOST_PARTS: Final = 6
 
 
 def _parts_in_words(state: JobState) -> list[tuple[str, str]]:
-    """Say what became of the batch, or of many; of a few, a table does."""
+    """Format the batch, or a summary of many; the table lists a few."""
     shards = state.shards
     if len(shards) == 1:
         batch = shards[0].batch
@@ -245,9 +245,9 @@ def _parts_in_words(state: JobState) -> list[tuple[str, str]]:
         return [("batch", words)]
     if len(shards) <= _MOST_PARTS:
         return []
-    told = Counter(map(_part_words, shards))
+    counter = Counter(map(_part_words, shards))
     return [
-        ("parts", f"{len(shards):,}: {', '.join(f'{n:,} {words}' for words, n in told.items())}")
+        ("parts", f"{len(shards):,}: {', '.join(f'{n:,} {words}' for words, n in counter.items())}")
     ]
 
 

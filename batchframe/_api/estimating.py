@@ -1,4 +1,4 @@
-"""The verbs of requests that count and price them before anything is sent."""
+"""Methods of requests that count tokens and estimate cost."""
 
 from __future__ import annotations
 
@@ -36,34 +36,34 @@ def estimate(
     client: OpenAI | None = None,
     provider: Provider | str | None = None,
 ) -> Estimate:
-    """Count the tokens and price them, before anything is sent.
+    """Estimate tokens and cost before anything is sent.
 
     Parameters
     ----------
     prices
-        Your own, in USD per million tokens: ``{"input": "0.10", "output": "0.60"}``, or one
-        such dict for each of ``"batch"`` and ``"standard"``. They win over the price book.
+        Your own prices, in USD per million tokens: ``{"input": "0.10", "output": "0.60"}``, or
+        one such dict for each of ``"batch"`` and ``"standard"``. They override the price table.
     reuse
-        Whether requests that an earlier job answered are left out of the figures, as `submit`
-        does not send them again.
+        Whether to exclude requests that an earlier job answered, as `submit` does not send them
+        again.
     exact
-        Count every request, however long it takes. By default a random sample is counted
-        where all would take more than about ten seconds, and the range shows its chance.
+        Whether to count every request. By default, batchframe counts a random sample if counting
+        all would take more than about ten seconds; the range then includes the sampling error.
     check
-        Ask the API to count 20 requests drawn at random, and correct by what it says. That
-        sends those 20 prompts; nothing is generated.
+        Whether to count 20 random requests with the API and correct the estimate by the result.
+        This sends those 20 prompts; no answers are generated.
     client
-        Whose jobs to look through: the client that will submit, if it is not the
-        environment's. Nothing is sent to it but by `check`.
+        The client that will submit, if not the default; earlier jobs of its account are reused.
+        Only `check` sends anything to it.
     provider
-        Whose limits and prices count, as for :meth:`submit`.
+        Provider whose limits and prices apply, as in :meth:`submit`.
 
     Raises
     ------
     CostError
-        If `prices` has another shape.
+        If `prices` has an invalid structure.
     RequestError, ClientError, ServiceError
-        With `check`: if the API does not count these requests, or cannot be asked.
+        With `check`: if the API cannot count these requests, or cannot be reached.
 
     Examples
     --------
@@ -94,34 +94,34 @@ def compare(
     client: OpenAI | None = None,
     provider: Provider | str | None = None,
 ) -> pd.DataFrame:
-    """Set side by side what other models would cost for the same rows.
+    """Compare the cost of the same requests across models.
 
-    The input is counted anew with each model's own tokenizer.
+    The input is counted with the tokenizer of each model.
 
     Parameters
     ----------
     models
-        Their names.
+        Names of the models.
     tiers
-        Of "batch", "standard", "flex" and "priority".
+        Price tiers: "batch", "standard", "flex", "priority".
     prices
-        Your own by model: ``{"my-model": {"input": "0.10", "output": "0.60"}}``, each as for
-        :meth:`estimate`.
+        Your own prices by model: ``{"my-model": {"input": "0.10", "output": "0.60"}}``, each as
+        in :meth:`estimate`.
     client, provider
-        Whose models they are; as for :meth:`submit`. Nothing is sent.
+        Client and provider of the models, as in :meth:`submit`. Nothing is sent.
 
     Returns
     -------
-    One row for each model and tier, the index: ``low``, ``expected`` and ``high`` in USD as
+    One row per model and tier, which are the index: ``low``, ``expected`` and ``high`` in USD as
     `Decimal` (missing where unknown), ``input_tokens``, ``exact`` and ``note``, which says what
-    the model would refuse of these requests.
+    in these requests the model would reject.
 
     Raises
     ------
     CostError
-        If `prices` has another shape, or a tier is unknown.
+        If `prices` has an invalid structure, or a tier is unknown.
     RequestError
-        If a name is no model's.
+        If a model name is invalid.
 
     Examples
     --------
@@ -147,7 +147,7 @@ def price(
     *,
     narrow: bool = False,
 ) -> Estimate:
-    """Price the requests that are to be sent, whose input tokens are counted."""
+    """Estimate the cost of the requests to send, from their input tokens."""
     return pricing.estimate(
         reusable.table,
         tokens,

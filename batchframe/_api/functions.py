@@ -73,9 +73,9 @@ def requests(
         "/v1/chat/completions"; "/v1/responses"; "/v1/embeddings", whose answers are 32-bit vectors
         in the column ``embedding``; "/v1/completions", text only; "/v1/moderations", whose answers
         are ``flagged`` and, for each category, ``categories.…`` and ``category_scores.…``;
-        "/v1/images/generations" and "/v1/images/edits", whose answers are files in the job's folder,
-        with their paths in the column ``image``. All but the first two take one string as the
-        prompt.
+        "/v1/images/generations" and "/v1/images/edits", whose answers are files in the job's
+        folder, with their paths in the column ``image``. All but the first two take one string as
+        the prompt.
     name
         Name of the answer column, instead of ``response``, ``label``, ``embedding`` or ``image``.
     on_missing

@@ -1,4 +1,4 @@
-"""The handle on a job that was submitted."""
+"""A submitted job."""
 
 from __future__ import annotations
 
@@ -36,11 +36,10 @@ if TYPE_CHECKING:
 
 
 class Job(LiveCardRepr):
-    """A job that was submitted: a handle on its folder, good in any kernel.
+    """A submitted job, backed by its folder and usable from any kernel.
 
-    Nothing here is kept in memory that the folder does not have. Looking at a job (its card,
-    ``status``, ``results()``) never asks the network; ``refresh()``, ``wait()``, ``cancel()`` and
-    ``resume()`` do.
+    All state is in the folder. The card, ``status`` and ``results()`` never use the network;
+    ``refresh()``, ``wait()``, ``cancel()`` and ``resume()`` do.
 
     Examples
     --------
@@ -67,51 +66,51 @@ class Job(LiveCardRepr):
 
     @property
     def id(self) -> str:
-        """The job's id: 20 hexadecimal digits that name its content and its account."""
+        """Id of the job: 20 hexadecimal digits, from its content and account."""
         return self._record.manifest.id
 
     @property
     def name(self) -> str | None:
-        """What the job is called, if anything."""
+        """Name of the job; None if it has no name."""
         return self._record.manifest.name
 
     @property
     def folder(self) -> Path:
-        """Where the job is kept."""
+        """Path of the job's folder."""
         return self._folder.path
 
     @property
     def status(self) -> str:
-        """Where the job stood at the last look, in one word.
+        """Status of the job at the last poll, in one word.
 
-        OpenAI's words for a batch; of several batches the one furthest behind. Before: "preparing",
-        "submitting", or "uncertain" if it is not known whether a batch was created.
+        OpenAI's batch statuses; for several batches, that of the least advanced. Before a batch
+        exists: "preparing", "submitting", or "uncertain" if a batch may have been created.
         """
         return status_word(self._record.state)
 
     @property
     def done(self) -> bool:
-        """Whether every batch has ended and its answers are at home."""
+        """Whether every batch has ended and its answers are downloaded."""
         return self._record.done
 
     @property
     def batches(self) -> list[Batch]:
-        """The batches on the server, as they were at the last look."""
+        """Batches on the server, as of the last poll."""
         return [shard.batch for shard in self._record.state.shards if shard.batch is not None]
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many rows have each status; they add up to the rows of the frame."""
+        """Number of rows per status; the sum is the number of rows."""
         return row_counts(self._answers(self._record))
 
     @property
     def usage(self) -> Usage:
-        """The tokens that this job's own answers at home used, added up line by line."""
+        """Tokens used by the answers downloaded so far, without reused answers."""
         return usage_of(self._answers(self._record).sent)
 
     @property
     def cost(self) -> Decimal | None:
-        """What this job's own answers at home cost, in USD; None if no batch price is known."""
+        """Cost of the answers downloaded so far, in USD; None if unknown."""
         return job_cost(self._answers(self._record))
 
     results = job_results.results
@@ -125,31 +124,31 @@ class Job(LiveCardRepr):
         return job_waiting.wait_async(self).__await__()
 
     def refresh(self) -> Self:
-        """Look at every batch once, and bring home what has ended.
+        """Poll every batch once, and download the results of ended batches.
 
-        A result file that was changed or lost since is fetched again, and so is one that the
-        service did not give, or not whole, when it was last asked.
+        A result file that was modified or deleted is downloaded again, and so is one that was
+        missing or incomplete at the last poll.
 
         Raises
         ------
         JobError
-            If not all of the job was sent: ``resume()`` goes on with it.
+            If the job was not sent completely: call ``resume()``.
         ServiceError
-            If the service cannot be reached; what is at home stays.
+            If the service cannot be reached; downloaded files stay.
         """
         self._poll(thorough=True)
         return self
 
     def cancel(self) -> Self:
-        """Ask the service to stop the job. What it finished is billed, and is kept.
+        """Cancel the job; finished answers are billed and remain available.
 
-        What was not sent yet never is; ``unanswered()`` asks it anew.
+        Requests that were not sent yet are dropped; ``unanswered()`` submits them again.
 
         Raises
         ------
         JobError
-            If another kernel is working on the job at this moment, or a part of it may exist on
-            the server without being known here.
+            If another kernel is working on the job, or an input file may have a batch on the
+            server that is not recorded here.
         ServiceError
             If the service cannot be reached.
         """
@@ -171,20 +170,21 @@ class Job(LiveCardRepr):
         return self
 
     def resume(self, *, recreate: bool = False) -> Self:
-        """Go on with a submission that was interrupted, refused or left uncertain.
+        """Resume a submission that was interrupted, rejected or uncertain.
 
         Parameters
         ----------
         recreate
-            For an uncertain part: delete its input file, look once more, and send it again. Only
-            if you are sure that the service has no such batch.
+            Whether to send an uncertain input file again: batchframe deletes the uploaded file and
+            searches for its batch once more first. Only if you are sure that the service has no
+            such batch.
 
         Raises
         ------
         JobError
-            If another kernel is working on the job at this moment.
+            If another kernel is working on the job.
         SubmissionError, SubmissionUncertain, ServiceError
-            As for :meth:`Requests.submit`.
+            As in :meth:`Requests.submit`.
         """
         record = self._record
         if record.done:
@@ -196,26 +196,25 @@ class Job(LiveCardRepr):
         return self
 
     def unanswered(self, *, also: Collection[str] = ()) -> Requests:
-        """Return the requests that brought nothing, to be submitted again.
+        """Return the requests without an answer, to submit them again.
 
-        They are read from the job's folder, exactly as they were sent: no answered row can be
-        among them, nor one that still waits for its answer. Submitting them makes a job of its
-        own, which is called "sentiment, again" after "sentiment" unless you name it;
-        ``df.bf.join(job, again)`` takes the good answers of both. If nothing is unanswered, a line
-        says so, and what is submitted nevertheless sends nothing and is done at once, as for a
-        frame without rows.
+        They are read from the job's folder, exactly as they were sent; answered and pending
+        requests are excluded. Submitting them creates a separate job, named "sentiment, again"
+        after "sentiment" unless you name it; ``df.bf.join(job, again)`` joins the answers of both.
+        If every request has an answer, batchframe prints a notice, and submitting sends nothing:
+        the new job is done at once.
 
         Parameters
         ----------
         also
-            Further statuses to ask again, beside ``failed``, ``expired``, ``cancelled`` and
-            ``missing``: one or more of "refused", "truncated" and "invalid", whose answers were
-            billed, and mostly come back the same.
+            Statuses to include besides ``failed``, ``expired``, ``cancelled`` and ``missing``: one
+            or more of "refused", "truncated" and "invalid". Their answers were billed, and are
+            likely to be the same again.
 
         Raises
         ------
         RequestError
-            If `also` names another status.
+            If `also` contains another status.
         JobError
             If the folder is damaged.
 
@@ -236,7 +235,7 @@ class Job(LiveCardRepr):
           response bf_status
         0        4        ok
         """
-        from batchframe._api.requests import Requests  # noqa: PLC0415 - which makes jobs
+        from batchframe._api.requests import Requests  # noqa: PLC0415 - a circular import
 
         also = {also} if isinstance(also, str) else set(also)
         if other := also - set(ASKED_ON_DEMAND):
@@ -256,38 +255,38 @@ class Job(LiveCardRepr):
         return Requests(table, f"unanswered of {manifest.id}", again)
 
     def forget(self, *, remote: bool = False) -> Forgotten:
-        """Remove the job's folder: its requests, its answers, everything about it that is here.
+        """Delete the job's folder, with its requests and answers.
 
-        Nothing is removed while a batch runs. The cell that submitted it, run again, finds the
-        batch on the server and its answers, or, with `remote`, that they are gone: its rows are
-        ``missing`` then, and ``unanswered()`` asks them anew.
+        A job with a running batch is not deleted. If you run the cell that submitted it again, it
+        finds the batch and its answers on the server. With `remote` the answers are deleted: the
+        rows are then ``missing``, and ``unanswered()`` submits them again.
 
         Parameters
         ----------
         remote
-            Also delete its input and result files on the server.
+            Whether to also delete the input and result files on the server.
 
         Returns
         -------
-        What was removed, and what remains and why. If a file on the server could not be deleted
-        the folder stays, so that the call can be repeated.
+        What was removed, and what remains and why. If a file on the server cannot be deleted, the
+        folder stays, so that you can repeat the call.
 
         Raises
         ------
         JobError
-            If a batch has not ended (``job.cancel()`` first), or another kernel is working on the
-            job at this moment.
+            If a batch has not ended (call ``job.cancel()`` first), or another kernel is working on
+            the job.
         """
         record = self._record
         refuse_if_under_way(record)
         service = self._service if remote else None
-        with self._folder.lock() as held:
-            if not held:
+        with self._folder.lock() as locked:
+            if not locked:
                 raise JobError.busy(record.manifest.display_name)
             return forget(self._record, service)
 
     def __reduce__(self) -> tuple[type[Self], tuple[JobFolder]]:
-        # The folder only: a client carries the key.
+        # Only the folder is pickled: a client contains the API key.
         return type(self), (self._folder,)
 
     def _poll(self, seconds: float | None = None, *, thorough: bool = False) -> None:
@@ -297,11 +296,11 @@ class Job(LiveCardRepr):
         service = self._service if seconds is None else self._service.within(seconds)
         with working_on(self._folder, service) as run:
             if run is None:
-                return  # another kernel is at it, and its journal will tell
+                return  # the kernel that holds the lock records the result
             refresh(run, thorough=thorough)
             if any(shard.queued for shard in run.state().shards):
                 go_on(run)  # the next wave
-            # Asked anew under the lock: another kernel may have sent it meanwhile.
+            # Read again under the lock: another kernel may have sent the job.
             if not self._record.sent:
                 raise JobError.not_sent(record.manifest.display_name)
 
@@ -316,7 +315,7 @@ class Job(LiveCardRepr):
         return read_record(self._folder)
 
     def _answers(self, record: Record) -> JobAnswers:
-        # Parsed again only when a batch came home or the cell that submitted ran again.
+        # Parsing is repeated only after a download or another submission.
         stamp = (record, self._folder.rows_written_at(), self._folder.files_changed_at())
         if self._read is None or self._read[0] != stamp:
             self._read = (stamp, read_job(record))

@@ -1,4 +1,4 @@
-"""The verbs of a job that follow it until it is done: wait, await, watch, widget."""
+"""Methods of a job that follow it: wait, await, watch, widget."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ if TYPE_CHECKING:
 def wait(self: Job, timeout: float | None = None, *, poll: Poll | None = None) -> Job:
     """Poll the service until the job is done.
 
-    Interrupting it leaves the job alone: it goes on at the service, and this or any later
-    kernel can come back to it.
+    Interrupting the call does not stop the job: it continues at the service, and any kernel can
+    wait for it later.
 
     Parameters
     ----------
     timeout
-        Seconds after which to give up waiting; by default never.
+        Maximum time to wait, in seconds; no limit by default.
     poll
-        Seconds between two polls, or two numbers: the first interval and the longest, between
-        which it grows. By default ``first_poll`` and ``last_poll`` of the job's
-        :class:`Provider`, 5 and 60 seconds at OpenAI. Each may be some 15 % shorter or longer.
+        Seconds between two polls, or a tuple of the initial and the maximum interval. By default
+        ``first_poll`` and ``last_poll`` of the job's :class:`Provider`, 5 and 60 seconds for
+        OpenAI. Intervals vary randomly by up to 15%.
 
     Raises
     ------
     JobTimeout
-        If the time is over. The job goes on.
+        If the job is not done in time. It continues at the service.
     RequestError
         If `poll` is not one or two numbers of seconds.
     JobError
-        If not all of the job was sent: ``resume()`` goes on with it.
+        If the job was not sent completely: call ``resume()``.
     ServiceError
-        If the service refuses, or cannot be reached for a long time.
+        If the service rejects a poll, or cannot be reached for a long time.
 
     Examples
     --------
@@ -58,30 +58,29 @@ def wait(self: Job, timeout: float | None = None, *, poll: Poll | None = None) -
     """
     interval = _interval(self, poll)
     with _interruptible(self), live() as screen:
-        waited = until(lambda: self.done, _begin_on(self, screen), interval, timeout=timeout)
+        waited = until(lambda: self.done, _start_screen(self, screen), interval, timeout=timeout)
         if not waited.done:
             raise _timeout_error(self, timeout or 0, waited.trouble)
     return self
 
 
 async def wait_async(self: Job) -> Job:
-    """Wait as :func:`wait` does; cancelling this leaves the job alone, too."""
+    """Wait like :func:`wait`; cancelling the task does not stop the job."""
     with _interruptible(self), live() as screen:
-        await until_async(lambda: self.done, _begin_on(self, screen), _interval(self))
+        await until_async(lambda: self.done, _start_screen(self, screen), _interval(self))
     return self
 
 
 def watch(self: Job, *, poll: Poll | None = None) -> Job:
-    """Wait in the background: the card below this cell follows the job, the kernel is free.
+    """Wait in a background thread, and update the card below the cell.
 
-    The answers are brought home when the job is done. Trouble stands on the card. Watching
-    ends with the job, with the kernel, or when the job is watched in another cell; it never
-    cancels anything.
+    The answers are downloaded when the job is done. Errors are shown on the card. Watching ends
+    with the job, with the kernel, or when another cell watches the job; it never cancels the job.
 
     Parameters
     ----------
     poll
-        As for :meth:`wait`.
+        As in :meth:`wait`.
 
     Examples
     --------
@@ -94,12 +93,12 @@ def watch(self: Job, *, poll: Poll | None = None) -> Job:
     """
     interval = _interval(self, poll)
     screen = background()
-    _begin_on(self, screen)
+    _start_screen(self, screen)
     waiting.watch(
         self.folder,
         self,
         done=lambda job: job.done,
-        poll=lambda job: _poll_on(job, screen, None),
+        poll=lambda job: _poll_and_show(job, screen, None),
         screen=screen,
         interval=interval,
     )
@@ -107,10 +106,10 @@ def watch(self: Job, *, poll: Poll | None = None) -> Job:
 
 
 def widget(self: Job) -> Box:
-    """Show the card with buttons: look again, cancel (it asks first), show the answers.
+    """Return the card with buttons: refresh, cancel (with a prompt), answers.
 
-    Needs the extra ``widgets``. The buttons work as long as this kernel runs, after a reload
-    of the page, too. A saved notebook keeps the card as it stood.
+    Requires the extra ``widgets``. The buttons work while this kernel runs, also after the page is
+    reloaded. A saved notebook shows the last card.
 
     Raises
     ------
@@ -126,14 +125,14 @@ def widget(self: Job) -> Box:
     )
 
 
-def _begin_on(job: Job, screen: Screen) -> Callable[[float | None], None]:
-    """Show the card as it stands, and return what polls and shows it anew."""
+def _start_screen(job: Job, screen: Screen) -> Callable[[float | None], None]:
+    """Show the card, and return a function that polls and updates it."""
     job._screen = screen
     screen.show(job._card(), in_status_words(job.status))
-    return partial(_poll_on, job, screen)
+    return partial(_poll_and_show, job, screen)
 
 
-def _poll_on(job: Job, screen: Screen, left: float | None) -> None:
+def _poll_and_show(job: Job, screen: Screen, left: float | None) -> None:
     try:
         job._poll(left)
     except ServiceError as trouble:

@@ -1,4 +1,4 @@
-"""The jobs of this machine: all of them as a frame, and one by its name."""
+"""Listing of the jobs on this machine, and lookup by name."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _COLUMNS: Final = (
 _COUNTS: Final = {"rows": "Int64", "ok": "Int64", "failed": "Int64"}
 
 OPTIONAL_COLUMNS: Final = ("folder", "age", "submitted", "estimated", "cost", "where", "failed")
-"""What a narrow terminal does without, the first one first."""
+"""Columns that a narrow terminal omits, in this order."""
 
 _HERE: Final = "here"
 _OURS: Final = "on the server only: bf.recover() brings it here"
@@ -40,9 +40,9 @@ _FOREIGN: Final = "on the server only, not made by batchframe"
 
 
 class JobList(pd.DataFrame):  # type: ignore[misc]
-    """A frame of jobs that a narrow terminal shows so that each job can be told and followed.
+    """DataFrame of jobs whose repr fits a narrow terminal.
 
-    pandas would leave out the columns in the middle, a job's id and status among them.
+    pandas would omit the middle columns, which include the id and the status.
     """
 
     @property
@@ -50,7 +50,7 @@ class JobList(pd.DataFrame):  # type: ignore[misc]
         return JobList
 
     def __repr__(self) -> str:
-        # 0 is pandas' word for as many as the terminal has room for.
+        # In pandas, 0 means as many columns as the terminal fits.
         in_full = pd.get_option("display.max_columns") != 0
         if in_full or self.empty or not self.columns.is_unique:
             return repr(pd.DataFrame(self))
@@ -60,44 +60,44 @@ class JobList(pd.DataFrame):  # type: ignore[misc]
 
 
 def jobs(*, remote: bool = False, client: OpenAI | None = None) -> pd.DataFrame:
-    """List all jobs of this machine, newest first.
+    """List all jobs on this machine, newest first.
 
     Parameters
     ----------
     remote
-        Also ask the service for its batches, and list those that no folder here knows.
+        Whether to list batches on the server that no job folder here contains.
     client
-        Whose batches; by default one made from ``OPENAI_API_KEY``. Only for `remote`.
+        Client that lists the batches; by default one made from ``OPENAI_API_KEY``. Only for
+        `remote`.
 
     Returns
     -------
-    One row a job: ``name``, ``id``, ``status`` at the last look, ``rows``, how many of them are
-    ``ok`` and how many ``failed`` (have no valid answer and wait for none), the expected cost
-    ``estimated`` before and the ``cost`` so far (USD, `Decimal`), when it was ``submitted`` (UTC),
-    its ``age`` and its ``folder``. A folder that cannot be read is left out and warned of. A narrow
-    terminal shows the first of these columns, and says which ones it does not.
+    One row per job: ``name``, ``id``, ``status`` at the last poll, number of ``rows``, of ``ok``
+    and of ``failed`` rows (no valid answer, and none pending), ``estimated`` and actual ``cost``
+    (USD, `Decimal`), ``submitted`` (UTC), ``age`` and ``folder``. A folder that cannot be read is
+    omitted with a warning. A narrow terminal omits columns and names them.
 
-    With `remote` one column more, ``where``: "here", or that the job is on the server only, and how
-    to bring it here. Of those, ``ok`` and ``failed`` are the service's counts of requests, and
-    batches that were not made by batchframe have the batch's id.
+    With `remote`, the column ``where`` is "here", or says that the job is on the server only and
+    how to recover it. For those jobs, ``ok`` and ``failed`` are the service's counts of requests;
+    batches that batchframe did not create have the id of the batch.
 
     Raises
     ------
     ClientError
-        If there is no key, for `remote`.
+        If `remote` is set and ``OPENAI_API_KEY`` is not.
     ServiceError
-        If the service cannot be reached, for `remote`.
+        If `remote` is set and the service cannot be reached.
 
     Examples
     --------
     >>> jobs().columns.tolist()
     ['name', 'id', 'status', 'rows', 'ok', 'failed', 'estimated', 'cost', 'submitted', 'age', ...]
     """
-    here = list(records())
-    rows = [row for record in here if (row := _row(record)) is not None]
+    local = list(records())
+    rows = [row for record in local if (row := _row(record)) is not None]
     if not remote:
         return _frame(rows, _COLUMNS)
-    elsewhere = _elsewhere(connect(client).list_batches(), here)
+    elsewhere = _elsewhere(connect(client).list_batches(), local)
     rows = [{**row, "where": _HERE} for row in rows] + list(elsewhere)
     return _frame(rows, (*_COLUMNS, "where"))
 
@@ -112,7 +112,7 @@ def _frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> JobList
 def _row(record: Record) -> dict[str, Any] | None:
     manifest, state = record.manifest, record.state
     try:
-        known = summary_of(record)
+        summary = summary_of(record)
     except JobError as reason:
         warn_user(UnreadableJobWarning.skipped(reason))
         return None
@@ -122,75 +122,75 @@ def _row(record: Record) -> dict[str, Any] | None:
         "id": manifest.id,
         "status": status_word(state),
         "rows": manifest.rows,
-        "ok": known.counts.get("ok", 0),
-        "failed": sum(failed_rows(known.counts).values()),
+        "ok": summary.counts.get("ok", 0),
+        "failed": sum(failed_rows(summary.counts).values()),
         "estimated": None if manifest.cost is None else manifest.cost.expected,
-        "cost": known.cost,
+        "cost": summary.cost,
         **_dates(sent, manifest.created_at),
         "folder": str(record.folder.path),
     }
 
 
 def _dates(sent: Iterable[float | None], prepared: float | None) -> dict[str, float | None]:
-    """Say when it was sent, on the server's clock, and how many seconds ago it was begun."""
-    known = [int(seconds) for seconds in sent if seconds is not None]
-    begun = min(known, default=prepared)
-    age = None if begun is None else max(0, int(time.time() - begun))
-    return {"submitted": min(known, default=None), "age": age}
+    """Return the submission time (server's clock) and the age in seconds."""
+    times = [int(seconds) for seconds in sent if seconds is not None]
+    start = min(times, default=prepared)
+    age = None if start is None else max(0, int(time.time() - start))
+    return {"submitted": min(times, default=None), "age": age}
 
 
-def _elsewhere(batches: Iterable[Batch], here: Sequence[Record]) -> Iterator[dict[str, Any]]:
-    known = {
+def _elsewhere(batches: Iterable[Batch], local: Sequence[Record]) -> Iterator[dict[str, Any]]:
+    batch_ids = {
         shard.batch.id
-        for record in here
+        for record in local
         for shard in record.state.shards
         if shard.batch is not None
     }
-    mine = {record.manifest.id for record in here}
-    ours: dict[str, list[Batch]] = {}
+    job_ids = {record.manifest.id for record in local}
+    by_job: dict[str, list[Batch]] = {}
     for batch in batches:
-        if batch.id not in known:
+        if batch.id not in batch_ids:
             job_id = batch.metadata.get("bf_job", "")
-            ours.setdefault(job_id if is_job_id(job_id) else batch.id, []).append(batch)
-    for name, parts in ours.items():
-        where = _FOREIGN if name == parts[0].id else _ANOTHER if name in mine else _OURS
-        yield _remote_row(name, parts, where)
+            by_job.setdefault(job_id if is_job_id(job_id) else batch.id, []).append(batch)
+    for name, group in by_job.items():
+        where = _FOREIGN if name == group[0].id else _ANOTHER if name in job_ids else _OURS
+        yield _remote_row(name, group, where)
 
 
-def _remote_row(name: str, parts: Sequence[Batch], where: str) -> dict[str, Any]:
-    shards = tuple(ShardState(step="created", batch=batch) for batch in parts)
+def _remote_row(name: str, batches: Sequence[Batch], where: str) -> dict[str, Any]:
+    shards = tuple(ShardState(step="created", batch=batch) for batch in batches)
     return {
-        "name": parts[0].metadata.get("bf_name") or None,
+        "name": batches[0].metadata.get("bf_name") or None,
         "id": name,
         "status": status_word(JobState(intended=True, shards=shards)),
-        "ok": sum(batch.completed for batch in parts),
-        "failed": sum(batch.failed for batch in parts),
-        **_dates([batch.created_at for batch in parts], None),
+        "ok": sum(batch.completed for batch in batches),
+        "failed": sum(batch.failed for batch in batches),
+        **_dates([batch.created_at for batch in batches], None),
         "where": where,
     }
 
 
 def find(name: str | Path) -> JobFolder:
-    """Find a job by its id or its name, of several with one name the newest; or by its folder.
+    """Find a job by id, name (the newest of several) or folder.
 
-    A text means a folder only if no job is called so: a folder that came with someone's notebook
-    must not stand in for the user's own job.
+    A string is a folder only if no job has that name: a folder shipped with someone's notebook
+    must not replace the user's own job.
 
     Raises
     ------
     JobError
-        If there is none.
+        If the job is not found.
     """
-    known: list[str] = []
+    candidates: list[str] = []
     for record in records() if isinstance(name, str) else ():
         names = record.manifest.id, record.manifest.name
         if name in names:
             return record.folder
-        known += filter(None, names)
+        candidates += filter(None, names)
     if _is_job(Path(name)):
         return JobFolder(Path(name))
-    near = get_close_matches(str(name), dict.fromkeys(known))
-    raise JobError.not_found(str(name), near)
+    matches = get_close_matches(str(name), dict.fromkeys(candidates))
+    raise JobError.not_found(str(name), matches)
 
 
 def _is_job(path: Path) -> bool:

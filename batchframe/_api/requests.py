@@ -63,7 +63,7 @@ class Requests(CardRepr):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 digest of all requests, independent of their order."""
+        """Fingerprint of all requests in any order, as 64 hexadecimal digits."""
         return self._table.fingerprint
 
     @property

@@ -1,4 +1,4 @@
-"""The verbs of requests that send something: submit, moderate, pilot."""
+"""Methods of requests that send something: submit, moderate, pilot."""
 
 from __future__ import annotations
 
@@ -49,58 +49,59 @@ def submit(
     prices: Mapping[str, Any] | None = None,
     **elsewhere: Never,
 ) -> Job:
-    """Send the requests: the only line that spends. Run again, it finds the same job.
+    """Submit the requests as a batch job; repeated calls find the same job.
 
     Parameters
     ----------
     name
-        What to call the job, to find it again: ``bf.job("sentiment")``.
+        Name of the job, to find it again: ``bf.job("sentiment")``.
     max_cost
-        USD. Nothing is sent if the estimate's high end is above it, or unknown. Reasoning
-        tokens may come on top where nothing bounds them: a warning says so, and what to do.
+        Maximum cost in USD. Nothing is sent if the upper bound of the estimate exceeds it or is
+        unknown. If reasoning tokens are unbounded, they may exceed it; a warning explains how to
+        limit them.
     client
         An ``openai.OpenAI`` or ``openai.AzureOpenAI``; by default one made from
         ``OPENAI_API_KEY``.
     provider
-        Whose limits and habits count, where the client's address does not say it: a name such
-        as "groq", or :func:`batchframe.provider`. A job that has begun keeps its own.
+        Provider whose limits apply, when it cannot be inferred from the client's base URL: a name
+        such as "groq", or :func:`batchframe.provider`. A submitted job keeps its own.
     max_enqueued_tokens
-        How many input tokens the service lets wait for one model (OpenAI: see the limits page
-        of the account). Files are cut so that each fits, and are sent in waves: further ones
-        as earlier ones end, by ``wait()`` or ``refresh()`` in any kernel. A queue that turns
-        out to be full is tried again later in any case.
+        Number of input tokens that the service allows in its queue per model (for OpenAI, see the
+        limits page of your account). Input files are split to fit, and sent as earlier batches
+        end, by ``wait()`` or ``refresh()`` in any kernel. If the queue is full, batchframe retries
+        later in any case.
     reuse
-        Whether a request that an earlier job of the same account answered takes that answer
-        instead of being sent. With ``dedupe=False`` every row is asked.
+        Whether to reuse answers of earlier jobs of the same account instead of sending those
+        requests again. With ``dedupe=False`` every row is sent.
     rerun
-        A label of your choice, such as "2026-11-22", that makes a new job of the same
-        requests, which is paid again.
+        A label, such as "2026-11-22", that creates a new job from the same requests, which is
+        billed again.
     on_uncertain
-        What to do when a batch was asked for, the answer was lost and the service does not
-        list it: "ask" raises `SubmissionUncertain`; "recreate" asks again where the service's
-        list is known to be complete.
+        How to proceed if the response to a batch creation is lost and the service does not list
+        the batch: "ask" raises `SubmissionUncertain`; "recreate" creates it again if the
+        provider's list is known to be complete.
     prices
-        As for :meth:`estimate`.
+        As in :meth:`estimate`.
     **elsewhere
-        Nothing: a parameter of the request body, such as ``service_tier``, belongs to
-        :func:`batchframe.requests`, and the error says so.
+        Not supported: parameters of the request body, such as ``service_tier``, belong in
+        :func:`batchframe.requests`; the error says so.
 
     Raises
     ------
     CostError, RequestError, ClientError
-        Before anything is written or sent; also if another job is asking some of these
-        requests at this moment.
+        Before anything is written or sent; also if another job has sent some of these requests
+        and is not done.
     SubmissionError, SubmissionUncertain, ServiceError
-        With the job's folder ready to go on.
+        After the job's folder is written; ``resume()`` continues the submission.
 
     Warns
     -----
     ReasoningWarning
-        If reasoning tokens may come on top of `max_cost`.
+        If reasoning tokens may exceed `max_cost`.
     IntervalWarning
-        If `max_cost` is held against what is likely, since nothing bounds the answers.
+        If `max_cost` is compared with a 95% interval, since the answers have no upper bound.
     NamesakeWarning
-        If another job has this name, and in what the new one differs.
+        If another job has this name; the warning lists the differences.
 
     Examples
     --------
@@ -118,7 +119,7 @@ def submit(
             keyword="on_uncertain", value=on_uncertain, wanted='"ask" or "recreate"'
         )
     check_names(name, rerun, max_enqueued_tokens)
-    # Where no row asks anything there is nobody to ask, and no key is needed.
+    # Without requests nothing is sent, so no API key is needed.
     identity = expected_identity(client) if len(self) else NOBODY
     profile = expected_profile(client, provider) if len(self) else OPENAI
     label = self._label if rerun is None else rerun
@@ -143,30 +144,30 @@ def moderate(
     model: str = "omni-moderation-latest",
     client: OpenAI | None = None,
 ) -> Requests:
-    """Ask the free moderation endpoint about each prompt, and hold back what it flags.
+    """Check each prompt with the free moderation endpoint; skip flagged ones.
 
-    The prompts are sent to it in real time: all that they notify, instructions among it, and
-    their images. What is flagged is not submitted, and its rows keep their place: their status
-    is ``skipped``, and ``bf_error`` names the categories; :attr:`skipped` lists them before.
+    The prompts are sent in real time, with their instructions and images. Flagged requests are not
+    submitted; their rows keep their position with status ``skipped``, and ``bf_error`` names the
+    categories. :attr:`skipped` lists them before submission.
 
     Parameters
     ----------
     model
-        The moderation model; the older ones, "text-moderation-…", see no images.
+        Name of the moderation model; the older "text-moderation-…" models ignore images.
     client
-        An ``openai.OpenAI``, not necessarily the one that submits; by default one made from
+        An ``openai.OpenAI``, which may differ from the one that submits; by default one made from
         ``OPENAI_API_KEY``.
 
     Returns
     -------
-    New requests; these are not changed.
+    New requests; the original ones are not modified.
 
     Raises
     ------
     ClientError
-        If there is no key.
+        If ``OPENAI_API_KEY`` is not set.
     ServiceError
-        If the endpoint does not answer for every prompt, naming a row.
+        If the endpoint does not return a result for every prompt; the error names a row.
 
     Examples
     --------
@@ -198,27 +199,27 @@ def pilot(
     provider: Provider | str | None = None,
     prices: Mapping[str, Any] | None = None,
 ) -> Pilot:
-    """Ask a few requests at once, to read the answers and to learn what they take.
+    """Send a random sample in real time, to inspect answers and refine costs.
 
-    They are drawn at random and asked in real time, at standard price. Their answers are kept,
-    and the batch does not ask them again (unless ``dedupe=False`` asks every row anew). Run
-    again, it is the same pilot: only what the service refused is asked again.
+    The sample is billed at the standard price. Its answers are stored, and the batch reuses them
+    (unless ``dedupe=False``). A repeated call returns the same pilot and sends only the requests
+    that the service rejected.
 
     Parameters
     ----------
     n
-        How many requests to ask; 10 or more give an interval.
+        Number of requests to send; 10 or more give an interval.
     max_cost
-        USD, held against the high end of what the pilot costs; as for :meth:`submit`. Where
-        nothing bounds the answers there is none, and `n` alone bounds the pilot.
+        Maximum cost in USD, compared with the upper bound of the pilot's cost, as in
+        :meth:`submit`. If the answers have no upper bound, only `n` limits the cost.
     seed
-        Of the draw.
+        Seed of the random sample.
     client, provider, prices
-        As for :meth:`submit`.
+        As in :meth:`submit`.
 
     Returns
     -------
-    The rows drawn with their answers, and an estimate for the rest whose range is a 95 %
+    The sampled rows with their answers, and an estimate for the rest; its range is a 95%
     interval.
 
     Raises
@@ -226,7 +227,7 @@ def pilot(
     CostError, RequestError, ClientError
         Before anything is sent.
     JobError
-        If another kernel is asking the same pilot at this moment.
+        If another kernel is sending the same pilot.
 
     Examples
     --------
@@ -280,24 +281,24 @@ def _plan(
     max_enqueued_tokens: int | None = None,
     tier: Tier = "batch",
 ) -> Plan:
-    """Check what is to be sent, and what it costs; write and send nothing."""
+    """Check the requests and their cost; write and send nothing."""
     if reusable.under_way:
         raise _under_way_error(reusable.under_way)
     table = reusable.table
-    counted = requests._count_tokens(table)
-    estimate = price(reusable, counted, identity, prices, profile)
-    # A cell that is run again finds its job, whatever has changed since it was sent.
+    tokens = requests._count_tokens(table)
+    estimate = price(reusable, tokens, identity, prices, profile)
+    # A cell that runs again must find its job, so an existing job skips the checks.
     if reusable.existing_job_name is None or tier == "standard":
-        check_sending(table, counted, profile, today())
+        check_sending(table, tokens, profile, today())
         if max_cost is not None:
-            refuse_above(max_cost, estimate, table, counted, prices, provider=profile, tier=tier)
+            refuse_above(max_cost, estimate, table, tokens, prices, provider=profile, tier=tier)
     queue = max_enqueued_tokens or profile.max_enqueued_tokens
     return Plan(
         reuse=reusable,
         identity=identity,
-        shards=plan_input_files(table, profile, counted.tokens, queue),
+        shards=plan_input_files(table, profile, tokens.tokens, queue),
         estimate=estimate,
-        tokens=counted.tokens,
+        tokens=tokens.tokens,
         provider=profile,
         prices=prices,
         max_enqueued_tokens=max_enqueued_tokens,
@@ -306,10 +307,10 @@ def _plan(
 
 
 def _under_way_error(jobs: Mapping[str, int]) -> RequestError:
-    told = ", ".join(f"{number:,} in job {job!r}" for job, number in jobs.items())
+    text = ", ".join(f"{number:,} in job {job!r}" for job, number in jobs.items())
     job = next(iter(jobs))
     return RequestError(
-        f"Some of these requests are being asked at this moment ({told}), and would be paid twice.",
+        f"Some of these requests are being asked at this moment ({text}), and would be paid twice.",
         next_step="Wait for their answers, "
         + job_step(job, "wait")
         + ", and submit again: then only the others are sent. Or send them twice: "

@@ -1,4 +1,4 @@
-"""Take a service's signed word that a batch has ended, and refresh its job."""
+"""Webhook events: verify the signature and refresh the job."""
 
 from __future__ import annotations
 
@@ -24,35 +24,36 @@ def on_webhook(
     secret: str | None = None,
     client: OpenAI | Iterable[OpenAI] | None = None,
 ) -> Job | None:
-    """Take what a service posts when a batch has ended: find its job, and bring the answers home.
+    """Handle a webhook event: find the job of the batch and refresh it.
 
-    For those who run a web server and do not want to poll; docs/webhooks.md has one. The same
-    event may come twice, and a job may be looked at beside it: neither does harm.
+    Use it in a web server instead of polling; docs/webhooks.md has an example. Repeated events and
+    polls at the same time are safe.
 
     Parameters
     ----------
     body
-        The request's body, exactly as it came: its signature is of the bytes.
+        The raw body of the request; the signature covers the bytes.
     headers
-        The request's headers, as your framework gives them.
+        The headers of the request, as your framework passes them.
     secret
-        The endpoint's signing secret, ``whsec_…``; by default ``OPENAI_WEBHOOK_SECRET``.
+        The signing secret of the webhook, ``whsec_…``; by default ``OPENAI_WEBHOOK_SECRET``.
     client
-        The client that the job was submitted with, or several for jobs of several accounts; by
-        default one made from ``OPENAI_API_KEY``.
+        The client that submitted the job, or several for jobs of several accounts; by default one
+        made from ``OPENAI_API_KEY``.
 
     Returns
     -------
-    The job, after a look at its batches; None if the event is about none of this machine's jobs.
+    The refreshed job; None if the event is not about a job on this machine.
 
     Raises
     ------
     WebhookError
-        If the signature is wrong, or more than five minutes old or ahead: answer with 400.
+        If the signature is invalid, or its time is off by more than five minutes: respond with
+        400.
     ClientError
-        If no client shows the account that the job belongs to.
+        If no client has access to the account of the job.
     ServiceError
-        If the service could not be reached now: answer with 500, and it posts again.
+        If the service cannot be reached: respond with 500, and the service retries.
 
     Examples
     --------
@@ -62,29 +63,29 @@ def on_webhook(
         ...
     batchframe.errors.WebhookError: This request is not signed ...
     """
-    # Slow to import (openai, 0.5 s), and needed where events are read only.
+    # Importing openai takes 0.5 s, and only webhooks need it.
     from batchframe._services.openai_webhooks import read_event  # noqa: PLC0415
 
     event = read_event(body, headers, secret)
     if event.batch_id is None:
         return None
-    known = list(records())
+    jobs = list(records())
     clients = _clients(client)
-    for record in known:
+    for record in jobs:
         if any(shard.batch and shard.batch.id == event.batch_id for shard in record.state.shards):
-            return _looked_at(record, _service_of(record, clients))
-    for record in known:
-        # It may end before the answer to its create was noted here.
+            return _refreshed(record, _service_of(record, clients))
+    for record in jobs:
+        # A batch may end before the journal records the response to its create.
         if any(shard.step == "creating" for shard in record.state.shards) and (
-            found := _is_of(record, event.batch_id, clients)
+            service := _find_service(record, event.batch_id, clients)
         ):
-            return _looked_at(record, found)
+            return _refreshed(record, service)
     return None
 
 
-def _clients(given: Any) -> list[object]:
-    is_one = isinstance(given, str | bytes) or not isinstance(given, Iterable)
-    return [given] if is_one else list(given)
+def _clients(client: Any) -> list[object]:
+    is_one = isinstance(client, str | bytes) or not isinstance(client, Iterable)
+    return [client] if is_one else list(client)
 
 
 def _services(record: Record, clients: list[object]) -> Iterator[Service]:
@@ -95,32 +96,32 @@ def _services(record: Record, clients: list[object]) -> Iterator[Service]:
 
 
 def _service_of(record: Record, clients: list[object]) -> Service:
-    found = next(_services(record, clients), None)
-    if found is None:
+    service = next(_services(record, clients), None)
+    if service is None:
         identity = record.manifest.identity
         raise ClientError(
             f"Job {record.manifest.display_name} is at {identity.base_url}, and none of the "
             "clients speaks to its account. Pass the one that it was submitted with: "
             "on_webhook(..., client=[one, another])."
         )
-    return found
+    return service
 
 
-def _is_of(record: Record, batch_id: str, clients: list[object]) -> Service | None:
-    """Ask the service whether a batch that nobody here has noted is one of this job."""
+def _find_service(record: Record, batch_id: str, clients: list[object]) -> Service | None:
+    """Return the service on which an unrecorded batch belongs to the job."""
     for service in _services(record, clients):
         try:
             batch = service.retrieve_batch(batch_id)
         except ServiceError as reason:
             if reason.status != 404:  # noqa: PLR2004 - HTTP's own number
                 raise
-            continue  # another account's
+            continue  # a batch of another account
         if batch.metadata.get("bf_job") == record.manifest.id:
             return service
     return None
 
 
-def _looked_at(record: Record, service: Service) -> Job:
+def _refreshed(record: Record, service: Service) -> Job:
     job = Job(record.folder, service)
     with working_on(record.folder, service) as run:
         if run is not None:
@@ -130,4 +131,4 @@ def _looked_at(record: Record, service: Service) -> Job:
     except JobError:
         if job._record.sent:
             raise
-        return job  # what its submission has not sent yet is not this batch's matter
+        return job  # the unsent rest of the job does not concern this batch

@@ -1,8 +1,8 @@
-"""The exceptions and warnings of batchframe, and the parts that their messages share.
+"""Exceptions and warnings, and the formatting that their messages share.
 
-A message tells the person who must act *what* is wrong, *where* (row, column, file, batch) and the
-*next step* as code. It is written where the check is; a constructor here has callers in several
-packages. ``batchframe.errors`` is the public face.
+A message says *what* is wrong, *where* (row, column, file, batch), and the *next step* as code.
+Most messages are written next to their check; the constructors here are shared by several packages.
+``batchframe.errors`` re-exports the classes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from batchframe._base.traceback import notebook_lines
 
 
 def format_row(position: int, label: object) -> str:
-    """Name a row by its position and, where that tells more, by its index label."""
+    """Format a row as its position and, if different, its index label."""
     label = plain_scalar(label)
     if isinstance(label, int) and label == position:
         return f"row {position}"
@@ -39,68 +39,68 @@ def format_row(position: int, label: object) -> str:
 
 def plain_scalar(label: object) -> object:
     """Return a numpy scalar as its Python value."""
-    # numpy writes its scalars as np.int64(3), which is no help to a reader.
+    # The repr of a numpy scalar is np.int64(3), which is hard to read.
     return label.item() if isinstance(label, np.generic) else label
 
 
 def format_list(names: Iterable[object], most: int = 12) -> str:
-    """List names in quotes, and count those beyond `most`."""
-    shown = [repr(name) for name in names]
-    if len(shown) > most:
-        shown = [*shown[:most], f"and {len(shown) - most:,} more"]
-    return ", ".join(shown) or "none"
+    """Format up to `most` names in quotes, and count the rest."""
+    quoted = [repr(name) for name in names]
+    if len(quoted) > most:
+        quoted = [*quoted[:most], f"and {len(quoted) - most:,} more"]
+    return ", ".join(quoted) or "none"
 
 
 def quote(text: str, most: int = 60) -> str:
-    """Quote a string, cut to `most` characters."""
+    """Quote a string, truncated to `most` characters."""
     return repr(text if len(text) <= most else f"{text[:most]}…")
 
 
 def allow_hint(name: str) -> NextStep:
-    """Say how to send a parameter that a check refuses."""
+    """Return the hint on how to skip the check of a parameter."""
     return "To send it all the same: " + requests_step(f'allow=["{name}"]') + "."
 
 
 def shorten(reason: object, most: int = 200) -> str:
-    """Return a reason on one line, without its final period, cut to `most` characters."""
+    """Format a reason on one line, truncated, without the final period."""
     text = " ".join(str(reason).split()).rstrip(".")
     return text if len(text) <= most else f"{text[:most]}…"
 
 
 def without_link(reason: object) -> str:
     """Return a reason without the link that Pydantic appends."""
-    # Pydantic ends its messages with a link to a page about them.
+    # Pydantic appends a link to its documentation.
     return shorten(str(reason).partition("For further information")[0])
 
 
 class BatchframeError(Exception):
-    """The root: ``except bf.errors.BatchframeError`` catches all that batchframe raises.
+    """Base class of all exceptions that batchframe raises.
 
     Attributes
     ----------
     next_step
-        What to do about it, which the message ends with; None where the message has it within.
+        The next step, which ends the message; None if the message contains it.
     """
 
     def __init__(self, message: object = "", *, next_step: str | None = None) -> None:
-        told = message if isinstance(message, str) else str(message)
+        text = message if isinstance(message, str) else str(message)
         if next_step is not None:
-            told = told + ("" if told.endswith("\n") else " ") + next_step
-        # A service's words may be anything; a terminal obeys control characters.
-        super().__init__(NextStep(visible_lines(told), visible_lines(in_shell(told))))
+            text = text + ("" if text.endswith("\n") else " ") + next_step
+        # Text from a service may contain control characters, which a terminal executes.
+        super().__init__(NextStep(visible_lines(text), visible_lines(in_shell(text))))
         self.next_step = next_step
 
     def _render_traceback_(self) -> list[str]:
-        """Show the user's own lines in a notebook: IPython asks for this."""
+        """Return the traceback for IPython: only the user's own lines."""
         return notebook_lines(self)
 
 
 class InputError(BatchframeError, ValueError):
-    """Something given to batchframe cannot be used. Nothing was written and nothing was sent."""
+    """Invalid input; nothing was written and nothing was sent."""
 
 
 class TemplateError(InputError):
-    """A prompt template that cannot be rendered."""
+    """Invalid prompt template."""
 
     @classmethod
     def not_a_prompt(cls, prompt: object) -> Self:
@@ -113,7 +113,7 @@ class TemplateError(InputError):
 
 
 class SourceError(InputError):
-    """Rows that cannot be read, or not twice the same."""
+    """Rows that cannot be read, or that changed between two reads."""
 
     @classmethod
     def unreadable(cls, path: str, reason: str) -> Self:
@@ -124,7 +124,7 @@ class SourceError(InputError):
 
 
 class ColumnError(InputError):
-    """A column that is absent, ambiguous or already there."""
+    """Column that is missing, ambiguous or already exists."""
 
     @classmethod
     def taken(cls, names: Sequence[str], remedy: str) -> Self:
@@ -157,15 +157,15 @@ class ColumnError(InputError):
 
 
 class CellError(InputError):
-    """A cell that has no exact text, or is no image that may be sent."""
+    """Cell without an exact string form, or with an invalid image."""
 
 
 class TemplateWarning(UserWarning):
-    """A template that may not say what was meant."""
+    """Likely mistake in a template."""
 
 
 class OutputSpecError(InputError):
-    """An output spec that the service's strict mode would refuse."""
+    """Output spec that the service's strict mode rejects."""
 
     @classmethod
     def repeated_columns(cls, names: Sequence[str]) -> Self:
@@ -176,7 +176,7 @@ class OutputSpecError(InputError):
 
 
 class RequestError(InputError):
-    """A request body that the service would refuse."""
+    """Request body that the service would reject."""
 
     @classmethod
     def not_a_frame(cls, frame: object) -> Self:
@@ -199,15 +199,15 @@ class RequestError(InputError):
 
 
 class FileIsThereError(InputError, FileExistsError):
-    """A file that would be replaced."""
+    """Existing file that would be replaced."""
 
 
 class CommandError(InputError):
-    """Something written on the command line that cannot be done."""
+    """Invalid argument on the command line."""
 
 
 class CostError(InputError):
-    """A cost that is too high, or that nobody can state."""
+    """Cost that is too high or unknown, or an invalid price."""
 
     @classmethod
     def unknown_tier(cls, tier: str, known: Sequence[str]) -> Self:
@@ -215,45 +215,45 @@ class CostError(InputError):
 
 
 class WebhookError(BatchframeError):
-    """What came to a web server is not what the service posts: answer it with HTTP 400."""
+    """Webhook request without a valid signature: respond with HTTP 400."""
 
 
 class ClientError(BatchframeError):
-    """There is no client, or it is not one that this job can use."""
+    """Missing client, or one that this job cannot use."""
 
 
 class SubmissionError(BatchframeError):
-    """The service refused a part of the job, or was out of reach: it made no batch of it."""
+    """Rejected or unsent input file; no batch was created for it."""
 
 
 class SentElsewhere(SubmissionError):
-    """The job was sent before, from a folder that is not here."""
+    """Job that was sent before, from a folder that is not here."""
 
     batches: frozenset[str] = frozenset()
 
 
 class SubmissionUncertain(BatchframeError):
-    """A batch may or may not have been created; batchframe does not spend on a guess."""
+    """Unknown whether a batch was created; batchframe sends nothing again."""
 
 
 class ServiceError(BatchframeError):
-    """The service could not be reached, or what it answered could not be used."""
+    """Unreachable service, or an invalid response."""
 
     status: int | None = None
-    """The HTTP status, where the service answered with one."""
+    """HTTP status of the response; None without a response."""
 
     out_of_reach: bool = False
-    """Whether no connection held, so that asking for something else is of no use now."""
+    """Whether the service is unreachable, so that other requests would fail too."""
 
     broke_off: bool = False
-    """Whether an answer began and did not come to its end."""
+    """Whether the connection closed before the response was complete."""
 
     cause: str = ""
-    """What happened, without what to do about it, where that is known apart."""
+    """The cause alone, without the next step; empty if not separated."""
 
     @property
     def passing(self) -> bool:
-        """Whether asking again later may help."""
+        """Whether a retry may succeed."""
         return self.status is None or self.status in {408, 409, 425, 429, *range(500, 600)}
 
     @classmethod
@@ -284,7 +284,7 @@ class ServiceError(BatchframeError):
 
 
 class SeveralBatchesWarning(UserWarning):
-    """One input was found in more than one batch; each of them is billed."""
+    """Input file with more than one batch; each is billed."""
 
     @classmethod
     def found(cls, job: str, part: int, batches: Sequence[str]) -> Self:
@@ -296,23 +296,23 @@ class SeveralBatchesWarning(UserWarning):
 
 
 class ParameterWarning(UserWarning):
-    """A parameter of the body that OpenAI does not know."""
+    """Body parameter that is unknown to OpenAI."""
 
 
 class ReasoningWarning(UserWarning):
-    """A limit that reasoning tokens may pass."""
+    """Cost limit that reasoning tokens may exceed."""
 
 
 class IntervalWarning(UserWarning):
-    """A limit that was held against what is likely, where nothing is certain."""
+    """Cost limit compared with an interval, where no upper bound is known."""
 
 
 class OpenFolderWarning(UserWarning):
-    """A folder of batchframe's that other users of the machine could use."""
+    """Folder of batchframe that other users of the machine can access."""
 
 
 class UnreadableJobWarning(UserWarning):
-    """A job's folder that was left out of a list."""
+    """Job folder that was omitted from a list."""
 
     @classmethod
     def skipped(cls, why: Exception) -> Self:
@@ -320,15 +320,15 @@ class UnreadableJobWarning(UserWarning):
 
 
 class UnrecoveredBatchWarning(UserWarning):
-    """A batch on the server whose job could not be rebuilt here."""
+    """Batch on the server that could not be recovered."""
 
 
 class NamesakeWarning(UserWarning):
-    """A new job has the name of another."""
+    """New job with the name of another."""
 
 
 class JobError(BatchframeError):
-    """A job's folder is missing, damaged, of a newer version, or in use elsewhere."""
+    """Job folder that is missing, damaged, newer, or in use elsewhere."""
 
     @classmethod
     def not_found(cls, name: str, near: Sequence[str] = ()) -> Self:
@@ -374,22 +374,22 @@ class JobError(BatchframeError):
 
 
 class ExtraError(BatchframeError, ImportError):
-    """Something needs an optional package that is not installed."""
+    """Missing optional dependency."""
 
 
 class LocalServerError(BatchframeError):
-    """The local batch server cannot start, or is asked for something it cannot do."""
+    """Local batch server that cannot start, or an unsupported request."""
 
 
 class JobTimeout(JobError, TimeoutError):
-    """The time to wait is over; the job goes on."""
+    """Timeout of ``wait()``; the job continues at the service."""
 
 
 _PACKAGE: Final = Path(__file__).parents[1]
 
 
 def warn_user(warning: Warning) -> None:
-    """Warn as the first line outside of batchframe."""
+    """Issue a warning that points at the first line outside batchframe."""
     depth, frame = 1, inspect.currentframe()
     while frame is not None and Path(frame.f_code.co_filename).is_relative_to(_PACKAGE):
         depth, frame = depth + 1, frame.f_back
