@@ -233,7 +233,7 @@ class SentElsewhere(SubmissionError):
 
 
 class SubmissionUncertain(BatchframeError):
-    """Unknown whether a batch was created; batchframe sends nothing again."""
+    """Batch that may or may not exist; batchframe does not create another."""
 
 
 class ServiceError(BatchframeError):
@@ -243,7 +243,7 @@ class ServiceError(BatchframeError):
     """HTTP status of the response; None without a response."""
 
     out_of_reach: bool = False
-    """Whether the service is unreachable, so that other requests would fail too."""
+    """Whether the service is unreachable, so that other requests fail too."""
 
     broke_off: bool = False
     """Whether the connection closed before the response was complete."""

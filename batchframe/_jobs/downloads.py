@@ -1,4 +1,4 @@
-"""The download of a result file into its job's folder, whole, durable, never for the worse."""
+"""Download of a result file into the job's folder, verified and durable."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from batchframe._services.protocol import Transfers
 from batchframe._store.events import Fetched
 
 _ATTEMPTS: Final = 3
-# A service may state a wrong size, so a file may grow beyond it, but not without end.
+# A service may state a wrong size, so a file may exceed it, up to a limit.
 _SLACK: Final = 1 << 26
 _MOST: Final = 10 * 10**9
 _GONE: Final = frozenset({404, 410})
@@ -31,14 +31,14 @@ _PAGE_BEGINS: Final = b"<"
 def bring_home(
     service: Transfers, file_id: str, home: Path, requests: int, before: Fetched | None = None
 ) -> Fetched | None:
-    """Download a result file, verify it, and put it in its place.
+    """Download a result file, verify it, and move it into place.
 
     Parameters
     ----------
     requests
-        How many lines prove that nothing is missing, whatever size the service states.
+        Number of lines of a complete file, whatever size the service states.
     before
-        What a look before this one brought, if anything: it stays if it is better.
+        The file of an earlier download, which stays if it has more lines.
 
     Returns
     -------
@@ -47,37 +47,37 @@ def bring_home(
     Raises
     ------
     ServiceError
-        If the file cannot be had whole; what was at home stays.
+        If the file cannot be downloaded completely; an earlier file stays.
     JobError
-        If the disk does not take it.
+        If the file cannot be written.
     """
     partial = home.with_name(home.name + ".part")
     with translate_os_errors(home):
-        kept = before if before is not None and is_intact(home, before) else None
+        existing = before if before is not None and is_intact(home, before) else None
         stated = _stated_size(service, file_id)
         try:
             _download(service, file_id, partial, stated, requests)
-            if kept is not None and count_lines(partial).whole < count_lines(home).whole:
-                return kept
+            if existing is not None and count_lines(partial).whole < count_lines(home).whole:
+                return existing
             return _put(partial, home)
         except ServiceError as reason:
             if reason.status not in _GONE:
                 raise
-            if stated == 0 and kept is None:
+            if stated == 0 and existing is None:
                 create_private(partial).close()
                 return _put(partial, home)
-            return kept
+            return existing
         finally:
             partial.unlink(missing_ok=True)
 
 
 def is_intact(path: Path, home: Fetched) -> bool:
-    """Tell whether a file is still what came back."""
+    """Check whether a file is unchanged since its download."""
     return path.is_file() and path.stat().st_size == home.bytes and sha256_of(path) == home.sha256
 
 
 def most_bytes(stated: int | None) -> int:
-    """Return how many bytes of a file are taken at most, whatever size the service states."""
+    """Return the maximum size of a download, given the stated size."""
     return stated + _SLACK if stated else _MOST
 
 
@@ -85,7 +85,7 @@ def _stated_size(service: Transfers, file_id: str) -> int | None:
     try:
         return service.retrieve_file(file_id).bytes
     except ServiceError as reason:
-        # Some servers describe no file, or not this one, and yet give its content.
+        # Some servers return the content of a file but not its metadata.
         if reason.status not in _NOT_OFFERED:
             raise
     return None
@@ -94,7 +94,7 @@ def _stated_size(service: Transfers, file_id: str) -> int | None:
 def _download(
     service: Transfers, file_id: str, partial: Path, stated: int | None, requests: int
 ) -> None:
-    """Download until the size is right, or cannot be made so."""
+    """Download until the size matches, or the retries are used up."""
     most = most_bytes(stated)
     retries = Retries(NO_PAUSE, attempts=_ATTEMPTS)
     while True:
@@ -104,7 +104,7 @@ def _download(
             if not reason.broke_off or not retries.pause():
                 raise
             continue
-        # A cut connection can look like a whole answer.
+        # A closed connection can look like a complete response.
         if size == stated:
             return
         if not stated or not retries.pause():
@@ -126,7 +126,7 @@ def _download(
 
 
 def _is_whole(path: Path, surplus: int, requests: int) -> bool:
-    """Tell whether a file is whole although it has not the size that the service states."""
+    """Check whether a file is complete although its size differs."""
     lines = count_lines(path)
     return lines.whole >= requests or (surplus > 0 and lines.whole > 0 and lines.broken == 0)
 

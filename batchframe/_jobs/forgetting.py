@@ -1,4 +1,4 @@
-"""Remove a job: its folder and, if asked, its files on the server."""
+"""Deletion of a job: its folder and, optionally, its files on the server."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from batchframe._store.manifest import Record, records
 
 @dataclass(frozen=True, repr=False)
 class Forgotten(CardRepr):
-    """What became of a job that was to be forgotten.
+    """Result of deleting a job.
 
     Attributes
     ----------
     removed
-        The folder and the files on the server that are gone.
+        The folder and the files on the server that were deleted.
     remaining
-        What is still there, and why.
+        What still exists, and why.
     """
 
     job: str
@@ -40,12 +40,12 @@ class Forgotten(CardRepr):
 
 
 def refuse_if_under_way(record: Record) -> None:
-    """Refuse to forget what may still be billed.
+    """Raise an error for a job that may still be billed.
 
     Raises
     ------
     JobError
-        If a batch has not ended, or may exist without being known here.
+        If a batch has not ended, or may exist without a record here.
     """
     for shard in record.state.shards:
         running = shard.batch is not None and not shard.batch.ended
@@ -62,11 +62,12 @@ def refuse_if_under_way(record: Record) -> None:
 
 
 def forget(record: Record, service: Service | None) -> Forgotten:
-    """Remove a job's folder and, with a service, its files there. The caller holds its lock.
+    """Delete a job's folder and, with a service, its files on the server.
 
-    If a file on the server cannot be removed the folder stays, so that it can be tried again.
+    The caller holds the job's lock. If a file on the server cannot be deleted, the folder stays,
+    so that the call can be repeated.
     """
-    called = record.manifest.display_name
+    name = record.manifest.display_name
     removed: list[str] = []
     failed: list[str] = []
     if service is not None:
@@ -77,11 +78,11 @@ def forget(record: Record, service: Service | None) -> Forgotten:
             except ServiceError as reason:
                 failed.append(f"{file_id} on the server: {reason}")
     if failed:
-        again = f"{record.folder.path}: kept, to try again: bf.job({called!r}).forget(remote=True)"
-        return Forgotten(called, tuple(removed), (*failed, again))
-    kept = _kept_elsewhere(record, remote=service is not None)
+        again = f"{record.folder.path}: kept, to try again: bf.job({name!r}).forget(remote=True)"
+        return Forgotten(name, tuple(removed), (*failed, again))
+    remaining = _remaining_places(record, remote=service is not None)
     shutil.rmtree(record.folder.path)
-    return Forgotten(called, (str(record.folder.path), *removed), tuple(kept))
+    return Forgotten(name, (str(record.folder.path), *removed), tuple(remaining))
 
 
 def _remote_files(record: Record) -> list[str]:
@@ -92,11 +93,14 @@ def _remote_files(record: Record) -> list[str]:
 def _files_of(shard: ShardState) -> list[str]:
     batch = shard.batch
     of_batch = (batch.input_file_id, batch.output_file_id, batch.error_file_id) if batch else ()
-    return [*(upload.file_id for upload in shard.uploads), *(one for one in of_batch if one)]
+    return [
+        *(upload.file_id for upload in shard.uploads),
+        *(file_id for file_id in of_batch if file_id),
+    ]
 
 
-def _kept_elsewhere(record: Record, *, remote: bool) -> list[str]:
-    """Say where something of the job still is, on the server or in other jobs' folders."""
+def _remaining_places(record: Record, *, remote: bool) -> list[str]:
+    """List where data of the job remains: the server, other job folders."""
     ids = [shard.batch.id for shard in record.state.shards if shard.batch is not None]
     batches = [batch_id for batch_id in ids if batch_id != REALTIME]
     places = []

@@ -1,7 +1,7 @@
-"""A few requests, drawn at random and asked at once, kept as a job of their own.
+"""The pilot: a random sample of requests, sent in real time as a job.
 
-A realtime request has no batch to be found by, so each is recorded in the journal before it is
-asked, and asked once: an answer that was lost stays ``missing`` here, and is asked by the batch.
+A realtime request cannot be found on the server later. Each is therefore recorded in the journal
+before it is sent, and sent once: a lost response stays ``missing``, and the batch sends it again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from batchframe._store.events import Answered, Asking, Fetched, read_events
 from batchframe._store.folder import JobFolder
 
 PILOT: Final = "pilot"
-"""The run label of every pilot."""
+"""Run label of every pilot."""
 
 _AT_ONCE: Final = 8
 _ATTEMPTS: Final = 6
@@ -43,19 +43,19 @@ _BACKOFF: Final = Backoff(maximum=30.0)
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Pilot(CardRepr):
-    """What a pilot brought.
+    """Result of a pilot.
 
     Attributes
     ----------
     frame
-        The rows drawn: their index labels, ``bf_prompt``, the answer columns, ``bf_status`` and
-        ``bf_error``.
+        The sampled rows, with their index labels, ``bf_prompt``, the answer columns, ``bf_status``
+        and ``bf_error``.
     estimate
-        For the requests that are still to be asked; its range is a 95 % interval, no bound.
+        Estimate for the remaining requests; its range is a 95% interval, not a bound.
     cost
-        What the pilot cost, in USD at standard price; None if no price is known.
+        Cost of the pilot, in USD at the standard price; None if the price is unknown.
     job
-        The id of the job that keeps its answers.
+        Id of the job that stores the answers.
     """
 
     frame: pd.DataFrame
@@ -65,12 +65,12 @@ class Pilot(CardRepr):
 
     def _card(self) -> Card:
         counts = self.frame["bf_status"].value_counts()
-        told = [f"{number:,} {status}" for status, number in counts.items() if number]
+        statuses = [f"{number:,} {status}" for status, number in counts.items() if number]
         rest = self.estimate
         return Card(
             title=f"Pilot of {plural(len(self.frame), 'row')}",
             facts=(
-                ("rows", ", ".join(told) or "none"),
+                ("rows", ", ".join(statuses) or "none"),
                 ("spent", f"{money(self.cost)} at standard price"),
                 (
                     "rest",
@@ -83,14 +83,14 @@ class Pilot(CardRepr):
 
 
 def pilot_in_words(estimate: Estimate) -> str:
-    """Say what a pilot will ask and cost, before it does."""
+    """Format the number of requests and the cost of a pilot."""
     high = None if estimate.standard_cost is None else estimate.standard_cost.high
     most = "for a price that nothing bounds" if high is None else f"for at most {money(high)}"
     return f"Pilot: {plural(estimate.requests, 'request')} in real time, {most}, at standard price."
 
 
 def sampled(table: RequestTable, results: pd.DataFrame) -> pd.DataFrame:
-    """Put the prompts before the answers, under the labels of the frame's own index."""
+    """Add the prompts and the index labels of the frame to the answers."""
     lines = [msgspec.json.decode(b'{"custom_id":"' + r) for r in kept_requests(table)]
     prompt_text = endpoint_of(table.recipe.endpoint).prompt_text
     results = results.set_index(table.source.labels)
@@ -99,17 +99,17 @@ def sampled(table: RequestTable, results: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(table: RequestTable, n: int, seed: int) -> RequestTable:
-    """Draw `n` requests, all with the same chance, and the rows that ask them.
+    """Sample `n` requests uniformly at random, with their rows.
 
-    Every request takes part, also one that is answered already, so the same seed draws the same.
+    Answered requests are included, so that the same seed draws the same sample.
     """
-    chosen = np.sort(np.random.default_rng(seed).permutation(table.requests)[:n])
-    rows = np.flatnonzero(np.isin(table.number, chosen))
+    sample = np.sort(np.random.default_rng(seed).permutation(table.requests)[:n])
+    rows = np.flatnonzero(np.isin(table.number, sample))
     identity = table.source.identity
     return kept_table(
         table.recipe,
-        list(part_of(table, chosen).requests_to_send()),
-        np.searchsorted(chosen, table.number[rows]),
+        list(part_of(table, sample).requests_to_send()),
+        np.searchsorted(sample, table.number[rows]),
         digest=table.digest[rows],
         identity=None if identity is None else identity[rows],
         labels=table.source.labels[rows],
@@ -117,20 +117,20 @@ def draw(table: RequestTable, n: int, seed: int) -> RequestTable:
 
 
 def ask(plan: Plan, service: Service) -> JobFolder:
-    """Ask what a pilot has not asked yet, and keep the answers as a job of their own.
+    """Send the requests of a pilot, and store the answers as a job.
 
-    Interrupted, it goes on where it stopped. What was asked is not asked again, unless the service
-    refused it.
+    A repeated call continues an interrupted pilot. A request is sent again only if the service
+    rejected it.
 
     Raises
     ------
     JobError
-        If another kernel is at it.
+        If another kernel is sending the pilot.
     """
     folder = JobFolder.of(plan.job_id)
     folder.create()
-    with folder.lock() as held:
-        if not held:
+    with folder.lock() as locked:
+        if not locked:
             raise JobError.busy(plan.name or plan.job_id)
         run = SubmissionContext(folder, prepare(plan, folder), service)
         if run.manifest.inputs:
@@ -139,40 +139,40 @@ def ask(plan: Plan, service: Service) -> JobFolder:
 
 
 def _ask_all(run: SubmissionContext) -> None:
-    begun = _asked(run.folder)
+    sent = _asked(run.folder)
     with run.folder.input(0).open("rb") as file:
         lines = [msgspec.json.decode(line, type=dict[str, Any]) for line in file]
-    left = [line for line in lines if line["custom_id"] not in begun]
-    if not left and run.state().shards[0].fetched:
+    unsent = [line for line in lines if line["custom_id"] not in sent]
+    if not unsent and run.state().shards[0].fetched:
         return
     started = Batch(REALTIME, "in_progress", total=len(lines))
-    # From here on the job is under way, for every kernel that looks.
+    # This event marks the job as in progress for other kernels.
     run.record_event("CREATED", 0, batch=started.to_json())
-    _ask_concurrently(run, left)
+    _ask_concurrently(run, unsent)
     end(run, started)
 
 
 def _ask_concurrently(run: SubmissionContext, lines: Sequence[Mapping[str, Any]]) -> None:
-    writing = threading.Lock()
+    lock = threading.Lock()
 
-    def ask_one(line: Mapping[str, Any]) -> None:
-        with writing:
+    def send(line: Mapping[str, Any]) -> None:
+        with lock:
             run.record_event("ASKING", 0, custom_id=line["custom_id"])
         outcome = _ask_patiently(run, line)
-        with writing:
+        with lock:
             run.record_event("ANSWERED", 0, line=_result_line(line["custom_id"], outcome))
 
     pool = ThreadPoolExecutor(_AT_ONCE)
     try:
-        for done in [pool.submit(ask_one, line) for line in lines]:
-            done.result()
+        for future in [pool.submit(send, line) for line in lines]:
+            future.result()
     finally:
-        # Interrupted, what was not begun is not asked; what was asked is waited for and kept.
+        # An interrupt cancels requests not sent yet; responses to sent ones are awaited and stored.
         pool.shutdown(cancel_futures=True)
 
 
 def _ask_patiently(run: SubmissionContext, line: Mapping[str, Any]) -> Asked:
-    """Ask once; again only what the service provably did not take, and may take later."""
+    """Send a request; retry only if the service provably did not process it."""
     retries = Retries(_BACKOFF, run.clock, attempts=_ATTEMPTS)
     while True:
         outcome = run.service.ask(line["url"], line["body"])
@@ -189,7 +189,7 @@ def _is_busy(outcome: Asked) -> bool:
 
 
 def _result_line(custom_id: str, outcome: Asked) -> dict[str, Any]:
-    """Write an answer as a line of a batch's result file."""
+    """Format a response as a line of a result file."""
     if outcome.status is None:
         return {"custom_id": custom_id, "error": {"message": outcome.reason}}
     response = {"status_code": outcome.status, "body": outcome.body}
@@ -197,16 +197,16 @@ def _result_line(custom_id: str, outcome: Asked) -> dict[str, Any]:
 
 
 def _answered(folder: JobFolder) -> dict[str, dict[str, Any]]:
-    """Return the last result line of each request that was answered, by ``custom_id``."""
+    """Return the last result line of each answered request, by ``custom_id``."""
     lines = [event.line for event in read_events(folder) if isinstance(event, Answered)]
     return {line["custom_id"]: line for line in lines}
 
 
 def _asked(folder: JobFolder) -> set[str]:
-    """Name the requests that were asked and may be billed: all but those the service refused."""
-    asked = {event.custom_id for event in read_events(folder) if isinstance(event, Asking)}
-    # A 5xx proves nothing; what was refused outright is not billed.
-    return asked - {name for name, line in _answered(folder).items() if 400 <= _code(line) < 500}  # noqa: PLR2004 - HTTP's own numbers
+    """Return the ids of requests that were sent and not rejected."""
+    ids = {event.custom_id for event in read_events(folder) if isinstance(event, Asking)}
+    # A 4xx response is not billed; a 5xx response may be.
+    return ids - {name for name, line in _answered(folder).items() if 400 <= _code(line) < 500}  # noqa: PLR2004 - HTTP's own numbers
 
 
 def _code(line: Mapping[str, Any]) -> int:
@@ -215,11 +215,11 @@ def _code(line: Mapping[str, Any]) -> int:
 
 
 def end(run: SubmissionContext, batch: Batch) -> None:
-    """Write the result file of all that was answered so far, and record that the pilot ended."""
+    """Write the result file of the answers, and record the end of the pilot."""
     path, lines = run.folder.output(0), list(_answered(run.folder).values())
     with replacing(path) as file:
         file.writelines(msgspec.json.encode(line) + b"\n" for line in lines)
-    good = sum(_code(line) == 200 for line in lines)  # noqa: PLR2004 - HTTP's own number
-    ended = replace(batch, status="completed", completed=good, failed=len(lines) - good)
+    completed = sum(_code(line) == 200 for line in lines)  # noqa: PLR2004 - HTTP's own number
+    ended = replace(batch, status="completed", completed=completed, failed=len(lines) - completed)
     run.record_event("STATUS", 0, batch=ended.to_json())
     run.record_event("FETCHED", 0, output=asdict(Fetched(path.stat().st_size, sha256_of(path))))

@@ -1,4 +1,4 @@
-"""The folder of a job, written so that it can be submitted."""
+"""Preparation of a job's folder, before it is submitted."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ from batchframe._store.rows import follow, read_rows, rows_of, write_rows
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Plan:
-    """A job before its folder is written.
+    """Job before its folder is written.
 
     Attributes
     ----------
     shards
-        How the requests are divided into input files.
+        Ranges of requests, one per input file.
     tokens
-        The input tokens of each request that is to be sent.
+        Input tokens of each request to send.
     provider
-        Whose limits the files keep to.
+        Provider whose limits the input files are within.
     default_name
-        The job's name if neither `name` nor an earlier run of the cell gives it one.
+        Name of the job if neither `name` nor an earlier run of the cell sets one.
     """
 
     reuse: ReusePlan
@@ -66,12 +66,12 @@ class Plan:
 
     @property
     def job_id(self) -> str:
-        """What the job is known by."""
+        """Id of the job."""
         return job_id(self.table, self.identity, self.rerun)
 
 
 def job_id(table: RequestTable, identity: Identity, rerun: str | None) -> str:
-    """Name the content of the requests, the account and the run label: 20 hexadecimal digits."""
+    """Hash the requests, the account and the run label: 20 hex digits."""
     account = msgspec.json.encode([asdict(identity), "24h", rerun])
     content = FINGERPRINT_VERSION + table.fingerprint.encode() + account
     return hashlib.sha256(content).hexdigest()[:20]
@@ -80,10 +80,9 @@ def job_id(table: RequestTable, identity: Identity, rerun: str | None) -> str:
 def find_reusable(
     table: RequestTable, identity: Identity, rerun: str | None, *, reuse: bool
 ) -> ReusePlan:
-    """Read what the jobs on this machine tell about requests before they are sent.
+    """Find the answers of earlier jobs that requests can reuse.
 
-    A job that has begun keeps its division. A run label asks anew, and so do rows that are repeated
-    on purpose.
+    A submitted job keeps its input files. A run label disables reuse, and so does ``dedupe=False``.
     """
     own = job_id(table, identity, rerun)
     folder = JobFolder.of(own)
@@ -93,18 +92,18 @@ def find_reusable(
     if not reuse or not table.recipe.dedupe:
         return ReusePlan(table)
     jobs = tuple(records())
-    # Another kernel may have begun this very job since.
+    # Another kernel may have submitted this job since the check above.
     record = next((job for job in jobs if job.manifest.id == own and job.begun), None)
     return find_answers(table, identity, jobs) if record is None else reused_by(record, table)
 
 
 def check_names(name: object, rerun: object, max_enqueued_tokens: object) -> None:
-    """Check a name, a run label and a limit.
+    """Check the name, the run label and the queue limit.
 
     Raises
     ------
     RequestError
-        If one is not a printable string, or not a whole number.
+        If a name or label is not a printable string, or the limit not a positive int.
     """
     for keyword, value in (("name", name), ("rerun", rerun)):
         if value is not None and not _is_name(value):
@@ -115,31 +114,31 @@ def check_names(name: object, rerun: object, max_enqueued_tokens: object) -> Non
 
 
 def _is_name(value: object) -> bool:
-    # Of a subclass of str the manifest could not be written.
+    # The manifest cannot encode a subclass of str.
     return type(value) is str and bool(value.strip()) and value.isprintable()
 
 
 def prepare(plan: Plan, folder: JobFolder) -> Manifest:
-    """Write the job folder, or find it written, and return its manifest.
+    """Write the job folder, or update an existing one; return its manifest.
 
-    What may have been sent is never written again. The rest follows the latest cell: the rows, the
-    names of the job and of the answer column, the user's prices.
+    Input files that may have been sent are never written again. The rows, the names of the job and
+    of the answer column, and the user's prices are those of the latest call.
     """
-    # Without a journal what stands here is an unfinished preparation.
+    # A folder without a journal is an unfinished preparation.
     record = read_record(folder) if folder.journal.is_file() else None
-    if record is not None and _is_divided_anew(plan, record):
+    if record is not None and _is_outdated(plan, record):
         folder.journal.unlink()
         record = None
-    manifest = _begin(plan, folder) if record is None else _follow(plan, record)
+    manifest = _write_new(plan, folder) if record is None else _follow(plan, record)
     write_manifest(folder, manifest)
     return manifest
 
 
-def _is_divided_anew(plan: Plan, record: Record) -> bool:
-    """Tell whether other requests are answered by now than when the input files were written.
+def _is_outdated(plan: Plan, record: Record) -> bool:
+    """Check whether the input files of an unsent job are out of date.
 
-    So they are if one of those files is gone, or was written for another service's limits: nothing
-    was sent yet, and they can be made again.
+    They are if one is missing, if they were written for the limits of another provider, or if
+    earlier jobs answer other requests by now. Nothing was sent yet, so they can be rewritten.
     """
     if record.begun:
         return False
@@ -152,7 +151,7 @@ def _is_divided_anew(plan: Plan, record: Record) -> bool:
     return set(before) != set(plan.reuse.answers["digest"].to_pylist())
 
 
-def _begin(plan: Plan, folder: JobFolder) -> Manifest:
+def _write_new(plan: Plan, folder: JobFolder) -> Manifest:
     paths = [folder.input(number) for number in range(len(plan.shards))]
     inputs = tuple(write_inputs(plan.table, plan.shards, paths, plan.provider, plan.tokens))
     write_rows(rows_of(plan.table), folder.rows)
@@ -204,7 +203,7 @@ def _follow(plan: Plan, record: Record) -> Manifest:
             )
         )
     write_rows(follow(read_rows(folder.rows), plan.table), folder.rows)
-    # The estimate is what was known before it was sent, unless the user's prices are others now.
+    # The estimate of the first submission stays, unless the user's prices changed.
     estimate = plan.estimate
     if manifest.cost is not None and _as_text(plan.prices) in (None, manifest.prices):
         estimate = replace(estimate, cost=manifest.cost, input_cost=manifest.input_cost)
@@ -223,7 +222,7 @@ def _follow(plan: Plan, record: Record) -> Manifest:
 
 
 def _as_text(prices: Any) -> Any:
-    """Write prices as text, so that no digit is lost on the way to the disk."""
+    """Convert prices to strings, so that no digit is lost in JSON."""
     if isinstance(prices, Mapping):
         return {key: _as_text(value) for key, value in prices.items()}
     return None if prices is None else str(prices)

@@ -1,8 +1,8 @@
-"""The at-most-once protocol, from an input file in a job folder to one batch on the server.
+"""The at-most-once protocol: create one batch per input file.
 
-Creating a batch spends money and cannot be repeated safely, so its intent is on the disk before it
-is begun, it is asked exactly once, and whatever is not a clear yes or no is settled by looking for
-the batch on the server. docs/reliability.md tells the whole protocol and what it cannot promise.
+Creating a batch costs money and is not idempotent. The intent is therefore written to disk first,
+the create request is sent once, and an ambiguous outcome is resolved by searching for the batch on
+the server. docs/reliability.md describes the protocol and its limits.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ _LONGEST_PAUSE: Final = 120.0
 
 
 def submit(run: SubmissionContext) -> None:
-    """Bring every shard to a batch that the service has room for. The caller holds the job's lock.
+    """Create a batch for every input file that fits the service's queue.
 
-    What does not fit is queued: the same call at a later time sends it.
+    The caller holds the job's lock. The remaining input files are queued; a later call sends them.
 
     Raises
     ------
     SubmissionError
-        If the service refuses; what was created before goes on.
+        If the service rejects an input file; batches created before continue.
     SubmissionUncertain
-        If nobody can know yet whether a batch was created.
+        If it is unknown whether a batch was created.
     ServiceError
-        If the service cannot be reached for anything but the create.
+        If another request than the create fails.
     """
     state = run.state()
     if not state.understood:
@@ -63,8 +63,10 @@ def submit(run: SubmissionContext) -> None:
         run.folder.append({"event": "INTENT", "at": run.clock.now()})
     while shards := run.due():
         states = run.state().shards
-        new = {shard: _to_upload(run, shard) for shard in shards if states[shard].step == "new"}
-        with uploading(run.service, new, partial(_note_upload, run)) as prefetcher:
+        new = {
+            shard: _pending_upload(run, shard) for shard in shards if states[shard].step == "new"
+        }
+        with uploading(run.service, new, partial(_record_upload, run)) as prefetcher:
             for shard in shards:
                 if not _bring_to_batch(replace(run, prefetcher=prefetcher), shard):
                     break
@@ -74,7 +76,7 @@ def submit(run: SubmissionContext) -> None:
 
 
 def _bring_to_batch(run: SubmissionContext, shard: int) -> bool:
-    """Do what it takes; return False if the service's queue is full."""
+    """Upload and create one batch; return False if the queue is full."""
     unsent = Retries(Backoff(), run.clock, attempts=_UNSENT_TRIES)
     refused = Retries(Backoff(2.0), run.clock, attempts=_REFUSED_TRIES)
     while (state := run.state().shards[shard]).step not in {"created", "dropped"}:
@@ -98,25 +100,25 @@ def _bring_to_batch(run: SubmissionContext, shard: int) -> bool:
 
 
 def _upload(run: SubmissionContext, shard: int) -> None:
-    written = run.manifest.inputs[shard]
-    path, name, sha256, purpose, lifetime = _to_upload(run, shard)
+    input_file = run.manifest.inputs[shard]
+    path, name, sha256, purpose, lifetime = _pending_upload(run, shard)
     if sha256_of(path) != sha256:
         raise JobError.damaged(str(path), "it is not what was written")
     stored = run.transfers.upload(path, name, purpose, lifetime)
-    if stored.bytes is not None and stored.bytes != written.bytes:
+    if stored.bytes is not None and stored.bytes != input_file.bytes:
         raise ServiceError(
-            f"The service stored {stored.bytes:,} bytes of {name}, but {written.bytes:,} were "
+            f"The service stored {stored.bytes:,} bytes of {name}, but {input_file.bytes:,} were "
             "sent. No batch was created.",
             next_step=NextStep("Run the cell", "Run the command") + " again to upload it anew.",
         )
-    _note_upload(run, shard, stored)
+    _record_upload(run, shard, stored)
 
 
-def _note_upload(run: SubmissionContext, shard: int, stored: RemoteFile) -> None:
+def _record_upload(run: SubmissionContext, shard: int, stored: RemoteFile) -> None:
     run.record_event("UPLOADED", shard, file_id=stored.id, created_at=stored.created_at)
 
 
-def _to_upload(run: SubmissionContext, shard: int) -> PendingUpload:
+def _pending_upload(run: SubmissionContext, shard: int) -> PendingUpload:
     name = f"batchframe-{run.fingerprint(shard)[:16]}-s{shard:03d}.jsonl"
     sha256, profile = run.manifest.inputs[shard].sha256, run.profile
     path = run.folder.input(shard)
@@ -126,8 +128,8 @@ def _to_upload(run: SubmissionContext, shard: int) -> PendingUpload:
 def _create(run: SubmissionContext, shard: int, state: ShardState) -> CreateOutcome:
     file_id, metadata = state.uploads[-1].file_id, _metadata(run, shard)
     run.record_event("CREATING", shard, file_id=file_id, attempt=state.attempts + 1)
-    # An interrupt from here to the note below leaves CREATING as the last word: the next run looks
-    # for the batch before it does anything else.
+    # After an interrupt between here and the event below, CREATING is the last event: the next run
+    # searches for the batch first.
     endpoint = run.profile.created_for(run.manifest.recipe.endpoint)
     outcome = run.service.create_batch(
         file_id, endpoint, metadata, run.fingerprint(shard), run.profile.window
@@ -172,13 +174,13 @@ def _unsent_error(run: SubmissionContext, reason: str) -> SubmissionError:
 
 def _pause_refused(run: SubmissionContext, shard: int, outcome: Rejected, retries: Retries) -> None:
     busy = outcome.status == 429 and may_pass(outcome.code, outcome.message)  # noqa: PLR2004
-    # A fresh upload may not be visible everywhere yet.
+    # A new upload may not be visible on every server yet.
     unseen = run.state().shards[shard].step == "new"
     pause = retries.next_pause(outcome.retry_after)
     if pause is None or pause > _LONGEST_PAUSE or not (busy or unseen):
         raise _refused_error(run, shard, outcome)
     if unseen:
-        # Before the pause, which a new file needs as much as the last one did.
+        # The upload comes before the pause, because a new file needs the pause too.
         _upload(run, shard)
     run.clock.sleep(pause)
 
