@@ -1,4 +1,4 @@
-"""Find out what became of a create whose outcome is unknown."""
+"""Reconciliation of create requests whose outcome is unknown."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _CLOCK_SLACK: Final = 60.0
 
 
 def reconcile(run: SubmissionContext) -> None:
-    """Find out what became of the creates whose outcome is not known; create nothing.
+    """Resolve creates of unknown outcome from the batches on the server.
 
     Raises
     ------
     SubmissionUncertain
-        If nobody can know yet whether a batch was created.
+        If it is still unknown whether a batch was created.
     """
     for shard, state in enumerate(run.state().shards):
         if state.step == "creating":
@@ -40,7 +40,7 @@ def reconcile(run: SubmissionContext) -> None:
 
 
 def created_elsewhere(run: SubmissionContext, shard: int, state: ShardState) -> list[Batch]:
-    """Look among the newest batches for this very input, sent from a folder that is gone.
+    """Find batches of the same input file, sent from a deleted folder.
 
     Raises
     ------
@@ -65,23 +65,23 @@ def created_elsewhere(run: SubmissionContext, shard: int, state: ShardState) -> 
 def _ours(
     run: SubmissionContext, shard: int, state: ShardState, batches: Iterable[Batch]
 ) -> Iterator[Batch]:
-    """Pick the batches of this input: by our word in their metadata, or by their input file."""
+    """Filter the batches of an input file, by fingerprint or by file id."""
     fingerprint = run.fingerprint(shard)
     uploads = {upload.file_id for upload in state.uploads}
     for batch in batches:
         if batch.id in state.dead:
             continue
         if batch.status == "failed" and batch.input_file_id in state.fenced_files:
-            continue  # it came after its input file was deleted: the fence held, nothing is billed
+            continue  # the service rejected a batch of a deleted file, and bills nothing
         if batch.metadata.get("bf_fp") == fingerprint or batch.input_file_id in uploads:
             yield batch
 
 
 def adopt(run: SubmissionContext, shard: int, found: list[Batch]) -> None:
-    """Take the oldest of the batches of one input; say if there are others, which are billed."""
-    # One that failed whole bills nothing.
+    """Adopt the oldest batch of an input file; warn about others, also billed."""
+    # A failed batch bills nothing.
     alive = [batch for batch in found if batch.status != "failed"]
-    # Of those of one second, the one that is listed last.
+    # Dates are in whole seconds; the list is newest first.
     oldest = min(reversed(alive or found), key=lambda batch: batch.created_at or 0.0)
     run.record_event("CREATED", shard, batch=oldest.to_json(), adopted=True)
     if len(alive) > 1:
@@ -90,7 +90,7 @@ def adopt(run: SubmissionContext, shard: int, found: list[Batch]) -> None:
 
 
 def reconcile_create(run: SubmissionContext, shard: int, state: ShardState) -> None:
-    """Find out what became of a create whose outcome is not known."""
+    """Resolve one create of unknown outcome."""
     again = run.recreate or (run.on_uncertain == "recreate" and run.profile.list_is_complete)
     found, seen_all = _look_until_settled(run, shard, state, in_full=again)
     if found:
@@ -123,12 +123,12 @@ def reconcile_create(run: SubmissionContext, shard: int, state: ShardState) -> N
 def _adopt_if_it_runs(
     run: SubmissionContext, shard: int, state: ShardState, found: list[Batch]
 ) -> None:
-    """Adopt what was found, unless it is still to be seen whether it came before the fence.
+    """Adopt the batches of an input file, unless one may still be rejected.
 
     Raises
     ------
     SubmissionUncertain
-        If the service is still validating a batch whose input file we deleted.
+        If the service is still validating a batch whose input file batchframe deleted.
     """
     for batch in found:
         if batch.status == "validating" and batch.input_file_id in state.fenced_files:
@@ -144,16 +144,16 @@ def _adopt_if_it_runs(
 
 
 def _fence(run: SubmissionContext, shard: int, state: ShardState) -> None:
-    """Delete our input files: a create that is still under way is then refused and bills nothing.
+    """Delete the uploads, so that the service rejects a late create.
 
     Raises
     ------
     SubmissionUncertain
-        If a file is not there although nobody here deleted it: the key may be another account's,
-        from which neither file nor batch can be seen.
+        If an upload is missing although batchframe did not delete it: the key may belong to another
+        account, which can see neither file nor batch.
     """
     for upload in state.uploads[state.fenced :]:
-        if not _is_there(run, upload.file_id):
+        if not _exists(run, upload.file_id):
             raise SubmissionUncertain(
                 f"The input file {upload.file_id} of job {run.manifest.display_name} is not on the "
                 "server, though nobody here deleted it. The client's key may belong to another "
@@ -173,7 +173,7 @@ def _another_account(job: str) -> NextStep:
     )
 
 
-def _is_there(run: SubmissionContext, file_id: str) -> bool:
+def _exists(run: SubmissionContext, file_id: str) -> bool:
     try:
         run.service.retrieve_file(file_id)
     except ServiceError as reason:
@@ -186,12 +186,12 @@ def _is_there(run: SubmissionContext, file_id: str) -> bool:
 def _look_until_settled(
     run: SubmissionContext, shard: int, state: ShardState, *, in_full: bool
 ) -> tuple[list[Batch], bool]:
-    """Return our batches, if they show, and whether the last look saw the whole list.
+    """Poll the list for our batches; return them, and whether it was complete.
 
-    `in_full` counts the time to settle from now, as no clock that could have been set.
+    With `in_full`, the settling time starts now, which does not depend on a clock change.
     """
-    already = 0.0 if in_full else max(0.0, run.clock.now() - state.creating_at)
-    retries = Retries(Backoff(), run.clock, timeout=max(0.0, run.profile.settle - already))
+    elapsed = 0.0 if in_full else max(0.0, run.clock.now() - state.creating_at)
+    retries = Retries(Backoff(), run.clock, timeout=max(0.0, run.profile.settle - elapsed))
     while True:
         try:
             found, seen_all = list(_scan(run, shard, state)), True
@@ -202,15 +202,15 @@ def _look_until_settled(
 
 
 def _scan(run: SubmissionContext, shard: int, state: ShardState) -> Iterator[Batch]:
-    # Both dates are the server's: this machine's clock may be wrong by a day.
+    # Both dates are from the server, because the local clock may be wrong.
     dates = [upload.created_at for upload in state.uploads]
-    known = [date for date in dates if date is not None]
-    oldest = min(known) - _CLOCK_SLACK if len(known) == len(dates) and known else None
+    valid = [date for date in dates if date is not None]
+    oldest = min(valid) - _CLOCK_SLACK if len(valid) == len(dates) and valid else None
     return _ours(run, shard, state, since(oldest, run.service.list_batches()))
 
 
 def _in_another_order_error(job: str, batches: Sequence[str]) -> SentElsewhere:
-    told = SentElsewhere(
+    error = SentElsewhere(
         f"Job {job!r} was sent before, from a folder that is not here and with its rows in "
         f"another order ({format_list(batches)}), and not all of it can be brought back. "
         "Nothing was sent now.",
@@ -222,5 +222,5 @@ def _in_another_order_error(job: str, batches: Sequence[str]) -> SentElsewhere:
         + job_step(job, "resume", "recreate")
         + ".",
     )
-    told.batches = frozenset(batches)
-    return told
+    error.batches = frozenset(batches)
+    return error

@@ -1,8 +1,8 @@
-"""Rebuild the folders of jobs that only the server still knows.
+"""Recovery of job folders from the batches on the server.
 
-What the server cannot tell is the frame and the template of the prompt: those come back when the
-cell that made the job runs again. Whatever it says is checked: an input file must be, byte for
-byte, the one whose fingerprint stands in its batch's metadata.
+The server does not store the frame and the prompt template; running the cell that created the job
+restores them. Responses are verified: an input file must match, byte for byte, the fingerprint in
+the metadata of its batch.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ _LINE: Final = re.compile(
 
 @dataclass(frozen=True)
 class _Part:
-    """One batch of a job, and the content of its input file.
+    """A batch of a job, and the content of its input file.
 
     Attributes
     ----------
     first
-        The number of the first request in its ``custom_id``.
+        Number of the first request, from its ``custom_id``.
     stamp
-        The first digits of the job's fingerprint, as every ``custom_id`` has them.
+        First digits of the job's fingerprint, from the ``custom_id``.
     """
 
     batch: Batch
@@ -75,7 +75,7 @@ class _Part:
 
 
 def recover(service: Service) -> list[JobFolder]:
-    """Rebuild the folder of every job on the server that has none here, newest first.
+    """Rebuild every job on the server without a folder here, newest first.
 
     Raises
     ------
@@ -93,47 +93,47 @@ def recover(service: Service) -> list[JobFolder]:
         if folder.journal.is_file():
             continue
         folder.create()
-        with folder.lock() as held:
-            if held and not folder.journal.is_file():
+        with folder.lock() as locked:
+            if locked and not folder.journal.is_file():
                 rebuilt += rebuild(service, folder, batches)
     return rebuilt
 
 
 def rebuild(service: Service, folder: JobFolder, batches: Sequence[Batch]) -> list[JobFolder]:
-    """Rebuild one job from its batches; none if that was done before. The caller holds its lock.
+    """Rebuild one job from its batches; return [] if it exists already.
 
-    Under its own id if the server has all of it. If not, what there is becomes a job of its own,
-    whose answers are found by content when the cell runs again.
+    The caller holds the job's lock. A complete job keeps its id. An incomplete one becomes a
+    separate job, whose answers are matched by content when the cell runs again.
     """
     job_id = folder.path.name
     with TemporaryDirectory(dir=folder.path.parent, prefix=".recovering-") as scratch:
-        chosen, whole = _one_batch_a_part(job_id, batches)
-        fetched = [
+        chosen, complete = _select_batches(job_id, batches)
+        downloads = [
             _fetch(service, job_id, batch, Path(scratch) / f"{at}.jsonl")
             for at, batch in enumerate(chosen)
         ]
-        parts = [part for part in fetched if part is not None]
+        parts = [part for part in downloads if part is not None]
         if not parts:
             return []
         fingerprint = fingerprint_of(
             parts[0].recipe.endpoint, np.concatenate([part.digests for part in parts])
         )
-        if not (whole and len(parts) == len(chosen) and fingerprint.startswith(parts[0].stamp)):
-            folder, fingerprint = _piece(job_id, parts), parts[0].stamp
+        if not (complete and len(parts) == len(chosen) and fingerprint.startswith(parts[0].stamp)):
+            folder, fingerprint = _incomplete_folder(job_id, parts), parts[0].stamp
             if folder.journal.is_file():
                 return []
         _write(folder, fingerprint, parts, service)
     return [folder]
 
 
-def _piece(job_id: str, parts: Sequence[_Part]) -> JobFolder:
-    """Name what there is of a job by what there is."""
+def _incomplete_folder(job_id: str, parts: Sequence[_Part]) -> JobFolder:
+    """Return the folder of an incomplete job, named by its batches."""
     ids = " ".join([job_id, *(part.batch.id for part in parts)])
     return JobFolder.of(hashlib.sha256(ids.encode()).hexdigest()[:20])
 
 
-def _one_batch_a_part(job_id: str, batches: Sequence[Batch]) -> tuple[list[Batch], bool]:
-    """Choose the oldest batch of each part, in order, and say whether there is one for each."""
+def _select_batches(job_id: str, batches: Sequence[Batch]) -> tuple[list[Batch], bool]:
+    """Select the oldest batch per input file; tell whether none is missing."""
     by_part: dict[int, list[Batch]] = {}
     total = 0
     for batch in batches:
@@ -141,7 +141,7 @@ def _one_batch_a_part(job_id: str, batches: Sequence[Batch]) -> tuple[list[Batch
             total = max(total, int(part[2]))
             by_part.setdefault(int(part[1]), []).append(batch)
     for number, several in by_part.items():
-        # One that failed whole may have been sent again; it bills nothing.
+        # A failed batch bills nothing, and its input file may have been sent again.
         several.sort(key=lambda batch: (batch.status == "failed", batch.created_at or 0.0))
         if len(several) > 1:
             ids = [batch.id for batch in several]
@@ -150,13 +150,13 @@ def _one_batch_a_part(job_id: str, batches: Sequence[Batch]) -> tuple[list[Batch
 
 
 def _fetch(service: Service, job_id: str, batch: Batch, path: Path) -> _Part | None:
-    """Bring home the input file of one batch, and read it if it is what was sent."""
+    """Download and parse the input file of a batch; None if unusable."""
     try:
         service.download(batch.input_file_id or "", path, _MOST_BYTES)
         return _read(batch, path, job_id)
     except _UNUSABLE as reason:
         if isinstance(reason, ServiceError) and reason.status not in _GONE:
-            raise  # it may be there at another time
+            raise  # a retry may succeed
         path.unlink(missing_ok=True)
         warn_user(
             UnrecoveredBatchWarning(
@@ -169,7 +169,7 @@ def _fetch(service: Service, job_id: str, batch: Batch, path: Path) -> _Part | N
         return None
 
 
-# What a stranger's bytes can raise while they are read.
+# Parsing untrusted bytes can raise any of these.
 _UNUSABLE: Final = (
     ServiceError, InputError, ValueError, LookupError, TypeError, AttributeError, RecursionError,
 )  # fmt: skip
@@ -238,7 +238,7 @@ def _write(folder: JobFolder, fingerprint: str, parts: Sequence[_Part], service:
         max_enqueued_tokens=None,
     )
     write_manifest(folder, manifest)
-    # At once: half of it would say that the other half was never sent.
+    # Atomic, because a partial journal would mean that the rest was never sent.
     folder.write_journal(_events(parts))
 
 

@@ -1,4 +1,4 @@
-"""The context of one run of the at-most-once protocol on a job."""
+"""Context of one run of the at-most-once protocol."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ OnUncertain = Literal["ask", "recreate"]
 
 @dataclass(frozen=True)
 class SubmissionContext:
-    """What one run of the protocol works on, and what it may do.
+    """Job, service and options of one run of the protocol.
 
     Attributes
     ----------
     recreate
-        Whether the user asked, in so many words, to create again what cannot be found.
+        Whether the user explicitly allows creating a batch again that cannot be found.
     elsewhere
-        Batches of this job that another folder here holds.
+        Batches of this job that belong to another folder on this machine.
     queued_elsewhere
         Input tokens that other jobs have in the service's queue for the same model.
     prefetcher
-        Transfers of the service that are under way already.
+        Transfers that run in the background already.
     """
 
     folder: JobFolder
@@ -46,22 +46,22 @@ class SubmissionContext:
 
     @property
     def transfers(self) -> Transfers:
-        """Where uploads, polls and downloads go."""
+        """Target of uploads, polls and downloads."""
         return self.prefetcher or self.service
 
     @property
     def profile(self) -> Provider:
-        """The service's limits and habits, as they were when the job was prepared."""
+        """Provider profile as of the preparation of the job."""
         return self.manifest.provider
 
     @property
     def shards(self) -> int:
-        """How many input files the job has."""
+        """Number of input files of the job."""
         return len(self.manifest.inputs)
 
     @property
     def queue(self) -> Queue:
-        """What the service lets wait at once."""
+        """Limits of the service's queue."""
         limit = self.manifest.max_enqueued_tokens or self.profile.max_enqueued_tokens
         return Queue(limit, self.queued_elsewhere, self.profile.max_creates)
 
@@ -70,29 +70,29 @@ class SubmissionContext:
         return read_state(self.folder, self.shards)
 
     def record(self) -> Record:
-        """Return the job as it stands now."""
+        """Return the current record of the job."""
         return Record(self.folder, self.manifest, self.state())
 
     def due(self) -> list[int]:
-        """List the shards that may be brought to a batch now, in order."""
+        """List the input files whose batch may be created now, in order."""
         return due(self.manifest.inputs, self.state().shards, self.queue, self.clock.now())
 
     def record_event(self, event: str, shard: int, **facts: Any) -> None:
-        """Append to the journal, durably."""
+        """Append an event to the journal, durably."""
         self.folder.append({"event": event, "shard": shard, "at": self.clock.now(), **facts})
 
     def fingerprint(self, shard: int) -> str:
-        """Name the content of one input file within its job."""
+        """Return the fingerprint of an input file within its job."""
         return shard_fingerprint(self.manifest.id, self.manifest.inputs[shard].sha256)
 
 
 def shard_fingerprint(job_id: str, sha256: str) -> str:
-    """Name the content of one input file within its job, as its batch's metadata has it."""
+    """Hash an input file and its job id, as stored in the batch metadata."""
     return hashlib.sha256(f"{job_id} {sha256}".encode()).hexdigest()
 
 
 def queue_again(run: SubmissionContext, shard: int, reason: str | None) -> None:
-    """Put a shard back that the service had no room for, and leave its queue alone for a time."""
+    """Queue an input file again after a full-queue rejection, with a pause."""
     refusals = run.state().shards[shard].refusals
     retry_at = run.clock.now() + pause(run.profile.queue_pause, refusals)
     run.record_event("QUEUED", shard, reason=reason, retry_at=retry_at)

@@ -1,4 +1,4 @@
-"""Work on one job under its lock: prepare and submit it, or go on with it."""
+"""Preparation and submission of a job under its lock."""
 
 from __future__ import annotations
 
@@ -32,39 +32,39 @@ _PREPARING: Final = 0.1
 
 
 def start(plan: Plan, service: Service | None, on_uncertain: OnUncertain) -> JobFolder:
-    """Prepare a job's folder and submit it; if another kernel is doing so, leave it to that one."""
+    """Prepare and submit a job, unless another kernel is doing so."""
     folder = JobFolder.of(plan.job_id)
     if not folder.manifest.is_file():
         _warn_of_namesake(plan)
     folder.create()
     while True:
-        with folder.lock() as held:
-            if held:
+        with folder.lock() as locked:
+            if locked:
                 manifest = prepare(plan, folder)
                 if service is not None:
                     _submit(plan, _context(folder, manifest, service, on_uncertain))
         if folder.manifest.is_file():
             return folder
-        # The other kernel is still preparing; should it die, the lock is ours.
+        # Another kernel is preparing the job; if it dies, the next attempt gets the lock.
         plan.clock.sleep(_PREPARING)
 
 
 def go_on(run: SubmissionContext) -> None:
-    """Send what is left of a job, unless other jobs have asked it meanwhile.
+    """Send the rest of a job, unless other jobs sent the same requests.
 
     Raises
     ------
     SubmissionError
-        If they have, and the user did not ask to pay again.
+        If other jobs sent them, and the user did not choose to pay twice.
     """
     reconcile(run)
-    # A job that waits for room is looked at often: the others are read only when something is due.
-    meanwhile = {} if run.recreate or not run.due() else asked_elsewhere(run.record())
-    if meanwhile:
-        told = ", ".join(f"{number:,} in job {other!r}" for other, number in meanwhile.items())
+    # A queued job is polled often, so the other jobs are read only if an input file is due.
+    sent_elsewhere = {} if run.recreate or not run.due() else asked_elsewhere(run.record())
+    if sent_elsewhere:
+        text = ", ".join(f"{number:,} in job {other!r}" for other, number in sent_elsewhere.items())
         raise SubmissionError(
             f"Requests that job {run.manifest.display_name!r} has not sent yet were asked since by "
-            f"others ({told}), and would be paid twice.",
+            f"others ({text}), and would be paid twice.",
             next_step="Send only the rest: "
             + job_step(run.manifest.display_name, "cancel")
             + ", which drops what was not sent, and "
@@ -79,37 +79,37 @@ def go_on(run: SubmissionContext) -> None:
 
 def _submit(plan: Plan, run: SubmissionContext) -> None:
     try:
-        # What was prepared just now was compared with the other jobs just now.
+        # A new preparation was compared with the other jobs already.
         go_on(run) if run.state().intended else submit(run)
-    except SentElsewhere as found:
-        # Its folder was lost, and the rows have been sorted since: what was sent is brought back.
-        here = _batches_here()
-        if here >= found.batches:
-            submit(replace(run, elsewhere=here))
+    except SentElsewhere as error:
+        # The folder was lost and the rows were reordered, so the sent batches are recovered.
+        local = _local_batches()
+        if local >= error.batches:
+            submit(replace(run, elsewhere=local))
             return
-        theirs = [b for b in newest_batches(run.service) if b.id in found.batches]
-        back = rebuild(run.service, run.folder, theirs)
-        if back != [run.folder]:
-            if back:
-                # Nothing was created here, so the next run of the cell may begin with what is back.
+        batches = [b for b in newest_batches(run.service) if b.id in error.batches]
+        rebuilt = rebuild(run.service, run.folder, batches)
+        if rebuilt != [run.folder]:
+            if rebuilt:
+                # Nothing was created local, so the next run can start from the recovered job.
                 run.folder.journal.unlink()
             raise
         submit(replace(run, manifest=prepare(plan, run.folder)))
 
 
-def _batches_here() -> frozenset[str]:
+def _local_batches() -> frozenset[str]:
     shards = (shard for record in records() for shard in record.state.shards)
     return frozenset(shard.batch.id for shard in shards if shard.batch is not None)
 
 
 def _warn_of_namesake(plan: Plan) -> None:
-    """Warn that a job of this name is there, and say in what the new one differs."""
+    """Warn if a job of this name exists, and list the differences."""
     if not plan.name:
         return
     for record in records() if plan.reuse.jobs is None else plan.reuse.jobs:
         other = record.manifest
         if other.id == plan.job_id:
-            return  # another kernel was quicker: it is the same job
+            return  # another kernel submitted the same job
         if other.name == plan.name and other.identity == plan.identity:
             differences = plan.table.recipe.difference(other.recipe)
             differences += ["rerun"] if plan.rerun != other.rerun else []
@@ -130,9 +130,11 @@ def _warn_of_namesake(plan: Plan) -> None:
 def working_on(
     folder: JobFolder, service: Service, *, recreate: bool = False
 ) -> Iterator[SubmissionContext | None]:
-    """Hold the job's lock; yield None if another kernel holds it, which then does the work."""
-    with folder.lock() as held:
-        yield _context(folder, read_manifest(folder), service, recreate=recreate) if held else None
+    """Hold the job's lock; yield None if another kernel holds it."""
+    with folder.lock() as locked:
+        yield (
+            _context(folder, read_manifest(folder), service, recreate=recreate) if locked else None
+        )
 
 
 def _context(
@@ -154,15 +156,15 @@ def _context(
 
 
 def _queued_elsewhere(manifest: Manifest, service: Service) -> int:
-    """Add up what other jobs have in the service's queue, where that counts against a limit."""
+    """Sum the tokens that other jobs have queued, if there is a limit."""
     if (manifest.max_enqueued_tokens or manifest.provider.max_enqueued_tokens) is None:
         return 0
-    mine = (manifest.identity, manifest.recipe.model)
+    key = (manifest.identity, manifest.recipe.model)
     return sum(
         file.tokens
         for record in records()
         if record.manifest.id != manifest.id
-        and (record.manifest.identity, record.manifest.recipe.model) == mine
+        and (record.manifest.identity, record.manifest.recipe.model) == key
         for file, shard in zip(record.manifest.inputs, record.state.shards, strict=True)
         if is_queued_lately(shard, SYSTEM.now(), record.manifest.provider.hours)
         and not _has_ended(shard, service)
@@ -170,7 +172,7 @@ def _queued_elsewhere(manifest: Manifest, service: Service) -> int:
 
 
 def _has_ended(shard: ShardState, service: Service) -> bool:
-    """Ask the service, since nobody may have looked at another job for long."""
+    """Check at the service whether a batch has ended."""
     try:
         return shard.batch is not None and service.retrieve_batch(shard.batch.id).ended
     except ServiceError:

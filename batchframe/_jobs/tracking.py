@@ -1,4 +1,4 @@
-"""Refresh the status of a job's batches, and bring their result files home."""
+"""Polling of a job's batches, and download of their result files."""
 
 from __future__ import annotations
 
@@ -25,52 +25,52 @@ _SHORT_POLLS: Final = 3
 
 
 def refresh(run: SubmissionContext, *, thorough: bool = False) -> None:
-    """Poll every batch that may have changed, and bring home what has ended.
+    """Poll every batch that may have changed; download ended ones.
 
     The caller holds the job's lock.
 
     Parameters
     ----------
     thorough
-        Also compare what is at home with its checksums, and ask again for what was given up.
+        Whether to also verify the checksums of downloaded files, and to retry missing files.
 
     Raises
     ------
     ServiceError
-        If the service cannot be reached, or one batch gives trouble; the others are polled all the
-        same, and everything that is at home stays.
+        If the service cannot be reached, or a batch fails to update; the others are still polled,
+        and downloaded files stay.
     """
-    with _fetching_ahead(run) as quicker:
-        _for_each_batch(quicker, partial(_poll, thorough=thorough))
+    with _prefetching(run) as context:
+        _for_each_batch(context, partial(_poll, thorough=thorough))
 
 
 @contextmanager
-def _fetching_ahead(run: SubmissionContext) -> Iterator[SubmissionContext]:
-    """Ask for several batches and their files at once; what comes is taken in turn as ever."""
+def _prefetching(run: SubmissionContext) -> Iterator[SubmissionContext]:
+    """Prefetch several batches and their files concurrently."""
     wanted = [
         (shard, state, state.batch)
         for shard, state in enumerate(run.state().shards)
         if state.batch is not None and not state.fetched and state.batch.id != REALTIME
     ]
-    if len(wanted) < 2:  # noqa: PLR2004 - one alone has nothing to be ahead of
+    if len(wanted) < 2:  # noqa: PLR2004 - a single batch gains nothing
         yield run
         return
     with prefetching(run.service, "downloading") as prefetcher:
         for shard, state, batch in wanted:
-            poll = _is_asked_for(state, batch)
+            poll = _needs_poll(state, batch)
             prefetcher.prefetch(batch, run.folder.output(shard), most_bytes, poll=poll)
         yield replace(run, prefetcher=prefetcher)
 
 
 def cancel(run: SubmissionContext) -> None:
-    """Drop what was not sent, and ask the service to stop every batch that has not ended.
+    """Drop unsent input files, and cancel every batch that has not ended.
 
-    What it finished will be kept.
+    Finished answers remain available.
 
     Raises
     ------
     ServiceError
-        As for :func:`refresh`.
+        As in :func:`refresh`.
     """
     for shard, state in enumerate(run.state().shards):
         if state.step in {"new", "uploaded"}:
@@ -79,19 +79,19 @@ def cancel(run: SubmissionContext) -> None:
 
 
 def all_at_home(folder: JobFolder, state: JobState, *, thorough: bool = False) -> bool:
-    """Tell whether there is nothing to look for; `thorough` is as for :func:`refresh`."""
+    """Check whether all result files are there, as :func:`refresh` would."""
     return all(
         _is_at_home(folder, shard, now, thorough=thorough) for shard, now in enumerate(state.shards)
     )
 
 
 def _is_at_home(folder: JobFolder, shard: int, state: ShardState, *, thorough: bool) -> bool:
-    homes = ((folder.output(shard), state.output), (folder.errors(shard), state.errors))
-    there = [(path, home) for path, home in homes if home is not None]
+    files = ((folder.output(shard), state.output), (folder.errors(shard), state.errors))
+    downloaded = [(path, home) for path, home in files if home is not None]
     if not thorough:
-        return state.fetched and all(path.is_file() for path, _ in there)
+        return state.fetched and all(path.is_file() for path, _ in downloaded)
     whole = state.fetched and not state.incomplete
-    return whole and all(is_intact(path, home) for path, home in there)
+    return whole and all(is_intact(path, home) for path, home in downloaded)
 
 
 def _for_each_batch(
@@ -116,66 +116,66 @@ def _poll(run: SubmissionContext, shard: int, state: ShardState, *, thorough: bo
     if batch is None or _is_at_home(run.folder, shard, state, thorough=thorough):
         return
     if batch.id == REALTIME:
-        # Its kernel is gone, or it would hold the lock: there will be no more answers.
+        # The lock is free, so the kernel of the pilot has ended.
         end(run, batch)
         return
-    if _is_asked_for(state, batch):
+    if _needs_poll(state, batch):
         latest = run.transfers.retrieve_batch(batch.id)
         if latest != batch:
             run.record_event("STATUS", shard, batch=latest.to_json())
         batch = latest
     full = [error for error in batch.errors if is_full(error.code, error.message)]
     if batch.status == "failed" and full:
-        # It was refused whole and nothing of it is billed: it is sent again later.
+        # A batch that failed for a full queue bills nothing, so it is sent again later.
         queue_again(run, shard, full[0].message)
     elif batch.ended:
         _fetch(run, shard, state, batch)
 
 
-def _is_asked_for(state: ShardState, batch: Batch) -> bool:
+def _needs_poll(state: ShardState, batch: Batch) -> bool:
     return not batch.ended or bool(state.short)
 
 
 def _fetch(run: SubmissionContext, shard: int, state: ShardState, batch: Batch) -> None:
-    """Bring home both result files of one batch, verified and durable."""
+    """Download both result files of a batch, verified and durable."""
     requests = run.manifest.inputs[shard].stop - run.manifest.inputs[shard].start
     homes = {"output": run.folder.output(shard), "errors": run.folder.errors(shard)}
     before = {"output": state.output, "errors": state.errors}
     settled = state.fetched and not state.incomplete
-    got: dict[str, Fetched] = {}
-    gone: list[str] = []
+    downloaded: dict[str, Fetched] = {}
+    missing: list[str] = []
     for kind, file_id in _result_files(batch).items():
-        old = before[kind]
-        if settled and old is not None and is_intact(homes[kind], old):
-            fetched: Fetched | None = old
+        previous = before[kind]
+        if settled and previous is not None and is_intact(homes[kind], previous):
+            fetched: Fetched | None = previous
         else:
-            fetched = bring_home(run.transfers, file_id, homes[kind], requests, old)
+            fetched = bring_home(run.transfers, file_id, homes[kind], requests, previous)
         if fetched is not None:
-            got[kind] = fetched
-        elif state.fetched and old is not None:
+            downloaded[kind] = fetched
+        elif state.fetched and previous is not None:
             raise ServiceError(
                 f"{homes[kind]!s} is not what came back from the service: it was changed or "
                 f"removed since, and the service has no result file {file_id} any more. Restore it "
                 "from a copy of the job's folder."
             )
         else:
-            gone.append(file_id)
-    lines = sum(count_lines(homes[kind]).whole for kind in got)
-    facts: dict[str, Any] = {kind: asdict(home) for kind, home in got.items()}
-    short = bool(gone) or lines < _expected(batch, requests)
+            missing.append(file_id)
+    lines = sum(count_lines(homes[kind]).whole for kind in downloaded)
+    facts: dict[str, Any] = {kind: asdict(home) for kind, home in downloaded.items()}
+    short = bool(missing) or lines < _expected(batch, requests)
     if short and not state.fetched and state.short < _SHORT_POLLS:
-        # A batch may end before its files show, or show whole; what stays away is missing.
+        # The files of an ended batch may become available later.
         run.record_event("SHORT", shard, lines=lines, **facts)
         return
     event = AllFetched(
         shard=shard,
-        output=got.get("output"),
-        errors=got.get("errors"),
-        gone=tuple(gone),
+        output=downloaded.get("output"),
+        errors=downloaded.get("errors"),
+        gone=tuple(missing),
         incomplete=short,
     )
     if not state.fetched or after(state, event) != state:
-        run.record_event("FETCHED", shard, **facts, gone=gone, incomplete=short)
+        run.record_event("FETCHED", shard, **facts, gone=missing, incomplete=short)
 
 
 def _result_files(batch: Batch) -> dict[str, str]:
@@ -185,11 +185,11 @@ def _result_files(batch: Batch) -> dict[str, str]:
     return {kind: file_id for kind, file_id in files.items() if file_id is not None}
 
 
-def _expected(batch: Batch, asked: int) -> int:
-    """Return how many lines to look for; the counts may lie, and then prove nothing."""
+def _expected(batch: Batch, requests: int) -> int:
+    """Return the expected number of lines; the service's counts may be wrong."""
     if batch.status == "completed":
-        return asked
-    return min(asked, batch.completed + batch.failed)
+        return requests
+    return min(requests, batch.completed + batch.failed)
 
 
 def _stop(run: SubmissionContext, shard: int, state: ShardState) -> None:

@@ -1,4 +1,4 @@
-"""Polling a job until it is done, in this thread, an event loop or the background."""
+"""Polling of a job, in this thread, an event loop or the background."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from batchframe._display import Card, Screen, notify
 from batchframe._services.provider_table import Provider
 
 Poll = float | tuple[float, float]
-"""Seconds between two polls: always, or at first and at most."""
+"""Seconds between two polls: fixed, or initial and maximum."""
 
 _GROWTH: Final = 1.4
-# So that many kernels do not poll at the same moment.
+# Jitter keeps many kernels from polling at the same moment.
 _JITTER: Final = 0.15
 _SHORTEST: Final = 0.001
 _FAILURES: Final = 30
-"""Polls in a row that may fail before waiting is given up: half an hour at OpenAI's pace."""
+"""Consecutive failed polls before waiting ends: half an hour for OpenAI."""
 
 
 @dataclass(frozen=True)
 class PollInterval:
-    """Seconds between two polls: at first, and at most."""
+    """Initial and maximum seconds between two polls."""
 
     initial: float
     maximum: float
 
     @classmethod
     def of(cls, provider: Provider, poll: Poll | None = None) -> PollInterval:
-        """Return the interval that the user gives, or the one that suits the service.
+        """Return the user's interval, or the default of the provider.
 
         Raises
         ------
@@ -56,7 +56,7 @@ def _is_interval(value: Any) -> bool:
 
 @dataclass(frozen=True)
 class Waited:
-    """How waiting ended: whether it is done, and if not, why the last poll failed, if it did."""
+    """Outcome of waiting: done or not, and the error of the last poll."""
 
     done: bool
     trouble: ServiceError | None = None
@@ -70,19 +70,19 @@ def until(
     timeout: float | None = None,
     clock: Clock = SYSTEM,
 ) -> Waited:
-    """Poll until `done`, or until `timeout` seconds are over.
+    """Poll until `done` returns True, or for `timeout` seconds.
 
-    A poll that fails because the service cannot be reached, or is out of order, is tried again.
+    A poll that fails with a temporary error is retried.
 
     Parameters
     ----------
     poll
-        Is told how many seconds are left, None if there is no end.
+        Function of the remaining seconds; None without a timeout.
 
     Raises
     ------
     ServiceError
-        If the service refuses, or cannot be reached for a long time.
+        If the service rejects a poll, or cannot be reached for a long time.
     """
     schedule = _PollSchedule(interval, timeout, clock)
     while True:
@@ -97,12 +97,12 @@ def until(
 async def until_async(
     done: Callable[[], bool], poll: Callable[[float | None], None], interval: PollInterval
 ) -> None:
-    """Poll until `done`, in another thread, while the event loop is free for other work.
+    """Poll until `done` returns True, without blocking the event loop.
 
     Raises
     ------
     ServiceError
-        As for :func:`until`.
+        As in :func:`until`.
     """
     schedule = _PollSchedule(interval)
     while True:
@@ -121,7 +121,7 @@ def _attempt(poll: Callable[[float | None], None], left: float | None) -> Servic
 
 
 class _PollSchedule(Retries):
-    """When to poll, and how many failed polls to bear."""
+    """Schedule of polls, and limit of consecutive failures."""
 
     def __init__(
         self, interval: PollInterval, timeout: float | None = None, clock: Clock = SYSTEM
@@ -132,7 +132,7 @@ class _PollSchedule(Retries):
         self._failures = 0
 
     def check(self, trouble: ServiceError | None) -> None:
-        """Count a poll that failed; raise what will not pass, or has not for long."""
+        """Count failed polls; raise an error that is permanent or persists."""
         self._failures = self._failures + 1 if trouble else 0
         if trouble and (not trouble.passing or self._failures > _FAILURES):
             raise trouble
@@ -146,7 +146,7 @@ THREAD_NAME: Final = "batchframe-watch"
 
 @dataclass(eq=False)
 class _Watch(Generic[_O]):
-    """One thread's work. It holds its owner weakly: nobody watches for an object that is gone."""
+    """Work of one thread; a weak reference ends it with its owner."""
 
     owner: weakref.ref[_O]
     done: Callable[[_O], bool]
@@ -159,7 +159,7 @@ class _Watch(Generic[_O]):
         try:
             clock = replace(SYSTEM, sleep=self._sleep)
             until(self._is_over, self._poll_once, self.interval, clock=clock)
-        except Exception as reason:  # noqa: BLE001 - nobody else would see it
+        except Exception as reason:  # noqa: BLE001 - the card is the only place to report it
             self._show(f"Watching ended: {reason}", bad=True)
         if self.stopped.is_set():
             self._show("Watched in another cell since.")
@@ -180,8 +180,8 @@ class _Watch(Generic[_O]):
 
     def _show(self, note: str, *, bad: bool = False) -> None:
         card = self.screen.last or Card("Watching")
-        told = replace(card, notes=(*card.notes, note), tone="bad" if bad else card.tone)
-        self.screen.show(told, note)
+        updated = replace(card, notes=(*card.notes, note), tone="bad" if bad else card.tone)
+        self.screen.show(updated, note)
 
 
 _watches: dict[Hashable, _Watch[Any]] = {}
@@ -199,14 +199,15 @@ def watch(
     screen: Screen,
     interval: PollInterval,
 ) -> None:
-    """Poll in a daemon thread until `owner` is done or gone, or `key` is watched again.
+    """Poll in a daemon thread until `owner` is done or deleted.
 
-    What `poll` raises ends the watch and stands on the card.
+    Another watch of `key` replaces this one. An exception of `poll` ends it and is shown on the
+    card.
     """
     new = _Watch(weakref.ref(owner), done, poll, screen, interval)
     with _changing:
-        before = _watches.pop(key, None)
+        previous = _watches.pop(key, None)
         _watches[key] = new
-    if before is not None:
-        before.stopped.set()
+    if previous is not None:
+        previous.stopped.set()
     threading.Thread(target=new.run, name=THREAD_NAME, daemon=True).start()
