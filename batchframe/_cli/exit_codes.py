@@ -1,4 +1,4 @@
-"""Exit codes, which a scheduler can act on."""
+"""Exit codes of the commands."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ OK: Final = 0
 ROWS: Final = 1
 """The job is done, and some rows have no answer."""
 USAGE: Final = 2
-"""It could not be done: wrong words, bad input, or an error of ours; nothing was guessed."""
+"""The command failed: wrong arguments, invalid input, or an error."""
 RUNNING: Final = 3
 UNCERTAIN: Final = 4
-"""Nobody can know yet whether a batch was created."""
+"""It is unknown whether a batch was created."""
 INTERRUPTED: Final = 130
-"""What a shell says of a process that Ctrl-C has ended."""
+"""Shell convention for a process that Ctrl-C ended."""
 BROKEN_PIPE: Final = 141
-"""What a shell says of a process whose reader has gone."""
+"""Shell convention for a process whose output pipe was closed."""
 
 UNSENT: Final = frozenset({"preparing", "submitting"})
 
 
 def code_of(job: Job) -> int:
-    """Say how a job stands, as it was at the last look."""
+    """Return the exit code of a job, from its status at the last poll."""
     if job.status == "uncertain":
         return UNCERTAIN
     if job.status in UNSENT:

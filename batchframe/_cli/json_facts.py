@@ -1,6 +1,6 @@
-"""Write jobs and estimates as JSON values and as text cards.
+"""Conversion of jobs and estimates to JSON values and text cards.
 
-Money is a string, so that no digit is lost; times are ISO 8601 in UTC.
+Amounts are strings, so that no digit is lost; times are ISO 8601 in UTC.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SUBMIT: Final = "batchframe submit ... --name NAME --max-cost USD  # with the s
 
 
 def job_facts(job: Job) -> dict[str, Any]:
-    """Write what is known of a job at this moment as JSON values."""
+    """Convert a job to JSON values."""
     manifest = job._record.manifest  # noqa: SLF001 - next door
     return {
         "id": job.id,
@@ -43,24 +43,24 @@ def job_facts(job: Job) -> dict[str, Any]:
         "cost": _money(job.cost),
         "estimated_cost": range_facts(manifest.cost),
         "batches": [_batch_facts(batch) for batch in job.batches],
-        "created": _moment(manifest.created_at),
+        "created": _iso_time(manifest.created_at),
         "folder": str(job.folder),
     }
 
 
 def job_words(job: Job) -> str:
-    """Write a job's card, worded for a shell."""
-    return to_text(_worded(job._card()))  # noqa: SLF001 - next door
+    """Format a job's card for a shell."""
+    return to_text(_for_shell(job._card()))  # noqa: SLF001 - next door
 
 
-def _worded(card: Card) -> Card:
-    """Word what a card advises for a shell."""
+def _for_shell(card: Card) -> Card:
+    """Replace Python code in a card's advice with shell commands."""
     next_step = card.next_step and in_shell(card.next_step)
     return replace(card, notes=tuple(map(in_shell, card.notes)), next_step=next_step)
 
 
 def jobs_facts(jobs: pd.DataFrame) -> list[dict[str, Any]]:
-    """Write a list of jobs as JSON values."""
+    """Convert a list of jobs to JSON values."""
     rows: list[dict[str, Any]] = jobs.to_dict("records")
     return [
         {
@@ -76,24 +76,24 @@ def jobs_facts(jobs: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def estimate_facts(estimate: Estimate) -> dict[str, Any]:
-    """Write an estimate as JSON values."""
+    """Convert an estimate to JSON values."""
     facts = {name: getattr(estimate, name) for name in estimate.__dataclass_fields__}
     ranges = {name: range_facts(facts[name]) for name in RANGES}
     return {**facts, **ranges, "notes": [in_shell(note) for note in estimate.notes]}
 
 
 def estimate_words(estimate: Estimate, requests: Requests) -> str:
-    """Write an estimate's card, with the first prompt and the next step as a command."""
-    card = _worded(estimate._card())  # noqa: SLF001 - next door
+    """Format an estimate's card, with the first prompt and the next command."""
+    card = _for_shell(estimate._card())  # noqa: SLF001 - next door
     for line in requests.preview(1):
         prompt = endpoint_of(requests.endpoint).prompt_text(line["body"])
-        cut = prompt if len(prompt) <= _LONGEST_PROMPT else f"{prompt[:_LONGEST_PROMPT]}…"
-        card = replace(card, quoted=("first prompt", cut))
+        excerpt = prompt if len(prompt) <= _LONGEST_PROMPT else f"{prompt[:_LONGEST_PROMPT]}…"
+        card = replace(card, quoted=("first prompt", excerpt))
     return to_text(replace(card, next_step=_SUBMIT))
 
 
 def range_facts(found: Range[Any] | None) -> dict[str, Any] | None:
-    """Write a range.
+    """Convert a range to JSON values.
 
     Examples
     --------
@@ -115,8 +115,8 @@ def _batch_facts(batch: Batch) -> dict[str, Any]:
         "total": batch.total,
         "completed": batch.completed,
         "failed": batch.failed,
-        "created": _moment(batch.created_at),
-        "expires": _moment(batch.expires_at),
+        "created": _iso_time(batch.created_at),
+        "expires": _iso_time(batch.expires_at),
         "errors": [asdict(error) for error in batch.errors],
     }
 
@@ -125,7 +125,7 @@ def _money(usd: Decimal | None) -> str | None:
     return None if usd is None else f"{usd:f}"
 
 
-def _moment(seconds: float | None) -> str | None:
+def _iso_time(seconds: float | None) -> str | None:
     if seconds is None:
         return None
     return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="seconds")

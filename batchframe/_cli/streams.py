@@ -1,4 +1,4 @@
-"""Print results to the standard output, and everything else to the standard error."""
+"""Output: results to standard output, all else to standard error."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from typing import Any, TextIO
 from batchframe._base.safe_text import in_shell
 
 
-def print_error(said: object) -> None:
-    """Print an error or a text to the standard error, worded for a shell."""
-    _print(in_shell(said), sys.stderr)
+def print_error(message: object) -> None:
+    """Print a message to standard error, with shell commands as advice."""
+    _print(in_shell(message), sys.stderr)
 
 
 def print_result(text: str, *, to_stderr: bool) -> None:
-    """Print what a command was run for; to the standard error where data has the output."""
+    """Print a result; to standard error if the output is a data stream."""
     if text:
         _print(text, sys.stderr if to_stderr else sys.stdout)
 
 
 def print_json(facts: Mapping[str, Any]) -> None:
-    """Print one JSON document, in ASCII: whatever the terminal's encoding is, it can be read."""
+    """Print one JSON document, in ASCII, which every terminal can encode."""
     _print(json.dumps(facts, indent=2, default=str, allow_nan=False), sys.stdout)
 
 
 def confirm(question: str) -> bool:
-    """Ask for consent; without a terminal there is none."""
+    """Ask the user for consent; return False without a terminal."""
     if not sys.stdin.isatty():
         return False
     _print(f"{question} [y/N] ", sys.stderr, end="")
@@ -37,16 +37,16 @@ def confirm(question: str) -> bool:
 
 
 def stdout_for_json(*, wanted: bool) -> AbstractContextManager[object]:
-    """Keep the standard output for a JSON document, where one is wanted."""
+    """Redirect other output to standard error if JSON is requested."""
     return redirect_stdout(sys.stderr) if wanted else nullcontext()
 
 
 @contextmanager
 def warnings_as_sentences() -> Iterator[None]:
-    """Print a warning as a sentence, without the line of code that it points at."""
+    """Print warnings as sentences, without the source line."""
     with warnings.catch_warnings():
-        # Ours are for whoever reads the log, and no reason to stop, whatever the interpreter's
-        # filters say of other warnings.
+        # Warnings of batchframe belong in the log and must not raise, whatever the interpreter's
+        # filters are.
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = lambda message, *_, **__: print_error(
             f"Warning: {in_shell(message)}"
@@ -55,7 +55,7 @@ def warnings_as_sentences() -> Iterator[None]:
 
 
 def escape_unencodable() -> None:
-    """Print what the terminal's encoding lacks as escapes, instead of failing."""
+    """Escape characters that the terminal's encoding lacks."""
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")

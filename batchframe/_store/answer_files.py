@@ -1,7 +1,7 @@
-"""The files that answers bring, such as images, in the job's folder.
+"""Files extracted from answers, such as images, in the job's folder.
 
-Each is named after its request and its content, and is as durable as the result file it came from:
-where it is gone, it is written again.
+Each is named after its request and its content. A deleted file is written again from the result
+file.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _HEAD: Final = 4096
 
 
 class AnswerFiles:
-    """The files of one job.
+    """Answer files of one job.
 
     Parameters
     ----------
     folder
-        Where they stand; it is made with the first of them.
+        Folder of the files; created with the first file.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -41,48 +41,48 @@ class AnswerFiles:
         self._made = False
 
     def keep(self, custom_id: str, content: bytes) -> str:
-        """Write a file, unless it stands there already, and return its name.
+        """Write a file, unless it exists, and return its name.
 
         Raises
         ------
         JobError
-            If the disk does not take it.
+            If the file cannot be written.
         """
         digest = hashlib.sha256(content).hexdigest()[:_DIGITS]
         name = f"{custom_id}-{digest}.{ending_of(content) or 'bin'}"
         path = self._folder / name
         with translate_os_errors(path):
             self._make()
-            if not _is_file_of(path, len(content)):
+            if not _has_size(path, len(content)):
                 with replacing(path) as file:
                     file.write(content)
         return name
 
     def take(self, sources: Iterable[Path]) -> None:
-        """Copy files of other jobs, under their own names: those jobs may be forgotten.
+        """Copy files of other jobs, which may be deleted later.
 
         Raises
         ------
         JobError
-            If one is gone, or the disk does not take it.
+            If a file is missing, or cannot be written.
         """
         for source in sources:
             path = self._folder / source.name
             with translate_os_errors(source):
                 self._make()
-                with open_private(source) as old:
-                    if not _is_file_of(path, os.fstat(old.fileno()).st_size):
-                        with replacing(path) as new:
-                            shutil.copyfileobj(old, new)
+                with open_private(source) as reader:
+                    if not _has_size(path, os.fstat(reader.fileno()).st_size):
+                        with replacing(path) as writer:
+                            shutil.copyfileobj(reader, writer)
 
     def why_gone(self, custom_id: str) -> str:
-        """Return why a file could never be fetched, as an earlier version noted it."""
+        """Return why a file was not downloaded, as earlier versions recorded it."""
         path = self._folder / f"{custom_id}.gone"
         with translate_os_errors(path), open_private(path) as file:
             return file.read(_HEAD).decode(errors="replace")
 
     def names(self) -> frozenset[str]:
-        """Name the files that are there; a link or whatever else is none."""
+        """Return the names of regular files; links are excluded."""
         with translate_os_errors(self._folder):
             if not self._folder.is_dir() or self._folder.is_symlink():
                 return frozenset()
@@ -99,5 +99,5 @@ class AnswerFiles:
             self._made = True
 
 
-def _is_file_of(path: Path, size: int) -> bool:
+def _has_size(path: Path, size: int) -> bool:
     return path.is_file() and not path.is_symlink() and path.stat().st_size == size

@@ -1,6 +1,6 @@
-"""The events of a job's journal, each as one typed value.
+"""Typed events of a job's journal.
 
-Writers append plain facts; a reader gets an event only if it has every fact that it needs.
+Writers append plain dicts; readers decode and validate them.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from batchframe._base.errors import JobError
 from batchframe._store.folder import JobFolder
 
 _Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
-# A clock that was never set may stand before 1970; what lies further away cannot be shown.
+# An unset clock may be before 1970; dates beyond these bounds cannot be formatted.
 _Date = Annotated[float, msgspec.Meta(ge=-1e10, le=1e11)]
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """A downloaded result file, as it then was."""
+    """Size and hash of a result file at its download."""
 
     bytes: _Bytes
     sha256: str
 
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
-    """What all events say; `at` is in seconds on this machine's clock."""
+    """Base class of events; `at` is in seconds on this machine's clock."""
 
     shard: int = 0
     at: _Date = 0.0
@@ -38,13 +38,13 @@ class Intent(_Event, frozen=True, tag="INTENT"):
 
 
 class _FileEvent(_Event, frozen=True):
-    """An event of one input file."""
+    """Base class of events of one input file."""
 
     shard: int
 
 
 class Uploaded(_FileEvent, frozen=True, tag="UPLOADED"):
-    """The input file reached the server; `created_at` is on the server's clock."""
+    """The input file was uploaded; `created_at` is on the server's clock."""
 
     file_id: str
     created_at: _Date | None = None
@@ -76,13 +76,13 @@ class Rejected(Unsent, frozen=True, tag="REJECTED"):
 
 
 class Ambiguous(_FileEvent, frozen=True, tag="AMBIGUOUS"):
-    """The outcome of a create is not known."""
+    """The outcome of a create is unknown."""
 
     reason: str | None = None
 
 
 class Queued(_FileEvent, frozen=True, tag="QUEUED"):
-    """The input file waits for room in the service's queue."""
+    """The input file waits because the service's queue is full."""
 
     reason: str | None = None
     retry_at: _Date = 0.0
@@ -108,14 +108,14 @@ class Short(_FileEvent, frozen=True, tag="SHORT"):
 
 
 class AllFetched(Short, frozen=True, tag="FETCHED"):
-    """All result files that the service gives are downloaded."""
+    """All available result files are downloaded."""
 
     gone: tuple[str, ...] = ()
     incomplete: bool = False
 
 
 class Asking(_Event, frozen=True, tag="ASKING"):
-    """One request of a pilot is about to be asked."""
+    """One request of a pilot is about to be sent."""
 
     custom_id: str
 
@@ -130,7 +130,7 @@ class _ResultLine(msgspec.Struct):
 
 
 class Answered(_Event, frozen=True, tag="ANSWERED"):
-    """One request of a pilot was answered, with this line of a result file."""
+    """One request of a pilot was answered; `line` is its result line."""
 
     line: dict[str, Any]
 
@@ -162,7 +162,7 @@ def parse_event(line: bytes) -> Event | Unknown:
     Raises
     ------
     msgspec.DecodeError
-        If it is damaged.
+        If the line is damaged.
 
     Examples
     --------
@@ -181,7 +181,7 @@ def read_events(folder: JobFolder) -> list[Event | Unknown]:
     Raises
     ------
     JobError
-        If it is damaged.
+        If the journal is damaged.
     """
     try:
         return list(map(parse_event, folder.read_journal()))

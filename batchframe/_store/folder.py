@@ -1,15 +1,15 @@
 """The job folder: file names, manifest, journal, lock.
 
 <home>/jobs/<job id>/        0700, its files 0600
-manifest.json              the recipe and what was written; replaced as a whole
-journal.jsonl              append-only, fsynced; a torn last line is dropped
-rows.parquet               row → digest, request number
-input-000.jsonl            exactly what was sent
-output-000.jsonl           exactly what came back
+manifest.json              the recipe and the input files; replaced atomically
+journal.jsonl              append-only, fsynced; an incomplete last line is ignored
+rows.parquet               the digest and request number of each row
+input-000.jsonl            the input file, as sent
+output-000.jsonl           the result file, as received
 errors-000.jsonl
-reused.parquet             the answers that earlier jobs had already
-answers.parquet            the parsed answers, rebuilt from the result files
-summary.json               counts and cost, rebuilt from the answers
+reused.parquet             answers of earlier jobs
+answers.parquet            parsed answers, a cache of the result files
+summary.json               counts and cost, a cache of the answers
 lock
 """
 
@@ -40,49 +40,49 @@ from batchframe._base.safe_text import JOBS
 
 STATE_VERSION: Final = 1
 _JOB_ID: Final = re.compile(r"[0-9a-f]{20}")
-# Far more than a job needs, and less than would fill a machine's memory.
+# Far more than a job needs, and small enough for memory.
 _LARGEST_MANIFEST: Final = 64_000_000
 _LARGEST_JOURNAL: Final = 256_000_000
-# More than any recipe needs, and less than would exhaust Python's stack.
+# More than any recipe needs, and below Python's recursion limit.
 _DEEPEST: Final = 200
 _THREADS: Final[dict[Path, threading.RLock]] = {}
 
 
 def home() -> Path:
-    """Return the folder of all state: ``BATCHFRAME_HOME``, else the user's own state folder.
+    """Return ``BATCHFRAME_HOME``, or the default state folder of the user.
 
     Raises
     ------
     JobError
-        If ``BATCHFRAME_HOME`` leads nowhere.
+        If ``BATCHFRAME_HOME`` is not a valid path.
     """
-    chosen = os.environ.get("BATCHFRAME_HOME")
-    if not chosen:
+    path = os.environ.get("BATCHFRAME_HOME")
+    if not path:
         return platformdirs.user_state_path("batchframe")
     try:
-        return Path(chosen).expanduser().absolute()
+        return Path(path).expanduser().absolute()
     except (RuntimeError, OSError):
-        # No user of that name, or no current folder.
+        # The user name is unknown, or the current folder is deleted.
         raise JobError(
-            f"BATCHFRAME_HOME is {chosen!r}, which leads to no folder. Set it to a path, such as "
+            f"BATCHFRAME_HOME is {path!r}, which leads to no folder. Set it to a path, such as "
             "~/batchframe, or unset it."
         ) from None
 
 
 class JobFolder:
-    """The files of one job; the only place that knows their names."""
+    """Folder of one job, with the names of its files."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @classmethod
     def of(cls, job_id: str) -> JobFolder:
-        """Return the folder of a job id below :func:`home`, whether it exists or not.
+        """Return the folder of a job id, which may not exist yet.
 
         Raises
         ------
         JobError
-            If it is no id, or the home cannot be searched.
+            If the id is invalid, or :func:`home` is not accessible.
         """
         if not _JOB_ID.fullmatch(job_id):
             raise JobError(
@@ -132,12 +132,12 @@ class JobFolder:
         return self.path / f"errors-{shard:03d}.jsonl"
 
     def create(self) -> None:
-        """Make the folder, private to the user.
+        """Create the folder, private to the user.
 
         Raises
         ------
         JobError
-            If it cannot be made, or others could use it.
+            If the folder cannot be created, or other users can access it.
         """
         private_home(self.path.parent.parent)
         for path in (self.path.parent, self.path):
@@ -145,18 +145,18 @@ class JobFolder:
 
     @contextmanager
     def lock(self) -> Iterator[bool]:
-        """Hold the job's lock if no other process does; yield whether it is held.
+        """Acquire the job's lock; yield False if another process holds it.
 
-        The operating system lets go of it when a process dies, so no lock is ever stale. Another
-        thread of this process, such as one that watches the job, is waited for.
+        The operating system releases the lock when a process dies, so it is never stale. The call
+        blocks while another thread of this process, such as a watch of the job, holds the lock.
 
         Raises
         ------
         JobError
-            If the disk refuses anything that is done to the folder while the lock is held.
+            If a file operation in the folder fails while the lock is held.
         """
-        with _THREADS.setdefault(self.path, threading.RLock()), self._lock() as held:
-            yield held
+        with _THREADS.setdefault(self.path, threading.RLock()), self._lock() as locked:
+            yield locked
 
     @contextmanager
     def _lock(self) -> Iterator[bool]:
@@ -178,7 +178,7 @@ class JobFolder:
         Raises
         ------
         JobError
-            If it is absent, damaged, or written by a newer version.
+            If the manifest is missing, damaged, or written by a newer version.
         """
         content = read_private(self.manifest, _LARGEST_MANIFEST)
         if content is None and self.journal.is_file():
@@ -200,7 +200,7 @@ class JobFolder:
         return manifest
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        """Replace the manifest as a whole."""
+        """Replace the manifest atomically."""
         content = msgspec.json.format(
             msgspec.json.encode({"state_version": STATE_VERSION, **manifest})
         )
@@ -208,21 +208,21 @@ class JobFolder:
             file.write(content)
 
     def read_journal(self) -> list[bytes]:
-        """Read the line of each event, without a torn last one."""
+        """Read the lines of the journal, without an incomplete last line."""
         *lines, _torn = (read_private(self.journal, _LARGEST_JOURNAL) or b"").split(b"\n")
         return lines
 
     def append(self, event: Mapping[str, Any]) -> None:
-        """Add one event to the journal; when this returns it is on the disk."""
+        """Append one event to the journal, and sync it to disk."""
         append_line(self.journal, msgspec.json.encode(event) + b"\n")
 
     def write_journal(self, events: Iterable[Mapping[str, Any]]) -> None:
-        """Begin a journal with these events, all or none."""
+        """Write a new journal atomically."""
         with replacing(self.journal) as file:
             file.writelines(msgspec.json.encode(event) + b"\n" for event in events)
 
     def files_changed_at(self) -> int:
-        """Return when a file of an answer last came or went, in nanoseconds; 0 without any."""
+        """Return when answer files last changed, in nanoseconds; 0 without any."""
         with translate_os_errors(self.files):
             try:
                 return self.files.lstat().st_mtime_ns
@@ -236,7 +236,7 @@ class JobFolder:
 
 
 def _is_deeper(value: object, most: int) -> bool:
-    """Tell whether a JSON value has more levels than `most`."""
+    """Check whether a JSON value has more than `most` levels."""
     level = [value]
     for _ in range(most):
         level = [
@@ -251,7 +251,7 @@ def _is_deeper(value: object, most: int) -> bool:
 
 
 def is_job_id(word: str) -> bool:
-    """Tell whether a word could be a job's id."""
+    """Check whether a string has the form of a job id."""
     return _JOB_ID.fullmatch(word) is not None
 
 
@@ -261,7 +261,7 @@ def job_folders() -> list[JobFolder]:
     Raises
     ------
     JobError
-        If the home cannot be read, or others could put jobs into it.
+        If the folder cannot be read, or other users can write to it.
     """
     jobs = home() / "jobs"
     with translate_os_errors(jobs):

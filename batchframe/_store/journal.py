@@ -1,6 +1,6 @@
-"""How far a job has come: what the events of its journal add up to.
+"""State of a job, replayed from the events of its journal.
 
-Pure, so that every rule of the at-most-once protocol can be tested without a disk.
+The functions are pure, so that the at-most-once protocol can be tested without files.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Step = Literal["new", "uploaded", "creating", "created", "dropped"]
 
 @dataclass(frozen=True)
 class Upload:
-    """An input file that reached the server; `created_at` is on the server's clock."""
+    """Uploaded input file; `created_at` is on the server's clock."""
 
     file_id: str
     created_at: float | None
@@ -26,35 +26,35 @@ class Upload:
 
 @dataclass(frozen=True)
 class ShardState:
-    """How far one input file has come.
+    """State of one input file.
 
     Attributes
     ----------
     step
-        "creating" means that a create was begun and its outcome is not known; "dropped", that the
-        job was cancelled before the shard was sent.
+        "creating" means that the outcome of a create is unknown; "dropped", that the job was
+        cancelled before the input file was sent.
     uploads
-        Every upload of this shard, since any of them may have become a batch.
+        All uploads of this input file, since each may have a batch.
     creating_at
-        When the last create was begun, in seconds on this machine's clock.
+        Time of the last create, in seconds on this machine's clock.
     output, errors
-        The result files as they last came home; they count as answers once `fetched`.
+        The result files as last downloaded; they count as answers once `fetched`.
     gone
-        The ids of result files that the service named and did not give.
+        Ids of result files that the service named but did not return.
     short
-        How often an ended batch had fewer lines than requests.
+        Number of polls at which an ended batch had fewer lines than requests.
     incomplete
-        Whether there were still fewer at the last look of all.
+        Whether lines were still missing at the last poll.
     fenced
-        How many of the uploads, from the first, may be gone because we deleted them.
+        Number of uploads, from the first, that batchframe may have deleted.
     queued
-        Whether it waits for room in the service's queue, to be sent by a later look.
+        Whether it waits for the service's queue, to be sent by a later poll.
     retry_at
-        Until when the queue is to be left alone, in seconds on this machine's clock.
+        End of the pause after a full queue, in seconds on this machine's clock.
     refusals
-        How often the queue was full.
+        Number of full-queue rejections.
     dead
-        Batches of this shard that the service refused for a full queue, and that bill nothing.
+        Batches that the service rejected for a full queue, and that bill nothing.
     """
 
     step: Step = "new"
@@ -77,13 +77,13 @@ class ShardState:
 
     @property
     def fenced_files(self) -> set[str]:
-        """The uploads that may be gone because we deleted them."""
+        """Ids of the uploads that batchframe may have deleted."""
         return {upload.file_id for upload in self.uploads[: self.fenced]}
 
 
 @dataclass(frozen=True)
 class JobState:
-    """How far a job has come; not `understood` if a newer version wrote part of the journal."""
+    """State of a job; not `understood` if a newer version wrote the journal."""
 
     intended: bool
     shards: tuple[ShardState, ...]
@@ -99,7 +99,7 @@ def fold(events: Iterable[Event | Unknown], shards: int) -> JobState:
     Raises
     ------
     ValueError, LookupError
-        If an event cannot have been appended to this job's journal.
+        If an event does not belong to this job.
 
     Examples
     --------
@@ -115,8 +115,8 @@ def fold(events: Iterable[Event | Unknown], shards: int) -> JobState:
                 understood = False
             case ev.Intent():
                 intended = True
-            case ev.Asking() | ev.Answered():
-                pass  # a pilot has no batch until all is answered
+            case Asking() | Answered():
+                pass  # a pilot has no batch until all requests are answered
             case _:
                 if not 0 <= event.shard < shards:
                     raise IndexError(_NO_SHARD)
@@ -125,7 +125,7 @@ def fold(events: Iterable[Event | Unknown], shards: int) -> JobState:
 
 
 def after(state: ShardState, event: Event | Unknown) -> ShardState:
-    """Return how far an input file has come after one more event."""
+    """Return the state of an input file after an event."""
     match event:
         case ev.Uploaded():
             upload = Upload(event.file_id, event.created_at)
@@ -161,7 +161,7 @@ _MARKS: Final[Mapping[type, Mapping[str, Any]]] = {
     ev.Dropped: {"step": "dropped", "fetched": True, "queued": False, "retry_at": 0.0},
     ev.Fenced: {"step": "new", "reason": None},
 }
-"""What an event without facts of its own changes."""
+"""State changes of events without fields."""
 
 
 def _fetched(state: ShardState, event: ev.Short) -> ShardState:
@@ -190,12 +190,12 @@ _ENDED: Final = ("failed", "expired", "cancelled", "completed")
 
 
 def status_word(state: JobState) -> str:
-    """Fold the parts of a job into one word.
+    """Return the status of a job, in one word.
 
     Before all batches exist: "preparing", "submitting", or "uncertain" if the outcome of a create
-    is not known; "queued" if all that is left waits for room. Then OpenAI's words: while any part
-    is under way, that of the part furthest behind; at the end, the worst; a word never seen before
-    is passed on, unless it is one of ours.
+    is unknown; "queued" if all remaining input files are queued. Then OpenAI's batch statuses: that
+    of the least advanced batch while one is in progress, and the worst at the end. An unknown
+    status is returned unchanged, unless it equals one of batchframe's own.
 
     Examples
     --------

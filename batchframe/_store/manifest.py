@@ -1,7 +1,7 @@
-"""What a job is, and how far it has come: its manifest and its journal, read together.
+"""The manifest of a job, and its record: manifest and journal together.
 
-:class:`Manifest` is the one description of ``manifest.json``: its fields are the keys, and their
-types and bounds are what is checked of a file that anybody may have edited.
+:class:`Manifest` is the schema of ``manifest.json``: the fields are its keys, and their types and
+bounds validate a file that may have been edited.
 """
 
 from __future__ import annotations
@@ -35,34 +35,33 @@ LARGEST_COST: Final = Decimal(10**15)
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a job is.
+    """Contents of ``manifest.json``.
 
     Attributes
     ----------
     created_at
-        When it was prepared, in seconds on this machine's clock.
+        Time of preparation, in seconds on this machine's clock.
     reused
-        How many of the requests, the last ones, earlier jobs had answered already.
+        Number of requests that earlier jobs answered; they come last.
     reuse
-        Whether answers of other jobs were to be taken over.
+        Whether answers of other jobs may be reused.
     cost
-        The estimate in USD, to set the actual cost against; None where no price was known.
+        Estimated cost in USD; None if the price was unknown.
     prices
-        The user's own prices, as text.
+        The user's own prices, as strings.
     max_enqueued_tokens
-        How many input tokens may be in the service's queue; None where nobody says.
+        Maximum input tokens in the service's queue; None if not set.
     tier
-        Of the prices: "batch", or "standard" for a pilot, whose requests were asked in real time.
+        Price tier: "batch", or "standard" for a pilot, whose requests are sent in real time.
     recovered
-        Whether it was rebuilt from the server, which knows neither frame nor template; then the
-        rows are the requests, in order.
+        Whether the job was recovered from the server, which stores neither frame nor template;
+        the rows are then the requests, in order.
     input_cost
-        The part of the estimate that the input makes, in USD; None where no price was known.
+        Estimated cost of the input, in USD; None if the price was unknown.
     source
-        The file or folder that the rows were read from; None where they were in memory.
+        File or folder of the rows; None if they were in memory.
     provider
-        The limits and habits of the service, as they were when the job was prepared: whoever goes
-        on with it follows the same.
+        Provider profile as of the preparation; later runs on the job use the same.
     """
 
     id: str
@@ -90,13 +89,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def display_name(self) -> str:
-        """The name that ``bf.job`` finds the job by."""
+        """Name of the job, or its id without a name."""
         return self.name or self.id
 
 
 @dataclass(frozen=True)
 class Record:
-    """A job as its folder tells it at one moment."""
+    """Snapshot of a job: its folder, manifest and state."""
 
     folder: JobFolder
     manifest: Manifest
@@ -104,12 +103,12 @@ class Record:
 
     @property
     def done(self) -> bool:
-        """Whether every batch has ended and its answers are at home."""
+        """Whether every batch has ended and its answers are downloaded."""
         return all(shard.fetched for shard in self.state.shards)
 
     @property
     def begun(self) -> bool:
-        """Whether a batch was created, or may have been; before, a job can be divided anew."""
+        """Whether a batch may have been created; the input files are then final."""
         return any(
             shard.step not in {"new", "uploaded"} or shard.fenced or shard.queued
             for shard in self.state.shards
@@ -117,19 +116,19 @@ class Record:
 
     @property
     def sent(self) -> bool:
-        """Whether every input file has become a batch, waits to become one, or never will."""
+        """Whether every input file has a batch, is queued, or is dropped."""
         return all(
             shard.step in {"created", "dropped"} or shard.queued for shard in self.state.shards
         )
 
 
 def read_manifest(folder: JobFolder) -> Manifest:
-    """Read what a job is.
+    """Read and validate a manifest.
 
     Raises
     ------
     JobError
-        If the manifest is absent, damaged, or written by a newer version.
+        If the manifest is missing, damaged, or written by a newer version.
     """
     stored = folder.read_manifest()
     try:
@@ -143,27 +142,27 @@ def read_manifest(folder: JobFolder) -> Manifest:
 _DAMAGE: Final = (
     ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError,
 )  # fmt: skip
-"""What reading a value of another type or size may end in."""
+"""Exceptions that an invalid manifest can raise."""
 
 
 def _completed(stored: dict[str, Any]) -> dict[str, Any]:
-    """Add what manifests of earlier versions do not state."""
+    """Add fields that manifests of earlier versions lack."""
     if "provider" not in stored:
         profile = profile_of(str(stored["identity"]["base_url"]))
         stored["provider"] = msgspec.to_builtins(profile)
     if isinstance(stored.get("input_cost"), str):
-        # They stated what was expected alone.
+        # Earlier versions stored only the expected cost.
         stored["input_cost"] = dict.fromkeys(("low", "expected", "high"), stored["input_cost"])
     return stored
 
 
 def _check(manifest: Manifest) -> None:
-    """Check what no type says."""
+    """Check constraints that the types do not express."""
     urlsplit(manifest.identity.base_url)
     if manifest.recipe.prompt is not None:
         checked_prompt(manifest.recipe.prompt)
     manifest.recipe.output.check_fields()
-    # A schema that cannot be read is found now, and not once the answers are downloaded.
+    # An invalid schema is reported now, and not after the answers are downloaded.
     parse_answers(manifest.recipe.output, [])
     ends = [0, *(file.stop for file in manifest.inputs)]
     starts = [*(file.start for file in manifest.inputs), manifest.requests - manifest.reused]
@@ -180,7 +179,7 @@ _NOT_A_COST: Final = "its estimate is not a valid amount"
 
 
 def write_manifest(folder: JobFolder, manifest: Manifest) -> None:
-    """Replace the manifest as a whole."""
+    """Replace the manifest atomically."""
     folder.write_manifest({**msgspec.to_builtins(manifest), "batchframe": __version__})
 
 
@@ -190,7 +189,7 @@ def read_record(folder: JobFolder) -> Record:
     Raises
     ------
     JobError
-        If either is damaged.
+        If one of them is damaged.
     """
     manifest = read_manifest(folder)
     return Record(folder, manifest, read_state(folder, len(manifest.inputs)))
@@ -202,7 +201,7 @@ def read_state(folder: JobFolder, shards: int) -> JobState:
     Raises
     ------
     JobError
-        If it is damaged.
+        If the journal is damaged.
     """
     events = read_events(folder)
     try:
@@ -212,16 +211,16 @@ def read_state(folder: JobFolder, shards: int) -> JobState:
 
 
 def _why(reason: Exception) -> str:
-    # A KeyError says no more than the key.
+    # The message of a KeyError is only the key.
     return f"it has no {reason}" if isinstance(reason, KeyError) else str(reason)
 
 
 def records() -> Iterator[Record]:
-    """Yield all jobs of this machine, newest first; one that cannot be read is warned of."""
-    found = []
+    """Yield all jobs on this machine, newest first; warn of unreadable ones."""
+    readable = []
     for folder in job_folders():
         try:
-            found.append(read_record(folder))
+            readable.append(read_record(folder))
         except JobError as reason:
             warn_user(UnreadableJobWarning.skipped(reason))
-    yield from sorted(found, key=lambda record: record.manifest.created_at, reverse=True)
+    yield from sorted(readable, key=lambda record: record.manifest.created_at, reverse=True)

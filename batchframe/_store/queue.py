@@ -1,7 +1,7 @@
-"""Which input files may become batches now.
+"""Selection of the input files whose batch may be created now.
 
-A service holds only so many tokens in its queue. What does not fit waits here: batches are created
-as earlier ones end, in order.
+A service limits the tokens in its queue. Input files beyond the limit wait here; their batches are
+created in order as earlier ones end.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ _UNSENT: Final = {"new", "uploaded"}
 
 @dataclass(frozen=True)
 class Queue:
-    """What a service lets wait at once.
+    """Limits of a service's queue.
 
     Attributes
     ----------
     max_tokens
-        Input tokens that may be queued for one model; None where nobody says.
+        Maximum input tokens in the queue per model; None if unknown.
     elsewhere
-        How many of them other jobs have queued.
+        Input tokens that other jobs have queued.
     max_creates
-        Batches that may be created in an hour.
+        Maximum number of batches created per hour.
     """
 
     max_tokens: int | None
@@ -39,10 +39,10 @@ class Queue:
 def due(
     inputs: Sequence[InputFile], shards: Sequence[ShardState], queue: Queue, now: float
 ) -> list[int]:
-    """List the shards to bring to a batch now, in order.
+    """List the input files whose batch may be created now, in order.
 
-    What may have been created already comes first, whatever the queue. Nothing new is created while
-    the service wants the queue to be left alone.
+    Creates of unknown outcome come first, whatever the queue. No new batch is created during the
+    pause after a full-queue rejection.
 
     Examples
     --------
@@ -55,17 +55,17 @@ def due(
     """
     unsettled = [at for at, shard in enumerate(shards) if shard.step == "creating"]
     waiting = [at for at, shard in enumerate(shards) if shard.step in _UNSENT]
-    # No pause is longer than an hour: what seems to be is a date that was set wrong.
+    # No pause exceeds an hour; a later date means that the clock was wrong.
     if any(now < shards[at].retry_at <= now + _HOUR for at in waiting):
         return unsettled
     return unsettled + _fitting(inputs, shards, waiting, queue)[: _creates_left(shards, queue, now)]
 
 
 def is_full(code: str | None, message: str | None) -> bool:
-    """Tell whether a refusal says that the service's queue is full.
+    """Check whether an error says that the service's queue is full.
 
-    OpenAI's code, and the words that Azure uses without it (openai-python issue 2084; Azure OpenAI
-    Batch guide, 2026-03).
+    OpenAI's error code, or the message that Azure sends without it (openai-python issue 2084;
+    Azure OpenAI Batch guide, 2026-03).
 
     Examples
     --------
@@ -77,7 +77,7 @@ def is_full(code: str | None, message: str | None) -> bool:
 
 
 def pause(first: float, refusals: int) -> float:
-    """Return for how many seconds a full queue is left alone, longer each time, up to an hour.
+    """Return the pause after a full queue, in seconds: doubles up to an hour.
 
     Examples
     --------
@@ -97,7 +97,7 @@ def _fitting(
     fitting: list[int] = []
     for at in waiting:
         queued += inputs[at].tokens
-        # Into an empty queue one part is tried in any case, or a job could be held up for ever.
+        # One input file is always sent to an empty queue, or a job could wait forever.
         if queued > queue.max_tokens and (active or fitting or queue.elsewhere):
             break
         fitting.append(at)
@@ -105,19 +105,19 @@ def _fitting(
 
 
 def is_queued_there(shard: ShardState) -> bool:
-    """Tell whether a shard is, or may be, in the service's queue."""
+    """Check whether an input file is, or may be, in the service's queue."""
     if shard.step == "creating":
         return True
     return shard.step == "created" and not (shard.batch is not None and shard.batch.ended)
 
 
 def is_queued_lately(shard: ShardState, now: float, hours: float) -> bool:
-    """Tell whether a shard of a job that nobody looks at may still be in the queue.
+    """Check whether an input file may still be queued, without a recent poll.
 
     Parameters
     ----------
     hours
-        Within which a batch ends.
+        Completion window of a batch, in hours.
     """
     return is_queued_there(shard) and shard.creating_at > now - hours * _HOUR
 

@@ -1,6 +1,6 @@
-"""``rows.parquet``: which request each row of the submitted frame asked.
+"""``rows.parquet``: the mapping of submitted rows to their requests.
 
-Written once, so that answers find their rows, and rows of other frames, without the first frame.
+With it, answers are joined to their rows, and to rows of other frames, without the original frame.
 """
 
 from __future__ import annotations
@@ -31,23 +31,22 @@ _CHECKSUM: Final = b"checksum"
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """The rows of a job.
+    """Rows of a job.
 
     Attributes
     ----------
     digest
-        For each row, the digest of its request; null where it has none.
+        For each row, the digest of its request; null without a request.
     number
-        For each row, the number of its request; −1 where it has none.
+        For each row, the number of its request; −1 without a request.
     absent
-        For each row, why it has no request; null where it has one.
+        For each row, why it has no request; null with a request.
     identity
-        For each row, what `join` knows it by: the digest of its request, or of its cells where a
-        function made the prompt.
+        For each row, the key of `join`: the digest of its request, or of its cells if a function
+        built the prompt.
     checksum
-        The name of all cells that the requests were made of, in the order of the rows, and of what
-        is made of them; None where there is none: a row may change, a function made the prompts, or
-        the rows were streamed.
+        Hash of all cells used in the requests, in row order, and of the recipe; None if the rows
+        may change, a function built the prompts, or the rows were streamed.
     """
 
     digest: pa.Array
@@ -61,11 +60,11 @@ class Rows:
 
     @cached_property
     def first_row(self) -> npt.NDArray[np.int64]:
-        """For each request, the first row that asks it."""
+        """For each request, its first row."""
         rows = np.flatnonzero(self.number >= 0)[::-1]
         number = self.number[rows]
         first = np.empty(int(number.max(initial=-1)) + 1, dtype=np.int64)
-        first[number] = rows  # of rows that ask the same, the first is written last
+        first[number] = rows  # the first of duplicate rows is assigned last
         return first
 
     @cached_property
@@ -74,12 +73,12 @@ class Rows:
         return self.digest.take(pa.array(self.first_row))
 
     def find(self, identity: Digests) -> npt.NDArray[np.int64]:
-        """Return, for each identity, the number of its request, as a :class:`Finder` does."""
+        """Find the request number of each identity, as :class:`Finder` does."""
         return Finder(self).find(identity)
 
 
 class Finder:
-    """Finds what a job asked for rows that come part by part."""
+    """Lookup of the requests of a job for rows that arrive in blocks."""
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
@@ -99,10 +98,9 @@ class Finder:
         return _Index(absent[identified[absent]], self._rows.identity)
 
     def find(self, identity: Digests) -> npt.NDArray[np.int64]:
-        """Return, for each identity, the number of its request; −1 where the job has none.
+        """Find the request number of each identity; −1 if the job has none.
 
-        Where the job asked the same more than once, equal rows take its answers in turn, also those
-        that come later.
+        If the job sent duplicates, equal rows take their answers in order, across calls.
         """
         group = self._known.find(identity)
         hit = group >= 0
@@ -114,7 +112,7 @@ class Finder:
         return found
 
     def why_absent(self, identity: Digests) -> pa.Array:
-        """Return, for each identity, why the job had no request for it; null where it had."""
+        """Return why each identity has no request; null if it has one."""
         group = self._absent.find(identity)
         row = np.full(len(group), -1, dtype=np.int64)
         row[group >= 0] = self._absent.row(group[group >= 0], 0)
@@ -122,7 +120,7 @@ class Finder:
 
 
 class _Index:
-    """Some rows by their identity: sorted, so that a few are found without a look at all."""
+    """Sorted index of rows by identity, for binary search."""
 
     def __init__(self, rows: npt.NDArray[np.int64], identity: pa.Array) -> None:
         keys = sortable(from_arrow(identity.take(pa.array(rows))))
@@ -134,7 +132,7 @@ class _Index:
         self.count = np.diff(np.r_[self._start, len(keys)])
 
     def find(self, identity: Digests) -> npt.NDArray[np.int64]:
-        """Return, for each identity, its place among the distinct ones; −1 where it is none."""
+        """Find the position of each identity among the distinct ones, else −1."""
         if not len(self._distinct):
             return np.full(len(identity), -1, dtype=np.int64)
         wanted = sortable(identity)
@@ -145,13 +143,13 @@ class _Index:
     def row(
         self, place: npt.NDArray[np.int64], turn: npt.NDArray[np.int64] | int
     ) -> npt.NDArray[np.int64]:
-        """Return the rows that stand there, each at its turn, in the order of the rows."""
+        """Return the row at each position, the `turn`-th of its duplicates."""
         found: npt.NDArray[np.int64] = self._rows[self._start[place] + turn]
         return found
 
 
 def _occurrence(group: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Count how often each value stood before: [5, 7, 5] → [0, 0, 1]."""
+    """Count earlier occurrences of each value: [5, 7, 5] gives [0, 0, 1]."""
     order = np.argsort(group, kind="stable")
     ranked = group[order]
     starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]]) if len(group) else order
@@ -162,10 +160,10 @@ def _occurrence(group: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 
 def rows_of(table: RequestTable) -> Rows:
-    """Keep what a later kernel needs to know of a request table's rows."""
+    """Extract the rows of a request table, to store them."""
     digest = to_arrow(table.digest, table.number >= 0)
     if table.source.identity is None:
-        # A row that is held back has no request, and is known again all the same.
+        # A flagged row has no request, but its identity is stored.
         identity = to_arrow(table.digest, sortable(table.digest) != NONE)
     else:
         identity = to_arrow(table.source.identity)
@@ -174,14 +172,14 @@ def rows_of(table: RequestTable) -> Rows:
 
 
 def follow(rows: Rows, table: RequestTable) -> Rows:
-    """Return the rows of another frame that asks the same requests, with their numbers kept.
+    """Return the rows of another frame with the same requests and numbers.
 
-    The frame may be sorted otherwise, or repeat other rows: its requests are those of `rows`.
+    The frame may have another order or other duplicates; its requests are those of `rows`.
     """
-    mine = rows_of(table)
-    if mine.digest.equals(rows.digest):
-        return replace(mine, number=rows.number)
-    return replace(mine, number=replace(rows, identity=rows.digest).find(table.digest))
+    new_rows = rows_of(table)
+    if new_rows.digest.equals(rows.digest):
+        return replace(new_rows, number=rows.number)
+    return replace(new_rows, number=replace(rows, identity=rows.digest).find(table.digest))
 
 
 def write_rows(rows: Rows, path: Path) -> None:
@@ -207,7 +205,7 @@ def read_rows(path: Path) -> Rows:
     Raises
     ------
     JobError
-        If it is absent or damaged.
+        If the file is missing or damaged.
     """
     with translate_os_errors(path), open_private(path) as file:
         try:
@@ -225,12 +223,12 @@ def read_rows(path: Path) -> Rows:
 
 
 def read_rows_of(record: Record) -> Rows:
-    """Read the rows of a job, if they are those of its manifest.
+    """Read the rows of a job, and check them against its manifest.
 
     Raises
     ------
     JobError
-        If ``rows.parquet`` is absent or damaged.
+        If ``rows.parquet`` is missing or damaged.
     """
     path = record.folder.rows
     rows = read_rows(path)
@@ -240,7 +238,7 @@ def read_rows_of(record: Record) -> Rows:
 
 
 def _are_consistent(digest: pa.Array, number: pa.Array) -> bool:
-    """Tell whether each row has the number of a request, all of them counted from 0, or −1."""
+    """Check that the request numbers are −1 or cover 0 to n − 1."""
     nameless = pc.and_(pc.greater_equal(number, 0), pc.is_null(digest))
     if number.null_count or pc.any(nameless).as_py():
         return False

@@ -1,4 +1,4 @@
-"""Check this machine and the service for what a job needs."""
+"""Checks of this machine and of the service."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Finding", "examine", "probe"]
 
 
 def examine() -> Iterator[Finding]:
-    """Look at this machine and, once, at the service; change nothing and spend nothing."""
+    """Run the checks that change nothing and cost nothing."""
     yield versions()
     yield home_folder()
     yield from vocabularies()

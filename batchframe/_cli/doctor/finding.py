@@ -1,4 +1,4 @@
-"""What a check found, as data and as a line."""
+"""Result of a check, as data and as a line."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ Verdict = Literal["ok", "warning", "problem"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found.
+    """Result of one check.
 
     Attributes
     ----------
     verdict
-        "warning" if work can go on, "problem" if it cannot.
+        "warning" if batchframe can be used, "problem" if not.
     next_step
-        What to do about it.
+        How to fix the problem.
     """
 
     subject: str
@@ -26,7 +26,7 @@ class Finding:
     next_step: str | None = None
 
     def __str__(self) -> str:
-        """Write the finding as a line or two.
+        """Format the finding as one or two lines.
 
         Examples
         --------

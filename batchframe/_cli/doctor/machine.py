@@ -1,4 +1,4 @@
-"""Check what is installed, where jobs are kept, and which vocabularies are available."""
+"""Checks of installed packages, the jobs folder and the tokenizers."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from batchframe._version import __version__
 _PACKAGES: Final = ("openai", "pandas", "pyarrow")
 _ENCODINGS: Final = ("o200k_base", "cl100k_base")
 _LITTLE_ROOM: Final = 1_000_000_000
-"""Bytes: a job keeps its requests and its answers, some hundred MB for a full batch."""
+"""In bytes; a full batch takes some hundred MB of requests and answers."""
 
 
 def versions() -> Finding:
-    """Say which versions are at work."""
-    found = {name: _version(name) for name in _PACKAGES}
-    listed = ", ".join(f"{name} {number or 'absent'}" for name, number in found.items())
-    told = f"batchframe {__version__}, {listed}, Python {platform.python_version()}"
-    if absent := [name for name, number in found.items() if number is None]:
-        return Finding("versions", "problem", told, f"pip install {' '.join(absent)}")
-    return Finding("versions", "ok", told)
+    """Check the versions of the packages."""
+    installed = {name: _version(name) for name in _PACKAGES}
+    listed = ", ".join(f"{name} {number or 'absent'}" for name, number in installed.items())
+    text = f"batchframe {__version__}, {listed}, Python {platform.python_version()}"
+    if absent := [name for name, number in installed.items() if number is None]:
+        return Finding("versions", "problem", text, f"pip install {' '.join(absent)}")
+    return Finding("versions", "ok", text)
 
 
 def _version(name: str) -> str | None:
@@ -44,33 +44,33 @@ def _version(name: str) -> str | None:
 
 
 def home_folder() -> Finding:
-    """Say where jobs are kept, and whether they can be; an absent folder is not made."""
+    """Check the jobs folder, without creating it."""
     try:
         path = home()
         if path.exists():
             private_home(path)
     except JobError as refusal:
         return Finding("home", "problem", "jobs cannot be kept", in_shell(refusal))
-    chosen = "as BATCHFRAME_HOME says" if os.environ.get("BATCHFRAME_HOME") else "by default"
-    told = f"{path} ({chosen})"
-    there = next(folder for folder in (path, *path.parents) if folder.exists())
-    if reason := _not_writable(there):
+    source = "as BATCHFRAME_HOME says" if os.environ.get("BATCHFRAME_HOME") else "by default"
+    text = f"{path} ({source})"
+    existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    if reason := _not_writable(existing):
         return Finding(
             "home",
             "problem",
-            f"{told}: nothing can be written there: {reason}",
+            f"{text}: nothing can be written there: {reason}",
             "Set BATCHFRAME_HOME to a folder of your own.",
         )
-    room = shutil.disk_usage(there).free
-    told = f"{told}, {room / 1e9:,.1f} GB free" + ("" if path.exists() else ", made when needed")
-    if room < _LITTLE_ROOM:
+    free = shutil.disk_usage(existing).free
+    text = f"{text}, {free / 1e9:,.1f} GB free" + ("" if path.exists() else ", made when needed")
+    if free < _LITTLE_ROOM:
         return Finding(
             "home",
             "warning",
-            f"{told}: little room for requests and answers",
+            f"{text}: little room for requests and answers",
             "Make room, or set BATCHFRAME_HOME to a folder on another disk.",
         )
-    return Finding("home", "ok", told)
+    return Finding("home", "ok", text)
 
 
 def _not_writable(folder: Path) -> str | None:
@@ -83,12 +83,12 @@ def _not_writable(folder: Path) -> str | None:
 
 
 def vocabularies() -> Iterator[Finding]:
-    """Say for each encoding who counts its tokens, and whether that needs the network."""
+    """Check the tokenizer of each encoding, and whether it needs the network."""
     for encoding in _ENCODINGS:
         engine, why = engine_for(encoding)
         if not engine.exact:
-            told = f"{encoding} can only be approximated: {why}"
-            yield Finding("tokens", "warning", told, INSTALL_FAST)
+            text = f"{encoding} can only be approximated: {why}"
+            yield Finding("tokens", "warning", text, INSTALL_FAST)
             continue
         how = "tiktoken, from its cache on this disk"
         if isinstance(engine, SplintrEngine):

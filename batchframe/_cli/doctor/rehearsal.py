@@ -1,9 +1,9 @@
-"""Check what can only be learned by creating one batch of one request.
+"""Checks that create one batch of one request.
 
-The promise of at most one batch rests on two habits of a service that nobody documents: a batch
-shows in the list soon after it was created, and a batch whose input file was deleted is refused, or
-fails before it is billed. The second is tried first: if a batch is created it serves for the first
-too, so that there is never more than one.
+The at-most-once protocol relies on two undocumented behaviors of a service: a new batch appears in
+the list soon, and a batch whose input file was deleted is rejected or fails unbilled. The second is
+tested first; if it creates a batch, that batch also tests the first, so there is never more than
+one.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from batchframe._services.connect import connect
 from batchframe._services.protocol import Created, CreateOutcome, Rejected, Service
 
 _LONGEST: Final = 300.0
-"""Seconds to look for a batch in the list before giving up."""
-_QUICKEST_LOOK: Final = 0.5
-_SLOWEST_LOOK: Final = 5.0
+"""Maximum seconds to poll the list for a batch."""
+_FIRST_POLL: Final = 0.5
+_LAST_POLL: Final = 5.0
 _ASK: Final = "Keep to --on-uncertain ask, the default, and do not use --recreate here."
 _NEWEST: Final = 100
 _NAME: Final = "batchframe-doctor.jsonl"
@@ -37,28 +37,28 @@ _MARK: Final = {"bf_doctor": "1"}
 
 
 def probe(model: str, agrees: Callable[[str], bool], clock: Clock = SYSTEM) -> Iterator[Finding]:
-    """Create at most one batch, of one request, and learn from it.
+    """Create at most one batch, of one request, and report its behavior.
 
     Parameters
     ----------
     agrees
-        Is asked before anything is sent.
+        Function that asks the user for consent before anything is sent.
 
     Raises
     ------
     ClientError
-        If there is no key.
+        If ``OPENAI_API_KEY`` is not set.
     """
-    asked = _one_request(model)
-    cost = format_range(asked.estimate(reuse=False).cost, money)
+    request = _one_request(model)
+    cost = format_range(request.estimate(reuse=False).cost, money)
     if not agrees(f"Create one batch of one request to {model}, for {cost}, and cancel it?"):
         yield Finding("live", "ok", "nothing was sent, as nobody said yes", "Or add --yes.")
         return
-    there = connect()
+    service = connect()
     with TemporaryDirectory(prefix="batchframe-doctor-") as folder:
-        [line] = asked.to_jsonl(folder, provider=there.profile)
+        [line] = request.to_jsonl(folder, provider=service.profile)
         try:
-            yield from _learn(there, asked, line, clock)
+            yield from _test(service, request, line, clock)
         except ServiceError as reason:
             yield Finding("live", "problem", "the service gave trouble", in_shell(reason))
 
@@ -69,93 +69,93 @@ def _one_request(model: str) -> Requests:
     return requests(frame, prompt, model=model, max_completion_tokens=16)
 
 
-def _learn(there: Service, asked: Requests, line: Path, clock: Clock) -> Iterator[Finding]:
-    file_id = there.upload(line, _NAME, there.profile.purpose).id
-    there.delete_file(file_id)
-    began = clock.elapsed()
-    outcome = _create(there, file_id, asked)
+def _test(service: Service, request: Requests, line: Path, clock: Clock) -> Iterator[Finding]:
+    file_id = service.upload(line, _NAME, service.profile.purpose).id
+    service.delete_file(file_id)
+    start = clock.elapsed()
+    outcome = _create(service, file_id, request)
     is_refused = isinstance(outcome, Rejected)
     if isinstance(outcome, Rejected):
-        told = f"a batch of a deleted file is refused (HTTP {outcome.status}, {outcome.code})"
-        yield Finding("fence", "ok", f"{told}, so --recreate is safe here")
-        file_id = there.upload(line, _NAME, there.profile.purpose).id
-        began = clock.elapsed()
-        outcome = _create(there, file_id, asked)
-    yield _showing(there, file_id, outcome, began, clock)
+        text = f"a batch of a deleted file is refused (HTTP {outcome.status}, {outcome.code})"
+        yield Finding("fence", "ok", f"{text}, so --recreate is safe here")
+        file_id = service.upload(line, _NAME, service.profile.purpose).id
+        start = clock.elapsed()
+        outcome = _create(service, file_id, request)
+    yield _measure_listing(service, file_id, outcome, start, clock)
     if not is_refused:
-        yield _fate(there, outcome, clock)
-    yield from _clean_up(there, file_id, outcome)
+        yield _check_fence(service, outcome, clock)
+    yield from _clean_up(service, file_id, outcome)
 
 
-def _create(there: Service, file_id: str, asked: Requests) -> CreateOutcome:
-    return there.create_batch(
-        file_id, there.profile.created_for(asked.endpoint), _MARK, f"doctor-{file_id}"
+def _create(service: Service, file_id: str, request: Requests) -> CreateOutcome:
+    return service.create_batch(
+        file_id, service.profile.created_for(request.endpoint), _MARK, f"doctor-{file_id}"
     )
 
 
-def _showing(
-    there: Service, file_id: str, outcome: CreateOutcome, began: float, clock: Clock
+def _measure_listing(
+    service: Service, file_id: str, outcome: CreateOutcome, start: float, clock: Clock
 ) -> Finding:
-    """Say how soon the batch shows in the list."""
+    """Measure how soon the batch appears in the list."""
     if isinstance(outcome, Rejected):
-        told = f"HTTP {outcome.status}, {outcome.code}: {outcome.message}"
-        return Finding("list", "problem", f"a batch was refused: {told}")
-    settle = there.profile.settle
-    shown = _look(there, file_id, clock, began)
-    took = clock.elapsed() - began
-    if not shown and not isinstance(outcome, Created):
-        told = f"no batch showed within {took:.0f} s, and nobody knows whether one was created"
-        return Finding("list", "warning", f"{told}: {outcome.reason}", "Try again later.")
-    if not shown:
-        told = f"the batch did not show in the list within {took:.0f} s"
-        return Finding("list", "problem", told, _ASK)
-    told = f"the batch showed {took:.1f} s after it was asked for"
-    if took > settle:
-        return Finding("list", "warning", f"{told}; batchframe waits {settle:.0f} s", _ASK)
-    return Finding("list", "ok", told)
+        text = f"HTTP {outcome.status}, {outcome.code}: {outcome.message}"
+        return Finding("list", "problem", f"a batch was refused: {text}")
+    settle = service.profile.settle
+    is_listed = _poll_list(service, file_id, clock, start)
+    seconds = clock.elapsed() - start
+    if not is_listed and not isinstance(outcome, Created):
+        text = f"no batch showed within {seconds:.0f} s, and nobody knows whether one was created"
+        return Finding("list", "warning", f"{text}: {outcome.reason}", "Try again later.")
+    if not is_listed:
+        text = f"the batch did not show in the list within {seconds:.0f} s"
+        return Finding("list", "problem", text, _ASK)
+    text = f"the batch showed {seconds:.1f} s after it was asked for"
+    if seconds > settle:
+        return Finding("list", "warning", f"{text}; batchframe waits {settle:.0f} s", _ASK)
+    return Finding("list", "ok", text)
 
 
-def _fate(there: Service, outcome: CreateOutcome, clock: Clock) -> Finding:
-    """Say what became of a batch of a deleted file that was not refused at once."""
+def _check_fence(service: Service, outcome: CreateOutcome, clock: Clock) -> Finding:
+    """Check the outcome of a batch of a deleted file that was not rejected."""
     if not isinstance(outcome, Created):
-        told = "nobody knows whether a batch of a deleted file is refused: the answer was lost"
-        return Finding("fence", "warning", told, "Try again later.")
-    batch, began = outcome.batch, clock.elapsed()
-    while batch.status == "validating" and clock.elapsed() - began < _LONGEST:
+        text = "nobody knows whether a batch of a deleted file is refused: the answer was lost"
+        return Finding("fence", "warning", text, "Try again later.")
+    batch, start = outcome.batch, clock.elapsed()
+    while batch.status == "validating" and clock.elapsed() - start < _LONGEST:
         clock.sleep(1.0)
-        batch = there.retrieve_batch(batch.id)
+        batch = service.retrieve_batch(batch.id)
     if batch.status == "failed":
-        told = "a batch of a deleted file fails at validation, and nothing is billed"
-        return Finding("fence", "ok", f"{told}, so --recreate is safe here")
-    told = f"a batch of a deleted file was taken ({batch.id}, {batch.status})"
-    return Finding("fence", "problem", told, _ASK)
+        text = "a batch of a deleted file fails at validation, and nothing is billed"
+        return Finding("fence", "ok", f"{text}, so --recreate is safe here")
+    text = f"a batch of a deleted file was taken ({batch.id}, {batch.status})"
+    return Finding("fence", "problem", text, _ASK)
 
 
-def _look(there: Service, file_id: str, clock: Clock, began: float) -> bool:
-    pause = _QUICKEST_LOOK
+def _poll_list(service: Service, file_id: str, clock: Clock, start: float) -> bool:
+    pause = _FIRST_POLL
     while True:
-        newest = islice(there.list_batches(), _NEWEST)
+        newest = islice(service.list_batches(), _NEWEST)
         if any(batch.input_file_id == file_id for batch in newest):
             return True
-        if clock.elapsed() - began > _LONGEST:
+        if clock.elapsed() - start > _LONGEST:
             return False
         clock.sleep(pause)
-        pause = min(pause * 1.5, _SLOWEST_LOOK)
+        pause = min(pause * 1.5, _LAST_POLL)
 
 
-def _clean_up(there: Service, file_id: str, outcome: CreateOutcome) -> Iterator[Finding]:
+def _clean_up(service: Service, file_id: str, outcome: CreateOutcome) -> Iterator[Finding]:
     if isinstance(outcome, Created):
         batch_id = outcome.batch.id
         try:
-            status = there.cancel_batch(batch_id).status
+            status = service.cancel_batch(batch_id).status
         except ServiceError:
-            # It ended first.
-            status = there.retrieve_batch(batch_id).status
+            # The batch ended before the cancellation.
+            status = service.retrieve_batch(batch_id).status
         yield Finding("clean-up", "ok", f"batch {batch_id} was asked to stop: {status}")
     try:
-        there.delete_file(file_id)
+        service.delete_file(file_id)
     except ServiceError as reason:
-        told = f"the input file {file_id} is still on the server"
-        yield Finding("clean-up", "warning", told, in_shell(reason))
+        text = f"the input file {file_id} is still on the server"
+        yield Finding("clean-up", "warning", text, in_shell(reason))
     else:
         yield Finding("clean-up", "ok", "the input files are removed")

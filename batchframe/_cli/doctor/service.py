@@ -1,4 +1,4 @@
-"""Check the key and the address, and ask the service once; the key is never shown."""
+"""Checks of the API key, the base URL and the service."""
 
 from __future__ import annotations
 
@@ -15,47 +15,47 @@ from batchframe._services.connect import connect, expected_identity, expected_pr
 from batchframe._services.protocol import Service
 
 _PATIENCE: Final = 20.0
-"""Seconds: who asks what is wrong does not want to wait for ten minutes."""
+"""Request timeout in seconds, shorter than the default of ten minutes."""
 _PAGE: Final = 100
 _MOST_SKEW: Final = 60.0
 
 
 def account() -> Iterator[Finding]:
-    """Say whose jobs they would be, from the environment alone."""
+    """Check the API key and the base URL, from the environment."""
     key = os.environ.get("OPENAI_API_KEY")
     if not key:
         step = "Set it. To rehearse without one: batchframe serve"
         yield Finding("key", "problem", "OPENAI_API_KEY is not set", step)
     elif key != key.strip() or not key.isascii() or not key.isprintable():
-        told = "OPENAI_API_KEY has a blank, a line break or a letter that no key has"
+        text = "OPENAI_API_KEY has a blank, a line break or a letter that no key has"
         step = "Set it again; a file's last line break may have come along."
-        yield Finding("key", "problem", told, step)
+        yield Finding("key", "problem", text, step)
     else:
         yield Finding("key", "ok", "OPENAI_API_KEY is set (it is not shown)")
-    whose = expected_identity()
-    names = (("organization", whose.organization), ("project", whose.project))
-    parts = [f"{name} {value}" for name, value in names if value]
-    address = f"{whose.base_url} ({expected_profile().name})"
-    yield Finding("address", "ok", ", ".join([address, *parts]))
+    identity = expected_identity()
+    names = (("organization", identity.organization), ("project", identity.project))
+    details = [f"{name} {value}" for name, value in names if value]
+    address = f"{identity.base_url} ({expected_profile().name})"
+    yield Finding("address", "ok", ", ".join([address, *details]))
 
 
 def reach(clock: Clock = SYSTEM) -> Iterator[Finding]:
-    """Ask the service for one page of batches, and for its time."""
+    """Request one page of batches and the time of the service."""
     try:
-        asked = connect().within(_PATIENCE)
+        service = connect().within(_PATIENCE)
     except ClientError as reason:
         yield Finding("client", "problem", "no client can be made", in_shell(reason))
         return
     yield Finding("client", "ok", "an openai.OpenAI is made of the environment")
     try:
-        batches = list(islice(asked.list_batches(), _PAGE))
+        batches = list(islice(service.list_batches(), _PAGE))
     except ServiceError as reason:
         yield Finding("network", "problem", "one page of batches was asked for", in_shell(reason))
         return
     more = " or more" if len(batches) == _PAGE else ""
-    told = f"one page of batches was asked for and came: {len(batches)}{more}"
-    yield Finding("network", "ok", told)
-    yield _skew(asked.within(_PATIENCE), clock)
+    text = f"one page of batches was asked for and came: {len(batches)}{more}"
+    yield Finding("network", "ok", text)
+    yield _skew(service.within(_PATIENCE), clock)
 
 
 def _skew(asked: Service, clock: Clock) -> Finding:
@@ -68,7 +68,7 @@ def _skew(asked: Service, clock: Clock) -> Finding:
         )
     if theirs is None:
         return Finding("clock", "ok", "the service does not tell its time; nothing rests on it")
-    # Its date is in whole seconds, and was told halfway between the question and the answer.
+    # The Date header has whole seconds, and is set halfway between request and response.
     skew = (before + clock.now()) / 2 - (theirs + 0.5)
     way = "ahead of" if skew > 0 else "behind"
     told = f"this machine is {abs(skew):.0f} s {way} the service"
