@@ -1,4 +1,4 @@
-"""The commands: each calls the Python API once and reports the outcome."""
+"""Commands: each calls the Python API and reports the outcome."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ _AZURE: Final = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a command.
+    """Outcome of a command.
 
     Attributes
     ----------
     facts
-        The document that ``--json`` prints; None if it was printed before.
+        JSON document that ``--json`` prints; None if already printed.
     words
-        What is printed otherwise.
+        Text that is printed without ``--json``.
     """
 
     code: int
@@ -88,22 +88,22 @@ def submit(args: argparse.Namespace) -> Outcome:
         on_uncertain=args.on_uncertain,
     )
     if not args.wait:
-        return _of(job, codes.OK)
-    outcome = _waited(job, args.timeout)
+        return _outcome_of(job, codes.OK)
+    outcome = _wait_for(job, args.timeout)
     if args.to is not None and job.done:
         _write(join(frame, job, details=args.details), args)
     return outcome
 
 
 def wait(args: argparse.Namespace) -> Outcome:
-    return _waited(find_job(args.job), args.timeout)
+    return _wait_for(find_job(args.job), args.timeout)
 
 
 def show(args: argparse.Namespace) -> Outcome:
     job = find_job(args.job)
     if not args.offline:
-        _look(job)
-    return _of(job)
+        _refresh(job)
+    return _outcome_of(job)
 
 
 def jobs(_args: argparse.Namespace) -> Outcome:
@@ -116,23 +116,23 @@ def jobs(_args: argparse.Namespace) -> Outcome:
 
 def fetch(args: argparse.Namespace) -> Outcome:
     check_destination(args.to, args.input)
-    found = [find_job(name) for name in args.job]
-    if args.input is None and len(found) > 1:
+    handles = [find_job(name) for name in args.job]
+    if args.input is None and len(handles) > 1:
         raise CommandError(
             "Several jobs are joined row by row, for which the frame is needed: --input FILE."
         )
-    for job in found:
-        _look(job)
-    unfinished = next((job for job in found if not job.done), None)
+    for job in handles:
+        _refresh(job)
+    unfinished = next((job for job in handles if not job.done), None)
     if unfinished is not None and not args.partial:
         print_error(_not_done_error(unfinished))
-        return _of(unfinished)
-    rows = _rows_of(found, args)
+        return _outcome_of(unfinished)
+    rows = _join_rows(handles, args)
     _write(rows, args)
     status = rows[f"{args.prefix}bf_status"]
     counts = ", ".join(f"{n:,} {name}" for name, n in status.value_counts().items() if n)
     words = f"{plural(len(rows), 'row')} written to {args.to}\n{counts}"
-    facts = {"to": args.to, "rows": len(rows), "jobs": [job_facts(job) for job in found]}
+    facts = {"to": args.to, "rows": len(rows), "jobs": [job_facts(job) for job in handles]}
     if unfinished is not None:
         return Outcome(codes.code_of(unfinished), facts, words)
     return Outcome(codes.OK if status.isin(["ok", "skipped"]).all() else codes.ROWS, facts, words)
@@ -152,12 +152,12 @@ def _write(rows: pd.DataFrame, args: argparse.Namespace) -> None:
     write_table(escape_formulas(rows) if args.escape_formulas else rows, args.to)
 
 
-def _rows_of(found: list[Job], args: argparse.Namespace) -> pd.DataFrame:
+def _join_rows(handles: list[Job], args: argparse.Namespace) -> pd.DataFrame:
     if args.input is None:
-        return found[0].results(details=args.details).add_prefix(args.prefix)
+        return handles[0].results(details=args.details).add_prefix(args.prefix)
     return join(
         read_table(args.input),
-        *found,
+        *handles,
         prefix=args.prefix,
         details=args.details,
         overwrite=args.overwrite,
@@ -165,35 +165,35 @@ def _rows_of(found: list[Job], args: argparse.Namespace) -> pd.DataFrame:
 
 
 def cancel(args: argparse.Namespace) -> Outcome:
-    return _of(find_job(args.job).cancel(), codes.OK)
+    return _outcome_of(find_job(args.job).cancel(), codes.OK)
 
 
 def resume(args: argparse.Namespace) -> Outcome:
-    return _of(find_job(args.job).resume(recreate=args.recreate), codes.OK)
+    return _outcome_of(find_job(args.job).resume(recreate=args.recreate), codes.OK)
 
 
 def unanswered(args: argparse.Namespace) -> Outcome:
     job = find_job(args.job)
-    _look(job)
+    _refresh(job)
     if not job.done:
-        return _of(job)
+        return _outcome_of(job)
     if not any(job.counts.get(status) for status in (*ASKED_AGAIN, *args.also)):
         return Outcome(codes.OK, {"job": None}, f"Nothing of job {args.job} is to be asked again.")
     requests = job.unanswered(also=args.also)
     again = requests.submit(args.name, max_cost=args.max_cost, prices=prices_of(args.price))
-    return _waited(again, args.timeout) if args.wait else _of(again, codes.OK)
+    return _wait_for(again, args.timeout) if args.wait else _outcome_of(again, codes.OK)
 
 
 def recover(_args: argparse.Namespace) -> Outcome:
-    found = recover_jobs()
-    words = "\n\n".join(map(job_words, found)) or "There is no job on the server that is not here."
-    return Outcome(codes.OK, {"jobs": [job_facts(job) for job in found]}, words)
+    items = recover_jobs()
+    words = "\n\n".join(map(job_words, items)) or "There is no job on the server that is not here."
+    return Outcome(codes.OK, {"jobs": [job_facts(job) for job in items]}, words)
 
 
 def forget(args: argparse.Namespace) -> Outcome:
     job = find_job(args.job)
-    also = " and its files on the server" if args.remote else ""
-    if not (args.yes or confirm(f"Remove {job.folder}{also}? It cannot be brought back.")):
+    suffix = " and its files on the server" if args.remote else ""
+    if not (args.yes or confirm(f"Remove {job.folder}{suffix}? It cannot be brought back.")):
         raise CommandError(
             "Nobody said yes, so nothing was done. Where nobody can be asked, add --yes."
         )
@@ -215,7 +215,7 @@ def doctor(args: argparse.Namespace) -> Outcome:
 
 
 def _printed(finding: Finding, args: argparse.Namespace) -> Finding:
-    """Print a finding as soon as it is made: a check of the network may take its time."""
+    """Print a finding at once, since later checks may be slow."""
     print_result(str(finding), to_stderr=args.json)
     return finding
 
@@ -237,7 +237,7 @@ def demo(args: argparse.Namespace) -> Outcome:
 
 
 def serve(args: argparse.Namespace) -> Outcome:
-    # Optional: the extra "local" brings the server.
+    # The server needs the extra "local".
     from batchframe.local import run  # noqa: PLC0415
 
     def ready(url: str) -> None:
@@ -260,8 +260,8 @@ def serve(args: argparse.Namespace) -> Outcome:
     return Outcome(codes.OK, None)
 
 
-def _look(job: Job) -> None:
-    """Look once at the service; what was not sent has nothing to look at."""
+def _refresh(job: Job) -> None:
+    """Refresh a job, unless it was not sent."""
     try:
         job.refresh()
     except JobError:
@@ -273,19 +273,19 @@ def _is_sent(job: Job) -> bool:
     return job.status not in {*codes.UNSENT, "uncertain"}
 
 
-def _waited(job: Job, timeout: float | None) -> Outcome:
+def _wait_for(job: Job, timeout: float | None) -> Outcome:
     try:
         job.wait(timeout)
     except JobTimeout as reason:
         print_error(reason)
-        return _of(job, codes.RUNNING)
+        return _outcome_of(job, codes.RUNNING)
     except JobError as reason:
         if job.status != "uncertain":
             raise
         print_error(reason)
-    return _of(job)
+    return _outcome_of(job)
 
 
-def _of(job: Job, code: int | None = None) -> Outcome:
-    """Report a job, by default with the exit code of its status."""
+def _outcome_of(job: Job, code: int | None = None) -> Outcome:
+    """Return the outcome of a job; by default with the code of its status."""
     return Outcome(codes.code_of(job) if code is None else code, job_facts(job), job_words(job))

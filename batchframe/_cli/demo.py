@@ -1,4 +1,4 @@
-"""Run the demo: label sample reviews, from a CSV to a labeled frame and its cost."""
+"""The demo: label sample reviews, from a CSV to a labeled frame."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ _BAD = re.compile(
 def demo(
     *, live: bool, model: str, yes: bool = False, ended: Callable[[Job], object] = lambda _job: None
 ) -> int:
-    """Label the sample reviews; ask before anything is spent. Return the exit code.
+    """Label the sample reviews, and return the exit code.
 
     Parameters
     ----------
     ended
-        Is shown the job while its folder is there: a rehearsal leaves nothing behind.
+        Function that is called with the job, before a local run deletes its folder.
     """
     reviews = pd.read_csv(_reviews())
-    asked = requests(
+    batch_requests = requests(
         reviews,
         "Classify the sentiment of this review.\n\n{{ text }}",
         model=model,
@@ -59,36 +59,39 @@ def demo(
         on_missing="skip",
         reasoning_effort="none",
     )
-    _print(asked)
-    _print(asked.estimate())
+    _print(batch_requests)
+    _print(batch_requests.estimate())
     if live:
-        connect()  # without a key, say so before the question
-        if not (yes or _agreed(asked)):
+        connect()  # report a missing key before asking for consent
+        if not (yes or _confirm(batch_requests)):
             _print("Nothing was sent.")
             return 0
-        return _label(reviews, asked, None, ended)
-    with _rehearsal() as client:
-        return _label(reviews, asked, client, ended)
+        return _label(reviews, batch_requests, None, ended)
+    with _local_client() as client:
+        return _label(reviews, batch_requests, client, ended)
 
 
 def _label(
-    reviews: pd.DataFrame, asked: Requests, client: OpenAI | None, ended: Callable[[Job], object]
+    reviews: pd.DataFrame,
+    batch_requests: Requests,
+    client: OpenAI | None,
+    ended: Callable[[Job], object],
 ) -> int:
-    job = asked.submit("sentiment", max_cost=_LIMIT, client=client)
+    job = batch_requests.submit("sentiment", max_cost=_LIMIT, client=client)
     job.wait()
     if client is not None:
         _print(_REHEARSED)
-    labelled = join(reviews, job)
+    labeled = join(reviews, job)
     _print(job)
-    _print(labelled[["text", "sentiment", "label", "bf_status"]].head(8).to_string(max_colwidth=48))
-    _print(labelled["bf_status"].value_counts().loc[lambda rows: rows > 0].to_string())
-    _print(_proof(asked, job))
+    _print(labeled[["text", "sentiment", "label", "bf_status"]].head(8).to_string(max_colwidth=48))
+    _print(labeled["bf_status"].value_counts().loc[lambda rows: rows > 0].to_string())
+    _print(_comparison(batch_requests, job))
     ended(job)
     return 0 if set(job.counts) <= {"ok", "skipped"} else 1
 
 
-def _proof(asked: Requests, job: Job) -> str:
-    estimate, usage = asked.estimate(), job.usage
+def _comparison(batch_requests: Requests, job: Job) -> str:
+    estimate, usage = batch_requests.estimate(), job.usage
     figures = {
         "input tokens": (format_range(estimate.input_tokens, count), count(usage.input_tokens)),
         "output tokens": (format_range(estimate.output_tokens, count), count(usage.output_tokens)),
@@ -97,8 +100,8 @@ def _proof(asked: Requests, job: Job) -> str:
     return str(pd.DataFrame.from_dict(figures, orient="index", columns=["estimated", "actual"]))
 
 
-def _by_words(body: Mapping[str, Any]) -> dict[str, str]:
-    """Label a review by the words in it, so that a rehearsal shows labels that make some sense."""
+def _label_by_words(body: Mapping[str, Any]) -> dict[str, str]:
+    """Label a review by its words, so that a local run has plausible labels."""
     text = body["messages"][-1]["content"].partition("\n\n")[2]
     good, bad = len(_GOOD.findall(text)), len(_BAD.findall(text))
     if good and bad and min(good, bad) * 2 > max(good, bad):
@@ -107,35 +110,37 @@ def _by_words(body: Mapping[str, Any]) -> dict[str, str]:
 
 
 @contextmanager
-def _rehearsal() -> Iterator[OpenAI]:
-    """Yield a client of a batch server on this machine; its state and the job's go with it."""
-    # Optional: the extra "local" brings the server.
+def _local_client() -> Iterator[OpenAI]:
+    """Yield a client of a local batch server; delete all state afterwards."""
+    # The server needs the extra "local".
     from batchframe.local import serve  # noqa: PLC0415
 
-    kept = os.environ.get("BATCHFRAME_HOME")
+    previous = os.environ.get("BATCHFRAME_HOME")
     with tempfile.TemporaryDirectory() as home:
-        os.environ["BATCHFRAME_HOME"] = kept or home
+        os.environ["BATCHFRAME_HOME"] = previous or home
         try:
-            with serve(_by_words, seconds=2.0) as server:
+            with serve(_label_by_words, seconds=2.0) as server:
                 yield server.client()
         finally:
-            if kept is None:
+            if previous is None:
                 del os.environ["BATCHFRAME_HOME"]
 
 
-def _agreed(asked: Requests) -> bool:
-    cost = format_range(asked.estimate().cost, money)
+def _confirm(batch_requests: Requests) -> bool:
+    cost = format_range(batch_requests.estimate().cost, money)
     try:
-        answer = input(f"Send {len(asked)} requests to {asked.model} for {cost}? [y/N] ")
+        answer = input(
+            f"Send {len(batch_requests)} requests to {batch_requests.model} for {cost}? [y/N] "
+        )
     except EOFError:
-        return False  # nobody is there to agree
+        return False  # there is no terminal to answer
     return answer.strip().lower() in {"y", "yes"}
 
 
 def _reviews() -> Path:
-    here = Path("data_samples/reviews.csv")
-    return here if here.is_file() else Path(str(files("batchframe") / "data_samples/reviews.csv"))
+    path = Path("data_samples/reviews.csv")
+    return path if path.is_file() else Path(str(files("batchframe") / "data_samples/reviews.csv"))
 
 
-def _print(shown: object) -> None:
-    print(shown, end="\n\n", flush=True)  # noqa: T201 - a command line speaks to its user
+def _print(value: object) -> None:
+    print(value, end="\n\n", flush=True)  # noqa: T201 - the demo prints its output

@@ -1,4 +1,4 @@
-"""The help of each command: its purpose, an example and its exit codes."""
+"""Help pages of the commands: purpose, example and exit codes."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _OF_A_JOB: Final = (_ANSWERED, _ROWS, _FAILED, _RUNNING, _UNCERTAIN)
 
 @dataclass(frozen=True)
 class Page:
-    """The help of one command.
+    """Help page of one command.
 
     Attributes
     ----------
     told
-        What one should know beside the purpose.
+        Additional description.
     """
 
     purpose: str
@@ -49,14 +49,14 @@ class Page:
 
     @property
     def epilog(self) -> str:
-        """What stands below the options."""
+        """Text below the options."""
         example = "\n".join(f"  {line}" for line in self.example.split("\n"))
         codes = "\n".join(f"  {code}  {told}" for code, told in self.codes)
         return f"example:\n{example}\n\nexit codes:\n{codes}"
 
     @property
     def description(self) -> str:
-        """What stands above the options."""
+        """Text above the options."""
         return f"{self.purpose}\n\n{self.told}" if self.told else self.purpose
 
 
@@ -195,11 +195,11 @@ DAY: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("clean up", ("forget",)),
     ("rehearse", ("serve",)),
 )
-"""The commands in the order of a day's work."""
+"""Commands in the order of use."""
 
 
 def table_of_contents() -> str:
-    """List the commands by what one wants to do."""
+    """Format the list of commands, grouped by purpose."""
     lines = []
     for work, names in DAY:
         lines.append(f"{work}:")

@@ -1,4 +1,4 @@
-"""Build the requests that the command line options describe."""
+"""Conversion of command line options to requests."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from batchframe._cli.tables import cause
 from batchframe._recipe.arguments import RESERVED_KEYWORDS
 
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]*")
-# What other languages write for JSON's true, false and null.
+# Spellings of true, false and null in other languages.
 _ALMOST_JSON: Final = re.compile(r"(?i:true|false|null|nil|nan|-?inf(inity)?)|None")
 
 
 def requests_of(args: argparse.Namespace, frame: pd.DataFrame) -> Requests:
-    """Make the requests that the options ask of a frame.
+    """Build the requests from the options and a frame.
 
     Raises
     ------
     InputError
-        For anything that could not be asked as it stands.
+        If an option or a cell is invalid.
     """
     return requests(
         frame,
@@ -52,7 +52,7 @@ def _prompt(args: argparse.Namespace) -> Any:
     if path.suffix.lower() == ".json":
         return _read_json(path)
     try:
-        # Editors end a file with a line break that nobody means.
+        # Editors append a final line break, which is not part of the prompt.
         return path.read_text("utf-8-sig").removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError) as reason:
         raise CommandError(
@@ -60,39 +60,39 @@ def _prompt(args: argparse.Namespace) -> Any:
         ) from None
 
 
-def output_of(given: str | None) -> Any:
-    """Read ``--output``: labels with commas between them, or a file that ends in ``.json``.
+def output_of(value: str | None) -> Any:
+    """Parse ``--output``: comma-separated labels, or the path of a JSON file.
 
     Examples
     --------
     >>> output_of("positive, negative,mixed")
     ['positive', 'negative', 'mixed']
     """
-    if given is None:
+    if value is None:
         return None
-    if given.lower().endswith(".json"):
-        return _read_json(Path(given))
-    labels = [label.strip() for label in given.split(",")]
+    if value.lower().endswith(".json"):
+        return _read_json(Path(value))
+    labels = [label.strip() for label in value.split(",")]
     if len(labels) == 1:
         raise CommandError(
-            f"--output {quote(given)} offers one label, so there is nothing to choose. Name all of "
+            f"--output {quote(value)} offers one label, so there is nothing to choose. Name all of "
             "them, --output positive,negative,mixed, or a JSON schema in a file whose name ends in "
             ".json; for a text answer, leave --output out."
         )
     return labels
 
 
-def parameters(given: Sequence[str]) -> dict[str, Any]:
-    """Read each ``--param KEY=VALUE``: the value is JSON, or one plain word.
+def parameters(values: Sequence[str]) -> dict[str, Any]:
+    """Parse ``--param KEY=VALUE`` options; a value is JSON or a plain word.
 
     Examples
     --------
     >>> parameters(["temperature=0", "reasoning_effort=none", 'stop=["END"]'])
     {'temperature': 0, 'reasoning_effort': 'none', 'stop': ['END']}
     """
-    texts = pairs("--param", given, "temperature=0")
+    texts = pairs("--param", values, "temperature=0")
     for name in texts:
-        # `frame` would name the function's own argument.
+        # `frame` is the parameter of df.bf.requests.
         if name in {*RESERVED_KEYWORDS, "frame"}:
             raise CommandError(
                 f"--param {name}=... cannot be: see batchframe submit --help for its option."
@@ -100,30 +100,30 @@ def parameters(given: Sequence[str]) -> dict[str, Any]:
     return {name: _value(name, text) for name, text in texts.items()}
 
 
-def prices_of(given: Sequence[str]) -> dict[str, str] | None:
-    """Read each ``--price KIND=USD``; the price book checks what they say.
+def prices_of(values: Sequence[str]) -> dict[str, str] | None:
+    """Parse ``--price KIND=USD`` options; the price table validates them.
 
     Examples
     --------
     >>> prices_of(["input=0.10", "output=0.60"])
     {'input': '0.10', 'output': '0.60'}
     """
-    return pairs("--price", given, "input=0.10") or None
+    return pairs("--price", values, "input=0.10") or None
 
 
-def pairs(option: str, given: Sequence[str], example: str) -> dict[str, str]:
-    """Split what was given as ``KEY=VALUE``, each key once."""
-    found: dict[str, str] = {}
-    for text in given:
+def pairs(option: str, values: Sequence[str], example: str) -> dict[str, str]:
+    """Split ``KEY=VALUE`` strings into a dict; reject duplicate keys."""
+    result: dict[str, str] = {}
+    for text in values:
         name, equals, value = text.partition("=")
         if not (equals and name.strip()):
             raise CommandError(
                 f"{option} {quote(text)} is not of the form KEY=VALUE, such as {example}."
             )
-        if name in found:
+        if name in result:
             raise CommandError(f"{option} gives {name!r} twice. Keep one of them.")
-        found[name] = value
-    return found
+        result[name] = value
+    return result
 
 
 def _value(name: str, text: str) -> Any:

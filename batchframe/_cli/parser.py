@@ -1,4 +1,4 @@
-"""Parse the command line, and build its help."""
+"""Command line parser and its help."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _GOES_ON: Final = "The job goes on at the service. Come back: batchframe wait {j
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Parse a command line; exit with code 2 and a sentence if it is none."""
+    """Parse a command line; exit with code 2 and a message if it is invalid."""
     parser, subparsers = _parsers()
     if not arguments:
         parser.exit(2, parser.format_help())
-    _refuse_misspelt(arguments, parser, subparsers)
+    _check_spelling(arguments, parser, subparsers)
     return parser.parse_args(arguments)
 
 
 def help_pages() -> dict[str, str]:
-    """Return the help of every command, for review."""
+    """Return the help text of every command, for the snapshot test."""
     parser, subparsers = _parsers()
     return {"": parser.format_help()} | {
         name: command.format_help() for name, command in subparsers.items()
@@ -40,7 +40,7 @@ def help_pages() -> dict[str, str]:
 
 
 def _parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
-    as_written: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "formatter_class": argparse.RawDescriptionHelpFormatter,
         "allow_abbrev": False,
     }
@@ -49,69 +49,69 @@ def _parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentP
         usage="batchframe COMMAND [options]",
         description=WHOLE,
         epilog=f"{table_of_contents()}\n\nbatchframe COMMAND --help says more.\n\n{CODES}",
-        **as_written,
+        **settings,
     )
     parser.add_argument("--version", action="version", version=__version__)
-    # Listed by the work they do, in the epilog.
+    # The epilog lists the commands by purpose.
     subparsers = parser.add_subparsers(
         required=True, metavar="COMMAND", help=argparse.SUPPRESS, title=argparse.SUPPRESS
     )
-    made: dict[str, argparse.ArgumentParser] = {}
+    subparsers_by_name: dict[str, argparse.ArgumentParser] = {}
     for name, page in PAGES.items():
-        command = made[name] = subparsers.add_parser(
+        command = subparsers_by_name[name] = subparsers.add_parser(
             name,
             prog=f"batchframe {name}",
             usage=page.usage,
             description=page.description,
             epilog=page.epilog,
-            **as_written,
+            **settings,
         )
         command.set_defaults(run=getattr(commands, name), way_back=_WAYS_BACK.get(name))
         for add_option in _OPTIONS[name]:
             add_option(command)
         command.add_argument("--json", action="store_true", help="print one JSON document")
-    return parser, made
+    return parser, subparsers_by_name
 
 
-def _refuse_misspelt(
+def _check_spelling(
     arguments: Sequence[str],
     parser: argparse.ArgumentParser,
     commands: Mapping[str, argparse.ArgumentParser],
 ) -> None:
-    """Say what was meant, where argparse would only say what was not."""
+    """Suggest the nearest command or option, which argparse does not."""
     if not arguments or arguments[0].startswith("-"):
         return
     name, *rest = arguments
     if name not in commands:
-        parser.error(f"there is no command {name!r}.{_near(name, list(commands))}")
-    known = set(_OPTION.findall(commands[name].format_help()))
+        parser.error(f"there is no command {name!r}.{_hint(name, list(commands))}")
+    flags = set(_OPTION.findall(commands[name].format_help()))
     for word in rest:
         option = word.partition("=")[0]
         if word == "--":
             return
-        if _OPTION.fullmatch(option) and option not in known:
-            commands[name].error(f"there is no option {option}.{_near(option, sorted(known))}")
+        if _OPTION.fullmatch(option) and option not in flags:
+            commands[name].error(f"there is no option {option}.{_hint(option, sorted(flags))}")
 
 
-def _near(word: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, known, 1)
-    return f" Did you mean {near[0]}?" if near else ""
+def _hint(word: str, names: Sequence[str]) -> str:
+    matches = difflib.get_close_matches(word, names, 1)
+    return f" Did you mean {matches[0]}?" if matches else ""
 
 
 def _option(*names: str, **settings: Any) -> _Option:
     return lambda command: command.add_argument(*names, **settings)
 
 
-def _flag(name: str, told: str) -> _Option:
-    return _option(name, action="store_true", help=told)
+def _flag(name: str, description: str) -> _Option:
+    return _option(name, action="store_true", help=description)
 
 
-def _value(name: str, metavar: str, told: str, **settings: Any) -> _Option:
-    return _option(name, metavar=metavar, help=told, **settings)
+def _value(name: str, metavar: str, description: str, **settings: Any) -> _Option:
+    return _option(name, metavar=metavar, help=description, **settings)
 
 
-def _repeated(name: str, metavar: str, told: str) -> _Option:
-    return _value(name, metavar, f"{told}; may be repeated", action="append", default=[])
+def _repeated(name: str, metavar: str, description: str) -> _Option:
+    return _value(name, metavar, f"{description}; may be repeated", action="append", default=[])
 
 
 def _prompt(command: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""Run one command line and return its exit code."""
+"""Entry point of the command line."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from batchframe._cli.tables import STREAM
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
-    0 all is well; 1 some rows have no answer; 2 it could not be done; 3 still running; 4 not known
-    whether it was submitted; 130 interrupted.
+    0: done; 1: some rows have no answer; 2: failed; 3: still running; 4: unknown whether a batch
+    was created; 130: interrupted.
     """
     escape_unencodable()
     args = parse(sys.argv[1:] if arguments is None else list(arguments))
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print_error(args.way_back.format(job=getattr(args, "job", "")))
         return codes.INTERRUPTED
     except BrokenPipeError:
-        # The reader has seen enough; what is left in the buffer must not fail at exit either.
+        # Flushing the rest of the buffer at exit must not fail either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return codes.BROKEN_PIPE
 

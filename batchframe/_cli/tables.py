@@ -1,8 +1,8 @@
-"""Read and write frames as CSV or Parquet, by the file's extension; ``-`` is a CSV stream.
+"""CSV and Parquet files, by file extension; ``-`` is a CSV stream.
 
-A CSV has no types, so its cells are read as text, exactly as they stand: ``007`` keeps its zeros,
-``1e5`` and ``1.50`` stay what they are, and ``NA``, ``null`` and ``None`` are words. An empty cell
-is missing. Blank lines are skipped. Parquet has types, and keeps them.
+CSV has no types, so its cells are read as strings, unchanged: ``007`` keeps its zeros, ``1e5`` and
+``1.50`` are not converted, and ``NA``, ``null`` and ``None`` are strings. An empty cell is missing.
+Blank lines are skipped. Parquet keeps its types.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _UNREADABLE: Final = (OSError, ValueError, TypeError, pa.ArrowException)
 
 
 def read_table(source: str) -> pd.DataFrame:
-    """Read a frame.
+    """Read a CSV or Parquet file.
 
     Raises
     ------
     CommandError
-        If the file is not there, or is not what its ending says.
+        If the file is missing, or does not match its extension.
     """
     ending = _ending(source)
     try:
@@ -49,8 +49,8 @@ def read_table(source: str) -> pd.DataFrame:
 
 
 def _read_csv(source: str | IO[bytes]) -> pd.DataFrame:
-    # Read without a header: with one, pandas renames the second of two equal names, and makes an
-    # index of a column that the header does not name.
+    # Read without a header, because pandas would rename duplicate column names, and would use a
+    # column without a name as the index.
     cells = pd.read_csv(
         source, header=None, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig"
     )
@@ -60,12 +60,12 @@ def _read_csv(source: str | IO[bytes]) -> pd.DataFrame:
 
 
 def check_destination(to: str, source: str | None) -> None:
-    """Refuse now what could not be written a day later.
+    """Raise now if the output file could not be written a day later.
 
     Raises
     ------
     CommandError
-        If the ending is unknown, the folder is not there, or the file is the input.
+        If the extension is unknown, the folder is missing, or the file is the input.
     """
     _ending(to)
     if to == STREAM:
@@ -82,15 +82,15 @@ def check_destination(to: str, source: str | None) -> None:
 
 
 def write_table(frame: pd.DataFrame, to: str) -> None:
-    """Write a frame; a file is replaced only when all of the new one is on the disk.
+    """Write a frame; an existing file is replaced atomically.
 
     Raises
     ------
     CommandError
-        If it cannot be written.
+        If the file cannot be written.
     """
     if to == STREAM:
-        # CSV is UTF-8, whatever the terminal is.
+        # The CSV is UTF-8, whatever the encoding of the terminal.
         _write_csv(frame, sys.stdout.buffer)
         sys.stdout.buffer.flush()
         return
@@ -108,21 +108,21 @@ def write_table(frame: pd.DataFrame, to: str) -> None:
 
 
 def _write_csv(frame: pd.DataFrame, file: IO[bytes]) -> None:
-    # By position: two columns may have one name.
-    plain = [_plain(frame.iloc[:, at]) for at in range(frame.shape[1])]
-    written = pd.concat(plain, axis=1) if plain else frame
-    # A lone carriage return outside of quotes would end the row for every reader.
-    returns = any(_holds_return(column) for column in plain)
-    written.to_csv(
+    # By position, because column names may be duplicates.
+    columns = [_plain(frame.iloc[:, at]) for at in range(frame.shape[1])]
+    table = pd.concat(columns, axis=1) if columns else frame
+    # A carriage return outside quotes would end the row.
+    has_returns = any(_holds_return(column) for column in columns)
+    table.to_csv(
         file,
         index=any(name is not None for name in frame.index.names),
         lineterminator="\n",
-        quoting=csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL,
+        quoting=csv.QUOTE_NONNUMERIC if has_returns else csv.QUOTE_MINIMAL,
     )
 
 
 def _plain(column: pd.Series) -> pd.Series:
-    """Write lists and dicts as JSON, which other programs read."""
+    """Convert lists and dicts to JSON strings."""
     if column.dtype != object:
         return column
     return column.map(lambda cell: json_text(cell) if isinstance(cell, _NESTED) else cell)
@@ -149,5 +149,5 @@ def _ending(path: str) -> str:
 
 
 def cause(reason: Exception) -> str:
-    """Return what the operating system says of an error, on one line, else the error itself."""
+    """Return the message of the operating system, or the error, on one line."""
     return shorten(getattr(reason, "strerror", None) or reason)
