@@ -7,7 +7,7 @@ Quick start, for a frame with a column ``text``::
     requests = df.bf.requests("Classify: {{ text }}", model="gpt-5.6-luna", output=["good", "bad"])
     requests.estimate()  # tokens and dollars; nothing is sent
     job = requests.submit("tone", max_cost=2.00).wait()
-    labelled = df.bf.join(job)
+    labeled = df.bf.join(job)
 
 See ``help(bf.requests)``, ``help(bf.Requests)`` and ``help(bf.Job)``. ``batchframe.local`` is a
 batch server for testing, which needs no API key and bills nothing.

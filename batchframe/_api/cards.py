@@ -157,7 +157,7 @@ def _queue_words(record: Record) -> list[tuple[str, str]]:
 
 
 def _queue_notes(state: JobState) -> list[str]:
-    """Quote the service's full-queue message, and say what sends the rest."""
+    """Format the service's full-queue message, and how the rest is sent."""
     queued = _queued(state)
     if not queued:
         return []

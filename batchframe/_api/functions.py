@@ -106,8 +106,8 @@ def requests(
     **body
         Additional parameters of each request body, passed unchanged. With ``tools=``, the tool
         calls are in the columns ``tool_name`` and ``tool_arguments`` (JSON; for several calls,
-        both are JSON lists). batchframe raises an error for what an OpenAI model is known to
-        reject; it passes everything to other models.
+        both are JSON lists). batchframe raises an error for parameters that an
+        OpenAI model is known to reject; it passes everything to other models.
 
     Raises
     ------
@@ -282,7 +282,7 @@ def recover(client: OpenAI | None = None) -> list[Job]:
     Warns
     -----
     UnrecoveredBatchWarning
-        For each batch whose input file is deleted or differs from what was sent.
+        For each batch whose input file is deleted or differs from the one sent.
 
     Examples
     --------

@@ -238,21 +238,21 @@ class Job(LiveCardRepr):
         from batchframe._api.requests import Requests  # noqa: PLC0415 - a circular import
 
         also = {also} if isinstance(also, str) else set(also)
-        if other := also - set(ASKED_ON_DEMAND):
+        if unknown := also - set(ASKED_ON_DEMAND):
             raise RequestError.not_a_word(
-                keyword="also", value=sorted(other), wanted=f"of {', '.join(ASKED_ON_DEMAND)}"
+                keyword="also", value=sorted(unknown), wanted=f"of {', '.join(ASKED_ON_DEMAND)}"
             )
         record = self._record
         open_endpoint(record.manifest.recipe.endpoint)
         answers = self._answers(record)
         manifest, counts = record.manifest, row_counts(answers)
         table = unanswered(record, answers, {*ASKED_AGAIN, *also})
-        if waiting := counts.get("pending", 0):
-            notify(still_waiting(manifest.display_name, waiting))
+        if pending := counts.get("pending", 0):
+            notify(still_waiting(manifest.display_name, pending))
         elif not table.requests:
             notify(nothing_left(manifest.display_name, counts))
-        again = None if manifest.name is None else f"{manifest.name}, again"
-        return Requests(table, f"unanswered of {manifest.id}", again)
+        name = None if manifest.name is None else f"{manifest.name}, again"
+        return Requests(table, f"unanswered of {manifest.id}", name)
 
     def forget(self, *, remote: bool = False) -> Forgotten:
         """Delete the job's folder, with its requests and answers.
@@ -268,7 +268,7 @@ class Job(LiveCardRepr):
 
         Returns
         -------
-        What was removed, and what remains and why. If a file on the server cannot be deleted, the
+        The removed and the remaining items. If a file on the server cannot be deleted, the
         folder stays, so that you can repeat the call.
 
         Raises

@@ -116,7 +116,7 @@ def _row(record: Record) -> dict[str, Any] | None:
     except JobError as reason:
         warn_user(UnreadableJobWarning.skipped(reason))
         return None
-    sent = [shard.batch.created_at for shard in state.shards if shard.batch is not None]
+    created = [shard.batch.created_at for shard in state.shards if shard.batch is not None]
     return {
         "name": manifest.name,
         "id": manifest.id,
@@ -126,7 +126,7 @@ def _row(record: Record) -> dict[str, Any] | None:
         "failed": sum(failed_rows(summary.counts).values()),
         "estimated": None if manifest.cost is None else manifest.cost.expected,
         "cost": summary.cost,
-        **_dates(sent, manifest.created_at),
+        **_dates(created, manifest.created_at),
         "folder": str(record.folder.path),
     }
 

@@ -83,8 +83,8 @@ class Requests(CardRepr):
         """
         source = self._table.source
         rows = pc.indices_nonzero(pc.is_valid(source.absent))
-        why = source.absent.take(rows).to_pylist()
-        return pd.DataFrame({"bf_error": why}, index=source.labels[rows.to_numpy()])
+        reasons = source.absent.take(rows).to_pylist()
+        return pd.DataFrame({"bf_error": reasons}, index=source.labels[rows.to_numpy()])
 
     def preview(self, n: int = 3) -> list[dict[str, Any]]:
         """Return the first `n` request lines, exactly as they are sent.

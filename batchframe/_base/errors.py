@@ -332,9 +332,9 @@ class JobError(BatchframeError):
 
     @classmethod
     def not_found(cls, name: str, near: Sequence[str] = ()) -> Self:
-        meant = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+        suggestion = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
         return cls(
-            f"There is no job {name!r} here.{meant}",
+            f"There is no job {name!r} here.{suggestion}",
             next_step=JOBS
             + " lists those that are; a job of another machine is found by its folder: "
             + NextStep('bf.job("path/to/folder")', "`batchframe show path/to/folder`")

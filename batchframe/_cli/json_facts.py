@@ -92,7 +92,7 @@ def estimate_words(estimate: Estimate, requests: Requests) -> str:
     return to_text(replace(card, next_step=_SUBMIT))
 
 
-def range_facts(found: Range[Any] | None) -> dict[str, Any] | None:
+def range_facts(value: Range[Any] | None) -> dict[str, Any] | None:
     """Convert a range to JSON values.
 
     Examples
@@ -100,11 +100,11 @@ def range_facts(found: Range[Any] | None) -> dict[str, Any] | None:
     >>> range_facts(Range(Decimal("0.0010"), None, Decimal("1E+1")))
     {'low': '0.0010', 'expected': None, 'high': '10'}
     """
-    if found is None:
+    if value is None:
         return None
     return {
         name: _money(end) if isinstance(end, Decimal) else end
-        for name, end in asdict(found).items()
+        for name, end in asdict(value).items()
     }
 
 

@@ -109,7 +109,7 @@ def write_table(frame: pd.DataFrame, to: str) -> None:
 
 def _write_csv(frame: pd.DataFrame, file: IO[bytes]) -> None:
     # By position, because column names may be duplicates.
-    columns = [_plain(frame.iloc[:, at]) for at in range(frame.shape[1])]
+    columns = [_plain(frame.iloc[:, position]) for position in range(frame.shape[1])]
     table = pd.concat(columns, axis=1) if columns else frame
     # A carriage return outside quotes would end the row.
     has_returns = any(_holds_return(column) for column in columns)

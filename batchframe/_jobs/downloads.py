@@ -54,16 +54,16 @@ def bring_home(
     partial = home.with_name(home.name + ".part")
     with translate_os_errors(home):
         existing = before if before is not None and is_intact(home, before) else None
-        stated = _stated_size(service, file_id)
+        expected = _stated_size(service, file_id)
         try:
-            _download(service, file_id, partial, stated, requests)
+            _download(service, file_id, partial, expected, requests)
             if existing is not None and count_lines(partial).whole < count_lines(home).whole:
                 return existing
             return _put(partial, home)
         except ServiceError as reason:
             if reason.status not in _GONE:
                 raise
-            if stated == 0 and existing is None:
+            if expected == 0 and existing is None:
                 create_private(partial).close()
                 return _put(partial, home)
             return existing
@@ -92,27 +92,27 @@ def _stated_size(service: Transfers, file_id: str) -> int | None:
 
 
 def _download(
-    service: Transfers, file_id: str, partial: Path, stated: int | None, requests: int
+    service: Transfers, file_id: str, partial: Path, expected: int | None, requests: int
 ) -> None:
     """Download until the size matches, or the retries are used up."""
-    most = most_bytes(stated)
+    maximum = most_bytes(expected)
     retries = Retries(NO_PAUSE, attempts=_ATTEMPTS)
     while True:
         try:
-            size = service.download(file_id, partial, most)
+            size = service.download(file_id, partial, maximum)
         except ServiceError as reason:
             if not reason.broke_off or not retries.pause():
                 raise
             continue
         # A closed connection can look like a complete response.
-        if size == stated:
+        if size == expected:
             return
-        if not stated or not retries.pause():
+        if not expected or not retries.pause():
             break
-    if stated:
-        if not _is_whole(partial, size - stated, requests):
+    if expected:
+        if not _is_whole(partial, size - expected, requests):
             raise ServiceError(
-                f"The result file {file_id} arrived with {size:,} of {stated:,} bytes, three "
+                f"The result file {file_id} arrived with {size:,} of {expected:,} bytes, three "
                 "times. Nothing was replaced and nothing is lost: call "
                 + REFRESH
                 + " to fetch it again."

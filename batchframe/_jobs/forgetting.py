@@ -73,8 +73,8 @@ def forget(record: Record, service: Service | None) -> Forgotten:
     if service is not None:
         for file_id in _remote_files(record):
             try:
-                gone = service.delete_file(file_id)
-                removed.append(f"{file_id} on the server{'' if gone else ' (was gone before)'}")
+                deleted = service.delete_file(file_id)
+                removed.append(f"{file_id} on the server{'' if deleted else ' (was gone before)'}")
             except ServiceError as reason:
                 failed.append(f"{file_id} on the server: {reason}")
     if failed:

@@ -48,18 +48,18 @@ def created_elsewhere(run: SubmissionContext, shard: int, state: ShardState) -> 
         If the job was sent from there with its requests in another order.
     """
     newest = newest_batches(run.service)
-    found = list(_ours(run, shard, state, newest))
-    ours = {run.fingerprint(number) for number in range(run.shards)}
+    matches = list(_ours(run, shard, state, newest))
+    fingerprints = {run.fingerprint(number) for number in range(run.shards)}
     others = [
         batch.id
         for batch in newest
         if batch.metadata.get("bf_job") == run.manifest.id
-        and batch.metadata.get("bf_fp") not in ours
+        and batch.metadata.get("bf_fp") not in fingerprints
         and batch.id not in run.elsewhere
     ]
-    if others and not found and not run.recreate:
+    if others and not matches and not run.recreate:
         raise _in_another_order_error(run.manifest.display_name, others)
-    return found
+    return matches
 
 
 def _ours(
@@ -77,12 +77,12 @@ def _ours(
             yield batch
 
 
-def adopt(run: SubmissionContext, shard: int, found: list[Batch]) -> None:
+def adopt(run: SubmissionContext, shard: int, batches: list[Batch]) -> None:
     """Adopt the oldest batch of an input file; warn about others, also billed."""
     # A failed batch bills nothing.
-    alive = [batch for batch in found if batch.status != "failed"]
+    alive = [batch for batch in batches if batch.status != "failed"]
     # Dates are in whole seconds; the list is newest first.
-    oldest = min(reversed(alive or found), key=lambda batch: batch.created_at or 0.0)
+    oldest = min(reversed(alive or batches), key=lambda batch: batch.created_at or 0.0)
     run.record_event("CREATED", shard, batch=oldest.to_json(), adopted=True)
     if len(alive) > 1:
         ids = [batch.id for batch in alive]
@@ -91,15 +91,15 @@ def adopt(run: SubmissionContext, shard: int, found: list[Batch]) -> None:
 
 def reconcile_create(run: SubmissionContext, shard: int, state: ShardState) -> None:
     """Resolve one create of unknown outcome."""
-    again = run.recreate or (run.on_uncertain == "recreate" and run.profile.list_is_complete)
-    found, seen_all = _look_until_settled(run, shard, state, in_full=again)
-    if found:
-        _adopt_if_it_runs(run, shard, state, found)
+    recreate = run.recreate or (run.on_uncertain == "recreate" and run.profile.list_is_complete)
+    batches, is_complete = _look_until_settled(run, shard, state, in_full=recreate)
+    if batches:
+        _adopt_if_it_runs(run, shard, state, batches)
         return
-    if not again or not seen_all:
+    if not recreate or not is_complete:
         seen = (
             "The service does not list it (yet)"
-            if seen_all
+            if is_complete
             else "The service's list of batches could not be read to its end"
         )
         raise SubmissionUncertain(
@@ -114,14 +114,14 @@ def reconcile_create(run: SubmissionContext, shard: int, state: ShardState) -> N
         )
     _fence(run, shard, state)
     state = run.state().shards[shard]
-    if late := list(_scan(run, shard, state)):
-        _adopt_if_it_runs(run, shard, state, late)
+    if late_batches := list(_scan(run, shard, state)):
+        _adopt_if_it_runs(run, shard, state, late_batches)
         return
     run.record_event("FENCED", shard)
 
 
 def _adopt_if_it_runs(
-    run: SubmissionContext, shard: int, state: ShardState, found: list[Batch]
+    run: SubmissionContext, shard: int, state: ShardState, batches: list[Batch]
 ) -> None:
     """Adopt the batches of an input file, unless one may still be rejected.
 
@@ -130,7 +130,7 @@ def _adopt_if_it_runs(
     SubmissionUncertain
         If the service is still validating a batch whose input file batchframe deleted.
     """
-    for batch in found:
+    for batch in batches:
         if batch.status == "validating" and batch.input_file_id in state.fenced_files:
             raise SubmissionUncertain(
                 f"Part {shard + 1} of {run.shards} of job {run.manifest.display_name} became "
@@ -140,7 +140,7 @@ def _adopt_if_it_runs(
                 next_step="Look again in a minute:\n    "
                 + job_step(run.manifest.display_name, "resume", alone=True),
             )
-    adopt(run, shard, found)
+    adopt(run, shard, batches)
 
 
 def _fence(run: SubmissionContext, shard: int, state: ShardState) -> None:
@@ -194,11 +194,11 @@ def _look_until_settled(
     retries = Retries(Backoff(), run.clock, timeout=max(0.0, run.profile.settle - elapsed))
     while True:
         try:
-            found, seen_all = list(_scan(run, shard, state)), True
+            batches, is_complete = list(_scan(run, shard, state)), True
         except ServiceError:
-            found, seen_all = [], False
-        if found or not retries.pause():
-            return found, seen_all
+            batches, is_complete = [], False
+        if batches or not retries.pause():
+            return batches, is_complete
 
 
 def _scan(run: SubmissionContext, shard: int, state: ShardState) -> Iterator[Batch]:

@@ -109,8 +109,8 @@ def rebuild(service: Service, folder: JobFolder, batches: Sequence[Batch]) -> li
     with TemporaryDirectory(dir=folder.path.parent, prefix=".recovering-") as scratch:
         chosen, complete = _select_batches(job_id, batches)
         downloads = [
-            _fetch(service, job_id, batch, Path(scratch) / f"{at}.jsonl")
-            for at, batch in enumerate(chosen)
+            _fetch(service, job_id, batch, Path(scratch) / f"{index}.jsonl")
+            for index, batch in enumerate(chosen)
         ]
         parts = [part for part in downloads if part is not None]
         if not parts:
@@ -133,18 +133,18 @@ def _incomplete_folder(job_id: str, parts: Sequence[_Part]) -> JobFolder:
 
 
 def _select_batches(job_id: str, batches: Sequence[Batch]) -> tuple[list[Batch], bool]:
-    """Select the oldest batch per input file; tell whether none is missing."""
+    """Select the oldest batch per input file; return whether all are present."""
     by_part: dict[int, list[Batch]] = {}
     total = 0
     for batch in batches:
         if part := _PART.fullmatch(batch.metadata.get("bf_shard", "")):
             total = max(total, int(part[2]))
             by_part.setdefault(int(part[1]), []).append(batch)
-    for number, several in by_part.items():
+    for number, candidates in by_part.items():
         # A failed batch bills nothing, and its input file may have been sent again.
-        several.sort(key=lambda batch: (batch.status == "failed", batch.created_at or 0.0))
-        if len(several) > 1:
-            ids = [batch.id for batch in several]
+        candidates.sort(key=lambda batch: (batch.status == "failed", batch.created_at or 0.0))
+        if len(candidates) > 1:
+            ids = [batch.id for batch in candidates]
             warn_user(SeveralBatchesWarning.found(job_id, number, ids))
     return [by_part[number][0] for number in sorted(by_part)], len(by_part) == total
 

@@ -84,8 +84,8 @@ def _bring_to_batch(run: SubmissionContext, shard: int) -> bool:
             reconcile_create(run, shard, state)
         elif state.step == "new":
             _upload(run, shard)
-        elif state.attempts == 0 and (found := created_elsewhere(run, shard, state)):
-            adopt(run, shard, found)
+        elif state.attempts == 0 and (batches := created_elsewhere(run, shard, state)):
+            adopt(run, shard, batches)
         else:
             match _create(run, shard, state):
                 case Unsent(reason):

@@ -210,6 +210,6 @@ def status_word(state: JobState) -> str:
     words += ["cancelled" for shard in state.shards if shard.step == "dropped"]
     if len(words) < len(state.shards):
         return "submitting" if state.intended else "preparing"
-    unseen = [word for word in words if word not in {*_ACTIVE, *_ENDED}]
-    order = (*unseen, *_ACTIVE, *_ENDED)
+    unknown = [word for word in words if word not in {*_ACTIVE, *_ENDED}]
+    order = (*unknown, *_ACTIVE, *_ENDED)
     return min(words, key=order.index, default="completed")

@@ -53,10 +53,10 @@ def due(
     >>> due(files, [ended] + [ShardState()] * 3, Queue(100, 30, 2000), now=0.0)
     [1]
     """
-    unsettled = [at for at, shard in enumerate(shards) if shard.step == "creating"]
-    waiting = [at for at, shard in enumerate(shards) if shard.step in _UNSENT]
+    unsettled = [index for index, shard in enumerate(shards) if shard.step == "creating"]
+    waiting = [index for index, shard in enumerate(shards) if shard.step in _UNSENT]
     # No pause exceeds an hour; a later date means that the clock was wrong.
-    if any(now < shards[at].retry_at <= now + _HOUR for at in waiting):
+    if any(now < shards[index].retry_at <= now + _HOUR for index in waiting):
         return unsettled
     return unsettled + _fitting(inputs, shards, waiting, queue)[: _creates_left(shards, queue, now)]
 
@@ -92,15 +92,15 @@ def _fitting(
 ) -> list[int]:
     if queue.max_tokens is None:
         return waiting
-    active = [at for at, shard in enumerate(shards) if is_queued_there(shard)]
-    queued = queue.elsewhere + sum(inputs[at].tokens for at in active)
+    active = [index for index, shard in enumerate(shards) if is_queued_there(shard)]
+    queued = queue.elsewhere + sum(inputs[index].tokens for index in active)
     fitting: list[int] = []
-    for at in waiting:
-        queued += inputs[at].tokens
+    for index in waiting:
+        queued += inputs[index].tokens
         # One input file is always sent to an empty queue, or a job could wait forever.
         if queued > queue.max_tokens and (active or fitting or queue.elsewhere):
             break
-        fitting.append(at)
+        fitting.append(index)
     return fitting
 
 
@@ -123,5 +123,5 @@ def is_queued_lately(shard: ShardState, now: float, hours: float) -> bool:
 
 
 def _creates_left(shards: Sequence[ShardState], queue: Queue, now: float) -> int:
-    lately = sum(shard.attempts > 0 and shard.creating_at > now - _HOUR for shard in shards)
-    return max(0, queue.max_creates - lately)
+    recent = sum(shard.attempts > 0 and shard.creating_at > now - _HOUR for shard in shards)
+    return max(0, queue.max_creates - recent)

@@ -104,12 +104,14 @@ class Finder:
         """
         group = self._known.find(identity)
         hit = group >= 0
-        there = group[hit]
-        turn = self._seen[there] + _occurrence(group)[hit]
-        self._seen += np.bincount(there, minlength=len(self._seen))
-        found = np.full(len(group), -1, dtype=np.int64)
-        found[hit] = self._rows.number[self._known.row(there, turn % self._known.count[there])]
-        return found
+        matches = group[hit]
+        turn = self._seen[matches] + _occurrence(group)[hit]
+        self._seen += np.bincount(matches, minlength=len(self._seen))
+        numbers = np.full(len(group), -1, dtype=np.int64)
+        numbers[hit] = self._rows.number[
+            self._known.row(matches, turn % self._known.count[matches])
+        ]
+        return numbers
 
     def why_absent(self, identity: Digests) -> pa.Array:
         """Return why each identity has no request; null if it has one."""
@@ -144,8 +146,8 @@ class _Index:
         self, place: npt.NDArray[np.int64], turn: npt.NDArray[np.int64] | int
     ) -> npt.NDArray[np.int64]:
         """Return the row at each position, the `turn`-th of its duplicates."""
-        found: npt.NDArray[np.int64] = self._rows[self._start[place] + turn]
-        return found
+        rows: npt.NDArray[np.int64] = self._rows[self._start[place] + turn]
+        return rows
 
 
 def _occurrence(group: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

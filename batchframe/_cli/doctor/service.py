@@ -58,22 +58,22 @@ def reach(clock: Clock = SYSTEM) -> Iterator[Finding]:
     yield _skew(service.within(_PATIENCE), clock)
 
 
-def _skew(asked: Service, clock: Clock) -> Finding:
+def _skew(service: Service, clock: Clock) -> Finding:
     before = clock.now()
     try:
-        theirs = asked.server_time()
+        server_time = service.server_time()
     except ServiceError as reason:
         return Finding(
             "clock", "warning", f"the service's time could not be asked: {in_shell(reason)}"
         )
-    if theirs is None:
+    if server_time is None:
         return Finding("clock", "ok", "the service does not tell its time; nothing rests on it")
     # The Date header has whole seconds, and is set halfway between request and response.
-    skew = (before + clock.now()) / 2 - (theirs + 0.5)
-    way = "ahead of" if skew > 0 else "behind"
-    told = f"this machine is {abs(skew):.0f} s {way} the service"
+    skew = (before + clock.now()) / 2 - (server_time + 0.5)
+    direction = "ahead of" if skew > 0 else "behind"
+    text = f"this machine is {abs(skew):.0f} s {direction} the service"
     if abs(skew) <= _MOST_SKEW:
-        return Finding("clock", "ok", told)
-    told = f"{told}; dates on cards are off by that, and connections may be refused"
+        return Finding("clock", "ok", text)
+    text = f"{text}; dates on cards are off by that, and connections may be refused"
     step = "Let the machine set its clock, for example with NTP."
-    return Finding("clock", "warning", told, step)
+    return Finding("clock", "warning", text, step)
