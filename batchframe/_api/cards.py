@@ -30,8 +30,8 @@ from batchframe._services.batch import Batch
 from batchframe._store.journal import JobState, ShardState, status_word
 from batchframe._store.manifest import Record
 
-_LONGEST_PROMPT: Final = 600
-_LONGEST_REASON: Final = 200
+_MAX_PROMPT: Final = 600
+_MAX_REASON: Final = 200
 
 
 def requests_card(recipe: Recipe, estimate: Estimate, first_prompt: str | None = None) -> Card:
@@ -45,7 +45,7 @@ def requests_card(recipe: Recipe, estimate: Estimate, first_prompt: str | None =
         rows.append(f"{estimate.skipped:,} skipped")
     quoted = None
     if first_prompt is not None:
-        excerpt = first_prompt[:_LONGEST_PROMPT]
+        excerpt = first_prompt[:_MAX_PROMPT]
         quoted = ("first prompt", excerpt if excerpt == first_prompt else f"{excerpt}…")
     if not estimate.rows:
         return Card(title=f"No row is to be asked of {recipe.model}")
@@ -86,7 +86,7 @@ def job_card(facts: JobFacts) -> Card:
     batches = [shard.batch for shard in state.shards if shard.batch is not None]
     done = sum(batch.completed + batch.failed for batch in batches) + manifest.reused
     return Card(
-        title=f"Job {manifest.display_name}: {_where_it_stands(facts)}",
+        title=f"Job {manifest.display_name}: {_status_phrase(facts)}",
         progress=(manifest.requests if facts.record.done else done, manifest.requests)
         if manifest.requests
         else None,
@@ -94,28 +94,28 @@ def job_card(facts: JobFacts) -> Card:
             ("rows", row_words(facts.counts)),
             ("spent", f"{money(facts.cost)}; estimated {format_range(manifest.cost, money)}"),
             *_dates(facts.record, batches),
-            *_parts_in_words(state),
-            *_queue_words(facts.record),
+            *_batch_facts(state),
+            *_queue_facts(facts.record),
             ("id", manifest.id),
         ),
         table=_parts(facts.record),
-        notes=(*_queue_notes(state), *_why_failed(facts.failures)),
+        notes=(*_queue_notes(state), *_failure_notes(facts.failures)),
         next_step=_next_step(facts),
         tone=_tone(facts),
     )
 
 
-def _where_it_stands(facts: JobFacts) -> str:
+def _status_phrase(facts: JobFacts) -> str:
     words = in_status_words(facts.status)
     return words if facts.record.manifest.requests else f"{words}, nothing was asked"
 
 
-def _why_failed(failures: Mapping[str, int]) -> list[str]:
+def _failure_notes(failures: Mapping[str, int]) -> list[str]:
     """Format failure reasons, most common first, each advice once."""
     notes: list[str] = []
     seen = set()
     for reason, number in failures.items():
-        note = f"{plural(number, 'request')} failed: {shortened(reason, _LONGEST_REASON)}"
+        note = f"{plural(number, 'request')} failed: {shortened(reason, _MAX_REASON)}"
         advice = advice_on(reason)
         notes.append(note if not advice or advice in seen else note.rstrip(".") + ". " + advice)
         seen.add(advice)
@@ -139,7 +139,7 @@ STATUS_WORDS: Final = {
 }
 
 
-def _queue_words(record: Record) -> list[tuple[str, str]]:
+def _queue_facts(record: Record) -> list[tuple[str, str]]:
     """Format how many input files are queued, and until when."""
     queued, manifest = _queued(record.state), record.manifest
     if not queued:
@@ -173,7 +173,7 @@ def _queue_notes(state: JobState) -> list[str]:
     )
     if not full.retry_at or full.reason is None:
         return [sent]
-    return [f"The service had no room: {shortened(full.reason, _LONGEST_REASON)}", sent]
+    return [f"The service had no room: {shortened(full.reason, _MAX_REASON)}", sent]
 
 
 def _queued(state: JobState) -> list[ShardState]:
@@ -199,7 +199,7 @@ def row_words(counts: Mapping[str, int]) -> str:
     """
     phrases = [f"{counts['ok']:,} ok"] if counts.get("ok") else []
     if failed := failed_rows(counts):
-        phrases.append(_failed_words(failed))
+        phrases.append(_failure_counts(failed))
     if counts.get(WAITING):
         phrases.append(f"{counts[WAITING]:,} waiting")
     if counts.get(NOT_ASKED):
@@ -216,7 +216,7 @@ def failed_rows(counts: Mapping[str, int]) -> dict[str, int]:
     }
 
 
-def _failed_words(failed: Mapping[str, int]) -> str:
+def _failure_counts(failed: Mapping[str, int]) -> str:
     if set(failed) == {"failed"}:
         return f"{failed['failed']:,} failed"
     reasons = [f"{number:,} {status}" for status, number in failed.items()]
@@ -233,25 +233,25 @@ def _dates(record: Record, batches: Sequence[Batch]) -> list[tuple[str, str]]:
     return [*dates, ("expires", when(min(ends)))] if ends and not record.done else dates
 
 
-_MOST_PARTS: Final = 6
+_MAX_TABLE_ROWS: Final = 6
 
 
-def _parts_in_words(state: JobState) -> list[tuple[str, str]]:
+def _batch_facts(state: JobState) -> list[tuple[str, str]]:
     """Format the batch, or a summary of many; the table lists a few."""
     shards = state.shards
     if len(shards) == 1:
         batch = shards[0].batch
-        words = "none yet" if batch is None else f"{batch.id} {_part_words(shards[0])}"
+        words = "none yet" if batch is None else f"{batch.id} {_batch_status(shards[0])}"
         return [("batch", words)]
-    if len(shards) <= _MOST_PARTS:
+    if len(shards) <= _MAX_TABLE_ROWS:
         return []
-    counter = Counter(map(_part_words, shards))
+    counter = Counter(map(_batch_status, shards))
     return [
         ("parts", f"{len(shards):,}: {', '.join(f'{n:,} {words}' for words, n in counter.items())}")
     ]
 
 
-def _part_words(shard: ShardState) -> str:
+def _batch_status(shard: ShardState) -> str:
     if shard.step == "dropped":
         return "never sent"
     if shard.batch is None:
@@ -263,7 +263,7 @@ def _part_words(shard: ShardState) -> str:
 
 def _parts(record: Record) -> Table | None:
     files, shards = record.manifest.inputs, record.state.shards
-    if not 1 < len(files) <= _MOST_PARTS:
+    if not 1 < len(files) <= _MAX_TABLE_ROWS:
         return None
     return Table(
         "parts",
@@ -273,7 +273,7 @@ def _parts(record: Record) -> Table | None:
                 str(number),
                 count(file.stop - file.start),
                 count(0 if shard.batch is None else shard.batch.completed + shard.batch.failed),
-                _part_words(shard),
+                _batch_status(shard),
                 "" if shard.batch is None else shard.batch.id,
             )
             for number, (file, shard) in enumerate(zip(files, shards, strict=True), start=1)

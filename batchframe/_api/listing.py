@@ -34,8 +34,8 @@ OPTIONAL_COLUMNS: Final = ("folder", "age", "submitted", "estimated", "cost", "w
 """Columns that a narrow terminal omits, in this order."""
 
 _HERE: Final = "here"
-_OURS: Final = "on the server only: bf.recover() brings it here"
-_ANOTHER: Final = "on the server only: another batch of a job that is here"
+_RECOVERABLE: Final = "on the server only: bf.recover() brings it here"
+_DUPLICATE: Final = "on the server only: another batch of a job that is here"
 _FOREIGN: Final = "on the server only, not made by batchframe"
 
 
@@ -97,7 +97,7 @@ def jobs(*, remote: bool = False, client: OpenAI | None = None) -> pd.DataFrame:
     rows = [row for record in local if (row := _row(record)) is not None]
     if not remote:
         return _frame(rows, _COLUMNS)
-    elsewhere = _elsewhere(connect(client).list_batches(), local)
+    elsewhere = _remote_rows(connect(client).list_batches(), local)
     rows = [{**row, "where": _HERE} for row in rows] + list(elsewhere)
     return _frame(rows, (*_COLUMNS, "where"))
 
@@ -139,7 +139,7 @@ def _dates(sent: Iterable[float | None], prepared: float | None) -> dict[str, fl
     return {"submitted": min(times, default=None), "age": age}
 
 
-def _elsewhere(batches: Iterable[Batch], local: Sequence[Record]) -> Iterator[dict[str, Any]]:
+def _remote_rows(batches: Iterable[Batch], local: Sequence[Record]) -> Iterator[dict[str, Any]]:
     batch_ids = {
         shard.batch.id
         for record in local
@@ -153,7 +153,7 @@ def _elsewhere(batches: Iterable[Batch], local: Sequence[Record]) -> Iterator[di
             job_id = batch.metadata.get("bf_job", "")
             by_job.setdefault(job_id if is_job_id(job_id) else batch.id, []).append(batch)
     for name, group in by_job.items():
-        where = _FOREIGN if name == group[0].id else _ANOTHER if name in job_ids else _OURS
+        where = _FOREIGN if name == group[0].id else _DUPLICATE if name in job_ids else _RECOVERABLE
         yield _remote_row(name, group, where)
 
 

@@ -32,8 +32,8 @@ from batchframe._display import money, plural
 from batchframe._endpoints.endpoint import ASKED_AGAIN
 from batchframe._frames.spreadsheet import escape_formulas
 
-_LISTED: Final = ["name", "id", "status", "rows", "ok", "failed", "cost", "submitted"]
-_NOT_TRIED: Final = Finding("live", "warning", "not tried: mend what is a problem above first")
+_COLUMNS: Final = ["name", "id", "status", "rows", "ok", "failed", "cost", "submitted"]
+_SKIPPED: Final = Finding("live", "warning", "not tried: mend what is a problem above first")
 _READY: Final = """\
 Batch server at {url}
     client = {client}
@@ -109,7 +109,7 @@ def show(args: argparse.Namespace) -> Outcome:
 def jobs(_args: argparse.Namespace) -> Outcome:
     frame = list_jobs()
     submitted = frame["submitted"].dt.strftime("%Y-%m-%d %H:%M UTC")
-    table = frame[_LISTED].assign(submitted=submitted, cost=frame["cost"].map(money))
+    table = frame[_COLUMNS].assign(submitted=submitted, cost=frame["cost"].map(money))
     words = table.fillna("").to_string(index=False) if len(frame) else "There is no job here yet."
     return Outcome(codes.OK, {"jobs": jobs_facts(frame)}, words)
 
@@ -204,17 +204,17 @@ def forget(args: argparse.Namespace) -> Outcome:
 
 
 def doctor(args: argparse.Namespace) -> Outcome:
-    findings = [_printed(finding, args) for finding in examine()]
+    findings = [_print_finding(finding, args) for finding in examine()]
     if args.live and _has_problem(findings):
-        findings.append(_printed(_NOT_TRIED, args))
+        findings.append(_print_finding(_SKIPPED, args))
     elif args.live:
         live = probe(args.model, lambda question: args.yes or confirm(question))
-        findings += [_printed(finding, args) for finding in live]
+        findings += [_print_finding(finding, args) for finding in live]
     code = codes.USAGE if _has_problem(findings) else codes.OK
     return Outcome(code, {"findings": [asdict(finding) for finding in findings]})
 
 
-def _printed(finding: Finding, args: argparse.Namespace) -> Finding:
+def _print_finding(finding: Finding, args: argparse.Namespace) -> Finding:
     """Print a finding at once, since later checks may be slow."""
     print_result(str(finding), to_stderr=args.json)
     return finding

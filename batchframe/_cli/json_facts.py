@@ -21,7 +21,7 @@ from batchframe._endpoints import endpoint_of
 from batchframe._estimate.estimate import RANGES, Estimate
 from batchframe._services.batch import Batch
 
-_LONGEST_PROMPT: Final = 600
+_MAX_PROMPT: Final = 600
 _SUBMIT: Final = "batchframe submit ... --name NAME --max-cost USD  # with the same options"
 
 
@@ -87,7 +87,7 @@ def estimate_words(estimate: Estimate, requests: Requests) -> str:
     card = _for_shell(estimate._card())  # noqa: SLF001 - next door
     for line in requests.preview(1):
         prompt = endpoint_of(requests.endpoint).prompt_text(line["body"])
-        excerpt = prompt if len(prompt) <= _LONGEST_PROMPT else f"{prompt[:_LONGEST_PROMPT]}…"
+        excerpt = prompt if len(prompt) <= _MAX_PROMPT else f"{prompt[:_MAX_PROMPT]}…"
         card = replace(card, quoted=("first prompt", excerpt))
     return to_text(replace(card, next_step=_SUBMIT))
 

@@ -66,7 +66,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentP
             epilog=page.epilog,
             **settings,
         )
-        command.set_defaults(run=getattr(commands, name), way_back=_WAYS_BACK.get(name))
+        command.set_defaults(run=getattr(commands, name), way_back=_RESUME_HINTS.get(name))
         for add_option in _OPTIONS[name]:
             add_option(command)
         command.add_argument("--json", action="store_true", help="print one JSON document")
@@ -248,7 +248,7 @@ _OPTIONS: Final[Mapping[str, tuple[_Option, ...]]] = {
         _option("--seconds", type=float, default=0.0, help="the least a batch takes"),
     ),
 }
-_WAYS_BACK: Final = {
+_RESUME_HINTS: Final = {
     "submit": _SAME_COMMAND,
     "wait": _GOES_ON,
     "unanswered": _SAME_COMMAND,

@@ -112,7 +112,7 @@ def _write_csv(frame: pd.DataFrame, file: IO[bytes]) -> None:
     columns = [_plain(frame.iloc[:, position]) for position in range(frame.shape[1])]
     table = pd.concat(columns, axis=1) if columns else frame
     # A carriage return outside quotes would end the row.
-    has_returns = any(_holds_return(column) for column in columns)
+    has_returns = any(_has_carriage_return(column) for column in columns)
     table.to_csv(
         file,
         index=any(name is not None for name in frame.index.names),
@@ -128,7 +128,7 @@ def _plain(column: pd.Series) -> pd.Series:
     return column.map(lambda cell: json_text(cell) if isinstance(cell, _NESTED) else cell)
 
 
-def _holds_return(column: pd.Series) -> bool:
+def _has_carriage_return(column: pd.Series) -> bool:
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = pd.Series(column.cat.categories)
     if not (pd.api.types.is_string_dtype(column.dtype) or column.dtype == object):

@@ -25,7 +25,7 @@ _SLACK: Final = 1 << 26
 _MOST: Final = 10 * 10**9
 _GONE: Final = frozenset({404, 410})
 _NOT_OFFERED: Final = frozenset({400, 405, 501}) | _GONE
-_PAGE_BEGINS: Final = b"<"
+_HTML_START: Final = b"<"
 
 
 def bring_home(
@@ -59,13 +59,13 @@ def bring_home(
             _download(service, file_id, partial, expected, requests)
             if existing is not None and count_lines(partial).whole < count_lines(home).whole:
                 return existing
-            return _put(partial, home)
+            return _move_into_place(partial, home)
         except ServiceError as reason:
             if reason.status not in _GONE:
                 raise
             if expected == 0 and existing is None:
                 create_private(partial).close()
-                return _put(partial, home)
+                return _move_into_place(partial, home)
             return existing
         finally:
             partial.unlink(missing_ok=True)
@@ -117,7 +117,7 @@ def _download(
                 + REFRESH
                 + " to fetch it again."
             )
-    elif _is_page(partial):
+    elif _is_html(partial):
         raise ServiceError(
             f"A web page came in place of the result file {file_id}. A proxy or a login page may "
             "stand in between. Nothing was replaced and nothing is lost: open the page in a "
@@ -131,12 +131,12 @@ def _is_whole(path: Path, surplus: int, requests: int) -> bool:
     return lines.whole >= requests or (surplus > 0 and lines.whole > 0 and lines.broken == 0)
 
 
-def _is_page(path: Path) -> bool:
+def _is_html(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(_PAGE_BEGINS)
+        return file.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(_HTML_START)
 
 
-def _put(partial: Path, home: Path) -> Fetched:
+def _move_into_place(partial: Path, home: Path) -> Fetched:
     with partial.open("rb+") as file:
         os.fsync(file.fileno())
     fetched = Fetched(partial.stat().st_size, sha256_of(partial))

@@ -158,7 +158,7 @@ def _ask_concurrently(run: SubmissionContext, lines: Sequence[Mapping[str, Any]]
     def send(line: Mapping[str, Any]) -> None:
         with lock:
             run.record_event("ASKING", 0, custom_id=line["custom_id"])
-        outcome = _ask_patiently(run, line)
+        outcome = _ask_with_retries(run, line)
         with lock:
             run.record_event("ANSWERED", 0, line=_result_line(line["custom_id"], outcome))
 
@@ -171,7 +171,7 @@ def _ask_concurrently(run: SubmissionContext, lines: Sequence[Mapping[str, Any]]
         pool.shutdown(cancel_futures=True)
 
 
-def _ask_patiently(run: SubmissionContext, line: Mapping[str, Any]) -> Asked:
+def _ask_with_retries(run: SubmissionContext, line: Mapping[str, Any]) -> Asked:
     """Send a request; retry only if the service provably did not process it."""
     retries = Retries(_BACKOFF, run.clock, attempts=_ATTEMPTS)
     while True:
@@ -196,7 +196,7 @@ def _result_line(custom_id: str, outcome: Asked) -> dict[str, Any]:
     return {"custom_id": custom_id, "response": response}
 
 
-def _answered(folder: JobFolder) -> dict[str, dict[str, Any]]:
+def _result_lines(folder: JobFolder) -> dict[str, dict[str, Any]]:
     """Return the last result line of each answered request, by ``custom_id``."""
     lines = [event.line for event in read_events(folder) if isinstance(event, Answered)]
     return {line["custom_id"]: line for line in lines}
@@ -206,20 +206,24 @@ def _asked(folder: JobFolder) -> set[str]:
     """Return the ids of requests that were sent and not rejected."""
     ids = {event.custom_id for event in read_events(folder) if isinstance(event, Asking)}
     # A 4xx response is not billed; a 5xx response may be.
-    return ids - {name for name, line in _answered(folder).items() if 400 <= _code(line) < 500}  # noqa: PLR2004 - HTTP's own numbers
+    return ids - {
+        name
+        for name, line in _result_lines(folder).items()
+        if 400 <= _status_code(line) < 500  # noqa: PLR2004 - HTTP's own numbers
+    }
 
 
-def _code(line: Mapping[str, Any]) -> int:
+def _status_code(line: Mapping[str, Any]) -> int:
     code = (line.get("response") or {}).get("status_code")
     return code if isinstance(code, int) else 0
 
 
 def end(run: SubmissionContext, batch: Batch) -> None:
     """Write the result file of the answers, and record the end of the pilot."""
-    path, lines = run.folder.output(0), list(_answered(run.folder).values())
+    path, lines = run.folder.output(0), list(_result_lines(run.folder).values())
     with replacing(path) as file:
         file.writelines(msgspec.json.encode(line) + b"\n" for line in lines)
-    completed = sum(_code(line) == 200 for line in lines)  # noqa: PLR2004 - HTTP's own number
+    completed = sum(_status_code(line) == 200 for line in lines)  # noqa: PLR2004 - HTTP's own number
     ended = replace(batch, status="completed", completed=completed, failed=len(lines) - completed)
     run.record_event("STATUS", 0, batch=ended.to_json())
     run.record_event("FETCHED", 0, output=asdict(Fetched(path.stat().st_size, sha256_of(path))))

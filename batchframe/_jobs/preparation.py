@@ -179,7 +179,7 @@ def _manifest_of(plan: Plan, inputs: tuple[InputFile, ...]) -> Manifest:
         input_tokens=plan.estimate.input_tokens,
         output_tokens=plan.estimate.output_tokens,
         cost=plan.estimate.cost,
-        prices=_as_text(plan.prices),
+        prices=_as_strings(plan.prices),
         provider=plan.provider,
         recovered=False,
         input_cost=plan.estimate.input_cost,
@@ -205,7 +205,7 @@ def _follow(plan: Plan, record: Record) -> Manifest:
     write_rows(follow(read_rows(folder.rows), plan.table), folder.rows)
     # The estimate of the first submission stays, unless the user's prices changed.
     estimate = plan.estimate
-    if manifest.cost is not None and _as_text(plan.prices) in (None, manifest.prices):
+    if manifest.cost is not None and _as_strings(plan.prices) in (None, manifest.prices):
         estimate = replace(estimate, cost=manifest.cost, input_cost=manifest.input_cost)
     return msgspec.structs.replace(
         manifest,
@@ -215,14 +215,14 @@ def _follow(plan: Plan, record: Record) -> Manifest:
         rows=plan.table.rows,
         source=plan.table.home,
         cost=estimate.cost or manifest.cost,
-        prices=_as_text(plan.prices) or manifest.prices,
+        prices=_as_strings(plan.prices) or manifest.prices,
         max_enqueued_tokens=plan.max_enqueued_tokens or manifest.max_enqueued_tokens,
         input_cost=estimate.input_cost or manifest.input_cost,
     )
 
 
-def _as_text(prices: Any) -> Any:
+def _as_strings(prices: Any) -> Any:
     """Convert prices to strings, so that no digit is lost in JSON."""
     if isinstance(prices, Mapping):
-        return {key: _as_text(value) for key, value in prices.items()}
+        return {key: _as_strings(value) for key, value in prices.items()}
     return None if prices is None else str(prices)

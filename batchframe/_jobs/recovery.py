@@ -45,7 +45,7 @@ from batchframe._store.folder import JobFolder, is_job_id
 from batchframe._store.manifest import Manifest, write_manifest
 from batchframe._store.rows import Rows, write_rows
 
-_MOST_BYTES: Final = 10**9
+_MAX_BYTES: Final = 10**9
 _PART: Final = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
 _LINE: Final = re.compile(
     rb'\{"custom_id":"' + ID_VERSION.encode() + rb"-([0-9a-f]{8})-([0-9]{7,12})-([0-9a-f]{10})"
@@ -152,7 +152,7 @@ def _select_batches(job_id: str, batches: Sequence[Batch]) -> tuple[list[Batch],
 def _fetch(service: Service, job_id: str, batch: Batch, path: Path) -> _Part | None:
     """Download and parse the input file of a batch; None if unusable."""
     try:
-        service.download(batch.input_file_id or "", path, _MOST_BYTES)
+        service.download(batch.input_file_id or "", path, _MAX_BYTES)
         return _read(batch, path, job_id)
     except _UNUSABLE as reason:
         if isinstance(reason, ServiceError) and reason.status not in _GONE:
@@ -174,24 +174,24 @@ _UNUSABLE: Final = (
     ServiceError, InputError, ValueError, LookupError, TypeError, AttributeError, RecursionError,
 )  # fmt: skip
 _GONE: Final = {404, 410}
-_OTHER_BYTES: Final = "its input file is not the one that was sent"
+_WRONG_FILE: Final = "its input file is not the one that was sent"
 
 
 def _read(batch: Batch, path: Path, job_id: str) -> _Part:
     sha256 = sha256_of(path)
     if shard_fingerprint(job_id, sha256) != batch.metadata.get("bf_fp"):
-        raise ValueError(_OTHER_BYTES)
+        raise ValueError(_WRONG_FILE)
     requests: list[bytes] = []
     first: re.Match[bytes] | None = None
     with open_private(path) as lines:
         for line in lines:
             name = _LINE.match(line)
             if name is None:
-                raise ValueError(_OTHER_BYTES)
+                raise ValueError(_WRONG_FILE)
             first = first or name
             requests.append(as_named(line[name.end() : -1]))
     if first is None:
-        raise ValueError(_OTHER_BYTES)
+        raise ValueError(_WRONG_FILE)
     request = msgspec.json.decode(b'{"custom_id":"' + requests[0], type=dict[str, Any])
     return _Part(
         batch=batch,

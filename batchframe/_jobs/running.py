@@ -28,7 +28,7 @@ from batchframe._store.journal import ShardState
 from batchframe._store.manifest import Manifest, read_manifest, records
 from batchframe._store.queue import is_queued_lately
 
-_PREPARING: Final = 0.1
+_LOCK_RETRY_PAUSE: Final = 0.1
 
 
 def start(plan: Plan, service: Service | None, on_uncertain: OnUncertain) -> JobFolder:
@@ -46,7 +46,7 @@ def start(plan: Plan, service: Service | None, on_uncertain: OnUncertain) -> Job
         if folder.manifest.is_file():
             return folder
         # Another kernel is preparing the job; if it dies, the next attempt gets the lock.
-        plan.clock.sleep(_PREPARING)
+        plan.clock.sleep(_LOCK_RETRY_PAUSE)
 
 
 def go_on(run: SubmissionContext) -> None:
@@ -91,7 +91,7 @@ def _submit(plan: Plan, run: SubmissionContext) -> None:
         rebuilt = rebuild(run.service, run.folder, batches)
         if rebuilt != [run.folder]:
             if rebuilt:
-                # Nothing was created local, so the next run can start from the recovered job.
+                # Nothing was created here, so the next run can start from the recovered job.
                 run.folder.journal.unlink()
             raise
         submit(replace(run, manifest=prepare(plan, run.folder)))

@@ -36,7 +36,7 @@ from batchframe._store.queue import is_full
 
 _UNSENT_TRIES: Final = 5
 _REFUSED_TRIES: Final = 4
-_LONGEST_PAUSE: Final = 120.0
+_MAX_PAUSE: Final = 120.0
 
 
 def submit(run: SubmissionContext) -> None:
@@ -68,14 +68,14 @@ def submit(run: SubmissionContext) -> None:
         }
         with uploading(run.service, new, partial(_record_upload, run)) as prefetcher:
             for shard in shards:
-                if not _bring_to_batch(replace(run, prefetcher=prefetcher), shard):
+                if not _create_until_done(replace(run, prefetcher=prefetcher), shard):
                     break
     for shard, left in enumerate(run.state().shards):
         if left.step in {"new", "uploaded"} and not left.queued:
             run.record_event("QUEUED", shard)
 
 
-def _bring_to_batch(run: SubmissionContext, shard: int) -> bool:
+def _create_until_done(run: SubmissionContext, shard: int) -> bool:
     """Upload and create one batch; return False if the queue is full."""
     unsent = Retries(Backoff(), run.clock, attempts=_UNSENT_TRIES)
     refused = Retries(Backoff(2.0), run.clock, attempts=_REFUSED_TRIES)
@@ -95,7 +95,7 @@ def _bring_to_batch(run: SubmissionContext, shard: int) -> bool:
                     queue_again(run, shard, outcome.message)
                     return False
                 case Rejected() as outcome:
-                    _pause_refused(run, shard, outcome, refused)
+                    _pause_after_rejection(run, shard, outcome, refused)
     return True
 
 
@@ -172,12 +172,14 @@ def _unsent_error(run: SubmissionContext, reason: str) -> SubmissionError:
     )
 
 
-def _pause_refused(run: SubmissionContext, shard: int, outcome: Rejected, retries: Retries) -> None:
+def _pause_after_rejection(
+    run: SubmissionContext, shard: int, outcome: Rejected, retries: Retries
+) -> None:
     busy = outcome.status == 429 and may_pass(outcome.code, outcome.message)  # noqa: PLR2004
     # A new upload may not be visible on every server yet.
     unseen = run.state().shards[shard].step == "new"
     pause = retries.next_pause(outcome.retry_after)
-    if pause is None or pause > _LONGEST_PAUSE or not (busy or unseen):
+    if pause is None or pause > _MAX_PAUSE or not (busy or unseen):
         raise _refused_error(run, shard, outcome)
     if unseen:
         # The upload comes before the pause, because a new file needs the pause too.

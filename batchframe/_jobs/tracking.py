@@ -21,7 +21,7 @@ from batchframe._store.folder import JobFolder
 from batchframe._store.journal import JobState, ShardState, after
 from batchframe._store.queue import is_full
 
-_SHORT_POLLS: Final = 3
+_MAX_SHORT_POLLS: Final = 3
 
 
 def refresh(run: SubmissionContext, *, thorough: bool = False) -> None:
@@ -75,17 +75,18 @@ def cancel(run: SubmissionContext) -> None:
     for shard, state in enumerate(run.state().shards):
         if state.step in {"new", "uploaded"}:
             run.record_event("DROPPED", shard)
-    _for_each_batch(run, _stop)
+    _for_each_batch(run, _cancel_shard)
 
 
 def all_at_home(folder: JobFolder, state: JobState, *, thorough: bool = False) -> bool:
     """Check whether all result files are there, as :func:`refresh` would."""
     return all(
-        _is_at_home(folder, shard, now, thorough=thorough) for shard, now in enumerate(state.shards)
+        _is_downloaded(folder, shard, now, thorough=thorough)
+        for shard, now in enumerate(state.shards)
     )
 
 
-def _is_at_home(folder: JobFolder, shard: int, state: ShardState, *, thorough: bool) -> bool:
+def _is_downloaded(folder: JobFolder, shard: int, state: ShardState, *, thorough: bool) -> bool:
     files = ((folder.output(shard), state.output), (folder.errors(shard), state.errors))
     downloaded = [(path, home) for path, home in files if home is not None]
     if not thorough:
@@ -113,7 +114,7 @@ def _for_each_batch(
 
 def _poll(run: SubmissionContext, shard: int, state: ShardState, *, thorough: bool) -> None:
     batch = state.batch
-    if batch is None or _is_at_home(run.folder, shard, state, thorough=thorough):
+    if batch is None or _is_downloaded(run.folder, shard, state, thorough=thorough):
         return
     if batch.id == REALTIME:
         # The lock is free, so the kernel of the pilot has ended.
@@ -163,7 +164,7 @@ def _fetch(run: SubmissionContext, shard: int, state: ShardState, batch: Batch) 
     lines = sum(count_lines(homes[kind]).whole for kind in downloaded)
     facts: dict[str, Any] = {kind: asdict(home) for kind, home in downloaded.items()}
     short = bool(missing) or lines < _expected(batch, requests)
-    if short and not state.fetched and state.short < _SHORT_POLLS:
+    if short and not state.fetched and state.short < _MAX_SHORT_POLLS:
         # The files of an ended batch may become available later.
         run.record_event("SHORT", shard, lines=lines, **facts)
         return
@@ -192,7 +193,7 @@ def _expected(batch: Batch, requests: int) -> int:
     return min(requests, batch.completed + batch.failed)
 
 
-def _stop(run: SubmissionContext, shard: int, state: ShardState) -> None:
+def _cancel_shard(run: SubmissionContext, shard: int, state: ShardState) -> None:
     if state.batch is None or state.batch.ended:
         return
     if state.batch.id == REALTIME:

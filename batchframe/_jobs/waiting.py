@@ -20,8 +20,8 @@ Poll = float | tuple[float, float]
 _GROWTH: Final = 1.4
 # Jitter keeps many kernels from polling at the same moment.
 _JITTER: Final = 0.15
-_SHORTEST: Final = 0.001
-_FAILURES: Final = 30
+_MIN_INTERVAL: Final = 0.001
+_MAX_FAILURES: Final = 30
 """Consecutive failed polls before waiting ends: half an hour for OpenAI."""
 
 
@@ -51,7 +51,7 @@ class PollInterval:
 
 def _is_interval(value: Any) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and _SHORTEST <= value <= threading.TIMEOUT_MAX
+    return is_number and _MIN_INTERVAL <= value <= threading.TIMEOUT_MAX
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class _PollSchedule(Retries):
     def check(self, trouble: ServiceError | None) -> None:
         """Count failed polls; raise an error that is permanent or persists."""
         self._failures = self._failures + 1 if trouble else 0
-        if trouble and (not trouble.passing or self._failures > _FAILURES):
+        if trouble and (not trouble.passing or self._failures > _MAX_FAILURES):
             raise trouble
 
 
@@ -187,7 +187,7 @@ class _Watch(Generic[_O]):
 _watches: dict[Hashable, _Watch[Any]] = {}
 
 
-_changing = threading.Lock()
+_watches_lock = threading.Lock()
 
 
 def watch(
@@ -205,7 +205,7 @@ def watch(
     card.
     """
     new = _Watch(weakref.ref(owner), done, poll, screen, interval)
-    with _changing:
+    with _watches_lock:
         previous = _watches.pop(key, None)
         _watches[key] = new
     if previous is not None:

@@ -41,11 +41,11 @@ from batchframe._base.safe_text import JOBS
 STATE_VERSION: Final = 1
 _JOB_ID: Final = re.compile(r"[0-9a-f]{20}")
 # Far more than a job needs, and small enough for memory.
-_LARGEST_MANIFEST: Final = 64_000_000
-_LARGEST_JOURNAL: Final = 256_000_000
+_MAX_MANIFEST: Final = 64_000_000
+_MAX_JOURNAL: Final = 256_000_000
 # More than any recipe needs, and below Python's recursion limit.
-_DEEPEST: Final = 200
-_THREADS: Final[dict[Path, threading.RLock]] = {}
+_MAX_DEPTH: Final = 200
+_THREAD_LOCKS: Final[dict[Path, threading.RLock]] = {}
 
 
 def home() -> Path:
@@ -155,7 +155,7 @@ class JobFolder:
         JobError
             If a file operation in the folder fails while the lock is held.
         """
-        with _THREADS.setdefault(self.path, threading.RLock()), self._lock() as locked:
+        with _THREAD_LOCKS.setdefault(self.path, threading.RLock()), self._lock() as locked:
             yield locked
 
     @contextmanager
@@ -180,7 +180,7 @@ class JobFolder:
         JobError
             If the manifest is missing, damaged, or written by a newer version.
         """
-        content = read_private(self.manifest, _LARGEST_MANIFEST)
+        content = read_private(self.manifest, _MAX_MANIFEST)
         if content is None and self.journal.is_file():
             raise JobError.damaged(str(self.manifest), "it is gone")
         if content is None:
@@ -189,8 +189,8 @@ class JobFolder:
             manifest = msgspec.json.decode(content, type=dict[str, Any])
         except (msgspec.DecodeError, RecursionError) as reason:
             raise JobError.damaged(str(self.manifest), str(reason)) from None
-        if _is_deeper(manifest, _DEEPEST):
-            raise JobError.damaged(str(self.manifest), f"it has more than {_DEEPEST} levels")
+        if _exceeds_depth(manifest, _MAX_DEPTH):
+            raise JobError.damaged(str(self.manifest), f"it has more than {_MAX_DEPTH} levels")
         if manifest.get("state_version") != STATE_VERSION:
             version = manifest.get("state_version")
             raise JobError(
@@ -209,7 +209,7 @@ class JobFolder:
 
     def read_journal(self) -> list[bytes]:
         """Read the lines of the journal, without an incomplete last line."""
-        *lines, _torn = (read_private(self.journal, _LARGEST_JOURNAL) or b"").split(b"\n")
+        *lines, _torn = (read_private(self.journal, _MAX_JOURNAL) or b"").split(b"\n")
         return lines
 
     def append(self, event: Mapping[str, Any]) -> None:
@@ -235,7 +235,7 @@ class JobFolder:
             return self.rows.lstat().st_mtime_ns
 
 
-def _is_deeper(value: object, most: int) -> bool:
+def _exceeds_depth(value: object, most: int) -> bool:
     """Check whether a JSON value has more than `most` levels."""
     level = [value]
     for _ in range(most):

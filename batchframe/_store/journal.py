@@ -149,17 +149,17 @@ def after(state: ShardState, event: Event | Unknown) -> ShardState:
             return _queued(state, event)
         case ev.Fencing():
             return replace(state, fenced=len(state.uploads))
-        case ev.Fenced() | ev.Dropped():
-            return replace(state, **_MARKS[type(event)])
-        case ev.Short():
+        case Fenced() | Dropped():
+            return replace(state, **_FIXED_CHANGES[type(event)])
+        case Short():
             return _fetched(state, event)
         case _:
             return state
 
 
-_MARKS: Final[Mapping[type, Mapping[str, Any]]] = {
-    ev.Dropped: {"step": "dropped", "fetched": True, "queued": False, "retry_at": 0.0},
-    ev.Fenced: {"step": "new", "reason": None},
+_FIXED_CHANGES: Final[Mapping[type, Mapping[str, Any]]] = {
+    Dropped: {"step": "dropped", "fetched": True, "queued": False, "retry_at": 0.0},
+    Fenced: {"step": "new", "reason": None},
 }
 """State changes of events without fields."""
 

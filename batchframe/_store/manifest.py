@@ -132,10 +132,10 @@ def read_manifest(folder: JobFolder) -> Manifest:
     """
     stored = folder.read_manifest()
     try:
-        manifest = msgspec.convert(_completed(stored), Manifest)
+        manifest = msgspec.convert(_with_defaults(stored), Manifest)
         _check(manifest)
     except _DAMAGE as reason:
-        raise JobError.damaged(str(folder.manifest), _why(reason)) from None
+        raise JobError.damaged(str(folder.manifest), _reason(reason)) from None
     return manifest
 
 
@@ -145,7 +145,7 @@ _DAMAGE: Final = (
 """Exceptions that an invalid manifest can raise."""
 
 
-def _completed(stored: dict[str, Any]) -> dict[str, Any]:
+def _with_defaults(stored: dict[str, Any]) -> dict[str, Any]:
     """Add fields that manifests of earlier versions lack."""
     if "provider" not in stored:
         profile = profile_of(str(stored["identity"]["base_url"]))
@@ -207,10 +207,10 @@ def read_state(folder: JobFolder, shards: int) -> JobState:
     try:
         return fold(events, shards)
     except (ValueError, LookupError) as reason:
-        raise JobError.damaged(str(folder.journal), _why(reason)) from None
+        raise JobError.damaged(str(folder.journal), _reason(reason)) from None
 
 
-def _why(reason: Exception) -> str:
+def _reason(reason: Exception) -> str:
     # The message of a KeyError is only the key.
     return f"it has no {reason}" if isinstance(reason, KeyError) else str(reason)
 

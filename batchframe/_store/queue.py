@@ -58,7 +58,10 @@ def due(
     # No pause exceeds an hour; a later date means that the clock was wrong.
     if any(now < shards[index].retry_at <= now + _HOUR for index in waiting):
         return unsettled
-    return unsettled + _fitting(inputs, shards, waiting, queue)[: _creates_left(shards, queue, now)]
+    return (
+        unsettled
+        + _select_fitting(inputs, shards, waiting, queue)[: _remaining_creates(shards, queue, now)]
+    )
 
 
 def is_full(code: str | None, message: str | None) -> bool:
@@ -87,7 +90,7 @@ def pause(first: float, refusals: int) -> float:
     return min(first * 2.0**refusals, _HOUR)
 
 
-def _fitting(
+def _select_fitting(
     inputs: Sequence[InputFile], shards: Sequence[ShardState], waiting: list[int], queue: Queue
 ) -> list[int]:
     if queue.max_tokens is None:
@@ -122,6 +125,6 @@ def is_queued_lately(shard: ShardState, now: float, hours: float) -> bool:
     return is_queued_there(shard) and shard.creating_at > now - hours * _HOUR
 
 
-def _creates_left(shards: Sequence[ShardState], queue: Queue, now: float) -> int:
+def _remaining_creates(shards: Sequence[ShardState], queue: Queue, now: float) -> int:
     recent = sum(shard.attempts > 0 and shard.creating_at > now - _HOUR for shard in shards)
     return max(0, queue.max_creates - recent)

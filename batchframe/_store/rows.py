@@ -84,15 +84,15 @@ class Finder:
         self._rows = rows
 
     @cached_property
-    def _known(self) -> _Index:
+    def _requests_index(self) -> _Index:
         return _Index(np.flatnonzero(self._rows.number >= 0), self._rows.identity)
 
     @cached_property
-    def _seen(self) -> npt.NDArray[np.int64]:
-        return np.zeros(len(self._known.count), np.int64)
+    def _counts(self) -> npt.NDArray[np.int64]:
+        return np.zeros(len(self._requests_index.count), np.int64)
 
     @cached_property
-    def _absent(self) -> _Index:
+    def _absent_index(self) -> _Index:
         absent = np.flatnonzero(self._rows.absent.is_valid().to_numpy(zero_copy_only=False))
         identified = self._rows.identity.is_valid().to_numpy(zero_copy_only=False)
         return _Index(absent[identified[absent]], self._rows.identity)
@@ -102,22 +102,22 @@ class Finder:
 
         If the job sent duplicates, equal rows take their answers in order, across calls.
         """
-        group = self._known.find(identity)
+        group = self._requests_index.find(identity)
         hit = group >= 0
         matches = group[hit]
-        turn = self._seen[matches] + _occurrence(group)[hit]
-        self._seen += np.bincount(matches, minlength=len(self._seen))
+        turn = self._counts[matches] + _occurrence(group)[hit]
+        self._counts += np.bincount(matches, minlength=len(self._counts))
         numbers = np.full(len(group), -1, dtype=np.int64)
         numbers[hit] = self._rows.number[
-            self._known.row(matches, turn % self._known.count[matches])
+            self._requests_index.row(matches, turn % self._requests_index.count[matches])
         ]
         return numbers
 
     def why_absent(self, identity: Digests) -> pa.Array:
         """Return why each identity has no request; null if it has one."""
-        group = self._absent.find(identity)
+        group = self._absent_index.find(identity)
         row = np.full(len(group), -1, dtype=np.int64)
-        row[group >= 0] = self._absent.row(group[group >= 0], 0)
+        row[group >= 0] = self._absent_index.row(group[group >= 0], 0)
         return self._rows.absent.take(pa.array(row, mask=row < 0))
 
 

@@ -22,7 +22,7 @@ from batchframe._version import __version__
 
 _PACKAGES: Final = ("openai", "pandas", "pyarrow")
 _ENCODINGS: Final = ("o200k_base", "cl100k_base")
-_LITTLE_ROOM: Final = 1_000_000_000
+_LOW_SPACE: Final = 1_000_000_000
 """In bytes; a full batch takes some hundred MB of requests and answers."""
 
 
@@ -54,7 +54,7 @@ def home_folder() -> Finding:
     source = "as BATCHFRAME_HOME says" if os.environ.get("BATCHFRAME_HOME") else "by default"
     text = f"{path} ({source})"
     existing = next(folder for folder in (path, *path.parents) if folder.exists())
-    if reason := _not_writable(existing):
+    if reason := _write_error(existing):
         return Finding(
             "home",
             "problem",
@@ -63,7 +63,7 @@ def home_folder() -> Finding:
         )
     free = shutil.disk_usage(existing).free
     text = f"{text}, {free / 1e9:,.1f} GB free" + ("" if path.exists() else ", made when needed")
-    if free < _LITTLE_ROOM:
+    if free < _LOW_SPACE:
         return Finding(
             "home",
             "warning",
@@ -73,7 +73,7 @@ def home_folder() -> Finding:
     return Finding("home", "ok", text)
 
 
-def _not_writable(folder: Path) -> str | None:
+def _write_error(folder: Path) -> str | None:
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"batchframe doctor")

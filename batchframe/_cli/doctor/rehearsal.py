@@ -26,14 +26,14 @@ from batchframe._display import format_range, money
 from batchframe._services.connect import connect
 from batchframe._services.protocol import Created, CreateOutcome, Rejected, Service
 
-_LONGEST: Final = 300.0
+_MAX_SECONDS: Final = 300.0
 """Maximum seconds to poll the list for a batch."""
 _FIRST_POLL: Final = 0.5
 _LAST_POLL: Final = 5.0
-_ASK: Final = "Keep to --on-uncertain ask, the default, and do not use --recreate here."
+_ADVICE: Final = "Keep to --on-uncertain ask, the default, and do not use --recreate here."
 _NEWEST: Final = 100
 _NAME: Final = "batchframe-doctor.jsonl"
-_MARK: Final = {"bf_doctor": "1"}
+_METADATA: Final = {"bf_doctor": "1"}
 
 
 def probe(model: str, agrees: Callable[[str], bool], clock: Clock = SYSTEM) -> Iterator[Finding]:
@@ -89,7 +89,7 @@ def _test(service: Service, request: Requests, line: Path, clock: Clock) -> Iter
 
 def _create(service: Service, file_id: str, request: Requests) -> CreateOutcome:
     return service.create_batch(
-        file_id, service.profile.created_for(request.endpoint), _MARK, f"doctor-{file_id}"
+        file_id, service.profile.created_for(request.endpoint), _METADATA, f"doctor-{file_id}"
     )
 
 
@@ -108,10 +108,10 @@ def _measure_listing(
         return Finding("list", "warning", f"{text}: {outcome.reason}", "Try again later.")
     if not is_listed:
         text = f"the batch did not show in the list within {seconds:.0f} s"
-        return Finding("list", "problem", text, _ASK)
+        return Finding("list", "problem", text, _ADVICE)
     text = f"the batch showed {seconds:.1f} s after it was asked for"
     if seconds > settle:
-        return Finding("list", "warning", f"{text}; batchframe waits {settle:.0f} s", _ASK)
+        return Finding("list", "warning", f"{text}; batchframe waits {settle:.0f} s", _ADVICE)
     return Finding("list", "ok", text)
 
 
@@ -121,14 +121,14 @@ def _check_fence(service: Service, outcome: CreateOutcome, clock: Clock) -> Find
         text = "nobody knows whether a batch of a deleted file is refused: the answer was lost"
         return Finding("fence", "warning", text, "Try again later.")
     batch, start = outcome.batch, clock.elapsed()
-    while batch.status == "validating" and clock.elapsed() - start < _LONGEST:
+    while batch.status == "validating" and clock.elapsed() - start < _MAX_SECONDS:
         clock.sleep(1.0)
         batch = service.retrieve_batch(batch.id)
     if batch.status == "failed":
         text = "a batch of a deleted file fails at validation, and nothing is billed"
         return Finding("fence", "ok", f"{text}, so --recreate is safe here")
     text = f"a batch of a deleted file was taken ({batch.id}, {batch.status})"
-    return Finding("fence", "problem", text, _ASK)
+    return Finding("fence", "problem", text, _ADVICE)
 
 
 def _poll_list(service: Service, file_id: str, clock: Clock, start: float) -> bool:
@@ -137,7 +137,7 @@ def _poll_list(service: Service, file_id: str, clock: Clock, start: float) -> bo
         newest = islice(service.list_batches(), _NEWEST)
         if any(batch.input_file_id == file_id for batch in newest):
             return True
-        if clock.elapsed() - start > _LONGEST:
+        if clock.elapsed() - start > _MAX_SECONDS:
             return False
         clock.sleep(pause)
         pause = min(pause * 1.5, _LAST_POLL)

@@ -17,7 +17,7 @@ from batchframe._services.protocol import Service
 _PATIENCE: Final = 20.0
 """Request timeout in seconds, shorter than the default of ten minutes."""
 _PAGE: Final = 100
-_MOST_SKEW: Final = 60.0
+_MAX_SKEW: Final = 60.0
 
 
 def account() -> Iterator[Finding]:
@@ -72,7 +72,7 @@ def _skew(service: Service, clock: Clock) -> Finding:
     skew = (before + clock.now()) / 2 - (server_time + 0.5)
     direction = "ahead of" if skew > 0 else "behind"
     text = f"this machine is {abs(skew):.0f} s {direction} the service"
-    if abs(skew) <= _MOST_SKEW:
+    if abs(skew) <= _MAX_SKEW:
         return Finding("clock", "ok", text)
     text = f"{text}; dates on cards are off by that, and connections may be refused"
     step = "Let the machine set its clock, for example with NTP."
