@@ -106,8 +106,8 @@ def requests(
     **body
         Additional parameters of each request body, passed unchanged. With ``tools=``, the tool
         calls are in the columns ``tool_name`` and ``tool_arguments`` (JSON; for several calls,
-        both are JSON lists). batchframe raises an error for parameters that an
-        OpenAI model is known to reject; it passes everything to other models.
+        both are JSON lists). batchframe raises an error for parameters that an OpenAI model is
+        known to reject; it passes everything to other models.
 
     Raises
     ------

@@ -65,7 +65,7 @@ def wait(self: Job, timeout: float | None = None, *, poll: Poll | None = None) -
 
 
 async def wait_async(self: Job) -> Job:
-    """Wait like :func:`wait`; cancelling the task does not stop the job."""
+    """Wait like :func:`wait`; canceling the task does not stop the job."""
     with _interruptible(self), live() as screen:
         await until_async(lambda: self.done, _start_screen(self, screen), _interval(self))
     return self
@@ -106,10 +106,10 @@ def watch(self: Job, *, poll: Poll | None = None) -> Job:
 
 
 def widget(self: Job) -> Box:
-    """Return the card with buttons: refresh, cancel (with a prompt), answers.
+    """Return the card with buttons to refresh, cancel and show answers.
 
-    Requires the extra ``widgets``. The buttons work while this kernel runs, also after the page is
-    reloaded. A saved notebook shows the last card.
+    Requires the extra ``widgets``. Canceling asks for confirmation. The buttons work while this
+    kernel runs, also after the page is reloaded. A saved notebook shows the last card.
 
     Raises
     ------

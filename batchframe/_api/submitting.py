@@ -99,7 +99,7 @@ def submit(
     ReasoningWarning
         If reasoning tokens may exceed `max_cost`.
     IntervalWarning
-        If `max_cost` is compared with a 95% interval, since the answers have no upper bound.
+        If `max_cost` is compared with a likely cost, since the answers have no upper bound.
     NamesakeWarning
         If another job has this name; the warning lists the differences.
 

@@ -97,7 +97,7 @@ class Fenced(_FileEvent, frozen=True, tag="FENCED"):
 
 
 class Dropped(_FileEvent, frozen=True, tag="DROPPED"):
-    """The job was cancelled before the input file was sent."""
+    """The job was canceled before the input file was sent."""
 
 
 class Short(_FileEvent, frozen=True, tag="SHORT"):

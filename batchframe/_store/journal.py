@@ -32,7 +32,7 @@ class ShardState:
     ----------
     step
         "creating" means that the outcome of a create is unknown; "dropped", that the job was
-        cancelled before the input file was sent.
+        canceled before the input file was sent.
     uploads
         All uploads of this input file, since each may have a batch.
     creating_at
