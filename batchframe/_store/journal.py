@@ -115,7 +115,7 @@ def fold(events: Iterable[Event | Unknown], shards: int) -> JobState:
                 understood = False
             case ev.Intent():
                 intended = True
-            case Asking() | Answered():
+            case ev.Asking() | ev.Answered():
                 pass  # a pilot has no batch until all requests are answered
             case _:
                 if not 0 <= event.shard < shards:
@@ -149,17 +149,17 @@ def after(state: ShardState, event: Event | Unknown) -> ShardState:
             return _queued(state, event)
         case ev.Fencing():
             return replace(state, fenced=len(state.uploads))
-        case Fenced() | Dropped():
+        case ev.Fenced() | ev.Dropped():
             return replace(state, **_FIXED_CHANGES[type(event)])
-        case Short():
+        case ev.Short():
             return _fetched(state, event)
         case _:
             return state
 
 
 _FIXED_CHANGES: Final[Mapping[type, Mapping[str, Any]]] = {
-    Dropped: {"step": "dropped", "fetched": True, "queued": False, "retry_at": 0.0},
-    Fenced: {"step": "new", "reason": None},
+    ev.Dropped: {"step": "dropped", "fetched": True, "queued": False, "retry_at": 0.0},
+    ev.Fenced: {"step": "new", "reason": None},
 }
 """State changes of events without fields."""
 
