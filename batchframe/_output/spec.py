@@ -250,11 +250,3 @@ def _labels_without_order_error(kind: str, call: str) -> OutputSpecError:
         OUTPUT + f" is a {kind}.",
         next_step=f"Pass the labels as a list, so that their order is yours: output={call}.",
     )
-
-
-def _wrapped_schema_error(keys: Sequence[str]) -> OutputSpecError:
-    way = "".join(f'["{key}"]' for key in keys)
-    return OutputSpecError(
-        OUTPUT + " is a whole response format; batchframe writes that part itself.",
-        next_step=f"Pass the schema inside it: output=response_format{way}.",
-    )

@@ -232,10 +232,6 @@ def _text(text: str, path: str) -> str:
     return plain
 
 
-def _refused_parameter_error(name: str, why: str) -> RequestError:
-    return RequestError(f"{name}= cannot be part of these requests: " + why + ".")
-
-
 def _not_json_error(path: str, what: str) -> RequestError:
     return RequestError(
         f"The value of {path} is {what}, which JSON cannot say. Pass plain numbers, texts, "

@@ -78,12 +78,3 @@ def chunks(response: Any, what: str, most: int, patience: float) -> Iterator[byt
             last_got, last_check = got, SYSTEM.elapsed()
         yield chunk
     raise raised
-
-
-def _broken_off_error(what: str, reason: str) -> ServiceError:
-    error = ServiceError(
-        f"The service's answer broke off while {what} was read: {reason}. Nothing was replaced "
-        "and nothing is lost: call " + REFRESH + " to ask again."
-    )
-    error.broke_off = True
-    return error
