@@ -42,7 +42,7 @@ def finished_job(frame: pd.DataFrame, *, as_json: bool) -> JobFolder:
     plan = Plan(
         reuse=ReusePlan(table),
         identity=_IDENTITY,
-        shards=plan_input_files(table, OPENAI, tokens),
+        input_ranges=plan_input_files(table, OPENAI, tokens),
         estimate=estimate(table, count_input(table, exact=False), base_url=_IDENTITY.base_url),
         tokens=tokens,
         provider=OPENAI,
@@ -55,18 +55,18 @@ def finished_job(frame: pd.DataFrame, *, as_json: bool) -> JobFolder:
 
 def _answer(folder: JobFolder, manifest: Manifest, table: RequestTable, *, as_json: bool) -> None:
     folder.append({"event": "INTENT"})
-    for shard, file in enumerate(manifest.inputs):
+    for index, file in enumerate(manifest.inputs):
         digests = table.request_digest[file.start : file.stop]
         ids = custom_ids(table.fingerprint, file.start, digests).to_pylist()
-        path = folder.output(shard)
+        path = folder.output(index)
         with create_private(path) as handle:
-            handle.writelines(output_lines(ids, as_json=as_json, seed=shard))
-        batch = Batch(f"batch_{shard}", "completed", input_file_id=f"file-{shard}", total=len(ids))
+            handle.writelines(output_lines(ids, as_json=as_json, seed=index))
+        batch = Batch(f"batch_{index}", "completed", input_file_id=f"file-{index}", total=len(ids))
         fetched = asdict(Fetched(path.stat().st_size, sha256_of(path)))
         for event in (
-            {"event": "UPLOADED", "file_id": f"file-{shard}", "created_at": 0},
-            {"event": "CREATING", "file_id": f"file-{shard}", "attempt": 1},
+            {"event": "UPLOADED", "file_id": f"file-{index}", "created_at": 0},
+            {"event": "CREATING", "file_id": f"file-{index}", "attempt": 1},
             {"event": "CREATED", "batch": batch.to_json()},
             {"event": "FETCHED", "output": fetched, "gone": [], "incomplete": False},
         ):
-            folder.append({**event, "shard": shard, "at": 0.0})
+            folder.append({**event, "shard": index, "at": 0.0})

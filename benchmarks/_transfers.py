@@ -153,7 +153,7 @@ def prepared(table: RequestTable, client: openai.OpenAI) -> JobFolder:
     plan = Plan(
         reuse=ReusePlan(table),
         identity=identity,
-        shards=plan_input_files(table, provider_table.LOCAL, tokens),
+        input_ranges=plan_input_files(table, provider_table.LOCAL, tokens),
         estimate=estimate(table, count_input(table, exact=False), base_url=identity.base_url),
         tokens=tokens,
         provider=provider_table.LOCAL,

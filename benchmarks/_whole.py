@@ -14,7 +14,7 @@ import numpy as np
 import openai
 
 import batchframe as bf
-from batchframe._store.folder import home
+from batchframe._store.folder import state_dir
 from benchmarks._data import LABELS, MODEL, PROMPT, reviews
 from benchmarks._jobs import finished_job
 from benchmarks._measure import Section, Took, timed
@@ -48,7 +48,7 @@ def _once(rows: int, client: openai.OpenAI) -> list[Took]:
     ]
     folder = finished_job(frame, as_json=False)
     took.append(timed(lambda _: bf.join(frame, bf.job(folder.path)), 0))
-    shutil.rmtree(home(), ignore_errors=True)
+    shutil.rmtree(state_dir(), ignore_errors=True)
     return took
 
 

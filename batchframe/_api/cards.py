@@ -27,7 +27,7 @@ from batchframe._estimate.estimate import Estimate
 from batchframe._recipe.recipe import Recipe
 from batchframe._services.advice import advice_on
 from batchframe._services.batch import Batch
-from batchframe._store.journal import JobState, ShardState, status_word
+from batchframe._store.journal import InputFileState, JobState, status_word
 from batchframe._store.manifest import Record
 
 _MAX_PROMPT: Final = 600
@@ -83,7 +83,7 @@ class JobFacts:
 def job_card(facts: JobFacts) -> Card:
     """Build the card of a job: its status and the next step."""
     manifest, state = facts.record.manifest, facts.record.state
-    batches = [shard.batch for shard in state.shards if shard.batch is not None]
+    batches = state.batches
     done = sum(batch.completed + batch.failed for batch in batches) + manifest.reused
     return Card(
         title=f"Job {manifest.display_name}: {_status_phrase(facts)}",
@@ -122,7 +122,7 @@ def _failure_notes(failures: Mapping[str, int]) -> list[str]:
     return notes
 
 
-def in_trouble(card: Card, why: str) -> Card:
+def with_poll_error(card: Card, why: str) -> Card:
     """Add a note to a card that the last poll failed, and why."""
     return replace(card, notes=(*card.notes, f"The last look failed: {why}"), tone="warn")
 
@@ -144,7 +144,7 @@ def _queue_facts(record: Record) -> list[tuple[str, str]]:
     queued, manifest = _queued(record.state), record.manifest
     if not queued:
         return []
-    retry_at = max(shard.retry_at for shard in queued)
+    retry_at = max(state.retry_at for state in queued)
     limit = manifest.max_enqueued_tokens or manifest.provider.max_enqueued_tokens
     if retry_at:
         until = f"the next look after {when(retry_at)} tries again"
@@ -161,7 +161,7 @@ def _queue_notes(state: JobState) -> list[str]:
     queued = _queued(state)
     if not queued:
         return []
-    full = max(queued, key=lambda shard: shard.retry_at)
+    full = max(queued, key=lambda state: state.retry_at)
     looks = NextStep(
         "job.wait(), job.watch() or job.refresh() in any kernel",
         "`batchframe wait JOB` or `batchframe show JOB`",
@@ -176,8 +176,8 @@ def _queue_notes(state: JobState) -> list[str]:
     return [f"The service had no room: {shortened(full.reason, _MAX_REASON)}", sent]
 
 
-def _queued(state: JobState) -> list[ShardState]:
-    return [shard for shard in state.shards if shard.queued]
+def _queued(state: JobState) -> list[InputFileState]:
+    return [state for state in state.inputs if state.queued]
 
 
 def in_status_words(status: str) -> str:
@@ -238,31 +238,31 @@ _MAX_TABLE_ROWS: Final = 6
 
 def _batch_facts(state: JobState) -> list[tuple[str, str]]:
     """Format the batch, or a summary of many; the table lists a few."""
-    shards = state.shards
-    if len(shards) == 1:
-        batch = shards[0].batch
-        words = "none yet" if batch is None else f"{batch.id} {_batch_status(shards[0])}"
+    states = state.inputs
+    if len(states) == 1:
+        batch = states[0].batch
+        words = "none yet" if batch is None else f"{batch.id} {_batch_status(states[0])}"
         return [("batch", words)]
-    if len(shards) <= _MAX_TABLE_ROWS:
+    if len(states) <= _MAX_TABLE_ROWS:
         return []
-    counter = Counter(map(_batch_status, shards))
+    counter = Counter(map(_batch_status, states))
     return [
-        ("parts", f"{len(shards):,}: {', '.join(f'{n:,} {words}' for words, n in counter.items())}")
+        ("parts", f"{len(states):,}: {', '.join(f'{n:,} {words}' for words, n in counter.items())}")
     ]
 
 
-def _batch_status(shard: ShardState) -> str:
-    if shard.step == "dropped":
+def _batch_status(state: InputFileState) -> str:
+    if state.step == "dropped":
         return "never sent"
-    if shard.batch is None:
-        if shard.queued:
+    if state.batch is None:
+        if state.queued:
             return "waiting for room"
-        return "uncertain" if shard.step == "creating" else "not sent"
-    return in_status_words(shard.batch.status)
+        return "uncertain" if state.step == "creating" else "not sent"
+    return in_status_words(state.batch.status)
 
 
 def _parts(record: Record) -> Table | None:
-    files, shards = record.manifest.inputs, record.state.shards
+    files, states = record.manifest.inputs, record.state.inputs
     if not 1 < len(files) <= _MAX_TABLE_ROWS:
         return None
     return Table(
@@ -272,11 +272,11 @@ def _parts(record: Record) -> Table | None:
             (
                 str(number),
                 count(file.stop - file.start),
-                count(0 if shard.batch is None else shard.batch.completed + shard.batch.failed),
-                _batch_status(shard),
-                "" if shard.batch is None else shard.batch.id,
+                count(0 if state.batch is None else state.batch.completed + state.batch.failed),
+                _batch_status(state),
+                "" if state.batch is None else state.batch.id,
             )
-            for number, (file, shard) in enumerate(zip(files, shards, strict=True), start=1)
+            for number, (file, state) in enumerate(zip(files, states, strict=True), start=1)
         ),
     )
 

@@ -19,8 +19,8 @@ from batchframe._display import (
 from batchframe._endpoints import open_endpoint
 from batchframe._endpoints.endpoint import ASKED_AGAIN, ASKED_ON_DEMAND
 from batchframe._jobs.forgetting import Forgotten, forget, refuse_if_under_way
-from batchframe._jobs.running import go_on, working_on
-from batchframe._jobs.tracking import all_at_home, cancel, refresh
+from batchframe._jobs.running import submit_rest, working_on
+from batchframe._jobs.tracking import cancel, refresh, results_are_downloaded
 from batchframe._results.billing import Usage, job_cost, usage_of
 from batchframe._results.job_answers import JobAnswers, failures, read_job, row_counts
 from batchframe._results.unanswered import nothing_left, still_waiting, unanswered
@@ -96,7 +96,7 @@ class Job(LiveCardRepr):
     @property
     def batches(self) -> list[Batch]:
         """Batches on the server, as of the last poll."""
-        return [shard.batch for shard in self._record.state.shards if shard.batch is not None]
+        return self._record.state.batches
 
     @property
     def counts(self) -> dict[str, int]:
@@ -159,7 +159,7 @@ class Job(LiveCardRepr):
             if run is None:
                 raise JobError.busy(record.manifest.display_name)
             cancel(run)
-            if any(shard.step == "creating" for shard in run.state().shards):
+            if any(file.step == "creating" for file in run.state().inputs):
                 raise JobError(
                     f"What is known of job {record.manifest.display_name} is being cancelled, but "
                     "another part of it may exist on the server.",
@@ -192,7 +192,7 @@ class Job(LiveCardRepr):
         with working_on(self._folder, self._service, recreate=recreate) as run:
             if run is None:
                 raise JobError.busy(record.manifest.display_name)
-            go_on(run)
+            submit_rest(run)
         return self
 
     def unanswered(self, *, also: Collection[str] = ()) -> Requests:
@@ -291,15 +291,15 @@ class Job(LiveCardRepr):
 
     def _poll(self, seconds: float | None = None, *, thorough: bool = False) -> None:
         record = self._record
-        if record.done and all_at_home(record.folder, record.state, thorough=thorough):
+        if record.done and results_are_downloaded(record.folder, record.state, thorough=thorough):
             return
         service = self._service if seconds is None else self._service.within(seconds)
         with working_on(self._folder, service) as run:
             if run is None:
                 return  # the kernel that holds the lock records the result
             refresh(run, thorough=thorough)
-            if any(shard.queued for shard in run.state().shards):
-                go_on(run)  # the next wave
+            if any(file.queued for file in run.state().inputs):
+                submit_rest(run)  # the next wave
             # Read again under the lock: another kernel may have sent the job.
             if not self._record.sent:
                 raise JobError.not_sent(record.manifest.display_name)

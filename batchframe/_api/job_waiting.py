@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from batchframe._api.cards import in_status_words, in_trouble
+from batchframe._api.cards import in_status_words, with_poll_error
 from batchframe._base.errors import JobTimeout, ServiceError
 from batchframe._base.safe_text import NextStep, in_shell, job_step
 from batchframe._display import Screen, background, controls, live, notify
@@ -60,7 +60,7 @@ def wait(self: Job, timeout: float | None = None, *, poll: Poll | None = None) -
     with _interruptible(self), live() as screen:
         waited = until(lambda: self.done, _start_screen(self, screen), interval, timeout=timeout)
         if not waited.done:
-            raise _timeout_error(self, timeout or 0, waited.trouble)
+            raise _timeout_error(self, timeout or 0, waited.error)
     return self
 
 
@@ -136,7 +136,7 @@ def _poll_and_show(job: Job, screen: Screen, left: float | None) -> None:
     try:
         job._poll(left)
     except ServiceError as trouble:
-        screen.show(in_trouble(job._card(), str(trouble)), "no answer")
+        screen.show(with_poll_error(job._card(), str(trouble)), "no answer")
         raise
     screen.show(job._card(), in_status_words(job.status))
 

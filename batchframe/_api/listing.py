@@ -18,7 +18,7 @@ from batchframe._results.billing import summary_of
 from batchframe._services.batch import Batch
 from batchframe._services.connect import connect
 from batchframe._store.folder import JobFolder, is_job_id
-from batchframe._store.journal import JobState, ShardState, status_word
+from batchframe._store.journal import InputFileState, JobState, status_word
 from batchframe._store.manifest import Record, records
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _row(record: Record) -> dict[str, Any] | None:
     except JobError as reason:
         warn_user(UnreadableJobWarning.skipped(reason))
         return None
-    created = [shard.batch.created_at for shard in state.shards if shard.batch is not None]
+    created = [batch.created_at for batch in state.batches]
     return {
         "name": manifest.name,
         "id": manifest.id,
@@ -140,12 +140,7 @@ def _dates(sent: Iterable[float | None], prepared: float | None) -> dict[str, fl
 
 
 def _remote_rows(batches: Iterable[Batch], local: Sequence[Record]) -> Iterator[dict[str, Any]]:
-    batch_ids = {
-        shard.batch.id
-        for record in local
-        for shard in record.state.shards
-        if shard.batch is not None
-    }
+    batch_ids = {batch.id for record in local for batch in record.state.batches}
     job_ids = {record.manifest.id for record in local}
     by_job: dict[str, list[Batch]] = {}
     for batch in batches:
@@ -158,11 +153,11 @@ def _remote_rows(batches: Iterable[Batch], local: Sequence[Record]) -> Iterator[
 
 
 def _remote_row(name: str, batches: Sequence[Batch], where: str) -> dict[str, Any]:
-    shards = tuple(ShardState(step="created", batch=batch) for batch in batches)
+    inputs = tuple(InputFileState(step="created", batch=batch) for batch in batches)
     return {
         "name": batches[0].metadata.get("bf_name") or None,
         "id": name,
-        "status": status_word(JobState(intended=True, shards=shards)),
+        "status": status_word(JobState(intended=True, inputs=inputs)),
         "ok": sum(batch.completed for batch in batches),
         "failed": sum(batch.failed for batch in batches),
         **_dates([batch.created_at for batch in batches], None),

@@ -16,7 +16,7 @@ from batchframe._display import notify
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.budget import refuse_above
 from batchframe._estimate.preflight import check_sending, refuse_parameters
-from batchframe._jobs.pilot import PILOT, Pilot, ask, draw, pilot_in_words, sampled
+from batchframe._jobs.pilot import PILOT, Pilot, ask, draw, format_pilot_cost, sampled
 from batchframe._jobs.preparation import Plan, check_names, find_reusable, job_id
 from batchframe._jobs.run import OnUncertain
 from batchframe._jobs.running import start
@@ -260,7 +260,7 @@ def pilot(
     )
     estimate = replace(plan.estimate, cost=plan.estimate.standard_cost)
     if estimate.requests:
-        notify(pilot_in_words(estimate))
+        notify(format_pilot_cost(estimate))
     service = connect(client)
     name = f"pilot {job_id(plan.table, identity, PILOT)[:6]}"
     plan = replace(plan, name=name, rerun=PILOT, estimate=estimate)
@@ -296,7 +296,7 @@ def _plan(
     return Plan(
         reuse=reusable,
         identity=identity,
-        shards=plan_input_files(table, profile, tokens.tokens, queue),
+        input_ranges=plan_input_files(table, profile, tokens.tokens, queue),
         estimate=estimate,
         tokens=tokens.tokens,
         provider=profile,

@@ -72,11 +72,11 @@ def on_webhook(
     jobs = list(records())
     clients = _clients(client)
     for record in jobs:
-        if any(shard.batch and shard.batch.id == event.batch_id for shard in record.state.shards):
+        if any(batch.id == event.batch_id for batch in record.state.batches):
             return _refreshed(record, _service_of(record, clients))
     for record in jobs:
         # A batch may end before the journal records the response to its create.
-        if any(shard.step == "creating" for shard in record.state.shards) and (
+        if any(file.step == "creating" for file in record.state.inputs) and (
             service := _find_service(record, event.batch_id, clients)
         ):
             return _refreshed(record, service)

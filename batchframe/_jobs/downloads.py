@@ -28,8 +28,12 @@ _NOT_OFFERED: Final = frozenset({400, 405, 501}) | _GONE
 _HTML_START: Final = b"<"
 
 
-def bring_home(
-    service: Transfers, file_id: str, home: Path, requests: int, before: Fetched | None = None
+def download_result_file(
+    service: Transfers,
+    file_id: str,
+    destination: Path,
+    requests: int,
+    before: Fetched | None = None,
 ) -> Fetched | None:
     """Download a result file, verify it, and move it into place.
 
@@ -51,32 +55,36 @@ def bring_home(
     JobError
         If the file cannot be written.
     """
-    partial = home.with_name(home.name + ".part")
-    with translate_os_errors(home):
-        existing = before if before is not None and is_intact(home, before) else None
+    partial = destination.with_name(destination.name + ".part")
+    with translate_os_errors(destination):
+        existing = before if before is not None and is_intact(destination, before) else None
         expected = _stated_size(service, file_id)
         try:
             _download(service, file_id, partial, expected, requests)
-            if existing is not None and count_lines(partial).whole < count_lines(home).whole:
+            if existing is not None and count_lines(partial).whole < count_lines(destination).whole:
                 return existing
-            return _move_into_place(partial, home)
+            return _move_into_place(partial, destination)
         except ServiceError as reason:
             if reason.status not in _GONE:
                 raise
             if expected == 0 and existing is None:
                 create_private(partial).close()
-                return _move_into_place(partial, home)
+                return _move_into_place(partial, destination)
             return existing
         finally:
             partial.unlink(missing_ok=True)
 
 
-def is_intact(path: Path, home: Fetched) -> bool:
+def is_intact(path: Path, fetched: Fetched) -> bool:
     """Check whether a file is unchanged since its download."""
-    return path.is_file() and path.stat().st_size == home.bytes and sha256_of(path) == home.sha256
+    return (
+        path.is_file()
+        and path.stat().st_size == fetched.bytes
+        and sha256_of(path) == fetched.sha256
+    )
 
 
-def most_bytes(stated: int | None) -> int:
+def max_bytes(stated: int | None) -> int:
     """Return the maximum size of a download, given the stated size."""
     return stated + _SLACK if stated else _MOST
 
@@ -95,7 +103,7 @@ def _download(
     service: Transfers, file_id: str, partial: Path, expected: int | None, requests: int
 ) -> None:
     """Download until the size matches, or the retries are used up."""
-    maximum = most_bytes(expected)
+    maximum = max_bytes(expected)
     retries = Retries(NO_PAUSE, attempts=_ATTEMPTS)
     while True:
         try:
@@ -136,10 +144,10 @@ def _is_html(path: Path) -> bool:
         return file.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(_HTML_START)
 
 
-def _move_into_place(partial: Path, home: Path) -> Fetched:
+def _move_into_place(partial: Path, destination: Path) -> Fetched:
     with partial.open("rb+") as file:
         os.fsync(file.fileno())
     fetched = Fetched(partial.stat().st_size, sha256_of(partial))
-    partial.replace(home)
-    sync_folder(home.parent)
+    partial.replace(destination)
+    sync_folder(destination.parent)
     return fetched

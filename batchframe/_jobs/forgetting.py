@@ -9,7 +9,7 @@ from batchframe._base.errors import JobError, ServiceError
 from batchframe._base.safe_text import job_step
 from batchframe._display import Card, CardRepr, plural
 from batchframe._services.protocol import REALTIME, Service
-from batchframe._store.journal import ShardState
+from batchframe._store.journal import InputFileState
 from batchframe._store.manifest import Record, records
 
 
@@ -47,9 +47,9 @@ def refuse_if_under_way(record: Record) -> None:
     JobError
         If a batch has not ended, or may exist without a record here.
     """
-    for shard in record.state.shards:
-        running = shard.batch is not None and not shard.batch.ended
-        if running or shard.step == "creating":
+    for state in record.state.inputs:
+        running = state.batch is not None and not state.batch.ended
+        if running or state.step == "creating":
             raise JobError(
                 f"Job {record.manifest.display_name!r} is still under way, and what it answers is "
                 "billed.",
@@ -86,23 +86,22 @@ def forget(record: Record, service: Service | None) -> Forgotten:
 
 
 def _remote_files(record: Record) -> list[str]:
-    ids = [file_id for shard in record.state.shards for file_id in _files_of(shard)]
+    ids = [file_id for state in record.state.inputs for file_id in _remote_file_ids(state)]
     return list(dict.fromkeys(ids))
 
 
-def _files_of(shard: ShardState) -> list[str]:
-    batch = shard.batch
+def _remote_file_ids(state: InputFileState) -> list[str]:
+    batch = state.batch
     of_batch = (batch.input_file_id, batch.output_file_id, batch.error_file_id) if batch else ()
     return [
-        *(upload.file_id for upload in shard.uploads),
+        *(upload.file_id for upload in state.uploads),
         *(file_id for file_id in of_batch if file_id),
     ]
 
 
 def _remaining_places(record: Record, *, remote: bool) -> list[str]:
     """List where data of the job remains: the server, other job folders."""
-    ids = [shard.batch.id for shard in record.state.shards if shard.batch is not None]
-    batches = [batch_id for batch_id in ids if batch_id != REALTIME]
+    batches = [batch.id for batch in record.state.batches if batch.id != REALTIME]
     places = []
     if batches and not remote:
         places.append(

@@ -29,14 +29,14 @@ from batchframe._jobs.run import SubmissionContext
 from batchframe._requests.table import RequestTable, kept_requests, kept_table
 from batchframe._services.advice import may_pass
 from batchframe._services.batch import Batch
-from batchframe._services.protocol import REALTIME, Asked, Service
+from batchframe._services.protocol import REALTIME, RealtimeResponse, Service
 from batchframe._store.events import Answered, Asking, Fetched, read_events
 from batchframe._store.folder import JobFolder
 
 PILOT: Final = "pilot"
 """Run label of every pilot."""
 
-_AT_ONCE: Final = 8
+_MAX_CONCURRENT: Final = 8
 _ATTEMPTS: Final = 6
 _BACKOFF: Final = Backoff(maximum=30.0)
 
@@ -82,7 +82,7 @@ class Pilot(CardRepr):
         )
 
 
-def pilot_in_words(estimate: Estimate) -> str:
+def format_pilot_cost(estimate: Estimate) -> str:
     """Format the number of requests and the cost of a pilot."""
     high = None if estimate.standard_cost is None else estimate.standard_cost.high
     most = "for a price that nothing bounds" if high is None else f"for at most {money(high)}"
@@ -134,35 +134,35 @@ def ask(plan: Plan, service: Service) -> JobFolder:
             raise JobError.busy(plan.name or plan.job_id)
         run = SubmissionContext(folder, prepare(plan, folder), service)
         if run.manifest.inputs:
-            _ask_all(run)
+            _send_all(run)
     return folder
 
 
-def _ask_all(run: SubmissionContext) -> None:
-    sent = _asked(run.folder)
+def _send_all(run: SubmissionContext) -> None:
+    sent = _sent_ids(run.folder)
     with run.folder.input(0).open("rb") as file:
         lines = [msgspec.json.decode(line, type=dict[str, Any]) for line in file]
     unsent = [line for line in lines if line["custom_id"] not in sent]
-    if not unsent and run.state().shards[0].fetched:
+    if not unsent and run.state().inputs[0].fetched:
         return
     started = Batch(REALTIME, "in_progress", total=len(lines))
     # This event marks the job as in progress for other kernels.
     run.record_event("CREATED", 0, batch=started.to_json())
-    _ask_concurrently(run, unsent)
-    end(run, started)
+    _send_concurrently(run, unsent)
+    finish(run, started)
 
 
-def _ask_concurrently(run: SubmissionContext, lines: Sequence[Mapping[str, Any]]) -> None:
+def _send_concurrently(run: SubmissionContext, lines: Sequence[Mapping[str, Any]]) -> None:
     lock = threading.Lock()
 
     def send(line: Mapping[str, Any]) -> None:
         with lock:
             run.record_event("ASKING", 0, custom_id=line["custom_id"])
-        outcome = _ask_with_retries(run, line)
+        outcome = _send_with_retries(run, line)
         with lock:
             run.record_event("ANSWERED", 0, line=_result_line(line["custom_id"], outcome))
 
-    pool = ThreadPoolExecutor(_AT_ONCE)
+    pool = ThreadPoolExecutor(_MAX_CONCURRENT)
     try:
         for future in [pool.submit(send, line) for line in lines]:
             future.result()
@@ -171,7 +171,7 @@ def _ask_concurrently(run: SubmissionContext, lines: Sequence[Mapping[str, Any]]
         pool.shutdown(cancel_futures=True)
 
 
-def _ask_with_retries(run: SubmissionContext, line: Mapping[str, Any]) -> Asked:
+def _send_with_retries(run: SubmissionContext, line: Mapping[str, Any]) -> RealtimeResponse:
     """Send a request; retry only if the service provably did not process it."""
     retries = Retries(_BACKOFF, run.clock, attempts=_ATTEMPTS)
     while True:
@@ -181,14 +181,14 @@ def _ask_with_retries(run: SubmissionContext, line: Mapping[str, Any]) -> Asked:
             return outcome
 
 
-def _is_busy(outcome: Asked) -> bool:
+def _is_busy(outcome: RealtimeResponse) -> bool:
     error = outcome.body.get("error") if isinstance(outcome.body, Mapping) else None
     if outcome.status != 429 or not isinstance(error, Mapping):  # noqa: PLR2004 - HTTP's own number
         return False
     return may_pass(error.get("code"), error.get("message") or "")
 
 
-def _result_line(custom_id: str, outcome: Asked) -> dict[str, Any]:
+def _result_line(custom_id: str, outcome: RealtimeResponse) -> dict[str, Any]:
     """Format a response as a line of a result file."""
     if outcome.status is None:
         return {"custom_id": custom_id, "error": {"message": outcome.reason}}
@@ -202,7 +202,7 @@ def _result_lines(folder: JobFolder) -> dict[str, dict[str, Any]]:
     return {line["custom_id"]: line for line in lines}
 
 
-def _asked(folder: JobFolder) -> set[str]:
+def _sent_ids(folder: JobFolder) -> set[str]:
     """Return the ids of requests that were sent and not rejected."""
     ids = {event.custom_id for event in read_events(folder) if isinstance(event, Asking)}
     # A 4xx response is not billed; a 5xx response may be.
@@ -218,7 +218,7 @@ def _status_code(line: Mapping[str, Any]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def end(run: SubmissionContext, batch: Batch) -> None:
+def finish(run: SubmissionContext, batch: Batch) -> None:
     """Write the result file of the answers, and record the end of the pilot."""
     path, lines = run.folder.output(0), list(_result_lines(run.folder).values())
     with replacing(path) as file:

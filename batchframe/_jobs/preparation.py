@@ -35,7 +35,7 @@ class Plan:
 
     Attributes
     ----------
-    shards
+    input_ranges
         Ranges of requests, one per input file.
     tokens
         Input tokens of each request to send.
@@ -47,7 +47,7 @@ class Plan:
 
     reuse: ReusePlan
     identity: Identity
-    shards: list[range]
+    input_ranges: list[range]
     estimate: Estimate
     tokens: npt.NDArray[np.int64]
     provider: Provider
@@ -152,8 +152,8 @@ def _is_outdated(plan: Plan, record: Record) -> bool:
 
 
 def _write_new(plan: Plan, folder: JobFolder) -> Manifest:
-    paths = [folder.input(number) for number in range(len(plan.shards))]
-    inputs = tuple(write_inputs(plan.table, plan.shards, paths, plan.provider, plan.tokens))
+    paths = [folder.input(number) for number in range(len(plan.input_ranges))]
+    inputs = tuple(write_inputs(plan.table, plan.input_ranges, paths, plan.provider, plan.tokens))
     write_rows(rows_of(plan.table), folder.rows)
     if plan.table.reused:
         AnswerFiles(folder.files).take(plan.reuse.files)

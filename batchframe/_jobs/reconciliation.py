@@ -21,7 +21,7 @@ from batchframe._services.protocol import (
     newest_batches,
     since,
 )
-from batchframe._store.journal import ShardState
+from batchframe._store.journal import InputFileState
 
 _CLOCK_SLACK: Final = 60.0
 
@@ -34,12 +34,12 @@ def reconcile(run: SubmissionContext) -> None:
     SubmissionUncertain
         If it is still unknown whether a batch was created.
     """
-    for shard, state in enumerate(run.state().shards):
+    for index, state in enumerate(run.state().inputs):
         if state.step == "creating":
-            reconcile_create(run, shard, state)
+            reconcile_create(run, index, state)
 
 
-def created_elsewhere(run: SubmissionContext, shard: int, state: ShardState) -> list[Batch]:
+def created_elsewhere(run: SubmissionContext, index: int, state: InputFileState) -> list[Batch]:
     """Find batches of the same input file, sent from a deleted folder.
 
     Raises
@@ -48,8 +48,8 @@ def created_elsewhere(run: SubmissionContext, shard: int, state: ShardState) -> 
         If the job was sent from there with its requests in another order.
     """
     newest = newest_batches(run.service)
-    matches = list(_ours(run, shard, state, newest))
-    fingerprints = {run.fingerprint(number) for number in range(run.shards)}
+    matches = list(_matching(run, index, state, newest))
+    fingerprints = {run.fingerprint(number) for number in range(run.input_count)}
     others = [
         batch.id
         for batch in newest
@@ -62,11 +62,11 @@ def created_elsewhere(run: SubmissionContext, shard: int, state: ShardState) -> 
     return matches
 
 
-def _ours(
-    run: SubmissionContext, shard: int, state: ShardState, batches: Iterable[Batch]
+def _matching(
+    run: SubmissionContext, index: int, state: InputFileState, batches: Iterable[Batch]
 ) -> Iterator[Batch]:
     """Filter the batches of an input file, by fingerprint or by file id."""
-    fingerprint = run.fingerprint(shard)
+    fingerprint = run.fingerprint(index)
     uploads = {upload.file_id for upload in state.uploads}
     for batch in batches:
         if batch.id in state.dead:
@@ -77,24 +77,24 @@ def _ours(
             yield batch
 
 
-def adopt(run: SubmissionContext, shard: int, batches: list[Batch]) -> None:
+def adopt(run: SubmissionContext, index: int, batches: list[Batch]) -> None:
     """Adopt the oldest batch of an input file; warn about others, also billed."""
     # A failed batch bills nothing.
-    alive = [batch for batch in batches if batch.status != "failed"]
+    billed = [batch for batch in batches if batch.status != "failed"]
     # Dates are in whole seconds; the list is newest first.
-    oldest = min(reversed(alive or batches), key=lambda batch: batch.created_at or 0.0)
-    run.record_event("CREATED", shard, batch=oldest.to_json(), adopted=True)
-    if len(alive) > 1:
-        ids = [batch.id for batch in alive]
-        warn_user(SeveralBatchesWarning.found(run.manifest.display_name, shard + 1, ids))
+    oldest = min(reversed(billed or batches), key=lambda batch: batch.created_at or 0.0)
+    run.record_event("CREATED", index, batch=oldest.to_json(), adopted=True)
+    if len(billed) > 1:
+        ids = [batch.id for batch in billed]
+        warn_user(SeveralBatchesWarning.found(run.manifest.display_name, index + 1, ids))
 
 
-def reconcile_create(run: SubmissionContext, shard: int, state: ShardState) -> None:
+def reconcile_create(run: SubmissionContext, index: int, state: InputFileState) -> None:
     """Resolve one create of unknown outcome."""
     recreate = run.recreate or (run.on_uncertain == "recreate" and run.profile.list_is_complete)
-    batches, is_complete = _look_until_settled(run, shard, state, in_full=recreate)
+    batches, is_complete = _search_until_settled(run, index, state, in_full=recreate)
     if batches:
-        _adopt_if_it_runs(run, shard, state, batches)
+        _adopt_if_it_runs(run, index, state, batches)
         return
     if not recreate or not is_complete:
         seen = (
@@ -103,25 +103,25 @@ def reconcile_create(run: SubmissionContext, shard: int, state: ShardState) -> N
             else "The service's list of batches could not be read to its end"
         )
         raise SubmissionUncertain(
-            f"Part {shard + 1} of {run.shards} of job {run.manifest.display_name} was sent, but "
-            f"its answer was lost{f' ({state.reason})' if state.reason else ''}. {seen}, so nobody "
-            "can know whether the batch exists, and batchframe does not pay on a guess.",
+            f"Part {index + 1} of {run.input_count} of job {run.manifest.display_name} was sent, "
+            f"but its answer was lost{f' ({state.reason})' if state.reason else ''}. {seen}, so "
+            "nobody can know whether the batch exists, and batchframe does not pay on a guess.",
             next_step="Look again in a few minutes:\n    "
             + job_step(run.manifest.display_name, "resume", alone=True)
             + "\nIf you are sure that it was not created (the service's web page shows no such "
             "batch), send it again:\n    "
             + job_step(run.manifest.display_name, "resume", "recreate", alone=True),
         )
-    _fence(run, shard, state)
-    state = run.state().shards[shard]
-    if late_batches := list(_scan(run, shard, state)):
-        _adopt_if_it_runs(run, shard, state, late_batches)
+    _fence(run, index, state)
+    state = run.state().inputs[index]
+    if late_batches := list(_scan(run, index, state)):
+        _adopt_if_it_runs(run, index, state, late_batches)
         return
-    run.record_event("FENCED", shard)
+    run.record_event("FENCED", index)
 
 
 def _adopt_if_it_runs(
-    run: SubmissionContext, shard: int, state: ShardState, batches: list[Batch]
+    run: SubmissionContext, index: int, state: InputFileState, batches: list[Batch]
 ) -> None:
     """Adopt the batches of an input file, unless one may still be rejected.
 
@@ -133,17 +133,17 @@ def _adopt_if_it_runs(
     for batch in batches:
         if batch.status == "validating" and batch.input_file_id in state.fenced_files:
             raise SubmissionUncertain(
-                f"Part {shard + 1} of {run.shards} of job {run.manifest.display_name} became "
+                f"Part {index + 1} of {run.input_count} of job {run.manifest.display_name} became "
                 f"{batch.id} after all, about when its input file was deleted so that it could be "
                 "sent again. The service is still validating it, and nobody can know yet whether "
                 "it will run.",
                 next_step="Look again in a minute:\n    "
                 + job_step(run.manifest.display_name, "resume", alone=True),
             )
-    adopt(run, shard, batches)
+    adopt(run, index, batches)
 
 
-def _fence(run: SubmissionContext, shard: int, state: ShardState) -> None:
+def _fence(run: SubmissionContext, index: int, state: InputFileState) -> None:
     """Delete the uploads, so that the service rejects a late create.
 
     Raises
@@ -153,14 +153,14 @@ def _fence(run: SubmissionContext, shard: int, state: ShardState) -> None:
         account, which can see neither file nor batch.
     """
     for upload in state.uploads[state.fenced :]:
-        if not _exists(run, upload.file_id):
+        if not _is_on_server(run, upload.file_id):
             raise SubmissionUncertain(
                 f"The input file {upload.file_id} of job {run.manifest.display_name} is not on the "
                 "server, though nobody here deleted it. The client's key may belong to another "
                 "project, from which neither the file nor a batch of it can be seen.",
                 next_step=_another_account(run.manifest.display_name),
             )
-    run.record_event("FENCING", shard)
+    run.record_event("FENCING", index)
     for upload in state.uploads:
         run.service.delete_file(upload.file_id)
 
@@ -173,7 +173,7 @@ def _another_account(job: str) -> NextStep:
     )
 
 
-def _exists(run: SubmissionContext, file_id: str) -> bool:
+def _is_on_server(run: SubmissionContext, file_id: str) -> bool:
     try:
         run.service.retrieve_file(file_id)
     except ServiceError as reason:
@@ -183,8 +183,8 @@ def _exists(run: SubmissionContext, file_id: str) -> bool:
     return True
 
 
-def _look_until_settled(
-    run: SubmissionContext, shard: int, state: ShardState, *, in_full: bool
+def _search_until_settled(
+    run: SubmissionContext, index: int, state: InputFileState, *, in_full: bool
 ) -> tuple[list[Batch], bool]:
     """Poll the list for our batches; return them, and whether it was complete.
 
@@ -194,19 +194,19 @@ def _look_until_settled(
     retries = Retries(Backoff(), run.clock, timeout=max(0.0, run.profile.settle - elapsed))
     while True:
         try:
-            batches, is_complete = list(_scan(run, shard, state)), True
+            batches, is_complete = list(_scan(run, index, state)), True
         except ServiceError:
             batches, is_complete = [], False
         if batches or not retries.pause():
             return batches, is_complete
 
 
-def _scan(run: SubmissionContext, shard: int, state: ShardState) -> Iterator[Batch]:
+def _scan(run: SubmissionContext, index: int, state: InputFileState) -> Iterator[Batch]:
     # Both dates are from the server, because the local clock may be wrong.
     dates = [upload.created_at for upload in state.uploads]
     valid = [date for date in dates if date is not None]
     oldest = min(valid) - _CLOCK_SLACK if len(valid) == len(dates) and valid else None
-    return _ours(run, shard, state, since(oldest, run.service.list_batches()))
+    return _matching(run, index, state, since(oldest, run.service.list_batches()))
 
 
 def _in_another_order_error(job: str, batches: Sequence[str]) -> SentElsewhere:

@@ -33,7 +33,7 @@ from batchframe._base.private_files import open_private, sha256_of, sync_folder
 from batchframe._base.ranges import Range
 from batchframe._base.safe_text import RUN_THAT
 from batchframe._endpoints import endpoint_of
-from batchframe._jobs.run import shard_fingerprint
+from batchframe._jobs.run import input_file_fingerprint
 from batchframe._recipe.recipe import Recipe
 from batchframe._requests.custom_ids import ID_VERSION
 from batchframe._requests.input_files import InputFile
@@ -46,14 +46,14 @@ from batchframe._store.manifest import Manifest, write_manifest
 from batchframe._store.rows import Rows, write_rows
 
 _MAX_BYTES: Final = 10**9
-_PART: Final = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
+_INPUT_FILE_NUMBER: Final = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
 _LINE: Final = re.compile(
     rb'\{"custom_id":"' + ID_VERSION.encode() + rb"-([0-9a-f]{8})-([0-9]{7,12})-([0-9a-f]{10})"
 )
 
 
 @dataclass(frozen=True)
-class _Part:
+class _RecoveredFile:
     """A batch of a job, and the content of its input file.
 
     Attributes
@@ -112,44 +112,44 @@ def rebuild(service: Service, folder: JobFolder, batches: Sequence[Batch]) -> li
             _fetch(service, job_id, batch, Path(scratch) / f"{index}.jsonl")
             for index, batch in enumerate(chosen)
         ]
-        parts = [part for part in downloads if part is not None]
-        if not parts:
+        files = [file for file in downloads if file is not None]
+        if not files:
             return []
         fingerprint = fingerprint_of(
-            parts[0].recipe.endpoint, np.concatenate([part.digests for part in parts])
+            files[0].recipe.endpoint, np.concatenate([file.digests for file in files])
         )
-        if not (complete and len(parts) == len(chosen) and fingerprint.startswith(parts[0].stamp)):
-            folder, fingerprint = _incomplete_folder(job_id, parts), parts[0].stamp
+        if not (complete and len(files) == len(chosen) and fingerprint.startswith(files[0].stamp)):
+            folder, fingerprint = _incomplete_folder(job_id, files), files[0].stamp
             if folder.journal.is_file():
                 return []
-        _write(folder, fingerprint, parts, service)
+        _write(folder, fingerprint, files, service)
     return [folder]
 
 
-def _incomplete_folder(job_id: str, parts: Sequence[_Part]) -> JobFolder:
+def _incomplete_folder(job_id: str, files: Sequence[_RecoveredFile]) -> JobFolder:
     """Return the folder of an incomplete job, named by its batches."""
-    ids = " ".join([job_id, *(part.batch.id for part in parts)])
+    ids = " ".join([job_id, *(file.batch.id for file in files)])
     return JobFolder.of(hashlib.sha256(ids.encode()).hexdigest()[:20])
 
 
 def _select_batches(job_id: str, batches: Sequence[Batch]) -> tuple[list[Batch], bool]:
     """Select the oldest batch per input file; return whether all are present."""
-    by_part: dict[int, list[Batch]] = {}
+    by_number: dict[int, list[Batch]] = {}
     total = 0
     for batch in batches:
-        if part := _PART.fullmatch(batch.metadata.get("bf_shard", "")):
-            total = max(total, int(part[2]))
-            by_part.setdefault(int(part[1]), []).append(batch)
-    for number, candidates in by_part.items():
+        if match := _INPUT_FILE_NUMBER.fullmatch(batch.metadata.get("bf_shard", "")):
+            total = max(total, int(match[2]))
+            by_number.setdefault(int(match[1]), []).append(batch)
+    for number, candidates in by_number.items():
         # A failed batch bills nothing, and its input file may have been sent again.
         candidates.sort(key=lambda batch: (batch.status == "failed", batch.created_at or 0.0))
         if len(candidates) > 1:
             ids = [batch.id for batch in candidates]
             warn_user(SeveralBatchesWarning.found(job_id, number, ids))
-    return [by_part[number][0] for number in sorted(by_part)], len(by_part) == total
+    return [by_number[number][0] for number in sorted(by_number)], len(by_number) == total
 
 
-def _fetch(service: Service, job_id: str, batch: Batch, path: Path) -> _Part | None:
+def _fetch(service: Service, job_id: str, batch: Batch, path: Path) -> _RecoveredFile | None:
     """Download and parse the input file of a batch; None if unusable."""
     try:
         service.download(batch.input_file_id or "", path, _MAX_BYTES)
@@ -177,9 +177,9 @@ _GONE: Final = {404, 410}
 _WRONG_FILE: Final = "its input file is not the one that was sent"
 
 
-def _read(batch: Batch, path: Path, job_id: str) -> _Part:
+def _read(batch: Batch, path: Path, job_id: str) -> _RecoveredFile:
     sha256 = sha256_of(path)
-    if shard_fingerprint(job_id, sha256) != batch.metadata.get("bf_fp"):
+    if input_file_fingerprint(job_id, sha256) != batch.metadata.get("bf_fp"):
         raise ValueError(_WRONG_FILE)
     requests: list[bytes] = []
     first: re.Match[bytes] | None = None
@@ -193,7 +193,7 @@ def _read(batch: Batch, path: Path, job_id: str) -> _Part:
     if first is None:
         raise ValueError(_WRONG_FILE)
     request = msgspec.json.decode(b'{"custom_id":"' + requests[0], type=dict[str, Any])
-    return _Part(
+    return _RecoveredFile(
         batch=batch,
         path=path,
         bytes=path.stat().st_size,
@@ -205,16 +205,18 @@ def _read(batch: Batch, path: Path, job_id: str) -> _Part:
     )
 
 
-def _write(folder: JobFolder, fingerprint: str, parts: Sequence[_Part], service: Service) -> None:
+def _write(
+    folder: JobFolder, fingerprint: str, files: Sequence[_RecoveredFile], service: Service
+) -> None:
     folder.create()
     folder.journal.unlink(missing_ok=True)
-    for shard, part in enumerate(parts):
-        part.path.replace(folder.input(shard))
-    digest = to_arrow(np.concatenate([part.digests for part in parts]))
+    for index, file in enumerate(files):
+        file.path.replace(folder.input(index))
+    digest = to_arrow(np.concatenate([file.digests for file in files]))
     nothing = pa.nulls(len(digest), pa.string())
     write_rows(Rows(digest, np.arange(len(digest)), nothing, digest.cast(ARROW)), folder.rows)
     sync_folder(folder.path)
-    first = parts[0].batch
+    first = files[0].batch
     manifest = Manifest(
         id=folder.path.name,
         name=first.metadata.get("bf_name") or None,
@@ -222,12 +224,12 @@ def _write(folder: JobFolder, fingerprint: str, parts: Sequence[_Part], service:
         fingerprint=fingerprint,
         identity=service.identity,
         rerun=first.metadata.get("bf_rerun") or None,
-        recipe=parts[0].recipe,
+        recipe=files[0].recipe,
         rows=len(digest),
         requests=len(digest),
         reused=0,
         reuse=True,
-        inputs=tuple(_input_files(parts)),
+        inputs=tuple(_input_files(files)),
         input_tokens=Range(0, None, None),
         output_tokens=Range(0, None, None),
         cost=None,
@@ -239,25 +241,25 @@ def _write(folder: JobFolder, fingerprint: str, parts: Sequence[_Part], service:
     )
     write_manifest(folder, manifest)
     # Atomic, because a partial journal would mean that the rest was never sent.
-    folder.write_journal(_events(parts))
+    folder.write_journal(_events(files))
 
 
-def _events(parts: Sequence[_Part]) -> list[dict[str, Any]]:
+def _events(files: Sequence[_RecoveredFile]) -> list[dict[str, Any]]:
     now = SYSTEM.now()
     events: list[dict[str, Any]] = [{"event": "INTENT", "at": now, "recovered": True}]
-    for shard, part in enumerate(parts):
-        batch, about = part.batch, {"shard": shard, "at": now}
+    for index, file in enumerate(files):
+        batch, about = file.batch, {"shard": index, "at": now}
         upload = {"file_id": batch.input_file_id, "created_at": batch.created_at}
         events.append({"event": "UPLOADED", **upload, **about})
         events.append({"event": "CREATED", "batch": batch.to_json(), "adopted": True, **about})
     return events
 
 
-def _input_files(parts: Sequence[_Part]) -> list[InputFile]:
-    files: list[InputFile] = []
+def _input_files(files: Sequence[_RecoveredFile]) -> list[InputFile]:
+    input_files: list[InputFile] = []
     start = 0
-    for part in parts:
-        stop = start + len(part.digests)
-        files.append(InputFile(start, stop, part.bytes, part.sha256, part.first - start))
+    for file in files:
+        stop = start + len(file.digests)
+        input_files.append(InputFile(start, stop, file.bytes, file.sha256, file.first - start))
         start = stop
-    return files
+    return input_files

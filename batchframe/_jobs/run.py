@@ -55,7 +55,7 @@ class SubmissionContext:
         return self.manifest.provider
 
     @property
-    def shards(self) -> int:
+    def input_count(self) -> int:
         """Number of input files of the job."""
         return len(self.manifest.inputs)
 
@@ -67,7 +67,7 @@ class SubmissionContext:
 
     def state(self) -> JobState:
         """Replay the journal."""
-        return read_state(self.folder, self.shards)
+        return read_state(self.folder, self.input_count)
 
     def record(self) -> Record:
         """Return the current record of the job."""
@@ -75,24 +75,24 @@ class SubmissionContext:
 
     def due(self) -> list[int]:
         """List the input files whose batch may be created now, in order."""
-        return due(self.manifest.inputs, self.state().shards, self.queue, self.clock.now())
+        return due(self.manifest.inputs, self.state().inputs, self.queue, self.clock.now())
 
-    def record_event(self, event: str, shard: int, **facts: Any) -> None:
+    def record_event(self, event: str, index: int, **facts: Any) -> None:
         """Append an event to the journal, durably."""
-        self.folder.append({"event": event, "shard": shard, "at": self.clock.now(), **facts})
+        self.folder.append({"event": event, "shard": index, "at": self.clock.now(), **facts})
 
-    def fingerprint(self, shard: int) -> str:
+    def fingerprint(self, index: int) -> str:
         """Return the fingerprint of an input file within its job."""
-        return shard_fingerprint(self.manifest.id, self.manifest.inputs[shard].sha256)
+        return input_file_fingerprint(self.manifest.id, self.manifest.inputs[index].sha256)
 
 
-def shard_fingerprint(job_id: str, sha256: str) -> str:
+def input_file_fingerprint(job_id: str, sha256: str) -> str:
     """Hash an input file and its job id, as stored in the batch metadata."""
     return hashlib.sha256(f"{job_id} {sha256}".encode()).hexdigest()
 
 
-def queue_again(run: SubmissionContext, shard: int, reason: str | None) -> None:
+def queue_again(run: SubmissionContext, index: int, reason: str | None) -> None:
     """Queue an input file again after a full-queue rejection, with a pause."""
-    refusals = run.state().shards[shard].refusals
+    refusals = run.state().inputs[index].refusals
     retry_at = run.clock.now() + pause(run.profile.queue_pause, refusals)
-    run.record_event("QUEUED", shard, reason=reason, retry_at=retry_at)
+    run.record_event("QUEUED", index, reason=reason, retry_at=retry_at)

@@ -24,9 +24,9 @@ from batchframe._jobs.submission import submit
 from batchframe._results.earlier import asked_elsewhere
 from batchframe._services.protocol import Service, newest_batches
 from batchframe._store.folder import JobFolder
-from batchframe._store.journal import ShardState
+from batchframe._store.journal import InputFileState
 from batchframe._store.manifest import Manifest, read_manifest, records
-from batchframe._store.queue import is_queued_lately
+from batchframe._store.queue import may_be_in_queue
 
 _LOCK_RETRY_PAUSE: Final = 0.1
 
@@ -49,7 +49,7 @@ def start(plan: Plan, service: Service | None, on_uncertain: OnUncertain) -> Job
         plan.clock.sleep(_LOCK_RETRY_PAUSE)
 
 
-def go_on(run: SubmissionContext) -> None:
+def submit_rest(run: SubmissionContext) -> None:
     """Send the rest of a job, unless other jobs sent the same requests.
 
     Raises
@@ -80,7 +80,7 @@ def go_on(run: SubmissionContext) -> None:
 def _submit(plan: Plan, run: SubmissionContext) -> None:
     try:
         # A new preparation was compared with the other jobs already.
-        go_on(run) if run.state().intended else submit(run)
+        submit_rest(run) if run.state().intended else submit(run)
     except SentElsewhere as error:
         # The folder was lost and the rows were reordered, so the sent batches are recovered.
         local = _local_batches()
@@ -98,8 +98,7 @@ def _submit(plan: Plan, run: SubmissionContext) -> None:
 
 
 def _local_batches() -> frozenset[str]:
-    shards = (shard for record in records() for shard in record.state.shards)
-    return frozenset(shard.batch.id for shard in shards if shard.batch is not None)
+    return frozenset(batch.id for record in records() for batch in record.state.batches)
 
 
 def _warn_of_namesake(plan: Plan) -> None:
@@ -165,15 +164,15 @@ def _queued_elsewhere(manifest: Manifest, service: Service) -> int:
         for record in records()
         if record.manifest.id != manifest.id
         and (record.manifest.identity, record.manifest.recipe.model) == key
-        for file, shard in zip(record.manifest.inputs, record.state.shards, strict=True)
-        if is_queued_lately(shard, SYSTEM.now(), record.manifest.provider.hours)
-        and not _has_ended(shard, service)
+        for file, state in zip(record.manifest.inputs, record.state.inputs, strict=True)
+        if may_be_in_queue(state, SYSTEM.now(), record.manifest.provider.hours)
+        and not _has_ended(state, service)
     )
 
 
-def _has_ended(shard: ShardState, service: Service) -> bool:
+def _has_ended(state: InputFileState, service: Service) -> bool:
     """Check at the service whether a batch has ended."""
     try:
-        return shard.batch is not None and service.retrieve_batch(shard.batch.id).ended
+        return state.batch is not None and service.retrieve_batch(state.batch.id).ended
     except ServiceError:
         return False

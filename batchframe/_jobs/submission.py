@@ -31,11 +31,11 @@ from batchframe._services.protocol import (
     Unsent,
 )
 from batchframe._services.transfers import PendingUpload, uploading
-from batchframe._store.journal import ShardState
+from batchframe._store.journal import InputFileState
 from batchframe._store.queue import is_full
 
-_UNSENT_TRIES: Final = 5
-_REFUSED_TRIES: Final = 4
+_UNSENT_ATTEMPTS: Final = 5
+_REJECTED_ATTEMPTS: Final = 4
 _MAX_PAUSE: Final = 120.0
 
 
@@ -61,47 +61,47 @@ def submit(run: SubmissionContext) -> None:
         )
     if not state.intended:
         run.folder.append({"event": "INTENT", "at": run.clock.now()})
-    while shards := run.due():
-        states = run.state().shards
+    while indexes := run.due():
+        states = run.state().inputs
         new = {
-            shard: _pending_upload(run, shard) for shard in shards if states[shard].step == "new"
+            index: _pending_upload(run, index) for index in indexes if states[index].step == "new"
         }
         with uploading(run.service, new, partial(_record_upload, run)) as prefetcher:
-            for shard in shards:
-                if not _create_until_done(replace(run, prefetcher=prefetcher), shard):
+            for index in indexes:
+                if not _create_until_done(replace(run, prefetcher=prefetcher), index):
                     break
-    for shard, left in enumerate(run.state().shards):
-        if left.step in {"new", "uploaded"} and not left.queued:
-            run.record_event("QUEUED", shard)
+    for index, file in enumerate(run.state().inputs):
+        if file.step in {"new", "uploaded"} and not file.queued:
+            run.record_event("QUEUED", index)
 
 
-def _create_until_done(run: SubmissionContext, shard: int) -> bool:
+def _create_until_done(run: SubmissionContext, index: int) -> bool:
     """Upload and create one batch; return False if the queue is full."""
-    unsent = Retries(Backoff(), run.clock, attempts=_UNSENT_TRIES)
-    refused = Retries(Backoff(2.0), run.clock, attempts=_REFUSED_TRIES)
-    while (state := run.state().shards[shard]).step not in {"created", "dropped"}:
+    unsent = Retries(Backoff(), run.clock, attempts=_UNSENT_ATTEMPTS)
+    rejected = Retries(Backoff(2.0), run.clock, attempts=_REJECTED_ATTEMPTS)
+    while (state := run.state().inputs[index]).step not in {"created", "dropped"}:
         if state.step == "creating":
-            reconcile_create(run, shard, state)
+            reconcile_create(run, index, state)
         elif state.step == "new":
-            _upload(run, shard)
-        elif state.attempts == 0 and (batches := created_elsewhere(run, shard, state)):
-            adopt(run, shard, batches)
+            _upload(run, index)
+        elif state.attempts == 0 and (batches := created_elsewhere(run, index, state)):
+            adopt(run, index, batches)
         else:
-            match _create(run, shard, state):
+            match _create(run, index, state):
                 case Unsent(reason):
                     if not unsent.pause():
                         raise _unsent_error(run, reason)
                 case Rejected() as outcome if is_full(outcome.code, outcome.message):
-                    queue_again(run, shard, outcome.message)
+                    queue_again(run, index, outcome.message)
                     return False
                 case Rejected() as outcome:
-                    _pause_after_rejection(run, shard, outcome, refused)
+                    _pause_after_rejection(run, index, outcome, rejected)
     return True
 
 
-def _upload(run: SubmissionContext, shard: int) -> None:
-    input_file = run.manifest.inputs[shard]
-    path, name, sha256, purpose, lifetime = _pending_upload(run, shard)
+def _upload(run: SubmissionContext, index: int) -> None:
+    input_file = run.manifest.inputs[index]
+    path, name, sha256, purpose, lifetime = _pending_upload(run, index)
     if sha256_of(path) != sha256:
         raise JobError.damaged(str(path), "it is not what was written")
     stored = run.transfers.upload(path, name, purpose, lifetime)
@@ -111,51 +111,51 @@ def _upload(run: SubmissionContext, shard: int) -> None:
             "sent. No batch was created.",
             next_step=NextStep("Run the cell", "Run the command") + " again to upload it anew.",
         )
-    _record_upload(run, shard, stored)
+    _record_upload(run, index, stored)
 
 
-def _record_upload(run: SubmissionContext, shard: int, stored: RemoteFile) -> None:
-    run.record_event("UPLOADED", shard, file_id=stored.id, created_at=stored.created_at)
+def _record_upload(run: SubmissionContext, index: int, stored: RemoteFile) -> None:
+    run.record_event("UPLOADED", index, file_id=stored.id, created_at=stored.created_at)
 
 
-def _pending_upload(run: SubmissionContext, shard: int) -> PendingUpload:
-    name = f"batchframe-{run.fingerprint(shard)[:16]}-s{shard:03d}.jsonl"
-    sha256, profile = run.manifest.inputs[shard].sha256, run.profile
-    path = run.folder.input(shard)
+def _pending_upload(run: SubmissionContext, index: int) -> PendingUpload:
+    name = f"batchframe-{run.fingerprint(index)[:16]}-s{index:03d}.jsonl"
+    sha256, profile = run.manifest.inputs[index].sha256, run.profile
+    path = run.folder.input(index)
     return PendingUpload(path, name, sha256, profile.purpose, profile.upload_lifetime)
 
 
-def _create(run: SubmissionContext, shard: int, state: ShardState) -> CreateOutcome:
-    file_id, metadata = state.uploads[-1].file_id, _metadata(run, shard)
-    run.record_event("CREATING", shard, file_id=file_id, attempt=state.attempts + 1)
+def _create(run: SubmissionContext, index: int, state: InputFileState) -> CreateOutcome:
+    file_id, metadata = state.uploads[-1].file_id, _metadata(run, index)
+    run.record_event("CREATING", index, file_id=file_id, attempt=state.attempts + 1)
     # After an interrupt between here and the event below, CREATING is the last event: the next run
     # searches for the batch first.
     endpoint = run.profile.created_for(run.manifest.recipe.endpoint)
     outcome = run.service.create_batch(
-        file_id, endpoint, metadata, run.fingerprint(shard), run.profile.window
+        file_id, endpoint, metadata, run.fingerprint(index), run.profile.window
     )
     match outcome:
         case Created(batch):
-            run.record_event("CREATED", shard, batch=batch.to_json())
+            run.record_event("CREATED", index, batch=batch.to_json())
         case Unsent(reason):
-            run.record_event("UNSENT", shard, reason=reason)
+            run.record_event("UNSENT", index, reason=reason)
         case Rejected(status, code, message):
             lost = file_id in message or code == "file_not_found"
             run.record_event(
-                "REJECTED", shard, status=status, code=code, reason=message, file_lost=lost
+                "REJECTED", index, status=status, code=code, reason=message, file_lost=lost
             )
         case Ambiguous(reason):
-            run.record_event("AMBIGUOUS", shard, reason=reason)
+            run.record_event("AMBIGUOUS", index, reason=reason)
     return outcome
 
 
-def _metadata(run: SubmissionContext, shard: int) -> dict[str, str]:
+def _metadata(run: SubmissionContext, index: int) -> dict[str, str]:
     return {
-        "bf_fp": run.fingerprint(shard),
+        "bf_fp": run.fingerprint(index),
         "bf_job": run.manifest.id,
         "bf_name": (run.manifest.name or "")[:512],
         "bf_rerun": (run.manifest.rerun or "")[:512],
-        "bf_shard": f"{shard + 1}/{run.shards}",
+        "bf_shard": f"{index + 1}/{run.input_count}",
         "bf_v": "1",
     }
 
@@ -173,26 +173,26 @@ def _unsent_error(run: SubmissionContext, reason: str) -> SubmissionError:
 
 
 def _pause_after_rejection(
-    run: SubmissionContext, shard: int, outcome: Rejected, retries: Retries
+    run: SubmissionContext, index: int, outcome: Rejected, retries: Retries
 ) -> None:
     busy = outcome.status == 429 and may_pass(outcome.code, outcome.message)  # noqa: PLR2004
     # A new upload may not be visible on every server yet.
-    unseen = run.state().shards[shard].step == "new"
+    unseen = run.state().inputs[index].step == "new"
     pause = retries.next_pause(outcome.retry_after)
     if pause is None or pause > _MAX_PAUSE or not (busy or unseen):
-        raise _refused_error(run, shard, outcome)
+        raise _rejected_error(run, index, outcome)
     if unseen:
         # The upload comes before the pause, because a new file needs the pause too.
-        _upload(run, shard)
+        _upload(run, index)
     run.clock.sleep(pause)
 
 
-def _refused_error(run: SubmissionContext, shard: int, outcome: Rejected) -> SubmissionError:
+def _rejected_error(run: SubmissionContext, index: int, outcome: Rejected) -> SubmissionError:
     remedy = advice(outcome.code, outcome.message, outcome.status)
     job = run.manifest.display_name
     status = f"{outcome.status}, {outcome.code}" if outcome.code else f"{outcome.status}"
     return SubmissionError(
-        f"The service refused part {shard + 1} of {run.shards} of job {job} (HTTP {status}): "
+        f"The service refused part {index + 1} of {run.input_count} of job {job} (HTTP {status}): "
         f"{outcome.message}\n"
         + remedy
         + (remedy and "\n")

@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any, Final
 
 from batchframe._base.errors import ServiceError
-from batchframe._jobs.downloads import bring_home, is_intact, most_bytes
-from batchframe._jobs.pilot import end
+from batchframe._jobs.downloads import download_result_file, is_intact, max_bytes
+from batchframe._jobs.pilot import finish
 from batchframe._jobs.run import SubmissionContext, queue_again
 from batchframe._results.line import count_lines
 from batchframe._services.batch import Batch
@@ -18,7 +18,7 @@ from batchframe._services.protocol import REALTIME
 from batchframe._services.transfers import prefetching
 from batchframe._store.events import AllFetched, Fetched
 from batchframe._store.folder import JobFolder
-from batchframe._store.journal import JobState, ShardState, after
+from batchframe._store.journal import InputFileState, JobState, after
 from batchframe._store.queue import is_full
 
 _MAX_SHORT_POLLS: Final = 3
@@ -48,17 +48,17 @@ def refresh(run: SubmissionContext, *, thorough: bool = False) -> None:
 def _prefetching(run: SubmissionContext) -> Iterator[SubmissionContext]:
     """Prefetch several batches and their files concurrently."""
     wanted = [
-        (shard, state, state.batch)
-        for shard, state in enumerate(run.state().shards)
+        (index, state, state.batch)
+        for index, state in enumerate(run.state().inputs)
         if state.batch is not None and not state.fetched and state.batch.id != REALTIME
     ]
     if len(wanted) < 2:  # noqa: PLR2004 - a single batch gains nothing
         yield run
         return
     with prefetching(run.service, "downloading") as prefetcher:
-        for shard, state, batch in wanted:
+        for index, state, batch in wanted:
             poll = _needs_poll(state, batch)
-            prefetcher.prefetch(batch, run.folder.output(shard), most_bytes, poll=poll)
+            prefetcher.prefetch(batch, run.folder.output(index), max_bytes, poll=poll)
         yield replace(run, prefetcher=prefetcher)
 
 
@@ -72,111 +72,111 @@ def cancel(run: SubmissionContext) -> None:
     ServiceError
         As in :func:`refresh`.
     """
-    for shard, state in enumerate(run.state().shards):
+    for index, state in enumerate(run.state().inputs):
         if state.step in {"new", "uploaded"}:
-            run.record_event("DROPPED", shard)
-    _for_each_batch(run, _cancel_shard)
+            run.record_event("DROPPED", index)
+    _for_each_batch(run, _cancel_input_file)
 
 
-def all_at_home(folder: JobFolder, state: JobState, *, thorough: bool = False) -> bool:
+def results_are_downloaded(folder: JobFolder, state: JobState, *, thorough: bool = False) -> bool:
     """Check whether all result files are there, as :func:`refresh` would."""
     return all(
-        _is_downloaded(folder, shard, now, thorough=thorough)
-        for shard, now in enumerate(state.shards)
+        _is_downloaded(folder, index, file, thorough=thorough)
+        for index, file in enumerate(state.inputs)
     )
 
 
-def _is_downloaded(folder: JobFolder, shard: int, state: ShardState, *, thorough: bool) -> bool:
-    files = ((folder.output(shard), state.output), (folder.errors(shard), state.errors))
-    downloaded = [(path, home) for path, home in files if home is not None]
+def _is_downloaded(folder: JobFolder, index: int, state: InputFileState, *, thorough: bool) -> bool:
+    files = ((folder.output(index), state.output), (folder.errors(index), state.errors))
+    downloaded = [(path, fetched) for path, fetched in files if fetched is not None]
     if not thorough:
         return state.fetched and all(path.is_file() for path, _ in downloaded)
-    whole = state.fetched and not state.incomplete
-    return whole and all(is_intact(path, home) for path, home in downloaded)
+    complete = state.fetched and not state.incomplete
+    return complete and all(is_intact(path, fetched) for path, fetched in downloaded)
 
 
 def _for_each_batch(
-    run: SubmissionContext, act: Callable[[SubmissionContext, int, ShardState], None]
+    run: SubmissionContext, act: Callable[[SubmissionContext, int, InputFileState], None]
 ) -> None:
-    troubles: list[ServiceError] = []
-    for shard, state in enumerate(run.state().shards):
+    errors: list[ServiceError] = []
+    for index, state in enumerate(run.state().inputs):
         if state.batch is None:
             continue
         try:
-            act(run, shard, state)
-        except ServiceError as trouble:
-            troubles.append(trouble)
-            if trouble.out_of_reach:
+            act(run, index, state)
+        except ServiceError as error:
+            errors.append(error)
+            if error.out_of_reach:
                 break
-    if troubles:
-        raise troubles[0]
+    if errors:
+        raise errors[0]
 
 
-def _poll(run: SubmissionContext, shard: int, state: ShardState, *, thorough: bool) -> None:
+def _poll(run: SubmissionContext, index: int, state: InputFileState, *, thorough: bool) -> None:
     batch = state.batch
-    if batch is None or _is_downloaded(run.folder, shard, state, thorough=thorough):
+    if batch is None or _is_downloaded(run.folder, index, state, thorough=thorough):
         return
     if batch.id == REALTIME:
         # The lock is free, so the kernel of the pilot has ended.
-        end(run, batch)
+        finish(run, batch)
         return
     if _needs_poll(state, batch):
         latest = run.transfers.retrieve_batch(batch.id)
         if latest != batch:
-            run.record_event("STATUS", shard, batch=latest.to_json())
+            run.record_event("STATUS", index, batch=latest.to_json())
         batch = latest
     full = [error for error in batch.errors if is_full(error.code, error.message)]
     if batch.status == "failed" and full:
         # A batch that failed for a full queue bills nothing, so it is sent again later.
-        queue_again(run, shard, full[0].message)
+        queue_again(run, index, full[0].message)
     elif batch.ended:
-        _fetch(run, shard, state, batch)
+        _fetch(run, index, state, batch)
 
 
-def _needs_poll(state: ShardState, batch: Batch) -> bool:
+def _needs_poll(state: InputFileState, batch: Batch) -> bool:
     return not batch.ended or bool(state.short)
 
 
-def _fetch(run: SubmissionContext, shard: int, state: ShardState, batch: Batch) -> None:
+def _fetch(run: SubmissionContext, index: int, state: InputFileState, batch: Batch) -> None:
     """Download both result files of a batch, verified and durable."""
-    requests = run.manifest.inputs[shard].stop - run.manifest.inputs[shard].start
-    homes = {"output": run.folder.output(shard), "errors": run.folder.errors(shard)}
+    requests = run.manifest.inputs[index].stop - run.manifest.inputs[index].start
+    paths = {"output": run.folder.output(index), "errors": run.folder.errors(index)}
     before = {"output": state.output, "errors": state.errors}
     settled = state.fetched and not state.incomplete
     downloaded: dict[str, Fetched] = {}
     missing: list[str] = []
     for kind, file_id in _result_files(batch).items():
         previous = before[kind]
-        if settled and previous is not None and is_intact(homes[kind], previous):
+        if settled and previous is not None and is_intact(paths[kind], previous):
             fetched: Fetched | None = previous
         else:
-            fetched = bring_home(run.transfers, file_id, homes[kind], requests, previous)
+            fetched = download_result_file(run.transfers, file_id, paths[kind], requests, previous)
         if fetched is not None:
             downloaded[kind] = fetched
         elif state.fetched and previous is not None:
             raise ServiceError(
-                f"{homes[kind]!s} is not what came back from the service: it was changed or "
+                f"{paths[kind]!s} is not what came back from the service: it was changed or "
                 f"removed since, and the service has no result file {file_id} any more. Restore it "
                 "from a copy of the job's folder."
             )
         else:
             missing.append(file_id)
-    lines = sum(count_lines(homes[kind]).whole for kind in downloaded)
-    facts: dict[str, Any] = {kind: asdict(home) for kind, home in downloaded.items()}
+    lines = sum(count_lines(paths[kind]).whole for kind in downloaded)
+    facts: dict[str, Any] = {kind: asdict(fetched) for kind, fetched in downloaded.items()}
     short = bool(missing) or lines < _expected(batch, requests)
     if short and not state.fetched and state.short < _MAX_SHORT_POLLS:
         # The files of an ended batch may become available later.
-        run.record_event("SHORT", shard, lines=lines, **facts)
+        run.record_event("SHORT", index, lines=lines, **facts)
         return
     event = AllFetched(
-        shard=shard,
+        shard=index,
         output=downloaded.get("output"),
         errors=downloaded.get("errors"),
         gone=tuple(missing),
         incomplete=short,
     )
     if not state.fetched or after(state, event) != state:
-        run.record_event("FETCHED", shard, **facts, gone=missing, incomplete=short)
+        run.record_event("FETCHED", index, **facts, gone=missing, incomplete=short)
 
 
 def _result_files(batch: Batch) -> dict[str, str]:
@@ -193,14 +193,14 @@ def _expected(batch: Batch, requests: int) -> int:
     return min(requests, batch.completed + batch.failed)
 
 
-def _cancel_shard(run: SubmissionContext, shard: int, state: ShardState) -> None:
+def _cancel_input_file(run: SubmissionContext, index: int, state: InputFileState) -> None:
     if state.batch is None or state.batch.ended:
         return
     if state.batch.id == REALTIME:
-        end(run, state.batch)
+        finish(run, state.batch)
     else:
         batch = _cancel(run, state.batch)
-        run.record_event("STATUS", shard, batch=batch.to_json())
+        run.record_event("STATUS", index, batch=batch.to_json())
 
 
 def _cancel(run: SubmissionContext, batch: Batch) -> Batch:

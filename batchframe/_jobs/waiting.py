@@ -55,11 +55,11 @@ def _is_interval(value: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class Waited:
+class WaitResult:
     """Outcome of waiting: done or not, and the error of the last poll."""
 
     done: bool
-    trouble: ServiceError | None = None
+    error: ServiceError | None = None
 
 
 def until(
@@ -69,7 +69,7 @@ def until(
     *,
     timeout: float | None = None,
     clock: Clock = SYSTEM,
-) -> Waited:
+) -> WaitResult:
     """Poll until `done` returns True, or for `timeout` seconds.
 
     A poll that fails with a temporary error is retried.
@@ -86,12 +86,12 @@ def until(
     """
     schedule = _PollSchedule(interval, timeout, clock)
     while True:
-        trouble = _attempt(poll, schedule.left())
-        schedule.check(trouble)
+        error = _attempt(poll, schedule.left())
+        schedule.check(error)
         if done():
-            return Waited(done=True)
+            return WaitResult(done=True)
         if not schedule.pause():
-            return Waited(done=False, trouble=trouble)
+            return WaitResult(done=False, error=error)
 
 
 async def until_async(
@@ -112,11 +112,11 @@ async def until_async(
         await asyncio.sleep(schedule.next_pause() or 0.0)
 
 
-def _attempt(poll: Callable[[float | None], None], left: float | None) -> ServiceError | None:
+def _attempt(poll: Callable[[float | None], None], remaining: float | None) -> ServiceError | None:
     try:
-        poll(left)
-    except ServiceError as trouble:
-        return trouble
+        poll(remaining)
+    except ServiceError as error:
+        return error
     return None
 
 
@@ -131,11 +131,11 @@ class _PollSchedule(Retries):
         super().__init__(backoff, clock, timeout=timeout)
         self._failures = 0
 
-    def check(self, trouble: ServiceError | None) -> None:
+    def check(self, error: ServiceError | None) -> None:
         """Count failed polls; raise an error that is permanent or persists."""
-        self._failures = self._failures + 1 if trouble else 0
-        if trouble and (not trouble.passing or self._failures > _MAX_FAILURES):
-            raise trouble
+        self._failures = self._failures + 1 if error else 0
+        if error and (not error.passing or self._failures > _MAX_FAILURES):
+            raise error
 
 
 _O = TypeVar("_O")
@@ -169,7 +169,7 @@ class _Watch(Generic[_O]):
     def _sleep(self, seconds: float) -> None:
         self.stopped.wait(seconds)
 
-    def _poll_once(self, _left: float | None) -> None:
+    def _poll_once(self, _remaining: float | None) -> None:
         owner = self.owner()
         if owner is not None and not self.stopped.is_set():
             self.poll(owner)

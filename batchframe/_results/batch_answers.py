@@ -48,7 +48,7 @@ Places = npt.NDArray[np.int64]
 Keep = Callable[[str, bytes], str]
 
 
-def read_shard(
+def read_batch_answers(
     files: Iterable[Path],
     endpoint: Endpoint,
     custom_ids: Sequence[str] | pa.Array,

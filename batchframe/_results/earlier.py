@@ -129,7 +129,7 @@ def asked_elsewhere(record: Record) -> dict[str, int]:
     manifest = record.manifest
     unsent_numbers = [
         np.arange(file.start, file.stop)
-        for file, state in zip(manifest.inputs, record.state.shards, strict=True)
+        for file, state in zip(manifest.inputs, record.state.inputs, strict=True)
         if state.step in {"new", "uploaded"}
     ]
     if not unsent_numbers or not manifest.reuse:
@@ -200,7 +200,7 @@ def _waiting(record: Record, number: np.ndarray, answers: pa.Table) -> np.ndarra
     """Return a mask of requests that a batch has yet to answer."""
     pending = np.asarray(pc.equal(answers["status"], "pending").to_numpy(), dtype=bool)
     is_submitted = np.zeros(record.manifest.requests, dtype=bool)
-    for file, state in zip(record.manifest.inputs, record.state.shards, strict=True):
+    for file, state in zip(record.manifest.inputs, record.state.inputs, strict=True):
         is_submitted[file.start : file.stop] = state.step in {"creating", "created"} or state.queued
     is_waiting: np.ndarray = is_submitted[number] & pending
     return is_waiting

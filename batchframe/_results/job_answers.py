@@ -30,7 +30,7 @@ from batchframe._endpoints import STATUSES, endpoint_of, file_named_in, files_of
 from batchframe._recipe.recipe import Recipe
 from batchframe._requests.custom_ids import custom_ids
 from batchframe._requests.input_files import InputFile
-from batchframe._results.batch_answers import SCHEMA, never_sent, pending, read_shard
+from batchframe._results.batch_answers import SCHEMA, never_sent, pending, read_batch_answers
 from batchframe._results.pandas_columns import category_codes
 from batchframe._store.answer_files import AnswerFiles
 from batchframe._store.folder import JobFolder
@@ -226,7 +226,7 @@ def _add_missing_columns(table: pa.Table) -> pa.Table:
 
 
 def _sources(state: JobState) -> bytes:
-    transfers = [(shard.output, shard.errors) for shard in state.shards]
+    transfers = [(file.output, file.errors) for file in state.inputs]
     return msgspec.json.encode(
         [[transfer and transfer.sha256 for transfer in pair] for pair in transfers]
     )
@@ -254,11 +254,12 @@ def _is_readable(table: pa.Table, requests: int) -> bool:
 
 
 def _read_files(record: Record, rows: Rows) -> pa.Table:
-    shards = range(len(record.state.shards))
+    indexes = range(len(record.state.inputs))
     # Hashing releases the GIL, so it overlaps with reading the previous files.
     with ThreadPoolExecutor(1) as worker:
-        result_files = worker.map(lambda shard: _homes(record, shard), shards)
-        parts = [_read_part(record, rows, *each) for each in zip(shards, result_files, strict=True)]
+        result_files = worker.map(lambda index: _homes(record, index), indexes)
+        pairs = zip(indexes, result_files, strict=True)
+        parts = [_read_part(record, rows, *pair) for pair in pairs]
     if record.manifest.reused:
         parts.append(read_reused(record).drop_columns("digest"))
     answers = pa.concat_tables(parts) if parts else pending(0)
@@ -269,8 +270,8 @@ def _read_files(record: Record, rows: Rows) -> pa.Table:
     return answers
 
 
-def _read_part(record: Record, rows: Rows, shard: int, result_files: list[Path]) -> pa.Table:
-    file, state = record.manifest.inputs[shard], record.state.shards[shard]
+def _read_part(record: Record, rows: Rows, index: int, result_files: list[Path]) -> pa.Table:
+    file, state = record.manifest.inputs[index], record.state.inputs[index]
     if state.step == "dropped":
         return never_sent(file.stop - file.start)
     if state.batch is None or not state.fetched:
@@ -278,7 +279,7 @@ def _read_part(record: Record, rows: Rows, shard: int, result_files: list[Path])
     ids = _custom_ids(record.manifest.fingerprint, rows, file)
     endpoint = endpoint_of(record.manifest.recipe.endpoint)
     keep = AnswerFiles(record.folder.files).keep
-    return read_shard(result_files, endpoint, ids, state.batch, gone=state.gone, keep=keep)
+    return read_batch_answers(result_files, endpoint, ids, state.batch, gone=state.gone, keep=keep)
 
 
 def sent_ids(manifest: Manifest, rows: Rows) -> pa.Array:
@@ -292,12 +293,12 @@ def _custom_ids(fingerprint: str, rows: Rows, file: InputFile) -> pa.Array:
     return custom_ids(fingerprint, file.start + file.ahead, digests)
 
 
-def _homes(record: Record, shard: int) -> list[Path]:
+def _homes(record: Record, index: int) -> list[Path]:
     """Return the result files of an input file, after checking hashes."""
-    folder, state = record.folder, record.state.shards[shard]
+    folder, state = record.folder, record.state.inputs[index]
     if state.batch is None or not state.fetched:
         return []
-    paths = ((folder.output(shard), state.output), (folder.errors(shard), state.errors))
+    paths = ((folder.output(index), state.output), (folder.errors(index), state.errors))
     files = [(path, transfer) for path, transfer in paths if transfer is not None]
     for path, transfer in files:
         if not path.is_file() or sha256_of(path) != transfer.sha256:

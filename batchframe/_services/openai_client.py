@@ -29,7 +29,7 @@ from batchframe._services.openai_values import (
     remote_file_of,
     size_of,
 )
-from batchframe._services.protocol import Asked, CreateOutcome, Identity, RemoteFile
+from batchframe._services.protocol import CreateOutcome, Identity, RealtimeResponse, RemoteFile
 from batchframe._services.provider_table import Provider, is_loopback, profile_of
 
 _PAGE: Final = 100
@@ -167,7 +167,7 @@ class OpenAIService:
             return outcome_of(reason)
         return created_of(answer, input_file_id, endpoint)
 
-    def ask(self, endpoint: str, body: Mapping[str, Any]) -> Asked:
+    def ask(self, endpoint: str, body: Mapping[str, Any]) -> RealtimeResponse:
         try:
             answer: object = self._client.post(
                 endpoint.removeprefix("/v1"),
@@ -178,7 +178,7 @@ class OpenAIService:
             )
         except Exception as reason:  # noqa: BLE001 - the request may have been answered
             return not_answered(reason)
-        return Asked(200, answer)
+        return RealtimeResponse(200, answer)
 
     def count_input_tokens(self, body: Mapping[str, Any]) -> int:
         count: object = call(self._client.responses.input_tokens.count, **body)

@@ -23,9 +23,9 @@ from batchframe._services.advice import advice
 from batchframe._services.batch import Batch
 from batchframe._services.protocol import (
     Ambiguous,
-    Asked,
     Created,
     CreateOutcome,
+    RealtimeResponse,
     Rejected,
     RemoteFile,
     Unsent,
@@ -66,14 +66,16 @@ def outcome_of(reason: BaseException) -> CreateOutcome:
     return Ambiguous(words(reason))
 
 
-def not_answered(reason: Exception) -> Asked:
+def not_answered(reason: Exception) -> RealtimeResponse:
     """Describe the failure of a realtime request."""
     if isinstance(reason, openai.APIStatusError):
         error = {"message": _message(reason), "code": reason.code}
-        return Asked(reason.status_code, {"error": error}, retry_after=_retry_after(reason))
+        return RealtimeResponse(
+            reason.status_code, {"error": error}, retry_after=_retry_after(reason)
+        )
     cause = type(reason.__cause__).__name__
     unsent = isinstance(reason, openai.APIConnectionError) and cause in _UNSENT
-    return Asked(None, reason=words(reason), unsent=unsent)
+    return RealtimeResponse(None, reason=words(reason), unsent=unsent)
 
 
 def _is_openai_error(reason: openai.APIStatusError) -> bool:

@@ -82,7 +82,7 @@ CreateOutcome = Created | Unsent | Rejected | Ambiguous
 
 
 @dataclass(frozen=True)
-class Asked:
+class RealtimeResponse:
     """The result of one realtime request.
 
     Attributes
@@ -156,7 +156,7 @@ class Service(Transfers, Protocol):
         The request is sent once, and redirects are not followed.
         """
 
-    def ask(self, endpoint: str, body: Mapping[str, Any]) -> Asked:
+    def ask(self, endpoint: str, body: Mapping[str, Any]) -> RealtimeResponse:
         """Send one realtime request, once; never raise ``ServiceError``."""
 
     def count_input_tokens(self, body: Mapping[str, Any]) -> int:

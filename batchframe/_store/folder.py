@@ -48,7 +48,7 @@ _MAX_DEPTH: Final = 200
 _THREAD_LOCKS: Final[dict[Path, threading.RLock]] = {}
 
 
-def home() -> Path:
+def state_dir() -> Path:
     """Return ``BATCHFRAME_HOME``, or the default state folder of the user.
 
     Raises
@@ -82,14 +82,14 @@ class JobFolder:
         Raises
         ------
         JobError
-            If the id is invalid, or :func:`home` is not accessible.
+            If the id is invalid, or :func:`state_dir` is not accessible.
         """
         if not _JOB_ID.fullmatch(job_id):
             raise JobError(
                 f"{quote(job_id)} cannot be a job's id.",
                 next_step=JOBS + " lists the jobs that are here.",
             )
-        folder = cls(home() / "jobs" / job_id)
+        folder = cls(state_dir() / "jobs" / job_id)
         with translate_os_errors(folder.path):
             folder.path.exists()
         return folder
@@ -122,14 +122,14 @@ class JobFolder:
     def summary(self) -> Path:
         return self.path / "summary.json"
 
-    def input(self, shard: int) -> Path:
-        return self.path / f"input-{shard:03d}.jsonl"
+    def input(self, index: int) -> Path:
+        return self.path / f"input-{index:03d}.jsonl"
 
-    def output(self, shard: int) -> Path:
-        return self.path / f"output-{shard:03d}.jsonl"
+    def output(self, index: int) -> Path:
+        return self.path / f"output-{index:03d}.jsonl"
 
-    def errors(self, shard: int) -> Path:
-        return self.path / f"errors-{shard:03d}.jsonl"
+    def errors(self, index: int) -> Path:
+        return self.path / f"errors-{index:03d}.jsonl"
 
     def create(self) -> None:
         """Create the folder, private to the user.
@@ -263,7 +263,7 @@ def job_folders() -> list[JobFolder]:
     JobError
         If the folder cannot be read, or other users can write to it.
     """
-    jobs = home() / "jobs"
+    jobs = state_dir() / "jobs"
     with translate_os_errors(jobs):
         if not jobs.is_dir():
             return []

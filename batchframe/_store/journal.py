@@ -25,7 +25,7 @@ class Upload:
 
 
 @dataclass(frozen=True)
-class ShardState:
+class InputFileState:
     """State of one input file.
 
     Attributes
@@ -86,14 +86,19 @@ class JobState:
     """State of a job; not `understood` if a newer version wrote the journal."""
 
     intended: bool
-    shards: tuple[ShardState, ...]
+    inputs: tuple[InputFileState, ...]
     understood: bool = True
 
+    @property
+    def batches(self) -> list[Batch]:
+        """Batches on the server, as of the last poll."""
+        return [file.batch for file in self.inputs if file.batch is not None]
 
-_NO_SHARD: Final = "it names an input file that the job does not have"
+
+_UNKNOWN_INPUT_FILE: Final = "it names an input file that the job does not have"
 
 
-def fold(events: Iterable[Event | Unknown], shards: int) -> JobState:
+def replay(events: Iterable[Event | Unknown], input_count: int) -> JobState:
     """Replay the journal.
 
     Raises
@@ -103,10 +108,10 @@ def fold(events: Iterable[Event | Unknown], shards: int) -> JobState:
 
     Examples
     --------
-    >>> fold([ev.Intent(), ev.Uploaded(shard=0, file_id="file-1")], 1)
-    JobState(intended=True, shards=(ShardState(step='uploaded', ...
+    >>> replay([ev.Intent(), ev.Uploaded(shard=0, file_id="file-1")], 1)
+    JobState(intended=True, inputs=(InputFileState(step='uploaded', ...
     """
-    states = [ShardState() for _ in range(shards)]
+    states = [InputFileState() for _ in range(input_count)]
     intended = False
     understood = True
     for event in events:
@@ -118,13 +123,13 @@ def fold(events: Iterable[Event | Unknown], shards: int) -> JobState:
             case ev.Asking() | ev.Answered():
                 pass  # a pilot has no batch until all requests are answered
             case _:
-                if not 0 <= event.shard < shards:
-                    raise IndexError(_NO_SHARD)
+                if not 0 <= event.shard < input_count:
+                    raise IndexError(_UNKNOWN_INPUT_FILE)
                 states[event.shard] = after(states[event.shard], event)
     return JobState(intended, tuple(states), understood)
 
 
-def after(state: ShardState, event: Event | Unknown) -> ShardState:
+def after(state: InputFileState, event: Event | Unknown) -> InputFileState:
     """Return the state of an input file after an event."""
     match event:
         case ev.Uploaded():
@@ -164,14 +169,14 @@ _FIXED_CHANGES: Final[Mapping[type, Mapping[str, Any]]] = {
 """State changes of events without fields."""
 
 
-def _fetched(state: ShardState, event: ev.Short) -> ShardState:
+def _fetched(state: InputFileState, event: ev.Short) -> InputFileState:
     state = replace(state, output=event.output, errors=event.errors)
     if isinstance(event, ev.AllFetched):
         return replace(state, fetched=True, gone=event.gone, incomplete=event.incomplete)
     return replace(state, short=state.short + 1)
 
 
-def _queued(state: ShardState, event: ev.Queued) -> ShardState:
+def _queued(state: InputFileState, event: ev.Queued) -> InputFileState:
     return replace(
         state,
         step="uploaded" if state.uploads else "new",
@@ -199,16 +204,15 @@ def status_word(state: JobState) -> str:
 
     Examples
     --------
-    >>> status_word(fold([], 1)), status_word(fold([], 0))
+    >>> status_word(replay([], 1)), status_word(replay([], 0))
     ('preparing', 'completed')
     """
-    if any(shard.step == "creating" for shard in state.shards):
+    if any(file.step == "creating" for file in state.inputs):
         return "uncertain"
-    statuses = [shard.batch.status for shard in state.shards if shard.batch is not None]
-    words = ["in_progress" if word in _OURS else word for word in statuses]
-    words += ["queued" for shard in state.shards if shard.queued]
-    words += ["cancelled" for shard in state.shards if shard.step == "dropped"]
-    if len(words) < len(state.shards):
+    words = ["in_progress" if batch.status in _OURS else batch.status for batch in state.batches]
+    words += ["queued" for file in state.inputs if file.queued]
+    words += ["cancelled" for file in state.inputs if file.step == "dropped"]
+    if len(words) < len(state.inputs):
         return "submitting" if state.intended else "preparing"
     unknown = [word for word in words if word not in {*_ACTIVE, *_ENDED}]
     order = (*unknown, *_ACTIVE, *_ENDED)

@@ -25,7 +25,7 @@ from batchframe._services.protocol import Identity
 from batchframe._services.provider_table import Provider, profile_of
 from batchframe._store.events import read_events
 from batchframe._store.folder import JobFolder, job_folders
-from batchframe._store.journal import JobState, fold
+from batchframe._store.journal import JobState, replay
 from batchframe._version import __version__
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
@@ -104,21 +104,21 @@ class Record:
     @property
     def done(self) -> bool:
         """Whether every batch has ended and its answers are downloaded."""
-        return all(shard.fetched for shard in self.state.shards)
+        return all(state.fetched for state in self.state.inputs)
 
     @property
     def begun(self) -> bool:
         """Whether a batch may have been created; the input files are then final."""
         return any(
-            shard.step not in {"new", "uploaded"} or shard.fenced or shard.queued
-            for shard in self.state.shards
+            state.step not in {"new", "uploaded"} or state.fenced or state.queued
+            for state in self.state.inputs
         )
 
     @property
     def sent(self) -> bool:
         """Whether every input file has a batch, is queued, or is dropped."""
         return all(
-            shard.step in {"created", "dropped"} or shard.queued for shard in self.state.shards
+            state.step in {"created", "dropped"} or state.queued for state in self.state.inputs
         )
 
 
@@ -195,7 +195,7 @@ def read_record(folder: JobFolder) -> Record:
     return Record(folder, manifest, read_state(folder, len(manifest.inputs)))
 
 
-def read_state(folder: JobFolder, shards: int) -> JobState:
+def read_state(folder: JobFolder, input_count: int) -> JobState:
     """Replay a job's journal.
 
     Raises
@@ -205,7 +205,7 @@ def read_state(folder: JobFolder, shards: int) -> JobState:
     """
     events = read_events(folder)
     try:
-        return fold(events, shards)
+        return replay(events, input_count)
     except (ValueError, LookupError) as reason:
         raise JobError.damaged(str(folder.journal), _reason(reason)) from None
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from batchframe._requests.input_files import InputFile
-from batchframe._store.journal import ShardState
+from batchframe._store.journal import InputFileState
 
 _HOUR: Final = 3600.0
 _UNSENT: Final = {"new", "uploaded"}
@@ -37,7 +37,7 @@ class Queue:
 
 
 def due(
-    inputs: Sequence[InputFile], shards: Sequence[ShardState], queue: Queue, now: float
+    inputs: Sequence[InputFile], states: Sequence[InputFileState], queue: Queue, now: float
 ) -> list[int]:
     """List the input files whose batch may be created now, in order.
 
@@ -47,20 +47,20 @@ def due(
     Examples
     --------
     >>> files = [InputFile(i, i + 1, 100, "", tokens=40) for i in range(4)]
-    >>> due(files, [ShardState()] * 4, Queue(100, 0, 2000), now=0.0)
+    >>> due(files, [InputFileState()] * 4, Queue(100, 0, 2000), now=0.0)
     [0, 1]
-    >>> ended = ShardState(step="dropped", fetched=True)
-    >>> due(files, [ended] + [ShardState()] * 3, Queue(100, 30, 2000), now=0.0)
+    >>> ended = InputFileState(step="dropped", fetched=True)
+    >>> due(files, [ended] + [InputFileState()] * 3, Queue(100, 30, 2000), now=0.0)
     [1]
     """
-    unsettled = [index for index, shard in enumerate(shards) if shard.step == "creating"]
-    waiting = [index for index, shard in enumerate(shards) if shard.step in _UNSENT]
+    unsettled = [index for index, state in enumerate(states) if state.step == "creating"]
+    waiting = [index for index, state in enumerate(states) if state.step in _UNSENT]
     # No pause exceeds an hour; a later date means that the clock was wrong.
-    if any(now < shards[index].retry_at <= now + _HOUR for index in waiting):
+    if any(now < states[index].retry_at <= now + _HOUR for index in waiting):
         return unsettled
     return (
         unsettled
-        + _select_fitting(inputs, shards, waiting, queue)[: _remaining_creates(shards, queue, now)]
+        + _select_fitting(inputs, states, waiting, queue)[: _remaining_creates(states, queue, now)]
     )
 
 
@@ -91,11 +91,11 @@ def pause(first: float, refusals: int) -> float:
 
 
 def _select_fitting(
-    inputs: Sequence[InputFile], shards: Sequence[ShardState], waiting: list[int], queue: Queue
+    inputs: Sequence[InputFile], states: Sequence[InputFileState], waiting: list[int], queue: Queue
 ) -> list[int]:
     if queue.max_tokens is None:
         return waiting
-    active = [index for index, shard in enumerate(shards) if is_queued_there(shard)]
+    active = [index for index, state in enumerate(states) if is_in_queue(state)]
     queued = queue.elsewhere + sum(inputs[index].tokens for index in active)
     fitting: list[int] = []
     for index in waiting:
@@ -107,14 +107,14 @@ def _select_fitting(
     return fitting
 
 
-def is_queued_there(shard: ShardState) -> bool:
+def is_in_queue(state: InputFileState) -> bool:
     """Check whether an input file is, or may be, in the service's queue."""
-    if shard.step == "creating":
+    if state.step == "creating":
         return True
-    return shard.step == "created" and not (shard.batch is not None and shard.batch.ended)
+    return state.step == "created" and not (state.batch is not None and state.batch.ended)
 
 
-def is_queued_lately(shard: ShardState, now: float, hours: float) -> bool:
+def may_be_in_queue(state: InputFileState, now: float, hours: float) -> bool:
     """Check whether an input file may still be queued, without a recent poll.
 
     Parameters
@@ -122,9 +122,9 @@ def is_queued_lately(shard: ShardState, now: float, hours: float) -> bool:
     hours
         Completion window of a batch, in hours.
     """
-    return is_queued_there(shard) and shard.creating_at > now - hours * _HOUR
+    return is_in_queue(state) and state.creating_at > now - hours * _HOUR
 
 
-def _remaining_creates(shards: Sequence[ShardState], queue: Queue, now: float) -> int:
-    recent = sum(shard.attempts > 0 and shard.creating_at > now - _HOUR for shard in shards)
+def _remaining_creates(states: Sequence[InputFileState], queue: Queue, now: float) -> int:
+    recent = sum(state.attempts > 0 and state.creating_at > now - _HOUR for state in states)
     return max(0, queue.max_creates - recent)

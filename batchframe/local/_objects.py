@@ -182,7 +182,7 @@ class BatchRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeptFile:
+class StoredFile:
     """Stored file with the server's metadata.
 
     `sequence` orders files of the same second; `sha256` is None except for uploads.
@@ -194,7 +194,7 @@ class KeptFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeptBatch:
+class StoredBatch:
     """Stored batch with the server's metadata.
 
     `input_sha256` is the digest of the input file at the creation of the batch; None if the file
@@ -232,7 +232,7 @@ class BilledBatch:
     reasoning_tokens: int
 
 
-def billed(stored: KeptBatch) -> BilledBatch | None:
+def billed(stored: StoredBatch) -> BilledBatch | None:
     """Return the ledger entry of a batch; None if nothing would be billed."""
     batch = stored.batch
     if not batch.request_counts.completed:

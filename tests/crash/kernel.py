@@ -170,7 +170,7 @@ def _arm(run: Run) -> None:
     _wrap(service, "upload", run, before="before upload", after="after upload")
     _wrap(service, "create_batch", run, before="before create", after="after create")
     _wrap(service, "delete_file", run, after="after fence")
-    _wrap(reconciliation, "_look_until_settled", run, after="after reconcile")
+    _wrap(reconciliation, "_search_until_settled", run, after="after reconcile")
     _wrap_journal(run)
     _wrap_look(run)
     if run.point in _HALF_WRITTEN:
@@ -285,8 +285,8 @@ def _with_retries() -> None:
 
 
 def _without_reconcile() -> None:
-    def careless(run: Any, shard: int, _: Any) -> None:
-        run.record_event("FENCED", shard)
+    def careless(run: Any, index: int, _: Any) -> None:
+        run.record_event("FENCED", index)
 
     submission.reconcile_create = reconciliation.reconcile_create = careless
     submission.created_elsewhere = lambda *_: []

@@ -94,7 +94,7 @@ def test_an_account_without_money_is_not_asked_again(proxy: Any, requests: bf.Re
 def test_s14_a_service_out_of_reach_leaves_the_job_to_go_on_later(
     requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchframe._jobs.submission._UNSENT_TRIES", 1)
+    monkeypatch.setattr("batchframe._jobs.submission._UNSENT_ATTEMPTS", 1)
     import openai
 
     client = openai.OpenAI(base_url="http://127.0.0.1:9/v1", api_key="x", max_retries=0)

@@ -159,7 +159,7 @@ def test_a_pilot_that_was_interrupted_goes_on_where_it_stopped(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("batchframe._jobs.pilot.end", die)
+        patch.setattr("batchframe._jobs.pilot.finish", die)
         with pytest.raises(Killed):
             requests.pilot(10, client=running.client())
     # Its answers are there for whoever looks, and are not paid again.

@@ -115,7 +115,7 @@ def said(case: Case) -> str:
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batchframe._jobs.submission._REFUSED_TRIES", 1)
+    monkeypatch.setattr("batchframe._jobs.submission._REJECTED_ATTEMPTS", 1)
 
 
 # A full queue is no refusal: the part waits for room (test_waves.py).
@@ -217,7 +217,7 @@ def test_rows_that_failed_since_the_account_ran_dry_say_so_and_are_asked_again()
 def test_a_busy_service_is_asked_again_and_an_account_without_money_is_not(
     proxy: Any, requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchframe._jobs.submission._REFUSED_TRIES", 4)
+    monkeypatch.setattr("batchframe._jobs.submission._REJECTED_ATTEMPTS", 4)
     for name in ("quota", "project's budget", "credit is used up"):
         asked = proxy.creates()
         proxy.fail("POST", "/batches", "400 refused", status=429, body=said(CASES[name]))

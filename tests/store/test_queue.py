@@ -12,22 +12,22 @@ from msgspec.json import encode
 from batchframe._store import events, journal, manifest, queue
 
 
-def created(status: str, **more: Any) -> journal.ShardState:
+def created(status: str, **more: Any) -> journal.InputFileState:
     """Return the state of an input file whose batch stands so."""
     batch = {"id": "b", "status": status}
     lines = b'{"event":"INTENT"}', encode({"event": "CREATED", "shard": 0, "batch": batch})
-    (state,) = journal.fold(map(events.parse_event, lines), 1).shards
+    (state,) = journal.replay(map(events.parse_event, lines), 1).inputs
     return replace(state, **more)
 
 
 STATES = st.sampled_from(
     [
-        journal.ShardState(),
-        journal.ShardState(step="uploaded"),
-        journal.ShardState(step="creating"),
+        journal.InputFileState(),
+        journal.InputFileState(step="uploaded"),
+        journal.InputFileState(step="creating"),
         created("in_progress"),
         created("completed", fetched=True),
-        journal.ShardState(step="dropped", fetched=True),
+        journal.InputFileState(step="dropped", fetched=True),
     ]
 )
 
@@ -39,7 +39,7 @@ STATES = st.sampled_from(
     creates=st.integers(0, 5),
 )
 def test_no_wave_passes_the_limit_and_none_is_held_up_for_ever(
-    parts: list[tuple[journal.ShardState, int]], limit: int | None, elsewhere: int, creates: int
+    parts: list[tuple[journal.InputFileState, int]], limit: int | None, elsewhere: int, creates: int
 ) -> None:
     states = [state for state, _ in parts]
     files = [manifest.InputFile(i, i + 1, 1, "", tokens=n) for i, (_, n) in enumerate(parts)]
@@ -64,7 +64,7 @@ def test_no_wave_passes_the_limit_and_none_is_held_up_for_ever(
 def test_two_thousand_creates_an_hour_are_kept() -> None:
     files = [manifest.InputFile(i, i + 1, 1, "", tokens=1) for i in range(2_500)]
     ended_lately = created("completed", attempts=1, creating_at=5_000.0)
-    states: list[Any] = [ended_lately] * 1_990 + [journal.ShardState()] * 510
+    states: list[Any] = [ended_lately] * 1_990 + [journal.InputFileState()] * 510
     room = queue.Queue(None, 0, 2_000)
     assert len(queue.due(files, states, room, now=6_000.0)) == 10
     assert len(queue.due(files, states, room, now=9_000.0)) == 510

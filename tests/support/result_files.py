@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from batchframe._endpoints import endpoint_of
-from batchframe._results.batch_answers import read_shard
+from batchframe._results.batch_answers import read_batch_answers
 from batchframe._services.batch import Batch, BatchError
 
 CHAT = "/v1/chat/completions"
@@ -38,7 +38,7 @@ def read_table(
         Changes how the endpoint reads.
     """
     batch = Batch("batch_1", status, errors=tuple(BatchError(*error) for error in errors))
-    return read_shard(files, wrap(endpoint_of(endpoint)), ids, batch, gone, keep=keep)
+    return read_batch_answers(files, wrap(endpoint_of(endpoint)), ids, batch, gone, keep=keep)
 
 
 def read_answers(

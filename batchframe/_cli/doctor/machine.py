@@ -15,7 +15,7 @@ from batchframe._base.errors import JobError
 from batchframe._base.private_files import private_home
 from batchframe._base.safe_text import in_shell
 from batchframe._cli.doctor.finding import Finding
-from batchframe._store.folder import home
+from batchframe._store.folder import state_dir
 from batchframe._tokens.counter import INSTALL_FAST
 from batchframe._tokens.engines import SplintrEngine, engine_for
 from batchframe._version import __version__
@@ -46,7 +46,7 @@ def _version(name: str) -> str | None:
 def home_folder() -> Finding:
     """Check the jobs folder, without creating it."""
     try:
-        path = home()
+        path = state_dir()
         if path.exists():
             private_home(path)
     except JobError as refusal:

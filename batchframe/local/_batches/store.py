@@ -37,8 +37,8 @@ from batchframe.local._objects import (
     BatchRequest,
     BilledBatch,
     FileObject,
-    KeptBatch,
-    KeptFile,
+    StoredBatch,
+    StoredFile,
     billed,
 )
 
@@ -48,7 +48,7 @@ _DAY: Final = 24 * 60 * 60
 LIFETIME: Final = 30 * _DAY
 """Lifetime of a batch's input and result files in seconds (OpenAI Batch guide, 2026-11)."""
 
-_T = TypeVar("_T", KeptFile, KeptBatch)
+_T = TypeVar("_T", StoredFile, StoredBatch)
 
 
 class Workspace:
@@ -95,9 +95,9 @@ class Store:
             ) from None
         try:
             self._check_layout()
-            self._files = {entry.file.id: entry for entry in _load(self._files_folder, KeptFile)}
+            self._files = {entry.file.id: entry for entry in _load(self._files_folder, StoredFile)}
             self._batches = {
-                entry.batch.id: entry for entry in _load(self._batches_folder, KeptBatch)
+                entry.batch.id: entry for entry in _load(self._batches_folder, StoredBatch)
             }
         except BaseException:
             self._lock.release()
@@ -105,7 +105,7 @@ class Store:
         for path in self._batches_folder.iterdir():
             if path.is_dir() and path.name not in self._batches:
                 Workspace(path).remove()
-        entries: list[KeptFile | KeptBatch] = [*self._files.values(), *self._batches.values()]
+        entries: list[StoredFile | StoredBatch] = [*self._files.values(), *self._batches.values()]
         self._sequence = max((entry.sequence for entry in entries), default=0)
 
     def close(self) -> None:
@@ -153,13 +153,13 @@ class Store:
             purpose=purpose,
             expires_at=None if lifetime is None else now + lifetime,
         )
-        stored = KeptFile(sequence=self._next(), sha256=sha256, file=file)
+        stored = StoredFile(sequence=self._next(), sha256=sha256, file=file)
         path.replace(self._data_path(file.id))
         _write_json(self._files_folder / f"{file.id}.json", stored)
         self._files[file.id] = stored
         return file
 
-    def file(self, file_id: str) -> KeptFile | None:
+    def file(self, file_id: str) -> StoredFile | None:
         """Return a file; None if it is unknown, deleted or expired."""
         stored = self._files.get(file_id)
         if stored and (stored.file.expires_at or math.inf) <= time.time():
@@ -198,7 +198,7 @@ class Store:
             workspace = self.workspace(batch.id)
             workspace.folder.mkdir(mode=0o700)
             _link(self.content(request.input_file_id), workspace.input)
-        stored = KeptBatch(
+        stored = StoredBatch(
             sequence=self._next(),
             input_sha256=None if file is None else file.sha256,
             output_lifetime=request.output_lifetime,
@@ -252,10 +252,10 @@ class Store:
         )
         return file.id
 
-    def _with(self, batch: Batch) -> KeptBatch:
+    def _with(self, batch: Batch) -> StoredBatch:
         return dataclasses.replace(self._batches[batch.id], batch=batch)
 
-    def _save(self, stored: KeptBatch) -> None:
+    def _save(self, stored: StoredBatch) -> None:
         _write_json(self._batches_folder / f"{stored.batch.id}.json", stored)
         self._batches[stored.batch.id] = stored
 
