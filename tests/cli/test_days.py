@@ -76,7 +76,9 @@ def test_a_server_for_rehearsals_prints_its_address_as_json(shell: Any) -> None:
     assert process.stdout is not None
     document = b""
     while not document.endswith(b"}\n"):
-        document += process.stdout.readline()
+        line = process.stdout.readline()
+        assert line, process.communicate()
+        document += line
     url = json.loads(document)["url"]
     shell.at(url)
     assert shell("doctor").code == 0
