@@ -13,7 +13,8 @@ from batchframe._base.errors import JobTimeout, ServiceError
 from batchframe._base.safe_text import NextStep, in_shell, job_step
 from batchframe._display import Screen, background, controls, live, notify
 from batchframe._jobs import waiting
-from batchframe._jobs.waiting import Poll, PollInterval, until, until_async
+from batchframe._jobs.waiting import Poll, poll_interval, until, until_async
+from batchframe._services.polling import PollInterval
 
 if TYPE_CHECKING:
     from ipywidgets import Box
@@ -163,4 +164,4 @@ def _timeout_error(job: Job, seconds: float, trouble: ServiceError | None) -> Jo
 
 
 def _interval(job: Job, poll: Poll | None = None) -> PollInterval:
-    return PollInterval.of(job._record.manifest.provider, poll)
+    return poll_interval(job._record.manifest.provider, poll)

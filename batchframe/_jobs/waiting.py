@@ -9,49 +9,38 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Generic, TypeVar
 
-from batchframe._base.clock import SYSTEM, Backoff, Clock, Retries
+from batchframe._base.clock import SYSTEM, Clock, Retries
 from batchframe._base.errors import RequestError, ServiceError
 from batchframe._display import Card, Screen, notify
+from batchframe._services.polling import SHORTEST, PollInterval
 from batchframe._services.provider_table import Provider
 
 Poll = float | tuple[float, float]
 """Seconds between two polls: fixed, or initial and maximum."""
 
-_GROWTH: Final = 1.4
-# Jitter keeps many kernels from polling at the same moment.
-_JITTER: Final = 0.15
-_MIN_INTERVAL: Final = 0.001
 _MAX_FAILURES: Final = 30
 """Consecutive failed polls before waiting ends: half an hour for OpenAI."""
 
 
-@dataclass(frozen=True)
-class PollInterval:
-    """Initial and maximum seconds between two polls."""
+def poll_interval(provider: Provider, poll: Poll | None = None) -> PollInterval:
+    """Return the user's interval, or the default of the provider.
 
-    initial: float
-    maximum: float
-
-    @classmethod
-    def of(cls, provider: Provider, poll: Poll | None = None) -> PollInterval:
-        """Return the user's interval, or the default of the provider.
-
-        Raises
-        ------
-        RequestError
-            If `poll` is not one or two numbers of seconds.
-        """
-        if poll is None:
-            return cls(provider.first_poll, provider.last_poll)
-        seconds: Sequence[Any] = poll if isinstance(poll, tuple | list) else (poll, poll)
-        if len(seconds) != 2 or not all(map(_is_interval, seconds)) or seconds[0] > seconds[1]:  # noqa: PLR2004 - a pair
-            raise RequestError.not_a_word("poll", poll, "seconds, such as 30 or (5, 60)")
-        return cls(*map(float, seconds))
+    Raises
+    ------
+    RequestError
+        If `poll` is not one or two numbers of seconds.
+    """
+    if poll is None:
+        return PollInterval(provider.first_poll, max(provider.first_poll, provider.last_poll))
+    seconds: Sequence[Any] = poll if isinstance(poll, tuple | list) else (poll, poll)
+    if len(seconds) != 2 or not all(map(_is_interval, seconds)) or seconds[0] > seconds[1]:  # noqa: PLR2004 - a pair
+        raise RequestError.not_a_word("poll", poll, "seconds, such as 30 or (5, 60)")
+    return PollInterval(*map(float, seconds))
 
 
 def _is_interval(value: Any) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and _MIN_INTERVAL <= value <= threading.TIMEOUT_MAX
+    return is_number and SHORTEST <= value <= threading.TIMEOUT_MAX
 
 
 @dataclass(frozen=True)
@@ -126,9 +115,7 @@ class _PollSchedule(Retries):
     def __init__(
         self, interval: PollInterval, timeout: float | None = None, clock: Clock = SYSTEM
     ) -> None:
-        maximum = max(interval.initial, interval.maximum)
-        backoff = Backoff(interval.initial, maximum, factor=_GROWTH, jitter=_JITTER)
-        super().__init__(backoff, clock, timeout=timeout)
+        super().__init__(interval, clock, timeout=timeout)
         self._failures = 0
 
     def check(self, error: ServiceError | None) -> None:

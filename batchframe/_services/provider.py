@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from typing import Any, Final
 
 from batchframe._base.errors import RequestError
+from batchframe._services.polling import SHORTEST, PollInterval
 
 _WINDOW: Final = re.compile(r"([1-9][0-9]{0,3})([hd])")
 _HOURS: Final = {"h": 1, "d": 24}
 _NO_END: Final = float("inf")
-_HOUR: Final = 3600
-_SHORTEST: Final = 0.001
-"""Seconds between polls."""
-
-_MAY_BE_ABSENT: Final = frozenset(
-    {
-        "max_enqueued_tokens", "upload_lifetime", "created_as", "price_book", "other_shape",
-        "endpoints", "discount",
-    }
-)  # fmt: skip
 
 
 def hours_of(window: str) -> int | None:
@@ -123,21 +114,22 @@ class Provider:
     settle: float = 120.0
     max_creates: int = 2_000
     queue_pause: float = 60.0
-    first_poll: float = 5.0
-    last_poll: float = 60.0
+    first_poll: float = PollInterval.initial
+    last_poll: float = PollInterval.maximum
     other_shape: str | None = None
     source: str = ""
 
     def __post_init__(self) -> None:
-        for names, holds, requirement in _CHECKS:
+        for names, (holds, requirement) in _CHECKS.items():
             for name in names:
                 value = getattr(self, name)
-                if not (value is None and name in _MAY_BE_ABSENT) and not holds(value):
+                if not (value is None and name in _OPTIONAL) and not holds(value):
                     raise RequestError.not_a_word(name, value, requirement)
-        shortest, longest = (hours_of(word) for word in (self.windows[0], self.windows[-1]))
-        hours = hours_of(self.window)
+        low, high = self.windows[0], self.windows[-1]
+        shortest, longest, hours = hours_of(low), hours_of(high), hours_of(self.window)
         if shortest is None or longest is None or not shortest <= (hours or 0) <= longest:
-            requirement = _between(self.name, *self.windows[:2])
+            supported = f'"{low}"' if low == high else f'from "{low}" to "{high}"'
+            requirement = f"{supported}, which {self.name} supports"
             raise RequestError.not_a_word("window", self.window, requirement)
 
     @property
@@ -156,6 +148,7 @@ class Provider:
 
 FIELDS: Final = tuple(one.name for one in fields(Provider))
 """Attributes of a profile that can be changed."""
+_OPTIONAL: Final = frozenset(one.name for one in fields(Provider) if one.default is None)
 
 
 def _are_spellings(urls: object) -> bool:
@@ -171,46 +164,31 @@ def _are_strings(value: object) -> bool:
     return isinstance(value, tuple) and len(value) > 0 and all(type(item) is str for item in value)
 
 
-_NUMBER: Final = {int, float}
-# Checked in this order; NaN fails every comparison.
-_CHECKS: Final[tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...]] = (
-    (
-        ("max_requests", "max_bytes", "max_enqueued_tokens", "max_creates"),
-        lambda number: type(number) is int and number >= 1,
-        "a whole number from 1 on",
-    ),
-    (
-        ("upload_lifetime",),
-        lambda seconds: type(seconds) is int and seconds >= _HOUR,
-        f"a whole number from {_HOUR} on",
-    ),
-    (
-        ("settle", "queue_pause"),
-        lambda seconds: type(seconds) in _NUMBER and 0 <= seconds < _NO_END,
-        "a number from 0 on",
-    ),
-    (
-        ("first_poll", "last_poll"),
-        lambda seconds: type(seconds) in _NUMBER and _SHORTEST <= seconds < _NO_END,
-        f"a number from {_SHORTEST} on",
-    ),
-    (
-        ("key", "name", "window", "purpose", "source", "created_as", "price_book", "other_shape"),
+def _at_least(low: float, *kinds: type) -> tuple[Callable[[Any], bool], str]:
+    name = "an int" if kinds == (int,) else "a number"
+    # NaN fails every comparison.
+    return (
+        lambda value: type(value) in kinds and low <= value < _NO_END,
+        f"{name} of at least {low}",
+    )
+
+
+# Checked in this order.
+_CHECKS: Final[Mapping[tuple[str, ...], tuple[Callable[[Any], bool], str]]] = {
+    ("max_requests", "max_bytes", "max_enqueued_tokens", "max_creates"): _at_least(1, int),
+    ("upload_lifetime",): _at_least(3600, int),
+    ("settle", "queue_pause"): _at_least(0, int, float),
+    ("first_poll", "last_poll"): _at_least(SHORTEST, int, float),
+    ("key", "name", "window", "purpose", "source", "created_as", "price_book", "other_shape"): (
         lambda text: type(text) is str,
-        "of type str",
+        "a string",
     ),
-    (("expires", "list_is_complete"), lambda flag: type(flag) is bool, "of type bool"),
-    (("urls",), _are_spellings, 'endpoints and how they are spelt, with or without "/v1"'),
-    (("windows", "endpoints"), _are_strings, "a tuple of texts"),
-    (
-        ("discount",),
-        lambda part: isinstance(part, Decimal) and 0 <= part <= 1,
+    ("expires", "list_is_complete"): (lambda flag: type(flag) is bool, "True or False"),
+    ("urls",): (_are_spellings, 'a dict of endpoints to their URLs, with or without "/v1"'),
+    ("windows", "endpoints"): (_are_strings, "a tuple of strings"),
+    ("discount",): (
+        # Comparing a Decimal that is not a number raises.
+        lambda part: isinstance(part, Decimal) and part.is_finite() and 0 <= part <= 1,
         'a Decimal from 0 to 1, such as Decimal("0.5")',
     ),
-)
-
-
-def _between(name: str, shortest: str, longest: str) -> str:
-    if shortest == longest:
-        return f'"{shortest}": {name} takes no other'
-    return f'from "{shortest}" to "{longest}", which {name} takes'
+}

@@ -11,7 +11,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from batchframe._base.endpoint_paths import EndpointPath
-from batchframe._base.errors import RequestError
+from batchframe._base.errors import RequestError, format_list
+from batchframe._services import polling
 from batchframe._services.provider import FIELDS, Provider
 
 __all__ = ["LOCAL", "OPENAI", "Provider", "is_loopback", "profile_of", "provider", "rehearsed"]
@@ -34,7 +35,7 @@ OPENAI: Final = Provider(
 _OTHER: Final = Provider(
     key="other",
     name="OpenAI-compatible",
-    source="nobody: OpenAI's limits are taken for its own",
+    source="no published limits: OpenAI's are assumed",
 )
 _SELF_HOSTED: Final = Provider(
     key="self-hosted",
@@ -44,20 +45,19 @@ _SELF_HOSTED: Final = Provider(
     max_bytes=1_000_000_000,
     windows=("1h", "336h"),
     max_creates=100_000,
-    first_poll=2.0,
-    last_poll=30.0,
-    source="nobody: generous limits are taken",
+    first_poll=polling.SELF_HOSTED.initial,
+    last_poll=polling.SELF_HOSTED.maximum,
+    source="no published limits: generous ones are assumed",
 )
-# Polling a local server is cheap, and local runs should not wait.
 LOCAL: Final = Provider(
     key="local",
     name="local",
     price_book="openai",
     settle=2.0,
     queue_pause=0.5,
-    first_poll=0.2,
-    last_poll=1.0,
-    source="a rehearsal with OpenAI's limits",
+    first_poll=polling.LOCAL.initial,
+    last_poll=polling.LOCAL.maximum,
+    source="a local run with OpenAI's limits",
 )
 # Settings that a local run takes from LOCAL, whichever service it simulates.
 _PACE: Final = ("settle", "queue_pause", "first_poll", "last_poll")
@@ -84,8 +84,8 @@ _BY_HOSTS: Final = {
         upload_lifetime=30 * _DAY,
         discount=_HALF,
         price_book="azure",
-        first_poll=60.0,
-        last_poll=60.0,
+        first_poll=polling.AZURE.initial,
+        last_poll=polling.AZURE.maximum,
         source="Azure OpenAI batch guide, 2026-01 to 2026-03",
     ),
     ("api.groq.com",): Provider(
@@ -220,16 +220,15 @@ def provider(name: str, /, **changes: Any) -> Provider:
     """
     profile = _NAMED.get(str(name))
     if profile is None:
-        raise RequestError.not_a_word(
-            "provider", name, f"one of {', '.join(_NAMED)}{_guess(str(name), _NAMED)}"
+        raise RequestError(
+            f"provider: unknown service ({name!r}).{_guess(str(name), _NAMED)} Fix: one of "
+            f"{format_list(_NAMED)}."
         )
-    for changed, value in changes.items():
-        if changed not in FIELDS:
-            raise RequestError.not_a_word(
-                "provider",
-                f"{changed}={value!r}",
-                f"an attribute of bf.Provider{_guess(changed, FIELDS)}",
-            )
+    for unknown in [changed for changed in changes if changed not in FIELDS]:
+        raise RequestError(
+            f"{unknown}: not an attribute of bf.Provider.{_guess(unknown, FIELDS)} "
+            "Fix: help(bf.Provider) lists them."
+        )
     return replace(profile, **changes)
 
 
@@ -240,7 +239,7 @@ def rehearsed(profile: Provider) -> Provider:
 
 def _guess(name: str, names: Iterable[str]) -> str:
     near = get_close_matches(name, list(names), n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def _ends(host: str, end: str) -> bool:

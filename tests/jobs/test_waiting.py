@@ -16,7 +16,8 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._jobs.waiting import PollInterval, until
+from batchframe._jobs.waiting import until
+from batchframe._services.polling import PollInterval
 from tests.support.clocks import DATES, FakeTime
 
 

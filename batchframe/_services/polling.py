@@ -1,0 +1,29 @@
+"""The polling pace: seconds between two polls, by service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from batchframe._base.clock import Backoff
+
+
+@dataclass(frozen=True)
+class PollInterval(Backoff):
+    """The pauses between two polls; the defaults are OpenAI's."""
+
+    initial: float = 5.0
+    maximum: float = 60.0
+    factor: float = 1.4
+    # Jitter keeps many kernels from polling at the same moment.
+    jitter: float = 0.15
+
+
+SHORTEST: Final = 0.001
+"""Minimum seconds between two polls."""
+
+# Azure's guide asks for one poll a minute.
+AZURE: Final = PollInterval(60.0, 60.0)
+SELF_HOSTED: Final = PollInterval(2.0, 30.0)
+# Polling a local server is cheap, and local runs should not wait.
+LOCAL: Final = PollInterval(0.2, 1.0)
