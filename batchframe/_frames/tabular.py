@@ -24,7 +24,7 @@ from batchframe._base.safe_text import RUN_AGAIN
 from batchframe._frames.cells import as_plain, has_values
 from batchframe._frames.record_batches import batches_of, copied, dataset_of, files_of, rows_of
 
-PART_ROWS: Final = 10_000
+BLOCK_ROWS: Final = 10_000
 """Rows per block: large enough for Arrow, small enough for the CPU cache."""
 
 _UNNAMED: Final = "The source"
@@ -32,7 +32,7 @@ _READ: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class RowBlock:
     """A block of consecutive rows.
 
     Attributes
@@ -72,8 +72,8 @@ class Part:
         batch = self.rows
         index = pd.RangeIndex(self.start, self.start + len(batch))
 
-        def read(columns: Sequence[str]) -> Iterator[Part]:
-            yield Part(self.start, batch.select(list(columns)))
+        def read(columns: Sequence[str]) -> Iterator[RowBlock]:
+            yield RowBlock(self.start, batch.select(list(columns)))
 
         return Tabular(pd.Index(batch.schema.names), index, read, schema=batch.schema)
 
@@ -88,7 +88,7 @@ class Tabular:
         The labels of the columns, in order.
     index
         The label of each row, used only in error messages.
-    home
+    source_path
         The file or folder of the rows; None for rows in memory.
     files
         The local files that are read.
@@ -98,8 +98,8 @@ class Tabular:
 
     columns: pd.Index
     index: pd.Index
-    read: Callable[[Sequence[str]], Iterator[Part]] = field(repr=False)
-    home: Path | None = None
+    read: Callable[[Sequence[str]], Iterator[RowBlock]] = field(repr=False)
+    source_path: Path | None = None
     files: Sequence[str] = ()
     schema: pa.Schema | None = None
 
@@ -111,7 +111,7 @@ class Tabular:
         """Whether each pass reads the rows again, block by block."""
         return self.schema is not None
 
-    def parts(self) -> Iterator[Part]:
+    def blocks(self) -> Iterator[RowBlock]:
         """Yield the rows in order, in at least one block.
 
         Raises
@@ -126,13 +126,13 @@ class Tabular:
                 count += len(part)
                 yield part
         except (OSError, pa.ArrowException) as reason:
-            raise _interrupted_error(str(self.home or _UNNAMED), str(reason)) from reason
+            raise _interrupted_error(str(self.source_path or _UNNAMED), str(reason)) from reason
         if count != len(self):
             changed = f"it has {count:,} rows now, and had {len(self):,}"
-            raise _interrupted_error(str(self.home or _UNNAMED), changed)
+            raise _interrupted_error(str(self.source_path or _UNNAMED), changed)
         if self.schema is not None and not count:
             none = pa.schema([self.schema.field(name) for name in names], self.schema.metadata)
-            yield Part(0, pa.RecordBatch.from_pylist([], schema=none))
+            yield RowBlock(0, pa.RecordBatch.from_pylist([], schema=none))
 
     def only(self, columns: Sequence[Hashable]) -> Tabular:
         """Return the same rows with the required columns only."""
@@ -173,7 +173,7 @@ def tabular(source: Any) -> Tabular:
 
 def of_frame(frame: pd.DataFrame) -> Tabular:
     """Wrap a DataFrame as a single block."""
-    return Part(0, frame).alone()
+    return RowBlock(0, frame).alone()
 
 
 def of_batches(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Tabular:
@@ -184,7 +184,7 @@ def of_batches(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Tabular:
     SourceError
         If the disk has no space for it.
     """
-    copy = copied(schema, batches, PART_ROWS)
+    copy = copied(schema, batches, BLOCK_ROWS)
     return _of_batches(schema, copy.rows, copy.batches)
 
 
@@ -207,8 +207,8 @@ def _of_path(path: str | bytes, source: Any) -> Tabular:
             f'batchframe.requests(pyarrow.dataset.dataset({path!r}, format="parquet", '
             'partitioning="hive"), ...).'
         )
-    home = Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises for an unknown user
-    return replace(_of_dataset(dataset_of(home), str(home)), home=home.resolve())
+    location = Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises for an unknown user
+    return replace(_of_dataset(dataset_of(location), str(location)), source_path=location.resolve())
 
 
 def _of_stream(source: Any) -> Tabular:
@@ -241,7 +241,7 @@ def _of_dataset(dataset: ds.Dataset, name: str = _UNNAMED) -> Tabular:
         raise SourceError.unreadable(name, str(reason)) from None
 
     def batches(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        return batches_of(dataset, columns, PART_ROWS)
+        return batches_of(dataset, columns, BLOCK_ROWS)
 
     return replace(_of_batches(dataset.schema, rows, batches), files=files_of(dataset))
 
@@ -249,12 +249,12 @@ def _of_dataset(dataset: ds.Dataset, name: str = _UNNAMED) -> Tabular:
 def _of_batches(
     schema: pa.Schema, rows: int, batches: Callable[[Sequence[str]], Iterator[pa.RecordBatch]]
 ) -> Tabular:
-    def read(columns: Sequence[str]) -> Iterator[Part]:
+    def read(columns: Sequence[str]) -> Iterator[RowBlock]:
         start = 0
         for batch in batches(columns):
-            for first in range(0, batch.num_rows, PART_ROWS):
-                part = batch.slice(first, PART_ROWS)
-                yield Part(start, part.replace_schema_metadata(schema.metadata))
+            for first in range(0, batch.num_rows, BLOCK_ROWS):
+                part = batch.slice(first, BLOCK_ROWS)
+                yield RowBlock(start, part.replace_schema_metadata(schema.metadata))
                 start += part.num_rows
 
     return Tabular(pd.Index(schema.names), pd.RangeIndex(rows), read, schema=schema)

@@ -57,7 +57,7 @@ class Envelope:
 
 
 REQUEST: Final = "request"
-KEPT: Final = Envelope((b"", b""), (JsonColumn(REQUEST),))
+ENCODED_REQUEST: Final = Envelope((b"", b""), (JsonColumn(REQUEST),))
 """For encoded requests read from a column, exactly as they were sent."""
 PROMPT = "prompt"
 """The source column with the JSON prompts of a prompt function."""

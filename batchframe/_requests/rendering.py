@@ -29,7 +29,7 @@ from batchframe._endpoints import endpoint_of
 from batchframe._frames.image_columns import column_position, raise_if_unreadable
 from batchframe._frames.tabular import Tabular
 from batchframe._recipe.recipe import Recipe
-from batchframe._recipe.slots import KEPT, REQUEST, Envelope, Slot
+from batchframe._recipe.slots import ENCODED_REQUEST, REQUEST, Envelope, Slot
 from batchframe._recipe.template import (
     Cell,
     almost_placeholders,
@@ -80,7 +80,7 @@ def request_table(
         _refuse_two_prompts_for_equal_cells(rows.index, source.identity, digest)
     number, first_row = _number_requests(digest, _prompt_mask(source), dedupe=recipe.dedupe)
     size = rendered.size if first_row is number else rendered.size[first_row]
-    source_path = None if rows.home is None else str(rows.home)
+    source_path = None if rows.source_path is None else str(rows.source_path)
     return RequestTable(recipe, source, envelope, digest, number, first_row, size, home=source_path)
 
 
@@ -123,7 +123,7 @@ def asked_of(table: RequestTable, model: str) -> RequestTable:
     """Return the request table for another model: same rows, new bytes."""
     recipe = msgspec.structs.replace(table.recipe, model=model)
     source, envelope = table.source, table.envelope
-    if isinstance(source, Source) and envelope.slots == KEPT.slots:
+    if isinstance(source, Source) and envelope.slots == ENCODED_REQUEST.slots:
         source = _with_model(source, table.recipe, recipe)
     else:
         slots = iter(envelope.slots)
@@ -166,7 +166,7 @@ def row_digests(
     no_reasons = pa.nulls(len(rows), pa.string())
     if recipe.prompt is None:
         cells = rows.only(_labels_of(rows, recipe.columns))
-        digests = [row_identity(part, recipe.columns) for part in cells.parts()]
+        digests = [row_identity(part, recipe.columns) for part in cells.blocks()]
         return np.concatenate([blank(0), *digests]), no_reasons, no_reasons
     # A row with a missing cell has no request, so it is not an error here.
     source, envelope = _of_templates(recipe, rows)
@@ -191,7 +191,7 @@ def _of_templates(recipe: Recipe, rows: Tabular) -> tuple[Source | StreamedSourc
             f"example {{{{ {example} }}}}. Columns: {format_list(names)}."
         )
     if not rows.streamed:
-        [part] = rows.parts()
+        [part] = rows.blocks()
         source = read_cells(part, cells, recipe.on_missing, recipe.images)
         return source, encode_envelope(recipe.endpoint, body)
     image_columns = () if recipe.images is None else recipe.images.columns
@@ -203,7 +203,7 @@ def _of_templates(recipe: Recipe, rows: Tabular) -> tuple[Source | StreamedSourc
     body, cells = _bind_body(unbound, rows)
 
     def read() -> Iterator[Source]:
-        for part in rows.parts():
+        for part in rows.blocks():
             yield read_cells(part, cells, recipe.on_missing, recipe.images)
 
     absent = pa.nulls(len(rows), pa.string())
@@ -228,7 +228,7 @@ def _of_function(
     envelope = encode_envelope(recipe.endpoint, endpoint.body(recipe))
     if rows.streamed:
         return prompts_of_parts(rows, prompt_of), envelope
-    [part] = rows.parts()
+    [part] = rows.blocks()
     with progress("calling the prompt function", len(rows), " rows") as advance:
         return read_prompts(part, prompt_of, advance), envelope
 

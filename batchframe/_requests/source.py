@@ -24,7 +24,7 @@ from batchframe._base.safe_text import SKIP, NextStep, option_step
 from batchframe._frames.cells import TEXT, text_column
 from batchframe._frames.image_columns import ImageCells, raise_if_unreadable, read_images
 from batchframe._frames.image_options import ImageInput
-from batchframe._frames.tabular import Part
+from batchframe._frames.tabular import RowBlock
 from batchframe._recipe.slots import PROMPT, column_name
 from batchframe._recipe.template import Cell
 
@@ -178,7 +178,7 @@ def _hash_texts(chunks: Sequence[pa.Array], add: Callable[[Any], object]) -> Non
 
 
 def read_cells(
-    part: Part, cells: Sequence[Cell], on_missing: str, images: ImageInput | None = None
+    part: RowBlock, cells: Sequence[Cell], on_missing: str, images: ImageInput | None = None
 ) -> Source:
     """Read the text and image cells that the recipe uses; at least one.
 
@@ -245,7 +245,7 @@ def raise_if_absent(absent: pa.Array, labels: pd.Index) -> None:
 
 
 def read_prompts(
-    part: Part, prompt_of: Callable[[Mapping[Any, Any]], Any], advance: Callable[[int], object]
+    part: RowBlock, prompt_of: Callable[[Mapping[Any, Any]], Any], advance: Callable[[int], object]
 ) -> Source:
     """Call a prompt function on each row and store the prompts.
 
@@ -294,7 +294,7 @@ def _transpose(columns: Sequence[Iterable[Any]], rows: int) -> Iterator[tuple[An
     return zip(*columns, strict=True) if columns else itertools.repeat((), rows)
 
 
-def row_identity(part: Part, columns: Sequence[str]) -> Digests:
+def row_identity(part: RowBlock, columns: Sequence[str]) -> Digests:
     """Hash the cells of each row in the given columns.
 
     Raises

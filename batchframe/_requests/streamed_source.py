@@ -104,7 +104,7 @@ def prompts_of_parts(
     identity: list[Digests] = []
 
     def record_batches(advance: Callable[[int], object]) -> Iterator[pa.RecordBatch]:
-        for part in rows.parts():
+        for part in rows.blocks():
             source = read_prompts(part, prompt_of, advance)
             absent.append(source.absent)
             identity.extend([] if source.identity is None else [source.identity])
@@ -117,7 +117,7 @@ def prompts_of_parts(
     reasons = pa.concat_arrays(absent) if absent else pa.nulls(0, pa.string())
 
     def read() -> Iterator[Source]:
-        for part in prompts.parts():
+        for part in prompts.blocks():
             texts = pa.Table.from_batches([part.arrow])
             yield Source(texts, reasons.slice(part.start, len(texts)), part.frame.index)
 

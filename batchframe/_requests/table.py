@@ -15,7 +15,7 @@ import pyarrow as pa
 from batchframe._base.digests import NONE, Digests, digests_of, sorted_bytes
 from batchframe._base.errors import format_row
 from batchframe._recipe.recipe import Recipe
-from batchframe._recipe.slots import KEPT, REQUEST, Envelope
+from batchframe._recipe.slots import ENCODED_REQUEST, REQUEST, Envelope
 from batchframe._requests.custom_ids import custom_id, line, line_heads
 from batchframe._requests.lines import request_bytes
 from batchframe._requests.source import Source
@@ -203,7 +203,7 @@ def kept_table(
     return RequestTable(
         recipe=recipe,
         source=Source(columns, absent, labels, identity),
-        envelope=KEPT,
+        envelope=ENCODED_REQUEST,
         digest=digest,
         number=place[inverse],
         first_row=first_row,

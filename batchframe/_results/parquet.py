@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from batchframe._base.errors import ColumnError, SourceError
 from batchframe._base.private_files import replacing
 from batchframe._base.progress import progress
-from batchframe._frames.tabular import Part, Tabular
+from batchframe._frames.tabular import RowBlock, Tabular
 from batchframe._results.job_answers import JobAnswers
 from batchframe._results.join import Found, answer_fields, columns_of, find_answers
 from batchframe._store.rows import Finder
@@ -66,7 +66,7 @@ def to_parquet(
         file = stack.enter_context(replacing(path, private=False))
         advance = stack.enter_context(progress("writing rows", len(rows), " rows"))
         writer: pq.ParquetWriter | None = None
-        for part in rows.parts():
+        for part in rows.blocks():
             matches = find_answers(part.alone(), job, finder)
             answers = _answers(job, matches, prefix, details=details)
             table = _append_answers(part, answers, overwrite=overwrite)
@@ -86,10 +86,10 @@ def _refuse_place(rows: Tabular, path: Path) -> None:
         )
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
-    if rows.home is not None and rows.home in path.parents:
+    if rows.source_path is not None and rows.source_path in path.parents:
         raise SourceError(
-            f"{path!s} lies in the folder that the rows are read from, {rows.home}, and would be "
-            "taken for rows the next time. Write it elsewhere."
+            f"{path!s} lies in the folder that the rows are read from, {rows.source_path}, and "
+            "would be taken for rows the next time. Write it elsewhere."
         )
     if path.exists() and str(path) in map(os.path.realpath, rows.files):
         raise SourceError(
@@ -129,7 +129,7 @@ def _array(column: pd.Series, kind: pa.DataType | None) -> pa.Array:
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
-def _append_answers(part: Part, answers: pa.Table, *, overwrite: bool) -> pa.Table:
+def _append_answers(part: RowBlock, answers: pa.Table, *, overwrite: bool) -> pa.Table:
     """Append the answer columns to the stored columns of a part."""
     rows = _stored(part)
     taken = [name for name in answers.column_names if name in rows.column_names]
@@ -145,7 +145,7 @@ def _append_answers(part: Part, answers: pa.Table, *, overwrite: bool) -> pa.Tab
     return rows.replace_schema_metadata(metadata)
 
 
-def _stored(part: Part) -> pa.Table:
+def _stored(part: RowBlock) -> pa.Table:
     if part.arrow is not None:
         return pa.Table.from_batches([part.arrow])
     try:

@@ -355,10 +355,10 @@ def test_large_cells_are_read_a_few_at_a_time(
     table = pa.table({"x": [f"{i:05}" * 500 for i in range(40)], "y": ["small"] * 40})
     pq.write_table(table, tmp_path / "rows.parquet")
     for source in (tmp_path / "rows.parquet", table.to_reader()):
-        parts = list(tabular.tabular(source).parts())
+        parts = list(tabular.tabular(source).blocks())
         assert max(map(len, parts)) <= 5
         assert [text for part in parts for text in part.frame["x"]] == table["x"].to_pylist()
-    [narrow] = tabular.tabular(tmp_path / "rows.parquet").only(["y"]).parts()
+    [narrow] = tabular.tabular(tmp_path / "rows.parquet").only(["y"]).blocks()
     assert len(narrow) == 40
 
 

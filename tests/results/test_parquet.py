@@ -25,7 +25,7 @@ HALF = ROWS // 2
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batchframe._frames.tabular.PART_ROWS", 30)
+    monkeypatch.setattr("batchframe._frames.tabular.BLOCK_ROWS", 30)
 
 
 class Reading(BaseModel):
