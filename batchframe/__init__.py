@@ -20,6 +20,7 @@ from batchframe._api.job import Job
 from batchframe._api.listing import jobs
 from batchframe._api.requests import Requests
 from batchframe._api.webhooks import on_webhook
+from batchframe._endpoints import count_tokens
 from batchframe._estimate.estimate import Estimate
 from batchframe._evaluation.agreement import Agreement, agreement
 from batchframe._evaluation.evaluation import Evaluation, evaluate
@@ -27,7 +28,6 @@ from batchframe._frames.spreadsheet import escape_formulas
 from batchframe._jobs.pilot import Pilot
 from batchframe._results.report import Report
 from batchframe._services.provider_table import Provider, provider
-from batchframe._tokens.bodies import count_tokens
 from batchframe._tokens.counter import TokenCount
 from batchframe._version import __version__
 

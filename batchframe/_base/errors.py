@@ -189,14 +189,6 @@ class RequestError(InputError):
     def not_a_word(cls, keyword: str, value: object, wanted: str) -> Self:
         return cls(f"{keyword}={shorten(repr(value), 60)} is not {wanted}.")
 
-    @classmethod
-    def unknown_endpoint(cls, path: str, near: Sequence[str], known: Sequence[str]) -> Self:
-        guess = f"Did you mean {near[0]!r}? " if near else ""
-        return cls(
-            f"batchframe does not speak the endpoint {path!r}. {guess}It speaks "
-            f"{format_list(known)}."
-        )
-
 
 class FileIsThereError(InputError, FileExistsError):
     """Existing file that would be replaced."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
-from batchframe._base.errors import RequestError
+from batchframe._base.errors import RequestError, format_list
 from batchframe._endpoints import (
     chat,
     completions,
@@ -28,6 +28,7 @@ from batchframe._endpoints.endpoint import (
 )
 from batchframe._endpoints.moderations import flagged_categories
 from batchframe._endpoints.videos import file_named_in
+from batchframe._tokens.counter import TokenCount
 
 __all__ = [
     "STATUSES",
@@ -36,6 +37,7 @@ __all__ = [
     "Endpoint",
     "OutputLimit",
     "Status",
+    "count_tokens",
     "endpoint_of",
     "file_named_in",
     "files_of",
@@ -70,9 +72,9 @@ def endpoint_of(path: str) -> Endpoint:
     """
     if path in _ENDPOINTS:
         return _ENDPOINTS[path]
-    open_paths = [known_path for known_path, endpoint in _ENDPOINTS.items() if not endpoint.retired]
-    raise RequestError.unknown_endpoint(
-        path, difflib.get_close_matches(str(path), open_paths), open_paths
+    supported = [name for name, endpoint in _ENDPOINTS.items() if not endpoint.retired]
+    raise RequestError(
+        f"endpoint: not supported ({path!r}). Fix: use one of {format_list(supported)}."
     )
 
 
@@ -95,3 +97,40 @@ def open_endpoint(path: str) -> Endpoint:
     if endpoint.retired:
         raise RequestError(endpoint.retired)
     return endpoint
+
+
+def count_tokens(body: Mapping[str, Any], *, endpoint: str = "/v1/chat/completions") -> TokenCount:
+    """Count the input tokens of one request body.
+
+    Text, roles and names are counted as the service does. Tools, JSON schemas, images and earlier
+    answers are approximated, files and audio are not counted: then ``exact`` is False, `notes` give
+    the reasons, and `fewer` and `more` the possible error. The same applies if the tokenizer or the
+    rules of the model are not published, or no tokenizer is installed.
+
+    Parameters
+    ----------
+    body
+        The request body, including ``model``.
+    endpoint
+        ``"/v1/chat/completions"``, ``"/v1/responses"``, ``"/v1/embeddings"``,
+        ``"/v1/completions"``, ``"/v1/moderations"``, ``"/v1/images/generations"`` or
+        ``"/v1/images/edits"``.
+
+    Raises
+    ------
+    RequestError
+        If the endpoint is not supported or was shut down, or the body has no model or no input.
+
+    Examples
+    --------
+    >>> body = {
+    ...     "model": "gpt-4o",
+    ...     "messages": [{"role": "user", "content": "What's the weather like in SF?"}],
+    ... }
+    >>> count_tokens(body)
+    TokenCount(tokens=14, exact=True)
+    >>> count_tokens({"model": "gpt-3.5-turbo-instruct", "prompt": "Say hello"},
+    ...              endpoint="/v1/completions")
+    TokenCount(tokens=2, exact=True)
+    """
+    return open_endpoint(endpoint).count_tokens(body)

@@ -33,6 +33,8 @@ from batchframe._output import OutputSpec
 from batchframe._recipe.arguments import Message
 from batchframe._recipe.recipe import Recipe
 from batchframe._recipe.slots import PROMPT, JsonColumn
+from batchframe._tokens.bodies import count_chat
+from batchframe._tokens.counter import TokenCount
 
 _TRUNCATED: Final = "the answer was cut off at the token limit: raise max_completion_tokens"
 
@@ -117,6 +119,9 @@ class _Chat(MessagesEndpoint):
 
     def prompts_of(self, recipe: Recipe, function: PromptFunction) -> PromptFunction:
         return prompts_of(function, lambda prompt: _messages(recipe, prompt))
+
+    def count_tokens(self, body: Mapping[str, Any]) -> TokenCount:
+        return count_chat(body)
 
     def prompt_text(self, body: Mapping[str, Any]) -> str:
         return contents(body["messages"])

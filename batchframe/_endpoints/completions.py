@@ -48,6 +48,7 @@ class _Completions(TextEndpoint):
     response_name = "a completion"
     output_limit = OutputLimit("max_tokens")
     prompt_key = "prompt"
+    has_framing = False
     answers_are = 'it writes text only; for labels or fields use endpoint="/v1/chat/completions"'
 
     def max_output_tokens(self, body: Mapping[str, Any]) -> int:

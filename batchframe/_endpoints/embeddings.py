@@ -56,6 +56,7 @@ class _EmbeddingsEndpoint(TextEndpoint):
     response = _Embeddings
     response_name = "an embedding"
     prompt_key = "input"
+    has_framing = False
     answer_name = "embedding"
     answers_are = "its answers are vectors, in the column embedding"
 

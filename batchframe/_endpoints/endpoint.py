@@ -17,7 +17,7 @@ from batchframe._base.ranges import Range
 from batchframe._endpoints.bulk import MOST_TOKENS, ColumnarReader
 from batchframe._output import Field, OutputSpec, ParsedAnswers, output_spec, parse_answers
 from batchframe._recipe.recipe import UNKNOWN_COLUMNS, Recipe
-from batchframe._tokens.bodies import COUNTERS
+from batchframe._tokens.bodies import count_prompt
 from batchframe._tokens.counter import TokenCount
 
 Status = Literal[
@@ -146,8 +146,11 @@ class Endpoint(ABC):
         """Return the prompt of a request in readable form."""
 
     def count_tokens(self, body: Mapping[str, Any]) -> TokenCount:
-        """Count the input tokens of one request body."""
-        return COUNTERS[self.path](body)
+        """Count the input tokens of one request body: its text, by default.
+
+        Override it where the service publishes its framing; the default allows for some tokens.
+        """
+        return count_prompt(body, self.prompt_text(body), self.path)
 
     def max_output_tokens(self, body: Mapping[str, Any]) -> int | None:
         """Return the output token limit of a request, or None."""

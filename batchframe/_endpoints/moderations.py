@@ -72,6 +72,7 @@ class _Moderations(TextEndpoint):
     response = _Moderation
     response_name = "a moderation"
     prompt_key = "input"
+    has_framing = False
     answers_are = "its answers are flags and scores, in columns of their own"
 
     def output_spec(self, output: object, name: str | None) -> OutputSpec:

@@ -18,6 +18,8 @@ from batchframe._recipe.arguments import Message, checked_prompt
 from batchframe._recipe.recipe import Recipe
 from batchframe._recipe.slots import PROMPT, JsonColumn, MoreItems
 from batchframe._recipe.template import parse
+from batchframe._tokens.bodies import count_texts, needed
+from batchframe._tokens.counter import TokenCount
 
 Prompt: TypeAlias = str | Sequence[Message]
 
@@ -53,6 +55,8 @@ class TextEndpoint(Endpoint):
     ----------
     prompt_key
         The key of the prompt in a body.
+    has_framing
+        Whether the service may add tokens to the prompt; False where it is known to add none.
     answer_name
         Default name of the answer column, which ``name=`` overrides.
     answers_are
@@ -60,6 +64,7 @@ class TextEndpoint(Endpoint):
     """
 
     prompt_key: str
+    has_framing: bool = True
     answer_name: str | None = None
     answers_are: str
 
@@ -101,9 +106,15 @@ class TextEndpoint(Endpoint):
 
         return prompts_of(function, only_a_text)
 
+    def count_tokens(self, body: Mapping[str, Any]) -> TokenCount:
+        """Count the prompt, and allow for framing tokens unless there are none."""
+        if self.has_framing:
+            return super().count_tokens(body)
+        return count_texts(body, self.prompt_key, self.path)
+
     def prompt_text(self, body: Mapping[str, Any]) -> str:
         """Return the prompt of a request."""
-        return str(body[self.prompt_key])
+        return str(needed(body, self.prompt_key, self.path))
 
 
 def text_leaf(recipe: Recipe) -> Any:

@@ -41,6 +41,8 @@ from batchframe._recipe.arguments import Message
 from batchframe._recipe.recipe import Recipe
 from batchframe._recipe.slots import PROMPT, JsonColumn
 from batchframe._recipe.template import parse
+from batchframe._tokens.bodies import count_responses
+from batchframe._tokens.counter import TokenCount
 
 # Maps parameter names of chat completions to those of this endpoint.
 _CHAT_NAMES: Final = {
@@ -183,6 +185,9 @@ class _Responses(MessagesEndpoint):
 
     def prompts_of(self, recipe: Recipe, function: PromptFunction) -> PromptFunction:
         return prompts_of(function, lambda prompt: prompt)
+
+    def count_tokens(self, body: Mapping[str, Any]) -> TokenCount:
+        return count_responses(body)
 
     def prompt_text(self, body: Mapping[str, Any]) -> str:
         prompt = body["input"]

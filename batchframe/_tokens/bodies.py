@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from batchframe._base.endpoint_paths import EndpointPath
@@ -41,56 +38,9 @@ _UNSEEN: Final = (
     "What the request only names (an earlier response, a stored prompt, audio, the web) is not "
     "counted."
 )
-_FRAMED: Final = (
-    "How an image model frames its prompt is not published: up to 100 tokens a request are allowed "
-    "for it."
-)
-_IMAGES_IN: Final = (
-    "What an image model takes for the images that go in is not published: the text alone is "
-    "counted."
-)
+_FRAMED: Final = "Framing tokens of this endpoint are not published: up to 100 per request."
+_IMAGES_IN: Final = "Tokens of input images are not published: only the text is counted."
 _PRO: Final = 'reasoning mode "pro" adds about 1,500 tokens a request, as recorded once.'
-
-
-def count_tokens(body: Body, *, endpoint: str = "/v1/chat/completions") -> TokenCount:
-    """Count the input tokens of one request body.
-
-    Text, roles and names are counted as the service does. Tools, JSON schemas, images and earlier
-    answers are approximated, files and audio are not counted: then ``exact`` is False, `notes` give
-    the reasons, and `fewer` and `more` the possible error. The same applies if the tokenizer or the
-    rules of the model are not published, or no tokenizer is installed.
-
-    Parameters
-    ----------
-    body
-        The request body, including ``model``.
-    endpoint
-        ``"/v1/chat/completions"``, ``"/v1/responses"``, ``"/v1/embeddings"``,
-        ``"/v1/completions"``, ``"/v1/moderations"``, ``"/v1/images/generations"`` or
-        ``"/v1/images/edits"``.
-
-    Raises
-    ------
-    RequestError
-        If the endpoint is not supported, or the body has no model or no input.
-
-    Examples
-    --------
-    >>> body = {
-    ...     "model": "gpt-4o",
-    ...     "messages": [{"role": "user", "content": "What's the weather like in SF?"}],
-    ... }
-    >>> count_tokens(body)
-    TokenCount(tokens=14, exact=True)
-    >>> count_tokens({"model": "gpt-3.5-turbo-instruct", "prompt": "Say hello"},
-    ...              endpoint="/v1/completions")
-    TokenCount(tokens=2, exact=True)
-    """
-    count = COUNTERS.get(endpoint)
-    if count is None:
-        near = difflib.get_close_matches(endpoint, COUNTERS, n=1)
-        raise RequestError.unknown_endpoint(endpoint, near, list(COUNTERS))
-    return count(body)
 
 
 def count_chat(body: Body) -> TokenCount:
@@ -103,7 +53,7 @@ def count_chat(body: Body) -> TokenCount:
     TokenCount(tokens=8, exact=True)
     """
     model = _model_of(body, EndpointPath.CHAT)
-    messages = _needed(body, "messages", EndpointPath.CHAT)
+    messages = needed(body, "messages", EndpointPath.CHAT)
     counter = token_counter(model)
     tools = [*(body.get("tools") or ()), *(body.get("functions") or ())]
     parts = sum_of(
@@ -132,7 +82,7 @@ def count_responses(body: Body) -> TokenCount:
     TokenCount(tokens=14, exact=True)
     """
     model = _model_of(body, EndpointPath.RESPONSES)
-    input_ = _needed(body, "input", EndpointPath.RESPONSES)
+    input_ = needed(body, "input", EndpointPath.RESPONSES)
     items = [{"role": "user", "content": input_}] if isinstance(input_, str) else list(input_)
     if body.get("instructions") is not None:
         items = [{"role": "system", "content": body["instructions"]}, *items]
@@ -151,9 +101,16 @@ def count_responses(body: Body) -> TokenCount:
     return _chat_total(parts, model, counter)
 
 
-def _count_texts(endpoint: EndpointPath, field: str, body: Body) -> TokenCount:
-    """Count strings or lists of token ids, without framing tokens."""
-    model, input_ = _model_of(body, endpoint), _needed(body, field, endpoint)
+def count_texts(body: Body, field: str, endpoint: str) -> TokenCount:
+    """Count strings or lists of token ids, without framing tokens.
+
+    Examples
+    --------
+    >>> body = {"model": "gpt-3.5-turbo-instruct", "prompt": "Say hello"}
+    >>> count_texts(body, "prompt", "/v1/completions")
+    TokenCount(tokens=2, exact=True)
+    """
+    model, input_ = _model_of(body, endpoint), needed(body, field, endpoint)
     inputs = [input_] if isinstance(input_, str) else list(input_)
     texts = tuple(value for value in inputs if isinstance(value, str))
     ids = sum(
@@ -164,34 +121,17 @@ def _count_texts(endpoint: EndpointPath, field: str, body: Body) -> TokenCount:
     return _total(Parts(texts, ids), token_counter(model))
 
 
-def count_images(body: Body) -> TokenCount:
-    """Count the input tokens of an image generation or image edit body.
-
-    Only the text is counted; the tokens of its framing and of input images are not published.
+def count_prompt(body: Body, prompt: str, endpoint: str) -> TokenCount:
+    """Count the text of a prompt whose framing is not published.
 
     Examples
     --------
-    >>> counted = count_images({"model": "gpt-image-1.5", "prompt": "A red kite"})
+    >>> counted = count_prompt({"model": "gpt-image-1.5"}, "A red kite", "/v1/images/generations")
     >>> counted.tokens < counted.more
     True
     """
-    prompt = _needed(body, "prompt", EndpointPath.IMAGES)
     unknown = about(_IMAGES_IN, more=None) if body.get("images") else about(_FRAMED, more=100)
-    parts = Parts((str(prompt),)) + unknown
-    return _total(parts, token_counter(_model_of(body, EndpointPath.IMAGES)))
-
-
-COUNTERS: Final[Mapping[str, Callable[[Body], TokenCount]]] = MappingProxyType(
-    {
-        EndpointPath.CHAT: count_chat,
-        EndpointPath.RESPONSES: count_responses,
-        EndpointPath.EMBEDDINGS: partial(_count_texts, EndpointPath.EMBEDDINGS, "input"),
-        EndpointPath.COMPLETIONS: partial(_count_texts, EndpointPath.COMPLETIONS, "prompt"),
-        EndpointPath.MODERATIONS: partial(_count_texts, EndpointPath.MODERATIONS, "input"),
-        EndpointPath.IMAGES: count_images,
-        EndpointPath.IMAGE_EDITS: count_images,
-    }
-)
+    return _total(Parts((prompt,)) + unknown, token_counter(_model_of(body, endpoint)))
 
 
 def _with_tool_break(messages: Sequence[Body]) -> list[Body]:
@@ -240,10 +180,11 @@ def _total(parts: Parts, counter: TokenCounter) -> TokenCount:
 
 
 def _model_of(body: Body, endpoint: str) -> str:
-    return str(_needed(body, "model", endpoint))
+    return str(needed(body, "model", endpoint))
 
 
-def _needed(body: Body, field: str, endpoint: str) -> Any:
+def needed(body: Body, field: str, endpoint: str) -> Any:
+    """Return a field of a request body, or raise if it is missing."""
     if body.get(field) is None:
         raise RequestError(
             f"The request body has no {field!r}, which {endpoint} needs. Add it: {{**body, "

@@ -111,7 +111,7 @@ def test_nothing_is_asked_any_more() -> None:
     with pytest.raises(RequestError) as unknown:
         FRAME.bf.requests("{{ text }}", model="sora-2", endpoint="/v1/vids")
     assert PATH not in str(unknown.value)
-    with pytest.raises(RequestError, match="does not speak"):
+    with pytest.raises(RequestError, match="2026-09-24"):
         bf.count_tokens({"model": "sora-2", "prompt": "a kite"}, endpoint=PATH)
 
 

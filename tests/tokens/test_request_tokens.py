@@ -216,7 +216,7 @@ def test_a_missing_field_is_named() -> None:
         count_tokens({"input": "Say hello"}, endpoint="/v1/embeddings")
 
 
-def test_an_unknown_endpoint_names_the_near_one() -> None:
+def test_an_unknown_endpoint_names_the_supported_ones() -> None:
     with pytest.raises(RequestError, match="/v1/chat/completions"):
         count_tokens({"model": "gpt-4o"}, endpoint="/v1/chat/completion")
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from batchframe._base.errors import RequestError
-from batchframe._tokens.bodies import count_tokens
+from batchframe._tokens.bodies import count_chat, count_responses, count_texts
+from batchframe._tokens.counter import TokenCount
 from batchframe.local._objects import Usage
 
 
@@ -43,24 +44,22 @@ def count_input_tokens(body: dict[str, Any]) -> int:
     >>> count_input_tokens({"model": "gpt-4.1", "input": "Hi"})
     8
     """
-    endpoint = _endpoint_of(body)
-    if endpoint is None:
-        return approximate_tokens(body)
     try:
-        return count_tokens(body, endpoint=endpoint).tokens
+        return _count(body).tokens
     except (RequestError, AttributeError, TypeError, KeyError, ValueError):
         # The body may be malformed; validation rejects it elsewhere.
         return approximate_tokens(body)
 
 
-def _endpoint_of(body: dict[str, Any]) -> str | None:
-    """Infer the endpoint of a request body from its fields."""
+def _count(body: dict[str, Any]) -> TokenCount:
+    """Count the input tokens; the fields of the body indicate its endpoint."""
     if isinstance(body.get("messages"), list):
-        return "/v1/chat/completions"
-    if body.get("input") is not None:
-        is_embedding = str(body.get("model")).startswith("text-embedding")
-        return "/v1/embeddings" if is_embedding else "/v1/responses"
-    return None if body.get("prompt") is None else "/v1/completions"
+        return count_chat(body)
+    if body.get("input") is None:
+        return count_texts(body, "prompt", "/v1/completions")
+    if str(body.get("model")).startswith("text-embedding"):
+        return count_texts(body, "input", "/v1/embeddings")
+    return count_responses(body)
 
 
 def approximate_tokens(body: dict[str, Any]) -> int:
