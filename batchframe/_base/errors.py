@@ -58,7 +58,7 @@ def quote(text: str, most: int = 60) -> str:
 
 def allow_hint(name: str) -> NextStep:
     """Return the hint on how to skip the check of a parameter."""
-    return "To send it all the same: " + requests_step(f'allow=["{name}"]') + "."
+    return "To send it anyway: " + requests_step(f'allow=["{name}"]') + "."
 
 
 def shorten(reason: object, most: int = 200) -> str:
@@ -105,10 +105,8 @@ class TemplateError(InputError):
     @classmethod
     def not_a_prompt(cls, prompt: object) -> Self:
         return cls(
-            f"The prompt is a {type(prompt).__name__}. It must be a template such as "
-            '"Classify: {{ text }}", a list of messages such as '
-            '[{"role": "user", "content": "Classify: {{ text }}"}], or a function of a row that '
-            "returns one of these."
+            "prompt: not a template, a list of chat messages or a function "
+            f'({type(prompt).__name__}). Fix: "Classify: {{{{ text }}}}".'
         )
 
 
@@ -118,8 +116,8 @@ class SourceError(InputError):
     @classmethod
     def unreadable(cls, path: str, reason: str) -> Self:
         return cls(
-            f"{path} cannot be read as Parquet or Arrow: {reason.rstrip('.')}. Other formats are "
-            "read first: batchframe.requests(pd.read_csv(path), ...)."
+            f"{path} cannot be read as Parquet or Arrow: {reason.rstrip('.')}. Fix, for other "
+            "formats: batchframe.requests(pd.read_csv(path), ...)."
         )
 
 
@@ -129,7 +127,7 @@ class ColumnError(InputError):
     @classmethod
     def taken(cls, names: Sequence[str], remedy: str) -> Self:
         return cls(
-            f"The frame already has {format_list(names)}, where the answers would go.",
+            f"The frame already has {format_list(names)}, the name of an answer column.",
             next_step=remedy,
         )
 
@@ -145,15 +143,13 @@ class ColumnError(InputError):
     def several(cls, name: object, positions: Sequence[int]) -> Self:
         return cls(
             f"{len(positions)} columns are named {plain_scalar(name)!r} (positions "
-            f"{format_list(positions)}), so it is not clear which is meant. Rename them: "
-            "df.columns = [...]."
+            f"{format_list(positions)}). Fix: rename them, df.columns = [...]."
         )
 
     @classmethod
     def given_twice(cls, name: object) -> Self:
-        return cls(
-            f"Column {plain_scalar(name)!r} would be compared with itself. Name another column."
-        )
+        column = plain_scalar(name)
+        return cls(f"Column {column!r} would be compared with itself. Fix: pass another column.")
 
 
 class CellError(InputError):
@@ -170,8 +166,8 @@ class OutputSpecError(InputError):
     @classmethod
     def repeated_columns(cls, names: Sequence[str]) -> Self:
         return cls(
-            f"Two answer columns would both be named {format_list(names)} (a nested field is named "
-            "parent.field). Rename one of the fields."
+            f"output: two answer columns would both be named {format_list(names)} (a nested field "
+            "is named parent.field). Fix: rename one of the fields."
         )
 
 
@@ -181,13 +177,13 @@ class RequestError(InputError):
     @classmethod
     def not_a_frame(cls, frame: object) -> Self:
         return cls(
-            f"join() adds columns to a pandas DataFrame, and this is a {type(frame).__name__}. "
-            "For rows that memory need not hold: job.to_parquet(path, source)."
+            f"frame: not a pandas DataFrame ({type(frame).__name__}). Fix: pass a DataFrame. For "
+            "data larger than memory: job.to_parquet(path, source)."
         )
 
     @classmethod
     def not_a_word(cls, keyword: str, value: object, wanted: str) -> Self:
-        return cls(f"{keyword}={shorten(repr(value), 60)} is not {wanted}.")
+        return cls(f"{keyword}: not {wanted} ({shorten(repr(value), 60)}).")
 
 
 class FileIsThereError(InputError, FileExistsError):
@@ -203,7 +199,7 @@ class CostError(InputError):
 
     @classmethod
     def unknown_tier(cls, tier: str, known: Sequence[str]) -> Self:
-        return cls(f"There is no price tier {tier!r}. The tiers are {format_list(known)}.")
+        return cls(f"tier: unknown price tier {tier!r}. Fix: use one of {format_list(known)}.")
 
 
 class WebhookError(BatchframeError):
@@ -251,8 +247,8 @@ class ServiceError(BatchframeError):
     @classmethod
     def unreachable(cls, reason: str) -> Self:
         error = cls(
-            f"The service could not be reached: {reason}. Your job is safe in its folder; "
-            "when the connection is back, " + RUN_AGAIN + "."
+            f"The service could not be reached: {reason}. The job is saved in its folder. Fix: "
+            "once the connection is back, " + RUN_AGAIN + "."
         )
         error.out_of_reach = True
         error.cause = f"the service could not be reached: {reason}"
@@ -261,17 +257,15 @@ class ServiceError(BatchframeError):
     @classmethod
     def unusable(cls, *, got: str, what: str) -> Self:
         return cls(
-            f"The service's answer was not {what} but {got}. A proxy or a login page may stand in "
-            "between; check " + BASE_URL + ", then " + RUN_AGAIN + "."
+            f"The service's response is not {what} ({got}); it may come from a proxy or a login "
+            "page. Fix: check " + BASE_URL + ", then " + RUN_AGAIN + "."
         )
 
     @classmethod
     def too_slow(cls, what: str, got: int, seconds: float) -> Self:
         return cls(
-            f"The service sent only {got:,} bytes of {what} in {seconds:,.0f} seconds, so reading "
-            "it was given up. Nothing was replaced and nothing is lost: call "
-            + REFRESH
-            + " to ask again."
+            f"The download of {what} timed out ({got:,} B in {seconds:,.0f} s). No data was lost. "
+            "Fix: " + REFRESH + "."
         )
 
 
@@ -281,9 +275,9 @@ class SeveralBatchesWarning(UserWarning):
     @classmethod
     def found(cls, job: str, part: int, batches: Sequence[str]) -> Self:
         return cls(
-            f"Part {part} of job {job} exists {len(batches)} times on the server: "
-            f"{format_list(batches)}. Each is billed. The oldest is used; to stop the others, call "
-            "client.batches.cancel(id)."
+            f"Job {job!r} has {len(batches)} batches for input file {part} on the server "
+            f"({format_list(batches)}); each is billed, and batchframe uses the oldest. Fix: "
+            "client.batches.cancel(id) for the others."
         )
 
 
@@ -308,7 +302,7 @@ class UnreadableJobWarning(UserWarning):
 
     @classmethod
     def skipped(cls, why: Exception) -> Self:
-        return cls("One job is left out: " + NextStep(str(why), in_shell(why)))
+        return cls("One job is omitted: " + NextStep(str(why), in_shell(why)))
 
 
 class UnrecoveredBatchWarning(UserWarning):
@@ -326,42 +320,39 @@ class JobError(BatchframeError):
     def not_found(cls, name: str, near: Sequence[str] = ()) -> Self:
         suggestion = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
         return cls(
-            f"There is no job {name!r} here.{suggestion}",
+            f"Job {name!r} not found.{suggestion}",
             next_step=JOBS
-            + " lists those that are; a job of another machine is found by its folder: "
+            + " lists the jobs in BATCHFRAME_HOME. To open a job elsewhere, pass its folder: "
             + NextStep('bf.job("path/to/folder")', "`batchframe show path/to/folder`")
-            + ". BATCHFRAME_HOME says where jobs are kept.",
+            + ".",
         )
 
     @classmethod
     def damaged(cls, path: str, why: str) -> Self:
         return cls(
-            f"{path} is damaged: {why}. It is not used. Restore the job's folder from a copy; the "
-            "batches on the server are not touched."
+            f"{path} is damaged: {why}. Fix: restore the job's folder from a copy; its batches on "
+            "the server are not affected."
         )
 
     @classmethod
     def is_a_link(cls, path: str) -> Self:
         return cls(
-            f"{path} is a symbolic link, and batchframe follows none inside its home: whoever made "
-            "it would choose what is read or written. Put the folder or file itself there, or set "
-            "BATCHFRAME_HOME to where the jobs are."
+            f"{path}: symbolic links are not followed inside BATCHFRAME_HOME, because they could "
+            "point anywhere. Fix: copy the target there, or set BATCHFRAME_HOME to the real folder."
         )
 
     @classmethod
     def busy(cls, job: str) -> Self:
         return cls(
-            NextStep("Another kernel", "Another process")
-            + f" is working on job {job} at this moment.",
-            next_step=NextStep("Run the cell", "Run the command")
-            + " again in a moment: it will find the job.",
+            NextStep("Another kernel", "Another process") + f" is using job {job!r}.",
+            next_step="Fix: in a moment, " + RUN_AGAIN + ".",
         )
 
     @classmethod
     def not_sent(cls, job: str) -> Self:
         return cls(
-            f"Job {job} was not sent, or not all of it, so there is nothing to wait for.",
-            next_step="Go on with it: " + job_step(job, "resume") + ".",
+            f"Job {job!r} is not fully submitted, so waiting for it would never end.",
+            next_step="Fix: " + job_step(job, "resume") + ".",
         )
 
 

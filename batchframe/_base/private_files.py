@@ -25,9 +25,9 @@ _NO_LINK: Final[int] = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _NO_WAIT: Final[int] = getattr(os, "O_NONBLOCK", 0)
 _FOR_OTHERS: Final = 0o077
 _WRITABLE_BY_OTHERS: Final = 0o022
-_NO_ROOM = "Make room there, or have the quota raised."
-_NO_RIGHT = "To keep jobs where you may write, set BATCHFRAME_HOME, for example to ~/batchframe."
-_NO_FOLDER = "A file stands where a folder must be: move it away, or set BATCHFRAME_HOME."
+_NO_ROOM = "free some space or raise the quota"
+_NO_RIGHT = "set BATCHFRAME_HOME to a writable folder, such as ~/batchframe"
+_NO_FOLDER = "move the file that is in place of a folder, or set BATCHFRAME_HOME"
 _DISK_REMEDIES = {
     errno.ENOSPC: _NO_ROOM,
     errno.EDQUOT: _NO_ROOM,
@@ -37,8 +37,8 @@ _DISK_REMEDIES = {
     errno.EROFS: _NO_RIGHT,
     errno.ENOTDIR: _NO_FOLDER,
     errno.EEXIST: _NO_FOLDER,
-    errno.ENOENT: "Put it back from a copy of the job's folder.",
-    errno.ENAMETOOLONG: "Set BATCHFRAME_HOME to a folder with a shorter name.",
+    errno.ENOENT: "restore it from a copy of the job's folder",
+    errno.ENAMETOOLONG: "set BATCHFRAME_HOME to a folder with a shorter name",
 }
 
 
@@ -109,9 +109,8 @@ def private_folder(path: Path) -> None:
         if not path.stat().st_mode & _FOR_OTHERS:
             warn_user(
                 OpenFolderWarning(
-                    f"{path!s} was open to other users of this machine (mode {mode:04o}); it is "
-                    "yours alone now (0700). They may have read or changed what is in it: if you "
-                    "do not trust them, do not trust that job."
+                    f"{path} was accessible to other users (mode {mode:04o}); batchframe set it to "
+                    "0700. They may have read or changed the job."
                 )
             )
         elif not insecurity_is_allowed():
@@ -136,9 +135,8 @@ def _refuse_stranger(path: Path, info: os.stat_result) -> None:
     # The administrator can access any folder, and may work in those of other users.
     if us and info.st_uid not in {us, 0}:
         raise JobError(
-            f"{path!s} belongs to another user (number {info.st_uid}), who could read and "
-            "change all that is put into it. Set BATCHFRAME_HOME to a folder of your own, such as "
-            "~/batchframe."
+            f"{path} belongs to another user (number {info.st_uid}), who could read and change its "
+            "files. Fix: set BATCHFRAME_HOME to a folder of your own, such as ~/batchframe."
         )
 
 
@@ -155,7 +153,7 @@ def open_private(path: Path) -> BufferedReader:
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return os.fdopen(descriptor, "rb")
     os.close(descriptor)
-    raise JobError.damaged(str(path), "it is no regular file")
+    raise JobError.damaged(str(path), "not a regular file")
 
 
 def read_private(path: Path, most: int) -> bytes | None:
@@ -174,7 +172,7 @@ def read_private(path: Path, most: int) -> bytes | None:
         with opened as file:
             size = os.fstat(file.fileno()).st_size
             if size > most:
-                raise JobError.damaged(str(path), f"it has {size:,} bytes, more than {most:,}")
+                raise JobError.damaged(str(path), f"{size:,} bytes, more than {most:,}")
             return file.read(most)
 
 
@@ -266,19 +264,17 @@ def sync_folder(path: Path) -> None:
 def _disk_error(path: str, number: int | None, reason: str) -> JobError:
     if number == errno.ELOOP:
         return JobError.is_a_link(path)
-    remedy = _DISK_REMEDIES.get(number or 0, "See to that disk.")
+    remedy = _DISK_REMEDIES.get(number or 0, "check the disk")
     return JobError(
-        f"{path} could not be read or written: {reason}. {remedy} Nothing is sent that is not "
-        "noted on the disk before, and what was sent goes on at the service.",
-        next_step="Then " + RUN_AGAIN + ": it goes on from where it stopped.",
+        f"{path} could not be read or written: {reason}.",
+        next_step=f"Fix: {remedy}, then " + RUN_AGAIN + "; the job resumes where it stopped.",
     )
 
 
 def _open_home_error(path: str, mode: int) -> JobError:
     return JobError(
-        f"Other users of this machine may write into {path} (mode {mode:04o}), so they could "
-        f"put jobs of their own into it. Close it to them, chmod 700 {path}, or set "
-        f"BATCHFRAME_HOME to a folder that is yours alone, such as {path}/batchframe. Where "
-        "permissions cannot be set, as on some shares, and you trust everyone who reaches it, "
-        "set BATCHFRAME_ALLOW_INSECURE=1."
+        f"{path} is writable by other users (mode {mode:04o}), who could add jobs to it. Fix: "
+        f"chmod 700 {path}, or set BATCHFRAME_HOME to a folder of your own, such as "
+        f"{path}/batchframe. If permissions cannot be set, as on some shares, and you trust all "
+        "its users: BATCHFRAME_ALLOW_INSECURE=1."
     )

@@ -61,9 +61,9 @@ def percent(share: float) -> str:
     Examples
     --------
     >>> percent(0.87251), percent(float("nan"))
-    ('87.3 %', 'undefined')
+    ('87.3%', 'undefined')
     """
-    return UNDEFINED if math.isnan(share) else f"{share:.1%}".replace("%", " %")
+    return UNDEFINED if math.isnan(share) else f"{share:.1%}"
 
 
 def decimals(number: float) -> str:

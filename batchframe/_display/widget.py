@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ipywidgets import Box, Button
 
 _ROWS: Final = 5
-_SAVED: Final = "As it stood when it was saved. The buttons need the kernel that made them."
-_BUTTONS: Final = "Buttons, which need the kernel that made them: job.widget() makes new ones."
+_SAVED: Final = "Saved state. The buttons need the kernel that made them."
+_BUTTONS: Final = "The buttons need the kernel that made them; job.widget() makes new ones."
 # Hides the copy of the card while the widget is alive.
 _HIDE: Final = """<style>
 body:has(.bf-live-{0}) .bf-saved-{0}, body:has(.bf-live-{0}) .jp-OutputArea-child:has(.bf-saved-{0})
@@ -48,8 +48,8 @@ def controls(
         import ipywidgets  # noqa: F401, PLC0415 - optional, and slow to import
     except ImportError:
         raise ExtraError(
-            "Buttons need ipywidgets, which is not installed. Install it with: pip install "
-            '"batchframe[widgets]". Without buttons: job.watch(), job.refresh(), job.cancel().'
+            'Buttons need ipywidgets. Fix: pip install "batchframe[widgets]". Without buttons: '
+            "job.watch(), job.refresh(), job.cancel()."
         ) from None
     return _Panel(card, look, cancel, answers, ended).box
 
@@ -74,13 +74,15 @@ class _Panel:
         self._html = widgets.HTML(to_html(self.card()))
         self._table = widgets.HTML()
         self._buttons = (
-            _button("Refresh", "Look at the batches once", lambda: self._do(self.look)),
-            _button("Show answers", f"Look once, and show {_ROWS} rows", self._show),
-            _button("Cancel…", "Asks first", lambda: self._ask(asking=True)),
+            _button("Refresh", "Update the status once", lambda: self._do(self.look)),
+            _button("Show answers", f"Update, and show {_ROWS} rows", self._show),
+            _button("Cancel…", "Asks for confirmation", lambda: self._ask(asking=True)),
         )
-        sure = widgets.Label("Cancel the job? What is finished is billed, and is kept.")
+        sure = widgets.Label(
+            "Cancel the job? Finished requests are billed, and their answers are kept."
+        )
         yes = _button("Yes, cancel the job", "", self._cancel_now)
-        no = _button("No, let it run", "", lambda: self._ask(asking=False))
+        no = _button("No, keep it running", "", lambda: self._ask(asking=False))
         self._question = widgets.HBox([sure, yes, no])
         row = widgets.HBox(self._buttons)
         self.box = widgets.VBox([self._html, row, self._question, self._table])

@@ -14,8 +14,7 @@ from batchframe._endpoints.prompts import TextEndpoint
 # OpenAI API reference, 2026-11.
 _DEFAULT_MAX_TOKENS: Final = 16
 _TRUNCATED: Final = (
-    "the answer was cut off at the token limit: raise max_tokens, which is "
-    f"{_DEFAULT_MAX_TOKENS} unless you name it"
+    f"the answer was cut off at the token limit: raise max_tokens (default: {_DEFAULT_MAX_TOKENS})"
 )
 
 
@@ -49,7 +48,7 @@ class _Completions(TextEndpoint):
     output_limit = OutputLimit("max_tokens")
     prompt_key = "prompt"
     has_framing = False
-    answers_are = 'it writes text only; for labels or fields use endpoint="/v1/chat/completions"'
+    answer_type = 'text only (for labels and fields: endpoint="/v1/chat/completions")'
 
     def max_output_tokens(self, body: Mapping[str, Any]) -> int:
         limit, drafts = super().max_output_tokens(body), body.get("best_of")

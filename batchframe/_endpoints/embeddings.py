@@ -47,7 +47,9 @@ class _Embeddings(Response):
         if not isinstance(vector, bytes):
             vector = np.asarray(vector, "<f4").tobytes()
         if not vector or len(vector) % _BYTES:
-            return Answer("invalid", "the vector is not one of 32-bit floats", None, None, *tokens)
+            return Answer(
+                "invalid", "the vector does not consist of 32-bit floats", None, None, *tokens
+            )
         return Answer("ok", None, None, None, *tokens, vector=vector)
 
 
@@ -58,14 +60,14 @@ class _EmbeddingsEndpoint(TextEndpoint):
     prompt_key = "input"
     has_framing = False
     answer_name = "embedding"
-    answers_are = "its answers are vectors, in the column embedding"
+    answer_type = "vectors"
 
     def check(self, recipe: Recipe) -> None:
         """Raise unless the prompt is one text and dimensions are an int."""
         super().check(recipe)
         dimensions = recipe.body.get("dimensions")
         if dimensions is not None and not _is_dimensions(dimensions):
-            raise RequestError.not_a_word("dimensions", dimensions, "a whole number such as 512")
+            raise RequestError.not_a_word("dimensions", dimensions, "an int such as 512")
 
     def body(self, recipe: Recipe) -> dict[str, Any]:
         return {"model": recipe.model, "input": text_leaf(recipe), **_TRANSPORT, **recipe.body}
@@ -145,7 +147,7 @@ def _vectors(chunk: pa.Array, valid: npt.NDArray[np.bool_], length: int) -> pa.A
 def _errors(sizes: npt.NDArray[Any], wrong: npt.NDArray[np.bool_], length: int) -> pa.Array:
     words: list[str | None] = [None] * len(sizes)
     for at in np.flatnonzero(wrong):
-        words[at] = f"the vector has {sizes[at]:,} dimensions and not {length:,}"
+        words[at] = f"the vector has {sizes[at]:,} dimensions instead of {length:,}"
     return pa.array(words, pa.large_string())
 
 

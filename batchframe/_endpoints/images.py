@@ -102,7 +102,7 @@ class _Generations(TextEndpoint):
     answer_kind: AnswerKind = "file"
     prompt_key = "prompt"
     answer_name = "image"
-    answers_are = "its answers are images, and the column image their paths"
+    answer_type = "images; the answer column has their paths"
 
     def output_tokens(self, body: Mapping[str, Any]) -> Range[int] | None:
         """Return the output tokens of an image, if published.
@@ -137,26 +137,25 @@ class _Edits(_Generations):
         refuse_all_but_text(recipe)
         if recipe.images is None:
             raise RequestError(
-                f"{self.path} edits images, and images= names no column of them: "
+                f"images: missing; {self.path} edits the images of a column. Fix: "
                 + requests_step('images="photo"')
-                + '. To make images of a text alone, pass endpoint="/v1/images/generations".'
+                + '. To generate images from text: endpoint="/v1/images/generations".'
             )
         if recipe.images.detail is not None:
             raise RequestError(
-                f"{self.path} is not told how closely to look: leave image_detail= out "
-                '(gpt-image-1.5 takes input_fidelity="high").'
+                f"image_detail: not supported by {self.path}. Fix: omit it (gpt-image-1.5: "
+                'input_fidelity="high").'
             )
         if len(recipe.images.columns) > _MOST:
             raise RequestError(
-                f"images= names {len(recipe.images.columns):,} columns, and {self.path} takes "
-                f"{_MOST:,} at most for each row."
+                f"images: more columns ({len(recipe.images.columns):,}) than {self.path} accepts. "
+                f"Fix: pass at most {_MOST}."
             )
         if recipe.on_missing not in {"raise", "skip"}:
             raise RequestError(
-                f"{self.path} would be asked without an image where a cell is missing, "
-                + option_step("on_missing", repr(recipe.on_missing))
-                + ".",
-                next_step="Pass " + SKIP + " to leave such rows out.",
+                option_step("on_missing", repr(recipe.on_missing))
+                + f": not supported by {self.path}, which needs an image in every request.",
+                next_step="Fix: " + SKIP + " leaves out rows without an image.",
             )
 
     def body(self, recipe: Recipe) -> dict[str, Any]:
@@ -170,13 +169,10 @@ class _Edits(_Generations):
 
 
 _LINKS: Final = (
-    "the response names a URL in place of the image, and batchframe fetches none: it is in bf_raw; "
-    'ask with response_format="b64_json"'
+    'the response has a URL instead of the image (see bf_raw): pass response_format="b64_json"'
 )
 _NOTHING: Final = "the response has neither an image nor a URL"
-_NO_IMAGE: Final = (
-    "the response has no PNG, JPEG, GIF, WebP or SVG: its first bytes are of something else"
-)
+_NO_IMAGE: Final = "the response is not a PNG, JPEG, GIF, WebP or SVG image"
 
 IMAGES: Final = _Generations()
 EDITS: Final = _Edits()

@@ -73,16 +73,15 @@ class _Moderations(TextEndpoint):
     response_name = "a moderation"
     prompt_key = "input"
     has_framing = False
-    answers_are = "its answers are flags and scores, in columns of their own"
+    answer_type = "flags and scores, each in a column"
 
     def output_spec(self, output: object, name: str | None) -> OutputSpec:
         """Reject ``output=`` and ``name=``."""
         spec = super().output_spec(output, None)
         if name is not None:
             raise RequestError(
-                f"name={name!r} renames one answer column, and {self.path} has several. Put "
-                "something before all of them when you join: df.bf.join(job, "
-                f"prefix={name + '_'!r})."
+                f"name: not supported by {self.path}, which has several answer columns ({name!r}). "
+                f"Fix: df.bf.join(job, prefix={name + '_'!r})."
             )
         return spec
 

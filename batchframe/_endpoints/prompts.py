@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 
 from batchframe._base.errors import RequestError, TemplateError
-from batchframe._base.safe_text import OUTPUT
+from batchframe._base.safe_text import NextStep
 from batchframe._endpoints.endpoint import Endpoint, PromptFunction, recovered_recipe
 from batchframe._endpoints.tools import check_tools, fields_with_tools, read_with_tools
 from batchframe._frames.image_columns import image_column
@@ -59,22 +59,21 @@ class TextEndpoint(Endpoint):
         Whether the service may add tokens to the prompt; False where it is known to add none.
     answer_name
         Default name of the answer column, which ``name=`` overrides.
-    answers_are
-        The kind of answer, for errors about ``output=``.
+    answer_type
+        What the endpoint returns, for errors about ``output=``.
     """
 
     prompt_key: str
     has_framing: bool = True
     answer_name: str | None = None
-    answers_are: str
+    answer_type: str = "text"
 
     def output_spec(self, output: object, name: str | None) -> OutputSpec:
         """Reject ``output=``, and name the answer column."""
         if output is not None:
             raise RequestError(
-                f"{self.path} cannot be told what to answer: leave "
-                + OUTPUT
-                + f" out; {self.answers_are}."
+                NextStep("output", "--output")
+                + f": not supported by {self.path}, which returns {self.answer_type}. Fix: omit it."
             )
         return output_spec(None, self.answer_name if name is None else name)
 
@@ -82,8 +81,8 @@ class TextEndpoint(Endpoint):
         """Reject messages, images and instructions."""
         if recipe.images is not None:
             raise RequestError(
-                f"{recipe.endpoint} takes one text and no images. images= goes with "
-                'endpoint="/v1/chat/completions", "/v1/responses" and "/v1/images/edits".'
+                f"images: not supported in a batch of {recipe.endpoint}. Fix: use "
+                'endpoint="/v1/chat/completions", "/v1/responses" or "/v1/images/edits".'
             )
         refuse_all_but_text(recipe)
 
@@ -126,8 +125,7 @@ def refuse_all_but_text(recipe: Recipe) -> None:
     """Reject messages and instructions."""
     if recipe.system is not None:
         raise RequestError(
-            f"{recipe.endpoint} takes one text and no system message. Leave system= out, or write "
-            "it into the prompt."
+            f"system: not supported by {recipe.endpoint}. Fix: write it into the prompt."
         )
     if isinstance(recipe.prompt, tuple):
         raise _messages_for_text_error(recipe.endpoint)
@@ -135,8 +133,8 @@ def refuse_all_but_text(recipe: Recipe) -> None:
 
 def _messages_for_text_error(endpoint: str) -> TemplateError:
     return TemplateError(
-        f"The prompt is a list of messages, and {endpoint} takes one text: a template such as "
-        '"{{ text }}", or a function of a row that returns a text.'
+        f"prompt: a list of messages, but {endpoint} takes one string. Fix: pass a template such "
+        'as "{{ text }}", or a function of a row that returns a string.'
     )
 
 
@@ -190,9 +188,8 @@ def with_images(
     has_content = [bool(message["content"]) and message["role"] == "user" for message in messages]
     if True not in has_content:
         raise TemplateError(
-            "images= goes behind the text of the last message of the user, and the prompt has no "
-            'message with role="user" and a content. Add one: {"role": "user", "content": '
-            '"Describe the picture."}.'
+            "images: the prompt has no user message with content to attach them to. Fix: add "
+            '{"role": "user", "content": "Describe the picture."}.'
         )
     last = len(has_content) - 1 - has_content[::-1].index(True)
     content = messages[last]["content"]

@@ -14,7 +14,7 @@ import msgspec
 from batchframe._base.endpoint_paths import EndpointPath
 from batchframe._base.errors import RequestError
 from batchframe._base.lenient_json import as_mapping
-from batchframe._base.safe_text import OUTPUT
+from batchframe._base.safe_text import NextStep
 from batchframe._endpoints.bulk import RESPONSES as COLUMNAR
 from batchframe._endpoints.endpoint import (
     Answer,
@@ -55,7 +55,7 @@ _CHAT_NAMES: Final = {
     "instructions": "system=...",
 }
 _TRUNCATED: Final = "the answer was cut off at the token limit: raise max_output_tokens"
-_UNFINISHED: Final = "the response is {} and not finished: leave background= out"
+_UNFINISHED: Final = "the response is still {}: omit background="
 
 
 class _Item(msgspec.Struct):
@@ -147,13 +147,13 @@ class _Responses(MessagesEndpoint):
         for name, spelling in _CHAT_NAMES.items():
             if name in recipe.body:
                 raise RequestError(
-                    f"{name}= is not a parameter of {self.path}; every request would be rejected. "
-                    f"Pass {spelling}."
+                    f"{name}: not a parameter of {self.path}; the service would reject every "
+                    f"request. Fix: {spelling}."
                 )
         if recipe.output.schema is not None and "format" in as_mapping(recipe.body.get("text")):
             raise RequestError(
-                OUTPUT + f" and text= both say what form the answers of {self.path} have.",
-                next_step='Take the "format" out of text=; what else it holds may stay.',
+                NextStep("output", "--output") + ", text: both define the answer format.",
+                next_step='Fix: remove "format" from text=; other keys can stay.',
             )
         super().check(recipe)
 

@@ -66,8 +66,8 @@ def check_tools(recipe: Recipe, shape: str) -> None:
             inside = '"name": ..., "parameters": ...'
             example = f'"function": {{{inside}}}' if shape == "function" else inside
             raise RequestError(
-                f"tools[{position}] is in the form of another endpoint. {recipe.endpoint} wants it "
-                f'as {{"type": "function", {example}}}.'
+                f"tools[{position}]: not in the format of {recipe.endpoint}. Fix: "
+                f'{{"type": "function", {example}}}.'
             )
     conflicts = {field.name for field in recipe.output.fields} & {field.name for field in _FIELDS}
     if conflicts and _may_call(recipe):

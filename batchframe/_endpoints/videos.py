@@ -55,7 +55,7 @@ class _Video(Response):
         if status == "expired":
             return Answer("expired", "the video expired before it was made", None, status, *tokens)
         if not isinstance(self.id, str) or not _ID.fullmatch(self.id):
-            return Answer("invalid", "the response names no video", None, status, *tokens)
+            return Answer("invalid", "the response has no video id", None, status, *tokens)
         names = self.__struct_fields__[: self.__struct_fields__.index("error")]
         content = {name: getattr(self, name) for name in names}
         plain = {name: value for name, value in content.items() if isinstance(value, _PLAIN)}
@@ -73,9 +73,8 @@ class _Videos(TextEndpoint):
     prompt_key = "prompt"
     answer_name = "video"
     retired = (
-        "endpoint: /v1/videos takes no requests any more, since OpenAI shut its Videos API down "
-        'on 2026-09-24. Make images instead, endpoint="/v1/images/generations", or call a server '
-        "that still makes videos directly. Earlier jobs stay readable: "
+        "endpoint: /v1/videos was shut down by OpenAI on 2026-09-24. Fix: generate images, "
+        'endpoint="/v1/images/generations". Earlier jobs stay readable: '
         + NextStep("bf.job(NAME).results()", "`batchframe fetch JOB --to OUTPUT.csv`")
         + "."
     )

@@ -127,14 +127,14 @@ def agreement(frame: pd.DataFrame, columns: Sequence[Hashable]) -> Agreement:
     Agreement of 3 columns on 5 rows
       rows                  5: 3 labelled by all, 1 by some, 1 by fewer than two, not compared
       no label              1 in small, 2 in again
-      all agree             2 of 3 (66.7 %)
+      all agree             2 of 3 (66.7%)
       Krippendorff's alpha  0.64
     <BLANKLINE>
       by pair
-                     rows    equal  Cohen's kappa
-      small – large     4   75.0 %           0.50
-      small – again     3   66.7 %           0.40
-      large – again     3  100.0 %           1.00
+                     rows   equal  Cohen's kappa
+      small – large     4   75.0%           0.50
+      small – again     3   66.7%           0.40
+      large – again     3  100.0%           1.00
     <BLANKLINE>
       next  agreement.disagreements
     >>> agreement(frame, ["small", "large"]).all_agree
@@ -195,6 +195,6 @@ def _pair(first: Codes, second: Codes, size: int) -> dict[str, float]:
 
 def _too_few_to_agree_error(columns: object) -> ColumnError:
     return ColumnError(
-        "agreement() compares two columns or more, and this is "
-        f'{shorten(repr(columns), 60)}. Name them in a list: ["label", "second_label"].'
+        f"columns: not a list of at least two columns ({shorten(repr(columns), 60)}). Fix: "
+        'columns=["label", "second_label"].'
     )

@@ -200,7 +200,7 @@ class Evaluation(CardRepr):
 
 def _percent(value: float, interval: tuple[float, float]) -> str:
     low, high = interval
-    return f"{percent(value)} ({percent(low)} to {percent(high)})"
+    return f"{percent(value)} (95% interval: {percent(low)} to {percent(high)})"
 
 
 def _shares(part: Codes, whole: Codes) -> npt.NDArray[np.float64]:
@@ -270,8 +270,8 @@ def evaluate(
     >>> frame.bf.evaluate(truth="gold", predicted="label")
     label against gold: 2 of 3 answers right
       rows           4: 3 answered, 1 unanswered (1 refused)
-      accuracy       66.7 % (20.8 % to 93.9 %) of the answered
-                     50.0 % (15.0 % to 85.0 %) of all with a truth
+      accuracy       66.7% (95% interval: 20.8% to 93.9%) of the answered
+                     50.0% (95% interval: 15.0% to 85.0%) of all with a truth
       Cohen's kappa  0.40
     <BLANKLINE>
       by label
@@ -280,8 +280,7 @@ def evaluate(
       bad         0.50    0.50       0.50        2
       mixed  undefined  undefined  undefined    0
     <BLANKLINE>
-      In brackets: 95 % intervals (Wilson).
-      Recall counts rows without an answer as not found.
+      Recall counts rows without an answer as wrong.
     <BLANKLINE>
       next  evaluation.disagreements
     >>> evaluate(frame, truth="gold", predicted="label").disagreements["text"].tolist()
@@ -336,11 +335,9 @@ def _reasons(
         word = status.fillna("no status").iloc[at]
         predicted, status.name = plain_scalar(predicted), plain_scalar(status.name)
         raise ColumnError(
-            f"In {len(invalid):,} of the rows there is a value in {predicted!r} although "
-            f"{status.name!r} says that they have no answer. The first is "
-            f"{format_row(at, frame.index[at])}, with {word!r}. If {status.name!r} is about "
-            "another column, pass status=None, or the name of the right one. If you filled the "
-            "gaps, evaluate before that: a default is no answer."
+            f"{predicted!r}: {plural(len(invalid), 'value')} without an answer by {status.name!r} "
+            f"(first: {format_row(at, frame.index[at])}, {word!r}). Fix: evaluate before fillna(), "
+            'or pass status="NAME" or status=None.'
         )
     return status.mask(status.eq("ok")).fillna("no value")
 
@@ -369,9 +366,7 @@ def _notes(
     gold: Labels,
     labels: tuple[Hashable, ...],
 ) -> tuple[str, ...]:
-    notes = ["In brackets: 95 % intervals (Wilson)."]
-    if unanswered:
-        notes.append("Recall counts rows without an answer as not found.")
+    notes = ["Recall counts rows without an answer as wrong."] if unanswered else []
     if predictions.is_category:
         possible = set(predictions.levels)
         impossible = [label for label in labels if label not in possible]
@@ -381,7 +376,7 @@ def _notes(
         if names:
             listed = ", ".join([*names[:_SHOWN], *(["…"] if len(names) > _SHOWN else [])])
             notes.append(
-                f"{plural(int(rows.sum()), 'row')} could not be right: {predictions.name} has no "
-                f"category {listed}, which {gold.name} holds."
+                f"{plural(int(rows.sum()), 'row')} cannot be right: {predictions.name} does not "
+                f"have the categories {listed} of {gold.name}."
             )
     return tuple(notes)

@@ -59,8 +59,8 @@ def check_frame(verb: str, frame: object) -> None:
     """
     if not isinstance(frame, pd.DataFrame):
         raise ColumnError(
-            f"{verb}() reads columns of a pandas DataFrame, and this is a {type(frame).__name__}. "
-            "Join a job's answers to its frame first: labelled = df.bf.join(job)."
+            f"{verb}(): not a pandas DataFrame ({type(frame).__name__}). Fix: "
+            f"{verb}(df.bf.join(job), ...)."
         )
 
 
@@ -76,8 +76,8 @@ def column_of(frame: pd.DataFrame, name: Hashable) -> pd.Series:
     """
     if not pd.api.types.is_hashable(name):
         raise ColumnError(
-            f"A column is given by its name, and this is a {type(name).__name__}. Make it a column "
-            'of the frame first: df.assign(truth=...), then truth="truth".'
+            f"column: not a column name ({type(name).__name__}). Fix: df.assign(truth=...), then "
+            'truth="truth".'
         )
     candidates = {name, (name, *[""] * (frame.columns.nlevels - 1))}
     positions = [position for position, label in enumerate(frame.columns) if label in candidates]
@@ -119,9 +119,8 @@ def _not_a_label(cells: pd.Series) -> ColumnError:
     label = cells.index[position]
     cells.name = plain_scalar(cells.name)
     return ColumnError(
-        f"Column {cells.name!r}, {format_row(position, label)}: the cell is a {kind}, and a label "
-        f"is one value. Give each of its values a row: df.explode({cells.name!r}), or write it as "
-        f"a text: df[{cells.name!r}].map(str)."
+        f"Column {cells.name!r}, {format_row(position, label)}: not a single label ({kind}). Fix: "
+        f"df.explode({cells.name!r}) for one row per value, or df[{cells.name!r}].map(str)."
     )
 
 
@@ -132,9 +131,9 @@ def _plain(value: Any) -> Hashable:
 
 def _kind(value: object) -> str:
     if isinstance(value, bool):
-        return "True or False"
+        return "booleans"
     if isinstance(value, str):
-        return "texts"
+        return "strings"
     return "numbers" if isinstance(value, numbers.Number) else type(value).__name__
 
 
@@ -158,10 +157,8 @@ def together(columns: Sequence[Labels]) -> tuple[tuple[Hashable, ...], list[Code
     labels = tuple(dict.fromkeys([*declared, *_sort(free)]))
     if len(labels) > MOST_LABELS:
         raise ColumnError(
-            f"There are {len(labels):,} different values in "
-            f"{format_list([c.name for c in columns])}, and at most {MOST_LABELS:,} can be taken "
-            'for labels. Are these texts or numbers? Make classes of them first: pd.cut(df["x"], '
-            "bins=10)."
+            f"{len(labels):,} different values in {format_list([c.name for c in columns])}, but at "
+            f'most {MOST_LABELS:,} labels are supported. Fix, for numbers: pd.cut(df["x"], 10).'
         )
     index = {label: number for number, label in enumerate(labels)}
     # The code −1 of a missing label selects the last element.
@@ -172,13 +169,13 @@ def together(columns: Sequence[Labels]) -> tuple[tuple[Hashable, ...], list[Code
 def _refuse_other_kinds(first: Labels, second: Labels) -> None:
     one, other = first.kinds, second.kinds
     # True equals 1 in Python, but comparing them most likely means a wrong column.
-    confusing = {"True or False", "numbers"} <= one | other
+    confusing = {"booleans", "numbers"} <= one | other
     if one and other and (one.isdisjoint(other) or confusing):
+        name = plain_scalar(first.name)
         raise ColumnError(
-            f"Column {plain_scalar(first.name)!r} holds {' and '.join(sorted(one))}, column "
-            f"{plain_scalar(second.name)!r} holds {' and '.join(sorted(other))}: no label of one "
-            "can equal one of the other. Write one as the other is written, for example "
-            f'df[{plain_scalar(first.name)!r}].map({{1: "one"}}).'
+            f"Columns {name!r} ({' and '.join(sorted(one))}) and {plain_scalar(second.name)!r} "
+            f"({' and '.join(sorted(other))}) can never be equal. Fix: convert one of them, for "
+            f'example df[{name!r}].map({{1: "one"}}).'
         )
 
 

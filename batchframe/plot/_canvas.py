@@ -38,8 +38,8 @@ def axes(ax: Axes | None, width: float, height: float) -> Axes:
         import matplotlib.pyplot as plt  # noqa: PLC0415 - optional, and slow to import
     except ImportError:
         raise ExtraError(
-            "Drawing needs matplotlib, which is not installed. Install it with: pip install "
-            '"batchframe[plot]". The same figures without it: bf.plot.tables.'
+            'Plots need matplotlib. Fix: pip install "batchframe[plot]". Without it, '
+            "bf.plot.tables returns the data."
         ) from None
     new: Axes = plt.subplots(figsize=(width, height), layout="constrained")[1]
     return new

@@ -42,7 +42,7 @@ def tokens(source: Job | pd.DataFrame, *, prefix: str = "", ax: Axes | None = No
     """
     table = tables.tokens(source, prefix=prefix)
     ax = _canvas.axes(ax, 6.4, 3.2)
-    ax.set_title("tokens by row")
+    ax.set_title("tokens per row")
     if table.empty:
         return _canvas.say_empty(ax, "no answers with token counts")
     edges = [*table["at_least"], table["below"].iloc[-1]]

@@ -128,7 +128,7 @@ def _write_names(ax: Axes, names: _Names, cell: tuple[float, float]) -> None:
     ax.tick_params(length=0)
     ax.set_xlabel(names.predicted, **_canvas.AS_IT_IS)
     ax.set_ylabel(names.truth, **_canvas.AS_IT_IS)
-    ax.set_title("rows; colour: share of the truth's rows", fontsize="small")
+    ax.set_title("rows; color: fraction of the gold label's rows", fontsize="small")
 
 
 def _write_numbers(

@@ -160,9 +160,8 @@ def tokens(source: Job | pd.DataFrame, *, prefix: str = "") -> pd.DataFrame:
     missing = [name for side in _SIDES if (name := f"{prefix}bf_{side}") not in frame.columns]
     if missing:
         raise ColumnError(
-            f"The frame has no column {' and no '.join(map(repr, missing))}. Pass the job, or join "
-            "with its details: df.bf.join(job, details=True); if it was joined under other names, "
-            'say so: prefix="second_".'
+            f"The frame has no column {' and no '.join(map(repr, missing))}. Fix: pass the job, or "
+            "join with df.bf.join(job, details=True); pass the prefix= of the join, if any."
         )
     counts = {side: _integers(column_of(frame, f"{prefix}bf_{side}")) for side in _SIDES}
     edges = _edges(np.concatenate(list(counts.values())))

@@ -94,7 +94,7 @@ def test_a_home_that_cannot_be_written_is_a_problem(
     ("fault", "told"),
     [
         (Fault("GET /v1/batches", 401), "OPENAI_API_KEY"),
-        (Fault("GET /v1/batches", "login page", times=float("inf")), "A proxy or a login page"),
+        (Fault("GET /v1/batches", "login page", times=float("inf")), "proxy or a login page"),
         (Fault("GET /v1/batches", "reset", times=float("inf")), "could not be reached"),
     ],
 )

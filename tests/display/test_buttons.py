@@ -57,7 +57,7 @@ def test_cancelling_asks_first(job: bf.Job, server: batchframe.local.Server) -> 
     assert not widget.asks
     widget.press("Cancel…")
     assert widget.asks
-    widget.press("No, let it run")
+    widget.press("No, keep it running")
     assert not widget.asks
     assert job.status == "validating"
     widget.press("Cancel…")

@@ -50,8 +50,12 @@ def test_a_request_is_the_rendered_prompt_and_the_parameters() -> None:
     ("asked", "error", "words"),
     [
         ({"output": ["a"]}, RequestError, 'endpoint="/v1/chat/completions"'),
-        ({"system": "Be brief."}, RequestError, "no system message"),
-        ({"prompt": [{"role": "user", "content": "{{ text }}"}]}, TemplateError, "takes one text"),
+        ({"system": "Be brief."}, RequestError, "system: not supported"),
+        (
+            {"prompt": [{"role": "user", "content": "{{ text }}"}]},
+            TemplateError,
+            "takes one string",
+        ),
     ],
 )
 def test_what_has_no_place_is_refused(asked: Any, error: type[Exception], words: str) -> None:

@@ -68,13 +68,21 @@ def test_a_request_asks_for_the_exact_floats_of_one_text() -> None:
 @pytest.mark.parametrize(
     ("asked", "error", "words"),
     [
-        ({"output": ["a"]}, RequestError, "leave output= out"),
-        ({"system": "Be brief."}, RequestError, "no system message"),
-        ({"prompt": [{"role": "user", "content": "{{ text }}"}]}, TemplateError, "takes one text"),
-        ({"prompt": lambda _: [{"role": "user", "content": "x"}]}, TemplateError, "takes one text"),
-        ({"prompt": lambda _: 7}, TemplateError, "is a int"),
-        ({"dimensions": "many"}, RequestError, "a whole number such as 512"),
-        ({"dimensions": 0}, RequestError, "a whole number such as 512"),
+        ({"output": ["a"]}, RequestError, "output: not supported"),
+        ({"system": "Be brief."}, RequestError, "system: not supported"),
+        (
+            {"prompt": [{"role": "user", "content": "{{ text }}"}]},
+            TemplateError,
+            "takes one string",
+        ),
+        (
+            {"prompt": lambda _: [{"role": "user", "content": "x"}]},
+            TemplateError,
+            "takes one string",
+        ),
+        ({"prompt": lambda _: 7}, TemplateError, "(int)"),
+        ({"dimensions": "many"}, RequestError, "an int such as 512"),
+        ({"dimensions": 0}, RequestError, "an int such as 512"),
         ({"name": ""}, OutputSpecError, "cannot name the answer column"),
         ({"input": "x"}, RequestError, "the prompt makes the input"),
     ],
@@ -106,8 +114,8 @@ def test_any_float_comes_back_to_the_bit(read: Read, vector: Any) -> None:
     [
         (embedded(), "0 vectors for one text"),
         (embedded([1.0], [2.0]), "2 vectors for one text"),
-        (embedded([]), "not one of 32-bit floats"),
-        (embedded("AAAA"), "not one of 32-bit floats"),
+        (embedded([]), "not consist of 32-bit floats"),
+        (embedded("AAAA"), "not consist of 32-bit floats"),
         (embedded("no base64!"), "not an embedding"),
         (embedded(["1"]), "not an embedding"),
         (embedded(None), "not an embedding"),
@@ -164,7 +172,7 @@ def test_a_vector_of_another_length_is_invalid() -> None:
         job = ask(frame).submit(client=server.client()).wait()
         other = ask(frame, dimensions=2).submit(client=server.client()).wait()
     assert job.results()["bf_status"].tolist() == ["ok", "invalid", "ok"]
-    assert "2 dimensions and not 1" in job.results()["bf_error"][1]
+    assert "2 dimensions instead of 1" in job.results()["bf_error"][1]
     assert other.results()["bf_status"].tolist() == ["invalid", "ok", "invalid"]
 
 

@@ -100,18 +100,22 @@ def test_a_mask_passes_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("asked", "error", "words"),
     [
-        ({"output": bool}, RequestError, "leave output= out"),
-        ({"system": "Be bold."}, RequestError, "no system message"),
+        ({"output": bool}, RequestError, "output: not supported"),
+        ({"system": "Be bold."}, RequestError, "system: not supported"),
         ({"images": "text"}, RequestError, "/v1/images/edits"),
         ({"n": 2}, RequestError, "dedupe=False"),
         ({"response_format": "url"}, RequestError, "b64_json"),
         ({"stream": True}, RequestError, "cannot stream"),
-        ({"prompt": [{"role": "user", "content": "{{ text }}"}]}, TemplateError, "takes one text"),
+        (
+            {"prompt": [{"role": "user", "content": "{{ text }}"}]},
+            TemplateError,
+            "takes one string",
+        ),
         ({"name": "text"}, ColumnError, "text"),
         ({"endpoint": EDITED}, RequestError, 'images="photo"'),
         ({"endpoint": EDITED, "images": "text", "on_missing": "empty"}, RequestError, "skip"),
         ({"endpoint": EDITED, "images": "text", "image_detail": "low"}, RequestError, "fidelity"),
-        ({"endpoint": EDITED, "images": ["text"] * 17}, RequestError, "16 at most"),
+        ({"endpoint": EDITED, "images": ["text"] * 17}, RequestError, "at most 16"),
     ],
 )
 def test_what_has_no_place_is_refused(asked: Any, error: type[Exception], words: str) -> None:
@@ -432,7 +436,7 @@ def test_a_disk_that_takes_no_image_is_told_and_a_later_look_keeps_it(
     job = make().submit("kites", client=server.client())
     with monkeypatch.context() as disk:
         disk.setattr("batchframe._store.answer_files.replacing", full)
-        with pytest.raises(JobError, match="Make room"):
+        with pytest.raises(JobError, match="free some space"):
             job.wait()
     assert bf.job("kites", server.client()).wait().counts == {"ok": 3, "skipped": 1}
 

@@ -64,10 +64,14 @@ def test_a_request_is_one_text() -> None:
 @pytest.mark.parametrize(
     ("asked", "error", "words"),
     [
-        ({"output": bool}, RequestError, "leave output= out"),
+        ({"output": bool}, RequestError, "output: not supported"),
         ({"name": "verdict"}, RequestError, "prefix='verdict_'"),
-        ({"system": "Be strict."}, RequestError, "no system message"),
-        ({"prompt": [{"role": "user", "content": "{{ text }}"}]}, TemplateError, "takes one text"),
+        ({"system": "Be strict."}, RequestError, "system: not supported"),
+        (
+            {"prompt": [{"role": "user", "content": "{{ text }}"}]},
+            TemplateError,
+            "takes one string",
+        ),
     ],
 )
 def test_what_has_no_place_is_refused(asked: Any, error: type[Exception], words: str) -> None:

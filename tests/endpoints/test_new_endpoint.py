@@ -31,7 +31,7 @@ class _Echoed(Response):
 
 
 class _Echo(TextEndpoint):
-    path = cast(EndpointPath, _Path.ECHO)
+    path = cast("EndpointPath", _Path.ECHO)
     response = _Echoed
     prompt_key = "prompt"
     answers_are = "which returns the prompt"

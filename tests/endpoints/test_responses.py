@@ -151,7 +151,7 @@ def test_a_parameter_of_the_openai_package_is_passed_on(name: str) -> None:
         ({"reasoning_effort": "low"}, 'reasoning={"effort": "low"}'),
         ({"verbosity": "low"}, 'text={"verbosity": "low"}'),
         ({"instructions": "Be brief."}, "system=..."),
-        ({"output": ["a"], "text": {"format": {"type": "text"}}}, 'Take the "format" out'),
+        ({"output": ["a"], "text": {"format": {"type": "text"}}}, 'remove "format"'),
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, '"name": ...'),
     ],
 )
@@ -203,7 +203,7 @@ Read = Callable[[str, Any], dict[str, Any]]
         ),
         (response(status="failed"), "failed", None, "no reason"),
         (response(status="cancelled"), "failed", None, "cancelled"),
-        (response(status="queued"), "invalid", None, "leave background= out"),
+        (response(status="queued"), "invalid", None, "omit background="),
         (response(), "invalid", None, "no text"),
         (response(SEARCH), "invalid", None, "no text"),
         ({"object": "response"}, "invalid", None, "is not one of /v1/responses"),

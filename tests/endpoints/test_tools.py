@@ -189,7 +189,7 @@ def test_there_are_columns_for_calls_only_where_there_is_something_to_call() -> 
 
 def test_tools_in_the_form_of_the_other_endpoint_are_refused() -> None:
     for endpoint, other in ((CHAT, RESPONSES), (RESPONSES, CHAT)):
-        with pytest.raises(RequestError, match="form of another endpoint"):
+        with pytest.raises(RequestError, match="not in the format of"):
             FRAME.bf.requests("{{ text }}", model="m", endpoint=endpoint, tools=[TOOLS[other]])
 
 

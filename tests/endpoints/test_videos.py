@@ -125,10 +125,10 @@ def test_nothing_is_asked_any_more() -> None:
         ),
         ({"status": "failed"}, "failed", "gave no reason"),
         ({"status": "expired"}, "expired", "expired"),
-        ({"id": None}, "invalid", "names no video"),
-        ({"id": "../files/file-1"}, "invalid", "names no video"),
-        ({"id": "video_1?variant=x"}, "invalid", "names no video"),
-        ({"id": ["video_1"]}, "invalid", "names no video"),
+        ({"id": None}, "invalid", "no video id"),
+        ({"id": "../files/file-1"}, "invalid", "no video id"),
+        ({"id": "video_1?variant=x"}, "invalid", "no video id"),
+        ({"id": ["video_1"]}, "invalid", "no video id"),
     ],
 )
 def test_what_names_no_video_is_told(

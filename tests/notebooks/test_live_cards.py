@@ -165,7 +165,7 @@ def test_the_buttons_work_and_the_saved_card_can_be_read_without_a_kernel(
     saved, buttons = cell.outputs
     assert "application/vnd.jupyter.widget-view+json" in buttons["data"]
     assert shown(cell)[0] == "Job pressed: being validated"
-    assert "As it stood when it was saved" in saved["data"]["text/html"]
+    assert "Saved state." in saved["data"]["text/html"]
     assert "bf-card" not in buttons["data"].get("text/html", "")  # it would stand there twice
     notebook.run("server.resume()\nwhile not job.done:\n    box.children[1].children[0].click()")
     told = notebook.run("print(box.children[0].value)").outputs[0]["text"]

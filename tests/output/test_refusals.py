@@ -144,7 +144,7 @@ def of(node: dict[str, Any]) -> dict[str, Any]:
                     "a": {"type": "object", "properties": {"b": {"type": "string"}}},
                 }
             },
-            ["both be named 'a.b'", "Rename"],
+            ["both be named 'a.b'", "rename"],
         ),
         (of({"type": "string", "title": "\ud800"}), ["cannot become a JSON schema"]),
     ],

@@ -52,7 +52,7 @@ def test_x4_an_id_that_is_none_names_no_folder(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_x4_a_job_that_is_not_there_is_told_in_words(name: str) -> None:
-    with pytest.raises(bf.errors.JobError, match="There is no job"):
+    with pytest.raises(bf.errors.JobError, match="not found"):
         bf.job(name)
 
 

@@ -238,7 +238,7 @@ def test_d1_an_answer_that_drips_is_left(
     monkeypatch.setattr("batchframe._services.openai_client._PATIENCE", 0.2)
     job = requests.submit(client=imitation.client(max_retries=0))
     imitation.reply("GET", path, slow)
-    with pytest.raises(ServiceError, match=r"bytes of .* in \d+ seconds|could not be reached"):
+    with pytest.raises(ServiceError, match=r"timed out|could not be reached"):
         job.refresh()
     assert (job.counts, left_behind(job)) == ({"pending": 3}, [])
     imitation.replies.clear()

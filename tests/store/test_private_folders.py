@@ -280,7 +280,7 @@ def test_x3_a_home_of_another_user_is_refused(
     [
         ("~nosuchuser-of-batchframe/x", "leads to no folder"),
         ("{tmp}/file/below", "Not a directory"),
-        ("{tmp}/file", "A file stands where a folder must be"),
+        ("{tmp}/file", "in place of a folder"),
         ("{tmp}/" + "x" * 300, "shorter name"),
         ("/proc/batchframe", "could not be read or written"),
     ],
