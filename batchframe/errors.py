@@ -35,71 +35,8 @@ UserWarning
 
 from __future__ import annotations
 
-from batchframe._base.errors import (
-    BatchframeError,
-    CellError,
-    ClientError,
-    ColumnError,
-    CommandError,
-    CostError,
-    ExtraError,
-    FileIsThereError,
-    InputError,
-    IntervalWarning,
-    JobError,
-    JobTimeout,
-    LocalServerError,
-    NamesakeWarning,
-    OpenFolderWarning,
-    OutputSpecError,
-    ParameterWarning,
-    ReasoningWarning,
-    RequestError,
-    SentElsewhere,
-    ServiceError,
-    SeveralBatchesWarning,
-    SourceError,
-    SubmissionError,
-    SubmissionUncertain,
-    TemplateError,
-    TemplateWarning,
-    UnreadableJobWarning,
-    UnrecoveredBatchWarning,
-    WebhookError,
-)
-
-__all__ = [  # noqa: RUF022 - in the order of the tree
-    "BatchframeError",
-    "InputError",
-    "TemplateError",
-    "SourceError",
-    "ColumnError",
-    "CellError",
-    "TemplateWarning",
-    "OutputSpecError",
-    "RequestError",
-    "FileIsThereError",
-    "CommandError",
-    "CostError",
-    "WebhookError",
-    "ClientError",
-    "SubmissionError",
-    "SentElsewhere",
-    "SubmissionUncertain",
-    "ServiceError",
-    "SeveralBatchesWarning",
-    "ParameterWarning",
-    "ReasoningWarning",
-    "IntervalWarning",
-    "OpenFolderWarning",
-    "UnreadableJobWarning",
-    "UnrecoveredBatchWarning",
-    "NamesakeWarning",
-    "JobError",
-    "ExtraError",
-    "LocalServerError",
-    "JobTimeout",
-]
+from batchframe._base.errors import *  # noqa: F403 - the names of its `__all__`
+from batchframe._base.errors import __all__
 
 for _name in __all__:
     globals()[_name].__module__ = __name__

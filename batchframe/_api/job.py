@@ -239,7 +239,7 @@ class Job(LiveCardRepr):
 
         also = {also} if isinstance(also, str) else set(also)
         if unknown := also - set(ASKED_ON_DEMAND):
-            raise RequestError.not_a_word(
+            raise RequestError.invalid_argument(
                 keyword="also", value=sorted(unknown), wanted=f"of {', '.join(ASKED_ON_DEMAND)}"
             )
         record = self._record

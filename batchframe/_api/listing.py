@@ -55,7 +55,7 @@ class JobList(pd.DataFrame):  # type: ignore[misc]
         if in_full or self.empty or not self.columns.is_unique:
             return repr(pd.DataFrame(self))
         return narrow_table(
-            self, shutil.get_terminal_size().columns, optional=OPTIONAL_COLUMNS, cut="name"
+            self, shutil.get_terminal_size().columns, optional=OPTIONAL_COLUMNS, truncate="name"
         )
 
 

@@ -103,7 +103,7 @@ class Requests(CardRepr):
         [{'role': 'user', 'content': 'Rate: good'}]
         """
         if n < 0:
-            raise RequestError.not_a_word(keyword="n", value=n, wanted="a number of requests")
+            raise RequestError.invalid_argument(keyword="n", value=n, wanted="a number of requests")
         return [msgspec.json.decode(line) for line in islice(self._table.lines(), n)]
 
     estimate = estimating.estimate

@@ -115,7 +115,7 @@ def submit(
     """
     refuse_parameters(elsewhere)
     if on_uncertain not in get_args(OnUncertain):
-        raise RequestError.not_a_word(
+        raise RequestError.invalid_argument(
             keyword="on_uncertain", value=on_uncertain, wanted='"ask" or "recreate"'
         )
     check_names(name, rerun, max_enqueued_tokens)
@@ -245,7 +245,7 @@ def pilot(
     for keyword, value, least in (("n", n, 1), ("seed", seed, 0)):
         if type(value) is not int or value < least:
             wanted = f"a whole number from {least} on"
-            raise RequestError.not_a_word(keyword, value, wanted)
+            raise RequestError.invalid_argument(keyword, value, wanted)
     if endpoint_of(self.endpoint).answer_kind != "inline":
         raise RequestError(
             f"A pilot asks in real time and keeps answers of text; those of {self.endpoint} "

@@ -7,6 +7,7 @@ Most messages are written next to their check; the constructors here are shared 
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import warnings
 from collections.abc import Iterable, Sequence
@@ -27,6 +28,16 @@ from batchframe._base.safe_text import (
     visible_lines,
 )
 from batchframe._base.traceback import notebook_lines
+
+__all__ = [  # noqa: RUF022 - the public names, in order of definition
+    "BatchframeError", "InputError", "TemplateError", "SourceError", "ColumnError",
+    "CellError", "TemplateWarning", "OutputSpecError", "RequestError", "FileIsThereError",
+    "CommandError", "CostError", "WebhookError", "ClientError", "SubmissionError",
+    "SentElsewhere", "SubmissionUncertain", "ServiceError", "SeveralBatchesWarning",
+    "ParameterWarning", "ReasoningWarning", "IntervalWarning", "OpenFolderWarning",
+    "UnreadableJobWarning", "UnrecoveredBatchWarning", "NamesakeWarning", "JobError",
+    "ExtraError", "LocalServerError", "JobTimeout",
+]  # fmt: skip
 
 
 def format_row(position: int, label: object) -> str:
@@ -132,7 +143,8 @@ class ColumnError(InputError):
         )
 
     @classmethod
-    def not_there(cls, name: object, near: Sequence[str], columns: Sequence[object]) -> Self:
+    def not_there(cls, name: object, columns: Sequence[object]) -> Self:
+        near = difflib.get_close_matches(str(name), map(str, columns), n=1)
         guess = f"Did you mean {near[0]!r}? " if near else ""
         return cls(
             f"The frame has no column {plain_scalar(name)!r}. {guess}Columns: "
@@ -147,7 +159,7 @@ class ColumnError(InputError):
         )
 
     @classmethod
-    def given_twice(cls, name: object) -> Self:
+    def compared_with_itself(cls, name: object) -> Self:
         column = plain_scalar(name)
         return cls(f"Column {column!r} would be compared with itself. Fix: pass another column.")
 
@@ -182,7 +194,7 @@ class RequestError(InputError):
         )
 
     @classmethod
-    def not_a_word(cls, keyword: str, value: object, wanted: str) -> Self:
+    def invalid_argument(cls, keyword: str, value: object, wanted: str) -> Self:
         return cls(f"{keyword}: not {wanted} ({shorten(repr(value), 60)}).")
 
 
@@ -198,8 +210,8 @@ class CostError(InputError):
     """Cost that is too high or unknown, or an invalid price."""
 
     @classmethod
-    def unknown_tier(cls, tier: str, known: Sequence[str]) -> Self:
-        return cls(f"tier: unknown price tier {tier!r}. Fix: use one of {format_list(known)}.")
+    def unknown_tier(cls, tier: str, tiers: Sequence[str]) -> Self:
+        return cls(f"tier: unknown price tier {tier!r}. Fix: use one of {format_list(tiers)}.")
 
 
 class WebhookError(BatchframeError):
@@ -273,9 +285,9 @@ class SeveralBatchesWarning(UserWarning):
     """Input file with more than one batch; each is billed."""
 
     @classmethod
-    def found(cls, job: str, part: int, batches: Sequence[str]) -> Self:
+    def found(cls, job: str, number: int, batches: Sequence[str]) -> Self:
         return cls(
-            f"Job {job!r} has {len(batches)} batches for input file {part} on the server "
+            f"Job {job!r} has {len(batches)} batches for input file {number} on the server "
             f"({format_list(batches)}); each is billed, and batchframe uses the oldest. Fix: "
             "client.batches.cancel(id) for the others."
         )

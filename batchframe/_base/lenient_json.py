@@ -53,6 +53,11 @@ def as_mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
+def objects_in(value: Any) -> list[Mapping[str, Any]]:
+    """Return the JSON objects of a JSON array; an empty list for anything else."""
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+
+
 def _whole(escape: re.Match[str]) -> str:
     return r"\ufffd" if len(escape[0]) == _HALF else escape[0]
 

@@ -64,8 +64,8 @@ def translate_os_errors(path: Path) -> Iterator[None]:
         if isinstance(reason, BatchframeError):
             raise
         where = reason.filename if isinstance(reason.filename, str) else str(path)
-        words = os.strerror(reason.errno) if reason.errno else str(reason) or type(reason).__name__
-        raise _disk_error(where, reason.errno, words) from None
+        why = os.strerror(reason.errno) if reason.errno else str(reason) or type(reason).__name__
+        raise _disk_error(where, reason.errno, why) from None
 
 
 def private_home(path: Path) -> None:

@@ -31,7 +31,7 @@ def visible(text: str) -> str:
     >>> visible("a\x07b\u202ec")
     'a\\x07b\\u202ec'
     """
-    return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return _HIDDEN.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def visible_lines(text: str) -> str:
@@ -101,7 +101,7 @@ class NextStep(str):
         return NextStep(other) + self
 
 
-def in_shell(said: object) -> str:
+def in_shell(message: object) -> str:
     """Return a string or an exception's message, worded for a shell.
 
     Examples
@@ -109,8 +109,8 @@ def in_shell(said: object) -> str:
     >>> in_shell(option_step("on_missing", '"skip"') + " leaves them out.")
     '--on-missing skip leaves them out.'
     """
-    text = said.args[0] if isinstance(said, Exception) and said.args else said
-    return text.shell if isinstance(text, NextStep) else str(said)
+    text = message.args[0] if isinstance(message, Exception) and message.args else message
+    return text.shell if isinstance(text, NextStep) else str(message)
 
 
 def job_step(name: str, verb: str = "", flag: str = "", *, alone: bool = False) -> NextStep:

@@ -45,11 +45,10 @@ def without_insides(trace: TracebackType | None) -> TracebackType | None:
     while current is not None:
         frames.append(current)
         current = current.tb_next
-    while frames and _is_inside(frames[-1]):
-        frames.pop()
     trimmed = None
     for frame in reversed(frames):
-        trimmed = TracebackType(trimmed, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
+        if trimmed is not None or not _is_inside(frame):
+            trimmed = TracebackType(trimmed, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
     return trimmed or trace
 
 

@@ -15,7 +15,7 @@ _FEWEST, _SHORT = 8, 20
 _GAP: Final = 2
 
 
-def narrow_table(frame: pd.DataFrame, width: int, *, optional: Sequence[str], cut: str) -> str:
+def narrow_table(frame: pd.DataFrame, width: int, *, optional: Sequence[str], truncate: str) -> str:
     """Render a DataFrame within a width and list the omitted columns.
 
     Parameters
@@ -24,29 +24,29 @@ def narrow_table(frame: pd.DataFrame, width: int, *, optional: Sequence[str], cu
         Maximum line length, in characters.
     optional
         Columns to omit as needed, in order.
-    cut
+    truncate
         Column whose strings are truncated to the available width.
 
     Examples
     --------
     >>> frame = pd.DataFrame({"name": ["a long name"], "done": [7], "folder": ["/home/of/jobs"]})
-    >>> print(narrow_table(frame, 24, optional=["folder"], cut="name"))
+    >>> print(narrow_table(frame, 24, optional=["folder"], truncate="name"))
               name  done
     0  a long name     7
     [1 row x 3 columns,
     not shown: folder]
-    >>> print(narrow_table(frame, 19, optional=["folder"], cut="name").splitlines()[1])
+    >>> print(narrow_table(frame, 19, optional=["folder"], truncate="name").splitlines()[1])
     0  a long n…     7
     """
     if _width(frame) < width:
         return _text(frame)
-    table = _shortened(frame, cut, _SHORT)
+    table = _shortened(frame, truncate, _SHORT)
     for column in optional:
         if _width(table) < width:
             break
         table = table.drop(columns=column, errors="ignore")
-    room = width - 1 - _width(table.drop(columns=cut, errors="ignore")) - _GAP
-    text = _text(_shortened(frame[table.columns], cut, max(_FEWEST, room)))
+    room = width - 1 - _width(table.drop(columns=truncate, errors="ignore")) - _GAP
+    text = _text(_shortened(frame[table.columns], truncate, max(_FEWEST, room)))
     omitted = [name for name in frame.columns if name not in table]
     footer = f"{plural(len(frame), 'row')} x {plural(len(frame.columns), 'column')}"
     if omitted:

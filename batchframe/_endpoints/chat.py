@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
@@ -27,19 +27,20 @@ from batchframe._endpoints.prompts import (
     with_images,
     with_templates,
 )
-from batchframe._endpoints.tools import as_json, called, called_with_text
+from batchframe._endpoints.tools import as_json, custom_call, function_call
 from batchframe._models.names import is_reasoning
 from batchframe._output import OutputSpec
-from batchframe._recipe.arguments import Message
+from batchframe._recipe.arguments import Message as PromptMessage
 from batchframe._recipe.recipe import Recipe
 from batchframe._recipe.slots import PROMPT, JsonColumn
 from batchframe._tokens.bodies import count_chat
-from batchframe._tokens.counter import TokenCount
 
 _TRUNCATED: Final = "the answer was cut off at the token limit: raise max_completion_tokens"
 
 
-class _Message(msgspec.Struct):
+class Message(msgspec.Struct):
+    """The answer of a choice."""
+
     content: str | None = None
     refusal: str | None = None
     tool_calls: Any = None
@@ -48,30 +49,34 @@ class _Message(msgspec.Struct):
     reasoning_content: Any = None
 
     def calls(self) -> list[dict[str, str]]:
-        if not isinstance(self.tool_calls, list):
-            # OpenAI's predecessor of tools, which some servers still return.
-            call = as_mapping(self.function_call)
-            return [called(call["name"], call.get("arguments"))] if "name" in call else []
+        """Return the tool calls."""
+        # Some servers still return `function_call`, OpenAI's predecessor of tools.
+        is_list = isinstance(self.tool_calls, list)
+        calls = self.tool_calls if is_list else [{"function": self.function_call}]
         tool_calls = []
-        for call in map(as_mapping, self.tool_calls):
+        for call in map(as_mapping, calls):
             function, custom = as_mapping(call.get("function")), as_mapping(call.get("custom"))
             if "name" in function:
-                tool_calls.append(called(function["name"], function.get("arguments")))
+                tool_calls.append(function_call(function["name"], function.get("arguments")))
             elif "name" in custom:
-                tool_calls.append(called_with_text(custom["name"], custom.get("input")))
+                tool_calls.append(custom_call(custom["name"], custom.get("input")))
         return tool_calls
 
 
 class _Choice(msgspec.Struct):
-    message: _Message
+    message: Message
     finish_reason: str | None = None
 
 
-class _Completion(Response):
+class ChatCompletion(Response):
+    """A response with choices, of which the first is read."""
+
     choices: list[_Choice]
     usage: Any = None
+    truncated: ClassVar[str] = _TRUNCATED
 
     def answer(self) -> Answer:
+        """Return the answer of the first choice."""
         tokens = tokens_of(self.usage)
         if not self.choices:
             return Answer("invalid", "the response has no choices", None, None, *tokens)
@@ -84,20 +89,23 @@ class _Completion(Response):
         if finish_reason == "content_filter":
             return Answer("refused", "stopped by the content filter", text, finish_reason, *tokens)
         if finish_reason == "length":
-            return Answer("truncated", _TRUNCATED, text, finish_reason, *tokens, None, reasoning)
+            return Answer(
+                "truncated", self.truncated, text, finish_reason, *tokens, None, reasoning
+            )
         calls = as_json(message.calls())
         if text is None and calls is None:
-            return Answer("invalid", "the response has no content", None, finish_reason, *tokens)
+            return Answer("invalid", "the response has no text", None, finish_reason, *tokens)
         return Answer("ok", None, text, finish_reason, *tokens, calls, reasoning)
 
 
 class _Chat(MessagesEndpoint):
     path = EndpointPath.CHAT
-    response = _Completion
+    response = ChatCompletion
     response_name = "a chat completion"
     output_limit = OutputLimit("max_completion_tokens", 'reasoning_effort="none"')
     columnar = CHAT_COMPLETIONS
     tool_key = "function"
+    count_tokens = staticmethod(count_chat)
 
     def body(self, recipe: Recipe) -> dict[str, Any]:
         messages: Any = JsonColumn(PROMPT)
@@ -120,9 +128,6 @@ class _Chat(MessagesEndpoint):
     def prompts_of(self, recipe: Recipe, function: PromptFunction) -> PromptFunction:
         return prompts_of(function, lambda prompt: _messages(recipe, prompt))
 
-    def count_tokens(self, body: Mapping[str, Any]) -> TokenCount:
-        return count_chat(body)
-
     def prompt_text(self, body: Mapping[str, Any]) -> str:
         return contents(body["messages"])
 
@@ -134,7 +139,7 @@ class _Chat(MessagesEndpoint):
         return is_reasoning(str(body["model"])) and body.get("reasoning_effort") != "none"
 
 
-def _messages(recipe: Recipe, prompt: Prompt) -> list[Message]:
+def _messages(recipe: Recipe, prompt: Prompt) -> list[PromptMessage]:
     messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
     system = [] if recipe.system is None else [{"role": "system", "content": recipe.system}]
     return [*system, *messages]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
 from batchframe._base.endpoint_paths import EndpointPath
-from batchframe._endpoints.endpoint import Answer, OutputLimit, Response, tokens_of
+from batchframe._endpoints.chat import ChatCompletion, Message
+from batchframe._endpoints.endpoint import OutputLimit
 from batchframe._endpoints.prompts import TextEndpoint
 
 # OpenAI API reference, 2026-11.
@@ -22,23 +23,15 @@ class _Choice(msgspec.Struct):
     text: str | None = None
     finish_reason: str | None = None
 
+    @property
+    def message(self) -> Message:
+        """The text, as the message of a chat completion."""
+        return Message(self.text)
 
-class _Completion(Response):
-    choices: list[_Choice]
-    usage: Any = None
 
-    def answer(self) -> Answer:
-        tokens = tokens_of(self.usage)
-        if not self.choices:
-            return Answer("invalid", "the response has no choices", None, None, *tokens)
-        text, finish_reason = self.choices[0].text, self.choices[0].finish_reason
-        if finish_reason == "content_filter":
-            return Answer("refused", "stopped by the content filter", text, finish_reason, *tokens)
-        if finish_reason == "length":
-            return Answer("truncated", _TRUNCATED, text, finish_reason, *tokens)
-        if text is None:
-            return Answer("invalid", "the response has no text", None, finish_reason, *tokens)
-        return Answer("ok", None, text, finish_reason, *tokens)
+class _Completion(ChatCompletion):
+    choices: list[_Choice]  # type: ignore[assignment]
+    truncated: ClassVar[str] = _TRUNCATED
 
 
 class _Completions(TextEndpoint):

@@ -67,7 +67,7 @@ class _EmbeddingsEndpoint(TextEndpoint):
         super().check(recipe)
         dimensions = recipe.body.get("dimensions")
         if dimensions is not None and not _is_dimensions(dimensions):
-            raise RequestError.not_a_word("dimensions", dimensions, "an int such as 512")
+            raise RequestError.invalid_argument("dimensions", dimensions, "an int such as 512")
 
     def body(self, recipe: Recipe) -> dict[str, Any]:
         return {"model": recipe.model, "input": text_leaf(recipe), **_TRANSPORT, **recipe.body}
@@ -145,10 +145,9 @@ def _vectors(chunk: pa.Array, valid: npt.NDArray[np.bool_], length: int) -> pa.A
 
 
 def _errors(sizes: npt.NDArray[Any], wrong: npt.NDArray[np.bool_], length: int) -> pa.Array:
-    words: list[str | None] = [None] * len(sizes)
-    for at in np.flatnonzero(wrong):
-        words[at] = f"the vector has {sizes[at]:,} dimensions instead of {length:,}"
-    return pa.array(words, pa.large_string())
+    errors = np.full(len(sizes), None, dtype=object)
+    errors[wrong] = [f"the vector has {n:,} dimensions instead of {length:,}" for n in sizes[wrong]]
+    return pa.array(errors, pa.large_string())
 
 
 EMBEDDINGS: Final = _EmbeddingsEndpoint()

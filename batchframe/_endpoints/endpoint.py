@@ -69,7 +69,7 @@ class Answer(NamedTuple):
     files: tuple[bytes, ...] = ()
 
     @property
-    def said(self) -> tuple[object, ...]:
+    def content(self) -> tuple[object, ...]:
         """The content that distinguishes two answers to the same request."""
         return self.text, self.tool_calls, self.vector
 
@@ -190,9 +190,9 @@ class Endpoint(ABC):
 
 
 def recovered_recipe(
-    path: EndpointPath, body: Mapping[str, Any], output: OutputSpec, known: Collection[str]
+    path: EndpointPath, body: Mapping[str, Any], output: OutputSpec, other_keys: Collection[str]
 ) -> Recipe:
-    """Return the recipe of a request body; `known` keys are not parameters."""
+    """Return the recipe of a request body; `other_keys` are not parameters."""
     return Recipe(
         endpoint=path.value,
         model=str(body["model"]),
@@ -201,7 +201,7 @@ def recovered_recipe(
         output=output,
         on_missing="raise",
         dedupe=True,
-        body={key: value for key, value in body.items() if key not in {"model", *known}},
+        body={key: value for key, value in body.items() if key not in {"model", *other_keys}},
         columns=UNKNOWN_COLUMNS,
     )
 

@@ -94,12 +94,11 @@ class _Moderations(TextEndpoint):
     def read(self, recipe: Recipe, answers: pa.Table, good: pa.ChunkedArray) -> ParsedAnswers:
         texts = only_good(answers["text"], good).to_pylist()
         verdicts = [None if text is None else _decode_verdict(text) for text in texts]
-        columns: dict[str, pa.Array] = {}
-        for field in _FIELDS:
-            kind = pa.bool_() if field.kind == "boolean" else pa.float64()
-            columns[field.name] = pa.array(
-                [_value(verdict, field.path) for verdict in verdicts], kind
-            )
+        kinds = {"boolean": pa.bool_(), "number": pa.float64()}
+        columns = {
+            field.name: pa.array([_value(v, field.path) for v in verdicts], kinds[field.kind])
+            for field in _FIELDS
+        }
         return ParsedAnswers(pa.table(columns), pa.nulls(len(texts), pa.large_string()))
 
 

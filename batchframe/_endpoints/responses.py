@@ -13,7 +13,7 @@ import msgspec
 
 from batchframe._base.endpoint_paths import EndpointPath
 from batchframe._base.errors import RequestError
-from batchframe._base.lenient_json import as_mapping
+from batchframe._base.lenient_json import as_mapping, objects_in
 from batchframe._base.safe_text import NextStep
 from batchframe._endpoints.bulk import RESPONSES as COLUMNAR
 from batchframe._endpoints.endpoint import (
@@ -33,7 +33,7 @@ from batchframe._endpoints.prompts import (
     with_images,
     with_templates,
 )
-from batchframe._endpoints.tools import as_json, called, called_with_text
+from batchframe._endpoints.tools import as_json, custom_call, function_call
 from batchframe._frames.image_options import ImageInput
 from batchframe._models.names import is_reasoning
 from batchframe._output import OutputSpec
@@ -42,7 +42,6 @@ from batchframe._recipe.recipe import Recipe
 from batchframe._recipe.slots import PROMPT, JsonColumn
 from batchframe._recipe.template import parse
 from batchframe._tokens.bodies import count_responses
-from batchframe._tokens.counter import TokenCount
 
 # Maps parameter names of chat completions to those of this endpoint.
 _CHAT_NAMES: Final = {
@@ -105,7 +104,7 @@ class _Response(Response):
 def _text_and_refusal(messages: list[_Item]) -> tuple[str | None, str]:
     # A model may comment before it answers; comments are not part of the answer.
     final = [item for item in messages if item.phase != "commentary"] or messages
-    parts = [part for item in final for part in _objects_in(item.content)]
+    parts = [part for item in final for part in objects_in(item.content)]
     texts = [str(part.get("text") or "") for part in parts if part.get("type") == "output_text"]
     refusals = [str(part.get("refusal")) for part in parts if part.get("type") == "refusal"]
     return "".join(texts) if texts else None, " ".join(refusals)
@@ -116,23 +115,19 @@ def _reasoning(items: Iterable[_Item]) -> str | None:
         str(part.get("text") or "")
         for item in items
         if item.type == "reasoning"
-        for part in (*_objects_in(item.summary), *_objects_in(item.content))
+        for part in (*objects_in(item.summary), *objects_in(item.content))
     ]
     return "\n\n".join(filter(None, texts)) or None
 
 
 def _calls(items: Iterable[_Item]) -> list[dict[str, str]]:
     return [
-        called(item.name, item.arguments)
+        function_call(item.name, item.arguments)
         if item.type == "function_call"
-        else called_with_text(item.name, item.input)
+        else custom_call(item.name, item.input)
         for item in items
         if item.type in {"function_call", "custom_tool_call"}
     ]
-
-
-def _objects_in(value: Any) -> list[Mapping[str, Any]]:
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
 class _Responses(MessagesEndpoint):
@@ -141,6 +136,7 @@ class _Responses(MessagesEndpoint):
     output_limit = OutputLimit("max_output_tokens", 'reasoning={"effort": "none"}')
     columnar = COLUMNAR
     tool_key = "name"
+    count_tokens = staticmethod(count_responses)
 
     def check(self, recipe: Recipe) -> None:
         """Reject parameters of chat completions, and a second output format."""
@@ -185,9 +181,6 @@ class _Responses(MessagesEndpoint):
 
     def prompts_of(self, recipe: Recipe, function: PromptFunction) -> PromptFunction:
         return prompts_of(function, lambda prompt: prompt)
-
-    def count_tokens(self, body: Mapping[str, Any]) -> TokenCount:
-        return count_responses(body)
 
     def prompt_text(self, body: Mapping[str, Any]) -> str:
         prompt = body["input"]

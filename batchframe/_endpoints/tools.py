@@ -6,13 +6,14 @@ same order: ``parallel_tool_calls=False`` limits answers to one call.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 import pyarrow as pa
 
 from batchframe._base.errors import OutputSpecError, RequestError
+from batchframe._base.lenient_json import objects_in
 from batchframe._endpoints.endpoint import encode, only_good
 from batchframe._output import Field, ParsedAnswers, parse_answers
 from batchframe._recipe.recipe import Recipe
@@ -29,12 +30,12 @@ class _Call(msgspec.Struct):
 _decode = msgspec.json.Decoder(list[_Call]).decode
 
 
-def called(name: object, arguments: object) -> dict[str, str]:
+def function_call(name: object, arguments: object) -> dict[str, str]:
     """Return one function call; models may omit empty arguments."""
     return {"name": str(name), "arguments": arguments if isinstance(arguments, str) else "{}"}
 
 
-def called_with_text(name: object, text: object) -> dict[str, str]:
+def custom_call(name: object, text: object) -> dict[str, str]:
     """Return one custom tool call, whose argument is any string."""
     return {"name": str(name), "arguments": encode(text).decode()}
 
@@ -57,12 +58,9 @@ def check_tools(recipe: Recipe, shape: str) -> None:
     RequestError, OutputSpecError
         For an invalid tool; for a conflicting column name.
     """
-    tools = recipe.body.get("tools")
-    for position, tool in enumerate(tools if isinstance(tools, list) else ()):
-        if not isinstance(tool, Mapping) or tool.get("type") != "function":
-            continue
+    for position, tool in enumerate(objects_in(recipe.body.get("tools"))):
         keys = {"function", "name"} & set(tool)
-        if keys and shape not in keys:
+        if tool.get("type") == "function" and keys and shape not in keys:
             inside = '"name": ..., "parameters": ...'
             example = f'"function": {{{inside}}}' if shape == "function" else inside
             raise RequestError(
@@ -88,56 +86,33 @@ def read_with_tools(recipe: Recipe, answers: pa.Table, good: pa.ChunkedArray) ->
     if not _may_call(recipe):
         return parsed
     calls = only_good(answers["tool_calls"], good).to_pylist()
-    names, arguments, errors = _read(calls, parsed.errors.to_pylist())
-    columns = parsed.columns
-    for field, column in zip(_FIELDS, (names, arguments), strict=True):
-        columns = columns.append_column(field.name, pa.array(column, pa.large_string()))
-    return ParsedAnswers(columns, pa.array(errors, pa.large_string()))
+    rows = list(map(_cells, calls, parsed.errors.to_pylist()))
+    names, arguments, errors = (
+        pa.array([row[place] for row in rows], pa.large_string()) for place in range(3)
+    )
+    columns = parsed.columns.append_column("tool_name", names)
+    return ParsedAnswers(columns.append_column("tool_arguments", arguments), errors)
 
 
 def _may_call(recipe: Recipe) -> bool:
-    tools = recipe.body.get("tools")
-    objects = (
-        [tool for tool in tools if isinstance(tool, Mapping)] if isinstance(tools, list) else []
-    )
-    callable_ = any(str(tool.get("type", "function")) in _CALLED for tool in objects)
+    tools = objects_in(recipe.body.get("tools"))
+    callable_ = any(str(tool.get("type", "function")) in _CALLED for tool in tools)
     return callable_ or bool(recipe.body.get("functions"))
 
 
-def _read(
-    texts: Iterable[str | None], errors: Iterable[str | None]
-) -> tuple[list[str | None], list[str | None], list[str | None]]:
-    names: list[str | None] = []
-    arguments: list[str | None] = []
-    reasons: list[str | None] = []
-    for text, error in zip(texts, errors, strict=True):
-        calls, reason = _calls(text)
-        name, argument = _cells(calls)
-        names.append(name)
-        arguments.append(argument)
-        reasons.append(reason if calls or reason else error)
-    return names, arguments, reasons
-
-
-def _calls(text: str | None) -> tuple[list[_Call], str | None]:
-    """Return the tool calls of an answer, or why they are invalid."""
+def _cells(text: str | None, error: str | None) -> tuple[str | None, str | None, str | None]:
+    """Return the name and arguments of an answer's tool calls, and its error."""
     try:
         calls = [] if text is None else _decode(text)
     except (msgspec.DecodeError, RecursionError):
-        return [], "the tool calls cannot be read"
+        return None, None, "the tool calls cannot be read"
     broken = next((call.name for call in calls if not _is_json(call.arguments)), None)
     if broken is not None:
-        return [], f"the arguments of the tool call {broken!r} are not JSON"
-    return calls, None
-
-
-def _cells(calls: Sequence[_Call]) -> tuple[str | None, str | None]:
-    if not calls:
-        return None, None
-    if len(calls) == 1:
-        return calls[0].name, calls[0].arguments
-    arguments = ",".join(call.arguments for call in calls)
-    return encode([call.name for call in calls]).decode(), f"[{arguments}]"
+        return None, None, f"the arguments of the tool call {broken!r} are not JSON"
+    if len(calls) > 1:
+        arguments = ",".join(call.arguments for call in calls)
+        return encode([call.name for call in calls]).decode(), f"[{arguments}]", None
+    return (calls[0].name, calls[0].arguments, None) if calls else (None, None, error)
 
 
 def _is_json(text: str) -> bool:

@@ -58,11 +58,10 @@ class _Video(Response):
             return Answer("invalid", "the response has no video id", None, status, *tokens)
         names = self.__struct_fields__[: self.__struct_fields__.index("error")]
         content = {name: getattr(self, name) for name in names}
-        plain = {name: value for name, value in content.items() if isinstance(value, _PLAIN)}
+        plain = {
+            key: value for key, value in content.items() if isinstance(value, str | int | float)
+        }
         return Answer("ok", None, encode(plain).decode(), status, *tokens)
-
-
-_PLAIN: Final = (str, int, float)
 
 
 class _Videos(TextEndpoint):

@@ -162,14 +162,16 @@ def agreement(frame: pd.DataFrame, columns: Sequence[Hashable]) -> Agreement:
 
 
 def _check_columns(columns: Sequence[Hashable]) -> tuple[Hashable, ...]:
-    if isinstance(columns, str) or not pd.api.types.is_list_like(columns):
-        raise _too_few_to_agree_error(columns)
-    names = tuple(columns)
+    is_list = pd.api.types.is_list_like(columns) and not isinstance(columns, str)
+    names = tuple(columns) if is_list else ()
     if len(names) < 2:  # noqa: PLR2004 - agreement takes two
-        raise _too_few_to_agree_error(list(names))
+        raise ColumnError(
+            f"columns: not a list of at least two columns ({shorten(repr(columns), 60)}). Fix: "
+            'columns=["label", "second_label"].'
+        )
     for place, name in enumerate(names):
         if name in names[:place]:
-            raise ColumnError.given_twice(name)
+            raise ColumnError.compared_with_itself(name)
     return names
 
 
@@ -187,14 +189,6 @@ def _pair(first: Codes, second: Codes, size: int) -> dict[str, float]:
     both = (first >= 0) & (second >= 0)
     table = np.bincount((first * size + second)[both], minlength=size * size).reshape(size, size)
     rows, equal = int(both.sum()), int(np.trace(table))
-    low, high = wilson(equal, rows)
-    kappa = cohens_kappa(table)
     figures = {"rows": rows, "equal": equal, "agreement": share(equal, rows)}
-    return figures | {"low": low, "high": high, "kappa": kappa}
-
-
-def _too_few_to_agree_error(columns: object) -> ColumnError:
-    return ColumnError(
-        f"columns: not a list of at least two columns ({shorten(repr(columns), 60)}). Fix: "
-        'columns=["label", "second_label"].'
-    )
+    low, high = wilson(equal, rows)
+    return figures | {"low": low, "high": high, "kappa": cohens_kappa(table)}

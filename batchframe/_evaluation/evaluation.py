@@ -289,7 +289,7 @@ def evaluate(
     check_frame("evaluate", frame)
     gold, predictions = read_labels(frame, truth), read_labels(frame, predicted)
     if truth == predicted:
-        raise ColumnError.given_twice(truth)
+        raise ColumnError.compared_with_itself(truth)
     # The categories of the predictions come first, in the order of the output schema.
     labels, (answers, truths) = together([predictions, gold])
     reasons = _reasons(frame, answers, predicted, _status_of(frame, predicted, status))

@@ -6,7 +6,6 @@ an ``Enum`` member is replaced by its value. Strings are not normalized.
 
 from __future__ import annotations
 
-import difflib
 import enum
 import itertools
 import numbers
@@ -82,9 +81,7 @@ def column_of(frame: pd.DataFrame, name: Hashable) -> pd.Series:
     candidates = {name, (name, *[""] * (frame.columns.nlevels - 1))}
     positions = [position for position, label in enumerate(frame.columns) if label in candidates]
     if not positions:
-        columns = [str(label) for label in frame.columns]
-        matches = difflib.get_close_matches(str(name), columns, n=1)
-        raise ColumnError.not_there(name, matches, list(frame.columns))
+        raise ColumnError.not_there(name, list(frame.columns))
     if len(positions) > 1:
         raise ColumnError.several(name, positions)
     return frame.iloc[:, positions[0]]

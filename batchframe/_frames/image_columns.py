@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -137,7 +136,7 @@ def column_position(name: str, labels: Sequence[Hashable]) -> int:
     names = [str(label) for label in labels]
     positions = [position for position, label in enumerate(names) if label == name]
     if not positions:
-        raise ColumnError.not_there(name, difflib.get_close_matches(name, names), names)
+        raise ColumnError.not_there(name, names)
     if len(positions) > 1:
         raise ColumnError.several(name, positions)
     return positions[0]

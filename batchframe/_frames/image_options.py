@@ -67,7 +67,9 @@ class ImageInput:
 def _check_columns(columns: object) -> tuple[str, ...]:
     labels = list(columns) if isinstance(columns, list) else [columns]
     if not labels or not all(isinstance(label, Hashable) for label in labels):
-        raise RequestError.not_a_word("images", columns, 'a column, or a list such as ["photo"]')
+        raise RequestError.invalid_argument(
+            "images", columns, 'a column, or a list such as ["photo"]'
+        )
     return tuple(str(label) for label in labels)
 
 
@@ -76,13 +78,13 @@ def _check_root(root: object) -> str | None:
         return None
     folder = os.fspath(root) if isinstance(root, str | os.PathLike) else None
     if not isinstance(folder, str) or not folder or not Path(folder).is_dir():
-        raise RequestError.not_a_word("image_root", root, "a folder that is there")
+        raise RequestError.invalid_argument("image_root", root, "a folder that is there")
     return str.__str__(folder)
 
 
 def _check_detail(detail: object) -> str | None:
     if detail is not None and detail not in _DETAILS:
-        raise RequestError.not_a_word("image_detail", detail, f"one of {', '.join(_DETAILS)}")
+        raise RequestError.invalid_argument("image_detail", detail, f"one of {', '.join(_DETAILS)}")
     return None if detail is None else str(detail)
 
 
@@ -90,5 +92,5 @@ def _check_side(side: object) -> int | None:
     if side is None:
         return None
     if isinstance(side, bool) or not isinstance(side, int) or side < 1:
-        raise RequestError.not_a_word("image_max_size", side, "a number of pixels")
+        raise RequestError.invalid_argument("image_max_size", side, "a number of pixels")
     return int(side)

@@ -107,10 +107,10 @@ def check_names(name: object, rerun: object, max_enqueued_tokens: object) -> Non
     """
     for keyword, value in (("name", name), ("rerun", rerun)):
         if value is not None and not _is_name(value):
-            raise RequestError.not_a_word(keyword, value, 'a text such as "sentiment"')
+            raise RequestError.invalid_argument(keyword, value, 'a text such as "sentiment"')
     limit = max_enqueued_tokens
     if limit is not None and (type(limit) is not int or limit < 1):
-        raise RequestError.not_a_word("max_enqueued_tokens", limit, "a number of tokens")
+        raise RequestError.invalid_argument("max_enqueued_tokens", limit, "a number of tokens")
 
 
 def _is_name(value: object) -> bool:

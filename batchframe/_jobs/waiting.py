@@ -34,7 +34,7 @@ def poll_interval(provider: Provider, poll: Poll | None = None) -> PollInterval:
         return PollInterval(provider.first_poll, max(provider.first_poll, provider.last_poll))
     seconds: Sequence[Any] = poll if isinstance(poll, tuple | list) else (poll, poll)
     if len(seconds) != 2 or not all(map(_is_interval, seconds)) or seconds[0] > seconds[1]:  # noqa: PLR2004 - a pair
-        raise RequestError.not_a_word("poll", poll, "seconds, such as 30 or (5, 60)")
+        raise RequestError.invalid_argument("poll", poll, "seconds, such as 30 or (5, 60)")
     return PollInterval(*map(float, seconds))
 
 

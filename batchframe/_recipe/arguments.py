@@ -133,7 +133,7 @@ def checked_allow(allow: object, body: Mapping[str, Any]) -> tuple[str, ...]:
     """Validate and sort the checks to skip; raise ``RequestError``."""
     names = [allow] if isinstance(allow, str) else allow
     if not isinstance(names, Iterable):
-        raise RequestError.not_a_word(
+        raise RequestError.invalid_argument(
             keyword="allow", value=allow, wanted='a list such as ["temperature"]'
         )
     checks = tuple(sorted({str(name) for name in names}))

@@ -179,7 +179,7 @@ def _table(answers: Sequence[Answer]) -> pa.Table:
 def _resolve(answers: Sequence[Answer]) -> Answer:
     """Choose one of several answers, independently of their order."""
     best = min(answers, key=_rank)
-    if len({answer.said for answer in answers if answer.status == "ok"}) > 1:
+    if len({answer.content for answer in answers if answer.status == "ok"}) > 1:
         return best._replace(status="invalid", error=_CONFLICT)
     return best
 

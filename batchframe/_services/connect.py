@@ -76,7 +76,7 @@ def expected_profile(client: object = None, given: Provider | str | None = None)
     name: object = given
     if not isinstance(name, str):
         example = 'the name of a service, such as "groq", or bf.provider("groq", ...)'
-        raise RequestError.not_a_word("provider", name, example)
+        raise RequestError.invalid_argument("provider", name, example)
     host = urlsplit(expected_identity(client).base_url).hostname or ""
     return rehearsed(provider(given)) if is_loopback(host) else provider(given)
 

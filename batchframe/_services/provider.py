@@ -124,13 +124,13 @@ class Provider:
             for name in names:
                 value = getattr(self, name)
                 if not (value is None and name in _OPTIONAL) and not holds(value):
-                    raise RequestError.not_a_word(name, value, requirement)
+                    raise RequestError.invalid_argument(name, value, requirement)
         low, high = self.windows[0], self.windows[-1]
         shortest, longest, hours = hours_of(low), hours_of(high), hours_of(self.window)
         if shortest is None or longest is None or not shortest <= (hours or 0) <= longest:
             supported = f'"{low}"' if low == high else f'from "{low}" to "{high}"'
             requirement = f"{supported}, which {self.name} supports"
-            raise RequestError.not_a_word("window", self.window, requirement)
+            raise RequestError.invalid_argument("window", self.window, requirement)
 
     @property
     def hours(self) -> float:

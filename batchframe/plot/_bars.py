@@ -84,7 +84,7 @@ def _draw_rows(table: pd.DataFrame, ax: Axes | None, colors: list[str] | None = 
     ax = _canvas.axes(ax, width, _FRAME + _BAR * max(len(table), 2))
     ax.set_title(_canvas.label(table.index.name), **_canvas.AS_IT_IS)
     if table.empty:
-        return _canvas.say_empty(ax)
+        return _canvas.draw_message(ax)
     positions, rows = range(len(table)), table["rows"].tolist()
     bars = ax.barh(positions, rows, color=colors or "C0")
     numbers = ax.bar_label(bars, [f"{number:,}" for number in rows], padding=3)

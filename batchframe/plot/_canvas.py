@@ -45,11 +45,11 @@ def axes(ax: Axes | None, width: float, height: float) -> Axes:
     return new
 
 
-def say_empty(ax: Axes, words: str = "no rows") -> Axes:
+def draw_message(ax: Axes, text: str = "no rows") -> Axes:
     """Write a message on axes without data, instead of leaving them empty."""
     ax.set_xticks([])
     ax.set_yticks([])
-    ax.text(0.5, 0.5, words, ha="center", va="center", transform=ax.transAxes, color=ink(ax))
+    ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes, color=ink(ax))
     return ax
 
 

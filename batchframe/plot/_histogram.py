@@ -44,7 +44,7 @@ def tokens(source: Job | pd.DataFrame, *, prefix: str = "", ax: Axes | None = No
     ax = _canvas.axes(ax, 6.4, 3.2)
     ax.set_title("tokens per row")
     if table.empty:
-        return _canvas.say_empty(ax, "no answers with token counts")
+        return _canvas.draw_message(ax, "no answers with token counts")
     edges = [*table["at_least"], table["below"].iloc[-1]]
     for side, color in _SIDES.items():
         rows = table[f"{side}_tokens"]

@@ -55,7 +55,7 @@ def confusion(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
     is_new = ax is None
     ax = _canvas.axes(ax, *names.figure)
     if table.empty:
-        return _canvas.say_empty(ax)
+        return _canvas.draw_message(ax)
     counts = table.to_numpy()
     colors = _colors(counts, _canvas.paper(ax), _canvas.rgb_of("C0"))
     ax.imshow(colors, aspect="auto")
@@ -73,10 +73,9 @@ def _colors(
 ) -> npt.NDArray[np.float64]:
     """Mix two colors by each cell's fraction of its row."""
     totals = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)[
-        ..., np.newaxis
-    ]
-    return np.asarray(empty * (1 - shares) + full * shares)
+    shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    mix = shares[..., np.newaxis]
+    return np.asarray(empty * (1 - mix) + full * mix)
 
 
 @dataclass(frozen=True)
