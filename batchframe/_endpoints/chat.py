@@ -19,7 +19,6 @@ from batchframe._endpoints.endpoint import (
     tokens_of,
 )
 from batchframe._endpoints.prompts import (
-    MessagesEndpoint,
     Prompt,
     contents,
     detail_json,
@@ -27,7 +26,7 @@ from batchframe._endpoints.prompts import (
     with_images,
     with_templates,
 )
-from batchframe._endpoints.tools import as_json, custom_call, function_call
+from batchframe._endpoints.tools import ToolEndpoint, as_json, custom_call, function_call
 from batchframe._models.names import is_reasoning
 from batchframe._output import OutputSpec
 from batchframe._recipe.arguments import Message as PromptMessage
@@ -98,7 +97,7 @@ class ChatCompletion(Response):
         return Answer("ok", None, text, finish_reason, *tokens, calls, reasoning)
 
 
-class _Chat(MessagesEndpoint):
+class _Chat(ToolEndpoint):
     path = EndpointPath.CHAT
     response = ChatCompletion
     response_name = "a chat completion"

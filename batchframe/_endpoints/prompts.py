@@ -1,19 +1,16 @@
-"""Prompts of one text, or of a text or messages, shared by endpoints."""
+"""Prompts of one string, and of a string or messages, shared by endpoints."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-import pyarrow as pa
-
 from batchframe._base.errors import RequestError, TemplateError
 from batchframe._base.safe_text import NextStep
 from batchframe._endpoints.endpoint import Endpoint, PromptFunction, recovered_recipe
-from batchframe._endpoints.tools import check_tools, fields_with_tools, read_with_tools
 from batchframe._frames.image_columns import image_column
 from batchframe._frames.image_options import ImageInput
-from batchframe._output import Field, OutputSpec, ParsedAnswers, output_spec
+from batchframe._output import OutputSpec, output_spec
 from batchframe._recipe.arguments import Message, checked_prompt
 from batchframe._recipe.recipe import Recipe
 from batchframe._recipe.slots import PROMPT, JsonColumn, MoreItems
@@ -22,30 +19,6 @@ from batchframe._tokens.bodies import count_texts, needed
 from batchframe._tokens.counter import TokenCount
 
 Prompt: TypeAlias = str | Sequence[Message]
-
-
-class MessagesEndpoint(Endpoint):
-    """An endpoint with a text or messages as prompt, and with tool calls.
-
-    Attributes
-    ----------
-    tool_key
-        The key of a function tool besides its type: "function" or "name".
-    """
-
-    tool_key: str
-
-    def check(self, recipe: Recipe) -> None:
-        """Reject tools in the format of another endpoint."""
-        check_tools(recipe, self.tool_key)
-
-    def fields(self, recipe: Recipe) -> tuple[Field, ...]:
-        """Return the columns of the output spec and of tool calls."""
-        return fields_with_tools(recipe)
-
-    def read(self, recipe: Recipe, answers: pa.Table, good: pa.ChunkedArray) -> ParsedAnswers:
-        """Read the texts and tool calls of the good answers."""
-        return read_with_tools(recipe, answers, good)
 
 
 class TextEndpoint(Endpoint):

@@ -26,14 +26,13 @@ from batchframe._endpoints.endpoint import (
     tokens_of,
 )
 from batchframe._endpoints.prompts import (
-    MessagesEndpoint,
     contents,
     detail_json,
     prompts_of,
     with_images,
     with_templates,
 )
-from batchframe._endpoints.tools import as_json, custom_call, function_call
+from batchframe._endpoints.tools import ToolEndpoint, as_json, custom_call, function_call
 from batchframe._frames.image_options import ImageInput
 from batchframe._models.names import is_reasoning
 from batchframe._output import OutputSpec
@@ -130,7 +129,7 @@ def _calls(items: Iterable[_Item]) -> list[dict[str, str]]:
     ]
 
 
-class _Responses(MessagesEndpoint):
+class _Responses(ToolEndpoint):
     path = EndpointPath.RESPONSES
     response = _Response
     output_limit = OutputLimit("max_output_tokens", 'reasoning={"effort": "none"}')

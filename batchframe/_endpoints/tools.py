@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from batchframe._base.errors import OutputSpecError, RequestError
 from batchframe._base.lenient_json import objects_in
-from batchframe._endpoints.endpoint import encode, only_good
-from batchframe._output import Field, ParsedAnswers, parse_answers
+from batchframe._endpoints.endpoint import Endpoint, encode, only_good
+from batchframe._output import Field, ParsedAnswers
 from batchframe._recipe.recipe import Recipe
 
 _FIELDS: Final = (Field("tool_name", (), "string"), Field("tool_arguments", (), "json"))
@@ -45,53 +45,52 @@ def as_json(calls: Sequence[Mapping[str, str]]) -> str | None:
     return encode(calls).decode() if calls else None
 
 
-def check_tools(recipe: Recipe, shape: str) -> None:
-    """Reject tools in another endpoint's format, and conflicting columns.
+class ToolEndpoint(Endpoint):
+    """An endpoint whose model may call tools; the prompt is a string or messages.
 
-    Parameters
+    Attributes
     ----------
-    shape
-        The key of this endpoint's function tools besides the type: "function" or "name".
-
-    Raises
-    ------
-    RequestError, OutputSpecError
-        For an invalid tool; for a conflicting column name.
+    tool_key
+        The key of a function tool besides its type: "function" or "name".
     """
-    for position, tool in enumerate(objects_in(recipe.body.get("tools"))):
-        keys = {"function", "name"} & set(tool)
-        if tool.get("type") == "function" and keys and shape not in keys:
-            inside = '"name": ..., "parameters": ...'
-            example = f'"function": {{{inside}}}' if shape == "function" else inside
-            raise RequestError(
-                f"tools[{position}]: not in the format of {recipe.endpoint}. Fix: "
-                f'{{"type": "function", {example}}}.'
-            )
-    conflicts = {field.name for field in recipe.output.fields} & {field.name for field in _FIELDS}
-    if conflicts and _may_call(recipe):
-        raise OutputSpecError.repeated_columns(sorted(conflicts))
 
+    tool_key: str
 
-def fields_with_tools(recipe: Recipe) -> tuple[Field, ...]:
-    """Return the columns of a spec, and of tool calls if there are tools."""
-    return (*recipe.output.fields, *(_FIELDS if _may_call(recipe) else ()))
+    def check(self, recipe: Recipe) -> None:
+        """Reject tools in another endpoint's format, and conflicting columns."""
+        for position, tool in enumerate(objects_in(recipe.body.get("tools"))):
+            keys = {"function", "name"} & set(tool)
+            if tool.get("type") == "function" and keys and self.tool_key not in keys:
+                inside = '"name": ..., "parameters": ...'
+                example = f'"function": {{{inside}}}' if self.tool_key == "function" else inside
+                raise RequestError(
+                    f"tools[{position}]: not in the format of {self.path}. Fix: "
+                    f'{{"type": "function", {example}}}.'
+                )
+        names = {field.name for field in recipe.output.fields}
+        conflicts = names & {field.name for field in _FIELDS}
+        if conflicts and _may_call(recipe):
+            raise OutputSpecError.repeated_columns(sorted(conflicts))
 
+    def fields(self, recipe: Recipe) -> tuple[Field, ...]:
+        """Return the columns of the output spec, and of tool calls if any."""
+        return (*recipe.output.fields, *(_FIELDS if _may_call(recipe) else ()))
 
-def read_with_tools(recipe: Recipe, answers: pa.Table, good: pa.ChunkedArray) -> ParsedAnswers:
-    """Read good answers: text by the output spec, tool calls as columns.
+    def read(self, recipe: Recipe, answers: pa.Table, good: pa.ChunkedArray) -> ParsedAnswers:
+        """Read texts by the output spec, and tool calls as columns.
 
-    An answer with tool calls may have no text.
-    """
-    parsed = parse_answers(recipe.output, only_good(answers["text"], good))
-    if not _may_call(recipe):
-        return parsed
-    calls = only_good(answers["tool_calls"], good).to_pylist()
-    rows = list(map(_cells, calls, parsed.errors.to_pylist()))
-    names, arguments, errors = (
-        pa.array([row[place] for row in rows], pa.large_string()) for place in range(3)
-    )
-    columns = parsed.columns.append_column("tool_name", names)
-    return ParsedAnswers(columns.append_column("tool_arguments", arguments), errors)
+        An answer with tool calls may have no text.
+        """
+        parsed = super().read(recipe, answers, good)
+        if not _may_call(recipe):
+            return parsed
+        calls = only_good(answers["tool_calls"], good).to_pylist()
+        rows = list(map(_cells, calls, parsed.errors.to_pylist()))
+        names, arguments, errors = (
+            pa.array([row[place] for row in rows], pa.large_string()) for place in range(3)
+        )
+        columns = parsed.columns.append_column("tool_name", names)
+        return ParsedAnswers(columns.append_column("tool_arguments", arguments), errors)
 
 
 def _may_call(recipe: Recipe) -> bool:

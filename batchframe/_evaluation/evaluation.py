@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from batchframe._base.errors import ColumnError, format_row, plain_scalar
+from batchframe._base.errors import ColumnError, format_list, format_row, plain_scalar
 from batchframe._display import Card, CardRepr, Table, decimals, percent, plural, shortened
 from batchframe._evaluation.labels import (
     Codes,
@@ -372,11 +372,10 @@ def _notes(
         impossible = [label for label in labels if label not in possible]
         # These labels come after the possible ones.
         rows = np.bincount(truths, minlength=len(labels))[len(labels) - len(impossible) :]
-        names = [repr(label) for label, number in zip(impossible, rows, strict=True) if number]
+        names = [label for label, number in zip(impossible, rows, strict=True) if number]
         if names:
-            listed = ", ".join([*names[:_SHOWN], *(["…"] if len(names) > _SHOWN else [])])
             notes.append(
                 f"{plural(int(rows.sum()), 'row')} cannot be right: {predictions.name} does not "
-                f"have the categories {listed} of {gold.name}."
+                f"have the categories {format_list(names, _SHOWN)} of {gold.name}."
             )
     return tuple(notes)
