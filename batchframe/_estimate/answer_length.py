@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Final
 
 from batchframe._base.ranges import Range
-from batchframe._base.safe_text import OUTPUT, NextStep, parameter_step
+from batchframe._base.safe_text import OUTPUT, parameter_step
 from batchframe._endpoints import OutputLimit, endpoint_of
 from batchframe._models.names import base_model, reasons_elsewhere
 from batchframe._models.rules import is_known
@@ -319,31 +319,35 @@ def _experience_note(before: Experience, requests: int, *, reasons: bool) -> str
 
 def reasoning_note(output_limit: OutputLimit) -> str:
     """Build the note on unbounded reasoning, with the parameter to set."""
-    return (
+    note = (
         "Reasoning tokens are billed as output and are not bounded by anything: nobody can know "
-        "them before. Bound them with "
-        + parameter_step(f"{output_limit.parameter}=")
-        + ", or switch them off with "
-        + parameter_step(output_limit.disable_reasoning)
-        + "."
+        "them before." + _bound_hint(output_limit)
     )
+    if output_limit.disable_reasoning:
+        note += " To disable them: " + parameter_step(output_limit.disable_reasoning) + "."
+    return note
 
 
 def interval_note(output_limit: OutputLimit) -> str:
     """Build the note on a likely upper end, with the parameter to set."""
     return (
         "The high end of the answers rests on the answers seen before: it is likely, and no bound."
-        + (_bound_hint(output_limit) if output_limit.parameter else "")
+        + _bound_hint(output_limit)
     )
 
 
-def _bound_hint(output_limit: OutputLimit) -> NextStep:
+def _bound_hint(output_limit: OutputLimit) -> str:
+    if not output_limit.parameter:
+        return ""
     return " Bound them with " + parameter_step(f"{output_limit.parameter}=") + "."
 
 
 def _unbounded_note(output_limit: OutputLimit) -> str:
+    note = "Nothing bounds the length of an answer, so the high end is not known."
+    if not output_limit.parameter:
+        return note
     return (
-        "Nothing bounds the length of an answer, so the high end is not known. Bound it with "
+        f"{note} Bound it with "
         + parameter_step(f"{output_limit.parameter}=")
         + ", or with an "
         + OUTPUT
@@ -352,8 +356,11 @@ def _unbounded_note(output_limit: OutputLimit) -> str:
 
 
 def _calls_note(output_limit: OutputLimit) -> str:
+    note = "With tools= an answer may be a call of a tool instead, whose arguments nothing bounds"
+    if not output_limit.parameter:
+        return note + "."
     return (
-        "With tools= an answer may be a call of a tool instead, whose arguments nothing bounds but "
+        f"{note} but "
         + parameter_step(f"{output_limit.parameter}=")
         + '. Without tools, tool_choice="none", the '
         + OUTPUT

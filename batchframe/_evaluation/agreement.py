@@ -61,7 +61,7 @@ class Agreement(CardRepr):
     def _card(self) -> Card:
         lacking = [f"{number:,} in {name}" for name, number in self.missing.items() if number]
         part, single = self.compared - self.complete, self.rows - self.compared
-        parts = [f"{self.complete:,} labelled by all"]
+        parts = [f"{self.complete:,} labeled by all"]
         parts += [f"{part:,} by some"] if part else []
         parts += [f"{single:,} by fewer than two, not compared"] if single else []
         agree = f"{self.all_agree:,} of {self.complete:,} ({percent(self.agreement)})"
@@ -125,7 +125,7 @@ def agreement(frame: pd.DataFrame, columns: Sequence[Hashable]) -> Agreement:
     ... })
     >>> frame.bf.agreement(["small", "large", "again"])
     Agreement of 3 columns on 5 rows
-      rows                  5: 3 labelled by all, 1 by some, 1 by fewer than two, not compared
+      rows                  5: 3 labeled by all, 1 by some, 1 by fewer than two, not compared
       no label              1 in small, 2 in again
       all agree             2 of 3 (66.7%)
       Krippendorff's alpha  0.64

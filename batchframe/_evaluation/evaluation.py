@@ -335,7 +335,8 @@ def _reasons(
         word = status.fillna("no status").iloc[at]
         predicted, status.name = plain_scalar(predicted), plain_scalar(status.name)
         raise ColumnError(
-            f"{predicted!r}: {plural(len(invalid), 'value')} without an answer by {status.name!r} "
+            f"{predicted!r}: {plural(len(invalid), 'row')} with a value but no answer by "
+            f"{status.name!r} "
             f"(first: {format_row(at, frame.index[at])}, {word!r}). Fix: evaluate before fillna(), "
             'or pass status="NAME" or status=None.'
         )

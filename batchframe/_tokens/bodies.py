@@ -187,7 +187,6 @@ def needed(body: Body, field: str, endpoint: str) -> Any:
     """Return a field of a request body, or raise if it is missing."""
     if body.get(field) is None:
         raise RequestError(
-            f"The request body has no {field!r}, which {endpoint} needs. Add it: {{**body, "
-            f'"{field}": ...}}.'
+            f'body: {field!r} is missing ({endpoint}). Fix: {{**body, "{field}": ...}}.'
         )
     return body[field]

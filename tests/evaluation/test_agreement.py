@@ -90,7 +90,7 @@ def test_the_card_tells_what_was_counted() -> None:
     told = repr(bf.agreement(RUNS, NAMES))
     for words in (
         "Agreement of 3 columns on 7 rows",
-        "7: 4 labelled by all, 1 by some, 2 by fewer than two, not compared",
+        "7: 4 labeled by all, 1 by some, 2 by fewer than two, not compared",
         "2 in one, 1 in two, 2 in three",
         "2 of 4 (50.0%)",
         "one – two",
