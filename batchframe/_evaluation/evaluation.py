@@ -377,6 +377,6 @@ def _notes(
         if names:
             notes.append(
                 f"{plural(int(rows.sum()), 'row')} cannot be right: {predictions.name} does not "
-                f"have the categories {format_list(names, _SHOWN)} of {gold.name}."
+                f"have the categories {format_list(names)} of {gold.name}."
             )
     return tuple(notes)

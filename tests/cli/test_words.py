@@ -88,10 +88,10 @@ def test_no_sentence_tells_a_shell_to_write_python_or_to_run_a_cell() -> None:
 def test_an_error_words_its_next_step_for_a_notebook_and_for_a_shell() -> None:
     error = JobError.not_sent("my job")
     for told in (error, pickle.loads(pickle.dumps(error))):  # noqa: S301 - our own bytes
-        assert str(told).endswith(" Go on with it: bf.job('my job').resume().")
-        assert told.next_step == "Go on with it: bf.job('my job').resume()."
-        assert in_shell(told).endswith(" Go on with it: `batchframe resume 'my job'`.")
-        assert in_shell(told.next_step) == "Go on with it: `batchframe resume 'my job'`."
+        assert str(told).endswith(" Fix: bf.job('my job').resume().")
+        assert told.next_step == "Fix: bf.job('my job').resume()."
+        assert in_shell(told).endswith(" Fix: `batchframe resume 'my job'`.")
+        assert in_shell(told.next_step) == "Fix: `batchframe resume 'my job'`."
 
 
 @pytest.mark.parametrize("name", ["tone", "my job", "it's", "a;rm -rf b", "$(x)"])

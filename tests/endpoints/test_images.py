@@ -182,7 +182,7 @@ def test_of_several_images_all_are_kept_and_the_first_is_the_column(
         ({"data": [{"b64_json": base64.b64encode(b"MZ\x90").decode()}]}, "something else"),
         ({"data": [{"b64_json": base64.b64encode(b"<html>").decode()}]}, "something else"),
         ({"data": [{"b64_json": ""}]}, "something else"),
-        ({"data": [{"url": "https://example.org/1.png"}]}, "fetches none"),
+        ({"data": [{"url": "https://example.org/1.png"}]}, "a URL instead of the image"),
         ({"data": [{"b64_json": None}]}, "neither an image nor a URL"),
         ({"data": [{"b64_json": 7}]}, "is not one of"),
         ({"data": None}, "is not one of"),
