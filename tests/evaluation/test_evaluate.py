@@ -106,7 +106,7 @@ def test_a_second_jobs_answers_go_with_a_second_jobs_status() -> None:
 def test_a_gap_that_was_filled_is_not_taken_for_an_answer() -> None:
     status = ["ok"] * 3 + ["failed"] + ["ok"] * 4 + ["failed", "ok"]
     filled = frame(bf_status=status).fillna({"label": "a"})
-    with pytest.raises(ColumnError, match="row 3, with 'failed'"):
+    with pytest.raises(ColumnError, match="row 3, 'failed'"):
         filled.bf.evaluate(truth="gold", predicted="label")
     assert filled.bf.evaluate(truth="gold", predicted="label", status=None).answered == 9
 

@@ -76,7 +76,7 @@ def test_several_columns_stand_in_the_order_given(endpoint: str) -> None:
 
 
 def test_no_message_of_the_user_is_an_error() -> None:
-    with pytest.raises(TemplateError, match="the prompt has no message"):
+    with pytest.raises(TemplateError, match="the prompt has no user message"):
         ask([PHOTO], [{"role": "system", "content": "{{ text }}"}])
 
 
@@ -172,7 +172,7 @@ def test_all_cells_that_are_no_image_are_counted() -> None:
         ({"image_root": "not/there"}, "image_root: not a folder that is there ('not/there')"),
         ({"image_root": 7}, "image_root: not a folder that is there (7)"),
         ({"image_root": ""}, "image_root: not a folder that is there ('')"),
-        ({"image_detail": "hihg"}, "image_detail: not one of auto, low, high ('hihg')"),
+        ({"image_detail": "hihg"}, "image_detail: not one of auto, low, high, original"),
         ({"image_max_size": 0}, "image_max_size: not a number of pixels (0)"),
         ({"images": []}, "images: not a column"),
         ({"prompt": str}, "images= goes with a template or messages"),
