@@ -20,36 +20,37 @@ RESERVED_KEYWORDS: Final = (
     "prompt", "model", "system", "output", "endpoint", "name", "on_missing", "dedupe", "allow",
     "images", "image_root", "image_detail", "image_max_size",
 )  # fmt: skip
-_REFUSED: Final = {
-    "stream": "a batch cannot stream: leave stream= out",
-    "stream_options": "a batch cannot stream: leave stream_options= out",
-    "n": "n= asks for several answers to one row: repeat the rows instead, with dedupe=False",
-    "messages": "the prompt makes the messages: pass a list of messages as the prompt",
-    "input": "the prompt makes the input: pass it as the prompt",
-    "body": "name the parameters themselves, such as temperature=0",
-    "extra_body": "name the parameters themselves, such as temperature=0",
-    "extra_headers": "the requests of a batch have no headers of their own",
-    "extra_query": "the requests of a batch have no query of their own",
-    "timeout": "a batch has 24 hours; job.wait(timeout=...) bounds the wait",
+_NOT_IN_A_BATCH: Final = "not supported in a batch. Fix: omit it"
+_NOT_SPREAD: Final = "not a request parameter. Fix: pass its items as keywords, temperature=0"
+_UNSUPPORTED: Final = {
+    "stream": _NOT_IN_A_BATCH,
+    "stream_options": _NOT_IN_A_BATCH,
+    "n": "each row has one answer. Fix: repeat the rows, and pass dedupe=False",
+    "messages": "set from the prompt. Fix: pass the list of messages as the prompt",
+    "input": "set from the prompt. Fix: pass it as the prompt",
+    "body": _NOT_SPREAD,
+    "extra_body": _NOT_SPREAD,
+    "extra_headers": _NOT_IN_A_BATCH,
+    "extra_query": _NOT_IN_A_BATCH,
+    "timeout": "not supported in a batch. Fix: job.wait(timeout=...)",
 }
 _RESPONSE_FORMAT: Final = (
-    OUTPUT
-    + " makes the response_format: pass the schema or the class as "
+    'not supported, except {"type": "json_object"} and {"type": "text"} without '
     + OUTPUT
-    + ' (beside a text answer, {"type": "json_object"} and {"type": "text"} may be passed as they '
-    "are)"
+    + ". Fix: pass the schema or class as "
+    + OUTPUT
 )
 _IMAGE_FORMAT: Final = (
-    "an image behind a URL is gone after an hour, and batchframe fetches none: leave it out, or "
-    'pass response_format="b64_json"'
+    "image URLs expire after an hour, and batchframe downloads no images. Fix: "
+    'response_format="b64_json", or omit it'
 )
 # OpenAI parameters with object values whose names resemble batchframe keywords.
-_NOT_MISSPELT: Final = {("/v1/responses", "image")}
+_SIMILAR_NAMES: Final = {("/v1/responses", "image")}
 _PLAIN_FORMATS: Final = ("json_object", "text")
-_OF_SUBMIT: Final = {"max_cost", "client", "rerun", "on_uncertain", "prices"}
+_SUBMIT_KEYWORDS: Final = {"max_cost", "client", "rerun", "on_uncertain", "prices"}
 _POLICIES: Final = ("raise", "skip", "empty")
-_MEANS_SKIP: Final = {"drop", "ignore", "omit"}
-_WIDEST: Final = range(-(2**63), 2**64)
+_SKIP_SYNONYMS: Final = {"drop", "ignore", "omit"}
+_JSON_INTEGERS: Final = range(-(2**63), 2**64)
 """Integers that every JSON parser accepts."""
 
 
@@ -74,8 +75,8 @@ def checked_prompt(prompt: object) -> str | tuple[Message, ...] | None:
     for position, message in enumerate(prompt):
         if not _is_message(message):
             raise TemplateError(
-                f"Message {position} of the prompt, {shorten(repr(message), 60)}, is none: it "
-                'needs a "role", and a "content" that is a text or a list of parts, such as '
+                f"prompt[{position}]: not a chat message with a role and a content "
+                f"({shorten(repr(message), 60)}). Fix: "
                 '{"role": "user", "content": "Classify: {{ text }}"}.'
             )
     return tuple(_plain(message, f"prompt[{i}]") for i, message in enumerate(prompt))
@@ -94,7 +95,7 @@ def checked_model(model: object) -> str:
     """Validate the model name; raise ``RequestError`` if it is invalid."""
     if not isinstance(model, str) or not model.strip():
         raise RequestError(
-            f'model={model!r} names no model. Pass its name, such as model="gpt-5.6-luna".'
+            f'model: not the name of a model ({model!r}). Fix: model="gpt-5.6-luna".'
         )
     return _text(model, "model")
 
@@ -105,8 +106,8 @@ def checked_system(system: object) -> str | None:
         return None
     if not isinstance(system, str):
         raise TemplateError(
-            f'system= is a {type(system).__name__}. It must be a template, such as system="You '
-            'label reviews."; for several system messages, pass the prompt as a list.'
+            f'system: not a template ({type(system).__name__}). Fix: system="You label reviews."; '
+            "for several system messages, pass the prompt as a list."
         )
     return _text(system, "system")
 
@@ -115,15 +116,15 @@ def checked_on_missing(on_missing: object) -> str:
     """Validate the policy for missing cells; raise ``RequestError``."""
     if not isinstance(on_missing, str):
         raise RequestError(
-            f"on_missing={on_missing!r} is no text.",
-            next_step='Pass "raise", "skip", "empty", or the text that stands for a missing cell.',
+            f"on_missing: not a string ({on_missing!r}).",
+            next_step='Fix: "raise", "skip", "empty" or a replacement string.',
         )
     word = on_missing.strip().lower()
-    matches = ["skip"] if word in _MEANS_SKIP else difflib.get_close_matches(word, _POLICIES, 1)
+    matches = ["skip"] if word in _SKIP_SYNONYMS else difflib.get_close_matches(word, _POLICIES, 1)
     if matches and matches[0] != on_missing:
         raise RequestError(
             option_step("on_missing", repr(on_missing))
-            + " would be written into the prompts as it stands.",
+            + " would be inserted into the prompts as text.",
             next_step="Did you mean " + option_step("on_missing", repr(matches[0])) + "?",
         )
     return _text(on_missing, "on_missing")
@@ -139,11 +140,9 @@ def checked_allow(allow: object, body: Mapping[str, Any]) -> tuple[str, ...]:
     checks = tuple(sorted({str(name) for name in names}))
     if unknown := [name for name in checks if name not in {*body, MODEL, CONTEXT_WINDOW}]:
         raise RequestError(
-            f"allow= names {format_list(unknown)}, which is neither a parameter of these requests "
-            f"nor one of {format_list((MODEL, CONTEXT_WINDOW))}.",
-            next_step="Name what is to be sent although a check refuses it: "
-            + requests_step("temperature=0", 'allow=["temperature"]')
-            + ".",
+            f"allow: not a parameter of these requests, {MODEL!r} or {CONTEXT_WINDOW!r} "
+            f"({format_list(unknown)}).",
+            next_step="Fix: " + requests_step("temperature=0", 'allow=["temperature"]') + ".",
         )
     return checks
 
@@ -169,24 +168,21 @@ def checked_body(
         be encoded as JSON.
     """
     for name in parameters:
-        if name in _OF_SUBMIT:
+        if name in _SUBMIT_KEYWORDS:
             raise RequestError(
-                f"{name}= belongs to submit(), the line that spends: "
-                f"requests(...).submit({name}=...). Here it would be sent to the model as a "
-                "parameter of each request."
+                f"{name}: an argument of submit(), not of requests(). Fix: requests(...).submit({name}=...)."
             )
-        problem = _REFUSED.get(name)
+        problem = _UNSUPPORTED.get(name)
         if name == "response_format":
             problem = _wrong_format(parameters[name], endpoint, text=text)
         if problem is not None:
-            raise RequestError(f"{name}= cannot be part of these requests: {problem}.")
-        if (endpoint, name) in _NOT_MISSPELT and isinstance(parameters[name], Mapping):
+            raise RequestError(f"{name}: " + problem + ".")
+        if (endpoint, name) in _SIMILAR_NAMES and isinstance(parameters[name], Mapping):
             continue
         matches = difflib.get_close_matches(name, RESERVED_KEYWORDS, n=1, cutoff=0.75)
         if matches and name not in allowed:
             raise RequestError(
-                f"{name}= would be sent to the model as a parameter of the request. Did you mean "
-                f"{matches[0]}=?",
+                f"{name}: not a known parameter. Did you mean {matches[0]}=?",
                 next_step=allow_hint(name),
             )
     return {name: _plain(parameters[name], name) for name in sorted(parameters)}
@@ -209,8 +205,8 @@ def _plain(value: Any, path: str) -> Any:
     if isinstance(value, str):
         return _text(value, path)
     if isinstance(value, int):
-        if value not in _WIDEST:
-            raise _not_json_error(path, "a whole number of more than 64 bits")
+        if value not in _JSON_INTEGERS:
+            raise _not_json_error(path, "an int of more than 64 bits")
         return int(value)
     if isinstance(value, float):
         if not math.isfinite(value):
@@ -220,7 +216,7 @@ def _plain(value: Any, path: str) -> Any:
         return {_text(str(key), path): _plain(item, f"{path}.{key}") for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item, f"{path}[{i}]") for i, item in enumerate(value)]
-    raise _not_json_error(path, f"of type {type(value).__name__}")
+    raise _not_json_error(path, type(value).__name__)
 
 
 def _text(text: str, path: str) -> str:
@@ -228,12 +224,11 @@ def _text(text: str, path: str) -> str:
     try:
         plain.encode()
     except UnicodeEncodeError:
-        raise _not_json_error(path, "a text with half of a surrogate pair") from None
+        raise _not_json_error(path, "invalid Unicode: a lone surrogate") from None
     return plain
 
 
 def _not_json_error(path: str, what: str) -> RequestError:
     return RequestError(
-        f"The value of {path} is {what}, which JSON cannot say. Pass plain numbers, texts, "
-        "lists and dicts."
+        f"{path}: not JSON serializable ({what}). Fix: use numbers, strings, lists and dicts."
     )

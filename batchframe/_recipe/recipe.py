@@ -103,9 +103,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         stored_prompt = checked_prompt(prompt)
         if images is not None and stored_prompt is None:
             raise RequestError(
-                "images= goes with a template or messages, and here a function makes the prompts. "
-                "Let it return messages whose content holds image_url parts, or write the prompt "
-                "as a template."
+                "images: not supported with a prompt function. Fix: return messages with image_url "
+                "parts, or pass a template as the prompt."
             )
         sent_images = images or ImageInput(())
         return cls(
@@ -127,10 +126,6 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
     def difference(self, other: Recipe) -> list[str]:
         """List the keywords in which two recipes differ."""
-        own, others = ({**fields.pop("body"), **fields} for fields in map(_stored, (self, other)))
+        stored = map(msgspec.to_builtins, (self, other))
+        own, others = ({**fields.pop("body"), **fields} for fields in stored)
         return [key for key in {**own, **others} if own.get(key) != others.get(key)]
-
-
-def _stored(recipe: Recipe) -> dict[str, Any]:
-    stored: dict[str, Any] = msgspec.to_builtins(recipe)
-    return stored

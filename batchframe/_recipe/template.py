@@ -21,15 +21,16 @@ from batchframe._base.errors import ColumnError, TemplateError, format_list, quo
 _MARKS = re.compile(r"\{\{\{\{|\{\{([^{}]*)\}\}")
 _ALMOST = re.compile(r"\{{1,2}([^{}]+)\}{1,2}")
 _TEXT = pa.large_string()
+_LITERAL_BRACES = "For literal braces, double them: {{{{."
 
 Form = Literal["text", "json"]
 
 
 @dataclass(frozen=True)
 class Placeholder:
-    """A ``{{ … }}`` placeholder; `words` is its stripped content."""
+    """A ``{{ … }}`` placeholder; `content` is what the braces enclose."""
 
-    words: str
+    content: str
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def parse(source: str) -> Template:
     Examples
     --------
     >>> parse('Answer as {"a": 1}: {{ text }}').parts
-    ('Answer as {"a": 1}: ', Placeholder(words='text'))
+    ('Answer as {"a": 1}: ', Placeholder(content='text'))
     >>> parse("{{{{ is literal").parts
     ('{{ is literal',)
     """
@@ -106,9 +107,8 @@ def parse(source: str) -> Template:
             continue
         if not match[1].strip():
             raise TemplateError(
-                f"The template {quote(source)} has an empty placeholder. Put a column's name "
-                "between the braces: {{ text }}. To write two braces as they are, double them: "
-                "{{{{."
+                f"The template {quote(source)} has an empty placeholder. Fix: name a column, "
+                f"{{{{ text }}}}. {_LITERAL_BRACES}"
             )
         if literal:
             parts.append(literal)
@@ -155,7 +155,7 @@ def map_leaves(value: Any, function: Callable[[Any], Any]) -> Any:
     """Apply a function to each leaf of a JSON-like structure, in order."""
     if isinstance(value, Mapping):
         return {key: map_leaves(item, function) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [map_leaves(item, function) for item in value]
     return function(value)
 
@@ -170,31 +170,27 @@ def almost_placeholders(template: Template, labels: Sequence[Hashable]) -> list[
     """
     names = {str(label).strip() for label in labels}
     rest = _MARKS.sub("\0", template.source)
-    candidates = [
-        (match[0], match[1].partition("|")[0].strip()) for match in _ALMOST.finditer(rest)
-    ]
-    return [(text, name) for text, name in candidates if name in names]
+    found = [(match[0], match[1].partition("|")[0].strip()) for match in _ALMOST.finditer(rest)]
+    return [(text, name) for text, name in found if name in names]
 
 
 def _cell(placeholder: Placeholder, names: Sequence[str]) -> Cell:
-    words = placeholder.words
-    if (column := _column(words, names)) is not None:
+    content = placeholder.content
+    if (column := _column(content, names)) is not None:
         return Cell(column, "text")
-    name, bar, form = (word.strip() for word in words.rpartition("|"))
+    name, bar, form = (word.strip() for word in content.rpartition("|"))
     column = _column(name, names) if bar else None
     if column is None:
-        name = name if bar else words
+        name = name if bar else content
         matches = difflib.get_close_matches(name, names)
         guess = f"Did you mean {{{{ {matches[0]} }}}}? " if matches else ""
         raise TemplateError(
-            f"The template names {{{{ {shorten(name, 60)} }}}}, but the frame has no such column. "
-            f"{guess}Columns: {format_list(names)}. To write two braces as they are, double them: "
-            "{{{{."
+            f"{{{{ {shorten(name, 60)} }}}}: no such column. {guess}Columns: "
+            f"{format_list(names)}. {_LITERAL_BRACES}"
         )
     if form != "json":
         raise TemplateError(
-            f"{{{{ {name} | {form} }}}} asks for the filter {form!r}. There is one filter: {{{{ "
-            f"{name} | json }}}}."
+            f"{{{{ {name} | {form} }}}}: unknown filter ({form!r}). Fix: {{{{ {name} | json }}}}."
         )
     return Cell(column, "json")
 
@@ -205,9 +201,8 @@ def _column(name: str, names: Sequence[str]) -> int | None:
         positions = [position for position, other in enumerate(candidates) if other == name]
         if len(positions) > 1:
             raise ColumnError(
-                f"{len(positions)} columns answer to {{{{ {name} }}}} (positions "
-                f"{format_list(positions)}), so the prompt does not say which it means. Rename "
-                "them: df.columns = [...]."
+                f"{{{{ {name} }}}} matches {len(positions)} columns (positions "
+                f"{format_list(positions)}). Fix: rename them, df.columns = [...]."
             )
         if positions:
             return positions[0]
@@ -216,10 +211,6 @@ def _column(name: str, names: Sequence[str]) -> int | None:
 
 def templates_in(value: Any) -> list[Template]:
     """List the templates in a JSON-like structure, in order."""
-    if isinstance(value, Template):
-        return [value]
-    if isinstance(value, Mapping):
-        return [template for item in value.values() for template in templates_in(item)]
-    if isinstance(value, list | tuple):
-        return [template for item in value for template in templates_in(item)]
-    return []
+    leaves: list[Any] = []
+    map_leaves(value, leaves.append)
+    return [leaf for leaf in leaves if isinstance(leaf, Template)]

@@ -89,7 +89,7 @@ def test_requests_that_a_job_left_unanswered_are_compared_too() -> None:
 
 
 def test_what_cannot_be_compared_is_refused_in_words() -> None:
-    with pytest.raises(RequestError, match="names no model"):
+    with pytest.raises(RequestError, match="not the name of a model"):
         ask().compare([""])
     with pytest.raises(CostError, match="unknown price tier 'scale'"):
         ask().compare(["gpt-4.1"], tiers=["scale"])  # type: ignore[list-item]

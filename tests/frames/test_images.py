@@ -175,7 +175,7 @@ def test_all_cells_that_are_no_image_are_counted() -> None:
         ({"image_detail": "hihg"}, "image_detail: not one of auto, low, high, original"),
         ({"image_max_size": 0}, "image_max_size: not a number of pixels (0)"),
         ({"images": []}, "images: not a column"),
-        ({"prompt": str}, "images= goes with a template or messages"),
+        ({"prompt": str}, "images: not supported with a prompt function"),
         (
             {"endpoint": "/v1/embeddings", "allow": ["model"]},
             "not supported in a batch of /v1/embeddings",

@@ -31,7 +31,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[bf.errors.BatchframeError], list[
     "repeated column": (
         lambda: ask(TWINS, "{{ text }}"),
         bf.errors.ColumnError,
-        ["2 columns", "{{ text }}", "Rename"],
+        ["2 columns", "{{ text }}", "rename"],
     ),
     "no column": (
         lambda: ask(prompt="Hello"),

@@ -24,7 +24,7 @@ def trace_of(notebook: Any, source: str) -> str:
 def test_an_error_shows_the_users_line_and_none_of_batchframes(notebook: Any) -> None:
     told = trace_of(notebook, MISSPELT)
     assert f"----> 1 {MISSPELT}" in told
-    assert "TemplateError: The template names {{ x }}" in told
+    assert "TemplateError: {{ x }}: no such column" in told
     assert "_api/accessor.py" not in told
     assert "_recipe/template.py" not in told
 

@@ -123,7 +123,7 @@ def test_a_column_named_like_a_filter_is_a_column() -> None:
     ],
 )
 def test_a_name_that_two_columns_answer_to_is_refused(columns: list[Any], template: str) -> None:
-    with pytest.raises(ColumnError, match="2 columns answer to"):
+    with pytest.raises(ColumnError, match="matches 2 columns"):
         rendered(pd.DataFrame([["p", "q"]], columns=columns), template)
 
 
@@ -268,7 +268,7 @@ def test_a_message_that_json_cannot_say_is_refused_by_its_place(value: Any) -> N
 @pytest.mark.parametrize("where", ["prompt", "system", "on_missing", "model"])
 def test_half_a_surrogate_pair_in_our_own_words_is_refused(where: str) -> None:
     words = {"prompt": "{{ text }}", where: "{{ text }} \ud800"}
-    with pytest.raises(RequestError, match=f"{where} is a text with half of a surrogate pair"):
+    with pytest.raises(RequestError, match=f"{where}: .*lone surrogate"):
         rendered(pd.DataFrame({"text": ["a"]}), **words)
 
 

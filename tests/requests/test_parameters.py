@@ -77,7 +77,7 @@ def test_a_parameter_that_is_changed_later_does_not_change_the_requests() -> Non
 @pytest.mark.parametrize("path", ["extra", "extra.deep[1]"])
 def test_what_json_cannot_say_is_refused_by_its_place(path: str, value: Any) -> None:
     held = value if path == "extra" else {"deep": [0, value]}
-    with pytest.raises(RequestError, match="which JSON cannot say") as caught:
+    with pytest.raises(RequestError, match="not JSON serializable") as caught:
         body(extra=held)
     assert path in str(caught.value)
 
@@ -93,10 +93,10 @@ def test_what_json_cannot_say_is_refused_by_its_place(path: str, value: Any) -> 
         ("client", "submit(client=...)"),
         ("rerun", "submit(rerun=...)"),
         ("prices", "submit(prices=...)"),
-        ("extra_body", "name the parameters themselves"),
+        ("extra_body", "temperature=0"),
         ("timeout", "job.wait(timeout=...)"),
-        ("input", "the prompt makes the input"),
-        ("stream", "a batch cannot stream"),
+        ("input", "input: set from the prompt"),
+        ("stream", "stream: not supported in a batch"),
     ],
 )
 def test_a_word_in_the_wrong_place_is_refused_with_the_right_one(name: str, words: str) -> None:
@@ -108,11 +108,11 @@ def test_a_word_in_the_wrong_place_is_refused_with_the_right_one(name: str, word
 @pytest.mark.parametrize(
     ("wrong", "error", "words"),
     [
-        ({"model": None}, RequestError, "model=None"),
-        ({"model": " "}, RequestError, "model=' '"),
-        ({"system": 5}, TemplateError, "system= is a int"),
-        ({"on_missing": None}, RequestError, "on_missing=None"),
-        ({"on_missing": 0}, RequestError, "on_missing=0"),
+        ({"model": None}, RequestError, "model: not the name of a model (None)"),
+        ({"model": " "}, RequestError, "model: not the name of a model (' ')"),
+        ({"system": 5}, TemplateError, "system: not a template (int)"),
+        ({"on_missing": None}, RequestError, "on_missing: not a string (None)"),
+        ({"on_missing": 0}, RequestError, "on_missing: not a string (0)"),
         ({"on_missing": "Skip"}, RequestError, "Did you mean on_missing='skip'?"),
         ({"on_missing": "empty "}, RequestError, "Did you mean on_missing='empty'?"),
         ({"name": "bf_status"}, ColumnError, "'bf_status'"),
