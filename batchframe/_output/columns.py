@@ -17,7 +17,14 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batchframe._output.decoding import ABSENT, EMPTY, HALF_PAIR, AnswerDecoder, decoder_of, reach
+from batchframe._output.decoding import (
+    ABSENT,
+    EMPTY,
+    LONE_SURROGATE,
+    AnswerDecoder,
+    decoder_of,
+    reach,
+)
 from batchframe._output.schema import Shape, columns_of, shape_of
 from batchframe._output.spec import OutputSpec
 
@@ -58,12 +65,6 @@ class _Column:
     reach: Callable[[Any], Any]
 
 
-@dataclass(frozen=True)
-class _Plan:
-    decoder: AnswerDecoder
-    columns: Mapping[tuple[str, ...], _Column]
-
-
 def parse_answers(spec: OutputSpec, texts: Texts) -> ParsedAnswers:
     """Parse answers into typed columns; invalid answers never raise.
 
@@ -86,13 +87,13 @@ def parse_answers(spec: OutputSpec, texts: Texts) -> ParsedAnswers:
     """
     if spec.schema is None:
         return _texts(spec.fields[0].name, texts)
-    plan = _plan(msgspec.json.encode(spec.schema))
-    columns = [plan.columns[field.path] for field in spec.fields]
+    decoder, column_at = _plan(msgspec.json.encode(spec.schema))
+    columns = [column_at[field.path] for field in spec.fields]
     names = [field.name for field in spec.fields]
     kinds = pa.schema(list(zip(names, (_arrow_type(c.shape) for c in columns), strict=True)))
     batches, errors = [], []
     for block in _blocks(texts):
-        rows, why = plan.decoder.answers(block)
+        rows, why = decoder.answers(block)
         arrays = [_array(c.shape, list(map(c.reach, rows))) for c in columns]
         batches.append(pa.record_batch(arrays, schema=kinds))
         errors.append(_sparse(why, len(rows)))
@@ -107,11 +108,11 @@ def _sparse(texts: Mapping[int, str], length: int) -> pa.Array:
 
 
 @functools.lru_cache(maxsize=16)
-def _plan(schema: bytes) -> _Plan:
+def _plan(schema: bytes) -> tuple[AnswerDecoder, Mapping[tuple[str, ...], _Column]]:
     root = msgspec.json.decode(schema)
     shape = shape_of(root, root)
-    columns = {path: _Column(part, reach(shape, path)) for path, part in columns_of(shape)}
-    return _Plan(decoder_of(shape, root), columns)
+    column_at = {path: _Column(part, reach(shape, path)) for path, part in columns_of(shape)}
+    return decoder_of(shape, root), column_at
 
 
 def _blocks(texts: Texts) -> Iterator[Sequence[str | None]]:
@@ -127,7 +128,7 @@ def _texts(name: str, texts: Texts) -> ParsedAnswers:
     column, broken = _text_column(texts)
     empty = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(column)), 0)
     why = pc.if_else(pc.fill_null(empty, fill_value=False), EMPTY, pa.scalar(None, _TEXT))
-    why = pc.if_else(pc.is_null(column), pc.if_else(broken, HALF_PAIR, ABSENT), why)
+    why = pc.if_else(pc.is_null(column), pc.if_else(broken, LONE_SURROGATE, ABSENT), why)
     answers = pc.if_else(pc.is_null(why), column, pa.scalar(None, _TEXT))
     return ParsedAnswers(pa.table({name: answers}), why)
 
@@ -183,10 +184,10 @@ def _json_text(raw: Any) -> str | None:
 def _inner(shape: Shape, values: list[Any]) -> pa.Array:
     """Build a nested array; lists and objects are built from their items."""
     kind = _arrow_type(shape, inner=True)
+    missing = pa.array([value is None for value in values], pa.bool_())
     if shape.kind == "list" and shape.item is not None:
         offsets = [0, *accumulate(0 if value is None else len(value) for value in values)]
         items = [item for value in values if value is not None for item in value]
-        missing = pa.array([value is None for value in values], pa.bool_())
         return pa.ListArray.from_arrays(
             pa.array(offsets, pa.int32()), _inner(shape.item, items), type=kind, mask=missing
         )
@@ -195,6 +196,5 @@ def _inner(shape: Shape, values: list[Any]) -> pa.Array:
             _inner(part, [getattr(value, f"f{i}", None) for value in values])
             for i, (_, part) in enumerate(shape.properties)
         ]
-        missing = pa.array([value is None for value in values], pa.bool_())
         return pa.StructArray.from_arrays(parts, fields=list(kind), mask=missing)
     return pa.array(values, kind)

@@ -17,8 +17,8 @@ from batchframe._output.schema import NULL, Node, Shape, alternatives, columns_o
 
 EMPTY: Final = "the answer is empty"
 ABSENT: Final = "there is no answer"
-HALF_PAIR: Final = "the text holds half of a surrogate pair"
-_LONGEST_WORDS: Final = 200
+LONE_SURROGATE: Final = "the answer has a lone surrogate (invalid Unicode)"
+_LONGEST_REASON: Final = 200
 _LONGEST_PATH: Final = 80
 
 _FENCED: Final = re.compile(r"\s*```(?:json)?(.*)```\s*", re.DOTALL)
@@ -219,16 +219,16 @@ def describe_failure(text: str, reason: Exception) -> str:
     if isinstance(reason, RecursionError):
         return "the JSON is nested too deeply"
     if isinstance(reason, UnicodeError):
-        return HALF_PAIR
+        return LONE_SURROGATE
     message = str(reason)
     if "truncated" in message and not isinstance(reason, msgspec.ValidationError):
         # A lone high surrogate makes the decoder read past the end of the string.
         is_complete = text.rstrip().endswith("}") and "\\ud" in text.lower()
-        return HALF_PAIR if is_complete else "the JSON ends too early"
-    words, at, path = message.rpartition(" - at `$")
-    words = _shorten(words if at else message, _LONGEST_WORDS)
-    words = words.replace("JSON is malformed", "the answer is not JSON")
-    return f"{words} at `{_shorten(path[:-1].lstrip('.'), _LONGEST_PATH)}`" if at else words
+        return LONE_SURROGATE if is_complete else "the JSON ends too early"
+    problem, at, path = message.rpartition(" - at `$")
+    problem = _shorten(problem if at else message, _LONGEST_REASON)
+    problem = problem.replace("JSON is malformed", "the answer is not JSON")
+    return f"{problem} at `{_shorten(path[:-1].lstrip('.'), _LONGEST_PATH)}`" if at else problem
 
 
 def _shorten(text: str, most: int) -> str:
@@ -243,20 +243,17 @@ def validate(value: Any, node: Node, root: Node, path: str) -> str | None:
     >>> validate([1, "two"], {"type": "array", "items": {"type": "integer"}}, {}, "counts")
     'Expected integer - at `$.counts[1]`'
     """
-    candidates = [
-        alternative.node for alternative in alternatives(node, root) if alternative.node is not None
-    ]
-    fitting = [alternative for alternative in candidates if _CHECKS[alternative["type"]](value)]
+    candidates = [one.node for one in alternatives(node, root) if one.node is not None]
+    fitting = [candidate for candidate in candidates if _CHECKS[candidate["type"]](value)]
     if not fitting:
-        types = " or ".join(dict.fromkeys(alternative["type"] for alternative in candidates))
+        types = " or ".join(dict.fromkeys(candidate["type"] for candidate in candidates))
         return f"Expected {types} - at `$.{path}`"
     problem = None
-    for alternative in fitting:
-        problem = _validate_one(value, alternative, root, path)
+    for candidate in fitting:
+        problem = _validate_one(value, candidate, root, path)
         if problem is None:
             return None
-    several = f"None of the {len(fitting)} alternatives - at `$.{path}`"
-    return problem if len(fitting) == 1 else several
+    return problem if len(fitting) == 1 else f"None of {len(fitting)} alternatives - at `$.{path}`"
 
 
 def _validate_one(value: Any, node: Node, root: Node, path: str) -> str | None:
@@ -293,7 +290,7 @@ def _validate_string(value: str, node: Node, _root: Node, path: str) -> str | No
         return f"Wrong length ({len(value)}) - at `$.{path}`"
     pattern = compiled(node.get("pattern"))
     if pattern is not None and not pattern.search(value):
-        return f"Expected a text matching {node['pattern']!r} - at `$.{path}`"
+        return f"Expected a string matching {node['pattern']!r} - at `$.{path}`"
     return None
 
 

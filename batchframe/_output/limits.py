@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Final
 
 from batchframe._base.errors import OutputSpecError
-from batchframe._output.schema import Node, resolve
+from batchframe._output.schema import Node, children, resolve
 
 MOST_PROPERTIES: Final = 5_000
 MOST_LEVELS: Final = 10
@@ -30,11 +30,11 @@ def check_limits(schema: Node, name: str) -> None:
     names = [name for n in nodes for name in chain(n.get("properties", ()), _definitions(n))]
     values = list(chain.from_iterable(enums)) + [n["const"] for n in nodes if "const" in n]
     _check("answer fields", sum(len(n.get("properties", ())) for n in nodes), MOST_PROPERTIES)
-    _check("labels in all", sum(map(len, enums)), MOST_LABELS)
-    _check("characters in its names and labels", _characters(names + values), MOST_CHARACTERS)
+    _check("labels", sum(map(len, enums)), MOST_LABELS)
+    _check("characters in names and labels", _characters(names + values), MOST_CHARACTERS)
     for enum in enums:
         if len(enum) > LONG_ENUM and isinstance(enum[0], str):
-            what = f"characters in one list of {len(enum)} labels"
+            what = f"characters in an enum of {len(enum)} labels"
             _check(what, _characters(enum), MOST_LONG_ENUM_CHARACTERS)
     _check_depth(schema, schema, name, 1)
 
@@ -42,22 +42,13 @@ def check_limits(schema: Node, name: str) -> None:
 def _check(what: str, count: int, most: int) -> None:
     if count > most:
         raise OutputSpecError(
-            f"The output schema has {count:,} {what}; the service takes up to {most:,}. Ask for "
-            "less in one request, or ask in two steps: first the group, then what is in it."
+            f"output: {count:,} {what}; the service accepts at most {most:,}. Fix: ask for less in "
+            "one request, or in two steps, first for the group, then for what is in it."
         )
 
 
 def _characters(values: list[object]) -> int:
     return sum(len(str(value)) for value in values)
-
-
-def _children(node: Node) -> Iterator[tuple[str, Node]]:
-    for name, part in node.get("properties", {}).items():
-        yield f".{name}", part
-    if "items" in node:
-        yield "[]", node["items"]
-    for variant in node.get("anyOf", ()):
-        yield "", variant
 
 
 def _definitions(node: Node) -> dict[str, Node]:
@@ -66,7 +57,7 @@ def _definitions(node: Node) -> dict[str, Node]:
 
 def _nodes(node: Node) -> Iterator[Node]:
     yield node
-    for _, part in _children(node):
+    for _, part in children(node):
         yield from _nodes(part)
     for part in _definitions(node).values():
         yield from _nodes(part)
@@ -78,10 +69,10 @@ def _check_depth(
     """Count nested objects; a definition already in `through` adds no level."""
     if level > MOST_LEVELS:
         raise OutputSpecError(
-            f"{path} lies more than {MOST_LEVELS} objects deep; the service takes up to "
-            f"{MOST_LEVELS}. Make the model flatter."
+            f"{path}: nested too deeply; the service accepts at most {MOST_LEVELS} levels. Fix: "
+            "use a flatter model."
         )
-    for step, part in _children(node):
+    for step, part in children(node):
         _check_depth(part, root, path + step, level + ("properties" in part), through)
     reference = node.get("$ref", "#")
     definition = resolve(reference, root)

@@ -80,6 +80,16 @@ def alternatives(
             yield Alternative({**node, "type": name}, inside)
 
 
+def children(node: Node) -> Iterator[tuple[str, Node]]:
+    """Yield the nodes directly inside a node, with their step of the path."""
+    for name, part in node.get("properties", {}).items():
+        yield f".{name}", part
+    if "items" in node:
+        yield "[]", node["items"]
+    for variant in node.get("anyOf", ()):
+        yield "", variant
+
+
 def leads_back(reference: str, root: Node) -> bool:
     """Return whether a definition is recursive, directly or indirectly.
 
@@ -105,8 +115,7 @@ def _references(node: Node | None) -> Iterator[str]:
         return
     if "$ref" in node:
         yield node["$ref"]
-    children = [*node.get("properties", {}).values(), *node.get("anyOf", ())]
-    for part in [*children, node["items"]] if "items" in node else children:
+    for _, part in children(node):
         yield from _references(part)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 
 import msgspec
 
-from batchframe._base.errors import OutputSpecError, format_list, quote, shorten, without_link
+from batchframe._base.errors import OutputSpecError, format_list, quote, shorten
 from batchframe._base.safe_text import LABELS, OUTPUT
 from batchframe._output.limits import check_limits
 from batchframe._output.schema import Kind, Levels, columns_of, shape_of
@@ -18,7 +18,6 @@ from batchframe._output.strict import repeated, strict_schema
 
 _TEXT: Final = "response"
 _LABEL: Final = "label"
-_OTHER_COLUMN: Final = "the columns of its output are not what the schema says"
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class OutputSpec:
         stored = {field.path: (field.kind, field.levels) for field in self.fields}
         names = {field.name for field in self.fields}
         if not stored or not stored.items() <= shapes.items() or len(names) < len(self.fields):
-            raise ValueError(_OTHER_COLUMN)
+            raise ValueError("the output columns do not match the schema")
 
     @classmethod
     def of_schema(cls, schema: Mapping[str, Any] | None, schema_name: str) -> OutputSpec:
@@ -118,14 +117,13 @@ def output_spec(output: object, name: str | None = None) -> OutputSpec:
     """
     column_name: object = name
     if column_name is not None and not (isinstance(column_name, str) and column_name.strip()):
-        raise OutputSpecError(
-            f"name={name!r} cannot name the answer column. Pass a text: name='stance'."
-        )
+        raise OutputSpecError(f"name: not a column name ({name!r}). Fix: name='stance'.")
     if output is None:
         return OutputSpec(None, _TEXT, (Field(name or _TEXT, (), "string"),))
     schema, schema_name = _object_schema(strict_schema(*_json_schema(output)))
     try:
-        schema = _copy_schema(schema)
+        # A deep copy, as JSON reads it back.
+        schema = msgspec.json.decode(msgspec.json.encode(schema))
     except (msgspec.MsgspecError, TypeError, ValueError) as reason:
         raise _not_a_spec_error(output, reason) from reason
     check_limits(schema, schema_name)
@@ -140,9 +138,8 @@ def _fields(schema: Mapping[str, Any], name: str | None) -> tuple[Field, ...]:
     if name is not None:
         if len(names) > 1:
             raise OutputSpecError(
-                f"name={name!r} renames one answer column, but this output has {len(names)}: "
-                f"{format_list(names)}. Put something before all of them when you join: "
-                f"df.bf.join(job, prefix={name + '_'!r})."
+                f"name: {name!r} cannot rename {len(names)} answer columns "
+                f"({format_list(names)}). Fix: df.bf.join(job, prefix={name + '_'!r})."
             )
         names = [name]
     return tuple(
@@ -158,19 +155,15 @@ def _json_schema(output: Any) -> tuple[Any, str]:
         return _given(output)
     labels = get_args(output) if get_origin(output) is Literal else output
     if isinstance(labels, list | tuple):
-        return _labels(labels), "output="
+        return _labels(labels), "output"
     if isinstance(output, set | frozenset):
-        raise _labels_without_order_error(type(output).__name__, "sorted(labels)")
+        raise _not_a_list_error(output, "sorted(labels)")
     if not isinstance(output, type) and hasattr(output, "tolist"):
-        raise _labels_without_order_error(type(output).__name__, "labels.tolist()")
+        raise _not_a_list_error(output, "labels.tolist()")
     if isinstance(output, str):
         raise OutputSpecError(
-            f"output={quote(output)} is a text.",
-            next_step="For labels, pass a list of all of them: "
-            + LABELS
-            + "; for a text answer, leave "
-            + OUTPUT
-            + " out.",
+            f"output: not a list of labels, a type or a schema ({quote(output)}).",
+            next_step="Fix: " + LABELS + ". For a text answer, omit " + OUTPUT + ".",
         )
     # Importing it would take a quarter of `import batchframe`, and labels do not need it.
     import pydantic  # noqa: PLC0415
@@ -196,8 +189,8 @@ def _given(schema: Mapping[Any, Any]) -> tuple[Any, str]:
     outer = '["json_schema"]' if "json_schema" in schema else ""
     if outer or isinstance(schema.get("schema"), Mapping):
         raise OutputSpecError(
-            "output= is a whole response format; batchframe writes that part itself. Pass the "
-            f'schema inside it: output=response_format{outer}["schema"].'
+            "output: a response format, not a schema. Fix: "
+            f'output=response_format{outer}["schema"].'
         )
     return schema, str(schema.get("title") or "schema")
 
@@ -212,8 +205,8 @@ def _object_schema(strict: dict[str, Any]) -> tuple[dict[str, Any], str]:
     key = _LABEL if shape.kind == "category" else _TEXT
     if _refers_to_root(strict):
         raise OutputSpecError(
-            f"{key} refers to '#', yet the schema is not an object and is put into one. Move it to "
-            "'$defs' and refer to it there, such as '#/$defs/Node'."
+            f"{key}: '#' must refer to an object. Fix: move the schema to '$defs', and refer to "
+            "'#/$defs/NAME'."
         )
     rules: Any = {"type": "object", "properties": {key: inner}, "required": [key]}
     schema = {**rules, "additionalProperties": False, **definitions}
@@ -230,23 +223,16 @@ def _schema_name(title: object) -> str:
     return re.sub(r"[^a-zA-Z0-9_-]+", "_", str(title or "")).strip("_")[:64] or _TEXT
 
 
-def _copy_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a deep copy of the schema, as JSON reads it back."""
-    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(schema))
-    return plain
-
-
 def _not_a_spec_error(output: object, reason: object) -> OutputSpecError:
     return OutputSpecError(
-        f"output={shorten(repr(output), 60)} cannot become a JSON schema: "
-        f'{without_link(reason)}. Pass a list of labels such as ["positive", "negative"], a '
-        "Literal, an Enum class, a Pydantic model, a TypedDict, a dataclass, a type such as int, a "
-        "JSON schema, or None for text."
+        f"output: not convertible to a JSON schema ({shorten(repr(output), 60)}): "
+        f"{shorten(str(reason).partition('. ')[0])}. Fix: a list of labels such as "
+        '["positive", "negative"], a Literal, an Enum class, a Pydantic model, a TypedDict, a '
+        "dataclass, a type such as int, a JSON schema, or None for text."
     )
 
 
-def _labels_without_order_error(kind: str, call: str) -> OutputSpecError:
+def _not_a_list_error(labels: object, call: str) -> OutputSpecError:
     return OutputSpecError(
-        OUTPUT + f" is a {kind}.",
-        next_step=f"Pass the labels as a list, so that their order is yours: output={call}.",
+        f"output: not a list of labels ({type(labels).__name__}). Fix: output={call}."
     )

@@ -33,12 +33,12 @@ TYPES: Final = ("object", "array", "string", "integer", "number", "boolean", NUL
 _NUMBERS: Final = ("multipleOf", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 # The guide lists the two lengths as unsupported for *fine-tuned* models only.
 _SIZES: Final = ("minItems", "maxItems", "minLength", "maxLength")
-_KEPT: Final = {
+_SUPPORTED: Final = {
     "type", "properties", "required", "additionalProperties", "items", "anyOf", "oneOf", "enum",
     "const", "$ref", "$defs", "definitions", "title", "description", "pattern", "format",
     *_NUMBERS, *_SIZES,
 }  # fmt: skip
-_DROPPED: Final = {
+_ANNOTATIONS: Final = {
     "default", "discriminator", "examples", "example", "deprecated", "readOnly", "writeOnly",
     "$schema", "$id", "$comment",
 }  # fmt: skip
@@ -48,16 +48,14 @@ _ALONE: Final = ("anyOf", "oneOf", "type", "properties", "items", "enum", "const
 _LEVEL_TYPES: Final = {bool: "boolean", str: "string", int: "integer"}
 _LOOKAROUND: Final = re.compile(r"(?<!\\)(?:\\\\)*\(\?<?[=!]")
 _KEYWORD_REMEDIES = {
-    "allOf": "Write the fields of all its parts into one model.",
-    "prefixItems": "A tuple's places have no names: use a model with named fields, or a list.",
-    "uniqueItems": "Use list[...] in place of a set, and drop duplicates afterwards.",
-    "patternProperties": "Name every key: use a model with named fields, or a list of pairs.",
-    "propertyNames": "Name every key: use a model with named fields, or a list of pairs.",
-    "minProperties": "Every field is always there in strict mode: take it out.",
-    "maxProperties": "Every field is always there in strict mode: take it out.",
-    "if": "Use 'anyOf', or optional fields (T | None), and say in the prompt when they apply.",
-    "not": "Say in the prompt what is not allowed.",
-    "nullable": "Use type: ['string', 'null'], or str | None.",
+    "allOf": "put the fields of all its parts into one model",
+    "prefixItems": "replace the tuple with a model with named fields, or a list",
+    "uniqueItems": "replace the set with list[...], and drop duplicates afterwards",
+    "patternProperties": "use a model with named fields, or a list of pairs",
+    "propertyNames": "use a model with named fields, or a list of pairs",
+    "if": "use 'anyOf', or optional fields (T | None), and say in the prompt when they apply",
+    "not": "say in the prompt what is not allowed",
+    "nullable": "use type: ['string', 'null'], or str | None",
 }
 
 
@@ -101,9 +99,8 @@ def strict_schema(schema: object, name: str) -> dict[str, Any]:
 def _strict(node: object, place: _Place) -> dict[str, Any]:
     if not isinstance(node, Mapping) or not any(key in node for key in _TYPING):
         raise _untyped_error(place.path)
-    keywords = {key: value for key, value in node.items() if key not in _DROPPED}
-    keywords = _without_all_of(keywords, place)
-    _refuse_keywords(keywords, place.path)
+    keywords = _without_all_of({k: v for k, v in node.items() if k not in _ANNOTATIONS})
+    _check_keywords(keywords, place.path)
     if "$ref" in keywords:
         return _reference(keywords, place)
     renamed = {"oneOf": "anyOf"}
@@ -137,13 +134,14 @@ def _types(node: Node) -> Sequence[Any]:
     return types if isinstance(types, list | tuple) else (types,)
 
 
-def _without_all_of(node: dict[str, Any], place: _Place) -> dict[str, Any]:
-    parts = node.get("allOf")
-    if not isinstance(parts, Sequence) or len(parts) != 1 or not isinstance(parts[0], Mapping):
-        return node
-    siblings = {key: value for key, value in node.items() if key != "allOf"}
-    inner = {key: value for key, value in parts[0].items() if key not in _DROPPED}
-    return _without_all_of({**siblings, **inner}, place)
+def _without_all_of(node: dict[str, Any]) -> dict[str, Any]:
+    """Merge the only item of ``allOf`` into the node."""
+    match node.get("allOf"):
+        case [Mapping() as only]:
+            siblings = {key: value for key, value in node.items() if key != "allOf"}
+            inner = {key: value for key, value in only.items() if key not in _ANNOTATIONS}
+            return _without_all_of({**siblings, **inner})
+    return node
 
 
 def _reference(node: dict[str, Any], place: _Place) -> dict[str, Any]:
@@ -152,8 +150,8 @@ def _reference(node: dict[str, Any], place: _Place) -> dict[str, Any]:
     definition = resolve(reference, place.root) if isinstance(reference, str) else None
     if definition is None:
         raise OutputSpecError(
-            f"{place.path} refers to {quote(str(reference))}, which is not there. A reference must "
-            "name a definition at the top of the schema, such as '#/$defs/Address'."
+            f"{place.path}: missing definition ({quote(str(reference))}). Fix: define it at the "
+            "top of the schema, and refer to '#/$defs/NAME'."
         )
     siblings = {key: value for key, value in node.items() if key != "$ref"}
     if not siblings:
@@ -168,20 +166,17 @@ def _closed(node: dict[str, Any], path: str) -> dict[str, Any]:
     properties = node.get("properties")
     if node.get("additionalProperties", False) is not False or properties is None:
         raise OutputSpecError(
-            f"{path} has keys that are not known in advance (a dict, or extra='allow'); strict "
-            "mode wants every key named. Use a model with named fields, or a list of pairs: "
-            "class Pair(BaseModel): key: str; value: int, and then list[Pair]."
+            f"{path} has unknown keys (a dict, or extra='allow'), which strict mode rejects. Fix: "
+            "use a model with named fields, or list[Pair] with class Pair(BaseModel): key: str; "
+            "value: int."
         )
     if not properties:
-        raise OutputSpecError(
-            f"{path} is an object without any field, so there is nothing to answer. Give it a "
-            "field, or leave it out."
-        )
+        raise OutputSpecError(f"{path}: an object without fields. Fix: add a field, or omit it.")
     for name in properties:
         if not isinstance(name, str) or re.search(r'["\\\x00-\x1f]', name):
             raise OutputSpecError(
-                f"{path} has a field named {shorten(repr(name), 60)}. The name of a field must be "
-                "a text without quotes, backslashes and control characters: rename it."
+                f"{path}: invalid field name ({shorten(repr(name), 60)}). Fix: rename it, without "
+                "quotes, backslashes and control characters."
             )
     return {**node, "additionalProperties": False, "required": list(properties)}
 
@@ -203,29 +198,23 @@ def _strict_enum(node: dict[str, Any], path: str) -> dict[str, Any]:
 
 def _level_type(values: Sequence[Any], path: str) -> str:
     if not values:
-        raise OutputSpecError(
-            f"{path} has no labels to choose from.", next_step="Name at least one: " + LABELS + "."
-        )
+        raise OutputSpecError(f"{path}: no labels.", next_step="Fix: " + LABELS + ".")
     kinds = {type(value) for value in values}
     name = _LEVEL_TYPES.get(kinds.pop()) if len(kinds) == 1 else None
     if name is None or (
         name == "integer" and not SMALLEST <= min(values) <= max(values) <= LARGEST
     ):
         raise OutputSpecError(
-            f"The labels of {path} must be all texts or all whole numbers; among them are "
-            f"{format_list(values)}. Write them as texts: output=[str(label) for label in labels]. "
-            "For yes or no, pass output=bool."
+            f"{path}: labels must be all strings or all 64-bit integers ({format_list(values)}). "
+            "Fix: output=[str(label) for label in labels]. For yes or no: output=bool."
         )
     if len(set(values)) < len(values):
-        labels = repeated(values)
         raise OutputSpecError(
-            f"{path} names {format_list(labels)} more than once. Name each label once, for example "
+            f"{path}: duplicate labels ({format_list(repeated(values))}). Fix: "
             "output=list(dict.fromkeys(labels))."
         )
     if name == "boolean" and len(values) == 1:
-        raise OutputSpecError(
-            f"{path} can only be {values[0]!r}, so it asks nothing. Use bool, or leave it out."
-        )
+        raise OutputSpecError(f"{path} can only be {values[0]!r}. Fix: use bool, or omit it.")
     return name
 
 
@@ -240,48 +229,44 @@ def repeated(values: Sequence[Any]) -> list[Any]:
     return [value for value in dict.fromkeys(values) if values.count(value) > 1]
 
 
-def _refuse_keywords(node: Node, path: str) -> None:
-    for key in node:
-        if key not in _KEPT:
-            keyword = str(key)
-            remedy = _KEYWORD_REMEDIES.get(keyword, f"Take {keyword!r} out.")
-            raise OutputSpecError(f"{path} uses {keyword!r}, which strict mode refuses. {remedy}")
+def _check_keywords(node: Node, path: str) -> None:
+    for key in map(str, node):
+        if key not in _SUPPORTED:
+            remedy = _KEYWORD_REMEDIES.get(key, "omit it")
+            raise OutputSpecError(f"{path}: strict mode rejects {key!r}. Fix: {remedy}.")
     alone = [key for key in _ALONE if key in node]
     if len(alone) > 1 and alone[0] in {"anyOf", "oneOf"}:
         raise OutputSpecError(
-            f"{path} has 'anyOf' and {alone[1]!r} side by side, which strict mode refuses. Move "
-            f"{alone[1]!r} into each of the alternatives."
+            f"{path}: strict mode rejects {alone[0]!r} and {alone[1]!r} side by side. Fix: move "
+            f"{alone[1]!r} into each alternative."
         )
     for name in _types(node):
         if name not in TYPES:
             raise OutputSpecError(
-                f"{path} has the type {shorten(repr(name), 60)}, which JSON schema does not have. "
-                "Use string, number, integer, boolean, object, array or null."
+                f"{path}: invalid type ({shorten(repr(name), 60)}). Fix: one of "
+                f"{format_list(TYPES)}."
             )
-    _refuse_values(node, path)
+    _check_values(node, path)
 
 
-def _refuse_values(node: Node, path: str) -> None:
+def _check_values(node: Node, path: str) -> None:
     for keys, holds, requirement in _VALUES:
         for key in keys:
             if key in node and not holds(node[key]):
-                raise OutputSpecError(
-                    f"{path} has {key}={shorten(repr(node[key]), 60)}; it must be {requirement}."
-                )
+                value = shorten(repr(node[key]), 60)
+                raise OutputSpecError(f"{path}: {key}={value} is not {requirement}.")
     if any(key in node and not node[key] for key in ("anyOf", "oneOf")):
         raise _untyped_error(path)
     if "format" in node and node["format"] not in FORMATS:
-        form = node["format"]
         raise OutputSpecError(
-            f"{path} is a text of the format {form!r} (a URL, a path, bytes, ...); strict mode "
-            f"knows {format_list(FORMATS)}. Use str, and say in Field(description=...) what it "
-            "holds."
+            f"{path}: strict mode rejects the format {node['format']!r} (supported: "
+            f"{format_list(FORMATS)}). Fix: use str with Field(description=...)."
         )
     pattern = node.get("pattern", "")
     if _LOOKAROUND.search(pattern):
         raise OutputSpecError(
-            f"The pattern of {path}, {quote(pattern)}, looks ahead or behind, which strict mode "
-            "refuses. Write it without (?=, (?!, (?<= and (?<!, or check the column afterwards."
+            f"{path}: strict mode rejects lookaround in a pattern ({quote(pattern)}). Fix: write "
+            "it without (?=, (?!, (?<= and (?<!, or check the column afterwards."
         )
 
 
@@ -292,17 +277,16 @@ def _is_number(value: object) -> bool:
 # Checked in this order.
 _VALUES: Final[tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...]] = (
     (_NUMBERS, _is_number, "a finite number"),
-    (("multipleOf",), lambda step: step > 0, "above zero"),
-    (_SIZES, lambda size: type(size) is int and size >= 0, "a whole number, zero or more"),
+    (("multipleOf",), lambda step: step > 0, "above 0"),
+    (_SIZES, lambda size: type(size) is int and size >= 0, "an int of at least 0"),
     (("properties", "$defs", "definitions"), lambda part: isinstance(part, Mapping), "an object"),
     (("anyOf", "oneOf", "enum"), lambda part: isinstance(part, list | tuple), "a list"),
-    (("pattern",), lambda pattern: isinstance(pattern, str), "a text"),
+    (("pattern",), lambda pattern: isinstance(pattern, str), "a string"),
 )
 
 
 def _untyped_error(path: str) -> OutputSpecError:
     return OutputSpecError(
-        f"{path} does not say what it holds (Any, object, a bare list, or a schema without "
-        "'type'), and strict mode refuses what has no type. Give it one: str, float, "
-        "list[str], or a model with named fields."
+        f"{path}: no type (Any, object, a bare list, or a schema without 'type'). Fix: use str, "
+        "float, list[str] or a model with named fields."
     )

@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import math
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final, TypeAlias
@@ -216,21 +216,21 @@ class _Layout:
         lows, highs = [span.low for span in spans], [span.high for span in spans]
         low = high = None
         if None not in lows:
-            low = sum(filter(None, lows)) + self._fixed(pieces, alone=alone, dear=False)
+            low = sum(filter(None, lows)) + self._fixed(pieces, alone=alone, upper=False)
         if None not in highs:
-            high = sum(filter(None, highs)) + self._fixed(pieces, alone=alone, dear=True)
+            high = sum(filter(None, highs)) + self._fixed(pieces, alone=alone, upper=True)
         return _Span(low, high)
 
-    def _fixed(self, pieces: _Pieces, *, alone: bool, dear: bool) -> int:
+    def _fixed(self, pieces: _Pieces, *, alone: bool, upper: bool) -> int:
         """Count the fixed text between spans."""
         texts = [""]
         for piece in pieces:
             if isinstance(piece, _Span):
                 texts.append("")
+            elif isinstance(piece, _Labels):
+                texts[-1] += self._extreme_label(piece, longest=upper)
             else:
-                texts[-1] += (
-                    self._count_choice(piece, dear=dear) if isinstance(piece, _Labels) else piece
-                )
+                texts[-1] += piece
         last = len(texts) - 1
         cores, signs = [], 0
         for at, text in enumerate(texts):
@@ -239,11 +239,11 @@ class _Layout:
             )
             cores.append(core)
             signs += _bytes(text) - _bytes(core)
-        return int(sum(self._count(cores))) + (signs if dear else 0)
+        return int(sum(self._count(cores))) + (signs if upper else 0)
 
-    def _count_choice(self, labels: _Labels, *, dear: bool) -> str:
+    def _extreme_label(self, labels: _Labels, *, longest: bool) -> str:
         counts = np.asarray(self._count([text[1:-1] for text in labels.texts]))
-        return labels.texts[int(counts.argmax() if dear else counts.argmin())]
+        return labels.texts[int(counts.argmax() if longest else counts.argmin())]
 
 
 def _merge_spans(spans: Sequence[_Span]) -> _Span:
@@ -296,11 +296,6 @@ def _longest_number(node: Node) -> int:
     return longest if node.get("multipleOf") is not None else max(longest, len(LONGEST_NUMBER))
 
 
-def _object(node: Node, parts: Iterable[str]) -> str:
-    keys = map(_json, node["properties"])
-    return "{" + ",".join(f"{k}:{part}" for k, part in zip(keys, parts, strict=True)) + "}"
-
-
 def _choices(node: Node) -> list[str] | None:
     """Format every value of a node that enumerates its values."""
     if node["type"] == NULL:
@@ -335,8 +330,11 @@ def _all_answers_of_node(node: Node, root: Node, inside: frozenset[str]) -> list
         return list(map(str, numbers)) if (high - low) < MOST_TYPICAL else None
     if node["type"] != "object":
         return None
-    parts = [_all_answers(part, root, inside) for part in node["properties"].values()]
-    written = [part for part in parts if part is not None]
-    if len(written) < len(parts) or math.prod(map(len, written)) > MOST_TYPICAL:
+    fields = []
+    for name, part in node["properties"].items():
+        if (answers := _all_answers(part, root, inside)) is None:
+            return None
+        fields.append([f"{_json(name)}:{answer}" for answer in answers])
+    if math.prod(map(len, fields)) > MOST_TYPICAL:
         return None
-    return [_object(node, answer) for answer in itertools.product(*written)]
+    return ["{" + ",".join(answer) + "}" for answer in itertools.product(*fields)]

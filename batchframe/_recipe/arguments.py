@@ -170,7 +170,8 @@ def checked_body(
     for name in parameters:
         if name in _SUBMIT_KEYWORDS:
             raise RequestError(
-                f"{name}: an argument of submit(), not of requests(). Fix: requests(...).submit({name}=...)."
+                f"{name}: an argument of submit(), not of requests(). Fix: "
+                f"requests(...).submit({name}=...)."
             )
         problem = _UNSUPPORTED.get(name)
         if name == "response_format":

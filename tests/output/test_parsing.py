@@ -162,7 +162,7 @@ def test_a_text_answer_passes_through_unchanged() -> None:
         ("", "the answer is empty"),
         (" \n\t", "the answer is empty"),
         (None, "there is no answer"),
-        ("half a pair: \ud83d", "the text holds half of a surrogate pair"),
+        ("half a pair: \ud83d", "the answer has a lone surrogate (invalid Unicode)"),
     ],
 )
 def test_a_text_answer_that_is_none_says_why(text: str | None, words: str) -> None:
@@ -218,7 +218,7 @@ def test_a_missing_field_is_named() -> None:
         ("[" * 100_000, "Expected `object`, got `array`"),
         ('{"response":' + "[" * 100_000, "got `array`"),
         ('{"response":1} and so on', "not JSON"),
-        ('{"response":"\ud83d"}', "half of a surrogate pair"),
+        ('{"response":"\ud83d"}', "lone surrogate"),
         ("1", "Expected `object`, got `int`"),
         ("null", "Expected `object`, got `null`"),
         ("```json\n{}\n```", "missing required field `response`"),
@@ -230,7 +230,7 @@ def test_what_is_not_the_json_asked_for_says_so(text: str, words: str) -> None:
 
 def test_a_lone_surrogate_escape_is_an_error_of_its_row() -> None:
     half = r'{"response":"\ud83d?"}'
-    assert error(output_spec(str), half) == "the text holds half of a surrogate pair"
+    assert error(output_spec(str), half) == "the answer has a lone surrogate (invalid Unicode)"
     assert error(output_spec(str), r'{"response":"\ud83d\ude00') == "the JSON ends too early"
     assert columns(output_spec(str), r'{"response":"\ud83d\ude00"}') == {"response": ["😀"]}
 
