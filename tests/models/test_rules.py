@@ -120,7 +120,7 @@ def test_allow_changes_no_byte_and_is_kept_with_the_job(server: batchframe.local
 
 
 def test_allow_must_name_what_is_there() -> None:
-    with pytest.raises(RequestError, match="allow= names 'temprature'"):
+    with pytest.raises(RequestError, match="allow: not a parameter of these requests.*'temprature'"):
         ask(temperature=0, allow=["temprature"])
     with pytest.raises(RequestError, match=r"allow=7 is not a list"):
         ask(allow=7)
@@ -217,9 +217,9 @@ class TestJsonMode:
         assert len(ask("my-model", response_format=JSON_MODE)) == 2
 
     def test_a_schema_belongs_into_output(self) -> None:
-        with pytest.raises(RequestError, match="output= makes the response_format"):
+        with pytest.raises(RequestError, match="schema or class as output="):
             ask(response_format={"type": "json_schema"})
-        with pytest.raises(RequestError, match="output= makes the response_format"):
+        with pytest.raises(RequestError, match="schema or class as output="):
             ask(response_format=JSON_MODE, output=["a"])
 
 
@@ -398,7 +398,7 @@ def test_a_parameter_near_a_word_of_ours_may_be_meant() -> None:
     asked = ask("my-model", names=["a"], promt="b", allow=["names", "promt"])
     body = asked.preview(1)[0]["body"]
     assert (body["names"], body["promt"]) == (["a"], "b")
-    with pytest.raises(RequestError, match="names 'nope'"):
+    with pytest.raises(RequestError, match="allow: .*'nope'"):
         ask("my-model", names=1, allow=["names", "nope"])
 
 

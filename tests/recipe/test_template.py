@@ -323,7 +323,7 @@ class TestPromptFunction:
             (float("nan"), "The prompt is a float"),
             (len, "The prompt is a builtin_function"),
             ([], "The prompt is a list"),
-            ([{"role": "user"}], "Message 0"),
+            ([{"role": "user"}], "prompt[0]: not a chat message"),
             ("\ud800", "surrogate"),
             ([{"role": "user", "content": [{"type": "text", "text": b"x"}]}], "bytes"),
             ([{"role": "user", "content": [{"type": "text", "text": float("nan")}]}], "nan"),

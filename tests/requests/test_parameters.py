@@ -34,7 +34,7 @@ def openai_parameters() -> list[str]:
 @pytest.mark.parametrize("name", openai_parameters())
 def test_a_parameter_of_openai_is_never_taken_for_one_of_ours(name: str) -> None:
     if name in OWN - {"model"}:
-        with pytest.raises(RequestError, match=f"^{name}= cannot be part"):
+        with pytest.raises(RequestError, match=f"^{name}: "):
             body(**{name: 1})
     elif name != "model":
         assert body(**{name: 1})[name] == 1
