@@ -32,22 +32,9 @@ from batchframe._base.errors import CellError, format_row, plain_scalar
 TEXT = pa.large_string()
 
 _EXACT_SCALARS: Final = (
-    int,
-    float,
-    complex,
-    decimal.Decimal,
-    fractions.Fraction,
-    dt.date,
-    dt.time,
-    dt.timedelta,
-    uuid.UUID,
-    pd.Period,
-    pd.Interval,
-    np.number,
-    np.bool_,
-    np.datetime64,
-    np.timedelta64,
-)
+    int, float, complex, decimal.Decimal, fractions.Fraction, dt.date, dt.time, dt.timedelta,
+    uuid.UUID, pd.Period, pd.Interval, np.number, np.bool_, np.datetime64, np.timedelta64,
+)  # fmt: skip
 _json = msgspec.json.Encoder(decimal_format="number")
 _PLAINER: Final[Sequence[tuple[Callable[[Any], bool], Callable[[Any], Any]]]] = (
     (pa.types.is_string_view, lambda _: pa.large_string()),
@@ -92,14 +79,14 @@ def _cast_to_supported(cells: pd.Series) -> pd.Series:
     kind = cells.dtype.pyarrow_dtype
     try:
         chunks = [as_plain(chunk) for chunk in cells.array.__arrow_array__().chunks]
+        if chunks:
+            check_supported(chunks[0].type)
     except (NotImplementedError, pa.ArrowException) as reason:
-        raise _no_values_error(cells.name, str(kind), str(reason)) from None
+        raise _unsupported_type_error(cells.name, str(kind), str(reason)) from None
     if pa.types.is_binary_view(kind):
-        raise _no_values_error(cells.name, str(kind), "bytes have no text until decoded")
+        raise _unsupported_type_error(cells.name, str(kind), "bytes must be decoded first")
     if not chunks:
         return pd.Series([], index=cells.index, name=cells.name, dtype=object)
-    if not has_values(chunks[0].type):
-        raise _no_values_error(cells.name, str(kind))
     if chunks[0].type == kind:
         return cells
     array = pd.arrays.ArrowExtensionArray(pa.chunked_array(chunks))
@@ -142,7 +129,9 @@ def _plain(value: Any) -> Any:
     for kinds, plain in _PLAIN:
         if isinstance(value, kinds):
             return plain(value)
-    raise TypeError(_why_not(value))
+    if isinstance(value, bytes | bytearray | memoryview | np.bytes_):
+        raise TypeError("bytes, which must be decoded first")
+    raise TypeError(f"unsupported type {type(value).__name__}")
 
 
 def _plain_number(number: float | np.floating[Any] | decimal.Decimal) -> Any:
@@ -151,7 +140,7 @@ def _plain_number(number: float | np.floating[Any] | decimal.Decimal) -> Any:
     else:
         infinite, nan = math.isinf(number), math.isnan(number)
     if infinite:
-        raise TypeError("is infinite, which JSON cannot say")
+        raise TypeError("infinity, which JSON does not support")
     if nan:
         return None
     # The shortest string that parses to the same number; float() alone would widen a float32.
@@ -161,7 +150,7 @@ def _plain_number(number: float | np.floating[Any] | decimal.Decimal) -> Any:
 def _plain_mapping(mapping: Mapping[Any, Any]) -> dict[str, Any]:
     plain = {_key(key): _plain(item) for key, item in mapping.items()}
     if len(plain) < len(mapping):
-        raise TypeError("holds a dict with two keys that JSON would write alike")
+        raise TypeError("a dict with two keys that are equal in JSON")
     return plain
 
 
@@ -186,18 +175,21 @@ _PLAIN: Final[tuple[tuple[Any, Callable[[Any], Any]], ...]] = (
 )
 
 
+_PROBLEMS: Final = (
+    (RecursionError, "nested too deeply, or contains itself"),
+    (UnicodeDecodeError, "bytes that are not UTF-8"),
+    (OverflowError, "a time outside the years 1 to 9999"),
+    (ValueError, "an integer with too many digits"),
+)
+
+
 def _key(key: Any) -> str:
     if isinstance(key, str):
         return str.__str__(key)
     if isinstance(key, bool | int | np.bool_ | np.integer):
         return str(key)
-    raise TypeError(f"holds a dict with a key of type {type(key).__name__}, which JSON cannot say")
-
-
-def _why_not(value: Any) -> str:
-    if isinstance(value, bytes | bytearray | memoryview | np.bytes_):
-        return "holds bytes, which have no text until they are decoded"
-    return f"holds a {type(value).__name__}, which has no exact text"
+    kind = type(key).__name__
+    raise TypeError(f"a dict with a key of type {kind}, which JSON does not support")
 
 
 def _arrow(cells: pd.Series) -> pa.Array:
@@ -254,21 +246,12 @@ def _each(cells: pd.Series, text_of: Callable[[Any], str], first: int) -> pa.Chu
                 continue
             text = text_of(value)
             text.encode()
-        except UnicodeEncodeError:
-            cells.name = plain_scalar(cells.name)
-            raise CellError(
-                f"Column {cells.name!r}, {format_row(first + position, cells.index[position])}: "
-                "the text holds half of a surrogate pair, which cannot be sent. Replace it: "
-                f"df[{cells.name!r}].str.encode('utf-8', 'replace').str.decode('utf-8')."
-            ) from None
         except (TypeError, ValueError, OverflowError, RecursionError) as reason:
-            why = _words(reason)
-            cells.name = plain_scalar(cells.name)
-            # Arrow columns too, which have no str.decode().
-            remedy = 'map(bytes.decode, na_action="ignore")' if "bytes" in why else "map(str)"
+            name = plain_scalar(cells.name)
+            row = format_row(first + position, cells.index[position])
+            problem, remedy = _describe(reason)
             raise CellError(
-                f"Column {cells.name!r}, {format_row(first + position, cells.index[position])}: "
-                f"the cell {why}. Make it a text first: df[{cells.name!r}].{remedy}."
+                f"Column {name!r}, {row}: {problem}. Fix: df[{name!r}].{remedy}."
             ) from None
         texts.append(text)
     return pa.chunked_array([pa.array(texts, type=TEXT)])
@@ -286,16 +269,13 @@ def _values(cells: pd.Series) -> Iterable[Any]:
     return cells  # type: ignore[no-any-return]
 
 
-def _words(reason: Exception) -> str:
-    if isinstance(reason, RecursionError):
-        return "is nested too deeply, or holds itself"
-    if isinstance(reason, UnicodeDecodeError):
-        return "holds bytes that are no text in UTF-8"
-    if isinstance(reason, OverflowError):
-        return "holds a time outside the years 1 to 9999"
-    if isinstance(reason, ValueError):
-        return "holds a whole number with too many digits"
-    return str(reason)
+def _describe(reason: Exception) -> tuple[str, str]:
+    """Return what is wrong with a cell, and the method that corrects its column."""
+    if isinstance(reason, UnicodeEncodeError):
+        return "a lone surrogate", "str.encode('utf-8', 'replace').str.decode('utf-8')"
+    problem = next((text for kind, text in _PROBLEMS if isinstance(reason, kind)), str(reason))
+    # Arrow columns too, which have no str.decode().
+    return problem, 'map(bytes.decode, na_action="ignore")' if "bytes" in problem else "map(str)"
 
 
 def as_plain(column: pa.Array) -> pa.Array:
@@ -323,29 +303,20 @@ def as_plain(column: pa.Array) -> pa.Array:
     return column if plainer is None else column.cast(plainer(kind))
 
 
-def has_values(kind: pa.DataType) -> bool:
-    """Return whether pandas has values for cells of a type.
-
-    Examples
-    --------
-    >>> has_values(pa.int64()), has_values(pa.month_day_nano_interval())
-    (True, False)
-    """
+def check_supported(kind: pa.DataType) -> None:
+    """Raise ``NotImplementedError`` if pandas does not support a type."""
     try:
         _ = pd.ArrowDtype(kind).type
     except NotImplementedError:
-        return False
-    return True
+        raise NotImplementedError("pandas does not support it") from None
 
 
-def _no_values_error(
-    column: object, kind: str, reason: str = "pandas has no values for them"
-) -> CellError:
+def _unsupported_type_error(column: object, kind: str, reason: str) -> CellError:
     column = plain_scalar(column)
     # pandas cannot map such a column, but can read it cell by cell.
     text = "cell.decode()" if "bytes" in reason else "str(cell)"
     return CellError(
-        f"Column {column!r}, which Arrow stores as {kind}, has cells without an exact text: "
-        f"{reason.rstrip('.')}. Make it a text first: df[{column!r}] = [None if cell is pd.NA "
-        f"else {text} for cell in df[{column!r}]]."
+        f"Column {column!r}: cells of type {kind} cannot be converted to strings "
+        f"({reason.rstrip('.')}). Fix: df[{column!r}] = [None if cell is pd.NA else {text} for "
+        f"cell in df[{column!r}]]."
     )

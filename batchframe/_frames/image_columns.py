@@ -153,14 +153,12 @@ def raise_if_unreadable(unreadable: dict[int, str], labels: pd.Index) -> None:
     if unreadable:
         first = sorted(unreadable)[:5]
         lines = [f"  {format_row(row, labels[row])}: {unreadable[row]}" for row in first]
-        more = len(unreadable) - len(first)
-        lines += [f"  and {more:,} more"] if more else []
+        if len(unreadable) > len(first):
+            lines.append(f"  and {len(unreadable) - len(first):,} more")
         raise CellError(
             f"{len(unreadable):,} of {len(labels):,} rows have images that cannot be sent:\n"
             f"{chr(10).join(lines)}\n"
-            'A cell is an https: or data: URL, bytes or a PIL image; or, with image_root="photos", '
-            "the path of a file below that folder.",
-            next_step="Correct these cells, or make them missing and leave those rows out with "
-            + SKIP
-            + ".",
+            "Supported: https: and data: URLs, bytes, PIL images, and paths below "
+            'image_root="photos".',
+            next_step="Fix: correct these cells, or set them to missing and pass " + SKIP + ".",
         )

@@ -52,8 +52,9 @@ class ImageInput:
             for keyword, value in options.items():
                 if value is not None:
                     raise RequestError(
-                        f"{keyword}= says how images are sent, and images= does not name their "
-                        "column: " + requests_step('images="photo"') + "."
+                        f"{keyword}: requires images=. Fix: "
+                        + requests_step('images="photo"')
+                        + "."
                     )
             return None
         return cls(

@@ -27,16 +27,8 @@ _LONGEST_URL: Final = 8192
 _MEDIA_TYPES: Final = {
     "png": "image/png", "jpg": "image/jpeg", "gif": "image/gif", "webp": "image/webp",
 }  # fmt: skip
-_NOT_HTTPS: Final = "holds a URL that begins with {!r}: only https: and data: URLs are sent"
-_ODD_URL: Final = "holds an https: URL that is none: it has no host, or spaces, or is too long"
-_ODD_DATA: Final = "holds a data: URL that cannot be decoded"
-_BYTES_PATH: Final = "holds a path that is no text"
-_NO_ROOT: Final = "holds a path, and no path is read without image_root="
-_TOO_LARGE: Final = (
-    "holds an image of more than {} MB (OpenAI takes 20 MB an image; image_max_size=2048 scales "
-    "down what is larger)"
-)
-_NO_IMAGE: Final = "holds no PNG, JPEG, GIF or WebP: its first bytes are of something else"
+_INVALID_URL: Final = "holds an invalid https: URL (without a host, with spaces, or too long)"
+_INVALID_DATA: Final = "holds a data: URL that cannot be decoded"
 
 
 def image_url(cell: Any, how: ImageInput) -> str:
@@ -63,7 +55,7 @@ def image_url(cell: Any, how: ImageInput) -> str:
     if how.max_size is None:
         return _data_url(_bytes_of(cell, how, MOST_BYTES + 1))
     data = _bytes_of(cell, how, _MOST_TO_SCALE + 1)
-    _refuse(data, _MOST_TO_SCALE)
+    _check_image(data, _MOST_TO_SCALE)
     return _data_url(scaled_down(data, how.max_size))
 
 
@@ -100,15 +92,15 @@ def _is_link(cell: Any) -> bool:
 def _check_link(url: str) -> str:
     scheme = url.partition(":")[0].lower()
     if scheme != "https":
-        raise ValueError(_NOT_HTTPS.format(scheme[:20]))
+        raise ValueError(f"holds a URL with the scheme {scheme[:20]!r}, not https: or data:")
     if len(url) > _LONGEST_URL or not url.isprintable() or " " in url or "\\" in url:
-        raise ValueError(_ODD_URL)
+        raise ValueError(_INVALID_URL)
     try:
         host = urlsplit(url).hostname
     except ValueError:
         host = None
     if not host:
-        raise ValueError(_ODD_URL)
+        raise ValueError(_INVALID_URL)
     return url
 
 
@@ -118,20 +110,18 @@ def _bytes_of(cell: Any, image_input: ImageInput, most: int) -> bytes:
         return bytes(cell[:most])
     if isinstance(cell, str) and cell[:5].lower() == "data:":
         return _decode_data_url(cell, most)
-    if not isinstance(cell, str | os.PathLike):
-        raise ValueError(f"holds a {type(cell).__name__}, which is no image")  # noqa: TRY004 - the caller catches ValueError
-    path = os.fspath(cell)
+    path = os.fspath(cell) if isinstance(cell, str | os.PathLike) else None
     if not isinstance(path, str):
-        raise ValueError(_BYTES_PATH)  # noqa: TRY004 - the caller catches ValueError
+        raise ValueError(f"holds an unsupported type ({type(cell).__name__})")  # noqa: TRY004 - the caller catches ValueError
     if image_input.root is None:
-        raise ValueError(_NO_ROOT)
+        raise ValueError("holds a path, which requires image_root=")
     return read_below(image_input.root, str.__str__(path), most)
 
 
 def _decode_data_url(url: str, most: int) -> bytes:
     head, comma, payload = url.partition(",")
     if not comma:
-        raise ValueError(_ODD_DATA)
+        raise ValueError(_INVALID_DATA)
     if not head.lower().endswith(";base64"):
         return unquote_to_bytes(payload[: 3 * most])[:most]
     # Four characters encode three bytes; only the requested bytes are decoded.
@@ -141,18 +131,21 @@ def _decode_data_url(url: str, most: int) -> bytes:
     try:
         return base64.b64decode(encoded, validate=True)[:most]
     except (binascii.Error, ValueError):
-        raise ValueError(_ODD_DATA) from None
+        raise ValueError(_INVALID_DATA) from None
 
 
-def _refuse(data: bytes, most: int = MOST_BYTES) -> None:
+def _check_image(data: bytes, most: int = MOST_BYTES) -> None:
     if len(data) > most:
-        raise ValueError(_TOO_LARGE.format(most // 2**20))
+        raise ValueError(
+            f"holds an image of more than {most // 2**20} MB (OpenAI accepts 20 MB per image; "
+            "image_max_size=2048 scales larger ones down)"
+        )
     if media_type(data) is None:
-        raise ValueError(_NO_IMAGE)
+        raise ValueError("does not hold a PNG, JPEG, GIF or WebP image")
 
 
 def _data_url(data: bytes) -> str:
-    _refuse(data)
+    _check_image(data)
     return f"data:{media_type(data)};base64,{base64.b64encode(data).decode('ascii')}"
 
 

@@ -16,7 +16,6 @@ _MOST_PIXELS: Final = 100_000_000
 """Maximum pixels: 400 MB when decoded; a small file may claim more (a decompression bomb)."""
 _FORMATS: Final = ("PNG", "JPEG", "GIF", "WEBP")
 _PNG_MODES: Final = frozenset({"1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA"})
-_TOO_MANY: Final = f"holds a picture of more than {_MOST_PIXELS:,} pixels, too many to scale down"
 
 
 def is_pil(cell: object) -> TypeGuard[Image.Image]:
@@ -59,16 +58,14 @@ def scaled_down(data: bytes, side: int) -> bytes:
     if size is not None and max(size) <= side:
         return data
     if size is None or size[0] * size[1] > _MOST_PIXELS:
-        raise ValueError(_TOO_MANY)
+        raise ValueError(f"holds an image of more than {_MOST_PIXELS:,} pixels")
     image_module = _pillow()
     try:
         with image_module.open(io.BytesIO(data), formats=_FORMATS) as image:
             kind = image.format if image.format in {"JPEG", "WEBP"} else "PNG"
             return _encode(_scale(_upright(image), side), kind)
     except Exception as reason:  # noqa: BLE001 - a decoder may raise anything on a damaged file
-        raise ValueError(
-            f"holds a picture that cannot be decoded ({type(reason).__name__})"
-        ) from None
+        raise ValueError(f"holds an invalid image ({type(reason).__name__})") from None
 
 
 def _pillow() -> Any:
@@ -76,8 +73,7 @@ def _pillow() -> Any:
         from PIL import Image  # noqa: PLC0415 - optional, and slow to import
     except ImportError:
         raise ExtraError(
-            "Scaling images down needs Pillow, which is not installed. Install it with: pip "
-            'install "batchframe[images]". Or leave image_max_size= out.'
+            'image_max_size: requires Pillow. Fix: pip install "batchframe[images]", or omit it.'
         ) from None
     return Image
 

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from batchframe._base.errors import SourceError
 
 _BUFFER: Final = 1 << 20  # bytes prefetched per column
-_PART_BYTES: Final = 64 << 20  # bytes of a batch with large cells
+_BATCH_BYTES: Final = 64 << 20  # bytes of a batch with large cells
 
 
 def dataset_of(path: Path) -> ds.FileSystemDataset:
@@ -33,21 +33,19 @@ def dataset_of(path: Path) -> ds.FileSystemDataset:
     """
     try:
         if not path.exists():
-            name = str(path)
             raise SourceError(
-                f"There is no file or folder {name!r}. A path names a Parquet file or a "
-                "folder of them; other formats are read first: "
-                "batchframe.requests(pd.read_csv(path), ...)."
+                f"No such file or folder: {str(path)!r}. Fix: pass the path of a Parquet file or "
+                "folder. For other formats: batchframe.requests(pd.read_csv(path), ...)."
             )
         dataset = ds.dataset(
             path, format="parquet", partitioning="hive", exclude_invalid_files=False
         )
         if not dataset.files:
             raise SourceError(
-                f"There is no file in {path!s}, but for those whose names begin with a dot or "
-                "an underscore, which are no rows."
+                f"{path!s}: no Parquet files. Names that begin with a dot or an underscore are "
+                "ignored."
             )
-        _refuse_links_to_the_same(path, dataset.files)
+        _check_links(dataset.files)
         files = list(dataset.get_fragments())
         schema = _schema_of_all(path, dataset.schema, files)
         return ds.FileSystemDataset(files, schema, dataset.format, dataset.filesystem)
@@ -63,28 +61,25 @@ def _schema_of_all(path: Path, schema: pa.Schema, files: Sequence[ds.Fragment]) 
         try:
             schema = pa.unify_schemas(schemas, promote_options="permissive")
         except (pa.ArrowInvalid, pa.ArrowTypeError) as reason:
-            folder = str(path)
             raise SourceError(
-                f"{file.path} cannot be read together with the files before it in {folder}: "
-                f"{str(reason).rstrip('.')}. Say what the columns are: "
-                f"batchframe.requests(pyarrow.dataset.dataset({folder!r}, schema=..., "
-                'partitioning="hive"), ...).'
+                f"{file.path}: its columns do not fit those of the files before it "
+                f"({str(reason).rstrip('.')}). Fix: batchframe.requests(pyarrow.dataset.dataset("
+                f'{str(path)!r}, schema=..., partitioning="hive"), ...).'
             ) from None
     promoted = any(schema.field(field.name).type != field.type for field in first)
     # The first file's pandas metadata does not apply to unified types.
     return schema.with_metadata(None if promoted else first.metadata)
 
 
-def _refuse_links_to_the_same(path: Path, files: Sequence[str]) -> None:
+def _check_links(files: Sequence[str]) -> None:
     """Reject a file reached twice through symbolic links."""
     targets: dict[str, str] = {}
     for file in files:
         first = targets.setdefault(os.path.realpath(file), file)
         if first != file:
             raise SourceError(
-                f"{first} and {file} are the same file, by a symbolic link, so that its rows would "
-                f"be read twice. Remove the link from {path!s}, or give the files one by one: "
-                "batchframe.requests(pyarrow.dataset.dataset([...]), ...)."
+                f"{first} and {file} are the same file (a symbolic link). Fix: remove the link, or "
+                "batchframe.requests(pyarrow.dataset.dataset([FILE, ...]), ...)."
             )
 
 
@@ -141,8 +136,8 @@ def _parquet_batches(
         folders = ds.get_partition_keys(fragment.partition_expression)
         with dataset.filesystem.open_input_file(fragment.path) as file:
             stored = pq.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
-            there = [name for name in columns if name in stored.schema_arrow.names]
-            at_least_one = there or stored.schema_arrow.names[:1]
+            names = stored.schema_arrow.names
+            at_least_one = [name for name in columns if name in names] or names[:1]
             for batch in stored.iter_batches(
                 batch_size=_rows_per_batch(stored.metadata, at_least_one, rows),
                 row_groups=_selected_row_groups(fragment),
@@ -170,7 +165,7 @@ def _rows_per_batch(stored: pq.FileMetaData, columns: Sequence[str], most: int) 
             if any(f"{chunk.path_in_schema}.".startswith(f"{name}.") for name in columns)
         )
         widest = max(widest, size // max(group.num_rows, 1))
-    return max(1, min(most, _PART_BYTES // widest))
+    return max(1, min(most, _BATCH_BYTES // widest))
 
 
 def _column(
@@ -187,9 +182,9 @@ def _column(
         return column.cast(field.type)
     except pa.ArrowException as reason:
         raise SourceError(
-            f"{path}: column {field.name!r} is stored as {column.type!s}, and cannot be read as "
-            f"{field.type!s}, as the dataset has it: {str(reason).rstrip('.')}. Give the "
-            "dataset a schema that fits all its files: pyarrow.dataset.dataset(paths, schema=...)."
+            f"{path}: column {field.name!r} is stored as {column.type!s}, not {field.type!s} "
+            f"({str(reason).rstrip('.')}). Fix: pyarrow.dataset.dataset(paths, schema=...), with a "
+            "schema that fits all files."
         ) from None
 
 
@@ -210,7 +205,7 @@ class Copy:
                 yield batch.select(list(columns))
 
 
-def copied(schema: pa.Schema, batches: Iterable[pa.RecordBatch], rows: int) -> Copy:
+def copy_rows(schema: pa.Schema, batches: Iterable[pa.RecordBatch], rows: int) -> Copy:
     """Copy a stream to a temporary file, deleted if copying fails.
 
     Parameters
@@ -231,12 +226,10 @@ def copied(schema: pa.Schema, batches: Iterable[pa.RecordBatch], rows: int) -> C
     except BaseException as reason:  # including KeyboardInterrupt
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(reason, OSError):
-            temporary = tempfile.gettempdir()
             raise SourceError(
-                f"Rows that can be read only once are first copied to {temporary}, and could not "
-                f"be: {str(reason).rstrip('.')}. Make room there, name another folder with the "
-                "environment variable TMPDIR before the kernel starts, or write the rows to a "
-                "Parquet file and give its path."
+                f"source: could not be copied to {tempfile.gettempdir()} "
+                f"({str(reason).rstrip('.')}). Fix: free some space, set TMPDIR to another folder "
+                "before the kernel starts, or write the rows to a Parquet file and pass its path."
             ) from reason
         raise
     weakref.finalize(copy, shutil.rmtree, folder, ignore_errors=True)
@@ -249,7 +242,7 @@ def _write(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], row
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema) as copy:
         for batch in batches:
             widest = max(1, batch.nbytes // max(batch.num_rows, 1))
-            step = max(1, min(rows, _PART_BYTES // widest))
+            step = max(1, min(rows, _BATCH_BYTES // widest))
             for start in range(0, batch.num_rows, step):
                 copy.write_batch(batch.slice(start, step))
             count += batch.num_rows

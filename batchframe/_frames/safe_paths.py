@@ -22,15 +22,7 @@ _FOLDER: Final = getattr(os, "O_DIRECTORY", 0)
 # Opening a pipe must not block; it is then rejected.
 _NO_WAIT: Final = getattr(os, "O_NONBLOCK", 0)
 _STEPWISE: Final = os.open in os.supports_dir_fd and bool(_NO_LINK)
-_NUL: Final = "holds a path with a NUL character"
-_TOO_LONG: Final = f"holds a path of more than {_LONGEST:,} characters"
-_NO_NAME: Final = "holds a path that no file can have"
-_EMPTY: Final = "names no file"
-_UPWARDS: Final = "holds a path with '..', which may leave image_root"
-_OUTSIDE: Final = "holds a path outside image_root"
 _LINK: Final = "names a symbolic link, which may lead out of image_root"
-_IS_FOLDER: Final = "names a folder"
-_SPECIAL: Final = "names something that is no regular file"
 
 
 def read_below(root: str, path: str, most: int) -> bytes:
@@ -68,9 +60,9 @@ def read_below(root: str, path: str, most: int) -> bytes:
                 _reject_special(os.fstat(descriptor).st_mode)
                 return file.read(most)
     except UnicodeEncodeError:
-        raise ValueError(_NO_NAME) from None
+        raise ValueError("holds a path with invalid Unicode") from None
     except OSError as reason:
-        raise ValueError(_words(reason, root)) from None
+        raise ValueError(_describe(reason, root)) from None
 
 
 def names_below(root: str, path: str) -> tuple[str, ...]:
@@ -87,16 +79,16 @@ def names_below(root: str, path: str) -> tuple[str, ...]:
     ('cats', '1.png')
     """
     if "\0" in path:
-        raise ValueError(_NUL)
+        raise ValueError("holds a path with a NUL character")
     if len(path) > _LONGEST:
-        raise ValueError(_TOO_LONG)
+        raise ValueError(f"holds a path of more than {_LONGEST:,} characters")
     parsed = PurePath(path)
     if ".." in path.replace("\\", "/").split("/"):
-        raise ValueError(_UPWARDS)
+        raise ValueError("holds a path with '..', which may leave image_root")
     if parsed.is_absolute() or parsed.drive or parsed.root:
         parsed = _relative(root, parsed)
     if not parsed.parts:
-        raise ValueError(_EMPTY)
+        raise ValueError("holds an empty path")
     return parsed.parts
 
 
@@ -105,7 +97,7 @@ def _relative(root: str, path: PurePath) -> PurePath:
     for form in (Path(root).absolute(), os.path.realpath(root)):
         if path.is_relative_to(form):
             return path.relative_to(form)
-    raise ValueError(_OUTSIDE)
+    raise ValueError("holds a path outside image_root")
 
 
 def _open_stepwise(root: str, names: Sequence[str], stack: ExitStack) -> int:
@@ -136,15 +128,15 @@ def _reject_special(mode: int) -> None:
     if stat.S_ISLNK(mode):
         raise ValueError(_LINK)
     if stat.S_ISDIR(mode):
-        raise ValueError(_IS_FOLDER)
+        raise ValueError("names a folder")
     if not stat.S_ISREG(mode):
-        raise ValueError(_SPECIAL)
+        raise ValueError("names something that is not a regular file")
 
 
-def _words(reason: OSError, root: str) -> str:
+def _describe(reason: OSError, root: str) -> str:
     if isinstance(reason, FileNotFoundError | NotADirectoryError):
         if not os.path.isdir(root):  # noqa: PTH112 - a string, as passed
-            return f"names a file below image_root={root!r}, which is no folder here"
+            return f"names a file below image_root={root!r}, which is not a folder"
         # A link in place of a folder raises "not a directory" if links are not followed.
-        return "names a file that is not there (paths start at image_root, and pass no links)"
+        return "names a missing file (paths start at image_root; links are not followed)"
     return f"names a file that cannot be opened ({reason.strerror or reason})"

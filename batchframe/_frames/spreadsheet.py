@@ -49,7 +49,9 @@ def escape_formulas(frame: pd.DataFrame) -> pd.DataFrame:
     ['text', 'n']
     """
     if not isinstance(frame, pd.DataFrame):
-        raise RequestError.not_a_frame(frame)
+        raise RequestError(
+            f"frame: not a pandas DataFrame ({type(frame).__name__}). Fix: df.bf.escape_formulas()."
+        )
     safe = frame.copy()
     for place in range(frame.shape[1]):
         column = frame.iloc[:, place]  # by position, since labels may repeat

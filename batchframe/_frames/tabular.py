@@ -21,14 +21,14 @@ import pyarrow.dataset as ds
 
 from batchframe._base.errors import SourceError, format_list
 from batchframe._base.safe_text import RUN_AGAIN
-from batchframe._frames.cells import as_plain, has_values
-from batchframe._frames.record_batches import batches_of, copied, dataset_of, files_of, rows_of
+from batchframe._frames.cells import as_plain, check_supported
+from batchframe._frames.record_batches import batches_of, copy_rows, dataset_of, files_of, rows_of
 
 BLOCK_ROWS: Final = 10_000
 """Rows per block: large enough for Arrow, small enough for the CPU cache."""
 
-_UNNAMED: Final = "The source"
-_READ: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
+_UNNAMED: Final = "source"
+_EXHAUSTED: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,17 +122,18 @@ class Tabular:
         count = 0
         names = [str(label) for label in self.columns]
         try:
-            for part in self.read(names):
-                count += len(part)
-                yield part
+            for block in self.read(names):
+                count += len(block)
+                yield block
         except (OSError, pa.ArrowException) as reason:
             raise _interrupted_error(str(self.source_path or _UNNAMED), str(reason)) from reason
         if count != len(self):
-            changed = f"it has {count:,} rows now, and had {len(self):,}"
+            changed = f"{len(self):,} rows before, {count:,} now"
             raise _interrupted_error(str(self.source_path or _UNNAMED), changed)
         if self.schema is not None and not count:
-            none = pa.schema([self.schema.field(name) for name in names], self.schema.metadata)
-            yield RowBlock(0, pa.RecordBatch.from_pylist([], schema=none))
+            fields = [self.schema.field(name) for name in names]
+            schema = pa.schema(fields, self.schema.metadata)
+            yield RowBlock(0, pa.RecordBatch.from_pylist([], schema=schema))
 
     def only(self, columns: Sequence[Hashable]) -> Tabular:
         """Return the same rows with the required columns only."""
@@ -184,7 +185,7 @@ def of_batches(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Tabular:
     SourceError
         If the disk has no space for it.
     """
-    copy = copied(schema, batches, BLOCK_ROWS)
+    copy = copy_rows(schema, batches, BLOCK_ROWS)
     return _of_batches(schema, copy.rows, copy.batches)
 
 
@@ -202,10 +203,8 @@ def _of_path(path: str | bytes, source: Any) -> Tabular:
         raise _not_rows_error(source)
     if "://" in path:
         raise SourceError(
-            f"{path} is an address, and batchframe.requests opens files of this machine. Open it "
-            "with Arrow, which knows your store: "
-            f'batchframe.requests(pyarrow.dataset.dataset({path!r}, format="parquet", '
-            'partitioning="hive"), ...).'
+            f"{path}: a URL, not a local path. Fix: batchframe.requests(pyarrow.dataset.dataset("
+            f'{path!r}, format="parquet", partitioning="hive"), ...).'
         )
     location = Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises for an unknown user
     return replace(_of_dataset(dataset_of(location), str(location)), source_path=location.resolve())
@@ -220,12 +219,12 @@ def _of_stream(source: Any) -> Tabular:
         raise SourceError.unreadable(_UNNAMED, str(reason)) from None
     if isinstance(source, pa.RecordBatchReader):
         # An exhausted reader looks like one without rows.
-        if source in _READ:
+        if source in _EXHAUSTED:
             raise SourceError(
-                "This record-batch reader was read already, and can be read only once. Make it "
-                "anew in the same cell, or write the rows to a Parquet file and give its path."
+                "source: the record-batch reader was already read. Fix: create it in the same "
+                "cell, or write the rows to a Parquet file and pass its path."
             )
-        _READ.add(source)
+        _EXHAUSTED.add(source)
     _refuse_repeated(reader.schema.names)
     try:
         return of_batches(reader.schema, reader)
@@ -253,9 +252,9 @@ def _of_batches(
         start = 0
         for batch in batches(columns):
             for first in range(0, batch.num_rows, BLOCK_ROWS):
-                part = batch.slice(first, BLOCK_ROWS)
-                yield RowBlock(start, part.replace_schema_metadata(schema.metadata))
-                start += part.num_rows
+                rows_read = batch.slice(first, BLOCK_ROWS)
+                yield RowBlock(start, rows_read.replace_schema_metadata(schema.metadata))
+                start += rows_read.num_rows
 
     return Tabular(pd.Index(schema.names), pd.RangeIndex(rows), read, schema=schema)
 
@@ -263,8 +262,8 @@ def _of_batches(
 def _refuse_repeated(names: Sequence[str]) -> None:
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise SourceError(
-            f"Several columns of the source are named {format_list(repeated)}, so it cannot be "
-            "read by name. Rename them: table.rename_columns([...])."
+            f"source: duplicate column names ({format_list(repeated)}). Fix: "
+            "table.rename_columns([...])."
         )
 
 
@@ -280,10 +279,12 @@ def _series(column: pa.Array, name: str, index: pd.RangeIndex) -> pd.Series:
         if _is_of_pandas(column.type):
             column = column.type.to_pandas_dtype().__from_arrow__(column)
             return pd.Series(column, index=index)
+        check_supported(column.type)
     except (NotImplementedError, pa.ArrowException) as reason:
-        raise _no_text_error(name, str(column.type), str(reason)) from None
-    if not has_values(column.type):
-        raise _no_text_error(name, str(column.type))
+        raise SourceError(
+            f"Column {name!r}: cells of type {column.type!s} cannot be converted to strings "
+            f"({str(reason).rstrip('.')}). Fix: convert them where the rows come from."
+        ) from None
     return pd.Series(pd.arrays.ArrowExtensionArray(column), index=index)
 
 
@@ -293,8 +294,8 @@ def _is_of_pandas(kind: pa.DataType) -> bool:
 
 def taken_names(columns: pd.Index, names: Sequence[str]) -> list[str]:
     """Return the answer columns whose names the frame already has."""
-    there = set(columns)
-    return [name for name in names if column_label(columns, name) in there]
+    labels = set(columns)
+    return [name for name in names if column_label(columns, name) in labels]
 
 
 def column_label(columns: pd.Index, name: str) -> Hashable:
@@ -305,24 +306,14 @@ def column_label(columns: pd.Index, name: str) -> Hashable:
 
 def _not_rows_error(source: object) -> SourceError:
     return SourceError(
-        "batchframe.requests takes a DataFrame, the path of a Parquet file or of a folder of "
-        "them, or an Arrow dataset, table, record batch or record-batch reader, not "
-        f'a {type(source).__name__}. For one column of a frame: df[["text"]]; for a Series or '
-        'a list of texts: pd.DataFrame({"text": texts}).'
-    )
-
-
-def _no_text_error(
-    column: str, kind: str, reason: str = "pandas has no values for them"
-) -> SourceError:
-    return SourceError(
-        f"Column {column!r}, which Arrow stores as {kind}, has cells without an exact text: "
-        f"{reason.rstrip('.')}. Make it a text first, where the rows come from."
+        f"source: unsupported type ({type(source).__name__}). Fix: pass a DataFrame, the path of a "
+        "Parquet file or folder, or an Arrow dataset, table, record batch or reader. For one "
+        'column: df[["text"]]. For a list of strings: pd.DataFrame({"text": texts}).'
     )
 
 
 def _interrupted_error(path: str, reason: str) -> SourceError:
     return SourceError(
-        f"{path} could not be read to its end: {reason.rstrip('.')}.",
-        next_step="Leave it as it is while it is read, and " + RUN_AGAIN + ".",
+        f"{path}: changed or unreadable while it was read ({reason.rstrip('.')}).",
+        next_step="Fix: leave the file unchanged, and " + RUN_AGAIN + ".",
     )

@@ -83,8 +83,8 @@ def test_a_request_asks_for_the_exact_floats_of_one_text() -> None:
         ({"prompt": lambda _: 7}, TemplateError, "(int)"),
         ({"dimensions": "many"}, RequestError, "an int such as 512"),
         ({"dimensions": 0}, RequestError, "an int such as 512"),
-        ({"name": ""}, OutputSpecError, "cannot name the answer column"),
-        ({"input": "x"}, RequestError, "the prompt makes the input"),
+        ({"name": ""}, OutputSpecError, "not a column name"),
+        ({"input": "x"}, RequestError, "input: set from the prompt"),
     ],
 )
 def test_what_has_no_place_is_refused(asked: Any, error: type[Exception], words: str) -> None:

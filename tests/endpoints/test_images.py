@@ -105,7 +105,7 @@ def test_a_mask_passes_as_it_is() -> None:
         ({"images": "text"}, RequestError, "/v1/images/edits"),
         ({"n": 2}, RequestError, "dedupe=False"),
         ({"response_format": "url"}, RequestError, "b64_json"),
-        ({"stream": True}, RequestError, "cannot stream"),
+        ({"stream": True}, RequestError, "stream: not supported in a batch"),
         (
             {"prompt": [{"role": "user", "content": "{{ text }}"}]},
             TemplateError,

@@ -137,19 +137,19 @@ def test_a_missing_image_among_several_leaves_the_others() -> None:
 @pytest.mark.parametrize(
     ("cell", "words"),
     [
-        ("http://example.org/a.png", "begins with 'http': only https: and data: URLs are sent"),
-        ("ftp://example.org/a.png", "begins with 'ftp'"),
-        ("cat.png", "no path is read without image_root="),
-        (Path("cat.png"), "no path is read without image_root="),
-        (7, "holds a int, which is no image"),
-        (b"<svg/>", "holds no PNG, JPEG, GIF or WebP"),
+        ("http://example.org/a.png", "with the scheme 'http', not https: or data:"),
+        ("ftp://example.org/a.png", "with the scheme 'ftp'"),
+        ("cat.png", "a path, which requires image_root="),
+        (Path("cat.png"), "a path, which requires image_root="),
+        (7, "holds an unsupported type (int)"),
+        (b"<svg/>", "does not hold a PNG, JPEG, GIF or WebP image"),
         ("data:image/png;base64,@@@@", "cannot be decoded"),
-        ("data:image/svg+xml,<svg/>", "holds no PNG"),
-        ("https://", "an https: URL that is none"),
-        ("https://example.org/a b", "an https: URL that is none"),
-        ("https://[::1/a.png", "an https: URL that is none"),
+        ("data:image/svg+xml,<svg/>", "does not hold a PNG"),
+        ("https://", "an invalid https: URL"),
+        ("https://example.org/a b", "an invalid https: URL"),
+        ("https://[::1/a.png", "an invalid https: URL"),
         pytest.param(png(padding=20 * 2**20), "more than 20 MB", id="a file of 20 MB"),
-        ("", "no path is read"),
+        ("", "a path, which requires"),
     ],
 )
 def test_what_is_no_image_is_named_before_anything_is_sent(cell: Any, words: str) -> None:
@@ -167,8 +167,8 @@ def test_all_cells_that_are_no_image_are_counted() -> None:
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({"images": None, "image_root": "."}, "image_root= says how images are sent"),
-        ({"images": None, "image_detail": "low"}, "image_detail= says how images are sent"),
+        ({"images": None, "image_root": "."}, "image_root: requires images="),
+        ({"images": None, "image_detail": "low"}, "image_detail: requires images="),
         ({"image_root": "not/there"}, "image_root: not a folder that is there ('not/there')"),
         ({"image_root": 7}, "image_root: not a folder that is there (7)"),
         ({"image_root": ""}, "image_root: not a folder that is there ('')"),
@@ -222,7 +222,7 @@ def test_large_images_are_scaled_down_when_asked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cell", "words"),
     [
-        (png(100, 100)[:60], "cannot be decoded"),
+        (png(100, 100)[:60], "invalid image"),
         (png_header(60_000, 60_000) + bytes(99), "more than 100,000,000 pixels"),
     ],
 )

@@ -94,11 +94,11 @@ def test_a_file_that_changed_or_went_makes_its_own_row_missing(
     assert joined["bf_status"].tolist() == ["missing", "ok", "ok", "ok", "missing", "missing"]
     assert joined["response"].tolist()[1:4] == good[1:4]
     assert "an image has changed since" in joined["bf_error"].iloc[0]
-    assert "column 'photo' names a file that is not there" in joined["bf_error"].iloc[4]
+    assert "column 'photo' names a missing file" in joined["bf_error"].iloc[4]
     photos.rename(photos.parent / "elsewhere")
     gone = frame.bf.join(job)
     assert gone["bf_status"].tolist() == ["missing", "ok", "ok", "ok", "missing", "missing"]
-    assert "which is no folder here" in gone["bf_error"].iloc[0]
+    assert "which is not a folder" in gone["bf_error"].iloc[0]
     assert job.results()["bf_status"].tolist() == ["ok"] * 6  # the ledger needs no images
 
 
