@@ -17,7 +17,7 @@ import enum
 import fractions
 import math
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -222,13 +222,13 @@ def _strings(cells: pd.Series, first: int) -> pa.ChunkedArray:
 
 
 def _by_category(cells: pd.Series, *, as_json: bool, first: int) -> pa.ChunkedArray:
-    used = cells.cat.remove_unused_categories()
+    cells = cells.cat.remove_unused_categories()
     try:
-        levels = text_column(pd.Series(used.cat.categories, name=cells.name), as_json=as_json)
+        levels = text_column(pd.Series(cells.cat.categories, name=cells.name), as_json=as_json)
     except CellError:
         # Also raises, but names the row instead of the level.
-        return _each(used.astype(object), json_text if as_json else scalar_text, first)
-    codes = used.cat.codes.to_numpy()
+        return _each(cells.astype(object), json_text if as_json else scalar_text, first)
+    codes = cells.cat.codes.to_numpy()
     texts = levels.combine_chunks().take(pa.array(codes, mask=codes < 0))
     return pa.chunked_array([texts], type=TEXT)
 
@@ -257,16 +257,14 @@ def _each(cells: pd.Series, text_of: Callable[[Any], str], first: int) -> pa.Chu
     return pa.chunked_array([pa.array(texts, type=TEXT)])
 
 
-def _values(cells: pd.Series) -> Iterable[Any]:
+def _values(cells: pd.Series) -> Any:
     """Return the cells unchanged: iterating a Series would widen a float32."""
     dtype = cells.dtype
     if isinstance(dtype, pd.ArrowDtype) and pa.types.is_floating(dtype.pyarrow_dtype):
-        floats: Iterable[Any] = cells.to_numpy(dtype.numpy_dtype, na_value=np.nan)
-        return floats
+        return cells.to_numpy(dtype.numpy_dtype, na_value=np.nan)
     if isinstance(dtype, np.dtype) and dtype.kind not in "mM":
-        objects: Iterable[Any] = cells.to_numpy()
-        return objects
-    return cells  # type: ignore[no-any-return]
+        return cells.to_numpy()
+    return cells
 
 
 def _describe(reason: Exception) -> tuple[str, str]:

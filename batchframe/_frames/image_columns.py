@@ -37,7 +37,7 @@ class ImageCells:
         count tokens.
     """
 
-    how: ImageInput
+    options: ImageInput
     cells: tuple[Any, ...]
     missing: tuple[npt.NDArray[np.bool_], ...]
     sketched: bool = False
@@ -49,7 +49,7 @@ class ImageCells:
     def absent(self) -> pa.Array:
         """Name the missing image of each row; null where no image is missing."""
         reasons = np.full(len(self.missing[0]), None, dtype=object)
-        for name, missing in reversed(list(zip(self.how.columns, self.missing, strict=True))):
+        for name, missing in reversed(list(zip(self.options.columns, self.missing, strict=True))):
             reasons[missing] = f"column {name!r} is missing"
         return pa.array(reasons, pa.string())
 
@@ -88,9 +88,10 @@ class ImageCells:
     def _urls(self, row: int) -> list[str | None]:
         url_of: Callable[[Any, ImageInput], str] = image_sketch if self.sketched else image_url
         urls: list[str | None] = []
-        for name, cells, missing in zip(self.how.columns, self.cells, self.missing, strict=True):
+        columns = zip(self.options.columns, self.cells, self.missing, strict=True)
+        for name, cells, missing in columns:
             try:
-                urls.append(None if missing[row] else url_of(cells[row], self.how))
+                urls.append(None if missing[row] else url_of(cells[row], self.options))
             except ValueError as reason:
                 raise ValueError(f"column {name!r} {reason}") from None
         return urls
@@ -108,7 +109,7 @@ def image_column(position: int) -> str:
     return f"image.{position}"
 
 
-def read_images(frame: pd.DataFrame, how: ImageInput) -> ImageCells:
+def read_images(frame: pd.DataFrame, options: ImageInput) -> ImageCells:
     """Find the image columns, without reading any image.
 
     Raises
@@ -116,9 +117,10 @@ def read_images(frame: pd.DataFrame, how: ImageInput) -> ImageCells:
     ColumnError
         If a column is missing or its name is not unique.
     """
-    columns = [frame.iloc[:, column_position(name, list(frame.columns))] for name in how.columns]
+    labels = list(frame.columns)
+    columns = [frame.iloc[:, column_position(name, labels)] for name in options.columns]
     return ImageCells(
-        how,
+        options,
         # The references are copied, so that later changes of the frame have no effect.
         tuple(column.array.copy() for column in columns),
         tuple(column.isna().to_numpy(dtype=bool) for column in columns),

@@ -72,9 +72,8 @@ def data_url_size(url: str) -> Size | None:
         return None
     if not head.lower().endswith(";base64"):
         return image_size(unquote_to_bytes(payload))
-    return image_size(_decode_base64(payload[:_HEADER_CHARACTERS])) or image_size(
-        _decode_base64(payload)
-    )
+    header = _decode_base64(payload[:_HEADER_CHARACTERS])
+    return image_size(header) or image_size(_decode_base64(payload))
 
 
 def _decode_base64(payload: str) -> bytes:

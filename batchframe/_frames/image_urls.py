@@ -6,6 +6,7 @@ import base64
 import binascii
 import os
 import re
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -27,11 +28,10 @@ _LONGEST_URL: Final = 8192
 _MEDIA_TYPES: Final = {
     "png": "image/png", "jpg": "image/jpeg", "gif": "image/gif", "webp": "image/webp",
 }  # fmt: skip
-_INVALID_URL: Final = "holds an invalid https: URL (without a host, with spaces, or too long)"
 _INVALID_DATA: Final = "holds a data: URL that cannot be decoded"
 
 
-def image_url(cell: Any, how: ImageInput) -> str:
+def image_url(cell: Any, options: ImageInput) -> str:
     """Return the image URL of a cell, as sent in a request.
 
     Raises
@@ -51,15 +51,15 @@ def image_url(cell: Any, how: ImageInput) -> str:
     if _is_link(cell):
         return _check_link(str.__str__(cell))
     if is_pil(cell):
-        return _data_url(png_of(cell, how.max_size))
-    if how.max_size is None:
-        return _data_url(_bytes_of(cell, how, MOST_BYTES + 1))
-    data = _bytes_of(cell, how, _MOST_TO_SCALE + 1)
+        return _data_url(png_of(cell, options.max_size))
+    if options.max_size is None:
+        return _data_url(_bytes_of(cell, options, MOST_BYTES + 1))
+    data = _bytes_of(cell, options, _MOST_TO_SCALE + 1)
     _check_image(data, _MOST_TO_SCALE)
-    return _data_url(scaled_down(data, how.max_size))
+    return _data_url(scaled_down(data, options.max_size))
 
 
-def image_sketch(cell: Any, how: ImageInput) -> str:
+def image_sketch(cell: Any, options: ImageInput) -> str:
     """Return a short URL of the same size in pixels, for counting tokens.
 
     Only the first bytes of a file are read.
@@ -72,11 +72,11 @@ def image_sketch(cell: Any, how: ImageInput) -> str:
     if _is_link(cell):
         return _check_link(str.__str__(cell))
     if is_pil(cell):
-        return _sketch(fitted(cell.size, how.max_size))
-    head_of = partial(_bytes_of, cell, how)
+        return _sketch(fitted(cell.size, options.max_size))
+    head_of = partial(_bytes_of, cell, options)
     # A JPEG's size may follow a large embedded preview.
     size = image_size(head_of(_HEAD)) or image_size(head_of(_MOST_TO_SCALE))
-    return "data:," if size is None else _sketch(fitted(size, how.max_size))
+    return "data:," if size is None else _sketch(fitted(size, options.max_size))
 
 
 def _sketch(size: Size) -> str:
@@ -93,15 +93,11 @@ def _check_link(url: str) -> str:
     scheme = url.partition(":")[0].lower()
     if scheme != "https":
         raise ValueError(f"holds a URL with the scheme {scheme[:20]!r}, not https: or data:")
-    if len(url) > _LONGEST_URL or not url.isprintable() or " " in url or "\\" in url:
-        raise ValueError(_INVALID_URL)
-    try:
-        host = urlsplit(url).hostname
-    except ValueError:
-        host = None
-    if not host:
-        raise ValueError(_INVALID_URL)
-    return url
+    is_valid = len(url) <= _LONGEST_URL and url.isprintable() and not {" ", "\\"} & set(url)
+    with suppress(ValueError):
+        if is_valid and urlsplit(url).hostname:
+            return url
+    raise ValueError("holds an invalid https: URL (without a host, with spaces, or too long)")
 
 
 def _bytes_of(cell: Any, image_input: ImageInput, most: int) -> bytes:

@@ -101,7 +101,7 @@ def _encode(image: Image.Image, kind: str) -> bytes:
         image = image.convert("RGB")
     file = io.BytesIO()
     # A copy has no color profile, text or date, which do not help a model.
-    bare = image.copy()
-    bare.info = {key: bare.info[key] for key in ("transparency",) if key in bare.info}
-    bare.save(file, format=kind, **({} if kind == "PNG" else {"quality": 90}))
+    copy = image.copy()
+    copy.info = {key: copy.info[key] for key in ("transparency",) if key in copy.info}
+    copy.save(file, format=kind, **({} if kind == "PNG" else {"quality": 90}))
     return file.getvalue()

@@ -135,11 +135,11 @@ def _parquet_batches(
     for fragment in dataset.get_fragments():
         folders = ds.get_partition_keys(fragment.partition_expression)
         with dataset.filesystem.open_input_file(fragment.path) as file:
-            stored = pq.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
-            names = stored.schema_arrow.names
+            parquet = pq.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
+            names = parquet.schema_arrow.names
             at_least_one = [name for name in columns if name in names] or names[:1]
-            for batch in stored.iter_batches(
-                batch_size=_rows_per_batch(stored.metadata, at_least_one, rows),
+            for batch in parquet.iter_batches(
+                batch_size=_rows_per_batch(parquet.metadata, at_least_one, rows),
                 row_groups=_selected_row_groups(fragment),
                 columns=at_least_one,
             ):
@@ -154,10 +154,10 @@ def _selected_row_groups(file: ds.ParquetFileFragment) -> list[int] | None:
     return [group.id for group in file.row_groups]
 
 
-def _rows_per_batch(stored: pq.FileMetaData, columns: Sequence[str], most: int) -> int:
+def _rows_per_batch(metadata: pq.FileMetaData, columns: Sequence[str], most: int) -> int:
     """Return the number of rows that fit into one batch."""
     widest = 1
-    for group in map(stored.row_group, range(stored.num_row_groups)):
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
         chunks = map(group.column, range(group.num_columns))
         size = sum(
             chunk.total_uncompressed_size

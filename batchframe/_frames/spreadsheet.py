@@ -73,9 +73,7 @@ def _holds_formula(values: Any) -> bool:
 
 def _escape_column(column: pd.Series) -> pd.Series:
     if not isinstance(column.dtype, pd.CategoricalDtype):
-        return pd.Series(
-            [_escape(value) for value in column.array], index=column.index, dtype=column.dtype
-        )
+        return pd.Series(list(map(_escape, column.array)), column.index, column.dtype)
     safe = list(map(_escape, column.cat.categories))
     if len(set(safe)) == len(safe):
         return column.cat.rename_categories(safe)

@@ -93,10 +93,10 @@ def parse_answers(spec: OutputSpec, texts: Texts) -> ParsedAnswers:
     kinds = pa.schema(list(zip(names, (_arrow_type(c.shape) for c in columns), strict=True)))
     batches, errors = [], []
     for block in _blocks(texts):
-        rows, why = decoder.answers(block)
+        rows, reasons_by_row = decoder.answers(block)
         arrays = [_array(c.shape, list(map(c.reach, rows))) for c in columns]
         batches.append(pa.record_batch(arrays, schema=kinds))
-        errors.append(_sparse(why, len(rows)))
+        errors.append(_sparse(reasons_by_row, len(rows)))
     reasons = pa.concat_arrays(errors) if errors else pa.array([], _TEXT)
     return ParsedAnswers(pa.Table.from_batches(batches, kinds), reasons)
 
@@ -125,12 +125,12 @@ def _blocks(texts: Texts) -> Iterator[Sequence[str | None]]:
 
 def _texts(name: str, texts: Texts) -> ParsedAnswers:
     """Return text answers unchanged; blank ones are invalid."""
-    column, broken = _text_column(texts)
+    column, invalid = _text_column(texts)
     empty = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(column)), 0)
-    why = pc.if_else(pc.fill_null(empty, fill_value=False), EMPTY, pa.scalar(None, _TEXT))
-    why = pc.if_else(pc.is_null(column), pc.if_else(broken, LONE_SURROGATE, ABSENT), why)
-    answers = pc.if_else(pc.is_null(why), column, pa.scalar(None, _TEXT))
-    return ParsedAnswers(pa.table({name: answers}), why)
+    reasons = pc.if_else(pc.fill_null(empty, fill_value=False), EMPTY, pa.scalar(None, _TEXT))
+    reasons = pc.if_else(pc.is_null(column), pc.if_else(invalid, LONE_SURROGATE, ABSENT), reasons)
+    answers = pc.if_else(pc.is_null(reasons), column, pa.scalar(None, _TEXT))
+    return ParsedAnswers(pa.table({name: answers}), reasons)
 
 
 def _text_column(texts: Texts) -> tuple[pa.Array, pa.Array]:
@@ -139,9 +139,9 @@ def _text_column(texts: Texts) -> tuple[pa.Array, pa.Array]:
         texts = texts.combine_chunks()
     if isinstance(texts, pa.Array):
         return texts.cast(_TEXT), pa.repeat(pa.scalar(value=False), len(texts))
-    values = [text if text is None or _is_unicode(text) else None for text in texts]
-    lost = [value is None and text is not None for value, text in zip(values, texts, strict=True)]
-    return pa.array(values, _TEXT), pa.array(lost, pa.bool_())
+    invalid = [text is not None and not _is_unicode(text) for text in texts]
+    values = [None if bad else text for text, bad in zip(texts, invalid, strict=True)]
+    return pa.array(values, _TEXT), pa.array(invalid, pa.bool_())
 
 
 def _is_unicode(text: str) -> bool:

@@ -69,9 +69,9 @@ class AnswerDecoder:
                 if unions:
                     self._check(row)
             except _NOT_DECODED as reason:
-                row, why = self._decode_fenced(text, reason)
-                if why is not None:
-                    errors[len(rows)] = why
+                row, error = self._decode_fenced(text, reason)
+                if error is not None:
+                    errors[len(rows)] = error
             rows.append(row)
         return rows, errors
 
@@ -91,9 +91,9 @@ class AnswerDecoder:
         for reach, node, path in self.unions:
             raw = reach(row)
             if raw is not None:
-                why = validate(msgspec.json.decode(raw), node, self.root, path)
-                if why is not None:
-                    raise msgspec.ValidationError(why)
+                error = validate(msgspec.json.decode(raw), node, self.root, path)
+                if error is not None:
+                    raise msgspec.ValidationError(error)
 
 
 def decoder_of(shape: Shape, root: Node) -> AnswerDecoder:
@@ -104,9 +104,8 @@ def decoder_of(shape: Shape, root: Node) -> AnswerDecoder:
         for path, part in columns_of(shape)
         if part.kind == "json"
     )
-    return AnswerDecoder(
-        msgspec.json.Decoder(answer_type).decode, _empty_answer(shape, answer_type), unions, root
-    )
+    decode = msgspec.json.Decoder(answer_type).decode
+    return AnswerDecoder(decode, _empty_answer(shape, answer_type), unions, root)
 
 
 def reach(shape: Shape, path: tuple[str, ...]) -> Callable[[Any], Any]:

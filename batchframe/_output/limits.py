@@ -64,18 +64,18 @@ def _nodes(node: Node) -> Iterator[Node]:
 
 
 def _check_depth(
-    node: Node, root: Node, path: str, level: int, through: frozenset[str] = frozenset()
+    node: Node, root: Node, path: str, level: int, references: frozenset[str] = frozenset()
 ) -> None:
-    """Count nested objects; a definition already in `through` adds no level."""
+    """Count nested objects; a definition already in `references` adds no level."""
     if level > MOST_LEVELS:
         raise OutputSpecError(
             f"{path}: nested too deeply; the service accepts at most {MOST_LEVELS} levels. Fix: "
             "use a flatter model."
         )
     for step, part in children(node):
-        _check_depth(part, root, path + step, level + ("properties" in part), through)
+        _check_depth(part, root, path + step, level + ("properties" in part), references)
     reference = node.get("$ref", "#")
     definition = resolve(reference, root)
-    if reference != "#" and definition is not None and reference not in through:
+    if reference != "#" and definition is not None and reference not in references:
         deeper = level + ("properties" in definition)
-        _check_depth(definition, root, path, deeper, through | {reference})
+        _check_depth(definition, root, path, deeper, references | {reference})

@@ -45,9 +45,7 @@ def interval(node: Node) -> Interval:
 
 
 def _tighter(
-    closed: float | None,
-    excluded: float | None,
-    pick: Callable[[Decimal, Decimal], Decimal],
+    closed: float | None, excluded: float | None, pick: Callable[[Decimal, Decimal], Decimal]
 ) -> tuple[Decimal | None, bool]:
     if excluded is None:
         return (None if closed is None else Decimal(str(closed))), False

@@ -27,12 +27,12 @@ class Alternative:
     ----------
     node
         A node with one ``type``; None for a recursive reference.
-    inside
+    references
         The references that lead to the node.
     """
 
     node: Node | None
-    inside: frozenset[str]
+    references: frozenset[str]
 
 
 def resolve(reference: str, root: Node) -> Node | None:
@@ -54,7 +54,7 @@ def resolve(reference: str, root: Node) -> Node | None:
 
 
 def alternatives(
-    node: Node, root: Node, inside: frozenset[str] = frozenset()
+    node: Node, root: Node, references: frozenset[str] = frozenset()
 ) -> Iterator[Alternative]:
     """Yield all alternatives of a strict schema node, including null.
 
@@ -66,18 +66,18 @@ def alternatives(
     reference = node.get("$ref")
     if reference is not None:
         definition = resolve(reference, root)
-        if reference in inside or definition is None:
-            yield Alternative(None, inside)
+        if reference in references or definition is None:
+            yield Alternative(None, references)
         else:
-            yield from alternatives(definition, root, inside | {reference})
+            yield from alternatives(definition, root, references | {reference})
     elif "anyOf" in node:
         for variant in node["anyOf"]:
-            yield from alternatives(variant, root, inside)
+            yield from alternatives(variant, root, references)
     elif isinstance(node["type"], str):
-        yield Alternative(node, inside)
+        yield Alternative(node, references)
     else:
         for name in node["type"]:
-            yield Alternative({**node, "type": name}, inside)
+            yield Alternative({**node, "type": name}, references)
 
 
 def children(node: Node) -> Iterator[tuple[str, Node]]:
@@ -170,7 +170,7 @@ def shape_of(node: Node, root: Node) -> Shape:
 
 def _is_recursive(alternative: Alternative, root: Node) -> bool:
     return alternative.node is None or any(
-        leads_back(reference, root) for reference in alternative.inside
+        leads_back(reference, root) for reference in alternative.references
     )
 
 

@@ -133,8 +133,8 @@ def output_spec(output: object, name: str | None = None) -> OutputSpec:
 def _fields(schema: Mapping[str, Any], name: str | None) -> tuple[Field, ...]:
     columns = list(columns_of(shape_of(schema, schema)))
     names = [".".join(path) for path, _ in columns]
-    if twice := repeated(names):
-        raise OutputSpecError.repeated_columns(twice)
+    if duplicates := repeated(names):
+        raise OutputSpecError.repeated_columns(duplicates)
     if name is not None:
         if len(names) > 1:
             raise OutputSpecError(

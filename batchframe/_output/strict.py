@@ -184,9 +184,8 @@ def _closed(node: dict[str, Any], path: str) -> dict[str, Any]:
 def _strict_enum(node: dict[str, Any], path: str) -> dict[str, Any]:
     """Add the type of an enum, and move a null into its own alternative."""
     if "enum" not in node:
-        if node["const"] is None:
-            return node | {"type": NULL}
-        return node | {"type": _level_type([node["const"]], path)}
+        const = node["const"]
+        return node | {"type": NULL if const is None else _level_type([const], path)}
     values = [value for value in node["enum"] if value is not None]
     choice = {"type": _level_type(values, path), "enum": values}
     siblings = {key: value for key, value in node.items() if key not in choice}

@@ -29,7 +29,7 @@ from batchframe._output.numbers import (
     longest_number,
     whole_step,
 )
-from batchframe._output.schema import NULL, Node, alternatives
+from batchframe._output.schema import NULL, Alternative, Node, alternatives
 from batchframe._output.spec import OutputSpec
 
 MOST_TYPICAL: Final = 1_000
@@ -123,8 +123,8 @@ def answer_bounds(spec: OutputSpec, count: Count) -> AnswerBounds:
     schema = spec.schema
     if schema is None:
         return AnswerBounds(1, None, None)
-    if every := _all_answers(schema, schema, frozenset()):
-        counts = np.asarray(count(every))
+    if answers := _all_answers(schema, schema, frozenset()):
+        counts = np.asarray(count(answers))
         mean = Fraction(int(counts.sum()), len(counts))
         return AnswerBounds(int(counts.min()), mean, int(counts.max()))
     layout = _Layout(schema, count)
@@ -141,14 +141,9 @@ class _Layout:
         self._count = count
         self.with_texts = False
 
-    def pieces(self, node: Node, inside: frozenset[str]) -> _Pieces:
+    def pieces(self, node: Node, references: frozenset[str]) -> _Pieces:
         """Lay out a node; alternatives of different shape become one span."""
-        layouts: list[_Pieces] = [
-            [_ENDLESS]
-            if alternative.node is None
-            else self._pieces_of_one(alternative.node, alternative.inside)
-            for alternative in alternatives(node, self._root, inside)
-        ]
+        layouts = [self._pieces_of_one(one) for one in alternatives(node, self._root, references)]
         if len(layouts) == 1:
             return layouts[0]
         labels = [piece.texts for [piece, *_] in layouts if isinstance(piece, _Labels)]
@@ -156,28 +151,31 @@ class _Layout:
             return [_Labels(tuple(itertools.chain.from_iterable(labels)))]
         return [_merge_spans([self.ends(pieces) for pieces in layouts])]
 
-    def _pieces_of_one(self, node: Node, inside: frozenset[str]) -> _Pieces:
+    def _pieces_of_one(self, alternative: Alternative) -> _Pieces:
+        node = alternative.node
+        if node is None:
+            return [_ENDLESS]
         kind = node["type"]
         if kind == "object":
-            return self._object(node, inside)
+            return self._object(node, alternative.references)
         if kind == "array":
-            return [self._list(node, inside)]
+            return [self._list(node, alternative.references)]
         if (choices := _choices(node)) is not None:
             return [self._choice(choices)]
         if kind == "string":
             return [self._text(node)]
         return [_Span(1, _longest_number(node))]
 
-    def _object(self, node: Node, inside: frozenset[str]) -> _Pieces:
+    def _object(self, node: Node, references: frozenset[str]) -> _Pieces:
         pieces: _Pieces = []
         for key, part in node["properties"].items():
             sign = "," if pieces else "{"
-            pieces += [f"{sign}{_json(key)}:", *self.pieces(part, inside)]
+            pieces += [f"{sign}{_json(key)}:", *self.pieces(part, references)]
         return [*pieces, "}"]
 
-    def _list(self, node: Node, inside: frozenset[str]) -> _Span:
+    def _list(self, node: Node, references: frozenset[str]) -> _Span:
         least, most = node.get("minItems", 0), node.get("maxItems")
-        item = self.ends(self.pieces(node["items"], inside)) if most != 0 else _Span(0, 0)
+        item = self.ends(self.pieces(node["items"], references)) if most != 0 else _Span(0, 0)
         low = 0 if not least else None if item.low is None else item.low * least
         if most is None or item.high is None:
             return _Span(low, None)
@@ -232,13 +230,11 @@ class _Layout:
             else:
                 texts[-1] += piece
         last = len(texts) - 1
-        cores, signs = [], 0
-        for at, text in enumerate(texts):
-            core = _strip_punctuation(
-                text, cut_left=not alone or at > 0, cut_right=not alone or at < last
-            )
-            cores.append(core)
-            signs += _bytes(text) - _bytes(core)
+        cores = [
+            _strip_punctuation(text, cut_left=not alone or at > 0, cut_right=not alone or at < last)
+            for at, text in enumerate(texts)
+        ]
+        signs = sum(map(_bytes, texts)) - sum(map(_bytes, cores))
         return int(sum(self._count(cores))) + (signs if upper else 0)
 
     def _extreme_label(self, labels: _Labels, *, longest: bool) -> str:
@@ -255,12 +251,12 @@ def _merge_spans(spans: Sequence[_Span]) -> _Span:
 
 def _strip_punctuation(text: str, *, cut_left: bool, cut_right: bool) -> str:
     """Strip punctuation that may join a run with the neighboring text."""
-    words = [at for at, sign in enumerate(text) if _is_word_character(sign)]
+    positions = [at for at, sign in enumerate(text) if _is_word_character(sign)]
     if not (cut_left or cut_right):
         return text
-    if not words:
+    if not positions:
         return ""
-    start, end = words[0] if cut_left else 0, words[-1] + 1 if cut_right else len(text)
+    start, end = positions[0] if cut_left else 0, positions[-1] + 1 if cut_right else len(text)
     # A space may begin a word and a mark belongs to the word before it, so the split is unknown.
     neighbors = text[start - 1 : start] + text[end : end + 1]
     if any(sign.isspace() or unicodedata.category(sign)[0] == "M" for sign in neighbors):
@@ -273,12 +269,9 @@ def _is_word_character(sign: str) -> bool:
 
 
 def _is_word(text: str) -> bool:
-    return (
-        text[0] == '"'
-        and len(text) > _QUOTES
-        and _is_word_character(text[1])
-        and _is_word_character(text[-2])
-    )
+    if text[0] != '"' or len(text) <= _QUOTES:
+        return False
+    return _is_word_character(text[1]) and _is_word_character(text[-2])
 
 
 def _bytes(text: str) -> int:
@@ -308,12 +301,12 @@ def _choices(node: Node) -> list[str] | None:
     return None
 
 
-def _all_answers(node: Node, root: Node, inside: frozenset[str]) -> list[str] | None:
+def _all_answers(node: Node, root: Node, references: frozenset[str]) -> list[str] | None:
     """Format every possible answer in order; None if there are too many."""
     texts: list[str] = []
-    for alternative in alternatives(node, root, inside):
+    for alternative in alternatives(node, root, references):
         answers = alternative.node and _all_answers_of_node(
-            alternative.node, root, alternative.inside
+            alternative.node, root, alternative.references
         )
         if not answers or len(texts) + len(answers) > MOST_TYPICAL:
             return None
@@ -321,7 +314,7 @@ def _all_answers(node: Node, root: Node, inside: frozenset[str]) -> list[str] | 
     return texts
 
 
-def _all_answers_of_node(node: Node, root: Node, inside: frozenset[str]) -> list[str] | None:
+def _all_answers_of_node(node: Node, root: Node, references: frozenset[str]) -> list[str] | None:
     if (choices := _choices(node)) is not None:
         return choices
     if node["type"] == "integer":
@@ -332,7 +325,7 @@ def _all_answers_of_node(node: Node, root: Node, inside: frozenset[str]) -> list
         return None
     fields = []
     for name, part in node["properties"].items():
-        if (answers := _all_answers(part, root, inside)) is None:
+        if (answers := _all_answers(part, root, references)) is None:
             return None
         fields.append([f"{_json(name)}:{answer}" for answer in answers])
     if math.prod(map(len, fields)) > MOST_TYPICAL:

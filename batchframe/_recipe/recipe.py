@@ -126,6 +126,6 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
     def difference(self, other: Recipe) -> list[str]:
         """List the keywords in which two recipes differ."""
-        stored = map(msgspec.to_builtins, (self, other))
-        own, others = ({**fields.pop("body"), **fields} for fields in stored)
+        stored_fields = map(msgspec.to_builtins, (self, other))
+        own, others = ({**fields.pop("body"), **fields} for fields in stored_fields)
         return [key for key in {**own, **others} if own.get(key) != others.get(key)]

@@ -170,8 +170,8 @@ def almost_placeholders(template: Template, labels: Sequence[Hashable]) -> list[
     """
     names = {str(label).strip() for label in labels}
     rest = _MARKS.sub("\0", template.source)
-    found = [(match[0], match[1].partition("|")[0].strip()) for match in _ALMOST.finditer(rest)]
-    return [(text, name) for text, name in found if name in names]
+    pairs = [(match[0], match[1].partition("|")[0].strip()) for match in _ALMOST.finditer(rest)]
+    return [(text, name) for text, name in pairs if name in names]
 
 
 def _cell(placeholder: Placeholder, names: Sequence[str]) -> Cell:
