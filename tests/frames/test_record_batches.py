@@ -351,7 +351,7 @@ def test_a_prompt_function_that_fails_leaves_nothing_behind(
 def test_large_cells_are_read_a_few_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(record_batches, "_PART_BYTES", 10_000)
+    monkeypatch.setattr(record_batches, "_BATCH_BYTES", 10_000)
     table = pa.table({"x": [f"{i:05}" * 500 for i in range(40)], "y": ["small"] * 40})
     pq.write_table(table, tmp_path / "rows.parquet")
     for source in (tmp_path / "rows.parquet", table.to_reader()):

@@ -70,7 +70,7 @@ def test_v1_what_is_missing_follows_the_users_word(missing: Any, echo: Echo) -> 
 def test_v1_infinity_is_text_and_no_json(echo: Echo) -> None:
     frame = pd.DataFrame({"x": [np.inf, -np.inf, 1.5]})
     assert sent(echo(frame)) == ["<inf>", "<-inf>", "<1.5>"]
-    with pytest.raises(CellError, match="infinite"):
+    with pytest.raises(CellError, match="infinity"):
         echo(frame, "{{ x | json }}")
 
 

@@ -140,7 +140,7 @@ def test_a_file_that_changes_before_it_is_sent_stops_the_job(
             asked.submit("once", client=server.client())
         assert not server.ledger
         (photos / "3.png").unlink()
-        with pytest.raises(CellError, match="not there"):
+        with pytest.raises(CellError, match="a missing file"):
             asked.submit("once", client=server.client())
         assert not server.ledger
         (photos / "3.png").write_bytes(png(padding=3))
