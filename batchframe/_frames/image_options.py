@@ -69,7 +69,7 @@ def _check_columns(columns: object) -> tuple[str, ...]:
     labels = list(columns) if isinstance(columns, list) else [columns]
     if not labels or not all(isinstance(label, Hashable) for label in labels):
         raise RequestError.invalid_argument(
-            "images", columns, 'a column, or a list such as ["photo"]'
+            "images", columns, 'a column or a list such as ["photo"]'
         )
     return tuple(str(label) for label in labels)
 
@@ -79,7 +79,7 @@ def _check_root(root: object) -> str | None:
         return None
     folder = os.fspath(root) if isinstance(root, str | os.PathLike) else None
     if not isinstance(folder, str) or not folder or not Path(folder).is_dir():
-        raise RequestError.invalid_argument("image_root", root, "a folder that is there")
+        raise RequestError.invalid_argument("image_root", root, "an existing folder")
     return str.__str__(folder)
 
 
@@ -93,5 +93,5 @@ def _check_side(side: object) -> int | None:
     if side is None:
         return None
     if isinstance(side, bool) or not isinstance(side, int) or side < 1:
-        raise RequestError.invalid_argument("image_max_size", side, "a number of pixels")
+        raise RequestError.invalid_argument("image_max_size", side, "a positive number of pixels")
     return int(side)

@@ -169,11 +169,11 @@ def test_all_cells_that_are_no_image_are_counted() -> None:
     [
         ({"images": None, "image_root": "."}, "image_root: requires images="),
         ({"images": None, "image_detail": "low"}, "image_detail: requires images="),
-        ({"image_root": "not/there"}, "image_root: not a folder that is there ('not/there')"),
-        ({"image_root": 7}, "image_root: not a folder that is there (7)"),
-        ({"image_root": ""}, "image_root: not a folder that is there ('')"),
+        ({"image_root": "not/there"}, "image_root: not an existing folder ('not/there')"),
+        ({"image_root": 7}, "image_root: not an existing folder (7)"),
+        ({"image_root": ""}, "image_root: not an existing folder ('')"),
         ({"image_detail": "hihg"}, "image_detail: not one of auto, low, high, original"),
-        ({"image_max_size": 0}, "image_max_size: not a number of pixels (0)"),
+        ({"image_max_size": 0}, "image_max_size: not a positive number of pixels (0)"),
         ({"images": []}, "images: not a column"),
         ({"prompt": str}, "images: not supported with a prompt function"),
         (
