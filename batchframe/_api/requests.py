@@ -141,7 +141,7 @@ class Requests(CardRepr):
         ...     [path.read_text().count("custom_id") for path in paths]
         [2]
         """
-        profile = expected_profile(given=provider)
+        profile = expected_profile(choice=provider)
         files = plan_input_files(self._table, profile)
         return input_files(self._table, files, Path(folder), profile)
 

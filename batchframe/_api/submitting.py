@@ -26,7 +26,7 @@ from batchframe._requests.input_files import plan_input_files
 from batchframe._requests.moderation import flagged
 from batchframe._results.earlier import ReusePlan
 from batchframe._services.connect import connect, expected_identity, expected_profile
-from batchframe._services.protocol import NOBODY, Identity
+from batchframe._services.protocol import NO_ACCOUNT, Identity
 from batchframe._services.provider_table import OPENAI, Provider
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def submit(
         )
     check_names(name, rerun, max_enqueued_tokens)
     # Without requests nothing is sent, so no API key is needed.
-    identity = expected_identity(client) if len(self) else NOBODY
+    identity = expected_identity(client) if len(self) else NO_ACCOUNT
     profile = expected_profile(client, provider) if len(self) else OPENAI
     label = self._label if rerun is None else rerun
     reusable = find_reusable(self._table, identity, label, reuse=reuse and rerun is None)

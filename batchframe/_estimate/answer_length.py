@@ -268,8 +268,12 @@ def _bounds_of_spec(recipe: Recipe) -> tuple[Range[Fraction], bool]:
     """
     counter = token_counter(recipe.model)
     bounds = answer_bounds(recipe.output, counter.count)
-    low = max(math.floor(bounds.low * (1 - counter.off)), 1)
-    high = None if bounds.high is None else Fraction(math.ceil(bounds.high * (1 + counter.off)))
+    low = max(math.floor(bounds.low * (1 - counter.relative_error)), 1)
+    high = (
+        None
+        if bounds.high is None
+        else Fraction(math.ceil(bounds.high * (1 + counter.relative_error)))
+    )
     return Range(Fraction(low), bounds.expected, high), bounds.with_texts
 
 

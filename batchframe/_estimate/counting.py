@@ -275,7 +275,7 @@ def _by_column(
             tokens[start:end] = tally.tokens
             all_exact = all_exact and bool(tally.exact.all())
             advance(end - start)
-    share, notes = counter.off, around.notes
+    share, notes = counter.relative_error, around.notes
     if not all_exact and counter.exact:
         share, notes = _IN_PIECES, (*notes, TOO_LONG)
     margin = np.ceil((tokens - around.tokens) * share).astype(np.int64) if share else np.int64(0)

@@ -176,7 +176,7 @@ def doubts(model: str, tiers: Sequence[Tier], prices: Mapping[str, Any] | None =
     Examples
     --------
     >>> print(*doubts("babbage-002", ["batch", "standard"]))
-    litellm 1.109.1 (2026-11-21) states input $0.2, output $0.2 per million tokens for babbage-002
+    litellm 1.109.1 (2026-11-21) lists input $0.2, output $0.2 per million tokens for babbage-002
     in the batch tier: OpenAI's Batch table, read 2026-10-14, has no row for it.
     """
     own_prices = {} if prices is None else given_prices(prices)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Final
+from typing import Any, Final
 
 from batchframe._base.errors import CostError, format_list
 from batchframe._base.safe_text import PRICES, NextStep
@@ -14,9 +14,10 @@ GIVEN: Final = "given as prices="
 """The source of these prices."""
 RATES: Final = ("input", "cached_input", "cache_write", "output")
 _SHAPE: Final = (
-    "Give USD per 1,000,000 tokens: "
+    "Fix: "
     + NextStep('prices={"input": "0.10", "cached_input": "0.01", "output": "0.60"}', PRICES.shell)
-    + ' for the batch tier, or prices={"batch": {...}, "standard": {...}}.'
+    + " (USD per 1,000,000 tokens in the batch tier), or "
+    + 'prices={"batch": {...}, "standard": {...}}.'
 )
 
 # Costs at these rates can be summed exactly.
@@ -37,26 +38,22 @@ def given_prices(prices: object) -> dict[Tier, Price]:
     >>> given_prices({"input": 0.1, "output": "0.6"})["batch"].output
     Decimal('0.6')
     """
-    if not isinstance(prices, Mapping) or not prices:
-        raise _no_rates_error(prices)
-    by_tier = prices if all(key in TIERS for key in prices) else {"batch": prices}
-    return {tier: _given(tier, by_tier[tier]) for tier in TIERS if tier in by_tier}
+    is_by_tier = isinstance(prices, Mapping) and prices and all(key in TIERS for key in prices)
+    by_tier: Any = prices if is_by_tier else {"batch": prices}
+    return {tier: _price(tier, by_tier[tier]) for tier in TIERS if tier in by_tier}
 
 
-def _given(tier: Tier, rates: object) -> Price:
-    if not isinstance(rates, Mapping):
-        raise _no_rates_error(rates)
-    for key in rates:
-        if key not in RATES:
-            raise CostError(
-                f"prices= has a rate {key!r}, which is not one of {format_list(RATES)}.",
-                next_step=_SHAPE,
-            )
-    input_ = _rate("input", rates)
+def _price(tier: Tier, rates: object) -> Price:
+    if not isinstance(rates, Mapping) or not rates:
+        raise CostError(f"prices: not a dict of rates ({rates!r}).", next_step=_SHAPE)
+    if unknown := [key for key in rates if key not in RATES]:
+        raise CostError(
+            f"prices: unknown rate ({unknown[0]!r}); the rates are {format_list(RATES)}.",
+            next_step=_SHAPE,
+        )
+    input_, cached, cache_write, output = (_rate(name, rates) for name in RATES)
     if input_ is None:
-        raise CostError('prices= has no rate "input".', next_step=_SHAPE)
-    cached, output = _rate("cached_input", rates), _rate("output", rates)
-    cache_write = _rate("cache_write", rates)
+        raise CostError('prices: missing rate "input".', next_step=_SHAPE)
     return Price("", tier, input_, cached, output, source=GIVEN, cache_write=cache_write)
 
 
@@ -72,14 +69,8 @@ def _rate(name: str, rates: Mapping[str, object]) -> Decimal | None:
             rate = Decimal("NaN")
         if rate.is_finite() and 0 <= rate <= _HIGHEST and _decimal_places(rate) <= _MOST_PLACES:
             return rate
-    raise CostError(
-        f"prices= has {value!r} for {name!r}, which is not an amount of money.", next_step=_SHAPE
-    )
+    raise CostError(f"prices: not a valid amount for {name!r} ({value!r}).", next_step=_SHAPE)
 
 
 def _decimal_places(rate: Decimal) -> int:
     return -int(rate.as_tuple().exponent)
-
-
-def _no_rates_error(value: object) -> CostError:
-    return CostError(f"prices= has {value!r} where a dict of rates must stand.", next_step=_SHAPE)

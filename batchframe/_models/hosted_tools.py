@@ -39,10 +39,9 @@ def hosted_notes(body: Mapping[str, Any]) -> list[str]:
     names = hosted_tools(body)
     if not names:
         return []
-    fees = ", ".join(f"{name} {tool_fee(name) or 'a fee not known here'}" for name in names)
+    fees = ", ".join(f"{name}: {tool_fee(name) or 'unknown'}" for name in names)
     note = (
-        f"The service runs {' and '.join(names)} itself: each call is billed by its own fee "
-        f"({fees}), and what it finds is read as further input. How often the model calls it "
-        "nobody can know before, so these figures are without it and their high end is not known."
+        f"Hosted tools are billed per call ({fees}), and their results as input tokens. The "
+        "number of calls is unknown, so the estimate excludes them and has no upper bound."
     )
     return [note]

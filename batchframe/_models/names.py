@@ -7,7 +7,7 @@ import re
 # The gpt-5 chat models do not reason; codex-mini is based on o4-mini.
 _REASONING = re.compile(r"(o[134]|gpt-[56]|codex)(?![a-z0-9])")
 # Reasoning models of other makers, by their model cards (2026-11).
-_OTHERS = re.compile(
+_OTHER_REASONING = re.compile(
     r"(deepseek-r\d|gpt-oss|qwq|magistral)(?![a-z])|.*-(thinking|reasoner|reasoning)(?![a-z])"
 )
 _CHAT_ALIAS = re.compile(r"-chat(-latest)?$")
@@ -56,4 +56,4 @@ def reasons_elsewhere(model: str) -> bool:
     >>> [reasons_elsewhere(m) for m in ("deepseek-r1", "openai/gpt-oss-120b", "llama-4-scout")]
     [True, True, False]
     """
-    return _OTHERS.match(base_model(model)) is not None
+    return _OTHER_REASONING.match(base_model(model)) is not None

@@ -22,6 +22,8 @@ LEAST_CACHED: Final = 1_024
 """Minimum input tokens for caching (OpenAI prompt caching guide, 2026-11)."""
 # Sums of tokens times rates stay far below 60 digits; any rounding raises.
 _EXACT: Final = Context(prec=60, traps=[Inexact])
+_Rates = tuple[Decimal, Decimal, Decimal, Decimal]
+"""Rates of uncached input, cached input, cache writes and output."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,7 @@ class Price:
         output_tokens: ArrayLike = 0,
         cached_tokens: ArrayLike = 0,
         cache_write_tokens: ArrayLike = 0,
-    ) -> tuple[Decimal, Decimal, Decimal, Decimal]:
+    ) -> _Rates:
         """Return the cost of input, cached input, cache writes and output.
 
         Parameters and errors are those of `cost_of`; the four sum to it exactly. The first excludes
@@ -190,7 +192,7 @@ class Price:
         totals = np.full(len(kinds), Decimal(0))
         with localcontext(_EXACT):
             for rates, tokens, _ in self._brackets(kinds):
-                totals += tokens.sum(axis=1).astype(object) * self._four(rates, tokens[-1])
+                totals += tokens.sum(axis=1).astype(object) * rates
             fresh, from_cache, to_cache, answers = (
                 _strip_zeros(total.scaleb(-6)) for total in totals
             )
@@ -237,12 +239,13 @@ class Price:
         kinds = _split_tokens(input_tokens, output_tokens, cached_tokens, cache_write_tokens)
         units = np.zeros(kinds.shape[1], dtype=object)
         with localcontext(_EXACT):
-            digits = max(_digits(rate) for rate in self._all_rates())
-            for rates, tokens, positions in self._brackets(kinds):
+            brackets = list(self._brackets(kinds))
+            digits = max(_digits(rate) for rates, *_ in brackets for rate in rates)
+            for rates, tokens, positions in brackets:
                 # Python integers, which cannot overflow.
                 units[positions] = sum(
                     kind.astype(object) * int(rate.scaleb(digits))
-                    for kind, rate in zip(tokens, self._four(rates, tokens[-1]), strict=True)
+                    for kind, rate in zip(tokens, rates, strict=True)
                 )
             costs = [Decimal(cost).scaleb(-6 - digits) for cost in units.tolist()]
         column = np.empty(len(costs), dtype=object)
@@ -251,37 +254,25 @@ class Price:
 
     def _brackets(
         self, kinds: NDArray[np.int64]
-    ) -> Iterator[tuple[Price | LongContext, NDArray[np.int64], NDArray[np.bool_] | slice]]:
+    ) -> Iterator[tuple[_Rates, NDArray[np.int64], NDArray[np.bool_] | slice]]:
         """Split requests by the rates that apply to their individual lengths."""
         if self.long_context is None:
-            yield self, kinds, slice(None)
+            yield self._four(self, kinds[-1]), kinds, slice(None)
             return
         long = kinds[:3].sum(axis=0) > self.long_context.threshold
-        yield self, kinds[:, ~long], ~long
-        yield self.long_context, kinds[:, long], long
+        for rates, positions in ((self, ~long), (self.long_context, long)):
+            tokens = kinds[:, positions]
+            yield self._four(rates, tokens[-1]), tokens, positions
 
-    def _four(
-        self, rates: Price | LongContext, output_tokens: NDArray[np.int64]
-    ) -> tuple[Decimal, Decimal, Decimal, Decimal]:
-        """Return rates of uncached input, cached input, cache writes and output."""
+    def _four(self, rates: Price | LongContext, output_tokens: NDArray[np.int64]) -> _Rates:
         if rates.output is None and output_tokens.any():
             raise CostError(
-                f"The output of {self.model} has no known price in the {self.tier} tier, so its "
-                "cost cannot be stated.",
-                next_step="Give it: " + PRICES + ", in USD per 1,000,000 tokens.",
+                f"prices: missing an output price for {self.model} in the {self.tier} tier.",
+                next_step="Fix: " + PRICES + ", in USD per 1,000,000 tokens.",
             )
         cached = rates.input if rates.cached_input is None else rates.cached_input
         to_cache = rates.input if rates.cache_write is None else rates.cache_write
         return rates.input, cached, to_cache, rates.output or Decimal(0)
-
-    def _all_rates(self) -> list[Decimal]:
-        rate_sets = (self,) if self.long_context is None else (self, self.long_context)
-        return [
-            rate
-            for rates in rate_sets
-            for rate in (rates.input, rates.cached_input, rates.cache_write, rates.output)
-            if rate is not None
-        ]
 
 
 def sum_of(amounts: Iterable[Decimal]) -> Decimal:
@@ -329,13 +320,13 @@ def _split_tokens(
     numbers = (input_tokens, output_tokens, cached_tokens, cache_write_tokens)
     columns = [np.atleast_1d(np.asarray(column)) for column in numbers]
     # An empty list becomes a float array, which is valid since it has no fractions.
-    is_integer = all(
-        column.size == 0 or np.issubdtype(column.dtype, np.integer) for column in columns
-    )
-    if not is_integer or any((column < 0).any() for column in columns):
-        raise ValueError("numbers of tokens must be whole and not negative")
+    if any(
+        column.size and (not np.issubdtype(column.dtype, np.integer) or (column < 0).any())
+        for column in columns
+    ):
+        raise ValueError("tokens must be integers of at least 0")
     input_, output_, cached, to_cache = np.broadcast_arrays(*(c.astype(np.int64) for c in columns))
     fresh = input_ - cached - to_cache
     if (fresh < 0).any():
-        raise ValueError("more input tokens are said to be cached than there were")
+        raise ValueError("cached_tokens and cache_write_tokens exceed input_tokens")
     return np.stack([fresh, cached, to_cache, output_])

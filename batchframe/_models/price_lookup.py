@@ -97,7 +97,7 @@ def _discounted(standard: Price, discount: Decimal, name: str) -> Price:
         output=_times(standard.output, fraction),
         long_context=long
         and LongContext(long.threshold, long.input * fraction, None, _times(long.output, fraction)),
-        source=f"{standard.source}, less {discount:.0%} as {name} states for batches",
+        source=f"{standard.source}, less {name}'s batch discount of {discount:.0%}",
         cache_write=None,
     )
 
@@ -112,7 +112,7 @@ def lifetime_of_cache_note(body: Mapping[str, Any]) -> list[str]:
     if not isinstance(options, Mapping) or options.get("ttl") in {None, "30m"}:
         return []
     note = (
-        f"Input kept in the prompt cache for {options['ttl']} is dearer to write than for 30m, by "
-        "how much is not known here: what is written is priced as for 30m."
+        f"Prompt cache writes with ttl {options['ttl']} cost more than with 30m, but their price "
+        "is unknown: they are priced as for 30m."
     )
     return [note]

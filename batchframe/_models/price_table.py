@@ -15,7 +15,7 @@ from batchframe._models.names import base_model
 from batchframe._models.price import Price, Tier
 from batchframe._services.provider_table import OPENAI, Provider
 
-_WORDS: Final = {"input": "input", "output": "output", "cached_input": "cached input"}
+_LABELS: Final = {"input": "input", "output": "output", "cached_input": "cached input"}
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ class Disagreement:
     @property
     def rates(self) -> str:
         """Its rates as text."""
-        rates = ", ".join(f"{_WORDS[name]} ${rate:f}" for name, rate in self.states.items())
+        rates = ", ".join(f"{_LABELS[name]} ${rate:f}" for name, rate in self.states.items())
         return f"{rates} per million tokens" if rates else "no price"
 
 
-def describe_disagreements(found: Sequence[Disagreement]) -> list[str]:
+def describe_disagreements(disagreements: Sequence[Disagreement]) -> list[str]:
     """Return notes on price disagreements, stating each reason once.
 
     Examples
@@ -58,17 +58,17 @@ def describe_disagreements(found: Sequence[Disagreement]) -> list[str]:
     (1, 1)
     """
     by_reason: dict[str, list[Disagreement]] = {}
-    for entry in found:
+    for entry in disagreements:
         by_reason.setdefault(entry.why, []).append(entry)
     return [_for_one_reason(*group) for group in by_reason.values()]
 
 
 def _for_one_reason(first: Disagreement, *others: Disagreement) -> str:
-    text = (
-        f"{first.book} ({first.as_of}) states {first.rates} for {first.model} in the {first.tier}"
-    )
     suffix = "".join(f", and {other.rates} in the {other.tier} tier" for other in others)
-    return f"{text} tier{suffix}: {first.why}."
+    return (
+        f"{first.book} ({first.as_of}) lists {first.rates} for {first.model} in the {first.tier} "
+        f"tier{suffix}: {first.why}."
+    )
 
 
 def table_price(
@@ -98,7 +98,7 @@ def long_doubt(model: str) -> tuple[int, str] | None:
     (272000, None)
     """
     row = _row("long_doubt", "models", base_model(model))
-    return None if row is None else (row["threshold"], f"{row['told']} ({row['as_of']})")
+    return None if row is None else (row["threshold"], f"{row['text']} ({row['as_of']})")
 
 
 def tool_fee(kind: str) -> str | None:
@@ -110,7 +110,7 @@ def tool_fee(kind: str) -> str | None:
     '$10 per 1,000 calls (genai-prices 0.2.3, web searches of gpt-5.4, gpt-5.6 and gpt-6)'
     """
     row = _row("tool_fee", "tools", kind)
-    return None if row is None else f"{row['told']} ({row['source']})"
+    return None if row is None else f"{row['text']} ({row['source']})"
 
 
 def disagreement(model: str, tier: Tier) -> Disagreement | None:

@@ -93,15 +93,14 @@ def check_parameters(
             instead = rule["instead"]
             if endpoint == EndpointPath.RESPONSES:
                 instead = instead.replace('reasoning_effort="none"', _EFFORT_NONE)
-            what = f"{name}={shorten(repr(value), 60) if 'values' in rule else ''}"
+            with_value = f" ({shorten(repr(value), 60)})" if "values" in rule else ""
             raise RequestError(
-                f"{model} refuses {what}, so every request of the batch would fail: "
-                + _format_advice(instead)
-                + f" ({_citation(rule)}).",
-                next_step=allow_hint(name),
+                f"{name}: rejected by {model}{with_value}, so every request would fail "
+                f"({_citation(rule)}).",
+                next_step="Fix: " + _format_advice(instead) + ". " + allow_hint(name),
             )
         _check_value(_chat_name(name, endpoint), _chat_effort(endpoint, body), name)
-        _check_name(name, endpoint, model)
+        _check_name(name, endpoint)
 
 
 def check_endpoint(model: str, endpoint: str, allow: Collection[str]) -> None:
@@ -119,21 +118,21 @@ def check_endpoint(model: str, endpoint: str, allow: Collection[str]) -> None:
     >>> check_endpoint("text-embedding-3-small", "/v1/chat/completions", ())
     Traceback (most recent call last):
         ...
-    batchframe.errors.RequestError: /v1/chat/completions does not take text-embedding-3-small, ...
+    batchframe.errors.RequestError: model: text-embedding-3-small is not supported by ...
     """
     if MODEL in allow or not is_known(model):
         return
     for own in _rules()["own_models"]:
         is_one = re.match(own["models"], base_model(model)) is not None
         if is_one and endpoint != own["endpoint"]:
-            instead = f'ask with endpoint="{own["endpoint"]}"'
+            instead = f'endpoint="{own["endpoint"]}"'
         elif endpoint == own["endpoint"] and not is_one:
-            instead = f'ask with model="{own["such_as"]}"'
+            instead = f'model="{own["such_as"]}"'
         else:
             continue
         raise RequestError(
-            f"{endpoint} does not take {model}, so every request of the batch would fail: "
-            f"{instead} ({_citation(own)}).",
+            f"model: {model} is not supported by {endpoint}, so every request would fail "
+            f"({_citation(own)}). Fix: {instead}.",
             next_step=allow_hint("model"),
         )
 
@@ -180,7 +179,7 @@ def _chat_effort(endpoint: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**body, "reasoning_effort": reasoning.get("effort")}
 
 
-def _check_value(name: str, body: Mapping[str, Any], written: str) -> None:
+def _check_value(name: str, body: Mapping[str, Any], parameter: str) -> None:
     """Raise for a number out of range, or an unknown enum value."""
     value, words = body.get(name), _rules()["word"].get(name)
     if value is None:
@@ -191,22 +190,21 @@ def _check_value(name: str, body: Mapping[str, Any], written: str) -> None:
         near = difflib.get_close_matches(str(value), words, n=1)
         guess = f"Did you mean {near[0]!r}? " if near else ""
         raise RequestError(
-            f"{written}={shorten(repr(value), 60)} would be refused, with every request of the "
-            f"batch. {guess}It takes {format_list(words)}.",
-            next_step=allow_hint(written),
+            f"{parameter}: not one of {format_list(words)} ({shorten(repr(value), 60)}); the "
+            f"service would reject every request. {guess}".rstrip(),
+            next_step=allow_hint(parameter),
         )
 
 
 def _check_number(name: str, value: Any, ends: Mapping[str, Any]) -> None:
-    kinds = (int,) if ends.get("whole") else (int, float)
+    kinds, kind = ((int,), "an int") if ends.get("whole") else ((int, float), "a number")
     low, high = ends["low"], ends.get("high")
     if type(value) in kinds and value >= low and (high is None or value <= high):
         return
-    kind = "a whole number" if ends.get("whole") else "a number"
-    most = "or more" if high is None else f"to {high}"
+    limits = f"of at least {low}" if high is None else f"from {low} to {high}"
     raise RequestError(
-        f"{name}={shorten(repr(value), 60)} would be refused, with every request of the batch. It "
-        f"takes {kind}, {low} {most}."
+        f"{name}: not {kind} {limits} ({shorten(repr(value), 60)}); the service would reject every "
+        "request."
     )
 
 
@@ -242,8 +240,8 @@ def _check_tier(value: Any) -> None:
     tier = _rules()["service_tiers"].get(value) if isinstance(value, str) else None
     if isinstance(tier, Mapping) and tier["refused"]:
         raise RequestError(
-            f'service_tier="{value}" has no known place in a batch, which is a tier of its own, '
-            f"billed at the batch price. It means {tier['meaning']}. Leave service_tier= out.",
+            f"service_tier: not needed in a batch ({value!r}); batches are billed at the batch "
+            "price. Fix: omit it.",
             next_step=allow_hint("service_tier"),
         )
 
@@ -267,7 +265,7 @@ def is_parameter(name: str) -> bool:
     return any(name in entry["names"] for entry in _rules()["known_parameters"].values())
 
 
-def _check_name(name: str, endpoint: str, model: str) -> None:
+def _check_name(name: str, endpoint: str) -> None:
     parameters = _rules()["known_parameters"].get(endpoint)
     if parameters is None or name in parameters["names"]:
         return
@@ -275,14 +273,15 @@ def _check_name(name: str, endpoint: str, model: str) -> None:
         return  # a name of another endpoint is reported by this endpoint's own checks
     if near := difflib.get_close_matches(name, parameters["names"], n=1, cutoff=0.8):
         raise RequestError(
-            f"{endpoint} has no parameter {name}. Did you mean {near[0]}=?",
+            f"{name}: not a parameter of {endpoint}. Did you mean {near[0]}=?",
             next_step=allow_hint(name),
         )
     warn_user(
         ParameterWarning(
-            f"{endpoint} knows no parameter {name} ({_citation(parameters)}); it is sent to "
-            f"{model} as it is, and OpenAI may refuse every request for it. If it is meant, say "
-            "so: " + requests_step(f'allow=["{name}"]') + "."
+            f"{name}: not a known parameter of {endpoint} ({_citation(parameters)}); it is sent "
+            "anyway, and OpenAI may reject every request. To silence: "
+            + requests_step(f'allow=["{name}"]')
+            + "."
         )
     )
 
@@ -299,16 +298,16 @@ def check_model(model: str, on: date) -> None:
         return
     end = shutdown(model)
     if end is not None and end.on <= on:
-        instead = f'its successor: model="{end.successor}"' if end.successor else "another"
+        instead = f'model="{end.successor}", its successor' if end.successor else "another model"
         raise RequestError(
-            f"OpenAI shut {model} down on {end.on} ({end.source}), so nothing would be answered. "
-            f"Ask {instead}.",
+            f"model: OpenAI shut {model} down on {end.on} ({end.source}). Fix: {instead}.",
             next_step=allow_hint("model"),
         )
     if not_in_batch(model):
         raise RequestError(
-            f"{model} has no place in OpenAI's Batch API ({_citation(_rules()['not_in_batch'])}). "
-            'Ask another model, such as model="gpt-5.6-luna".',
+            f"model: {model} is not available in OpenAI's Batch API "
+            f"({_citation(_rules()['not_in_batch'])}). Fix: another one, such as "
+            'model="gpt-5.6-luna".',
             next_step=allow_hint("model"),
         )
 
@@ -319,7 +318,7 @@ def lifetime_notes(model: str, on: date) -> tuple[str, ...]:
     Examples
     --------
     >>> print(*lifetime_notes("gpt-4.1-nano", date(2026, 11, 21)))
-    OpenAI shut gpt-4.1-nano down on 2026-10-23 and recommends gpt-5.6-luna in its place.
+    OpenAI shut gpt-4.1-nano down on 2026-10-23 and recommends gpt-5.6-luna instead.
     >>> lifetime_notes("gpt-5.6-luna", date(2026, 11, 21))
     ()
     """
@@ -327,10 +326,10 @@ def lifetime_notes(model: str, on: date) -> tuple[str, ...]:
     notes = []
     if end is not None:
         verb = "shut" if end.on <= on else "will shut"
-        instead = f" and recommends {end.successor} in its place" if end.successor else ""
+        instead = f" and recommends {end.successor} instead" if end.successor else ""
         notes.append(f"OpenAI {verb} {model} down on {end.on}{instead}.")
     if is_known(model) and not_in_batch(model):
-        notes.append(f"{model} has no place in OpenAI's Batch API.")
+        notes.append(f"{model} is not available in OpenAI's Batch API.")
     return tuple(notes)
 
 

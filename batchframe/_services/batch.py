@@ -12,7 +12,7 @@ ENDED: Final = frozenset({"completed", "failed", "expired", "cancelled"})
 """Final statuses of a batch; any other status, even an unknown one, may change."""
 _LONGEST_STATUS: Final = 64
 _MOST_ERRORS: Final = 1000
-_SPELT: Final = {"canceled": "cancelled", "canceling": "cancelling"}
+_SPELLINGS: Final = {"canceled": "cancelled", "canceling": "cancelling"}
 _MOST_LINES: Final = 10**9
 
 
@@ -49,7 +49,7 @@ class Batch:
         return self.status in ENDED
 
     @classmethod
-    def from_json(cls, described: Mapping[str, Any]) -> Batch:
+    def from_json(cls, data: Mapping[str, Any]) -> Batch:
         """Parse a batch object, tolerating missing and nonstandard fields.
 
         Examples
@@ -57,36 +57,36 @@ class Batch:
         >>> Batch.from_json({"id": "batch_1", "status": "completed", "error_file_id": ""})
         Batch(id='batch_1', status='completed', endpoint=None, input_file_id=None, ...
         """
-        counts = as_mapping(described.get("request_counts"))
-        errors = described.get("errors")
+        counts = as_mapping(data.get("request_counts"))
+        errors = data.get("errors")
         entries = errors.get("data") if isinstance(errors, Mapping) else errors
         return cls(
-            id=_text(described["id"]) or "",
-            status=_status(described.get("status")),
-            endpoint=_text(described.get("endpoint")),
-            input_file_id=_text(described.get("input_file_id")),
-            output_file_id=_text(described.get("output_file_id")),
-            error_file_id=_text(described.get("error_file_id")),
+            id=_text(data["id"]) or "",
+            status=_status(data.get("status")),
+            endpoint=_text(data.get("endpoint")),
+            input_file_id=_text(data.get("input_file_id")),
+            output_file_id=_text(data.get("output_file_id")),
+            error_file_id=_text(data.get("error_file_id")),
             total=_count(counts.get("total")),
             completed=_count(counts.get("completed")),
             failed=_count(counts.get("failed")),
             errors=tuple(map(_error, entries[:_MOST_ERRORS] if isinstance(entries, list) else ())),
             # Later timestamps have no representable date; milliseconds are rejected this way.
-            created_at=_number(described.get("created_at"), most=1e11),
-            expires_at=_number(described.get("expires_at"), most=1e11),
+            created_at=_number(data.get("created_at"), most=1e11),
+            expires_at=_number(data.get("expires_at"), most=1e11),
             metadata={
-                string: text
-                for key, value in as_mapping(described.get("metadata")).items()
-                if (text := _plain(value)) is not None and (string := _text(key)) is not None
+                name: text
+                for key, value in as_mapping(data.get("metadata")).items()
+                if (text := _plain(value)) is not None and (name := _text(key)) is not None
             },
         )
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form that :meth:`from_json` reads."""
-        described = asdict(self)
-        counts = {name: described.pop(name) for name in ("total", "completed", "failed")}
-        errors = {"data": list(described["errors"])}
-        return {**described, "errors": errors, "request_counts": counts}
+        data = asdict(self)
+        counts = {name: data.pop(name) for name in ("total", "completed", "failed")}
+        errors = {"data": list(data["errors"])}
+        return {**data, "errors": errors, "request_counts": counts}
 
 
 def _plain(value: Any) -> str | None:
@@ -101,7 +101,7 @@ def _text(value: Any) -> str | None:
 
 def _status(value: Any) -> str:
     word = str(_text(value) or "unknown").strip().lower()[:_LONGEST_STATUS]
-    return _SPELT.get(word, word)
+    return _SPELLINGS.get(word, word)
 
 
 def _number(value: Any, most: float) -> float | None:

@@ -13,9 +13,9 @@ from batchframe._services.protocol import Identity, Service
 from batchframe._services.provider_table import (
     Provider,
     is_loopback,
+    local_run,
     profile_of,
     provider,
-    rehearsed,
 )
 
 _OPENAI: Final = "https://api.openai.com/v1"
@@ -52,12 +52,12 @@ def expected_identity(client: object = None) -> Identity:
     )
 
 
-def expected_profile(client: object = None, given: Provider | str | None = None) -> Provider:
+def expected_profile(client: object = None, choice: Provider | str | None = None) -> Provider:
     """Return the provider profile of the client, or of the environment.
 
     Parameters
     ----------
-    given
+    choice
         The provider that the user passed.
 
     Raises
@@ -65,20 +65,20 @@ def expected_profile(client: object = None, given: Provider | str | None = None)
     ClientError
         If the client is not supported.
     RequestError
-        If `given` is neither a profile nor the name of a service.
+        If `choice` is neither a profile nor the name of a service.
     """
-    if isinstance(given, Provider):
-        return given
-    if given is None:
+    if isinstance(choice, Provider):
+        return choice
+    if choice is None:
         if client is not None:
             return connect(client).profile
         return profile_of(expected_identity().base_url)
-    name: object = given
+    name: object = choice
     if not isinstance(name, str):
-        example = 'the name of a service, such as "groq", or bf.provider("groq", ...)'
+        example = 'a provider, such as "groq" or bf.provider("groq", ...)'
         raise RequestError.invalid_argument("provider", name, example)
     host = urlsplit(expected_identity(client).base_url).hostname or ""
-    return rehearsed(provider(given)) if is_loopback(host) else provider(given)
+    return local_run(provider(choice)) if is_loopback(host) else provider(choice)
 
 
 def connect_to(identity: Identity, job: str, client: object = None) -> Service:
@@ -95,26 +95,25 @@ def connect_to(identity: Identity, job: str, client: object = None) -> Service:
         if client is not None:
             raise
         raise ClientError(
-            f"Job {job} is at {identity.base_url}, and no client was given.",
+            f"client: missing for job {job!r} at {identity.base_url}.",
             next_step=NextStep(
-                f"Pass the one it was submitted with: bf.job({job!r}, client=...), or set "
-                "OPENAI_API_KEY",
-                ACCOUNT,
-            )
-            + " (and OPENAI_BASE_URL, for another server than OpenAI's).",
+                f"Fix: bf.job({job!r}, client=...) with the client that submitted it, or set "
+                "OPENAI_API_KEY (and OPENAI_BASE_URL, if it is not OpenAI's).",
+                ACCOUNT + ".",
+            ),
         ) from None
     if service.identity != identity:
         raise ClientError(
-            f"Job {job} belongs to {_words(identity)}, but the client speaks to "
-            f"{_words(service.identity)}. Its batches cannot be seen from there.",
+            f"client: job {job!r} belongs to another account ({_format(identity)}; the client "
+            f"connects to {_format(service.identity)}).",
             next_step=NextStep(
-                f"Pass the client it was submitted with: bf.job({job!r}, client=...)", ACCOUNT
-            )
-            + ".",
+                f"Fix: bf.job({job!r}, client=...) with the client that submitted it.",
+                ACCOUNT + ".",
+            ),
         )
     return service
 
 
-def _words(identity: Identity) -> str:
+def _format(identity: Identity) -> str:
     parts = [f"{name} {value}" for name, value in asdict(identity).items() if value]
     return ", ".join(parts).removeprefix("base_url ")

@@ -24,8 +24,8 @@ from batchframe._services.openai_transport import call, chunks, stated_length
 from batchframe._services.openai_values import (
     batch_of,
     created_of,
-    not_answered,
     outcome_of,
+    realtime_failure,
     remote_file_of,
     size_of,
 )
@@ -34,13 +34,13 @@ from batchframe._services.provider_table import Provider, is_loopback, profile_o
 
 _PAGE: Final = 100
 _ATTEMPTS: Final = 3
-_LARGEST_ANSWER: Final = 1 << 26
-_SHOWN: Final = 60
+_MAX_RESPONSE: Final = 1 << 26
+_EXCERPT: Final = 60
 
 # Limits on stalled and slow responses, in seconds and bytes per second.
-_PATIENCE: Final = 60.0
+_MAX_TIMEOUT: Final = 60.0
 # Seconds that a poll may take after the timeout has expired.
-_LEAST_LOOK: Final = 5.0
+_MIN_TIMEOUT: Final = 5.0
 
 
 def connect(client: object = None) -> OpenAIService:
@@ -55,20 +55,18 @@ def connect(client: object = None) -> OpenAIService:
     if client is None:
         client = _client_from_environment()
     if not isinstance(client, openai.OpenAI):
-        kind = type(client).__name__
-        asynchronous = " with the same arguments" if kind.startswith("Async") else ""
         raise ClientError(
-            f"The client is of type {kind}. Pass a synchronous openai.OpenAI or "
-            f"openai.AzureOpenAI{asynchronous}: submit(client=openai.OpenAI(...))."
+            "client: not a synchronous openai.OpenAI or openai.AzureOpenAI "
+            f"({type(client).__name__}). Fix: submit(client=openai.OpenAI(...))."
         )
     url = urlsplit(str(client.base_url))
     safe = url.scheme == "https" or is_loopback(url.hostname or "")
     if not safe and not insecurity_is_allowed():
         insecure_url = Identity.of(str(client.base_url), None, None).base_url
         raise ClientError(
-            f"The client's base URL is {insecure_url}: plain HTTP to another machine would show "
-            f"your key to the network. Use https://{insecure_url.partition('://')[2]}. Where the "
-            "network is yours alone, set BATCHFRAME_ALLOW_INSECURE=1 to go on regardless."
+            f"client: plain HTTP to another machine exposes your API key ({insecure_url}). Fix: "
+            f"https://{insecure_url.partition('://')[2]}; on a network that you trust, set "
+            "BATCHFRAME_ALLOW_INSECURE=1."
         )
     return OpenAIService(client)
 
@@ -79,16 +77,15 @@ def _client_from_environment() -> openai.OpenAI:
     except openai.OpenAIError:
         pass
     raise ClientError(
-        "There is no API key.",
-        next_step="Set OPENAI_API_KEY in the environment"
-        + NextStep(
-            ", or pass a client: submit(client=openai.OpenAI(...)). To rehearse without a key and "
-            "without cost:\n"
+        "OPENAI_API_KEY: not set.",
+        next_step=NextStep(
+            "Fix: set it, or pass submit(client=openai.OpenAI(...)). To try batchframe without a "
+            "key or cost:\n"
             "    import batchframe.local\n"
             "    server = batchframe.local.serve()\n"
             "    requests.submit(client=server.client())",
-            ". To rehearse without a key and without cost, run `batchframe serve`, and set "
-            "OPENAI_BASE_URL to its address and OPENAI_API_KEY to any word.",
+            "Fix: set it. To try batchframe without a key or cost, run `batchframe serve`, and set "
+            "OPENAI_BASE_URL to its address and OPENAI_API_KEY to any string.",
         ),
     )
 
@@ -103,7 +100,7 @@ class OpenAIService:
     def within(self, seconds: float) -> OpenAIService:
         # The openai package may pause for two minutes between its own retries.
         client = self._client.with_options(max_retries=0)
-        return OpenAIService(client, SYSTEM.elapsed() + max(seconds, _LEAST_LOOK))
+        return OpenAIService(client, SYSTEM.elapsed() + max(seconds, _MIN_TIMEOUT))
 
     @property
     def identity(self) -> Identity:
@@ -177,7 +174,7 @@ class OpenAIService:
                 options={"max_retries": 0, "follow_redirects": False},
             )
         except Exception as reason:  # noqa: BLE001 - the request may have been answered
-            return not_answered(reason)
+            return realtime_failure(reason)
         return RealtimeResponse(200, answer)
 
     def count_input_tokens(self, body: Mapping[str, Any]) -> int:
@@ -240,17 +237,17 @@ class OpenAIService:
     def download(self, file_id: str, path: Path, most: int) -> int:
         what = f"file {file_id}"
         # A download in progress when the timeout expires may still complete.
-        patience = max(self._read_timeout(what), _LEAST_LOOK)
+        timeout = max(self._read_timeout(what), _MIN_TIMEOUT)
         request = self._client.files.with_streaming_response.content
 
         def stream() -> int | None:
             try:
                 with (
-                    request(file_id, timeout=patience) as response,
+                    request(file_id, timeout=timeout) as response,
                     create_private(path) as file,
                     progress("downloading", stated_length(response), BYTES) as advance,
                 ):
-                    for chunk in chunks(response, what, most, patience):
+                    for chunk in chunks(response, what, most, timeout):
                         advance(file.write(chunk))
                     return file.tell()
             except openai.APITimeoutError:
@@ -258,7 +255,7 @@ class OpenAIService:
 
         size = call(stream)
         if size is None:
-            raise ServiceError.too_slow(what, 0, patience)
+            raise ServiceError.too_slow(what, 0, timeout)
         return size
 
     def moderate(self, body: Mapping[str, Any]) -> Any:
@@ -266,43 +263,43 @@ class OpenAIService:
         return call(self._client.post, "/moderations", cast_to=object, body=dict(body))
 
     def _read(
-        self, what: str, request: Callable[..., AbstractContextManager[Any]], *args: Any, **how: Any
+        self,
+        what: str,
+        request: Callable[..., AbstractContextManager[Any]],
+        *args: Any,
+        **options: Any,
     ) -> Any:
         """Read a JSON response, bounded in size and time."""
+
+        def read() -> bytes:
+            timeout = self._read_timeout(what)
+            with request(*args, timeout=timeout, **options) as response:
+                return b"".join(chunks(response, what, _MAX_RESPONSE, timeout))
+
         retries = Retries(NO_PAUSE, attempts=_ATTEMPTS)
         while True:
             try:
-                return self._read_once(what, request, *args, **how)
+                body = call(read)
+                break
             except ServiceError as reason:
                 if not reason.broke_off or not retries.pause():
                     raise
-
-    def _read_once(
-        self, what: str, request: Callable[..., AbstractContextManager[Any]], *args: Any, **how: Any
-    ) -> Any:
-        patience = self._read_timeout(what)
-
-        def read() -> bytes:
-            with request(*args, timeout=patience, **how) as response:
-                return b"".join(chunks(response, what, _LARGEST_ANSWER, patience))
-
-        body = call(read)
         try:
             return loads(body)
         except ValueError:
-            begins = body[:_SHOWN].decode(errors="replace")
-        raise ServiceError.unusable(got=f"{begins!r}", what=what)
+            excerpt = body[:_EXCERPT].decode(errors="replace")
+        raise ServiceError.unusable(got=repr(excerpt), what=what)
 
     def _read_timeout(self, what: str) -> float:
         """Return the read timeout in seconds."""
         # The client's timeout is a number, None, or one value per phase of a request.
         client_timeout: Any = getattr(self._client.timeout, "read", self._client.timeout)
-        timeout = _PATIENCE if client_timeout is None else min(client_timeout, _PATIENCE)
+        timeout = _MAX_TIMEOUT if client_timeout is None else min(client_timeout, _MAX_TIMEOUT)
         if self._deadline is None:
             return timeout
         remaining = self._deadline - SYSTEM.elapsed()
         if remaining <= 0:
-            error = ServiceError(f"The time to wait was over before {what} was asked for.")
+            error = ServiceError(f"Timed out before {what} was requested.")
             error.out_of_reach = True
             raise error
         return min(timeout, remaining)

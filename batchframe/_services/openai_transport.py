@@ -10,16 +10,13 @@ import openai
 from batchframe._base.clock import SYSTEM
 from batchframe._base.errors import ServiceError
 from batchframe._base.safe_text import REFRESH
-from batchframe._services.openai_values import (
-    failure,
-    is_transports,
-    words,
-)
+from batchframe._services.openai_values import failure, is_transports, words
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 # Errors that the package raises for an unexpected body.
 _UNREADABLE: Final = (AttributeError, TypeError, ValueError, RecursionError)
+_NOTHING_LOST: Final = "No data was lost. Fix: "
 _SLOWEST: Final = 1000
 """Bytes per second."""
 
@@ -56,8 +53,9 @@ def chunks(response: Any, what: str, most: int, patience: float) -> Iterator[byt
             if not is_transports(reason):
                 raise
             raised = ServiceError(
-                f"The service's answer broke off while {what} was read: {words(reason)}. Nothing "
-                "was replaced and nothing is lost: call " + REFRESH + " to ask again."
+                f"The response broke off while reading {what}: {words(reason)}. {_NOTHING_LOST}"
+                + REFRESH
+                + "."
             )
             raised.broke_off = True
             break
@@ -66,10 +64,8 @@ def chunks(response: Any, what: str, most: int, patience: float) -> Iterator[byt
         got += len(chunk)
         if got > most:
             raise ServiceError(
-                f"The service sent more than {most:,} bytes of {what}, which cannot be right, so "
-                "reading it was given up. Nothing was replaced and nothing is lost: call "
-                + REFRESH
-                + " to ask again."
+                f"The service sent more than {most:,} bytes of {what}, so reading stopped. "
+                f"{_NOTHING_LOST}" + REFRESH + "."
             )
         passed = SYSTEM.elapsed() - last_check
         if passed > patience:

@@ -36,7 +36,7 @@ _UNSENT: Final = {"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedP
 _REFUSALS: Final = {400, 401, 403, 404, 413, 422, 429}
 _LONGEST_ID: Final = 512
 _STATUS_HINTS = {
-    404: "It may belong to another project's key, or be deleted (files go after 30 days).",
+    404: "It may belong to another project, or be deleted (files expire after 30 days).",
 }
 
 
@@ -55,27 +55,27 @@ def outcome_of(reason: BaseException) -> CreateOutcome:
     Only an error in OpenAI's format counts as a refusal: a proxy may return 404 for a request that
     the service received.
     """
-    if isinstance(reason, openai.APIConnectionError):
-        cause = type(reason.__cause__).__name__
-        return Unsent(words(reason)) if cause in _UNSENT else Ambiguous(words(reason))
     if isinstance(reason, openai.APIStatusError):
-        message = f"HTTP {reason.status_code}: {_message(reason)}"
+        message = _message(reason)
         if reason.status_code in _REFUSALS and _is_openai_error(reason):
-            return Rejected(reason.status_code, reason.code, _message(reason), _retry_after(reason))
-        return Ambiguous(message)
-    return Ambiguous(words(reason))
+            return Rejected(reason.status_code, reason.code, message, _retry_after(reason))
+        return Ambiguous(f"HTTP {reason.status_code}: {message}")
+    return (Unsent if _is_unsent(reason) else Ambiguous)(words(reason))
 
 
-def not_answered(reason: Exception) -> RealtimeResponse:
+def _is_unsent(reason: BaseException) -> bool:
+    cause = type(reason.__cause__).__name__
+    return isinstance(reason, openai.APIConnectionError) and cause in _UNSENT
+
+
+def realtime_failure(reason: Exception) -> RealtimeResponse:
     """Describe the failure of a realtime request."""
     if isinstance(reason, openai.APIStatusError):
         error = {"message": _message(reason), "code": reason.code}
         return RealtimeResponse(
             reason.status_code, {"error": error}, retry_after=_retry_after(reason)
         )
-    cause = type(reason.__cause__).__name__
-    unsent = isinstance(reason, openai.APIConnectionError) and cause in _UNSENT
-    return RealtimeResponse(None, reason=words(reason), unsent=unsent)
+    return RealtimeResponse(None, reason=words(reason), unsent=_is_unsent(reason))
 
 
 def _is_openai_error(reason: openai.APIStatusError) -> bool:
@@ -131,16 +131,16 @@ def is_transports(reason: Exception) -> bool:
 
 def created_of(answer: object, input_file_id: str, endpoint: str) -> CreateOutcome:
     """Classify the response to a create request."""
-    if not isinstance(answer, OpenAIBatch):
-        return Ambiguous("the answer was no batch")
-    described: object = answer.to_dict(mode="python", exclude_unset=False, warnings=False)
-    if isinstance(described, Mapping) and not is_id(described.get("id")):
-        described = described.get("job")  # the location in Together's responses
-    if not isinstance(described, Mapping) or not is_id(described.get("id")):
-        return Ambiguous("the answer was no batch")
-    batch = batch_of(described)
+    data: object = None
+    if isinstance(answer, OpenAIBatch):
+        data = answer.to_dict(mode="python", exclude_unset=False, warnings=False)
+    if isinstance(data, Mapping) and not is_id(data.get("id")):
+        data = data.get("job")  # the location in Together's responses
+    if not isinstance(data, Mapping) or not is_id(data.get("id")):
+        return Ambiguous("the response is not a batch")
+    batch = batch_of(data)
     if batch.input_file_id != input_file_id or not _same_endpoint(batch.endpoint, endpoint):
-        return Ambiguous(f"the answer was another batch, {batch.id}")
+        return Ambiguous(f"the response is another batch, {batch.id}")
     return Created(batch)
 
 
@@ -149,14 +149,12 @@ def _same_endpoint(theirs: str | None, ours: str) -> bool:
     return theirs is None or theirs.removeprefix("/v1") == ours.removeprefix("/v1")
 
 
-def batch_of(described: object) -> Batch:
+def batch_of(data: object) -> Batch:
     """Parse a batch object; raise ``ServiceError`` if it is invalid."""
-    if not isinstance(described, Mapping) or not is_id(described.get("id")):
-        raise ServiceError.unusable(got=type(described).__name__, what="a batch")
-    batch = Batch.from_json(described)
-    errors = (
-        replace(error, message=error.message and redacted(error.message)) for error in batch.errors
-    )
+    if not isinstance(data, Mapping) or not is_id(data.get("id")):
+        raise ServiceError.unusable(got=type(data).__name__, what="a batch")
+    batch = Batch.from_json(data)
+    errors = (replace(one, message=one.message and redacted(one.message)) for one in batch.errors)
     return replace(batch, errors=tuple(errors))
 
 
@@ -185,13 +183,12 @@ def _refused_error(reason: openai.APIStatusError) -> ServiceError:
     status, code, message = reason.status_code, reason.code, _message(reason)
     facts = [str(status), code, reason.request_id and f"request {reason.request_id}"]
     labels = ", ".join(str(fact) for fact in facts if fact)
-    refusal = f"service refused (HTTP {labels}): {message}"
+    refusal = f"service rejected the request (HTTP {labels}): {message}"
     hint = advice(code, message, status) or _STATUS_HINTS.get(status, "")
     error = ServiceError(
-        f"The {refusal}{hint and chr(10)}"
-        + hint
-        + "\nWhat was sent goes on, and what is at home stays.",
-        next_step="When the cause is mended, " + RUN_AGAIN + ".",
+        f"The {refusal}{hint and chr(10)}{hint}\n"
+        "Batches already submitted keep running, and local files are kept.",
+        next_step="Once the problem is fixed, " + RUN_AGAIN + ".",
     )
     error.status, error.cause = status, f"the {refusal}"
     return error

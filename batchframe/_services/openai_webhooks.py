@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -45,18 +44,15 @@ def read_event(body: object, headers: object, secret: str | None = None) -> Even
     with openai.OpenAI(api_key="none is needed", base_url="http://127.0.0.1") as client:
         try:
             event: object = client.webhooks.unwrap(raw, plain_headers, secret=secret)
-        except openai.InvalidWebhookSignatureError as reason:
-            why = str(reason)
-        # A missing or malformed header, or a body that is not JSON.
+        # An invalid signature, a missing or malformed header, or a body that is not JSON.
         except (ValueError, TypeError, RecursionError) as reason:
             why = f"{type(reason).__name__}: {reason}"
         else:
             return _event(event)
     raise WebhookError(
-        f"This request is not signed with your secret ({why}). Whoever sent it, nothing was done. "
-        "If it is the service's: pass the body as it came, await request.body(), and the secret of "
-        "this endpoint; and see that this machine's clock is right, since an event counts for five "
-        "minutes."
+        f"The request is not signed with your secret ({why}); nothing was done. Fix: pass the raw "
+        "body, await request.body(), and the secret of this endpoint; check this machine's clock, "
+        "since events are valid for five minutes."
     )
 
 
@@ -68,8 +64,8 @@ def _event(event: object) -> Event:
         return Event(str(kind), None)
     if not is_id(batch):
         raise WebhookError(
-            f"A signed event {shorten(repr(kind), 60)} names no batch, so nothing was done. Look "
-            "at the job itself with refresh()."
+            f"The event {shorten(repr(kind), 60)} has no batch id; nothing was done. Fix: "
+            "job.refresh()."
         )
     return Event(kind, batch)
 
@@ -79,56 +75,50 @@ def _raw(body: object) -> bytes | str:
         return bytes(body)
     if not isinstance(body, bytes | str):
         raise WebhookError(
-            f"The body is of type {type(body).__name__}. A signature is of the bytes as they came: "
-            "pass those, on_webhook(await request.body(), request.headers), not what was read from "
-            "them."
+            f"body: not the raw bytes of the request ({type(body).__name__}). Fix: "
+            "on_webhook(await request.body(), request.headers)."
         )
     return body
 
 
 def _plain(headers: object) -> dict[str, str]:
     """Normalize headers of any framework: a mapping or pairs of str or bytes."""
-    items: object = headers.items() if isinstance(headers, Mapping) else headers
+    items: Any = headers.items() if isinstance(headers, Mapping) else headers
     try:
-        pairs = [(name, value) for name, value in items] if isinstance(items, Iterable) else None
+        return {_text(name).lower(): _text(value) for name, value in items}
     except (TypeError, ValueError):
-        pairs = None
-    if pairs is None:
         raise WebhookError(
-            f"The headers are of type {type(headers).__name__}. Pass the request's own: "
+            f"headers: not a mapping or name-value pairs ({type(headers).__name__}). Fix: "
             "on_webhook(await request.body(), request.headers)."
-        )
-    return {_text(name).lower(): _text(value) for name, value in pairs}
+        ) from None
 
 
 def _text(value: object) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
-def _usable(secret: object) -> str:
+def _usable(secret: str | None) -> str:
     """Reject a secret that can be guessed; the package accepts an empty one."""
     if secret is None:
         raise WebhookError(
-            "There is no secret to tell the service's requests by. Pass the endpoint's, which the "
-            "service showed when the endpoint was made: on_webhook(body, headers, "
-            'secret="whsec_..."), or set OPENAI_WEBHOOK_SECRET.'
+            'secret: missing. Fix: on_webhook(body, headers, secret="whsec_..."), or set '
+            f"{_VARIABLE}; the service shows it when you create the endpoint."
         )
-    if not isinstance(secret, str) or secret != secret.strip():
-        raise _not_a_secret_error()
-    key = secret.encode()
-    if secret.startswith(_PREFIX):
-        try:
-            key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
-        except (binascii.Error, ValueError):
-            raise _not_a_secret_error() from None
-    if len(key) < _SHORTEST:
-        raise _not_a_secret_error()
+    if len(_key_of(secret)) < _SHORTEST:
+        raise WebhookError(
+            "secret: invalid (value hidden): empty, too short, cut off or with whitespace around "
+            f"it. Fix: copy it again from the service's settings; it begins with {_PREFIX}."
+        )
     return secret
 
 
-def _not_a_secret_error() -> WebhookError:
-    return WebhookError(
-        "The webhook secret (it is not shown) is none that keeps others out: it is empty, "
-        "short, cut off, or has a blank or line break around it. Copy it again from the "
-        "service's settings; it begins with whsec_."
-    )
+def _key_of(secret: object) -> bytes:
+    """Decode the signing key of a secret; empty if it is malformed."""
+    if not isinstance(secret, str) or secret != secret.strip():
+        return b""
+    if not secret.startswith(_PREFIX):
+        return secret.encode()
+    try:
+        return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
+    except ValueError:
+        return b""

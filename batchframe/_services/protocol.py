@@ -34,7 +34,7 @@ class Identity:
         return cls(f"{parts.scheme}://{host}{parts.path}".rstrip("/"), organization, project)
 
 
-NOBODY: Final = Identity("", None, None)
+NO_ACCOUNT: Final = Identity("", None, None)
 """The account of a job that sends no requests."""
 
 

@@ -15,7 +15,7 @@ from batchframe._base.errors import RequestError, format_list
 from batchframe._services import polling
 from batchframe._services.provider import FIELDS, Provider
 
-__all__ = ["LOCAL", "OPENAI", "Provider", "is_loopback", "profile_of", "provider", "rehearsed"]
+__all__ = ["LOCAL", "OPENAI", "Provider", "is_loopback", "local_run", "profile_of", "provider"]
 
 # Plain strings: users read them in `Provider.endpoints`.
 _CHAT: Final = EndpointPath.CHAT.value
@@ -32,10 +32,11 @@ OPENAI: Final = Provider(
     list_is_complete=True,
     source="OpenAI Batch guide and the docstrings of the openai package, 2026-11",
 )
+# Jobs store `source`, so these strings do not change.
 _OTHER: Final = Provider(
     key="other",
     name="OpenAI-compatible",
-    source="no published limits: OpenAI's are assumed",
+    source="nobody: OpenAI's limits are taken for its own",
 )
 _SELF_HOSTED: Final = Provider(
     key="self-hosted",
@@ -47,7 +48,7 @@ _SELF_HOSTED: Final = Provider(
     max_creates=100_000,
     first_poll=polling.SELF_HOSTED.initial,
     last_poll=polling.SELF_HOSTED.maximum,
-    source="no published limits: generous ones are assumed",
+    source="nobody: generous limits are taken",
 )
 LOCAL: Final = Provider(
     key="local",
@@ -57,7 +58,7 @@ LOCAL: Final = Provider(
     queue_pause=0.5,
     first_poll=polling.LOCAL.initial,
     last_poll=polling.LOCAL.maximum,
-    source="a local run with OpenAI's limits",
+    source="a rehearsal with OpenAI's limits",
 )
 # Settings that a local run takes from LOCAL, whichever service it simulates.
 _PACE: Final = ("settle", "queue_pause", "first_poll", "last_poll")
@@ -150,11 +151,11 @@ _BY_HOSTS: Final = {
 _NAMED: Final = {one.key: one for one in (*_BY_HOSTS.values(), _OTHER, _SELF_HOSTED)}
 _OTHER_SHAPES: Final = {
     "openrouter.ai": ("OpenRouter", "as a list of requests in one call"),
-    "api.x.ai": ("xAI", "by calls of its own"),
-    "api.fireworks.ai": ("Fireworks", "as data sets"),
-    "api.mistral.ai": ("Mistral", "by calls of its own"),
-    "api.anthropic.com": ("Anthropic", "by calls of its own"),
-    "generativelanguage.googleapis.com": ("Gemini", "of files that its own client uploads"),
+    "api.x.ai": ("xAI", "through its own API"),
+    "api.fireworks.ai": ("Fireworks", "as datasets"),
+    "api.mistral.ai": ("Mistral", "through its own API"),
+    "api.anthropic.com": ("Anthropic", "through its own API"),
+    "generativelanguage.googleapis.com": ("Gemini", "as files that its own client uploads"),
 }
 _PRIVATE: Final = (".local", ".internal", ".lan", ".home.arpa", ".localdomain")
 
@@ -179,7 +180,7 @@ def profile_of(base_url: str, *, azure: bool = False) -> Provider:
     host = (urlsplit(base_url).hostname or "").rstrip(".")
     if azure:
         profile = _NAMED["azure"]
-        return rehearsed(profile) if is_loopback(host) else profile
+        return local_run(profile) if is_loopback(host) else profile
     if is_loopback(host):
         return LOCAL
     for ends, profile in _BY_HOSTS.items():
@@ -232,7 +233,7 @@ def provider(name: str, /, **changes: Any) -> Provider:
     return replace(profile, **changes)
 
 
-def rehearsed(profile: Provider) -> Provider:
+def local_run(profile: Provider) -> Provider:
     """Return the same profile with the short pauses of a local run."""
     return replace(profile, **{name: getattr(LOCAL, name) for name in _PACE})
 

@@ -20,11 +20,12 @@ from batchframe._base.progress import BYTES, FOLLOWED, Advance, progress
 from batchframe._services.batch import Batch
 from batchframe._services.protocol import RemoteFile, Service
 
-_AT_ONCE: Final = 4
-_SEVERAL: Final = 2
+_WORKERS: Final = 4
 _INTERVAL: Final = 0.2
 """Seconds between updates of the progress bar."""
 
+Limit = Callable[[int | None], int]
+"""The maximum bytes to download of a file of a reported size."""
 _T = TypeVar("_T")
 
 
@@ -52,7 +53,7 @@ class Prefetcher:
         self._service = service
         self._advance = advance
         self._workers = ThreadPoolExecutor(
-            _AT_ONCE, initializer=FOLLOWED.set, initargs=(self._count,)
+            _WORKERS, initializer=FOLLOWED.set, initargs=(self._count,)
         )
         self._queue: deque[PendingUpload] = deque()
         self._uploads: dict[str, Future[RemoteFile | None]] = {}
@@ -71,12 +72,10 @@ class Prefetcher:
         files on the server.
         """
         self._queue.extend(files)
-        for _ in range(_AT_ONCE):
+        for _ in range(_WORKERS):
             self._start_next_upload()
 
-    def prefetch(
-        self, batch: Batch, path: Path, limit: Callable[[int | None], int], *, poll: bool
-    ) -> None:
+    def prefetch(self, batch: Batch, path: Path, limit: Limit, *, poll: bool) -> None:
         """Start polling a batch, and download its files if it has ended.
 
         Parameters
@@ -97,21 +96,19 @@ class Prefetcher:
         self, path: Path, filename: str, purpose: str = "batch", lifetime: int | None = None
     ) -> RemoteFile:
         """See :class:`Transfers`."""
-        stored = self._result(self._uploads, filename)
-        if stored is None:
-            stored = self._service.upload(path, filename, purpose, lifetime)
+        stored = self._result(self._uploads, filename) or self._service.upload(
+            path, filename, purpose, lifetime
+        )
         self._start_next_upload()
         return stored
 
     def retrieve_batch(self, batch_id: str) -> Batch:
         """See :class:`Transfers`."""
-        batch = self._result(self._batches, batch_id)
-        return self._service.retrieve_batch(batch_id) if batch is None else batch
+        return self._result(self._batches, batch_id) or self._service.retrieve_batch(batch_id)
 
     def retrieve_file(self, file_id: str) -> RemoteFile:
         """See :class:`Transfers`."""
-        file = self._result(self._files, file_id)
-        return self._service.retrieve_file(file_id) if file is None else file
+        return self._result(self._files, file_id) or self._service.retrieve_file(file_id)
 
     def download(self, file_id: str, path: Path, most: int) -> int:
         """See :class:`Transfers`."""
@@ -124,10 +121,9 @@ class Prefetcher:
 
     def unused_uploads(self) -> dict[str, RemoteFile]:
         """Return the uploaded files that were never requested, by name."""
-        tasks = self._uploads.items()
         return {
             name: stored
-            for name, task in tasks
+            for name, task in self._uploads.items()
             if task.done() and not task.exception() and (stored := task.result()) is not None
         }
 
@@ -154,15 +150,13 @@ class Prefetcher:
             return None  # the caller of the transfer reports the error
         return self._service.upload(file.path, file.filename, file.purpose, file.lifetime)
 
-    def _poll(self, batch_id: str, path: Path, limit: Callable[[int | None], int]) -> Batch:
+    def _poll(self, batch_id: str, path: Path, limit: Limit) -> Batch:
         batch = self._service.retrieve_batch(batch_id)
         if batch.ended:
             self._start_downloads(batch, path, limit)
         return batch
 
-    def _start_downloads(
-        self, batch: Batch, path: Path, limit: Callable[[int | None], int]
-    ) -> None:
+    def _start_downloads(self, batch: Batch, path: Path, limit: Limit) -> None:
         ids = dict.fromkeys((batch.output_file_id, batch.error_file_id))
         for number, file_id in enumerate(ids):
             if file_id is not None:
@@ -172,11 +166,7 @@ class Prefetcher:
                 self._files[file_id], self._contents[file_id] = file, content
 
     def _download(
-        self,
-        file_id: str,
-        file: Future[RemoteFile],
-        path: Path,
-        limit: Callable[[int | None], int],
+        self, file_id: str, file: Future[RemoteFile], path: Path, limit: Limit
     ) -> tuple[Path, int]:
         # Workers take tasks in order, so another worker already retrieves the metadata.
         size = None if file.exception() else file.result().bytes
@@ -224,7 +214,7 @@ def uploading(
         Called at the end with uploaded files that were not requested: a later run uses or deletes
         them.
     """
-    if len(files) < _SEVERAL:
+    if len(files) <= 1:
         yield None
         return
     with prefetching(service, "uploading") as prefetcher:

@@ -24,23 +24,18 @@ from batchframe._tokens.tools import tool_tokens
 
 Body = Mapping[str, Any]
 
-# References to content that the service reads but this module cannot render.
-_UNCOUNTED_CHAT: Final = ("audio", "web_search_options", "prediction")
-_UNCOUNTED_RESPONSES: Final = ("previous_response_id", "conversation", "prompt")
 _IN_PIECES: Final = 0.01
-TOO_LONG: Final = "A text longer than any model reads is counted in pieces: within 1 %."
-_SCHEMA: Final = "The output schema's tokens are known to within 3 for each request."
-_JSON_MODE: Final = "What response_format adds is not published: up to 10 tokens a request."
-_UNCONFIRMED: Final = (
-    "How this model's messages are framed is not confirmed: within 12 tokens a request."
-)
+TOO_LONG: Final = "Strings longer than any context window are counted in pieces (within 1%)."
+_SCHEMA: Final = "The output schema's tokens are approximate (within 3 per request)."
+_JSON_MODE: Final = "The tokens of response_format are not published (at most 10 per request)."
+_UNCONFIRMED: Final = "This model's message format is not confirmed (within 12 tokens per request)."
 _UNSEEN: Final = (
-    "What the request only names (an earlier response, a stored prompt, audio, the web) is not "
-    "counted."
+    "Content that requests only reference (earlier responses, stored prompts, audio, the web) is "
+    "not counted."
 )
 _FRAMED: Final = "Framing tokens of this endpoint are not published: up to 100 per request."
 _IMAGES_IN: Final = "Tokens of input images are not published: only the text is counted."
-_PRO: Final = 'reasoning mode "pro" adds about 1,500 tokens a request, as recorded once.'
+_PRO: Final = 'Reasoning mode "pro" adds about 1,500 tokens per request (recorded once).'
 
 
 def count_chat(body: Body) -> TokenCount:
@@ -54,21 +49,10 @@ def count_chat(body: Body) -> TokenCount:
     """
     model = _model_of(body, EndpointPath.CHAT)
     messages = needed(body, "messages", EndpointPath.CHAT)
-    counter = token_counter(model)
     tools = [*(body.get("tools") or ()), *(body.get("functions") or ())]
-    parts = sum_of(
-        message(message_, model) for message_ in (_with_tool_break(messages) if tools else messages)
-    )
-    has_system = any(message_.get("role") in SYSTEM_ROLES for message_ in messages)
-    response_format = body.get("response_format") or {}
-    schema = response_format.get("json_schema") or response_format
-    parts += _output_format(schema, response_format, counter, has_system=has_system or bool(tools))
-    parts += tool_tokens(
-        tools, counter=counter, model=model, has_system=has_system, responses=False
-    )
-    if any(body.get(key) for key in _UNCOUNTED_CHAT):
-        parts += about(_UNSEEN, more=None)
-    return _chat_total(parts, model, counter)
+    extra = _unseen(body, "audio", "web_search_options", "prediction")
+    format_ = body.get("response_format") or {}
+    return _chat_total(extra, model, messages, tools, format_, responses=False)
 
 
 def count_responses(body: Body) -> TokenCount:
@@ -86,19 +70,12 @@ def count_responses(body: Body) -> TokenCount:
     items = [{"role": "user", "content": input_}] if isinstance(input_, str) else list(input_)
     if body.get("instructions") is not None:
         items = [{"role": "system", "content": body["instructions"]}, *items]
-    counter = token_counter(model)
-    tools = body.get("tools") or ()
-    parts = sum_of(item(entry, model) for entry in (_with_tool_break(items) if tools else items))
-    has_system = any(entry.get("role") in SYSTEM_ROLES for entry in items)
-    text_format = (body.get("text") or {}).get("format") or {}
-    parts += _output_format(text_format, text_format, counter, has_system=has_system or bool(tools))
-    parts += tool_tokens(tools, counter=counter, model=model, has_system=has_system, responses=True)
-    if any(body.get(key) for key in _UNCOUNTED_RESPONSES):
-        parts += about(_UNSEEN, more=None)
+    extra = _unseen(body, "previous_response_id", "conversation", "prompt")
     # Recorded: mode "pro" adds about 1,500 tokens.
     if (body.get("reasoning") or {}).get("mode") == "pro":
-        parts += about(_PRO, around=1_531, fewer=1_531, more=1_531)
-    return _chat_total(parts, model, counter)
+        extra += about(_PRO, overhead=1_531, fewer=1_531, more=1_531)
+    tools, format_ = body.get("tools") or (), (body.get("text") or {}).get("format") or {}
+    return _chat_total(extra, model, items, tools, format_, responses=True)
 
 
 def count_texts(body: Body, field: str, endpoint: str) -> TokenCount:
@@ -147,28 +124,51 @@ def _with_tool_break(messages: Sequence[Body]) -> list[Body]:
     return result
 
 
-def _output_format(spec: Body, format_: Body, counter: TokenCounter, *, has_system: bool) -> Parts:
-    kind = format_.get("type", "text")
-    if kind == "text":
-        return Parts()
-    if kind != "json_schema":
-        return about(_JSON_MODE, more=10)
-    around = schema_tokens(counter, spec, has_system=has_system)
-    return about(_SCHEMA, fewer=min(3, around), more=3, around=around)
+def _unseen(body: Body, *keys: str) -> Parts:
+    """Note references to content that the service reads but this module cannot render."""
+    return about(_UNSEEN, more=None) if any(body.get(key) for key in keys) else Parts()
 
 
-def _chat_total(parts: Parts, model: str, counter: TokenCounter) -> TokenCount:
-    parts += Parts(around=priming_tokens(model))
+def _chat_total(
+    extra: Parts,
+    model: str,
+    messages: Sequence[Body],
+    tools: Sequence[Any],
+    format_: Body,
+    *,
+    responses: bool,
+) -> TokenCount:
+    """Count messages or input items, with their tools and output format."""
+    counter, split = token_counter(model), item if responses else message
+    parts = sum_of(split(one, model) for one in (_with_tool_break(messages) if tools else messages))
+    has_system = any(one.get("role") in SYSTEM_ROLES for one in messages)
+    parts += _output_format(format_, counter, has_system=has_system or bool(tools))
+    parts += tool_tokens(
+        tools, counter=counter, model=model, has_system=has_system, responses=responses
+    )
+    parts += extra + Parts(overhead=priming_tokens(model))
     if not overhead_is_known(model):
         parts += about(_UNCONFIRMED, fewer=12, more=12)
     return _total(parts, counter)
 
 
+def _output_format(format_: Body, counter: TokenCounter, *, has_system: bool) -> Parts:
+    kind = format_.get("type", "text")
+    if kind == "text":
+        return Parts()
+    if kind != "json_schema":
+        return about(_JSON_MODE, more=10)
+    # Chat completions nest the schema and its name.
+    spec = format_.get("json_schema") or format_
+    overhead = schema_tokens(counter, spec, has_system=has_system)
+    return about(_SCHEMA, fewer=min(3, overhead), more=3, overhead=overhead)
+
+
 def _total(parts: Parts, counter: TokenCounter) -> TokenCount:
     tally = counter.tally(parts.texts)
     texts = int(tally.tokens.sum())
-    tokens, notes = texts + parts.around, parts.notes
-    error = math.ceil(texts * counter.off)
+    tokens, notes = texts + parts.overhead, parts.notes
+    error = math.ceil(texts * counter.relative_error)
     if parts.texts and counter.note:
         notes = (counter.note, *notes)
     elif not tally.exact.all():

@@ -25,7 +25,7 @@ _FEW: Final = 32
 # Relative errors of the approximation in total, and of another maker's tokenizer.
 _APPROXIMATE: Final = 0.25
 _UNKNOWN: Final = 0.33
-_PRESUMED_OFF: Final = 0.03
+_PRESUMED_ERROR: Final = 0.03
 """Relative difference of o200k_base and cl100k_base on English text."""
 
 INSTALL_FAST: Final = 'pip install "batchframe[fast]"'
@@ -87,7 +87,7 @@ class TokenCounter:
         loaded.
     note
         Why counts are not exact, and how to fix it; None if exact.
-    off
+    relative_error
         Known relative error of a total; 0 if exact.
     """
 
@@ -95,7 +95,7 @@ class TokenCounter:
     exact: bool
     note: str | None
     _engine: Engine = field(repr=False)
-    off: float = 0.0
+    relative_error: float = 0.0
 
     def count(self, texts: pa.Array | pa.ChunkedArray | Sequence[str]) -> NDArray[np.int64]:
         """Count the tokens of each string.
@@ -192,20 +192,22 @@ def token_counter(model: str) -> TokenCounter:
     >>> counter.encoding, counter.exact
     ('o200k_base', False)
     >>> print(counter.note)
-    OpenAI has published no tokenizer for gpt-6-luna; its tokens are counted as those of gpt-5.
-    Should it be another one: the two before it differ by 3 % on English texts.
+    OpenAI has published no tokenizer for gpt-6-luna; gpt-5's is assumed. The last two tokenizers
+    differ by 3% on English text.
     """
     encoding, published = encoding_of(model)
     engine, missing = engine_for(encoding)
-    note, off = ("", 0.0) if published else _tokenizer_note(model, encoding)
+    note, error = ("", 0.0) if published else _tokenizer_note(model, encoding)
     notes = [note] if note else []
     if missing is not None:
         notes.append(
-            f"Token counts are approximate (most texts within 25 %): {missing}. For exact ones: "
+            f"Token counts are approximate (most strings within 25%): {missing}. Fix: "
             f"{INSTALL_FAST}"
         )
-    off += 0.0 if engine.exact else _APPROXIMATE
-    return TokenCounter(encoding, engine.exact and published, " ".join(notes) or None, engine, off)
+    error += 0.0 if engine.exact else _APPROXIMATE
+    return TokenCounter(
+        encoding, engine.exact and published, " ".join(notes) or None, engine, error
+    )
 
 
 def _tokenizer_note(model: str, encoding: str) -> tuple[str, float]:
@@ -213,14 +215,11 @@ def _tokenizer_note(model: str, encoding: str) -> tuple[str, float]:
     # Every model since gpt-4o uses o200k_base, so gpt-6 is expected to as well.
     if _PRESUMED.match(base_model(model)):
         presumed = (
-            f"OpenAI has published no tokenizer for {model}; its tokens are counted as those of "
-            "gpt-5. Should it be another one: the two before it differ by 3 % on English texts."
+            f"OpenAI has published no tokenizer for {model}; gpt-5's is assumed. The last two "
+            "tokenizers differ by 3% on English text."
         )
-        return presumed, _PRESUMED_OFF
-    unknown = (
-        f"The tokenizer of {model} is not known here; its tokens are counted in {encoding}, which "
-        "can be off by a third."
-    )
+        return presumed, _PRESUMED_ERROR
+    unknown = f"The tokenizer of {model} is unknown; {encoding} is assumed (within a third)."
     return unknown, _UNKNOWN
 
 
@@ -249,10 +248,7 @@ def _arrow(texts: Sequence[str]) -> pa.Array:
         return pa.array(texts, pa.large_string())
     except UnicodeEncodeError:
         # A lone surrogate is replaced, as in tiktoken.
-        return pa.array(
-            [text and _without_surrogates(text) for text in texts],
-            pa.large_string(),
-        )
+        return pa.array([text and _without_surrogates(text) for text in texts], pa.large_string())
 
 
 def _sound(text: str | None) -> str:

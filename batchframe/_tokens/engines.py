@@ -37,18 +37,9 @@ class Engine(Protocol):
     @property
     def exact(self) -> bool:
         """Whether the counts equal those of OpenAI's tokenizer."""
-        ...
 
     def count(self, texts: list[str]) -> NDArray[np.int64]:
         """Return the number of tokens of each string."""
-        ...
-
-
-@dataclass(frozen=True)
-class Unavailable:
-    """An engine that is not available, and the reason."""
-
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -139,9 +130,9 @@ def engine_for(encoding: str) -> tuple[Engine, str | None]:
     with contextlib.suppress(ImportError, ValueError, LookupError):
         return _load_splintr(encoding), None
     engine = _tiktoken(encoding)
-    if not isinstance(engine, Unavailable):
+    if not isinstance(engine, str):
         return engine, None
-    return ApproximateEngine(letters=3 if encoding == "o200k_base" else 2), engine.reason
+    return ApproximateEngine(letters=3 if encoding == "o200k_base" else 2), engine
 
 
 def is_panic(error: BaseException) -> bool:
@@ -215,27 +206,26 @@ def _load_splintr(encoding: str) -> Engine:
 
 
 @functools.cache
-def _tiktoken(encoding: str) -> Engine | Unavailable:
+def _tiktoken(encoding: str) -> Engine | str:
+    """Return the engine, or the reason why there is none."""
     return _wait_for(DOWNLOAD_SECONDS, lambda: _load_tiktoken(encoding))
 
 
-def _load_tiktoken(encoding: str) -> Engine | Unavailable:
+def _load_tiktoken(encoding: str) -> Engine | str:
     try:
         # Loading takes 0.4 s, and a download the first time, so it is deferred to the first count.
         import tiktoken  # noqa: PLC0415
 
         return TiktokenEngine(tiktoken.get_encoding(encoding))
     except Exception as error:  # noqa: BLE001 - any network or cache error means "not available"
-        return Unavailable(
-            f"tiktoken could not load its vocabulary {encoding} ({type(error).__name__})"
-        )
+        return f"tiktoken could not load its vocabulary {encoding} ({type(error).__name__})"
 
 
-def _wait_for(seconds: float, load: Callable[[], Engine | Unavailable]) -> Engine | Unavailable:
+def _wait_for(seconds: float, load: Callable[[], Engine | str]) -> Engine | str:
     """Wait for a load with a timeout; the thread may still fill the cache."""
-    answer: queue.SimpleQueue[Engine | Unavailable] = queue.SimpleQueue()
+    answer: queue.SimpleQueue[Engine | str] = queue.SimpleQueue()
     threading.Thread(target=lambda: answer.put(load()), daemon=True).start()
     try:
         return answer.get(timeout=seconds)
     except queue.Empty:
-        return Unavailable(f"tiktoken did not load its vocabulary within {seconds:.0f} s")
+        return f"tiktoken did not load its vocabulary within {seconds:.0f} s"

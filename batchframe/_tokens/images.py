@@ -20,10 +20,10 @@ _FIT: Final = 2048
 # The size assumed for an image of unknown size; the range covers the others.
 _TYPICAL: Final = (1024, 1024)
 _LOW_SIDE: Final = 512
-_RECORDED: Final = "OpenAI's rule, equal in the requests that were recorded"
-_PUBLISHED: Final = "OpenAI's published rule, of which no recorded request is known"
-_BOTH: Final = "1.2 tokens a patch, as two recorded requests have it; OpenAI's guide says 1.62"
-_PRESUMED: Final = "no published rule: counted as the nearest model that has one"
+_RECORDED: Final = "OpenAI's rule, confirmed by recorded requests"
+_PUBLISHED: Final = "OpenAI's rule, not confirmed by a recorded request"
+_BOTH: Final = "1.2 tokens per patch in two recorded requests; OpenAI's guide says 1.62"
+_PRESUMED: Final = "no published rule; that of the nearest model is assumed"
 _SMALL: Final = {"high": (1536, _FIT), "auto": (1536, _FIT), "original": (1536, _FIT)}
 _NEW_HIGH: Final = {"high": (2500, _FIT), "auto": (2500, _FIT), "original": (10_000, 6000)}
 _NEW_ORIGINAL: Final = {**_NEW_HIGH, "auto": (10_000, 6000)}

@@ -24,12 +24,12 @@ _RESPONSES_CALL: Final = 6
 _RESPONSES_IMAGE: Final = 230
 
 Message = Mapping[str, Any]
-_ANSWERS: Final = "Earlier answers of the model are counted within 4 tokens each."
-_CALLS: Final = "Calls of functions and their results are counted within 5 tokens each."
-_EMPTY: Final = "Empty messages are counted within 4 tokens each."
-_SEVERAL: Final = "Several texts in one message are counted within 2 tokens for each text."
-_NOT_COUNTED: Final = "Files, audio and other parts that are no text or image are not counted."
-_OTHER_ITEMS: Final = "Input items that are no message and no function call are counted in part."
+_ANSWERS: Final = "Earlier model answers are approximate (within 4 tokens each)."
+_CALLS: Final = "Function calls and their results are approximate (within 5 tokens each)."
+_EMPTY: Final = "Empty messages are approximate (within 4 tokens each)."
+_SEVERAL: Final = "Several texts in one message are approximate (within 2 tokens per text)."
+_NOT_COUNTED: Final = "Files, audio and other content besides text and images are not counted."
+_OTHER_ITEMS: Final = "Input items besides messages and function calls are only partly counted."
 # OpenAI Cookbook, "How to count tokens": tokens_per_message and tokens_per_name.
 MESSAGE_TOKENS: Final = 3
 NAME_TOKENS: Final = 1
@@ -49,7 +49,7 @@ class Parts:
     ----------
     texts
         Strings to count.
-    around
+    overhead
         Tokens in addition to the strings.
     fewer, more
         Possible error in tokens, down and up; None if unbounded.
@@ -58,7 +58,7 @@ class Parts:
     """
 
     texts: tuple[str, ...] = ()
-    around: int = 0
+    overhead: int = 0
     fewer: int = 0
     more: int | None = 0
     notes: tuple[str, ...] = ()
@@ -66,16 +66,16 @@ class Parts:
     def __add__(self, other: Parts) -> Parts:
         return Parts(
             self.texts + other.texts,
-            self.around + other.around,
+            self.overhead + other.overhead,
             self.fewer + other.fewer,
             None if self.more is None or other.more is None else self.more + other.more,
             tuple(dict.fromkeys(self.notes + other.notes)),
         )
 
 
-def about(note: str, *, fewer: int = 0, more: int | None = 0, around: int = 0) -> Parts:
+def about(note: str, *, fewer: int = 0, more: int | None = 0, overhead: int = 0) -> Parts:
     """Return an approximate number of tokens with its reason."""
-    return Parts((), around, fewer, more, (note,))
+    return Parts((), overhead, fewer, more, (note,))
 
 
 def sum_of(parts: Iterable[Parts]) -> Parts:
@@ -83,28 +83,28 @@ def sum_of(parts: Iterable[Parts]) -> Parts:
     return sum(parts, start=Parts())
 
 
-def message(given: Message, model: str) -> Parts:
+def message(entry: Message, model: str) -> Parts:
     """Split a chat message into countable parts.
 
     Examples
     --------
     >>> message({"role": "user", "content": "Hi"}, "gpt-4o")
-    Parts(texts=('user', 'Hi'), around=3, fewer=0, more=0, notes=())
+    Parts(texts=('user', 'Hi'), overhead=3, fewer=0, more=0, notes=())
     """
-    role = str(given.get("role", "user"))
-    calls = [call.get("function") or {} for call in given.get("tool_calls") or ()]
-    if given.get("function_call"):
-        calls.append(given["function_call"])
+    role = str(entry.get("role", "user"))
+    calls = [call.get("function") or {} for call in entry.get("tool_calls") or ()]
+    if entry.get("function_call"):
+        calls.append(entry["function_call"])
     parts = Parts((role,), MESSAGE_TOKENS)
-    content = given.get("content")
+    content = entry.get("content")
     if content or not calls:
         parts += _content(content, model, responses=False)
     elif content is not None:
-        parts += about(_CALLS, around=1)
-    if given.get("name"):
-        parts += Parts((str(given["name"]),), NAME_TOKENS)
-    if given.get("refusal"):
-        parts += Parts((str(given["refusal"]),)) + about(_ANSWERS, fewer=4, more=4)
+        parts += about(_CALLS, overhead=1)
+    if entry.get("name"):
+        parts += Parts((str(entry["name"]),), NAME_TOKENS)
+    if entry.get("refusal"):
+        parts += Parts((str(entry["refusal"]),)) + about(_ANSWERS, fewer=4, more=4)
     for call in calls:
         parts += _call(call.get("name"), call.get("arguments"), _CHAT_CALL)
     if role in {"tool", "function"}:
@@ -115,7 +115,7 @@ def message(given: Message, model: str) -> Parts:
     )
 
 
-def item(given: Message, model: str) -> Parts:
+def item(entry: Message, model: str) -> Parts:
     """Split an input item of ``/v1/responses`` into countable parts.
 
     Examples
@@ -123,21 +123,21 @@ def item(given: Message, model: str) -> Parts:
     >>> item({"role": "user", "content": [{"type": "input_text", "text": "Hi"}]}, "gpt-4o").texts
     ('user', 'Hi')
     """
-    kind = given.get("type", "message")
+    kind = entry.get("type", "message")
     if kind == "message":
-        role = str(given.get("role", "user"))
+        role = str(entry.get("role", "user"))
         parts = Parts((role,), MESSAGE_TOKENS)
-        parts += _content(given.get("content"), model, responses=True)
+        parts += _content(entry.get("content"), model, responses=True)
         return parts + (about(_ANSWERS, fewer=4, more=4) if role == "assistant" else Parts())
     if kind == "function_call":
         frame = Parts(("assistant",), MESSAGE_TOKENS)
-        return frame + _call(given.get("name"), given.get("arguments"), _RESPONSES_CALL)
-    if kind == "function_call_output" and isinstance(given.get("output"), str):
-        texts = ("tool", given["output"])
+        return frame + _call(entry.get("name"), entry.get("arguments"), _RESPONSES_CALL)
+    if kind == "function_call_output" and isinstance(entry.get("output"), str):
+        texts = ("tool", entry["output"])
         return Parts(texts, MESSAGE_TOKENS) + about(_CALLS, fewer=2, more=2)
     # Reasoning, files, calls of other tools: their text, in an unpublished frame.
     keys = ("name", "arguments", "output", "input")
-    texts = tuple(given[key] for key in keys if isinstance(given.get(key), str))
+    texts = tuple(entry[key] for key in keys if isinstance(entry.get(key), str))
     return Parts(texts, MESSAGE_TOKENS) + about(_OTHER_ITEMS, more=None)
 
 
@@ -179,11 +179,11 @@ def _image(part: Message, model: str, *, responses: bool) -> Parts:
 
 def _image_note(count: ImageTokens, size: tuple[int, int] | None) -> str:
     if size is not None:
-        return f"Images are counted by their size ({count.evidence})."
+        return f"Images are counted by size ({count.evidence})."
     return (
-        f"Images whose size cannot be seen from here are taken for 1,024 by 1,024 pixels: "
-        f"{count.tokens:,} tokens each, {count.low:,} to {count.high:,} are possible "
-        f"({count.evidence}). A data: URL shows its size."
+        f"Images of unknown size are counted as 1,024 by 1,024 pixels: {count.tokens:,} tokens "
+        f"each, {count.low:,} to {count.high:,} possible ({count.evidence}). A data: URL contains "
+        "the size."
     )
 
 

@@ -30,17 +30,17 @@ _PARALLEL: Final = 84
 # Recorded once, gpt-4.1: the description of the service's own search tool.
 _BUILT_IN: Final[Mapping[str, int]] = {"web_search": 294, "web_search_preview": 294}
 # The error was at most an eighth in forty recorded requests with functions.
-_OFF: Final = 0.125
+_RELATIVE_ERROR: Final = 0.125
 _DEEPEST: Final = 32
 
 Spec = Mapping[str, Any]
 _FUNCTIONS: Final = (
-    "Tools are counted as the TypeScript that the service is known to make of functions: within an "
-    "eighth, 5 % in total over the recorded requests."
+    "Tools are counted as TypeScript, as the service renders functions (within an eighth; 5% in "
+    "total over recorded requests)."
 )
 _NOT_FUNCTIONS: Final = (
-    "What the service adds for tools of its own, such as web_search, is not published: about 300 "
-    "tokens were recorded for a search tool, and nothing is counted for the rest."
+    "The tokens of hosted tools, such as web_search, are not published: about 300 are counted for "
+    "a search tool, as recorded, and none for others."
 )
 
 
@@ -66,7 +66,7 @@ def tool_tokens(
     >>> look = {"type": "function", "name": "look", "parameters": {"type": "object"}}
     >>> counter = token_counter("gpt-4o")
     >>> tool_tokens([look], counter=counter, model="gpt-4o", has_system=False, responses=False)
-    Parts(texts=(), around=23, fewer=8, more=8, notes=('Tools are counted as the TypeScript ...
+    Parts(texts=(), overhead=23, fewer=8, more=8, notes=('Tools are counted as TypeScript, ...
     """
     if not tools:
         return Parts()
@@ -81,13 +81,13 @@ def tool_tokens(
             tokens += counter.count_one(_REASONING)
     built_in = [_BUILT_IN.get(str(as_mapping(tool).get("type"))) for tool in others]
     tokens += sum(of_tool or 0 for of_tool in built_in)
-    off = max(8, round(tokens * _OFF))
-    more: int | None = off + (_PARALLEL if len(functions) > 1 and is_reasoning(model) else 0)
+    error = max(8, round(tokens * _RELATIVE_ERROR))
+    more: int | None = error + (_PARALLEL if len(functions) > 1 and is_reasoning(model) else 0)
     note = _FUNCTIONS if functions else ""
     if others:
-        more = None if None in built_in else off + sum(of_tool or 0 for of_tool in built_in)
+        more = None if None in built_in else error + sum(of_tool or 0 for of_tool in built_in)
         note = f"{note} {_NOT_FUNCTIONS}".strip()
-    return about(note, fewer=off, more=more, around=tokens)
+    return about(note, fewer=error, more=more, overhead=tokens)
 
 
 def namespace(functions: Sequence[Spec]) -> str:

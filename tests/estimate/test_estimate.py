@@ -98,7 +98,8 @@ def test_a_model_that_is_shut_down_or_soon_is_says_so_with_its_successor(
     notes = ask(["a"], "gpt-4.1-nano").estimate().notes
     assert any("shut gpt-4.1-nano down on 2026-10-23" in n and "gpt-5.6-luna" in n for n in notes)
     assert any(
-        "no place in OpenAI's Batch API" in n for n in ask(["a"], "gpt-6-cyber").estimate().notes
+        "not available in OpenAI's Batch API" in n
+        for n in ask(["a"], "gpt-6-cyber").estimate().notes
     )
 
 

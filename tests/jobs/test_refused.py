@@ -52,34 +52,34 @@ CASES = {
         "wait until other batches have ended",
     ),
     "too fast": Case(
-        429, "rate_limit_exceeded", "Rate limit reached for batches.", "wait some minutes"
+        429, "rate_limit_exceeded", "Rate limit reached for batches.", "wait a few minutes"
     ),
     "another project's key": Case(
         401, "mismatched_project", "OpenAI-Project header should match project for API key.",
-        "pass the client that it was submitted with",
+        "pass the client that submitted it",
     ),
     "another organization's file": Case(
         403, None,
         "Cannot find file abc, or organization org-1 does not have access to it.",
-        "pass the client that it was submitted with",
+        "pass the client that submitted it",
     ),
     "no organization": Case(
-        401, None, "You must be a member of an organization to use the API.", "another project's"
+        401, None, "You must be a member of an organization to use the API.", "another project"
     ),
     "no such model here": Case(
         403, "model_not_found", "Project `proj_1` does not have access to model `gpt-4.1`.",
-        "check its name",
+        "check the model",
     ),
     "model not for batches": Case(
-        400, None, "The provided model 'x' is not supported by the Batch API.", "check its name"
+        400, None, "The provided model 'x' is not supported by the Batch API.", "check the model"
     ),
     "endpoint not allowed": Case(
-        403, "endpoint_not_supported", "This project may not use it.", "requests(..., endpoint="
+        403, "endpoint_not_supported", "This project may not use it.", "use another endpoint"
     ),
     "endpoint unknown": Case(
         400, "invalid_value",
         "Invalid value for 'endpoint': '/v1/x'. Supported values are: '/v1/embeddings'.",
-        "requests(..., endpoint=",
+        "use another endpoint",
     ),
     "zero data retention": Case(
         403, None, "This endpoint is not available to organizations with Zero Data Retention.",
@@ -87,10 +87,10 @@ CASES = {
     ),
     "unsupported country": Case(
         403, "unsupported_country_region_territory",
-        "Country, region, or territory not supported", "proxy or a VPN",
+        "Country, region, or territory not supported", "proxy or VPN",
     ),
     "address not allowed": Case(
-        401, "ip_not_authorized", "Your IP is not authorized.", "not on the list"
+        401, "ip_not_authorized", "Your IP is not authorized.", "allowlist"
     ),
     "restricted key": Case(
         401, None,
@@ -98,11 +98,11 @@ CASES = {
         "write Files and Batches",
     ),
     "not verified": Case(
-        403, None, "Your organization must be verified to use the model `x`.", "its owner does that"
+        403, None, "Your organization must be verified to use the model `x`.", "owner verifies it"
     ),
-    "invalid key": Case(401, "invalid_api_key", "Incorrect API key provided: x.", "make a new one"),
-    "expired key": Case(401, None, "This API key has expired.", "make a new one"),
-    "any other 401": Case(401, None, "No.", "make a new one"),
+    "invalid key": Case(401, "invalid_api_key", "Incorrect API key provided: x.", "create a new"),
+    "expired key": Case(401, None, "This API key has expired.", "create a new one"),
+    "any other 401": Case(401, None, "No.", "create a new one"),
     "any other 403": Case(403, None, "No.", "another key"),
 }  # fmt: skip
 
@@ -236,8 +236,8 @@ def test_every_cause_has_a_source_and_one_sentence_of_advice_at_least() -> None:
     for refusal in REFUSALS:
         assert refusal.source
         assert refusal.advice.endswith(".")
-        assert all(words == words.lower() for words in refusal.words)
-        assert refusal.codes or refusal.words
+        assert all(words == words.lower() for words in refusal.phrases)
+        assert refusal.codes or refusal.phrases
 
 
 @pytest.mark.parametrize(

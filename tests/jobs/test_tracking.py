@@ -278,5 +278,5 @@ def test_a_job_without_a_client_says_where_it_is(
     server.pause()
     requests.submit("kept", client=server.client())
     monkeypatch.delenv("OPENAI_API_KEY")
-    with pytest.raises(bf.errors.ClientError, match="no client was given"):
+    with pytest.raises(bf.errors.ClientError, match="client: missing"):
         bf.job("kept").refresh()

@@ -196,7 +196,7 @@ def test_the_estimate_says_what_is_not_known_of_a_link() -> None:
     estimate = pd.DataFrame({"photo": [URL]}).bf.requests(
         "?", model="gpt-4o", images="photo"
     ).estimate()  # fmt: skip
-    assert any("whose size cannot be seen from here" in note for note in estimate.notes)
+    assert any("of unknown size" in note for note in estimate.notes)
     low, high = estimate.input_tokens.low, estimate.input_tokens.high
     assert (low, high) == (255 + 8, 1445 + 8)
 

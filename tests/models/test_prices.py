@@ -90,7 +90,7 @@ def test_a_discount_is_taken_from_the_provider_s_own_standard_price() -> None:
     assert rates("gpt-4o", "batch", provider=provider("azure")) == ("1.25", None, "5.0")
     found = price_lookup.price("gpt-4o", "batch", provider=provider("azure"))
     assert found is not None
-    assert "less 50% as Azure OpenAI states" in found.source
+    assert "less Azure OpenAI's batch discount of 50%" in found.source
 
 
 def test_a_discount_is_taken_from_the_user_s_own_standard_price() -> None:

@@ -38,15 +38,15 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("o3", {"max_tokens": 5}, "max_completion_tokens="),
     (LUNA, {"temperature": 0}, 'reasoning_effort="none"'),
     (LUNA, {"temperature": True}, 'reasoning_effort="none"'),
-    ("ft:o3-mini:acme::1", {"temperature": 0.5}, "leave it out"),
+    ("ft:o3-mini:acme::1", {"temperature": 0.5}, "omit it"),
     ("gpt-5.1", {"temperature": 0, "reasoning_effort": "low"}, 'reasoning_effort="none"'),
-    ("gpt-6-luna", {"top_p": 0.5}, "leave it out"),
-    (LUNA, {"logprobs": True}, "leave it out"),
-    (LUNA, {"top_logprobs": 3}, "leave it out"),
-    (LUNA, {"presence_penalty": 1}, "leave it out"),
-    (LUNA, {"frequency_penalty": 0.1, "reasoning_effort": "none"}, "leave it out"),
-    (LUNA, {"logit_bias": {"50256": -100}}, "leave it out"),
-    ("o4-mini", {"stop": ["."]}, "leave it out"),
+    ("gpt-6-luna", {"top_p": 0.5}, "omit it"),
+    (LUNA, {"logprobs": True}, "omit it"),
+    (LUNA, {"top_logprobs": 3}, "omit it"),
+    (LUNA, {"presence_penalty": 1}, "omit it"),
+    (LUNA, {"frequency_penalty": 0.1, "reasoning_effort": "none"}, "omit it"),
+    (LUNA, {"logit_bias": {"50256": -100}}, "omit it"),
+    ("o4-mini", {"stop": ["."]}, "omit it"),
     (LUNA, {"tools": [{"type": "function"}]}, 'reasoning_effort="none"'),
     ("gpt-4.1", {"reasoning_effort": "low"}, "does not reason"),
     ("gpt-5-chat-latest", {"reasoning_effort": "low"}, "does not reason"),
@@ -64,7 +64,7 @@ def test_a_parameter_that_the_model_refuses_is_refused_with_source_and_way_out(
     with pytest.raises(RequestError) as caught:
         ask(model, **body)
     told = str(caught.value)
-    assert told.startswith(f"{model} refuses {name}=")
+    assert told.startswith(f"{name}: rejected by {model}")
     assert way_out in told
     assert re.search(r"20\d\d-\d\d-\d\d", told)
     sent = ask(model, **body, allow=[name]).preview(1)[0]["body"]
@@ -105,7 +105,7 @@ def test_a_misspelt_parameter_is_named_with_the_one_that_is_meant() -> None:
 
 
 def test_an_unknown_parameter_passes_with_a_warning_that_can_be_answered() -> None:
-    with pytest.warns(ParameterWarning, match="knows no parameter novelty") as caught:
+    with pytest.warns(ParameterWarning, match="novelty: not a known parameter") as caught:
         sent = ask(novelty=3).preview(1)[0]["body"]
     assert caught[0].filename == __file__
     assert sent["novelty"] == 3
@@ -122,15 +122,14 @@ def test_allow_changes_no_byte_and_is_kept_with_the_job(server: batchframe.local
 def test_allow_must_name_what_is_there() -> None:
     with pytest.raises(RequestError, match=r"allow: not a parameter .*'temprature'"):
         ask(temperature=0, allow=["temprature"])
-    with pytest.raises(RequestError, match=r"allow=7 is not a list"):
+    with pytest.raises(RequestError, match="allow: not a list"):
         ask(allow=7)
 
 
 @pytest.mark.parametrize("tier", ["flex", "priority", "fast", "ultrafast", "scale"])
-def test_a_tier_in_the_requests_is_refused_with_what_it_means(tier: str) -> None:
-    with pytest.raises(RequestError, match="a batch, which is a tier of its own") as caught:
+def test_a_tier_in_the_requests_is_refused(tier: str) -> None:
+    with pytest.raises(RequestError, match="not needed in a batch"):
         ask(service_tier=tier)
-    assert rules()["service_tiers"][tier]["meaning"] in str(caught.value)
     assert len(ask(service_tier=tier, allow=["service_tier"])) == 2
 
 
@@ -240,7 +239,7 @@ class TestSending:
             self.check(ask("gpt-5-mini"), on="2026-12-11")
         assert 'model="gpt-6.1-terra"' in str(caught.value)
         self.check(ask("gpt-5-mini", allow=["model"]), on="2027-01-01")
-        with pytest.raises(RequestError, match="Ask another"):
+        with pytest.raises(RequestError, match="Fix: another"):
             self.check(ask("gpt-3.5-turbo-1106"))
 
     def test_a_tuned_model_follows_its_base(self) -> None:
@@ -248,7 +247,7 @@ class TestSending:
             self.check(ask("ft:gpt-4o-mini-2024-07-18:acme::1"), on="2027-01-14")
 
     def test_a_model_without_a_place_in_the_batch_api_is_refused(self) -> None:
-        with pytest.raises(RequestError, match="no place in OpenAI's Batch API"):
+        with pytest.raises(RequestError, match="not available in OpenAI's Batch API"):
             self.check(ask("gpt-6-cyber"))
         self.check(ask("gpt-6-cyber", allow=["model"]))
 
@@ -322,7 +321,7 @@ class TestTheTable:
 
     def test_models_are_told_apart(self) -> None:
         for model in ("gpt-4o-mini", "gpt-6.2-sol", "o3-pro", "gpt-3.5-turbo", "codex-mini-latest"):
-            with pytest.raises(RequestError, match="temperature="):
+            with pytest.raises(RequestError, match="temperature"):
                 ask(model, temperature=7)
         for model in ("gpt-oss-20b", "llama-4", "openai/gpt-4o", "gpt-neo", "o30", "mygpt-4"):
             assert len(ask(model, temperature=7)) == 2
@@ -352,16 +351,16 @@ CHAT = "/v1/chat/completions"
     ("endpoint", "model", "body", "words"),
     [
         (RESPONSES, "gpt-5.6-luna", {"temperature": 0}, r'reasoning=\{"effort": "none"\}'),
-        (RESPONSES, "gpt-5.6-luna", {"reasoning": {"effort": "minimal"}}, "refuses reasoning="),
+        (RESPONSES, "gpt-5.6-luna", {"reasoning": {"effort": "minimal"}}, "reasoning: rejected by"),
         (RESPONSES, "gpt-4.1", {"reasoning": {"effort": "low"}}, "does not reason"),
         (RESPONSES, "gpt-5.6-luna", {"reasoning": {"effort": "lo"}}, "Did you mean 'low'"),
         (RESPONSES, "gpt-4.1", {"max_output_token": 9}, "max_output_tokens="),
         (EMBEDDINGS, "text-embedding-3-small", {"dimension": 9}, "dimensions="),
         (CHAT, "gpt-5.6-luna", {"reasoning_effort": "lo"}, "Did you mean 'low'"),
-        (CHAT, "gpt-4.1", {"temperature": 3}, "a number, 0 to 2"),
-        (CHAT, "gpt-4.1", {"temperature": "0"}, "a number, 0 to 2"),
-        (CHAT, "gpt-4.1", {"max_completion_tokens": -5}, "whole number, 1 or more"),
-        (CHAT, "my-model", {"max_tokens": -5}, "whole number, 1 or more"),
+        (CHAT, "gpt-4.1", {"temperature": 3}, "not a number from 0 to 2"),
+        (CHAT, "gpt-4.1", {"temperature": "0"}, "not a number from 0 to 2"),
+        (CHAT, "gpt-4.1", {"max_completion_tokens": -5}, "an int of at least 1"),
+        (CHAT, "my-model", {"max_tokens": -5}, "an int of at least 1"),
     ],
 )
 def test_a_value_or_a_name_that_every_request_would_fail_for_is_refused(
@@ -404,7 +403,10 @@ def test_a_parameter_near_a_word_of_ours_may_be_meant() -> None:
 
 def test_what_can_never_be_sent_is_told_before_its_price(monkeypatch: pytest.MonkeyPatch) -> None:
     key = openai.OpenAI(api_key="sk-none")
-    for model, words in (("gpt-4.1-nano", "shut gpt-4.1-nano down"), ("gpt-6-cyber", "no place")):
+    for model, words in (
+        ("gpt-4.1-nano", "shut gpt-4.1-nano down"),
+        ("gpt-6-cyber", "not available"),
+    ):
         asked = ask(model)
         with pytest.raises(RequestError, match=words):
             asked.submit(max_cost=0, client=key)

@@ -133,7 +133,7 @@ def test_a_longer_life_in_the_cache_is_said_to_have_no_known_price() -> None:
     frame = pd.DataFrame({"t": ["a"]})
     for options, there in (({"ttl": "12h"}, True), ({"ttl": "30m"}, False)):
         asked = frame.bf.requests("{{ t }}", model="gpt-5.6-luna", prompt_cache_options=options)
-        assert any("12h is dearer" in note for note in asked.estimate().notes) == there
+        assert any("12h cost more" in note for note in asked.estimate().notes) == there
 
 
 def test_answers_kept_by_an_earlier_version_are_read_without_the_column() -> None:

@@ -169,7 +169,7 @@ def test_x2_a_saved_notebook_does_not_hold_the_key(proxy: Any, tmp_path: Path) -
     saved = tmp_path / "notebook.ipynb"
     nbformat.write(notebook, saved)
     text = saved.read_text(encoding="utf-8")
-    assert "The service refused (HTTP 401" in text
+    assert "The service rejected the request (HTTP 401" in text
     assert "completed" in text
     assert KEY not in text
 

@@ -403,7 +403,7 @@ def test_no_time_at_all_is_time_for_one_look(imitation: Any, requests: bf.Reques
 def test_an_answer_without_an_end_is_left(
     imitation: Any, requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchframe._services.openai_client._LARGEST_ANSWER", 1 << 20)
+    monkeypatch.setattr("batchframe._services.openai_client._MAX_RESPONSE", 1 << 20)
 
     def endless(handler: Any) -> None:
         handler.send_response(200)

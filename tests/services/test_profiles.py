@@ -131,14 +131,14 @@ def test_what_is_no_profile_is_refused_with_an_example(given: Any) -> None:
 @pytest.mark.parametrize(
     ("client", "words"),
     [
-        (openai.AsyncOpenAI(api_key="any"), "AsyncOpenAI. Pass a synchronous"),
+        (openai.AsyncOpenAI(api_key="any"), r"not a synchronous .* \(AsyncOpenAI\)"),
         (
             openai.AsyncAzureOpenAI(azure_endpoint="https://a.b", api_version="1", api_key="any"),
-            r"AsyncAzureOpenAI\. Pass a synchronous openai\.OpenAI or openai\.AzureOpenAI with the",
+            r"not a synchronous openai\.OpenAI or openai\.AzureOpenAI \(AsyncAzureOpenAI\)",
         ),
         (openai.OpenAI, "openai.OpenAI"),
-        ("sk-123", "type str"),
-        (openai, "type module"),
+        ("sk-123", r"\(str\)"),
+        (openai, r"\(module\)"),
     ],
 )
 def test_another_kind_of_client_is_refused_with_what_to_pass(client: Any, words: str) -> None:

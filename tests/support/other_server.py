@@ -163,7 +163,7 @@ class QuietServer(ThreadingHTTPServer):
 def imitation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Imitation]:
     """Serve one job in a way that a test may change; nobody waits long."""
     change_local(monkeypatch, first_poll=0.01, last_poll=0.05)
-    monkeypatch.setattr("batchframe._services.openai_client._LEAST_LOOK", 0.3)
+    monkeypatch.setattr("batchframe._services.openai_client._MIN_TIMEOUT", 0.3)
     made = Imitation()
     listening = QuietServer(("127.0.0.1", 0), type("Made", (Handler,), {"imitation": made}))
     made.url = f"http://127.0.0.1:{listening.server_port}"

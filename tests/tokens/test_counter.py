@@ -197,7 +197,7 @@ def test_an_unknown_model_is_counted_but_never_called_exact(model: str) -> None:
     assert counters.encoding_of(model) == ("o200k_base", False)
     counter = counters.token_counter(model)
     assert not counter.exact
-    assert "not known here" in str(counter.note)
+    assert "is unknown" in str(counter.note)
 
 
 def test_the_table_agrees_with_tiktokens_own_wherever_both_know_a_model() -> None:
