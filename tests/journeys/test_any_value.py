@@ -235,6 +235,7 @@ print(lines, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
+@pytest.mark.slow
 def test_v6_many_rows_are_streamed_into_full_files(tmp_path: Path) -> None:
     # A process of its own, since what it held at most is never given back.
     done = subprocess.run(

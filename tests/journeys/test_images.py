@@ -201,21 +201,20 @@ def test_the_estimate_says_what_is_not_known_of_a_link() -> None:
     assert (low, high) == (255 + 8, 1445 + 8)
 
 
-def test_the_estimate_reads_the_beginning_of_a_file_only(
-    photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (photos / "0.png").write_bytes(png(padding=2**20))
+def test_the_estimate_reads_the_beginning_of_a_file_only(photos: Path) -> None:
+    (photos / "0.png").write_bytes(png(padding=2**24))
     frame = pd.DataFrame({"photo": ["0.png"]})
-    asked = frame.bf.requests("?", model="gpt-4o", images="photo", image_root=photos)
-    read: list[int] = []
-    from batchframe._frames import image_urls
-
-    below = image_urls.read_below
-    monkeypatch.setattr(
-        image_urls, "read_below", lambda *what: read.append(what[2]) or below(*what)
+    first, asked = (
+        frame.bf.requests("?", model="gpt-4o", images="photo", image_root=photos) for _ in range(2)
     )
-    asked.estimate()
-    assert read == [2**16]
+    first.estimate()  # what is loaded once is not measured
+    tracemalloc.start()
+    try:
+        asked.estimate()
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 2**23
 
 
 def test_base64_counts_against_the_size_of_a_file(tmp_path: Path) -> None:

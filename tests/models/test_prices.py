@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 from batchframe import provider
-from batchframe._estimate import pricing
 from batchframe._models import genai_prices, price_lookup, price_table
 from batchframe.errors import CostError
 
@@ -251,16 +250,21 @@ def test_an_estimate_says_which_book_its_prices_come_from_and_of_which_day() -> 
     assert f"{book.name} {book.version}" in repr(requests)
 
 
+def doubts(model: str, prices: dict[str, Any] | None = None) -> list[str]:
+    asked = pd.DataFrame({"text": ["a"]}).bf.requests("{{ text }}", model=model)
+    return [note for note in asked.estimate(prices=prices).notes if note.startswith("litellm ")]
+
+
 def test_two_reasons_to_doubt_a_price_are_two_sentences() -> None:
-    search = pricing.doubts("gpt-4o-search-preview", ["batch", "standard"])
+    search = doubts("gpt-4o-search-preview")
     assert [note.partition(": ")[2][:12] for note in search] == ["the Batch AP", "genai-prices"]
 
 
 def test_nobody_is_in_doubt_about_prices_that_were_given() -> None:
     mine = {"input": 1, "output": 2}
-    assert pricing.doubts("gpt-3.5-turbo", ["batch"])
-    assert not pricing.doubts("gpt-3.5-turbo", ["batch"], mine)
-    assert pricing.doubts("gpt-4o-search-preview", ["batch", "standard"], mine)
+    assert doubts("gpt-3.5-turbo")
+    assert not doubts("gpt-3.5-turbo", mine)
+    assert doubts("gpt-4o-search-preview", mine)
 
 
 FIELDS: dict[str, tuple[str, str, str]] = {

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from batchframe._endpoints import endpoint_of
-from batchframe._results.batch_answers import read_batch_answers
+from batchframe._results import batch_answers, line
 from batchframe._services.batch import Batch, BatchError
 
 CHAT = "/v1/chat/completions"
@@ -38,7 +38,9 @@ def read_table(
         Changes how the endpoint reads.
     """
     batch = Batch("batch_1", status, errors=tuple(BatchError(*error) for error in errors))
-    return read_batch_answers(files, wrap(endpoint_of(endpoint)), ids, batch, gone, keep=keep)
+    return batch_answers.read_batch_answers(
+        files, wrap(endpoint_of(endpoint)), ids, batch, gone, keep=keep
+    )
 
 
 def read_answers(
@@ -47,3 +49,9 @@ def read_answers(
     """Read the files of a batch as a list of answers."""
     answers: list[dict[str, Any]] = read_table(files, ids, endpoint, **how).to_pylist()
     return answers
+
+
+def line_counts(path: Path) -> tuple[int, int]:
+    """Count the lines of a result file that can be read, and those that cannot."""
+    counted = line.count_lines(path)
+    return counted.whole, counted.broken
