@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import batchframe
@@ -12,6 +13,12 @@ import batchframe
 ROOT = Path(batchframe.__file__).parent
 
 MODULES = sorted(ROOT.rglob("*.py"))
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    """Parse a file once for all tests."""
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def room_of(path: Path) -> str:
@@ -23,7 +30,7 @@ def test_only_one_module_imports_openai() -> None:
     importers = {
         room_of(path)
         for path in MODULES
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.Import | ast.ImportFrom)
         and "openai" in ast.unparse(node).replace("batchframe._services.openai", "").split()
         and not _for_types_only(path, node)
@@ -32,7 +39,7 @@ def test_only_one_module_imports_openai() -> None:
 
 
 def _for_types_only(path: Path, node: ast.AST) -> bool:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     return any(
         isinstance(block, ast.If)
         and ast.unparse(block.test) == "TYPE_CHECKING"
@@ -44,7 +51,7 @@ def _for_types_only(path: Path, node: ast.AST) -> bool:
 def test_no_module_executes_or_unpickles_data() -> None:
     forbidden = {"pickle", "marshal", "shelve", "yaml", "eval", "exec", "compile", "__import__"}
     for path in MODULES:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = parsed(path)
         used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         used |= {
             alias.name

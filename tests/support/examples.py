@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import HealthCheck, settings
 
 # Each profile scales the number that a test names for itself, which is that of `full`.
-PROFILES = {"quick": 10, "full": 100, "nightly": 1_000}
+PROFILES = {"quick": 5, "full": 100, "nightly": 1_000}
 LEAST = 5
 
 
