@@ -240,7 +240,7 @@ class Job(LiveCardRepr):
         also = {also} if isinstance(also, str) else set(also)
         if unknown := also - set(ASKED_ON_DEMAND):
             raise RequestError.invalid_argument(
-                keyword="also", value=sorted(unknown), wanted=f"of {', '.join(ASKED_ON_DEMAND)}"
+                keyword="also", value=sorted(unknown), wanted=f"one of {', '.join(ASKED_ON_DEMAND)}"
             )
         record = self._record
         open_endpoint(record.manifest.recipe.endpoint)

@@ -187,7 +187,7 @@ def test_two_batches_of_one_input_are_told_after_the_older_is_taken(
         metadata=first.metadata,
     )
     job = bf.job("twice", client=proxy.client())
-    with pytest.warns(UserWarning, match="2 times"):
+    with pytest.warns(UserWarning, match="has 2 batches"):
         job.resume()
     assert job.batches[0].id == first.id
     assert job.wait().counts == {"ok": 3}

@@ -180,7 +180,7 @@ def test_more_rows_than_there_are_is_all_of_them_and_equal_rows_are_one_request(
     assert pilot.frame["bf_prompt"].tolist() == frame["text"].tolist()
     assert sum(answers.asked.values()) == 2
     assert pilot.estimate.requests == 0
-    with pytest.raises(bf.errors.RequestError, match="n=0"):
+    with pytest.raises(bf.errors.RequestError, match="n: not a"):
         requests.pilot(0, client=running.client())
 
 

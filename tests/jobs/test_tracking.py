@@ -267,7 +267,7 @@ def test_a_pace_that_is_not_one_is_refused_before_anything_is_asked(
     job = requests.submit(client=proxy.client())
     seen = len(proxy.seen)
     for follow in (job.wait, job.watch):
-        with pytest.raises(bf.errors.RequestError, match="poll="):
+        with pytest.raises(bf.errors.RequestError, match="poll: not"):
             follow(poll=poll)
     assert len(proxy.seen) == seen
 

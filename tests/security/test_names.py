@@ -33,7 +33,7 @@ def test_x4_a_jobs_name_is_a_word_and_its_folder_a_number(
     name: str, requests: bf.Requests, server: batchframe.local.Server, tmp_path: Path, home: Path
 ) -> None:
     if not name.strip() or not name.isprintable():
-        with pytest.raises(bf.errors.RequestError, match="name="):
+        with pytest.raises(bf.errors.RequestError, match="name: not a"):
             requests.submit(name, client=server.client())
         assert not home.exists()
         return
