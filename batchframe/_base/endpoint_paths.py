@@ -16,8 +16,8 @@ class EndpointPath(StrEnum):
     ('/v1/chat/completions', True)
     """
 
-    CHAT = "/v1/chat/completions"
     RESPONSES = "/v1/responses"
+    CHAT = "/v1/chat/completions"
     EMBEDDINGS = "/v1/embeddings"
     COMPLETIONS = "/v1/completions"
     MODERATIONS = "/v1/moderations"
