@@ -17,8 +17,8 @@ try:
     import uvicorn
 except ImportError as error:
     raise ImportError(
-        f"The local batch server needs {error.name}, which is not installed. Install it with: "
-        'pip install "batchframe[local]"',
+        f"The local server needs {error.name}, which is not installed. "
+        'Fix: pip install "batchframe[local]"',
         name=error.name,
     ) from None
 

@@ -5,48 +5,37 @@ Field names are those of the API, so that msgspec encodes and decodes the object
 
 from __future__ import annotations
 
-import dataclasses
 import operator
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
+
+from batchframe._base.endpoint_paths import EndpointPath
 
 Status: TypeAlias = Literal[
-    "validating",
-    "failed",
-    "in_progress",
-    "finalizing",
-    "completed",
-    "expired",
-    "cancelling",
+    "validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling",
     "cancelled",
-]
+]  # fmt: skip
 
 ENDED: Final[frozenset[Status]] = frozenset({"failed", "completed", "expired", "cancelled"})
 
-ENDPOINTS: Final = (
-    "/v1/responses",
-    "/v1/chat/completions",
-    "/v1/embeddings",
-    "/v1/completions",
-    "/v1/moderations",
-    "/v1/images/generations",
-    "/v1/images/edits",
-)
+# OpenAI shut /v1/videos down on 2026-09-24.
+ENDPOINTS: Final = tuple(path.value for path in EndpointPath if path is not EndpointPath.VIDEOS)
 
-ROUTES: Final = (
-    "POST /v1/files",
-    "GET /v1/files",
-    "GET /v1/files/{id}",
-    "DELETE /v1/files/{id}",
-    "GET /v1/files/{id}/content",
-    "POST /v1/batches",
-    "GET /v1/batches",
-    "GET /v1/batches/{id}",
-    "POST /v1/batches/{id}/cancel",
-    "GET /v1/models",
-    "POST /v1/responses/input_tokens",
-    *(f"POST {endpoint}" for endpoint in ENDPOINTS),
-)
+ROUTES: Final = {
+    "POST /v1/files": "create_file",
+    "GET /v1/files": "list_files",
+    "GET /v1/files/{id}": "retrieve_file",
+    "DELETE /v1/files/{id}": "delete_file",
+    "GET /v1/files/{id}/content": "file_content",
+    "POST /v1/batches": "create_batch",
+    "GET /v1/batches": "list_batches",
+    "GET /v1/batches/{id}": "retrieve_batch",
+    "POST /v1/batches/{id}/cancel": "cancel_batch",
+    "GET /v1/models": "list_models",
+    "POST /v1/responses/input_tokens": "count_input_tokens",
+    **{f"POST {endpoint}": "answer" for endpoint in ENDPOINTS},
+}
+"""Method and path of each route, and its handler, a method of `Api`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,14 +53,14 @@ class FileObject:
     status_details: None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class BatchError:
     """Validation error of a batch; `line` counts from 1."""
 
     code: str
     message: str
-    line: int | None = None
     param: str | None = None
+    line: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,21 +154,6 @@ class Batch:
         """Whether the status is final."""
         return self.status in ENDED
 
-    def having(self, **changes: Any) -> Batch:
-        """Return a copy of this batch with `changes`."""
-        return dataclasses.replace(self, **changes)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchRequest:
-    """Validated parameters of `POST /batches`; the lifetime is in seconds."""
-
-    endpoint: str
-    input_file_id: str
-    completion_window: str
-    metadata: dict[str, str] | None
-    output_lifetime: int
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredFile:
@@ -238,15 +212,11 @@ def billed(stored: StoredBatch) -> BilledBatch | None:
     if not batch.request_counts.completed:
         return None
     input_tokens, cached, output_tokens, reasoning = batch.usage.parts
+    names = ("input_file_id", "endpoint", "model", "metadata", "status", "created_at")
     return BilledBatch(
+        **{name: getattr(batch, name) for name in names},
         batch_id=batch.id,
-        input_file_id=batch.input_file_id,
         input_sha256=stored.input_sha256,
-        endpoint=batch.endpoint,
-        model=batch.model,
-        metadata=batch.metadata,
-        status=batch.status,
-        created_at=batch.created_at,
         requests=batch.request_counts.completed,
         input_tokens=input_tokens,
         cached_tokens=cached,

@@ -66,12 +66,6 @@ class Problem(Exception):  # noqa: N818 - it is an answer of the service, named 
         code = "string_above_max_length" if what == "string" else "object_above_max_properties"
         return cls.invalid(name, message, code)
 
-    @classmethod
-    def out_of_range(cls, name: str, low: int, high: int, value: object) -> Problem:
-        """Return the error for a number that is out of range."""
-        message = f"Invalid '{name}': expected an integer from {low} to {high}, but got {value}."
-        return cls.invalid(name, message, "integer_out_of_range")
-
 
 def missing(name: str) -> str:
     """Return the message for a missing required parameter."""

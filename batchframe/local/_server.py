@@ -17,11 +17,13 @@ from batchframe.local._answers.usage import count_input_tokens
 from batchframe.local._batches.dialects import Limits, find_dialect
 from batchframe.local._faults.fault import Fault
 from batchframe.local._faults.plan import FaultPlan, Faults, not_a_fault
-from batchframe.local._http.clients import client_of
 from batchframe.local._objects import BilledBatch
+from batchframe.local._problems import short_repr
 from batchframe.local._thread import Engine, Settings, not_running
 
 _PULSE_SECONDS: Final = 0.5
+_KEY: Final = "local"
+_API_VERSION: Final = "2024-10-21"
 
 
 class Server:
@@ -144,11 +146,11 @@ class Server:
             host=host,
             port=port,
         )
-        self._plan = FaultPlan()
+        self._faults = FaultPlan()
         value: object = faults
         if not isinstance(value, Iterable):
             raise not_a_fault(value)
-        self.faults.add(*faults)
+        self._faults.add(*faults)
         self._engine: Engine | None = None
         self._finalizer: weakref.finalize[[], Any] | None = None
 
@@ -179,19 +181,25 @@ class Server:
     @property
     def faults(self) -> Faults:
         """Pending faults; `add` or `clear` them at any time."""
-        return Faults(self._plan)
+        return self._faults
 
     def client(self) -> openai.OpenAI:
         """Return an openai client for this server.
 
         For the profile "azure" it is an ``openai.AzureOpenAI``.
         """
-        return client_of(self, self.url)
+        url, http = self.url, _LoopbackHttp(self)
+        root = url.removesuffix("/openai")
+        if root != url and not root.endswith("/v1"):
+            return openai.AzureOpenAI(
+                azure_endpoint=root, api_version=_API_VERSION, api_key=_KEY, http_client=http
+            )
+        return openai.OpenAI(base_url=url, api_key=_KEY, http_client=http)
 
     def start(self) -> Self:
         """Start the server and return it; do nothing if it is running."""
         if not self._is_running():
-            engine = Engine(self._settings, self._plan)
+            engine = Engine(self._settings, self._faults)
             engine.start()
             self._engine = engine
             # Runs when the server is garbage-collected or the process ends.
@@ -246,18 +254,16 @@ class Server:
         dialect = self._settings.dialect
         if not dialect.service.expires:
             raise LocalServerError(
-                f"Batches of the profile {dialect.name!r} never expire: they go on until they are "
-                "done or cancelled. Use another profile, or `client.batches.cancel(...)`."
+                f"profile: batches never expire ({dialect.name!r}). "
+                "Fix: client.batches.cancel(batch_id), or serve() without profile."
             )
         if engine.store.batch(batch_id) is None:
             value: object = batch_id
-            problem = f"no batch {batch_id!r}"
-            if not isinstance(value, str):
-                kind = type(value).__name__
-                problem = f"to be told a batch's id, job.batches[0].id, and not a {kind}"
+            problem = "unknown" if isinstance(value, str) else "not a batch id"
             raise LocalServerError(
-                f"This local server has {problem}. The ones it has: "
-                "`[batch.id for batch in server.client().batches.list()]`."
+                f"batch_id: {problem} ({short_repr(value)}). "
+                "Fix: server.expire(job.batches[0].id). "
+                "All ids: [batch.id for batch in server.client().batches.list()]."
             )
         engine.call(engine.worker.expire, batch_id)
 
@@ -268,3 +274,15 @@ class Server:
         if self._engine is None or not self._is_running():
             raise not_running()
         return self._engine
+
+
+class _LoopbackHttp(openai.DefaultHttpxClient):
+    """HTTP client that ignores proxies, which cannot reach a loopback address."""
+
+    def __init__(self, server: object) -> None:
+        super().__init__(trust_env=False)
+        # A garbage-collected server stops, so its client holds a reference.
+        self._server = server
+
+    def __del__(self) -> None:
+        self.close()

@@ -21,14 +21,14 @@ from batchframe.local._answers.answerers import Answerer, TokenCounter
 from batchframe.local._batches.dialects import Dialect
 from batchframe.local._batches.store import Store
 from batchframe.local._batches.worker import Worker
+from batchframe.local._faults.injection import PROTOCOL
 from batchframe.local._faults.plan import FaultPlan
-from batchframe.local._faults.wire import PROTOCOL
 from batchframe.local._http.address import base_url, listen
 from batchframe.local._http.routes import Api
 
 # Clients keep connections open, so a graceful shutdown needs a limit.
 _GRACE_SECONDS: Final = 1
-_LOOK_SECONDS: Final = 0.002
+_POLL_SECONDS: Final = 0.002
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +55,9 @@ class Engine:
             self._temporary = tempfile.mkdtemp(prefix="batchframe-local-")
         self.store = Store(settings.folder or Path(self._temporary or ""))
         try:
-            self._socket = listen(settings.host, settings.port, self.store.remembered_port())
+            self._socket = listen(settings.host, settings.port, self.store.stored_port())
             port: int = self._socket.getsockname()[1]
-            self.store.remember_port(port)
+            self.store.store_port(port)
         except BaseException:
             self.store.close()
             raise
@@ -125,46 +125,38 @@ class Engine:
         settings = self._settings
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(self._handle_error)
-        answerer = settings.make_answerer()
         self.worker = Worker(
             store=self.store,
-            answerer=answerer,
+            answerer=settings.make_answerer(),
             dialect=settings.dialect,
             count_tokens=settings.count_tokens,
             seconds=settings.seconds,
         )
         api = Api(
-            store=self.store,
             worker=self.worker,
-            answerer=answerer,
-            dialect=settings.dialect,
             faults=self._faults,
-            count_tokens=settings.count_tokens,
             guarded=is_loopback(settings.host),
         )
-        self._server = uvicorn.Server(_config(api))
+        config = uvicorn.Config(
+            api.application(),
+            http=PROTOCOL,
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
+        self._server = uvicorn.Server(config)
         serving = self._loop.create_task(self._server.serve(sockets=[self._socket]))
         while not self._server.started and not serving.done():  # noqa: ASYNC110 - nothing to await
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
         self.worker.begin_all()
         self._ready.set()
         await serving
         await self.worker.close()
 
 
-def _config(api: Api) -> uvicorn.Config:
-    return uvicorn.Config(
-        api.application(),
-        http=PROTOCOL,
-        lifespan="off",
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-    )
-
-
 def not_running() -> LocalServerError:
     """Return the error for a call that needs a running server."""
-    return LocalServerError("This local server is not running. Start it with `server.start()`.")
+    return LocalServerError("The local server is not running. Fix: server.start().")

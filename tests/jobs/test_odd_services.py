@@ -18,7 +18,6 @@ import pytest
 import batchframe as bf
 from batchframe import local
 from batchframe.local import Fault
-from batchframe.local._objects import BatchRequest
 from tests.support.clocks import FakeTime, submit_by
 from tests.support.profiles import change_local
 from tests.support.seams import wrap_service
@@ -268,15 +267,13 @@ def crowd(server: local.Server, number: int) -> None:
     store = server._engine.store
     for _ in range(number):
         made = store.add_batch(
-            BatchRequest(
-                endpoint="/v1/chat/completions",
-                input_file_id="file-of-others",
-                completion_window="24h",
-                metadata={"bf_fp": "of others"},
-                output_lifetime=3600,
-            )
+            "file-of-others",
+            endpoint="/v1/chat/completions",
+            completion_window="24h",
+            metadata={"bf_fp": "of others"},
+            output_lifetime=3600,
         )
-        store.save(made.having(status="completed"))
+        store.update(made.id, status="completed")
 
 
 def uncertain(server: local.Server, requests: bf.Requests) -> None:

@@ -290,7 +290,7 @@ def test_expiring_an_ended_batch_changes_nothing(
 
 
 def test_expiring_an_unknown_batch_is_an_error(server: local.Server) -> None:
-    with pytest.raises(LocalServerError, match="has no batch 'batch_unknown'"):
+    with pytest.raises(LocalServerError, match=r"unknown \('batch_unknown'\)"):
         server.expire("batch_unknown")
 
 

@@ -317,28 +317,36 @@ def test_a_big_upload_that_is_refused_gets_the_refusal(desk: Any, server: local.
 
 
 BAD: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
-    (("POST /v1/batch", "reset"), {}, "no route 'POST /v1/batch'. Did you mean 'POST /v1/batches'"),
-    (("/v1/batches", "reset"), {}, "no route"),
-    (("PATCH /v1/batches", "reset"), {}, "no route"),
-    ((7, "reset"), {}, "no route"),
-    (("GET /v1/batches", "rest"), {}, "no fault 'rest'. Did you mean 'reset'"),
+    (
+        ("POST /v1/batch", "reset"),
+        {},
+        "unknown ('POST /v1/batch'). Did you mean 'POST /v1/batches'",
+    ),
+    (("/v1/batches", "reset"), {}, "route: unknown"),
+    (("PATCH /v1/batches", "reset"), {}, "route: unknown"),
+    ((7, "reset"), {}, "route: unknown (7)"),
+    (("GET /v1/batches", "rest"), {}, "unknown ('rest'). Did you mean 'reset'"),
     (("GET /v1/batches", 99), {}, "HTTP status from 200 to 599"),
-    (("GET /v1/batches", ["reset"]), {}, "no fault"),
-    (("GET /v1/batches", "reset"), {"seconds": 1}, "`seconds=` means nothing to the fault 'reset'"),
-    (("GET /v1/batches", 503), {"looks": 1}, "`looks=` means nothing"),
-    (("GET /v1/batches", "lag"), {"looks": 1, "times": 2}, "`times=` means nothing"),
-    (("GET /v1/batches", "lag"), {}, "`seconds=` of the fault is missing"),
-    (("GET /v1/batches", "lag"), {"looks": 1, "seconds": 1}, "or else `looks=`"),
-    (("GET /v1/models", "lag"), {"looks": 1}, "on which files or batches show"),
-    (("GET /v1/batches", "delay"), {}, "`seconds=` of the fault is missing"),
-    (("GET /v1/batches", "delay"), {"seconds": -1}, "a number from 0 up"),
-    (("GET /v1/batches", "delay"), {"seconds": "soon"}, "is 'soon'. It must be a number"),
-    (("GET /v1/batches",), {}, "`rewrite=` of the fault is missing"),
-    (("GET /v1/batches",), {"rewrite": b"x"}, "a function of bytes"),
-    (("GET /v1/batches", 500), {"times": 0}, "a number from 1 up"),
-    (("GET /v1/batches", 500), {"times": float("nan")}, "a number from 1 up"),
+    (("GET /v1/batches", ["reset"]), {}, "kind: unknown"),
+    (("GET /v1/batches", "reset"), {"seconds": 1}, "seconds: not an option of the fault 'reset'"),
+    (("GET /v1/batches", 503), {"looks": 1}, "looks: not an option"),
+    (("GET /v1/batches", "lag"), {"looks": 1, "times": 2}, "times: not an option"),
+    (("GET /v1/batches", "lag"), {}, "a lag needs exactly one"),
+    (("GET /v1/batches", "lag"), {"looks": 1, "seconds": 1}, "seconds, looks: a lag"),
+    (("GET /v1/models", "lag"), {"looks": 1}, "route: nothing to hide on 'GET /v1/models'"),
+    (("GET /v1/batches", "delay"), {}, "seconds: missing"),
+    (("GET /v1/batches", "delay"), {"seconds": -1}, "not a number of at least 0 (-1)"),
+    (
+        ("GET /v1/batches", "delay"),
+        {"seconds": "soon"},
+        "seconds: not a number of at least 0 ('soon')",
+    ),
+    (("GET /v1/batches",), {}, "rewrite: not a function (None)"),
+    (("GET /v1/batches",), {"rewrite": b"x"}, "not a function (b'x')"),
+    (("GET /v1/batches", 500), {"times": 0}, "times: not a number of at least 1"),
+    (("GET /v1/batches", 500), {"times": float("nan")}, "a number of at least 1"),
     (("GET /v1/batches", 500), {"form": "xml"}, "'openai', 'detail', 'text', 'html'"),
-    (("GET /v1/files/{id}/content", "cut short"), {"keep": 2}, "a number from 0 to 1"),
+    (("GET /v1/files/{id}/content", "cut short"), {"keep": 2}, "at least 0 and at most 1"),
 ]
 
 
@@ -352,9 +360,9 @@ def test_a_fault_that_cannot_be_meant_is_refused_in_words(
 
 
 def test_what_is_no_fault_is_refused(server: local.Server) -> None:
-    with pytest.raises(LocalServerError, match="is no fault"):
+    with pytest.raises(LocalServerError, match="faults: not a list of Fault"):
         server.faults.add("reset")  # type: ignore[arg-type]
-    with pytest.raises(LocalServerError, match="is no fault"):
+    with pytest.raises(LocalServerError, match="faults: not a list of Fault"):
         local.Server(faults=["reset"])  # type: ignore[list-item]
-    with pytest.raises(LocalServerError, match="is no fault"):
+    with pytest.raises(LocalServerError, match="faults: not a list of Fault"):
         local.Server(faults=Fault("*", 500))  # type: ignore[arg-type]

@@ -33,16 +33,16 @@ def answer(body):
     time.sleep(0.005)
     return "from the first server"
 
-save = store.Store.save
+update = store.Store.update
 
-def deadly_save(self, batch):
-    if batch.status == fatal_status and moment == "before":
+def deadly_update(self, batch_id, **changes):
+    if changes.get("status") == fatal_status and moment == "before":
         os.kill(os.getpid(), signal.SIGKILL)
-    save(self, batch)
-    if batch.status == fatal_status and moment == "after":
+    update(self, batch_id, **changes)
+    if changes.get("status") == fatal_status and moment == "after":
         os.kill(os.getpid(), signal.SIGKILL)
 
-store.Store.save = deadly_save
+store.Store.update = deadly_update
 server = local.serve(answer, folder=folder, seconds=float(seconds))
 print(server.url, flush=True)
 time.sleep(600)
@@ -280,7 +280,7 @@ def test_a_remembered_port_that_is_taken_is_replaced_with_a_warning(tmp_path: Pa
     with local.serve(folder=tmp_path) as server:
         port = int(server.url.split(":")[2].split("/")[0])
     with socket.create_server(("127.0.0.1", port)):
-        with pytest.warns(UserWarning, match=f"Port {port}.* is taken"):
+        with pytest.warns(UserWarning, match=f"Port {port}.* is in use"):
             server = local.serve(folder=tmp_path)
         assert f":{port}/" not in server.url
         assert server.client().models.list().data
@@ -290,7 +290,7 @@ def test_a_remembered_port_that_is_taken_is_replaced_with_a_warning(tmp_path: Pa
 def test_a_folder_has_one_server_at_a_time(tmp_path: Path) -> None:
     with (
         local.serve(folder=tmp_path),
-        pytest.raises(LocalServerError, match="Another local server runs on the folder"),
+        pytest.raises(LocalServerError, match="in use by another local server"),
     ):
         local.serve(folder=tmp_path)
     with local.serve(folder=tmp_path):
@@ -300,7 +300,7 @@ def test_a_folder_has_one_server_at_a_time(tmp_path: Path) -> None:
 def test_a_damaged_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "batches").mkdir()
     (tmp_path / "batches" / "batch_1.json").write_text('{"torn":')
-    with pytest.raises(LocalServerError, match=r"cannot read .*batch_1\.json"):
+    with pytest.raises(LocalServerError, match=r"batch_1\.json is damaged"):
         local.serve(folder=tmp_path)
 
 

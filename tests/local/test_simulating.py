@@ -127,7 +127,7 @@ def test_an_embedding_has_unit_length_and_the_asked_dimensions() -> None:
             },
             "'required' is required",
         ),
-        ({"$ref": "#/$defs/Nothing"}, "points to nothing"),
+        ({"$ref": "#/$defs/Nothing"}, "cannot be resolved"),
         ({"$ref": "https://example.com/schema"}, "outside"),
     ],
 )

@@ -27,8 +27,8 @@ _log = logging.getLogger("batchframe.local")
 _BAD_GATEWAY: Final = 502
 _UPSTREAM_KEY: Final = "local"
 _UPSTREAM_RETRIES: Final = 5
-_WANTED: Final = {
-    "/v1/embeddings": "a vector (a list of numbers, or a NumPy array)",
+_ANSWER_TYPES: Final = {
+    "/v1/embeddings": "a vector (a list of numbers or a NumPy array)",
     "/v1/moderations": "True or False",
     **dict.fromkeys(bodies.IMAGE_ENDPOINTS, "the bytes of an image"),
 }
@@ -69,8 +69,8 @@ class AnswerError(Exception):
     ) -> None:
         if not 400 <= status_code <= 599:  # noqa: PLR2004 - HTTP's own range of failures
             raise LocalServerError(
-                f"An AnswerError has a status code from 400 to 599, and {status_code!r} is none. "
-                "For an answer, return it: a text, or a dict."
+                f"status_code: not from 400 to 599 ({status_code!r}). Fix: AnswerError(400, ...); "
+                "to answer the request, return a string or a dict."
             )
         super().__init__(message)
         self.status_code = status_code
@@ -93,11 +93,9 @@ class Answerer(Protocol):
 
     async def answer(self, endpoint: str, body: dict[str, Any]) -> Answer:
         """Answer one request; return an error answer if the request is invalid."""
-        ...
 
     async def close(self) -> None:
         """Release connections and threads."""
-        ...
 
 
 class Simulated:
@@ -118,7 +116,7 @@ class Simulated:
             return Answer(problem.status_code, problem.body)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as reason:
             # A malformed body fails its own request, not the batch.
-            return Answer(400, Problem(400, f"The request cannot be read: {reason!r}.").body)
+            return Answer(400, Problem(400, f"Invalid request body: {reason!r}.").body)
         return Answer(200, response)
 
     async def close(self) -> None:
@@ -170,8 +168,8 @@ class Function:
         if type(error) not in self._logged_types:
             self._logged_types.add(type(error))
             _log.error(
-                "The answer function raised; the request fails with status 500. Further errors of "
-                "this kind are not shown here: they stand in bf_error, each with its row.",
+                "The answer function raised an exception, so the request fails with status 500. "
+                "Later exceptions of this type are not logged; bf_error has each of them.",
                 exc_info=(type(error), error, _user_traceback(error.__traceback__)),
             )
 
@@ -195,24 +193,24 @@ class Function:
         if isinstance(value, dict) and ("choices" in value or "object" in value):
             return value
         input_tokens = self._count_tokens(body)
-        setting = bodies.Setting.of(body, int(time.time()), input_tokens, "answer-function")
+        context = bodies.Context.of(body, int(time.time()), input_tokens, "answer-function")
         if endpoint in bodies.TEXT_ENDPOINTS:
             text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-            return bodies.text_body(endpoint, body, [text], setting)
+            return bodies.text_body(endpoint, [text], context)
         if endpoint == "/v1/moderations" and isinstance(value, bool):
-            return bodies.moderations_body(body, [moderation_result({}, flagged=value)], setting)
+            return bodies.moderations_body([moderation_result({}, flagged=value)], context)
         if endpoint in bodies.IMAGE_ENDPOINTS and isinstance(value, bytes):
-            return bodies.images_body([value], setting)
+            return bodies.images_body([value], context)
         value = value.tolist() if isinstance(value, np.ndarray) else value
         if endpoint == "/v1/embeddings" and isinstance(value, list) and value:
             vectors = value if isinstance(value[0], list) else [value]
-            return bodies.embeddings_body(body, vectors, setting)
+            return bodies.embeddings_body(vectors, context)
         if isinstance(value, dict):
             return value
-        wanted = f"{_WANTED[endpoint]}, or " if endpoint in _WANTED else ""
+        expected = f"{_ANSWER_TYPES[endpoint]}, or " if endpoint in _ANSWER_TYPES else ""
         raise TypeError(
-            f"an answer to {endpoint} is {wanted}a response body (a dict), and this is a "
-            f"{type(value).__name__}"
+            f"an answer to {endpoint} must be {expected}a response body (a dict), "
+            f"got {type(value).__name__}"
         )
 
 
@@ -254,7 +252,7 @@ class Upstream:
                 return Answer(_BAD_GATEWAY, _unreachable(str(error)))
         if isinstance(response, dict):
             return Answer(200, response)
-        return Answer(_BAD_GATEWAY, _unreachable("its answer is not a JSON object"))
+        return Answer(_BAD_GATEWAY, _unreachable("the response is not a JSON object"))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -269,7 +267,7 @@ def _upstream_error(error: openai.APIStatusError) -> dict[str, Any]:
 
 
 def _unreachable(reason: str) -> dict[str, Any]:
-    return error_body(f"The upstream server gave no answer: {reason}", type="upstream_error")
+    return error_body(f"The upstream server did not answer: {reason}", type="upstream_error")
 
 
 def choose_answerer(
@@ -286,19 +284,18 @@ def choose_answerer(
     """
     if answer is not None and upstream is not None:
         raise LocalServerError(
-            "`answer=` and `upstream=` both say who answers. Give one: a function of the request "
-            "body, or the URL of a server that runs a model."
+            "answer, upstream: only one of them is allowed. "
+            "Fix: serve(answer=...) or serve(upstream=...)."
         )
     value: object = answer
     if value is not None and not callable(value):
         raise LocalServerError(
-            f"`answer=` is {short_repr(value)}. It must be a function of the request body, such as "
-            "`lambda body: 'yes'`."
+            f"answer: not a function ({short_repr(value)}). Fix: serve(answer=lambda body: 'yes')."
         )
     if upstream is not None and not str(upstream).startswith(("http://", "https://")):
         raise LocalServerError(
-            f"`upstream=` is {short_repr(upstream)}. It must be a URL such as "
-            '"http://localhost:11434/v1".'
+            f"upstream: not a URL ({short_repr(upstream)}). "
+            'Fix: serve(upstream="http://localhost:11434/v1").'
         )
     if answer is not None:
         return lambda: Function(answer, concurrency=concurrency, count_tokens=count_tokens)

@@ -24,49 +24,47 @@ _CHARACTERS_PER_TOKEN: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """Metadata of a response body.
+class Context:
+    """Request body and metadata of a response body.
 
     `digest` is hexadecimal and identifies the answer; `created` is in Unix seconds; `fingerprint`
     identifies the source of the answer.
     """
 
+    body: dict[str, Any]
     digest: str
     created: int
     input_tokens: int
     fingerprint: str
 
     @classmethod
-    def of(cls, body: dict[str, Any], created: int, input_tokens: int, fingerprint: str) -> Setting:
+    def of(cls, body: dict[str, Any], created: int, input_tokens: int, fingerprint: str) -> Context:
         """Return the metadata for a request body; the digest depends on it alone."""
         encoded = msgspec.json.encode(body, order="sorted")
         digest = hashlib.blake2b(encoded, digest_size=16).hexdigest()
-        return cls(digest, created, input_tokens, fingerprint)
+        return cls(body, digest, created, input_tokens, fingerprint)
 
 
-def text_body(
-    endpoint: str, body: dict[str, Any], texts: Sequence[str], setting: Setting
-) -> dict[str, Any]:
+def text_body(endpoint: str, texts: Sequence[str], context: Context) -> dict[str, Any]:
     """Return the body of a text endpoint; truncate texts to the output limit."""
-    limit = next((body[name] for name in _OUTPUT_LIMITS if isinstance(body.get(name), int)), None)
+    limits = map(context.body.get, _OUTPUT_LIMITS)
+    limit = next((limit for limit in limits if isinstance(limit, int)), None)
     end = None if limit is None else limit * _CHARACTERS_PER_TOKEN
     truncated = [text[:end] for text in texts]
     complete = [len(short) == len(text) for short, text in zip(truncated, texts, strict=True)]
-    return _WRITERS[endpoint](body, truncated, complete, setting)
+    return _WRITERS[endpoint](truncated, complete, context)
 
 
-def call_body(
-    endpoint: str, body: dict[str, Any], call: tuple[str, str], setting: Setting
-) -> dict[str, Any]:
+def call_body(endpoint: str, call: tuple[str, str], context: Context) -> dict[str, Any]:
     """Return the body of an answer that calls a tool instead of writing text."""
     name, arguments = call
-    response = _WRITERS[endpoint](body, [arguments], [True], setting)
+    response = _WRITERS[endpoint]([arguments], [True], context)
     if endpoint == "/v1/responses":
         response["output"] = [
             {
                 "type": "function_call",
-                "id": f"fc_{setting.digest}",
-                "call_id": f"call_{setting.digest[:24]}",
+                "id": f"fc_{context.digest}",
+                "call_id": f"call_{context.digest[:24]}",
                 "name": name,
                 "arguments": arguments,
                 "status": "completed",
@@ -75,53 +73,50 @@ def call_body(
         return response
     choice = response["choices"][0]
     function = {"name": name, "arguments": arguments}
-    calls = [{"id": f"call_{setting.digest[:24]}", "type": "function", "function": function}]
+    calls = [{"id": f"call_{context.digest[:24]}", "type": "function", "function": function}]
     choice["message"] |= {"content": None, "tool_calls": calls}
     # If the request names the tool, the finish reason is "stop" (OpenAI function calling guide).
-    choice["finish_reason"] = "tool_calls" if body.get("tool_choice") == "required" else "stop"
+    required = context.body.get("tool_choice") == "required"
+    choice["finish_reason"] = "tool_calls" if required else "stop"
     return response
 
 
-def embeddings_body(
-    body: dict[str, Any], vectors: Sequence[Sequence[float]], setting: Setting
-) -> dict[str, Any]:
+def embeddings_body(vectors: Sequence[Sequence[float]], context: Context) -> dict[str, Any]:
     """Return the body of `/v1/embeddings` in the requested encoding."""
-    write = _base64 if body.get("encoding_format") == "base64" else list
-    usage = {"prompt_tokens": setting.input_tokens, "total_tokens": setting.input_tokens}
+    write = _base64 if context.body.get("encoding_format") == "base64" else list
+    usage = {"prompt_tokens": context.input_tokens, "total_tokens": context.input_tokens}
     return {
         "object": "list",
         "data": [
             {"object": "embedding", "index": index, "embedding": write(vector)}
             for index, vector in enumerate(vectors)
         ],
-        "model": body.get("model"),
+        "model": context.body.get("model"),
         "usage": usage,
     }
 
 
-def moderations_body(
-    body: dict[str, Any], results: list[dict[str, Any]], setting: Setting
-) -> dict[str, Any]:
+def moderations_body(results: list[dict[str, Any]], context: Context) -> dict[str, Any]:
     """Return the body of `/v1/moderations`."""
     return {
-        "id": f"modr-{setting.digest[:24]}",
-        "model": body.get("model") or "omni-moderation-latest",
+        "id": f"modr-{context.digest[:24]}",
+        "model": context.body.get("model") or "omni-moderation-latest",
         "results": results,
     }
 
 
-def images_body(images: Sequence[bytes], setting: Setting) -> dict[str, Any]:
+def images_body(images: Sequence[bytes], context: Context) -> dict[str, Any]:
     """Return the body of `/v1/images/generations` and `/v1/images/edits`."""
     output_tokens = _IMAGE_TOKENS * len(images)
-    details = {"text_tokens": setting.input_tokens, "image_tokens": 0}
+    details = {"text_tokens": context.input_tokens, "image_tokens": 0}
     return {
-        "created": setting.created,
+        "created": context.created,
         "data": [{"b64_json": base64.b64encode(image).decode()} for image in images],
         "usage": {
-            "input_tokens": setting.input_tokens,
+            "input_tokens": context.input_tokens,
             "input_tokens_details": details,
             "output_tokens": output_tokens,
-            "total_tokens": setting.input_tokens + output_tokens,
+            "total_tokens": context.input_tokens + output_tokens,
         },
     }
 
@@ -130,64 +125,79 @@ def _base64(vector: Sequence[float]) -> str:
     return base64.b64encode(np.asarray(vector, dtype="<f4").tobytes()).decode()
 
 
-def _chat(
-    body: dict[str, Any], texts: list[str], is_complete: list[bool], setting: Setting
-) -> dict[str, Any]:
-    messages: list[dict[str, Any]] = [
+def _chat(texts: list[str], is_complete: list[bool], context: Context) -> dict[str, Any]:
+    contents: list[dict[str, Any]] = [
         {"message": {"role": "assistant", "content": text, "refusal": None, "annotations": []}}
         for text in texts
     ]
     return {
-        "id": f"chatcmpl-{setting.digest[:29]}",
+        "id": f"chatcmpl-{context.digest[:29]}",
         "object": "chat.completion",
-        "created": setting.created,
-        "model": body.get("model"),
-        "choices": _choices(messages, is_complete),
-        "usage": _completion_usage(texts, setting),
+        **_completion(texts, contents, is_complete, context),
         "service_tier": "default",
-        "system_fingerprint": setting.fingerprint,
     }
 
 
-def _completions(
-    body: dict[str, Any], texts: list[str], is_complete: list[bool], setting: Setting
-) -> dict[str, Any]:
+def _completions(texts: list[str], is_complete: list[bool], context: Context) -> dict[str, Any]:
+    contents: list[dict[str, Any]] = [{"text": text} for text in texts]
     return {
-        "id": f"cmpl-{setting.digest[:29]}",
+        "id": f"cmpl-{context.digest[:29]}",
         "object": "text_completion",
-        "created": setting.created,
-        "model": body.get("model"),
-        "choices": _choices([{"text": text} for text in texts], is_complete),
-        "usage": _completion_usage(texts, setting),
-        "system_fingerprint": setting.fingerprint,
+        **_completion(texts, contents, is_complete, context),
     }
 
 
-def _choices(contents: list[dict[str, Any]], is_complete: list[bool]) -> list[dict[str, Any]]:
-    return [
-        {
-            "index": index,
-            **content,
-            "logprobs": None,
-            "finish_reason": "stop" if complete else "length",
-        }
-        for index, (content, complete) in enumerate(zip(contents, is_complete, strict=True))
-    ]
-
-
-def _responses(
-    body: dict[str, Any], texts: list[str], is_complete: list[bool], setting: Setting
+def _completion(
+    texts: list[str],
+    contents: list[dict[str, Any]],
+    is_complete: list[bool],
+    context: Context,
 ) -> dict[str, Any]:
-    complete = all(is_complete)
+    """Return what chat completions and completions have in common."""
+    output_tokens = sum(map(text_tokens, texts))
+    return {
+        "created": context.created,
+        "model": context.body.get("model"),
+        "choices": [
+            {
+                "index": index,
+                **content,
+                "logprobs": None,
+                "finish_reason": "stop" if complete else "length",
+            }
+            for index, (content, complete) in enumerate(zip(contents, is_complete, strict=True))
+        ],
+        "usage": {
+            "prompt_tokens": context.input_tokens,
+            "completion_tokens": output_tokens,
+            "total_tokens": context.input_tokens + output_tokens,
+            "prompt_tokens_details": {
+                "cached_tokens": 0,
+                "cache_write_tokens": 0,
+                "audio_tokens": 0,
+            },
+            "completion_tokens_details": {
+                "reasoning_tokens": 0,
+                "audio_tokens": 0,
+                "accepted_prediction_tokens": 0,
+                "rejected_prediction_tokens": 0,
+            },
+        },
+        "system_fingerprint": context.fingerprint,
+    }
+
+
+def _responses(texts: list[str], is_complete: list[bool], context: Context) -> dict[str, Any]:
+    body, complete = context.body, all(is_complete)
     status = "completed" if complete else "incomplete"
     content = [
         {"type": "output_text", "text": text, "annotations": [], "logprobs": []} for text in texts
     ]
     output_tokens = sum(map(text_tokens, texts))
     return {
-        "id": f"resp_{setting.digest}",
+        "id": f"resp_{context.digest}",
         "object": "response",
-        "created_at": setting.created,
+        "created_at": context.created,
         "status": status,
         "error": None,
         "incomplete_details": None if complete else {"reason": "max_output_tokens"},
@@ -197,7 +207,7 @@ def _responses(
         "output": [
             {
                 "type": "message",
-                "id": f"msg_{setting.digest}",
+                "id": f"msg_{context.digest}",
                 "status": status,
                 "role": "assistant",
                 "content": content,
@@ -215,29 +225,13 @@ def _responses(
         "top_p": body.get("top_p", 1.0),
         "truncation": "disabled",
         "usage": {
-            "input_tokens": setting.input_tokens,
+            "input_tokens": context.input_tokens,
             "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
             "output_tokens": output_tokens,
             "output_tokens_details": {"reasoning_tokens": 0},
-            "total_tokens": setting.input_tokens + output_tokens,
+            "total_tokens": context.input_tokens + output_tokens,
         },
         "metadata": body.get("metadata") or {},
-    }
-
-
-def _completion_usage(texts: list[str], setting: Setting) -> dict[str, Any]:
-    output_tokens = sum(map(text_tokens, texts))
-    return {
-        "prompt_tokens": setting.input_tokens,
-        "completion_tokens": output_tokens,
-        "total_tokens": setting.input_tokens + output_tokens,
-        "prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0, "audio_tokens": 0},
-        "completion_tokens_details": {
-            "reasoning_tokens": 0,
-            "audio_tokens": 0,
-            "accepted_prediction_tokens": 0,
-            "rejected_prediction_tokens": 0,
-        },
     }
 
 

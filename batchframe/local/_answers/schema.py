@@ -16,10 +16,10 @@ import msgspec
 from batchframe.local._answers.dice import Dice
 from batchframe.local._answers.strings import string
 
-_DEEP: Final = 6
+_MAX_DEPTH: Final = 6
 _EXTRA_ITEMS: Final = 2
 _UNIQUE_ATTEMPTS: Final = 20
-_NEVER: Final = 1 << 30
+_INFINITE: Final = 1 << 30
 _CONSTRAINTS: Final = {"type", "properties", "items", "required", "enum", "pattern", "$ref"}
 
 
@@ -51,7 +51,7 @@ class Sampler:
         self._root = schema
         self._heights: dict[str, int] = {}
         self._compute_heights()
-        if self._height(schema) >= _NEVER:
+        if self._height(schema) >= _INFINITE:
             raise SchemaError("the schema has no finite instance")
 
     def sample(self, dice: Dice) -> Any:
@@ -69,9 +69,9 @@ class Sampler:
 
     def _height(self, schema: Any) -> int:
         if not isinstance(schema, dict):
-            return 0 if schema is not False else _NEVER
+            return 0 if schema is not False else _INFINITE
         if "$ref" in schema:
-            return min(1 + self._heights.setdefault(schema["$ref"], _NEVER), _NEVER)
+            return min(1 + self._heights.setdefault(schema["$ref"], _INFINITE), _INFINITE)
         if "const" in schema or "enum" in schema:
             return 0
         options = schema.get("anyOf") or schema.get("oneOf")
@@ -89,7 +89,7 @@ class Sampler:
             inner = list(schema.get("prefixItems", ()))
             if schema.get("minItems", 0) > len(inner):
                 inner.append(schema.get("items", {}))
-        return min(1 + max(map(self._height, inner), default=0), _NEVER) if inner else 0
+        return min(1 + max(map(self._height, inner), default=0), _INFINITE) if inner else 0
 
     def _resolve(self, reference: str) -> Any:
         if not reference.startswith("#"):
@@ -98,7 +98,7 @@ class Sampler:
         for part in reference[1:].split("/")[1:]:
             name = part.replace("~1", "/").replace("~0", "~")
             if not isinstance(node, dict) or name not in node:
-                raise SchemaError(f"the reference {reference!r} points to nothing")
+                raise SchemaError(f"the reference {reference!r} cannot be resolved")
             node = node[name]
         return node
 
@@ -129,7 +129,13 @@ class Sampler:
             return self._object(schema, dice, depth)
         if kind == "array":
             return self._array(schema, dice, depth)
-        return _scalar(kind, schema, dice)
+        if kind == "string":
+            return string(schema, dice)
+        if kind == "integer":
+            return int(_steps(schema, dice))
+        if kind == "number":
+            return _number(schema, dice)
+        return bool(dice.below(2)) if kind == "boolean" else None
 
     def _object(self, schema: dict[str, Any], dice: Dice, depth: int) -> dict[str, Any]:
         properties = schema.get("properties", {})
@@ -137,7 +143,7 @@ class Sampler:
         instance = {
             name: self._sample(inner, dice, depth + 1)
             for name, inner in properties.items()
-            if name in required or (depth < _DEEP and self._height(inner) < _NEVER)
+            if name in required or (depth < _MAX_DEPTH and self._height(inner) < _INFINITE)
         }
         missing = [name for name in required if name not in instance]
         missing += [f"key{n}" for n in range(len(instance), schema.get("minProperties", 0))]
@@ -149,7 +155,7 @@ class Sampler:
         items = schema.get("items", {})
         low = max(int(schema.get("minItems", 0)), len(array))
         extra = max(0, _EXTRA_ITEMS - depth // 2)
-        if items is False or self._height(items) >= _NEVER or (array and "items" not in schema):
+        if items is False or self._height(items) >= _INFINITE or (array and "items" not in schema):
             extra = 0
         high = min(int(schema.get("maxItems", low + extra)), low + extra)
         count = low + (dice.below(high - low + 1) if high > low else 0)
@@ -187,9 +193,9 @@ def sampler(schema: bytes) -> Sampler:
 
 def _choose(options: list[Any], height: Callable[[Any], int], dice: Dice, depth: int) -> Any:
     """Pick a finite option at random; beyond a fixed depth, the smallest one."""
-    if depth >= _DEEP:
+    if depth >= _MAX_DEPTH:
         return min(options, key=height)
-    return dice.pick([option for option in options if height(option) < _NEVER])
+    return dice.pick([option for option in options if height(option) < _INFINITE])
 
 
 def _types(schema: dict[str, Any]) -> list[str]:
@@ -207,38 +213,23 @@ def _types(schema: dict[str, Any]) -> list[str]:
     return ["string"]
 
 
-def _scalar(kind: str, schema: dict[str, Any], dice: Dice) -> Any:
-    if kind == "string":
-        return string(schema, dice)
-    if kind == "integer":
-        return int(_steps(schema, Decimal(str(schema.get("multipleOf", 1))), dice))
-    if kind == "number":
-        return _number(schema, dice)
-    return bool(dice.below(2)) if kind == "boolean" else None
-
-
 def _bounds(schema: dict[str, Any]) -> tuple[Decimal | None, Decimal | None, bool, bool]:
-    low, high = schema.get("minimum"), schema.get("maximum")
-    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+    names = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+    values = map(schema.get, names)
+    low, high, above, below = (None if item is None else Decimal(str(item)) for item in values)
     low_open = above is not None and (low is None or above >= low)
     high_open = below is not None and (high is None or below <= high)
-    least, most = above if low_open else low, below if high_open else high
-    return (
-        None if least is None else Decimal(str(least)),
-        None if most is None else Decimal(str(most)),
-        low_open,
-        high_open,
-    )
+    return above if low_open else low, below if high_open else high, low_open, high_open
 
 
-def _steps(schema: dict[str, Any], step: Decimal, dice: Dice) -> Decimal:
+def _steps(schema: dict[str, Any], dice: Dice) -> Decimal:
+    step = Decimal(str(schema.get("multipleOf", 1)))
     low, high, low_open, high_open = _bounds(schema)
-    first = None if low is None else math.ceil(low / step)
-    last = None if high is None else math.floor(high / step)
-    if first is not None and low_open and first * step == low:
-        first += 1
-    if last is not None and high_open and last * step == high:
-        last -= 1
+    first = last = None
+    if low is not None:
+        first = math.floor(low / step) + 1 if low_open else math.ceil(low / step)
+    if high is not None:
+        last = math.ceil(high / step) - 1 if high_open else math.floor(high / step)
     if first is None:
         first = 0 if last is None else min(0, last - 100)
     if last is None:
@@ -250,13 +241,13 @@ def _steps(schema: dict[str, Any], step: Decimal, dice: Dice) -> Decimal:
 
 def _number(schema: dict[str, Any], dice: Dice) -> float:
     if "multipleOf" in schema:
-        return float(_steps(schema, Decimal(str(schema["multipleOf"])), dice))
+        return float(_steps(schema, dice))
     low, high, low_open, high_open = _bounds(schema)
     if low is None:
         low = Decimal(0) if high is None else min(Decimal(0), high - 100)
     if high is None:
         high = low + 100
     if high < low:
-        raise SchemaError("the bounds leave no number")
+        raise SchemaError("no number is within the bounds")
     share = Decimal(dice.below(999) + 1 if low_open or high_open else dice.below(1001)) / 1000
     return float(low + (high - low) * share)

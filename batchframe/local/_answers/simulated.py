@@ -8,6 +8,8 @@ the mark; every response body has ``"batchframe_simulated": true``.
 from __future__ import annotations
 
 import hashlib
+import struct
+import zlib
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -16,33 +18,22 @@ import numpy as np
 
 from batchframe.local._answers import bodies
 from batchframe.local._answers.dice import Dice
-from batchframe.local._answers.media import png
 from batchframe.local._answers.schema import SchemaError, sampler
-from batchframe.local._answers.tool_calls import tool_call
-from batchframe.local._answers.usage import text_tokens
+from batchframe.local._answers.usage import inputs_of, text_tokens
 from batchframe.local._problems import Problem
 
-_CALLING: Final = {"/v1/chat/completions", "/v1/responses"}
-_MARK: Final = {"batchframe_simulated": True}
+_TOOL_ENDPOINTS: Final = {"/v1/chat/completions", "/v1/responses"}
 _DEFAULT_DIMENSIONS: Final = {"text-embedding-3-large": 3072}
-_MOST_CHOICES: Final = 128
+_MAX_CHOICES: Final = 128
+_PNG_SIDE: Final = 16
+_PNG_COMMENT: Final = b"batchframe: simulated, no model"
 
 # OpenAI moderation guide, 2026-11.
 _CATEGORIES: Final = (
-    "harassment",
-    "harassment/threatening",
-    "hate",
-    "hate/threatening",
-    "illicit",
-    "illicit/violent",
-    "self-harm",
-    "self-harm/instructions",
-    "self-harm/intent",
-    "sexual",
-    "sexual/minors",
-    "violence",
-    "violence/graphic",
-)
+    "harassment", "harassment/threatening", "hate", "hate/threatening", "illicit",
+    "illicit/violent", "self-harm", "self-harm/instructions", "self-harm/intent", "sexual",
+    "sexual/minors", "violence", "violence/graphic",
+)  # fmt: skip
 
 _VOCABULARY: Final = (
     "a the this that one some every row column table value answer question example "
@@ -74,36 +65,28 @@ def simulate(
     >>> answer["choices"][0]["message"]["content"][:21]
     '[simulated, no model]'
     """
-    setting = bodies.Setting.of(body, created, count_tokens(body), "simulated")
-    return _answer(endpoint, body, setting) | _MARK
+    context = bodies.Context.of(body, created, count_tokens(body), "simulated")
+    return _answer(endpoint, body, context) | {"batchframe_simulated": True}
 
 
-def _answer(endpoint: str, body: dict[str, Any], setting: bodies.Setting) -> dict[str, Any]:
-    digest = bytes.fromhex(setting.digest)
-    call = tool_call(body, Dice(_salted(digest, 0)))
-    if call is not None and endpoint in _CALLING:
-        return bodies.call_body(endpoint, body, call, setting)
+def _answer(endpoint: str, body: dict[str, Any], context: bodies.Context) -> dict[str, Any]:
+    digest = bytes.fromhex(context.digest)
+    call = _tool_call(body, Dice(_salted(digest, 0)))
+    if call is not None and endpoint in _TOOL_ENDPOINTS:
+        return bodies.call_body(endpoint, call, context)
     if endpoint in bodies.TEXT_ENDPOINTS:
         write = _writer(endpoint, body)
         texts = [write(Dice(_salted(digest, index))) for index in range(_choices(endpoint, body))]
-        return bodies.text_body(endpoint, body, texts, setting)
+        return bodies.text_body(endpoint, texts, context)
     if endpoint == "/v1/embeddings":
         _check_embeddings(body)
-        vectors = [_vector(text, body) for text in _inputs(body["input"])]
-        return bodies.embeddings_body(body, vectors, setting)
+        vectors = [_vector(text, body) for text in inputs_of(body["input"])]
+        return bodies.embeddings_body(vectors, context)
     if endpoint == "/v1/moderations":
-        return bodies.moderations_body(
-            body, [_verdict(item) for item in _inputs(body["input"])], setting
-        )
-    if endpoint in bodies.IMAGE_ENDPOINTS:
-        images = [png(f"{setting.digest}{index}") for index in range(_choices(endpoint, body))]
-        return bodies.images_body(images, setting)
-    raise Problem(
-        400,
-        f"The simulated model does not answer {endpoint}. Give the local server a function: "
-        "`serve(answer=...)`.",
-        code="unsupported_endpoint",
-    )
+        results = [_verdict(item) for item in inputs_of(body["input"])]
+        return bodies.moderations_body(results, context)
+    images = [_png(f"{context.digest}{index}") for index in range(_choices(endpoint, body))]
+    return bodies.images_body(images, context)
 
 
 def _salted(digest: bytes, index: int) -> bytes:
@@ -116,7 +99,7 @@ def _choices(endpoint: str, body: dict[str, Any]) -> int:
     prompts = body.get("prompt")
     count = len(prompts) if isinstance(prompts, list) and isinstance(prompts[0], str) else 1
     n = body.get("n")
-    return count * (min(n, _MOST_CHOICES) if isinstance(n, int) and n > 0 else 1)
+    return count * (min(n, _MAX_CHOICES) if isinstance(n, int) and n > 0 else 1)
 
 
 def _writer(endpoint: str, body: dict[str, Any]) -> Callable[[Dice], str]:
@@ -187,30 +170,82 @@ def _check_json_word(body: dict[str, Any], *, chat: bool) -> None:
         )
 
 
-def _inputs(value: Any) -> list[Any]:
-    if isinstance(value, list) and value and not isinstance(value[0], int):
-        return value
-    return [value]
+def _tool_call(body: dict[str, Any], dice: Dice) -> tuple[str, str] | None:
+    """Return the name and arguments of the forced tool call; None without one.
+
+    With ``tool_choice="auto"`` the simulated model writes text.
+    """
+    choice = body.get("tool_choice")
+    if choice == "required":
+        functions = _functions(body)
+        if not functions:
+            raise Problem.invalid(
+                "tool_choice", "'tool_choice' is only allowed when 'tools' are specified."
+            )
+        return _call(dice.pick(functions), dice)
+    if not isinstance(choice, dict) or choice.get("type") != "function":
+        return None
+    name = choice.get("function", choice).get("name")
+    for function in _functions(body):
+        if function.get("name") == name:
+            return _call(function, dice)
+    raise Problem.invalid("tool_choice", f"Tool choice '{name}' not found in 'tools' parameter.")
 
 
-_MOST_DIMENSIONS: Final = 8192
-_MOST_INPUTS: Final = 2048
-_LONGEST_INPUT: Final = 8192
+def _functions(body: dict[str, Any]) -> list[dict[str, Any]]:
+    # Chat completions nest the function one level deeper than responses.
+    return [
+        tool.get("function", tool) for tool in body.get("tools") or () if tool["type"] == "function"
+    ]
+
+
+def _call(function: dict[str, Any], dice: Dice) -> tuple[str, str]:
+    schema = function.get("parameters")
+    try:
+        arguments = {} if not schema else sampler(msgspec.json.encode(schema)).sample(dice)
+    except SchemaError as error:
+        message = f"Invalid schema for function '{function.get('name')}': {error}."
+        raise Problem.invalid("tools", message, "invalid_function_parameters") from None
+    return str(function.get("name")), msgspec.json.encode(arguments).decode()
+
+
+def _png(digest: str) -> bytes:
+    """Return a small, single-color PNG; the digest determines the color."""
+    color = hashlib.blake2b(digest.encode(), digest_size=3).digest()
+    rows = (b"\0" + color * _PNG_SIDE) * _PNG_SIDE
+    header = struct.pack(">IIBBBBB", _PNG_SIDE, _PNG_SIDE, 8, 2, 0, 0, 0)
+    chunks = (
+        (b"IHDR", header),
+        (b"tEXt", b"Comment\0" + _PNG_COMMENT),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    body = kind + data
+    return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+
+_MAX_DIMENSIONS: Final = 8192
+_MAX_INPUTS: Final = 2048
+_MAX_INPUT_TOKENS: Final = 8192
 _ENCODINGS: Final = (None, "float", "base64")
 
 
 def _check_embeddings(body: dict[str, Any]) -> None:
     """Reject the inputs that OpenAI rejects (API reference, 2026-11)."""
-    inputs = _inputs(body["input"])
-    if len(inputs) > _MOST_INPUTS or any(item in ("", []) for item in inputs):
+    inputs = inputs_of(body["input"])
+    if len(inputs) > _MAX_INPUTS or any(item in ("", []) for item in inputs):
         raise Problem.invalid("input", "'$.input' is invalid.")
     if body.get("encoding_format") not in _ENCODINGS:
         raise Problem.wrong_value("encoding_format", body["encoding_format"], "'float', 'base64'")
     longest = max(text_tokens(item) if isinstance(item, str) else len(item) for item in inputs)
-    if longest > _LONGEST_INPUT:
+    if longest > _MAX_INPUT_TOKENS:
         raise Problem.invalid(
             "input",
-            f"This model's maximum context length is {_LONGEST_INPUT} tokens, however you "
+            f"This model's maximum context length is {_MAX_INPUT_TOKENS} tokens, however you "
             f"requested {longest} tokens ({longest} in your prompt; 0 for the completion). Please "
             "reduce your prompt; or completion length.",
         )
@@ -219,9 +254,9 @@ def _check_embeddings(body: dict[str, Any]) -> None:
 def _vector(text: Any, body: dict[str, Any]) -> list[float]:
     model = str(body.get("model"))
     dimensions = body.get("dimensions") or _DEFAULT_DIMENSIONS.get(model, 1536)
-    if not isinstance(dimensions, int) or not 1 <= dimensions <= _MOST_DIMENSIONS:
+    if not isinstance(dimensions, int) or not 1 <= dimensions <= _MAX_DIMENSIONS:
         raise Problem.invalid(
-            "dimensions", f"'dimensions' must be between 1 and {_MOST_DIMENSIONS}."
+            "dimensions", f"'dimensions' must be between 1 and {_MAX_DIMENSIONS}."
         )
     seed = msgspec.json.encode((model, text))
     noise = np.frombuffer(hashlib.shake_256(seed).digest(dimensions), dtype=np.uint8)

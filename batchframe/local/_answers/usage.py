@@ -6,6 +6,7 @@ the estimate.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from batchframe._base.errors import RequestError
@@ -44,11 +45,10 @@ def count_input_tokens(body: dict[str, Any]) -> int:
     >>> count_input_tokens({"model": "gpt-4.1", "input": "Hi"})
     8
     """
-    try:
+    # The body may be malformed; validation rejects it elsewhere.
+    with suppress(RequestError, AttributeError, TypeError, KeyError, ValueError):
         return _count(body).tokens
-    except (RequestError, AttributeError, TypeError, KeyError, ValueError):
-        # The body may be malformed; validation rejects it elsewhere.
-        return approximate_tokens(body)
+    return text_tokens(str(body))
 
 
 def _count(body: dict[str, Any]) -> TokenCount:
@@ -62,32 +62,22 @@ def _count(body: dict[str, Any]) -> TokenCount:
     return count_responses(body)
 
 
-def approximate_tokens(body: dict[str, Any]) -> int:
-    """Approximate a request's input tokens as a quarter of its characters.
+def inputs_of(value: Any) -> list[Any]:
+    """Return the inputs of an embedding request; a list of token ids is one.
 
     Examples
     --------
-    >>> approximate_tokens({"model": "m", "input": "twelve chars"})
-    3
+    >>> inputs_of("one"), inputs_of(["one", "two"]), inputs_of([101, 102])
+    (['one'], ['one', 'two'], [[101, 102]])
     """
-    parts = (body.get(name) for name in ("messages", "input", "instructions", "prompt"))
-    return max(1, sum(map(_characters, parts)) // 4)
+    if isinstance(value, list) and value and not isinstance(value[0], int):
+        return value
+    return [value]
 
 
 def text_tokens(text: str) -> int:
     """Approximate the tokens of a string as a quarter of its characters."""
     return -(-len(text) // 4)
-
-
-def _characters(value: Any) -> int:
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, list):
-        return sum(map(_characters, value))
-    if isinstance(value, dict):
-        # An image's data URL does not count as text.
-        return sum(_characters(value.get(name)) for name in ("content", "text", "input_text"))
-    return 0
 
 
 def _number(usage: dict[str, Any], *names: str) -> int:

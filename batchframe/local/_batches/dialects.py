@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from batchframe._base.errors import LocalServerError
+from batchframe._base.errors import LocalServerError, format_list
 from batchframe._services.provider import Provider, hours_of
 from batchframe._services.provider_table import OPENAI, provider
 from batchframe.local._objects import ENDPOINTS, Batch
@@ -56,15 +56,9 @@ class Limits:
     embedding_inputs: int = 50_000
     enqueued_tokens: int | None = None
     unsupported_models: tuple[str, ...] = (
-        "chat-latest",
-        "*-chat-latest",
-        "*-search-preview*",
-        "*codex*",
-        "*deep-research*",
-        "*-audio*",
-        "*-realtime*",
-        "computer-use-*",
-    )
+        "chat-latest", "*-chat-latest", "*-search-preview*", "*codex*", "*deep-research*",
+        "*-audio*", "*-realtime*", "computer-use-*",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +77,7 @@ class Dialect:
         Path of the base URL.
     detours
         Regular expression for the optional path between the prefix and the endpoint.
-    asks_version
+    requires_version
         Whether a path outside ``/v1`` requires an ``api-version``.
     bare_endpoints
         Whether the service writes endpoints without ``/v1``.
@@ -107,7 +101,7 @@ class Dialect:
     hours: tuple[int, int]
     prefix: str = "/v1"
     detours: str = ""
-    asks_version: bool = False
+    requires_version: bool = False
     bare_endpoints: bool = False
     reads_lines: bool = False
     min_lifetime: int = 3600
@@ -131,7 +125,7 @@ class Dialect:
         '/v1/responses'
         """
         match = re.fullmatch(f"{self.prefix}{self.detours}(/.*)", path)
-        bare = self.asks_version and not path.startswith(f"{self.prefix}/v1/")
+        bare = self.requires_version and not path.startswith(f"{self.prefix}/v1/")
         if match is None or (bare and b"api-version=" not in query):
             return f"/-{path}"
         return f"/v1{match[1]}"
@@ -210,7 +204,7 @@ _DIALECTS: Final = {
             limits=replace(_limits(_AZURE), batch_bytes=_AZURE.max_bytes),
             prefix="/openai",
             detours="(?:/v1)?(?:/deployments/[^/]+)?",
-            asks_version=True,
+            requires_version=True,
             bare_endpoints=True,
             reads_lines=True,
             min_lifetime=14 * _DAY,
@@ -254,8 +248,7 @@ def find_dialect(profile: object) -> Dialect:
     dialect = _DIALECTS.get(str(profile))
     if dialect is None:
         raise LocalServerError(
-            f"The local server does not know the habits of {short_repr(profile)}. "
-            f"{guess(profile, _DIALECTS)}It imitates {', '.join(map(repr, _DIALECTS))}: "
-            "`batchframe.local.serve(profile=...)`."
+            f"profile: unknown ({short_repr(profile)}). {guess(profile, _DIALECTS)}"
+            f"Profiles: {format_list(_DIALECTS)}."
         )
     return dialect

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Callable
 from typing import Final
 
-_SLICE: Final = 0.003
-_BREATH: Final = 0.0002
+_SLICE_SECONDS: Final = 0.003
+_PAUSE_SECONDS: Final = 0.0002
 
 
 class Signal:
@@ -23,11 +24,11 @@ class Signal:
         self._event.set()
         self._event = asyncio.Event()
 
-    async def until(self, happened: Callable[[], bool], within: float | None = None) -> None:
-        """Wait until `happened()` is true, at most `within` seconds."""
+    async def wait_for(self, condition: Callable[[], bool], seconds: float | None = None) -> None:
+        """Wait until `condition()` is true, at most `seconds`."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within):
-                while not happened():
+            async with asyncio.timeout(seconds):
+                while not condition():
                     await self._event.wait()
 
 
@@ -36,31 +37,27 @@ class Gate:
 
     def __init__(self) -> None:
         self.signal = Signal()
-        self._left: int | None = None
+        self._remaining = math.inf
 
     @property
     def open(self) -> bool:
         """Whether the gate is open."""
-        return self._left is None or self._left > 0
+        return self._remaining > 0
 
-    def pause(self, after: int) -> None:
+    def pause(self, after: float) -> None:
         """Close the gate after `after` more requests."""
-        self._left = after
+        self._remaining = after
         self.signal.fire()
 
     def resume(self) -> None:
         """Open the gate."""
-        self._left = None
-        self.signal.fire()
+        self.pause(math.inf)
 
     def take(self) -> bool:
         """Pass one request; return whether the gate was open."""
-        if self._left is None:
-            return True
-        if self._left == 0:
-            return False
-        self._left -= 1
-        return True
+        was_open = self.open
+        self._remaining -= was_open
+        return was_open
 
 
 class Turns:
@@ -72,23 +69,23 @@ class Turns:
     """
 
     def __init__(self) -> None:
-        self._since = time.perf_counter()
-        self._ending = False
+        self._start = time.perf_counter()
+        self._is_over = False
 
     @property
     def due(self) -> bool:
         """Whether the current time slice is over."""
-        return time.perf_counter() - self._since > _SLICE
+        return time.perf_counter() - self._start > _SLICE_SECONDS
 
     async def pass_on(self) -> None:
         """Yield to other tasks until the next time slice."""
-        if not self._ending:
-            self._ending = True
+        if not self._is_over:
+            self._is_over = True
             # Scheduled before the tasks that await `sleep(0)` below.
             asyncio.get_running_loop().call_soon(self._begin)
         await asyncio.sleep(0)
 
     def _begin(self) -> None:
-        time.sleep(_BREATH)
-        self._since = time.perf_counter()
-        self._ending = False
+        time.sleep(_PAUSE_SECONDS)
+        self._start = time.perf_counter()
+        self._is_over = False

@@ -4,31 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import hashlib
 import random
 import time
+from array import array
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
 
 import msgspec
 
+from batchframe.local._answers.answerers import Answer
+from batchframe.local._answers.usage import usage_of
 from batchframe.local._batches.dialects import Dialect
-from batchframe.local._batches.lines import Lines
-from batchframe.local._batches.spool import Spool
 from batchframe.local._batches.store import Workspace
-from batchframe.local._objects import Batch
+from batchframe.local._objects import Batch, RequestCounts, Usage
+
+_FIRST_ERROR: Final = 400
+_EXPIRED: Final = "This request could not be executed before the completion window expired."
 
 
-class Wish(enum.Enum):
+class Outcome(enum.Enum):
     """Requested outcome of a batch; the value is its final status."""
 
-    GO_ON = "completed"
+    COMPLETE = "completed"
     CANCEL = "cancelled"
     EXPIRE = "expired"
 
 
-class _Head(msgspec.Struct):
+class Request(msgspec.Struct):
+    """Line of an input file."""
+
     custom_id: str
+    body: dict[str, Any]
+
+
+_decode: Final = msgspec.json.Decoder(Request).decode
 
 
 class Run:
@@ -40,8 +53,8 @@ class Run:
         self.endpoint = batch.endpoint
         self.expires_at = batch.expires_at
         self.workspace = workspace
-        self.wish = Wish.CANCEL if batch.status == "cancelling" else Wish.GO_ON
-        self.began = time.monotonic()
+        self.outcome = Outcome.CANCEL if batch.status == "cancelling" else Outcome.COMPLETE
+        self.start_time = time.monotonic()
         self.total = batch.request_counts.total
         self.tokens = 0
         self.task: asyncio.Task[None] | None = None
@@ -59,26 +72,142 @@ class Run:
         return self._open.enter_context(closing(Spool(self.workspace, self.batch_id, self.dialect)))
 
     @property
-    def going_on(self) -> bool:
+    def is_active(self) -> bool:
         """Whether the batch is neither canceled nor expired."""
         overdue = self.dialect.service.expires and time.time() >= self.expires_at
-        if self.wish is Wish.GO_ON and overdue:
-            self.wish = Wish.EXPIRE
-        return self.wish is Wish.GO_ON
+        if self.outcome is Outcome.COMPLETE and overdue:
+            self.outcome = Outcome.EXPIRE
+        return self.outcome is Outcome.COMPLETE
+
+    @property
+    def progress(self) -> dict[str, Any]:
+        """Request counts and usage of the batch."""
+        spool = self.spool
+        counts = RequestCounts(self.total, spool.completed, spool.failed)
+        return {"request_counts": counts, "usage": spool.usage}
 
     def close(self) -> None:
         """Close all files."""
         self._open.close()
 
-    def remaining(self) -> Iterator[bytes]:
-        """Yield the unanswered lines, in an order derived from the batch id.
+    def remaining(self) -> Iterator[Request]:
+        """Yield the unanswered requests, in an order derived from the batch id.
 
         The order is random because OpenAI does not guarantee one.
         """
         order = list(range(len(self.lines)))
         random.Random(self.batch_id).shuffle(order)  # noqa: S311 - an order, not a secret
-        answered = frozenset(self.spool.answered)
         for index in order:
-            line = self.lines[index]
-            if not answered or msgspec.json.decode(line, type=_Head).custom_id not in answered:
-                yield line
+            request = _decode(self.lines[index])
+            if request.custom_id not in self.spool.answered_ids:
+                yield request
+
+
+class Lines:
+    r"""Random access to the lines of a file; call `scan` first.
+
+    Only the offsets are in memory, 8 bytes per line. Only ``b"\n"`` ends a line: a JSON string may
+    contain other line separators such as U+2028.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._handle = path.open("rb")
+        self._offsets = array("Q", [0])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._handle.close()
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    def __getitem__(self, index: int) -> bytes:
+        start = self._offsets[index]
+        self._handle.seek(start)
+        return self._handle.read(self._offsets[index + 1] - start)
+
+    def scan(self) -> Iterator[bytes]:
+        """Yield every line in order and store its offset."""
+        self._offsets = array("Q", [0])
+        self._handle.seek(0)
+        position = 0
+        for line in self._handle:
+            position += len(line)
+            self._offsets.append(position)
+            yield line
+
+
+class Spool:
+    """Open result files of a batch, written line by line.
+
+    Every line is flushed before the next request is answered, so a killed server loses no answer
+    that it counted. Opening the files drops an incomplete last line.
+    """
+
+    def __init__(self, workspace: Workspace, batch_id: str, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._batch_id = batch_id
+        self._encode = msgspec.json.Encoder().encode
+        self.answered_ids: set[str] = set()
+        self.completed = 0
+        self.failed = 0
+        self.usage = Usage()
+        self._recover(workspace.output, succeeded=True)
+        self._recover(workspace.errors, succeeded=False)
+        self._output = workspace.output.open("ab")
+        self._errors = workspace.errors.open("ab")
+
+    def close(self) -> None:
+        """Close both files."""
+        self._output.close()
+        self._errors.close()
+
+    def answer(self, custom_id: str, answer: Answer) -> None:
+        """Write the answer to one request."""
+        succeeded = answer.status_code < _FIRST_ERROR
+        response = {
+            "status_code": answer.status_code,
+            "request_id": f"req_{self._digest(custom_id)}",
+            "body": answer.body,
+        }
+        self._write(custom_id, succeeded=succeeded, response=response)
+        self.answered_ids.add(custom_id)
+        if succeeded:
+            self.usage += usage_of(answer.body)
+
+    def expire(self, custom_id: str) -> None:
+        """Write the error of a request that was not answered in time."""
+        error = {"code": "batch_expired", "message": _EXPIRED}
+        self._write(custom_id, succeeded=False, error=error)
+
+    def _digest(self, custom_id: str) -> str:
+        return hashlib.blake2b(f"{self._batch_id}/{custom_id}".encode(), digest_size=16).hexdigest()
+
+    def _write(self, custom_id: str, *, succeeded: bool, **fields: Any) -> None:
+        ids = {"id": f"batch_req_{self._digest(custom_id)}", "custom_id": custom_id}
+        line = self._dialect.line({**ids, "response": None, "error": None, **fields})
+        handle = self._output if succeeded else self._errors
+        handle.write(self._encode(line) + b"\n")
+        handle.flush()
+        self._count(succeeded=succeeded)
+
+    def _count(self, *, succeeded: bool) -> None:
+        self.completed += succeeded
+        self.failed += not succeeded
+
+    def _recover(self, path: Path, *, succeeded: bool) -> None:
+        if not path.exists():
+            path.touch(mode=0o600)
+            return
+        size = 0
+        with path.open("rb+") as handle:
+            for line in handle:
+                if not line.endswith(b"\n"):
+                    break
+                size += len(line)
+                result = msgspec.json.decode(line)
+                self.answered_ids.add(result["custom_id"])
+                if succeeded:
+                    self.usage += usage_of(result["response"]["body"])
+                self._count(succeeded=succeeded)
+            handle.truncate(size)

@@ -18,23 +18,22 @@ name of an uploaded file is stored in its JSON and is never part of a path.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import math
-import os
 import secrets
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import filelock
 import msgspec
 
-from batchframe._base.errors import LocalServerError
+from batchframe._base.errors import LocalServerError, shorten
+from batchframe._base.private_files import create_private
 from batchframe.local._objects import (
     Batch,
-    BatchRequest,
     BilledBatch,
     FileObject,
     StoredBatch,
@@ -89,9 +88,8 @@ class Store:
             self._lock.acquire(timeout=0)
         except filelock.Timeout:
             raise LocalServerError(
-                f"Another local server runs on the folder {folder}. Close that one "
-                "(`server.close()`, or Ctrl-C where it was started), or give this one a folder of "
-                "its own."
+                f"folder: in use by another local server ({folder}). Fix: stop that server "
+                "(server.close(), or Ctrl-C in its terminal), or pass another folder."
             ) from None
         try:
             self._check_layout()
@@ -117,12 +115,12 @@ class Store:
         """Batches that a service would have billed, oldest first."""
         return [entry for stored in list(self._batches.values()) if (entry := billed(stored))]
 
-    def remembered_port(self) -> int | None:
+    def stored_port(self) -> int | None:
         """Return the port of the folder's last server, or None."""
         port = self._settings().get("port")
         return port if isinstance(port, int) else None
 
-    def remember_port(self, port: int) -> None:
+    def store_port(self, port: int) -> None:
         """Store the port for the next server on this folder."""
         _write_json(self.folder / "server.json", {"layout": _LAYOUT, "port": port})
 
@@ -154,7 +152,7 @@ class Store:
             expires_at=None if lifetime is None else now + lifetime,
         )
         stored = StoredFile(sequence=self._next(), sha256=sha256, file=file)
-        path.replace(self._data_path(file.id))
+        path.replace(self.content(file.id))
         _write_json(self._files_folder / f"{file.id}.json", stored)
         self._files[file.id] = stored
         return file
@@ -173,7 +171,7 @@ class Store:
 
     def content(self, file_id: str) -> Path:
         """Return the path of a file's bytes."""
-        return self._data_path(self._files[file_id].file.id)
+        return self._files_folder / f"{file_id}.data"
 
     def delete_file(self, file_id: str) -> None:
         """Delete a file and its bytes."""
@@ -181,30 +179,29 @@ class Store:
         for suffix in ("json", "data"):
             (self._files_folder / f"{stored.file.id}.{suffix}").unlink(missing_ok=True)
 
-    def add_batch(self, request: BatchRequest) -> Batch:
+    def add_batch(self, input_file_id: str, *, output_lifetime: int, **fields: Any) -> Batch:
         """Create a batch with its own link to the input file."""
         now = int(time.time())
         batch = Batch(
             id=f"batch_{secrets.token_hex(16)}",
-            endpoint=request.endpoint,
-            input_file_id=request.input_file_id,
-            completion_window=request.completion_window,
+            input_file_id=input_file_id,
             created_at=now,
             expires_at=now + _DAY,
-            metadata=request.metadata,
+            **fields,
         )
-        file = self.file(request.input_file_id)
+        file = self.file(input_file_id)
         if file is not None:
             workspace = self.workspace(batch.id)
             workspace.folder.mkdir(mode=0o700)
-            _link(self.content(request.input_file_id), workspace.input)
+            _link(self.content(input_file_id), workspace.input)
         stored = StoredBatch(
             sequence=self._next(),
             input_sha256=None if file is None else file.sha256,
-            output_lifetime=request.output_lifetime,
+            output_lifetime=output_lifetime,
             batch=batch,
         )
         self._save(stored)
+        self._batches[batch.id] = stored
         return batch
 
     def batch(self, batch_id: str) -> Batch | None:
@@ -216,13 +213,13 @@ class Store:
         """Return every batch, oldest first."""
         return [stored.batch for stored in self._batches.values()]
 
-    def save(self, batch: Batch) -> None:
-        """Replace a batch, in memory and in the folder."""
-        self._save(self._with(batch))
-
-    def show(self, batch: Batch) -> None:
-        """Replace a batch in memory only; its workspace stores the progress."""
-        self._batches[batch.id] = self._with(batch)
+    def update(self, batch_id: str, *, durable: bool = True, **changes: Any) -> None:
+        """Change a batch; in memory only if not `durable`."""
+        stored = self._batches[batch_id]
+        stored = replace(stored, batch=replace(stored.batch, **changes))
+        if durable:
+            self._save(stored)
+        self._batches[batch_id] = stored
 
     def workspace(self, batch_id: str) -> Workspace:
         """Return the files of a batch that has not ended."""
@@ -252,19 +249,12 @@ class Store:
         )
         return file.id
 
-    def _with(self, batch: Batch) -> StoredBatch:
-        return dataclasses.replace(self._batches[batch.id], batch=batch)
-
     def _save(self, stored: StoredBatch) -> None:
         _write_json(self._batches_folder / f"{stored.batch.id}.json", stored)
-        self._batches[stored.batch.id] = stored
 
     def _next(self) -> int:
         self._sequence += 1
         return self._sequence
-
-    def _data_path(self, file_id: str) -> Path:
-        return self._files_folder / f"{file_id}.data"
 
     def _settings(self) -> dict[str, Any]:
         try:
@@ -279,8 +269,8 @@ class Store:
         layout = self._settings().get("layout", _LAYOUT)
         if layout != _LAYOUT:
             raise LocalServerError(
-                f"The folder {self.folder} was written by another version of the local server "
-                f"(layout {layout!r}). Start on a new folder, or use the batchframe that wrote it."
+                f"folder: written by another version of the local server ({self.folder}, "
+                f"layout {layout!r}). Fix: pass a new folder, or use that version of batchframe."
             )
 
 
@@ -299,15 +289,14 @@ def _load(folder: Path, kind: type[_T]) -> list[_T]:
 
 def _damaged(path: Path, reason: Exception) -> LocalServerError:
     return LocalServerError(
-        f"The local server cannot read {path}: {reason}. Move that file away to go on without it, "
-        "or start on another folder: `batchframe.local.serve(folder=...)`."
+        f"folder: {path} is damaged ({shorten(reason)}). "
+        "Fix: move the file away, or pass another folder."
     )
 
 
 def _write_json(path: Path, value: object) -> None:
     temporary = path.with_suffix(".tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as handle:
+    with create_private(temporary) as handle:
         handle.write(msgspec.json.encode(value))
     temporary.replace(path)
 

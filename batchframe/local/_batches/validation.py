@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from batchframe.local._answers.usage import inputs_of
 from batchframe.local._batches.dialects import Dialect
 from batchframe.local._objects import BatchError
 from batchframe.local._problems import json_type, missing
@@ -29,7 +30,7 @@ _REQUIRED: Final = {
 
 _TITLES: Final = {"/v1/chat/completions": "Chat Completions", "/v1/responses": "Responses"}
 
-_LISTED_ERRORS: Final = 100
+_MAX_ERRORS: Final = 100
 
 _ENVELOPE: Final = (("custom_id", str), ("method", str), ("url", str), ("body", dict))
 
@@ -69,7 +70,7 @@ class FileCheck:
         """Check the next line of the file."""
         self.lines += 1
         error = self._check(line)
-        if error is not None and len(self._errors) < _LISTED_ERRORS:
+        if error is not None and len(self._errors) < _MAX_ERRORS:
             code = self.dialect.codes.get(error.code, error.code)
             self._errors.append(replace(error, code=code, line=self.lines))
 
@@ -86,9 +87,9 @@ class FileCheck:
         try:
             request = _decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return _error("invalid_json_line", "This line is not parseable as valid JSON.")
+            return BatchError("invalid_json_line", "This line is not parseable as valid JSON.")
         if not isinstance(request, dict):
-            return _error("invalid_json_line", "This line is not a JSON object.")
+            return BatchError("invalid_json_line", "This line is not a JSON object.")
         return self._check_envelope(request) or self._check_body(request["body"])
 
     def _check_envelope(self, request: dict[str, Any]) -> BatchError | None:
@@ -99,15 +100,15 @@ class FileCheck:
                 return _mistyped(name, kind, request[name], name)
         custom_id: str = request["custom_id"]
         if custom_id in self._custom_ids:
-            return _error("duplicate_custom_id", _DUPLICATE, "custom_id")
+            return BatchError("duplicate_custom_id", _DUPLICATE, "custom_id")
         self._custom_ids.add(custom_id)
         if request["method"] != "POST":
-            return _error("invalid_value", "The method must be POST.", "method")
+            return BatchError("invalid_value", "The method must be POST.", "method")
         endpoint = self.dialect.find_endpoint(request["url"])
         if self.dialect.reads_lines and self.lines == 1 and endpoint is not None:
             self.endpoint = endpoint
         if endpoint != self.endpoint:
-            return _error("invalid_url", _WRONG_URL, "url")
+            return BatchError("invalid_url", _WRONG_URL, "url")
         return None
 
     def _check_body(self, body: dict[str, Any]) -> BatchError | None:
@@ -118,13 +119,13 @@ class FileCheck:
         if model is not None and any(
             fnmatchcase(model, pattern) for pattern in self.dialect.limits.unsupported_models
         ):
-            return _error("model_not_found", _UNSUPPORTED.format(model), "body.model")
+            return BatchError("model_not_found", _UNSUPPORTED.format(model), "body.model")
         if self.lines == 1 or self.model is None:
             self.model = model
         elif model != self.model:
-            return _error("mismatched_model", _MISMATCHED.format(model), "body.model")
+            return BatchError("mismatched_model", _MISMATCHED.format(model), "body.model")
         if self.endpoint == "/v1/embeddings":
-            self._embedding_inputs += count_inputs(body["input"])
+            self._embedding_inputs += len(inputs_of(body["input"]))
         if self.dialect.limits.enqueued_tokens is not None:
             self.tokens += self.count_tokens(body)
         return None
@@ -135,7 +136,7 @@ class FileCheck:
             ("embedding inputs", self._embedding_inputs, self.dialect.limits.embedding_inputs),
         )
         return [
-            _error(
+            BatchError(
                 "too_many_tasks", f"The batch has {count:,} {what}, and the maximum is {limit:,}."
             )
             for what, count, limit in counts
@@ -147,7 +148,7 @@ class FileCheck:
         if limit is None or self.tokens + enqueued <= limit:
             return []
         template = self.dialect.queue_full or _ENQUEUED
-        return [_error("token_limit_exceeded", template.format(model=self.model, limit=limit))]
+        return [BatchError("token_limit_exceeded", template.format(model=self.model, limit=limit))]
 
 
 def check_body(endpoint: str, body: dict[str, Any]) -> BatchError | None:
@@ -169,44 +170,27 @@ def check_body(endpoint: str, body: dict[str, Any]) -> BatchError | None:
     if body.get("stream"):
         title = _TITLES.get(endpoint, endpoint)
         message = f"{title}: Streaming is not supported in the Batch API."
-        return _error("streaming_unsupported", message, "body.stream")
+        return BatchError("streaming_unsupported", message, "body.stream")
     return None
-
-
-def count_inputs(value: object) -> int:
-    """Count the inputs of an embedding request; a list of token ids is one.
-
-    Examples
-    --------
-    >>> count_inputs("one"), count_inputs(["one", "two"]), count_inputs([101, 102])
-    (1, 2, 1)
-    """
-    if isinstance(value, list) and value and not isinstance(value[0], int):
-        return len(value)
-    return 1
 
 
 def file_not_found(file_id: str) -> BatchError:
     """Return the error of a batch whose input file does not exist."""
     message = f"Cannot find file {file_id}, or organization local does not have access to it."
-    return _error("invalid_request", message, "file_id")
-
-
-def _error(code: str, message: str, param: str | None = None) -> BatchError:
-    return BatchError(code=code, message=message, param=param)
+    return BatchError("invalid_request", message, "file_id")
 
 
 def _missing(name: str, param: str) -> BatchError:
-    return _error("missing_required_parameter", missing(name), param)
+    return BatchError("missing_required_parameter", missing(name), param)
 
 
 def _mistyped(name: str, kind: type, value: object, param: str) -> BatchError:
     expected, actual = json_type(kind()), json_type(value)
     message = f"Invalid type for '{name}': expected {expected}, but got {actual}."
-    return _error("invalid_type", message, param)
+    return BatchError("invalid_type", message, param)
 
 
-_EMPTY: Final = _error(
+_EMPTY: Final = BatchError(
     "empty_file",
     "The input file is empty. Please ensure that the batch contains at least one request.",
 )

@@ -9,16 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
-
-import msgspec
 
 from batchframe.local._answers.answerers import Answerer, TokenCounter
 from batchframe.local._batches.dialects import Dialect
 from batchframe.local._batches.gate import Gate, Turns
-from batchframe.local._batches.run import Run, Wish
+from batchframe.local._batches.run import Outcome, Request, Run
 from batchframe.local._batches.store import Store
 from batchframe.local._batches.validation import FileCheck, file_not_found
 from batchframe.local._objects import Batch, BatchError, BatchErrors, RequestCounts
@@ -26,20 +24,12 @@ from batchframe.local._objects import Batch, BatchError, BatchErrors, RequestCou
 _log = logging.getLogger("batchframe.local")
 
 # A running batch opens three files, and a process may open only a few hundred.
-_AT_ONCE: Final = 32
-_NAP: Final = 0.02
+_MAX_RUNNING: Final = 32
+_SLEEP_SECONDS: Final = 0.02
 
 # Shares of `seconds` at which a state may end.
 _VALIDATED: Final = 0.1
 _ANSWERED: Final = 0.9
-
-
-class _Request(msgspec.Struct):
-    custom_id: str
-    body: dict[str, Any]
-
-
-_decode: Final = msgspec.json.Decoder(_Request).decode
 
 
 @dataclass(kw_only=True, eq=False)
@@ -60,7 +50,7 @@ class Worker:
     _gate: Gate = field(init=False, default_factory=Gate)
     _turns: Turns = field(init=False, default_factory=Turns)
     _runs: dict[str, Run] = field(init=False, default_factory=dict)
-    _at_work: int = field(init=False, default=0)
+    _running: int = field(init=False, default=0)
 
     async def pause(self, after: int) -> None:
         """Pause after answering `after` more requests."""
@@ -85,8 +75,8 @@ class Worker:
     def cancel(self, batch: Batch) -> Batch:
         """Cancel an unfinished batch; pending requests are still answered."""
         run = self._runs[batch.id]
-        if run.wish is Wish.GO_ON:
-            run.wish = Wish.CANCEL
+        if run.outcome is Outcome.COMPLETE:
+            run.outcome = Outcome.CANCEL
             self._enter(run, "cancelling")
             self._gate.signal.fire()
         return self._batch(run)
@@ -96,7 +86,7 @@ class Worker:
         run = self._runs.get(batch_id)
         if run is None or run.task is None:
             return
-        run.wish = Wish.EXPIRE
+        run.outcome = Outcome.EXPIRE
         for consumer in run.consumers:
             consumer.cancel()
         self._gate.signal.fire()
@@ -111,16 +101,16 @@ class Worker:
         await self.answerer.close()
 
     async def _work(self, run: Run) -> None:
-        await self._gate.signal.until(lambda: self._at_work < _AT_ONCE or not run.going_on)
-        self._at_work += 1
+        await self._gate.signal.wait_for(lambda: self._running < _MAX_RUNNING or not run.is_active)
+        self._running += 1
         try:
             await self._advance(run)
         # Clients would wait forever for a batch that does not end.
         except Exception as error:  # noqa: BLE001 - see above
-            _log.exception("The local server could not work off %s.", run.batch_id)
-            self._fail(run, [BatchError(code="server_error", message=str(error))])
+            _log.exception("The local server could not run %s.", run.batch_id)
+            self._fail(run, [BatchError("server_error", str(error))])
         finally:
-            self._at_work -= 1
+            self._running -= 1
             run.close()
             if self._batch(run).ended:
                 run.workspace.remove()
@@ -133,11 +123,11 @@ class Worker:
             return
         if status in {"validating", "in_progress"}:
             await self._answer(run)
-        if run.going_on:
+        if run.is_active:
             await self._finalize(run)
-        if run.wish is Wish.CANCEL:
-            await self._gate.signal.until(lambda: self._gate.open or run.wish is Wish.EXPIRE)
-        if run.wish is Wish.EXPIRE:
+        if run.outcome is Outcome.CANCEL:
+            await self._open(lambda: run.outcome is Outcome.EXPIRE)
+        if run.outcome is Outcome.EXPIRE:
             await self._expire_remaining(run)
         self._end(run)
 
@@ -152,14 +142,14 @@ class Worker:
             check.feed(line)
             if self._turns.due:
                 await self._turns.pass_on()
-                if not run.going_on:
+                if not run.is_active:
                     return True
         await self._checkpoint(run, _VALIDATED)
         problems = check.problems(self._enqueued(check.model))
-        if problems and run.going_on:
+        if problems and run.is_active:
             self._fail(run, problems)
             return False
-        if run.going_on:
+        if run.is_active:
             run.total, run.tokens, run.endpoint = check.lines, check.tokens, check.endpoint
             self._enter(
                 run,
@@ -176,7 +166,7 @@ class Worker:
 
     async def _answer(self, run: Run) -> None:
         """Answer the remaining requests, `concurrency` at a time."""
-        if not run.going_on:
+        if not run.is_active:
             return
         await self._index(run)
         remaining = run.remaining()
@@ -202,49 +192,51 @@ class Worker:
             if self._turns.due:
                 await self._turns.pass_on()
 
-    async def _consume(self, run: Run, remaining: Iterator[bytes]) -> None:
+    async def _consume(self, run: Run, remaining: Iterator[Request]) -> None:
         while await self._may_answer(run):
-            line = next(remaining, None)
-            if line is None:
+            request = next(remaining, None)
+            if request is None:
                 return
-            request = _decode(line)
             answer = await self.answerer.answer(run.endpoint, request.body)
             run.spool.answer(request.custom_id, answer)
-            run.spool.answered.add(request.custom_id)
             if self._turns.due:
                 self._show(run)
                 await self._turns.pass_on()
 
     async def _may_answer(self, run: Run) -> bool:
-        while run.going_on:
-            if self._ahead(run):
+        while run.is_active:
+            if self._is_ahead(run):
                 self._show(run)
-                await asyncio.sleep(_NAP)
+                await asyncio.sleep(_SLEEP_SECONDS)
             elif self._gate.take():
                 return True
             else:
                 self._show(run)
-                await self._gate.signal.until(lambda: self._gate.open or not run.going_on)
+                await self._open(lambda: not run.is_active)
         return False
 
-    def _ahead(self, run: Run) -> bool:
+    async def _open(self, is_over: Callable[[], bool]) -> None:
+        """Wait until the gate is open, or `is_over()` is true."""
+        await self._gate.signal.wait_for(lambda: self._gate.open or is_over())
+
+    def _is_ahead(self, run: Run) -> bool:
         """Return whether more requests are answered than `seconds` allows so far."""
         if not self.seconds:
             return False
-        elapsed = (time.monotonic() - run.began) / self.seconds
+        elapsed = (time.monotonic() - run.start_time) / self.seconds
         share = (elapsed - _VALIDATED) / (_ANSWERED - _VALIDATED)
         return run.spool.completed + run.spool.failed > share * run.total
 
     async def _checkpoint(self, run: Run, share: float) -> None:
         """Wait until the gate is open and `share` of the minimum duration is over."""
-        await self._gate.signal.until(lambda: self._gate.open or not run.going_on)
-        left = run.began + share * self.seconds - time.monotonic()
+        await self._open(lambda: not run.is_active)
+        left = run.start_time + share * self.seconds - time.monotonic()
         if left > 0:
-            await self._gate.signal.until(lambda: not run.going_on, within=left)
+            await self._gate.signal.wait_for(lambda: not run.is_active, seconds=left)
 
     async def _finalize(self, run: Run) -> None:
         await self._checkpoint(run, _ANSWERED)
-        if run.going_on:
+        if run.is_active:
             if self._batch(run).status != "finalizing":
                 self._enter(run, "finalizing")
             await self._checkpoint(run, 1.0)
@@ -254,22 +246,21 @@ class Worker:
         if not run.total:
             return
         await self._index(run)
-        for line in run.remaining():
-            run.spool.expire(_decode(line).custom_id)
+        for request in run.remaining():
+            run.spool.expire(request.custom_id)
             if self._turns.due:
                 await self._turns.pass_on()
 
     def _end(self, run: Run) -> None:
         changes: dict[str, Any] = {}
         if run.total:
-            spool = run.spool
-            changes = {"request_counts": spool.counts(run.total), "usage": spool.usage}
+            changes = run.progress
             for kind, path in (("output", run.workspace.output), ("error", run.workspace.errors)):
                 empty = kind == "error" and self.dialect.empty_error_file
                 changes[f"{kind}_file_id"] = self.store.publish(
                     run.batch_id, kind, path, even_empty=empty
                 )
-        self._enter(run, run.wish.value, **changes)
+        self._enter(run, run.outcome.value, **changes)
 
     def _fail(self, run: Run, problems: list[BatchError]) -> None:
         self._enter(run, "failed", errors=BatchErrors(problems))
@@ -280,11 +271,10 @@ class Worker:
         return batch
 
     def _show(self, run: Run) -> None:
-        spool = run.spool
-        counts = spool.counts(run.total)
-        self.store.show(self._batch(run).having(request_counts=counts, usage=spool.usage))
+        # The workspace stores the progress.
+        self.store.update(run.batch_id, durable=False, **run.progress)
 
     def _enter(self, run: Run, status: str, **changes: Any) -> None:
         """Save a batch with a new status and its timestamp."""
-        since = {"status": status, f"{status}_at": int(time.time())}
-        self.store.save(self._batch(run).having(**since, **changes))
+        since: dict[str, Any] = {"status": status, f"{status}_at": int(time.time())}
+        self.store.update(run.batch_id, **since, **changes)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
 from typing import Any, Final, Literal, get_args
 
-from batchframe._base.errors import LocalServerError
+from batchframe._base.errors import LocalServerError, format_list
 from batchframe.local._objects import ROUTES
 from batchframe.local._problems import guess, short_repr
 
@@ -15,24 +15,18 @@ Form = Literal["openai", "detail", "text", "html"]
 
 # The options of each kind, besides the common ones.
 _OPTIONS: Final[Mapping[str, frozenset[str]]] = {
-    "reset": frozenset(),
-    "close": frozenset(),
-    "hang": frozenset({"seconds"}),
-    "delay": frozenset({"seconds"}),
-    "broken json": frozenset(),
-    "empty object": frozenset(),
-    "login page": frozenset(),
-    "cut short": frozenset({"keep"}),
-    "cut chunked": frozenset({"keep"}),
-    "cut silently": frozenset({"keep"}),
+    **dict.fromkeys(("reset", "close"), frozenset()),
+    **dict.fromkeys(("hang", "delay"), frozenset({"seconds"})),
+    **dict.fromkeys(("broken json", "empty object", "login page"), frozenset()),
+    **dict.fromkeys(("cut short", "cut chunked", "cut silently"), frozenset({"keep"})),
     "drip": frozenset({"bytes_per_second"}),
     "rewrite": frozenset({"rewrite"}),
     "lag": frozenset({"seconds", "looks"}),
 }
-_OF_A_STATUS: Final = frozenset({"form", "body", "headers"})
-_OF_ONE_EXCHANGE: Final = frozenset({"after", "times", "skip"})
+_STATUS_OPTIONS: Final = frozenset({"form", "body", "headers"})
+_EXCHANGE_OPTIONS: Final = frozenset({"after", "times", "skip"})
 _STATUSES: Final = range(200, 600)
-_SHOWING: Final = (
+_LAG_ROUTES: Final = (
     *(route for route in ROUTES if route.startswith(("GET /v1/files", "GET /v1/batches"))),
     "DELETE /v1/files/{id}",
     "POST /v1/batches",
@@ -159,67 +153,64 @@ class Fault:
     def __post_init__(self) -> None:
         if not any(_covers(self.route, route) for route in ROUTES):
             raise LocalServerError(
-                f"The local server has no route {short_repr(str(self.route))}. "
-                f"{guess(self.route, ROUTES)}Its routes: {', '.join(ROUTES)}. `*` stands for any "
-                "one part, or alone for every route."
+                f"route: unknown ({short_repr(self.route)}). {guess(self.route, ROUTES)}"
+                f"Routes: {', '.join(ROUTES)}; '*' matches one segment or, alone, every route."
             )
         self._check_kind()
-        self._check_amounts()
+        problem = self._invalid_option()
+        if problem is not None:
+            raise LocalServerError(problem)
 
     def _check_kind(self) -> None:
         if isinstance(self.kind, int) and self.kind in _STATUSES:
-            allowed = _OF_A_STATUS | _OF_ONE_EXCHANGE
+            allowed = _STATUS_OPTIONS | _EXCHANGE_OPTIONS
         elif isinstance(self.kind, str) and self.kind in _OPTIONS:
             options = _OPTIONS[self.kind]
-            allowed = options if self.kind == "lag" else options | _OF_ONE_EXCHANGE
+            allowed = options if self.kind == "lag" else options | _EXCHANGE_OPTIONS
         else:
             raise LocalServerError(
-                f"There is no fault {short_repr(self.kind)}. {guess(self.kind, _OPTIONS)}Give an "
-                f"HTTP status from 200 to 599, or one of these: {', '.join(map(repr, _OPTIONS))}."
+                f"kind: unknown ({short_repr(self.kind)}). {guess(self.kind, _OPTIONS)}Kinds: "
+                f"an HTTP status from 200 to 599, {format_list(_OPTIONS, len(_OPTIONS))}."
             )
         for option in fields(self)[2:]:
             value = getattr(self, option.name)
             default = {} if option.name == "headers" else option.default
             if value != default and option.name not in allowed:
                 raise LocalServerError(
-                    f"`{option.name}=` means nothing to the fault {self.kind!r}. Leave it out, or "
-                    "see `help(batchframe.local.Fault)` for the kinds that take it."
+                    f"{option.name}: not an option of the fault {self.kind!r}. Fix: omit it; "
+                    "help(batchframe.local.Fault) lists the options of each kind."
                 )
 
-    def _check_amounts(self) -> None:
-        invalid = self._invalid_option()
-        if invalid is not None:
-            option, requirement = invalid
-            value = getattr(self, option)
-            problem = "is missing" if value is None else f"is {short_repr(value)}"
-            raise LocalServerError(f"`{option}=` of the fault {problem}. It must be {requirement}.")
-
-    def _invalid_option(self) -> tuple[str, str] | None:
-        """Return the first invalid option and the requirement for it."""
-        lags = self.kind == "lag"
-        if lags and (self.seconds is None) == (self.looks is None):
-            return "seconds", "given for a lag, or else `looks=`"
-        if lags and not any(_covers(self.route, route) for route in _SHOWING):
-            return "route", "one on which files or batches show, such as 'GET /v1/batches'"
+    def _invalid_option(self) -> str | None:
+        """Return the message for the first invalid option, or None."""
+        if self.kind == "lag":
+            if (self.seconds is None) == (self.looks is None):
+                return "seconds, looks: a lag needs exactly one of them. Fix: seconds=5."
+            if not any(_covers(self.route, route) for route in _LAG_ROUTES):
+                return f"route: nothing to hide on {self.route!r}. Fix: 'GET /v1/batches'."
         if self.kind == "delay" and self.seconds is None:
-            return "seconds", "a number"
+            return "seconds: missing; a delay needs it. Fix: seconds=5."
         if self.kind == "rewrite" and not callable(self.rewrite):
-            return "rewrite", "a function of bytes that returns bytes"
-        for name, (least, most) in _RANGES.items():
+            value = short_repr(self.rewrite)
+            return f"rewrite: not a function ({value}). Fix: rewrite=lambda body: body[:-20]."
+        for name, (minimum, maximum) in _RANGES.items():
             value = getattr(self, name)
-            if value is not None and not _is_within(value, least, most):
-                upper = "up" if most == math.inf else f"to {most}"
-                return name, f"a number from {least} {upper}"
+            # NaN is outside every range.
+            if value is not None and not (
+                isinstance(value, int | float) and minimum <= value <= maximum
+            ):
+                upper = "" if maximum == math.inf else f" and at most {maximum}"
+                return f"{name}: not a number of at least {minimum}{upper} ({short_repr(value)})."
         if self.form not in get_args(Form):
-            return "form", f"one of {', '.join(map(repr, get_args(Form)))}"
+            return f"form: not one of {format_list(get_args(Form))} ({short_repr(self.form)})."
         return None
 
-    def strikes(self, method: str, path: str) -> bool:
+    def matches(self, method: str, path: str) -> bool:
         """Return whether a request is on the fault's route.
 
         Examples
         --------
-        >>> Fault("GET /v1/files/{id}/content", "drip").strikes("GET", "/v1/files/file-1/content")
+        >>> Fault("GET /v1/files/{id}/content", "drip").matches("GET", "/v1/files/file-1/content")
         True
         """
         return _covers(self.route, f"{method} {path}")
@@ -233,11 +224,6 @@ _RANGES: Final[Mapping[str, tuple[int, float]]] = {
     "keep": (0, 1),
     "bytes_per_second": (1, math.inf),
 }
-
-
-def _is_within(value: object, least: float, most: float) -> bool:
-    # NaN is outside every range.
-    return isinstance(value, int | float) and least <= value <= most
 
 
 def _covers(pattern: str, route: str) -> bool:

@@ -7,7 +7,7 @@ import socket
 import warnings
 from typing import Final
 
-from batchframe._base.errors import LocalServerError
+from batchframe._base.errors import LocalServerError, shorten
 from batchframe._services.provider_table import is_loopback
 
 _log = logging.getLogger("batchframe.local")
@@ -15,43 +15,45 @@ _log = logging.getLogger("batchframe.local")
 _BACKLOG: Final = 512
 
 
-def listen(host: str, port: int, remembered: int | None) -> socket.socket:
+def listen(host: str, port: int, stored_port: int | None) -> socket.socket:
     """Return a socket that listens on `port`.
 
-    For 0 it is the remembered port or, without one, a free port.
+    For 0 it is the stored port or, without one, a free port.
     """
     if not is_loopback(host):
         _log.warning(
-            "The local server listens on %s without authentication: whoever reaches this machine "
-            "can read its files and run batches.",
+            "The local server listens on %s without authentication: any machine that can connect "
+            "to it can read its files and run batches.",
             host,
         )
-    if port or remembered is None:
+    if port or stored_port is None:
         return _bind(host, port)
     try:
-        return _bind(host, remembered)
+        return _bind(host, stored_port)
     except LocalServerError:
-        listening = _bind(host, 0)
+        sock = _bind(host, 0)
     warnings.warn(
-        f"Port {remembered}, which this folder's server had before, is taken. It listens on port "
-        f"{listening.getsockname()[1]} now; jobs that know the old address do not find it there.",
+        f"Port {stored_port}, stored in the folder, is in use; the server listens on port "
+        f"{sock.getsockname()[1]} instead. Jobs submitted to the old port cannot reach it.",
         stacklevel=4,
     )
-    return listening
+    return sock
 
 
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
+        sock = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except (OSError, OverflowError) as error:
+        # The socket module appends the address to the reason.
+        reason = shorten(getattr(error, "strerror", None) or error).partition(" (while ")[0]
         raise LocalServerError(
-            f"The local server cannot listen on {host}, port {port}: {error.strerror or error}. "
-            "Leave out `port=` to take a free one."
+            f"host, port: cannot listen on {host}, port {port} ({reason}). "
+            "Fix: omit port to use a free one, and host to listen on this machine only."
         ) from None
     # Connections inherit TCP_NODELAY; without it each small response takes 40 ms longer.
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listening
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
 
 
 def base_url(host: str, port: int, prefix: str) -> str:

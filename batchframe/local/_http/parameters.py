@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from batchframe.local._batches.dialects import Dialect
 from batchframe.local._batches.store import LIFETIME
-from batchframe.local._objects import BatchRequest
 from batchframe.local._problems import Problem
 
 _PURPOSES: Final = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
@@ -17,16 +15,8 @@ _METADATA_KEY: Final = 64
 _METADATA_VALUE: Final = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Page of a list."""
-
-    after: str | None
-    limit: int
-
-
-def batch_request(body: dict[str, Any], dialect: Dialect) -> BatchRequest:
-    """Validate the body of `POST /batches`.
+def batch_request(body: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
+    """Validate the body of `POST /batches`; return the arguments of `Store.add_batch`.
 
     Raises
     ------
@@ -44,13 +34,13 @@ def batch_request(body: dict[str, Any], dialect: Dialect) -> BatchRequest:
         supported = " to ".join(f"'{hours}h'" for hours in dict.fromkeys(dialect.hours))
         raise Problem.wrong_value("completion_window", window, supported)
     expiry = "output_expires_after"
-    return BatchRequest(
-        endpoint=endpoint,
-        input_file_id=input_file_id,
-        completion_window=window,
-        metadata=_metadata(body.get("metadata")),
-        output_lifetime=_lifetime(body.get(expiry), expiry, dialect) or LIFETIME,
-    )
+    return {
+        "endpoint": endpoint,
+        "input_file_id": input_file_id,
+        "completion_window": window,
+        "metadata": _metadata(body.get("metadata")),
+        "output_lifetime": _lifetime(body.get(expiry), expiry, dialect) or LIFETIME,
+    }
 
 
 def upload_request(fields: Mapping[str, str], dialect: Dialect) -> tuple[str, int | None]:
@@ -78,15 +68,15 @@ def upload_request(fields: Mapping[str, str], dialect: Dialect) -> tuple[str, in
     return purpose, lifetime or (LIFETIME if purpose == batch_purpose else None)
 
 
-def parse_page(query: Mapping[str, str], *, most: int, default: int) -> Page:
-    """Validate the parameters `after` and `limit` of a list.
+def parse_limit(query: Mapping[str, str], maximum: int, default: int) -> int:
+    """Validate and return the parameter `limit` of a list.
 
     Raises
     ------
     Problem
-        If a parameter is invalid.
+        If it is not an integer from 1 to `maximum`.
     """
-    return Page(query.get("after"), _integer(query.get("limit", default), "limit", 1, most))
+    return _integer(query.get("limit", default), "limit", 1, maximum)
 
 
 def _string(body: dict[str, Any], name: str) -> str:
@@ -144,5 +134,6 @@ def _integer(value: Any, name: str, low: int, high: int) -> int:
     if number is None:
         raise Problem.wrong_type(name, "an integer", value)
     if not low <= number <= high:
-        raise Problem.out_of_range(name, low, high, number)
+        message = f"Invalid '{name}': expected an integer from {low} to {high}, but got {number}."
+        raise Problem.invalid(name, message, "integer_out_of_range")
     return number

@@ -88,8 +88,6 @@ class Upload:
         self._handle.close()
 
     def _part_begin(self) -> None:
-        self._header.clear()
-        self._value.clear()
         self._field.clear()
         self._name, self._in_file = "", False
 
