@@ -38,7 +38,7 @@ def requests_card(recipe: Recipe, estimate: Estimate, first_prompt: str | None =
     """Build the card of requests: their number and their estimated cost."""
     rows = [plural(estimate.rows, "row")]
     if estimate.duplicates:
-        rows.append(f"{estimate.duplicates:,} equal to another and sent once")
+        rows.append(f"{plural(estimate.duplicates, 'duplicate')} merged")
     if estimate.reused:
         rows.append(f"{estimate.reused:,} answered by an earlier job and not sent again")
     if estimate.skipped:

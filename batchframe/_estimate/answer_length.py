@@ -15,6 +15,7 @@ from typing import Final
 
 from batchframe._base.ranges import Range
 from batchframe._base.safe_text import OUTPUT, parameter_step
+from batchframe._display import plural
 from batchframe._endpoints import OutputLimit, endpoint_of
 from batchframe._models.names import base_model, reasons_elsewhere
 from batchframe._models.rules import is_known
@@ -27,28 +28,13 @@ FEWEST: Final = 10
 """Minimum number of answers for an interval."""
 _LARGEST_LOG: Final = 100.0
 _ONE_OR_MORE: Final[Range[Fraction]] = Range(Fraction(1), None, None)
-_MADE: Final = (
-    "An image of {} takes {:,} output tokens in this size and quality; a model that also writes "
-    "takes more."
+_IMAGE: Final = "Output tokens per image: {:,}, plus any text that the model writes."
+_UNKNOWN_IMAGE: Final = (
+    "Output tokens per image of {}: unknown for this size and quality. Submit a few rows first."
 )
-_UNPUBLISHED: Final = (
-    "How many output tokens an image of {} takes in this size and quality is not known here: an "
-    "earlier job with this prompt would tell."
-)
-_NARROWED: Final = (
-    "The range of the answers is the 95 % interval of those seen before: likely, and no bound."
-)
-_MAY_REASON: Final = (
-    "Whether {} reasons is not known here: if it does, reasoning tokens come on top, billed as "
-    "output."
-)
-_COMPACT: Final = (
-    "The high end takes answers to be compact JSON without needless escapes, as strict outputs are "
-    "in practice: a schema does not forbid white space, which would come on top."
-)
-_BOUNDED_TEXTS: Final = (
-    " It takes each character of a bounded text for four tokens, the most of any script."
-)
+_NARROW: Final = "The output range is the 95% interval of earlier answers, not a bound."
+_MAY_REASON: Final = "{} may also bill reasoning tokens as output."
+_COMPACT: Final = "The upper bound assumes compact JSON."
 
 
 @dataclass(frozen=True)
@@ -205,8 +191,8 @@ def answer_length(
     ...     endpoint="/v1/chat/completions", model="gpt-4.1", prompt="{{ t }}", system=None,
     ...     output=output_spec(["yes", "perhaps"], None), on_missing="raise", dedupe=True, body={},
     ... )
-    >>> known = answer_length(recipe).tokens
-    >>> 0 < known.low <= known.expected <= known.high
+    >>> tokens = answer_length(recipe).tokens
+    >>> 0 < tokens.low <= tokens.expected <= tokens.high
     True
     """
     endpoint = endpoint_of(recipe.endpoint)
@@ -217,7 +203,7 @@ def answer_length(
     if endpoint.answer_kind == "file":
         return _image_length(recipe, before, requests, narrow=narrow)
     output_limit = endpoint.output_limit
-    spec, with_texts = _bounds_of_spec(recipe)
+    spec = _bounds_of_spec(recipe)
     may_call = bool(body.get("tools")) and body.get("tool_choice") != "none"
     # A tool call may replace the answer, and its arguments are unbounded.
     answer = _ONE_OR_MORE if may_call else spec
@@ -227,18 +213,18 @@ def answer_length(
     is_unbounded = reasons and limit is None
     notes = [reasoning_note(output_limit)] if is_unbounded else []
     if limit is None and not reasons and not is_known(base_model(recipe.model)):
-        notes.append(_MAY_REASON.format(recipe.model) + _bound_hint(output_limit))
+        notes.append(_MAY_REASON.format(recipe.model) + _limit_hint(output_limit))
     if before is not None:
         notes.append(_experience_note(before, requests, reasons=reasons))
         if before.answers >= FEWEST and (narrow or answer.high is None):
-            notes.append(interval_note(output_limit) if answer.high is None else _NARROWED)
+            notes.append(interval_note(output_limit) if answer.high is None else _NARROW)
         answer = _apply_experience(answer, before, requests, limit, narrow=narrow)
     if may_call:
         notes.append(_calls_note(output_limit))
     elif answer.high is None:
         notes.append(_unbounded_note(output_limit))
     elif answer.high == spec.high and recipe.output.schema is not None:
-        notes.append(_COMPACT + _BOUNDED_TEXTS * with_texts)
+        notes.append(_COMPACT)
     return AnswerLength(answer, is_unbounded, tuple(notes))
 
 
@@ -249,10 +235,10 @@ def _image_length(
     endpoint = endpoint_of(recipe.endpoint)
     tokens = endpoint.output_tokens({"model": recipe.model, **recipe.body})
     answer: Range[Fraction] = Range(Fraction(0), None, None)
-    notes = [_UNPUBLISHED.format(recipe.model)]
+    notes = [_UNKNOWN_IMAGE.format(recipe.model)]
     if tokens is not None:
         answer = tokens.map(Fraction)
-        notes = [_MADE.format(recipe.model, tokens.low)]
+        notes = [_IMAGE.format(tokens.low)]
     if before is not None:
         notes.append(_experience_note(before, requests, reasons=False))
         if before.answers >= FEWEST:
@@ -261,20 +247,13 @@ def _image_length(
     return AnswerLength(answer, unbounded_reasoning=False, notes=tuple(notes))
 
 
-def _bounds_of_spec(recipe: Recipe) -> tuple[Range[Fraction], bool]:
-    """Return the bounds of the output schema, and whether it has strings.
-
-    The bounds are widened for models whose tokenizer is not public.
-    """
+def _bounds_of_spec(recipe: Recipe) -> Range[Fraction]:
+    """Return the bounds of the output schema, wider without a tokenizer."""
     counter = token_counter(recipe.model)
-    bounds = answer_bounds(recipe.output, counter.count)
-    low = max(math.floor(bounds.low * (1 - counter.relative_error)), 1)
-    high = (
-        None
-        if bounds.high is None
-        else Fraction(math.ceil(bounds.high * (1 + counter.relative_error)))
-    )
-    return Range(Fraction(low), bounds.expected, high), bounds.with_texts
+    bounds, error = answer_bounds(recipe.output, counter.count), counter.relative_error
+    low = max(math.floor(bounds.low * (1 - error)), 1)
+    high = None if bounds.high is None else Fraction(math.ceil(bounds.high * (1 + error)))
+    return Range(Fraction(low), bounds.expected, high)
 
 
 def _apply_limit(answer: Range[Fraction], limit: Fraction, *, reasons: bool) -> Range[Fraction]:
@@ -303,29 +282,25 @@ def rests_on_answers(notes: Iterable[str]) -> bool:
 
 
 def _experience_note(before: Experience, requests: int, *, reasons: bool) -> str:
-    jobs = "an earlier job" if before.jobs == 1 else f"{before.jobs:,} earlier jobs"
-    if before.pilot:
-        jobs = "a pilot" if before.jobs == 1 else f"{before.jobs:,} pilots"
-    reasoning = ", those of reasoning among them" if reasons else ""
+    jobs = plural(before.jobs, "pilot" if before.pilot else "earlier job")
+    reasoning = " (including reasoning)" if reasons else ""
     interval_text = ""
     if (interval := before.likely(requests)) is not None:
         interval_text = (
-            f" The mean of {requests:,} is between {interval[0]:,.1f} and {interval[1]:,.1f} with "
-            "95 % confidence, if they are like those: no bound, and a kind of answer that was not "
-            "among them, rare and long, is not in it."
+            f" 95% interval of the mean of {requests:,}: {interval[0]:,.1f} to {interval[1]:,.1f}, "
+            "without rare long answers."
         )
+    answers = f"{plural(before.answers, 'answer')} in {jobs} (longest: {before.longest:,})"
     return (
-        f"{_EXPECTED} {before.mean:,.1f} tokens a request{reasoning}, the mean of "
-        f"{before.answers:,} answers of {jobs} with this prompt and model; the longest took "
-        f"{before.longest:,}.{interval_text}"
+        f"{_EXPECTED} {before.mean:,.1f} tokens per request{reasoning}, the mean of {answers}."
+        f"{interval_text}"
     )
 
 
 def reasoning_note(output_limit: OutputLimit) -> str:
     """Build the note on unbounded reasoning, with the parameter to set."""
-    note = (
-        "Reasoning tokens are billed as output and are not bounded by anything: nobody can know "
-        "them before." + _bound_hint(output_limit)
+    note = "Reasoning tokens are billed as output and have no upper bound." + _limit_hint(
+        output_limit
     )
     if output_limit.disable_reasoning:
         note += " To disable them: " + parameter_step(output_limit.disable_reasoning) + "."
@@ -334,39 +309,26 @@ def reasoning_note(output_limit: OutputLimit) -> str:
 
 def interval_note(output_limit: OutputLimit) -> str:
     """Build the note on a likely upper end, with the parameter to set."""
-    return (
-        "The high end of the answers rests on the answers seen before: it is likely, and no bound."
-        + _bound_hint(output_limit)
-    )
+    note = "The upper output value is likely, not a bound: it comes from earlier answers."
+    return note + _limit_hint(output_limit)
 
 
-def _bound_hint(output_limit: OutputLimit) -> str:
+def _limit_hint(output_limit: OutputLimit) -> str:
     if not output_limit.parameter:
         return ""
-    return " Bound them with " + parameter_step(f"{output_limit.parameter}=") + "."
+    return " To limit them: " + parameter_step(f"{output_limit.parameter}=") + "."
 
 
 def _unbounded_note(output_limit: OutputLimit) -> str:
-    note = "Nothing bounds the length of an answer, so the high end is not known."
+    note = "The length of answers has no upper bound."
     if not output_limit.parameter:
         return note
-    return (
-        f"{note} Bound it with "
-        + parameter_step(f"{output_limit.parameter}=")
-        + ", or with an "
-        + OUTPUT
-        + " of labels."
-    )
+    limit = parameter_step(f"{output_limit.parameter}=")
+    return note + " To limit it: " + limit + ", or " + OUTPUT + " with labels."
 
 
 def _calls_note(output_limit: OutputLimit) -> str:
-    note = "With tools= an answer may be a call of a tool instead, whose arguments nothing bounds"
+    note = "An answer may be a tool call, whose arguments have no upper bound"
     if not output_limit.parameter:
-        return note + "."
-    return (
-        f"{note} but "
-        + parameter_step(f"{output_limit.parameter}=")
-        + '. Without tools, tool_choice="none", the '
-        + OUTPUT
-        + " bounds the answers."
-    )
+        return f"{note}."
+    return note + " but " + parameter_step(f"{output_limit.parameter}=") + "."

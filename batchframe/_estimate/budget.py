@@ -11,7 +11,7 @@ from batchframe._base.errors import CostError, IntervalWarning, ReasoningWarning
 from batchframe._base.ranges import Range
 from batchframe._base.safe_text import MAX_COST, OUTPUT, PRICES, NextStep, in_shell, requests_step
 from batchframe._endpoints import endpoint_of
-from batchframe._estimate.answer_length import interval_note, reasoning_note, rests_on_answers
+from batchframe._estimate.answer_length import interval_note, rests_on_answers
 from batchframe._estimate.counting import InputTokens, Numbers
 from batchframe._estimate.estimate import Estimate
 from batchframe._estimate.pricing import PRICED_AT_ONCE
@@ -66,47 +66,36 @@ def refuse_above(
         raise _unknown_price_error(recipe, limit, tier)
     if cost.high is None and estimate.input_tokens.high is None:
         raise CostError(
-            f"The cost is {_format_cost(cost)}, but nothing bounds what the requests "
-            "read (what a tool of the service finds, a file, audio, an earlier response), so "
-            f"nobody can say whether it stays below ${limit:f}. Nothing was sent.",
-            next_step="estimate().notes say what it is: ask without it, or leave out "
-            + MAX_COST
-            + ".",
+            _no_guarantee(limit)
+            + ", because the input (tool results, files, audio, earlier responses) has no upper "
+            f"bound; the cost is {_format_cost(cost)}. Nothing was sent.",
+            next_step="Fix: remove what requests.estimate().notes lists, or omit " + MAX_COST + ".",
         )
     if cost.high is None:
-        raise _unbounded_output_error(limit, cost, bound, tier)
+        raise _unbounded_output_error(limit, cost, bound)
     if cost.high > limit:
         with_images = recipe.images is not None
         rates = price(recipe.model, tier, provider=provider, prices=prices, with_images=with_images)
         fitting_rows = _rows_that_fit(limit, estimate, table, input_tokens, rates)
         raise _above_error(limit, cost, estimate, bound, fit=fitting_rows, tier=tier)
-    if reasoning_note(output_limit) in estimate.notes:
+    limit_step = requests_step(f"{bound}=...")
+    if estimate.unbounded_reasoning:
+        disable = output_limit.disable_reasoning
         warn_user(
             ReasoningWarning(
-                _max_cost_step(limit)
-                + f" holds for the answers, but {recipe.model} may reason before "
-                "it answers, and reasoning tokens are billed as output: nobody can know how many. "
-                "Switch them off, "
-                + requests_step(output_limit.disable_reasoning)
-                + ", or bound them, "
-                + requests_step(f"{output_limit.parameter}=...")
-                + "."
+                MAX_COST
+                + f": does not cover reasoning tokens, which are billed as output (${limit:f}). "
+                "Fix: " + (requests_step(disable) + " or " if disable else "") + limit_step + "."
             )
         )
     elif interval_note(output_limit) in estimate.notes:
-        parameter = output_limit.parameter
-        bound = " To be certain, bound them: " + requests_step(f"{parameter}=...") + "."
         warn_user(
             IntervalWarning(
-                _max_cost_step(limit)
-                + " was held against what answers took before, which is likely "
-                "and no bound: longer answers may cost more." + (bound if parameter else "")
+                MAX_COST
+                + f": checked against earlier answers, not a bound (${limit:f}); longer answers "
+                "may cost more." + (" Fix: " + limit_step + "." if bound else "")
             )
         )
-
-
-def _max_cost_step(limit: Decimal) -> NextStep:
-    return NextStep(f"max_cost=${limit:f}", f"--max-cost ${limit:f}")
 
 
 def _amount(max_cost: object) -> Decimal:
@@ -115,10 +104,9 @@ def _amount(max_cost: object) -> Decimal:
     except InvalidOperation:
         limit = Decimal("NaN")
     if not limit.is_finite() or limit < 0:
-        argument = NextStep(f"max_cost={max_cost!r}", f"--max-cost {max_cost!r}")
         raise CostError(
-            argument + " is no amount of USD.",
-            next_step="Write it as " + NextStep("max_cost=2.50", "--max-cost 2.50") + ".",
+            MAX_COST + f": not a valid amount in USD ({max_cost!r}).",
+            next_step="Fix: " + NextStep("max_cost=2.50", "--max-cost 2.50") + ".",
         )
     return limit
 
@@ -170,53 +158,40 @@ def _format_cost(cost: Range[Decimal]) -> str:
     return f"at least ${cost.low:f}{expected}"
 
 
+def _no_guarantee(limit: Decimal) -> NextStep:
+    return MAX_COST + f": cannot be guaranteed (${limit:f})"
+
+
 def _unknown_price_error(recipe: Recipe, limit: Decimal, tier: Tier) -> CostError:
     call = NextStep(f"submit(max_cost=..., {PRICES})", PRICES.shell)
     if tier != "batch":
         rates = PRICES.removeprefix("prices=")
         call = NextStep(f'pilot(max_cost=..., prices={{"{tier}": {rates}}})')
     return CostError(
-        f"No {tier} price is known for {recipe.model}, so nobody can say whether it stays below "
-        f"${limit:f}.",
-        next_step="Give the price in USD per million tokens: "
-        + call
-        + ", or leave out "
-        + MAX_COST
-        + ".",
+        _no_guarantee(limit) + f", because the {tier} price of {recipe.model} is unknown.",
+        next_step="Fix: pass it in USD per million tokens, " + call + ", or omit " + MAX_COST + ".",
     )
 
 
-def _unbounded_output_error(
-    limit: Decimal, cost: Range[Decimal], bound: str, tier: Tier
-) -> CostError:
+def _unbounded_output_error(limit: Decimal, cost: Range[Decimal], bound: str) -> CostError:
+    start = _no_guarantee(limit)
     if not bound:
         return CostError(
-            f"The cost is {_format_cost(cost)}, but nobody publishes what an answer of "
-            f"this model takes, so nobody can say whether it stays below ${limit:f}. Nothing "
-            "was sent.",
-            next_step="Leave out "
-            + MAX_COST
-            + ", for a few rows at first, df.head(5): job.cost says what they took.",
+            start + ", because the tokens per answer of this model are not published; the cost is "
+            f"{_format_cost(cost)}. Nothing was sent.",
+            next_step="Fix: submit df.head(5) without " + MAX_COST + ", then read job.cost.",
         )
     # A pilot is bounded by n; with max_cost it would fail for the same reason.
-    pilot_hint = NextStep(
-        " learn their length from a few, requests.pilot(n=20) without max_cost, and submit again;",
-        "",
-    )
-    alternatives = pilot_hint + " or leave out " + MAX_COST
-    if tier != "batch":
-        alternatives = NextStep(
-            " or leave out max_cost: n alone then bounds the pilot, requests.pilot(n=20)"
-        )
+    pilot = NextStep("run requests.pilot(n=20) without max_cost", "omit --max-cost")
     return CostError(
-        f"The cost is {_format_cost(cost)}, but nothing bounds the length of the answers, "
-        f"so nobody can say whether it stays below ${limit:f}. Nothing was sent.",
-        next_step="Bound them: "
+        start + f", because the answers have no upper bound; the cost is {_format_cost(cost)}. "
+        "Nothing was sent.",
+        next_step="Fix: "
         + requests_step(f"{bound}=200")
-        + ", or "
+        + " or "
         + OUTPUT
-        + " with labels;"
-        + alternatives
+        + " with labels; or "
+        + pilot
         + ".",
     )
 
@@ -226,24 +201,23 @@ def _above_error(
 ) -> CostError:
     is_range = cost.low != cost.high
     ends = f" ({_format_cost(cost)})" if is_range else ""
-    options: list[str] = ["ask fewer: pilot(n=...)"]
+    options: list[str] = ["send fewer rows: pilot(n=...)"]
     if tier == "batch":
-        rows = f"; the first {fit:,} of {estimate.rows:,} fit: df.head({fit})"
-        options = [f"ask fewer rows{rows if fit else ''}"]
+        rows = f": df.head({fit}) ({fit:,} of {estimate.rows:,} fit)"
+        options = [f"send fewer rows{rows if fit else ''}"]
     if is_range and bound:
-        options.insert(0, "bound the answers more closely, " + requests_step(f"{bound}=..."))
+        options.insert(0, "limit the answers: " + requests_step(f"{bound}=..."))
         # A pilot adds nothing if earlier answers are available.
         if tier == "batch" and not rests_on_answers(estimate.notes):
-            options.append(NextStep("see what answers take, requests.pilot(n=20)", ""))
+            options.append(NextStep("measure a few answers: requests.pilot(n=20)", ""))
     options += [
-        'ask another model: requests.compare(["gpt-5.6-luna", "gpt-6-luna"]) shows their costs',
+        'compare models: requests.compare(["gpt-5.6-luna", "gpt-6-luna"])',
         "raise " + MAX_COST,
     ]
-    notebook_list = "".join(f"\n  - {way}" for way in options)
-    shell_list = "".join(f"\n  - {way}" for way in map(in_shell, options) if way)
+    notebook_list = "".join(f"\n  - {option}" for option in options)
+    shell_list = "".join(f"\n  - {option}" for option in map(in_shell, options) if option)
     return CostError(
-        f"The cost may be as high as ${cost.high:f}{ends}, and "
-        + MAX_COST
-        + f" is ${limit:f}. Nothing was sent.",
-        next_step="Ways out:" + NextStep(notebook_list, shell_list),
+        MAX_COST + f": the cost may reach ${cost.high:f}{ends}, above ${limit:f}. "
+        "Nothing was sent.",
+        next_step="Fix, one of:" + NextStep(notebook_list, shell_list),
     )

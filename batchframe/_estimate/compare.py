@@ -75,15 +75,14 @@ def _check_prices(prices: Mapping[str, Any], names: list[str]) -> None:
         if key in RATES or key in TIERS:
             model = names[0] if names else "gpt-5.6-luna"
             raise CostError(
-                f"compare() takes prices by model, and prices= has {key!r} where a model's name "
-                f'must stand. Write it as prices={{"{model}": {{"input": "0.10", "output": '
-                '"0.60"}}.'
+                f"prices: not keyed by model ({key!r}). "
+                f'Fix: prices={{"{model}": {{"input": "0.10", "output": "0.60"}}}}.'
             )
         matches = difflib.get_close_matches(str(key), names, n=1)
         guess = f"Did you mean {matches[0]!r}? " if matches else ""
         raise CostError(
-            f"prices= has {key!r}, which is not one of the models that are compared. "
-            f"{guess}Models: {format_list(names)}."
+            f"prices: not one of the compared models ({key!r}). {guess}"
+            f"Models: {format_list(names)}."
         )
 
 
@@ -112,7 +111,7 @@ def _model_rows(
         if rates is not None and rates.output is None and length.mean.high != 0:
             rates = None
         cost = cost_range(rates, input_tokens, output_tokens)
-        price_notes = [f"No {tier} price is known."] if cost is None else []
+        price_notes = [f"Unknown {tier} price."] if cost is None else []
         doubt_notes = doubts(model, [tier], model_prices) if is_openais(provider) else []
         ends = (None, None, None) if cost is None else astuple(cost)
         total, note = int(input_tokens.tokens.sum()), " ".join([*price_notes, *notes, *doubt_notes])
@@ -125,9 +124,9 @@ def _model_notes(table: RequestTable, input_tokens: InputTokens, length: AnswerL
     refused = refused_parameters(recipe.model, recipe.endpoint, recipe.body)
     hosted = hosted_tools(recipe.body)
     return [
-        *[f"Refuses {name}=." for name in refused if name not in recipe.allow],
+        *[f"Rejects {name}=." for name in refused if name not in recipe.allow],
         *lifetime_notes(recipe.model, today()),
         *window_note(table, input_tokens),
-        *(["Reasoning tokens come on top."] if length.unbounded_reasoning else []),
-        *[f"Calls of {name}, and what it finds, come on top." for name in hosted],
+        *(["Excludes reasoning tokens."] if length.unbounded_reasoning else []),
+        *[f"Excludes calls of {name} and their results." for name in hosted],
     ]

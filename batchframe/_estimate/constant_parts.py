@@ -36,10 +36,10 @@ def divide(template: Template) -> Division:
     Examples
     --------
     >>> from batchframe._recipe.template import bind, parse
-    >>> found = divide(bind(parse("Rate this review: {{ text }}. Be brief"), ["text"]))
-    >>> found.constants
+    >>> division = divide(bind(parse("Rate this review: {{ text }}. Be brief"), ["text"]))
+    >>> division.constants
     ('Rate this', ' brief')
-    >>> found.pieces[0].parts
+    >>> division.pieces[0].parts
     (' review: ', Cell(column=0, form='text'), '. Be')
     """
     constants: list[str] = []

@@ -163,9 +163,9 @@ def _largest(table: RequestTable, most_bytes: float) -> Numbers:
     return np.sort(order[: max(count, _GIANTS)])
 
 
-def part_of(table: RequestTable, chosen: Numbers) -> RequestTable:
+def part_of(table: RequestTable, positions: Numbers) -> RequestTable:
     """Select some of the requests to send, in the order of their rows."""
-    order = np.sort(chosen)
+    order = np.sort(positions)
     return replace(table, first_row=table.first_row[order], size=table.size[order], reused=0)
 
 
@@ -198,9 +198,8 @@ def _extrapolate_counts(
     if len(more) == len(parts):
         high = scaled(tokens, total + chance + _weighted_sum(more, weights))
     note = (
-        f"Input tokens are those of {len(at):,} requests drawn at random (seed {SEED}), "
-        f"extended by their size, and of the {len(largest):,} largest of {table.to_send:,}: the "
-        "range holds the true number 99 times in 100. Count all with estimate(exact=True)."
+        f"Input tokens are estimated from {len(at):,} random requests and the {len(largest):,} "
+        "largest (99% interval). To count all: estimate(exact=True)."
     )
     return InputTokens(
         tokens,
@@ -279,9 +278,8 @@ def _by_column(
     if not all_exact and counter.exact:
         share, notes = _IN_PIECES, (*notes, TOO_LONG)
     margin = np.ceil((tokens - around.tokens) * share).astype(np.int64) if share else np.int64(0)
-    fewer = np.broadcast_to(
-        around.fewer + margin, tokens.shape
-    )  # a broadcast scalar takes no memory
+    # A broadcast scalar takes no memory.
+    fewer = np.broadcast_to(around.fewer + margin, tokens.shape)
     more = None if around.more is None else np.broadcast_to(around.more + margin, tokens.shape)
     return _Counted(tokens, fewer, more, notes)
 

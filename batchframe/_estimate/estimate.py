@@ -106,8 +106,9 @@ class Estimate(CardRepr):
         --------
         >>> import pandas as pd, batchframe as bf
         >>> frame = pd.DataFrame({"text": ["good", "good"]})
-        >>> known = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"]).estimate()
-        >>> known.saved == known.cost.expected
+        >>> requests = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
+        >>> estimate = requests.estimate()
+        >>> estimate.saved == estimate.cost.expected
         True
         """
         if self.cost is None or not self.requests:
@@ -155,9 +156,9 @@ class Estimate(CardRepr):
     def _unsent_facts(self) -> tuple[tuple[str, str], ...]:
         parts = []
         if self.duplicates:
-            parts.append(f"{plural(self.duplicates, 'row')} equal to another")
+            parts.append(plural(self.duplicates, "duplicate"))
         if self.reused:
-            parts.append(f"{plural(self.reused, 'request')} answered before")
+            parts.append(f"{plural(self.reused, 'request')} already answered")
         if not parts:
             return ()
         savings = "" if self.saved is None else f": saves about {money(self.saved)}"

@@ -25,11 +25,11 @@ from batchframe._recipe.recipe import Recipe
 from batchframe._services.provider_table import is_loopback
 from batchframe._store.manifest import Record, records
 
-_OF_A_PILOT: Final = "standard"
+_PILOT_TIER: Final = "standard"
 """The tier of a pilot, whose requests use the realtime API."""
 # Fields that may differ between two recipes with the same prompt.
-_OF_THE_ROWS: Final = {"on_missing", "dedupe", "allow", "image_root"}
-_READ: Final = pa.schema({"status": pa.string(), "output_tokens": pa.int64()})
+_ROW_FIELDS: Final = {"on_missing", "dedupe", "allow", "image_root"}
+_COLUMNS: Final = pa.schema({"status": pa.string(), "output_tokens": pa.int64()})
 _ANSWERED: Final = pa.array(["ok", "invalid", "truncated"])
 
 
@@ -55,7 +55,7 @@ def experience(
     if recipe.prompt is None:
         return None
     tokens_by_job = [
-        (record.manifest.tier == _OF_A_PILOT, tokens)
+        (record.manifest.tier == _PILOT_TIER, tokens)
         for record in (_all_jobs() if jobs is None else jobs)
         if _is_comparable(record, recipe, base_url) and len(tokens := _output_tokens(record))
     ]
@@ -99,13 +99,13 @@ def _is_comparable(record: Record, recipe: Recipe, base_url: str) -> bool:
     job_url = record.manifest.identity.base_url
     if job_url != base_url and is_loopback(urlsplit(job_url).hostname or ""):
         return False
-    return record.done and set(recipe.difference(record.manifest.recipe)) <= _OF_THE_ROWS
+    return record.done and set(recipe.difference(record.manifest.recipe)) <= _ROW_FIELDS
 
 
 def _output_tokens(record: Record) -> npt.NDArray[np.int64]:
     try:
         with open_private(record.folder.answers) as file:
-            table = pq.read_table(file, columns=list(_READ.names)).cast(_READ)
+            table = pq.read_table(file, columns=list(_COLUMNS.names)).cast(_COLUMNS)
     except (OSError, ValueError, pa.ArrowException, JobError):
         return np.zeros(0, np.int64)  # missing until the answers are read, or damaged
     # The last rows are reused answers, which count toward their own job.

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from batchframe._base.errors import RequestError, allow_hint, format_list
 from batchframe._base.safe_text import requests_step
+from batchframe._display import plural
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.counting import InputTokens
 from batchframe._models.rules import (
@@ -24,16 +25,15 @@ from batchframe._models.rules import (
     context_window,
     is_known,
     is_parameter,
-    service_tiers,
 )
 from batchframe._recipe.template import Template
 from batchframe._requests.lines import body_of
 from batchframe._requests.table import RequestTable
 from batchframe._services.provider_table import OPENAI, Provider
 
-_WORD: Final = "json"
-_SAID: Final = ("messages", "input", "instructions")
-_TEXTS: Final = ("content", "text", "output", "arguments", "tool_calls", "function")
+_JSON: Final = "json"
+_MESSAGES: Final = ("messages", "input", "instructions")
+_TEXT_KEYS: Final = ("content", "text", "output", "arguments", "tool_calls", "function")
 """Keys with text in messages and input items, unlike names, types and URLs."""
 _FORMAT: Final = "response_format"
 
@@ -60,22 +60,21 @@ def check_json_mode(table: RequestTable) -> None:
     if not is_json_mode or name in recipe.allow or not is_known(recipe.model):
         return
     texts = chain.from_iterable(_model_texts(endpoint_of(recipe.endpoint).body(recipe)))
-    if any(isinstance(text, str) and _WORD in text.lower() for text in texts):
+    if any(isinstance(text, str) and _JSON in text.lower() for text in texts):
         return
     requests = table.sketched().requests_to_send()
     for number, body in enumerate(map(body_of, requests)):
-        if not any(_WORD in part.lower() for parts in _model_texts(body) for part in parts):
+        if not any(_JSON in part.lower() for parts in _model_texts(body) for part in parts):
             raise RequestError(
-                'The format {"type": "json_object"} needs the word JSON in the messages, or the '
-                f"service refuses the request; {table.where(number)} has none. Say it in the "
-                f'prompt ("Answer in JSON."), or ask for columns: output=...',
+                f'{name}: JSON mode requires the word "JSON" in the messages, which is missing in '
+                f'{table.where(number)}. Fix: add "Answer in JSON." to the prompt, or use output=.',
                 next_step=allow_hint(name),
             )
 
 
 def _model_texts(body: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
     """Yield the parts of each string in the messages or input."""
-    return _strings_in([body.get(name) for name in _SAID])
+    return _strings_in([body.get(name) for name in _MESSAGES])
 
 
 def _strings_in(value: Any) -> Iterator[tuple[Any, ...]]:
@@ -86,7 +85,9 @@ def _strings_in(value: Any) -> Iterator[tuple[Any, ...]]:
     elif isinstance(value, list):
         yield from chain.from_iterable(map(_strings_in, value))
     elif isinstance(value, Mapping):
-        yield from chain.from_iterable(_strings_in(value[key]) for key in _TEXTS if key in value)
+        yield from chain.from_iterable(
+            _strings_in(value[key]) for key in _TEXT_KEYS if key in value
+        )
 
 
 def _oversized(table: RequestTable, input_tokens: InputTokens) -> tuple[int, npt.NDArray[np.int64]]:
@@ -102,9 +103,9 @@ def window_note(table: RequestTable, input_tokens: InputTokens) -> Iterator[str]
     window, oversized = _oversized(table, input_tokens)
     if len(oversized):
         yield (
-            f"{len(oversized):,} of the requests have more input tokens than the {window:,} that "
-            f"{table.recipe.model} takes; the first is that of row "
-            f"{int(table.first_row[oversized[0]])}. submit() refuses them."
+            f"{plural(len(oversized), 'request')} above the context window of "
+            f"{table.recipe.model} ({window:,} tokens), first at row "
+            f"{int(table.first_row[oversized[0]])}; submit() rejects them."
         )
 
 
@@ -131,14 +132,11 @@ def check_sending(
     window, oversized = _oversized(table, input_tokens)
     if len(oversized):
         where = table.where(int(oversized[0]))
-        total = "" if len(oversized) == 1 else f" In all, {len(oversized):,} requests are too long."
+        others = "" if len(oversized) == 1 else f"; {len(oversized):,} requests are too long"
         raise RequestError(
-            f"{where[0].upper()}{where[1:]} makes a request of "
-            f"{int(input_tokens.tokens[oversized[0]]):,} input tokens, and "
-            f"{table.recipe.model} takes up to {window:,} tokens of input and output "
-            f'together.{total} Shorten the texts, df["text"] = df["text"].str.slice(0, 400_000), '
-            "leave the rows out, or ask a model with a larger "
-            f"window.",
+            f"prompt: {int(input_tokens.tokens[oversized[0]]):,} input tokens in {where} exceed "
+            f"the context window of {table.recipe.model} ({window:,} tokens){others}. "
+            'Fix: df["text"] = df["text"].str.slice(0, 400_000), or use another model.',
             next_step=allow_hint("context_window"),
         )
 
@@ -146,19 +144,19 @@ def check_sending(
 def _check_service(provider: Provider, endpoint: str) -> None:
     if provider.other_shape is not None:
         raise RequestError(
-            f"{provider.name} does not take files of requests, as OpenAI's Batch API does: it "
-            f"takes batches {provider.other_shape}. Nothing was sent. Pass the client of another "
-            "service, or rehearse: requests.submit(client=batchframe.local.serve().client())."
+            f"client: {provider.name} takes batches {provider.other_shape}, not as files. "
+            "Nothing was sent. Fix: use another service, or run locally, "
+            "requests.submit(client=batchframe.local.serve().client())."
         )
     endpoints = provider.endpoints
     if endpoints is not None and endpoint not in endpoints:
         raise RequestError(
-            f"{provider.name} is not known to have batches for {endpoint}; it has them for "
+            f"endpoint: {provider.name} is not known to have batches for {endpoint}, only for "
             f"{format_list(endpoints)}.",
-            next_step="Ask one of these: "
+            next_step="Fix: "
             + requests_step(f"endpoint={endpoints[0]!r}")
-            + f". If it has them by now, say so: submit(provider=bf.provider({provider.key!r}, "
-            "endpoints=None)).",
+            + ". To skip this check: "
+            f"submit(provider=bf.provider({provider.key!r}, endpoints=None)).",
         )
 
 
@@ -168,26 +166,21 @@ def refuse_parameters(given: Iterable[str]) -> None:
     Raises
     ------
     RequestError
-        If the name is a request body parameter; the message explains service tiers.
+        If the name is a request body parameter.
     TypeError
         If the name is unknown.
     """
     for name in given:
         if name == "service_tier":
-            meanings = "".join(
-                f"\n  {tier}: {meaning}" for tier, meaning in service_tiers().items()
-            )
             raise RequestError(
-                "service_tier= is a parameter of each request's body, not of submit(), and a batch "
-                "needs none: it is a tier of its own, billed at the batch price. What each would "
-                f"mean:{meanings}\n"
-                "Where your service takes one in a batch, put it into the requests: "
+                "service_tier: not a parameter of submit(). Batches are billed at the batch price, "
+                "so omit it. Fix, if your service requires one: "
                 'df.bf.requests(..., service_tier="default").submit(...).'
             )
         if is_parameter(name):
             raise RequestError(
-                f"{name}= is a parameter of each request's body, not of submit(): "
-                f"df.bf.requests(..., {name}=...).submit(...)."
+                f"{name}: not a parameter of submit(). "
+                f"Fix: df.bf.requests(..., {name}=...).submit(...)."
             )
         message = f"submit() got an unexpected keyword argument {name!r}"
         raise TypeError(message)

@@ -13,12 +13,12 @@ import numpy as np
 from batchframe._base.clock import today
 from batchframe._base.ranges import Range
 from batchframe._base.safe_text import PRICES, NextStep
-from batchframe._display import UNKNOWN, plural
+from batchframe._display import plural
 from batchframe._estimate.answer_length import NO_ANSWER, Experience, answer_length
 from batchframe._estimate.counting import InputTokens, Numbers
 from batchframe._estimate.estimate import Estimate
 from batchframe._estimate.preflight import window_note
-from batchframe._models.genai_prices import near_models, price_book
+from batchframe._models.genai_prices import near_models
 from batchframe._models.given_prices import GIVEN, given_prices
 from batchframe._models.hosted_tools import hosted_notes, hosted_tools
 from batchframe._models.price import LEAST_CACHED, TIERS, Price, Tier, sum_of
@@ -198,43 +198,32 @@ def _price_notes(
     if batch is None:
         yield from _unknown_price_notes(recipe.model, provider)
     else:
-        yield _source_note(batch, provider)
+        as_of = f" ({batch.as_of})" if batch.as_of else ""
+        yield f"Prices: {batch.source}{as_of}."
     yield from doubts(recipe.model, tiers, prices)
     if batch is None or batch.source.startswith(GIVEN) or base_url is None:
         return
-    if provider.key == LOCAL.key:
-        yield "These are OpenAI's own prices: a rehearsal on this machine is billed by nobody."
-    elif is_loopback(urlsplit(base_url).hostname or base_url):
-        yield f"A rehearsal on this machine is billed by nobody; {provider.name} would."
+    if provider.key == LOCAL.key or is_loopback(urlsplit(base_url).hostname or base_url):
+        name = OPENAI.name if provider.key == LOCAL.key else provider.name
+        yield f"Local run: nothing is billed; the prices are those of {name}."
     elif provider.key == "azure":
-        yield (
-            "The price is that of Azure's model of this name: a deployment may be called otherwise "
-            "than its model."
-        )
+        yield "The price is for Azure's model of this name; your deployment may run another model."
 
 
 def _unknown_price_notes(model: str, provider: Provider) -> Iterator[str]:
-    where = "" if is_openais(provider) else f" at this service ({provider.name})"
+    where = "" if is_openais(provider) else f" at {provider.name}"
     matches = near_models(model) if is_openais(provider) else []
     guess = f" Did you mean {matches[0]}?" if matches else ""
     yield (
-        f"No batch price is known for {model}{where}.{guess} Give yours, in USD per million "
-        "tokens: " + NextStep(f"estimate({PRICES})", PRICES.shell) + "."
+        f"The batch price of {model}{where} is unknown.{guess} Pass it in USD per million tokens: "
+        + NextStep(f"estimate({PRICES})", PRICES.shell)
+        + "."
     )
     if provider.discount is not None:
         yield (
-            f"{provider.name} states that a batch saves {provider.discount:.0%} of its standard "
-            'price: give that alone as prices={"standard": {...}}.'
+            f"{provider.name} takes {provider.discount:.0%} off its standard price in batches; "
+            'prices={"standard": {...}} is enough.'
         )
-
-
-def _source_note(batch: Price, provider: Provider) -> str:
-    as_of = f" ({batch.as_of})" if batch.as_of else ""
-    newest = ""
-    if is_openais(provider):
-        book = price_book()
-        newest = f" Newest OpenAI price in {book.name} {book.version}: {book.as_of or UNKNOWN}."
-    return f"Prices: {batch.source}{as_of}.{newest}"
 
 
 def _input_notes(recipe: Recipe, batch: Price | None, input_tokens: InputTokens) -> Iterator[str]:
@@ -242,29 +231,25 @@ def _input_notes(recipe: Recipe, batch: Price | None, input_tokens: InputTokens)
     high_input = input_tokens.tokens if input_tokens.high is None else input_tokens.high
     if batch is not None and batch.cache_write is not None and batch.may_write(high_input).any():
         yield (
-            f"{batch.model} bills input that it writes to the prompt cache at "
-            f"${batch.cache_write:f} per million tokens in place of ${batch.input:f}. The high end "
-            f"takes all input of requests of {LEAST_CACHED:,} tokens or more to be written; low "
-            "and expected take none, as in the batches that were reported."
+            f"The upper bound includes prompt cache writes at ${batch.cache_write:f} per million "
+            f"tokens, for requests of at least {LEAST_CACHED:,} tokens."
         )
     yield from lifetime_of_cache_note(recipe.body)
     if batch is None:
         return
     if batch.image_input is not None and recipe.images is not None:
         yield (
-            f"All input of {batch.model} is priced as that of images, ${batch.input:f} per million "
-            "tokens: the text among it costs less."
+            f"All input is priced as images, ${batch.input:f} per million tokens; text costs less."
         )
     yield from _long_notes(batch, input_tokens)
 
 
 def _long_notes(batch: Price, input_tokens: InputTokens) -> Iterator[str]:
     if batch.long_context is not None:
-        threshold = batch.long_context.threshold
-        rest = ": each is priced at the rates of long context as a whole."
+        threshold, rest = batch.long_context.threshold, ": long-context rates apply."
     elif not batch.source.startswith(GIVEN) and (doubt := long_doubt(batch.model)) is not None:
         threshold, why = doubt
-        rest = f" may cost more than is said here: {why}."
+        rest = f" may cost more: {why}."
     else:
         return
     if long := int((input_tokens.tokens > threshold).sum()):

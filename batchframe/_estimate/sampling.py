@@ -33,14 +33,14 @@ def sample_of(rows: int, most: int, seed: int) -> Numbers:
     return positions.astype(np.int64)
 
 
-def extrapolate(sizes: Numbers, chosen: Numbers, tokens: Numbers) -> tuple[Numbers, Range[int]]:
+def extrapolate(sizes: Numbers, positions: Numbers, tokens: Numbers) -> tuple[Numbers, Range[int]]:
     """Extrapolate the tokens of a sample to every request.
 
     Parameters
     ----------
     sizes
         The bytes of each request.
-    chosen
+    positions
         The positions of the sample, at least two.
     tokens
         The tokens of each request of the sample.
@@ -56,22 +56,22 @@ def extrapolate(sizes: Numbers, chosen: Numbers, tokens: Numbers) -> tuple[Numbe
     >>> extrapolate(np.array([10, 20, 30, 40]), np.array([0, 3]), np.array([3, 9]))
     (array([3, 5, 7, 9]), Range(low=24, expected=24, high=24))
     """
-    sampled = sizes[chosen].astype(float)
+    sampled = sizes[positions].astype(float)
     variance = float(np.var(sampled))
     slope = float(np.cov(sampled, tokens, bias=True)[0, 1]) / variance if variance else 0.0
     # A small sample may suggest a negative slope, but more bytes never mean fewer tokens.
     slope = max(slope, 0.0)
     predicted = tokens.mean() + slope * (sizes - sampled.mean())
-    residuals = tokens - predicted[chosen]
+    residuals = tokens - predicted[positions]
     # Rounding the cumulative sum avoids the bias of rounding small numbers one by one.
     np.cumsum(np.maximum(predicted, 1), out=predicted)
     predicted += 0.5
     estimates = np.diff(np.floor(predicted, out=predicted), prepend=0.0).astype(np.int64)
-    estimates[chosen] = tokens
-    rest = len(sizes) - len(chosen)
+    estimates[positions] = tokens
+    rest = len(sizes) - len(positions)
     # The regression uses two degrees of freedom.
-    freedom = max(len(chosen) - 2, 1)
-    error = np.sqrt(float(np.sum(residuals**2)) / freedom * (rest * len(sizes) / len(chosen)))
+    freedom = max(len(positions) - 2, 1)
+    error = np.sqrt(float(np.sum(residuals**2)) / freedom * (rest * len(sizes) / len(positions)))
     margin = int(np.ceil(_QUANTILE * error))
     total = int(estimates.sum())
     return estimates, Range(max(total - margin, int(tokens.sum())), total, total + margin)

@@ -20,12 +20,12 @@ from batchframe._requests.lines import body_of
 from batchframe._requests.table import RequestTable
 from batchframe._services.protocol import Service
 
-CHECKED: Final = 20
+SAMPLE_SIZE: Final = 20
 """Number of requests to count through the API, one call each."""
 
 Body = Mapping[str, Any]
 # Fields of a /v1/responses body that the counting endpoint accepts.
-_READ: Final = (
+_FIELDS: Final = (
     "model", "input", "instructions", "tools", "tool_choice", "text", "reasoning",
     "parallel_tool_calls", "previous_response_id", "conversation", "truncation",
 )  # fmt: skip
@@ -44,14 +44,14 @@ def check_input(table: RequestTable, input_tokens: InputTokens, service: Service
     if not table.to_send:
         return input_tokens
     endpoint = endpoint_of(table.recipe.endpoint)
-    positions = sample_of(table.to_send, CHECKED, SEED)
+    positions = sample_of(table.to_send, SAMPLE_SIZE, SEED)
     ours, theirs = [], []
     for body in map(body_of, part_of(table, positions).requests_to_send()):
         count_body = counting_body(endpoint.path, body)
         if count_body is None:
             raise RequestError(
-                "The API counts the input tokens of chat completions and responses, not those of "
-                f"{endpoint.path}. Leave check=True out: estimate()."
+                f"check: the API cannot count the input tokens of {endpoint.path}. "
+                "Fix: estimate() without check=True."
             )
         ours.append(endpoint.count_tokens(body).tokens)
         theirs.append(service.count_input_tokens(count_body))
@@ -74,15 +74,15 @@ def corrected(input_tokens: InputTokens, ours: Numbers, theirs: Numbers) -> Inpu
     Examples
     --------
     >>> tokens = np.array([10, 20])
-    >>> read = InputTokens(tokens, low=tokens, high=tokens, exact=True, notes=())
-    >>> found = corrected(read, np.array([10, 20]), np.array([12, 22]))
-    >>> found.tokens.tolist(), found.total.expected, found.notes
-    ([12, 22], 34, ('The API counts 2 tokens more than batchframe for each of 2 requests...
+    >>> input_tokens = InputTokens(tokens, low=tokens, high=tokens, exact=True, notes=())
+    >>> result = corrected(input_tokens, np.array([10, 20]), np.array([12, 22]))
+    >>> result.tokens.tolist(), result.total.expected, result.notes
+    ([12, 22], 34, ("Input tokens are corrected by the API's count of 2 random requests: +2...
     """
     diff = theirs - ours
-    who = f"{len(ours)} requests drawn at random (seed {SEED})"
+    sample = f"{len(ours)} random requests"
     if not diff.any():
-        note = f"Checked: the API counts the same input tokens for {who}."
+        note = f"The API counts the same input tokens for {sample}."
         return replace(input_tokens, notes=(*input_tokens.notes, note))
     requests = len(input_tokens.tokens)
     # Unchecked requests may differ in other ways.
@@ -90,25 +90,19 @@ def corrected(input_tokens: InputTokens, ours: Numbers, theirs: Numbers) -> Inpu
     if len(ours) < requests:
         unchecked = math.ceil(min(3 / len(ours), 1) * requests * int(np.abs(diff).max()))
     if (diff == diff[0]).all():
-        more = "more" if diff[0] > 0 else "fewer"
-        note = (
-            f"The API counts {abs(diff[0])} tokens {more} than batchframe for each of {who}: "
-            "corrected by that."
-        )
+        correction = f"{diff[0]:+,} tokens per request"
         tokens, margin = np.maximum(input_tokens.tokens + diff[0], 0), unchecked
     else:
         ratio = float(theirs.sum() / max(ours.sum(), 1))
         residuals = theirs - ratio * ours
         error = float(np.sqrt((residuals**2).sum() / max(len(ours) - 1, 1) / len(ours))) * requests
-        note = (
-            f"The API counts {ratio - 1:+.1%} input tokens against batchframe for {who}: corrected "
-            "by that."
-        )
+        correction = f"{ratio - 1:+.1%}"
         tokens = np.rint(input_tokens.tokens * ratio).astype(np.int64)
         margin = max(math.ceil(_quantile(len(ours) - 1) * error), unchecked)
     # The range still includes the sampling error.
     total, margin = int(tokens.sum()), margin + (input_tokens.chance or 0)
     low, high = scaled(tokens, max(total - margin, 0)), scaled(tokens, total + margin)
+    note = f"Input tokens are corrected by the API's count of {sample}: {correction}."
     notes = (*input_tokens.notes, note)
     return InputTokens(tokens, low, high, exact=False, notes=notes, chance=input_tokens.chance)
 
@@ -135,15 +129,15 @@ def counting_body(endpoint: str, body: Body) -> dict[str, Any] | None:
     >>> counting_body("/v1/embeddings", {"model": "m", "input": "Say hello"}) is None
     True
     """
-    write = _WRITERS.get(endpoint)
+    write = _BODIES.get(endpoint)
     return None if write is None else write(body)
 
 
-def _write_responses(body: Body) -> dict[str, Any]:
-    return _drop_none({key: body.get(key) for key in _READ})
+def _responses_body(body: Body) -> dict[str, Any]:
+    return _drop_none({key: body.get(key) for key in _FIELDS})
 
 
-def _write_chat(body: Body) -> dict[str, Any]:
+def _chat_body(body: Body) -> dict[str, Any]:
     tools = [_flatten_tool(tool) for tool in body.get("tools") or ()]
     tools += [{"type": "function", **function} for function in body.get("functions") or ()]
     effort = body.get("reasoning_effort")
@@ -230,6 +224,6 @@ def _flatten_tool(tool: Any) -> Any:
     return {"type": "function", **tool["function"]}
 
 
-_WRITERS: Final[Mapping[str, Callable[[Body], dict[str, Any]]]] = MappingProxyType(
-    {EndpointPath.CHAT: _write_chat, EndpointPath.RESPONSES: _write_responses}
+_BODIES: Final[Mapping[str, Callable[[Body], dict[str, Any]]]] = MappingProxyType(
+    {EndpointPath.CHAT: _chat_body, EndpointPath.RESPONSES: _responses_body}
 )

@@ -21,7 +21,7 @@ from batchframe._jobs.reconciliation import reconcile
 from batchframe._jobs.recovery import rebuild
 from batchframe._jobs.run import OnUncertain, SubmissionContext
 from batchframe._jobs.submission import submit
-from batchframe._results.earlier import asked_elsewhere
+from batchframe._results.earlier import count_elsewhere
 from batchframe._services.protocol import Service, newest_batches
 from batchframe._store.folder import JobFolder
 from batchframe._store.journal import InputFileState
@@ -59,7 +59,7 @@ def submit_rest(run: SubmissionContext) -> None:
     """
     reconcile(run)
     # A queued job is polled often, so the other jobs are read only if an input file is due.
-    sent_elsewhere = {} if run.recreate or not run.due() else asked_elsewhere(run.record())
+    sent_elsewhere = {} if run.recreate or not run.due() else count_elsewhere(run.record())
     if sent_elsewhere:
         text = ", ".join(f"{number:,} in job {other!r}" for other, number in sent_elsewhere.items())
         raise SubmissionError(

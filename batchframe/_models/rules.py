@@ -246,12 +246,6 @@ def _check_tier(value: Any) -> None:
         )
 
 
-def service_tiers() -> dict[str, str]:
-    """Describe each service tier and its effect in a batch."""
-    tiers = _rules()["service_tiers"]
-    return {name: tier["meaning"] for name, tier in tiers.items() if isinstance(tier, Mapping)}
-
-
 def _format_advice(instead: str) -> NextStep:
     """Format a rule's advice, with parameters worded for a shell, too."""
     shell = instead

@@ -164,9 +164,7 @@ def pending(requests: int) -> pa.Table:
 
 def never_sent(requests: int) -> pa.Table:
     """Return answers for requests of a job canceled before sending."""
-    return _table(
-        [Answer("cancelled", "the job was cancelled before this was sent", None)] * requests
-    )
+    return _table([Answer("cancelled", "the job was cancelled before sending", None)] * requests)
 
 
 def _table(answers: Sequence[Answer]) -> pa.Table:
@@ -196,8 +194,8 @@ def _unanswered(
 ) -> Callable[[int], Answer]:
     """Return a function from position to the answer for a missing line."""
     if gone:
-        message = shorten(f"the service did not give its result file {', '.join(gone)}")
-        return lambda _: Answer("missing", f"{message}; job.refresh() asks again", None)
+        message = shorten(f"the service did not return result file {', '.join(gone)}")
+        return lambda _: Answer("missing", f"{message}; job.refresh() tries again", None)
     if batch.status == "failed":
         reason_for_line = _why_failed(batch)
         return lambda at: Answer("failed", shorten(reason_for_line(at + 1)), None)
@@ -208,29 +206,24 @@ def _unanswered(
     if unreadable:
         reason += f"; {unreadable} of its lines could not be read"
     if foreign:
-        reason += f"; {foreign} of its lines named no request of this batch"
+        reason += f"; {foreign} of its lines had an unknown custom_id"
     return lambda _: Answer("missing", reason, None)
 
 
 _ENDED_EARLY: Final = {
-    "expired": Answer("expired", "the batch expired before this request was answered", None),
-    "cancelled": Answer(
-        "cancelled", "the batch was cancelled before this request was answered", None
-    ),
+    "expired": Answer("expired", "the batch expired before this answer", None),
+    "cancelled": Answer("cancelled", "the batch was cancelled before this answer", None),
 }
 
 
 def _why_failed(batch: Batch) -> Callable[[int], str]:
     """Return a function from line number to the reason of failure."""
-    messages = {
-        error.line: f"{error.message or error.code or NO_REASON}"
-        for error in reversed(batch.errors)
-    }
+    messages = {e.line: e.message or e.code or NO_REASON for e in reversed(batch.errors)}
     if not messages:
-        return lambda _: f"the batch was refused; {NO_REASON}"
+        return lambda _: f"the service rejected the batch; {NO_REASON}"
     first = batch.errors[0].line
     others = f"because of line {first}: {messages[first]}" if first else ""
     general = f": {messages[None]}" if None in messages else f" {others}"
     return lambda line: (
-        f"the batch was refused{f': {messages[line]}' if line in messages else general}"
+        f"the service rejected the batch{f': {messages[line]}' if line in messages else general}"
     )

@@ -65,15 +65,13 @@ def job_price(manifest: Manifest) -> Price | None:
     """Look up a job's price on its creation date; None if unknown."""
     if endpoint_of(manifest.recipe.endpoint).answer_kind == "reference":
         return None  # referenced files are not billed by tokens
-    model, day = manifest.recipe.model, day_of(manifest.created_at)
-    with_images = manifest.recipe.images is not None
     return price(
-        model,
+        manifest.recipe.model,
         manifest.tier,
         provider=manifest.provider,
         prices=manifest.prices,
-        on=day,
-        with_images=with_images,
+        on=day_of(manifest.created_at),
+        with_images=manifest.recipe.images is not None,
     )
 
 
@@ -140,12 +138,7 @@ def summary_of(record: Record) -> Summary:
     """
     made_of = _source_stamp(record)
     stored = _stored(record)
-    # Earlier versions left a finished job pending for videos, which are no longer fetched.
-    is_stale = record.done and stored is not None and "pending" in stored.counts
-    is_usable = (
-        stored is not None and stored.made_of == made_of and _is_valid(stored, record.manifest)
-    )
-    if stored is not None and is_usable and not is_stale:
+    if stored is not None and stored.made_of == made_of and _is_valid(stored, record):
         return stored
     answers = read_job(record)
     summary = Summary(made_of, row_counts(answers), job_cost(answers))
@@ -163,14 +156,15 @@ def _stored(record: Record) -> Summary | None:
         return None
 
 
-def _is_valid(summary: Summary, manifest: Manifest) -> bool:
+def _is_valid(summary: Summary, record: Record) -> bool:
     """Return whether a stored summary has valid row counts and cost."""
-    is_known = set(summary.counts) <= set(STATUSES)
-    cost = summary.cost
+    counts, cost = summary.counts, summary.cost
     return (
-        is_known
-        and sum(summary.counts.values()) == manifest.rows
+        set(counts) <= set(STATUSES)
+        and sum(counts.values()) == record.manifest.rows
         and (cost is None or (cost.is_finite() and 0 <= cost <= LARGEST_COST))
+        # Earlier versions left a finished job pending for videos, which are no longer fetched.
+        and not (record.done and "pending" in counts)
     )
 
 

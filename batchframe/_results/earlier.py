@@ -124,7 +124,7 @@ def reused_by(record: Record, table: RequestTable) -> ReusePlan:
     )
 
 
-def asked_elsewhere(record: Record) -> dict[str, int]:
+def count_elsewhere(record: Record) -> dict[str, int]:
     """Count a job's unsent requests that other jobs answer, by job."""
     manifest = record.manifest
     unsent_numbers = [
@@ -147,11 +147,10 @@ def asked_elsewhere(record: Record) -> dict[str, int]:
 
 def _match(record: Record, recipe: Recipe, identity: Identity, digests: pa.Array) -> _Match | None:
     """Find the requests that a job shares; None if none or unreadable."""
-    endpoint_and_model = (record.manifest.recipe.endpoint, record.manifest.recipe.model)
-    if (
-        endpoint_and_model != (recipe.endpoint, recipe.model)
-        or record.manifest.identity != identity
-    ):
+    other = record.manifest.recipe
+    if (other.endpoint, other.model, record.manifest.identity) != (
+        recipe.endpoint, recipe.model, identity
+    ):  # fmt: skip
         return None
     try:
         rows = read_rows_of(record)

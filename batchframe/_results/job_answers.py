@@ -38,15 +38,12 @@ from batchframe._store.journal import JobState
 from batchframe._store.manifest import Manifest, Record
 from batchframe._store.rows import Rows, read_rows_of
 
-_GONE: Final = (
-    "its file is gone from the job's folder, and nothing else holds it: "
-    'submit(rerun="again") asks anew'
+_LOST: Final = 'its file is missing from the job folder; submit(rerun="again") requests it again'
+_NO_VIDEO: Final = (
+    "the file of {} is missing from the job folder, and batchframe no longer fetches videos "
+    "(OpenAI shut its Videos API down on 2026-09-24)"
 )
-_NEVER_FETCHED: Final = (
-    "the file of {} is not in the job's folder, and batchframe no longer fetches videos (OpenAI "
-    "shut its Videos API down on 2026-09-24)"
-)
-_TOLD: Final = ("status", "error", "text")
+_FIELDS: Final = ("status", "error", "text")
 
 STORED: pa.Schema = SCHEMA.append(pa.field("digest", ARROW))
 """The columns of an answer with the digest of its request."""
@@ -140,12 +137,12 @@ def _with_stored_files(record: Record, rows: Rows, answers: pa.Table) -> pa.Tabl
         if status == "ok" and custom_id is not None
         else (status, error, text)
         for custom_id, status, error, text in zip(
-            ids.to_pylist(), *(answers[name].to_pylist() for name in _TOLD), strict=True
+            ids.to_pylist(), *(answers[name].to_pylist() for name in _FIELDS), strict=True
         )
     ]
-    for name, column in zip(_TOLD, zip(*values, strict=True), strict=False):
-        kind = SCHEMA.field(name).type
-        answers = answers.set_column(SCHEMA.names.index(name), name, pa.array(column, kind))
+    for name, column in zip(_FIELDS, zip(*values, strict=True), strict=False):
+        array = pa.array(column, SCHEMA.field(name).type)
+        answers = answers.set_column(SCHEMA.names.index(name), name, array)
     return answers
 
 
@@ -154,7 +151,7 @@ def _with_stored_file(
 ) -> tuple[str, str | None, str | None]:
     name = names_by_id.get(custom_id)
     if name is None:
-        return "invalid", _NEVER_FETCHED.format(file_named_in(text)), text
+        return "invalid", _NO_VIDEO.format(file_named_in(text)), text
     if name.endswith(".gone"):
         return "invalid", files.why_gone(custom_id), text
     return "ok", None, with_files(text, [name])
@@ -172,7 +169,7 @@ def _mark_lost(answers: pa.Table, lost: npt.NDArray[np.bool_]) -> pa.Table:
     if not lost.any():
         return answers
     is_lost = pa.array(lost)
-    for name, value in (("status", "missing"), ("error", _GONE)):
+    for name, value in (("status", "missing"), ("error", _LOST)):
         column = pc.if_else(is_lost, pa.scalar(value), answers[name])
         answers = answers.set_column(answers.column_names.index(name), name, column)
     return answers
@@ -212,7 +209,7 @@ def read_reused(record: Record) -> pa.Table:
     except (OSError, ValueError, pa.ArrowException) as reason:
         raise JobError.damaged(str(path), str(reason)) from None
     if not _is_readable(table, record.manifest.reused):
-        raise JobError.damaged(str(path), "it does not hold one answer for each request")
+        raise JobError.damaged(str(path), "it does not have one answer per request")
     return table
 
 
@@ -257,7 +254,7 @@ def _read_files(record: Record, rows: Rows) -> pa.Table:
     indexes = range(len(record.state.inputs))
     # Hashing releases the GIL, so it overlaps with reading the previous files.
     with ThreadPoolExecutor(1) as worker:
-        result_files = worker.map(lambda index: _homes(record, index), indexes)
+        result_files = worker.map(lambda index: _result_files(record, index), indexes)
         pairs = zip(indexes, result_files, strict=True)
         parts = [_read_part(record, rows, *pair) for pair in pairs]
     if record.manifest.reused:
@@ -293,7 +290,7 @@ def _custom_ids(fingerprint: str, rows: Rows, file: InputFile) -> pa.Array:
     return custom_ids(fingerprint, file.start + file.ahead, digests)
 
 
-def _homes(record: Record, index: int) -> list[Path]:
+def _result_files(record: Record, index: int) -> list[Path]:
     """Return the result files of an input file, after checking hashes."""
     folder, state = record.folder, record.state.inputs[index]
     if state.batch is None or not state.fetched:
@@ -303,11 +300,8 @@ def _homes(record: Record, index: int) -> list[Path]:
     for path, transfer in files:
         if not path.is_file() or sha256_of(path) != transfer.sha256:
             raise JobError(
-                f"{path!s} is not what came back from the service: it was changed or removed "
-                "since.",
-                next_step="Call "
-                + REFRESH
-                + ": it is fetched again, as long as the service keeps it (30 days).",
+                f"{path!s}: missing or changed since the download.",
+                next_step="Fix: " + REFRESH + " downloads it again (within 30 days).",
             )
     return [path for path, _ in files]
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batchframe._base.errors import ColumnError, JobError, format_list
-from batchframe._base.safe_text import NextStep, job_step
+from batchframe._base.safe_text import RUN_THAT, NextStep, job_step
 from batchframe._endpoints import STATUSES, endpoint_of
 from batchframe._endpoints.endpoint import ASKED_AGAIN
 from batchframe._frames.tabular import Tabular, column_label, of_frame, taken_names
@@ -33,17 +33,17 @@ _TOKENS: Final = (
 _DETAILED: Final = [
     "status", "error", *_TOKENS, "finish_reason", "reasoning", "text", "tool_calls",
 ]  # fmt: skip
-_NOT_ASKED: Final = "this row was not part of the job, or its text has changed since"
-_NOT_ASKED_WITH_IMAGES: Final = _NOT_ASKED.replace("its text", "its text or an image")
-_FLOATS: Final = (
-    "; plain pd.read_parquet(path) makes floats of whole numbers with missing ones among them, "
-    'and pd.read_parquet(path, dtype_backend="pyarrow") does not'
+_NO_MATCH: Final = "this row was not part of the job, or its text has changed"
+_NO_MATCH_WITH_IMAGES: Final = _NO_MATCH.replace("its text", "its text or an image")
+_FLOAT_HINT: Final = (
+    "; pd.read_parquet(path) reads integers with missing values as floats, "
+    'pd.read_parquet(path, dtype_backend="pyarrow") as integers'
 )
 
 
 def ledger(job: JobAnswers, *, details: bool = False) -> pd.DataFrame:
     """Return the answers in the row order of the submitted frame."""
-    columns = columns_of(job, _match_rows(job.rows.number, job.rows.absent), details=details)
+    columns = columns_of(job, _row_match(job.rows.number, job.rows.absent), details=details)
     return pd.DataFrame(columns, index=pd.RangeIndex(len(job.rows)))
 
 
@@ -68,7 +68,7 @@ def join(
     """
     _check_same_questions(jobs)
     columns_by_job = [
-        columns_of(job, find_answers(of_frame(frame), job, Finder(job.rows)), details=details)
+        columns_of(job, match_rows(of_frame(frame), job, Finder(job.rows)), details=details)
         for job in jobs
     ]
     merged = {prefix + name: column for name, column in _merge_jobs(columns_by_job).items()}
@@ -76,12 +76,12 @@ def join(
     if taken and not overwrite:
         raise ColumnError.taken(
             taken,
-            "Join under other names, "
+            "Fix: "
             + NextStep('join(job, prefix="second_")', "--prefix second_")
-            + ", or replace the columns, "
+            + " or "
             + NextStep("join(job, overwrite=True)", "--overwrite")
             + ".",
-        )  # fmt: skip
+        )
     labels = {name: column_label(frame.columns, name) for name in merged}
     replaced = {labels[name] for name in taken}
     joined = frame.loc[:, [label not in replaced for label in frame.columns]].copy()
@@ -97,9 +97,8 @@ def _check_same_questions(jobs: Sequence[JobAnswers]) -> None:
         if other != first:
             ours, theirs = (format_list(name for name, _ in fields) for fields in (first, other))
             raise ColumnError(
-                f"These jobs do not answer the same question: one gives {ours}, another {theirs}. "
-                "Join one after the other, under names of their own: "
-                'df.bf.join(first).bf.join(second, prefix="second_").'
+                f"jobs: different answer columns ({ours} and {theirs}). "
+                'Fix: df.bf.join(first).bf.join(second, prefix="second_").'
             )
 
 
@@ -110,7 +109,7 @@ def answer_fields(job: JobAnswers) -> tuple[Field, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class RowMatch:
     """The request of a job that matches each row.
 
     Attributes
@@ -126,7 +125,7 @@ class Found:
     error: pa.Array
 
 
-def find_answers(rows: Tabular, job: JobAnswers, finder: Finder) -> Found:
+def match_rows(rows: Tabular, job: JobAnswers, finder: Finder) -> RowMatch:
     """Match rows to requests of a job by the content of the request.
 
     Rows are rendered again unless all rows equal those submitted, in the same order.
@@ -144,47 +143,48 @@ def find_answers(rows: Tabular, job: JobAnswers, finder: Finder) -> Found:
     recipe = job.manifest.recipe
     if recipe.columns == UNKNOWN_COLUMNS:
         raise JobError(
-            f"Job {job.manifest.display_name!r} was recovered from the server, which knows neither "
-            "the frame nor the template of the prompt, so rows cannot be matched to it.",
-            next_step=NextStep("Run the cell", "Run the command")
-            + " that submitted it: it finds this job and pays nothing. What is known without: "
+            f"Job {job.manifest.display_name!r} was recovered from the server without its prompt, "
+            "so rows cannot be matched to it.",
+            next_step="Fix: "
+            + RUN_THAT
+            + " that submitted it, which sends nothing. One row per request, without the frame: "
             + job_step(job.manifest.display_name, "results")
-            + ", one row a request.",
+            + ".",
         )
     as_submitted = job.rows.checksum if len(rows) == len(job.rows) else None
     identities = row_digests(recipe, rows, as_submitted)
     if identities is None:
-        return _match_rows(job.rows.number, job.rows.absent)
+        return _row_match(job.rows.number, job.rows.absent)
     identity, absent, unreadable = identities
     number = finder.find(identity)
     absent = pc.coalesce(absent, finder.why_absent(identity))
-    not_asked = _NOT_ASKED if recipe.images is None else _NOT_ASKED_WITH_IMAGES
+    why_missing = _NO_MATCH if recipe.images is None else _NO_MATCH_WITH_IMAGES
     if job.manifest.source is not None and not rows.streamed:
-        not_asked += _FLOATS
-    return _match_rows(number, absent, pc.fill_null(unreadable, not_asked))
+        why_missing += _FLOAT_HINT
+    return _row_match(number, absent, pc.fill_null(unreadable, why_missing))
 
 
-def _match_rows(
-    number: npt.NDArray[np.int64], absent: pa.Array, why_missing: pa.Array | str = _NOT_ASKED
-) -> Found:
+def _row_match(
+    number: npt.NDArray[np.int64], absent: pa.Array, why_missing: pa.Array | str = _NO_MATCH
+) -> RowMatch:
     """Build the match of rows, with status and error for unmatched ones."""
     is_unmatched = pa.array(number < 0)
     has_no_prompt = pc.is_valid(absent)
     status = pc.if_else(is_unmatched, pc.if_else(has_no_prompt, "skipped", "missing"), None)
     error = pc.if_else(is_unmatched, pc.coalesce(absent, why_missing), None)
-    return Found(number, status.cast(pa.string()), error.cast(pa.string()))
+    return RowMatch(number, status.cast(pa.string()), error.cast(pa.string()))
 
 
-def columns_of(job: JobAnswers, found: Found, *, details: bool) -> dict[str, pd.Series]:
+def columns_of(job: JobAnswers, match: RowMatch, *, details: bool) -> dict[str, pd.Series]:
     """Return the answer columns of matched rows by name."""
-    number = found.number
+    number = match.number
     take = pa.array(number, mask=number < 0)
     answers = job.answers.select(_DETAILED if details else ["status", "error"]).take(take)
     columns = {
         field.name: to_pandas(job.columns[field.name], take, field) for field in answer_fields(job)
     }
-    columns["bf_status"] = categories(pc.coalesce(answers["status"], found.status), STATUSES)
-    columns["bf_error"] = strings(pc.coalesce(answers["error"], found.error))
+    columns["bf_status"] = categories(pc.coalesce(answers["status"], match.status), STATUSES)
+    columns["bf_error"] = strings(pc.coalesce(answers["error"], match.error))
     if details:
         columns |= _details(job, number, take, answers)
     return columns

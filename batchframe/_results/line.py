@@ -32,7 +32,7 @@ _BLOCK: Final = 1 << 20
 _LONGEST_LINE: Final = 1 << 28
 _HEAD: Final = 1 << 16
 NO_REASON: Final = "the service gave no reason"
-_NOT_READ: Final = (msgspec.DecodeError, ValueError, RecursionError)
+_UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
 """Exceptions raised for an unreadable line."""
 
 
@@ -55,7 +55,7 @@ def read_line(raw: bytes, endpoint: Endpoint) -> tuple[str | None, Answer]:
     try:
         line = _decode_line(raw)
         answer = _read_response(line.response, line.error, endpoint)
-    except _NOT_READ:
+    except _UNREADABLE:
         return _read_odd_line(raw, endpoint)
     if answer.status == "invalid" or _repeats_id(raw):
         return _read_odd_line(raw, endpoint)
@@ -66,12 +66,12 @@ def _read_odd_line(raw: bytes, endpoint: Endpoint) -> tuple[str | None, Answer]:
     """Read a line that is not strict JSON or repeats ``custom_id``."""
     try:
         if _names_several(raw):
-            return None, Answer("invalid", "the line names several requests", None)
+            return None, Answer("invalid", "the line has several custom_ids", None)
         line = _decode_line(repair_json(raw))
         return line.custom_id, _read_response(line.response, line.error, endpoint)
-    except _NOT_READ as reason:
+    except _UNREADABLE as reason:
         name = _CUSTOM_ID.search(raw)
-        problem = shorten(f"the service's line for this request cannot be read: {reason}")
+        problem = shorten(f"unreadable result line: {reason}")
         return name and name[1].decode(errors="replace"), Answer("invalid", problem, None)
 
 
@@ -98,13 +98,13 @@ def _read_response(response: _Response | None, error: Any, endpoint: Endpoint) -
             return answer
         return _with_usage(answer, _decode_or_text(_body(response)))
     if response is None:
-        code, message = _error_words(error)
+        code, message = _code_and_message(error)
         status = _ENDED_EARLY.get(code or "", "failed")
         return Answer(status, shorten(": ".join(filter(None, (code, message)))), None)
     body = _decode_or_text(_body(response))
-    code, message = _error_words(body.get("error", body) if isinstance(body, dict) else body)
+    code, message = _code_and_message(body.get("error", body) if isinstance(body, dict) else body)
     if not message and error is not None:
-        code, message = _error_words(error)
+        code, message = _code_and_message(error)
     status_code = response.status_code
     status_text = "no HTTP status" if status_code is None else f"HTTP {status_code}"
     status_text = f"{status_text}, {code}" if code else status_text
@@ -132,7 +132,7 @@ def _decode_or_text(raw: bytes) -> Any:
         return raw.decode(errors="replace")
 
 
-def _error_words(error: Any) -> tuple[str | None, str]:
+def _code_and_message(error: Any) -> tuple[str | None, str]:
     if not isinstance(error, dict):
         return None, "" if error is None else str(error)
     code, message = error.get("code"), error.get("message") or error.get("detail")
@@ -160,10 +160,10 @@ def count_lines(path: Path) -> LineCount:
         try:
             raw.decode()  # the decoder does not validate the bytes of the response
             _decode_line(raw)
-        except _NOT_READ:
+        except _UNREADABLE:
             try:
                 _decode_line(repair_json(raw))
-            except _NOT_READ:
+            except _UNREADABLE:
                 broken += 1
                 continue
         readable += 1

@@ -24,7 +24,7 @@ from batchframe._base.private_files import replacing
 from batchframe._base.progress import progress
 from batchframe._frames.tabular import RowBlock, Tabular
 from batchframe._results.job_answers import JobAnswers
-from batchframe._results.join import Found, answer_fields, columns_of, find_answers
+from batchframe._results.join import RowMatch, answer_fields, columns_of, match_rows
 from batchframe._store.rows import Finder
 
 _TEXTS: Final = ("bf_error", "bf_custom_id", "bf_finish_reason", "bf_reasoning", "bf_raw")
@@ -33,7 +33,7 @@ _TYPES: Final = {**dict.fromkeys(_TEXTS, pa.large_string()), "bf_cost": _COST}
 _LAST_PLACE: Final = Decimal(1).scaleb(-18)
 _PRECISE: Final = Context(prec=60)
 _PANDAS: Final = b"pandas"
-_UNTOLD: Final[Mapping[str, Any]] = {"columns": [], "index_columns": [], "column_indexes": []}
+_NO_METADATA: Final[Mapping[str, Any]] = {"columns": [], "index_columns": [], "column_indexes": []}
 
 
 def to_parquet(
@@ -66,46 +66,41 @@ def to_parquet(
         file = stack.enter_context(replacing(path, private=False))
         advance = stack.enter_context(progress("writing rows", len(rows), " rows"))
         writer: pq.ParquetWriter | None = None
-        for part in rows.blocks():
-            matches = find_answers(part.alone(), job, finder)
+        for block in rows.blocks():
+            matches = match_rows(block.alone(), job, finder)
             answers = _answers(job, matches, prefix, details=details)
-            table = _append_answers(part, answers, overwrite=overwrite)
+            table = _append_answers(block, answers, overwrite=overwrite)
             writer = writer or stack.enter_context(_writer(file, table.schema))
             writer.write_table(table)
             if job.costs is not None:
                 # Duplicate rows in later parts must not repeat the cost.
                 job.costs[matches.number[matches.number >= 0]] = Decimal(0)
-            advance(len(part))
+            advance(len(block))
 
 
 def _refuse_place(rows: Tabular, path: Path) -> None:
     if path.is_dir():
         example = f"{path}/labelled.parquet"
-        raise SourceError(
-            f"{path} is a folder. Name the file to write: job.to_parquet({example!r})."
-        )
+        raise SourceError(f"path: is a directory. Fix: job.to_parquet({example!r}).")
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
     if rows.source_path is not None and rows.source_path in path.parents:
         raise SourceError(
-            f"{path!s} lies in the folder that the rows are read from, {rows.source_path}, and "
-            "would be taken for rows the next time. Write it elsewhere."
+            f"path: inside the source directory, which reads all its files ({path!s}). "
+            f"Fix: choose a path outside {rows.source_path}."
         )
     if path.exists() and str(path) in map(os.path.realpath, rows.files):
-        raise SourceError(
-            f"{path!s} is a file that the rows are read from. Write their answers beside it, "
-            "under another name."
-        )
+        raise SourceError(f"path: is a source file ({path!s}). Fix: choose another name.")
 
 
 def _writer(file: IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:
     try:
         return pq.ParquetWriter(file, schema, compression="zstd")
     except pa.ArrowNotImplementedError as reason:
-        raise _not_of_parquet_error(str(reason)) from None
+        raise _parquet_error(str(reason)) from None
 
 
-def _answers(job: JobAnswers, matches: Found, prefix: str, *, details: bool) -> pa.Table:
+def _answers(job: JobAnswers, matches: RowMatch, prefix: str, *, details: bool) -> pa.Table:
     """Return the answer columns with types independent of the values."""
     types = {field.name: job.columns[field.name].type for field in answer_fields(job)}
     columns = columns_of(job, matches, details=details)
@@ -129,15 +124,15 @@ def _array(column: pd.Series, kind: pa.DataType | None) -> pa.Array:
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
-def _append_answers(part: RowBlock, answers: pa.Table, *, overwrite: bool) -> pa.Table:
-    """Append the answer columns to the stored columns of a part."""
-    rows = _stored(part)
+def _append_answers(block: RowBlock, answers: pa.Table, *, overwrite: bool) -> pa.Table:
+    """Append the answer columns to the stored columns of a block."""
+    rows = _stored(block)
     taken = [name for name in answers.column_names if name in rows.column_names]
     if taken and not overwrite:
         raise ColumnError.taken(
-            taken, 'Write them under other names, job.to_parquet(path, prefix="second_"), or '
-            "replace the columns, job.to_parquet(path, overwrite=True)."
-        )  # fmt: skip
+            taken,
+            'Fix: job.to_parquet(path, prefix="second_") or job.to_parquet(path, overwrite=True).',
+        )
     metadata = _pandas_metadata(rows.schema, answers.schema)
     rows = rows.drop_columns(taken)
     for name in answers.column_names:
@@ -145,19 +140,19 @@ def _append_answers(part: RowBlock, answers: pa.Table, *, overwrite: bool) -> pa
     return rows.replace_schema_metadata(metadata)
 
 
-def _stored(part: RowBlock) -> pa.Table:
-    if part.arrow is not None:
-        return pa.Table.from_batches([part.arrow])
+def _stored(block: RowBlock) -> pa.Table:
+    if block.arrow is not None:
+        return pa.Table.from_batches([block.arrow])
     try:
-        return pa.Table.from_pandas(part.frame)
+        return pa.Table.from_pandas(block.frame)
     except (pa.ArrowException, ValueError) as reason:  # two columns of one name
-        raise _not_of_parquet_error(" ".join(map(str, reason.args))) from None
+        raise _parquet_error(" ".join(map(str, reason.args))) from None
 
 
 def _pandas_metadata(rows: pa.Schema, answers: pa.Schema) -> dict[bytes, bytes]:
     """Merge the pandas metadata of rows and answers."""
     metadata = dict(rows.metadata or {})
-    theirs = json.loads(metadata[_PANDAS]) if _PANDAS in metadata else _UNTOLD
+    theirs = json.loads(metadata[_PANDAS]) if _PANDAS in metadata else _NO_METADATA
     ours = json.loads(answers.metadata[_PANDAS])["columns"]
     names = {column["name"] for column in ours}
     others = [column for column in theirs["columns"] if column.get("name") not in names]
@@ -167,8 +162,8 @@ def _pandas_metadata(rows: pa.Schema, answers: pa.Schema) -> dict[bytes, bytes]:
     return metadata
 
 
-def _not_of_parquet_error(reason: str) -> SourceError:
+def _parquet_error(reason: str) -> SourceError:
     return SourceError(
-        f"A column of the source cannot be written to Parquet: {reason.rstrip('.')}. Give the "
-        "rows without it, or with one type and one name: job.to_parquet(path, rows)."
+        f"source: a column cannot be written to Parquet ({reason.rstrip('.')}). "
+        "Fix: drop it, or give it one type and a unique name: job.to_parquet(path, rows)."
     )

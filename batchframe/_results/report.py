@@ -22,20 +22,11 @@ from batchframe._store.manifest import Manifest
 
 _TOLERANCE: Final = Decimal("0.05")
 _WRITES: Final = "cache writes"
-_PART_BILLED: Final = (
-    "The input of those that were billed took {} than so many take on average: they differ from "
-    "the others in length, or the count was off."
+_NO_BOUND: Final = (
+    "The estimated input had no upper bound (files, images of unknown size or tool results)."
 )
-_NO_HIGH_END: Final = (
-    "How much the requests would read could not be known before (what they only name, such as a "
-    "file or an image of unknown size, or what a tool of the service finds): the input tokens that "
-    "were estimated are no upper bound, and a difference is no saving."
-)
-_NO_ESTIMATE: Final = "The job was brought back from the server, which keeps no estimate."
-_OTHER_PRICE: Final = (
-    "The input tokens are those expected, and their price is another: prices= was given later, or "
-    "the price book has changed."
-)
+_NO_ESTIMATE: Final = "The job was recovered from the server, which stores no estimate."
+_OTHER_PRICE: Final = "The input price has changed since the estimate (prices= or the price book)."
 
 
 @dataclass(frozen=True)
@@ -199,16 +190,15 @@ def _notes(
         yield _unanswered_note(job, len(job.sent) - answered)
     yield from _cache_notes(cached.tokens, cache_writes, rates)
     input_tokens = fresh.tokens + cache_tokens
+    is_complete = answered == len(job.sent)
     difference = _difference(input_tokens, _scaled(fresh.estimated_tokens.expected, billed_share))
     if difference is not None and _is_large(difference):
-        if answered == len(job.sent):
-            yield _input_note(difference, input_tokens, fresh.estimated_tokens)
-        else:
-            yield _PART_BILLED.format(_by(difference))
-    elif answered == len(job.sent) and not cache_tokens and _is_large(fresh.difference):
+        estimated = fresh.estimated_tokens if is_complete else None
+        yield _input_note(difference, input_tokens, estimated)
+    elif is_complete and not cache_tokens and _is_large(fresh.difference):
         yield _OTHER_PRICE
     if answered and not job.manifest.recovered and fresh.estimated_tokens.high is None:
-        yield _NO_HIGH_END
+        yield _NO_BOUND
     if cache_writes:
         yield from lifetime_of_cache_note(job.manifest.recipe.body)
     if job.manifest.recovered:
@@ -234,61 +224,41 @@ def _unanswered_note(job: JobAnswers, missing: int) -> str:
     counts = job.sent["status"].filter(pc.equal(tokens, 0)).value_counts().to_pylist()
     why = ", ".join(f"{entry['counts']:,} {entry['values']}" for entry in counts)
     return (
-        f"{plural(missing, 'request')} came back without a usage ({why}), so nothing is billed for "
-        "them as far as the service tells; the estimate is for all."
+        f"{plural(missing, 'request')} had no reported usage ({why}); the estimate includes them."
     )
 
 
 def _cache_notes(cached: int, cache_writes: int, rates: Price | None) -> Iterator[str]:
-    if cached:
-        note = "at its price"
-        if rates is not None and rates.cached_input is None:
-            note = "which has no price of its own in this tier and is priced as other input"
-        yield (
-            f"{cached:,} input tokens were read from the prompt cache, {note}; estimates take "
-            "nothing to be cached."
-        )
-    if cache_writes:
-        note = ", for which no price of their own is known: they are priced as other input."
-        if rates is not None and rates.cache_write is not None:
-            note = (
-                f", at its price for that (${rates.cache_write:f} per million); none are expected."
-            )
-        yield f"{cache_writes:,} input tokens were written to the prompt cache{note}"
-
-
-def _input_note(off: Decimal, tokens: int, estimated: Range[int]) -> str:
-    if estimated.low <= tokens and (estimated.high is None or tokens <= estimated.high):
-        return (
-            f"The input took {_by(off)} than expected, within the range that was estimated: what "
-            "makes it a range, such as images of unknown size, could not be counted before."
-        )
-    return (
-        f"The input took {_by(off)} than was counted: the count was off, as it can be for images, "
-        "tools, output schemas and models whose tokenizer is not public."
+    uses = (
+        (cached, "read from", rates and rates.cached_input),
+        (cache_writes, "written to", rates and rates.cache_write),
     )
+    for tokens, use, rate in uses:
+        if tokens:
+            price = "priced as other input" if rate is None else f"${rate:f} per million"
+            yield f"{tokens:,} input tokens were {use} the prompt cache ({price}); none expected."
+
+
+def _input_note(difference: Decimal, tokens: int, estimated: Range[int] | None) -> str:
+    note = f"Input: {_by(difference)} than expected"
+    if estimated is None:
+        return f"{note} for the billed requests."
+    if estimated.low <= tokens and (estimated.high is None or tokens <= estimated.high):
+        return f"{note}, within the estimated range."
+    return f"{note}; images, tools, schemas and non-public tokenizers are counted approximately."
 
 
 def _output_note(job: JobAnswers, line: ReportLine, billed_share: Decimal) -> Iterator[str]:
     estimated = line.estimated_tokens
     gap = _difference(line.tokens, _scaled(estimated.expected, billed_share))
     if estimated.high is not None and line.tokens > estimated.high:
-        above = line.tokens - estimated.high
-        note = f"The output took {above:,} tokens more than the high end of the estimate."
-    elif gap is None and estimated.low != estimated.high:
-        note = (
-            "The estimate had no basis to expect a length of the answers; they took "
-            f"{line.tokens:,} output tokens."
-        )
+        note = f"Output: {line.tokens - estimated.high:,} tokens above the estimated upper bound."
     elif gap is not None and _is_large(gap):
-        note = (
-            f"The answers took {_by(gap)} than expected; how long they are within the estimate's "
-            "range is the model's choice."
-        )
+        note = f"Output: {_by(gap)} than expected; the model decides how long its answers are."
     else:
         return
     recipe = job.manifest.recipe
     body = {"model": recipe.model, **recipe.body}
     if (gap is None or gap > 0) and endpoint_of(recipe.endpoint).may_reason(body):
-        note += " Reasoning tokens are billed as output, and nobody can know them before."
+        note += " Reasoning tokens are billed as output."
     yield note

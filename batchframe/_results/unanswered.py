@@ -13,9 +13,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batchframe._base.digests import NONE, Digests, digests_of, from_arrow
+from batchframe._base.digests import NONE, digests_of, from_arrow
 from batchframe._base.errors import JobError
 from batchframe._base.private_files import open_private, translate_os_errors
+from batchframe._display import plural
 from batchframe._endpoints.endpoint import ASKED_ON_DEMAND
 from batchframe._requests.custom_ids import custom_id
 from batchframe._requests.lines import as_named
@@ -38,12 +39,14 @@ def unanswered(record: Record, job: JobAnswers, statuses: Collection[str]) -> Re
     numbers = np.flatnonzero(is_unanswered.to_numpy())
     numbers = numbers[numbers < sent]
     rows = np.flatnonzero(np.isin(job.rows.number, numbers))
+    is_function = record.manifest.recipe.prompt is None
+    identity = from_arrow(job.rows.identity.take(pa.array(rows))) if is_function else None
     return kept_table(
         record.manifest.recipe,
         list(_requests(record, job, numbers)),
         np.searchsorted(numbers, job.rows.number[rows]),
         digest=from_arrow(job.rows.digest.take(pa.array(rows))),
-        identity=_identity(job, rows),
+        identity=identity,
         labels=pd.Index(rows),
     )
 
@@ -54,11 +57,12 @@ def still_waiting(job: str, rows: int) -> str:
     Examples
     --------
     >>> still_waiting("tone", 2)
-    'Job tone is not done: 2 rows wait for an answer, and are not among these. job.wait() first.'
+    "Job 'tone' is not done: 2 rows are pending and not included. Fix: call job.wait() first."
     """
-    count = f"{rows:,} row waits" if rows == 1 else f"{rows:,} rows wait"
+    verb = "is" if rows == 1 else "are"
     return (
-        f"Job {job} is not done: {count} for an answer, and are not among these. job.wait() first."
+        f"Job {job!r} is not done: {plural(rows, 'row')} {verb} pending and not included. "
+        "Fix: call job.wait() first."
     )
 
 
@@ -68,24 +72,17 @@ def nothing_left(job: str, counts: Mapping[str, int]) -> str:
     Examples
     --------
     >>> nothing_left("tone", {"ok": 7})
-    'Job tone left no row without an answer: there is nothing to ask again.'
-    >>> nothing_left("tone", {"ok": 7, "invalid": 2}).partition("again. ")[2]
-    'The answers to 2 rows are not as asked for: job.unanswered(also=["invalid"]) asks again.'
+    "Job 'tone' has no unanswered rows."
+    >>> nothing_left("tone", {"ok": 7, "invalid": 2}).partition("rows. ")[2]
+    'To resend 2 invalid rows: job.unanswered(also=["invalid"]).'
     """
-    text = f"Job {job} left no row without an answer: there is nothing to ask again."
+    text = f"Job {job!r} has no unanswered rows."
     others = [status for status in ASKED_ON_DEMAND if counts.get(status)]
     if not others:
         return text
-    rows = sum(counts[status] for status in others)
-    subject = "The answer to 1 row is" if rows == 1 else f"The answers to {rows:,} rows are"
+    rows = plural(sum(counts[status] for status in others), f"{' or '.join(others)} row")
     also = ", ".join(f'"{status}"' for status in others)
-    return f"{text} {subject} not as asked for: job.unanswered(also=[{also}]) asks again."
-
-
-def _identity(job: JobAnswers, rows: npt.NDArray[np.int64]) -> Digests | None:
-    if job.manifest.recipe.prompt is not None:
-        return None
-    return from_arrow(job.rows.identity.take(pa.array(rows)))
+    return f"{text} To resend {rows}: job.unanswered(also=[{also}])."
 
 
 def _requests(
@@ -95,10 +92,8 @@ def _requests(
     prefix = len(b'{"custom_id":"' + custom_id(record.manifest.fingerprint, 0, NONE).encode())
     digests = job.rows.request_digest
     for number, file in enumerate(record.manifest.inputs):
-        numbers = (
-            request_numbers[(request_numbers >= file.start) & (request_numbers < file.stop)]
-            - file.start
-        )
+        is_in_file = (request_numbers >= file.start) & (request_numbers < file.stop)
+        numbers = request_numbers[is_in_file] - file.start
         if not len(numbers):
             continue
         path = record.folder.input(number)
@@ -109,5 +104,5 @@ def _requests(
             ]
         expected = digests.take(pa.array(numbers + file.start))
         if len(requests) != len(numbers) or (digests_of(requests) != from_arrow(expected)).any():
-            raise JobError.damaged(str(path), "it is not what was written")
+            raise JobError.damaged(str(path), "its content has changed")
         yield from requests

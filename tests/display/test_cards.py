@@ -128,7 +128,7 @@ def test_a_plain_repr_tells_the_whole_story(server: batchframe.local.Server) -> 
     frame = pd.DataFrame({"text": ["good", "bad", "good", None]})
     requests = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+"], on_missing="skip")
     assert "2 requests to gpt-4.1" in repr(requests)
-    assert "1 equal to another and sent once, 1 skipped" in repr(requests)
+    assert "1 duplicate merged, 1 skipped" in repr(requests)
     assert "| good" in repr(requests)
     assert "batch cost" in repr(requests.estimate())
     job: bf.Job = requests.submit("tone", client=server.client()).wait()

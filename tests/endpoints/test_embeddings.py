@@ -271,5 +271,5 @@ def test_no_request_can_have_more_tokens_than_one_may() -> None:
     long = pd.DataFrame({"text": ["short", "a b " * 5_000]})
     estimate = ask(long).estimate()
     assert any("row 1" in note and "8,192" in note for note in estimate.notes)
-    with pytest.raises(RequestError, match="Row 1"):
+    with pytest.raises(RequestError, match="in row 1"):
         ask(long).submit()

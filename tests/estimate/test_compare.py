@@ -43,7 +43,7 @@ def test_an_unknown_model_has_no_price_and_given_prices_give_it_one() -> None:
     costs = ask().compare(["my-model"], prices={"my-model": {"input": "1", "output": "2"}})
     assert isinstance(costs["high"]["my-model", "batch"], Decimal)
     assert costs["high"]["my-model", "standard"] is None
-    assert "No standard price is known." in costs["note"]["my-model", "standard"]
+    assert "Unknown standard price." in costs["note"]["my-model", "standard"]
 
 
 def test_a_model_that_writes_no_answers_is_shown_without_a_price() -> None:
@@ -54,13 +54,13 @@ def test_a_model_that_writes_no_answers_is_shown_without_a_price() -> None:
 def test_what_a_model_would_refuse_is_said_beside_its_cost() -> None:
     costs = ask(temperature=0).compare(["gpt-4.1", "gpt-5.6-luna", "gpt-4.1-nano"])
     notes = costs["note"].xs("batch", level="tier")
-    assert "Refuses" not in notes["gpt-4.1"]
-    assert "Refuses temperature=." in notes["gpt-5.6-luna"]
-    assert "Reasoning tokens come on top." in notes["gpt-5.6-luna"]
+    assert "Rejects" not in notes["gpt-4.1"]
+    assert "Rejects temperature=." in notes["gpt-5.6-luna"]
+    assert "Excludes reasoning tokens." in notes["gpt-5.6-luna"]
     assert "shut gpt-4.1-nano down" in notes["gpt-4.1-nano"]
     off = ask(reasoning_effort="none", model="gpt-5.6-luna", temperature=0)
-    assert "Refuses" not in off.compare(["gpt-6-luna"])["note"].iloc[0]
-    assert "Refuses reasoning_effort=." in off.compare(["gpt-4.1"])["note"].iloc[0]
+    assert "Rejects" not in off.compare(["gpt-6-luna"])["note"].iloc[0]
+    assert "Rejects reasoning_effort=." in off.compare(["gpt-4.1"])["note"].iloc[0]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_nothing_to_ask_costs_nothing() -> None:
 
 
 def test_prices_that_would_be_ignored_are_refused() -> None:
-    with pytest.raises(CostError, match=r'by model.*prices=\{"gpt-4.1": \{"input"'):
+    with pytest.raises(CostError, match=r'keyed by model.*prices=\{"gpt-4.1": \{"input"'):
         ask().compare(["gpt-4.1"], prices={"input": 1, "output": 2})  # type: ignore[dict-item]
     with pytest.raises(CostError, match=r"Did you mean 'gpt-4\.1'"):
         ask().compare(["gpt-4.1"], prices={"gpt-4.l": {"input": 1, "output": 2}})

@@ -104,7 +104,7 @@ def test_a_model_that_is_shut_down_or_soon_is_says_so_with_its_successor(
 
 
 class TestAboveTheLimit:
-    """`max_cost` is held against the high end, and what is said helps."""
+    """`max_cost` is held against the upper bound, and what is said helps."""
 
     def test_the_whole_range_is_shown_and_every_way_out(self) -> None:
         texts = [f"number {n}" for n in range(10)]
@@ -116,7 +116,7 @@ class TestAboveTheLimit:
             requests.submit(max_cost=known.high / 2)
         told = str(caught.value)
         for words in (f"${known.low:f}", f"${known.high:f}", "max_completion_tokens=", "pilot",
-                      "of 10 fit: df.head(", "requests.compare([", "raise max_cost"):  # fmt: skip
+                      " of 10 fit)", "requests.compare([", "raise max_cost"):  # fmt: skip
             assert words in told
 
     @settings(max_examples=examples(30))
@@ -186,8 +186,8 @@ class TestEarlierJobs:
         assert before.output_tokens.high < known.output_tokens.high == 2 * 90  # type: ignore[operator]
         assert known.output_tokens.low == before.output_tokens.low
         told = "\n".join(known.notes)
-        assert "the mean of 3 answers of an earlier job" in told
-        assert "nobody can know them before" in told
+        assert "the mean of 3 answers in 1 earlier job" in told
+        assert "have no upper bound" in told
 
     def test_several_jobs_count_together_and_the_high_end_is_the_bound_not_what_was_seen(
         self,
@@ -198,7 +198,7 @@ class TestEarlierJobs:
         known = ask(["new"], **bound).estimate()
         assert known.output_tokens.expected == 38
         assert known.output_tokens.high == 500
-        assert any("5 answers of 2 earlier jobs" in note for note in known.notes)
+        assert any("5 answers in 2 earlier jobs" in note for note in known.notes)
 
     @pytest.mark.parametrize(
         "other", [{"model": "gpt-6-luna"}, {"output": ["a"]}, {"system": "S"}, {"seed": 1}]
@@ -238,19 +238,19 @@ def test_what_is_not_sent_is_said_with_what_it_saves() -> None:
     known = asked.estimate()
     assert known.cost is not None
     assert known.saved == (known.cost.expected or 0) * 3 / 6
-    assert re.search(r"not sent +3 rows equal to another: saves about \$", repr(known))
+    assert re.search(r"not sent +3 duplicates: saves about \$", repr(known))
     assert "not sent" not in repr(ask(["a"], "gpt-4.1").estimate())
     with batchframe.local.serve(answer=lambda _: {"label": "good"}) as server:
         ask(["text 0", "text 1"], "gpt-4.1").submit(client=server.client()).wait()
         later = asked.estimate(client=server.client())
-        assert "3 rows equal to another and 2 requests answered before" in repr(later)
+        assert "3 duplicates and 2 requests already answered" in repr(later)
         assert "sends nothing" not in repr(later)
         asked.submit("all", client=server.client()).wait()
         done = asked.estimate(client=server.client())
         assert "sent as job 'all': submit() finds it again, sends nothing" in repr(done)
     unknown = ask(["a", "a"], "my-model").estimate()
     assert unknown.saved is None
-    assert "1 row equal to another" in repr(unknown)
+    assert "1 duplicate" in repr(unknown)
 
 
 def test_a_high_end_without_the_reasoning_says_so_beside_the_number() -> None:

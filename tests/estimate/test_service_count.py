@@ -38,7 +38,7 @@ def test_an_api_that_counts_the_same_changes_nothing_but_the_notes() -> None:
     plain = requests().estimate()
     assert checked.exact
     assert checked.input_tokens == plain.input_tokens
-    assert "the same input tokens for 20 requests" in " ".join(checked.notes)
+    assert "the same input tokens for 20 random requests" in " ".join(checked.notes)
 
 
 def test_a_constant_difference_is_added_to_every_request() -> None:
@@ -50,7 +50,7 @@ def test_a_constant_difference_is_added_to_every_request() -> None:
     plain = requests().estimate()
     assert checked.input_tokens.expected == plain.input_tokens.expected + 7 * 60
     assert not checked.exact
-    assert "7 tokens more" in " ".join(checked.notes)
+    assert "+7 tokens per request" in " ".join(checked.notes)
 
 
 def test_another_difference_is_a_ratio_and_widens_the_range() -> None:
@@ -182,6 +182,6 @@ def test_an_api_that_counts_no_such_requests_is_not_asked() -> None:
     )
     with (
         batchframe.local.serve() as server,
-        pytest.raises(RequestError, match="Leave check=True out"),
+        pytest.raises(RequestError, match="without check=True"),
     ):
         asked.estimate(check=True, client=server.client())

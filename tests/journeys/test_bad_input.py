@@ -67,12 +67,12 @@ CASES: dict[str, tuple[Callable[[], Any], type[bf.errors.BatchframeError], list[
     "max_cost exceeded": (
         lambda: ask(output=["p", "q"], name="tone").submit(max_cost="0.0000001"),
         bf.errors.CostError,
-        ["$0.0000001", "as high as $0.000", "fewer rows"],
+        ["$0.0000001", "may reach $0.000", "fewer rows"],
     ),
     "max_cost exceeded by a range": (
         lambda: ask(max_completion_tokens=500).submit(max_cost="0.001"),
         bf.errors.CostError,
-        ["$0.001", "as high as $0.006", "at least", "max_completion_tokens"],
+        ["$0.001", "may reach $0.006", "at least", "max_completion_tokens"],
     ),
     "max_cost without a bound": (
         lambda: ask().submit(max_cost=5),
@@ -84,7 +84,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[bf.errors.BatchframeError], list[
         bf.errors.CostError,
         ["my-model", "prices="],
     ),
-    "max_cost that is no amount": (
+    "max_cost that is not an amount": (
         lambda: ask().submit(max_cost="five"),
         bf.errors.CostError,
         ["max_cost=2.50"],

@@ -93,7 +93,7 @@ def test_a_file_that_changed_or_went_makes_its_own_row_missing(
     joined = frame.bf.join(job)
     assert joined["bf_status"].tolist() == ["missing", "ok", "ok", "ok", "missing", "missing"]
     assert joined["response"].tolist()[1:4] == good[1:4]
-    assert "an image has changed since" in joined["bf_error"].iloc[0]
+    assert "an image has changed" in joined["bf_error"].iloc[0]
     assert "column 'photo' names a missing file" in joined["bf_error"].iloc[4]
     photos.rename(photos.parent / "elsewhere")
     gone = frame.bf.join(job)

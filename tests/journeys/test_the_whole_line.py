@@ -82,7 +82,7 @@ def test_a_frame_that_was_sorted_filtered_and_edited_still_finds_its_answers(
     edited = changed["text"] == "edited since"
     assert labelled.loc[edited, "bf_status"].tolist() == ["missing"] * edited.sum()
     assert labelled.loc[edited, "label"].isna().all()
-    assert "changed since" in labelled.loc[edited, "bf_error"].iloc[0]
+    assert "has changed" in labelled.loc[edited, "bf_error"].iloc[0]
     rest = labelled[~edited]
     assert rest["label"].tolist() == [GOLD[text] for text in rest["text"]]
 
@@ -319,7 +319,7 @@ def test_a_batch_that_fails_at_validation_gives_every_row_its_reason(frame: pd.D
         job = ask(frame).submit(client=server.client()).wait()
     assert job.status == "failed"
     assert job.counts == {"failed": 7}
-    assert job.results()["bf_error"].str.contains("refused").all()
+    assert job.results()["bf_error"].str.contains("rejected").all()
 
 
 def test_several_files_make_one_job(frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:

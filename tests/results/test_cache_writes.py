@@ -96,7 +96,7 @@ def test_before_gpt_5_6_and_with_prices_that_name_none_a_write_costs_what_input_
     usage = {**CHAT, "prompt_tokens_details": {"cache_write_tokens": 400}}
     job = stating(usage, model="gpt-4.1")
     assert job.cost == (2_600 * Decimal(1) + 2 * Decimal(4)) / MILLION
-    assert any("no price of their own" in note for note in job.report().notes)
+    assert any("priced as other input" in note for note in job.report().notes)
 
 
 def test_prices_of_the_user_may_name_it() -> None:

@@ -96,7 +96,7 @@ BROKEN = {
 def test_d2_a_broken_line_costs_its_own_row_only_and_says_so(case: str, paths: list[Path]) -> None:
     answers = read(paths, [good(0), BROKEN[case], good(2), good(3)])
     assert statuses(answers) == ["ok", "invalid", "ok", "ok"]
-    assert answers[1]["error"].startswith("the service's line for this request cannot be read")
+    assert answers[1]["error"].startswith("unreadable result line: ")
     assert answers[1]["text"] is None
     assert line_counts(paths[0]) == (3, 1)
 
@@ -236,7 +236,7 @@ BODIES: dict[str, tuple[dict[str, Any], str, str, str | None]] = {
     "status code 0": ({"status_code": 0, "body": {}}, "failed", "HTTP 0: the service gave", None),
     "no status code": ({"body": chat({"content": "x"})}, "failed", "no HTTP status", None),
     "status code null": ({"status_code": None, "body": None}, "failed", "no HTTP status", None),
-    "status code true": ({"status_code": True, "body": chat({})}, "invalid", "be read", None),
+    "status code true": ({"status_code": True, "body": chat({})}, "invalid", "unreadable", None),
     "status code of 4,000 digits": (
         {"status_code": 10**3999, "body": chat({"content": "x"})}, "failed", "HTTP 1", None,
     ),
@@ -321,15 +321,15 @@ def test_d8_what_an_ended_batch_had_answered_is_kept(status: str, paths: list[Pa
     answers = read(paths, [good(0)], [failed(3)], status=status, errors=reasons)
     assert statuses(answers) == ["ok", status, status, "failed"]
     if status == "failed":
-        assert answers[1]["error"] == "the batch was refused: too odd"
-        assert answers[2]["error"] == "the batch was refused: c"
+        assert answers[1]["error"] == "the service rejected the batch: too odd"
+        assert answers[2]["error"] == "the service rejected the batch: c"
 
 
 def test_d8_a_batch_refused_for_thousands_of_lines_is_read_at_once() -> None:
     ids = [f"bf1-01234567-{number:07d}-0000000000" for number in range(20_000)]
     errors = [("bad", f"line {n} is bad", n) for n in range(20_001, 0, -1)]
     answers = read_table([], ids, status="failed", errors=errors)
-    assert answers["error"][9].as_py() == "the batch was refused: line 10 is bad"
+    assert answers["error"][9].as_py() == "the service rejected the batch: line 10 is bad"
 
 
 def test_d8_a_file_that_the_service_did_not_give_is_named(paths: list[Path]) -> None:

@@ -164,7 +164,7 @@ def test_a_byte_that_is_no_text_loses_its_own_line_only(path: Path) -> None:
     broken = json.dumps(good(1)).encode().replace(b"answer 1", b"\xff\xfe")
     answers = read(path, good(0), broken, good(2))
     assert [answer["status"] for answer in answers[:3]] == ["ok", "invalid", "ok"]
-    assert "cannot be read" in answers[1]["error"]
+    assert "unreadable" in answers[1]["error"]
     assert read(path, b"{}")[1]["error"].endswith("1 of its lines could not be read")
 
 

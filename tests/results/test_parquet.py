@@ -141,7 +141,7 @@ def test_a_file_among_those_that_are_read_is_refused(many: Path, tmp_path: Path)
     (tmp_path / "folder").mkdir()
     many.rename(tmp_path / "folder" / "many.parquet")
     job = answered(tmp_path / "folder")
-    with pytest.raises(bf.errors.SourceError, match="Write it elsewhere"):
+    with pytest.raises(bf.errors.SourceError, match="choose a path outside"):
         job.to_parquet(tmp_path / "folder" / "labelled.parquet")
 
 
@@ -187,15 +187,15 @@ def test_rows_that_change_meanwhile_stand_beside_their_own_answers(
     for name, part in {"a": rows.slice(0, HALF), "b": rows.slice(HALF)}.items():
         pq.write_table(part, folder / f"{name}.parquet")
     job = answered(folder)
-    look = _export.find_answers
+    look = _export.match_rows
 
     def change(*given: Any) -> Any:
         mixed = rows.slice(HALF).take(list(reversed(range(HALF))))
         pq.write_table(mixed, folder / "b.parquet")
-        monkeypatch.setattr(_export, "find_answers", look)
+        monkeypatch.setattr(_export, "match_rows", look)
         return look(*given)
 
-    monkeypatch.setattr(_export, "find_answers", change)
+    monkeypatch.setattr(_export, "match_rows", change)
     back = pd.read_parquet(job.to_parquet(tmp_path / "labelled.parquet"))
     there = back[back["bf_status"] == "ok"]
     assert len(there) == ROWS - 1
@@ -255,7 +255,7 @@ def test_a_file_that_is_read_is_not_written_over(many: Path, tmp_path: Path) -> 
     (tmp_path / "link.parquet").symlink_to(many)
     chosen = ds.dataset(many).filter(pc.field("number") > 5)
     for path, source in [(many, None), (tmp_path / "link.parquet", None), (many, chosen)]:
-        with pytest.raises(bf.errors.SourceError, match="beside it"):
+        with pytest.raises(bf.errors.SourceError, match="choose another name"):
             job.to_parquet(path, source)
     assert many.read_bytes() == before
 

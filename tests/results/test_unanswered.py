@@ -163,8 +163,8 @@ def test_rows_that_still_wait_are_told_and_not_asked_again(
         job.wait()
         capfd.readouterr()
         job.unanswered()
-        assert "wait for an answer" not in capfd.readouterr().err
-    assert "Job early is not done: 12 rows wait for an answer" in told
+        assert "pending" not in capfd.readouterr().err
+    assert "Job 'early' is not done: 12 rows are pending" in told
     assert len(none) == 0
     assert repr(none) == "No row is to be asked of gpt-4.1"
 
@@ -198,8 +198,8 @@ def test_with_nothing_unanswered_a_line_says_so_and_what_could_be_asked(
         capsys.readouterr()
         asked = job.unanswered()
         told = capsys.readouterr().err
-        assert "Job tone left no row without an answer: there is nothing to ask again" in told
-        assert 'to 1 row is not as asked for: job.unanswered(also=["invalid"])' in told
+        assert "Job 'tone' has no unanswered rows." in told
+        assert 'To resend 1 invalid row: job.unanswered(also=["invalid"]).' in told
         job.unanswered(also=["invalid"])
         assert capsys.readouterr().err == ""
         # As for a frame without rows: no call, and a job that is done and joins.

@@ -166,7 +166,7 @@ def test_a_result_file_that_is_not_there_is_given_up_in_words_and_looked_for_whe
     whole = imitation.files.pop("file-out")
     job = submit(requests, imitation).wait()
     assert (job.status, job.counts) == ("completed", {"missing": 3})
-    assert "did not give its result file file-out" in job.results()["bf_error"][0]
+    assert "did not return result file file-out" in job.results()["bf_error"][0]
     looks = imitation.looks("/files/file-out/content")
     assert 1 < looks < 10
     job.wait()
@@ -291,7 +291,7 @@ def test_a_failed_batch_says_why_however_its_errors_are_written(
     for errors in (["no GPU"], {"data": ["no GPU"]}, {"data": [{"message": "no GPU"}]}):
         imitation.batch = {"status": "failed", "output_file_id": None, "errors": errors}
         job = requests.submit(client=imitation.client(), rerun=str(errors)[:30]).wait()
-        assert job.results()["bf_error"].tolist() == ["the batch was refused: no GPU"] * 3
+        assert job.results()["bf_error"].tolist() == ["the service rejected the batch: no GPU"] * 3
 
 
 UNUSABLE = {
