@@ -53,7 +53,7 @@ def test_an_empty_home_gets_the_job_back_from_the_server_and_pays_nothing(
     assert job.wait().counts == {"ok": 6}
     pd.testing.assert_frame_equal(job.results(), before)
     assert len(job.unanswered()) == 0
-    with pytest.raises(bf.errors.JobError, match="Run the cell"):
+    with pytest.raises(bf.errors.JobError, match="run the cell"):
         frame.bf.join("lost")
     # The cell runs again, with the frame sorted otherwise: the same job, and rows join.
     shuffled = frame.sample(frac=1, random_state=7)
@@ -247,7 +247,7 @@ def test_a_recovered_jobs_unanswered_rows_are_not_joined_as_if_they_were_missing
         shutil.rmtree(job.folder)
         [back] = bf.recover(server.client())
         again = back.wait().unanswered().submit(client=server.client())
-        with pytest.raises(bf.errors.JobError, match="Run the cell"):
+        with pytest.raises(bf.errors.JobError, match="run the cell"):
             frame.bf.join(again)
 
 
@@ -256,5 +256,5 @@ def test_rows_are_not_matched_to_a_recovered_job(
 ) -> None:
     shutil.rmtree(ask(frame).submit("lost", client=echo.client()).wait().folder)
     [found] = bf.recover(echo.client())
-    with pytest.raises(bf.errors.JobError, match="neither the frame nor the template"):
+    with pytest.raises(bf.errors.JobError, match="without its prompt"):
         bf.join(frame, found.wait())
