@@ -427,7 +427,7 @@ def test_bytes_that_only_look_like_an_image_are_told_apart_at_once() -> None:
     with batchframe.local.serve(lambda body: images(contents[int(body["prompt"])])) as server:
         results = make(frame).submit(client=server.client()).wait().results()
     assert results["bf_status"].tolist() == ["invalid"] * len(contents)
-    assert results["bf_error"].str.contains("something else").all()
+    assert results["bf_error"].str.contains("is not a PNG").all()
 
 
 def test_a_disk_that_takes_no_image_is_told_and_a_later_look_keeps_it(

@@ -254,7 +254,7 @@ BODIES: dict[str, tuple[dict[str, Any], str, str, str | None]] = {
     ),
     "no choices": ({"status_code": 200, "body": {"choices": []}}, "invalid", "no choices", None),
     "choices null": ({"status_code": 200, "body": {"choices": None}}, "invalid", "not a", None),
-    "no content": ({"status_code": 200, "body": chat({})}, "invalid", "no content", None),
+    "no content": ({"status_code": 200, "body": chat({})}, "invalid", "no text", None),
     "content in parts": (
         {"status_code": 200, "body": chat({"content": [{"text": "x"}]})}, "invalid", "not a", None,
     ),
