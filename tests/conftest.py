@@ -15,7 +15,9 @@ from hypothesis import settings
 
 import batchframe.local
 from tests.support import messages
+from tests.support.closing import close_meanwhile, wait_until_closed
 from tests.support.examples import register_profiles
+from tests.support.profiles import change_local
 
 REPO = Path(__file__).parent.parent
 KEY = "sk-CANARY-0123456789abcdef"
@@ -88,6 +90,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def _key_is_nowhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Look, when all tests are done, for the key in every file that they left."""
     yield
+    wait_until_closed()
     written = (path for path in tmp_path_factory.getbasetemp().rglob("*") if path.is_file())
     leaks = [*_LEAKS, *(str(path) for path in written if _holds_key(path))]
     assert not leaks, f"the key stands in: {leaks}"
@@ -111,11 +114,20 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _haste() -> Iterator[None]:
+    """Look after jobs on this machine at intervals of milliseconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        change_local(patch, settle=0.3, queue_pause=0.1, first_poll=0.02, last_poll=0.1)
+        yield
+
+
 @pytest.fixture
 def server() -> Iterator[batchframe.local.Server]:
     """Serve simulated answers."""
-    with batchframe.local.serve() as running:
-        yield running
+    running = batchframe.local.serve()
+    yield running
+    close_meanwhile(running)
 
 
 @pytest.fixture(scope="session")

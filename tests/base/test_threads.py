@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from batchframe._base.threads import ordered_map
+from tests.support.closing import wait_until_closed
 
 
 def test_the_order_stays_whatever_ends_first() -> None:
@@ -34,6 +35,7 @@ def test_no_more_is_taken_than_is_worked_on() -> None:
 
 
 def test_what_the_work_raises_is_raised_and_no_thread_is_left() -> None:
+    wait_until_closed()
     before = threading.active_count()
 
     def work(number: int) -> int:

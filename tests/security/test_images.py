@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import batchframe as bf
 from batchframe.errors import CellError
+from tests.support.closing import wait_until_closed
 from tests.support.examples import examples
 from tests.support.pictures import data_url, png, urls_of
 
@@ -279,6 +280,7 @@ def watched() -> Iterator[list[Path]]:
     The audit hook sees every opening, but where a name is followed from an open folder it sees the
     name alone; so what `os.open` returned is looked up as well.
     """
+    wait_until_closed()
     seen: list[Any] = []
     opened: list[Path] = []
     really_open = os.open

@@ -166,7 +166,7 @@ def proxy(server: batchframe.local.Server) -> Iterator[Proxy]:
     made = Proxy(upstream=server.url)
     listening = QuietServer(("127.0.0.1", 0), type("Made", (Handler,), {"proxy": made}))
     made.url = f"http://127.0.0.1:{listening.server_port}/v1"
-    thread = threading.Thread(target=listening.serve_forever, daemon=True)
+    thread = threading.Thread(target=listening.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield made
     listening.shutdown()
