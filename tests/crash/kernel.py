@@ -13,21 +13,21 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import openai
 import pandas as pd
+import pytest
 
 import batchframe as bf
 from batchframe._base import private_files
-from batchframe._jobs import preparation, reconciliation, running, submission
-from batchframe._services import openai_client, protocol, provider_table
-from batchframe._store.folder import JobFolder
 from tests.crash import naive
 from tests.crash.cases import PATIENCE, SETTLE, Case
+from tests.support.profiles import change_local
+from tests.support.seams import take_lost_for_unsent, wrap_journal, wrap_service, wrap_step
 
 TEXTS = {"good kettle": "+", "bad lamp": "-", "good lamp": "+"}
 IN_FLIGHT = 0.15
@@ -39,6 +39,7 @@ REQUESTS = pd.DataFrame({"text": list(TEXTS)}).bf.requests(
 # An estimate looks for earlier answers, and the user's own have no place here.
 os.environ["BATCHFRAME_HOME"] = str(Path(tempfile.gettempdir()) / "batchframe-crash-nobody")
 REQUESTS.estimate()
+PATCH = pytest.MonkeyPatch()  # nothing is put back: the child ends
 TRANSPORT = openai.DefaultHttpxClient(trust_env=False)
 
 
@@ -132,15 +133,14 @@ def _cell(run: Run, client: openai.OpenAI) -> dict[str, Any]:
 
 def _hurry(case: Case) -> None:
     """Let the loopback profile settle in a fraction of a second, and the SDK pause for less."""
-    hurried = replace(
-        provider_table.LOCAL,
+    change_local(
+        PATCH,
         settle=SETTLE,
         first_poll=0.02,
         last_poll=0.1,
         list_is_complete=case.listed,
         max_requests=-(-len(TEXTS) // case.parts),
     )
-    provider_table.LOCAL = hurried  # type: ignore[misc]
     base: Any = openai._base_client
     base.INITIAL_RETRY_DELAY, base.MAX_RETRY_DELAY = 0.01, 0.02
 
@@ -163,14 +163,19 @@ def _reach(run: Run, point: str) -> None:
 
 def _arm(run: Run) -> None:
     """Wrap the seams of the protocol so that the run dies at its point."""
-    service = openai_client.OpenAIService
-    _wrap(running, "prepare", run, before="start", after="after manifest")
-    _wrap(preparation, "write_rows", run, before="before rows")
-    _wrap(preparation, "write_manifest", run, before="before manifest")
-    _wrap(service, "upload", run, before="before upload", after="after upload")
-    _wrap(service, "create_batch", run, before="before create", after="after create")
-    _wrap(service, "delete_file", run, after="after fence")
-    _wrap(reconciliation, "_search_until_settled", run, after="after reconcile")
+    for step, before, after in (
+        ("prepare", "start", "after manifest"),
+        ("write_rows", "before rows", "-"),
+        ("write_manifest", "before manifest", "-"),
+        ("_search_until_settled", "-", "after reconcile"),
+    ):
+        wrap_step(PATCH, step, partial(_around, run, before, after))
+    for call, before, after in (
+        ("upload", "before upload", "after upload"),
+        ("create_batch", "before create", "after create"),
+        ("delete_file", "-", "after fence"),
+    ):
+        wrap_service(PATCH, call, partial(_around, run, before, after))
     _wrap_journal(run)
     _wrap_look(run)
     if run.point in _HALF_WRITTEN:
@@ -179,46 +184,48 @@ def _arm(run: Run) -> None:
         _end_during(run, _CALLS[run.point.removeprefix("during ")])
 
 
-def _wrap(owner: Any, name: str, run: Run, *, before: str = "-", after: str = "-") -> None:
-    original = getattr(owner, name)
-
+def _around(run: Run, before: str, after: str, original: Any) -> Any:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         _reach(run, before)
         result = original(*args, **kwargs)
         _reach(run, after)
         return result
 
-    setattr(owner, name, wrapped)
+    return wrapped
 
 
 def _wrap_journal(run: Run) -> None:
-    append, write_all = JobFolder.append, private_files._write_all
+    write_all = private_files._write_all
 
     def torn(descriptor: int, content: bytes) -> None:
         write_all(descriptor, content[: len(content) // 2])
         os.fsync(descriptor)
         _end_here(run)
 
-    def wrapped(self: JobFolder, event: Any) -> None:
-        if run.point == f"torn {event['event']}":
-            private_files._write_all = torn
-        try:
-            append(self, event)
-        finally:
-            private_files._write_all = write_all
-        _reach(run, f"after {event['event']}")
+    def wrap(append: Any) -> Any:
+        def wrapped(folder: Any, event: Any) -> None:
+            if run.point == f"torn {event['event']}":
+                private_files._write_all = torn
+            try:
+                append(folder, event)
+            finally:
+                private_files._write_all = write_all
+            _reach(run, f"after {event['event']}")
 
-    JobFolder.append = wrapped  # type: ignore[method-assign]
+        return wrapped
+
+    wrap_journal(PATCH, wrap)
 
 
 def _wrap_look(run: Run) -> None:
-    original = openai_client.OpenAIService.list_batches
+    def wrap(original: Any) -> Any:
+        def wrapped(service: Any) -> Iterator[Any]:
+            yield from original(service)
+            _reach(run, "after look")
 
-    def wrapped(self: openai_client.OpenAIService) -> Iterator[Any]:
-        yield from original(self)
-        _reach(run, "after look")
+        return wrapped
 
-    openai_client.OpenAIService.list_batches = wrapped  # type: ignore[method-assign]
+    wrap_service(PATCH, "list_batches", wrap)
 
 
 _HALF_WRITTEN = {"half an input file": "input-", "half a manifest": "manifest."}
@@ -259,13 +266,14 @@ _CALLS = {
 
 
 def _end_during(run: Run, name: str) -> None:
-    original = getattr(openai_client.OpenAIService, name)
+    def wrap(original: Any) -> Any:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            threading.Timer(IN_FLIGHT, _end_here, (run,)).start()
+            return original(*args, **kwargs)
 
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        threading.Timer(IN_FLIGHT, _end_here, (run,)).start()
-        return original(*args, **kwargs)
+        return wrapped
 
-    setattr(openai_client.OpenAIService, name, wrapped)
+    wrap_service(PATCH, name, wrap)
 
 
 def _sabotage(how: str) -> None:
@@ -288,32 +296,27 @@ def _without_reconcile() -> None:
     def careless(run: Any, index: int, _: Any) -> None:
         run.record_event("FENCED", index)
 
-    submission.reconcile_create = reconciliation.reconcile_create = careless
-    submission.created_elsewhere = lambda *_: []
+    wrap_step(PATCH, "reconcile_create", lambda _: careless)
+    wrap_step(PATCH, "created_elsewhere", lambda _: lambda *_: [])
 
 
 def _without_fence() -> None:
-    openai_client.OpenAIService.delete_file = lambda *_: True  # type: ignore[method-assign, assignment]
+    wrap_service(PATCH, "delete_file", lambda _: lambda *_: True)
 
 
 def _without_creating() -> None:
-    append = JobFolder.append
+    def wrap(append: Any) -> Any:
+        def careless(folder: Any, event: Any) -> None:
+            if event["event"] not in {"CREATING", "AMBIGUOUS"}:
+                append(folder, event)
 
-    def careless(self: JobFolder, event: Any) -> None:
-        if event["event"] not in {"CREATING", "AMBIGUOUS"}:
-            append(self, event)
+        return careless
 
-    JobFolder.append = careless  # type: ignore[method-assign]
+    wrap_journal(PATCH, wrap)
 
 
 def _trusting() -> None:
-    original = openai_client.outcome_of
-
-    def careless(reason: BaseException) -> Any:
-        outcome = original(reason)
-        return outcome if not isinstance(outcome, protocol.Ambiguous) else protocol.Unsent("lost")
-
-    openai_client.outcome_of = careless
+    take_lost_for_unsent(PATCH)
 
 
 SABOTAGES: dict[str, Callable[[], None]] = {

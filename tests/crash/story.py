@@ -116,7 +116,7 @@ def tell(case: Case, bench: Bench, sabotage: str = "") -> Verdict:
         url = bench.ask("start", [*case.faults, *lag])
         user = _User(Run(case, url, home, "", sabotage=sabotage), bench)
         user.persist()
-        truth = _settled(bench, began + case.quiet_after)
+        truth = _settled(bench, user.first_ended + case.quiet_after)
         verdict = user.verdict(truth["billed"], _judgement(case, user, truth))
         return replace(verdict, seconds=time.monotonic() - began)
     finally:
@@ -152,6 +152,7 @@ class _User:
         self._bench = bench
         self.end: dict[str, Any] = {}
         self.runs = self.killed = self.asked = self.recreated = 0
+        self.first_ended = 0.0  # until then, the request that acts late was sent
 
     def persist(self) -> None:
         """Run the cell until it is done or hope is lost."""
@@ -181,6 +182,7 @@ class _User:
         children = [run_in_child(run)]
         children += [run_in_child(replace(run, kill="")) for _ in range(others)]
         ends = [self._ended(*child) for child in children]
+        self.first_ended = self.first_ended or time.monotonic()
         self.end = next((end for end in ends if end["end"] == "done"), ends[0])
 
     def _ended(self, child: int, reading: int) -> dict[str, Any]:

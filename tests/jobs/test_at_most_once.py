@@ -15,9 +15,8 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._jobs import preparation
 from tests.support.profiles import change_local
-from tests.support.seams import wrap_folder
+from tests.support.seams import wrap_folder, wrap_step
 
 NOTHING_LISTED = '{"object": "list", "data": [], "has_more": false}'
 AMBIGUOUS = [
@@ -237,14 +236,15 @@ def test_s18_a_job_that_is_begun_while_the_others_are_looked_through_is_followed
     server: batchframe.local.Server,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    original = getattr(preparation, step)
+    def wrap(original: Any) -> Any:
+        def begun_meanwhile(*args: Any) -> Any:
+            wrap_step(monkeypatch, step, lambda _: original)
+            requests.submit("shared", client=server.client())
+            return original(*args)
 
-    def begun_meanwhile(*args: Any) -> Any:
-        monkeypatch.setattr(preparation, step, original)
-        requests.submit("shared", client=server.client())
-        return original(*args)
+        return begun_meanwhile
 
-    monkeypatch.setattr(preparation, step, begun_meanwhile)
+    wrap_step(monkeypatch, step, wrap)
     job = requests.submit("shared", client=server.client())
     assert job.wait().counts == {"ok": 3}
     assert len(server.ledger) == 1
@@ -278,8 +278,16 @@ requests.submit("once", client=openai.OpenAI(base_url=%r, api_key="local", timeo
 """
 
 
-@pytest.mark.parametrize("after", [True, False], ids=["after the server saw it", "before"])
-@pytest.mark.parametrize("path", ["/batches", pytest.param("/files", marks=pytest.mark.slow)])
+# tests/crash kills a kernel at each step, in the quick set too.
+@pytest.mark.parametrize(
+    ("path", "after"),
+    [
+        pytest.param("/batches", True, id="create, after the server saw it"),
+        pytest.param("/batches", False, id="create, before", marks=pytest.mark.slow),
+        pytest.param("/files", True, id="upload, after", marks=pytest.mark.slow),
+        pytest.param("/files", False, id="upload, before", marks=pytest.mark.slow),
+    ],
+)
 def test_s19_a_kernel_killed_in_the_middle_is_picked_up_by_the_next(
     path: str, after: bool, proxy: Any, requests: bf.Requests, server: batchframe.local.Server
 ) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 import batchframe as bf
-from batchframe._display import when
+import batchframe.local
 from tests.support.clocks import DATES, DAY, dated, submit_by
+from tests.support.job_folders import add_event
 
 
 @pytest.fixture(params=DATES)
@@ -57,13 +58,19 @@ def test_d12_a_batch_has_expired_when_the_service_says_so(
     assert job.wait().counts == {"ok": 3}
 
 
-def test_d12_the_hour_that_comes_twice_is_shown_as_two(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_d12_the_hour_that_comes_twice_is_shown_as_two(
+    monkeypatch: pytest.MonkeyPatch, requests: bf.Requests, server: batchframe.local.Server
+) -> None:
+    server.pause()
+    job = requests.submit("late", client=server.client())
+    batch = {"id": job.batches[0].id, "status": "in_progress"}
     monkeypatch.setenv("TZ", "Europe/Berlin")
     time.tzset()
     try:
         before, after = 1_792_888_200, 1_792_891_800  # 25 October 2026, 02:30, twice
-        assert when(before) == "2026-10-25 02:30 CEST"
-        assert when(after) == "2026-10-25 02:30 CET"
+        for expires_at, shown in ((before, "02:30 CEST"), (after, "02:30 CET")):
+            add_event(job, {"event": "STATUS", "batch": {**batch, "expires_at": expires_at}})
+            assert f"2026-10-25 {shown}\n" in repr(bf.job("late"))
     finally:
         monkeypatch.undo()
         time.tzset()

@@ -16,9 +16,7 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._jobs.waiting import until
-from batchframe._services.polling import PollInterval
-from tests.support.clocks import DATES, FakeTime
+from tests.support.clocks import DATES, FakeTime, wait_by
 
 
 def ask(name: str, server: batchframe.local.Server) -> bf.Job:
@@ -164,10 +162,7 @@ def test_an_await_that_fails_raises(server: batchframe.local.Server) -> None:
 def test_pauses_grow_to_the_longest_with_jitter_and_stop_at_the_time_given() -> None:
     time = FakeTime()
     clock, slept = time.clock, time.slept
-    waited = until(
-        lambda: False, lambda _: None, PollInterval(5.0, 60.0), timeout=1000, clock=clock
-    )
-    assert not waited.done
+    assert not wait_by(clock, lambda _: None, timeout=1000)
     assert sum(slept) == pytest.approx(1000)
     assert 4.25 <= slept[0] <= 5.75
     assert all(pause <= 69 for pause in slept)
@@ -185,7 +180,7 @@ def test_waiting_gives_up_on_a_service_that_stays_away() -> None:
         raise bf.errors.ServiceError.unreachable(reason)
 
     with pytest.raises(bf.errors.ServiceError, match="no route"):
-        until(lambda: False, look, PollInterval(5.0, 60.0), clock=clock)
+        wait_by(clock, look)
     assert 20 < next(looks) < 100
 
 
@@ -193,7 +188,5 @@ def test_waiting_gives_up_on_a_service_that_stays_away() -> None:
 def test_d12_waiting_counts_seconds_that_never_run_backwards(date: str) -> None:
     time = FakeTime()
     clock = replace(time.clock, now=DATES[date])
-    assert not until(
-        lambda: False, lambda _: None, PollInterval(5, 60), timeout=600, clock=clock
-    ).done
+    assert not wait_by(clock, lambda _: None, timeout=600)
     assert sum(time.slept) == pytest.approx(600)

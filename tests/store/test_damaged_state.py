@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 import batchframe as bf
 import batchframe.local
-from batchframe._store.folder import JobFolder
 from batchframe._store.manifest import read_manifest, write_manifest
 from tests.support.examples import examples
+from tests.support.seams import folder_of
 
 FRAME = pd.DataFrame({"text": ["a", "b", "c"]})
 
@@ -339,6 +339,6 @@ def test_x5_a_file_that_is_gone_before_anything_was_sent_is_made_again_by_the_ce
 def test_x5_a_manifest_says_again_what_it_was_made_of(job: bf.Job) -> None:
     path = job.folder / "manifest.json"
     first = path.read_bytes()
-    folder = JobFolder(job.folder)
+    folder = folder_of(job.id)
     write_manifest(folder, read_manifest(folder))
     assert path.read_bytes() == first

@@ -26,20 +26,19 @@ def holder(folder: Path) -> subprocess.Popen[str]:
     """Start a process that holds the lock until it dies."""
     code = """
         import sys, time
-        from pathlib import Path
-        from batchframe._store.folder import JobFolder
+        import filelock
 
-        with JobFolder(Path(sys.argv[1])).lock() as held:
-            print(held, flush=True)
+        with filelock.FileLock(sys.argv[1], timeout=0):
+            print("held", flush=True)
             time.sleep(600)
     """
     started = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code), str(folder)],
+        [sys.executable, "-c", textwrap.dedent(code), str(folder / "lock")],
         stdout=subprocess.PIPE,
         text=True,
     )
     assert started.stdout is not None
-    assert started.stdout.readline().strip() == "True"
+    assert started.stdout.readline().strip() == "held"
     return started
 
 

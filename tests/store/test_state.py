@@ -7,7 +7,7 @@ import pickle
 import shutil
 import stat
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import msgspec
 import pandas as pd
@@ -16,8 +16,7 @@ from openai.types import Batch as OpenAIBatch
 
 import batchframe as bf
 import batchframe.local
-from batchframe._services.batch import ENDED, Batch
-from tests.support.job_folders import read_journal
+from tests.support.job_folders import add_event, read_journal
 from tests.support.profiles import change_local
 
 KEY = "sk-CANARY-0123456789abcdef"
@@ -168,10 +167,24 @@ def test_the_key_is_nowhere(
     assert not [text for text in shown if KEY in text]
 
 
-def test_our_words_for_the_end_are_those_of_the_sdk() -> None:
+def noted_as(requests: bf.Requests, server: batchframe.local.Server, batch: Any) -> Any:
+    """Return a job's batch as it is read when the service said this of it."""
+    server.pause()
+    job = requests.submit("noted", client=server.client())
+    add_event(job, {"event": "STATUS", "batch": batch})
+    (known,) = bf.job("noted").batches
+    return known
+
+
+def test_our_words_for_the_end_are_those_of_the_sdk(
+    requests: bf.Requests, server: batchframe.local.Server
+) -> None:
     words = set(get_args(OpenAIBatch.model_fields["status"].annotation))
-    assert words - ENDED == {"validating", "in_progress", "finalizing", "cancelling"}
-    assert words > ENDED
+    ended = {
+        word for word in words if noted_as(requests, server, {"id": "b1", "status": word}).ended
+    }
+    assert words - ended == {"validating", "in_progress", "finalizing", "cancelling"}
+    assert words > ended > {"completed", "failed"}
 
 
 @pytest.mark.parametrize(
@@ -204,16 +217,18 @@ def test_the_parts_of_a_job_fold_into_one_word(
     assert bf.job(job.folder).status == word
 
 
-def test_a_batch_object_of_another_server_is_read_as_far_as_it_goes() -> None:
+def test_a_batch_object_of_another_server_is_read_as_far_as_it_goes(
+    requests: bf.Requests, server: batchframe.local.Server
+) -> None:
     odd = {
         "id": "b1", "status": None, "request_counts": None, "errors": {"object": "list"},
         "error_file_id": "", "output_file_id": None, "metadata": None, "created_at": "soon",
     }  # fmt: skip
-    batch = Batch.from_json(odd)
+    batch = noted_as(requests, server, odd)
     assert (batch.status, batch.ended, batch.error_file_id, batch.total) == (
         "unknown",
         False,
         None,
         0,
     )
-    assert Batch.from_json(batch.to_json()) == batch
+    assert noted_as(requests, server, batch.to_json()) == batch

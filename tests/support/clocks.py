@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from batchframe._base.clock import SYSTEM, Clock
-from batchframe._jobs import running, submission
+from batchframe._jobs import waiting
+from tests.support.seams import wrap_step
 
 DAY = 86_400.0
 
@@ -55,5 +56,12 @@ def ahead(seconds: float) -> Clock:
 
 def submit_by(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     """Let submissions read this clock."""
-    submit = submission.submit
-    monkeypatch.setattr(running, "submit", lambda run: submit(replace(run, clock=clock)))
+    wrap_step(monkeypatch, "submit", lambda submit: lambda run: submit(replace(run, clock=clock)))
+
+
+def wait_by(
+    clock: Clock, look: Callable[[float | None], None], timeout: float | None = None
+) -> bool:
+    """Wait by this clock for what never comes, with pauses of 5 to 60 seconds."""
+    pauses = waiting.PollInterval(5.0, 60.0)
+    return waiting.until(lambda: False, look, pauses, timeout=timeout, clock=clock).done

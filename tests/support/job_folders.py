@@ -22,6 +22,12 @@ def edit_manifest(job: bf.Job, change: Callable[[dict[str, Any]], object]) -> No
     (job.folder / "manifest.json").write_text(json.dumps(found), "utf-8")
 
 
+def add_event(job: bf.Job, event: dict[str, Any]) -> None:
+    """Note an event of the job's only input file, as another process would."""
+    with (job.folder / "journal.jsonl").open("ab") as file:
+        file.write(json.dumps({"shard": 0, **event}).encode() + b"\n")
+
+
 def read_journal(job: bf.Job) -> list[dict[str, Any]]:
     """Read the events of a job, in order."""
     lines = (job.folder / "journal.jsonl").read_text("utf-8").splitlines()

@@ -7,10 +7,30 @@ from typing import Any
 
 import pytest
 
-from batchframe._services import openai_client
+from batchframe._jobs import preparation, reconciliation, running, submission
+from batchframe._services import openai_client, protocol
 from batchframe._store.folder import JobFolder
 
 Wrap = Callable[[Any], Any]
+
+# Which modules call a step of a submission by this name.
+_CALLERS = {
+    "prepare": (running,),
+    "submit": (running,),
+    "records": (preparation,),
+    "find_answers": (preparation,),
+    "write_rows": (preparation,),
+    "write_manifest": (preparation,),
+    "created_elsewhere": (submission,),
+    "reconcile_create": (submission, reconciliation),
+    "_search_until_settled": (reconciliation,),
+}
+
+
+def wrap_step(monkeypatch: pytest.MonkeyPatch, name: str, wrap: Wrap) -> None:
+    """Put another function in place of a step of a submission, made from it."""
+    for module in _CALLERS[name]:
+        monkeypatch.setattr(module, name, wrap(getattr(module, name)))
 
 
 def wrap_service(monkeypatch: pytest.MonkeyPatch, name: str, wrap: Wrap) -> None:
@@ -37,3 +57,14 @@ def wrap_folder(monkeypatch: pytest.MonkeyPatch, name: str, wrap: Wrap) -> None:
 def wrap_journal(monkeypatch: pytest.MonkeyPatch, wrap: Wrap) -> None:
     """Put another function in place of the writing of an event, made from it."""
     wrap_folder(monkeypatch, "append", wrap)
+
+
+def take_lost_for_unsent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take every answer that was lost for a request that never left."""
+    original = openai_client.outcome_of
+
+    def careless(reason: BaseException) -> Any:
+        outcome = original(reason)
+        return protocol.Unsent("lost") if isinstance(outcome, protocol.Ambiguous) else outcome
+
+    monkeypatch.setattr(openai_client, "outcome_of", careless)
