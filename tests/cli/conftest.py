@@ -1,7 +1,8 @@
-"""A shell: the command line in processes of its own, against a server on loopback."""
+"""A shell: the command line in processes of its own or here, against a server on loopback."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ import pandas as pd
 import pytest
 
 import batchframe.local
+from tests.support.commands import run_command
 
 KEY = os.environ.get("OPENAI_API_KEY", "")
 LABELS = "positive,negative,mixed"
@@ -73,6 +75,20 @@ class Shell:
         assert self.env["OPENAI_API_KEY"].strip() not in ran.out + ran.err
         assert "Traceback" not in ran.err
         return ran
+
+    def here(self, *words: str, stdin: bytes = b"") -> Ran:
+        """Run a command to its end in this process, which takes less than to start one."""
+        streams = [io.TextIOWrapper(io.BytesIO(given)) for given in (stdin, b"", b"")]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.folder)
+            for name, value in self.env.items():
+                patch.setenv(name, value)
+            for name, stream in zip(("stdin", "stdout", "stderr"), streams, strict=True):
+                patch.setattr(sys, name, stream)
+            code = run_command(*words)
+        out, err = (stream.buffer.getvalue().decode() for stream in streams[1:])  # type: ignore[attr-defined]
+        assert self.env["OPENAI_API_KEY"].strip() not in out + err
+        return Ran(code, out, err)
 
 
 @pytest.fixture

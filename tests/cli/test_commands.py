@@ -69,7 +69,7 @@ def test_one_command_submits_waits_and_writes_and_run_again_it_pays_nothing(
     assert labelled["id"].tolist() == ["007", "1e5", "NA"]
     assert labelled["label"].dtype == pd.CategoricalDtype(["positive", "negative", "mixed"])
     assert labelled["bf_status"].tolist() == ["ok"] * 3
-    again = at_server(*command, "--json")
+    again = at_server.here(*command, "--json")
     assert again.code == 0
     job = again.json
     assert (job["name"], job["done"], job["counts"]) == ("tone", True, {"ok": 3})
@@ -89,7 +89,7 @@ def test_a_csv_goes_in_and_out_by_the_standard_streams_with_every_cell_as_it_sto
     pd.testing.assert_frame_equal(after[before.columns.tolist()], before)
     assert after["bf_status"].tolist() == ["ok"] * 3
     assert "completed" in ran.err
-    both = at_server("submit", "-", *ask[1:], "--wait", "--to", "-", "--json", stdin=given)
+    both = at_server.here("submit", "-", *ask[1:], "--wait", "--to", "-", "--json", stdin=given)
     assert (both.code, both.json["error"]["kind"]) == (2, "CommandError")
 
 

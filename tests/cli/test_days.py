@@ -81,7 +81,7 @@ def test_a_server_for_rehearsals_prints_its_address_as_json(shell: Any) -> None:
         document += line
     url = json.loads(document)["url"]
     shell.at(url)
-    assert shell("doctor").code == 0
+    assert shell.here("doctor").code == 0
     process.send_signal(signal.SIGINT)
     process.communicate()
     assert process.returncode == 0

@@ -8,12 +8,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import batchframe
-from batchframe._base.safe_text import in_shell, job_step
 from batchframe._cli import help_pages, parser
-from batchframe.errors import JobError
+from batchframe.errors import JobError, SubmissionUncertain
+from batchframe.local import Fault, serve
+from tests.support.profiles import change_local
 
 PAGE = Path(__file__).parent / "help.md"
 
@@ -90,15 +92,27 @@ def test_an_error_words_its_next_step_for_a_notebook_and_for_a_shell() -> None:
     for told in (error, pickle.loads(pickle.dumps(error))):  # noqa: S301 - our own bytes
         assert str(told).endswith(" Fix: bf.job('my job').resume().")
         assert told.next_step == "Fix: bf.job('my job').resume()."
-        assert in_shell(told).endswith(" Fix: `batchframe resume 'my job'`.")
-        assert in_shell(told.next_step) == "Fix: `batchframe resume 'my job'`."
+        assert told.args[0].shell.endswith(" Fix: `batchframe resume 'my job'`.")
+        assert told.next_step.shell == "Fix: `batchframe resume 'my job'`."
 
 
 @pytest.mark.parametrize("name", ["tone", "my job", "it's", "a;rm -rf b", "$(x)"])
 def test_a_command_in_a_sentence_can_be_copied_whatever_the_job_is_called(name: str) -> None:
     import shlex
 
-    said = ("Come back to it: " + job_step(name, "resume", "recreate") + ".").shell
-    command = re.search(r"`(.*)`", said)
+    command = re.search(r"`(.*)`", JobError.not_sent(name).next_step.shell)
     assert command is not None
-    assert shlex.split(command[1]) == ["batchframe", "resume", name, "--recreate"]
+    assert shlex.split(command[1]) == ["batchframe", "resume", name]
+
+
+def test_a_command_in_a_sentence_has_a_keyword_as_an_option(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    change_local(monkeypatch, settle=0.01)
+    asked = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-4.1")
+    with (
+        serve(faults=[Fault("POST /v1/batches", "reset")]) as server,
+        pytest.raises(SubmissionUncertain) as caught,
+    ):
+        asked.submit("my job", client=server.client())
+    assert "batchframe resume 'my job' --recreate" in caught.value.args[0].shell

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +16,14 @@ from tests.support.examples import examples
 
 REPO = Path(__file__).parents[2]
 CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture(scope="module")
+def judge() -> Any:
+    """Import jsonschema without its grammar of URLs, which takes a second to read."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "rfc3987_syntax", None)
+        return importlib.import_module("jsonschema")
 
 
 def answer(endpoint: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -181,8 +189,8 @@ TREE: dict[str, Any] = {
 
 
 @given(st.binary(min_size=8, max_size=8))
-def test_a_recursive_schema_is_obeyed_and_ends(seed: bytes) -> None:
-    jsonschema.validate(schema.Sampler(TREE).sample(dice.Dice(seed)), TREE)
+def test_a_recursive_schema_is_obeyed_and_ends(judge: Any, seed: bytes) -> None:
+    judge.validate(schema.Sampler(TREE).sample(dice.Dice(seed)), TREE)
 
 
 SCALARS = st.one_of(
@@ -285,14 +293,16 @@ SCHEMAS = st.recursive(
 
 @settings(max_examples=examples(300))
 @given(SCHEMAS, st.binary(min_size=8, max_size=8))
-def test_an_instance_is_valid_whatever_the_schema(wanted: dict[str, Any], seed: bytes) -> None:
+def test_an_instance_is_valid_whatever_the_schema(
+    judge: Any, wanted: dict[str, Any], seed: bytes
+) -> None:
     made = schema.Sampler(wanted).sample(dice.Dice(seed))
-    validator = jsonschema.Draft202012Validator
+    validator = judge.Draft202012Validator
     validator(wanted, format_checker=validator.FORMAT_CHECKER).validate(made)
 
 
 @pytest.mark.parametrize("endpoint", [CHAT, "/v1/responses"])
-def test_the_schema_of_the_request_is_obeyed(endpoint: str) -> None:
+def test_the_schema_of_the_request_is_obeyed(endpoint: str, judge: Any) -> None:
     schema = strict_object({"label": {"enum": ["positive", "negative"]}})
     if endpoint == CHAT:
         made = chat(response_format=schema_format(schema, strict=True))
@@ -301,7 +311,7 @@ def test_the_schema_of_the_request_is_obeyed(endpoint: str) -> None:
         form = {"type": "json_schema", "name": "a", "strict": True, "schema": schema}
         made = answer(endpoint, {"input": "Hi", "text": {"format": form}})
         text = made["output"][0]["content"][0]["text"]
-    jsonschema.validate(json.loads(text), schema)
+    judge.validate(json.loads(text), schema)
 
 
 @settings(max_examples=examples(50))

@@ -15,12 +15,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import batchframe as bf
 import batchframe.local
 from batchframe.errors import BatchframeError
+from tests.support.examples import examples
 
 FRAME = pd.DataFrame({"text": ["a", "b", "c", None]})
 MODEL = "gpt-4.1-mini"
@@ -210,12 +211,7 @@ def go_on_with(kept: Kept, client: Any) -> None:
     attempt(lambda: kept.requests.submit(client=client))
 
 
-_PATIENT = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-
-
-@_PATIENT
+@settings(max_examples=examples(40))
 @given(data=st.data())
 @pytest.mark.parametrize("name", ["manifest.json", "journal.jsonl", "summary.json"])
 @pytest.mark.parametrize("job", ["labels", "reusing", "tools", "vectors"])
@@ -229,7 +225,7 @@ def test_x5_whatever_stands_in_state_is_refused_in_words_or_does_no_harm(
     attempt(lambda: look_at(kept))
 
 
-@settings(_PATIENT, max_examples=15)
+@settings(max_examples=examples(15))
 @given(data=st.data())
 @pytest.mark.parametrize("name", ["manifest.json", "journal.jsonl"])
 def test_x5_whatever_stands_in_state_nothing_is_sent_on_a_guess(
@@ -313,7 +309,7 @@ def odd_tables(draw: st.DrawFn, table: pa.Table) -> pa.Table:
     return table.set_column(at, field, column)
 
 
-@_PATIENT
+@settings(max_examples=examples(40))
 @given(data=st.data())
 @pytest.mark.parametrize(
     ("job", "name"),
