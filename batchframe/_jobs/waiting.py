@@ -18,8 +18,8 @@ from batchframe._services.provider_table import Provider
 Poll = float | tuple[float, float]
 """Seconds between two polls: fixed, or initial and maximum."""
 
-_MAX_FAILURES: Final = 30
-"""Consecutive failed polls before waiting ends: half an hour for OpenAI."""
+_MAX_OUTAGE: Final = 1800.0
+"""Seconds of failed polls before waiting without a timeout ends."""
 
 
 def poll_interval(provider: Provider, poll: Poll | None = None) -> PollInterval:
@@ -110,18 +110,24 @@ def _attempt(poll: Callable[[float | None], None], remaining: float | None) -> S
 
 
 class _PollSchedule(Retries):
-    """Schedule of polls, and limit of consecutive failures."""
+    """Schedule of polls, and limit of an outage."""
 
     def __init__(
         self, interval: PollInterval, timeout: float | None = None, clock: Clock = SYSTEM
     ) -> None:
         super().__init__(interval, clock, timeout=timeout)
-        self._failures = 0
+        self._failing_since: float | None = None
 
     def check(self, error: ServiceError | None) -> None:
-        """Count failed polls; raise an error that is permanent or persists."""
-        self._failures = self._failures + 1 if error else 0
-        if error and (not error.passing or self._failures > _MAX_FAILURES):
+        """Raise an error that is permanent, or lasts too long without a timeout."""
+        if error is None:
+            self._failing_since = None
+            return
+        now = self._clock.elapsed()
+        if self._failing_since is None:
+            self._failing_since = now
+        persists = self._end is None and now - self._failing_since >= _MAX_OUTAGE
+        if persists or not error.passing:
             raise error
 
 

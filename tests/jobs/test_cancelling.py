@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -42,3 +43,29 @@ def test_a_part_that_may_exist_cannot_be_cancelled(
         requests.submit("parts", client=proxy.client())
     with pytest.raises(bf.errors.JobError, match="another part of it may exist"):
         bf.job("parts", client=proxy.client()).cancel()
+
+
+@pytest.mark.parametrize("kind", ["400 refused", "404 of a proxy", "503 plain"])
+def test_a_batch_that_ended_before_its_cancellation_is_no_error(
+    kind: str, requests: bf.Requests, proxy: Any, server: batchframe.local.Server
+) -> None:
+    server.pause()
+    job = requests.submit("late", client=proxy.client())
+    server.resume()
+    while server.client().batches.retrieve(job.batches[0].id).status != "completed":
+        time.sleep(0.01)
+    proxy.fail("POST", "/cancel", kind, times=9)
+    assert job.cancel().status == "completed"
+    assert job.wait().counts == {"ok": 3}
+
+
+def test_a_refused_cancellation_of_a_running_batch_is_an_error(
+    requests: bf.Requests, proxy: Any, server: batchframe.local.Server
+) -> None:
+    server.pause()
+    job = requests.submit("running", client=proxy.client())
+    proxy.fail("POST", "/cancel", "400 refused", times=9)
+    with pytest.raises(bf.errors.ServiceError, match="400"):
+        job.cancel()
+    server.resume()
+    assert job.wait().counts == {"ok": 3}

@@ -170,18 +170,23 @@ def test_pauses_grow_to_the_longest_with_jitter_and_stop_at_the_time_given() -> 
     assert len(set(slept)) == len(slept)
 
 
-def test_waiting_gives_up_on_a_service_that_stays_away() -> None:
-    clock = replace(FakeTime().clock, elapsed=lambda: 0.0)
-    looks = iter(range(1000))
+def unreachable(_: float | None) -> None:
     reason = "no route"
+    raise bf.errors.ServiceError.unreachable(reason)
 
-    def look(_: float | None) -> None:
-        next(looks)
-        raise bf.errors.ServiceError.unreachable(reason)
 
+@pytest.mark.parametrize("longest", [1.0, 60.0])
+def test_waiting_gives_up_after_half_an_hour_of_outage_at_any_pace(longest: float) -> None:
+    time = FakeTime()
     with pytest.raises(bf.errors.ServiceError, match="no route"):
-        wait_by(clock, look)
-    assert 20 < next(looks) < 100
+        wait_by(time.clock, unreachable, longest=longest)
+    assert 1800 <= sum(time.slept) < 1800 + 2 * longest
+
+
+def test_an_outage_lasts_as_long_as_the_timeout_allows() -> None:
+    time = FakeTime()
+    assert not wait_by(time.clock, unreachable, timeout=7200)
+    assert sum(time.slept) == pytest.approx(7200)
 
 
 @pytest.mark.parametrize("date", DATES)

@@ -60,8 +60,11 @@ def submit_by(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
 
 
 def wait_by(
-    clock: Clock, look: Callable[[float | None], None], timeout: float | None = None
+    clock: Clock,
+    look: Callable[[float | None], None],
+    timeout: float | None = None,
+    longest: float = 60.0,
 ) -> bool:
-    """Wait by this clock for what never comes, with pauses of 5 to 60 seconds."""
-    pauses = waiting.PollInterval(5.0, 60.0)
+    """Wait by this clock for what never comes, with pauses of at least a twelfth of `longest`."""
+    pauses = waiting.PollInterval(longest / 12, longest)
     return waiting.until(lambda: False, look, pauses, timeout=timeout, clock=clock).done
