@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import certifi
 import pytest
 from hypothesis import settings
 
@@ -119,6 +120,18 @@ def _haste() -> Iterator[None]:
     """Look after jobs on this machine at intervals of milliseconds."""
     with pytest.MonkeyPatch.context() as patch:
         change_local(patch, settle=0.3, queue_pause=0.1, first_poll=0.02, last_poll=0.1)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Trust one authority: no test uses TLS, and every client reads the list of all anew."""
+    end = "-----END CERTIFICATE-----\n"
+    path = tmp_path_factory.mktemp("tls") / "one.pem"
+    bundle = Path(certifi.where()).read_text("utf-8")
+    path.write_text(bundle[bundle.index("-----BEGIN") : bundle.index(end) + len(end)], "utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(path))
         yield
 
 
