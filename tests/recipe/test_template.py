@@ -254,7 +254,7 @@ BAD_PROMPTS: dict[str, Any] = {
 
 @pytest.mark.parametrize("case", BAD_PROMPTS)
 def test_what_is_no_prompt_is_refused_in_words(case: str) -> None:
-    with pytest.raises(TemplateError, match='"role": "user"'):
+    with pytest.raises(TemplateError, match=r"^prompt(\[0\])?: not a "):
         rendered(pd.DataFrame({"text": ["a"]}), BAD_PROMPTS[case])
 
 
@@ -319,10 +319,10 @@ class TestPromptFunction:
     @pytest.mark.parametrize(
         ("returned", "word"),
         [
-            (7, "The prompt is a int"),
-            (float("nan"), "The prompt is a float"),
-            (len, "The prompt is a builtin_function"),
-            ([], "The prompt is a list"),
+            (7, "prompt: not a template, a list of chat messages or a function (int)"),
+            (float("nan"), "or a function (float)"),
+            (len, "or a function (builtin_function"),
+            ([], "or a function (list)"),
             ([{"role": "user"}], "prompt[0]: not a chat message"),
             ("\ud800", "surrogate"),
             ([{"role": "user", "content": [{"type": "text", "text": b"x"}]}], "bytes"),

@@ -222,7 +222,7 @@ def test_rows_that_change_before_they_are_sent_are_refused(
     pq.write_table(pa.table({"text": ["a", "b"]}), path)
     requests = asked_of(path, "{{ text }}")
     pq.write_table(pa.table({"text": ["a", "x"][: 2 - more]}), path)
-    with pytest.raises(bf.errors.SourceError, match="leave the file unchanged"):
+    with pytest.raises(bf.errors.SourceError, match=r"file unchanged|Leave it as"):
         requests.submit(client=server.client())
     assert len(server.ledger) == 0
 
