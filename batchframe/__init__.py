@@ -1,16 +1,27 @@
 """Send DataFrame rows to the OpenAI Batch API and join the answers back.
 
-Quick start, for a frame with a column ``text``::
+Start here, with ``OPENAI_API_KEY`` set::
 
-    import batchframe as bf  # registers df.bf
-
+    import pandas as pd, batchframe as bf
+    df = pd.DataFrame({"text": ["Works well.", "Broke at once."]})
     requests = df.bf.requests("Classify: {{ text }}", model="gpt-5.6-luna", output=["good", "bad"])
-    requests.estimate()  # tokens and dollars; nothing is sent
     job = requests.submit("tone", max_cost=2.00).wait()
-    labeled = df.bf.join(job)
+    labeled = df.bf.join(job)  # columns text, label, bf_status, bf_error
 
-See ``help(bf.requests)``, ``help(bf.Requests)`` and ``help(bf.Job)``. ``batchframe.local`` is a
-batch server for testing, which needs no API key and bills nothing.
+The verbs, in order:
+
+1. ``df.bf.requests(...)`` builds and checks the requests; nothing is sent.
+2. ``requests.preview()`` shows them, ``requests.estimate()`` their tokens and cost, and
+   ``requests.pilot()`` sends a small sample in real time.
+3. ``requests.submit(name)`` sends them as a job; running it again finds the same job.
+4. ``job.wait()`` downloads the answers; in a new kernel, ``bf.job(name).wait()``.
+5. ``df.bf.join(job)`` adds the answers to the frame.
+6. ``job.unanswered().submit()`` sends the rows without an answer again.
+7. ``labeled.bf.evaluate(truth=..., predicted=...)`` compares the answers with gold labels.
+
+Without a key, use ``with batchframe.local.serve() as server:`` and pass
+``client=server.client()`` to ``submit()``; nothing is billed. For details, see
+``help(bf.requests)``, ``help(bf.Requests)`` and ``help(bf.Job)``.
 """
 
 from batchframe import errors, plot

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from functools import wraps
 from itertools import dropwhile
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 
@@ -17,7 +17,6 @@ from batchframe._frames.spreadsheet import escape_formulas
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-_PARAMETERS: Final = "Parameters\n----------\n"
 
 
 def _method(
@@ -30,22 +29,20 @@ def _method(
         return function(self._frame, *args, **kwargs)
 
     signature = inspect.signature(function)
-    _frame, *parameters = signature.parameters.values()
+    frame, *parameters = signature.parameters.values()
     itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
     method.__signature__ = signature.replace(  # type: ignore[attr-defined]
         parameters=[itself, *parameters]
     )
-    method.__doc__ = _without_frame(inspect.cleandoc(function.__doc__ or ""))
+    method.__doc__ = _without_entry(inspect.cleandoc(function.__doc__ or ""), frame.name)
     return method
 
 
-def _without_frame(doc: str) -> str:
-    """Remove the first parameter, the frame, from a docstring."""
-    summary, title, entries = doc.partition(_PARAMETERS)
-    _frame, *lines = entries.splitlines(keepends=True) or [""]
-    others = "".join(dropwhile(lambda line: line.startswith(" "), lines))
-    title = "" if others.startswith("\n") else title  # the frame is the only parameter
-    return summary + title + others.lstrip("\n")
+def _without_entry(doc: str, parameter: str) -> str:
+    """Remove a parameter from a docstring, and the title if it is the only one."""
+    start, _, rest = doc.partition(f"\n{parameter}\n")
+    others = dropwhile(lambda line: line.startswith(" "), rest.splitlines(keepends=True))
+    return f"{start}\n{''.join(others)}".replace("Parameters\n----------\n\n", "")
 
 
 @pd.api.extensions.register_dataframe_accessor("bf")

@@ -5,50 +5,49 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
 from batchframe._base.safe_text import NextStep, job_step
-from batchframe._display import (
-    Card,
-    Table,
-    Tone,
-    count,
-    format_range,
-    money,
-    plural,
-    shortened,
-    when,
-)
+from batchframe._display.card import Card, Table, Tone
+from batchframe._display.format import count, format_range, money, plural, shortened, when
 from batchframe._endpoints import endpoint_of
 from batchframe._endpoints.endpoint import ASKED_AGAIN
 from batchframe._estimate.estimate import Estimate
 from batchframe._recipe.recipe import Recipe
 from batchframe._services.advice import advice_on
-from batchframe._services.batch import Batch
-from batchframe._store.journal import InputFileState, JobState, status_word
+from batchframe._store.journal import InputFileState, status_word
 from batchframe._store.manifest import Record
 
-_MAX_PROMPT: Final = 600
 _MAX_REASON: Final = 200
+_MAX_TABLE_ROWS: Final = 6
+_PENDING: Final = "pending"
+_SKIPPED: Final = "skipped"
+_UNSENT: Final = frozenset({"submitting", "uncertain"})
+_STATUS_TEXTS: Final = {
+    "preparing": "prepared, not sent",
+    "submitting": "not completely sent",
+    "uncertain": "unknown whether it was sent",
+    "validating": "being validated",
+    "in_progress": "in progress",
+    "finalizing": "being finalized",
+    "cancelling": "being cancelled",
+    "queued": "waiting for the service's queue",
+}
 
 
-def requests_card(recipe: Recipe, estimate: Estimate, first_prompt: str | None = None) -> Card:
+def requests_card(recipe: Recipe, estimate: Estimate, prompt: tuple[str, str] | None) -> Card:
     """Build the card of requests: their number and their estimated cost."""
+    if not estimate.rows:
+        return Card(title=f"Nothing to send to {recipe.model}")
     rows = [plural(estimate.rows, "row")]
     if estimate.duplicates:
         rows.append(f"{plural(estimate.duplicates, 'duplicate')} merged")
     if estimate.reused:
-        rows.append(f"{estimate.reused:,} answered by an earlier job and not sent again")
+        rows.append(f"{estimate.reused:,} answered by earlier jobs")
     if estimate.skipped:
         rows.append(f"{estimate.skipped:,} skipped")
-    quoted = None
-    if first_prompt is not None:
-        excerpt = first_prompt[:_MAX_PROMPT]
-        quoted = ("first prompt", excerpt if excerpt == first_prompt else f"{excerpt}…")
-    if not estimate.rows:
-        return Card(title=f"No row is to be asked of {recipe.model}")
     return Card(
         title=f"{plural(estimate.requests, 'request')} to {recipe.model}",
         facts=(
@@ -59,55 +58,40 @@ def requests_card(recipe: Recipe, estimate: Estimate, first_prompt: str | None =
             ("cost (batch)", format_range(estimate.cost, money)),
             ("cost (standard)", format_range(estimate.standard_cost, money)),
         ),
-        quoted=quoted,
+        quoted=prompt,
         notes=estimate.notes,
         next_step="job = requests.submit(name=..., max_cost=...)",
     )
 
 
-@dataclass(frozen=True)
-class JobFacts:
-    """Data of a job's card: its record, row counts, cost and failures."""
-
-    record: Record
-    counts: Mapping[str, int]
-    cost: Decimal | None
-    failures: Mapping[str, int]
-
-    @property
-    def status(self) -> str:
-        """Status of the job, in one word."""
-        return status_word(self.record.state)
-
-
-def job_card(facts: JobFacts) -> Card:
+def job_card(
+    record: Record, counts: Mapping[str, int], cost: Decimal | None, failures: Mapping[str, int]
+) -> Card:
     """Build the card of a job: its status and the next step."""
-    manifest, state = facts.record.manifest, facts.record.state
-    batches = state.batches
-    done = sum(batch.completed + batch.failed for batch in batches) + manifest.reused
+    manifest, states = record.manifest, record.state.inputs
+    status = format_status(status_word(record.state))
+    if not manifest.requests:
+        status += ", nothing to send"
+    done = manifest.reused + sum(map(_answered, states))
+    queue_facts, queue_notes = _queue(record)
     return Card(
-        title=f"Job {manifest.display_name}: {_status_phrase(facts)}",
-        progress=(manifest.requests if facts.record.done else done, manifest.requests)
+        title=f"Job {manifest.display_name}: {status}",
+        progress=(manifest.requests if record.done else done, manifest.requests)
         if manifest.requests
         else None,
         facts=(
-            ("rows", row_words(facts.counts)),
-            ("spent", f"{money(facts.cost)}; estimated {format_range(manifest.cost, money)}"),
-            *_dates(facts.record, batches),
-            *_batch_facts(state),
-            *_queue_facts(facts.record),
+            ("rows", format_row_counts(counts)),
+            ("spent", f"{money(cost)}; estimated {format_range(manifest.cost, money)}"),
+            *_dates(record),
+            *_batch_facts(states),
+            *queue_facts,
             ("id", manifest.id),
         ),
-        table=_parts(facts.record),
-        notes=(*_queue_notes(state), *_failure_notes(facts.failures)),
-        next_step=_next_step(facts),
-        tone=_tone(facts),
+        table=_batch_table(record),
+        notes=(*queue_notes, *_failure_notes(failures)),
+        next_step=_next_step(record, counts),
+        tone=_tone(record, counts),
     )
-
-
-def _status_phrase(facts: JobFacts) -> str:
-    words = in_status_words(facts.status)
-    return words if facts.record.manifest.requests else f"{words}, nothing was asked"
 
 
 def _failure_notes(failures: Mapping[str, int]) -> list[str]:
@@ -122,89 +106,58 @@ def _failure_notes(failures: Mapping[str, int]) -> list[str]:
     return notes
 
 
-def with_poll_error(card: Card, why: str) -> Card:
+def with_poll_error(card: Card, reason: str) -> Card:
     """Add a note to a card that the last poll failed, and why."""
-    return replace(card, notes=(*card.notes, f"The last look failed: {why}"), tone="warn")
+    return replace(card, notes=(*card.notes, f"The last poll failed: {reason}"), tone="warn")
 
 
-STATUS_WORDS: Final = {
-    "preparing": "prepared, not sent",
-    "submitting": "not all of it sent",
-    "uncertain": "it is not known whether it was sent",
-    "validating": "being validated",
-    "in_progress": "in progress",
-    "finalizing": "being finished",
-    "cancelling": "being cancelled",
-    "queued": "waiting for room in the service's queue",
-}
-
-
-def _queue_facts(record: Record) -> list[tuple[str, str]]:
-    """Format how many input files are queued, and until when."""
-    queued, manifest = _queued(record.state), record.manifest
+def _queue(record: Record) -> tuple[list[tuple[str, str]], list[str]]:
+    """Return facts and notes about input files that wait for the service's queue."""
+    queued = [state for state in record.state.inputs if state.queued]
     if not queued:
-        return []
-    retry_at = max(state.retry_at for state in queued)
+        return [], []
+    manifest, last = record.manifest, max(queued, key=lambda state: state.retry_at)
     limit = manifest.max_enqueued_tokens or manifest.provider.max_enqueued_tokens
-    if retry_at:
-        until = f"the next look after {when(retry_at)} tries again"
+    if last.retry_at:
+        detail = f"retried at the first poll after {when(last.retry_at)}"
     elif limit is not None:
-        until = f"at most {limit:,} input tokens are to wait there at once"
+        detail = f"at most {limit:,} input tokens at once"
     else:
-        until = f"at most {manifest.provider.max_creates:,} batches are created in an hour"
-    who = "1 part waits" if len(queued) == 1 else f"{len(queued):,} parts wait"
-    return [("not sent", f"{who} for room in the service's queue: {until}")]
-
-
-def _queue_notes(state: JobState) -> list[str]:
-    """Format the service's full-queue message, and how the rest is sent."""
-    queued = _queued(state)
-    if not queued:
-        return []
-    full = max(queued, key=lambda state: state.retry_at)
-    looks = NextStep(
-        "job.wait(), job.watch() or job.refresh() in any kernel",
-        "`batchframe wait JOB` or `batchframe show JOB`",
+        detail = f"at most {manifest.provider.max_creates:,} new batches per hour"
+    waiting = f"{plural(len(queued), 'input file')} waiting for the service's queue: {detail}"
+    polls = NextStep(
+        "job.wait(), job.watch() or job.refresh()", "`batchframe wait JOB` or `batchframe show JOB`"
     )
-    sent = (
-        "What waits is sent as soon as there is room, by "
-        + looks
-        + ". While none of them is called it keeps waiting."
-    )
-    if not full.retry_at or full.reason is None:
-        return [sent]
-    return [f"The service had no room: {shortened(full.reason, _MAX_REASON)}", sent]
+    notes: list[str] = ["batchframe sends the waiting input files during " + polls + "."]
+    if last.retry_at and last.reason is not None:
+        notes.insert(0, f"The service's queue is full: {shortened(last.reason, _MAX_REASON)}")
+    return [("not sent", waiting)], notes
 
 
-def _queued(state: JobState) -> list[InputFileState]:
-    return [state for state in state.inputs if state.queued]
-
-
-def in_status_words(status: str) -> str:
+def format_status(status: str) -> str:
     """Format a status; an unknown status is returned unchanged."""
-    return STATUS_WORDS.get(status, status)
+    return _STATUS_TEXTS.get(status, status)
 
 
-WAITING: Final = "pending"
-NOT_ASKED: Final = "skipped"
-
-
-def row_words(counts: Mapping[str, int]) -> str:
+def format_row_counts(counts: Mapping[str, int]) -> str:
     """Format the number of rows that are answered, failed and waiting.
 
     Examples
     --------
-    >>> row_words({"ok": 412, "refused": 2, "expired": 1, "skipped": 6, "pending": 579})
+    >>> format_row_counts({"ok": 412, "refused": 2, "expired": 1, "skipped": 6, "pending": 579})
     '412 ok, 3 failed (2 refused, 1 expired), 579 waiting, 6 skipped'
     """
-    phrases = [f"{counts['ok']:,} ok"] if counts.get("ok") else []
-    if failed := failed_rows(counts):
-        phrases.append(_failure_counts(failed))
-    if counts.get(WAITING):
-        phrases.append(f"{counts[WAITING]:,} waiting")
-    if counts.get(NOT_ASKED):
-        phrases.append(f"{counts[NOT_ASKED]:,} skipped")
-    return ", ".join(phrases) or "none"
+    failed = failed_rows(counts)
+    reasons = ", ".join(f"{number:,} {status}" for status, number in failed.items())
+    if len(failed) == 1:
+        [reasons] = failed
+    phrases = {
+        "ok": counts.get("ok"),
+        "failed" if reasons in {"", "failed"} else f"failed ({reasons})": sum(failed.values()),
+        "waiting": counts.get(_PENDING),
+        "skipped": counts.get(_SKIPPED),
+    }
+    return ", ".join(f"{n:,} {phrase}" for phrase, n in phrases.items() if n) or "none"
 
 
 def failed_rows(counts: Mapping[str, int]) -> dict[str, int]:
@@ -212,97 +165,83 @@ def failed_rows(counts: Mapping[str, int]) -> dict[str, int]:
     return {
         status: number
         for status, number in counts.items()
-        if number and status not in {"ok", WAITING, NOT_ASKED}
+        if number and status not in {"ok", _PENDING, _SKIPPED}
     }
 
 
-def _failure_counts(failed: Mapping[str, int]) -> str:
-    if set(failed) == {"failed"}:
-        return f"{failed['failed']:,} failed"
-    reasons = [f"{number:,} {status}" for status, number in failed.items()]
-    kinds = ", ".join(reasons) if len(failed) > 1 else next(iter(failed))
-    return f"{sum(failed.values()):,} failed ({kinds})"
-
-
-def _dates(record: Record, batches: Sequence[Batch]) -> list[tuple[str, str]]:
-    sent = [batch.created_at for batch in batches if batch.created_at is not None]
+def _dates(record: Record) -> list[tuple[str, str]]:
+    batches = record.state.batches
+    starts = [batch.created_at for batch in batches if batch.created_at is not None]
     ends = [b.expires_at for b in batches if b.expires_at is not None and not b.ended]
-    dates = [("submitted", when(min(sent)))] if sent else []
-    if not dates:
-        dates.append(("prepared", when(record.manifest.created_at)))
-    return [*dates, ("expires", when(min(ends)))] if ends and not record.done else dates
+    first = ("submitted", min(starts)) if starts else ("prepared", record.manifest.created_at)
+    dates = [first, ("expires", min(ends))] if ends and not record.done else [first]
+    return [(name, when(seconds)) for name, seconds in dates]
 
 
-_MAX_TABLE_ROWS: Final = 6
-
-
-def _batch_facts(state: JobState) -> list[tuple[str, str]]:
+def _batch_facts(states: Sequence[InputFileState]) -> list[tuple[str, str]]:
     """Format the batch, or a summary of many; the table lists a few."""
-    states = state.inputs
     if len(states) == 1:
         batch = states[0].batch
-        words = "none yet" if batch is None else f"{batch.id} {_batch_status(states[0])}"
-        return [("batch", words)]
+        prefix = "none yet" if batch is None else f"{batch.id} {_batch_status(states[0])}"
+        return [("batch", prefix)]
     if len(states) <= _MAX_TABLE_ROWS:
         return []
-    counter = Counter(map(_batch_status, states))
-    return [
-        ("parts", f"{len(states):,}: {', '.join(f'{n:,} {words}' for words, n in counter.items())}")
-    ]
+    statuses = Counter(map(_batch_status, states)).items()
+    summary = ", ".join(f"{number:,} {status}" for status, number in statuses)
+    return [("batches", f"{len(states):,}: {summary}")]
 
 
 def _batch_status(state: InputFileState) -> str:
     if state.step == "dropped":
         return "never sent"
-    if state.batch is None:
-        if state.queued:
-            return "waiting for room"
-        return "uncertain" if state.step == "creating" else "not sent"
-    return in_status_words(state.batch.status)
+    if state.batch is not None:
+        return format_status(state.batch.status)
+    if state.queued:
+        return "waiting for the queue"
+    return "uncertain" if state.step == "creating" else "not sent"
 
 
-def _parts(record: Record) -> Table | None:
+def _answered(state: InputFileState) -> int:
+    return 0 if state.batch is None else state.batch.completed + state.batch.failed
+
+
+def _batch_table(record: Record) -> Table | None:
     files, states = record.manifest.inputs, record.state.inputs
     if not 1 < len(files) <= _MAX_TABLE_ROWS:
         return None
-    return Table(
-        "parts",
-        ("", "requests", "answered", "status", "batch"),
-        tuple(
-            (
-                str(number),
-                count(file.stop - file.start),
-                count(0 if state.batch is None else state.batch.completed + state.batch.failed),
-                _batch_status(state),
-                "" if state.batch is None else state.batch.id,
-            )
-            for number, (file, state) in enumerate(zip(files, states, strict=True), start=1)
-        ),
+    rows = (
+        (
+            str(number),
+            count(file.stop - file.start),
+            count(_answered(state)),
+            _batch_status(state),
+            "" if state.batch is None else state.batch.id,
+        )
+        for number, (file, state) in enumerate(zip(files, states, strict=True), start=1)
     )
+    return Table("input files", ("", "requests", "answered", "status", "batch"), tuple(rows))
 
 
-def _tone(facts: JobFacts) -> Tone:
-    if facts.status in {"submitting", "uncertain"}:
-        return "warn"
-    if not facts.record.done:
-        return "plain"
-    if not failed_rows(facts.counts):
+def _tone(record: Record, counts: Mapping[str, int]) -> Tone:
+    if not record.done:
+        return "warn" if status_word(record.state) in _UNSENT else "plain"
+    if not failed_rows(counts):
         return "good"
-    return "warn" if facts.counts.get("ok") else "bad"
+    return "warn" if counts.get("ok") else "bad"
 
 
-def _next_step(facts: JobFacts) -> NextStep:
-    name = facts.record.manifest.display_name
-    if facts.status in {"preparing", "submitting", "uncertain"}:
+def _next_step(record: Record, counts: Mapping[str, int]) -> NextStep:
+    name = record.manifest.display_name
+    if status_word(record.state) in {"preparing", *_UNSENT}:
         return job_step(name, "resume", alone=True)
-    if not facts.record.done:
+    if not record.done:
         return NextStep(
             f"job.wait()  # or, tomorrow: job = bf.job({name!r})",
             job_step(name, "wait", alone=True).shell,
         )
     quoted = shlex.quote(name)
-    left = sum(facts.counts.get(status, 0) for status in ASKED_AGAIN)
-    if not left or endpoint_of(facts.record.manifest.recipe.endpoint).retired:
+    left = sum(counts.get(status, 0) for status in ASKED_AGAIN)
+    if not left or endpoint_of(record.manifest.recipe.endpoint).retired:
         return NextStep(
             "labelled = df.bf.join(job)",
             f"batchframe fetch {quoted} --input INPUT --to OUTPUT.csv",
@@ -310,5 +249,5 @@ def _next_step(facts: JobFacts) -> NextStep:
     return NextStep(
         f"again = job.unanswered().submit(max_cost=...)  # the {plural(left, 'row')} without an "
         "answer\nlabelled = df.bf.join(job, again)",
-        f"batchframe unanswered {quoted} --max-cost USD  # ask again what was not answered",
+        f"batchframe unanswered {quoted} --max-cost USD  # submit the unanswered rows again",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -82,7 +82,8 @@ def estimate(
     estimate = price(reusable, tokens, identity, prices, profile)
     if reusable.existing_job_name is None or not reusable.table.to_send:
         return estimate
-    return estimate.with_notes(_SENT.format(repr(reusable.existing_job_name)))
+    name = reusable.existing_job_name
+    return estimate.with_notes(f"Already submitted as job {name!r}; submitting again is free.")
 
 
 def compare(
@@ -127,8 +128,8 @@ def compare(
     --------
     >>> import pandas as pd, batchframe as bf
     >>> frame = pd.DataFrame({"text": ["good"]})
-    >>> asked = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
-    >>> costs = asked.compare(["gpt-4.1", "gpt-5.6-luna"])
+    >>> requests = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
+    >>> costs = requests.compare(["gpt-4.1", "gpt-5.6-luna"])
     >>> costs.index.names, costs["low"]["gpt-5.6-luna", "batch"] < costs["low"].iloc[0]
     (FrozenList(['model', 'tier']), True)
     """
@@ -157,8 +158,3 @@ def price(
         base_url=identity.base_url,
         provider=profile,
     )
-
-
-_SENT: Final = (
-    "These requests were sent as job {}: submit() finds it again, sends nothing and costs nothing."
-)

@@ -51,6 +51,8 @@ def requests(
 
     Parameters
     ----------
+    Rows and prompt
+    ~~~~~~~~~~~~~~~
     source
         A DataFrame, which is not modified. Rows are identified by position, so the index can be
         anything. For data larger than memory: the path of a Parquet file or of a folder of them,
@@ -65,28 +67,23 @@ def requests(
         Name of the model.
     system
         Template of a system message before the prompt; for "/v1/responses", of the instructions.
-    output
-        The answer format, for chat completions and responses: None for text; a list of labels, a
-        ``Literal`` or an ``Enum`` for one label; a Pydantic model, TypedDict, dataclass or JSON
-        schema for typed columns; ``int``, ``list[str]`` and the like for one typed column.
-    endpoint
-        "/v1/chat/completions"; "/v1/responses"; "/v1/embeddings", whose answers are 32-bit vectors
-        in the column ``embedding``; "/v1/completions", text only; "/v1/moderations", whose answers
-        are ``flagged`` and, for each category, ``categories.…`` and ``category_scores.…``;
-        "/v1/images/generations" and "/v1/images/edits", whose answers are files in the job's
-        folder, with their paths in the column ``image``. All but the first two take one string as
-        the prompt.
-    name
-        Name of the answer column, instead of ``response``, ``label``, ``embedding`` or ``image``.
     on_missing
         How to handle a row with a missing cell: "raise", "skip" (no request, status ``skipped``),
         "empty" (use an empty string), or the string to use instead.
     dedupe
         Whether to merge duplicate requests into one.
-    allow
-        Checks to skip: names of body parameters, "model" (a model that is shut down, is not
-        available in a batch, or belongs to another endpoint) and "context_window" (prompts that
-        are too long).
+
+    Output
+    ~~~~~~
+    output
+        The answer format, for chat completions and responses: None for text; a list of labels, a
+        ``Literal`` or an ``Enum`` for one label; a Pydantic model, TypedDict, dataclass or JSON
+        schema for typed columns; ``int``, ``list[str]`` and the like for one typed column.
+    name
+        Name of the answer column, instead of ``response``, ``label``, ``embedding`` or ``image``.
+
+    Images
+    ~~~~~~
     images
         A column, or a list of columns, of images to append to the last user message, in this
         order, for chat completions and responses. With "/v1/images/edits", the images to edit. A
@@ -103,6 +100,23 @@ def requests(
     image_max_size
         Longest side in pixels; larger images are scaled down before they are sent. Requires
         Pillow, the extra ``images``.
+
+    Checks
+    ~~~~~~
+    allow
+        Checks to skip: names of body parameters, "model" (a model that is shut down, is not
+        available in a batch, or belongs to another endpoint) and "context_window" (prompts that
+        are too long).
+
+    Request body
+    ~~~~~~~~~~~~
+    endpoint
+        "/v1/chat/completions"; "/v1/responses"; "/v1/embeddings", whose answers are 32-bit vectors
+        in the column ``embedding``; "/v1/completions", text only; "/v1/moderations", whose answers
+        are ``flagged`` and, for each category, ``categories.…`` and ``category_scores.…``;
+        "/v1/images/generations" and "/v1/images/edits", whose answers are files in the job's
+        folder, with their paths in the column ``image``. All but the first two take one string as
+        the prompt.
     **body
         Additional parameters of each request body, passed unchanged. With ``tools=``, the tool
         calls are in the columns ``tool_name`` and ``tool_arguments`` (JSON; for several calls,
@@ -127,13 +141,13 @@ def requests(
     --------
     >>> frame = pd.DataFrame({"text": ["Great!", "Broke at once."]})
     >>> labels = ["good", "bad"]
-    >>> asked = frame.bf.requests("Classify: {{ text }}", model="gpt-5.6-luna", output=labels)
-    >>> asked.preview(1)[0]["body"]["messages"][0]["content"]
+    >>> tone = frame.bf.requests("Classify: {{ text }}", model="gpt-5.6-luna", output=labels)
+    >>> tone.preview(1)[0]["body"]["messages"][0]["content"]
     'Classify: Great!'
 
     >>> photos = pd.DataFrame({"photo": ["https://example.org/1.jpg", "https://example.org/2.jpg"]})
-    >>> seen = requests(photos, "What is this?", model="gpt-5.6-luna", images="photo")
-    >>> seen.preview(1)[0]["body"]["messages"][0]["content"][1]
+    >>> content = requests(photos, "What is this?", model="gpt-5.6-luna", images="photo")
+    >>> content.preview(1)[0]["body"]["messages"][0]["content"][1]
     {'type': 'image_url', 'image_url': {'url': 'https://example.org/1.jpg'}}
     """
     definition = open_endpoint(endpoint)
@@ -163,27 +177,23 @@ def _check_names(rows: Tabular, answers: list[str]) -> None:
     reserved = [name for name in answers if name.startswith("bf_")]
     if reserved:
         raise ColumnError(
-            f"An answer column cannot be named {format_list(reserved)}: names that begin with bf_ "
-            "are those of batchframe's own columns, such as bf_status. Choose another."
+            f"name: reserved for batchframe's own columns ({format_list(reserved)}). Fix: choose a "
+            "name that does not begin with bf_."
         )
     taken = taken_names(rows.columns, answers)
-    if taken and len(answers) == 1:
-        raise ColumnError.taken(
-            taken,
-            "Give the answers another name, "
-            + requests_step('name="answer"')
-            + ", or rename the column.",
-        )  # fmt: skip
-    if taken and rows.streamed:
-        raise ColumnError.taken(
-            taken, "Ask without them, requests(pyarrow.dataset.dataset(path).scanner(columns=[...])"
-            '.to_reader(), ...), and write under other names, job.to_parquet(path, prefix="ai_").'
-        )  # fmt: skip
-    if taken:
-        raise ColumnError.taken(
-            taken, f"Ask without them, df.drop(columns={taken}).bf.requests(...), and join under "
-            'other names, df.bf.join(job, prefix="ai_").'
-        )  # fmt: skip
+    if not taken:
+        return
+    fix: str
+    if len(answers) == 1:
+        fix = requests_step('name="answer"') + ", or rename the column"
+    elif rows.streamed:
+        fix = (
+            "requests(pyarrow.dataset.dataset(path).scanner(columns=[...]).to_reader(), ...), then "
+            'job.to_parquet(path, prefix="ai_")'
+        )
+    else:
+        fix = f'df.drop(columns={taken}).bf.requests(...), then df.bf.join(job, prefix="ai_")'
+    raise ColumnError.taken(taken, "Fix: " + fix + ".")
 
 
 def join(
@@ -234,24 +244,23 @@ def join(
     >>> import batchframe.local
     >>> frame = pd.DataFrame({"text": ["fine", "poor"]}, index=["x", "y"])
     >>> with batchframe.local.serve(answer=lambda body: {"label": "+"}) as server:
-    ...     asked = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
-    ...     done = asked.submit("tone", client=server.client()).wait()
+    ...     labels = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
+    ...     job = labels.submit("tone", client=server.client()).wait()
     >>> frame.iloc[::-1].bf.join("tone")[["text", "label", "bf_status"]]
        text label bf_status
     y  poor     +        ok
     x  fine     +        ok
-    >>> join(frame, done).columns.tolist()
+    >>> join(frame, job).columns.tolist()
     ['text', 'label', 'bf_status', 'bf_error']
     """
     if not isinstance(frame, pd.DataFrame):
         raise RequestError.not_a_frame(frame)
     if not jobs:
-        raise RequestError("join() needs a job whose answers to add: df.bf.join(job).")
+        raise RequestError("join(): no job. Fix: df.bf.join(job).")
     for job in jobs:
         if not isinstance(job, Job | str | Path):
             raise RequestError(
-                f"join() takes jobs, their names or ids, and this is a {type(job).__name__}. For "
-                "several, pass each: df.bf.join(*jobs)."
+                f"join(): not a job, name or id ({type(job).__name__}). Fix: df.bf.join(*jobs)."
             )
     handles = [job if isinstance(job, Job) else Job(find(job)) for job in jobs]
     answers = [handle._answers(handle._record) for handle in handles]
@@ -289,8 +298,8 @@ def recover(client: OpenAI | None = None) -> list[Job]:
     >>> import os, shutil
     >>> import batchframe.local
     >>> with batchframe.local.serve(answer=lambda body: "yes") as server:
-    ...     asked = requests(pd.DataFrame({"t": ["a", "b"]}), "{{ t }}", model="gpt-4.1")
-    ...     lost = asked.submit("lost", client=server.client()).wait()
+    ...     batch = requests(pd.DataFrame({"t": ["a", "b"]}), "{{ t }}", model="gpt-4.1")
+    ...     lost = batch.submit("lost", client=server.client()).wait()
     ...     shutil.rmtree(lost.folder)
     ...     [found] = recover(server.client())
     ...     found.wait().results()[["response", "bf_status"]]

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from batchframe._api import job_results, job_waiting
-from batchframe._api.cards import JobFacts, job_card
+from batchframe._api.cards import job_card
 from batchframe._base.errors import JobError, RequestError
 from batchframe._base.safe_text import job_step
-from batchframe._display import (
-    Card,
-    LiveCardRepr,
-    notify,
-)
+from batchframe._display import Card, LiveCardRepr, notify
 from batchframe._endpoints import open_endpoint
 from batchframe._endpoints.endpoint import ASKED_AGAIN, ASKED_ON_DEMAND
 from batchframe._jobs.forgetting import Forgotten, forget, refuse_if_under_way
+from batchframe._jobs.run import SubmissionContext
 from batchframe._jobs.running import submit_rest, working_on
 from batchframe._jobs.tracking import cancel, refresh, results_are_downloaded
 from batchframe._results.billing import Usage, job_cost, usage_of
@@ -152,20 +150,16 @@ class Job(LiveCardRepr):
         ServiceError
             If the service cannot be reached.
         """
-        record = self._record
-        if record.done:
-            return self
-        with working_on(self._folder, self._service) as run:
+        with self._locked() as run:
             if run is None:
-                raise JobError.busy(record.manifest.display_name)
+                return self
             cancel(run)
             if any(file.step == "creating" for file in run.state().inputs):
+                name = self._record.manifest.display_name
                 raise JobError(
-                    f"What is known of job {record.manifest.display_name} is being cancelled, but "
-                    "another part of it may exist on the server.",
-                    next_step="Look for it with "
-                    + job_step(record.manifest.display_name, "resume")
-                    + ", then cancel again.",
+                    f"Job {name!r}: its known batches are being cancelled, but the server may have "
+                    "another.",
+                    next_step="Fix: " + job_step(name, "resume") + ", then cancel again.",
                 )
         return self
 
@@ -186,13 +180,9 @@ class Job(LiveCardRepr):
         SubmissionError, SubmissionUncertain, ServiceError
             As in :meth:`Requests.submit`.
         """
-        record = self._record
-        if record.done:
-            return self
-        with working_on(self._folder, self._service, recreate=recreate) as run:
-            if run is None:
-                raise JobError.busy(record.manifest.display_name)
-            submit_rest(run)
+        with self._locked(recreate=recreate) as run:
+            if run is not None:
+                submit_rest(run)
         return self
 
     def unanswered(self, *, also: Collection[str] = ()) -> Requests:
@@ -280,14 +270,26 @@ class Job(LiveCardRepr):
         record = self._record
         refuse_if_under_way(record)
         service = self._service if remote else None
-        with self._folder.lock() as locked:
-            if not locked:
+        with self._folder.lock() as is_locked:
+            if not is_locked:
                 raise JobError.busy(record.manifest.display_name)
             return forget(self._record, service)
 
     def __reduce__(self) -> tuple[type[Self], tuple[JobFolder]]:
         # Only the folder is pickled: a client contains the API key.
         return type(self), (self._folder,)
+
+    @contextmanager
+    def _locked(self, *, recreate: bool = False) -> Iterator[SubmissionContext | None]:
+        """Lock the job to change it on the server; None if it is done."""
+        record = self._record
+        if record.done:
+            yield None
+            return
+        with working_on(self._folder, self._service, recreate=recreate) as run:
+            if run is None:
+                raise JobError.busy(record.manifest.display_name)
+            yield run
 
     def _poll(self, seconds: float | None = None, *, thorough: bool = False) -> None:
         record = self._record
@@ -307,8 +309,7 @@ class Job(LiveCardRepr):
     def _card(self) -> Card:
         record = self._record
         answers = self._answers(record)
-        counts, failed = row_counts(answers), failures(answers)
-        return job_card(JobFacts(record, counts, job_cost(answers), failed))
+        return job_card(record, row_counts(answers), job_cost(answers), failures(answers))
 
     @property
     def _record(self) -> Record:

@@ -87,35 +87,35 @@ def to_parquet(
     >>> import tempfile
     >>> import pandas as pd, batchframe as bf, batchframe.local
     >>> folder = tempfile.TemporaryDirectory()
-    >>> many, labelled = f"{folder.name}/many.parquet", f"{folder.name}/labelled.parquet"
+    >>> many, labeled = f"{folder.name}/many.parquet", f"{folder.name}/labeled.parquet"
     >>> pd.DataFrame({"text": ["fine", "poor"]}).to_parquet(many)
     >>> with batchframe.local.serve(answer=lambda body: {"label": "+"}) as server:
-    ...     asked = bf.requests(many, "{{ text }}", model="gpt-4.1", output=["+", "-"])
-    ...     job = asked.submit(client=server.client()).wait()
-    >>> pd.read_parquet(job.to_parquet(labelled))[["text", "label", "bf_status"]]
+    ...     requests = bf.requests(many, "{{ text }}", model="gpt-4.1", output=["+", "-"])
+    ...     job = requests.submit(client=server.client()).wait()
+    >>> pd.read_parquet(job.to_parquet(labeled))[["text", "label", "bf_status"]]
        text label bf_status
     0  fine     +        ok
     1  poor     +        ok
     >>> folder.cleanup()
     """
     record = self._record
-    if source is None and record.manifest.source is None:
-        raise SourceError(
-            "This job's rows were in memory, so they are not known here. Give them: "
-            f"job.to_parquet({str(path)!r}, df)."
-        )
-    if source is None and not Path(record.manifest.source or "").exists():
-        moved_from = str(record.manifest.source)
-        raise SourceError(
-            f"The rows of this job were in {moved_from}, which is not there any more. Say "
-            f"where they are: job.to_parquet({str(path)!r}, source)."
-        )
+    if source is None:
+        source = record.manifest.source
+        if source is None:
+            raise SourceError(
+                "source: required, because the rows of this job were in memory. "
+                f"Fix: job.to_parquet({str(path)!r}, df)."
+            )
+        if not Path(source).exists():
+            raise SourceError(
+                f"source: not found ({str(source)!r}). Fix: job.to_parquet({str(path)!r}, source)."
+            )
     answers = self._answers(record)
     # Path.expanduser() fails for an unknown user.
     destination = Path(os.path.expanduser(path))  # noqa: PTH111
     parquet.to_parquet(
         billed(answers) if details else answers,
-        tabular(record.manifest.source if source is None else source),
+        tabular(source),
         destination,
         prefix=prefix,
         details=details,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from batchframe._api.cards import in_status_words, with_poll_error
+from batchframe._api.cards import format_status, with_poll_error
 from batchframe._base.errors import JobTimeout, ServiceError
 from batchframe._base.safe_text import NextStep, in_shell, job_step
 from batchframe._display import Screen, background, controls, live, notify
@@ -129,7 +129,7 @@ def widget(self: Job) -> Box:
 def _start_screen(job: Job, screen: Screen) -> Callable[[float | None], None]:
     """Show the card, and return a function that polls and updates it."""
     job._screen = screen
-    screen.show(job._card(), in_status_words(job.status))
+    screen.show(job._card(), format_status(job.status))
     return partial(_poll_and_show, job, screen)
 
 
@@ -137,9 +137,9 @@ def _poll_and_show(job: Job, screen: Screen, left: float | None) -> None:
     try:
         job._poll(left)
     except ServiceError as trouble:
-        screen.show(with_poll_error(job._card(), str(trouble)), "no answer")
+        screen.show(with_poll_error(job._card(), str(trouble)), "poll failed")
         raise
-    screen.show(job._card(), in_status_words(job.status))
+    screen.show(job._card(), format_status(job.status))
 
 
 @contextmanager
@@ -148,18 +148,18 @@ def _interruptible(job: Job) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, asyncio.CancelledError):
         name = job._record.manifest.display_name
-        notify(f"Stopped waiting; the job goes on. Come back: job = bf.job({name!r})")
+        notify(f"Stopped waiting; the job keeps running. To continue: job = bf.job({name!r})")
         raise
 
 
 def _timeout_error(job: Job, seconds: float, trouble: ServiceError | None) -> JobTimeout:
     name = job._record.manifest.display_name
-    last = f"It goes on at the service; its status was {job.status!r} at the last look."
+    problem = f"Job {name!r} was not done after {seconds:,.9g} s (last status: {job.status!r})."
     if trouble:
-        last = "The last look at it failed: " + NextStep(str(trouble), in_shell(trouble))
+        problem += " The last poll failed: " + NextStep(str(trouble), in_shell(trouble))
     return JobTimeout(
-        f"Job {name} was not done after {seconds:,.0f} seconds. " + last,
-        next_step="Come back to it: " + job_step(name, "wait") + ".",
+        problem + " It keeps running on the service.",
+        next_step="Fix: " + job_step(name, "wait") + ".",
     )
 
 

@@ -35,8 +35,8 @@ OPTIONAL_COLUMNS: Final = ("folder", "age", "submitted", "estimated", "cost", "w
 
 _HERE: Final = "here"
 _RECOVERABLE: Final = "on the server only: bf.recover() brings it here"
-_DUPLICATE: Final = "on the server only: another batch of a job that is here"
-_FOREIGN: Final = "on the server only, not made by batchframe"
+_DUPLICATE: Final = "on the server only: another batch of a job listed here"
+_FOREIGN: Final = "on the server only, not created by batchframe"
 
 
 class JobList(pd.DataFrame):  # type: ignore[misc]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import pandas as pd
@@ -14,13 +14,15 @@ import pyarrow.compute as pc
 from batchframe._api import estimating, submitting
 from batchframe._api.cards import requests_card
 from batchframe._base.errors import RequestError
-from batchframe._display import Card, CardRepr
+from batchframe._display import Card, CardRepr, shortened
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.counting import InputTokens, count_input
 from batchframe._requests.input_files import input_files, plan_input_files
 from batchframe._requests.table import RequestTable
 from batchframe._services.connect import expected_profile
 from batchframe._services.provider_table import OPENAI, Provider
+
+_MAX_PROMPT: Final = 600
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -103,7 +105,7 @@ class Requests(CardRepr):
         [{'role': 'user', 'content': 'Rate: good'}]
         """
         if n < 0:
-            raise RequestError.invalid_argument(keyword="n", value=n, wanted="a number of requests")
+            raise RequestError.invalid_argument(keyword="n", value=n, wanted="an int of 0 or more")
         return [msgspec.json.decode(line) for line in islice(self._table.lines(), n)]
 
     estimate = estimating.estimate
@@ -156,5 +158,8 @@ class Requests(CardRepr):
         return self._counts[exact]
 
     def _card(self) -> Card:
+        return requests_card(self._table.recipe, self.estimate(), self._quoted_prompt())
+
+    def _quoted_prompt(self) -> tuple[str, str] | None:
         prompts = [endpoint_of(self.endpoint).prompt_text(line["body"]) for line in self.preview(1)]
-        return requests_card(self._table.recipe, self.estimate(), *prompts)
+        return ("first prompt", shortened(prompts[0], _MAX_PROMPT)) if prompts else None

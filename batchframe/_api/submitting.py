@@ -131,7 +131,7 @@ def submit(
         profile,
         prices=prices,
         max_cost=max_cost,
-        max_enqueued_tokens=max_enqueued_tokens,
+        limit=max_enqueued_tokens,
     )
     plan = replace(plan, name=name, default_name=self._name, rerun=label)
     service = connect(client) if len(self) else None
@@ -173,20 +173,20 @@ def moderate(
     --------
     >>> import pandas as pd, batchframe as bf, batchframe.local
     >>> frame = pd.DataFrame({"t": ["a kind word", "a cruel word"]})
-    >>> asked = frame.bf.requests("{{ t }}", model="gpt-4.1")
+    >>> requests = frame.bf.requests("{{ t }}", model="gpt-4.1")
     >>> kind = {"flagged": False, "categories": {"hate": False}, "category_scores": {}}
     >>> cruel = {"flagged": True, "categories": {"hate": True}, "category_scores": {}}
     >>> with batchframe.local.serve(answer=lambda body: {"results": [kind, cruel]}) as server:
-    ...     held = asked.moderate(client=server.client())
-    >>> len(asked), len(held)
+    ...     clean = requests.moderate(client=server.client())
+    >>> len(requests), len(clean)
     (2, 1)
-    >>> held.skipped["bf_error"].tolist()
+    >>> clean.skipped["bf_error"].tolist()
     ['held back: omni-moderation-latest flags it as hate']
     """
     if not len(self):
         return self
-    why = flagged(self._table, connect(client), checked_model(model))
-    return replace(self, _table=self._table.held_back(why))
+    reasons = flagged(self._table, connect(client), checked_model(model))
+    return replace(self, _table=self._table.held_back(reasons))
 
 
 def pilot(
@@ -244,14 +244,11 @@ def pilot(
     """
     for keyword, value, least in (("n", n, 1), ("seed", seed, 0)):
         if type(value) is not int or value < least:
-            wanted = f"a whole number from {least} on"
-            raise RequestError.invalid_argument(keyword, value, wanted)
+            raise RequestError.invalid_argument(keyword, value, f"an int of {least} or more")
     if endpoint_of(self.endpoint).answer_kind != "inline":
         raise RequestError(
-            f"A pilot asks in real time and keeps answers of text; those of {self.endpoint} "
-            "are files. Submit a few rows as a batch of their own: "
-            "df.head(5).bf.requests(...).submit(). The batch of all rows takes their answers "
-            "over."
+            f"pilot() does not support {self.endpoint}, whose answers are files. Fix: submit a few "
+            "rows, df.head(5).bf.requests(...).submit(); the full batch reuses their answers."
         )
     identity, profile = expected_identity(client), expected_profile(client, provider)
     reusable = find_reusable(draw(self._table, n, seed), identity, PILOT, reuse=True)
@@ -278,7 +275,7 @@ def _plan(
     *,
     prices: Mapping[str, Any] | None,
     max_cost: Decimal | float | str | None,
-    max_enqueued_tokens: int | None = None,
+    limit: int | None = None,
     tier: Tier = "batch",
 ) -> Plan:
     """Check the requests and their cost; write and send nothing."""
@@ -292,16 +289,16 @@ def _plan(
         check_sending(table, tokens, profile, today())
         if max_cost is not None:
             refuse_above(max_cost, estimate, table, tokens, prices, provider=profile, tier=tier)
-    queue = max_enqueued_tokens or profile.max_enqueued_tokens
+    queue_limit = limit or profile.max_enqueued_tokens
     return Plan(
         reuse=reusable,
         identity=identity,
-        input_ranges=plan_input_files(table, profile, tokens.tokens, queue),
+        input_ranges=plan_input_files(table, profile, tokens.tokens, queue_limit),
         estimate=estimate,
         tokens=tokens.tokens,
         provider=profile,
         prices=prices,
-        max_enqueued_tokens=max_enqueued_tokens,
+        max_enqueued_tokens=limit,
         tier=tier,
     )
 
@@ -310,10 +307,11 @@ def _under_way_error(jobs: Mapping[str, int]) -> RequestError:
     text = ", ".join(f"{number:,} in job {job!r}" for job, number in jobs.items())
     job = next(iter(jobs))
     return RequestError(
-        f"Some of these requests are being asked at this moment ({text}), and would be paid twice.",
-        next_step="Wait for their answers, "
+        f"Some of these requests are already running ({text}); sending them again would be billed "
+        "twice.",
+        next_step="Fix: "
         + job_step(job, "wait")
-        + ", and submit again: then only the others are sent. Or send them twice: "
+        + ", then submit again; only the rest is sent. To pay twice: "
         + NextStep("submit(reuse=False)", "--no-reuse")
         + ".",
     )

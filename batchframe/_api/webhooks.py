@@ -98,11 +98,11 @@ def _services(record: Record, clients: list[object]) -> Iterator[Service]:
 def _service_of(record: Record, clients: list[object]) -> Service:
     service = next(_services(record, clients), None)
     if service is None:
-        identity = record.manifest.identity
+        manifest = record.manifest
         raise ClientError(
-            f"Job {record.manifest.display_name} is at {identity.base_url}, and none of the "
-            "clients speaks to its account. Pass the one that it was submitted with: "
-            "on_webhook(..., client=[one, another])."
+            f"client: none of the clients belongs to the account of job {manifest.display_name!r} "
+            f"({manifest.identity.base_url}). Fix: pass the client that submitted it, "
+            "on_webhook(..., client=[first, second])."
         )
     return service
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext, redirect_stdout
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import pandas as pd
@@ -15,6 +17,7 @@ from batchframe._api.functions import recover as recover_jobs
 from batchframe._api.job import Job
 from batchframe._api.listing import jobs as list_jobs
 from batchframe._base.errors import CommandError, JobError, JobTimeout
+from batchframe._base.safe_text import in_shell, job_step
 from batchframe._cli import exit_codes as codes
 from batchframe._cli.demo import demo as run_demo
 from batchframe._cli.doctor import Finding, examine, probe
@@ -26,18 +29,18 @@ from batchframe._cli.json_facts import (
     jobs_facts,
 )
 from batchframe._cli.options import prices_of, requests_of
-from batchframe._cli.streams import confirm, print_error, print_json, print_result, stdout_for_json
+from batchframe._cli.streams import confirm, print_error, print_json, print_result
 from batchframe._cli.tables import check_destination, read_table, write_table
 from batchframe._display import money, plural
 from batchframe._endpoints.endpoint import ASKED_AGAIN
 from batchframe._frames.spreadsheet import escape_formulas
 
 _COLUMNS: Final = ["name", "id", "status", "rows", "ok", "failed", "cost", "submitted"]
-_SKIPPED: Final = Finding("live", "warning", "not tried: mend what is a problem above first")
+_SKIPPED: Final = Finding("live", "warning", "skipped: fix the problems above first")
 _READY: Final = """\
 Batch server at {url}
     client = {client}
-Stop it with Ctrl-C."""
+Stop with Ctrl-C."""
 _OPENAI: Final = 'openai.OpenAI(base_url="{url}", api_key="local")'
 _AZURE: Final = (
     'openai.AzureOpenAI(azure_endpoint="{url}", api_version="2024-10-21", api_key="local")'
@@ -73,8 +76,8 @@ def submit(args: argparse.Namespace) -> Outcome:
     if args.to is not None:
         if not args.wait:
             raise CommandError(
-                "--to writes the answers, for which the job must be done: add --wait, or leave "
-                "--to out and write them later: batchframe fetch JOB --input INPUT --to OUTPUT"
+                "--to: requires a finished job. Fix: add --wait, or run later: "
+                "batchframe fetch JOB --input INPUT --to OUTPUT."
             )
         check_destination(args.to, args.input)
     frame = read_table(args.input)
@@ -110,7 +113,7 @@ def jobs(_args: argparse.Namespace) -> Outcome:
     frame = list_jobs()
     submitted = frame["submitted"].dt.strftime("%Y-%m-%d %H:%M UTC")
     table = frame[_COLUMNS].assign(submitted=submitted, cost=frame["cost"].map(money))
-    words = table.fillna("").to_string(index=False) if len(frame) else "There is no job here yet."
+    words = table.fillna("").to_string(index=False) if len(frame) else "No jobs on this machine."
     return Outcome(codes.OK, {"jobs": jobs_facts(frame)}, words)
 
 
@@ -118,14 +121,20 @@ def fetch(args: argparse.Namespace) -> Outcome:
     check_destination(args.to, args.input)
     handles = [find_job(name) for name in args.job]
     if args.input is None and len(handles) > 1:
-        raise CommandError(
-            "Several jobs are joined row by row, for which the frame is needed: --input FILE."
-        )
+        raise CommandError("--input: required to join several jobs. Fix: --input FILE.")
     for job in handles:
         _refresh(job)
     unfinished = next((job for job in handles if not job.done), None)
     if unfinished is not None and not args.partial:
-        print_error(_not_done_error(unfinished))
+        name = unfinished.name or unfinished.id
+        error: Exception = JobError.not_sent(name)
+        if _is_sent(unfinished):
+            fix = ", or --partial to write the other rows as pending."
+            error = CommandError(
+                f"Job {name!r} is not done; nothing was written.",
+                next_step="Fix: " + job_step(name, "wait") + fix,
+            )
+        print_error(error)
         return _outcome_of(unfinished)
     rows = _join_rows(handles, args)
     _write(rows, args)
@@ -136,16 +145,6 @@ def fetch(args: argparse.Namespace) -> Outcome:
     if unfinished is not None:
         return Outcome(codes.code_of(unfinished), facts, words)
     return Outcome(codes.OK if status.isin(["ok", "skipped"]).all() else codes.ROWS, facts, words)
-
-
-def _not_done_error(job: Job) -> Exception:
-    display_name = job.name or job.id
-    if not _is_sent(job):
-        return JobError.not_sent(display_name)
-    return CommandError(
-        f"Job {display_name} is not done, so nothing was written. Wait for it, or write what "
-        "is here, the other rows as pending: --partial."
-    )
 
 
 def _write(rows: pd.DataFrame, args: argparse.Namespace) -> None:
@@ -178,7 +177,9 @@ def unanswered(args: argparse.Namespace) -> Outcome:
     if not job.done:
         return _outcome_of(job)
     if not any(job.counts.get(status) for status in (*ASKED_AGAIN, *args.also)):
-        return Outcome(codes.OK, {"job": None}, f"Nothing of job {args.job} is to be asked again.")
+        return Outcome(
+            codes.OK, {"job": None}, f"Job {args.job!r} has no requests to submit again."
+        )
     requests = job.unanswered(also=args.also)
     again = requests.submit(args.name, max_cost=args.max_cost, prices=prices_of(args.price))
     return _wait_for(again, args.timeout) if args.wait else _outcome_of(again, codes.OK)
@@ -186,54 +187,45 @@ def unanswered(args: argparse.Namespace) -> Outcome:
 
 def recover(_args: argparse.Namespace) -> Outcome:
     items = recover_jobs()
-    words = "\n\n".join(map(job_words, items)) or "There is no job on the server that is not here."
+    words = "\n\n".join(map(job_words, items)) or "No job on the server is missing on this machine."
     return Outcome(codes.OK, {"jobs": [job_facts(job) for job in items]}, words)
 
 
 def forget(args: argparse.Namespace) -> Outcome:
     job = find_job(args.job)
     suffix = " and its files on the server" if args.remote else ""
-    if not (args.yes or confirm(f"Remove {job.folder}{suffix}? It cannot be brought back.")):
-        raise CommandError(
-            "Nobody said yes, so nothing was done. Where nobody can be asked, add --yes."
-        )
+    if not (args.yes or confirm(f"Permanently delete {job.folder}{suffix}?")):
+        raise CommandError("Not confirmed; nothing was deleted. Fix: in a script, add --yes.")
     folder = job.folder
     forgotten = job.forget(remote=args.remote)
+    forgotten = replace(forgotten, remaining=tuple(map(in_shell, forgotten.remaining)))
     code = codes.USAGE if folder.exists() else codes.OK
     return Outcome(code, asdict(forgotten), str(forgotten))
 
 
 def doctor(args: argparse.Namespace) -> Outcome:
-    findings = [_print_finding(finding, args) for finding in examine()]
-    if args.live and _has_problem(findings):
-        findings.append(_print_finding(_SKIPPED, args))
-    elif args.live:
+    findings: list[Finding] = []
+
+    def report(new: Iterable[Finding]) -> bool:
+        """Print findings at once, since later checks may be slow; return whether all are good."""
+        for finding in new:
+            print_result(str(finding), to_stderr=args.json)
+            findings.append(finding)
+        return all(finding.verdict != "problem" for finding in findings)
+
+    is_good = report(examine())
+    if args.live:
         live = probe(args.model, lambda question: args.yes or confirm(question))
-        findings += [_print_finding(finding, args) for finding in live]
-    code = codes.USAGE if _has_problem(findings) else codes.OK
+        is_good = report(live if is_good else [_SKIPPED])
+    code = codes.OK if is_good else codes.USAGE
     return Outcome(code, {"findings": [asdict(finding) for finding in findings]})
 
 
-def _print_finding(finding: Finding, args: argparse.Namespace) -> Finding:
-    """Print a finding at once, since later checks may be slow."""
-    print_result(str(finding), to_stderr=args.json)
-    return finding
-
-
-def _has_problem(findings: list[Finding]) -> bool:
-    return any(finding.verdict == "problem" for finding in findings)
-
-
 def demo(args: argparse.Namespace) -> Outcome:
-    ended: list[dict[str, Any]] = []
-    with stdout_for_json(wanted=args.json):
-        code = run_demo(
-            live=args.live,
-            model=args.model,
-            yes=args.yes,
-            ended=lambda job: ended.append(job_facts(job)),
-        )
-    return Outcome(code, {"job": ended[0] if ended else None})
+    # Only the JSON document goes to standard output.
+    with redirect_stdout(sys.stderr) if args.json else nullcontext():
+        code, facts = run_demo(live=args.live, model=args.model, yes=args.yes)
+    return Outcome(code, {"job": facts})
 
 
 def serve(args: argparse.Namespace) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +16,9 @@ import pandas as pd
 from batchframe._api.functions import join, requests
 from batchframe._api.job import Job
 from batchframe._api.requests import Requests
+from batchframe._cli import exit_codes as codes
+from batchframe._cli.json_facts import job_facts
+from batchframe._cli.streams import confirm
 from batchframe._display import count, format_range, money
 from batchframe._services.connect import connect
 
@@ -24,10 +27,9 @@ if TYPE_CHECKING:
 
 _LABELS = ["positive", "negative", "mixed"]
 _LIMIT = "2.00"
-_REHEARSED = """\
-No model was asked: the batch server on this machine labelled by a list of words, so the labels are
-only as good as that. Nothing was spent. With OPENAI_API_KEY set, `python -m batchframe demo --live`
-asks a real model."""
+_LOCAL_RUN = """\
+Local run: nothing is billed. The labels come from a word list instead of a model; some are wrong.
+For a real model, set OPENAI_API_KEY and run: python -m batchframe demo --live"""
 _GOOD = re.compile(
     r"\b(best|comfort|delight|easy|excellent|fast|five stars|good|gorgeous|great|happy|lov(e|ely)"
     r"|perfect|quick|quiet|recommend|satisf|soft|solid|sturdy|warm|well|wonder|worth)",
@@ -40,16 +42,8 @@ _BAD = re.compile(
 )
 
 
-def demo(
-    *, live: bool, model: str, yes: bool = False, ended: Callable[[Job], object] = lambda _job: None
-) -> int:
-    """Label the sample reviews, and return the exit code.
-
-    Parameters
-    ----------
-    ended
-        Function that is called with the job, before a local run deletes its folder.
-    """
+def demo(*, live: bool, model: str, yes: bool = False) -> tuple[int, dict[str, Any] | None]:
+    """Label the sample reviews; return the exit code and the job as JSON values."""
     reviews = pd.read_csv(_reviews())
     batch_requests = requests(
         reviews,
@@ -63,31 +57,28 @@ def demo(
     _print(batch_requests.estimate())
     if live:
         connect()  # report a missing key before asking for consent
-        if not (yes or _confirm(batch_requests)):
+        cost = format_range(batch_requests.estimate().cost, money)
+        if not (yes or confirm(f"Send {len(batch_requests)} requests to {model} for {cost}?")):
             _print("Nothing was sent.")
-            return 0
-        return _label(reviews, batch_requests, None, ended)
+            return codes.OK, None
+        return _label(reviews, batch_requests, None)
     with _local_client() as client:
-        return _label(reviews, batch_requests, client, ended)
+        return _label(reviews, batch_requests, client)
 
 
 def _label(
-    reviews: pd.DataFrame,
-    batch_requests: Requests,
-    client: OpenAI | None,
-    ended: Callable[[Job], object],
-) -> int:
+    reviews: pd.DataFrame, batch_requests: Requests, client: OpenAI | None
+) -> tuple[int, dict[str, Any]]:
     job = batch_requests.submit("sentiment", max_cost=_LIMIT, client=client)
     job.wait()
     if client is not None:
-        _print(_REHEARSED)
+        _print(_LOCAL_RUN)
     labeled = join(reviews, job)
     _print(job)
     _print(labeled[["text", "sentiment", "label", "bf_status"]].head(8).to_string(max_colwidth=48))
     _print(labeled["bf_status"].value_counts().loc[lambda rows: rows > 0].to_string())
     _print(_comparison(batch_requests, job))
-    ended(job)
-    return 0 if set(job.counts) <= {"ok", "skipped"} else 1
+    return codes.code_of(job), job_facts(job)
 
 
 def _comparison(batch_requests: Requests, job: Job) -> str:
@@ -124,17 +115,6 @@ def _local_client() -> Iterator[OpenAI]:
         finally:
             if previous is None:
                 del os.environ["BATCHFRAME_HOME"]
-
-
-def _confirm(batch_requests: Requests) -> bool:
-    cost = format_range(batch_requests.estimate().cost, money)
-    try:
-        answer = input(
-            f"Send {len(batch_requests)} requests to {batch_requests.model} for {cost}? [y/N] "
-        )
-    except EOFError:
-        return False  # there is no terminal to answer
-    return answer.strip().lower() in {"y", "yes"}
 
 
 def _reviews() -> Path:

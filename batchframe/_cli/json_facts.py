@@ -17,11 +17,9 @@ from batchframe._api.requests import Requests
 from batchframe._base.ranges import Range
 from batchframe._base.safe_text import in_shell
 from batchframe._display import Card, to_text
-from batchframe._endpoints import endpoint_of
 from batchframe._estimate.estimate import RANGES, Estimate
 from batchframe._services.batch import Batch
 
-_MAX_PROMPT: Final = 600
 _SUBMIT: Final = "batchframe submit ... --name NAME --max-cost USD  # with the same options"
 
 
@@ -84,12 +82,8 @@ def estimate_facts(estimate: Estimate) -> dict[str, Any]:
 
 def estimate_words(estimate: Estimate, requests: Requests) -> str:
     """Format an estimate's card, with the first prompt and the next command."""
-    card = _for_shell(estimate._card())  # noqa: SLF001 - next door
-    for line in requests.preview(1):
-        prompt = endpoint_of(requests.endpoint).prompt_text(line["body"])
-        excerpt = prompt if len(prompt) <= _MAX_PROMPT else f"{prompt[:_MAX_PROMPT]}…"
-        card = replace(card, quoted=("first prompt", excerpt))
-    return to_text(replace(card, next_step=_SUBMIT))
+    card, prompt = estimate._card(), requests._quoted_prompt()  # noqa: SLF001 - same package
+    return to_text(replace(_for_shell(card), quoted=prompt, next_step=_SUBMIT))
 
 
 def range_facts(value: Range[Any] | None) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ import pandas as pd
 from batchframe._api.functions import requests
 from batchframe._api.requests import Requests
 from batchframe._base.errors import CommandError, quote
-from batchframe._cli.tables import cause
+from batchframe._cli.tables import unreadable
 from batchframe._recipe.arguments import RESERVED_KEYWORDS
 
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]*")
@@ -55,9 +55,7 @@ def _prompt(args: argparse.Namespace) -> Any:
         # Editors append a final line break, which is not part of the prompt.
         return path.read_text("utf-8-sig").removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError) as reason:
-        raise CommandError(
-            f"{path!s} cannot be read: {cause(reason)}. Give a text file in UTF-8."
-        ) from None
+        raise unreadable(path, reason, "pass a text file in UTF-8") from None
 
 
 def output_of(value: str | None) -> Any:
@@ -75,9 +73,8 @@ def output_of(value: str | None) -> Any:
     labels = [label.strip() for label in value.split(",")]
     if len(labels) == 1:
         raise CommandError(
-            f"--output {quote(value)} offers one label, so there is nothing to choose. Name all of "
-            "them, --output positive,negative,mixed, or a JSON schema in a file whose name ends in "
-            ".json; for a text answer, leave --output out."
+            f"--output: only one label ({quote(value)}). Fix: --output positive,negative,mixed, or "
+            "a .json file with a JSON schema; for free text, omit it."
         )
     return labels
 
@@ -95,7 +92,8 @@ def parameters(values: Sequence[str]) -> dict[str, Any]:
         # `frame` is the parameter of df.bf.requests.
         if name in {*RESERVED_KEYWORDS, "frame"}:
             raise CommandError(
-                f"--param {name}=... cannot be: see batchframe submit --help for its option."
+                f"--param: not allowed for {name!r}. Fix: use its own option, see "
+                "batchframe submit --help."
             )
     return {name: _value(name, text) for name, text in texts.items()}
 
@@ -117,11 +115,9 @@ def pairs(option: str, values: Sequence[str], example: str) -> dict[str, str]:
     for text in values:
         name, equals, value = text.partition("=")
         if not (equals and name.strip()):
-            raise CommandError(
-                f"{option} {quote(text)} is not of the form KEY=VALUE, such as {example}."
-            )
+            raise CommandError(f"{option}: not KEY=VALUE ({quote(text)}). Fix: {option} {example}.")
         if name in result:
-            raise CommandError(f"{option} gives {name!r} twice. Keep one of them.")
+            raise CommandError(f"{option}: duplicate key ({name!r}). Fix: keep one of them.")
         result[name] = value
     return result
 
@@ -133,9 +129,8 @@ def _value(name: str, text: str) -> Any:
         if _WORD.fullmatch(text) and not _ALMOST_JSON.fullmatch(text):
             return text
         raise CommandError(
-            f"--param {name}: {quote(text)} is neither JSON nor one plain word. Write numbers, "
-            "true, false and null as JSON has them, and any other text in two pairs of quotes: "
-            f"--param {name}='\"a text\"'."
+            f"--param {name}: neither JSON nor a single word ({quote(text)}). Fix: numbers, true, "
+            f"false and null as in JSON, or a quoted string, --param {name}='\"a string\"'."
         ) from None
 
 
@@ -143,8 +138,5 @@ def _read_json(path: Path) -> Any:
     try:
         return msgspec.json.decode(path.read_bytes())
     except (OSError, msgspec.DecodeError) as reason:
-        raise CommandError(
-            f"{path!s} cannot be read as JSON: {cause(reason)}. A file that ends in "
-            ".json holds a JSON schema or a list of labels after --output, and a list of chat "
-            "messages after --prompt-file."
-        ) from None
+        fix = "a JSON schema or a list of labels for --output, or chat messages for --prompt-file"
+        raise unreadable(path, reason, fix) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -16,10 +17,8 @@ from batchframe._version import __version__
 _Option = Callable[[argparse.ArgumentParser], object]
 
 _OPTION: Final = re.compile(r"--[a-z][a-z-]*")
-_SAME_COMMAND: Final = (
-    "Interrupted. Nothing is lost: run the same command again, and it goes on with the same job."
-)
-_GOES_ON: Final = "The job goes on at the service. Come back: batchframe wait {job}"
+_RERUN: Final = "Interrupted; nothing is lost. Run the same command again to continue the same job."
+_WAIT_AGAIN: Final = "The job keeps running on the service. To continue: batchframe wait {job}"
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -48,7 +47,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentP
         prog="batchframe",
         usage="batchframe COMMAND [options]",
         description=WHOLE,
-        epilog=f"{table_of_contents()}\n\nbatchframe COMMAND --help says more.\n\n{CODES}",
+        epilog=f"{table_of_contents()}\n\nFor details: batchframe COMMAND --help\n\n{CODES}",
         **settings,
     )
     parser.add_argument("--version", action="version", version=__version__)
@@ -66,7 +65,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentP
             epilog=page.epilog,
             **settings,
         )
-        command.set_defaults(run=getattr(commands, name), way_back=_RESUME_HINTS.get(name))
+        command.set_defaults(run=getattr(commands, name), resume_hint=_RESUME_HINTS.get(name))
         for add_option in _OPTIONS[name]:
             add_option(command)
         command.add_argument("--json", action="store_true", help="print one JSON document")
@@ -83,14 +82,12 @@ def _check_spelling(
         return
     name, *rest = arguments
     if name not in commands:
-        parser.error(f"there is no command {name!r}.{_hint(name, list(commands))}")
+        parser.error(f"unknown command ({name!r}).{_hint(name, list(commands))}")
     flags = set(_OPTION.findall(commands[name].format_help()))
-    for word in rest:
-        option = word.partition("=")[0]
-        if word == "--":
-            return
+    for argument in itertools.takewhile(lambda argument: argument != "--", rest):
+        option = argument.partition("=")[0]
         if _OPTION.fullmatch(option) and option not in flags:
-            commands[name].error(f"there is no option {option}.{_hint(option, sorted(flags))}")
+            commands[name].error(f"unknown option ({option}).{_hint(option, sorted(flags))}")
 
 
 def _hint(word: str, names: Sequence[str]) -> str:
@@ -122,95 +119,100 @@ def _prompt(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError("it is a number of seconds")
-    return seconds
+def _number(convert: type[float], end: float, expected: str) -> Callable[[str], float]:
+    """Return a parser of numbers from 0 to below `end`."""
+
+    def parse(text: str) -> float:
+        try:
+            number = convert(text)
+        except ValueError:
+            number = convert(-1)
+        if not 0 <= number < end:
+            raise argparse.ArgumentTypeError(f"not {expected} ({text!r})")
+        return number
+
+    return parse
 
 
-def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port < 2**16:
-        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
-    return port
-
-
-_JOB: Final = _option("job", metavar="JOB", help="its name, its id, or its folder")
-_MAX_COST: Final = _value("--max-cost", "USD", "send nothing if it may cost more, or nobody knows")
+_SECONDS: Final = _number(float, float("inf"), "a number of seconds")
+_PORT: Final = _number(int, 2**16, "a port from 0 to 65535")
+_JOB: Final = _option("job", metavar="JOB", help="name, id or folder of the job")
+_MAX_COST: Final = _value(
+    "--max-cost", "USD", "send nothing if the upper bound of the cost is higher or unknown"
+)
 _PRICE: Final = _repeated(
     "--price", "KIND=USD", "your batch price per million tokens, such as input=0.10"
 )
 _TIMEOUT: Final = _value(
-    "--timeout", "SECONDS", "how long to wait; default: to the end", type=_seconds
+    "--timeout", "SECONDS", "maximum time to wait; default: no limit", type=_SECONDS
 )
 _WAIT: Final = (_flag("--wait", "wait until the job is done"), _TIMEOUT)
 _ESCAPE: Final = _flag(
-    "--escape-formulas", "make OUTPUT safe for spreadsheets: an apostrophe before text such as =1+1"
+    "--escape-formulas", "for spreadsheets: write an apostrophe before strings such as =1+1"
 )
 _PAID: Final = (
     _option("--model", default="gpt-5.6-luna", help="default: %(default)s"),
-    _flag("--yes", "do not ask before spending"),
+    _flag("--yes", "do not ask for confirmation"),
 )
 _REQUESTS: Final = (
     _option("input", metavar="INPUT", help="the rows: .csv, .parquet, or -"),
     _prompt,
-    _option("--model", required=True, help="the model to ask"),
-    _value("--system", "TEMPLATE", "a system message"),
-    _value("--output", "LABELS", "labels, such as good,bad; or a .json file of a schema"),
-    _value("--column", "NAME", "the answer column; default: response, or label"),
+    _option("--model", required=True, help="name of the model"),
+    _value("--system", "TEMPLATE", "template of a system message"),
+    _value("--output", "LABELS", "labels, such as good,bad; or a .json file with a schema"),
+    _value("--column", "NAME", "name of the answer column; default: response or label"),
     _value("--endpoint", "PATH", "default: %(default)s", default="/v1/chat/completions"),
     _value(
         "--on-missing",
         "WHAT",
-        "for a row with a missing cell: raise (the default), skip, empty, or a text",
+        "for a row with a missing cell: raise (the default), skip, empty, or a string to use",
         default="raise",
     ),
-    _repeated("--param", "KEY=JSON", "a parameter of each request, such as temperature=0"),
-    _flag("--no-dedupe", "ask equal rows each"),
-    _flag("--no-reuse", "ask again what an earlier job answered"),
-    _repeated("--allow", "CHECK", "send what this check refuses, as its message says"),
+    _repeated("--param", "KEY=JSON", "a parameter of each request body, such as temperature=0"),
+    _flag("--no-dedupe", "send duplicate requests separately"),
+    _flag("--no-reuse", "send requests again that an earlier job answered"),
+    _repeated("--allow", "CHECK", "skip a check, as its error message says"),
     _PRICE,
     _value(
         "--provider",
         "NAME",
-        "whose limits and prices count, such as azure; default: by OPENAI_BASE_URL",
+        "provider whose limits and prices apply, such as azure; default: by OPENAI_BASE_URL",
     ),
 )
 
 _OPTIONS: Final[Mapping[str, tuple[_Option, ...]]] = {
-    "demo": (_flag("--live", "ask the real service; asks you before it spends"), *_PAID),
-    "doctor": (_flag("--live", "create one batch of one request; asks before"), *_PAID),
+    "demo": (_flag("--live", "use the real API, after confirmation"), *_PAID),
+    "doctor": (_flag("--live", "create one batch of one request, after confirmation"), *_PAID),
     "estimate": _REQUESTS,
     "submit": (
         *_REQUESTS,
         _MAX_COST,
-        _option("--name", help="what to call the job, to find it again"),
-        _value("--rerun", "LABEL", "make a new job of the same requests, paid again"),
+        _option("--name", help="name of the job, to find it again"),
+        _value("--rerun", "LABEL", "create a new job from the same requests, billed again"),
         _option(
             "--on-uncertain",
             choices=("ask", "recreate"),
             default="ask",
-            help="when a batch may or may not exist: say so (ask, the default), or see to it",
+            help="if a batch may or may not exist: report it (ask, the default) or create it again",
         ),
         *_WAIT,
-        _value("--to", "OUTPUT", "with --wait: write INPUT with its answers"),
-        _flag("--details", "with --to: tokens, raw answers"),
+        _value("--to", "OUTPUT", "with --wait: write the rows with their answers"),
+        _flag("--details", "with --to: add tokens and raw answers"),
         _ESCAPE,
     ),
     "jobs": (),
-    "show": (_JOB, _flag("--offline", "as it was at the last look; ask nobody")),
+    "show": (_JOB, _flag("--offline", "show the last poll; do not use the network")),
     "wait": (_JOB, _TIMEOUT),
     "cancel": (_JOB,),
     "fetch": (
-        _option("job", nargs="+", metavar="JOB", help="its name, its id, or its folder"),
+        _option("job", nargs="+", metavar="JOB", help="name, id or folder of a job"),
         _value("--to", "OUTPUT", ".csv, .parquet, or -", required=True),
         _value("--input", "INPUT", "the rows that were submitted"),
         _ESCAPE,
-        _option("--prefix", default="", help="put before the name of each new column"),
-        _flag("--details", "also tokens and raw answers"),
-        _flag("--overwrite", "replace columns of INPUT that have these names"),
-        _flag("--partial", "write what is here; other rows are pending"),
+        _option("--prefix", default="", help="prefix of each new column name"),
+        _flag("--details", "add tokens and raw answers"),
+        _flag("--overwrite", "replace columns of INPUT that have the same names"),
+        _flag("--partial", "write the answers so far; the other rows are pending"),
     ),
     "unanswered": (
         _JOB,
@@ -219,9 +221,9 @@ _OPTIONS: Final[Mapping[str, tuple[_Option, ...]]] = {
             action="append",
             default=[],
             choices=ASKED_ON_DEMAND,
-            help="also ask again what was answered, and billed, but not well; may be repeated",
+            help="also submit rows of this status, whose answers were billed; may be repeated",
         ),
-        _option("--name", help='what to call the new job, by default "JOB, again"'),
+        _option("--name", help='name of the new job; default: "JOB, again"'),
         _MAX_COST,
         _PRICE,
         *_WAIT,
@@ -229,28 +231,24 @@ _OPTIONS: Final[Mapping[str, tuple[_Option, ...]]] = {
     "resume": (
         _JOB,
         _flag(
-            "--recreate",
-            "send an uncertain part again; only if you are sure that the service has it not",
+            "--recreate", "send an uncertain input file again, if the service has no batch of it"
         ),
     ),
     "recover": (),
     "forget": (
         _JOB,
-        _flag("--remote", "also its files on the server"),
-        _flag("--yes", "do not ask"),
+        _flag("--remote", "also delete its files on the server"),
+        _flag("--yes", "do not ask for confirmation"),
     ),
     "serve": (
-        _option("--host", default="127.0.0.1", help="default: this machine only"),
-        _option("--port", type=_port, default=0, help="default: a free one, kept by --folder"),
-        _option("--folder", help="where state is kept; default: nowhere"),
-        _value("--profile", "NAME", "whose habits to imitate, such as groq", default="openai"),
-        _option("--upstream", help="answer with this OpenAI-compatible server's model"),
-        _option("--seconds", type=float, default=0.0, help="the least a batch takes"),
+        _option("--host", default="127.0.0.1", help="address to bind; default: this machine only"),
+        _option("--port", type=_PORT, default=0, help="default: a free port, kept in --folder"),
+        _option("--folder", help="where to store the state; default: a temporary folder"),
+        _value("--profile", "NAME", "provider to imitate, such as groq", default="openai"),
+        _option("--upstream", help="base URL of an OpenAI-compatible server that answers"),
+        _option("--seconds", type=_SECONDS, default=0.0, help="minimum duration of a batch"),
     ),
 }
-_RESUME_HINTS: Final = {
-    "submit": _SAME_COMMAND,
-    "wait": _GOES_ON,
-    "unanswered": _SAME_COMMAND,
-    "resume": _SAME_COMMAND,
-}
+_RESUME_HINTS: Final = {"wait": _WAIT_AGAIN} | dict.fromkeys(
+    ("submit", "unanswered", "resume"), _RERUN
+)

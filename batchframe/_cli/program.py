@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -33,8 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings_as_sentences():
             return _run(args)
     except KeyboardInterrupt:
-        if args.way_back:
-            print_error(args.way_back.format(job=getattr(args, "job", "")))
+        if args.resume_hint:
+            print_error(args.resume_hint.format(job=shlex.quote(getattr(args, "job", ""))))
         return codes.INTERRUPTED
     except BrokenPipeError:
         # Flushing the rest of the buffer at exit must not fail either.
@@ -46,9 +47,7 @@ def _run(args: argparse.Namespace) -> int:
     data_on_stdout = getattr(args, "to", None) == STREAM
     try:
         if args.json and data_on_stdout:
-            raise CommandError(
-                "--json and --to - would both write to the standard output. Choose --to FILE."
-            )
+            raise CommandError("--json, --to -: both write to standard output. Fix: --to FILE.")
         outcome = args.run(args)
     except BrokenPipeError:
         raise
@@ -56,11 +55,9 @@ def _run(args: argparse.Namespace) -> int:
         uncertain = isinstance(reason, SubmissionUncertain)
         return _failed(reason, args, codes.UNCERTAIN if uncertain else codes.USAGE)
     except OSError as reason:
-        refusal = CommandError(
-            f"The operating system refused: {shorten(reason)}. What is wrong with this "
-            "machine's set-up is told by: batchframe doctor"
-        )
-        return _failed(refusal, args, codes.USAGE)
+        problem = f"Operating system error: {shorten(reason)}"
+        error = CommandError(f"{problem}. Fix: batchframe doctor checks your setup.")
+        return _failed(error, args, codes.USAGE)
     if args.json:
         if outcome.facts is not None:
             print_json(outcome.facts)

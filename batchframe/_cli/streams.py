@@ -6,7 +6,7 @@ import json
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 from batchframe._base.safe_text import in_shell
@@ -34,11 +34,6 @@ def confirm(question: str) -> bool:
         return False
     _print(f"{question} [y/N] ", sys.stderr, end="")
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
-
-
-def stdout_for_json(*, wanted: bool) -> AbstractContextManager[object]:
-    """Redirect other output to standard error if JSON is requested."""
-    return redirect_stdout(sys.stderr) if wanted else nullcontext()
 
 
 @contextmanager

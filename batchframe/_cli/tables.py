@@ -8,6 +8,7 @@ Blank lines are skipped. Parquet keeps its types.
 from __future__ import annotations
 
 import csv
+import shlex
 import sys
 from pathlib import Path
 from typing import IO, Final
@@ -16,14 +17,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from batchframe._base.errors import CommandError, format_list, shorten
+from batchframe._base.errors import CommandError, shorten
 from batchframe._base.private_files import replacing
 from batchframe._frames.cells import json_text
 
 STREAM: Final = "-"
 _CSV: Final = ".csv"
 _PARQUET: Final = (".parquet", ".pq")
-_ENDINGS: Final = (_CSV, *_PARQUET)
 _NESTED: Final = (list, dict, tuple, np.ndarray)
 _UNREADABLE: Final = (OSError, ValueError, TypeError, pa.ArrowException)
 
@@ -42,10 +42,8 @@ def read_table(source: str) -> pd.DataFrame:
             return pd.read_parquet(source, engine="pyarrow")
         return _read_csv(sys.stdin.buffer if source == STREAM else source)
     except _UNREADABLE as reason:
-        raise CommandError(
-            f"{source} cannot be read: {cause(reason)}. Give a CSV file in UTF-8 with a "
-            "header row, or a Parquet file."
-        ) from None
+        fix = "pass a CSV file in UTF-8 with a header row, or a Parquet file"
+        raise unreadable(source, reason, fix) from None
 
 
 def _read_csv(source: str | IO[bytes]) -> pd.DataFrame:
@@ -72,13 +70,10 @@ def check_destination(to: str, source: str | None) -> None:
         return
     path = Path(to)
     if not path.parent.is_dir():
-        raise CommandError(
-            f"{to} lies in a folder that is not there. Make it first, with mkdir -p."
-        )
+        parent = shlex.quote(str(path.parent))
+        raise CommandError(f"--to: folder not found ({to!r}). Fix: mkdir -p {parent}.")
     if source not in {None, STREAM} and path.exists() and path.samefile(str(source)):
-        raise CommandError(
-            f"{to} is the input, which is never replaced. Choose another file for --to."
-        )
+        raise CommandError(f"--to: would replace the input ({to!r}). Fix: pass another file.")
 
 
 def write_table(frame: pd.DataFrame, to: str) -> None:
@@ -102,8 +97,8 @@ def write_table(frame: pd.DataFrame, to: str) -> None:
                 _write_csv(frame, file)
     except _UNREADABLE as reason:
         raise CommandError(
-            f"{to} cannot be written: {cause(reason)}. What came back is safe in the job's "
-            "folder; write it elsewhere: batchframe fetch JOB --to OTHER.csv"
+            f"{to}: cannot be written ({_cause(reason)}). The answers are safe in the job's "
+            "folder. Fix: batchframe fetch JOB --input INPUT --to OTHER.csv."
         ) from None
 
 
@@ -140,14 +135,19 @@ def _ending(path: str) -> str:
     if path == STREAM:
         return _CSV
     ending = Path(path).suffix.lower()
-    if ending not in _ENDINGS:
+    if ending not in {_CSV, *_PARQUET}:
         raise CommandError(
-            f"{path} is not named as a kind of file that is known here. Name it with one of "
-            f"{format_list(_ENDINGS)}, or pass - for a CSV on the standard stream."
+            f"file: unsupported extension ({path!r}). Fix: use .csv, .parquet or .pq, or - for CSV "
+            "on standard input or output."
         )
     return ending
 
 
-def cause(reason: Exception) -> str:
+def unreadable(path: str | Path, reason: Exception, fix: str) -> CommandError:
+    """Build the error for a file that cannot be read."""
+    return CommandError(f"{path!s}: cannot be read ({_cause(reason)}). Fix: {fix}.")
+
+
+def _cause(reason: Exception) -> str:
     """Return the message of the operating system, or the error, on one line."""
     return shorten(getattr(reason, "strerror", None) or reason)

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass
 
 from batchframe._base.errors import JobError, ServiceError
-from batchframe._base.safe_text import job_step
+from batchframe._base.safe_text import NextStep, in_shell, job_step
 from batchframe._display import Card, CardRepr, plural
 from batchframe._services.protocol import REALTIME, Service
 from batchframe._store.journal import InputFileState
@@ -76,9 +76,12 @@ def forget(record: Record, service: Service | None) -> Forgotten:
                 deleted = service.delete_file(file_id)
                 removed.append(f"{file_id} on the server{'' if deleted else ' (was gone before)'}")
             except ServiceError as reason:
-                failed.append(f"{file_id} on the server: {reason}")
+                failed.append(
+                    f"{file_id} on the server: " + NextStep(str(reason), in_shell(reason))
+                )
     if failed:
-        again = f"{record.folder.path}: kept, to try again: bf.job({name!r}).forget(remote=True)"
+        retry = job_step(name, "forget", "remote")
+        again = f"{record.folder.path}: not deleted. To retry: " + retry
         return Forgotten(name, tuple(removed), (*failed, again))
     remaining = _remaining_places(record, remote=service is not None)
     shutil.rmtree(record.folder.path)
@@ -102,11 +105,12 @@ def _remote_file_ids(state: InputFileState) -> list[str]:
 def _remaining_places(record: Record, *, remote: bool) -> list[str]:
     """List where data of the job remains: the server, other job folders."""
     batches = [batch.id for batch in record.state.batches if batch.id != REALTIME]
-    places = []
+    places: list[str] = []
     if batches and not remote:
         places.append(
-            "its files on the server: job.forget(remote=True) would have removed them; OpenAI "
-            "removes them 30 days after they were made"
+            "its files on the server: not deleted without "
+            + NextStep("forget(remote=True)", "--remote")
+            + "; OpenAI deletes them after 30 days"
         )
     if batches:
         places.append(

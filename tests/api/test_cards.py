@@ -11,7 +11,7 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._api.cards import row_words
+from batchframe._api.cards import format_row_counts
 from tests.support.profiles import change_local
 
 
@@ -79,17 +79,21 @@ def test_parts_that_were_not_sent_are_counted_apart(
     journal.write_bytes(b'{"event":"INTENT"}\n' + b"".join(sent[:4]))
     told = repr(bf.job("half"))
     assert "4 being validated, 6 not sent" in told
-    assert "Job half: not all of it sent" in told
+    assert "Job half: not completely sent" in told
     assert "bf.job('half').resume()" in told
 
 
 def test_failed_rows_say_why_and_every_row_is_counted() -> None:
-    assert row_words({}) == "none"
-    assert row_words({"failed": 3}) == "3 failed"
+    assert format_row_counts({}) == "none"
+    assert format_row_counts({"failed": 3}) == "3 failed"
     assert (
-        row_words({"ok": 1, "invalid": 14, "skipped": 6}) == "1 ok, 14 failed (invalid), 6 skipped"
+        format_row_counts({"ok": 1, "invalid": 14, "skipped": 6})
+        == "1 ok, 14 failed (invalid), 6 skipped"
     )
-    assert row_words({"missing": 1, "expired": 1200}) == "1,201 failed (1 missing, 1,200 expired)"
+    assert (
+        format_row_counts({"missing": 1, "expired": 1200})
+        == "1,201 failed (1 missing, 1,200 expired)"
+    )
 
 
 def test_a_colour_at_the_edge_says_nothing_that_no_word_says(

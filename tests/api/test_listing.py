@@ -105,7 +105,7 @@ def test_what_only_the_server_knows_is_listed_with_the_way_to_bring_it_here(
     assert listed["where"].to_dict() == {
         kept.id: "here",
         lost_id: "on the server only: bf.recover() brings it here",
-        foreign: "on the server only, not made by batchframe",
+        foreign: "on the server only, not created by batchframe",
     }
     assert listed.loc[lost_id, ["name", "ok"]].tolist() == ["lost", 3]
     assert pd.isna(listed.loc[lost_id, "rows"])

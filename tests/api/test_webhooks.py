@@ -190,7 +190,7 @@ def test_the_right_one_of_several_clients_is_asked(server: Server) -> None:
             assert found is not None
             assert (found.id, found.done) == (job.id, True)
         body = event(mine.batches[0].id)
-        with pytest.raises(ClientError, match="none of the clients speaks to its account"):
+        with pytest.raises(ClientError, match="none of the clients belongs to the account"):
             bf.on_webhook(body, signed(body), secret=SECRET, client=other.client())
 
 

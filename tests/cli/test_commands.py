@@ -119,7 +119,7 @@ def test_a_job_with_failed_rows_ends_with_1_and_what_failed_is_asked_again(
         assert shell("fetch", "tone", "tone, again", "--to", "-").code == 2
         assert shell("unanswered", "tone, again", "--json").json == {"job": None}
         nothing = shell("unanswered", "tone, again")
-        assert nothing.out == "Nothing of job tone, again is to be asked again.\n"
+        assert nothing.out == "Job 'tone, again' has no requests to submit again.\n"
         assert "job.unanswered" not in nothing.err
         assert len(server.ledger) == 2
 
@@ -181,7 +181,7 @@ def test_a_lost_answer_that_nobody_can_settle_ends_with_4_and_resume_is_the_way_
 def test_jobs_are_listed_recovered_and_forgotten(
     at_server: Any, ask: tuple[str, ...], home: Path
 ) -> None:
-    assert "no job here" in at_server("jobs").out
+    assert "No jobs on this machine" in at_server("jobs").out
     assert at_server("submit", *ask, "--name", "tone", "--wait").code == 0
     assert at_server("submit", *ask, "--rerun", "nameless", "--wait").code == 0
     assert "tone" in at_server("jobs").out
@@ -297,6 +297,6 @@ def test_a_card_in_a_shell_says_which_commands_send_what_waits_for_room(
         shell.at(server.url)
         server.faults.add(Fault("POST /v1/batches", 400, body={"error": full}, times=99))
         told = shell("submit", *ask, "--name", "tone").out
-        assert "1 part waits for room in the service's queue" in told
+        assert "1 input file waiting for the service's queue" in told
         assert "by `batchframe wait JOB` or `batchframe show JOB`." in told
         assert "job." not in told.replace("'", "")

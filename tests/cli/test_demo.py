@@ -38,7 +38,7 @@ def test_the_live_demo_asks_before_it_spends(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or "no")
+    monkeypatch.setattr("batchframe._cli.demo.confirm", lambda text: bool(asked.append(text)))
     monkeypatch.chdir(REPO)
     assert run_command("demo", "--live") == 0
     assert "225 requests to gpt-5.6-luna for $0.0025 (" in asked[0]

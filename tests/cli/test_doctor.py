@@ -61,8 +61,8 @@ def test_without_a_key_nobody_is_asked(
     assert code == 2
     assert found["key"]["verdict"] == "problem"
     assert "batchframe serve" in found["key"]["next_step"]
-    assert "not asked" in found["network"]["told"]
-    assert "not tried" in doctor(capsys, "--live", "--yes")[1]["live"]["told"]
+    assert "skipped" in found["network"]["told"]
+    assert "skipped" in doctor(capsys, "--live", "--yes")[1]["live"]["told"]
 
 
 def test_a_key_with_a_line_break_is_named_but_not_shown(
@@ -128,7 +128,7 @@ def test_a_clock_that_is_wrong_is_told_in_seconds() -> None:
 def test_live_asks_first(at: Any, capsys: pytest.CaptureFixture[str]) -> None:
     code, found = doctor(capsys, "--live")
     assert code == 0
-    assert "nobody said yes" in found["live"]["told"]
+    assert "not confirmed" in found["live"]["told"]
     assert at.ledger == []
 
 
@@ -138,9 +138,9 @@ def test_live_makes_one_batch_of_one_request_and_cleans_up(
     code, found = doctor(capsys, "--live", "--yes")
     assert code == 0
     # The local server takes such a batch, and fails it before it is billed.
-    assert "fails at validation" in found["fence"]["told"]
-    assert " s after it was asked for" in found["list"]["told"]
-    assert "removed" in found["clean-up"]["told"]
+    assert "fails validation" in found["fence"]["told"]
+    assert " s after it was created" in found["list"]["told"]
+    assert "deleted" in found["clean-up"]["told"]
     [batch] = at.client().batches.list()
     assert batch.status == "failed"
     assert at.ledger == []

@@ -32,27 +32,27 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["estimate", "none.csv"], "none.csv cannot be read: No such file"),
-        (["estimate", "reviews.txt"], "not named as a kind of file"),
+        (["estimate", "none.csv"], "none.csv: cannot be read (No such file"),
+        (["estimate", "reviews.txt"], "unsupported extension"),
         (["estimate", "latin.csv"], "cannot be read"),
         (["estimate", "wide.csv"], "Expected 2 fields in line 2, saw 3"),
         (["estimate", "empty.csv"], "cannot be read"),
         (["estimate", "not.parquet"], "cannot be read"),
         (["submit", "reviews.csv", "--to", "out.csv"], "add --wait"),
         (["submit", "reviews.csv", "--wait", "--to", "no/where.csv"], "mkdir -p"),
-        (["submit", "reviews.csv", "--wait", "--to", "reviews.csv"], "is the input"),
-        (["submit", "reviews.csv", "--wait", "--to", "-"], "Choose --to FILE"),
-        (["submit", "reviews.csv", "--wait", "--to", "out.xlsx"], "not named as a kind of file"),
-        (["estimate", "reviews.csv", "--output", "positive"], "offers one label"),
-        (["estimate", "reviews.csv", "--output", "bad.json"], "cannot be read as JSON"),
-        (["estimate", "reviews.csv", "--output", "none.json"], "cannot be read as JSON"),
+        (["submit", "reviews.csv", "--wait", "--to", "reviews.csv"], "replace the input"),
+        (["submit", "reviews.csv", "--wait", "--to", "-"], "Fix: --to FILE"),
+        (["submit", "reviews.csv", "--wait", "--to", "out.xlsx"], "unsupported extension"),
+        (["estimate", "reviews.csv", "--output", "positive"], "only one label"),
+        (["estimate", "reviews.csv", "--output", "bad.json"], "bad.json: cannot be read"),
+        (["estimate", "reviews.csv", "--output", "none.json"], "none.json: cannot be read"),
         (["estimate", "reviews.csv", "--param", "temperature=0,5"], "neither JSON nor"),
         (["estimate", "reviews.csv", "--param", "stop=None"], "neither JSON nor"),
         (["estimate", "reviews.csv", "--param", "logprobs=True"], "neither JSON nor"),
-        (["estimate", "reviews.csv", "--param", "frame=1"], "for its option"),
-        (["estimate", "reviews.csv", "--param", "model=x"], "for its option"),
+        (["estimate", "reviews.csv", "--param", "frame=1"], "its own option"),
+        (["estimate", "reviews.csv", "--param", "model=x"], "its own option"),
         (["estimate", "reviews.csv", "--param", "temperature"], "KEY=VALUE"),
-        (["estimate", "reviews.csv", "--param", "a=1", "--param", "a=2"], "twice"),
+        (["estimate", "reviews.csv", "--param", "a=1", "--param", "a=2"], "duplicate key"),
         (["estimate", "reviews.csv", "--price", "out=1"], "--price input=0.10"),
         (["estimate", "reviews.csv", "--on-missing", "drop"], "--on-missing skip"),
         (["submit", "reviews.csv", "--max-cost", "two"], "--max-cost 2.50"),
@@ -79,11 +79,11 @@ def test_a_refusal_says_what_where_and_the_next_step(
         (["submit", "x", "--modle", "y"], "Did you mean --model?"),
         (["wait", "x", "--time-out=3"], "Did you mean --timeout?"),
         (["wait", "x", "--timeout", "-1"], "--timeout"),
-        (["wait", "x", "--timeout", "soon"], "--timeout"),
+        (["wait", "x", "--timeout", "soon"], "not a number of seconds ('soon')"),
         (["submit", "x", "--model", "m"], "--prompt"),
         (["submit", "x", "--model", "m", "--prompt", "a", "--prompt-file", "b"], "not allowed"),
         (["serve", "--port", "70000"], "65535"),
-        ([], "submit      Send the requests of a file"),
+        ([], "submit      Submit the requests of a file"),
     ],
 )
 def test_a_slip_of_the_pen_is_a_usage_error_that_guesses_what_was_meant(
@@ -100,7 +100,7 @@ def test_a_slip_of_the_pen_is_a_usage_error_that_guesses_what_was_meant(
 def test_a_prompt_file_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     words = ("estimate", "reviews.csv", "--prompt-file", "none.txt", "--model", "gpt-4.1")
     assert run_command(*words) == 2
-    assert "none.txt cannot be read: No such file" in capsys.readouterr().err
+    assert "none.txt: cannot be read (No such file" in capsys.readouterr().err
 
 
 def test_what_the_system_refuses_is_a_refusal_too(
@@ -108,7 +108,7 @@ def test_what_the_system_refuses_is_a_refusal_too(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", "no folder")
     assert run_command("demo") == 2
-    assert "The operating system refused: " in capsys.readouterr().err
+    assert "Operating system error: " in capsys.readouterr().err
 
 
 def test_what_a_job_cannot_do_yet_is_refused(
@@ -122,7 +122,7 @@ def test_what_a_job_cannot_do_yet_is_refused(
         for code, words, told in (
             (2, ("fetch", "tone", "topic", "--to", "out.csv"), "--input FILE"),
             (3, ("fetch", "tone", "--to", "out.csv"), "nothing was written"),
-            (2, ("forget", "tone"), "Nobody said yes"),
+            (2, ("forget", "tone"), "Not confirmed"),
         ):
             assert run_command(*words) == code, words
             assert told in capsys.readouterr().err

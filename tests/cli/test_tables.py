@@ -65,5 +65,5 @@ def test_what_cannot_be_written_leaves_the_old_file_and_nothing_beside_it(tmp_pa
 def test_the_input_is_never_replaced_under_any_of_its_names(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a\n", encoding="utf-8")
     (tmp_path / "y.csv").symlink_to(tmp_path / "x.csv")
-    with pytest.raises(CommandError, match="is the input"):
+    with pytest.raises(CommandError, match="replace the input"):
         check_destination(str(tmp_path / "y.csv"), str(tmp_path / "x.csv"))

@@ -53,8 +53,8 @@ def test_the_day_has_every_command_once() -> None:
 
 # What only a notebook shows: cards and buttons, and what the command line does not call.
 OF_NOTEBOOKS = {
-    "_api/job_waiting.py", "_api/listing.py", "_display/widget.py", "_jobs/forgetting.py",
-    "_results/batch_answers.py", "_results/unanswered.py",
+    "_api/job_waiting.py", "_api/listing.py", "_display/widget.py", "_results/batch_answers.py",
+    "_results/unanswered.py",
 }  # fmt: skip
 FOR_NOTEBOOKS = re.compile(
     r"(?i)bf\.jobs?\(|bf\.recover\(|\brun the cell\b|requests\.pilot\(n|"

@@ -46,7 +46,7 @@ def test_parts_are_created_as_earlier_ones_end_and_the_limit_is_never_passed(
     job = ask().submit("waves", client=server.client(), max_enqueued_tokens=limit)
     assert len(job.batches) == 1
     assert job.status in {"validating", "in_progress", "completed", "queued", "finalizing"}
-    assert "2 parts wait for room in the service's queue" in repr(job)
+    assert "2 input files waiting for the service's queue" in repr(job)
     for created in (2, 3):
         ended(server, created - 1)
         job.refresh()
@@ -129,7 +129,7 @@ def test_a_card_says_what_waits_for_what_and_who_sends_it(server: Server) -> Non
     server.pause()
     job = ask().submit("waves", client=server.client(), max_enqueued_tokens=limit)
     for shown in (repr(job), job._repr_html_()):
-        assert "2 parts wait for room in the service" in shown
+        assert "2 input files waiting for the service" in shown
         assert f"at most {limit:,} input tokens are to wait there at once" in shown
         assert sends in shown
         assert "expires" in shown
@@ -138,9 +138,9 @@ def test_a_card_says_what_waits_for_what_and_who_sends_it(server: Server) -> Non
     server.faults.add(Fault("POST /v1/batches", 400, body=FULL, times=99))
     job.refresh()
     for shown in (repr(job), job._repr_html_()):
-        assert "2 parts wait for room" in shown
-        assert "queue: the next look after 20" in shown
-        assert "The service had no room: Enqueued token limit reached for gpt-4.1" in shown
+        assert "2 input files waiting" in shown
+        assert "queue: retried at the first poll after 20" in shown
+        assert "The service's queue is full: Enqueued token limit reached for gpt-4.1" in shown
         assert sends in shown
         assert "expires" not in shown  # no batch is under way that could
     server.faults.clear()

@@ -237,7 +237,7 @@ def test_before_the_job_is_done_rows_are_pending(frame: pd.DataFrame) -> None:
         assert not job.done
         assert set(labelled["bf_status"]) == {"pending"}
         assert labelled["label"].isna().all()
-        with pytest.raises(bf.errors.JobTimeout, match="goes on"):
+        with pytest.raises(bf.errors.JobTimeout, match="keeps running"):
             job.wait(timeout=0.3)
         server.resume()
         job.wait()

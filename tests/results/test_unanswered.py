@@ -166,7 +166,7 @@ def test_rows_that_still_wait_are_told_and_not_asked_again(
         assert "pending" not in capfd.readouterr().err
     assert "Job 'early' is not done: 12 rows are pending" in told
     assert len(none) == 0
-    assert repr(none) == "No row is to be asked of gpt-4.1"
+    assert repr(none) == "Nothing to send to gpt-4.1"
 
 
 def test_what_is_asked_again_is_called_after_the_job_until_it_is_named() -> None:
@@ -208,6 +208,6 @@ def test_with_nothing_unanswered_a_line_says_so_and_what_could_be_asked(
     assert len(server.ledger) == before
     assert (again.done, again.counts, again.name) == (True, {}, "tone, again")
     assert "0 of 0" not in capsys.readouterr().err + repr(again)
-    assert repr(again).startswith("Job tone, again: completed, nothing was asked\n  rows ")
+    assert repr(again).startswith("Job tone, again: completed, nothing to send\n  rows ")
     joined = pd.DataFrame({"text": TEXTS}).bf.join(job, again)
     assert sorted(joined["bf_status"]) == ["invalid"] + ["ok"] * 11

@@ -377,7 +377,7 @@ def test_a_batch_that_never_ends_is_left_after_the_time_given(
 ) -> None:
     imitation.batch = {"status": "simmering"}
     job = submit(requests, imitation)
-    with pytest.raises(JobTimeout, match=r"'simmering' at the last look.*bf.job\('job'\).wait\(\)"):
+    with pytest.raises(JobTimeout, match=r"last status: 'simmering'.*bf.job\('job'\).wait\(\)"):
         job.wait(timeout=0.2)
     imitation.batch = {}
     assert bf.job("job", client=imitation.client()).wait().counts == {"ok": 3}
@@ -390,7 +390,7 @@ def test_a_service_that_hangs_does_not_hold_up_a_wait_for_long(
     # The client's own time-out is ten minutes: the test would not end before the suite's.
     job = submit(requests, imitation)
     imitation.reply("GET", path, lambda _: imitation.over.wait(60))
-    with pytest.raises(JobTimeout, match="The last look at it failed"):
+    with pytest.raises(JobTimeout, match="The last poll failed"):
         job.wait(timeout=0.2)
     imitation.replies.clear()
     assert job.wait().counts == {"ok": 3}

@@ -20,6 +20,6 @@ def examine() -> Iterator[Finding]:
     findings = list(account())
     yield from findings
     if any(finding.verdict == "problem" for finding in findings):
-        yield Finding("network", "warning", "not asked, since there is no key to ask with")
+        yield Finding("network", "warning", "skipped: no valid API key")
     else:
         yield from reach()

@@ -28,19 +28,13 @@ _LOW_SPACE: Final = 1_000_000_000
 
 def versions() -> Finding:
     """Check the versions of the packages."""
-    installed = {name: _version(name) for name in _PACKAGES}
-    listed = ", ".join(f"{name} {number or 'absent'}" for name, number in installed.items())
-    text = f"batchframe {__version__}, {listed}, Python {platform.python_version()}"
-    if absent := [name for name, number in installed.items() if number is None]:
-        return Finding("versions", "problem", text, f"pip install {' '.join(absent)}")
-    return Finding("versions", "ok", text)
-
-
-def _version(name: str) -> str | None:
     try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
+        listed = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    except PackageNotFoundError as missing:
+        text = f"{missing.name} is not installed"
+        return Finding("versions", "problem", text, f"pip install {missing.name}")
+    text = f"batchframe {__version__}, {listed}, Python {platform.python_version()}"
+    return Finding("versions", "ok", text)
 
 
 def home_folder() -> Finding:
@@ -50,26 +44,18 @@ def home_folder() -> Finding:
         if path.exists():
             private_home(path)
     except JobError as refusal:
-        return Finding("home", "problem", "jobs cannot be kept", in_shell(refusal))
-    source = "as BATCHFRAME_HOME says" if os.environ.get("BATCHFRAME_HOME") else "by default"
+        return Finding("home", "problem", "jobs cannot be stored", in_shell(refusal))
+    source = "BATCHFRAME_HOME" if os.environ.get("BATCHFRAME_HOME") else "default"
     text = f"{path} ({source})"
     existing = next(folder for folder in (path, *path.parents) if folder.exists())
     if reason := _write_error(existing):
-        return Finding(
-            "home",
-            "problem",
-            f"{text}: nothing can be written there: {reason}",
-            "Set BATCHFRAME_HOME to a folder of your own.",
-        )
+        step = "Set BATCHFRAME_HOME to a folder of your own."
+        return Finding("home", "problem", f"{text}: not writable ({reason})", step)
     free = shutil.disk_usage(existing).free
-    text = f"{text}, {free / 1e9:,.1f} GB free" + ("" if path.exists() else ", made when needed")
+    text = f"{text}, {free / 1e9:,.1f} GB free" + ("" if path.exists() else ", created when needed")
     if free < _LOW_SPACE:
-        return Finding(
-            "home",
-            "warning",
-            f"{text}: little room for requests and answers",
-            "Make room, or set BATCHFRAME_HOME to a folder on another disk.",
-        )
+        step = "Free some space, or set BATCHFRAME_HOME to a folder on another disk."
+        return Finding("home", "warning", f"{text}: little space for requests and answers", step)
     return Finding("home", "ok", text)
 
 
@@ -87,10 +73,9 @@ def vocabularies() -> Iterator[Finding]:
     for encoding in _ENCODINGS:
         engine, why = engine_for(encoding)
         if not engine.exact:
-            text = f"{encoding} can only be approximated: {why}"
+            text = f"{encoding}: counts are approximate: {why}"
             yield Finding("tokens", "warning", text, INSTALL_FAST)
             continue
-        how = "tiktoken, from its cache on this disk"
-        if isinstance(engine, SplintrEngine):
-            how = "splintr-rs, also offline"
-        yield Finding("tokens", "ok", f"{encoding} is counted exactly by {how}")
+        is_fast = isinstance(engine, SplintrEngine)
+        source = "splintr-rs, works offline" if is_fast else "tiktoken, cached on this disk"
+        yield Finding("tokens", "ok", f"{encoding}: exact counts ({source})")

@@ -30,7 +30,9 @@ _MAX_SECONDS: Final = 300.0
 """Maximum seconds to poll the list for a batch."""
 _FIRST_POLL: Final = 0.5
 _LAST_POLL: Final = 5.0
-_ADVICE: Final = "Keep to --on-uncertain ask, the default, and do not use --recreate here."
+_ADVICE: Final = (
+    "Keep --on-uncertain ask, the default, and do not use --recreate with this service."
+)
 _NEWEST: Final = 100
 _NAME: Final = "batchframe-doctor.jsonl"
 _METADATA: Final = {"bf_doctor": "1"}
@@ -51,8 +53,8 @@ def probe(model: str, agrees: Callable[[str], bool], clock: Clock = SYSTEM) -> I
     """
     request = _one_request(model)
     cost = format_range(request.estimate(reuse=False).cost, money)
-    if not agrees(f"Create one batch of one request to {model}, for {cost}, and cancel it?"):
-        yield Finding("live", "ok", "nothing was sent, as nobody said yes", "Or add --yes.")
+    if not agrees(f"Create one batch of one request to {model} for {cost}, and cancel it?"):
+        yield Finding("live", "ok", "not confirmed; nothing was sent", "In a script, add --yes.")
         return
     service = connect()
     with TemporaryDirectory(prefix="batchframe-doctor-") as folder:
@@ -60,7 +62,7 @@ def probe(model: str, agrees: Callable[[str], bool], clock: Clock = SYSTEM) -> I
         try:
             yield from _test(service, request, line, clock)
         except ServiceError as reason:
-            yield Finding("live", "problem", "the service gave trouble", in_shell(reason))
+            yield Finding("live", "problem", "the service returned an error", in_shell(reason))
 
 
 def _one_request(model: str) -> Requests:
@@ -74,15 +76,15 @@ def _test(service: Service, request: Requests, line: Path, clock: Clock) -> Iter
     service.delete_file(file_id)
     start = clock.elapsed()
     outcome = _create(service, file_id, request)
-    is_refused = isinstance(outcome, Rejected)
+    is_rejected = isinstance(outcome, Rejected)
     if isinstance(outcome, Rejected):
-        text = f"a batch of a deleted file is refused (HTTP {outcome.status}, {outcome.code})"
+        text = f"a batch of a deleted file is rejected (HTTP {outcome.status}, {outcome.code})"
         yield Finding("fence", "ok", f"{text}, so --recreate is safe here")
         file_id = service.upload(line, _NAME, service.profile.purpose).id
         start = clock.elapsed()
         outcome = _create(service, file_id, request)
     yield _measure_listing(service, file_id, outcome, start, clock)
-    if not is_refused:
+    if not is_rejected:
         yield _check_fence(service, outcome, clock)
     yield from _clean_up(service, file_id, outcome)
 
@@ -99,17 +101,17 @@ def _measure_listing(
     """Measure how soon the batch appears in the list."""
     if isinstance(outcome, Rejected):
         text = f"HTTP {outcome.status}, {outcome.code}: {outcome.message}"
-        return Finding("list", "problem", f"a batch was refused: {text}")
+        return Finding("list", "problem", f"a batch was rejected: {text}")
     settle = service.profile.settle
     is_listed = _poll_list(service, file_id, clock, start)
     seconds = clock.elapsed() - start
     if not is_listed and not isinstance(outcome, Created):
-        text = f"no batch showed within {seconds:.0f} s, and nobody knows whether one was created"
+        text = f"no batch appeared within {seconds:.0f} s, and it is unknown whether one exists"
         return Finding("list", "warning", f"{text}: {outcome.reason}", "Try again later.")
     if not is_listed:
-        text = f"the batch did not show in the list within {seconds:.0f} s"
+        text = f"the batch did not appear in the list within {seconds:.0f} s"
         return Finding("list", "problem", text, _ADVICE)
-    text = f"the batch showed {seconds:.1f} s after it was asked for"
+    text = f"the batch appeared {seconds:.1f} s after it was created"
     if seconds > settle:
         return Finding("list", "warning", f"{text}; batchframe waits {settle:.0f} s", _ADVICE)
     return Finding("list", "ok", text)
@@ -118,16 +120,16 @@ def _measure_listing(
 def _check_fence(service: Service, outcome: CreateOutcome, clock: Clock) -> Finding:
     """Check the outcome of a batch of a deleted file that was not rejected."""
     if not isinstance(outcome, Created):
-        text = "nobody knows whether a batch of a deleted file is refused: the answer was lost"
+        text = "unknown whether a batch of a deleted file is rejected: the response was lost"
         return Finding("fence", "warning", text, "Try again later.")
     batch, start = outcome.batch, clock.elapsed()
     while batch.status == "validating" and clock.elapsed() - start < _MAX_SECONDS:
         clock.sleep(1.0)
         batch = service.retrieve_batch(batch.id)
     if batch.status == "failed":
-        text = "a batch of a deleted file fails at validation, and nothing is billed"
+        text = "a batch of a deleted file fails validation, and nothing is billed"
         return Finding("fence", "ok", f"{text}, so --recreate is safe here")
-    text = f"a batch of a deleted file was taken ({batch.id}, {batch.status})"
+    text = f"a batch of a deleted file was accepted ({batch.id}, {batch.status})"
     return Finding("fence", "problem", text, _ADVICE)
 
 
@@ -151,11 +153,11 @@ def _clean_up(service: Service, file_id: str, outcome: CreateOutcome) -> Iterato
         except ServiceError:
             # The batch ended before the cancellation.
             status = service.retrieve_batch(batch_id).status
-        yield Finding("clean-up", "ok", f"batch {batch_id} was asked to stop: {status}")
+        yield Finding("clean-up", "ok", f"batch {batch_id}: cancellation requested ({status})")
     try:
         service.delete_file(file_id)
     except ServiceError as reason:
-        text = f"the input file {file_id} is still on the server"
+        text = f"input file {file_id} is still on the server"
         yield Finding("clean-up", "warning", text, in_shell(reason))
     else:
-        yield Finding("clean-up", "ok", "the input files are removed")
+        yield Finding("clean-up", "ok", "input files deleted")

@@ -24,14 +24,14 @@ def account() -> Iterator[Finding]:
     """Check the API key and the base URL, from the environment."""
     key = os.environ.get("OPENAI_API_KEY")
     if not key:
-        step = "Set it. To rehearse without one: batchframe serve"
+        step = "Set it. To test without a key: batchframe serve"
         yield Finding("key", "problem", "OPENAI_API_KEY is not set", step)
     elif key != key.strip() or not key.isascii() or not key.isprintable():
-        text = "OPENAI_API_KEY has a blank, a line break or a letter that no key has"
-        step = "Set it again; a file's last line break may have come along."
+        text = "OPENAI_API_KEY contains a space, a line break or another invalid character"
+        step = "Set it again, without the line break that a file may end with."
         yield Finding("key", "problem", text, step)
     else:
-        yield Finding("key", "ok", "OPENAI_API_KEY is set (it is not shown)")
+        yield Finding("key", "ok", "OPENAI_API_KEY is set (value hidden)")
     identity = expected_identity()
     names = (("organization", identity.organization), ("project", identity.project))
     details = [f"{name} {value}" for name, value in names if value]
@@ -44,17 +44,16 @@ def reach(clock: Clock = SYSTEM) -> Iterator[Finding]:
     try:
         service = connect().within(_PATIENCE)
     except ClientError as reason:
-        yield Finding("client", "problem", "no client can be made", in_shell(reason))
+        yield Finding("client", "problem", "cannot create a client", in_shell(reason))
         return
-    yield Finding("client", "ok", "an openai.OpenAI is made of the environment")
+    yield Finding("client", "ok", "openai.OpenAI created from the environment")
     try:
         batches = list(islice(service.list_batches(), _PAGE))
     except ServiceError as reason:
-        yield Finding("network", "problem", "one page of batches was asked for", in_shell(reason))
+        yield Finding("network", "problem", "cannot list batches", in_shell(reason))
         return
     more = " or more" if len(batches) == _PAGE else ""
-    text = f"one page of batches was asked for and came: {len(batches)}{more}"
-    yield Finding("network", "ok", text)
+    yield Finding("network", "ok", f"listed one page of batches: {len(batches)}{more}")
     yield _skew(service.within(_PATIENCE), clock)
 
 
@@ -63,17 +62,15 @@ def _skew(service: Service, clock: Clock) -> Finding:
     try:
         server_time = service.server_time()
     except ServiceError as reason:
-        return Finding(
-            "clock", "warning", f"the service's time could not be asked: {in_shell(reason)}"
-        )
+        return Finding("clock", "warning", "cannot read the service's time", in_shell(reason))
     if server_time is None:
-        return Finding("clock", "ok", "the service does not tell its time; nothing rests on it")
+        return Finding("clock", "ok", "the service does not send its time, which is not required")
     # The Date header has whole seconds, and is set halfway between request and response.
     skew = (before + clock.now()) / 2 - (server_time + 0.5)
     direction = "ahead of" if skew > 0 else "behind"
     text = f"this machine is {abs(skew):.0f} s {direction} the service"
     if abs(skew) <= _MAX_SKEW:
         return Finding("clock", "ok", text)
-    text = f"{text}; dates on cards are off by that, and connections may be refused"
-    step = "Let the machine set its clock, for example with NTP."
+    text = f"{text}; dates on cards may be wrong, and connections may be rejected"
+    step = "Synchronize the clock, for example with NTP."
     return Finding("clock", "warning", text, step)
