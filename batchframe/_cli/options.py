@@ -138,5 +138,5 @@ def _read_json(path: Path) -> Any:
     try:
         return msgspec.json.decode(path.read_bytes())
     except (OSError, msgspec.DecodeError) as reason:
-        fix = "a JSON schema or a list of labels for --output, or chat messages for --prompt-file"
+        fix = "pass JSON: a schema or labels for --output, chat messages for --prompt-file"
         raise unreadable(path, reason, fix) from None

@@ -97,8 +97,8 @@ def write_table(frame: pd.DataFrame, to: str) -> None:
                 _write_csv(frame, file)
     except _UNREADABLE as reason:
         raise CommandError(
-            f"{to}: cannot be written ({_cause(reason)}). The answers are safe in the job's "
-            "folder. Fix: batchframe fetch JOB --input INPUT --to OTHER.csv."
+            f"Cannot write {to}: {_cause(reason)}. The answers are safe in the job's folder. "
+            "Fix: batchframe fetch JOB --input INPUT --to OTHER.csv."
         ) from None
 
 
@@ -145,7 +145,7 @@ def _ending(path: str) -> str:
 
 def unreadable(path: str | Path, reason: Exception, fix: str) -> CommandError:
     """Build the error for a file that cannot be read."""
-    return CommandError(f"{path!s}: cannot be read ({_cause(reason)}). Fix: {fix}.")
+    return CommandError(f"Cannot read {path!s}: {_cause(reason)}. Fix: {fix}.")
 
 
 def _cause(reason: Exception) -> str:

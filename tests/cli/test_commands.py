@@ -298,5 +298,5 @@ def test_a_card_in_a_shell_says_which_commands_send_what_waits_for_room(
         server.faults.add(Fault("POST /v1/batches", 400, body={"error": full}, times=99))
         told = shell("submit", *ask, "--name", "tone").out
         assert "1 input file waiting for the service's queue" in told
-        assert "by `batchframe wait JOB` or `batchframe show JOB`." in told
+        assert "during `batchframe wait JOB` or `batchframe show JOB`." in told
         assert "job." not in told.replace("'", "")

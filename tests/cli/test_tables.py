@@ -56,7 +56,7 @@ def test_a_csv_has_the_named_index_and_lists_as_json(tmp_path: Path) -> None:
 def test_what_cannot_be_written_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     write_table(pd.DataFrame({"a": [1]}), str(path))
-    with pytest.raises(CommandError, match="cannot be written"):
+    with pytest.raises(CommandError, match="Cannot write"):
         write_table(pd.DataFrame({"a": [1, "text"]}), str(path))
     assert read_table(str(path))["a"].tolist() == [1]
     assert [one.name for one in tmp_path.iterdir()] == ["x.parquet"]

@@ -233,5 +233,5 @@ def test_what_was_refused_is_asked_again_when_the_pilot_is_run_again(
 
 @pytest.mark.parametrize("how", [{"n": "5"}, {"n": 2.5}, {"seed": -1}, {"seed": "x"}])
 def test_a_number_that_is_none_is_refused_in_words(how: Any, requests: bf.Requests) -> None:
-    with pytest.raises(bf.errors.RequestError, match="not a whole number"):
+    with pytest.raises(bf.errors.RequestError, match="not an int of"):
         requests.pilot(**how)

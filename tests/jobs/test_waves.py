@@ -130,7 +130,7 @@ def test_a_card_says_what_waits_for_what_and_who_sends_it(server: Server) -> Non
     job = ask().submit("waves", client=server.client(), max_enqueued_tokens=limit)
     for shown in (repr(job), job._repr_html_()):
         assert "2 input files waiting for the service" in shown
-        assert f"at most {limit:,} input tokens are to wait there at once" in shown
+        assert f"at most {limit:,} input tokens at once" in shown
         assert sends in shown
         assert "expires" in shown
     server.resume()
@@ -140,7 +140,7 @@ def test_a_card_says_what_waits_for_what_and_who_sends_it(server: Server) -> Non
     for shown in (repr(job), job._repr_html_()):
         assert "2 input files waiting" in shown
         assert "queue: retried at the first poll after 20" in shown
-        assert "The service's queue is full: Enqueued token limit reached for gpt-4.1" in shown
+        assert "queue is full: Enqueued token limit reached for gpt-4.1" in shown
         assert sends in shown
         assert "expires" not in shown  # no batch is under way that could
     server.faults.clear()

@@ -322,7 +322,7 @@ def test_a_row_that_is_too_large_for_any_file_is_named(tmp_path: Path) -> None:
 def test_a_preview_of_fewer_than_no_requests_is_refused() -> None:
     requests = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-4.1")
     assert requests.preview(0) == []
-    with pytest.raises(bf.errors.RequestError, match="n: not a number"):
+    with pytest.raises(bf.errors.RequestError, match="n: not an int of 0"):
         requests.preview(-1)
 
 
