@@ -240,14 +240,14 @@ def _next_step(record: Record, counts: Mapping[str, int]) -> NextStep:
             job_step(name, "wait", alone=True).shell,
         )
     quoted = shlex.quote(name)
-    left = sum(counts.get(status, 0) for status in ASKED_AGAIN)
-    if not left or endpoint_of(record.manifest.recipe.endpoint).retired:
+    unanswered = sum(counts.get(status, 0) for status in ASKED_AGAIN)
+    if not unanswered or endpoint_of(record.manifest.recipe.endpoint).retired:
         return NextStep(
             "labelled = df.bf.join(job)",
             f"batchframe fetch {quoted} --input INPUT --to OUTPUT.csv",
         )
     return NextStep(
-        f"again = job.unanswered().submit(max_cost=...)  # the {plural(left, 'row')} without an "
+        f"again = job.unanswered().submit(max_cost=...)  # {plural(unanswered, 'row')} without an "
         "answer\nlabelled = df.bf.join(job, again)",
         f"batchframe unanswered {quoted} --max-cost USD  # submit the unanswered rows again",
     )

@@ -80,10 +80,10 @@ def estimate(
     if check and reusable.table.to_send:
         tokens = check_input(reusable.table, tokens, connect(client))
     estimate = price(reusable, tokens, identity, prices, profile)
-    if reusable.existing_job_name is None or not reusable.table.to_send:
-        return estimate
     name = reusable.existing_job_name
-    return estimate.with_notes(f"Already submitted as job {name!r}; submitting again is free.")
+    if name is not None and reusable.table.to_send:
+        return estimate.with_notes(f"Already submitted as job {name!r}; submitting again is free.")
+    return estimate
 
 
 def compare(

@@ -97,8 +97,8 @@ def jobs(*, remote: bool = False, client: OpenAI | None = None) -> pd.DataFrame:
     rows = [row for record in local if (row := _row(record)) is not None]
     if not remote:
         return _frame(rows, _COLUMNS)
-    elsewhere = _remote_rows(connect(client).list_batches(), local)
-    rows = [{**row, "where": _HERE} for row in rows] + list(elsewhere)
+    remote_rows = _remote_rows(connect(client).list_batches(), local)
+    rows = [{**row, "where": _HERE} for row in rows] + list(remote_rows)
     return _frame(rows, (*_COLUMNS, "where"))
 
 

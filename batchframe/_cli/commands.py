@@ -23,9 +23,9 @@ from batchframe._cli.demo import demo as run_demo
 from batchframe._cli.doctor import Finding, examine, probe
 from batchframe._cli.json_facts import (
     estimate_facts,
-    estimate_words,
+    estimate_text,
     job_facts,
-    job_words,
+    job_text,
     jobs_facts,
 )
 from batchframe._cli.options import prices_of, requests_of
@@ -55,13 +55,13 @@ class Outcome:
     ----------
     facts
         JSON document that ``--json`` prints; None if already printed.
-    words
+    text
         Text that is printed without ``--json``.
     """
 
     code: int
     facts: Mapping[str, Any] | None
-    words: str = ""
+    text: str = ""
 
 
 def estimate(args: argparse.Namespace) -> Outcome:
@@ -69,7 +69,7 @@ def estimate(args: argparse.Namespace) -> Outcome:
     result = requests.estimate(
         prices=prices_of(args.price), reuse=not args.no_reuse, provider=args.provider
     )
-    return Outcome(codes.OK, estimate_facts(result), estimate_words(result, requests))
+    return Outcome(codes.OK, estimate_facts(result), estimate_text(result, requests))
 
 
 def submit(args: argparse.Namespace) -> Outcome:
@@ -113,8 +113,8 @@ def jobs(_args: argparse.Namespace) -> Outcome:
     frame = list_jobs()
     submitted = frame["submitted"].dt.strftime("%Y-%m-%d %H:%M UTC")
     table = frame[_COLUMNS].assign(submitted=submitted, cost=frame["cost"].map(money))
-    words = table.fillna("").to_string(index=False) if len(frame) else "No jobs on this machine."
-    return Outcome(codes.OK, {"jobs": jobs_facts(frame)}, words)
+    text = table.fillna("").to_string(index=False) if len(frame) else "No jobs on this machine."
+    return Outcome(codes.OK, {"jobs": jobs_facts(frame)}, text)
 
 
 def fetch(args: argparse.Namespace) -> Outcome:
@@ -136,31 +136,23 @@ def fetch(args: argparse.Namespace) -> Outcome:
             )
         print_error(error)
         return _outcome_of(unfinished)
-    rows = _join_rows(handles, args)
+    if args.input is None:
+        rows = handles[0].results(details=args.details).add_prefix(args.prefix)
+    else:
+        frame, prefix = read_table(args.input), args.prefix
+        rows = join(frame, *handles, prefix=prefix, details=args.details, overwrite=args.overwrite)
     _write(rows, args)
     status = rows[f"{args.prefix}bf_status"]
     counts = ", ".join(f"{n:,} {name}" for name, n in status.value_counts().items() if n)
-    words = f"{plural(len(rows), 'row')} written to {args.to}\n{counts}"
+    text = f"{plural(len(rows), 'row')} written to {args.to}\n{counts}"
     facts = {"to": args.to, "rows": len(rows), "jobs": [job_facts(job) for job in handles]}
     if unfinished is not None:
-        return Outcome(codes.code_of(unfinished), facts, words)
-    return Outcome(codes.OK if status.isin(["ok", "skipped"]).all() else codes.ROWS, facts, words)
+        return Outcome(codes.code_of(unfinished), facts, text)
+    return Outcome(codes.OK if status.isin(["ok", "skipped"]).all() else codes.ROWS, facts, text)
 
 
 def _write(rows: pd.DataFrame, args: argparse.Namespace) -> None:
     write_table(escape_formulas(rows) if args.escape_formulas else rows, args.to)
-
-
-def _join_rows(handles: list[Job], args: argparse.Namespace) -> pd.DataFrame:
-    if args.input is None:
-        return handles[0].results(details=args.details).add_prefix(args.prefix)
-    return join(
-        read_table(args.input),
-        *handles,
-        prefix=args.prefix,
-        details=args.details,
-        overwrite=args.overwrite,
-    )
 
 
 def cancel(args: argparse.Namespace) -> Outcome:
@@ -187,8 +179,8 @@ def unanswered(args: argparse.Namespace) -> Outcome:
 
 def recover(_args: argparse.Namespace) -> Outcome:
     items = recover_jobs()
-    words = "\n\n".join(map(job_words, items)) or "No job on the server is missing on this machine."
-    return Outcome(codes.OK, {"jobs": [job_facts(job) for job in items]}, words)
+    text = "\n\n".join(map(job_text, items)) or "No job on the server is missing on this machine."
+    return Outcome(codes.OK, {"jobs": [job_facts(job) for job in items]}, text)
 
 
 def forget(args: argparse.Namespace) -> Outcome:
@@ -280,4 +272,4 @@ def _wait_for(job: Job, timeout: float | None) -> Outcome:
 
 def _outcome_of(job: Job, code: int | None = None) -> Outcome:
     """Return the outcome of a job; by default with the code of its status."""
-    return Outcome(codes.code_of(job) if code is None else code, job_facts(job), job_words(job))
+    return Outcome(codes.code_of(job) if code is None else code, job_facts(job), job_text(job))

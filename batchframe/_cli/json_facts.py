@@ -46,7 +46,7 @@ def job_facts(job: Job) -> dict[str, Any]:
     }
 
 
-def job_words(job: Job) -> str:
+def job_text(job: Job) -> str:
     """Format a job's card for a shell."""
     return to_text(_for_shell(job._card()))  # noqa: SLF001 - next door
 
@@ -80,7 +80,7 @@ def estimate_facts(estimate: Estimate) -> dict[str, Any]:
     return {**facts, **ranges, "notes": [in_shell(note) for note in estimate.notes]}
 
 
-def estimate_words(estimate: Estimate, requests: Requests) -> str:
+def estimate_text(estimate: Estimate, requests: Requests) -> str:
     """Format an estimate's card, with the first prompt and the next command."""
     card, prompt = estimate._card(), requests._quoted_prompt()  # noqa: SLF001 - same package
     return to_text(replace(_for_shell(card), quoted=prompt, next_step=_SUBMIT))

@@ -62,7 +62,7 @@ def _run(args: argparse.Namespace) -> int:
         if outcome.facts is not None:
             print_json(outcome.facts)
     else:
-        print_result(outcome.words, to_stderr=data_on_stdout)
+        print_result(outcome.text, to_stderr=data_on_stdout)
     return int(outcome.code)
 
 

@@ -71,9 +71,9 @@ def _write_error(folder: Path) -> str | None:
 def vocabularies() -> Iterator[Finding]:
     """Check the tokenizer of each encoding, and whether it needs the network."""
     for encoding in _ENCODINGS:
-        engine, why = engine_for(encoding)
+        engine, reason = engine_for(encoding)
         if not engine.exact:
-            text = f"{encoding}: counts are approximate: {why}"
+            text = f"{encoding}: counts are approximate: {reason}"
             yield Finding("tokens", "warning", text, INSTALL_FAST)
             continue
         is_fast = isinstance(engine, SplintrEngine)

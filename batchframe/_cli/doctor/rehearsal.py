@@ -51,7 +51,8 @@ def probe(model: str, agrees: Callable[[str], bool], clock: Clock = SYSTEM) -> I
     ClientError
         If ``OPENAI_API_KEY`` is not set.
     """
-    request = _one_request(model)
+    frame, prompt = pd.DataFrame({"word": ["yes"]}), "Answer with the word {{ word }}."
+    request = requests(frame, prompt, model=model, max_completion_tokens=16)
     cost = format_range(request.estimate(reuse=False).cost, money)
     if not agrees(f"Create one batch of one request to {model} for {cost}, and cancel it?"):
         yield Finding("live", "ok", "not confirmed; nothing was sent", "In a script, add --yes.")
@@ -63,12 +64,6 @@ def probe(model: str, agrees: Callable[[str], bool], clock: Clock = SYSTEM) -> I
             yield from _test(service, request, line, clock)
         except ServiceError as reason:
             yield Finding("live", "problem", "the service returned an error", in_shell(reason))
-
-
-def _one_request(model: str) -> Requests:
-    frame = pd.DataFrame({"word": ["yes"]})
-    prompt = "Answer with the word {{ word }}."
-    return requests(frame, prompt, model=model, max_completion_tokens=16)
 
 
 def _test(service: Service, request: Requests, line: Path, clock: Clock) -> Iterator[Finding]:
