@@ -243,11 +243,11 @@ def _next_step(record: Record, counts: Mapping[str, int]) -> NextStep:
     unanswered = sum(counts.get(status, 0) for status in ASKED_AGAIN)
     if not unanswered or endpoint_of(record.manifest.recipe.endpoint).retired:
         return NextStep(
-            "labelled = df.bf.join(job)",
+            "labeled = df.bf.join(job)",
             f"batchframe fetch {quoted} --input INPUT --to OUTPUT.csv",
         )
     return NextStep(
         f"again = job.unanswered().submit(max_cost=...)  # {plural(unanswered, 'row')} without an "
-        "answer\nlabelled = df.bf.join(job, again)",
+        "answer\nlabeled = df.bf.join(job, again)",
         f"batchframe unanswered {quoted} --max-cost USD  # submit the unanswered rows again",
     )

@@ -80,7 +80,7 @@ def to_parquet(
 
 def _refuse_place(rows: Tabular, path: Path) -> None:
     if path.is_dir():
-        example = f"{path}/labelled.parquet"
+        example = f"{path}/labeled.parquet"
         raise SourceError(f"path: is a directory. Fix: job.to_parquet({example!r}).")
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))

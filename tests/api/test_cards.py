@@ -114,9 +114,9 @@ def test_no_object_asks_the_network_to_show_itself(
     requests = ask(12)
     pilot = requests.pilot(2, client=server.client())
     job = requests.submit("quiet", client=server.client()).wait()
-    labelled = bf.join(pd.DataFrame({"text": ["text 1"], "gold": ["+"]}), job)
-    checked = bf.evaluate(labelled, truth="gold", predicted="label")
-    agreed = bf.agreement(labelled, ["gold", "label"])
+    labeled = bf.join(pd.DataFrame({"text": ["text 1"], "gold": ["+"]}), job)
+    checked = bf.evaluate(labeled, truth="gold", predicted="label")
+    agreed = bf.agreement(labeled, ["gold", "label"])
 
     def refuse(*_: object) -> None:
         raise AssertionError

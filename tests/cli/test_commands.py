@@ -65,10 +65,10 @@ def test_one_command_submits_waits_and_writes_and_run_again_it_pays_nothing(
     assert "Job tone: completed" in ran.out
     assert "batchframe fetch tone" in ran.out
     assert "bf." not in ran.out
-    labelled = pd.read_parquet(at_server.folder / "out.parquet")
-    assert labelled["id"].tolist() == ["007", "1e5", "NA"]
-    assert labelled["label"].dtype == pd.CategoricalDtype(["positive", "negative", "mixed"])
-    assert labelled["bf_status"].tolist() == ["ok"] * 3
+    labeled = pd.read_parquet(at_server.folder / "out.parquet")
+    assert labeled["id"].tolist() == ["007", "1e5", "NA"]
+    assert labeled["label"].dtype == pd.CategoricalDtype(["positive", "negative", "mixed"])
+    assert labeled["bf_status"].tolist() == ["ok"] * 3
     again = at_server.here(*command, "--json")
     assert again.code == 0
     job = again.json

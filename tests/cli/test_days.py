@@ -39,8 +39,8 @@ def test_submitted_by_one_process_that_is_killed_waited_for_by_another_fetched_b
         assert ran.code == 0
         assert ran.json["rows"] == 3
         assert len(server.ledger) == 1
-    labelled = pd.read_parquet(shell.folder / "out.parquet")
-    assert labelled["bf_status"].tolist() == ["ok"] * 3
+    labeled = pd.read_parquet(shell.folder / "out.parquet")
+    assert labeled["bf_status"].tolist() == ["ok"] * 3
     assert not (shell.folder / "never.csv").exists()
 
 

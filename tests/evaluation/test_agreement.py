@@ -22,7 +22,7 @@ RUNS = pd.DataFrame(
 NAMES = ["one", "two", "three"]
 
 
-def test_rows_are_counted_by_how_many_labelled_them() -> None:
+def test_rows_are_counted_by_how_many_labeled_them() -> None:
     found = bf.agreement(RUNS, NAMES)
     assert (found.rows, found.complete, found.compared) == (7, 4, 5)
     assert found.missing == {"one": 2, "two": 1, "three": 2}
@@ -35,7 +35,7 @@ def test_disagreements_are_rows_with_two_different_labels() -> None:
     pd.testing.assert_frame_equal(found.disagreements, RUNS.iloc[[2, 3]])
 
 
-def test_pairs_are_compared_on_the_rows_that_both_have_labelled() -> None:
+def test_pairs_are_compared_on_the_rows_that_both_have_labeled() -> None:
     pairs = bf.agreement(RUNS, NAMES).pairs
     assert pairs[["first", "second"]].to_numpy().tolist() == [
         ["one", "two"],

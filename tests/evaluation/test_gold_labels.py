@@ -93,13 +93,13 @@ def test_the_answers_of_a_job_with_known_errors_are_found_out(
         requests = reviews.bf.requests(
             "{{ text }}", model="m", output=["positive", "negative", "mixed"], on_missing="skip"
         )
-        labelled = reviews.bf.join(requests.submit(client=server.client()).wait())
-    found = labelled.bf.evaluate(truth="sentiment", predicted="label")
+        labeled = reviews.bf.join(requests.submit(client=server.client()).wait())
+    found = labeled.bf.evaluate(truth="sentiment", predicted="label")
     asked = reviews["text"].notna()
     silent = reviews["text"].isin(broken)
     spoiled = reviews["text"].isin(wrong - broken) & (reviews["sentiment"] != "mixed")
     assert found.no_truth == (~asked).sum() == 6
     assert found.reasons == {"invalid": silent.sum()}
     assert found.answered == (asked & ~silent).sum()
-    pd.testing.assert_frame_equal(found.disagreements, labelled[spoiled])
-    assert bf.agreement(labelled, ["sentiment", "label"]).all_agree == found.correct
+    pd.testing.assert_frame_equal(found.disagreements, labeled[spoiled])
+    assert bf.agreement(labeled, ["sentiment", "label"]).all_agree == found.correct

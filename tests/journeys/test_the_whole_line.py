@@ -1,4 +1,4 @@
-"""A frame goes in, labelled rows come out: over real HTTP, with the genuine client."""
+"""A frame goes in, labeled rows come out: over real HTTP, with the genuine client."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def test_every_row_comes_back_with_its_own_answer(frame: pd.DataFrame) -> None:
     before = frame.copy(deep=True)
     with batchframe.local.serve(answer=gold_answer) as server:
         job = ask(frame).submit("tone", max_cost=1, client=server.client()).wait()
-        labelled = frame.bf.join(job)
-    assert labelled["label"].tolist() == [GOLD[text] for text in frame["text"]]
-    assert labelled["label"].cat.categories.tolist() == ["good", "bad"]
-    assert labelled["bf_status"].tolist() == ["ok"] * 7
-    assert labelled["bf_error"].isna().all()
+        labeled = frame.bf.join(job)
+    assert labeled["label"].tolist() == [GOLD[text] for text in frame["text"]]
+    assert labeled["label"].cat.categories.tolist() == ["good", "bad"]
+    assert labeled["bf_status"].tolist() == ["ok"] * 7
+    assert labeled["bf_error"].isna().all()
     assert job.counts == {"ok": 7}
     pd.testing.assert_frame_equal(frame, before)
-    pd.testing.assert_frame_equal(labelled[frame.columns], before)
+    pd.testing.assert_frame_equal(labeled[frame.columns], before)
     assert len(server.ledger) == 1
     assert server.ledger[0].requests == 5
 
@@ -66,9 +66,9 @@ def test_any_index_comes_back_as_it_was(frame: pd.DataFrame, index: pd.Index) ->
     frame.index = index
     with batchframe.local.serve(answer=gold_answer) as server:
         job = ask(frame).submit(client=server.client()).wait()
-    labelled = frame.bf.join(job)
-    pd.testing.assert_index_equal(labelled.index, index)
-    assert labelled["label"].tolist() == [GOLD[text] for text in frame["text"]]
+    labeled = frame.bf.join(job)
+    pd.testing.assert_index_equal(labeled.index, index)
+    assert labeled["label"].tolist() == [GOLD[text] for text in frame["text"]]
 
 
 def test_a_frame_that_was_sorted_filtered_and_edited_still_finds_its_answers(
@@ -78,12 +78,12 @@ def test_a_frame_that_was_sorted_filtered_and_edited_still_finds_its_answers(
         job = ask(frame).submit(client=server.client()).wait()
     changed = frame.sort_values("text", ascending=False).iloc[1:].set_index("other")
     changed.loc[0, "text"] = "edited since"
-    labelled = changed.bf.join(job)
+    labeled = changed.bf.join(job)
     edited = changed["text"] == "edited since"
-    assert labelled.loc[edited, "bf_status"].tolist() == ["missing"] * edited.sum()
-    assert labelled.loc[edited, "label"].isna().all()
-    assert "has changed" in labelled.loc[edited, "bf_error"].iloc[0]
-    rest = labelled[~edited]
+    assert labeled.loc[edited, "bf_status"].tolist() == ["missing"] * edited.sum()
+    assert labeled.loc[edited, "label"].isna().all()
+    assert "has changed" in labeled.loc[edited, "bf_error"].iloc[0]
+    rest = labeled[~edited]
     assert rest["label"].tolist() == [GOLD[text] for text in rest["text"]]
 
 
@@ -233,10 +233,10 @@ def test_before_the_job_is_done_rows_are_pending(frame: pd.DataFrame) -> None:
     with batchframe.local.serve(answer=gold_answer) as server:
         server.pause()
         job = ask(frame).submit(client=server.client())
-        labelled = frame.bf.join(job)
+        labeled = frame.bf.join(job)
         assert not job.done
-        assert set(labelled["bf_status"]) == {"pending"}
-        assert labelled["label"].isna().all()
+        assert set(labeled["bf_status"]) == {"pending"}
+        assert labeled["label"].isna().all()
         with pytest.raises(bf.errors.JobTimeout, match="keeps running"):
             job.wait(timeout=0.3)
         server.resume()
@@ -251,11 +251,11 @@ def test_cancelling_keeps_what_was_finished(frame: pd.DataFrame) -> None:
         job.cancel()
         server.resume()
         job.wait()
-    labelled = frame.bf.join(job)
+    labeled = frame.bf.join(job)
     assert job.status == "cancelled"
-    assert set(labelled["bf_status"]) <= {"ok", "cancelled"}
-    assert "cancelled" in set(labelled["bf_status"])
-    answered = labelled[labelled["bf_status"] == "ok"]
+    assert set(labeled["bf_status"]) <= {"ok", "cancelled"}
+    assert "cancelled" in set(labeled["bf_status"])
+    answered = labeled[labeled["bf_status"] == "ok"]
     assert answered["label"].tolist() == [GOLD[text] for text in answered["text"]]
     assert sum(job.counts.values()) == len(frame)
 
@@ -266,11 +266,11 @@ def test_an_expired_job_keeps_its_answers_and_names_the_rest(frame: pd.DataFrame
         job = ask(frame).submit(client=server.client())
         server.expire(job.batches[0].id)
         job.wait()
-    labelled = frame.bf.join(job)
+    labeled = frame.bf.join(job)
     assert job.status == "expired"
-    assert set(labelled["bf_status"]) <= {"ok", "expired"}
-    assert "expired" in set(labelled["bf_status"])
-    assert labelled.loc[labelled["bf_status"] == "expired", "label"].isna().all()
+    assert set(labeled["bf_status"]) <= {"ok", "expired"}
+    assert "expired" in set(labeled["bf_status"])
+    assert labeled.loc[labeled["bf_status"] == "expired", "label"].isna().all()
 
 
 def test_failing_rows_say_why_and_the_others_stand() -> None:
@@ -294,12 +294,12 @@ def test_failing_rows_say_why_and_the_others_stand() -> None:
     with batchframe.local.serve(answer=answer) as server:
         requests = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["good", "bad"])
         job = requests.submit(client=server.client()).wait()
-    labelled = frame.bf.join(job)
-    assert labelled["bf_status"].tolist() == ["ok", "failed", "truncated", "refused"]
-    assert labelled["label"].isna().tolist() == [False, True, True, True]
-    assert "too odd" in labelled["bf_error"][1]
-    assert "max_completion_tokens" in labelled["bf_error"][2]
-    assert "I cannot." in labelled["bf_error"][3]
+    labeled = frame.bf.join(job)
+    assert labeled["bf_status"].tolist() == ["ok", "failed", "truncated", "refused"]
+    assert labeled["label"].isna().tolist() == [False, True, True, True]
+    assert "too odd" in labeled["bf_error"][1]
+    assert "max_completion_tokens" in labeled["bf_error"][2]
+    assert "I cannot." in labeled["bf_error"][3]
 
 
 def test_an_answer_outside_the_labels_is_invalid_and_kept_raw() -> None:
@@ -336,9 +336,9 @@ def test_rows_that_ask_the_same_may_be_asked_apart(frame: pd.DataFrame) -> None:
         requests = frame.bf.requests("{{ text }}", model="gpt-4.1", dedupe=False)
         assert len(requests) == 7
         job = requests.submit(client=server.client()).wait()
-    labelled = frame.bf.join(job)
-    assert sorted(labelled["response"]) == [str(n) for n in range(7)]
-    pd.testing.assert_series_equal(labelled["response"], job.results()["response"])
+    labeled = frame.bf.join(job)
+    assert sorted(labeled["response"]) == [str(n) for n in range(7)]
+    pd.testing.assert_series_equal(labeled["response"], job.results()["response"])
 
 
 def test_a_function_may_make_the_prompt(frame: pd.DataFrame) -> None:
@@ -350,10 +350,10 @@ def test_a_function_may_make_the_prompt(frame: pd.DataFrame) -> None:
             prompt, model="gpt-4.1", output=["good", "bad"], on_missing="skip"
         )
         job = requests.submit("by function", client=server.client()).wait()
-    labelled = frame.sample(frac=1, random_state=1).assign(new=1).bf.join("by function")
-    asked = labelled["other"] != 3
-    assert labelled.loc[~asked, "bf_status"].tolist() == ["skipped"]
-    assert labelled.loc[asked, "label"].tolist() == [GOLD[t] for t in labelled.loc[asked, "text"]]
+    labeled = frame.sample(frac=1, random_state=1).assign(new=1).bf.join("by function")
+    asked = labeled["other"] != 3
+    assert labeled.loc[~asked, "bf_status"].tolist() == ["skipped"]
+    assert labeled.loc[asked, "label"].tolist() == [GOLD[t] for t in labeled.loc[asked, "text"]]
     assert job.counts == {"ok": 6, "skipped": 1}
 
 

@@ -58,6 +58,6 @@ def test_the_first_lines_of_the_readme_label_a_frame(
     exec(blocks[0], names)  # noqa: S102 - our own README
     exec(blocks[1], names)  # noqa: S102 - our own README
     exec(blocks[2], names)  # noqa: S102 - our own README
-    labelled = names["labelled"]
-    assert set(labelled["bf_status"]) == {"ok", "skipped"}
+    labeled = names["labeled"]
+    assert set(labeled["bf_status"]) == {"ok", "skipped"}
     assert len(server.ledger) == 1

@@ -66,7 +66,7 @@ def answered(source: Any, **words: Any) -> bf.Job:
 
 def test_the_file_holds_what_join_adds(many: Path, tmp_path: Path) -> None:
     job = answered(many)
-    written = job.to_parquet(tmp_path / "labelled.parquet", details=True)
+    written = job.to_parquet(tmp_path / "labeled.parquet", details=True)
     back = pd.read_parquet(written)
     frame = pq.read_table(many).to_pandas(types_mapper=pd.ArrowDtype)
     joined = frame.bf.join(job, details=True)
@@ -83,7 +83,7 @@ def test_the_file_holds_what_join_adds(many: Path, tmp_path: Path) -> None:
 
 
 def test_the_columns_of_the_source_stay_as_they_are_stored(many: Path, tmp_path: Path) -> None:
-    written = answered(many).to_parquet(tmp_path / "labelled.parquet")
+    written = answered(many).to_parquet(tmp_path / "labeled.parquet")
     before, after = pq.read_table(many), pq.read_table(written)
     assert after.select(before.column_names).equals(before)
 
@@ -99,14 +99,14 @@ def test_rows_in_memory_are_given_again(kind: str, many: Path, tmp_path: Path) -
     job = answered(source())
     with pytest.raises(bf.errors.SourceError, match=r"job.to_parquet\('x.parquet', df\)"):
         job.to_parquet("x.parquet")
-    back = pd.read_parquet(job.to_parquet(tmp_path / "labelled.parquet", source()))
+    back = pd.read_parquet(job.to_parquet(tmp_path / "labeled.parquet", source()))
     assert back["bf_status"].astype(str).value_counts().to_dict() == job.counts
     assert not list(tmp_path.glob("*.part"))
 
 
 def test_a_job_that_was_asked_row_by_row_is_answered_row_by_row(many: Path, tmp_path: Path) -> None:
     job = answered(many, dedupe=False)
-    back = pd.read_parquet(job.to_parquet(tmp_path / "labelled.parquet", details=True))
+    back = pd.read_parquet(job.to_parquet(tmp_path / "labeled.parquet", details=True))
     ids = back["bf_custom_id"].dropna()
     assert len(ids) == ids.nunique() == ROWS - 1
     assert back["bf_custom_id"].tolist() == job.results(details=True)["bf_custom_id"].tolist()
@@ -117,7 +117,7 @@ def test_rows_in_another_order_find_their_own_answers(many: Path, tmp_path: Path
     table = pq.read_table(many)
     mixed = table.take(np.random.default_rng(0).permutation(ROWS))
     more = pa.concat_tables([mixed, table.slice(0, 1).set_column(0, "number", [[77_777]])])
-    back = pd.read_parquet(job.to_parquet(tmp_path / "labelled.parquet", more))
+    back = pd.read_parquet(job.to_parquet(tmp_path / "labeled.parquet", more))
     there = back[back["bf_status"] == "ok"]
     assert len(there) == ROWS - 1
     assert (there["number"] == there["words"].map(lambda words: int(words[0]))).all()
@@ -126,15 +126,15 @@ def test_rows_in_another_order_find_their_own_answers(many: Path, tmp_path: Path
 
 def test_a_taken_name_is_refused_before_anything_is_written(many: Path, tmp_path: Path) -> None:
     job = answered(many)
-    labelled = job.to_parquet(tmp_path / "labelled.parquet")
+    labeled = job.to_parquet(tmp_path / "labeled.parquet")
     with pytest.raises(bf.errors.ColumnError, match="prefix"):
-        job.to_parquet(tmp_path / "again.parquet", labelled)
+        job.to_parquet(tmp_path / "again.parquet", labeled)
     assert not (tmp_path / "again.parquet").exists()
-    twice = job.to_parquet(tmp_path / "again.parquet", labelled, prefix="second_")
+    twice = job.to_parquet(tmp_path / "again.parquet", labeled, prefix="second_")
     back = pd.read_parquet(twice)
     assert back["second_mood"].astype(object).equals(back["mood"].astype(object))
-    over = pd.read_parquet(job.to_parquet(tmp_path / "over.parquet", labelled, overwrite=True))
-    assert list(over.columns) == list(pd.read_parquet(labelled).columns)
+    over = pd.read_parquet(job.to_parquet(tmp_path / "over.parquet", labeled, overwrite=True))
+    assert list(over.columns) == list(pd.read_parquet(labeled).columns)
 
 
 def test_a_file_among_those_that_are_read_is_refused(many: Path, tmp_path: Path) -> None:
@@ -142,14 +142,14 @@ def test_a_file_among_those_that_are_read_is_refused(many: Path, tmp_path: Path)
     many.rename(tmp_path / "folder" / "many.parquet")
     job = answered(tmp_path / "folder")
     with pytest.raises(bf.errors.SourceError, match="choose a path outside"):
-        job.to_parquet(tmp_path / "folder" / "labelled.parquet")
+        job.to_parquet(tmp_path / "folder" / "labeled.parquet")
 
 
 def test_no_half_file_is_left_behind(
     many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = answered(many)
-    there = tmp_path / "labelled.parquet"
+    there = tmp_path / "labeled.parquet"
     there.write_bytes(b"what stood here")
     writes = iter([None, OSError(28, "No space left on device")])
 
@@ -196,7 +196,7 @@ def test_rows_that_change_meanwhile_stand_beside_their_own_answers(
         return look(*given)
 
     monkeypatch.setattr(_export, "match_rows", change)
-    back = pd.read_parquet(job.to_parquet(tmp_path / "labelled.parquet"))
+    back = pd.read_parquet(job.to_parquet(tmp_path / "labeled.parquet"))
     there = back[back["bf_status"] == "ok"]
     assert len(there) == ROWS - 1
     assert (there["number"] == there["words"].map(lambda words: int(words[0]))).all()
@@ -225,7 +225,7 @@ def test_pandas_reads_back_the_index_and_the_dtypes_that_it_wrote(
 ) -> None:
     FRAMES[kind].to_parquet(tmp_path / "rows.parquet")
     job = answered(tmp_path / "rows.parquet")
-    back = pd.read_parquet(job.to_parquet(tmp_path / "labelled.parquet"))
+    back = pd.read_parquet(job.to_parquet(tmp_path / "labeled.parquet"))
     pd.testing.assert_frame_equal(back[FRAMES[kind].columns], FRAMES[kind])
     pd.testing.assert_series_equal(back["mood"], FRAMES[kind].bf.join(job)["mood"])
 
@@ -234,8 +234,8 @@ def test_an_answer_in_the_place_of_an_index_is_a_column(tmp_path: Path) -> None:
     frame = pd.DataFrame({"number": [1, 2]}, index=pd.Index(["a", "b"], name="mood"))
     job = answered(frame)
     with pytest.raises(bf.errors.ColumnError, match="mood"):
-        job.to_parquet(tmp_path / "labelled.parquet", frame)
-    back = pd.read_parquet(job.to_parquet(tmp_path / "labelled.parquet", frame, overwrite=True))
+        job.to_parquet(tmp_path / "labeled.parquet", frame)
+    back = pd.read_parquet(job.to_parquet(tmp_path / "labeled.parquet", frame, overwrite=True))
     assert back["mood"].tolist() == ["bad", "good"]
 
 
@@ -244,7 +244,7 @@ def test_of_no_rows_the_columns_are_written(tmp_path: Path) -> None:
     job = bf.requests(
         tmp_path / "none.parquet", "{{ number }}", model="gpt-4.1", output=Reading
     ).submit()
-    written = pd.read_parquet(job.to_parquet(tmp_path / "labelled.parquet"))
+    written = pd.read_parquet(job.to_parquet(tmp_path / "labeled.parquet"))
     assert len(written) == 0
     assert list(written.columns) == ["number", "mood", "score", "words", "bf_status", "bf_error"]
 
@@ -265,28 +265,28 @@ def test_a_source_that_was_moved_is_asked_for(many: Path, tmp_path: Path) -> Non
     moved = many.rename(tmp_path / "moved.parquet")
     with pytest.raises(bf.errors.SourceError, match=r"job.to_parquet\('x.parquet', source\)"):
         job.to_parquet("x.parquet")
-    assert len(pd.read_parquet(job.to_parquet(tmp_path / "labelled.parquet", moved))) == ROWS
+    assert len(pd.read_parquet(job.to_parquet(tmp_path / "labeled.parquet", moved))) == ROWS
 
 
 def test_a_link_is_written_through(many: Path, tmp_path: Path) -> None:
     link = tmp_path / "link.parquet"
-    link.symlink_to(tmp_path / "labelled.parquet")
+    link.symlink_to(tmp_path / "labeled.parquet")
     answered(many).to_parquet(link)
     assert link.is_symlink()
-    assert len(pd.read_parquet(tmp_path / "labelled.parquet")) == ROWS
+    assert len(pd.read_parquet(tmp_path / "labeled.parquet")) == ROWS
 
 
 def test_a_place_that_cannot_be_written_is_told_first(many: Path, tmp_path: Path) -> None:
     job = answered(many)
-    with pytest.raises(bf.errors.SourceError, match=r"labelled\.parquet"):
+    with pytest.raises(bf.errors.SourceError, match=r"labeled\.parquet"):
         job.to_parquet(tmp_path)
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        job.to_parquet(tmp_path / "nowhere" / "labelled.parquet")
+        job.to_parquet(tmp_path / "nowhere" / "labeled.parquet")
 
 
 def test_a_tilde_is_the_home(many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert answered(many).to_parquet("~/labelled.parquet") == tmp_path / "labelled.parquet"
+    assert answered(many).to_parquet("~/labeled.parquet") == tmp_path / "labeled.parquet"
 
 
 def test_an_interrupt_leaves_no_half_file(
@@ -301,7 +301,7 @@ def test_an_interrupt_leaves_no_half_file(
 
     monkeypatch.setattr(pq.ParquetWriter, "write_table", write_table)
     with pytest.raises(KeyboardInterrupt):
-        job.to_parquet(tmp_path / "labelled.parquet")
+        job.to_parquet(tmp_path / "labeled.parquet")
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [many.name]
 
 
@@ -317,7 +317,7 @@ UNWRITABLE: dict[str, Any] = {
 def test_what_parquet_cannot_hold_is_told_in_words(kind: str, tmp_path: Path) -> None:
     job = answered(UNWRITABLE[kind])
     with pytest.raises(bf.errors.SourceError, match="cannot be written to Parquet"):
-        job.to_parquet(tmp_path / "labelled.parquet", UNWRITABLE[kind])
+        job.to_parquet(tmp_path / "labeled.parquet", UNWRITABLE[kind])
     assert [path for path in tmp_path.iterdir() if path.is_file()] == []
 
 
@@ -326,7 +326,7 @@ def test_prices_may_have_more_places_than_the_file(many: Path, tmp_path: Path) -
     asked = bf.requests(many, "{{ number }}", model="mine", output=Reading, on_missing="skip")
     with batchframe.local.serve(answer=read) as server:
         job = asked.submit(client=server.client(), prices=prices).wait()
-    back = pd.read_parquet(job.to_parquet(tmp_path / "labelled.parquet", details=True))
+    back = pd.read_parquet(job.to_parquet(tmp_path / "labeled.parquet", details=True))
     assert job.cost is not None
     assert abs(back["bf_cost"].dropna().sum() - job.cost) < Decimal("1e-14")
 

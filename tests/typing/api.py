@@ -57,21 +57,21 @@ def calls(frame: pd.DataFrame, client: openai.OpenAI) -> None:
     cost: Decimal | None = job.cost
     counts: dict[str, int] = job.counts
     report: bf.Report = job.report()
-    labelled: pd.DataFrame = bf.join(frame, job, "other", prefix="x_", details=True)
-    evaluation: bf.Evaluation = bf.evaluate(labelled, truth="gold", predicted="label", status=None)
+    labeled: pd.DataFrame = bf.join(frame, job, "other", prefix="x_", details=True)
+    evaluation: bf.Evaluation = bf.evaluate(labeled, truth="gold", predicted="label", status=None)
     low, high_end = evaluation.accuracy_interval
     kappa: float = evaluation.kappa + evaluation.accuracy + evaluation.accuracy_of_all
     classes: pd.DataFrame = evaluation.per_class
-    agreement: bf.Agreement = bf.agreement(labelled, ["label", "x_label"])
+    agreement: bf.Agreement = bf.agreement(labeled, ["label", "x_label"])
     alpha: float = agreement.alpha
     axes: Axes = bf.plot.confusion(evaluation)
-    axes = bf.plot.labels(labelled, "label", ax=bf.plot.statuses(job, ax=axes))
-    axes = bf.plot.tokens(labelled, prefix="x_", ax=bf.plot.cost(job))
+    axes = bf.plot.labels(labeled, "label", ax=bf.plot.statuses(job, ax=axes))
+    axes = bf.plot.tokens(labeled, prefix="x_", ax=bf.plot.cost(job))
     table: pd.DataFrame = bf.plot.tables.tokens(job)
     print(low, high_end, kappa, classes, alpha, axes, table)  # noqa: T201 - used
     count: bf.TokenCount = bf.count_tokens({"model": "m", "messages": []})
     print(why)  # noqa: T201 - used
-    print(costs, report, high, paths, cost, counts, labelled, count, again, told, len(requests))  # noqa: T201 - used
+    print(costs, report, high, paths, cost, counts, labeled, count, again, told, len(requests))  # noqa: T201 - used
     print(everything)  # noqa: T201 - used
-    safe: pd.DataFrame = bf.escape_formulas(labelled)
+    safe: pd.DataFrame = bf.escape_formulas(labeled)
     print(safe)  # noqa: T201 - used
