@@ -11,6 +11,7 @@ from typing import Any, Final
 import openai
 
 from batchframe._base.errors import WebhookError, shorten
+from batchframe._base.safe_text import REFRESH
 from batchframe._services.openai_values import is_id
 
 _PREFIX: Final = "whsec_"
@@ -64,8 +65,8 @@ def _event(event: object) -> Event:
         return Event(str(kind), None)
     if not is_id(batch):
         raise WebhookError(
-            f"The event {shorten(repr(kind), 60)} has no batch id; nothing was done. Fix: "
-            "job.refresh()."
+            f"The event {shorten(repr(kind), 60)} has no batch id; nothing was done.",
+            next_step="Fix: " + REFRESH + ".",
         )
     return Event(kind, batch)
 
