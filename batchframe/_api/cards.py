@@ -9,7 +9,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
-from batchframe._base.safe_text import NextStep, job_step
+from batchframe._base.safe_text import REFRESH, NextStep, job_step
 from batchframe._display.card import Card, Table, Tone
 from batchframe._display.format import count, format_range, money, plural, shortened, when
 from batchframe._endpoints import endpoint_of
@@ -65,7 +65,11 @@ def requests_card(recipe: Recipe, estimate: Estimate, prompt: tuple[str, str] | 
 
 
 def job_card(
-    record: Record, counts: Mapping[str, int], cost: Decimal | None, failures: Mapping[str, int]
+    record: Record,
+    counts: Mapping[str, int],
+    cost: Decimal | None,
+    failures: Mapping[str, int],
+    undelivered: int = 0,
 ) -> Card:
     """Build the card of a job: its status and the next step."""
     manifest, states = record.manifest, record.state.inputs
@@ -88,8 +92,8 @@ def job_card(
             ("id", manifest.id),
         ),
         table=_batch_table(record),
-        notes=(*queue_notes, *_failure_notes(failures)),
-        next_step=_next_step(record, counts),
+        notes=(*queue_notes, *_failure_notes(failures), *_undelivered_notes(undelivered)),
+        next_step=_next_step(record, counts, undelivered),
         tone=_tone(record, counts),
     )
 
@@ -104,6 +108,16 @@ def _failure_notes(failures: Mapping[str, int]) -> list[str]:
         notes.append(note if not advice or advice in seen else note.rstrip(".") + ". " + advice)
         seen.add(advice)
     return notes
+
+
+def _undelivered_notes(rows: int) -> list[str]:
+    if not rows:
+        return []
+    code = NextStep(
+        'job.unanswered(also="undelivered")', "`batchframe unanswered JOB --also undelivered`"
+    )
+    text = f"The service counts answers to {plural(rows, 'row')} and has not delivered them. "
+    return [text + REFRESH + " fetches them once it has them; " + code + " pays for them again."]
 
 
 def with_poll_error(card: Card, reason: str) -> Card:
@@ -230,7 +244,7 @@ def _tone(record: Record, counts: Mapping[str, int]) -> Tone:
     return "warn" if counts.get("ok") else "bad"
 
 
-def _next_step(record: Record, counts: Mapping[str, int]) -> NextStep:
+def _next_step(record: Record, counts: Mapping[str, int], undelivered: int) -> NextStep:
     name = record.manifest.display_name
     if status_word(record.state) in {"preparing", *_UNSENT}:
         return job_step(name, "resume", alone=True)
@@ -240,7 +254,9 @@ def _next_step(record: Record, counts: Mapping[str, int]) -> NextStep:
             job_step(name, "wait", alone=True).shell,
         )
     quoted = shlex.quote(name)
-    unanswered = sum(counts.get(status, 0) for status in ASKED_AGAIN)
+    unanswered = sum(counts.get(status, 0) for status in ASKED_AGAIN) - undelivered
+    if undelivered and not unanswered:
+        return NextStep("job.refresh()", job_step(name, "refresh", alone=True).shell)
     if not unanswered or endpoint_of(record.manifest.recipe.endpoint).retired:
         return NextStep(
             "labeled = df.bf.join(job)",

@@ -14,14 +14,20 @@ from batchframe._base.errors import JobError, RequestError
 from batchframe._base.safe_text import job_step
 from batchframe._display import Card, LiveCardRepr, notify
 from batchframe._endpoints import open_endpoint
-from batchframe._endpoints.endpoint import ASKED_AGAIN, ASKED_ON_DEMAND
+from batchframe._endpoints.endpoint import ASKED_AGAIN, ASKED_ON_DEMAND, UNDELIVERED
 from batchframe._jobs.forgetting import Forgotten, forget, refuse_if_under_way
 from batchframe._jobs.run import SubmissionContext
 from batchframe._jobs.running import submit_rest, working_on
 from batchframe._jobs.tracking import cancel, refresh, results_are_downloaded
 from batchframe._results.billing import Usage, job_cost, usage_of
 from batchframe._results.job_answers import JobAnswers, failures, read_job, row_counts
-from batchframe._results.unanswered import nothing_left, still_waiting, unanswered
+from batchframe._results.unanswered import (
+    not_delivered,
+    nothing_left,
+    still_waiting,
+    unanswered,
+    undelivered_rows,
+)
 from batchframe._services.batch import Batch
 from batchframe._services.connect import connect_to
 from batchframe._services.protocol import Service
@@ -199,7 +205,9 @@ class Job(LiveCardRepr):
         also
             Statuses to include besides ``failed``, ``expired``, ``cancelled`` and ``missing``: one
             or more of "refused", "truncated" and "invalid". Their answers were billed, and are
-            likely to be the same again.
+            likely to be the same again. With "undelivered", also rows that the service counts as
+            answered although their answers have not arrived: ``refresh()`` fetches them once the
+            service has them, and submitting them again pays twice.
 
         Raises
         ------
@@ -228,9 +236,10 @@ class Job(LiveCardRepr):
         from batchframe._api.requests import Requests  # noqa: PLC0415 - a circular import
 
         also = {also} if isinstance(also, str) else set(also)
-        if unknown := also - set(ASKED_ON_DEMAND):
+        accepted = (*ASKED_ON_DEMAND, UNDELIVERED)
+        if unknown := also - set(accepted):
             raise RequestError.invalid_argument(
-                keyword="also", value=sorted(unknown), wanted=f"one of {', '.join(ASKED_ON_DEMAND)}"
+                keyword="also", value=sorted(unknown), wanted=f"one of {', '.join(accepted)}"
             )
         record = self._record
         open_endpoint(record.manifest.recipe.endpoint)
@@ -239,7 +248,10 @@ class Job(LiveCardRepr):
         table = unanswered(record, answers, {*ASKED_AGAIN, *also})
         if pending := counts.get("pending", 0):
             notify(still_waiting(manifest.display_name, pending))
-        elif not table.requests:
+        left_out = 0 if UNDELIVERED in also else undelivered_rows(record, answers)
+        if left_out:
+            notify(not_delivered(manifest.display_name, left_out))
+        elif not pending and not table.requests:
             notify(nothing_left(manifest.display_name, counts))
         name = None if manifest.name is None else f"{manifest.name}, again"
         return Requests(table, f"unanswered of {manifest.id}", name)
@@ -249,7 +261,7 @@ class Job(LiveCardRepr):
 
         A job with a running batch is not deleted. If you run the cell that submitted it again, it
         finds the batch and its answers on the server. With `remote` the answers are deleted: the
-        rows are then ``missing``, and ``unanswered()`` submits them again.
+        rows are then ``missing``, and ``unanswered(also="undelivered")`` submits them again.
 
         Parameters
         ----------
@@ -309,7 +321,13 @@ class Job(LiveCardRepr):
     def _card(self) -> Card:
         record = self._record
         answers = self._answers(record)
-        return job_card(record, row_counts(answers), job_cost(answers), failures(answers))
+        return job_card(
+            record,
+            row_counts(answers),
+            job_cost(answers),
+            failures(answers),
+            undelivered_rows(record, answers),
+        )
 
     @property
     def _record(self) -> Record:

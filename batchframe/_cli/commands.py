@@ -32,7 +32,6 @@ from batchframe._cli.options import prices_of, requests_of
 from batchframe._cli.streams import confirm, print_error, print_json, print_result
 from batchframe._cli.tables import check_destination, read_table, write_table
 from batchframe._display import money, plural
-from batchframe._endpoints.endpoint import ASKED_AGAIN
 from batchframe._frames.spreadsheet import escape_formulas
 
 _COLUMNS: Final = ["name", "id", "status", "rows", "ok", "failed", "cost", "submitted"]
@@ -168,11 +167,11 @@ def unanswered(args: argparse.Namespace) -> Outcome:
     _refresh(job)
     if not job.done:
         return _outcome_of(job)
-    if not any(job.counts.get(status) for status in (*ASKED_AGAIN, *args.also)):
+    requests = job.unanswered(also=args.also)
+    if not len(requests):
         return Outcome(
             codes.OK, {"job": None}, f"Job {args.job!r} has no requests to submit again."
         )
-    requests = job.unanswered(also=args.also)
     again = requests.submit(args.name, max_cost=args.max_cost, prices=prices_of(args.price))
     return _wait_for(again, args.timeout) if args.wait else _outcome_of(again, codes.OK)
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from batchframe._cli import commands
 from batchframe._cli.help_pages import CODES, PAGES, WHOLE, table_of_contents
-from batchframe._endpoints.endpoint import ASKED_ON_DEMAND
+from batchframe._endpoints.endpoint import ASKED_ON_DEMAND, UNDELIVERED
 from batchframe._version import __version__
 
 _Option = Callable[[argparse.ArgumentParser], object]
@@ -220,7 +220,7 @@ _OPTIONS: Final[Mapping[str, tuple[_Option, ...]]] = {
             "--also",
             action="append",
             default=[],
-            choices=ASKED_ON_DEMAND,
+            choices=(*ASKED_ON_DEMAND, UNDELIVERED),
             help="also submit rows of this status, whose answers were billed; may be repeated",
         ),
         _option("--name", help='name of the new job; default: "JOB, again"'),

@@ -29,6 +29,8 @@ ASKED_AGAIN: Final = ("failed", "expired", "cancelled", "missing")
 """Statuses of requests without billed output."""
 ASKED_ON_DEMAND: Final = ("refused", "truncated", "invalid")
 """Statuses of requests that were answered and billed, but not usable."""
+UNDELIVERED: Final = "undelivered"
+"""Word for requests whose answers the service counts but has not delivered."""
 
 AnswerKind = Literal["inline", "file", "reference"]
 """Whether an answer is inline, contains files, or only references a file."""

@@ -17,7 +17,7 @@ from batchframe._base.digests import NONE, digests_of, from_arrow
 from batchframe._base.errors import JobError
 from batchframe._base.private_files import open_private, translate_os_errors
 from batchframe._display import plural
-from batchframe._endpoints.endpoint import ASKED_ON_DEMAND
+from batchframe._endpoints.endpoint import ASKED_AGAIN, ASKED_ON_DEMAND, UNDELIVERED
 from batchframe._requests.custom_ids import custom_id
 from batchframe._requests.lines import as_named
 from batchframe._requests.table import RequestTable, kept_table
@@ -33,10 +33,12 @@ def unanswered(record: Record, job: JobAnswers, statuses: Collection[str]) -> Re
     JobError
         If an input file has changed since it was written.
     """
-    is_unanswered = pc.is_in(job.answers["status"], pa.array(list(statuses), pa.string()))
+    is_unanswered = _has_status(job, statuses)
+    if UNDELIVERED not in statuses:
+        is_unanswered &= ~_undelivered(record, job)
     # Reused answers have no request in the input files.
     sent = record.manifest.requests - record.manifest.reused
-    numbers = np.flatnonzero(is_unanswered.to_numpy())
+    numbers = np.flatnonzero(is_unanswered)
     numbers = numbers[numbers < sent]
     rows = np.flatnonzero(np.isin(job.rows.number, numbers))
     is_function = record.manifest.recipe.prompt is None
@@ -48,6 +50,45 @@ def unanswered(record: Record, job: JobAnswers, statuses: Collection[str]) -> Re
         digest=from_arrow(job.rows.digest.take(pa.array(rows))),
         identity=identity,
         labels=pd.Index(rows),
+    )
+
+
+def undelivered_rows(record: Record, job: JobAnswers) -> int:
+    """Count the rows whose answers the service counts but has not delivered."""
+    number = job.rows.number
+    return int(_undelivered(record, job)[number[number >= 0]].sum())
+
+
+def _undelivered(record: Record, job: JobAnswers) -> npt.NDArray[np.bool_]:
+    """Mark requests without a line in batches that count more answers than arrived."""
+    is_silent = _has_status(job, set(ASKED_AGAIN) - {"failed"})
+    for file, state in zip(record.manifest.inputs, record.state.inputs, strict=True):
+        of_file, batch = is_silent[file.start : file.stop], state.batch
+        arrived = len(of_file) - int(of_file.sum())
+        is_counted = batch is not None and (
+            batch.completed > arrived or batch.output_file_id in state.gone
+        )
+        of_file &= is_counted and state.fetched
+    is_silent[record.manifest.requests - record.manifest.reused :] = False
+    return is_silent
+
+
+def _has_status(job: JobAnswers, statuses: Collection[str]) -> npt.NDArray[np.bool_]:
+    is_in = pc.is_in(job.answers["status"], pa.array(list(statuses), pa.string()))
+    return np.array(is_in.to_numpy(), dtype=bool)
+
+
+def not_delivered(job: str, rows: int) -> str:
+    """Build the message for rows that were answered but not delivered.
+
+    Examples
+    --------
+    >>> not_delivered("tone", 2).partition(". ")[0]
+    "Job 'tone': the service counts answers to 2 rows and has not delivered them"
+    """
+    return (
+        f"Job {job!r}: the service counts answers to {plural(rows, 'row')} and has not delivered "
+        'them. To fetch them: job.refresh(). To pay again: job.unanswered(also="undelivered").'
     )
 
 
