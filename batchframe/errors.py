@@ -13,7 +13,7 @@ BatchframeError
 ├── WebhookError                     a webhook request without a valid signature
 ├── ClientError                      a missing client, or one of a wrong type or account
 ├── SubmissionError                  the service rejected the job
-│   └── SentElsewhere                the job was sent before, from a deleted folder
+│   └── SentElsewhere                the job was sent before, by another client or folder
 ├── SubmissionUncertain              it is unknown whether the batch was created
 ├── ServiceError                     the service is unreachable, or its response invalid
 ├── JobError                         a job's folder: not found, damaged, newer, or in use

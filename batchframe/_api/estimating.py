@@ -16,6 +16,7 @@ from batchframe._estimate.service_count import check_input
 from batchframe._jobs.preparation import find_reusable
 from batchframe._models.price import Tier
 from batchframe._results.earlier import ReusePlan
+from batchframe._services.accounts import Account
 from batchframe._services.connect import connect, expected_identity, expected_profile
 from batchframe._services.protocol import Identity
 from batchframe._services.provider_table import Provider
@@ -75,7 +76,7 @@ def estimate(
     True
     """
     identity, profile = expected_identity(client), expected_profile(client, provider)
-    reusable = find_reusable(self._table, identity, self._label, reuse=reuse)
+    reusable = find_reusable(self._table, Account(identity), self._label, reuse=reuse)
     tokens = self._count_tokens(reusable.table, exact=exact)
     if check and reusable.table.to_send:
         tokens = check_input(reusable.table, tokens, connect(client))

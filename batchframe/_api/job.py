@@ -343,6 +343,7 @@ class Job(LiveCardRepr):
     @property
     def _service(self) -> Service:
         if self._connected is None:
-            manifest = self._record.manifest
-            self._connected = connect_to(manifest.identity, manifest.display_name, self._client)
+            record = self._record
+            name, identity = record.manifest.display_name, record.manifest.identity
+            self._connected = connect_to(identity, name, self._client, record.state.batches)
         return self._connected

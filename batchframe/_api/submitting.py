@@ -17,7 +17,7 @@ from batchframe._endpoints import endpoint_of
 from batchframe._estimate.budget import refuse_above
 from batchframe._estimate.preflight import check_sending, refuse_parameters
 from batchframe._jobs.pilot import PILOT, Pilot, ask, draw, format_pilot_cost, sampled
-from batchframe._jobs.preparation import Plan, check_names, find_reusable, job_id
+from batchframe._jobs.preparation import Plan, check_names, find_reusable
 from batchframe._jobs.run import OnUncertain
 from batchframe._jobs.running import start
 from batchframe._models.price import Tier
@@ -25,6 +25,7 @@ from batchframe._recipe.arguments import checked_model
 from batchframe._requests.input_files import plan_input_files
 from batchframe._requests.moderation import flagged
 from batchframe._results.earlier import ReusePlan
+from batchframe._services.accounts import Account
 from batchframe._services.connect import connect, expected_identity, expected_profile
 from batchframe._services.protocol import NO_ACCOUNT, Identity
 from batchframe._services.provider_table import OPENAI, Provider
@@ -91,6 +92,9 @@ def submit(
     CostError, RequestError, ClientError
         Before anything is written or sent; also if another job has sent some of these requests
         and is not done.
+    SentElsewhere
+        If the same requests were sent to this address by a client whose batch this one does not
+        see.
     SubmissionError, SubmissionUncertain, ServiceError
         After the job's folder is written; ``resume()`` continues the submission.
 
@@ -123,7 +127,8 @@ def submit(
     identity = expected_identity(client) if len(self) else NO_ACCOUNT
     profile = expected_profile(client, provider) if len(self) else OPENAI
     label = self._label if rerun is None else rerun
-    reusable = find_reusable(self._table, identity, label, reuse=reuse and rerun is None)
+    account = Account(identity, lambda: connect(client))
+    reusable = find_reusable(self._table, account, label, reuse=reuse and rerun is None)
     plan = _plan(
         self,
         reusable,
@@ -251,7 +256,8 @@ def pilot(
             "rows, df.head(5).bf.requests(...).submit(); the full batch reuses their answers."
         )
     identity, profile = expected_identity(client), expected_profile(client, provider)
-    reusable = find_reusable(draw(self._table, n, seed), identity, PILOT, reuse=True)
+    account = Account(identity, lambda: connect(client))
+    reusable = find_reusable(draw(self._table, n, seed), account, PILOT, reuse=True)
     plan = _plan(
         self, reusable, identity, profile, prices=prices, max_cost=max_cost, tier="standard"
     )
@@ -259,10 +265,10 @@ def pilot(
     if estimate.requests:
         notify(format_pilot_cost(estimate))
     service = connect(client)
-    name = f"pilot {job_id(plan.table, identity, PILOT)[:6]}"
-    plan = replace(plan, name=name, rerun=PILOT, estimate=estimate)
+    plan = replace(plan, rerun=PILOT, estimate=estimate)
+    plan = replace(plan, name=f"pilot {plan.job_id[:6]}")
     job = Job(ask(plan, service), service)
-    rest = find_reusable(self._table, identity, self._label, reuse=True)
+    rest = find_reusable(self._table, Account(identity), self._label, reuse=True)
     narrowed = price(rest, self._count_tokens(rest.table), identity, prices, profile, narrow=True)
     return Pilot(sampled(plan.table, job.results()), narrowed, job.cost, job.id)
 

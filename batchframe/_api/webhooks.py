@@ -9,6 +9,7 @@ from batchframe._api.job import Job
 from batchframe._base.errors import ClientError, JobError, ServiceError
 from batchframe._jobs.reconciliation import reconcile
 from batchframe._jobs.running import working_on
+from batchframe._services.accounts import Account
 from batchframe._services.connect import connect
 from batchframe._services.protocol import Service
 from batchframe._store.manifest import Record, records
@@ -91,12 +92,18 @@ def _clients(client: Any) -> list[object]:
 def _services(record: Record, clients: list[object]) -> Iterator[Service]:
     for client in clients:
         service = connect(client)
-        if service.identity == record.manifest.identity:
+        if _account(service).may_own(record.manifest.identity):
             yield service
 
 
+def _account(service: Service) -> Account:
+    return Account(service.identity, lambda: service)
+
+
 def _service_of(record: Record, clients: list[object]) -> Service:
-    service = next(_services(record, clients), None)
+    owner, batches = record.manifest.identity, record.state.batches
+    services = _services(record, clients)
+    service = next((s for s in services if _account(s).owns(owner, batches)), None)
     if service is None:
         manifest = record.manifest
         raise ClientError(

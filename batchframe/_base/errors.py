@@ -227,7 +227,7 @@ class SubmissionError(BatchframeError):
 
 
 class SentElsewhere(SubmissionError):
-    """Job that was sent before, from a folder that is not here."""
+    """Job that was sent before, from a deleted folder or by another client."""
 
     batches: frozenset[str] = frozenset()
 

@@ -22,6 +22,7 @@ from batchframe._base.errors import JobError, UnreadableJobWarning
 from batchframe._base.private_files import open_private
 from batchframe._estimate.answer_length import FEWEST, Experience
 from batchframe._recipe.recipe import Recipe
+from batchframe._services.accounts import address
 from batchframe._services.provider_table import is_loopback
 from batchframe._store.manifest import Record, records
 
@@ -97,7 +98,7 @@ def _all_jobs() -> list[Record]:
 def _is_comparable(record: Record, recipe: Recipe, base_url: str) -> bool:
     """Return whether a job is done, not simulated, and has the same prompt."""
     job_url = record.manifest.identity.base_url
-    if job_url != base_url and is_loopback(urlsplit(job_url).hostname or ""):
+    if address(job_url) != address(base_url) and is_loopback(urlsplit(job_url).hostname or ""):
         return False
     return record.done and set(recipe.difference(record.manifest.recipe)) <= _ROW_FIELDS
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from batchframe._base.errors import JobError, ServiceError
 from batchframe._base.safe_text import NextStep, in_shell, job_step
 from batchframe._display import Card, CardRepr, plural
+from batchframe._services.accounts import Account
 from batchframe._services.protocol import REALTIME, Service
 from batchframe._store.journal import InputFileState
 from batchframe._store.manifest import Record, records
@@ -126,7 +127,7 @@ def _remaining_places(record: Record, *, remote: bool) -> list[str]:
         for other in records()
         if other.manifest.reused
         and other.manifest.id != own.id
-        and other.manifest.identity == own.identity
+        and Account(own.identity).may_own(other.manifest.identity)
         and other.manifest.recipe.model == own.recipe.model
     ]
     return places

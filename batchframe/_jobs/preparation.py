@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -12,15 +12,23 @@ import numpy as np
 import numpy.typing as npt
 
 from batchframe._base.clock import SYSTEM, Clock
-from batchframe._base.errors import NamesakeWarning, RequestError, warn_user
+from batchframe._base.errors import (
+    NamesakeWarning,
+    RequestError,
+    SentElsewhere,
+    format_list,
+    warn_user,
+)
 from batchframe._base.private_files import sync_folder
-from batchframe._base.safe_text import job_step
+from batchframe._base.safe_text import ACCOUNT, NextStep, job_step
 from batchframe._estimate.estimate import Estimate
 from batchframe._models.price import Tier
 from batchframe._requests.input_files import InputFile, write_inputs
 from batchframe._requests.table import FINGERPRINT_VERSION, RequestTable
 from batchframe._results.earlier import ReusePlan, find_answers, reused_by
 from batchframe._results.job_answers import read_reused, write_reused
+from batchframe._services.accounts import Account
+from batchframe._services.connect import format_identity
 from batchframe._services.protocol import Identity
 from batchframe._services.provider_table import Provider
 from batchframe._store.answer_files import AnswerFiles
@@ -67,7 +75,8 @@ class Plan:
     @property
     def job_id(self) -> str:
         """Id of the job."""
-        return job_id(self.table, self.identity, self.rerun)
+        job = self.reuse.job
+        return job_id(self.table, self.identity, self.rerun) if job is None else job.manifest.id
 
 
 def job_id(table: RequestTable, identity: Identity, rerun: str | None) -> str:
@@ -78,23 +87,54 @@ def job_id(table: RequestTable, identity: Identity, rerun: str | None) -> str:
 
 
 def find_reusable(
-    table: RequestTable, identity: Identity, rerun: str | None, *, reuse: bool
+    table: RequestTable, account: Account, rerun: str | None, *, reuse: bool
 ) -> ReusePlan:
     """Find the answers of earlier jobs that requests can reuse.
 
     A submitted job keeps its input files. A run label disables reuse, and so does ``dedupe=False``.
     """
-    own = job_id(table, identity, rerun)
+    own = job_id(table, account.identity, rerun)
     folder = JobFolder.of(own)
     record = read_record(folder) if folder.journal.is_file() else None
     if record is not None and record.begun:
         return reused_by(record, table)
-    if not reuse or not table.recipe.dedupe:
-        return ReusePlan(table)
     jobs = tuple(records())
-    # Another kernel may have submitted this job since the check above.
-    record = next((job for job in jobs if job.manifest.id == own and job.begun), None)
-    return find_answers(table, identity, jobs) if record is None else reused_by(record, table)
+    # Another kernel may have submitted this job, or the account may have had another name.
+    record = _find_same(jobs, own, (table.fingerprint, rerun), account)
+    if record is not None:
+        return reused_by(record, table)
+    if not reuse or not table.recipe.dedupe:
+        return ReusePlan(table, jobs=jobs)
+    return find_answers(table, account, jobs)
+
+
+def _find_same(
+    jobs: Sequence[Record], own: str, content: tuple[str, str | None], account: Account
+) -> Record | None:
+    """Find the begun job of these requests and run label in an account."""
+    hidden: Record | None = None
+    for job in jobs:
+        manifest, batches = job.manifest, job.state.batches
+        if not job.begun or (manifest.fingerprint, manifest.rerun) != content:
+            continue
+        if manifest.id == own or account.owns(manifest.identity, batches):
+            return job
+        may_be_billed = any(file.step in {"creating", "created"} for file in job.state.inputs)
+        if may_be_billed and manifest.tier == "batch" and account.may_own(manifest.identity):
+            hidden = hidden or job
+    if hidden is None or account.connect is None:
+        return None
+    name, owner = hidden.manifest.display_name, format_identity(hidden.manifest.identity)
+    ids = format_list([batch.id for batch in hidden.state.batches][:3] or ["unknown"])
+    raise SentElsewhere(
+        f"Job {name!r} sent these requests to the same address ({owner}), but this client does not "
+        f"see its batch ({ids}). Nothing was sent now.",
+        next_step=NextStep(
+            "Fix: submit(client=...) with the client that submitted it, or bill the requests again "
+            'as a separate job: submit(rerun="again").',
+            ACCOUNT + ", or bill the requests again as a separate job: --rerun again.",
+        ),
+    )
 
 
 def check_names(name: object, rerun: object, max_enqueued_tokens: object) -> None:

@@ -22,6 +22,7 @@ from batchframe._jobs.recovery import rebuild
 from batchframe._jobs.run import OnUncertain, SubmissionContext
 from batchframe._jobs.submission import submit
 from batchframe._results.earlier import count_elsewhere
+from batchframe._services.accounts import Account
 from batchframe._services.protocol import Service, newest_batches
 from batchframe._store.folder import JobFolder
 from batchframe._store.journal import InputFileState
@@ -59,7 +60,7 @@ def submit_rest(run: SubmissionContext) -> None:
     """
     reconcile(run)
     # A queued job is polled often, so the other jobs are read only if an input file is due.
-    sent_elsewhere = {} if run.recreate or not run.due() else count_elsewhere(run.record())
+    sent_elsewhere = {} if run.recreate or not run.due() else _count_elsewhere(run)
     if sent_elsewhere:
         text = ", ".join(f"{number:,} in job {other!r}" for other, number in sent_elsewhere.items())
         raise SubmissionError(
@@ -75,6 +76,10 @@ def submit_rest(run: SubmissionContext) -> None:
             + ".",
         )
     submit(run)
+
+
+def _count_elsewhere(run: SubmissionContext) -> dict[str, int]:
+    return count_elsewhere(run.record(), Account(run.manifest.identity, lambda: run.service))
 
 
 def _submit(plan: Plan, run: SubmissionContext) -> None:
@@ -109,7 +114,7 @@ def _warn_of_namesake(plan: Plan) -> None:
         other = record.manifest
         if other.id == plan.job_id:
             return  # another kernel submitted the same job
-        if other.name == plan.name and other.identity == plan.identity:
+        if other.name == plan.name and Account(plan.identity).may_own(other.identity):
             differences = plan.table.recipe.difference(other.recipe)
             differences += ["rerun"] if plan.rerun != other.rerun else []
             warn_user(
@@ -158,12 +163,13 @@ def _queued_elsewhere(manifest: Manifest, service: Service) -> int:
     """Sum the tokens that other jobs have queued, if there is a limit."""
     if (manifest.max_enqueued_tokens or manifest.provider.max_enqueued_tokens) is None:
         return 0
-    key = (manifest.identity, manifest.recipe.model)
+    account = Account(manifest.identity)
     return sum(
         file.tokens
         for record in records()
         if record.manifest.id != manifest.id
-        and (record.manifest.identity, record.manifest.recipe.model) == key
+        and record.manifest.recipe.model == manifest.recipe.model
+        and account.owns(record.manifest.identity, record.state.batches)
         for file, state in zip(record.manifest.inputs, record.state.inputs, strict=True)
         if may_be_in_queue(state, SYSTEM.now(), record.manifest.provider.hours)
         and not _has_ended(state, service)

@@ -19,7 +19,7 @@ from batchframe._endpoints import endpoint_of, files_of
 from batchframe._recipe.recipe import Recipe
 from batchframe._requests.table import RequestTable
 from batchframe._results.job_answers import STORED, read_answers, read_reused, typed
-from batchframe._services.protocol import Identity
+from batchframe._services.accounts import Account
 from batchframe._store.manifest import Record, records
 from batchframe._store.rows import read_rows_of
 
@@ -80,7 +80,7 @@ class _Match:
     waiting: np.ndarray
 
 
-def find_answers(table: RequestTable, identity: Identity, jobs: Sequence[Record]) -> ReusePlan:
+def find_answers(table: RequestTable, account: Account, jobs: Sequence[Record]) -> ReusePlan:
     """Search the jobs of an account for answers to these requests.
 
     Only answers that match the output schema count; the newest job takes precedence.
@@ -92,7 +92,7 @@ def find_answers(table: RequestTable, identity: Identity, jobs: Sequence[Record]
     waiting: dict[str, np.ndarray] = {}
     for record in jobs:
         places = np.flatnonzero(unanswered)
-        match = _match(record, table.recipe, identity, digests.take(pa.array(places)))
+        match = _match(record, table.recipe, account, digests.take(pa.array(places)))
         if match is None:
             continue
         places = places[match.places]
@@ -124,7 +124,7 @@ def reused_by(record: Record, table: RequestTable) -> ReusePlan:
     )
 
 
-def count_elsewhere(record: Record) -> dict[str, int]:
+def count_elsewhere(record: Record, account: Account) -> dict[str, int]:
     """Count a job's unsent requests that other jobs answer, by job."""
     manifest = record.manifest
     unsent_numbers = [
@@ -139,23 +139,24 @@ def count_elsewhere(record: Record) -> dict[str, int]:
     for other in records():
         if other.manifest.id == manifest.id:
             continue
-        match = _match(other, manifest.recipe, manifest.identity, digests)
+        match = _match(other, manifest.recipe, account, digests)
         if match is not None and (count := int(match.accepted.sum() + match.waiting.sum())):
             counts[_display_name(other, counts)] = count
     return counts
 
 
-def _match(record: Record, recipe: Recipe, identity: Identity, digests: pa.Array) -> _Match | None:
+def _match(record: Record, recipe: Recipe, account: Account, digests: pa.Array) -> _Match | None:
     """Find the requests that a job shares; None if none or unreadable."""
-    other = record.manifest.recipe
-    if (other.endpoint, other.model, record.manifest.identity) != (
-        recipe.endpoint, recipe.model, identity
-    ):  # fmt: skip
+    other, owner = record.manifest.recipe, record.manifest.identity
+    if (other.endpoint, other.model) != (recipe.endpoint, recipe.model):
+        return None
+    if not account.may_own(owner):
         return None
     try:
         rows = read_rows_of(record)
         number = pc.index_in(digests, rows.request_digest)
-        if number.null_count == len(number):
+        # The client is asked only about a job that shares requests.
+        if number.null_count == len(number) or not account.owns(owner, record.state.batches):
             return None
         places = np.flatnonzero(pc.is_valid(number).to_numpy(zero_copy_only=False))
         number = number.drop_null()

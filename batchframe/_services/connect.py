@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Final
 from urllib.parse import urlsplit
 
 from batchframe._base.errors import ClientError, RequestError
 from batchframe._base.safe_text import ACCOUNT, NextStep
+from batchframe._services.accounts import Account
+from batchframe._services.batch import Batch
 from batchframe._services.protocol import Identity, Service
 from batchframe._services.provider_table import (
     Provider,
@@ -81,8 +84,15 @@ def expected_profile(client: object = None, choice: Provider | str | None = None
     return local_run(provider(choice)) if is_loopback(host) else provider(choice)
 
 
-def connect_to(identity: Identity, job: str, client: object = None) -> Service:
+def connect_to(
+    identity: Identity, job: str, client: object = None, batches: Sequence[Batch] = ()
+) -> Service:
     """Return the service, if it belongs to the job's account.
+
+    Parameters
+    ----------
+    batches
+        Batches of the job, of which the account's clients see each.
 
     Raises
     ------
@@ -102,10 +112,10 @@ def connect_to(identity: Identity, job: str, client: object = None) -> Service:
                 ACCOUNT + ".",
             ),
         ) from None
-    if service.identity != identity:
+    if not Account(service.identity, lambda: service).owns(identity, batches):
         raise ClientError(
-            f"client: job {job!r} belongs to another account ({_format(identity)}; the client "
-            f"connects to {_format(service.identity)}).",
+            f"client: job {job!r} belongs to another account ({format_identity(identity)}; the "
+            f"client connects to {format_identity(service.identity)}).",
             next_step=NextStep(
                 f"Fix: bf.job({job!r}, client=...) with the client that submitted it.",
                 ACCOUNT + ".",
@@ -114,6 +124,7 @@ def connect_to(identity: Identity, job: str, client: object = None) -> Service:
     return service
 
 
-def _format(identity: Identity) -> str:
+def format_identity(identity: Identity) -> str:
+    """Format the fields of an identity that are set."""
     parts = [f"{name} {value}" for name, value in asdict(identity).items() if value]
     return ", ".join(parts).removeprefix("base_url ")

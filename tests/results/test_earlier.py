@@ -119,10 +119,14 @@ def test_another_question_is_not_answered_by_an_earlier_one(
 
 
 def test_another_accounts_answers_are_not_taken(echo: batchframe.local.Server) -> None:
-    ask(WORDS[:3]).submit(client=echo.client()).wait()
+    first = ask(WORDS[:3]).submit(client=echo.client()).wait()
+    # Another project's key does not see the batch.
+    path = f"GET /v1/batches/{first.batches[0].id}"
+    missing = {"error": {"message": "No batch found.", "type": "invalid_request_error"}}
+    echo.faults.add(batchframe.local.Fault(path, 404, body=missing, times=9))
     other = openai.OpenAI(base_url=echo.url, api_key="x", project="proj_other")
-    ask(WORDS[:3]).submit(client=other).wait()
-    assert paid(echo) == 6
+    ask(WORDS[:4]).submit(client=other).wait()
+    assert paid(echo) == 7
 
 
 def test_what_failed_or_does_not_obey_the_spec_is_asked_anew() -> None:

@@ -117,15 +117,17 @@ def test_s22_a_job_is_not_looked_for_in_another_account(
     case: str, requests: bf.Requests, proxy: Any, server: batchframe.local.Server
 ) -> None:
     server.pause()
-    requests.submit("kept", client=proxy.client())
+    kept = requests.submit("kept", client=proxy.client())
     asked = len(proxy.seen)
+    proxy.fail("GET", kept.batches[0].id, "404 refused", times=99)
     other = proxy.client().with_options(**OTHERS[case])
     job = bf.job("kept", client=other)
     for act in (job.refresh, job.wait, job.cancel, job.resume, lambda: job.resume(recreate=True)):
         with pytest.raises(bf.errors.ClientError, match="belongs to") as caught:
             act()
         assert all(value in str(caught.value) for value in OTHERS[case].values())
-    assert len(proxy.seen) == asked
+    # Whether the client sees the batch is all that is asked.
+    assert set(proxy.seen[asked:]) <= {("GET", f"/v1/batches/{kept.batches[0].id}")}
 
 
 def test_s22_a_manifest_that_names_another_server_does_not_get_the_key(
@@ -148,7 +150,11 @@ def test_s22_the_same_content_for_another_account_is_another_job(
     requests: bf.Requests, proxy: Any
 ) -> None:
     first = requests.submit(client=proxy.client())
-    second = requests.submit(client=proxy.client().with_options(project="proj-other"))
+    proxy.fail("GET", first.batches[0].id, "404 refused", times=99)
+    other = proxy.client().with_options(project="proj-other")
+    with pytest.raises(bf.errors.SentElsewhere):
+        requests.submit(client=other)
+    second = requests.submit(client=other, rerun="for another account")
     assert first.id != second.id
     assert len(bf.jobs()) == 2
 
