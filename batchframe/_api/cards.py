@@ -208,6 +208,8 @@ def _batch_facts(states: Sequence[InputFileState]) -> list[tuple[str, str]]:
 def _batch_status(state: InputFileState) -> str:
     if state.step == "dropped":
         return "never sent"
+    if state.abandoned:
+        return "abandoned"
     if state.batch is not None:
         return format_status(state.batch.status)
     if state.queued:

@@ -15,7 +15,7 @@ from batchframe._base.safe_text import job_step
 from batchframe._display import Card, LiveCardRepr, notify
 from batchframe._endpoints import open_endpoint
 from batchframe._endpoints.endpoint import ASKED_AGAIN, ASKED_ON_DEMAND, UNDELIVERED
-from batchframe._jobs.forgetting import Forgotten, forget, refuse_if_under_way
+from batchframe._jobs.forgetting import Forgotten, abandon, forget, refuse_if_under_way
 from batchframe._jobs.run import SubmissionContext
 from batchframe._jobs.running import submit_rest, working_on
 from batchframe._jobs.tracking import cancel, refresh, results_are_downloaded
@@ -88,7 +88,8 @@ class Job(LiveCardRepr):
         """Status of the job at the last poll, in one word.
 
         OpenAI's batch statuses; for several batches, that of the least advanced. Before a batch
-        exists: "preparing", "submitting", or "uncertain" if a batch may have been created.
+        exists: "preparing", "submitting", or "uncertain" if a batch may have been created. After
+        :meth:`abandon`: "abandoned".
         """
         return status_word(self._record.state)
 
@@ -189,6 +190,41 @@ class Job(LiveCardRepr):
         with self._locked(recreate=recreate) as run:
             if run is not None:
                 submit_rest(run)
+        return self
+
+    def abandon(self) -> Self:
+        """Close the job for good, without the answers that have not arrived.
+
+        For a batch that never ends, or that the service has lost. Nothing is sent or canceled: the
+        service may still process and bill the batch, so call :meth:`cancel` first if you can. The
+        job is then done. Rows without an answer are ``missing``, and ``unanswered()`` submits them
+        again; requests that were never sent are ``cancelled``.
+
+        Raises
+        ------
+        JobError
+            If another kernel is working on the job.
+
+        Examples
+        --------
+        >>> import pandas as pd, batchframe as bf, batchframe.local
+        >>> with batchframe.local.serve() as server:
+        ...     server.pause()
+        ...     requests = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-4.1")
+        ...     job = requests.submit("stuck", client=server.client()).abandon()
+        >>> job.status, job.done, job.counts
+        ('abandoned', True, {'missing': 1})
+        """
+        with self._folder.lock() as locked:
+            record = self._record
+            if not locked:
+                raise JobError.busy(record.manifest.display_name)
+            if not record.done:
+                abandon(record)
+                notify(
+                    f"Job {record.manifest.display_name!r} is closed. Its missing answers may "
+                    "still be billed. To send the rows again: job.unanswered().submit()."
+                )
         return self
 
     def unanswered(self, *, also: Collection[str] = ()) -> Requests:

@@ -159,7 +159,13 @@ def _timeout_error(job: Job, seconds: float, trouble: ServiceError | None) -> Jo
         problem += " The last poll failed: " + NextStep(str(trouble), in_shell(trouble))
     return JobTimeout(
         problem + " It keeps running on the service.",
-        next_step="Fix: " + job_step(name, "wait") + ".",
+        next_step="Fix: "
+        + job_step(name, "wait")
+        + ". To stop it: "
+        + job_step(name, "cancel")
+        + ". If it never ends: "
+        + job_step(name, "abandon")
+        + ".",
     )
 
 

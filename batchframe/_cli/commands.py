@@ -34,6 +34,9 @@ from batchframe._cli.tables import check_destination, read_table, write_table
 from batchframe._display import money, plural
 from batchframe._frames.spreadsheet import escape_formulas
 
+_ABANDON: Final = (
+    "Close job {job!r} without its missing answers? The service may still answer and bill them."
+)
 _COLUMNS: Final = ["name", "id", "status", "rows", "ok", "failed", "cost", "submitted"]
 _SKIPPED: Final = Finding("live", "warning", "skipped: fix the problems above first")
 _READY: Final = """\
@@ -174,6 +177,13 @@ def unanswered(args: argparse.Namespace) -> Outcome:
         )
     again = requests.submit(args.name, max_cost=args.max_cost, prices=prices_of(args.price))
     return _wait_for(again, args.timeout) if args.wait else _outcome_of(again, codes.OK)
+
+
+def abandon(args: argparse.Namespace) -> Outcome:
+    job = find_job(args.job)
+    if not (job.done or args.yes or confirm(_ABANDON.format(job=args.job))):
+        raise CommandError("Not confirmed; nothing was closed. Fix: in a script, add --yes.")
+    return _outcome_of(job.abandon(), codes.OK)
 
 
 def recover(_args: argparse.Namespace) -> Outcome:

@@ -154,6 +154,14 @@ PAGES: Final[Mapping[str, Page]] = {
         "batchframe resume sentiment",
         ((0, "the job is completely submitted"), _FAILED, _UNCERTAIN),
     ),
+    "abandon": Page(
+        "Close a job whose batches are lost or never end, without their answers.",
+        "batchframe abandon JOB [options]",
+        "batchframe abandon sentiment --yes && batchframe unanswered sentiment",
+        ((0, "closed, or the job was done"), (2, "not closed (not confirmed, or in use)")),
+        "Nothing is sent or canceled: the service may still answer and bill the batches.\n"
+        "The rows without an answer are missing, and can be submitted again.",
+    ),
     "recover": Page(
         "Recover the jobs on the server that have no folder on this machine.",
         "batchframe recover [options]",
@@ -180,7 +188,7 @@ DAY: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("send", ("estimate", "submit")),
     ("monitor", ("jobs", "show", "wait", "cancel")),
     ("get answers", ("fetch", "unanswered")),
-    ("repair", ("resume", "recover")),
+    ("repair", ("resume", "recover", "abandon")),
     ("clean up", ("forget",)),
     ("run locally", ("serve",)),
 )

@@ -234,6 +234,7 @@ _OPTIONS: Final[Mapping[str, tuple[_Option, ...]]] = {
             "--recreate", "send an uncertain input file again, if the service has no batch of it"
         ),
     ),
+    "abandon": (_JOB, _flag("--yes", "do not ask for confirmation")),
     "recover": (),
     "forget": (
         _JOB,

@@ -5,13 +5,16 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 
+from batchframe._base.clock import SYSTEM
 from batchframe._base.errors import JobError, ServiceError
 from batchframe._base.safe_text import NextStep, in_shell, job_step
 from batchframe._display import Card, CardRepr, plural
+from batchframe._jobs.pilot import finish
 from batchframe._services.accounts import Account
 from batchframe._services.protocol import REALTIME, Service
 from batchframe._store.journal import InputFileState
 from batchframe._store.manifest import Record, records
+from batchframe._store.queue import is_in_queue
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,18 +51,40 @@ def refuse_if_under_way(record: Record) -> None:
     JobError
         If a batch has not ended, or may exist without a record here.
     """
-    for state in record.state.inputs:
-        running = state.batch is not None and not state.batch.ended
-        if running or state.step == "creating":
-            raise JobError(
-                f"Job {record.manifest.display_name!r} is still under way, and what it answers is "
-                "billed.",
-                next_step="Let it end, "
-                + job_step(record.manifest.display_name, "wait")
-                + ", or stop it, "
-                + job_step(record.manifest.display_name, "cancel")
-                + " and wait, and then forget it.",
-            )
+    name = record.manifest.display_name
+    if any(state.step == "creating" for state in record.state.inputs):
+        raise JobError(
+            f"Job {name!r} may have a batch on the service that is not recorded here.",
+            next_step="Fix: search for it, "
+            + job_step(name, "resume")
+            + ", or give it up, "
+            + job_step(name, "abandon")
+            + ".",
+        )
+    if any(map(is_in_queue, record.state.inputs)):
+        raise JobError(
+            f"Job {name!r} is still running, and its answers are billed.",
+            next_step="Fix: first "
+            + job_step(name, "wait")
+            + " or "
+            + job_step(name, "cancel")
+            + "; if it never ends, "
+            + job_step(name, "abandon")
+            + ".",
+        )
+
+
+def abandon(record: Record) -> None:
+    """Close a job without its missing answers; send nothing.
+
+    The caller holds the job's lock.
+    """
+    for index, state in enumerate(record.state.inputs):
+        if state.batch is not None and state.batch.id == REALTIME and not state.fetched:
+            finish(record.folder, state.batch)
+        elif not state.fetched:
+            event = "DROPPED" if state.step in {"new", "uploaded"} else "ABANDONED"
+            record.folder.append({"event": event, "shard": index, "at": SYSTEM.now()})
 
 
 def forget(record: Record, service: Service | None) -> Forgotten:

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from batchframe._base.clock import Backoff, Retries
+from batchframe._base.clock import SYSTEM, Backoff, Retries
 from batchframe._base.errors import JobError
 from batchframe._base.private_files import replacing, sha256_of
 from batchframe._display import Card, CardRepr, format_range, money, plural
@@ -149,7 +149,7 @@ def _send_all(run: SubmissionContext) -> None:
     # This event marks the job as in progress for other kernels.
     run.record_event("CREATED", 0, batch=started.to_json())
     _send_concurrently(run, unsent)
-    finish(run, started)
+    finish(run.folder, started)
 
 
 def _send_concurrently(run: SubmissionContext, lines: Sequence[Mapping[str, Any]]) -> None:
@@ -218,12 +218,14 @@ def _status_code(line: Mapping[str, Any]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def finish(run: SubmissionContext, batch: Batch) -> None:
+def finish(folder: JobFolder, batch: Batch) -> None:
     """Write the result file of the answers, and record the end of the pilot."""
-    path, lines = run.folder.output(0), list(_result_lines(run.folder).values())
+    path, lines = folder.output(0), list(_result_lines(folder).values())
     with replacing(path) as file:
         file.writelines(msgspec.json.encode(line) + b"\n" for line in lines)
     completed = sum(_status_code(line) == 200 for line in lines)  # noqa: PLR2004 - HTTP's own number
     ended = replace(batch, status="completed", completed=completed, failed=len(lines) - completed)
-    run.record_event("STATUS", 0, batch=ended.to_json())
-    run.record_event("FETCHED", 0, output=asdict(Fetched(path.stat().st_size, sha256_of(path))))
+    common = {"shard": 0, "at": SYSTEM.now()}
+    folder.append({"event": "STATUS", **common, "batch": ended.to_json()})
+    output = asdict(Fetched(path.stat().st_size, sha256_of(path)))
+    folder.append({"event": "FETCHED", **common, "output": output})

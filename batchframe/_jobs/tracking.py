@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any, Final
 
 from batchframe._base.errors import ServiceError
+from batchframe._base.safe_text import ACCOUNT, NextStep, job_step
 from batchframe._jobs.downloads import download_result_file, is_intact, max_bytes
 from batchframe._jobs.pilot import finish
 from batchframe._jobs.run import SubmissionContext, queue_again
 from batchframe._results.line import count_lines
 from batchframe._services.batch import Batch
-from batchframe._services.protocol import REALTIME
+from batchframe._services.protocol import REALTIME, Transfers
 from batchframe._services.transfers import prefetching
 from batchframe._store.events import AllFetched, Fetched
 from batchframe._store.folder import JobFolder
@@ -22,6 +23,7 @@ from batchframe._store.journal import InputFileState, JobState, after
 from batchframe._store.queue import is_full
 
 _MAX_SHORT_POLLS: Final = 3
+_UNSEEN: Final = frozenset({404, 410})
 
 
 def refresh(run: SubmissionContext, *, thorough: bool = False) -> None:
@@ -41,7 +43,16 @@ def refresh(run: SubmissionContext, *, thorough: bool = False) -> None:
         and downloaded files stay.
     """
     with _prefetching(run) as context:
-        _for_each_batch(context, partial(_poll, thorough=thorough))
+        errors = _for_each_batch(context, partial(_poll, thorough=thorough))
+    # A batch that this client does not see does not hold up the others.
+    is_unseen = all(error.status in _UNSEEN for error in errors.values())
+    if errors and (thorough or not is_unseen or not _others_run(run, errors)):
+        raise next(iter(errors.values()))
+
+
+def _others_run(run: SubmissionContext, errors: Mapping[int, ServiceError]) -> bool:
+    states = enumerate(run.state().inputs)
+    return any(state.batch and not state.fetched and at not in errors for at, state in states)
 
 
 @contextmanager
@@ -75,7 +86,8 @@ def cancel(run: SubmissionContext) -> None:
     for index, state in enumerate(run.state().inputs):
         if state.step in {"new", "uploaded"}:
             run.record_event("DROPPED", index)
-    _for_each_batch(run, _cancel_input_file)
+    if errors := _for_each_batch(run, _cancel_input_file):
+        raise next(iter(errors.values()))
 
 
 def results_are_downloaded(folder: JobFolder, state: JobState, *, thorough: bool = False) -> bool:
@@ -97,19 +109,19 @@ def _is_downloaded(folder: JobFolder, index: int, state: InputFileState, *, thor
 
 def _for_each_batch(
     run: SubmissionContext, act: Callable[[SubmissionContext, int, InputFileState], None]
-) -> None:
-    errors: list[ServiceError] = []
+) -> dict[int, ServiceError]:
+    """Act on each batch, and return the errors by input file."""
+    errors: dict[int, ServiceError] = {}
     for index, state in enumerate(run.state().inputs):
         if state.batch is None:
             continue
         try:
             act(run, index, state)
         except ServiceError as error:
-            errors.append(error)
+            errors[index] = error
             if error.out_of_reach:
                 break
-    if errors:
-        raise errors[0]
+    return errors
 
 
 def _poll(run: SubmissionContext, index: int, state: InputFileState, *, thorough: bool) -> None:
@@ -118,10 +130,10 @@ def _poll(run: SubmissionContext, index: int, state: InputFileState, *, thorough
         return
     if batch.id == REALTIME:
         # The lock is free, so the kernel of the pilot has ended.
-        finish(run, batch)
+        finish(run.folder, batch)
         return
     if _needs_poll(state, batch):
-        latest = run.transfers.retrieve_batch(batch.id)
+        latest = _retrieve(run, run.transfers, batch)
         if latest != batch:
             run.record_event("STATUS", index, batch=latest.to_json())
         batch = latest
@@ -131,6 +143,26 @@ def _poll(run: SubmissionContext, index: int, state: InputFileState, *, thorough
         queue_again(run, index, full[0].message)
     elif batch.ended:
         _fetch(run, index, state, batch)
+
+
+def _retrieve(run: SubmissionContext, service: Transfers, batch: Batch) -> Batch:
+    try:
+        return service.retrieve_batch(batch.id)
+    except ServiceError as reason:
+        if reason.status not in _UNSEEN:
+            raise
+        job = run.manifest.display_name
+        error = ServiceError(
+            f"This client does not see {batch.id} of job {job!r} (HTTP {reason.status}): the "
+            "service lost it, or it belongs to another account or project.",
+            next_step="Fix: "
+            + NextStep(f"bf.job({job!r}, client=...) with the client that submitted it", ACCOUNT)
+            + ". If it is lost: "
+            + job_step(job, "abandon")
+            + ".",
+        )
+        error.status = reason.status
+        raise error from None
 
 
 def _needs_poll(state: InputFileState, batch: Batch) -> bool:
@@ -197,7 +229,7 @@ def _cancel_input_file(run: SubmissionContext, index: int, state: InputFileState
     if state.batch is None or state.batch.ended:
         return
     if state.batch.id == REALTIME:
-        finish(run, state.batch)
+        finish(run.folder, state.batch)
     else:
         batch = _cancel(run, state.batch)
         run.record_event("STATUS", index, batch=batch.to_json())
@@ -210,7 +242,7 @@ def _cancel(run: SubmissionContext, batch: Batch) -> Batch:
         if reason.status is None:
             raise
         # Services differ in the status of the error for a batch that has ended.
-        latest = run.service.retrieve_batch(batch.id)
+        latest = _retrieve(run, run.service, batch)
         if latest.ended or latest.status == "cancelling":
             return latest
         raise

@@ -52,7 +52,7 @@ def read_batch_answers(
     files: Iterable[Path],
     endpoint: Endpoint,
     custom_ids: Sequence[str] | pa.Array,
-    batch: Batch,
+    batch: Batch | None,
     gone: Sequence[str] = (),
     *,
     keep: Keep | None = None,
@@ -63,6 +63,8 @@ def read_batch_answers(
     ----------
     custom_ids
         The ``custom_id`` of each request in the input file, in order.
+    batch
+        The batch; None if the user abandoned it.
     gone
         The IDs of result files that the service listed but could not deliver.
     keep
@@ -190,9 +192,11 @@ _CONFLICT: Final = "the service returned two different answers to this request"
 
 
 def _unanswered(
-    batch: Batch, gone: Sequence[str], unreadable: int, foreign: int
+    batch: Batch | None, gone: Sequence[str], unreadable: int, foreign: int
 ) -> Callable[[int], Answer]:
     """Return a function from position to the answer for a missing line."""
+    if batch is None:
+        return lambda _: _ABANDONED
     if gone:
         message = shorten(f"the service did not return result file {', '.join(gone)}")
         return lambda _: Answer("missing", f"{message}; job.refresh() tries again", None)
@@ -210,6 +214,9 @@ def _unanswered(
     return lambda _: Answer("missing", reason, None)
 
 
+_ABANDONED: Final = Answer(
+    "missing", "the job was abandoned before this answer arrived; it may still be billed", None
+)
 _ENDED_EARLY: Final = {
     "expired": Answer("expired", "the batch expired before this answer", None),
     "cancelled": Answer("cancelled", "the batch was cancelled before this answer", None),

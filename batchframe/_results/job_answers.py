@@ -271,12 +271,13 @@ def _read_part(record: Record, rows: Rows, index: int, result_files: list[Path])
     file, state = record.manifest.inputs[index], record.state.inputs[index]
     if state.step == "dropped":
         return never_sent(file.stop - file.start)
-    if state.batch is None or not state.fetched:
+    if not state.fetched:
         return pending(file.stop - file.start)
     ids = _custom_ids(record.manifest.fingerprint, rows, file)
     endpoint = endpoint_of(record.manifest.recipe.endpoint)
     keep = AnswerFiles(record.folder.files).keep
-    return read_batch_answers(result_files, endpoint, ids, state.batch, gone=state.gone, keep=keep)
+    batch = None if state.abandoned else state.batch
+    return read_batch_answers(result_files, endpoint, ids, batch, gone=state.gone, keep=keep)
 
 
 def sent_ids(manifest: Manifest, rows: Rows) -> pa.Array:

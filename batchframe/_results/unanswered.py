@@ -68,7 +68,7 @@ def _undelivered(record: Record, job: JobAnswers) -> npt.NDArray[np.bool_]:
         is_counted = batch is not None and (
             batch.completed > arrived or batch.output_file_id in state.gone
         )
-        of_file &= is_counted and state.fetched
+        of_file &= is_counted and state.fetched and not state.abandoned
     is_silent[record.manifest.requests - record.manifest.reused :] = False
     return is_silent
 

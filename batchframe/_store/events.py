@@ -100,6 +100,10 @@ class Dropped(_FileEvent, frozen=True, tag="DROPPED"):
     """The job was canceled before the input file was sent."""
 
 
+class Abandoned(_FileEvent, frozen=True, tag="ABANDONED"):
+    """The user closed the job without waiting for the batch any longer."""
+
+
 class Short(_FileEvent, frozen=True, tag="SHORT"):
     """An ended batch had fewer lines than requests."""
 
@@ -144,7 +148,7 @@ class Unknown(_Event, frozen=True, tag="?"):
 
 Event = (
     Intent | Uploaded | Creating | Created | Status | Unsent | Rejected | Ambiguous | Queued
-    | Fencing | Fenced | Dropped | Short | AllFetched | Asking | Answered
+    | Fencing | Fenced | Dropped | Abandoned | Short | AllFetched | Asking | Answered
 )  # fmt: skip
 
 

@@ -55,6 +55,8 @@ class InputFileState:
         Number of full-queue rejections.
     dead
         Batches that the service rejected for a full queue, and that bill nothing.
+    abandoned
+        Whether the user closed the job before its batch ended or was found.
     """
 
     step: Step = "new"
@@ -74,6 +76,7 @@ class InputFileState:
     retry_at: float = 0.0
     refusals: int = 0
     dead: tuple[str, ...] = ()
+    abandoned: bool = False
 
     @property
     def fenced_files(self) -> set[str]:
@@ -154,7 +157,7 @@ def after(state: InputFileState, event: Event | Unknown) -> InputFileState:
             return _queued(state, event)
         case ev.Fencing():
             return replace(state, fenced=len(state.uploads))
-        case ev.Fenced() | ev.Dropped():
+        case ev.Fenced() | ev.Dropped() | ev.Abandoned():
             return replace(state, **_FIXED_CHANGES[type(event)])
         case ev.Short():
             return _fetched(state, event)
@@ -164,6 +167,13 @@ def after(state: InputFileState, event: Event | Unknown) -> InputFileState:
 
 _FIXED_CHANGES: Final[Mapping[type, Mapping[str, Any]]] = {
     ev.Dropped: {"step": "dropped", "fetched": True, "queued": False, "retry_at": 0.0},
+    ev.Abandoned: {
+        "step": "created",
+        "abandoned": True,
+        "fetched": True,
+        "queued": False,
+        "retry_at": 0.0,
+    },
     ev.Fenced: {"step": "new", "reason": None},
 }
 """State changes of events without fields."""
@@ -190,8 +200,8 @@ def _queued(state: InputFileState, event: ev.Queued) -> InputFileState:
 
 
 _ACTIVE: Final = ("validating", "in_progress", "finalizing", "cancelling", "queued")
-_OURS: Final = ("preparing", "submitting", "uncertain", "queued")
-_ENDED: Final = ("failed", "expired", "cancelled", "completed")
+_OURS: Final = ("preparing", "submitting", "uncertain", "queued", "abandoned")
+_ENDED: Final = ("abandoned", "failed", "expired", "cancelled", "completed")
 
 
 def status_word(state: JobState) -> str:
@@ -199,8 +209,8 @@ def status_word(state: JobState) -> str:
 
     Before all batches exist: "preparing", "submitting", or "uncertain" if the outcome of a create
     is unknown; "queued" if all remaining input files are queued. Then OpenAI's batch statuses: that
-    of the least advanced batch while one is in progress, and the worst at the end. An unknown
-    status is returned unchanged, unless it equals one of batchframe's own.
+    of the least advanced batch while one is in progress, and the worst at the end, or "abandoned".
+    An unknown status is returned unchanged, unless it equals one of batchframe's own.
 
     Examples
     --------
@@ -209,7 +219,9 @@ def status_word(state: JobState) -> str:
     """
     if any(file.step == "creating" for file in state.inputs):
         return "uncertain"
-    words = ["in_progress" if batch.status in _OURS else batch.status for batch in state.batches]
+    words = ["abandoned" for file in state.inputs if file.abandoned]
+    batches = [file.batch for file in state.inputs if file.batch and not file.abandoned]
+    words += ["in_progress" if batch.status in _OURS else batch.status for batch in batches]
     words += ["queued" for file in state.inputs if file.queued]
     words += ["cancelled" for file in state.inputs if file.step == "dropped"]
     if len(words) < len(state.inputs):

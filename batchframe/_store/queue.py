@@ -111,7 +111,8 @@ def is_in_queue(state: InputFileState) -> bool:
     """Check whether an input file is, or may be, in the service's queue."""
     if state.step == "creating":
         return True
-    return state.step == "created" and not (state.batch is not None and state.batch.ended)
+    has_ended = state.abandoned or (state.batch is not None and state.batch.ended)
+    return state.step == "created" and not has_ended
 
 
 def may_be_in_queue(state: InputFileState, now: float, hours: float) -> bool:

@@ -126,6 +126,9 @@ def test_what_a_job_cannot_do_yet_is_refused(
             (2, ("fetch", "tone", "topic", "--to", "out.csv"), "--input FILE"),
             (3, ("fetch", "tone", "--to", "out.csv"), "nothing was written"),
             (2, ("forget", "tone"), "Not confirmed"),
+            (2, ("abandon", "tone"), "Not confirmed"),
+            (0, ("abandon", "tone", "--yes"), "may still be billed"),
+            (0, ("abandon", "tone"), ""),
         ):
             assert run_command(*words) == code, words
             assert told in capsys.readouterr().err

@@ -464,7 +464,7 @@ def test_a_look_whose_time_is_over_asks_nothing(
     wrap_service(
         monkeypatch, "within", lambda _: lambda service, _: type(service)(service._client, 0.0)
     )
-    with pytest.raises(bf.errors.JobTimeout, match="was asked for"):
+    with pytest.raises(bf.errors.JobTimeout, match="was requested"):
         job.wait(timeout=0.1)
 
 

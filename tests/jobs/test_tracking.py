@@ -170,7 +170,7 @@ def test_d11_a_result_file_that_was_changed_or_lost_is_not_trusted_and_is_fetche
     for spoil in (lambda: output.write_bytes(whole[:-20]), output.unlink):
         (job.folder / "answers.parquet").unlink()
         spoil()
-        with pytest.raises(bf.errors.JobError, match="not what came back"):
+        with pytest.raises(bf.errors.JobError, match="changed since the download"):
             bf.job("kept").results()
         assert bf.job("kept", client=server.client()).refresh().counts == {"ok": 3}
         assert output.read_bytes() == whole
