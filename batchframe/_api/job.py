@@ -166,7 +166,11 @@ class Job(LiveCardRepr):
                 raise JobError(
                     f"Job {name!r}: its known batches are being cancelled, but the server may have "
                     "another.",
-                    next_step="Fix: " + job_step(name, "resume") + ", then cancel again.",
+                    next_step="Fix: "
+                    + job_step(name, "resume")
+                    + ", then cancel again. To give it up: "
+                    + job_step(name, "abandon")
+                    + ".",
                 )
         return self
 

@@ -364,7 +364,11 @@ class JobError(BatchframeError):
     def not_sent(cls, job: str) -> Self:
         return cls(
             f"Job {job!r} is not fully submitted, so waiting for it would never end.",
-            next_step="Fix: " + job_step(job, "resume") + ".",
+            next_step="Fix: "
+            + job_step(job, "resume")
+            + ". To drop what was not sent: "
+            + job_step(job, "cancel")
+            + ".",
         )
 
 
