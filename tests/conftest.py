@@ -23,6 +23,7 @@ from tests.support.profiles import change_local
 REPO = Path(__file__).parent.parent
 KEY = "sk-CANARY-0123456789abcdef"
 QUICK = "not slow"
+QUICK_CASES = 3
 MESSAGES = REPO / "tests" / "project" / "messages.md"
 OWN_FOLDER = pytest.StashKey[str]()
 _LEAKS: list[str] = []
@@ -51,6 +52,22 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[messages.FOLDER] = config.stash[OWN_FOLDER] = tempfile.mkdtemp()
     if messages.FOLDER in os.environ:
         messages.record()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep a few evenly spaced cases of each parametrized test for the quick set."""
+    if config.getoption("--all") or any("::" in argument for argument in config.args):
+        return
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    kept = {
+        id(items[number * (len(items) - 1) // max(1, min(len(items), QUICK_CASES) - 1)])
+        for items in cases.values()
+        for number in range(min(len(items), QUICK_CASES))
+    }
+    config.hook.pytest_deselected(items=[item for item in items if id(item) not in kept])
+    items[:] = [item for item in items if id(item) in kept]
 
 
 @pytest.hookimpl(trylast=True)

@@ -244,10 +244,10 @@ def test_what_is_not_sent_is_said_with_what_it_saves() -> None:
         ask(["text 0", "text 1"], "gpt-4.1").submit(client=server.client()).wait()
         later = asked.estimate(client=server.client())
         assert "3 duplicates and 2 requests already answered" in repr(later)
-        assert "sends nothing" not in repr(later)
+        assert "submitting again" not in repr(later)
         asked.submit("all", client=server.client()).wait()
         done = asked.estimate(client=server.client())
-        assert "sent as job 'all': submit() finds it again, sends nothing" in repr(done)
+        assert "Already submitted as job 'all'; submitting again is free" in repr(done)
     unknown = ask(["a", "a"], "my-model").estimate()
     assert unknown.saved is None
     assert "1 duplicate" in repr(unknown)

@@ -56,7 +56,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[bf.errors.BatchframeError], list[
     "endpoint not spoken": (
         lambda: ask(endpoint="/v1/chat/completion"),
         bf.errors.RequestError,
-        ["Did you mean '/v1/chat/completions'?"],
+        ["'/v1/chat/completion'", "'/v1/chat/completions'"],
     ),
     "streaming": (lambda: ask(stream=True), bf.errors.RequestError, ["stream"]),
     "our word misspelt": (

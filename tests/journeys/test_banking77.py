@@ -13,6 +13,8 @@ import pytest
 import batchframe as bf
 import batchframe.local
 
+pytestmark = pytest.mark.slow
+
 ASKED = "Which intent has this question?\n\n"
 
 

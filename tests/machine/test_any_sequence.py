@@ -242,7 +242,7 @@ class Life(RuleBasedStateMachine):
             try:
                 results = job.results()
             except bf.errors.JobError as reason:
-                assert "not what came back" in str(reason)  # noqa: PT017 - damage is told
+                assert "changed since the download" in str(reason)  # noqa: PT017 - damage is told
                 continue
             assert sum(job.counts.values()) == len(results)
             assert results["bf_status"].notna().all()

@@ -134,7 +134,7 @@ def test_d2_what_stays_torn_is_fetched_again_and_then_told(
     imitation.reply("GET", CONTENT, CUTS["cut_without_length"])
     job = requests.submit(client=imitation.client()).wait()
     assert job.counts == {"ok": 2, "invalid": 1}
-    assert "cannot be read" in job.results()["bf_error"][2]
+    assert "unreadable result line" in job.results()["bf_error"][2]
     assert imitation.looks(CONTENT) > 1
     imitation.replies.clear()
     assert job.refresh().counts == {"ok": 3}
@@ -211,7 +211,7 @@ def test_d11_one_lost_file_is_fetched_again_and_the_other_left_alone(
     with pytest.raises(ServiceError, match=r"no result file file-out any more.*copy"):
         job.refresh()
     (job.folder / "answers.parquet").unlink()
-    with pytest.raises(bf.errors.JobError, match="not what came back"):
+    with pytest.raises(bf.errors.JobError, match="changed since the download"):
         bf.job(job.folder).results()
     imitation.replies.clear()
     assert job.refresh().counts == {"ok": 3}

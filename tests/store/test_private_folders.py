@@ -219,6 +219,7 @@ def as_nobody(home: Path, code: str, *arguments: str) -> subprocess.CompletedPro
     """Run code as a user without rights, also where the tests run as root."""
     command = [sys.executable, "-c", DROP_RIGHTS + textwrap.dedent(code), *arguments]
     environment = {**os.environ, "BATCHFRAME_HOME": str(home)}
+    environment.pop("SSL_CERT_FILE")  # closed to others, as all that tests write
     return subprocess.run(
         command, env=environment, cwd="/", capture_output=True, text=True, check=False
     )
