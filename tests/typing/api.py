@@ -48,10 +48,11 @@ def calls(frame: pd.DataFrame, client: openai.OpenAI) -> None:
         .wait(timeout=60, poll=5)
         .cancel()
         .resume(recreate=True)
+        .abandon()
     )
     job.watch(poll=(5, 60)).widget()
     everything: pd.DataFrame = bf.jobs(remote=True, client=client)
-    again: bf.Requests = job.unanswered(also=["invalid"])
+    again: bf.Requests = job.unanswered(also=["invalid", "undelivered"])
     found: list[bf.Job] = bf.recover(client)
     told: tuple[str, ...] = found[0].forget(remote=True).remaining
     cost: Decimal | None = job.cost
