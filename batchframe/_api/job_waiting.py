@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from batchframe._api.cards import format_status, with_poll_error
-from batchframe._base.errors import JobTimeout, ServiceError
+from batchframe._base.errors import JobError, JobTimeout, ServiceError
 from batchframe._base.safe_text import NextStep, in_shell, job_step
 from batchframe._display import Screen, background, controls, live, notify
 from batchframe._jobs import waiting
 from batchframe._jobs.waiting import Poll, poll_interval, until, until_async
+from batchframe._results.billing import summary_of
 from batchframe._services.polling import PollInterval
 
 if TYPE_CHECKING:
@@ -140,6 +141,10 @@ def _poll_and_show(job: Job, screen: Screen, left: float | None) -> None:
         screen.show(with_poll_error(job._card(), str(trouble)), "poll failed")
         raise
     screen.show(job._card(), format_status(job.status))
+    if (record := job._record).done:
+        # A list of jobs then reads no answers.
+        with suppress(JobError):
+            summary_of(record, job._answers(record))
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from batchframe._services.batch import Batch
 from batchframe._services.connect import connect
 from batchframe._store.folder import JobFolder, is_job_id
 from batchframe._store.journal import InputFileState, JobState, status_word
-from batchframe._store.manifest import Record, records
+from batchframe._store.manifest import Record, find_record, records
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -177,11 +177,10 @@ def find(name: str | Path) -> JobFolder:
         If the job is not found.
     """
     candidates: list[str] = []
+    if isinstance(name, str) and (found := find_record(name)):
+        return found.folder
     for record in records() if isinstance(name, str) else ():
-        names = record.manifest.id, record.manifest.name
-        if name in names:
-            return record.folder
-        candidates += filter(None, names)
+        candidates += filter(None, (record.manifest.id, record.manifest.name))
     if _is_job(Path(name)):
         return JobFolder(Path(name))
     matches = get_close_matches(str(name), dict.fromkeys(candidates))

@@ -219,7 +219,7 @@ def _write_all(descriptor: int, content: bytes) -> None:
 
 
 @contextmanager
-def replacing(path: Path, *, private: bool = True) -> Iterator[IO[bytes]]:
+def replacing(path: Path, *, private: bool = True, durable: bool = True) -> Iterator[IO[bytes]]:
     """Write a temporary file beside `path`, and rename it once it is durable.
 
     Parameters
@@ -228,6 +228,8 @@ def replacing(path: Path, *, private: bool = True) -> Iterator[IO[bytes]]:
         Whether the file belongs to batchframe's state. A user's file gets the usual permissions,
         and is hidden until it is complete, so that programs reading the folder do not take it for
         data.
+    durable
+        Whether to sync the file to disk; not needed for a cache.
     """
     # The name is unique, since two kernels may write the same file.
     name = f"{path.name}.{os.getpid()}-{threading.get_ident()}.part"
@@ -236,11 +238,12 @@ def replacing(path: Path, *, private: bool = True) -> Iterator[IO[bytes]]:
         with create_private(partial) if private else partial.open("wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-    if private:
+    if private and durable:
         sync_folder(path.parent)
 
 

@@ -7,7 +7,6 @@ same server, since their answers are simulated.
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
@@ -18,13 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from batchframe._base.errors import JobError, UnreadableJobWarning
+from batchframe._base.errors import JobError
 from batchframe._base.private_files import open_private
 from batchframe._estimate.answer_length import FEWEST, Experience
 from batchframe._recipe.recipe import Recipe
 from batchframe._services.accounts import address
 from batchframe._services.provider_table import is_loopback
-from batchframe._store.manifest import Record, records
+from batchframe._store.index import Index
+from batchframe._store.manifest import Record, quiet_records
 
 _PILOT_TIER: Final = "standard"
 """The tier of a pilot, whose requests use the realtime API."""
@@ -57,8 +57,8 @@ def experience(
         return None
     tokens_by_job = [
         (record.manifest.tier == _PILOT_TIER, tokens)
-        for record in (_all_jobs() if jobs is None else jobs)
-        if _is_comparable(record, recipe, base_url) and len(tokens := _output_tokens(record))
+        for record in (quiet_records() if jobs is None else jobs)
+        if _is_comparable(record, recipe, base_url) and len(tokens := _stored_tokens(record))
     ]
     # Jobs are sorted newest first: a pilot without a later job was run for these rows.
     pilots = [tokens for _, tokens in itertools.takewhile(lambda job: job[0], tokens_by_job)]
@@ -88,19 +88,19 @@ def _experience_of(tokens: npt.NDArray[np.int64], jobs: int, *, pilot: bool = Fa
     )
 
 
-def _all_jobs() -> list[Record]:
-    with warnings.catch_warnings():
-        # An unreadable job folder matters when listing jobs, not for an estimate.
-        warnings.simplefilter("ignore", UnreadableJobWarning)
-        return list(records())
-
-
 def _is_comparable(record: Record, recipe: Recipe, base_url: str) -> bool:
     """Return whether a job is done, not simulated, and has the same prompt."""
     job_url = record.manifest.identity.base_url
     if address(job_url) != address(base_url) and is_loopback(urlsplit(job_url).hostname or ""):
         return False
     return record.done and set(recipe.difference(record.manifest.recipe)) <= _ROW_FIELDS
+
+
+_TOKENS: Final = Index[npt.NDArray[np.int64]]("manifest.json", "answers.parquet")
+
+
+def _stored_tokens(record: Record) -> npt.NDArray[np.int64]:
+    return _TOKENS.get(record.folder.path, lambda: _output_tokens(record))
 
 
 def _output_tokens(record: Record) -> npt.NDArray[np.int64]:

@@ -33,7 +33,14 @@ from batchframe._services.protocol import Identity
 from batchframe._services.provider_table import Provider
 from batchframe._store.answer_files import AnswerFiles
 from batchframe._store.folder import JobFolder
-from batchframe._store.manifest import Manifest, Record, read_record, records, write_manifest
+from batchframe._store.manifest import (
+    Manifest,
+    Record,
+    quiet_records,
+    read_record,
+    records,
+    write_manifest,
+)
 from batchframe._store.rows import follow, read_rows, rows_of, write_rows
 
 
@@ -98,12 +105,13 @@ def find_reusable(
     record = read_record(folder) if folder.journal.is_file() else None
     if record is not None and record.begun:
         return reused_by(record, table)
-    jobs = tuple(records())
+    reuse = reuse and table.recipe.dedupe
+    jobs = tuple(records() if reuse else quiet_records())
     # Another kernel may have submitted this job, or the account may have had another name.
     record = _find_same(jobs, own, (table.fingerprint, rerun), account)
     if record is not None:
         return reused_by(record, table)
-    if not reuse or not table.recipe.dedupe:
+    if not reuse:
         return ReusePlan(table, jobs=jobs)
     return find_answers(table, account, jobs)
 

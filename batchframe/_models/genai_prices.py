@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from difflib import get_close_matches
+from functools import lru_cache
 from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any, Final
@@ -112,9 +113,15 @@ def book_price(
     Price or None
         None if the book has no price for this model in exactly this tier.
     """
-    day, name, context = on or today(), provider.price_book, _CONTEXTS[tier]
-    match = None if name is None else _look_up(model, name, day, {})
-    if name is None or match is None or (tier == "batch" and not_in_batch(model)):
+    name = provider.price_book
+    return None if name is None else _book_price(model, tier, name, on or today())
+
+
+@lru_cache(maxsize=1024)
+def _book_price(model: str, tier: Tier, name: str, day: date) -> Price | None:
+    context = _CONTEXTS[tier]
+    match = _look_up(model, name, day, {})
+    if match is None or (tier == "batch" and not_in_batch(model)):
         return None
     tier_rates: Mapping[str, Any] | None = None
     as_of = _active_start(match.model, day)

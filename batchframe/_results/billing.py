@@ -128,8 +128,13 @@ class Summary:
     cost: Decimal | None
 
 
-def summary_of(record: Record) -> Summary:
+def summary_of(record: Record, answers: JobAnswers | None = None) -> Summary:
     """Summarize a job; reuse the stored summary if it is current.
+
+    Parameters
+    ----------
+    answers
+        The job's answers, if they were read already.
 
     Raises
     ------
@@ -140,10 +145,10 @@ def summary_of(record: Record) -> Summary:
     stored = _stored(record)
     if stored is not None and stored.made_of == made_of and _is_valid(stored, record):
         return stored
-    answers = read_job(record)
+    answers = answers or read_job(record)
     summary = Summary(made_of, row_counts(answers), job_cost(answers))
     # The summary is only a cache, so a read-only folder is not an error.
-    with contextlib.suppress(OSError), replacing(record.folder.summary) as file:
+    with contextlib.suppress(OSError), replacing(record.folder.summary, durable=False) as file:
         file.write(msgspec.json.encode(summary))
     return summary
 

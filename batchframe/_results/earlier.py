@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,7 @@ from batchframe._recipe.recipe import Recipe
 from batchframe._requests.table import RequestTable
 from batchframe._results.job_answers import STORED, read_answers, read_reused, typed
 from batchframe._services.accounts import Account
+from batchframe._store.index import Index
 from batchframe._store.manifest import Record, records
 from batchframe._store.rows import read_rows_of
 
@@ -145,6 +147,9 @@ def count_elsewhere(record: Record, account: Account) -> dict[str, int]:
     return counts
 
 
+_DIGESTS: Final = Index[pa.Array]("manifest.json", "rows.parquet")
+
+
 def _match(record: Record, recipe: Recipe, account: Account, digests: pa.Array) -> _Match | None:
     """Find the requests that a job shares; None if none or unreadable."""
     other, owner = record.manifest.recipe, record.manifest.identity
@@ -153,14 +158,14 @@ def _match(record: Record, recipe: Recipe, account: Account, digests: pa.Array) 
     if not account.may_own(owner):
         return None
     try:
-        rows = read_rows_of(record)
-        number = pc.index_in(digests, rows.request_digest)
+        own = _DIGESTS.get(record.folder.path, lambda: read_rows_of(record).request_digest)
+        number = pc.index_in(digests, own)
         # The client is asked only about a job that shares requests.
         if number.null_count == len(number) or not account.owns(owner, record.state.batches):
             return None
         places = np.flatnonzero(pc.is_valid(number).to_numpy(zero_copy_only=False))
         number = number.drop_null()
-        answers = read_answers(record, rows).take(number)
+        answers = read_answers(record, read_rows_of(record)).take(number)
     except JobError as reason:
         warn_user(UnreadableJobWarning.skipped(reason))
         return None

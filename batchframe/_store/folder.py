@@ -21,7 +21,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import filelock
 import msgspec
@@ -38,6 +38,7 @@ from batchframe._base.private_files import (
 )
 from batchframe._base.safe_text import JOBS
 
+_T = TypeVar("_T")
 STATE_VERSION: Final = 1
 _JOB_ID: Final = re.compile(r"[0-9a-f]{20}")
 # Far more than a job needs, and small enough for memory.
@@ -198,6 +199,10 @@ class JobFolder:
                 "version of batchframe does not read. Upgrade: pip install --upgrade batchframe."
             )
         return manifest
+
+    def decode_manifest(self, fields: type[_T]) -> _T:
+        """Read some fields of the manifest, and check only those."""
+        return msgspec.json.decode(read_private(self.manifest, _MAX_MANIFEST) or b"", type=fields)
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Replace the manifest atomically."""

@@ -6,9 +6,13 @@ bounds validate a file that may have been edited.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
+from operator import itemgetter
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
@@ -25,6 +29,7 @@ from batchframe._services.protocol import Identity
 from batchframe._services.provider_table import Provider, profile_of
 from batchframe._store.events import read_events
 from batchframe._store.folder import JobFolder, job_folders
+from batchframe._store.index import Index
 from batchframe._store.journal import JobState, replay
 from batchframe._version import __version__
 
@@ -215,12 +220,48 @@ def _reason(reason: Exception) -> str:
     return f"it has no {reason}" if isinstance(reason, KeyError) else str(reason)
 
 
+_RECORDS: Final = Index[Record]("manifest.json", "journal.jsonl")
+
+
+class _Names(msgspec.Struct):
+    """What a job is looked up by, without the rest of its manifest."""
+
+    id: str
+    name: str | None
+    created_at: float
+
+
+_NAMES: Final = Index[_Names]("manifest.json")
+
+
+def find_record(name: str) -> Record | None:
+    """Find the newest readable job of an id or name; None without one."""
+    matches = []
+    for folder in job_folders():
+        with suppress(JobError, msgspec.DecodeError):
+            names = _NAMES.get(folder.path, partial(folder.decode_manifest, _Names))
+            if name in (names.id, names.name):
+                matches.append((names.created_at, folder))
+    for _, folder in sorted(matches, key=itemgetter(0), reverse=True):
+        with suppress(JobError):
+            return _RECORDS.get(folder.path, partial(read_record, folder))
+    return None
+
+
 def records() -> Iterator[Record]:
     """Yield all jobs on this machine, newest first; warn of unreadable ones."""
-    readable = []
-    for folder in job_folders():
+    readable, folders = [], job_folders()
+    _RECORDS.retain([folder.path for folder in folders])
+    for folder in folders:
         try:
-            readable.append(read_record(folder))
+            readable.append(_RECORDS.get(folder.path, partial(read_record, folder)))
         except JobError as reason:
             warn_user(UnreadableJobWarning.skipped(reason))
     yield from sorted(readable, key=lambda record: record.manifest.created_at, reverse=True)
+
+
+def quiet_records() -> list[Record]:
+    """List all jobs without warnings, for a caller that needs only readable ones."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnreadableJobWarning)
+        return list(records())

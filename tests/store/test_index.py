@@ -1,0 +1,121 @@
+"""The index of jobs: a folder is read again once it has changed, and only then."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import batchframe as bf
+import batchframe.local
+from batchframe._results import earlier
+from tests.support.seams import wrap_folder
+
+PROMPT = "{{ text }}"
+CANCEL = """
+import sys
+from batchframe._store.folder import JobFolder
+
+JobFolder.of(sys.argv[1]).append({"event": "STATUS", "shard": 0, "at": 0, "batch": {
+    "id": "batch_1", "status": "expired"}})
+"""
+
+
+def ask(*texts: str) -> bf.Requests:
+    return pd.DataFrame({"text": list(texts)}).bf.requests(PROMPT, model="gpt-4.1")
+
+
+@pytest.fixture
+def jobs(server: batchframe.local.Server) -> list[bf.Job]:
+    """Make five jobs, long enough ago that their files may be trusted."""
+    made = [ask(f"text {i}").submit(f"job {i}", client=server.client()).wait() for i in range(5)]
+    ask("another").estimate(client=server.client())
+    time.sleep(0.15)
+    return made
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note which folders are read: manifest, journal and rows."""
+    folders: list[str] = []
+
+    def counted(original: Callable[..., Any]) -> Callable[..., Any]:
+        def reading(self: Any) -> Any:
+            folders.append(self.path.name)
+            return original(self)
+
+        return reading
+
+    wrap_folder(monkeypatch, "read_manifest", counted)
+    wrap_folder(monkeypatch, "read_journal", counted)
+    original = earlier.read_rows_of
+
+    def rows(record: Any) -> Any:
+        folders.append(record.manifest.id)
+        return original(record)
+
+    monkeypatch.setattr(earlier, "read_rows_of", rows)
+    return folders
+
+
+def test_unchanged_folders_are_read_once(
+    jobs: list[bf.Job], read: list[str], server: batchframe.local.Server
+) -> None:
+    another = ask("another")
+    another.estimate(client=server.client())
+    assert {job.id for job in jobs} == set(read)
+    read.clear()
+    another.estimate(client=server.client())
+    assert len(bf.jobs()) == 5
+    assert bf.job("job 3")._folder.path == jobs[3].folder
+    assert read == []
+
+
+def test_a_folder_that_another_kernel_changed_is_read_again(
+    jobs: list[bf.Job], read: list[str]
+) -> None:
+    assert set(bf.jobs()["status"]) == {"completed"}
+    read.clear()
+    subprocess.run([sys.executable, "-c", CANCEL, jobs[2].id], check=True)
+    listed = bf.jobs().set_index("name")["status"]
+    assert listed["job 2"] == "expired"
+    assert set(read) == {jobs[2].id}
+
+
+def test_a_folder_that_was_deleted_copied_or_damaged_is_seen(
+    jobs: list[bf.Job], server: batchframe.local.Server
+) -> None:
+    assert len(bf.jobs()) == 5
+    kept = jobs[1].folder.with_name("kept")
+    shutil.move(jobs[1].folder, kept)
+    shutil.rmtree(jobs[0].folder)
+    assert sorted(bf.jobs()["name"]) == ["job 1", "job 2", "job 3", "job 4"]
+    assert bf.job("job 1").folder == kept
+    with pytest.raises(bf.errors.JobError, match="not found"):
+        bf.job("job 0")
+    assert ask("text 0", "text 2").estimate(client=server.client()).requests == 1
+    manifest = jobs[2].folder / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes()[:-9])
+    (jobs[3].folder / "rows.parquet").write_bytes(b"no rows")
+    with pytest.warns(UserWarning, match="damaged"):
+        assert sorted(bf.jobs()["name"]) == ["job 1", "job 4"]
+    with pytest.warns(UserWarning, match="damaged"):
+        assert ask("text 2", "text 4").estimate(client=server.client()).requests == 1
+
+
+def test_a_file_that_changed_just_now_is_not_trusted(
+    jobs: list[bf.Job], read: list[str], home: Path
+) -> None:
+    (jobs[4].folder / "manifest.json").touch()
+    assert len(bf.jobs()) == 5
+    read.clear()
+    assert len(bf.jobs()) == 5
+    assert set(read) == {jobs[4].id}
+    assert home.is_dir()
