@@ -38,7 +38,7 @@ from batchframe._evaluation.evaluation import Evaluation, evaluate
 from batchframe._frames.spreadsheet import escape_formulas
 from batchframe._jobs.pilot import Pilot
 from batchframe._results.report import Report
-from batchframe._services.provider_table import Provider, provider
+from batchframe._services.provider import Provider, provider
 from batchframe._tokens.counter import TokenCount
 from batchframe._version import __version__
 

@@ -16,7 +16,7 @@ import msgspec
 
 from batchframe._requests.custom_ids import custom_id
 from batchframe._requests.input_files import plan_input_files, write_inputs
-from batchframe._services.provider_table import OPENAI
+from batchframe._services.provider import OPENAI
 from batchframe._store.rows import rows_of, write_rows
 from benchmarks._data import reviews
 from benchmarks._jobs import table_of

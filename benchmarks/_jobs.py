@@ -18,7 +18,7 @@ from batchframe._requests.table import RequestTable
 from batchframe._results.earlier import ReusePlan
 from batchframe._services.batch import Batch
 from batchframe._services.protocol import Identity
-from batchframe._services.provider_table import OPENAI
+from batchframe._services.provider import OPENAI
 from batchframe._store.events import Fetched
 from batchframe._store.folder import JobFolder
 from batchframe._store.manifest import Manifest

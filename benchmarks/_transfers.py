@@ -30,7 +30,7 @@ from batchframe._jobs.running import start
 from batchframe._requests.input_files import plan_input_files
 from batchframe._requests.table import RequestTable
 from batchframe._results.earlier import ReusePlan
-from batchframe._services import provider_table
+from batchframe._services import provider as provider_table
 from batchframe._services.connect import expected_identity
 from batchframe._store.folder import JobFolder
 from benchmarks._data import LABELS, MODEL, PROMPT, reviews

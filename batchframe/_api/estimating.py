@@ -19,7 +19,7 @@ from batchframe._results.earlier import ReusePlan
 from batchframe._services.accounts import Account
 from batchframe._services.connect import connect, expected_identity, expected_profile
 from batchframe._services.protocol import Identity
-from batchframe._services.provider_table import Provider
+from batchframe._services.provider import Provider
 
 if TYPE_CHECKING:
     from openai import OpenAI

@@ -20,7 +20,7 @@ from batchframe._estimate.counting import InputTokens, count_input
 from batchframe._requests.input_files import input_files, plan_input_files
 from batchframe._requests.table import RequestTable
 from batchframe._services.connect import expected_profile
-from batchframe._services.provider_table import OPENAI, Provider
+from batchframe._services.provider import OPENAI, Provider
 
 _MAX_PROMPT: Final = 600
 

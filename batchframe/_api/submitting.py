@@ -28,7 +28,7 @@ from batchframe._results.earlier import ReusePlan
 from batchframe._services.accounts import Account
 from batchframe._services.connect import connect, expected_identity, expected_profile
 from batchframe._services.protocol import NO_ACCOUNT, Identity
-from batchframe._services.provider_table import OPENAI, Provider
+from batchframe._services.provider import OPENAI, Provider
 
 if TYPE_CHECKING:
     from openai import OpenAI

@@ -19,7 +19,7 @@ from batchframe._models.price import Price, Tier, within
 from batchframe._models.price_lookup import price
 from batchframe._recipe.recipe import Recipe
 from batchframe._requests.table import RequestTable
-from batchframe._services.provider_table import OPENAI, Provider
+from batchframe._services.provider import OPENAI, Provider
 
 
 def refuse_above(

@@ -24,7 +24,7 @@ from batchframe._models.rules import lifetime_notes, refused_parameters
 from batchframe._recipe.arguments import checked_model
 from batchframe._requests.rendering import asked_of
 from batchframe._requests.table import RequestTable
-from batchframe._services.provider_table import OPENAI, Provider
+from batchframe._services.provider import OPENAI, Provider
 
 _COLUMNS: Final = ("low", "expected", "high", "input_tokens", "exact", "note")
 

@@ -22,7 +22,7 @@ from batchframe._base.private_files import open_private
 from batchframe._estimate.answer_length import FEWEST, Experience
 from batchframe._recipe.recipe import Recipe
 from batchframe._services.accounts import address
-from batchframe._services.provider_table import is_loopback
+from batchframe._services.provider import is_loopback
 from batchframe._store.index import Index
 from batchframe._store.manifest import Record, quiet_records
 

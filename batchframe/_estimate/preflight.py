@@ -29,7 +29,7 @@ from batchframe._models.rules import (
 from batchframe._recipe.template import Template
 from batchframe._requests.lines import body_of
 from batchframe._requests.table import RequestTable
-from batchframe._services.provider_table import OPENAI, Provider
+from batchframe._services.provider import OPENAI, Provider
 
 _JSON: Final = "json"
 _MESSAGES: Final = ("messages", "input", "instructions")

@@ -28,7 +28,7 @@ from batchframe._models.rules import lifetime_notes
 from batchframe._recipe.recipe import Recipe
 from batchframe._requests.input_files import plan_input_files
 from batchframe._requests.table import RequestTable
-from batchframe._services.provider_table import LOCAL, OPENAI, Provider, is_loopback
+from batchframe._services.provider import LOCAL, OPENAI, Provider, is_loopback
 
 PRICED_AT_ONCE: Final = 65_536
 """Block size for pricing, which limits the memory of intermediate arrays."""

@@ -30,7 +30,7 @@ from batchframe._results.job_answers import read_reused, write_reused
 from batchframe._services.accounts import Account
 from batchframe._services.connect import format_identity
 from batchframe._services.protocol import Identity
-from batchframe._services.provider_table import Provider
+from batchframe._services.provider import Provider
 from batchframe._store.answer_files import AnswerFiles
 from batchframe._store.folder import JobFolder
 from batchframe._store.manifest import (

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from batchframe._base.clock import SYSTEM, Clock
 from batchframe._services.protocol import Service, Transfers
-from batchframe._services.provider_table import Provider
+from batchframe._services.provider import Provider
 from batchframe._services.transfers import Prefetcher
 from batchframe._store.folder import JobFolder
 from batchframe._store.journal import JobState

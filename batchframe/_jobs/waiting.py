@@ -13,7 +13,7 @@ from batchframe._base.clock import SYSTEM, Clock, Retries
 from batchframe._base.errors import RequestError, ServiceError
 from batchframe._display import Card, Screen, notify
 from batchframe._services.polling import SHORTEST, PollInterval
-from batchframe._services.provider_table import Provider
+from batchframe._services.provider import Provider
 
 Poll = float | tuple[float, float]
 """Seconds between two polls: fixed, or initial and maximum."""

@@ -19,7 +19,7 @@ from typing import Any, Final
 from batchframe._base.clock import today
 from batchframe._models.price import LongContext, Price, Tier
 from batchframe._models.rules import not_in_batch
-from batchframe._services.provider_table import OPENAI, Provider
+from batchframe._services.provider import OPENAI, Provider
 
 # Tier names in the library. OpenAI's batch results state `service_tier: "default"`, so the library
 # has a separate key for batch.

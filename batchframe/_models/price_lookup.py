@@ -13,7 +13,7 @@ from batchframe._models.genai_prices import book_price
 from batchframe._models.given_prices import given_prices
 from batchframe._models.price import TIERS, LongContext, Price, Tier
 from batchframe._models.price_table import table_price
-from batchframe._services.provider_table import OPENAI, Provider
+from batchframe._services.provider import OPENAI, Provider
 
 _Source = Callable[[str, Tier, Provider, date | None], Price | None]
 _SOURCES: Final[tuple[_Source, ...]] = (book_price, table_price)

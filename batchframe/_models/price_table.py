@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from batchframe._models.names import base_model
 from batchframe._models.price import Price, Tier
-from batchframe._services.provider_table import OPENAI, Provider
+from batchframe._services.provider import OPENAI, Provider
 
 _LABELS: Final = {"input": "input", "output": "output", "cached_input": "cached input"}
 

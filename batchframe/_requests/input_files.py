@@ -20,7 +20,7 @@ from batchframe._base.private_files import replacing
 from batchframe._base.progress import progress
 from batchframe._requests.lines import respelt
 from batchframe._requests.table import RequestTable
-from batchframe._services.provider_table import Provider
+from batchframe._services.provider import Provider
 
 MOST_INPUTS: Final = 50_000
 """Maximum embedding inputs per batch, one per request (OpenAI Batch guide, 2026-11; other

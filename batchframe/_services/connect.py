@@ -13,7 +13,7 @@ from batchframe._base.safe_text import ACCOUNT, NextStep
 from batchframe._services.accounts import Account
 from batchframe._services.batch import Batch
 from batchframe._services.protocol import Identity, Service
-from batchframe._services.provider_table import (
+from batchframe._services.provider import (
     Provider,
     is_loopback,
     local_run,

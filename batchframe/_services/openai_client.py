@@ -30,7 +30,7 @@ from batchframe._services.openai_values import (
     size_of,
 )
 from batchframe._services.protocol import CreateOutcome, Identity, RealtimeResponse, RemoteFile
-from batchframe._services.provider_table import Provider, is_loopback, profile_of
+from batchframe._services.provider import Provider, is_loopback, profile_of
 
 _PAGE: Final = 100
 _ATTEMPTS: Final = 3

@@ -22,8 +22,11 @@ class PollInterval(Backoff):
 SHORTEST: Final = 0.001
 """Minimum seconds between two polls."""
 
-# Azure's guide asks for one poll a minute.
-AZURE: Final = PollInterval(60.0, 60.0)
-SELF_HOSTED: Final = PollInterval(2.0, 30.0)
-# Polling a local server is cheap, and local runs should not wait.
-LOCAL: Final = PollInterval(0.2, 1.0)
+PACES: Final = {
+    # Azure's guide asks for one poll a minute.
+    "azure": PollInterval(60.0, 60.0),
+    "self-hosted": PollInterval(2.0, 30.0),
+    # Polling a local server is cheap, and local runs should not wait.
+    "local": PollInterval(0.2, 1.0),
+}
+"""Pace of each service that differs from OpenAI's."""

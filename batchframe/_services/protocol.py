@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from batchframe._base.errors import ServiceError
 from batchframe._services.batch import Batch
-from batchframe._services.provider_table import Provider
+from batchframe._services.provider import Provider
 
 REALTIME: Final = "realtime"
 """Used in place of a batch id for realtime requests."""

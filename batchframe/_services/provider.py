@@ -1,14 +1,20 @@
-"""A provider of the Batch API: its limits and guarantees."""
+"""Providers of the Batch API: their limits and guarantees, from providers.toml."""
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
+from difflib import get_close_matches
+from importlib.resources import files
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-from batchframe._base.errors import RequestError
+from batchframe._base.errors import RequestError, format_list
+from batchframe._services import polling
 from batchframe._services.polling import SHORTEST, PollInterval
 
 _WINDOW: Final = re.compile(r"([1-9][0-9]{0,3})([hd])")
@@ -192,3 +198,136 @@ _CHECKS: Final[Mapping[tuple[str, ...], tuple[Callable[[Any], bool], str]]] = {
         'a Decimal from 0 to 1, such as Decimal("0.5")',
     ),
 }
+
+
+def _load() -> dict[str, tuple[Provider, tuple[str, ...]]]:
+    """Read the table of services, each with its hosts."""
+    table = tomllib.loads((files(__package__) / "providers.toml").read_text(encoding="utf-8"))
+    loaded = {}
+    for key, facts in table.items():
+        hosts = tuple(facts.pop("hosts", ()))
+        pace = polling.PACES.get(key, polling.PollInterval())
+        tuples = {name: tuple(facts[name]) for name in ("windows", "endpoints") if name in facts}
+        if "discount" in facts:
+            facts["discount"] = Decimal(facts["discount"])
+        facts |= {"first_poll": pace.initial, "last_poll": pace.maximum, **tuples}
+        loaded[key] = Provider(key=key, **facts), hosts
+    return loaded
+
+
+_SERVICES: Final = _load()
+OPENAI: Final = _SERVICES["openai"][0]
+LOCAL: Final = _SERVICES["local"][0]
+_NAMED: Final = {
+    key: profile
+    for key, (profile, _) in _SERVICES.items()
+    if key != "local" and profile.other_shape is None
+}
+# Settings that a local run takes from LOCAL, whichever service it simulates.
+_PACE: Final = ("settle", "queue_pause", "first_poll", "last_poll")
+_PRIVATE: Final = (".local", ".internal", ".lan", ".home.arpa", ".localdomain")
+
+
+def profile_of(base_url: str, *, azure: bool = False) -> Provider:
+    """Return the profile of the service at a base URL.
+
+    Parameters
+    ----------
+    azure
+        Whether the client is an ``openai.AzureOpenAI``: its host may be the user's own gateway.
+
+    Examples
+    --------
+    >>> profile_of("https://api.openai.com/v1/").name
+    'OpenAI'
+    >>> profile_of("https://acme.openai.azure.com/openai/v1/").max_requests
+    100000
+    >>> profile_of("http://127.0.0.1:8000/v1").list_is_complete
+    False
+    """
+    host = (urlsplit(base_url).hostname or "").rstrip(".")
+    if azure:
+        profile = _NAMED["azure"]
+        return local_run(profile) if is_loopback(host) else profile
+    if is_loopback(host):
+        return LOCAL
+    for profile, hosts in _SERVICES.values():
+        if any(_ends(host, end) for end in hosts):
+            return profile
+    return _NAMED["self-hosted" if host and _is_private(host) else "other"]
+
+
+def provider(name: str, /, **changes: Any) -> Provider:
+    """Return the profile of a service, to pass as ``submit(provider=...)``.
+
+    By default the profile is inferred from the client. Pass one behind a gateway, whose URL does
+    not identify the service, or if your account's limits differ from the published ones.
+
+    Parameters
+    ----------
+    name
+        "openai", "azure", "groq", "together", "deepinfra", "cerebras", "novita", "parasail",
+        "doubleword", "dashscope", "self-hosted", or "other" for any other service.
+    **changes
+        Attributes of :class:`batchframe.Provider` to override, as keywords.
+
+    Raises
+    ------
+    RequestError
+        If the service is unknown, or a value is invalid.
+
+    Examples
+    --------
+    >>> import batchframe as bf
+    >>> bf.provider("deepinfra").discount
+    Decimal('0.2')
+    >>> bf.provider("openai", max_requests=10_000).max_requests
+    10000
+    """
+    profile = _NAMED.get(str(name))
+    if profile is None:
+        raise RequestError(
+            f"provider: unknown service ({name!r}).{_guess(str(name), _NAMED)} Fix: one of "
+            f"{format_list(_NAMED)}."
+        )
+    for unknown in [changed for changed in changes if changed not in FIELDS]:
+        raise RequestError(
+            f"{unknown}: not an attribute of bf.Provider.{_guess(unknown, FIELDS)} "
+            "Fix: help(bf.Provider) lists them."
+        )
+    return replace(profile, **changes)
+
+
+def local_run(profile: Provider) -> Provider:
+    """Return the same profile with the short pauses of a local run."""
+    return replace(profile, **{name: getattr(LOCAL, name) for name in _PACE})
+
+
+def _guess(name: str, names: Iterable[str]) -> str:
+    near = get_close_matches(name, list(names), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def _ends(host: str, end: str) -> bool:
+    return host == end or host.endswith(f".{end}")
+
+
+def _is_private(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return "." not in host or host.endswith(_PRIVATE)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host name is a loopback address.
+
+    Examples
+    --------
+    >>> is_loopback("127.0.0.1"), is_loopback("::1"), is_loopback("127.0.0.1.example.com")
+    (True, True, False)
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

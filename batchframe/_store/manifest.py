@@ -26,7 +26,7 @@ from batchframe._recipe.arguments import checked_prompt
 from batchframe._recipe.recipe import Recipe
 from batchframe._requests.input_files import InputFile
 from batchframe._services.protocol import Identity
-from batchframe._services.provider_table import Provider, profile_of
+from batchframe._services.provider import Provider, profile_of
 from batchframe._store.events import read_events
 from batchframe._store.folder import JobFolder, job_folders
 from batchframe._store.index import Index

@@ -16,7 +16,7 @@ from typing import Any, Final
 import uvicorn
 
 from batchframe._base.errors import LocalServerError
-from batchframe._services.provider_table import is_loopback
+from batchframe._services.provider import is_loopback
 from batchframe.local._answers.answerers import Answerer, TokenCounter
 from batchframe.local._batches.dialects import Dialect
 from batchframe.local._batches.store import Store

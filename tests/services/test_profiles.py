@@ -14,7 +14,8 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._services import connect, provider_table
+from batchframe._services import connect
+from batchframe._services import provider as provider_table
 from batchframe.errors import ClientError, CostError, RequestError
 from tests.support.job_folders import read_manifest
 from tests.support.profiles import change_local

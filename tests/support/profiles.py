@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batchframe._services import provider_table
+from batchframe._services import provider as provider_table
 
 
 def change_local(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:

@@ -14,8 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from batchframe._base.errors import LocalServerError, format_list
-from batchframe._services.provider import Provider, hours_of
-from batchframe._services.provider_table import OPENAI, provider
+from batchframe._services.provider import OPENAI, Provider, hours_of, provider
 from batchframe.local._objects import ENDPOINTS, Batch
 from batchframe.local._problems import guess, short_repr
 

@@ -8,7 +8,7 @@ import warnings
 from typing import Final
 
 from batchframe._base.errors import LocalServerError, shorten
-from batchframe._services.provider_table import is_loopback
+from batchframe._services.provider import is_loopback
 
 _log = logging.getLogger("batchframe.local")
 
