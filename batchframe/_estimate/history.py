@@ -106,7 +106,7 @@ def _stored_tokens(record: Record) -> npt.NDArray[np.int64]:
 def _output_tokens(record: Record) -> npt.NDArray[np.int64]:
     try:
         with open_private(record.folder.answers) as file:
-            table = pq.read_table(file, columns=list(_COLUMNS.names)).cast(_COLUMNS)
+            table = pq.ParquetFile(file).read(columns=list(_COLUMNS.names)).cast(_COLUMNS)
     except (OSError, ValueError, pa.ArrowException, JobError):
         return np.zeros(0, np.int64)  # missing until the answers are read, or damaged
     # The last rows are reused answers, which count toward their own job.

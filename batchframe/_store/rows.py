@@ -211,7 +211,9 @@ def read_rows(path: Path) -> Rows:
     """
     with translate_os_errors(path), open_private(path) as file:
         try:
-            table = pq.read_table(file, page_checksum_verification=True).combine_chunks()
+            # Faster for small files than pq.read_table.
+            parquet = pq.ParquetFile(file, page_checksum_verification=True)
+            table = parquet.read().combine_chunks()
         except (OSError, pa.ArrowException) as reason:
             raise JobError.damaged(str(path), str(reason)) from None
     if table.schema != SCHEMA:

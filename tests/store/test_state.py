@@ -50,6 +50,7 @@ def test_the_folder_holds_what_the_design_says_and_nothing_else(job: bf.Job) -> 
         "manifest.json",
         "output-000.jsonl",
         "rows.parquet",
+        "summary.json",
     ]
 
 
