@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import pandas as pd
@@ -11,7 +11,6 @@ import pytest
 
 import batchframe as bf
 from batchframe import _endpoints
-from batchframe._base.endpoint_paths import EndpointPath
 from batchframe._endpoints.endpoint import Answer, Response
 from batchframe._endpoints.prompts import TextEndpoint
 from batchframe.errors import RequestError
@@ -31,7 +30,7 @@ class _Echoed(Response):
 
 
 class _Echo(TextEndpoint):
-    path = cast("EndpointPath", _Path.ECHO)
+    path = _Path.ECHO
     response = _Echoed
     prompt_key = "prompt"
     answers_are = "which returns the prompt"

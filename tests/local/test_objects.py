@@ -7,7 +7,6 @@ from typing import get_args, get_type_hints
 from openai.types import Batch, BatchCreateParams
 
 from batchframe import local
-from batchframe.local._faults.plan import FaultPlan
 from batchframe.local._http.routes import Api
 from batchframe.local._objects import ENDPOINTS, ROUTES, Status
 
@@ -21,7 +20,7 @@ def test_states_and_endpoints_are_those_of_the_sdk() -> None:
 
 def test_the_known_routes_are_those_of_the_server(server: local.Server) -> None:
     assert server._engine is not None
-    api = Api(worker=server._engine.worker, faults=FaultPlan(), guarded=True)
+    api = Api(worker=server._engine.worker, faults=server.faults, guarded=True)
     served = {
         f"{method} {route.path}"  # type: ignore[attr-defined]
         for route in api.application().routes

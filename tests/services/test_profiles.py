@@ -14,8 +14,7 @@ import pytest
 
 import batchframe as bf
 import batchframe.local
-from batchframe._services import connect
-from batchframe._services import provider as provider_table
+from batchframe._services import connect, provider
 from batchframe.errors import ClientError, CostError, RequestError
 from tests.support.job_folders import read_manifest
 from tests.support.profiles import change_local
@@ -54,7 +53,7 @@ def ask(*texts: str, **how: Any) -> bf.Requests:
     ],
 )
 def test_the_profile_follows_from_the_address(base_url: str, key: str) -> None:
-    assert provider_table.profile_of(base_url).key == key
+    assert provider.profile_of(base_url).key == key
 
 
 def test_the_profile_follows_from_the_class_of_the_client() -> None:
@@ -67,7 +66,7 @@ def test_the_profile_follows_from_the_class_of_the_client() -> None:
 
 
 def test_only_openai_s_list_proves_that_a_batch_does_not_exist() -> None:
-    complete = {key for key, known in provider_table._NAMED.items() if known.list_is_complete}
+    complete = {key for key, known in provider._NAMED.items() if known.list_is_complete}
     assert complete == {"openai"}
 
 
@@ -79,7 +78,7 @@ def test_azure_is_asked_once_a_minute_and_takes_100_000_requests_a_file() -> Non
 
 
 def test_every_profile_says_where_its_facts_are_from() -> None:
-    for known in provider_table._NAMED.values():
+    for known in provider._NAMED.values():
         assert known.source, known.key
 
 

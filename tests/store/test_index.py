@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -19,12 +20,12 @@ from batchframe._results import earlier
 from tests.support.seams import wrap_folder
 
 PROMPT = "{{ text }}"
-CANCEL = """
+EXPIRED = {"event": "STATUS", "shard": 0, "at": 0, "batch": {"id": "batch_1", "status": "expired"}}
+APPEND = """
 import sys
-from batchframe._store.folder import JobFolder
 
-JobFolder.of(sys.argv[1]).append({"event": "STATUS", "shard": 0, "at": 0, "batch": {
-    "id": "batch_1", "status": "expired"}})
+with open(sys.argv[1], "a") as journal:
+    journal.write(sys.argv[2] + "\\n")
 """
 
 
@@ -83,7 +84,8 @@ def test_a_folder_that_another_kernel_changed_is_read_again(
 ) -> None:
     assert set(bf.jobs()["status"]) == {"completed"}
     read.clear()
-    subprocess.run([sys.executable, "-c", CANCEL, jobs[2].id], check=True)
+    journal = str(jobs[2].folder / "journal.jsonl")
+    subprocess.run([sys.executable, "-c", APPEND, journal, json.dumps(EXPIRED)], check=True)
     listed = bf.jobs().set_index("name")["status"]
     assert listed["job 2"] == "expired"
     assert set(read) == {jobs[2].id}

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from batchframe._services import provider as provider_table
+from batchframe._services import provider
 
 
 def change_local(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
     """Change attributes of the profile that a client of the local server gets."""
-    monkeypatch.setattr(provider_table, "LOCAL", replace(provider_table.LOCAL, **changes))
+    monkeypatch.setattr(provider, "LOCAL", replace(provider.LOCAL, **changes))
