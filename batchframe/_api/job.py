@@ -66,7 +66,7 @@ class Job(LiveCardRepr):
         self._folder = folder
         self._client = client
         self._connected = service
-        self._read: tuple[tuple[Record, int, int], JobAnswers] | None = None
+        self._read: tuple[tuple[Record, tuple[int, int]], JobAnswers] | None = None
 
     @property
     def id(self) -> str:
@@ -375,7 +375,7 @@ class Job(LiveCardRepr):
 
     def _answers(self, record: Record) -> JobAnswers:
         # Parsing is repeated only after a download or another submission.
-        stamp = (record, self._folder.rows_written_at(), self._folder.files_changed_at())
+        stamp = (record, self._folder.changed_at())
         if self._read is None or self._read[0] != stamp:
             self._read = (stamp, read_job(record))
         return self._read[1]

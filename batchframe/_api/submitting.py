@@ -191,7 +191,7 @@ def moderate(
     if not len(self):
         return self
     reasons = flagged(self._table, connect(client), checked_model(model))
-    return replace(self, _table=self._table.held_back(reasons))
+    return replace(self, _table=self._table.excluding(reasons))
 
 
 def pilot(

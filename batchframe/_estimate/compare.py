@@ -22,7 +22,7 @@ from batchframe._models.price import TIERS, Tier
 from batchframe._models.price_lookup import price
 from batchframe._models.rules import lifetime_notes, refused_parameters
 from batchframe._recipe.arguments import checked_model
-from batchframe._requests.rendering import asked_of
+from batchframe._requests.rendering import for_model
 from batchframe._requests.table import RequestTable
 from batchframe._services.provider import OPENAI, Provider
 
@@ -95,7 +95,7 @@ def _model_rows(
     base_url: str,
     provider: Provider,
 ) -> Iterator[tuple[Any, ...]]:
-    table = asked_of(table, checked_model(model))
+    table = for_model(table, checked_model(model))
     recipe = table.recipe
     input_tokens = count_input(table)
     if hosted_tools(recipe.body):

@@ -25,7 +25,6 @@ _SLACK: Final = 1 << 26
 _MOST: Final = 10 * 10**9
 _GONE: Final = frozenset({404, 410})
 _NOT_OFFERED: Final = frozenset({400, 405, 501}) | _GONE
-_HTML_START: Final = b"<"
 
 
 def download_result_file(
@@ -120,16 +119,15 @@ def _download(
     if expected:
         if not _is_whole(partial, size - expected, requests):
             raise ServiceError(
-                f"The result file {file_id} arrived with {size:,} of {expected:,} bytes, three "
-                "times. Nothing was replaced and nothing is lost: call "
-                + REFRESH
-                + " to fetch it again."
+                f"Result file {file_id} is incomplete after {_ATTEMPTS} downloads ({size:,} of "
+                f"{expected:,} bytes). No data was lost.",
+                next_step="Fix: " + REFRESH + ".",
             )
     elif _is_html(partial):
         raise ServiceError(
-            f"A web page came in place of the result file {file_id}. A proxy or a login page may "
-            "stand in between. Nothing was replaced and nothing is lost: open the page in a "
-            "browser, or check " + BASE_URL + ", then call " + REFRESH + "."
+            f"The service returned a web page instead of result file {file_id}, maybe from a proxy "
+            "or a login. No data was lost.",
+            next_step="Fix: check " + BASE_URL + ", then " + REFRESH + ".",
         )
 
 
@@ -141,7 +139,7 @@ def _is_whole(path: Path, surplus: int, requests: int) -> bool:
 
 def _is_html(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(_HTML_START)
+        return file.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
 
 
 def _move_into_place(partial: Path, destination: Path) -> Fetched:

@@ -12,7 +12,6 @@ from batchframe._display import Card, CardRepr, plural
 from batchframe._jobs.pilot import finish
 from batchframe._services.accounts import Account
 from batchframe._services.protocol import REALTIME, Service
-from batchframe._store.journal import InputFileState
 from batchframe._store.manifest import Record, records
 from batchframe._store.queue import is_in_queue
 
@@ -35,7 +34,7 @@ class Forgotten(CardRepr):
 
     def _card(self) -> Card:
         return Card(
-            title=f"Job {self.job}: {plural(len(self.removed), 'thing')} removed",
+            title=f"Job {self.job}: {plural(len(self.removed), 'item')} removed",
             facts=(
                 ("removed", "\n".join(self.removed) or "nothing"),
                 ("remaining", "\n".join(self.remaining) or "nothing"),
@@ -100,7 +99,7 @@ def forget(record: Record, service: Service | None) -> Forgotten:
         for file_id in _remote_files(record):
             try:
                 deleted = service.delete_file(file_id)
-                removed.append(f"{file_id} on the server{'' if deleted else ' (was gone before)'}")
+                removed.append(f"{file_id} on the server{'' if deleted else ' (already deleted)'}")
             except ServiceError as reason:
                 failed.append(
                     f"{file_id} on the server: " + NextStep(str(reason), in_shell(reason))
@@ -115,17 +114,12 @@ def forget(record: Record, service: Service | None) -> Forgotten:
 
 
 def _remote_files(record: Record) -> list[str]:
-    ids = [file_id for state in record.state.inputs for file_id in _remote_file_ids(state)]
-    return list(dict.fromkeys(ids))
-
-
-def _remote_file_ids(state: InputFileState) -> list[str]:
-    batch = state.batch
-    of_batch = (batch.input_file_id, batch.output_file_id, batch.error_file_id) if batch else ()
-    return [
-        *(upload.file_id for upload in state.uploads),
-        *(file_id for file_id in of_batch if file_id),
-    ]
+    ids: list[str | None] = []
+    for state in record.state.inputs:
+        ids += [upload.file_id for upload in state.uploads]
+        if batch := state.batch:
+            ids += [batch.input_file_id, batch.output_file_id, batch.error_file_id]
+    return [file_id for file_id in dict.fromkeys(ids) if file_id]
 
 
 def _remaining_places(record: Record, *, remote: bool) -> list[str]:
@@ -140,15 +134,12 @@ def _remaining_places(record: Record, *, remote: bool) -> list[str]:
         )
     if batches:
         places.append(
-            f"{', '.join(batches)} on the server: the batch object, with the job's name and "
-            "counts, and no text of any row; the API cannot delete it"
+            f"{', '.join(batches)} on the server: the job's name and counts, without row text; the "
+            "API cannot delete it"
         )
     own = record.manifest
     places += [
-        (
-            f"{other.folder.path}: answers reused by job {other.manifest.display_name}, if any "
-            "came from this one"
-        )
+        f"{other.folder.path}: job {other.manifest.display_name!r} may have reused answers"
         for other in records()
         if other.manifest.reused
         and other.manifest.id != own.id

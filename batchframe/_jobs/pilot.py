@@ -26,7 +26,7 @@ from batchframe._estimate.counting import part_of
 from batchframe._estimate.estimate import Estimate
 from batchframe._jobs.preparation import Plan, prepare
 from batchframe._jobs.run import SubmissionContext
-from batchframe._requests.table import RequestTable, kept_requests, kept_table
+from batchframe._requests.table import RequestTable, encoded_requests, table_of_requests
 from batchframe._services.advice import may_pass
 from batchframe._services.batch import Batch
 from batchframe._services.protocol import REALTIME, RealtimeResponse, Service
@@ -72,10 +72,7 @@ class Pilot(CardRepr):
             facts=(
                 ("rows", ", ".join(statuses) or "none"),
                 ("spent", f"{money(self.cost)} at standard price"),
-                (
-                    "rest",
-                    f"{plural(rest.requests, 'request')}, {format_range(rest.cost, money)}",
-                ),
+                ("rest", f"{plural(rest.requests, 'request')}, {format_range(rest.cost, money)}"),
             ),
             notes=rest.notes,
             next_step="job = requests.submit(name=..., max_cost=...)",
@@ -85,13 +82,13 @@ class Pilot(CardRepr):
 def format_pilot_cost(estimate: Estimate) -> str:
     """Format the number of requests and the cost of a pilot."""
     high = None if estimate.standard_cost is None else estimate.standard_cost.high
-    most = "for a price that nothing bounds" if high is None else f"for at most {money(high)}"
-    return f"Pilot: {plural(estimate.requests, 'request')} in real time, {most}, at standard price."
+    limit = "no upper bound on the cost" if high is None else f"at most {money(high)}"
+    return f"Pilot: {plural(estimate.requests, 'request')} in real time at standard price, {limit}."
 
 
 def sampled(table: RequestTable, results: pd.DataFrame) -> pd.DataFrame:
     """Add the prompts and the index labels of the frame to the answers."""
-    lines = [msgspec.json.decode(b'{"custom_id":"' + r) for r in kept_requests(table)]
+    lines = [msgspec.json.decode(b'{"custom_id":"' + r) for r in encoded_requests(table)]
     prompt_text = endpoint_of(table.recipe.endpoint).prompt_text
     results = results.set_index(table.source.labels)
     results.insert(0, "bf_prompt", [prompt_text(line["body"]) for line in lines])
@@ -106,7 +103,7 @@ def draw(table: RequestTable, n: int, seed: int) -> RequestTable:
     sample = np.sort(np.random.default_rng(seed).permutation(table.requests)[:n])
     rows = np.flatnonzero(np.isin(table.number, sample))
     identity = table.source.identity
-    return kept_table(
+    return table_of_requests(
         table.recipe,
         list(part_of(table, sample).requests_to_send()),
         np.searchsorted(sample, table.number[rows]),

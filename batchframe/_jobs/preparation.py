@@ -20,10 +20,10 @@ from batchframe._base.errors import (
     warn_user,
 )
 from batchframe._base.private_files import sync_folder
-from batchframe._base.safe_text import ACCOUNT, NextStep, job_step
+from batchframe._base.safe_text import ACCOUNT, NextStep
 from batchframe._estimate.estimate import Estimate
 from batchframe._models.price import Tier
-from batchframe._requests.input_files import InputFile, write_inputs
+from batchframe._requests.input_files import write_inputs
 from batchframe._requests.table import FINGERPRINT_VERSION, RequestTable
 from batchframe._results.earlier import ReusePlan, find_answers, reused_by
 from batchframe._results.job_answers import read_reused, write_reused
@@ -155,10 +155,10 @@ def check_names(name: object, rerun: object, max_enqueued_tokens: object) -> Non
     """
     for keyword, value in (("name", name), ("rerun", rerun)):
         if value is not None and not _is_name(value):
-            raise RequestError.invalid_argument(keyword, value, 'a text such as "sentiment"')
+            raise RequestError.invalid_argument(keyword, value, "a printable string")
     limit = max_enqueued_tokens
     if limit is not None and (type(limit) is not int or limit < 1):
-        raise RequestError.invalid_argument("max_enqueued_tokens", limit, "a number of tokens")
+        raise RequestError.invalid_argument("max_enqueued_tokens", limit, "a positive int")
 
 
 def _is_name(value: object) -> bool:
@@ -202,15 +202,12 @@ def _is_outdated(plan: Plan, record: Record) -> bool:
 def _write_new(plan: Plan, folder: JobFolder) -> Manifest:
     paths = [folder.input(number) for number in range(len(plan.input_ranges))]
     inputs = tuple(write_inputs(plan.table, plan.input_ranges, paths, plan.provider, plan.tokens))
+    folder.remove_inputs_from(len(inputs))
     write_rows(rows_of(plan.table), folder.rows)
     if plan.table.reused:
         AnswerFiles(folder.files).take(plan.reuse.files)
         write_reused(folder, plan.reuse.answers)
     sync_folder(folder.path)
-    return _manifest_of(plan, inputs)
-
-
-def _manifest_of(plan: Plan, inputs: tuple[InputFile, ...]) -> Manifest:
     return Manifest(
         id=plan.job_id,
         name=plan.name or plan.default_name,
@@ -233,7 +230,7 @@ def _manifest_of(plan: Plan, inputs: tuple[InputFile, ...]) -> Manifest:
         input_cost=plan.estimate.input_cost,
         tier=plan.tier,
         max_enqueued_tokens=plan.max_enqueued_tokens,
-        source=plan.table.home,
+        source=plan.table.source_path,
     )
 
 
@@ -242,12 +239,8 @@ def _follow(plan: Plan, record: Record) -> Manifest:
     if plan.name and manifest.name and plan.name != manifest.name:
         warn_user(
             NamesakeWarning(
-                f"These requests are job {manifest.name!r} already, so nothing new is sent. The "
-                f"job is now called {plan.name!r}: "
-                + job_step(plan.name)
-                + " finds it, "
-                + job_step(manifest.name)
-                + " no more."
+                f"Job {manifest.name!r} has the same requests; nothing is sent. The job is renamed "
+                f"to {plan.name!r}, and the old name no longer works."
             )
         )
     write_rows(follow(read_rows(folder.rows), plan.table), folder.rows)
@@ -261,7 +254,7 @@ def _follow(plan: Plan, record: Record) -> Manifest:
         name=plan.name or manifest.name or plan.default_name,
         recipe=plan.table.recipe,
         rows=plan.table.rows,
-        source=plan.table.home,
+        source=plan.table.source_path,
         cost=estimate.cost or manifest.cost,
         prices=_as_strings(plan.prices) or manifest.prices,
         max_enqueued_tokens=plan.max_enqueued_tokens or manifest.max_enqueued_tokens,

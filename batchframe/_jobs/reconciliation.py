@@ -12,15 +12,13 @@ from batchframe._base.errors import (
     SeveralBatchesWarning,
     SubmissionUncertain,
     format_list,
+    shorten,
     warn_user,
 )
 from batchframe._base.safe_text import ACCOUNT, RUN_AGAIN, NextStep, job_step
 from batchframe._jobs.run import SubmissionContext
 from batchframe._services.batch import Batch
-from batchframe._services.protocol import (
-    newest_batches,
-    since,
-)
+from batchframe._services.protocol import newest_batches, since
 from batchframe._store.journal import InputFileState
 
 _CLOCK_SLACK: Final = 60.0
@@ -90,57 +88,50 @@ def adopt(run: SubmissionContext, index: int, batches: list[Batch]) -> None:
 
 
 def reconcile_create(run: SubmissionContext, index: int, state: InputFileState) -> None:
-    """Resolve one create of unknown outcome."""
-    recreate = run.recreate or (run.on_uncertain == "recreate" and run.profile.list_is_complete)
-    batches, is_complete = _search_until_settled(run, index, state, in_full=recreate)
-    if batches:
-        _adopt_if_it_runs(run, index, state, batches)
-        return
-    if not recreate or not is_complete:
-        seen = (
-            "The service does not list it (yet)"
-            if is_complete
-            else "The service's list of batches could not be read to its end"
-        )
-        raise SubmissionUncertain(
-            f"Part {index + 1} of {run.input_count} of job {run.manifest.display_name} was sent, "
-            f"but its answer was lost{f' ({state.reason})' if state.reason else ''}. {seen}, so "
-            "nobody can know whether the batch exists, and batchframe does not pay on a guess.",
-            next_step="Look again in a few minutes:\n    "
-            + job_step(run.manifest.display_name, "resume", alone=True)
-            + "\nIf you are sure that it was not created (the service's web page shows no such "
-            "batch), send it again:\n    "
-            + job_step(run.manifest.display_name, "resume", "recreate", alone=True),
-        )
-    _fence(run, index, state)
-    state = run.state().inputs[index]
-    if late_batches := list(_scan(run, index, state)):
-        _adopt_if_it_runs(run, index, state, late_batches)
-        return
-    run.record_event("FENCED", index)
-
-
-def _adopt_if_it_runs(
-    run: SubmissionContext, index: int, state: InputFileState, batches: list[Batch]
-) -> None:
-    """Adopt the batches of an input file, unless one may still be rejected.
+    """Resolve one create of unknown outcome.
 
     Raises
     ------
     SubmissionUncertain
-        If the service is still validating a batch whose input file batchframe deleted.
+        If it is still unknown whether a batch was created, or whether the service will reject a
+        batch whose input file batchframe deleted.
     """
+    recreate = run.recreate or (run.on_uncertain == "recreate" and run.profile.list_is_complete)
+    batches, is_complete = _search_until_settled(run, index, state, in_full=recreate)
+    if not batches:
+        if not recreate or not is_complete:
+            raise _uncertain_error(run, index, state, is_complete=is_complete)
+        _fence(run, index, state)
+        state = run.state().inputs[index]
+        batches = list(_scan(run, index, state))
     for batch in batches:
         if batch.status == "validating" and batch.input_file_id in state.fenced_files:
             raise SubmissionUncertain(
-                f"Part {index + 1} of {run.input_count} of job {run.manifest.display_name} became "
-                f"{batch.id} after all, about when its input file was deleted so that it could be "
-                "sent again. The service is still validating it, and nobody can know yet whether "
-                "it will run.",
-                next_step="Look again in a minute:\n    "
-                + job_step(run.manifest.display_name, "resume", alone=True),
+                f"{run.describe(index)}: {batch.id} was created while batchframe deleted its input "
+                "file, and may still fail validation.",
+                next_step="Fix: in a minute, "
+                + job_step(run.manifest.display_name, "resume")
+                + ".",
             )
-    adopt(run, index, batches)
+    if batches:
+        adopt(run, index, batches)
+    else:
+        run.record_event("FENCED", index)
+
+
+def _uncertain_error(
+    run: SubmissionContext, index: int, state: InputFileState, *, is_complete: bool
+) -> SubmissionUncertain:
+    job, reason = run.manifest.display_name, f" ({shorten(state.reason)})" if state.reason else ""
+    search = "does not list the batch yet" if is_complete else "returned an incomplete list"
+    return SubmissionUncertain(
+        f"{run.describe(index)}: the response to the create was lost{reason}, and the service "
+        f"{search}. Creating it again could bill it twice.",
+        next_step="Fix: in a few minutes:\n    "
+        + job_step(job, "resume", alone=True)
+        + "\nOr, if the service's web page shows no such batch, send it again:\n    "
+        + job_step(job, "resume", "recreate", alone=True),
+    )
 
 
 def _fence(run: SubmissionContext, index: int, state: InputFileState) -> None:
@@ -152,25 +143,21 @@ def _fence(run: SubmissionContext, index: int, state: InputFileState) -> None:
         If an upload is missing although batchframe did not delete it: the key may belong to another
         account, which can see neither file nor batch.
     """
+    job = run.manifest.display_name
     for upload in state.uploads[state.fenced :]:
         if not _is_on_server(run, upload.file_id):
             raise SubmissionUncertain(
-                f"The input file {upload.file_id} of job {run.manifest.display_name} is not on the "
-                "server, though nobody here deleted it. The client's key may belong to another "
-                "project, from which neither the file nor a batch of it can be seen.",
-                next_step=_another_account(run.manifest.display_name),
+                f"{run.describe(index)}: {upload.file_id} is missing on the server, although "
+                "batchframe did not delete it. The client's key may belong to another project.",
+                next_step=NextStep(
+                    "Fix: pass the client that submitted the job, "
+                    f"bf.job({job!r}, client=...).resume(recreate=True).",
+                    f"{ACCOUNT}: {job_step(job, 'resume', 'recreate').shell}.",
+                ),
             )
     run.record_event("FENCING", index)
     for upload in state.uploads:
         run.service.delete_file(upload.file_id)
-
-
-def _another_account(job: str) -> NextStep:
-    return NextStep(
-        "Pass the client it was submitted with: "
-        f"bf.job({job!r}, client=...).resume(recreate=True).",
-        f"{ACCOUNT}: {job_step(job, 'resume', 'recreate').shell}.",
-    )
 
 
 def _is_on_server(run: SubmissionContext, file_id: str) -> bool:
@@ -211,14 +198,14 @@ def _scan(run: SubmissionContext, index: int, state: InputFileState) -> Iterator
 
 def _in_another_order_error(job: str, batches: Sequence[str]) -> SentElsewhere:
     error = SentElsewhere(
-        f"Job {job!r} was sent before, from a folder that is not here and with its rows in "
-        f"another order ({format_list(batches)}), and not all of it can be brought back. "
-        "Nothing was sent now.",
-        next_step="Bring back what there is, "
+        f"Job {job!r} was submitted before with its rows in another order "
+        f"({format_list(batches)}), its folder is missing, and only part of it can be recovered. "
+        "Nothing was sent.",
+        next_step="Fix: "
         + NextStep("bf.recover()", "`batchframe recover`")
-        + ", and "
+        + ", then "
         + RUN_AGAIN
-        + ". What is still not answered then is sent, and paid again, by "
+        + "; to pay again for the rest: "
         + job_step(job, "resume", "recreate")
         + ".",
     )

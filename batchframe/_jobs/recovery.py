@@ -20,8 +20,9 @@ import numpy as np
 import pyarrow as pa
 
 from batchframe._base.clock import SYSTEM
-from batchframe._base.digests import ARROW, Digests, digests_of, to_arrow
+from batchframe._base.digests import Digests, digests_of, to_arrow
 from batchframe._base.errors import (
+    BatchframeError,
     InputError,
     ServiceError,
     SeveralBatchesWarning,
@@ -37,7 +38,7 @@ from batchframe._jobs.run import input_file_fingerprint
 from batchframe._recipe.recipe import Recipe
 from batchframe._requests.custom_ids import ID_VERSION
 from batchframe._requests.input_files import InputFile
-from batchframe._requests.lines import as_named
+from batchframe._requests.lines import restore_endpoint
 from batchframe._requests.table import fingerprint_of
 from batchframe._services.batch import Batch
 from batchframe._services.protocol import Service
@@ -66,7 +67,6 @@ class _RecoveredFile:
 
     batch: Batch
     path: Path
-    bytes: int
     sha256: str
     first: int
     stamp: str
@@ -119,17 +119,13 @@ def rebuild(service: Service, folder: JobFolder, batches: Sequence[Batch]) -> li
             files[0].recipe.endpoint, np.concatenate([file.digests for file in files])
         )
         if not (complete and len(files) == len(chosen) and fingerprint.startswith(files[0].stamp)):
-            folder, fingerprint = _incomplete_folder(job_id, files), files[0].stamp
+            ids = " ".join([job_id, *(file.batch.id for file in files)])
+            folder = JobFolder.of(hashlib.sha256(ids.encode()).hexdigest()[:20])
+            fingerprint = files[0].stamp
             if folder.journal.is_file():
                 return []
         _write(folder, fingerprint, files, service)
     return [folder]
-
-
-def _incomplete_folder(job_id: str, files: Sequence[_RecoveredFile]) -> JobFolder:
-    """Return the folder of an incomplete job, named by its batches."""
-    ids = " ".join([job_id, *(file.batch.id for file in files)])
-    return JobFolder.of(hashlib.sha256(ids.encode()).hexdigest()[:20])
 
 
 def _select_batches(job_id: str, batches: Sequence[Batch]) -> tuple[list[Batch], bool]:
@@ -155,15 +151,17 @@ def _fetch(service: Service, job_id: str, batch: Batch, path: Path) -> _Recovere
         service.download(batch.input_file_id or "", path, _MAX_BYTES)
         return _read(batch, path, job_id)
     except _UNUSABLE as reason:
-        if isinstance(reason, ServiceError) and reason.status not in _GONE:
+        if isinstance(reason, ServiceError) and reason.status not in {404, 410}:
             raise  # a retry may succeed
         path.unlink(missing_ok=True)
+        problem = _WRONG_FILE
+        if isinstance(reason, BatchframeError):
+            problem = without_link(getattr(reason, "cause", "") or reason)
         warn_user(
             UnrecoveredBatchWarning(
-                f"Batch {batch.id} of job {job_id} was left out: {without_link(str(reason))} "
-                "If you have the frame, "
+                f"Batch {batch.id} of job {job_id} was not recovered: {problem}. Fix: "
                 + RUN_THAT
-                + " that submitted it: the batch is then found by its content."
+                + " that submitted it; batchframe then finds the batch by its content."
             )
         )
         return None
@@ -173,8 +171,7 @@ def _fetch(service: Service, job_id: str, batch: Batch, path: Path) -> _Recovere
 _UNUSABLE: Final = (
     ServiceError, InputError, ValueError, LookupError, TypeError, AttributeError, RecursionError,
 )  # fmt: skip
-_GONE: Final = {404, 410}
-_WRONG_FILE: Final = "its input file is not the one that was sent"
+_WRONG_FILE: Final = "its input file is invalid, or not the one that was sent"
 
 
 def _read(batch: Batch, path: Path, job_id: str) -> _RecoveredFile:
@@ -189,14 +186,13 @@ def _read(batch: Batch, path: Path, job_id: str) -> _RecoveredFile:
             if name is None:
                 raise ValueError(_WRONG_FILE)
             first = first or name
-            requests.append(as_named(line[name.end() : -1]))
+            requests.append(restore_endpoint(line[name.end() : -1]))
     if first is None:
         raise ValueError(_WRONG_FILE)
     request = msgspec.json.decode(b'{"custom_id":"' + requests[0], type=dict[str, Any])
     return _RecoveredFile(
         batch=batch,
         path=path,
-        bytes=path.stat().st_size,
         sha256=sha256,
         first=int(first[2]),
         stamp=first[1].decode(),
@@ -210,11 +206,17 @@ def _write(
 ) -> None:
     folder.create()
     folder.journal.unlink(missing_ok=True)
+    inputs: list[InputFile] = []
     for index, file in enumerate(files):
+        start = inputs[-1].stop if inputs else 0
+        stop = start + len(file.digests)
+        size = file.path.stat().st_size
+        inputs.append(InputFile(start, stop, size, file.sha256, file.first - start))
         file.path.replace(folder.input(index))
+    folder.remove_inputs_from(len(inputs))
     digest = to_arrow(np.concatenate([file.digests for file in files]))
-    nothing = pa.nulls(len(digest), pa.string())
-    write_rows(Rows(digest, np.arange(len(digest)), nothing, digest.cast(ARROW)), folder.rows)
+    absent = pa.nulls(len(digest), pa.string())
+    write_rows(Rows(digest, np.arange(len(digest)), absent, digest), folder.rows)
     sync_folder(folder.path)
     first = files[0].batch
     manifest = Manifest(
@@ -229,7 +231,7 @@ def _write(
         requests=len(digest),
         reused=0,
         reuse=True,
-        inputs=tuple(_input_files(files)),
+        inputs=tuple(inputs),
         input_tokens=Range(0, None, None),
         output_tokens=Range(0, None, None),
         cost=None,
@@ -253,13 +255,3 @@ def _events(files: Sequence[_RecoveredFile]) -> list[dict[str, Any]]:
         events.append({"event": "UPLOADED", **upload, **about})
         events.append({"event": "CREATED", "batch": batch.to_json(), "adopted": True, **about})
     return events
-
-
-def _input_files(files: Sequence[_RecoveredFile]) -> list[InputFile]:
-    input_files: list[InputFile] = []
-    start = 0
-    for file in files:
-        stop = start + len(file.digests)
-        input_files.append(InputFile(start, stop, file.bytes, file.sha256, file.first - start))
-        start = stop
-    return input_files

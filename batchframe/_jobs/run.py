@@ -59,12 +59,6 @@ class SubmissionContext:
         """Number of input files of the job."""
         return len(self.manifest.inputs)
 
-    @property
-    def queue(self) -> Queue:
-        """Limits of the service's queue."""
-        limit = self.manifest.max_enqueued_tokens or self.profile.max_enqueued_tokens
-        return Queue(limit, self.queued_elsewhere, self.profile.max_creates)
-
     def state(self) -> JobState:
         """Replay the journal."""
         return read_state(self.folder, self.input_count)
@@ -75,7 +69,13 @@ class SubmissionContext:
 
     def due(self) -> list[int]:
         """List the input files whose batch may be created now, in order."""
-        return due(self.manifest.inputs, self.state().inputs, self.queue, self.clock.now())
+        limit = self.manifest.max_enqueued_tokens or self.profile.max_enqueued_tokens
+        queue = Queue(limit, self.queued_elsewhere, self.profile.max_creates)
+        return due(self.manifest.inputs, self.state().inputs, queue, self.clock.now())
+
+    def describe(self, index: int) -> str:
+        """Format the job and the number of an input file, for messages."""
+        return f"Job {self.manifest.display_name!r}, input file {index + 1} of {self.input_count}"
 
     def record_event(self, event: str, index: int, **facts: Any) -> None:
         """Append an event to the journal, durably."""

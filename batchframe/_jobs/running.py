@@ -63,16 +63,17 @@ def submit_rest(run: SubmissionContext) -> None:
     sent_elsewhere = {} if run.recreate or not run.due() else _count_elsewhere(run)
     if sent_elsewhere:
         text = ", ".join(f"{number:,} in job {other!r}" for other, number in sent_elsewhere.items())
+        name = run.manifest.display_name
         raise SubmissionError(
-            f"Requests that job {run.manifest.display_name!r} has not sent yet were asked since by "
-            f"others ({text}), and would be paid twice.",
-            next_step="Send only the rest: "
-            + job_step(run.manifest.display_name, "cancel")
-            + ", which drops what was not sent, and "
-            + job_step(run.manifest.display_name, "unanswered")
+            f"Unsent requests of job {name!r} are already in other jobs ({text}); sending them "
+            "would be billed twice.",
+            next_step="Fix: "
+            + job_step(name, "cancel")
+            + ", then "
+            + job_step(name, "unanswered")
             + NextStep(".submit()", "")
-            + ". Or pay twice: "
-            + job_step(run.manifest.display_name, "resume", "recreate")
+            + ". To pay twice: "
+            + job_step(name, "resume", "recreate")
             + ".",
         )
     submit(run)
@@ -88,7 +89,7 @@ def _submit(plan: Plan, run: SubmissionContext) -> None:
         submit_rest(run) if run.state().intended else submit(run)
     except SentElsewhere as error:
         # The folder was lost and the rows were reordered, so the sent batches are recovered.
-        local = _local_batches()
+        local = frozenset(batch.id for record in records() for batch in record.state.batches)
         if local >= error.batches:
             submit(replace(run, elsewhere=local))
             return
@@ -100,10 +101,6 @@ def _submit(plan: Plan, run: SubmissionContext) -> None:
                 run.folder.journal.unlink()
             raise
         submit(replace(run, manifest=prepare(plan, run.folder)))
-
-
-def _local_batches() -> frozenset[str]:
-    return frozenset(batch.id for record in records() for batch in record.state.batches)
 
 
 def _warn_of_namesake(plan: Plan) -> None:
@@ -119,10 +116,9 @@ def _warn_of_namesake(plan: Plan) -> None:
             differences += ["rerun"] if plan.rerun != other.rerun else []
             warn_user(
                 NamesakeWarning(
-                    f"There is a job named {plan.name!r} already, and this is another one, paid "
-                    f"for itself: it differs in {', '.join(differences or ['rows'])}. "
-                    + job_step(plan.name)
-                    + " now finds the new one; the other is "
+                    f"A job named {plan.name!r} exists, which differs in "
+                    f"{', '.join(differences or ['rows'])}; this is a separate job, billed "
+                    f"separately. {plan.name!r} now names the new one; the earlier one is "
                     + job_step(other.id)
                     + "."
                 )
@@ -149,13 +145,9 @@ def _context(
     *,
     recreate: bool = False,
 ) -> SubmissionContext:
+    queued = _queued_elsewhere(manifest, service)
     return SubmissionContext(
-        folder,
-        manifest,
-        service,
-        on_uncertain,
-        recreate,
-        queued_elsewhere=_queued_elsewhere(manifest, service),
+        folder, manifest, service, on_uncertain, recreate, queued_elsewhere=queued
     )
 
 

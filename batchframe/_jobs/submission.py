@@ -12,11 +12,7 @@ from functools import partial
 from typing import Final
 
 from batchframe._base.clock import Backoff, Retries
-from batchframe._base.errors import (
-    JobError,
-    ServiceError,
-    SubmissionError,
-)
+from batchframe._base.errors import JobError, ServiceError, SubmissionError, shorten
 from batchframe._base.private_files import sha256_of
 from batchframe._base.safe_text import RUN_AGAIN, NextStep, job_step
 from batchframe._jobs.reconciliation import adopt, created_elsewhere, reconcile_create
@@ -56,8 +52,8 @@ def submit(run: SubmissionContext) -> None:
     state = run.state()
     if not state.understood:
         raise JobError(
-            f"The journal in {run.folder.path!s} holds events of a newer version of batchframe, "
-            "so this one sends nothing for it. Upgrade: pip install --upgrade batchframe."
+            f"{run.folder.journal!s} has events of a newer version of batchframe. Nothing was "
+            "sent. Fix: pip install --upgrade batchframe."
         )
     if not state.intended:
         run.folder.append({"event": "INTENT", "at": run.clock.now()})
@@ -90,7 +86,7 @@ def _create_until_done(run: SubmissionContext, index: int) -> bool:
             match _create(run, index, state):
                 case Unsent(reason):
                     if not unsent.pause():
-                        raise _unsent_error(run, reason)
+                        raise _unsent_error(run, index, reason)
                 case Rejected() as outcome if is_full(outcome.code, outcome.message):
                     queue_again(run, index, outcome.message)
                     return False
@@ -103,13 +99,13 @@ def _upload(run: SubmissionContext, index: int) -> None:
     input_file = run.manifest.inputs[index]
     path, name, sha256, purpose, lifetime = _pending_upload(run, index)
     if sha256_of(path) != sha256:
-        raise JobError.damaged(str(path), "it is not what was written")
+        raise JobError.damaged(str(path), "its checksum differs")
     stored = run.transfers.upload(path, name, purpose, lifetime)
     if stored.bytes is not None and stored.bytes != input_file.bytes:
         raise ServiceError(
-            f"The service stored {stored.bytes:,} bytes of {name}, but {input_file.bytes:,} were "
-            "sent. No batch was created.",
-            next_step=NextStep("Run the cell", "Run the command") + " again to upload it anew.",
+            f"{run.describe(index)}: the service stored {stored.bytes:,} of {input_file.bytes:,} "
+            "bytes. No batch was created.",
+            next_step="Fix: " + RUN_AGAIN + ".",
         )
     _record_upload(run, index, stored)
 
@@ -160,15 +156,10 @@ def _metadata(run: SubmissionContext, index: int) -> dict[str, str]:
     }
 
 
-def _unsent_error(run: SubmissionContext, reason: str) -> SubmissionError:
+def _unsent_error(run: SubmissionContext, index: int, reason: str) -> SubmissionError:
     return SubmissionError(
-        f"Nothing of this part of job {run.manifest.display_name} reached the service: {reason}. "
-        "Nothing is billed for it.",
-        next_step="When the connection is back, "
-        + RUN_AGAIN
-        + " or call "
-        + job_step(run.manifest.display_name, "resume")
-        + ".",
+        f"{run.describe(index)}: could not be sent ({shorten(reason)}). Nothing is billed for it.",
+        next_step="Fix: once the service can be reached, " + _resume_step(run) + ".",
     )
 
 
@@ -189,17 +180,17 @@ def _pause_after_rejection(
 
 def _rejected_error(run: SubmissionContext, index: int, outcome: Rejected) -> SubmissionError:
     remedy = advice(outcome.code, outcome.message, outcome.status)
-    job = run.manifest.display_name
     status = f"{outcome.status}, {outcome.code}" if outcome.code else f"{outcome.status}"
     return SubmissionError(
-        f"The service refused part {index + 1} of {run.input_count} of job {job} (HTTP {status}): "
+        f"{run.describe(index)}: the service rejected the batch (HTTP {status}): "
         f"{outcome.message}\n"
-        + remedy
-        + (remedy and "\n")
-        + "No batch was created for it and nothing is billed for it.",
-        next_step="When the cause is mended, "
-        + RUN_AGAIN
-        + " or call "
-        + job_step(job, "resume")
-        + ": what was created goes on, and only the rest is sent.",
+        + (remedy and f"{remedy}\n")
+        + "No batch was created, and nothing is billed.",
+        next_step="Fix: once the problem is solved, "
+        + _resume_step(run)
+        + "; batchframe sends only the rest.",
     )
+
+
+def _resume_step(run: SubmissionContext) -> NextStep:
+    return RUN_AGAIN + " or call " + job_step(run.manifest.display_name, "resume")

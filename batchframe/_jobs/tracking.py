@@ -86,7 +86,7 @@ def cancel(run: SubmissionContext) -> None:
     for index, state in enumerate(run.state().inputs):
         if state.step in {"new", "uploaded"}:
             run.record_event("DROPPED", index)
-    if errors := _for_each_batch(run, _cancel_input_file):
+    if errors := _for_each_batch(run, _cancel_batch):
         raise next(iter(errors.values()))
 
 
@@ -108,7 +108,7 @@ def _is_downloaded(folder: JobFolder, index: int, state: InputFileState, *, thor
 
 
 def _for_each_batch(
-    run: SubmissionContext, act: Callable[[SubmissionContext, int, InputFileState], None]
+    run: SubmissionContext, act: Callable[[SubmissionContext, int, InputFileState, Batch], None]
 ) -> dict[int, ServiceError]:
     """Act on each batch, and return the errors by input file."""
     errors: dict[int, ServiceError] = {}
@@ -116,7 +116,7 @@ def _for_each_batch(
         if state.batch is None:
             continue
         try:
-            act(run, index, state)
+            act(run, index, state, state.batch)
         except ServiceError as error:
             errors[index] = error
             if error.out_of_reach:
@@ -124,9 +124,10 @@ def _for_each_batch(
     return errors
 
 
-def _poll(run: SubmissionContext, index: int, state: InputFileState, *, thorough: bool) -> None:
-    batch = state.batch
-    if batch is None or _is_downloaded(run.folder, index, state, thorough=thorough):
+def _poll(
+    run: SubmissionContext, index: int, state: InputFileState, batch: Batch, *, thorough: bool
+) -> None:
+    if _is_downloaded(run.folder, index, state, thorough=thorough):
         return
     if batch.id == REALTIME:
         # The lock is free, so the kernel of the pilot has ended.
@@ -175,7 +176,7 @@ def _fetch(run: SubmissionContext, index: int, state: InputFileState, batch: Bat
     paths = {"output": run.folder.output(index), "errors": run.folder.errors(index)}
     before = {"output": state.output, "errors": state.errors}
     settled = state.fetched and not state.incomplete
-    downloaded: dict[str, Fetched] = {}
+    downloaded: dict[str, Any] = {}
     missing: list[str] = []
     for kind, file_id in _result_files(batch).items():
         previous = before[kind]
@@ -187,26 +188,19 @@ def _fetch(run: SubmissionContext, index: int, state: InputFileState, batch: Bat
             downloaded[kind] = fetched
         elif state.fetched and previous is not None:
             raise ServiceError(
-                f"{paths[kind]!s} is not what came back from the service: it was changed or "
-                f"removed since, and the service has no result file {file_id} any more. Restore it "
-                "from a copy of the job's folder."
+                f"{paths[kind]!s} was changed or deleted after its download, and the service no "
+                f"longer has {file_id}. Fix: restore the file from a copy of the job's folder."
             )
         else:
             missing.append(file_id)
     lines = sum(count_lines(paths[kind]).whole for kind in downloaded)
-    facts: dict[str, Any] = {kind: asdict(fetched) for kind, fetched in downloaded.items()}
+    facts = {kind: asdict(fetched) for kind, fetched in downloaded.items()}
     short = bool(missing) or lines < _expected(batch, requests)
     if short and not state.fetched and state.short < _MAX_SHORT_POLLS:
         # The files of an ended batch may become available later.
         run.record_event("SHORT", index, lines=lines, **facts)
         return
-    event = AllFetched(
-        shard=index,
-        output=downloaded.get("output"),
-        errors=downloaded.get("errors"),
-        gone=tuple(missing),
-        incomplete=short,
-    )
+    event = AllFetched(shard=index, **downloaded, gone=tuple(missing), incomplete=short)
     if not state.fetched or after(state, event) != state:
         run.record_event("FETCHED", index, **facts, gone=missing, incomplete=short)
 
@@ -225,24 +219,19 @@ def _expected(batch: Batch, requests: int) -> int:
     return min(requests, batch.completed + batch.failed)
 
 
-def _cancel_input_file(run: SubmissionContext, index: int, state: InputFileState) -> None:
-    if state.batch is None or state.batch.ended:
+def _cancel_batch(run: SubmissionContext, index: int, _: InputFileState, batch: Batch) -> None:
+    if batch.ended:
         return
-    if state.batch.id == REALTIME:
-        finish(run.folder, state.batch)
-    else:
-        batch = _cancel(run, state.batch)
-        run.record_event("STATUS", index, batch=batch.to_json())
-
-
-def _cancel(run: SubmissionContext, batch: Batch) -> Batch:
+    if batch.id == REALTIME:
+        finish(run.folder, batch)
+        return
     try:
-        return run.service.cancel_batch(batch.id)
+        batch = run.service.cancel_batch(batch.id)
     except ServiceError as reason:
         if reason.status is None:
             raise
         # Services differ in the status of the error for a batch that has ended.
-        latest = _retrieve(run, run.service, batch)
-        if latest.ended or latest.status == "cancelling":
-            return latest
-        raise
+        batch = _retrieve(run, run.service, batch)
+        if not batch.ended and batch.status != "cancelling":
+            raise
+    run.record_event("STATUS", index, batch=batch.to_json())

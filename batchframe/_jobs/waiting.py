@@ -34,7 +34,8 @@ def poll_interval(provider: Provider, poll: Poll | None = None) -> PollInterval:
         return PollInterval(provider.first_poll, max(provider.first_poll, provider.last_poll))
     seconds: Sequence[Any] = poll if isinstance(poll, tuple | list) else (poll, poll)
     if len(seconds) != 2 or not all(map(_is_interval, seconds)) or seconds[0] > seconds[1]:  # noqa: PLR2004 - a pair
-        raise RequestError.invalid_argument("poll", poll, "seconds, such as 30 or (5, 60)")
+        wanted = "seconds or a (min, max) pair, such as 30 or (5, 60)"
+        raise RequestError.invalid_argument("poll", poll, wanted)
     return PollInterval(*map(float, seconds))
 
 
@@ -155,7 +156,7 @@ class _Watch(Generic[_O]):
         except Exception as reason:  # noqa: BLE001 - the card is the only place to report it
             self._show(f"Watching ended: {reason}", bad=True)
         if self.stopped.is_set():
-            self._show("Watched in another cell since.")
+            self._show("Replaced by watch() in another cell.")
         elif not self.screen.in_notebook and self.screen.last is not None:
             notify("; ".join([self.screen.last.title, *self.screen.last.notes]))
 

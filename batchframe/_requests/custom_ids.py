@@ -36,22 +36,16 @@ def custom_ids(fingerprint: str, start: int, digests: Digests) -> pa.Array:
     >>> custom_ids("0123456789abcdef", 9_999_999, np.zeros(2, "V16"))[1].as_py()
     'bf1-01234567-10000000-0000000000'
     """
-    return pa.concat_arrays(
-        [
-            _to_arrow_strings(names)
-            for names in _characters(_prefix(fingerprint).encode(), start, digests)
-        ]
-    )
+    blocks = _characters(_prefix(fingerprint).encode(), start, digests)
+    return pa.concat_arrays([_to_arrow_strings(characters) for characters in blocks])
 
 
 def line_heads(fingerprint: str, start: int, digests: Digests) -> list[bytes]:
     """Return the bytes before the request in each of consecutive lines."""
-    heads = _characters(_HEAD + _prefix(fingerprint).encode(), start, digests)
-    return [
-        head
-        for characters in heads
-        for head in characters.view(f"S{characters.shape[1]}").ravel().tolist()
-    ]
+    heads: list[bytes] = []
+    for characters in _characters(_HEAD + _prefix(fingerprint).encode(), start, digests):
+        heads += characters.view(f"S{characters.shape[1]}").ravel().tolist()
+    return heads
 
 
 def _prefix(fingerprint: str) -> str:
@@ -81,8 +75,3 @@ def _to_arrow_strings(characters: npt.NDArray[np.uint8]) -> pa.Array:
     rows, width = characters.shape
     ends = pa.py_buffer(np.arange(0, (rows + 1) * width, width, dtype=np.int32))
     return pa.StringArray.from_buffers(rows, ends, pa.py_buffer(characters))
-
-
-def line(identifier: str, request: bytes) -> bytes:
-    """Return one line of an input file, including its newline."""
-    return _HEAD + identifier.encode() + request + b"\n"

@@ -18,7 +18,7 @@ from batchframe._base.endpoint_paths import EndpointPath
 from batchframe._base.errors import FileIsThereError, RequestError
 from batchframe._base.private_files import replacing
 from batchframe._base.progress import progress
-from batchframe._requests.lines import respelt
+from batchframe._requests.lines import replace_endpoint
 from batchframe._requests.table import RequestTable
 from batchframe._services.provider import Provider
 
@@ -113,19 +113,16 @@ def plan_input_files(
     sizes = table.size[: table.to_send] + table.line_overhead
     if len(sizes) and sizes.max() > provider.max_bytes:
         largest = int(sizes.argmax())
-        where = table.where(largest)
         raise RequestError(
-            f"{where[0].upper()}{where[1:]} makes a request of {int(sizes[largest]):,} bytes, more "
-            f"than the {provider.max_bytes:,} bytes that {provider.name} takes in one input file. "
-            'Shorten it, for example df["text"] = df["text"].str.slice(0, 100_000), or leave the '
-            "row out."
+            f"The request of {table.where(largest)} has {int(sizes[largest]):,} bytes, above the "
+            f"limit of {provider.name} for an input file ({provider.max_bytes:,}). Fix: drop the "
+            'row, or shorten it: df["text"] = df["text"].str.slice(0, 100_000).'
         )
     if tokens is not None and max_tokens is not None and (tokens > max_tokens).any():
         longest = int(tokens.argmax())
         raise RequestError(
-            f"{table.where(longest).capitalize()} makes a request of {int(tokens[longest]):,} "
-            f"input tokens, above max_enqueued_tokens={max_tokens:,}: it would never be let into "
-            "the queue. Raise the limit, or shorten the row."
+            f"max_enqueued_tokens: below the {int(tokens[longest]):,} input tokens of "
+            f"{table.where(longest)} ({max_tokens:,}). Fix: raise the limit, or shorten the row."
         )
     max_requests = provider.max_requests
     if table.recipe.endpoint == EndpointPath.EMBEDDINGS:
@@ -177,7 +174,7 @@ def _blocks(table: RequestTable, provider: Provider) -> Iterator[list[bytes]]:
         return
     for block in table.line_blocks():
         for at, line in enumerate(block):
-            block[at] = respelt(line, endpoint, url)
+            block[at] = replace_endpoint(line, endpoint, url)
         yield block
 
 
@@ -200,11 +197,10 @@ def input_files(
         If `folder` is a file, or a file cannot be written.
     """
     if folder.suffix in {".jsonl", ".json"} or folder.is_file():
-        name = str(folder.with_suffix(""))
+        name = str(folder.with_suffix("")) if folder.suffix else f"{folder}-requests"
         raise RequestError(
-            f"{str(folder)!r} is the name of a file; to_jsonl() writes one file or more into a "
-            "folder, such as requests-000.jsonl. Name the folder: "
-            f"requests.to_jsonl({name!r})."
+            f"folder: a file name ({str(folder)!r}); to_jsonl() writes requests-000.jsonl, ... "
+            f"into a folder. Fix: requests.to_jsonl({name!r})."
         )
     paths = [folder / f"requests-{number:03d}.jsonl" for number in range(len(files))]
     try:
@@ -212,8 +208,8 @@ def input_files(
         for path in paths:
             if path.exists():
                 raise FileIsThereError(
-                    f"{path!s} is there already and is not replaced. Choose another folder, or "
-                    "remove it."
+                    f"{path!s} exists and is not overwritten. Fix: choose another folder, or "
+                    "delete the file."
                 )
         with ExitStack() as cleanup:
             # Partial output would block the next call.
@@ -225,8 +221,7 @@ def input_files(
         if isinstance(reason, FileIsThereError):
             raise
         raise RequestError(
-            f"The input files could not be written into {folder}: "
-            f"{reason.strerror or str(reason)}. What is there of them is not whole. Choose a "
-            'folder where there is room and you may write: to_jsonl("folder").'
+            f"folder: cannot be written ({str(folder)!r}: {reason.strerror or reason!s}). Fix: "
+            'free some space, or choose another, requests.to_jsonl("folder").'
         ) from None
     return paths

@@ -132,7 +132,7 @@ def _url_field(endpoint: str) -> bytes:
     return b'","method":"POST","url":' + msgspec.json.encode(endpoint) + b',"'
 
 
-def respelt(line: bytes, endpoint: str, url: str) -> bytes:
+def replace_endpoint(line: bytes, endpoint: str, url: str) -> bytes:
     """Replace the endpoint in a line by the service's URL.
 
     The digest of the request is that of the line before the replacement.
@@ -140,20 +140,20 @@ def respelt(line: bytes, endpoint: str, url: str) -> bytes:
     Examples
     --------
     >>> written = b'{"custom_id":"1","method":"POST","url":"/v1/embeddings","body":{}}'
-    >>> respelt(written, "/v1/embeddings", "/embeddings")
+    >>> replace_endpoint(written, "/v1/embeddings", "/embeddings")
     b'{"custom_id":"1","method":"POST","url":"/embeddings","body":{}}'
     """
     return line if endpoint == url else line.replace(_url_field(endpoint), _url_field(url), 1)
 
 
-def as_named(request: bytes) -> bytes:
-    """Restore the endpoint that :func:`respelt` replaced in a request.
+def restore_endpoint(request: bytes) -> bytes:
+    """Restore the endpoint that :func:`replace_endpoint` replaced in a request.
 
     The digest of the request is computed from the result.
 
     Examples
     --------
-    >>> as_named(b'","method":"POST","url":"/embeddings","body":{}}')
+    >>> restore_endpoint(b'","method":"POST","url":"/embeddings","body":{}}')
     b'","method":"POST","url":"/v1/embeddings","body":{}}'
     """
     return _BARE.sub(b"/v1/", request, count=1)

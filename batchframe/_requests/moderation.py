@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Final, Literal
 
 import msgspec
 
 from batchframe._base.clock import SYSTEM, Backoff, Clock, Retries
-from batchframe._base.errors import ServiceError
+from batchframe._base.errors import ServiceError, shorten
 from batchframe._base.progress import progress
 from batchframe._endpoints import flagged_categories
 from batchframe._requests.lines import body_of
@@ -25,30 +24,23 @@ from batchframe._services.protocol import Service
 
 MODEL: Final = "omni-moderation-latest"
 
-_PACK: Final = 32
+_TEXTS_PER_CALL: Final = 32
 _PIECE: Final = 10_000
 """Characters per piece: in any script, fewer than the model's 32,768 token limit."""
 _OVERLAP: Final = 200
-_AT_ONCE: Final = 8
+_MAX_CONCURRENT: Final = 8
 _ATTEMPTS: Final = 6
 _BACKOFF: Final = Backoff(maximum=30.0)
-_BUSY: Final = 429
 
-_ASKED: Final = frozenset(
-    {"messages", "input", "instructions", "prompt", "images", "input_reference", "mask"}
-)
-_SAID: Final = frozenset(
-    {"arguments", "content", "input", "instructions", "output", "prompt", "text"}
-)
-_SHOWN: Final = frozenset({"image_url", "url"})
+_PROMPT_KEYS: Final = {
+    "messages", "input", "instructions", "prompt", "images", "input_reference", "mask",
+}  # fmt: skip
+_TEXT_KEYS: Final = {"arguments", "content", "input", "instructions", "output", "prompt", "text"}
+_IMAGE_KEYS: Final = {"image_url", "url"}
 
 
-@dataclass(frozen=True)
-class _Question:
-    """A moderation call: texts or one image, and their request numbers."""
-
-    numbers: tuple[int, ...]
-    inputs: list[Any]
+_Call = list[tuple[int, Any]]
+"""The texts, or the one image, of a moderation call, with their request numbers."""
 
 
 def flagged(
@@ -67,18 +59,18 @@ def flagged(
         If a request cannot be moderated; the message names its row.
     """
     flags: dict[int, dict[str, None]] = {}
-    questions = _questions(table, with_images=not model.startswith("text-"))
+    calls = _calls(table, with_images=not model.startswith("text-"))
     with progress("moderating", table.requests, " requests") as advance:
-        pool = ThreadPoolExecutor(_AT_ONCE)
+        pool = ThreadPoolExecutor(_MAX_CONCURRENT)
         try:
-            while block := list(islice(questions, _AT_ONCE)):
+            while block := list(islice(calls, _MAX_CONCURRENT)):
                 verdicts = pool.map(
                     lambda item: _verdicts(table, service, model, item, clock), block
                 )
                 for number, categories in chain.from_iterable(verdicts):
                     flags.setdefault(number, {}).update(dict.fromkeys(categories))
                 # Pieces and images of one request are adjacent.
-                advance(len({number for question in block for number in question.numbers}))
+                advance(len({number for call in block for number, _ in call}))
         finally:
             # Pending calls are free, so an interrupt need not wait for them.
             pool.shutdown(wait=False, cancel_futures=True)
@@ -89,27 +81,26 @@ def flagged(
 
 
 def _verdicts(
-    table: RequestTable, service: Service, model: str, question: _Question, clock: Clock
+    table: RequestTable, service: Service, model: str, call: _Call, clock: Clock
 ) -> list[tuple[int, tuple[str, ...]]]:
     """Return the flagged requests of a call with their categories."""
+    numbers, inputs = zip(*call, strict=True)
     try:
-        answer = _moderate_with_retries(service, {"model": model, "input": question.inputs}, clock)
+        answer = _moderate_with_retries(service, {"model": model, "input": list(inputs)}, clock)
         verdicts = flagged_categories(answer)
-        if len(verdicts) == len(question.numbers):
-            pairs = zip(question.numbers, verdicts, strict=True)
+        if len(verdicts) == len(numbers):
+            pairs = zip(numbers, verdicts, strict=True)
             return [(number, categories) for number, categories in pairs if categories is not None]
-        problem = f"{len(verdicts)} results came back for {len(question.numbers)} inputs"
+        problem = f"{len(verdicts)} results for {len(numbers)} inputs"
     except ServiceError as reason:
         problem = reason.cause or str(reason)
     except msgspec.ValidationError as reason:
-        problem = f"its answer is no moderation: {reason}"
-    row = int(table.first_row[question.numbers[0]])
-    where = f"row {row} (index {table.source.labels[row]!r})"
-    suffix = " or a request behind it" if len(set(question.numbers)) > 1 else ""
+        problem = f"invalid response: {reason}"
+    suffix = " or later" if len(set(numbers)) > 1 else ""
     raise ServiceError(
-        f"The moderation endpoint did not answer for {where}{suffix}: {problem}. No row is held "
-        "back on half an answer, and nothing of the batch was sent. Ask again, with a client of "
-        "OpenAI, whose endpoint is free: requests.moderate(client=openai.OpenAI())."
+        f"Moderation failed at {table.where(numbers[0])}{suffix}: {shorten(problem)}. "
+        "Nothing was submitted. Fix: use a client of OpenAI, where moderation is free, "
+        "requests.moderate(client=openai.OpenAI())."
     )
 
 
@@ -120,29 +111,25 @@ def _moderate_with_retries(service: Service, body: Mapping[str, Any], clock: Clo
         try:
             return service.moderate(body)
         except ServiceError as reason:
-            if reason.status != _BUSY or not retries.pause():
+            if reason.status != 429 or not retries.pause():  # noqa: PLR2004 - HTTP's own number
                 raise
 
 
-def _questions(table: RequestTable, *, with_images: bool) -> Iterator[_Question]:
+def _calls(table: RequestTable, *, with_images: bool) -> Iterator[_Call]:
     """Group the texts of all requests in order; yield images separately."""
-    pack: list[tuple[int, str]] = []
+    texts: _Call = []
     for number, request in enumerate(table.requests_to_send()):
-        parts = list(_parts_of(body_of(request)))
-        text = "\n\n".join(text for kind, text in parts if kind == "text" and text.strip())
+        contents = list(_contents_of(body_of(request)))
+        text = "\n\n".join(text for kind, text in contents if kind == "text" and text.strip())
         for piece in _pieces(text):
-            pack.append((number, piece))
-            if len(pack) == _PACK:
-                yield _text_question(pack)
-                pack = []
-        for url in (url for kind, url in parts if kind == "image" and with_images):
-            yield _Question((number,), [{"type": "image_url", "image_url": {"url": url}}])
-    if pack:
-        yield _text_question(pack)
-
-
-def _text_question(pack: list[tuple[int, str]]) -> _Question:
-    return _Question(tuple(number for number, _ in pack), [piece for _, piece in pack])
+            texts.append((number, piece))
+            if len(texts) == _TEXTS_PER_CALL:
+                yield texts
+                texts = []
+        for url in (url for kind, url in contents if kind == "image" and with_images):
+            yield [(number, {"type": "image_url", "image_url": {"url": url}})]
+    if texts:
+        yield texts
 
 
 def _pieces(text: str) -> Iterator[str]:
@@ -157,24 +144,24 @@ def _pieces(text: str) -> Iterator[str]:
         yield text[start : start + _PIECE]
 
 
-def _parts_of(body: Mapping[str, Any]) -> Iterator[tuple[Literal["text", "image"], str]]:
+def _contents_of(body: Mapping[str, Any]) -> Iterator[tuple[Literal["text", "image"], str]]:
     """Find the texts and images of a request at any endpoint.
 
     Examples
     --------
     >>> parts = [{"type": "text", "text": "Hi"}, {"image_url": {"url": "https://a.org/1.png"}}]
-    >>> list(_parts_of({"model": "m", "messages": [{"role": "user", "content": parts}]}))
+    >>> list(_contents_of({"model": "m", "messages": [{"role": "user", "content": parts}]}))
     [('text', 'Hi'), ('image', 'https://a.org/1.png')]
     """
-    for key in _ASKED & body.keys():
+    for key in _PROMPT_KEYS & body.keys():
         yield from _leaves(key, body[key])
 
 
 def _leaves(key: str, value: Any) -> Iterator[tuple[Literal["text", "image"], str]]:
     if isinstance(value, str):
-        if key in _SAID:
+        if key in _TEXT_KEYS:
             yield "text", value
-        elif key in _SHOWN:
+        elif key in _IMAGE_KEYS:
             yield "image", value
     elif isinstance(value, Mapping):
         for name, inner in value.items():

@@ -24,7 +24,7 @@ from batchframe._base.errors import (
     warn_user,
 )
 from batchframe._base.progress import progress
-from batchframe._base.safe_text import SKIP, option_step
+from batchframe._base.safe_text import SKIP
 from batchframe._endpoints import endpoint_of
 from batchframe._frames.image_columns import column_position, raise_if_unreadable
 from batchframe._frames.tabular import Tabular
@@ -46,7 +46,7 @@ from batchframe._requests.source import (
     read_prompts,
     row_identity,
 )
-from batchframe._requests.streamed_source import StreamedSource, prompts_of_parts
+from batchframe._requests.streamed_source import StreamedSource, stream_prompts
 from batchframe._requests.table import RequestTable
 
 
@@ -80,8 +80,8 @@ def request_table(
         _refuse_two_prompts_for_equal_cells(rows.index, source.identity, digest)
     number, first_row = _number_requests(digest, _prompt_mask(source), dedupe=recipe.dedupe)
     size = rendered.size if first_row is number else rendered.size[first_row]
-    source_path = None if rows.source_path is None else str(rows.source_path)
-    return RequestTable(recipe, source, envelope, digest, number, first_row, size, home=source_path)
+    path = None if rows.source_path is None else str(rows.source_path)
+    return RequestTable(recipe, source, envelope, digest, number, first_row, size, source_path=path)
 
 
 def _refuse_missing(recipe: Recipe, source: Source | StreamedSource) -> None:
@@ -94,8 +94,8 @@ def _warn_of_almost_placeholders(recipe: Recipe, rows: Tabular) -> None:
         for text, name in almost_placeholders(template, list(rows.columns)):
             warn_user(
                 TemplateWarning(
-                    f"{quote(text)} is sent to the model as it stands, yet the frame has a "
-                    f"column of that name. To put the column's text there, write {{{{ {name} }}}}."
+                    f"prompt: {quote(text)} is sent unchanged, although {name!r} is a column. Fix: "
+                    f"{{{{ {name} }}}}."
                 )
             )
 
@@ -113,13 +113,13 @@ def _refuse_two_prompts_for_equal_cells(
         rows = int(first[number[differs[0]]]), int(differs[0])
         left, right = (format_row(row, labels[row]) for row in rows)
         raise TemplateError(
-            f"The prompt function made different prompts of {left} and {right}, whose cells read "
-            "the same, so nobody could tell later which answer belongs to which. Whatever else it "
-            "needs (a counter, something drawn by chance), put it into a column of the frame first."
+            f"prompt: the function returned different prompts for {left} and {right}, which have "
+            "equal cells; their answers could not be matched. Fix: put counters or random values "
+            "in a column first."
         )
 
 
-def asked_of(table: RequestTable, model: str) -> RequestTable:
+def for_model(table: RequestTable, model: str) -> RequestTable:
     """Return the request table for another model: same rows, new bytes."""
     recipe = msgspec.structs.replace(table.recipe, model=model)
     source, envelope = table.source, table.envelope
@@ -166,7 +166,7 @@ def row_digests(
     no_reasons = pa.nulls(len(rows), pa.string())
     if recipe.prompt is None:
         cells = rows.only(_labels_of(rows, recipe.columns))
-        digests = [row_identity(part, recipe.columns) for part in cells.blocks()]
+        digests = [row_identity(block, recipe.columns) for block in cells.blocks()]
         return np.concatenate([blank(0), *digests]), no_reasons, no_reasons
     # A row with a missing cell has no request, so it is not an error here.
     source, envelope = _of_templates(recipe, rows)
@@ -187,12 +187,12 @@ def _of_templates(recipe: Recipe, rows: Tabular) -> tuple[Source | StreamedSourc
         names = [str(label) for label in rows.columns]
         example = names[0] if names else "text"
         raise TemplateError(
-            "The prompt names no column, so every row would ask the same. Name at least one, for "
-            f"example {{{{ {example} }}}}. Columns: {format_list(names)}."
+            "prompt: names no column, so all requests would be equal. Fix: add one, such as "
+            f"{{{{ {example} }}}}. Columns: {format_list(names)}."
         )
     if not rows.streamed:
-        [part] = rows.blocks()
-        source = read_cells(part, cells, recipe.on_missing, recipe.images)
+        [block] = rows.blocks()
+        source = read_cells(block, cells, recipe.on_missing, recipe.images)
         return source, encode_envelope(recipe.endpoint, body)
     image_columns = () if recipe.images is None else recipe.images.columns
     for name in image_columns:
@@ -203,8 +203,8 @@ def _of_templates(recipe: Recipe, rows: Tabular) -> tuple[Source | StreamedSourc
     body, cells = _bind_body(unbound, rows)
 
     def read() -> Iterator[Source]:
-        for part in rows.blocks():
-            yield read_cells(part, cells, recipe.on_missing, recipe.images)
+        for block in rows.blocks():
+            yield read_cells(block, cells, recipe.on_missing, recipe.images)
 
     absent = pa.nulls(len(rows), pa.string())
     return StreamedSource(rows.index, absent, read), encode_envelope(recipe.endpoint, body)
@@ -216,21 +216,18 @@ def _of_function(
     """Call the prompt function on each row."""
     if recipe.on_missing not in {"raise", "skip"}:
         raise TemplateError(
-            option_step("on_missing", repr(recipe.on_missing))
-            + " fills the cells of a template, but here a function makes the prompts.",
-            next_step="Let it return None for a row without a prompt and use "
-            + SKIP
-            + ' or "raise".',
+            f"on_missing: not supported with a prompt function ({recipe.on_missing!r}).",
+            next_step="Fix: return None for a row without a prompt, and pass " + SKIP + ".",
         )
     endpoint = endpoint_of(recipe.endpoint)
     constant = msgspec.structs.replace(recipe, system=_constant_system(recipe))
     prompt_of = endpoint.prompts_of(constant, function)
     envelope = encode_envelope(recipe.endpoint, endpoint.body(recipe))
     if rows.streamed:
-        return prompts_of_parts(rows, prompt_of), envelope
-    [part] = rows.blocks()
+        return stream_prompts(rows, prompt_of), envelope
+    [block] = rows.blocks()
     with progress("calling the prompt function", len(rows), " rows") as advance:
-        return read_prompts(part, prompt_of, advance), envelope
+        return read_prompts(block, prompt_of, advance), envelope
 
 
 def _bind_body(body: Any, rows: Tabular) -> tuple[Any, list[Cell]]:
@@ -249,8 +246,8 @@ def _constant_system(recipe: Recipe) -> str | None:
     constant = parse(recipe.system).constant
     if constant is None:
         raise TemplateError(
-            f"A function makes the prompts, so system={quote(recipe.system)} cannot name columns. "
-            'Let the function return messages, the first {"role": "system", "content": ...}.'
+            f"system: cannot name columns beside a prompt function ({quote(recipe.system)}). Fix: "
+            'return [{"role": "system", "content": ...}, ...] from the function.'
         )
     return constant
 
@@ -282,16 +279,16 @@ def _render(source: Source | StreamedSource, envelope: Envelope) -> _Rendered:
     absent: list[pa.Array] = []
     unreadable: dict[int, str] = {}
     with progress("rendering", len(source), " rows") as advance:
-        for start, part in source.parts():
-            absent.append(part.absent)
+        for start, block in source.blocks():
+            absent.append(block.absent)
             reasons: dict[int, str] = {}
-            for rows, batch in part.batches(_prompt_mask(part), reasons):
+            for rows, batch in block.batches(_prompt_mask(block), reasons):
                 requests = request_bytes(envelope, batch)
                 digest[start + rows] = digests_of(requests)
                 size[start + rows] = np.fromiter(map(len, requests), np.int64, len(requests))
                 advance(batch.num_rows)
             unreadable.update({start + row: reason for row, reason in reasons.items()})
-    source = source.knowing(pa.concat_arrays(absent or [source.absent]))
+    source = source.with_absent(pa.concat_arrays(absent or [source.absent]))
     return _Rendered(source, digest, size, unreadable)
 
 

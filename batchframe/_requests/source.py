@@ -71,15 +71,15 @@ class Source:
         """Return the same rows with images replaced by stubs of their size."""
         return self if self.images is None else replace(self, images=self.images.sketches())
 
-    def parts(self) -> Iterator[tuple[int, Source]]:
-        """Yield this source as a single part, with its start."""
+    def blocks(self) -> Iterator[tuple[int, Source]]:
+        """Yield this source as a single block, with its start."""
         yield 0, self
 
-    def knowing(self, absent: pa.Array) -> Source:  # noqa: ARG002 - `absent` is already set
+    def with_absent(self, absent: pa.Array) -> Source:  # noqa: ARG002 - `absent` is already set
         """Return the same rows with the reasons for missing prompts."""
         return self
 
-    def checksum(self, made: Callable[[pa.RecordBatch], list[bytes]]) -> str | None:
+    def checksum(self, render: Callable[[pa.RecordBatch], list[bytes]]) -> str | None:
         """Hash all cells as 64 hex digits; None if they may change.
 
         Checksums are equal only for the same strings in the same order that render to the same
@@ -87,30 +87,27 @@ class Source:
 
         Parameters
         ----------
-        made
+        render
             Renders cells as requests. Its result for a row of markers identifies the position of
             each column.
         """
         if self.images is not None or self.identity is not None:
             return None
-        is_absent, reasons = (
-            pc.is_valid(self.absent).cast(TEXT),
-            self.absent.cast(TEXT).fill_null(""),
-        )
+        is_absent = pc.is_valid(self.absent).cast(TEXT)
+        reasons = self.absent.cast(TEXT).fill_null("")
         names = self.columns.column_names
         marks = [pa.array([f"{_MARK}{place}{_MARK}"], TEXT) for place in range(len(names))]
-        content = hashlib.sha256(made(pa.RecordBatch.from_arrays(marks, names))[0])
+        content = hashlib.sha256(render(pa.RecordBatch.from_arrays(marks, names))[0])
         for chunks in ([is_absent], [reasons], *(column.chunks for column in self.columns.columns)):
             _hash_texts(chunks, content.update)
         return content.hexdigest()
 
     def changed(self, row: int) -> CellError:
         """Return the error for a row that has changed."""
-        where = format_row(row, self.labels[row])
         return CellError(
-            f"{where[0].upper()}{where[1:]}: an image is not what it was when the requests were "
-            "made, so nothing was sent.",
-            next_step=NextStep("Run the cell with df.bf.requests(...)", "Run the command")
+            f"The image at {format_row(row, self.labels[row])} changed after the requests were "
+            "made. Nothing was sent.",
+            next_step=NextStep("Fix: run the cell with df.bf.requests(...)", "Fix: run the command")
             + " again.",
         )
 
@@ -178,7 +175,7 @@ def _hash_texts(chunks: Sequence[pa.Array], add: Callable[[Any], object]) -> Non
 
 
 def read_cells(
-    part: RowBlock, cells: Sequence[Cell], on_missing: str, images: ImageInput | None = None
+    block: RowBlock, cells: Sequence[Cell], on_missing: str, images: ImageInput | None = None
 ) -> Source:
     """Read the text and image cells that the recipe uses; at least one.
 
@@ -189,13 +186,13 @@ def read_cells(
     CellError
         If a cell has no exact string representation.
     """
-    frame = part.frame
+    frame = block.frame
     image_cells = None if images is None else read_images(frame, images)
     columns: dict[str, pa.ChunkedArray] = {}
     absent = pa.nulls(len(frame), pa.string())
     for cell in dict.fromkeys(cells):
         texts = frame.iloc[:, cell.column]
-        column = text_column(texts, as_json=cell.form == "json", first=part.start)
+        column = text_column(texts, as_json=cell.form == "json", first=block.start)
         if column.null_count:
             label = str(frame.columns[cell.column])
             first = pc.and_(pc.is_null(column).combine_chunks(), pc.is_null(absent))
@@ -233,19 +230,19 @@ def raise_if_absent(absent: pa.Array, labels: pd.Index) -> None:
             lines.append(f"  and {len(positions) - _MOST_NAMED:,} more")
         listing = "\n".join(lines)
         raise CellError(
-            f"{len(positions):,} of {len(labels):,} rows cannot be asked:\n{listing}\n",
-            next_step="Choose what happens to them: "
+            f"{len(positions):,} of {len(labels):,} rows have no prompt:\n{listing}\n",
+            next_step="Fix: "
             + SKIP
-            + " leaves them out (nothing sent, nothing billed), "
+            + " (sends nothing for them), "
             + option_step("on_missing", '"empty"')
-            + " asks with an empty text, and any other text, for example "
+            + ", or a replacement, "
             + option_step("on_missing", '"(no text)"')
-            + ", stands for what is missing.",
+            + ".",
         )
 
 
 def read_prompts(
-    part: RowBlock, prompt_of: Callable[[Mapping[Any, Any]], Any], advance: Callable[[int], object]
+    block: RowBlock, prompt_of: Callable[[Mapping[Any, Any]], Any], advance: Callable[[int], object]
 ) -> Source:
     """Call a prompt function on each row and store the prompts.
 
@@ -263,10 +260,10 @@ def read_prompts(
     ColumnError
         If two columns have the same name.
     """
-    frame = part.frame
+    frame = block.frame
     labels = list(frame.columns)
     # Raises before the function is called.
-    identity = row_identity(part, [str(label) for label in labels])
+    identity = row_identity(block, [str(label) for label in labels])
     # iterrows() turns integers into floats, and itertuples() renames columns.
     columns = [frame.iloc[:, i] for i in range(len(labels))]
     encoder = msgspec.json.Encoder().encode
@@ -276,10 +273,10 @@ def read_prompts(
         try:
             prompt = prompt_of(dict(zip(labels, cells, strict=True)))
         except Exception as reason:  # the user's own code may raise anything
-            row = part.start + position
+            row = block.start + position
             raise TemplateError(
-                f"The prompt function failed at {format_row(row, frame.index[position])}: "
-                f"{type(reason).__name__}: {str(reason).rstrip('.')}. Try it alone: "
+                f"prompt: the function failed at {format_row(row, frame.index[position])}: "
+                f"{type(reason).__name__}: {str(reason).rstrip('.')}. To reproduce: "
                 f"function(df.iloc[{row}].to_dict())."
             ) from reason
         reasons.append(None if prompt is not None else "the prompt function returned None")
@@ -294,7 +291,7 @@ def _transpose(columns: Sequence[Iterable[Any]], rows: int) -> Iterator[tuple[An
     return zip(*columns, strict=True) if columns else itertools.repeat((), rows)
 
 
-def row_identity(part: RowBlock, columns: Sequence[str]) -> Digests:
+def row_identity(block: RowBlock, columns: Sequence[str]) -> Digests:
     """Hash the cells of each row in the given columns.
 
     Raises
@@ -304,25 +301,24 @@ def row_identity(part: RowBlock, columns: Sequence[str]) -> Digests:
     CellError
         If a cell has no exact string representation.
     """
-    frame = part.frame
+    frame = block.frame
     labels = [str(label) for label in frame.columns]
     for name in columns:
         if (count := labels.count(name)) != 1:
-            state = f"{count} columns" if count else "no column"
+            problem = f"not unique ({count} times {name!r})" if count else f"missing ({name!r})"
             raise ColumnError(
-                "Where a function makes the prompts, a row is known by its cells in all the "
-                f"columns that the function could see, and this frame has {state} named {name!r}. "
-                f"Use a frame with one column of each name. Columns: {format_list(labels)}."
+                f"columns: {problem}; with a prompt function, rows are matched by all columns of "
+                "the submitted frame. Fix: pass a frame with the same columns. Columns: "
+                f"{format_list(labels)}."
             )
-    try:
-        texts = [
-            text_column(frame.iloc[:, labels.index(name)], first=part.start).to_pylist()
-            for name in columns
-        ]
-    except CellError as reason:
-        raise CellError(
-            f"{reason!s} Or keep such columns from the prompt function, "
-            'df.drop(columns=["image"]).bf.requests(function, ...): a row is known by its cells in '
-            "all the columns that the function could see."
-        ) from None
+    texts = []
+    for name in columns:
+        try:
+            column = text_column(frame.iloc[:, labels.index(name)], first=block.start)
+        except CellError as reason:
+            raise CellError(
+                f"{reason!s} Or, if the function does not use it: "
+                f"df.drop(columns=[{name!r}]).bf.requests(function, ...)."
+            ) from None
+        texts.append(column.to_pylist())
     return digests_of(map(msgspec.json.Encoder().encode, _transpose(texts, len(frame))))

@@ -29,7 +29,7 @@ class StreamedSource:
     ----------
     absent
         For each row, the reason it has no prompt; null if it has one, and for all rows before
-        :meth:`knowing`.
+        :meth:`with_absent`.
     labels, identity
         As in :class:`Source`.
     """
@@ -52,14 +52,14 @@ class StreamedSource:
         """Return the same rows with images replaced by stubs of their size."""
         return replace(self, is_sketched=True)
 
-    def parts(self) -> Iterator[tuple[int, Source]]:
-        """Yield the start and source of each part."""
+    def blocks(self) -> Iterator[tuple[int, Source]]:
+        """Yield the start and source of each block."""
         start = 0
-        for part in self.read():
-            yield start, part.sketched() if self.is_sketched else part
-            start += len(part)
+        for block in self.read():
+            yield start, block.sketched() if self.is_sketched else block
+            start += len(block)
 
-    def knowing(self, absent: pa.Array) -> StreamedSource:
+    def with_absent(self, absent: pa.Array) -> StreamedSource:
         """Return the same rows with the reasons for missing prompts."""
         return replace(self, absent=pc.coalesce(self.absent, absent))
 
@@ -67,32 +67,29 @@ class StreamedSource:
         self, chosen: npt.NDArray[np.bool_] | None = None
     ) -> Iterator[tuple[npt.NDArray[np.int64], pa.RecordBatch]]:
         """Yield record batches, each with the positions of its rows."""
-        for start, part in self.parts():
-            mask = None if chosen is None else chosen[start : start + len(part)]
+        for start, block in self.blocks():
+            mask = None if chosen is None else chosen[start : start + len(block)]
             if mask is not None and not mask.any():
                 continue
             unreadable: dict[int, str] = {}
-            for rows, batch in part.batches(mask, unreadable):
+            for rows, batch in block.batches(mask, unreadable):
                 yield rows + start, batch
             raise_if_unreadable(
                 {start + row: reason for row, reason in unreadable.items()}, self.labels
             )
 
-    def checksum(self, made: object) -> None:
+    def checksum(self, render: object) -> None:
         """Return None: hashing the cells takes as long as rendering them."""
 
     def changed(self, row: int) -> SourceError:
         """Return the error for a row that has changed."""
         return SourceError(
-            f"Row {row} of the source is no longer what it was when the requests were made. "
-            "Nothing was sent. Leave it as it is until submit() returns, and make the requests "
-            "again."
+            f"Row {row} of the source changed after the requests were made. Nothing was sent. Fix: "
+            "make the requests again, and leave the file unchanged until submit() returns."
         )
 
 
-def prompts_of_parts(
-    rows: Tabular, prompt_of: Callable[[Mapping[Any, Any]], Any]
-) -> StreamedSource:
+def stream_prompts(rows: Tabular, prompt_of: Callable[[Mapping[Any, Any]], Any]) -> StreamedSource:
     """Call a prompt function on each row; store prompts in a temporary file.
 
     Raises
@@ -104,8 +101,8 @@ def prompts_of_parts(
     identity: list[Digests] = []
 
     def record_batches(advance: Callable[[int], object]) -> Iterator[pa.RecordBatch]:
-        for part in rows.blocks():
-            source = read_prompts(part, prompt_of, advance)
+        for block in rows.blocks():
+            source = read_prompts(block, prompt_of, advance)
             absent.append(source.absent)
             identity.extend([] if source.identity is None else [source.identity])
             yield from source.columns.to_batches()
@@ -117,8 +114,8 @@ def prompts_of_parts(
     reasons = pa.concat_arrays(absent) if absent else pa.nulls(0, pa.string())
 
     def read() -> Iterator[Source]:
-        for part in prompts.blocks():
-            texts = pa.Table.from_batches([part.arrow])
-            yield Source(texts, reasons.slice(part.start, len(texts)), part.frame.index)
+        for block in prompts.blocks():
+            texts = pa.Table.from_batches([block.arrow])
+            yield Source(texts, reasons.slice(block.start, len(texts)), block.frame.index)
 
     return StreamedSource(rows.index, reasons, read, np.concatenate(identity) if identity else None)

@@ -12,11 +12,11 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from batchframe._base.digests import NONE, Digests, digests_of, sorted_bytes
+from batchframe._base.digests import Digests, blank, digests_of, sorted_bytes
 from batchframe._base.errors import format_row
 from batchframe._recipe.recipe import Recipe
 from batchframe._recipe.slots import ENCODED_REQUEST, REQUEST, Envelope
-from batchframe._requests.custom_ids import custom_id, line, line_heads
+from batchframe._requests.custom_ids import line_heads
 from batchframe._requests.lines import request_bytes
 from batchframe._requests.source import Source
 from batchframe._requests.streamed_source import StreamedSource
@@ -42,7 +42,7 @@ class RequestTable:
         For each request, the bytes of its line after the ``custom_id``.
     reused
         The number of requests at the end that earlier answers cover and that are not sent.
-    home
+    source_path
         The file or folder that the rows are read from; None for rows in memory.
     """
 
@@ -54,7 +54,7 @@ class RequestTable:
     first_row: npt.NDArray[np.int64]
     size: npt.NDArray[np.int64]
     reused: int = 0
-    home: str | None = None
+    source_path: str | None = None
 
     @property
     def rows(self) -> int:
@@ -86,7 +86,7 @@ class RequestTable:
         order = np.argsort(answered, kind="stable")
         return replace(self._renumbered(order), reused=int(answered.sum()))
 
-    def held_back(self, why: Mapping[int, str]) -> RequestTable:
+    def excluding(self, why: Mapping[int, str]) -> RequestTable:
         """Drop requests by number; `why` gives the reason for their rows."""
         mask = np.ones(self.requests, dtype=bool)
         mask[list(why)] = False
@@ -115,8 +115,8 @@ class RequestTable:
     @property
     def line_overhead(self) -> int:
         """The bytes of a line outside the request: ``custom_id``, newline."""
-        longest_id = custom_id(self.fingerprint, max(self.requests - 1, 0), NONE)
-        return len(line(longest_id, b""))
+        (longest,) = line_heads(self.fingerprint, max(self.requests - 1, 0), blank(1))
+        return len(longest + b"\n")
 
     def lines(self) -> Iterator[bytes]:
         """Yield the line of each request to send, in order."""
@@ -171,7 +171,7 @@ def fingerprint_of(endpoint: str, request_digest: Digests) -> str:
     return content.hexdigest()
 
 
-def kept_table(
+def table_of_requests(
     recipe: Recipe,
     requests: Sequence[bytes],
     position: npt.NDArray[np.int64],
@@ -191,11 +191,8 @@ def kept_table(
     digest, identity, labels
         For each row, as in a request table and its source.
     """
-    _, first, inverse = np.unique(position, return_index=True, return_inverse=True)
-    order = np.argsort(first)  # requests are numbered by first row
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    first_row = first[order]
+    number, _ = pd.factorize(position)  # requests are numbered by first row
+    _, first_row = np.unique(number, return_index=True)
     size = np.array([len(request) for request in requests], np.int64)
     column = pa.array(requests, pa.large_binary()).cast(pa.large_string())
     columns = pa.table({REQUEST: column.take(pa.array(position))})
@@ -205,13 +202,13 @@ def kept_table(
         source=Source(columns, absent, labels, identity),
         envelope=ENCODED_REQUEST,
         digest=digest,
-        number=place[inverse],
+        number=number,
         first_row=first_row,
         size=size[position[first_row]],
     )
 
 
-def kept_requests(table: RequestTable) -> list[bytes]:
-    """Return the request of each row of a table from :func:`kept_table`."""
+def encoded_requests(table: RequestTable) -> list[bytes]:
+    """Return the request of each row of a table from :func:`table_of_requests`."""
     columns = (batch[REQUEST].to_pylist() for _, batch in table.source.batches())
     return [text.encode() for column in columns for text in column]

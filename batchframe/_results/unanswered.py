@@ -19,8 +19,8 @@ from batchframe._base.private_files import open_private, translate_os_errors
 from batchframe._display import plural
 from batchframe._endpoints.endpoint import ASKED_AGAIN, ASKED_ON_DEMAND, UNDELIVERED
 from batchframe._requests.custom_ids import custom_id
-from batchframe._requests.lines import as_named
-from batchframe._requests.table import RequestTable, kept_table
+from batchframe._requests.lines import restore_endpoint
+from batchframe._requests.table import RequestTable, table_of_requests
 from batchframe._results.job_answers import JobAnswers
 from batchframe._store.manifest import Record
 
@@ -43,7 +43,7 @@ def unanswered(record: Record, job: JobAnswers, statuses: Collection[str]) -> Re
     rows = np.flatnonzero(np.isin(job.rows.number, numbers))
     is_function = record.manifest.recipe.prompt is None
     identity = from_arrow(job.rows.identity.take(pa.array(rows))) if is_function else None
-    return kept_table(
+    return table_of_requests(
         record.manifest.recipe,
         list(_requests(record, job, numbers)),
         np.searchsorted(numbers, job.rows.number[rows]),
@@ -141,7 +141,9 @@ def _requests(
         line_numbers = set(numbers.tolist())
         with translate_os_errors(path), open_private(path) as lines:
             requests = [
-                as_named(line[prefix:-1]) for at, line in enumerate(lines) if at in line_numbers
+                restore_endpoint(line[prefix:-1])
+                for at, line in enumerate(lines)
+                if at in line_numbers
             ]
         expected = digests.take(pa.array(numbers + file.start))
         if len(requests) != len(numbers) or (digests_of(requests) != from_arrow(expected)).any():

@@ -38,7 +38,6 @@ class AnswerFiles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._made = False
 
     def keep(self, custom_id: str, content: bytes) -> str:
         """Write a file, unless it exists, and return its name.
@@ -52,7 +51,7 @@ class AnswerFiles:
         name = f"{custom_id}-{digest}.{ending_of(content) or 'bin'}"
         path = self._folder / name
         with translate_os_errors(path):
-            self._make()
+            private_folder(self._folder)
             if not _has_size(path, len(content)):
                 with replacing(path) as file:
                     file.write(content)
@@ -69,7 +68,7 @@ class AnswerFiles:
         for source in sources:
             path = self._folder / source.name
             with translate_os_errors(source):
-                self._make()
+                private_folder(self._folder)
                 with open_private(source) as reader:
                     if not _has_size(path, os.fstat(reader.fileno()).st_size):
                         with replacing(path) as writer:
@@ -92,11 +91,6 @@ class AnswerFiles:
                     for entry in entries
                     if _NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
                 )
-
-    def _make(self) -> None:
-        if not self._made:
-            private_folder(self._folder)
-            self._made = True
 
 
 def _has_size(path: Path, size: int) -> bool:

@@ -65,7 +65,7 @@ def state_dir() -> Path:
     except (RuntimeError, OSError):
         # The user name is unknown, or the current folder is deleted.
         raise JobError(
-            f"BATCHFRAME_HOME is {path!r}, which leads to no folder. Set it to a path, such as "
+            f"BATCHFRAME_HOME: not a valid path ({path!r}). Fix: set it to a folder, such as "
             "~/batchframe, or unset it."
         ) from None
 
@@ -75,6 +75,13 @@ class JobFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.manifest = path / "manifest.json"
+        self.journal = path / "journal.jsonl"
+        self.rows = path / "rows.parquet"
+        self.reused = path / "reused.parquet"
+        self.answers = path / "answers.parquet"
+        self.summary = path / "summary.json"
+        self.files = path / "files"
 
     @classmethod
     def of(cls, job_id: str) -> JobFolder:
@@ -87,41 +94,13 @@ class JobFolder:
         """
         if not _JOB_ID.fullmatch(job_id):
             raise JobError(
-                f"{quote(job_id)} cannot be a job's id.",
-                next_step=JOBS + " lists the jobs that are here.",
+                f"job: not a job id ({quote(job_id)}).",
+                next_step="Fix: " + JOBS + " lists the jobs on this machine.",
             )
         folder = cls(state_dir() / "jobs" / job_id)
         with translate_os_errors(folder.path):
             folder.path.exists()
         return folder
-
-    @property
-    def manifest(self) -> Path:
-        return self.path / "manifest.json"
-
-    @property
-    def journal(self) -> Path:
-        return self.path / "journal.jsonl"
-
-    @property
-    def rows(self) -> Path:
-        return self.path / "rows.parquet"
-
-    @property
-    def reused(self) -> Path:
-        return self.path / "reused.parquet"
-
-    @property
-    def answers(self) -> Path:
-        return self.path / "answers.parquet"
-
-    @property
-    def files(self) -> Path:
-        return self.path / "files"
-
-    @property
-    def summary(self) -> Path:
-        return self.path / "summary.json"
 
     def input(self, index: int) -> Path:
         return self.path / f"input-{index:03d}.jsonl"
@@ -131,6 +110,12 @@ class JobFolder:
 
     def errors(self, index: int) -> Path:
         return self.path / f"errors-{index:03d}.jsonl"
+
+    def remove_inputs_from(self, index: int) -> None:
+        """Remove input files of an earlier division, from `index` on."""
+        with translate_os_errors(self.path):
+            for path in set(self.path.glob("input-*.jsonl")) - set(map(self.input, range(index))):
+                path.unlink()
 
     def create(self) -> None:
         """Create the folder, private to the user.
@@ -156,13 +141,9 @@ class JobFolder:
         JobError
             If a file operation in the folder fails while the lock is held.
         """
-        with _THREAD_LOCKS.setdefault(self.path, threading.RLock()), self._lock() as locked:
-            yield locked
-
-    @contextmanager
-    def _lock(self) -> Iterator[bool]:
         lock = filelock.FileLock(self.path / "lock", mode=0o600)
-        with translate_os_errors(self.path):
+        thread_lock = _THREAD_LOCKS.setdefault(self.path, threading.RLock())
+        with thread_lock, translate_os_errors(self.path):
             try:
                 lock.acquire(timeout=0)
             except filelock.Timeout:
@@ -182,21 +163,20 @@ class JobFolder:
             If the manifest is missing, damaged, or written by a newer version.
         """
         content = read_private(self.manifest, _MAX_MANIFEST)
-        if content is None and self.journal.is_file():
-            raise JobError.damaged(str(self.manifest), "it is gone")
         if content is None:
+            if self.journal.is_file():
+                raise JobError.damaged(str(self.manifest), "the file is missing")
             raise JobError.not_found(str(self.path))
         try:
             manifest = msgspec.json.decode(content, type=dict[str, Any])
         except (msgspec.DecodeError, RecursionError) as reason:
             raise JobError.damaged(str(self.manifest), str(reason)) from None
         if _exceeds_depth(manifest, _MAX_DEPTH):
-            raise JobError.damaged(str(self.manifest), f"it has more than {_MAX_DEPTH} levels")
-        if manifest.get("state_version") != STATE_VERSION:
-            version = manifest.get("state_version")
+            raise JobError.damaged(str(self.manifest), f"nested more than {_MAX_DEPTH} levels deep")
+        if (version := manifest.get("state_version")) != STATE_VERSION:
             raise JobError(
-                f"The job in {self.path!s} was written in format {version!r}, which this "
-                "version of batchframe does not read. Upgrade: pip install --upgrade batchframe."
+                f"{self.manifest!s} has format {version!r}, which needs a newer version of "
+                "batchframe. Fix: pip install --upgrade batchframe."
             )
         return manifest
 
@@ -206,11 +186,9 @@ class JobFolder:
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Replace the manifest atomically."""
-        content = msgspec.json.format(
-            msgspec.json.encode({"state_version": STATE_VERSION, **manifest})
-        )
+        content = msgspec.json.encode({"state_version": STATE_VERSION, **manifest})
         with replacing(self.manifest) as file:
-            file.write(content)
+            file.write(msgspec.json.format(content))
 
     def read_journal(self) -> list[bytes]:
         """Read the lines of the journal, without an incomplete last line."""
@@ -226,33 +204,21 @@ class JobFolder:
         with replacing(self.journal) as file:
             file.writelines(msgspec.json.encode(event) + b"\n" for event in events)
 
-    def files_changed_at(self) -> int:
-        """Return when answer files last changed, in nanoseconds; 0 without any."""
-        with translate_os_errors(self.files):
-            try:
-                return self.files.lstat().st_mtime_ns
-            except FileNotFoundError:
-                return 0
-
-    def rows_written_at(self) -> int:
-        """Return when ``rows.parquet`` was last written, in nanoseconds."""
-        with translate_os_errors(self.rows):
-            return self.rows.lstat().st_mtime_ns
+    def changed_at(self) -> tuple[int, int]:
+        """Return when the rows and the answer files last changed, in ns."""
+        with translate_os_errors(self.path):
+            files = self.files.lstat().st_mtime_ns if os.path.lexists(self.files) else 0
+            return self.rows.lstat().st_mtime_ns, files
 
 
 def _exceeds_depth(value: object, most: int) -> bool:
     """Check whether a JSON value has more than `most` levels."""
-    level = [value]
-    for _ in range(most):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-        if not level:
-            return False
-    return True
+    if most == 0:
+        return True
+    children = list(value.values()) if isinstance(value, dict) else value
+    if not isinstance(children, list):
+        return False
+    return any(_exceeds_depth(child, most - 1) for child in children)
 
 
 def is_job_id(word: str) -> bool:

@@ -5,9 +5,9 @@ The functions are pure, so that the at-most-once protocol can be tested without 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from batchframe._services.batch import Batch
 from batchframe._store import events as ev
@@ -98,9 +98,6 @@ class JobState:
         return [file.batch for file in self.inputs if file.batch is not None]
 
 
-_UNKNOWN_INPUT_FILE: Final = "it names an input file that the job does not have"
-
-
 def replay(events: Iterable[Event | Unknown], input_count: int) -> JobState:
     """Replay the journal.
 
@@ -127,22 +124,20 @@ def replay(events: Iterable[Event | Unknown], input_count: int) -> JobState:
                 pass  # a pilot has no batch until all requests are answered
             case _:
                 if not 0 <= event.shard < input_count:
-                    raise IndexError(_UNKNOWN_INPUT_FILE)
+                    raise IndexError("an event names an unknown input file")
                 states[event.shard] = after(states[event.shard], event)
     return JobState(intended, tuple(states), understood)
 
 
-def after(state: InputFileState, event: Event | Unknown) -> InputFileState:
+def after(state: InputFileState, event: Event | Unknown) -> InputFileState:  # noqa: C901 - one case per event
     """Return the state of an input file after an event."""
     match event:
         case ev.Uploaded():
             upload = Upload(event.file_id, event.created_at)
             return replace(state, step="uploaded", uploads=(*state.uploads, upload))
         case ev.Creating():
-            attempts = state.attempts + 1
-            return replace(
-                state, step="creating", attempts=attempts, creating_at=event.at, reason=None
-            )
+            attempts, at = state.attempts + 1, event.at
+            return replace(state, step="creating", attempts=attempts, creating_at=at, reason=None)
         case ev.Created():
             batch = Batch.from_json(event.batch)
             return replace(
@@ -157,26 +152,18 @@ def after(state: InputFileState, event: Event | Unknown) -> InputFileState:
             return _queued(state, event)
         case ev.Fencing():
             return replace(state, fenced=len(state.uploads))
-        case ev.Fenced() | ev.Dropped() | ev.Abandoned():
-            return replace(state, **_FIXED_CHANGES[type(event)])
+        case ev.Fenced():
+            return replace(state, step="new", reason=None)
+        case ev.Dropped():
+            return replace(state, step="dropped", fetched=True, queued=False, retry_at=0.0)
+        case ev.Abandoned():
+            return replace(
+                state, step="created", abandoned=True, fetched=True, queued=False, retry_at=0.0
+            )
         case ev.Short():
             return _fetched(state, event)
         case _:
             return state
-
-
-_FIXED_CHANGES: Final[Mapping[type, Mapping[str, Any]]] = {
-    ev.Dropped: {"step": "dropped", "fetched": True, "queued": False, "retry_at": 0.0},
-    ev.Abandoned: {
-        "step": "created",
-        "abandoned": True,
-        "fetched": True,
-        "queued": False,
-        "retry_at": 0.0,
-    },
-    ev.Fenced: {"step": "new", "reason": None},
-}
-"""State changes of events without fields."""
 
 
 def _fetched(state: InputFileState, event: ev.Short) -> InputFileState:

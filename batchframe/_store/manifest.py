@@ -37,6 +37,7 @@ _Count = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
 _Tokens = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0, lt=2**33)]
 LARGEST_COST: Final = Decimal(10**15)
+_MIN_EXPONENT: Final = -40
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,15 +173,16 @@ def _check(manifest: Manifest) -> None:
     ends = [0, *(file.stop for file in manifest.inputs)]
     starts = [*(file.start for file in manifest.inputs), manifest.requests - manifest.reused]
     if starts != ends or ends != sorted(ends):
-        raise ValueError(_NOT_IN_ORDER)
+        raise ValueError("its input files do not cover its requests in order")
     costs = [cost for cost in (manifest.cost, manifest.input_cost) if cost is not None]
     amounts = [amount for cost in costs for amount in (cost.low, cost.expected, cost.high)]
-    if not all(amount is None or 0 <= amount <= LARGEST_COST for amount in amounts):
-        raise ValueError(_NOT_A_COST)
+    if not all(amount is None or _is_amount(amount) for amount in amounts):
+        raise ValueError("its estimate is not a valid amount")
 
 
-_NOT_IN_ORDER: Final = "its input files do not hold its requests, one after the other"
-_NOT_A_COST: Final = "its estimate is not a valid amount"
+def _is_amount(amount: Decimal) -> bool:
+    # Sums of amounts are exact, which limits their digits.
+    return 0 <= amount <= LARGEST_COST and int(amount.as_tuple().exponent) > _MIN_EXPONENT
 
 
 def write_manifest(folder: JobFolder, manifest: Manifest) -> None:
@@ -217,7 +219,7 @@ def read_state(folder: JobFolder, input_count: int) -> JobState:
 
 def _reason(reason: Exception) -> str:
     # The message of a KeyError is only the key.
-    return f"it has no {reason}" if isinstance(reason, KeyError) else str(reason)
+    return f"{reason} is missing" if isinstance(reason, KeyError) else str(reason)
 
 
 _RECORDS: Final = Index[Record]("manifest.json", "journal.jsonl")

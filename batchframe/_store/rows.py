@@ -186,15 +186,8 @@ def follow(rows: Rows, table: RequestTable) -> Rows:
 
 def write_rows(rows: Rows, path: Path) -> None:
     """Write ``rows.parquet``."""
-    table = pa.table(
-        {
-            "digest": rows.digest,
-            "number": pa.array(rows.number, pa.int32()),
-            "absent": rows.absent,
-            "identity": rows.identity,
-        },
-        schema=SCHEMA,
-    )
+    number = pa.array(rows.number, pa.int32())
+    table = pa.table([rows.digest, number, rows.absent, rows.identity], schema=SCHEMA)
     if rows.checksum is not None:
         table = table.replace_schema_metadata({_CHECKSUM: rows.checksum})
     with replacing(path) as file:
@@ -217,10 +210,10 @@ def read_rows(path: Path) -> Rows:
         except (OSError, pa.ArrowException) as reason:
             raise JobError.damaged(str(path), str(reason)) from None
     if table.schema != SCHEMA:
-        raise JobError.damaged(str(path), "it has other columns than batchframe writes")
+        raise JobError.damaged(str(path), "its columns are not those that batchframe writes")
     digest, number, absent, identity = map(_one_chunk, table.columns)
     if not _are_consistent(digest, number):
-        raise JobError.damaged(str(path), "its rows name requests that it does not have")
+        raise JobError.damaged(str(path), "invalid request numbers")
     stored = (table.schema.metadata or {}).get(_CHECKSUM)
     checksum = None if stored is None else stored.decode(errors="replace")
     return Rows(digest, number.to_numpy().astype(np.int64), absent, identity, checksum)
@@ -237,7 +230,7 @@ def read_rows_of(record: Record) -> Rows:
     path = record.folder.rows
     rows = read_rows(path)
     if len(rows.first_row) != record.manifest.requests:
-        raise JobError.damaged(str(path), "its rows are not those of the job's requests")
+        raise JobError.damaged(str(path), "its rows do not match the manifest")
     return rows
 
 

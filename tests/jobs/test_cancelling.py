@@ -17,7 +17,7 @@ def test_parts_that_were_not_sent_when_a_job_was_cancelled_never_are(
 ) -> None:
     server.pause()
     proxy.fail("POST", "/batches", "400 refused", skip=1)
-    with pytest.raises(bf.errors.SubmissionError, match="part 2 of 3"):
+    with pytest.raises(bf.errors.SubmissionError, match="input file 2 of 3"):
         requests.submit("stopped", client=proxy.client())
     job = bf.job("stopped", client=proxy.client()).cancel()
     server.resume()

@@ -73,7 +73,7 @@ def test_x10_what_could_not_be_removed_is_told_and_can_be_tried_again(
     assert any(words in each for each in told.remaining)
     assert bf.job("sticky").counts == {"ok": 3}
     told = bf.job("sticky", client=proxy.client()).forget(remote=True)
-    assert any("was gone before" in each for each in told.removed)
+    assert any("already deleted" in each for each in told.removed)
     assert not Path(told.removed[0]).exists()
 
 
@@ -102,5 +102,5 @@ def test_x10_jobs_that_took_over_answers_are_named(
     first = requests.submit("first", client=server.client()).wait()
     frame = pd.DataFrame({"text": [CANARY]})
     frame.bf.requests("{{ text }}", model="gpt-4.1").submit("second", client=server.client())
-    assert any("job second" in each for each in first.forget().remaining)
+    assert any("job 'second'" in each for each in first.forget().remaining)
     assert bf.job("second").counts == {"ok": 1}

@@ -51,7 +51,10 @@ def test_a_pilot_answers_some_rows_and_the_batch_asks_only_the_others(
 ) -> None:
     client = running.client()
     pilot = requests.pilot(20, client=client, seed=3)
-    assert "20 requests in real time, for a price that nothing bounds" in capfd.readouterr().err
+    assert (
+        "20 requests in real time at standard price, no upper bound on the cost"
+        in capfd.readouterr().err
+    )
     assert len(pilot.frame) == 20
     good = pilot.frame[pilot.frame["bf_status"] == "ok"]
     assert good["response"].str.startswith("re: text").all()

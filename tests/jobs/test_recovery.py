@@ -14,6 +14,7 @@ import pytest
 import batchframe as bf
 import batchframe.local
 from batchframe.local import Fault
+from tests.support.profiles import change_local
 
 TEXTS = [f"text {i}" for i in range(6)]
 
@@ -258,3 +259,32 @@ def test_rows_are_not_matched_to_a_recovered_job(
     [found] = bf.recover(echo.client())
     with pytest.raises(bf.errors.JobError, match="without its prompt"):
         bf.join(frame, found.wait())
+
+
+def input_files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("input-*.jsonl"))
+
+
+def test_an_unsent_job_that_is_divided_again_has_no_input_file_of_the_first_division(
+    frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change_local(monkeypatch, max_requests=4)
+    with batchframe.local.serve(faults=[Fault("POST /v1/files", 403, times=2)]) as server:
+        with pytest.raises(bf.errors.ServiceError):
+            ask(frame).submit("divided", client=server.client())
+        folder = bf.job("divided").folder
+        assert input_files(folder) == ["input-000.jsonl", "input-001.jsonl"]
+        change_local(monkeypatch, max_requests=50)
+        assert ask(frame).submit("divided", client=server.client()).folder == folder
+    assert input_files(folder) == ["input-000.jsonl"]
+
+
+def test_a_recovered_job_has_no_input_file_of_an_earlier_division(
+    frame: pd.DataFrame, echo: batchframe.local.Server
+) -> None:
+    job = ask(frame).submit(client=echo.client()).wait()
+    (job.folder / "journal.jsonl").unlink()
+    (job.folder / "input-001.jsonl").write_bytes(b"of an earlier division")
+    [recovered] = bf.recover(echo.client())
+    assert recovered.folder == job.folder
+    assert input_files(recovered.folder) == ["input-000.jsonl"]

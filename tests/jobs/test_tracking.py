@@ -41,7 +41,7 @@ def test_what_was_sent_comes_home_although_the_rest_was_not(
     proxy: Any, requests: bf.Requests
 ) -> None:
     proxy.fail("POST", "/batches", "400 refused", skip=1)
-    with pytest.raises(bf.errors.SubmissionError, match="part 2 of 3"):
+    with pytest.raises(bf.errors.SubmissionError, match="input file 2 of 3"):
         requests.submit("half", client=proxy.client())
     job = bf.job("half", client=proxy.client())
     for _ in range(100):

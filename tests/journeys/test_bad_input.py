@@ -120,7 +120,7 @@ def test_a_row_that_fits_no_file_is_named_before_anything_is_written(home: Path)
     frame = pd.DataFrame({"text": ["small", "x" * 200_000_000]}, index=["first", "second"])
     requests = bf.requests(frame, "{{ text }}", model="gpt-4.1")
     with pytest.raises(
-        bf.errors.RequestError, match=r"Row 1 .index .second.. makes .* 200,000,000 bytes"
+        bf.errors.RequestError, match=r"row 1 .index .second.. has .* bytes, above .*200,000,000"
     ):
         requests.submit(client=openai.OpenAI(base_url="http://127.0.0.1:9/v1", api_key="k"))
     assert not home.exists()

@@ -49,7 +49,7 @@ def test_by_default_the_rows_without_text_are_named(castles: pd.DataFrame) -> No
     with pytest.raises(CellError) as caught:
         ask(castles)
     told = str(caught.value)
-    assert "82 of 1,349 rows cannot be asked" in told
+    assert "82 of 1,349 rows have no prompt" in told
     assert "and 77 more" in told
     for position in castles.index[castles[COLUMN].isna()][:5]:
         assert f"row {position}: column {COLUMN!r} is missing" in told

@@ -136,7 +136,7 @@ def test_a_file_that_changes_before_it_is_sent_stops_the_job(
     asked = frame.bf.requests("?", model="gpt-4.1", images="photo", image_root=photos)
     (photos / "3.png").write_bytes(png(padding=77))
     with batchframe.local.serve(answer=answer) as server:
-        with pytest.raises(CellError, match=r"Row 4 .*not what it was when the requests were made"):
+        with pytest.raises(CellError, match=r"row 4 .*changed after the requests were made"):
             asked.submit("once", client=server.client())
         assert not server.ledger
         (photos / "3.png").unlink()
@@ -224,7 +224,7 @@ def test_base64_counts_against_the_size_of_a_file(tmp_path: Path) -> None:
     assert [path.read_bytes().count(b"\n") for path in paths] == [2, 2, 1]
     assert paths[2].stat().st_size > 4_000_000
     small = bf.provider("openai", max_bytes=3_000_000)
-    with pytest.raises(RequestError, match="more than the 3,000,000 bytes"):
+    with pytest.raises(RequestError, match=r"limit of OpenAI for an input file \(3,000,000\)"):
         requests.to_jsonl(tmp_path / "small", provider=small)
 
 
@@ -235,7 +235,7 @@ def test_images_too_large_for_any_file_are_named_before_anything_is_sent() -> No
     frame = pd.DataFrame({name: [png(), large] for name in columns})
     asked = frame.bf.requests("?", model="gpt-4.1", images=columns)
     with batchframe.local.serve() as server:
-        with pytest.raises(RequestError, match="Row 1 makes a request of 2"):
+        with pytest.raises(RequestError, match="request of row 1 has 2"):
             asked.submit(client=server.client())
         assert not server.ledger
 

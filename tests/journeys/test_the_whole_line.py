@@ -193,7 +193,7 @@ def test_the_parts_of_a_message_are_templates_too() -> None:
 def test_another_name_for_the_same_requests_is_told(frame: pd.DataFrame) -> None:
     with batchframe.local.serve(answer=gold_answer) as server:
         ask(frame).submit("alpha", client=server.client()).wait()
-        with pytest.warns(UserWarning, match="job 'alpha' already, so nothing new is sent"):
+        with pytest.warns(UserWarning, match="Job 'alpha' has the same requests"):
             ask(frame).submit("beta", client=server.client())
     assert bf.job("beta").done
     assert len(server.ledger) == 1

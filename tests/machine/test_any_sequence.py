@@ -277,7 +277,7 @@ class Life(RuleBasedStateMachine):
             except bf.errors.SubmissionUncertain:
                 pass
             except bf.errors.SubmissionError as reason:
-                assert "asked since by others" in str(reason)  # noqa: PT017 - and the way out:
+                assert "already in other jobs" in str(reason)  # noqa: PT017 - and the way out:
                 job.cancel()
             with contextlib.suppress(bf.errors.JobError):
                 job.wait(timeout=30)

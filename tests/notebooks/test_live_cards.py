@@ -81,7 +81,7 @@ def test_watching_again_moves_the_card(notebook: Any) -> None:
     notebook.run("server.resume()\nend_of_watch()")
 
     def moved(cell: Any) -> bool:
-        return "Watched in another cell since" in cell.outputs[0]["data"]["text/plain"]
+        return "Replaced by watch() in another cell" in cell.outputs[0]["data"]["text/plain"]
 
     for _ in range(20):  # what a thread shows may arrive after the cell that waited for it
         if moved(first) and moved(second):

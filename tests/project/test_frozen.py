@@ -229,9 +229,9 @@ def test_a_batch_that_was_perhaps_not_created_is_asked_about_again(
     their_server: batchframe.local.Server,
 ) -> None:
     job = frozen_job("lost on the way there", their_server)
-    with pytest.raises(bf.errors.SubmissionUncertain, match="does not list it"):
+    with pytest.raises(bf.errors.SubmissionUncertain, match="does not list the batch"):
         job.resume()
-    with pytest.raises(bf.errors.SubmissionUncertain, match="does not list it"):
+    with pytest.raises(bf.errors.SubmissionUncertain, match="does not list the batch"):
         submit("lost on the way there", their_server)
     assert job.status == "uncertain"
     assert len(their_server.ledger) == 2

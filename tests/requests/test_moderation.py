@@ -224,10 +224,10 @@ def test_a_model_that_reads_texts_only_is_shown_no_image(
     [
         (AnswerError(500, "Out of order."), "Out of order"),
         (AnswerError(404, "No such model.", code="model_not_found"), "No such model"),
-        ({"results": []}, "0 results came back for 3 inputs"),
+        ({"results": []}, "0 results for 3 inputs"),
         ({"results": [result(is_flagged=True)] * 4}, "4 results"),
-        ({"results": [{"flagged": "yes"}] * 3}, "no moderation"),
-        ({"answer": 42}, "no moderation"),
+        ({"results": [{"flagged": "yes"}] * 3}, "invalid response"),
+        ({"answer": 42}, "invalid response"),
     ],
 )
 def test_what_fails_is_told_with_its_row_and_nothing_is_held_back_or_sent(
@@ -239,7 +239,7 @@ def test_what_fails_is_told_with_its_row_and_nothing_is_held_back_or_sent(
         assert not server.ledger
     assert words in str(caught.value)
     assert "row 0 (index 'a')" in str(caught.value)
-    assert "nothing of the batch was sent" in str(caught.value)
+    assert "Nothing was submitted" in str(caught.value)
 
 
 def test_a_service_that_is_not_there_is_told() -> None:

@@ -243,7 +243,7 @@ def test_files_that_are_there_are_not_replaced(tmp_path: Path) -> None:
     requests = ask(frame_of(["a"]))
     (path,) = requests.to_jsonl(tmp_path)
     path.write_text("mine")
-    with pytest.raises(FileExistsError, match="is not replaced"):
+    with pytest.raises(FileExistsError, match="is not overwritten"):
         requests.to_jsonl(tmp_path)
     assert path.read_text() == "mine"
 
@@ -314,7 +314,7 @@ def test_a_row_that_is_too_large_for_any_file_is_named(tmp_path: Path) -> None:
     lines = file_bytes(requests, tmp_path / "whole").splitlines(keepends=True)
     largest = max(len(line) for line in lines)
     assert counts(files_of(requests, tmp_path / "fits", 9, largest)) == [1, 1]
-    with pytest.raises(RequestError, match=r"Row 2 .*Small") as caught:
+    with pytest.raises(RequestError, match=r"row 2 .*Small") as caught:
         files_of(requests, tmp_path / "does not fit", 9, largest - 1)
     assert f"{largest:,} bytes" in str(caught.value)
 
@@ -330,7 +330,7 @@ def test_a_file_s_name_is_not_made_a_folder(tmp_path: Path) -> None:
     requests = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-4.1")
     (tmp_path / "taken").write_text("")
     for name in ("x.jsonl", "taken"):
-        with pytest.raises(bf.errors.RequestError, match="is the name of a file"):
+        with pytest.raises(bf.errors.RequestError, match="a file name"):
             requests.to_jsonl(tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
     assert requests.to_jsonl(tmp_path / "x")[0].name == "requests-000.jsonl"
@@ -390,13 +390,14 @@ def test_an_interrupted_writing_leaves_no_file(
 
 
 def test_a_request_that_no_queue_takes_is_refused(server: batchframe.local.Server) -> None:
-    asked = pd.DataFrame({"text": ["a"]}).bf.requests("{{ text }}", model="gpt-4.1")
-    with pytest.raises(bf.errors.RequestError, match="never be let into the queue"):
+    frame = pd.DataFrame({"text": ["a"]}, index=["Anna"])
+    asked = frame.bf.requests("{{ text }}", model="gpt-4.1")
+    with pytest.raises(bf.errors.RequestError, match=r"tokens of row 0 \(index 'Anna'\) \(1\)"):
         asked.submit(client=server.client(), max_enqueued_tokens=1)
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     asked = pd.DataFrame({"text": ["a"]}).bf.requests("{{ text }}", model="gpt-4.1")
-    with pytest.raises(bf.errors.RequestError, match="could not be written into"):
+    with pytest.raises(bf.errors.RequestError, match="cannot be written"):
         asked.to_jsonl(tmp_path / "file" / "requests")

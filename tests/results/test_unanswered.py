@@ -176,7 +176,7 @@ def test_what_is_asked_again_is_called_after_the_job_until_it_is_named() -> None
         job = requests_of(pd.DataFrame({"text": TEXTS})).submit("money", client=client).wait()
         again = job.unanswered().submit(client=client).wait()
         assert bf.job("money, again").id == again.id
-        with pytest.warns(bf.errors.NamesakeWarning, match="now called 'now'"):
+        with pytest.warns(bf.errors.NamesakeWarning, match="renamed to 'now'"):
             job.unanswered().submit("now", client=client)
         # Run again without it, it keeps the name that it was given.
         assert job.unanswered().submit(client=client).name == "now"

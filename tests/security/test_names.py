@@ -46,7 +46,7 @@ def test_x4_a_jobs_name_is_a_word_and_its_folder_a_number(
 
 @pytest.mark.parametrize("name", [*NAMES, "a" * 129, "é", "job-1/"])
 def test_x4_an_id_that_is_none_names_no_folder(name: str) -> None:
-    with pytest.raises(bf.errors.JobError, match="cannot be a job's id"):
+    with pytest.raises(bf.errors.JobError, match="not a job id"):
         folder_of(name)
 
 

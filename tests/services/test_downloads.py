@@ -208,7 +208,7 @@ def test_d11_one_lost_file_is_fetched_again_and_the_other_left_alone(
     (job.folder / "output-000.jsonl").write_bytes(b"")
     imitation.reply("GET", FILE, (404, b"{}"))
     imitation.reply("GET", CONTENT, (404, b"{}"))
-    with pytest.raises(ServiceError, match=r"no result file file-out any more.*copy"):
+    with pytest.raises(ServiceError, match=r"no longer has file-out.*copy"):
         job.refresh()
     (job.folder / "answers.parquet").unlink()
     with pytest.raises(bf.errors.JobError, match="changed since the download"):

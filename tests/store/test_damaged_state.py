@@ -325,7 +325,9 @@ def test_x5_a_file_that_is_gone_before_anything_was_sent_is_made_again_by_the_ce
         assert is_told(lambda: bf.job(folder).results(), str(folder))
     assert server.ledger == []
     if name == "manifest.json":
-        assert is_told(lambda: requests.submit("kept", client=proxy.client()), name, "it is gone")
+        assert is_told(
+            lambda: requests.submit("kept", client=proxy.client()), name, "the file is missing"
+        )
         assert server.ledger == []
         return
     with warnings.catch_warnings():

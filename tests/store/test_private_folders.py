@@ -279,7 +279,7 @@ def test_x3_a_home_of_another_user_is_refused(
 @pytest.mark.parametrize(
     ("chosen", "words"),
     [
-        ("~nosuchuser-of-batchframe/x", "leads to no folder"),
+        ("~nosuchuser-of-batchframe/x", "not a valid path"),
         ("{tmp}/file/below", "Not a directory"),
         ("{tmp}/file", "in place of a folder"),
         ("{tmp}/" + "x" * 300, "shorter name"),

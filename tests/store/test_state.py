@@ -101,7 +101,7 @@ def test_a_job_of_a_newer_version_is_refused(job: bf.Job) -> None:
     manifest = job.folder / "manifest.json"
     told = msgspec.json.decode(manifest.read_bytes())
     manifest.write_bytes(msgspec.json.encode({**told, "state_version": 99}))
-    with pytest.raises(bf.errors.JobError, match="Upgrade"):
+    with pytest.raises(bf.errors.JobError, match="pip install --upgrade"):
         bf.job(job.folder).results()
 
 
@@ -124,7 +124,7 @@ def test_an_input_file_that_was_changed_is_not_sent(
         requests.submit("changed", client=proxy.client())  # type: ignore[attr-defined]
     path = bf.job("changed").folder / "input-000.jsonl"
     path.write_bytes(path.read_bytes().replace(b"gpt-4.1", b"gpt-9.1"))
-    with pytest.raises(bf.errors.JobError, match="not what was written"):
+    with pytest.raises(bf.errors.JobError, match="checksum differs"):
         bf.job("changed", client=proxy.client()).resume()  # type: ignore[attr-defined]
     assert server.ledger == []
 
