@@ -135,9 +135,6 @@ class _PollSchedule(Retries):
 _O = TypeVar("_O")
 
 
-THREAD_NAME: Final = "batchframe-watch"
-
-
 @dataclass(eq=False)
 class _Watch(Generic[_O]):
     """Work of one thread; a weak reference ends it with its owner."""
@@ -204,4 +201,4 @@ def watch(
         _watches[key] = new
     if previous is not None:
         previous.stopped.set()
-    threading.Thread(target=new.run, name=THREAD_NAME, daemon=True).start()
+    threading.Thread(target=new.run, name="batchframe-watch", daemon=True).start()

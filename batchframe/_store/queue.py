@@ -58,10 +58,9 @@ def due(
     # No pause exceeds an hour; a later date means that the clock was wrong.
     if any(now < states[index].retry_at <= now + _HOUR for index in waiting):
         return unsettled
-    return (
-        unsettled
-        + _select_fitting(inputs, states, waiting, queue)[: _remaining_creates(states, queue, now)]
-    )
+    recent = sum(state.attempts > 0 and state.creating_at > now - _HOUR for state in states)
+    remaining = max(0, queue.max_creates - recent)
+    return unsettled + _select_fitting(inputs, states, waiting, queue)[:remaining]
 
 
 def is_full(code: str | None, message: str | None) -> bool:
@@ -124,8 +123,3 @@ def may_be_in_queue(state: InputFileState, now: float, hours: float) -> bool:
         Completion window of a batch, in hours.
     """
     return is_in_queue(state) and state.creating_at > now - hours * _HOUR
-
-
-def _remaining_creates(states: Sequence[InputFileState], queue: Queue, now: float) -> int:
-    recent = sum(state.attempts > 0 and state.creating_at > now - _HOUR for state in states)
-    return max(0, queue.max_creates - recent)
