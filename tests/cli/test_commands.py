@@ -266,7 +266,7 @@ def test_a_warning_is_one_sentence_without_a_line_of_code(
     ran = at_server("submit", *ask, "--name", "tone", "--system", "Be brief.")
     assert ran.code == 0
     [line] = [line for line in ran.err.splitlines() if "Warning" in line]
-    assert line.startswith("Warning: There is a job named 'tone' already")
+    assert line.startswith("Warning: A job named 'tone' exists")
     assert ".py" not in ran.err
 
 
