@@ -229,7 +229,7 @@ def test_a_wrong_size_is_overruled_by_lines_that_prove_the_file_whole(
         assert job.wait().counts == counts
         return
     for _ in range(6):
-        with pytest.raises(ServiceError, match=r"incomplete after 3 downloads \([\d,]+ of [\d,]+ bytes\)"):
+        with pytest.raises(ServiceError, match="incomplete after 3 downloads"):
             job.refresh()
     assert job.counts == {"pending": 3}
 
