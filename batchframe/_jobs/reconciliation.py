@@ -37,6 +37,11 @@ def reconcile(run: SubmissionContext) -> None:
             reconcile_create(run, index, state)
 
 
+def listed_batches(run: SubmissionContext, index: int, state: InputFileState) -> list[Batch]:
+    """Find the batches of an input file among the newest ones of the service."""
+    return list(_matching(run, index, state, newest_batches(run.service)))
+
+
 def created_elsewhere(run: SubmissionContext, index: int, state: InputFileState) -> list[Batch]:
     """Find batches of the same input file, sent from a deleted folder.
 
@@ -55,7 +60,7 @@ def created_elsewhere(run: SubmissionContext, index: int, state: InputFileState)
         and batch.metadata.get("bf_fp") not in fingerprints
         and batch.id not in run.elsewhere
     ]
-    if others and not matches and not run.recreate:
+    if others and not matches and not state.attempts and not run.recreate:
         raise _in_another_order_error(run.manifest.display_name, others)
     return matches
 
@@ -75,8 +80,23 @@ def _matching(
             yield batch
 
 
-def adopt(run: SubmissionContext, index: int, batches: list[Batch]) -> None:
-    """Adopt the oldest batch of an input file; warn about others, also billed."""
+def adopt(run: SubmissionContext, index: int, state: InputFileState, batches: list[Batch]) -> None:
+    """Adopt the oldest batch of an input file; warn about others, also billed.
+
+    Raises
+    ------
+    SubmissionUncertain
+        If the service may still reject a batch whose input file batchframe deleted.
+    """
+    for batch in batches:
+        if batch.status == "validating" and batch.input_file_id in state.fenced_files:
+            raise SubmissionUncertain(
+                f"{run.describe(index)}: {batch.id} was created while batchframe deleted its input "
+                "file, and may still fail validation.",
+                next_step="Fix: in a minute, "
+                + job_step(run.manifest.display_name, "resume")
+                + ".",
+            )
     # A failed batch bills nothing.
     billed = [batch for batch in batches if batch.status != "failed"]
     # Dates are in whole seconds; the list is newest first.
@@ -96,7 +116,8 @@ def reconcile_create(run: SubmissionContext, index: int, state: InputFileState) 
         If it is still unknown whether a batch was created, or whether the service will reject a
         batch whose input file batchframe deleted.
     """
-    recreate = run.recreate or (run.on_uncertain == "recreate" and run.profile.list_is_complete)
+    recreate = index in run.consents
+    run.consents.discard(index)
     batches, is_complete = _search_until_settled(run, index, state, in_full=recreate)
     if not batches:
         if not recreate or not is_complete:
@@ -104,17 +125,8 @@ def reconcile_create(run: SubmissionContext, index: int, state: InputFileState) 
         _fence(run, index, state)
         state = run.state().inputs[index]
         batches = list(_scan(run, index, state))
-    for batch in batches:
-        if batch.status == "validating" and batch.input_file_id in state.fenced_files:
-            raise SubmissionUncertain(
-                f"{run.describe(index)}: {batch.id} was created while batchframe deleted its input "
-                "file, and may still fail validation.",
-                next_step="Fix: in a minute, "
-                + job_step(run.manifest.display_name, "resume")
-                + ".",
-            )
     if batches:
-        adopt(run, index, batches)
+        adopt(run, index, state, batches)
     else:
         run.record_event("FENCED", index)
 

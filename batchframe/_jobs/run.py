@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from batchframe._base.clock import SYSTEM, Clock
@@ -26,6 +26,8 @@ class SubmissionContext:
     ----------
     recreate
         Whether the user explicitly allows creating a batch again that cannot be found.
+    consents
+        Input files whose uncertain batch may be created again, once each.
     elsewhere
         Batches of this job that belong to another folder on this machine.
     queued_elsewhere
@@ -37,8 +39,8 @@ class SubmissionContext:
     folder: JobFolder
     manifest: Manifest
     service: Service
-    on_uncertain: OnUncertain = "ask"
     recreate: bool = False
+    consents: set[int] = field(default_factory=set)
     elsewhere: frozenset[str] = frozenset()
     queued_elsewhere: int = 0
     clock: Clock = SYSTEM

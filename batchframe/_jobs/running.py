@@ -26,7 +26,7 @@ from batchframe._services.accounts import Account
 from batchframe._services.protocol import Service, newest_batches
 from batchframe._store.folder import JobFolder
 from batchframe._store.journal import InputFileState
-from batchframe._store.manifest import Manifest, read_manifest, records
+from batchframe._store.manifest import Manifest, read_manifest, read_state, records
 from batchframe._store.queue import may_be_in_queue
 
 _LOCK_RETRY_PAUSE: Final = 0.1
@@ -145,10 +145,19 @@ def _context(
     *,
     recreate: bool = False,
 ) -> SubmissionContext:
+    consents = _consents(folder, manifest, on_uncertain, recreate=recreate)
     queued = _queued_elsewhere(manifest, service)
-    return SubmissionContext(
-        folder, manifest, service, on_uncertain, recreate, queued_elsewhere=queued
-    )
+    return SubmissionContext(folder, manifest, service, recreate, consents, queued_elsewhere=queued)
+
+
+def _consents(
+    folder: JobFolder, manifest: Manifest, on_uncertain: OnUncertain, *, recreate: bool
+) -> set[int]:
+    """Select the input files that may be created again, once each."""
+    if on_uncertain == "recreate" and manifest.provider.list_is_complete:
+        return set(range(len(manifest.inputs)))
+    states = read_state(folder, len(manifest.inputs)).inputs if recreate else ()
+    return {index for index, state in enumerate(states) if state.step == "creating"}
 
 
 def _queued_elsewhere(manifest: Manifest, service: Service) -> int:

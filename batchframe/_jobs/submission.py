@@ -7,6 +7,7 @@ the server. docs/reliability.md describes the protocol and its limits.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -15,7 +16,12 @@ from batchframe._base.clock import Backoff, Retries
 from batchframe._base.errors import JobError, ServiceError, SubmissionError, shorten
 from batchframe._base.private_files import sha256_of
 from batchframe._base.safe_text import RUN_AGAIN, NextStep, job_step
-from batchframe._jobs.reconciliation import adopt, created_elsewhere, reconcile_create
+from batchframe._jobs.reconciliation import (
+    adopt,
+    created_elsewhere,
+    listed_batches,
+    reconcile_create,
+)
 from batchframe._jobs.run import SubmissionContext, queue_again
 from batchframe._services.advice import advice, may_pass
 from batchframe._services.protocol import (
@@ -80,8 +86,8 @@ def _create_until_done(run: SubmissionContext, index: int) -> bool:
             reconcile_create(run, index, state)
         elif state.step == "new":
             _upload(run, index)
-        elif state.attempts == 0 and (batches := created_elsewhere(run, index, state)):
-            adopt(run, index, batches)
+        elif batches := created_elsewhere(run, index, state):
+            adopt(run, index, state, batches)
         else:
             match _create(run, index, state):
                 case Unsent(reason):
@@ -91,7 +97,8 @@ def _create_until_done(run: SubmissionContext, index: int) -> bool:
                     queue_again(run, index, outcome.message)
                     return False
                 case Rejected() as outcome:
-                    _pause_after_rejection(run, index, outcome, rejected)
+                    if not _pause_after_rejection(run, index, outcome, rejected):
+                        _adopt_rejected(run, index, outcome)
     return True
 
 
@@ -128,7 +135,7 @@ def _create(run: SubmissionContext, index: int, state: InputFileState) -> Create
     # searches for the batch first.
     endpoint = run.profile.created_for(run.manifest.recipe.endpoint)
     outcome = run.service.create_batch(
-        file_id, endpoint, metadata, run.fingerprint(index), run.profile.window
+        file_id, endpoint, metadata, _key(run, index, state), run.profile.window
     )
     match outcome:
         case Created(batch):
@@ -137,12 +144,19 @@ def _create(run: SubmissionContext, index: int, state: InputFileState) -> Create
             run.record_event("UNSENT", index, reason=reason)
         case Rejected(status, code, message):
             lost = file_id in message or code == "file_not_found"
-            run.record_event(
-                "REJECTED", index, status=status, code=code, reason=message, file_lost=lost
-            )
+            facts = {"status": status, "code": code, "reason": message}
+            run.record_event("REJECTED", index, **facts, file_lost=lost)
         case Ambiguous(reason):
             run.record_event("AMBIGUOUS", index, reason=reason)
     return outcome
+
+
+def _key(run: SubmissionContext, index: int, state: InputFileState) -> str:
+    """Return the Idempotency-Key of a create: another one after each rejection only."""
+    fingerprint, rejections = run.fingerprint(index), state.rejections + len(state.dead)
+    if not rejections:
+        return fingerprint
+    return hashlib.sha256(f"{fingerprint} {rejections}".encode()).hexdigest()
 
 
 def _metadata(run: SubmissionContext, index: int) -> dict[str, str]:
@@ -165,17 +179,37 @@ def _unsent_error(run: SubmissionContext, index: int, reason: str) -> Submission
 
 def _pause_after_rejection(
     run: SubmissionContext, index: int, outcome: Rejected, retries: Retries
-) -> None:
+) -> bool:
+    """Pause before another attempt; return False if there is none."""
     busy = outcome.status == 429 and may_pass(outcome.code, outcome.message)  # noqa: PLR2004
     # A new upload may not be visible on every server yet.
     unseen = run.state().inputs[index].step == "new"
     pause = retries.next_pause(outcome.retry_after)
     if pause is None or pause > _MAX_PAUSE or not (busy or unseen):
-        raise _rejected_error(run, index, outcome)
+        return False
     if unseen:
         # The upload comes before the pause, because a new file needs the pause too.
         _upload(run, index)
     run.clock.sleep(pause)
+    return True
+
+
+def _adopt_rejected(run: SubmissionContext, index: int, outcome: Rejected) -> None:
+    """Adopt the batch that a gateway rejected although the service created it.
+
+    Raises
+    ------
+    SubmissionError
+        If the service does not list such a batch; later attempts search again.
+    """
+    state = run.state().inputs[index]
+    try:
+        batches = listed_batches(run, index, state)
+    except ServiceError:
+        batches = []
+    if not batches:
+        raise _rejected_error(run, index, outcome)
+    adopt(run, index, state, batches)
 
 
 def _rejected_error(run: SubmissionContext, index: int, outcome: Rejected) -> SubmissionError:

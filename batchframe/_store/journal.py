@@ -55,6 +55,8 @@ class InputFileState:
         Number of full-queue rejections.
     dead
         Batches that the service rejected for a full queue, and that bill nothing.
+    rejections
+        Number of rejected creates.
     abandoned
         Whether the user closed the job before its batch ended or was found.
     """
@@ -76,6 +78,7 @@ class InputFileState:
     retry_at: float = 0.0
     refusals: int = 0
     dead: tuple[str, ...] = ()
+    rejections: int = 0
     abandoned: bool = False
 
     @property
@@ -146,8 +149,7 @@ def after(state: InputFileState, event: Event | Unknown) -> InputFileState:  # n
         case ev.Ambiguous():
             return replace(state, reason=event.reason)
         case ev.Unsent():
-            step: Step = "new" if event.file_lost else "uploaded"
-            return replace(state, step=step, reason=event.reason)
+            return _unsent(state, event)
         case ev.Queued():
             return _queued(state, event)
         case ev.Fencing():
@@ -164,6 +166,12 @@ def after(state: InputFileState, event: Event | Unknown) -> InputFileState:  # n
             return _fetched(state, event)
         case _:
             return state
+
+
+def _unsent(state: InputFileState, event: ev.Unsent) -> InputFileState:
+    step: Step = "new" if event.file_lost else "uploaded"
+    rejections = state.rejections + isinstance(event, ev.Rejected)
+    return replace(state, step=step, reason=event.reason, rejections=rejections)
 
 
 def _fetched(state: InputFileState, event: ev.Short) -> InputFileState:

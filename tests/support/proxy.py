@@ -66,6 +66,7 @@ class Proxy:
     upstream: str
     faults: list[Fault] = field(default_factory=list)
     seen: list[tuple[str, str]] = field(default_factory=list)
+    keys: list[str | None] = field(default_factory=list)
     hanging: threading.Event = field(default_factory=threading.Event)
     url: str = ""
 
@@ -102,6 +103,8 @@ class Handler(BaseHTTPRequestHandler):
         path = urlsplit(self.path).path
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.proxy.seen.append((self.command, path))
+        if (self.command, path) == ("POST", "/v1/batches"):
+            self.proxy.keys.append(self.headers.get("Idempotency-Key"))
         fault = self.proxy.next_fault(self.command, path)
         if fault is None:
             self.answer(*self.forward(body))
