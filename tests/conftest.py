@@ -23,7 +23,7 @@ from tests.support.profiles import change_local
 REPO = Path(__file__).parent.parent
 KEY = "sk-CANARY-0123456789abcdef"
 QUICK = "not slow"
-QUICK_CASES = 3
+QUICK_CASES = 2
 MESSAGES = REPO / "tests" / "project" / "messages.md"
 OWN_FOLDER = pytest.StashKey[str]()
 _LEAKS: list[str] = []

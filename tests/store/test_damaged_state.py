@@ -284,7 +284,9 @@ def test_x5_a_file_that_was_changed_is_told_or_made_anew(
     assert len(server.ledger) == 1
 
 
-@pytest.mark.parametrize("name", ["rows.parquet", "answers.parquet"])
+@pytest.mark.parametrize(
+    "name", ["rows.parquet", pytest.param("answers.parquet", marks=pytest.mark.slow)]
+)
 def test_x5_no_bit_that_turns_over_turns_an_answer(name: str, kept: Path) -> None:
     path = kept / name
     first = bf.job(kept).results()
