@@ -18,7 +18,7 @@ import batchframe.local
 
 
 def requests(texts: list[str]) -> bf.Requests:
-    """Ask one prompt of some texts."""
+    """Make requests from one prompt and some strings."""
     return pd.DataFrame({"text": texts}).bf.requests("{{ text }}", model="gpt-4.1")
 
 

@@ -142,7 +142,7 @@ def _haste() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Trust one authority: no test uses TLS, and every client reads the list of all anew."""
+    """Trust one authority: no test uses TLS, and loading the full list for each client is slow."""
     end = "-----END CERTIFICATE-----\n"
     path = tmp_path_factory.mktemp("tls") / "one.pem"
     bundle = Path(certifi.where()).read_text("utf-8")

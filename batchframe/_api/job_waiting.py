@@ -90,7 +90,7 @@ def watch(self: Job, *, poll: Poll | None = None) -> Job:
     >>> with batchframe.local.serve(answer=lambda body: "yes") as server:
     ...     requests = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-4.1")
     ...     job = requests.submit("in the background", client=server.client()).watch()
-    ...     job.wait().counts  # or anything else meanwhile
+    ...     job.wait().counts  # or anything else while it runs
     {'ok': 1}
     """
     interval = _interval(self, poll)

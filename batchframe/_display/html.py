@@ -18,7 +18,7 @@ _NO_FORMULAS: Final = "tex2jax_ignore mathjax_ignore"
 
 
 def to_html(card: Card) -> str:
-    """Render a card as HTML, with a text fallback where styles are stripped.
+    """Render a card as HTML, with a plain-text fallback where styles are stripped.
 
     Examples
     --------

@@ -159,7 +159,7 @@ _COMPLETION: Final = pa.struct(
 
 
 def _read_completions(completions: pa.StructArray) -> tuple[Places, Mapping[str, pa.Array]]:
-    """Read complete chat completions with one text and no tool calls."""
+    """Read complete chat completions with one string and no tool calls."""
     rows, choices = only_items(_field(completions, "choices"))
     message, finish_reason = _field(choices, "message"), _field(choices, "finish_reason")
     fits, tokens = token_columns(_take(_field(completions, "usage"), rows))
@@ -195,7 +195,7 @@ _RESPONSE: Final = pa.struct(
 
 
 def _read_responses(responses: pa.StructArray) -> tuple[Places, Mapping[str, pa.Array]]:
-    """Read complete responses with one text and no reasoning summary."""
+    """Read complete responses with one string and no reasoning summary."""
     rows, texts = _only_texts(_field(responses, "output"))
     responses = _take(responses, rows)
     fits, tokens = token_columns(_field(responses, "usage"))
@@ -207,7 +207,7 @@ def _read_responses(responses: pa.StructArray) -> tuple[Places, Mapping[str, pa.
 
 
 def _only_texts(outputs: pa.ListArray) -> tuple[Places, pa.Array]:
-    """Return the outputs with one text, ignoring reasoning without a summary."""
+    """Return the outputs with one string, ignoring reasoning without a summary."""
     rows, item = only_items(outputs, ignored=_is_empty_reasoning)
     of, part = only_items(_field(item, "content"))
     text = _field(part, "text")

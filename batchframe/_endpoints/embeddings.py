@@ -1,4 +1,4 @@
-"""``/v1/embeddings``: one text in, one vector out.
+"""``/v1/embeddings``: one string in, one vector out.
 
 One request embeds one row. OpenAI accepts up to 2,048 strings and 300,000 tokens per request, but
 packing them is not cheaper: tokens are billed, a batch is limited to 50,000 strings either way, and
@@ -41,7 +41,7 @@ class _Embeddings(Response):
     def answer(self) -> Answer:
         tokens = tokens_of(self.usage)
         if len(self.data) != 1:
-            wrong = f"the response has {len(self.data)} vectors for one text"
+            wrong = f"the response has {len(self.data)} vectors for one input"
             return Answer("invalid", wrong, None, None, *tokens)
         vector = self.data[0].embedding
         if not isinstance(vector, bytes):
@@ -63,7 +63,7 @@ class _EmbeddingsEndpoint(TextEndpoint):
     answer_type = "vectors"
 
     def check(self, recipe: Recipe) -> None:
-        """Raise unless the prompt is one text and dimensions are an int."""
+        """Raise unless the prompt is one string and dimensions are an int."""
         super().check(recipe)
         dimensions = recipe.body.get("dimensions")
         if dimensions is not None and not _is_dimensions(dimensions):

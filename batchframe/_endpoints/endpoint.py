@@ -100,7 +100,7 @@ class Response(msgspec.Struct):
 
 
 class Endpoint(ABC):
-    """An endpoint of the Batch API; by default its answer is one text.
+    """An endpoint of the Batch API; by default its answer is one string.
 
     Attributes
     ----------

@@ -62,7 +62,7 @@ class _Moderation(Response):
         # Services other than OpenAI may count and bill input tokens.
         tokens = tokens_of(self.usage)
         if len(self.results) != 1:
-            wrong = f"the response has {len(self.results)} results for one text"
+            wrong = f"the response has {len(self.results)} results for one input"
             return Answer("invalid", wrong, None, None, *tokens)
         return Answer("ok", None, bytes(self.results[0]).decode(), None, *tokens)
 

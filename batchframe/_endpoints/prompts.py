@@ -22,7 +22,7 @@ Prompt: TypeAlias = str | Sequence[Message]
 
 
 class TextEndpoint(Endpoint):
-    """An endpoint with one text as prompt and a fixed kind of answer.
+    """An endpoint with one string as prompt and a fixed kind of answer.
 
     Attributes
     ----------

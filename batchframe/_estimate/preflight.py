@@ -100,12 +100,12 @@ def _oversized(table: RequestTable, input_tokens: InputTokens) -> tuple[int, npt
 
 def window_note(table: RequestTable, input_tokens: InputTokens) -> Iterator[str]:
     """Yield a note on requests that :func:`check_sending` would reject."""
-    window, oversized = _oversized(table, input_tokens)
-    if len(oversized):
+    window, too_long = _oversized(table, input_tokens)
+    if len(too_long):
         yield (
-            f"{plural(len(oversized), 'request')} above the context window of "
+            f"{plural(len(too_long), 'request')} above the context window of "
             f"{table.recipe.model} ({window:,} tokens), first at row "
-            f"{int(table.first_row[oversized[0]])}; submit() rejects them."
+            f"{int(table.first_row[too_long[0]])}; submit() rejects them."
         )
 
 
@@ -129,12 +129,12 @@ def check_sending(
     _check_service(provider, table.recipe.endpoint)
     if MODEL not in table.recipe.allow and provider.key == OPENAI.key:
         check_model(table.recipe.model, on)
-    window, oversized = _oversized(table, input_tokens)
-    if len(oversized):
-        where = table.where(int(oversized[0]))
-        others = "" if len(oversized) == 1 else f"; {len(oversized):,} requests are too long"
+    window, too_long = _oversized(table, input_tokens)
+    if len(too_long):
+        where = table.where(int(too_long[0]))
+        others = "" if len(too_long) == 1 else f"; {len(too_long):,} requests are too long"
         raise RequestError(
-            f"prompt: {int(input_tokens.tokens[oversized[0]]):,} input tokens in {where} exceed "
+            f"prompt: {int(input_tokens.tokens[too_long[0]]):,} input tokens in {where} exceed "
             f"the context window of {table.recipe.model} ({window:,} tokens){others}. "
             'Fix: df["text"] = df["text"].str.slice(0, 400_000), or use another model.',
             next_step=allow_hint("context_window"),

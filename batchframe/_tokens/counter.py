@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from batchframe._models.names import base_model
 from batchframe._tokens.engines import Engine, count_guarded, engine_for
 
-# Bytes of text per engine call; the token ids take about as much again.
+# Bytes per engine call; the token ids take about as much again.
 BLOCK_BYTES: Final = 16 * 2**20
 _FEW: Final = 32
 """Up to this many strings, deduplication costs more than counting duplicates."""

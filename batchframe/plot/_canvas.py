@@ -64,7 +64,7 @@ def length(names: Sequence[str]) -> float:
 
 
 def fit(texts: list[Text], room: float) -> None:
-    """Reduce the font size of texts to the available height, in inches."""
+    """Reduce the font size of labels to the available height, in inches."""
     for text in texts:
         text.set_fontsize(min(text.get_fontsize(), max(3.0, 0.85 * room * _POINTS)))
 

@@ -18,7 +18,7 @@ FRAME = pd.DataFrame({"text": [f"text {i}" for i in range(30)]})
 
 
 class Recorded:
-    """A bar that notes what it is told."""
+    """A bar that records its calls."""
 
     made: list[Recorded]
 

@@ -46,4 +46,4 @@ def test_what_the_work_raises_is_raised_and_no_thread_is_left() -> None:
     results = ordered_map(work, range(100))
     with pytest.raises(ValueError, match="3"):
         list(results)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before

@@ -46,7 +46,7 @@ class Shell:
         )
 
     def at(self, url: str) -> Shell:
-        """Speak to this server from now on."""
+        """Connect to this server from now on."""
         self.env["OPENAI_BASE_URL"] = url
         return self
 
@@ -109,7 +109,7 @@ def shell(tmp_path: Path) -> Shell:
 
 @pytest.fixture
 def at_server(shell: Shell, server: batchframe.local.Server) -> Shell:
-    """Give a shell that speaks to the simulated model."""
+    """Return a shell connected to the simulated model."""
     return shell.at(server.url)
 
 

@@ -1,4 +1,4 @@
-"""What cannot be done is said in one sentence, with exit code 2, before anything is sent."""
+"""Refused commands print one sentence and exit with code 2 before anything is sent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ASK = ("--prompt", "{{ text }}", "--model", "gpt-4.1", "--json")
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a folder with files of several kinds, and speak to nobody."""
+    """Work in a folder with files of several kinds, without a server."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
     Path("reviews.csv").write_text("text\nfine\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The help, as it was reviewed, and sentences that speak to a shell."""
+"""The help as reviewed, and messages worded for a shell."""
 
 from __future__ import annotations
 

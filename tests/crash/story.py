@@ -1,4 +1,4 @@
-"""A case from the first run to the judgement: the server, the kernels, the user, the judge.
+"""A case from the first run to the judgment: the server, the kernels, the user, the judge.
 
 Comes in: a case. Goes out: a frozen `Verdict`. The server runs in a process of its own, so that the
 one that forks kernels has no threads; its billing ledger is the only judge of what was paid.
@@ -50,7 +50,7 @@ class Verdict:
 
     @property
     def adopted(self) -> bool:
-        """Whether the user was told to look again, and the batch was found."""
+        """Whether a message advised another poll, and the batch was found."""
         return self.asked > 0 and not self.recreated
 
 
@@ -100,7 +100,7 @@ def _truth(server: Server) -> dict[str, Any]:
     assert server._engine is not None
     batches = server._engine.store.batches()
     return {
-        # One that failed came to nothing, and is no batch that a user would wait for.
+        # A failed batch is not one that a user would wait for.
         "batches": sum(batch.status != "failed" for batch in batches),
         "running": sum(not batch.ended for batch in batches),
         "billed": len(server.ledger),
@@ -117,7 +117,7 @@ def tell(case: Case, bench: Bench, sabotage: str = "") -> Verdict:
         user = _User(Run(case, url, home, "", sabotage=sabotage), bench)
         user.persist()
         truth = _settled(bench, user.first_ended + case.quiet_after)
-        verdict = user.verdict(truth["billed"], _judgement(case, user, truth))
+        verdict = user.verdict(truth["billed"], _judgment(case, user, truth))
         return replace(verdict, seconds=time.monotonic() - began)
     finally:
         shutil.rmtree(home, ignore_errors=True)
@@ -131,7 +131,7 @@ def _settled(bench: Bench, quiet: float) -> dict[str, Any]:
     return dict(truth)
 
 
-def _judgement(case: Case, user: _User, truth: dict[str, Any]) -> str:
+def _judgment(case: Case, user: _User, truth: dict[str, Any]) -> str:
     end = user.end
     if end.get("end") != "done":
         return f"not done after {user.runs} runs: {end}"

@@ -1,4 +1,4 @@
-"""Whoever sets no theme still reads every word: the card's own colours have enough contrast."""
+"""Without a theme every word is readable: the card's own colors have enough contrast."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ TEXT = 4.5
 EDGE = 3.0
 
 
-def colours(block: str) -> dict[str, str]:
+def colors(block: str) -> dict[str, str]:
     return dict(re.findall(r"--bf-([\w-]+):\s*(#[0-9a-f]{6});", block))
 
 
-def luminance(colour: str) -> float:
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+def luminance(color: str) -> float:
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     red, green, blue = (
         part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
     )
@@ -26,14 +26,14 @@ def luminance(colour: str) -> float:
 
 
 def contrast(one: str, other: str) -> float:
-    """Compute the contrast of two colours, as WCAG 2.2 defines it."""
+    """Compute the contrast of two colors, as WCAG 2.2 defines it."""
     low, high = sorted(map(luminance, (one, other)))
     return (high + 0.05) / (low + 0.05)
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
 def test_text_stands_out_from_its_ground(theme: str) -> None:
-    own = colours(theme)
+    own = colors(theme)
     for ground in ("own-ground", "own-code"):
         assert contrast(own["own-text"], own[ground]) >= TEXT
     assert contrast(own["own-dim"], own["own-ground"]) >= TEXT
@@ -41,18 +41,18 @@ def test_text_stands_out_from_its_ground(theme: str) -> None:
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
 def test_the_line_at_the_edge_can_be_seen_in_every_tone(theme: str) -> None:
-    own = colours(theme)
+    own = colors(theme)
     for tone in ("good", "warn", "bad", "plain"):
         assert contrast(own[tone], own["own-ground"]) >= EDGE
 
 
-def test_both_themes_set_the_same_colours_and_every_colour_is_a_variable() -> None:
-    assert set(colours(LIGHT)) == set(colours(DARK))
+def test_both_themes_set_the_same_colors_and_every_color_is_a_variable() -> None:
+    assert set(colors(LIGHT)) == set(colors(DARK))
     rules = CSS.replace(LIGHT, "").replace(DARK, "")
     assert not re.findall(r"#[0-9a-f]{3,8}\b|rgba?\(", rules)
 
 
-def test_the_theme_of_the_notebook_comes_before_the_card_s_own_colours() -> None:
+def test_the_theme_of_the_notebook_comes_before_the_card_s_own_colors() -> None:
     for name in ("text", "dim", "ground", "line", "code"):
         chain = re.search(rf"--bf-{name}: (var\(.*\));", CSS)
         assert chain is not None

@@ -23,7 +23,7 @@ IDS = ["bf1-01234567-0000000-0123456789"]
 
 @pytest.fixture
 def read(tmp_path: Path) -> Callable[[str, Any], dict[str, Any]]:
-    """Read one response body as it stands in an output file."""
+    """Read one response body from a line of an output file."""
 
     def of(path: str, body: Any) -> dict[str, Any]:
         response = {"status_code": 200, "request_id": "r", "body": body}

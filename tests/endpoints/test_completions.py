@@ -1,4 +1,4 @@
-"""``/v1/completions``: one text in, its continuation out."""
+"""``/v1/completions``: one string in, its continuation out."""
 
 from __future__ import annotations
 

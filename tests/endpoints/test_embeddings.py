@@ -1,4 +1,4 @@
-"""``/v1/embeddings``: one text in, one vector of 32-bit floats out."""
+"""``/v1/embeddings``: one string in, one vector of 32-bit floats out."""
 
 from __future__ import annotations
 
@@ -112,8 +112,8 @@ def test_any_float_comes_back_to_the_bit(read: Read, vector: Any) -> None:
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        (embedded(), "0 vectors for one text"),
-        (embedded([1.0], [2.0]), "2 vectors for one text"),
+        (embedded(), "0 vectors for one input"),
+        (embedded([1.0], [2.0]), "2 vectors for one input"),
         (embedded([]), "not consist of 32-bit floats"),
         (embedded("AAAA"), "not consist of 32-bit floats"),
         (embedded("no base64!"), "not an embedding"),
@@ -267,7 +267,7 @@ def test_a_batch_has_at_most_50_000_texts_where_more_requests_would_be_taken(
 
 
 def test_no_request_can_have_more_tokens_than_one_may() -> None:
-    # One text of at most 8,192 tokens a request: 300,000 are out of reach, and it is told by row.
+    # A request has one input of at most 8,192 tokens; a longer one is reported by row.
     long = pd.DataFrame({"text": ["short", "a b " * 5_000]})
     estimate = ask(long).estimate()
     assert any("row 1" in note and "8,192" in note for note in estimate.notes)

@@ -152,7 +152,7 @@ def test_response_format_may_say_what_is_read_anyway() -> None:
 def test_an_image_is_a_file_named_by_its_request_and_its_bytes(
     content: bytes, ending: str, joined: Callable[..., pd.DataFrame]
 ) -> None:
-    # Whatever the service calls it: the ending is told from the bytes.
+    # The extension follows from the bytes, whatever the service calls it.
     told = images(content, output_format="../../etc/passwd")
     row = joined(told, endpoint=MADE, model=MODEL).loc[0]
     path = Path(row["image"])

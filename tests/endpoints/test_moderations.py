@@ -1,4 +1,4 @@
-"""``/v1/moderations``: one text in, flags and scores out, for nothing."""
+"""``/v1/moderations``: one string in, flags and scores out, for nothing."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_a_result_becomes_a_flag_and_a_flag_and_a_score_for_each_category(
 
 
 def test_categories_that_come_or_go_break_nothing(joined: Callable[..., pd.DataFrame]) -> None:
-    # The older text models have no "illicit"; a newer one may have what nobody knows yet.
+    # The older text models have no "illicit"; a newer one may have unknown categories.
     told = {
         "flagged": False,
         "categories": {"hate": False, "new": True, "illicit": None},
@@ -118,8 +118,8 @@ def test_categories_that_come_or_go_break_nothing(joined: Callable[..., pd.DataF
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        (moderation(), "0 results for one text"),
-        (moderation(RESULT, RESULT), "2 results for one text"),
+        (moderation(), "0 results for one input"),
+        (moderation(RESULT, RESULT), "2 results for one input"),
         (moderation({**RESULT, "flagged": "yes"}), "not a moderation"),
         (moderation({**RESULT, "categories": None}), "not a moderation"),
         (moderation({"flagged": True}), "not a moderation"),

@@ -1,4 +1,4 @@
-"""Counting what no row changes once must equal counting the whole, for every text."""
+"""Counting constant parts once must equal counting whole prompts, for any string."""
 
 from collections.abc import Callable
 from typing import Any

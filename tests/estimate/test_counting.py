@@ -204,7 +204,7 @@ def test_scaled_tokens_add_up_to_the_wanted_sum(tokens: list[int], factor: float
 
 
 def test_each_of_many_rows_has_the_tokens_of_its_own_text() -> None:
-    # Of many batches, and no two neighbours alike.
+    # Many batches, no two neighbors alike.
     words = [1 + (row * 7) % 13 for row in range(6_000)]
     frame = pd.DataFrame({"text": [f"{row} " + "a " * n for row, n in enumerate(words)]})
     asked = bf.requests(frame, "{{ text }}", model="gpt-4.1")._table

@@ -104,7 +104,7 @@ def test_a_model_that_is_shut_down_or_soon_is_says_so_with_its_successor(
 
 
 class TestAboveTheLimit:
-    """`max_cost` is held against the upper bound, and what is said helps."""
+    """`max_cost` is checked against the upper bound, and the message says what to do."""
 
     def test_the_whole_range_is_shown_and_every_way_out(self) -> None:
         texts = [f"number {n}" for n in range(10)]
@@ -156,7 +156,7 @@ class TestAboveTheLimit:
 
 
 def job_of(texts: list[str], tokens: list[int], **more: Any) -> bf.Job:
-    """Ask on this machine, and pretend that it was elsewhere: rehearsals tell nothing."""
+    """Run locally as if on a remote service; local runs are not used as history."""
     left = iter(tokens)
 
     def answer(_: dict[str, Any]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def codes(text: str) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("hits", "of", "low", "high"),
-    # By hand, with z² = 3.8415: at 8 of 10 the centre is (0.8 + 0.19207) / 1.38415 = 0.71674 and
+    # By hand, with z² = 3.8415: at 8 of 10 the center is (0.8 + 0.19207) / 1.38415 = 0.71674 and
     # half the width 1.95996 / 1.38415 · √(0.016 + 0.0096037) = 0.22658.
     [
         (8, 10, 0.49016, 0.94332),

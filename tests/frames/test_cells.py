@@ -37,7 +37,7 @@ class Level(enum.IntEnum):
 
 
 class Loud(str):
-    """A text that would be written otherwise, if it were asked."""
+    """A string whose `__str__` would return something else."""
 
     __slots__ = ()
 
@@ -188,7 +188,7 @@ COLUMNS: dict[str, tuple[pd.Series, list[str | None], list[str | None]]] = {
         ['"2026-11"', None],
     ),
     "intervals": (pd.Series(pd.interval_range(0, 1, 1)), ["(0, 1]"], ['"(0, 1]"']),
-    "category of texts": (pd.Series(pd.Categorical(["a", None])), ["a", None], ['"a"', None]),
+    "category of strings": (pd.Series(pd.Categorical(["a", None])), ["a", None], ['"a"', None]),
     "category of ints": (
         pd.Series(pd.Categorical([2**53 + 1, None])),
         ["9007199254740993", None],
@@ -383,7 +383,7 @@ def test_the_text_does_not_change_when_rows_are_sorted_filtered_or_repeated(
         assert found == [whole[i] for i in chosen]
 
 
-# Without NUL: older pandas makes one category of a text and the same text with a NUL behind it.
+# Without NUL: older pandas merges a string and the same string followed by a NUL into one category.
 @given(
     st.lists(
         st.none()

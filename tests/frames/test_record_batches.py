@@ -53,7 +53,7 @@ READABLE: dict[str, tuple[pa.Array, str]] = {
     "runs": (pa.RunEndEncodedArray.from_arrays([1, 2], WORDS), "a"),
     "lists in views": (pa.array([[1, None], None], pa.list_view(pa.int64())), "[1,null]"),
     "large lists in views": (pa.array([[1], None], pa.large_list_view(pa.int64())), "[1]"),
-    "lists of texts in views": (pa.array([["a"], None], pa.list_(pa.string_view())), '["a"]'),
+    "lists of strings in views": (pa.array([["a"], None], pa.list_(pa.string_view())), '["a"]'),
     "periods of pandas": (PERIODS, "2024-01"),
     "intervals of pandas": (INTERVALS, "(0.0, 1.0]"),
     "half floats": (pa.array([np.float16(0.1), np.float16("nan")], pa.float16()), "0.1"),
@@ -80,7 +80,7 @@ UNREADABLE: dict[str, tuple[pa.Array, str]] = {
     "bytes in views": (pa.array([b"a"], pa.binary_view()), "bytes"),
     "times after the year 9999": (pa.array([10**15]).cast(pa.timestamp("s")), "1 to 9999"),
     "dates after the year 9999": (pa.array([10**8], pa.int32()).cast(pa.date32()), "1 to 9999"),
-    "bytes that are called a text": (of_bytes(b"\xff\xfe"), "UTF-8"),
+    "bytes declared as a string": (of_bytes(b"\xff\xfe"), "UTF-8"),
 }
 
 

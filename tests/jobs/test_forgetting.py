@@ -1,4 +1,4 @@
-"""X10: what is forgotten leaves no trace, or it is said where one is left."""
+"""X10: forget() leaves no trace, or names what it could not remove."""
 
 from __future__ import annotations
 

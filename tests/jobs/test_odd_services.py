@@ -46,7 +46,7 @@ def batches(server: local.Server) -> list[Any]:
     return list(server.client().batches.list())
 
 
-HONOURED = [
+HONORED = [
     ({"Retry-After": "7"}, 7.0),
     ({"Retry-After": "1.5"}, 1.5),
     ({"Retry-After-Ms": "1500"}, 1.5),
@@ -60,7 +60,7 @@ HONOURED = [
 ]
 
 
-@pytest.mark.parametrize(("headers", "pause"), HONOURED, ids=[str(case[0]) for case in HONOURED])
+@pytest.mark.parametrize(("headers", "pause"), HONORED, ids=[str(case[0]) for case in HONORED])
 def test_s13_a_busy_service_names_the_pause(
     headers: dict[str, str], pause: float, requests: bf.Requests, fake_time: FakeTime
 ) -> None:
@@ -94,7 +94,7 @@ def test_s13_a_pause_that_is_too_long_is_reported(
 
 @pytest.fixture
 def full_queue() -> Iterator[str]:
-    """Listen without accepting anyone, until nobody more gets in: connecting times out."""
+    """Listen without accepting anyone, until the backlog is full and connecting times out."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(0)

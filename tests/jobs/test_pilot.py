@@ -165,7 +165,7 @@ def test_a_pilot_that_was_interrupted_goes_on_where_it_stopped(
         patch.setattr("batchframe._jobs.pilot.finish", die)
         with pytest.raises(Killed):
             requests.pilot(10, client=running.client())
-    # Its answers are there for whoever looks, and are not paid again.
+    # Its answers can be read, and are not paid again.
     with pytest.raises(bf.errors.RequestError, match="already running"):
         requests.submit(client=running.client())
     bf.job(bf.jobs()["id"][0], client=running.client()).refresh()

@@ -97,7 +97,7 @@ def test_what_the_server_has_of_a_job_is_reused_and_only_the_rest_is_sent(
         0, 1, 3, 4, 5
     ]  # fmt: skip
     assert ask(frame).estimate(client=client).requests == 1
-    # The third batch is there, and what it asked cannot be seen any more: nobody pays unasked.
+    # The third batch exists, but its requests cannot be read: sending them again needs consent.
     with (
         pytest.warns(UserWarning, match=third.id),
         pytest.raises(bf.errors.SentElsewhere, match=r"resume\(recreate=True\)"),

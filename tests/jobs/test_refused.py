@@ -118,7 +118,7 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("batchframe._jobs.submission._REJECTED_ATTEMPTS", 1)
 
 
-# A full queue is no refusal: the input file waits (test_waves.py).
+# A full queue does not count as a refusal: the input file waits (test_waves.py).
 FULL = {"queue full", "queue full at Azure"}
 
 

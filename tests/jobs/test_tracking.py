@@ -1,4 +1,4 @@
-"""From the batch to the answers at home: polling, downloads, interruptions."""
+"""From the batch to the downloaded answers: polling, downloads, interruptions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting, watching and awaiting where there is no notebook."""
+"""Waiting, watching and awaiting outside a notebook."""
 
 from __future__ import annotations
 

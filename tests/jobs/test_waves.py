@@ -24,7 +24,7 @@ FULL = {
 
 
 def ask(rows: int = 12) -> bf.Requests:
-    frame = pd.DataFrame({"text": [f"a text of some words, number {i}" for i in range(rows)]})
+    frame = pd.DataFrame({"text": [f"a review of some words, number {i}" for i in range(rows)]})
     return frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
 
 
@@ -160,7 +160,7 @@ def test_cancelling_drops_the_parts_that_wait(server: Server) -> None:
     assert len(job.batches) == 1
     assert (job.status, bf.jobs()["status"].tolist()) == ("cancelled", ["cancelled"])
     assert "room" not in repr(job)
-    assert len(ask(13).submit("anew", client=server.client()).wait().results()) == 13
+    assert len(ask(13).submit("once more", client=server.client()).wait().results()) == 13
 
 
 def test_another_job_does_not_ask_what_still_waits(server: Server) -> None:
@@ -182,7 +182,7 @@ def test_a_job_of_forty_parts_goes_on_in_a_new_kernel_between_any_two(server: Se
         try:
             job = bf.job("forty", client=client).refresh()
         except bf.errors.JobError:
-            texts = [f"a text of some words, number {{i}}" for i in range(40)]
+            texts = [f"a review of some words, number {{i}}" for i in range(40)]
             frame = pd.DataFrame({{"text": texts}})
             requests = frame.bf.requests("{{{{ text }}}}", model="gpt-4.1", output=["+", "-"])
             job = requests.submit("forty", client=client, max_enqueued_tokens={one})
@@ -224,7 +224,7 @@ def test_the_cell_of_a_job_that_waits_for_room_finds_its_job(server: Server) -> 
 
 
 def test_a_job_that_ended_without_anybody_looking_holds_up_no_other(server: Server) -> None:
-    ask(4).submit("nobody looks", client=server.client())
+    ask(4).submit("not polled", client=server.client())
     ended(server, 1)
     frame = pd.DataFrame({"text": [f"another text with words, number {i}" for i in range(5)]})
     requests = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])

@@ -202,7 +202,7 @@ def test_v4_what_cannot_be_named_is_refused_before_anything_is_sent(echo: Echo, 
 )
 def test_v5_nothing_to_ask_is_no_call_and_a_typed_result(frame: pd.DataFrame) -> None:
     asked = frame.bf.requests(PROMPT, model="m", output=["p", "q"], on_missing="skip")
-    job = asked.submit()  # without a client, and with a key that nobody would take
+    job = asked.submit()  # without a client, and with an invalid key
     joined = frame.bf.join(job)
     assert job.done
     assert joined["bf_status"].tolist() == ["skipped"] * len(frame)

@@ -24,7 +24,7 @@ def castles(shared: Path) -> pd.DataFrame:
     column = frame[COLUMN]
     assert len(column) == 1_349
     assert column.isna().sum() == 82
-    # Of these, 81 repeat a missing cell and 18 a text.
+    # Of these, 81 repeat a missing cell and 18 a string.
     assert column.duplicated().sum() == 99
     assert column.nunique() == 1_249
     assert not column.isin(["", "(no text)"]).any()
@@ -32,7 +32,7 @@ def castles(shared: Path) -> pd.DataFrame:
 
 
 def label_of(text: str) -> str:
-    """Give each text a label of its own, that says nothing but depends on every byte."""
+    """Return a label for each string that depends on every byte of it."""
     return LABELS[zlib.crc32(text.encode()) % 3]
 
 

@@ -46,7 +46,7 @@ class Case:
         return {"label": text} if self.column == "label" else f"said {text}"
 
     def told(self, text: str) -> Any:
-        """Return what stands in the column for a text."""
+        """Return the expected value of the column for a string."""
         told = self.answer({"input": text})
         return told["label"] if isinstance(told, dict) else told
 

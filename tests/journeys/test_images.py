@@ -247,7 +247,7 @@ def test_base64_is_held_for_a_few_rows_at_a_time(tmp_path: Path) -> None:
         noise = np.random.default_rng(row).bytes(size)
         (tmp_path / f"{row}.png").write_bytes(png() + noise)
     frame = pd.DataFrame({"photo": [f"{row}.png" for row in range(rows)]})
-    # What is loaded once, such as the tokenizer, is none of it.
+    # Memory for what is loaded once, such as the tokenizer, does not count.
     frame.head(1).bf.requests("?", model="gpt-4o", images="photo", image_root=tmp_path).estimate()
     tracemalloc.start()
     try:

@@ -159,7 +159,7 @@ def test_an_answer_of_the_wrong_kind_is_told_the_right_one(
 ) -> None:
     line = {"custom_id": "a", "method": "POST", "url": endpoint}
     body = {"model": "m", "input": "one", "prompt": "one"}
-    with caplog.at_level(logging.ERROR), local.serve(lambda _: "a text") as server:
+    with caplog.at_level(logging.ERROR), local.serve(lambda _: "a string") as server:
         desk = new_desk(server)
         (failed,) = desk.read(desk.run([line | {"body": body}], endpoint).error_file_id)
     told = failed["response"]["body"]["error"]["message"]

@@ -228,7 +228,7 @@ def test_batchframe_brings_home_what_was_answered(fault: Fault, requests: bf.Req
             try:
                 job.wait()
             except bf.errors.ServiceError as trouble:
-                # Passing trouble with a file is told once; the next look mends it.
+                # A passing problem with a file is reported once; the next poll fixes it.
                 assert "sk-" not in str(trouble)  # noqa: PT017
         assert job.results()["label"].tolist() == ["+", "+", "+"]
         assert len(server.ledger) == 1

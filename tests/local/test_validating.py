@@ -30,7 +30,7 @@ def encoded(value: Any) -> bytes:
 
 GOOD = encoded(request("good"))
 
-CATALOGUE: list[tuple[str, bytes, str, str | None]] = [
+CATALOG: list[tuple[str, bytes, str, str | None]] = [
     ("no JSON", b"{nonsense", "invalid_json_line", None),
     ("NaN", GOOD.replace(b'"Hi"', b"NaN"), "invalid_json_line", None),
     ("not UTF-8", GOOD.replace(b"Hi", b"\xff"), "invalid_json_line", None),
@@ -41,7 +41,7 @@ CATALOGUE: list[tuple[str, bytes, str, str | None]] = [
         for name in ("custom_id", "method", "url", "body")
     ),
     ("a number as id", encoded(request("a") | {"custom_id": 7}), "invalid_type", "custom_id"),
-    ("a text as body", encoded(request("a", body="Hi")), "invalid_type", "body"),
+    ("a string as body", encoded(request("a", body="Hi")), "invalid_type", "body"),
     ("GET", encoded(request("a", method="GET")), "invalid_value", "method"),
     ("another url", encoded(request("a", url="/v1/responses")), "invalid_url", "url"),
     (
@@ -80,7 +80,7 @@ CATALOGUE: list[tuple[str, bytes, str, str | None]] = [
 
 @pytest.mark.parametrize(
     ("bad", "code", "param"),
-    [pytest.param(*case[1:], id=case[0]) for case in CATALOGUE],
+    [pytest.param(*case[1:], id=case[0]) for case in CATALOG],
 )
 def test_one_bad_line_fails_the_whole_batch_and_is_named(
     desk: Any, server: local.Server, bad: bytes, code: str, param: str | None

@@ -242,7 +242,7 @@ class Life(RuleBasedStateMachine):
             try:
                 results = job.results()
             except bf.errors.JobError as reason:
-                assert "changed since the download" in str(reason)  # noqa: PT017 - damage is told
+                assert "changed since the download" in str(reason)  # noqa: PT017 - damage is reported
                 continue
             assert sum(job.counts.values()) == len(results)
             assert results["bf_status"].notna().all()
@@ -285,7 +285,7 @@ class Life(RuleBasedStateMachine):
         known = {batch.id for job in self.jobs() for batch in job.batches} | self.forgotten
         uncertain = any(job.status == "uncertain" for job in self.jobs())
         for batch in self.server.client().batches.list():
-            assert batch.id in known or uncertain, "a batch that nobody knows of"
+            assert batch.id in known or uncertain, "an unknown batch"
         for job in self.jobs():
             if job.done:
                 self.is_all_there(job)

@@ -151,8 +151,8 @@ def test_a_tier_given_to_submit_is_told_where_it_belongs(home: Path) -> None:
 def test_other_parameters_given_to_submit_are_told_where_they_belong() -> None:
     with pytest.raises(RequestError, match=r"requests\(\.\.\., temperature=\.\.\.\)\.submit"):
         ask().submit(temperature=0)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
-        ask().submit(colour=0)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'color'"):
+        ask().submit(color=0)  # type: ignore[arg-type]
 
 
 JSON_MODE = {"type": "json_object"}
@@ -430,7 +430,7 @@ def test_a_job_that_is_sent_is_found_again_whatever_has_changed_since(
         again = asked.submit("once", client=server.client(), max_cost="0.000001")
         assert again.id == job.id
         with pytest.raises(AssertionError):
-            asked.submit("once", client=server.client(), rerun="anew")
+            asked.submit("once", client=server.client(), rerun="again")
         assert len(server.ledger) == 1
 
 

@@ -19,7 +19,7 @@ Pair = tuple[dict[str, Any], Any]
 
 
 def count(texts: Sequence[str]) -> list[int]:
-    """Count the tokens of texts as gpt-4o does."""
+    """Count the tokens of strings as gpt-4o does."""
     bodies = ({"model": "gpt-4o", "prompt": text} for text in texts)
     return [bf.count_tokens(body, endpoint="/v1/completions").tokens for body in bodies]
 

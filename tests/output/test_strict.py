@@ -20,7 +20,7 @@ from batchframe._output import output_spec, strict
 T = TypeVar("T")
 
 
-class Colour(enum.Enum):
+class Color(enum.Enum):
     RED = "red"
     BLUE = "blue"
 
@@ -36,7 +36,7 @@ class Plain(BaseModel):
 
 class WithNullDefaults(BaseModel):
     a: int | None = None
-    b: Colour | None = None
+    b: Color | None = None
 
 
 class Constrained(BaseModel):
@@ -68,7 +68,7 @@ class Nested(BaseModel):
 
 class Described(BaseModel):
     inner: Inner = Field(description="a reference with siblings")
-    colour: Colour = Field(description="an enum with siblings")
+    color: Color = Field(description="an enum with siblings")
     twice: Inner = Field(description="again", title="Twice")
 
 

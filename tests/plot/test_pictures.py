@@ -18,7 +18,7 @@ from batchframe.plot import _canvas
 plt = pytest.importorskip("matplotlib.pyplot", reason='needs the extra "plot"')
 Axes, to_rgb = plt.Axes, pytest.importorskip("matplotlib.colors").to_rgb
 
-LONG = "costs $5 or $6: a very long name of a label that goes on and on"
+LONG = "costs $5 or $6: a very long name of a label that never seems to end"
 FRAME = pd.DataFrame(
     {
         "gold": ["a", "a", "b", LONG, "b"],
@@ -106,11 +106,11 @@ def test_bars_are_as_long_as_the_table_says() -> None:
     assert top < first < last < bottom
 
 
-def test_statuses_are_in_words_and_not_by_colour_alone() -> None:
+def test_statuses_are_in_words_and_not_by_color_alone() -> None:
     ax = plot.statuses(FRAME)
     assert words(ax.get_yticklabels()) == ["ok", "failed"]
-    colours = [bar.get_facecolor() for bar in ax.patches]
-    assert colours[0] != colours[1]
+    colors = [bar.get_facecolor() for bar in ax.patches]
+    assert colors[0] != colors[1]
 
 
 @pytest.mark.usefixtures("style")
@@ -128,7 +128,7 @@ def test_the_numbers_of_a_confusion_can_be_read_on_their_cells() -> None:
 
 
 @pytest.mark.usefixtures("style")
-def test_a_cell_is_the_more_coloured_the_more_of_its_truth_it_holds() -> None:
+def test_a_cell_is_the_more_colored_the_more_of_its_truth_it_holds() -> None:
     cells = np.asarray(PICTURES["confusion"](FRAME).images[0].get_array())
     paper, full = _canvas.paper(plt.gca()), np.array(to_rgb("C0"))
     assert cells[0, 0] == pytest.approx((paper + full) / 2)

@@ -134,8 +134,8 @@ FAULTS: dict[str, dict[str, Finder]] = {
         "HTML tags and entities": texts_with("</b>|&amp;|<br/>"),
         "script tag": texts_with("<script>"),
         "starts like a spreadsheet formula": texts_with("^[=+@]"),
-        "instructions to whoever labels it": texts_with(
-            "(?i)ignore previous instructions|must be labelled"
+        "instructions to the labeler": texts_with(
+            "(?i)ignore previous instructions|must be label+ed"
         ),
         "special token of a tokenizer": texts_with(r"<\|endoftext\|>"),
         "mojibake": texts_with("\u00e2\u20ac"),
@@ -153,7 +153,7 @@ FAULTS: dict[str, dict[str, Finder]] = {
         "decimal comma": texts_with(r"\d,\d\d(?!\d)"),
         "email address": texts_with("@"),
         "mojibake": texts_with("\u00c3"),
-        "instructions to whoever answers": texts_with("ignore your rules"),
+        "instructions to the model": texts_with("ignore your rules"),
     },
     "products_multilingual.csv": {
         "right-to-left script": texts_where(is_right_to_left),

@@ -13,8 +13,8 @@ def test_every_message_is_on_the_page_and_nothing_else() -> None:
     reviewed = read_page(PAGE.read_text(encoding="utf-8"))
     known = {str(site) for site in sites()}
     untold, gone = sorted(known - set(reviewed)), sorted(set(reviewed) - known)
-    assert not untold, f"trigger these in a test, then write the page anew: {untold}"
-    assert not gone, f"write the page anew, without: {gone}"
+    assert not untold, f"trigger these in a test, then update the page: {untold}"
+    assert not gone, f"update the page without: {gone}"
 
 
 def test_the_page_says_what_the_source_says() -> None:

@@ -244,10 +244,10 @@ BAD_PROMPTS: dict[str, Any] = {
     "bytes": b"{{ text }}",
     "no messages": [],
     "a dict": {"role": "user", "content": "{{ text }}"},
-    "a list of texts": ["{{ text }}"],
+    "a list of strings": ["{{ text }}"],
     "a message without a role": [{"content": "{{ text }}"}],
     "a message without content": [{"role": "user"}],
-    "content of texts": [{"role": "user", "content": ["{{ text }}"]}],
+    "content of strings": [{"role": "user", "content": ["{{ text }}"]}],
     "content that is a number": [{"role": "user", "content": 7}],
 }
 

@@ -201,7 +201,7 @@ class TestMissingCells:
         frame_of([None, np.nan, pd.NA, pd.NaT]),
         pd.DataFrame({"text": []}, dtype="str"),
     ],
-    ids=["no rows", "all missing", "no rows of text"],
+    ids=["no rows", "all missing", "no text rows"],
 )
 def test_nothing_to_ask_makes_no_request_and_no_call(frame: pd.DataFrame, tmp_path: Path) -> None:
     requests = ask(frame, on_missing="skip", output=["x", "y"])

@@ -260,5 +260,5 @@ def test_memory_does_not_grow_with_the_texts(tmp_path: Path) -> None:
         assert requests == rows
         return most
 
-    # 240 MB of texts more may take the bookkeeping of their rows, and what an allocator keeps.
+    # Another 240 MB of strings may take the bookkeeping of their rows, and what an allocator keeps.
     assert peak(200_000) - peak(40_000) < 80 * 2**20

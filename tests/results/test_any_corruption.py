@@ -6,14 +6,14 @@ What is claimed, exactly. Two result files are damaged in any of these ways, one
   not touch the text of an answer and the quotes around it;
 * lines permuted, repeated, moved to the other file, run together;
 * the beginning of one line put before another line, or before the end of another line, as long as
-  the result is no whole JSON object by itself;
-* a line break put anywhere, the file cut anywhere: in a text, too.
+  the result is not a complete JSON object;
+* a line break put anywhere, the file cut anywhere: in a string, too.
 
 Then every request has one status, an ``ok`` answer has the text that the service gave to that very
 request, and a request whose line is still there as it was has its answer.
 
-What cannot be claimed: a byte changed inside a text, or a cut that makes one whole line out of
-two, leaves JSON that nobody can tell from an answer. The file's size, and the checksum that is kept
+What cannot be claimed: a byte changed inside a string, or a cut that makes one whole line out of
+two, leaves JSON that looks like an answer. The file's size, and the checksum that is kept
 from the download on, are there for these.
 """
 

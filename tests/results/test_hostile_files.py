@@ -85,7 +85,7 @@ BROKEN = {
     "a NUL in the middle": LINE.replace(b'"error": ', b'"error":\x00'),
     "garbage behind": LINE + b"garbage",
     "two objects on one line": LINE + LINE,
-    "an escape that is none": LINE.replace(b"answer", rb"\qnswer"),
+    "an invalid escape": LINE.replace(b"answer", rb"\qnswer"),
     "a control character": LINE.replace(b"answer", b"\x01"),
     "a list around it": b"[" + LINE + b"]",
     "single quotes": LINE.replace(b'"content"', b"'content'"),
@@ -183,7 +183,7 @@ ODD_NAMES: dict[str, bytes] = {
     "spaces around": encoded({**good(1), "custom_id": f" {IDS[1]} "}),
     "capitals": encoded({**good(1), "custom_id": IDS[1].upper()}),
     "the line is an empty list": b"[]",
-    "the line is a text": encoded(json.dumps(good(1))),
+    "the line is a string": encoded(json.dumps(good(1))),
     "the line is a number": b"7",
     "the line is null": b"null",
     "the line is a page": b"<html>",
@@ -259,7 +259,7 @@ BODIES: dict[str, tuple[dict[str, Any], str, str, str | None]] = {
         {"status_code": 200, "body": chat({"content": [{"text": "x"}]})}, "invalid", "not a", None,
     ),
     "a body of another kind": ({"status_code": 200, "body": [1]}, "invalid", "not a", None),
-    "a body in a text": (
+    "a body in a string": (
         {"status_code": 500, "body": '{"detail": "no GPU"}'}, "failed", "HTTP 500: no GPU", None,
     ),
     "FastAPI's detail": (

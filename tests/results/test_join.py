@@ -1,4 +1,4 @@
-"""Answers find their rows by content, whatever became of the frame meanwhile."""
+"""Answers find their rows by content, however the frame has changed."""
 
 from __future__ import annotations
 

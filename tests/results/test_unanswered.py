@@ -15,7 +15,7 @@ TEXTS = [f"text {i}" for i in range(12)]
 
 
 class Moody:
-    """Fails for the texts it is told to, and counts what it was asked."""
+    """Fails for chosen strings, and counts its calls."""
 
     def __init__(self, *failing: str) -> None:
         self.failing = set(failing)

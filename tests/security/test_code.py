@@ -1,4 +1,4 @@
-"""X5, X12, X13, X14: what the source does not do, templates that are no code, columns, packages."""
+"""X5, X12, X13, X14: forbidden calls, templates without code, columns, packages."""
 
 from __future__ import annotations
 

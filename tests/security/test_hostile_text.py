@@ -23,7 +23,7 @@ HOSTILE = {
     "link": "javascript:alert(1)",
     "Markdown": "[x](javascript:alert(1)) ![y](https://example.com/z.png)",
     "end of style": "</style><script>alert(1)</script>",
-    "end of text": "</pre></table></div><iframe src=x>",
+    "end of cell": "</pre></table></div><iframe src=x>",
     "command of JupyterLab": '<a data-commandlinker-command="rm" href="#">x</a>',
     "comment": "<!-- x",
     "end of CDATA": "]]>",
@@ -34,7 +34,7 @@ HOSTILE = {
     "escape sequences": "\x1b[31mred\x1b]0;title\x07 \x9b2J",
     "controls": "a\x00b\x08c\x7fd\x85e\rf\tg",
     "separators": "a\u2028b\u2029c",
-    "tags that nobody sees": "hi\U000e0069\U000e0067\U000e006e\U000e007f",
+    "invisible tags": "hi\U000e0069\U000e0067\U000e006e\U000e007f",
     "half a pair": "a\ud83db",
 }
 DECEIVING = set("\x00\x07\x08\x1b\x7f\x85\x9b\r\t\u2028\u2029\u202e\u2066\u2069\u200f\ud83d")
@@ -85,7 +85,7 @@ def card(word: str) -> Card:
 
 
 def spelt_out(text: str) -> str:
-    """Write a text as an error does, with its hidden characters as escapes."""
+    """Write a string as an error does, with its hidden characters as escapes."""
     return str(errors.BatchframeError(text))
 
 
@@ -101,7 +101,7 @@ def test_x1_in_a_card_it_makes_no_element_and_no_attribute_and_is_readable(case:
     found = parsed(html)
     assert found.seen == parsed(to_html(card("plain"))).seen
     assert html.count("<span>") == html.count("<span>$</span>")
-    # What stood there is shown, with its hidden characters spelt out.
+    # What stood there is shown, with its hidden characters spelled out.
     assert spelt_out(text) in found.text
     assert has_nothing_hidden(html)
     assert has_nothing_hidden(to_text(card(text)))

@@ -275,7 +275,7 @@ sys.addaudithook(_note)
 
 @contextmanager
 def watched() -> Iterator[list[Path]]:
-    """Collect the files and folders that are opened meanwhile, by where they really are.
+    """Collect the files and folders that are opened in the block, by their real paths.
 
     The audit hook sees every opening, but where a name is followed from an open folder it sees the
     name alone; so what `os.open` returned is looked up as well.

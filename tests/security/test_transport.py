@@ -100,7 +100,7 @@ def elsewhere() -> Iterator[Elsewhere]:
 
 @pytest.fixture
 def sends_away(elsewhere: Elsewhere, proxy: Any, monkeypatch: pytest.MonkeyPatch) -> Elsewhere:
-    """Let the proxy send every request it is told to redirect to another host."""
+    """Let the proxy send every chosen request to another host."""
 
     def answer(self: Any, status: int, kind: str, content: bytes) -> None:
         self.send_response(status)

@@ -1,4 +1,4 @@
-"""A result file comes home whole, or not at all; and what is at home is never made worse."""
+"""A result file is downloaded whole or not at all, and never replaces a better one."""
 
 from __future__ import annotations
 

@@ -302,7 +302,7 @@ UNUSABLE = {
     "deep": b"[" * 200_000 + b"]" * 200_000,
     "no text": b"\xff\xfe{}",
     "no id": b'{"status": "completed"}',
-    "an id that is none": b'{"id": 7, "status": "completed"}',
+    "an id that is not a string": b'{"id": 7, "status": "completed"}',
 }
 
 

@@ -138,7 +138,7 @@ class TestAzure:
         client = openai.AzureOpenAI(
             azure_endpoint=root, api_version="2024-10-21", api_key="any", **how
         )
-        job = ask().submit("spelt", client=client).wait(timeout=30)
+        job = ask().submit("spelled", client=client).wait(timeout=30)
         assert {line["url"] for line in sent(job)} == {"/chat/completions"}
         assert {line["body"]["model"] for line in sent(job)} == {"my-deployment"}
         assert job.batches[0].endpoint == "/chat/completions"

@@ -89,18 +89,18 @@ EVENTS: dict[str, bytes] = {
     "a number": b"7",
     "no event": b"{}",
     "event is no text": b'{"event": 7}',
-    "no shard": b'{"event": "UPLOADED", "file_id": "file-1"}',
-    "shard is a text": b'{"event": "UPLOADED", "shard": "0", "file_id": "file-1"}',
-    "shard is negative": b'{"event": "UPLOADED", "shard": -1, "file_id": "file-1"}',
-    "shard is a truth value": b'{"event": "UPLOADED", "shard": true, "file_id": "file-1"}',
-    "shard is not there": b'{"event": "UPLOADED", "shard": 99, "file_id": "file-1"}',
+    "no index": b'{"event": "UPLOADED", "file_id": "file-1"}',
+    "index is a string": b'{"event": "UPLOADED", "shard": "0", "file_id": "file-1"}',
+    "index is negative": b'{"event": "UPLOADED", "shard": -1, "file_id": "file-1"}',
+    "index is a truth value": b'{"event": "UPLOADED", "shard": true, "file_id": "file-1"}',
+    "index is not there": b'{"event": "UPLOADED", "shard": 99, "file_id": "file-1"}',
     "no file": b'{"event": "UPLOADED", "shard": 0}',
     "file is a number": b'{"event": "UPLOADED", "shard": 0, "file_id": 7}',
-    "date is a text": b'{"event": "UPLOADED", "shard": 0, "file_id": "f", "created_at": "soon"}',
+    "date is a string": b'{"event": "UPLOADED", "shard": 0, "file_id": "f", "created_at": "soon"}',
     "no batch": b'{"event": "CREATED", "shard": 0}',
     "batch is a list": b'{"event": "CREATED", "shard": 0, "batch": []}',
     "batch without id": b'{"event": "STATUS", "shard": 0, "batch": {}}',
-    "fetched is a text": b'{"event": "FETCHED", "shard": 0, "output": "x"}',
+    "fetched is a string": b'{"event": "FETCHED", "shard": 0, "output": "x"}',
     "fetched without a digest": b'{"event": "FETCHED", "shard": 0, "output": {"bytes": 1}}',
     "infinite": b'{"event": "CREATING", "shard": 0, "at": 1e999}',
     "deep": b'{"event": "CREATED", "shard": 0, "batch": ' + b"[" * 90_000 + b"]" * 90_000 + b"}",
@@ -146,11 +146,11 @@ MANIFESTS: dict[str, Callable[[dict[str, Any]], object]] = {
     "inputs miss some": lambda told: told["inputs"][0].update(stop=2),
     "inputs are as long as the world": lambda told: told["inputs"][0].update(stop=10**15),
     "requests below zero": lambda told: told.update(requests=-3),
-    "rows are a text": lambda told: told.update(rows="three"),
+    "rows are a string": lambda told: told.update(rows="three"),
     "date before time": lambda told: told.update(created_at=-1e9),
     "date after time": lambda told: told.update(created_at=1e300),
     "identity is gone": lambda told: told.pop("identity"),
-    "identity is a text": lambda told: told.update(identity="https://api.openai.com/v1"),
+    "identity is a string": lambda told: told.update(identity="https://api.openai.com/v1"),
     "prompt is a number": lambda told: told["recipe"].update(prompt=7),
     "message without a role": lambda told: told["recipe"].update(prompt=[{"content": "x"}]),
     "body is a list": lambda told: told["recipe"].update(body=[]),
@@ -333,7 +333,7 @@ def test_x5_a_file_that_is_gone_before_anything_was_sent_is_made_again_by_the_ce
         assert server.ledger == []
         return
     with warnings.catch_warnings():
-        # It is told that the job that lost its rows cannot answer other frames.
+        # A warning names the job that lost its rows and cannot answer other frames.
         warnings.simplefilter("ignore", bf.errors.UnreadableJobWarning)
         job = requests.submit("kept", client=proxy.client()).wait()
     assert job.counts == {"ok": 3}

@@ -1,4 +1,4 @@
-"""S28: the n-th write fails, once or for ever; nothing is sent unnoted, and all is billed once."""
+"""S28: the n-th write fails, once or always; nothing is sent unrecorded or billed twice."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 class Disk:
-    """Counts what one thread writes below a folder, and refuses the n-th, once or for ever."""
+    """Counts what one thread writes below a folder, and refuses the n-th, once or always."""
 
     def __init__(self, home: Path, nth: int = 0, *, number: int, forever: bool = False) -> None:
         self.home, self.nth, self.number, self.forever = str(home), nth, number, forever

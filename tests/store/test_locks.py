@@ -49,7 +49,7 @@ def test_s19_a_lock_goes_with_its_holder(job: bf.Job) -> None:
             job.cancel()
         with pytest.raises(bf.errors.JobError, match="Another kernel"):
             job.resume()
-        assert job.refresh().status == "validating"  # looking waits for nobody
+        assert job.refresh().status == "validating"  # a poll needs no lock
     finally:
         other.send_signal(signal.SIGKILL)
         other.wait()

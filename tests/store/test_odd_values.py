@@ -260,7 +260,7 @@ FOUND: dict[str, tuple[str, str, Place, Any]] = {
     "dimensions below zero": ("vectors", "manifest.json", (0, "recipe", "body", "dimensions"), -1),
     "dimensions of a half": ("vectors", "manifest.json", (0, "recipe", "body", "dimensions"), 1.5),
     "tool of a list": ("tools", "manifest.json", (0, "recipe", "body", "tools", 0, "type"), [1]),
-    "waits for ever": ("labels", "journal.jsonl", (2, "at"), 1e300),
+    "waits forever": ("labels", "journal.jsonl", (2, "at"), 1e300),
 }
 
 

@@ -32,7 +32,7 @@ DATES = {
 
 
 class FakeTime:
-    """Notes how long it was told to sleep, and does not; may be wrong by `off` seconds."""
+    """Records sleeps instead of sleeping; may be wrong by `off` seconds."""
 
     def __init__(self, off: float = 0.0) -> None:
         self.slept: list[float] = []

@@ -27,7 +27,7 @@ from batchframe import errors
 PACKAGE = Path(batchframe.__file__).parent
 CLASSES = frozenset(errors.__all__)
 CONSTRUCTORS = "_base/errors.py"  # of messages that several packages say
-FOLDER = "BATCHFRAME_MESSAGES"  # where the processes of a run note what was said
+FOLDER = "BATCHFRAME_MESSAGES"  # where the processes of a run record messages
 
 INTRODUCTION = """# Messages
 
@@ -134,7 +134,7 @@ def record() -> None:
         frame = sys._getframe(2)  # below this function and construct_and_note: the site
         site = _site_of(frame)
         if site is None or currently_in_test_context():
-            return  # what hypothesis makes up is no example to read
+            return  # inputs made up by hypothesis are not readable examples
         if site.module == CONSTRUCTORS and not _is_ours(frame.f_back):
             return  # a test called the constructor, not a trigger
         _SAID.add((str(site), str(error)))

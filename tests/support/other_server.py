@@ -161,7 +161,7 @@ class QuietServer(ThreadingHTTPServer):
 
 @pytest.fixture
 def imitation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Imitation]:
-    """Serve one job in a way that a test may change; nobody waits long."""
+    """Serve one job in a way that a test may change, with short waits."""
     change_local(monkeypatch, first_poll=0.01, last_poll=0.05)
     monkeypatch.setattr("batchframe._services.openai_client._MIN_TIMEOUT", 0.3)
     made = Imitation()

@@ -9,14 +9,14 @@ from typing import Any
 
 
 def png(width: int = 3, height: int = 2, shade: int = 0, padding: int = 0) -> bytes:
-    """Write a grey PNG; `padding` adds bytes behind it."""
+    """Write a gray PNG; `padding` adds bytes behind it."""
     rows = b"".join(b"\0" + bytes([shade]) * width for _ in range(height))
     parts = (_chunk(b"IDAT", zlib.compress(rows)), _chunk(b"IEND", b""))
     return png_header(width, height) + b"".join(parts) + bytes(padding)
 
 
 def png_header(width: int, height: int) -> bytes:
-    """Write what stands before the pixels of a grey PNG."""
+    """Write what stands before the pixels of a gray PNG."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header)
 

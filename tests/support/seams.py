@@ -40,7 +40,7 @@ def wrap_service(monkeypatch: pytest.MonkeyPatch, name: str, wrap: Wrap) -> None
 
 
 def service_of(client: object) -> Any:
-    """Return what a submission speaks to, made from a client."""
+    """Return the service of a submission, made from a client."""
     return openai_client.connect(client)
 
 

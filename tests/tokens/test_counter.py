@@ -21,7 +21,7 @@ class Letters:
     seen: list[list[str]] = field(default_factory=list)
 
     def count(self, texts: list[str]) -> NDArray[np.int64]:
-        """Give the number of letters of each text."""
+        """Return the number of letters of each string."""
         self.seen.append(list(texts))
         if self.longest is not None and any(len(text) > self.longest for text in texts):
             raise PanicException

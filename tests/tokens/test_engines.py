@@ -18,7 +18,7 @@ SAMPLES = [
     "",
     " ",
     "Say hello",
-    "The train was two hours late, and nobody told us why. 2/10, wouldn't recommend!",
+    "The train was two hours late, and no one told us why. 2/10, wouldn't recommend!",
     "def area(radius):\n    return 3.14159 * radius ** 2\n\n\n",
     '{"id": 12345, "tags": ["a", "b"], "note": null}',
     "Der Zug hatte fünfundzwanzig Minuten Verspätung, niemand sagte warum.",

@@ -1,4 +1,4 @@
-"""Further requests that were really sent (test cassettes of pydantic-ai, MIT licence)."""
+"""Requests that were really sent (test cassettes of pydantic-ai, MIT license)."""
 
 from __future__ import annotations
 

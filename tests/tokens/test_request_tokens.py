@@ -54,7 +54,7 @@ def chat(model: str = "gpt-4o", **body: Any) -> TokenCount:
 
 
 def text_tokens(text: str, model: str = "gpt-4o") -> int:
-    """Count a text that nothing stands around."""
+    """Count a string without framing."""
     return count_tokens({"model": model, "prompt": text}, endpoint="/v1/completions").tokens
 
 

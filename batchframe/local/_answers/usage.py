@@ -1,6 +1,6 @@
 """Token usage of an answer, and token counts of a request.
 
-The server counts input tokens with the function that estimates them, so that a rehearsal verifies
+The server counts input tokens with the function that estimates them, so that a local run verifies
 the estimate.
 """
 
