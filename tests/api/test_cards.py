@@ -96,7 +96,7 @@ def test_failed_rows_say_why_and_every_row_is_counted() -> None:
     )
 
 
-def test_a_colour_at_the_edge_says_nothing_that_no_word_says(
+def test_the_color_at_the_edge_repeats_what_a_word_says(
     server: batchframe.local.Server,
 ) -> None:
     good = ask(3).submit("good", client=server.client()).wait()

@@ -134,7 +134,7 @@ def test_prices_given_later_are_used(frame: pd.DataFrame) -> None:
     assert job.cost == job.usage.input_tokens
 
 
-def test_a_damaged_neighbour_does_not_hide_the_other_jobs(frame: pd.DataFrame, home: Path) -> None:
+def test_a_damaged_neighbor_does_not_hide_the_other_jobs(frame: pd.DataFrame, home: Path) -> None:
     with batchframe.local.serve(answer=gold_answer) as server:
         ask(frame).submit("tone", client=server.client()).wait()
     (home / "jobs" / "stranger").mkdir()

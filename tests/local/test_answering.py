@@ -236,7 +236,7 @@ def test_upstream_is_asked_a_bounded_number_of_times_at_once(
     assert most == 3
 
 
-def test_upstream_is_not_told_the_openai_organisation(
+def test_upstream_does_not_get_the_openai_organization(
     new_desk: Any, make_lines: Any, proxy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_ORG_ID", "org-private")

@@ -257,7 +257,7 @@ def test_what_is_uncertain_is_settled_before_anything_is_refused(
     assert paid(echo) == 3
 
 
-def test_an_answer_that_does_not_obey_the_spec_does_not_hold_up_its_neighbours() -> None:
+def test_an_answer_that_does_not_obey_the_spec_does_not_delay_its_neighbors() -> None:
     replies = iter(["no JSON", '{"label": "+"}'])
     labels = {"output": ["+", "-"]}
     with batchframe.local.serve(answer=lambda _: next(replies, '{"label": "-"}')) as server:
