@@ -95,7 +95,7 @@ def test_the_ids_of_all_cases_differ() -> None:
             for sabotage, case_id in (
                 ("no-reconcile", "crash/S7-after-create"),
                 ("no-fence", "late-commit/12.0-alive"),
-                ("lost-is-unsent", "create/alive-reset-after"),
+                ("lost-is-unsent", "lag/3-looks-reset"),
             )
         ),
     ],
