@@ -24,6 +24,7 @@ from batchframe._jobs.reconciliation import (
 )
 from batchframe._jobs.run import SubmissionContext, queue_again
 from batchframe._services.advice import advice, may_pass
+from batchframe._services.batch import Batch
 from batchframe._services.protocol import (
     Ambiguous,
     Created,
@@ -86,7 +87,7 @@ def _create_until_done(run: SubmissionContext, index: int) -> bool:
             reconcile_create(run, index, state)
         elif state.step == "new":
             _upload(run, index)
-        elif batches := created_elsewhere(run, index, state):
+        elif batches := _search_again(run, index, state, unsent):
             adopt(run, index, state, batches)
         else:
             match _create(run, index, state):
@@ -100,6 +101,20 @@ def _create_until_done(run: SubmissionContext, index: int) -> bool:
                     if not _pause_after_rejection(run, index, outcome, rejected):
                         _adopt_rejected(run, index, outcome)
     return True
+
+
+def _search_again(
+    run: SubmissionContext, index: int, state: InputFileState, retries: Retries
+) -> list[Batch]:
+    """Search for a batch before a create; after one, retry while the service is out of reach."""
+    while True:
+        try:
+            return created_elsewhere(run, index, state)
+        except ServiceError as reason:
+            if not (state.attempts and reason.out_of_reach):
+                raise
+            if not retries.pause():
+                raise _unsent_error(run, index, state.reason or "no connection") from None
 
 
 def _upload(run: SubmissionContext, index: int) -> None:

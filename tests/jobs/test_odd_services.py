@@ -481,5 +481,5 @@ def test_a_service_that_is_gone_after_the_upload_was_asked_for_nothing(
 
     wrap_service(monkeypatch, "create_batch", once_it_is_gone)
     client = server.client().with_options(max_retries=0)
-    with pytest.raises(bf.errors.ServiceError, match="could not be reached"):
+    with pytest.raises(bf.errors.SubmissionError, match="could not be sent"):
         requests.submit("once", client=client)
