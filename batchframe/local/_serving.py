@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
+from batchframe.local._answers.answerers import TokenCounter
 from batchframe.local._server import Server
 
 _log = logging.getLogger("batchframe.local")
@@ -90,17 +92,39 @@ def serve(*arguments: Any, **options: Any) -> Server:
     return Server(*arguments, **options).start()
 
 
-def run(*, ready: Callable[[str], object] | None = None, **options: Any) -> None:
+def run(
+    *,
+    ready: Callable[[str], object] | None = None,
+    upstream: str | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    seconds: float = 0.0,
+    concurrency: int = 8,
+    upstream_key: str | None = None,
+    count_tokens: TokenCounter | None = None,
+    profile: str = "openai",
+) -> None:
     """Run a local server until Ctrl-C.
+
+    The other parameters are those of `Server`.
 
     Parameters
     ----------
     ready
         Function called with the server's URL as soon as it accepts requests.
-    options
-        Parameters of `serve`, such as `upstream`, `folder`, `host`, `port` and `profile`.
     """
-    with serve(**options) as server:
+    with serve(
+        upstream=upstream,
+        folder=folder,
+        host=host,
+        port=port,
+        seconds=seconds,
+        concurrency=concurrency,
+        upstream_key=upstream_key,
+        count_tokens=count_tokens,
+        profile=profile,
+    ) as server:
         try:
             if ready is not None:
                 ready(server.url)
