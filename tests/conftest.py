@@ -61,13 +61,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     cases: dict[str, list[pytest.Item]] = {}
     for item in items:
         cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    kept = {
-        id(items[number * (len(items) - 1) // max(1, min(len(items), QUICK_CASES) - 1)])
-        for items in cases.values()
-        for number in range(min(len(items), QUICK_CASES))
-    }
-    config.hook.pytest_deselected(items=[item for item in items if id(item) not in kept])
-    items[:] = [item for item in items if id(item) in kept]
+    kept = {item for of_one_test in cases.values() for item in _spread(of_one_test)}
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = [item for item in items if item in kept]
+
+
+def _spread(cases: list[pytest.Item]) -> list[pytest.Item]:
+    """Choose the first case, the last, and those evenly between."""
+    if len(cases) <= QUICK_CASES:
+        return cases
+    last = len(cases) - 1
+    return [cases[number * last // (QUICK_CASES - 1)] for number in range(QUICK_CASES)]
 
 
 @pytest.hookimpl(trylast=True)
