@@ -4,16 +4,16 @@ Start here, with ``OPENAI_API_KEY`` set::
 
     import pandas as pd, batchframe as bf
     df = pd.DataFrame({"text": ["Works well.", "Broke at once."]})
-    requests = df.bf.requests("Classify: {{ text }}", model="gpt-5.6-luna", output=["good", "bad"])
-    job = requests.submit("tone", max_cost=2.00).wait()
+    plan = df.bf.requests("Classify: {{ text }}", model="gpt-6-luna", output=["good", "bad"])
+    job = plan.submit("tone", max_cost=2.00).wait()
     labeled = df.bf.join(job)  # columns text, label, bf_status, bf_error
 
 The verbs, in order:
 
 1. ``df.bf.requests(...)`` builds and checks the requests; nothing is sent.
-2. ``requests.preview()`` shows them, ``requests.estimate()`` their tokens and cost, and
-   ``requests.pilot()`` sends a small sample in real time.
-3. ``requests.submit(name)`` sends them as a job; running it again finds the same job.
+2. ``plan.preview()`` shows them, ``plan.estimate()`` their tokens and cost, and
+   ``plan.pilot()`` sends a small sample in real time.
+3. ``plan.submit(name)`` sends them as a job; running it again finds the same job.
 4. ``job.wait()`` downloads the answers; in a new kernel, ``bf.job(name).wait()``.
 5. ``df.bf.join(job)`` adds the answers to the frame.
 6. ``job.unanswered().submit()`` sends the rows without an answer again.
@@ -38,6 +38,7 @@ from batchframe._evaluation.evaluation import Evaluation, evaluate
 from batchframe._frames.spreadsheet import escape_formulas
 from batchframe._jobs.pilot import Pilot
 from batchframe._results.report import Report
+from batchframe._services.connect import use
 from batchframe._services.provider import Provider, provider
 from batchframe._tokens.counter import TokenCount
 from batchframe._version import __version__
@@ -66,4 +67,5 @@ __all__ = [
     "provider",
     "recover",
     "requests",
+    "use",
 ]

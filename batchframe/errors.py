@@ -28,7 +28,9 @@ UserWarning
 ├── IntervalWarning                  a cost limit compared with an interval, not a bound
 ├── UnrecoveredBatchWarning          a batch on the server that could not be recovered
 ├── NamesakeWarning                  a new job with the name of another
+├── JoinWarning                      a join that finds few of the rows
 ├── SeveralBatchesWarning            an input file with several batches, each billed
+├── UnverifiedBatchWarning           a new batch whose input file the service does not name
 ├── OpenFolderWarning                a batchframe folder that other users can access
 └── UnreadableJobWarning             a job folder omitted from a list
 """

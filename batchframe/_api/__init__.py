@@ -1,1 +1,1 @@
-"""What a notebook calls: ``df.bf``, ``Requests`` and ``Job``."""
+"""Public API of notebooks: ``df.bf``, ``Requests`` and ``Job``."""

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 
 from batchframe._api.job import Job
+from batchframe._api.join_check import warn_of_missing
 from batchframe._api.listing import find
 from batchframe._api.requests import Requests
 from batchframe._base.errors import ColumnError, RequestError, format_list
 from batchframe._base.safe_text import requests_step
 from batchframe._endpoints import open_endpoint
 from batchframe._estimate.preflight import check_json_mode
-from batchframe._frames.image_options import ImageInput
+from batchframe._frames.attached.options import FileInput, ImageInput
+from batchframe._frames.kinds import kind_of, unwrap
 from batchframe._frames.tabular import Tabular, tabular, taken_names
 from batchframe._jobs.recovery import recover as restore
 from batchframe._recipe.arguments import Prompt
 from batchframe._recipe.recipe import Recipe
 from batchframe._requests.rendering import request_table
+from batchframe._results.arrow_columns import join_columns
 from batchframe._results.billing import billed
 from batchframe._results.join import join as join_answers
 from batchframe._services.connect import connect
 
 if TYPE_CHECKING:
     from openai import OpenAI
+
+_Frame = TypeVar("_Frame")
 
 
 def requests(
@@ -45,6 +51,8 @@ def requests(
     image_root: str | Path | None = None,
     image_detail: str | None = None,
     image_max_size: int | None = None,
+    files: Hashable | list[Hashable] = None,
+    file_root: str | Path | None = None,
     **body: Any,
 ) -> Requests:
     """Build requests from rows and a prompt; send and write nothing.
@@ -54,10 +62,10 @@ def requests(
     Rows and prompt
     ~~~~~~~~~~~~~~~
     source
-        A DataFrame, which is not modified. Rows are identified by position, so the index can be
-        anything. For data larger than memory: the path of a Parquet file or of a folder of them,
-        an Arrow dataset, table, record batch or record-batch reader, or any other Arrow stream;
-        see :meth:`Job.to_parquet`.
+        A DataFrame of pandas or Polars, an Arrow table, a DuckDB relation, or a Dataset of Hugging
+        Face, which is not modified. Rows are identified by position, so the index can be anything.
+        For data larger than memory: the path of a Parquet file or of a folder of them, an Arrow
+        dataset or record-batch reader, or any other Arrow stream; see :meth:`Job.to_parquet`.
     prompt
         A template, ``"Classify: {{ text }}"``; a list of chat messages whose contents are
         templates; or a function of a row (a mapping of column to value) that returns either of
@@ -100,6 +108,14 @@ def requests(
     image_max_size
         Longest side in pixels; larger images are scaled down before they are sent. Requires
         Pillow, the extra ``images``.
+    files
+        A column, or a list of columns, of PDF files to append to the last user message, in this
+        order, after any images, for chat completions and responses. A cell is bytes, a ``data:``
+        URL, a path or, for responses, an ``https:`` URL; a missing cell is as for images. OpenAI
+        accepts 50 MB per request, and publishes no token count of a page: the estimate has a lower
+        bound and no upper one.
+    file_root
+        The folder that file paths are relative to, as `image_root`.
 
     Checks
     ~~~~~~
@@ -141,12 +157,12 @@ def requests(
     --------
     >>> frame = pd.DataFrame({"text": ["Great!", "Broke at once."]})
     >>> labels = ["good", "bad"]
-    >>> tone = frame.bf.requests("Classify: {{ text }}", model="gpt-5.6-luna", output=labels)
+    >>> tone = frame.bf.requests("Classify: {{ text }}", model="gpt-6-luna", output=labels)
     >>> tone.preview(1)[0]["body"]["messages"][0]["content"]
     'Classify: Great!'
 
     >>> photos = pd.DataFrame({"photo": ["https://example.org/1.jpg", "https://example.org/2.jpg"]})
-    >>> content = requests(photos, "What is this?", model="gpt-5.6-luna", images="photo")
+    >>> content = requests(photos, "What is this?", model="gpt-6-luna", images="photo")
     >>> content.preview(1)[0]["body"]["messages"][0]["content"][1]
     {'type': 'image_url', 'image_url': {'url': 'https://example.org/1.jpg'}}
     """
@@ -163,6 +179,7 @@ def requests(
         body=body,
         allow=allow,
         images=ImageInput.checked(images, image_root, image_detail, image_max_size),
+        files=FileInput.checked(files, file_root),
     )
     definition.check(recipe)
     _check_names(rows, [field.name for field in definition.fields(recipe)])
@@ -197,12 +214,12 @@ def _check_names(rows: Tabular, answers: list[str]) -> None:
 
 
 def join(
-    frame: pd.DataFrame,
+    frame: _Frame,
     *jobs: Job | str,
     prefix: str = "",
     details: bool = False,
     overwrite: bool = False,
-) -> pd.DataFrame:
+) -> _Frame:
     """Join the answers of jobs to the rows of a frame, as new columns.
 
     Each row is rendered again and matched to its answer by the content of its request, so you may
@@ -211,7 +228,10 @@ def join(
     Parameters
     ----------
     frame
-        The frame that was submitted, or any other with the columns of the prompt; not modified.
+        The frame that was submitted, or any other with the columns of the prompt; not modified. A
+        DataFrame of pandas or Polars (also in a narwhals wrapper), an Arrow table, a DuckDB
+        relation, or a Dataset of Hugging Face. For data larger than memory, see
+        :meth:`Job.to_parquet`.
     jobs
         Jobs, or their ids or names. If several are passed, a row takes the answer of the first
         job with status ``ok``, else the status of the last job that has its request.
@@ -225,8 +245,8 @@ def join(
 
     Returns
     -------
-    A new frame of the same length, index and dtypes, with the answer columns, ``bf_status`` and
-    ``bf_error``.
+    A new frame of the same library, length, index and dtypes, with the answer columns,
+    ``bf_status`` and ``bf_error``. A DuckDB relation belongs to the default connection.
 
     Raises
     ------
@@ -235,16 +255,22 @@ def join(
     TemplateError
         If a column of the prompt is missing.
     RequestError
-        If `frame` is not a DataFrame, or no job is passed.
+        If `frame` is of another type, or no job is passed.
     JobError
         If a job is not found, or its folder is damaged.
+
+    Warns
+    -----
+    JoinWarning
+        If fewer than half of the rows match a request, or the first that does not differs only in
+        dtype, white space or case.
 
     Examples
     --------
     >>> import batchframe.local
     >>> frame = pd.DataFrame({"text": ["fine", "poor"]}, index=["x", "y"])
     >>> with batchframe.local.serve(answer=lambda body: {"label": "+"}) as server:
-    ...     labels = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
+    ...     labels = frame.bf.requests("{{ text }}", model="gpt-6-luna", output=["+", "-"])
     ...     job = labels.submit("tone", client=server.client()).wait()
     >>> frame.iloc[::-1].bf.join("tone")[["text", "label", "bf_status"]]
        text label bf_status
@@ -253,7 +279,9 @@ def join(
     >>> join(frame, job).columns.tolist()
     ['text', 'label', 'bf_status', 'bf_error']
     """
-    if not isinstance(frame, pd.DataFrame):
+    frame, wrap = unwrap(frame)
+    kind = kind_of(frame)
+    if kind is None and not isinstance(frame, pd.DataFrame):
         raise RequestError.not_a_frame(frame)
     if not jobs:
         raise RequestError("join(): no job. Fix: df.bf.join(job).")
@@ -263,9 +291,19 @@ def join(
                 f"join(): not a job, name or id ({type(job).__name__}). Fix: df.bf.join(*jobs)."
             )
     handles = [job if isinstance(job, Job) else Job(find(job)) for job in jobs]
-    answers = [handle._answers(handle._record) for handle in handles]
+    records = [handle._record for handle in handles]
+    pairs = zip(handles, records, strict=True)
+    answers = [handle._answers(record) for handle, record in pairs]
     answers = [billed(answer) for answer in answers] if details else answers
-    return join_answers(frame, answers, prefix=prefix, details=details, overwrite=overwrite)
+    if kind is None:
+        check = partial(warn_of_missing, frame, answers, records)
+        append: Callable[..., Any] = partial(join_answers, check=check)
+    else:
+        append = partial(join_columns, kind=kind)
+    joined: _Frame = wrap(
+        append(frame, answers, prefix=prefix, details=details, overwrite=overwrite)
+    )
+    return joined
 
 
 def recover(client: OpenAI | None = None) -> list[Job]:
@@ -298,7 +336,7 @@ def recover(client: OpenAI | None = None) -> list[Job]:
     >>> import os, shutil
     >>> import batchframe.local
     >>> with batchframe.local.serve(answer=lambda body: "yes") as server:
-    ...     batch = requests(pd.DataFrame({"t": ["a", "b"]}), "{{ t }}", model="gpt-4.1")
+    ...     batch = requests(pd.DataFrame({"t": ["a", "b"]}), "{{ t }}", model="gpt-6-luna")
     ...     lost = batch.submit("lost", client=server.client()).wait()
     ...     shutil.rmtree(lost.folder)
     ...     [found] = recover(server.client())

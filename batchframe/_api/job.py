@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterator
+import os
+import re
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Final, Self
 
-from batchframe._api import job_results, job_waiting
-from batchframe._api.cards import job_card
+from batchframe._api import job_results, job_waiting, resending
+from batchframe._api.cards import format_status, job_card
 from batchframe._base.errors import JobError, RequestError
-from batchframe._base.safe_text import job_step
-from batchframe._display import Card, LiveCardRepr, notify
-from batchframe._endpoints import open_endpoint
-from batchframe._endpoints.endpoint import ASKED_AGAIN, ASKED_ON_DEMAND, UNDELIVERED
+from batchframe._base.safe_text import JOBS, NextStep, job_step
+from batchframe._display import Card, CardRepr, Screen, notify, polled_at, show_everywhere
 from batchframe._jobs.forgetting import Forgotten, abandon, forget, refuse_if_under_way
+from batchframe._jobs.reconciliation import adopt_named
 from batchframe._jobs.run import SubmissionContext
-from batchframe._jobs.running import submit_rest, working_on
+from batchframe._jobs.running import resume_paused, submit_rest, working_on
 from batchframe._jobs.tracking import cancel, refresh, results_are_downloaded
 from batchframe._results.billing import Usage, job_cost, usage_of
-from batchframe._results.job_answers import JobAnswers, failures, read_job, row_counts
-from batchframe._results.unanswered import (
-    not_delivered,
-    nothing_left,
-    still_waiting,
-    unanswered,
-    undelivered_rows,
-)
+from batchframe._results.job_answers import JobAnswers, read_job, row_counts
 from batchframe._services.batch import Batch
 from batchframe._services.connect import connect_to
 from batchframe._services.protocol import Service
@@ -35,11 +29,11 @@ from batchframe._store.folder import JobFolder
 from batchframe._store.journal import status_word
 from batchframe._store.manifest import Record, read_record
 
-if TYPE_CHECKING:
-    from batchframe._api.requests import Requests
+# A slash would name another path of the service.
+_ID: Final = re.compile(r"[\w.:-]{1,512}")
 
 
-class Job(LiveCardRepr):
+class Job(CardRepr):
     """A submitted job, backed by its folder and usable from any kernel.
 
     All state is in the folder. The card, ``status`` and ``results()`` never use the network;
@@ -50,8 +44,8 @@ class Job(LiveCardRepr):
     >>> import pandas as pd, batchframe as bf, batchframe.local
     >>> frame = pd.DataFrame({"t": ["a", "b"]})
     >>> with batchframe.local.serve(answer=lambda body: {"label": "+"}) as server:
-    ...     requests = frame.bf.requests("{{ t }}", model="gpt-4.1", output=["+", "-"])
-    ...     job = requests.submit("signs", client=server.client()).wait()
+    ...     plan = frame.bf.requests("{{ t }}", model="gpt-6-luna", output=["+", "-"])
+    ...     job = plan.submit("signs", client=server.client()).wait()
     >>> job.status, job.counts
     ('completed', {'ok': 2})
     >>> job.results()[["label", "bf_status"]]
@@ -66,6 +60,7 @@ class Job(LiveCardRepr):
         self._folder = folder
         self._client = client
         self._connected = service
+        self._process = os.getpid()
         self._read: tuple[tuple[Record, tuple[int, int]], JobAnswers] | None = None
 
     @property
@@ -121,9 +116,12 @@ class Job(LiveCardRepr):
     results = job_results.results
     to_parquet = job_results.to_parquet
     report = job_results.report
+    unanswered = resending.unanswered
     wait = job_waiting.wait
     watch = job_waiting.watch
     widget = job_waiting.widget
+    _ipython_display_ = job_waiting.display_job
+    _screen: Screen | None = None
 
     def __await__(self) -> Generator[Any, None, Job]:
         return job_waiting.wait_async(self).__await__()
@@ -172,28 +170,47 @@ class Job(LiveCardRepr):
                     + job_step(name, "abandon")
                     + ".",
                 )
+        self._show_everywhere()
         return self
 
-    def resume(self, *, recreate: bool = False) -> Self:
-        """Resume a submission that was interrupted, rejected or uncertain.
+    def resume(self, *, recreate: bool = False, batch: str | None = None) -> Self:
+        """Resume a submission that was interrupted, rejected, uncertain or paused.
+
+        For a paused job, it is the consent to send the rest.
 
         Parameters
         ----------
         recreate
             Whether to send an uncertain input file again: batchframe deletes the uploaded file and
-            searches for its batch once more first. Only if you are sure that the service has no
-            such batch.
+            searches for its batch once more first. Also whether to send a job that may have been
+            sent from a lost folder. Only if you are sure that the service has no such batch.
+        batch
+            Id of a batch that the service does not list, such as "batch_abc". It is adopted if its
+            metadata, its input file or its answers show that it holds requests of this job.
 
         Raises
         ------
         JobError
-            If another kernel is working on the job.
+            If another kernel is working on the job, or the job needs no batch.
         SubmissionError, SubmissionUncertain, ServiceError
             As in :meth:`Requests.submit`.
         """
+        value: object = batch
+        if value is not None and not (isinstance(value, str) and _ID.fullmatch(value)):
+            raise RequestError.invalid_argument("batch", batch, 'an id, such as "batch_abc"')
         with self._locked(recreate=recreate) as run:
             if run is not None:
+                if batch is not None:
+                    adopt_named(run, batch)
+                resume_paused(run)
                 submit_rest(run)
+            elif batch is not None:
+                name = self._record.manifest.display_name
+                raise JobError(
+                    f"Job {name!r} is done and needs no batch; {batch} was not adopted.",
+                    next_step="Fix: check the name of the job: " + JOBS + ".",
+                )
+        self._show_everywhere()
         return self
 
     def abandon(self) -> Self:
@@ -214,8 +231,8 @@ class Job(LiveCardRepr):
         >>> import pandas as pd, batchframe as bf, batchframe.local
         >>> with batchframe.local.serve() as server:
         ...     server.pause()
-        ...     requests = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-4.1")
-        ...     job = requests.submit("stuck", client=server.client()).abandon()
+        ...     plan = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-6-luna")
+        ...     job = plan.submit("stuck", client=server.client()).abandon()
         >>> job.status, job.done, job.counts
         ('abandoned', True, {'missing': 1})
         """
@@ -225,76 +242,13 @@ class Job(LiveCardRepr):
                 raise JobError.busy(record.manifest.display_name)
             if not record.done:
                 abandon(record)
+                name = record.manifest.display_name
                 notify(
-                    f"Job {record.manifest.display_name!r} is closed. Its missing answers may "
-                    "still be billed. To send the rows again: job.unanswered().submit()."
+                    f"Job {name!r} is closed. Its missing answers may still be billed. To send the "
+                    "rows again: " + job_step(name, "unanswered") + NextStep(".submit()", "") + "."
                 )
+        self._show_everywhere()
         return self
-
-    def unanswered(self, *, also: Collection[str] = ()) -> Requests:
-        """Return the requests without an answer, to submit them again.
-
-        They are read from the job's folder, exactly as they were sent; answered and pending
-        requests are excluded. Submitting them creates a separate job, named "sentiment, again"
-        after "sentiment" unless you name it; ``df.bf.join(job, again)`` joins the answers of both.
-        If every request has an answer, batchframe prints a notice, and submitting sends nothing:
-        the new job is done at once.
-
-        Parameters
-        ----------
-        also
-            Statuses to include besides ``failed``, ``expired``, ``cancelled`` and ``missing``: one
-            or more of "refused", "truncated" and "invalid". Their answers were billed, and are
-            likely to be the same again. With "undelivered", also rows that the service counts as
-            answered although their answers have not arrived: ``refresh()`` fetches them once the
-            service has them, and submitting them again pays twice.
-
-        Raises
-        ------
-        RequestError
-            If `also` contains another status.
-        JobError
-            If the folder is damaged.
-
-        Examples
-        --------
-        >>> import pandas as pd, batchframe as bf, batchframe.local
-        >>> from batchframe.local import AnswerError, serve
-        >>> out_of_money = AnswerError(429, "You exceeded your quota.", code="insufficient_quota")
-        >>> replies = [out_of_money, "4"]
-        >>> frame = pd.DataFrame({"t": ["2 + 2"]})
-        >>> with serve(answer=lambda body: replies.pop(0)) as server:
-        ...     requests = frame.bf.requests("{{ t }}", model="gpt-4.1")
-        ...     job = requests.submit("sums", client=server.client()).wait()
-        ...     again = job.unanswered().submit(client=server.client()).wait()
-        >>> job.counts, again.name, again.counts
-        ({'failed': 1}, 'sums, again', {'ok': 1})
-        >>> frame.bf.join(job, again)[["response", "bf_status"]]
-          response bf_status
-        0        4        ok
-        """
-        from batchframe._api.requests import Requests  # noqa: PLC0415 - a circular import
-
-        also = {also} if isinstance(also, str) else set(also)
-        accepted = (*ASKED_ON_DEMAND, UNDELIVERED)
-        if unknown := also - set(accepted):
-            raise RequestError.invalid_argument(
-                keyword="also", value=sorted(unknown), wanted=f"one of {', '.join(accepted)}"
-            )
-        record = self._record
-        open_endpoint(record.manifest.recipe.endpoint)
-        answers = self._answers(record)
-        manifest, counts = record.manifest, row_counts(answers)
-        table = unanswered(record, answers, {*ASKED_AGAIN, *also})
-        if pending := counts.get("pending", 0):
-            notify(still_waiting(manifest.display_name, pending))
-        left_out = 0 if UNDELIVERED in also else undelivered_rows(record, answers)
-        if left_out:
-            notify(not_delivered(manifest.display_name, left_out))
-        elif not pending and not table.requests:
-            notify(nothing_left(manifest.display_name, counts))
-        name = None if manifest.name is None else f"{manifest.name}, again"
-        return Requests(table, f"unanswered of {manifest.id}", name)
 
     def forget(self, *, remote: bool = False) -> Forgotten:
         """Delete the job's folder, with its requests and answers.
@@ -344,6 +298,10 @@ class Job(LiveCardRepr):
             yield run
 
     def _poll(self, seconds: float | None = None, *, thorough: bool = False) -> None:
+        self._poll_service(seconds, thorough=thorough)
+        self._show_everywhere()
+
+    def _poll_service(self, seconds: float | None, *, thorough: bool) -> None:
         record = self._record
         if record.done and results_are_downloaded(record.folder, record.state, thorough=thorough):
             return
@@ -355,19 +313,16 @@ class Job(LiveCardRepr):
             if any(file.queued for file in run.state().inputs):
                 submit_rest(run)  # the next wave
             # Read again under the lock: another kernel may have sent the job.
-            if not self._record.sent:
+            if not self._record.sent and not run.state().paused:
                 raise JobError.not_sent(record.manifest.display_name)
+
+    def _show_everywhere(self) -> None:
+        """Update the cards of this job in the notebook."""
+        show_everywhere(self.folder, self._card, format_status(self.status))
 
     def _card(self) -> Card:
         record = self._record
-        answers = self._answers(record)
-        return job_card(
-            record,
-            row_counts(answers),
-            job_cost(answers),
-            failures(answers),
-            undelivered_rows(record, answers),
-        )
+        return job_card(record, self._answers(record), polled_at(self.folder))
 
     @property
     def _record(self) -> Record:
@@ -382,8 +337,12 @@ class Job(LiveCardRepr):
 
     @property
     def _service(self) -> Service:
-        if self._connected is None:
+        # A forked process must not share the connections of its parent.
+        if self._connected is None or self._process != os.getpid():
             record = self._record
             name, identity = record.manifest.display_name, record.manifest.identity
-            self._connected = connect_to(identity, name, self._client, record.state.batches)
+            self._connected = connect_to(
+                identity, name, self._client, record.state.batches, record.state.uploads
+            )
+            self._process = os.getpid()
         return self._connected

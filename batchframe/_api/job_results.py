@@ -75,8 +75,8 @@ def to_parquet(
     Raises
     ------
     SourceError
-        If the rows cannot be read or stored as Parquet; if they were in memory and you do not
-        pass them; or if `source` is `path`.
+        If the rows cannot be read or stored as Parquet; if they were not a local file and
+        you do not pass them; or if `source` is `path`.
     ColumnError
         If a new column name is taken.
     OSError
@@ -90,8 +90,8 @@ def to_parquet(
     >>> many, labeled = f"{folder.name}/many.parquet", f"{folder.name}/labeled.parquet"
     >>> pd.DataFrame({"text": ["fine", "poor"]}).to_parquet(many)
     >>> with batchframe.local.serve(answer=lambda body: {"label": "+"}) as server:
-    ...     requests = bf.requests(many, "{{ text }}", model="gpt-4.1", output=["+", "-"])
-    ...     job = requests.submit(client=server.client()).wait()
+    ...     plan = bf.requests(many, "{{ text }}", model="gpt-6-luna", output=["+", "-"])
+    ...     job = plan.submit(client=server.client()).wait()
     >>> pd.read_parquet(job.to_parquet(labeled))[["text", "label", "bf_status"]]
        text label bf_status
     0  fine     +        ok
@@ -103,7 +103,7 @@ def to_parquet(
         source = record.manifest.source
         if source is None:
             raise SourceError(
-                "source: required, because the rows of this job were in memory. "
+                "source: required, because this job's rows are not a local file or folder. "
                 f"Fix: job.to_parquet({str(path)!r}, df)."
             )
         if not Path(source).exists():
@@ -111,6 +111,11 @@ def to_parquet(
                 f"source: not found ({str(source)!r}). Fix: job.to_parquet({str(path)!r}, source)."
             )
     answers = self._answers(record)
+    if "://" in str(path):
+        raise SourceError(
+            f"path: an address, not a local file ({str(path)!r}). Fix: "
+            'job.to_parquet("labeled.parquet"), then upload the file.'
+        )
     # Path.expanduser() fails for an unknown user.
     destination = Path(os.path.expanduser(path))  # noqa: PTH111
     parquet.to_parquet(
@@ -137,8 +142,8 @@ def report(self: Job) -> Report:
     >>> import pandas as pd, batchframe as bf, batchframe.local
     >>> frame = pd.DataFrame({"t": ["a", "b"]})
     >>> with batchframe.local.serve(answer=lambda body: {"label": "+"}) as server:
-    ...     requests = frame.bf.requests("{{ t }}", model="gpt-4.1", output=["+", "-"])
-    ...     job = requests.submit("signs", client=server.client()).wait()
+    ...     plan = frame.bf.requests("{{ t }}", model="gpt-6-luna", output=["+", "-"])
+    ...     job = plan.submit("signs", client=server.client()).wait()
     >>> job.report().to_frame().columns.tolist()
     ['estimated_tokens', 'tokens', 'estimated_cost', 'cost', 'difference']
     """

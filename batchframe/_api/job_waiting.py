@@ -8,14 +8,30 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from batchframe._api.cards import format_status, with_poll_error
+from batchframe._api.cards import answer_examples, format_status, with_poll_error
 from batchframe._base.errors import JobError, JobTimeout, ServiceError
 from batchframe._base.safe_text import NextStep, in_shell, job_step
-from batchframe._display import Screen, background, controls, live, notify
+from batchframe._base.traceback import WaitCancelled, WaitStopped
+from batchframe._display import (
+    Panel,
+    Screen,
+    background,
+    controls,
+    follow,
+    has_buttons,
+    in_notebook,
+    live,
+    mime_bundle,
+    notify,
+    screen_of,
+)
 from batchframe._jobs import waiting
+from batchframe._jobs.running import refuse_paused
 from batchframe._jobs.waiting import Poll, poll_interval, until, until_async
 from batchframe._results.billing import summary_of
+from batchframe._services.connect import expected_identity
 from batchframe._services.polling import PollInterval
+from batchframe._store.journal import is_held
 
 if TYPE_CHECKING:
     from ipywidgets import Box
@@ -53,14 +69,16 @@ def wait(self: Job, timeout: float | None = None, *, poll: Poll | None = None) -
     --------
     >>> import pandas as pd, batchframe as bf, batchframe.local
     >>> with batchframe.local.serve(answer=lambda body: "yes") as server:
-    ...     requests = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-4.1")
-    ...     job = requests.submit("polled", client=server.client()).wait(60, poll=(0.1, 1))
+    ...     plan = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-6-luna")
+    ...     job = plan.submit("polled", client=server.client()).wait(60, poll=(0.1, 1))
     >>> job.done
     True
     """
     interval = _interval(self, poll)
     with _interruptible(self), live() as screen:
-        waited = until(lambda: self.done, _start_screen(self, screen), interval, timeout=timeout)
+        show = _start_screen(self, screen)
+        waited = until(lambda: _has_ended(self), show, interval, timeout=timeout)
+        refuse_paused(self._record)
         if not waited.done:
             raise _timeout_error(self, timeout or 0, waited.error)
     return self
@@ -69,7 +87,9 @@ def wait(self: Job, timeout: float | None = None, *, poll: Poll | None = None) -
 async def wait_async(self: Job) -> Job:
     """Wait like :func:`wait`; canceling the task does not stop the job."""
     with _interruptible(self), live() as screen:
-        await until_async(lambda: self.done, _start_screen(self, screen), _interval(self))
+        show = _start_screen(self, screen)
+        await until_async(lambda: _has_ended(self), show, _interval(self))
+        refuse_paused(self._record)
     return self
 
 
@@ -88,48 +108,87 @@ def watch(self: Job, *, poll: Poll | None = None) -> Job:
     --------
     >>> import pandas as pd, batchframe as bf, batchframe.local
     >>> with batchframe.local.serve(answer=lambda body: "yes") as server:
-    ...     requests = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-4.1")
-    ...     job = requests.submit("in the background", client=server.client()).watch()
+    ...     plan = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-6-luna")
+    ...     job = plan.submit("in the background", client=server.client()).watch()
     ...     job.wait().counts  # or anything else while it runs
     {'ok': 1}
     """
-    interval = _interval(self, poll)
-    screen = background()
-    _start_screen(self, screen)
-    waiting.watch(
-        self.folder,
-        self,
-        done=lambda job: job.done,
-        poll=lambda job: _poll_and_show(job, screen, None),
-        screen=screen,
-        interval=interval,
-    )
+    if has_buttons():
+        panel = _panel(self)
+        panel.display()
+        screen = panel.screen
+    else:
+        screen = background()
+    self._screen = screen
+    screen.show(self._card(), format_status(self.status))
+    _watch(self, screen, poll)
     return self
 
 
 def widget(self: Job) -> Box:
     """Return the card with buttons to refresh, cancel and show answers.
 
-    Requires the extra ``widgets``. Canceling asks for confirmation. The buttons work while this
-    kernel runs, also after the page is reloaded. A saved notebook shows the last card.
+    The card follows the job, as that of :meth:`watch` does. Canceling asks for confirmation. The
+    buttons work while this kernel runs, also after the page is reloaded. A saved notebook keeps
+    the last card.
+    """
+    panel = _panel(self)
+    if not _has_ended(self):
+        _watch(self, panel.screen, None)
+    return panel.box
+
+
+def display_job(self: Job) -> None:
+    """Show the card in a notebook, with buttons, so that it follows the job.
 
     Raises
     ------
-    ExtraError
-        If ipywidgets is not installed.
+    NotImplementedError
+        If the text and HTML of the card are enough.
     """
-    return controls(
-        self._card,
-        look=self.refresh,
-        cancel=self.cancel,
-        answers=self.results,
-        ended=lambda: self._record.done,
+    card = self._card()
+    if self._screen is not None and self._screen.shows(card):
+        return
+    if has_buttons():
+        _panel(self).display()
+    elif in_notebook() and not self.done:
+        follow(self.folder, screen_of(mime_bundle(card)))
+    else:
+        raise NotImplementedError  # tells IPython to use the other representations
+
+
+def _panel(job: Job) -> Panel:
+    panel = controls(
+        job._card,
+        refresh=job.refresh,
+        cancel=job.cancel,
+        answers=lambda: answer_examples(job._record, job._answers(job._record)),
+        ended=lambda: job._record.done,
     )
+    follow(job.folder, panel.screen)
+    return panel
+
+
+def _watch(job: Job, screen: Screen, poll: Poll | None) -> None:
+    waiting.watch(
+        job.folder,
+        job,
+        done=_has_ended,
+        poll=lambda owner: _poll_and_show(owner, screen, None),
+        screen=screen,
+        interval=_interval(job, poll),
+    )
+
+
+def _has_ended(job: Job) -> bool:
+    return job.done or is_held(job._record.state)
 
 
 def _start_screen(job: Job, screen: Screen) -> Callable[[float | None], None]:
     """Show the card, and return a function that polls and updates it."""
     job._screen = screen
+    if screen.in_notebook:
+        follow(job.folder, screen)
     screen.show(job._card(), format_status(job.status))
     return partial(_poll_and_show, job, screen)
 
@@ -140,7 +199,8 @@ def _poll_and_show(job: Job, screen: Screen, left: float | None) -> None:
     except ServiceError as trouble:
         screen.show(with_poll_error(job._card(), str(trouble)), "poll failed")
         raise
-    screen.show(job._card(), format_status(job.status))
+    if not screen.in_notebook:  # the others follow the job
+        screen.show(job._card(), format_status(job.status))
     if (record := job._record).done:
         # A list of jobs then reads no answers.
         with suppress(JobError):
@@ -151,10 +211,20 @@ def _poll_and_show(job: Job, screen: Screen, left: float | None) -> None:
 def _interruptible(job: Job) -> Iterator[None]:
     try:
         yield
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        name = job._record.manifest.display_name
-        notify(f"Stopped waiting; the job keeps running. To continue: job = bf.job({name!r})")
-        raise
+    except KeyboardInterrupt:
+        raise WaitStopped(_stopped(job)) from None
+    except asyncio.CancelledError:
+        notify(NextStep(_stopped(job), ""))  # a caller may handle the cancellation
+        raise WaitCancelled("Interrupted.") from None
+
+
+def _stopped(job: Job) -> str:
+    record = job._record
+    client = ""
+    if expected_identity() != record.manifest.identity:
+        client = " (in a new kernel, bf.use(client) first)"
+    step = job_step(record.reference, "wait")
+    return f"Stopped waiting; the job keeps running. To continue: job = {step}{client}"
 
 
 def _timeout_error(job: Job, seconds: float, trouble: ServiceError | None) -> JobTimeout:

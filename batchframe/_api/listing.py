@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -13,7 +12,8 @@ import pandas as pd
 
 from batchframe._api.cards import failed_rows
 from batchframe._base.errors import JobError, UnreadableJobWarning, warn_user
-from batchframe._display import narrow_table
+from batchframe._base.safe_text import NextStep
+from batchframe._display import FinishedFrame, Style, count, duration, money
 from batchframe._results.billing import summary_of
 from batchframe._services.batch import Batch
 from batchframe._services.connect import connect
@@ -30,33 +30,35 @@ _COLUMNS: Final = (
 )  # fmt: skip
 _COUNTS: Final = {"rows": "Int64", "ok": "Int64", "failed": "Int64"}
 
-OPTIONAL_COLUMNS: Final = ("folder", "age", "submitted", "estimated", "cost", "where", "failed")
+OPTIONAL_COLUMNS: Final = ("estimated", "age", "cost", "where", "failed")
 """Columns that a narrow terminal omits, in this order."""
 
 _HERE: Final = "here"
-_RECOVERABLE: Final = "on the server only: bf.recover() brings it here"
+RECOVERABLE: Final = NextStep(
+    "on the server only: bf.recover() restores it",
+    "on the server only: batchframe recover restores it",
+)
 _DUPLICATE: Final = "on the server only: another batch of a job listed here"
 _FOREIGN: Final = "on the server only, not created by batchframe"
 
 
-class JobList(pd.DataFrame):  # type: ignore[misc]
-    """DataFrame of jobs whose repr fits a narrow terminal.
+class JobList(FinishedFrame):
+    """DataFrame of jobs, displayed as a finished table."""
 
-    pandas would omit the middle columns, which include the id and the status.
-    """
-
-    @property
-    def _constructor(self) -> type[JobList]:
-        return JobList
-
-    def __repr__(self) -> str:
-        # In pandas, 0 means as many columns as the terminal fits.
-        in_full = pd.get_option("display.max_columns") != 0
-        if in_full or self.empty or not self.columns.is_unique:
-            return repr(pd.DataFrame(self))
-        return narrow_table(
-            self, shutil.get_terminal_size().columns, optional=OPTIONAL_COLUMNS, truncate="name"
-        )
+    _style = Style(
+        "job",
+        formats={
+            "estimated": money,
+            "cost": money,
+            "age": lambda age: duration(age.total_seconds()),
+            **dict.fromkeys(("rows", "ok", "failed"), count),
+        },
+        hidden=("submitted", "folder"),
+        last=("age", "id"),
+        text=("name", "id", "status", "age", "where"),
+        optional=OPTIONAL_COLUMNS,
+        truncate="name",
+    )
 
 
 def jobs(*, remote: bool = False, client: OpenAI | None = None) -> pd.DataFrame:
@@ -75,7 +77,8 @@ def jobs(*, remote: bool = False, client: OpenAI | None = None) -> pd.DataFrame:
     One row per job: ``name``, ``id``, ``status`` at the last poll, number of ``rows``, of ``ok``
     and of ``failed`` rows (no valid answer, and none pending), ``estimated`` and actual ``cost``
     (USD, `Decimal`), ``submitted`` (UTC), ``age`` and ``folder``. A folder that cannot be read is
-    omitted with a warning. A narrow terminal omits columns and names them.
+    omitted with a warning. On a narrow terminal, some columns are omitted and
+    named below the table.
 
     With `remote`, the column ``where`` is "here", or says that the job is on the server only and
     how to recover it. For those jobs, ``ok`` and ``failed`` are the service's counts of requests;
@@ -148,7 +151,7 @@ def _remote_rows(batches: Iterable[Batch], local: Sequence[Record]) -> Iterator[
             job_id = batch.metadata.get("bf_job", "")
             by_job.setdefault(job_id if is_job_id(job_id) else batch.id, []).append(batch)
     for name, group in by_job.items():
-        where = _FOREIGN if name == group[0].id else _DUPLICATE if name in job_ids else _RECOVERABLE
+        where = _FOREIGN if name == group[0].id else _DUPLICATE if name in job_ids else RECOVERABLE
         yield _remote_row(name, group, where)
 
 
@@ -180,7 +183,8 @@ def find(name: str | Path) -> JobFolder:
     if isinstance(name, str) and (found := find_record(name)):
         return found.folder
     for record in records() if isinstance(name, str) else ():
-        candidates += filter(None, (record.manifest.id, record.manifest.name))
+        manifest = record.manifest
+        candidates += filter(None, (manifest.id, manifest.name, *manifest.aliases))
     if _is_job(Path(name)):
         return JobFolder(Path(name))
     matches = get_close_matches(str(name), dict.fromkeys(candidates))

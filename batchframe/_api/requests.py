@@ -35,9 +35,9 @@ class Requests(CardRepr):
     --------
     >>> import pandas as pd, batchframe as bf
     >>> frame = pd.DataFrame({"text": ["good", "bad", "good"]})
-    >>> requests = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
-    >>> len(requests), requests.rows, requests.model
-    (2, 3, 'gpt-4.1')
+    >>> plan = frame.bf.requests("{{ text }}", model="gpt-6-luna", output=["+", "-"])
+    >>> len(plan), plan.rows, plan.model
+    (2, 3, 'gpt-6-luna')
     """
 
     _table: RequestTable
@@ -79,7 +79,7 @@ class Requests(CardRepr):
         --------
         >>> import pandas as pd, batchframe as bf
         >>> frame = pd.DataFrame({"text": ["good", None]}, index=["x", "y"])
-        >>> frame.bf.requests("{{ text }}", model="gpt-4.1", on_missing="skip").skipped
+        >>> frame.bf.requests("{{ text }}", model="gpt-6-luna", on_missing="skip").skipped
                              bf_error
         y  column 'text' is missing
         """
@@ -100,7 +100,7 @@ class Requests(CardRepr):
         --------
         >>> import pandas as pd, batchframe as bf
         >>> frame = pd.DataFrame({"text": ["good"]})
-        >>> line = frame.bf.requests("Rate: {{ text }}", model="gpt-4.1").preview(1)[0]
+        >>> line = frame.bf.requests("Rate: {{ text }}", model="gpt-6-luna").preview(1)[0]
         >>> line["body"]["messages"]
         [{'role': 'user', 'content': 'Rate: good'}]
         """
@@ -137,9 +137,9 @@ class Requests(CardRepr):
         Examples
         --------
         >>> import pandas as pd, batchframe as bf, tempfile
-        >>> requests = pd.DataFrame({"t": ["a", "b"]}).bf.requests("{{ t }}", model="gpt-4.1")
+        >>> plan = pd.DataFrame({"t": ["a", "b"]}).bf.requests("{{ t }}", model="gpt-6-luna")
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     paths = requests.to_jsonl(folder)
+        ...     paths = plan.to_jsonl(folder)
         ...     [path.read_text().count("custom_id") for path in paths]
         [2]
         """

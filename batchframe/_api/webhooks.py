@@ -101,9 +101,11 @@ def _account(service: Service) -> Account:
 
 
 def _service_of(record: Record, clients: list[object]) -> Service:
-    owner, batches = record.manifest.identity, record.state.batches
+    owner, state = record.manifest.identity, record.state
     services = _services(record, clients)
-    service = next((s for s in services if _account(s).owns(owner, batches)), None)
+    service = next(
+        (s for s in services if _account(s).owns(owner, state.batches, state.uploads)), None
+    )
     if service is None:
         manifest = record.manifest
         raise ClientError(

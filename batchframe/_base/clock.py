@@ -5,10 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import math
 import random
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
+
+_WINDOW: Final = re.compile(r"([1-9][0-9]{0,3})([hd])")
+_HOURS: Final = {"h": 1, "d": 24}
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,18 @@ def day_of(seconds: float) -> dt.date:
     '1970-01-01'
     """
     return dt.datetime.fromtimestamp(seconds, dt.UTC).date()
+
+
+def hours_of(window: str) -> int | None:
+    """Parse a completion window in hours; None if it is invalid.
+
+    Examples
+    --------
+    >>> hours_of("24h"), hours_of("7d"), hours_of("soon")
+    (24, 168, None)
+    """
+    match = _WINDOW.fullmatch(window)
+    return None if match is None else int(match[1]) * _HOURS[match[2]]
 
 
 SYSTEM: Final = Clock(time.time, time.monotonic, time.sleep)

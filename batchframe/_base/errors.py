@@ -34,9 +34,9 @@ __all__ = [  # noqa: RUF022 - the public names, in order of definition
     "CellError", "TemplateWarning", "OutputSpecError", "RequestError", "FileIsThereError",
     "CommandError", "CostError", "WebhookError", "ClientError", "SubmissionError",
     "SentElsewhere", "SubmissionUncertain", "ServiceError", "SeveralBatchesWarning",
-    "ParameterWarning", "ReasoningWarning", "IntervalWarning", "OpenFolderWarning",
-    "UnreadableJobWarning", "UnrecoveredBatchWarning", "NamesakeWarning", "JobError",
-    "ExtraError", "LocalServerError", "JobTimeout",
+    "UnverifiedBatchWarning", "ParameterWarning", "ReasoningWarning", "IntervalWarning",
+    "OpenFolderWarning", "UnreadableJobWarning", "UnrecoveredBatchWarning", "NamesakeWarning",
+    "JoinWarning", "JobError", "ExtraError", "LocalServerError", "JobTimeout",
 ]  # fmt: skip
 
 
@@ -189,8 +189,8 @@ class RequestError(InputError):
     @classmethod
     def not_a_frame(cls, frame: object) -> Self:
         return cls(
-            f"frame: not a pandas DataFrame ({type(frame).__name__}). Fix: pass a DataFrame. For "
-            "data larger than memory: job.to_parquet(path, source)."
+            f"frame: not a DataFrame or Arrow table ({type(frame).__name__}). Fix: pass one of "
+            "these, or write the rows to a file: job.to_parquet(path, source)."
         )
 
     @classmethod
@@ -275,10 +275,10 @@ class ServiceError(BatchframeError):
 
     @classmethod
     def too_slow(cls, what: str, got: int, seconds: float) -> Self:
-        return cls(
-            f"The download of {what} timed out ({got:,} B in {seconds:,.0f} s). No data was lost. "
-            "Fix: " + REFRESH + "."
-        )
+        cause = f"reading {what} timed out ({got:,} B in {seconds:,.0f} s)"
+        error = cls(f"{cause[0].upper()}{cause[1:]}. No data was lost. Fix: " + REFRESH + ".")
+        error.cause = cause
+        return error
 
 
 class SeveralBatchesWarning(UserWarning):
@@ -291,6 +291,10 @@ class SeveralBatchesWarning(UserWarning):
             f"({format_list(batches)}); each is billed, and batchframe uses the oldest. Fix: "
             "client.batches.cancel(id) for the others."
         )
+
+
+class UnverifiedBatchWarning(UserWarning):
+    """New batch whose input file the service does not name."""
 
 
 class ParameterWarning(UserWarning):
@@ -325,6 +329,10 @@ class NamesakeWarning(UserWarning):
     """New job with the name of another."""
 
 
+class JoinWarning(UserWarning):
+    """Join that finds few of the rows."""
+
+
 class JobError(BatchframeError):
     """Job folder that is missing, damaged, newer, or in use elsewhere."""
 
@@ -357,18 +365,15 @@ class JobError(BatchframeError):
     def busy(cls, job: str) -> Self:
         return cls(
             NextStep("Another kernel", "Another process") + f" is using job {job!r}.",
-            next_step="Fix: in a moment, " + RUN_AGAIN + ".",
+            next_step="Fix: " + RUN_AGAIN + " in a moment.",
         )
 
     @classmethod
     def not_sent(cls, job: str) -> Self:
+        resume, cancel = job_step(job, "resume"), job_step(job, "cancel")
         return cls(
             f"Job {job!r} is not fully submitted, so waiting for it would never end.",
-            next_step="Fix: "
-            + job_step(job, "resume")
-            + ". To drop what was not sent: "
-            + job_step(job, "cancel")
-            + ".",
+            next_step="Fix: " + resume + ". To drop what was not sent: " + cancel + ".",
         )
 
 

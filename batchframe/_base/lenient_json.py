@@ -36,7 +36,7 @@ def loads(raw: bytes) -> Any:
     >>> loads(b'{"text": "a\\ud83d", "logprob": -Infinity}')
     {'text': 'a\ufffd', 'logprob': None}
     """
-    text = _ESCAPE.sub(_whole, raw.decode())
+    text = _ESCAPE.sub(_replace_lone_half, raw.decode())
     try:
         return json.loads(text, parse_int=_integer, parse_constant=lambda _: None)
     except RecursionError:
@@ -54,11 +54,11 @@ def as_mapping(value: Any) -> Mapping[str, Any]:
 
 
 def objects_in(value: Any) -> list[Mapping[str, Any]]:
-    """Return the JSON objects of a JSON array; an empty list for anything else."""
+    """Return the objects of a JSON array; an empty list for anything else."""
     return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
-def _whole(escape: re.Match[str]) -> str:
+def _replace_lone_half(escape: re.Match[str]) -> str:
     return r"\ufffd" if len(escape[0]) == _HALF else escape[0]
 
 

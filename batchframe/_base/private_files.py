@@ -26,15 +26,15 @@ _NO_WAIT: Final[int] = getattr(os, "O_NONBLOCK", 0)
 _FOR_OTHERS: Final = 0o077
 _WRITABLE_BY_OTHERS: Final = 0o022
 _NO_ROOM = "free some space or raise the quota"
-_NO_RIGHT = "set BATCHFRAME_HOME to a writable folder, such as ~/batchframe"
+_NO_PERMISSION = "set BATCHFRAME_HOME to a writable folder, such as ~/batchframe"
 _NO_FOLDER = "move the file that is in place of a folder, or set BATCHFRAME_HOME"
 _DISK_REMEDIES = {
     errno.ENOSPC: _NO_ROOM,
     errno.EDQUOT: _NO_ROOM,
     errno.EFBIG: _NO_ROOM,
-    errno.EACCES: _NO_RIGHT,
-    errno.EPERM: _NO_RIGHT,
-    errno.EROFS: _NO_RIGHT,
+    errno.EACCES: _NO_PERMISSION,
+    errno.EPERM: _NO_PERMISSION,
+    errno.EROFS: _NO_PERMISSION,
     errno.ENOTDIR: _NO_FOLDER,
     errno.EEXIST: _NO_FOLDER,
     errno.ENOENT: "restore it from a copy of the job's folder",
@@ -156,8 +156,8 @@ def open_private(path: Path) -> BufferedReader:
     raise JobError.damaged(str(path), "not a regular file")
 
 
-def read_private(path: Path, most: int) -> bytes | None:
-    """Read a file of at most `most` bytes; return None if it is missing.
+def read_private(path: Path, most: int, start: int = 0) -> bytes | None:
+    """Read at most `most` bytes of a file from `start`; None if missing.
 
     Raises
     ------
@@ -173,6 +173,7 @@ def read_private(path: Path, most: int) -> bytes | None:
             size = os.fstat(file.fileno()).st_size
             if size > most:
                 raise JobError.damaged(str(path), f"{size:,} bytes, more than {most:,}")
+            file.seek(start)
             return file.read(most)
 
 

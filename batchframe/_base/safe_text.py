@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import Final, Self
 
 # Joiners and other zero-width marks stay: they shape letters and emoji.
@@ -21,6 +22,8 @@ _HIDDEN: Final = re.compile(
 # end of a word does not match: "disk-image" is not a key.
 _KEY: Final = re.compile(r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_*.…•-]{3,}[A-Za-z0-9_*•-]")
 _SHORTEST: Final = 8
+_ESCAPED: Final = 6
+"""Characters of an escape in JSON."""
 
 
 def visible(text: str) -> str:
@@ -65,6 +68,53 @@ def redacted(text: str, keys: Iterable[str] = ()) -> str:
         if len(key) >= _SHORTEST:
             text = text.replace(key, "…")
     return _KEY.sub("sk-…", text)
+
+
+def mask(content: bytes, keys: Sequence[str]) -> bytes:
+    r"""Overwrite keys, also those written with JSON's escapes; keep the size.
+
+    Examples
+    --------
+    >>> mask(rb'{"code": "sk-abc123", "param": "\u0073k-abc123"}', ["sk-abc123"])
+    b'{"code": "sk-******", "param": "**************"}'
+    """
+    for key in keys:
+        if key.encode() in content or b"\\u00" in content or b"\\/" in content:
+            content = _pattern(key).sub(_cover, content)
+    return content
+
+
+def masked_chunks(chunks: Iterable[bytes], keys: Sequence[str]) -> Iterator[bytes]:
+    """Mask keys in a body that arrives in chunks, across their borders.
+
+    Examples
+    --------
+    >>> b"".join(masked_chunks([b"code: sk-ab", b"c123."], ["sk-abc123"]))
+    b'code: sk-******.'
+    """
+    # The longest form that is not complete yet.
+    most = max((len(key) for key in keys), default=0) * _ESCAPED - 1
+    tail = b""
+    for chunk in chunks:
+        content = mask(tail + chunk, keys)
+        end = max(len(content) - most, 0) if keys else len(content)
+        if end:
+            yield content[:end]
+        tail = content[end:]
+    if tail:
+        yield tail
+
+
+@cache
+def _pattern(key: str) -> re.Pattern[bytes]:
+    """Return a pattern of the forms of a key in JSON."""
+    forms = [rf"(?:\\?{re.escape(char)}|\\u00(?i:{ord(char):02x}))" for char in key]
+    return re.compile("".join(forms).encode())
+
+
+def _cover(found: re.Match[bytes]) -> bytes:
+    prefix = b"sk-" if found[0].startswith(b"sk-") else b""
+    return prefix.ljust(len(found[0]), b"*")
 
 
 class NextStep(str):
@@ -134,6 +184,18 @@ def job_step(name: str, verb: str = "", flag: str = "", *, alone: bool = False) 
     return NextStep(f"bf.job({name!r}){call}", command if alone else f"`{command}`")
 
 
+def named_batch_step(job: str) -> NextStep:
+    """Format the call that adopts a batch which the user names.
+
+    Examples
+    --------
+    >>> named_batch_step("tone").shell
+    'batchframe resume tone --batch batch_...'
+    """
+    shell = f"{job_step(job, 'resume', alone=True).shell} --batch batch_..."
+    return NextStep(f'bf.job({job!r}).resume(batch="batch_...")', shell)
+
+
 def requests_step(*keywords: str) -> NextStep:
     """Format keywords of ``requests()`` as code, or the equivalent options.
 
@@ -183,7 +245,7 @@ BASE_URL: Final = NextStep("the client's base_url", "OPENAI_BASE_URL")
 MAX_COST: Final = NextStep("max_cost", "--max-cost")
 OUTPUT: Final = NextStep("output=", "--output")
 PRICES: Final = NextStep(
-    'prices={"input": "0.10", "output": "0.60"}', "--price input=0.10 --price output=0.60"
+    'prices={"input": ..., "output": ...}', "--price input=USD --price output=USD"
 )
 SKIP: Final = option_step("on_missing", '"skip"')
 LABELS: Final = NextStep('output=["positive", "negative"]', "--output positive,negative")

@@ -5,9 +5,23 @@ The exception retains its full traceback: ``%debug``, ``%xmode Verbose`` and pla
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import traceback
 from types import TracebackType
+
+
+class WaitStopped(KeyboardInterrupt):
+    """Interrupt of a wait, which a notebook shows as one line."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+class WaitCancelled(asyncio.CancelledError):
+    """Cancellation of an awaited wait, which a notebook shows as one line."""
+
+    _render_traceback_ = WaitStopped._render_traceback_
 
 
 def notebook_lines(error: BaseException) -> list[str]:
@@ -19,12 +33,12 @@ def notebook_lines(error: BaseException) -> list[str]:
     writer = shell.InteractiveTB
     trace = error.__traceback__
     if getattr(writer, "mode", "") != "Verbose":
-        trace = without_insides(trace)
+        trace = strip_internal_frames(trace)
     lines: list[str] = writer.structured_traceback(type(error), error, trace)
     return lines
 
 
-def without_insides(trace: TracebackType | None) -> TracebackType | None:
+def strip_internal_frames(trace: TracebackType | None) -> TracebackType | None:
     """Truncate a traceback after its last frame outside batchframe.
 
     A traceback that has none is returned unchanged.
@@ -36,7 +50,7 @@ def without_insides(trace: TracebackType | None) -> TracebackType | None:
     >>> try:
     ...     theirs()
     ... except ValueError as error:
-    ...     cut = without_insides(error.__traceback__)
+    ...     cut = strip_internal_frames(error.__traceback__)
     >>> cut.tb_next.tb_frame.f_code.co_name
     'theirs'
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext, redirect_stdout
@@ -15,6 +16,7 @@ from batchframe._api.functions import job as find_job
 from batchframe._api.functions import join
 from batchframe._api.functions import recover as recover_jobs
 from batchframe._api.job import Job
+from batchframe._api.listing import RECOVERABLE
 from batchframe._api.listing import jobs as list_jobs
 from batchframe._base.errors import CommandError, JobError, JobTimeout
 from batchframe._base.safe_text import in_shell, job_step
@@ -22,11 +24,15 @@ from batchframe._cli import exit_codes as codes
 from batchframe._cli.demo import demo as run_demo
 from batchframe._cli.doctor import Finding, examine, probe
 from batchframe._cli.json_facts import (
+    costs_facts,
+    costs_text,
     estimate_facts,
     estimate_text,
     job_facts,
     job_text,
     jobs_facts,
+    pilot_facts,
+    pilot_text,
 )
 from batchframe._cli.options import prices_of, requests_of
 from batchframe._cli.streams import confirm, print_error, print_json, print_result
@@ -43,10 +49,11 @@ _READY: Final = """\
 Batch server at {url}
     client = {client}
 Stop with Ctrl-C."""
-_OPENAI: Final = 'openai.OpenAI(base_url="{url}", api_key="local")'
+_OPENAI: Final = 'openai.OpenAI(base_url="{url}", api_key={key})'
 _AZURE: Final = (
-    'openai.AzureOpenAI(azure_endpoint="{url}", api_version="2024-10-21", api_key="local")'
+    'openai.AzureOpenAI(azure_endpoint="{url}", api_version="2024-10-21", api_key={key})'
 )
+_SERVE_KEY: Final = "BATCHFRAME_SERVE_KEY"
 
 
 @dataclass(frozen=True)
@@ -86,8 +93,10 @@ def submit(args: argparse.Namespace) -> Outcome:
     job = requests_of(args, frame).submit(
         args.name,
         max_cost=args.max_cost,
+        on_unbounded=args.on_unbounded,
         prices=prices_of(args.price),
         provider=args.provider,
+        max_enqueued_tokens=args.max_enqueued_tokens,
         reuse=not args.no_reuse,
         rerun=args.rerun,
         on_uncertain=args.on_uncertain,
@@ -111,11 +120,42 @@ def show(args: argparse.Namespace) -> Outcome:
     return _outcome_of(job)
 
 
-def jobs(_args: argparse.Namespace) -> Outcome:
-    frame = list_jobs()
+def compare(args: argparse.Namespace) -> Outcome:
+    args.model, *_ = models = [name.strip() for name in args.models.split(",")]
+    frame = requests_of(args, read_table(args.input)).compare(
+        models, tiers=args.tier or ("batch", "standard"), provider=args.provider
+    )
+    return Outcome(codes.OK, {"costs": costs_facts(frame)}, costs_text(frame))
+
+
+def pilot(args: argparse.Namespace) -> Outcome:
+    if args.to is not None:
+        check_destination(args.to, args.input)
+    result = requests_of(args, read_table(args.input)).pilot(
+        args.n,
+        max_cost=args.max_cost,
+        on_unbounded=args.on_unbounded,
+        seed=args.seed,
+        prices=prices_of(args.price),
+        provider=args.provider,
+    )
+    if args.to is not None:
+        _write(result.frame, args)
+    status = result.frame["bf_status"]
+    code = codes.OK if status.isin(["ok", "skipped"]).all() else codes.ROWS
+    return Outcome(code, pilot_facts(result), pilot_text(result))
+
+
+def jobs(args: argparse.Namespace) -> Outcome:
+    frame = list_jobs(remote=args.remote)
+    if args.remote:
+        frame = frame.replace({"where": {str(RECOVERABLE): RECOVERABLE.shell}})
     submitted = frame["submitted"].dt.strftime("%Y-%m-%d %H:%M UTC")
-    table = frame[_COLUMNS].assign(submitted=submitted, cost=frame["cost"].map(money))
-    text = table.fillna("").to_string(index=False) if len(frame) else "No jobs on this machine."
+    columns = [*_COLUMNS, "where"] if args.remote else _COLUMNS
+    costs = frame["cost"].map(lambda cost: money(None if pd.isna(cost) else cost))
+    table = frame[columns].assign(submitted=submitted, cost=costs)
+    cells = table.astype(object).where(table.notna(), "")
+    text = cells.to_string(index=False) if len(frame) else "No jobs on this machine."
     return Outcome(codes.OK, {"jobs": jobs_facts(frame)}, text)
 
 
@@ -162,7 +202,8 @@ def cancel(args: argparse.Namespace) -> Outcome:
 
 
 def resume(args: argparse.Namespace) -> Outcome:
-    return _outcome_of(find_job(args.job).resume(recreate=args.recreate), codes.OK)
+    job = find_job(args.job).resume(recreate=args.recreate, batch=args.batch)
+    return _outcome_of(job, codes.OK)
 
 
 def unanswered(args: argparse.Namespace) -> Outcome:
@@ -175,7 +216,12 @@ def unanswered(args: argparse.Namespace) -> Outcome:
         return Outcome(
             codes.OK, {"job": None}, f"Job {args.job!r} has no requests to submit again."
         )
-    again = requests.submit(args.name, max_cost=args.max_cost, prices=prices_of(args.price))
+    again = requests.submit(
+        args.name,
+        max_cost=args.max_cost,
+        on_unbounded=args.on_unbounded,
+        prices=prices_of(args.price),
+    )
     return _wait_for(again, args.timeout) if args.wait else _outcome_of(again, codes.OK)
 
 
@@ -208,7 +254,7 @@ def doctor(args: argparse.Namespace) -> Outcome:
     findings: list[Finding] = []
 
     def report(new: Iterable[Finding]) -> bool:
-        """Print findings at once, since later checks may be slow; return whether all are good."""
+        """Print findings as they come; return whether none is a problem."""
         for finding in new:
             print_result(str(finding), to_stderr=args.json)
             findings.append(finding)
@@ -233,10 +279,14 @@ def serve(args: argparse.Namespace) -> Outcome:
     # The server needs the extra "local".
     from batchframe.local import run  # noqa: PLC0415
 
+    key = os.environ.get(_SERVE_KEY)
+
     def ready(url: str) -> None:
-        client = _OPENAI.format(url=url)
+        # The key itself is not printed.
+        shown = '"local"' if key is None else f'os.environ["{_SERVE_KEY}"]'
+        client = _OPENAI.format(url=url, key=shown)
         if args.profile == "azure":
-            client = _AZURE.format(url=url.removesuffix("/openai"))
+            client = _AZURE.format(url=url.removesuffix("/openai"), key=shown)
         print_result(_READY.format(url=url, client=client), to_stderr=args.json)
         if args.json:
             print_json({"url": url})
@@ -248,6 +298,7 @@ def serve(args: argparse.Namespace) -> Outcome:
         profile=args.profile,
         upstream=args.upstream,
         seconds=args.seconds,
+        key=key,
         ready=ready,
     )
     return Outcome(codes.OK, None)

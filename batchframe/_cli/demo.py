@@ -1,11 +1,10 @@
-"""The demo: label sample reviews, from a CSV to a labeled frame."""
+"""The demo: label customer messages, from a CSV to a labeled frame."""
 
 from __future__ import annotations
 
 import os
-import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -19,70 +18,71 @@ from batchframe._api.requests import Requests
 from batchframe._cli import exit_codes as codes
 from batchframe._cli.json_facts import job_facts
 from batchframe._cli.streams import confirm
-from batchframe._display import count, format_range, money
+from batchframe._display import count, format_range, money, percent
+from batchframe._estimate.estimate import Estimate
+from batchframe._evaluation.evaluation import evaluate
 from batchframe._services.connect import connect
 
 if TYPE_CHECKING:
     from openai import OpenAI
 
-_LABELS = ["positive", "negative", "mixed"]
+_TOPICS = [
+    "trash collection", "swimming pool", "library", "dogs", "passport", "parking",
+    "street lights", "drinking water", "weddings", "kindergarten",
+]  # fmt: skip
 _LIMIT = "2.00"
 _LOCAL_RUN = """\
-Local run: nothing is billed. The labels come from a word list instead of a model; some are wrong.
+Local run: nothing is billed. MiniLM, a small model on this machine, stands in for the real one.
 For a real model, set OPENAI_API_KEY and run: python -m batchframe demo --live"""
-_GOOD = re.compile(
-    r"\b(best|comfort|delight|easy|excellent|fast|five stars|good|gorgeous|great|happy|lov(e|ely)"
-    r"|perfect|quick|quiet|recommend|satisf|soft|solid|sturdy|warm|well|wonder|worth)",
-    re.IGNORECASE,
-)
-_BAD = re.compile(
-    r"\b(bad|broke|but|cheap|crack|dead|disappoint|fail|flims|hate|however|leak|loud|never|noisy"
-    r"|only|peel|poor|refund|return|rust|shame|slow|snap|stopp|tore|too|useless|wast|worst|wrong)",
-    re.IGNORECASE,
-)
 
 
 def demo(*, live: bool, model: str, yes: bool = False) -> tuple[int, dict[str, Any] | None]:
-    """Label the sample reviews; return the exit code and the job as JSON values."""
-    reviews = pd.read_csv(_reviews())
-    batch_requests = requests(
-        reviews,
-        "Classify the sentiment of this review.\n\n{{ text }}",
+    """Label the sample messages; return the exit code and the job's facts."""
+    messages = pd.read_csv(_messages())
+    plan = requests(
+        messages,
+        "Which topic is this message about?\n\n{{ text }}",
         model=model,
-        output=_LABELS,
+        output=_TOPICS,
         on_missing="skip",
         reasoning_effort="none",
     )
-    _print(batch_requests)
-    _print(batch_requests.estimate())
+    _print(plan)
+    estimate = plan.estimate()
+    _print(estimate)
     if live:
         connect()  # report a missing key before asking for consent
-        cost = format_range(batch_requests.estimate().cost, money)
-        if not (yes or confirm(f"Send {len(batch_requests)} requests to {model} for {cost}?")):
+        cost = format_range(estimate.cost, money)
+        if not (yes or confirm(f"Send {len(plan)} requests to {model} for {cost}?")):
             _print("Nothing was sent.")
             return codes.OK, None
-        return _label(reviews, batch_requests, None)
+        return _label(messages, plan, estimate, None)
     with _local_client() as client:
-        return _label(reviews, batch_requests, client)
+        return _label(messages, plan, estimate, client)
 
 
 def _label(
-    reviews: pd.DataFrame, batch_requests: Requests, client: OpenAI | None
+    messages: pd.DataFrame, plan: Requests, estimate: Estimate, client: OpenAI | None
 ) -> tuple[int, dict[str, Any]]:
-    job = batch_requests.submit("sentiment", max_cost=_LIMIT, client=client)
+    job = plan.submit("topics", max_cost=_LIMIT, client=client)
     job.wait()
     if client is not None:
         _print(_LOCAL_RUN)
-    labeled = join(reviews, job)
+    labeled = join(messages, job)
     _print(job)
-    _print(labeled[["text", "sentiment", "label", "bf_status"]].head(8).to_string(max_colwidth=48))
+    _print(labeled[["text", "topic", "label", "bf_status"]].head(8).to_string(max_colwidth=46))
     _print(labeled["bf_status"].value_counts().loc[lambda rows: rows > 0].to_string())
-    _print(_comparison(batch_requests, job))
+    evaluation = evaluate(labeled, truth="topic", predicted="label")
+    _print(
+        f"Accuracy: {percent(evaluation.accuracy)} of the {evaluation.answered} messages "
+        "that a person labeled."
+    )
+    _print(_comparison(estimate, job))
     return codes.code_of(job), job_facts(job)
 
 
-def _comparison(batch_requests: Requests, job: Job) -> str:
-    estimate, usage = batch_requests.estimate(), job.usage
+def _comparison(estimate: Estimate, job: Job) -> str:
+    usage = job.usage
     figures = {
         "input tokens": (format_range(estimate.input_tokens, count), count(usage.input_tokens)),
         "output tokens": (format_range(estimate.output_tokens, count), count(usage.output_tokens)),
@@ -91,35 +91,26 @@ def _comparison(batch_requests: Requests, job: Job) -> str:
     return str(pd.DataFrame.from_dict(figures, orient="index", columns=["estimated", "actual"]))
 
 
-def _label_by_words(body: Mapping[str, Any]) -> dict[str, str]:
-    """Label a review by its words, so that a local run has plausible labels."""
-    text = body["messages"][-1]["content"].partition("\n\n")[2]
-    good, bad = len(_GOOD.findall(text)), len(_BAD.findall(text))
-    if good and bad and min(good, bad) * 2 > max(good, bad):
-        return {"label": "mixed"}
-    return {"label": "negative" if bad > good else "positive"}
-
-
 @contextmanager
 def _local_client() -> Iterator[OpenAI]:
     """Yield a client of a local batch server; delete all state afterwards."""
-    # The server needs the extra "local".
-    from batchframe.local import serve  # noqa: PLC0415
+    # Both need the extra "demo".
+    from batchframe.local import minilm, serve  # noqa: PLC0415
 
     previous = os.environ.get("BATCHFRAME_HOME")
     with tempfile.TemporaryDirectory() as home:
         os.environ["BATCHFRAME_HOME"] = previous or home
         try:
-            with serve(_label_by_words, seconds=2.0) as server:
+            with serve(minilm(), seconds=2.0) as server:
                 yield server.client()
         finally:
             if previous is None:
                 del os.environ["BATCHFRAME_HOME"]
 
 
-def _reviews() -> Path:
-    path = Path("data_samples/reviews.csv")
-    return path if path.is_file() else Path(str(files("batchframe") / "data_samples/reviews.csv"))
+def _messages() -> Path:
+    name = "data_samples/customer_messages.csv"
+    return Path(name) if Path(name).is_file() else Path(str(files("batchframe") / name))
 
 
 def _print(value: object) -> None:

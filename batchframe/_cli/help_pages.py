@@ -49,7 +49,7 @@ PAGES: Final[Mapping[str, Page]] = {name: _page(**page) for name, page in _TEXTS
 
 DAY: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("try", ("demo", "doctor")),
-    ("send", ("estimate", "submit")),
+    ("send", ("estimate", "compare", "pilot", "submit")),
     ("monitor", ("jobs", "show", "wait", "cancel")),
     ("get answers", ("fetch", "unanswered")),
     ("repair", ("resume", "recover", "abandon")),

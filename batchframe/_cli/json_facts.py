@@ -16,10 +16,12 @@ from batchframe._api.job import Job
 from batchframe._api.requests import Requests
 from batchframe._base.ranges import Range
 from batchframe._base.safe_text import in_shell
-from batchframe._display import Card, to_text
+from batchframe._display import Card, money, to_text
 from batchframe._estimate.estimate import RANGES, Estimate
+from batchframe._jobs.pilot import Pilot
 from batchframe._services.batch import Batch
 
+_ENDS: Final = ("low", "expected", "high")
 _SUBMIT: Final = "batchframe submit ... --name NAME --max-cost USD  # with the same options"
 
 
@@ -54,7 +56,11 @@ def job_text(job: Job) -> str:
 def _for_shell(card: Card) -> Card:
     """Replace Python code in a card's advice with shell commands."""
     next_step = card.next_step and in_shell(card.next_step)
-    return replace(card, notes=tuple(map(in_shell, card.notes)), next_step=next_step)
+    details = card.details
+    if details is not None:
+        details = replace(details, notes=tuple(map(in_shell, details.notes)))
+    notes = tuple(map(in_shell, card.notes))
+    return replace(card, notes=notes, next_step=next_step, details=details)
 
 
 def jobs_facts(jobs: pd.DataFrame) -> list[dict[str, Any]]:
@@ -63,13 +69,12 @@ def jobs_facts(jobs: pd.DataFrame) -> list[dict[str, Any]]:
     return [
         {
             **row,
-            "name": None if pd.isna(row["name"]) else row["name"],
             "estimated": _money(row["estimated"]),
             "cost": _money(row["cost"]),
-            "submitted": None if pd.isna(row["submitted"]) else row["submitted"].isoformat(),
-            "age": int(row["age"].total_seconds()),
+            "submitted": row["submitted"] and row["submitted"].isoformat(),
+            "age": row["age"] and int(row["age"].total_seconds()),
         }
-        for row in rows
+        for row in ({k: None if pd.isna(v) else v for k, v in job.items()} for job in rows)
     ]
 
 
@@ -84,6 +89,32 @@ def estimate_text(estimate: Estimate, requests: Requests) -> str:
     """Format an estimate's card, with the first prompt and the next command."""
     card, prompt = estimate._card(), requests._quoted_prompt()  # noqa: SLF001 - same package
     return to_text(replace(_for_shell(card), quoted=prompt, next_step=_SUBMIT))
+
+
+def pilot_facts(pilot: Pilot) -> dict[str, Any]:
+    """Convert a pilot to JSON values."""
+    counts = {name: int(n) for name, n in pilot.frame["bf_status"].value_counts().items() if n}
+    rest = estimate_facts(pilot.estimate)
+    return {"job": pilot.job, "counts": counts, "cost": _money(pilot.cost), "rest": rest}
+
+
+def pilot_text(pilot: Pilot) -> str:
+    """Format a pilot's card for a shell."""
+    card = _for_shell(pilot._card())  # noqa: SLF001 - same package
+    return to_text(replace(card, next_step=_SUBMIT))
+
+
+def costs_facts(costs: pd.DataFrame) -> list[dict[str, Any]]:
+    """Convert a comparison of costs to JSON values."""
+    rows: list[dict[str, Any]] = costs.reset_index().to_dict("records")
+    return [{**row, **{name: _money(row[name]) for name in _ENDS}} for row in rows]
+
+
+def costs_text(costs: pd.DataFrame) -> str:
+    """Format a comparison of costs, each note once below the table."""
+    table = costs[list(_ENDS)].map(money).reset_index().to_string(index=False)
+    notes = {f"{model}: {in_shell(note)}" for (model, _), note in costs["note"].items() if note}
+    return "\n".join([table, *sorted(notes)])
 
 
 def range_facts(value: Range[Any] | None) -> dict[str, Any] | None:

@@ -92,7 +92,7 @@ def parameters(values: Sequence[str]) -> dict[str, Any]:
         # `frame` is the parameter of df.bf.requests.
         if name in {*RESERVED_KEYWORDS, "frame"}:
             raise CommandError(
-                f"--param: not allowed for {name!r}. Fix: use its own option, see "
+                f"--param: not allowed for {name!r}. Fix: use its own option; see "
                 "batchframe submit --help."
             )
     return {name: _value(name, text) for name, text in texts.items()}

@@ -12,6 +12,7 @@ from typing import Any, Final
 from batchframe._cli import commands
 from batchframe._cli.help_pages import CODES, PAGES, WHOLE, table_of_contents
 from batchframe._endpoints.endpoint import ASKED_ON_DEMAND, UNDELIVERED
+from batchframe._models.price import BACKGROUND, TIERS
 from batchframe._version import __version__
 
 _Option = Callable[[argparse.ArgumentParser], object]
@@ -119,15 +120,17 @@ def _prompt(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _number(convert: type[float], end: float, expected: str) -> Callable[[str], float]:
-    """Return a parser of numbers from 0 to below `end`."""
+def _number(
+    convert: type[float], end: float, expected: str, *, start: float = 0
+) -> Callable[[str], float]:
+    """Return a parser of numbers from `start` to below `end`."""
 
     def parse(text: str) -> float:
         try:
             number = convert(text)
         except ValueError:
             number = convert(-1)
-        if not 0 <= number < end:
+        if not start <= number < end:
             raise argparse.ArgumentTypeError(f"not {expected} ({text!r})")
         return number
 
@@ -135,10 +138,20 @@ def _number(convert: type[float], end: float, expected: str) -> Callable[[str], 
 
 
 _SECONDS: Final = _number(float, float("inf"), "a number of seconds")
+_TOKENS: Final = _number(int, 2**62, "a number of tokens", start=1)
+_COUNT: Final = _number(int, 2**31, "a number of requests", start=1)
+_SEED: Final = _number(int, 2**31, "a whole number")
 _PORT: Final = _number(int, 2**16, "a port from 0 to 65535")
 _JOB: Final = _option("job", metavar="JOB", help="name, id or folder of the job")
 _MAX_COST: Final = _value(
     "--max-cost", "USD", "send nothing if the upper bound of the cost is higher or unknown"
+)
+_ON_UNBOUNDED: Final = _option(
+    "--on-unbounded",
+    choices=("refuse", "warn"),
+    default="refuse",
+    help="with --max-cost, where no upper bound is known: send nothing (refuse, the default), or "
+    "compare the likely cost after ten or more earlier answers",
 )
 _PRICE: Final = _repeated(
     "--price", "KIND=USD", "your batch price per million tokens, such as input=0.10"
@@ -151,13 +164,12 @@ _ESCAPE: Final = _flag(
     "--escape-formulas", "for spreadsheets: write an apostrophe before strings such as =1+1"
 )
 _PAID: Final = (
-    _option("--model", default="gpt-5.6-luna", help="default: %(default)s"),
+    _option("--model", default="gpt-6-luna", help="default: %(default)s"),
     _flag("--yes", "do not ask for confirmation"),
 )
-_REQUESTS: Final = (
-    _option("input", metavar="INPUT", help="the rows: .csv, .parquet, or -"),
-    _prompt,
-    _option("--model", required=True, help="name of the model"),
+_ROWS: Final = (_option("input", metavar="INPUT", help="the rows: .csv, .parquet, or -"), _prompt)
+_MODEL: Final = _option("--model", required=True, help="name of the model")
+_SHAPE: Final = (
     _value("--system", "TEMPLATE", "template of a system message"),
     _value("--output", "LABELS", "labels, such as good,bad; or a .json file with a schema"),
     _value("--column", "NAME", "name of the answer column; default: response or label"),
@@ -170,24 +182,52 @@ _REQUESTS: Final = (
     ),
     _repeated("--param", "KEY=JSON", "a parameter of each request body, such as temperature=0"),
     _flag("--no-dedupe", "send duplicate requests separately"),
-    _flag("--no-reuse", "send requests again that an earlier job answered"),
     _repeated("--allow", "CHECK", "skip a check, as its error message says"),
-    _PRICE,
     _value(
         "--provider",
         "NAME",
         "provider whose limits and prices apply, such as azure; default: by OPENAI_BASE_URL",
     ),
 )
+_NO_REUSE: Final = _flag("--no-reuse", "send requests again that an earlier job answered")
+_REQUESTS: Final = (*_ROWS, _MODEL, *_SHAPE, _PRICE)
 
 _OPTIONS: Final[Mapping[str, tuple[_Option, ...]]] = {
     "demo": (_flag("--live", "use the real API, after confirmation"), *_PAID),
     "doctor": (_flag("--live", "create one batch of one request, after confirmation"), *_PAID),
-    "estimate": _REQUESTS,
-    "submit": (
+    "estimate": (*_REQUESTS, _NO_REUSE),
+    "compare": (
+        *_ROWS,
+        _value("--models", "A,B", "names of the models, separated by commas", required=True),
+        _option(
+            "--tier",
+            action="append",
+            choices=(*TIERS, *BACKGROUND),
+            help="default: batch and standard; may be repeated",
+        ),
+        *_SHAPE,
+    ),
+    "pilot": (
         *_REQUESTS,
         _MAX_COST,
+        _ON_UNBOUNDED,
+        _value("--n", "N", "number of requests; default: %(default)s", type=_COUNT, default=20),
+        _value("--seed", "SEED", "default: %(default)s", type=_SEED, default=0),
+        _value("--to", "OUTPUT", "write the sampled rows with their answers"),
+        _ESCAPE,
+    ),
+    "submit": (
+        *_REQUESTS,
+        _NO_REUSE,
+        _MAX_COST,
+        _ON_UNBOUNDED,
         _option("--name", help="name of the job, to find it again"),
+        _value(
+            "--max-enqueued-tokens",
+            "TOKENS",
+            "limit of input tokens in the service's queue; default: the limit it states",
+            type=_TOKENS,
+        ),
         _value("--rerun", "LABEL", "create a new job from the same requests, billed again"),
         _option(
             "--on-uncertain",
@@ -200,7 +240,7 @@ _OPTIONS: Final[Mapping[str, tuple[_Option, ...]]] = {
         _flag("--details", "with --to: add tokens and raw answers"),
         _ESCAPE,
     ),
-    "jobs": (),
+    "jobs": (_flag("--remote", "also list batches on the server without a folder here"),),
     "show": (_JOB, _flag("--offline", "show the last poll; do not use the network")),
     "wait": (_JOB, _TIMEOUT),
     "cancel": (_JOB,),
@@ -225,6 +265,7 @@ _OPTIONS: Final[Mapping[str, tuple[_Option, ...]]] = {
         ),
         _option("--name", help='name of the new job; default: "JOB, again"'),
         _MAX_COST,
+        _ON_UNBOUNDED,
         _PRICE,
         *_WAIT,
     ),
@@ -233,6 +274,7 @@ _OPTIONS: Final[Mapping[str, tuple[_Option, ...]]] = {
         _flag(
             "--recreate", "send an uncertain input file again, if the service has no batch of it"
         ),
+        _value("--batch", "ID", "adopt this batch, after checking its content"),
     ),
     "abandon": (_JOB, _flag("--yes", "do not ask for confirmation")),
     "recover": (),

@@ -20,6 +20,7 @@ from batchframe._cli.streams import (
     warnings_as_sentences,
 )
 from batchframe._cli.tables import STREAM
+from batchframe._display import notices_for_shell
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     escape_unencodable()
     args = parse(sys.argv[1:] if arguments is None else list(arguments))
     try:
-        with warnings_as_sentences():
+        with warnings_as_sentences(), notices_for_shell():
             return _run(args)
     except KeyboardInterrupt:
         if args.resume_hint:

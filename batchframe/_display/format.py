@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import time
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Final, TypeVar
 
 from batchframe._base.ranges import Range
@@ -55,6 +56,20 @@ def money(usd: Decimal | None) -> str:
     return f"${usd:.{digits}f}"
 
 
+def round_up(usd: Decimal) -> Decimal:
+    """Round an amount up to two significant digits, or to a cent.
+
+    Examples
+    --------
+    >>> round_up(Decimal("0.0021234")), round_up(Decimal("12.341")), round_up(Decimal(0))
+    (Decimal('0.0022'), Decimal('12.35'), Decimal('0.01'))
+    """
+    if not usd:
+        return Decimal("0.01")
+    digits = 2 if usd >= 1 else max(2, 1 - usd.adjusted())
+    return usd.quantize(Decimal(1).scaleb(-digits), ROUND_CEILING)
+
+
 def percent(share: float) -> str:
     """Format a fraction as a percentage.
 
@@ -101,12 +116,12 @@ def format_range(range_: Range[_N] | None, write: Callable[[_N | None], str]) ->
     if range_ is None:
         return UNKNOWN
     low, high = write(range_.low), write(range_.high)
-    if range_.low == range_.high:
-        return low
+    if low == high:
+        return low  # ends that print alike are one number
     if range_.high is None:
         return f"at least {low}, no upper bound"
-    expected = range_.expected
-    return f"{low} to {high}" if expected is None else f"{write(expected)} ({low} to {high})"
+    expected = None if range_.expected is None else write(range_.expected)
+    return f"{low} to {high}" if expected in {None, low, high} else f"{expected} ({low} to {high})"
 
 
 def when(seconds: float | None) -> str:
@@ -124,3 +139,27 @@ def when(seconds: float | None) -> str:
     except (ValueError, OverflowError, OSError):
         return UNKNOWN  # a service may return any number
     return moment.strftime("%Y-%m-%d %H:%M %Z")
+
+
+def clock_time(seconds: float) -> str:
+    """Format a time in the local time zone; today it has no date."""
+    text = when(seconds)
+    day, _, rest = text.partition(" ")
+    return rest if rest and day == when(time.time()).partition(" ")[0] else text
+
+
+def duration(seconds: float) -> str:
+    """Format a duration by its two largest units.
+
+    Examples
+    --------
+    >>> duration(0.4), duration(75), duration(5400), duration(200_000)
+    ('under 1 s', '1 min', '1 h 30 min', '2 d 7 h')
+    """
+    total = max(0, int(seconds))
+    days, hours, minutes = total // 86_400, total // 3600 % 24, total // 60 % 60
+    if days:
+        return f"{days:,} d {hours} h" if hours else f"{days:,} d"
+    if hours:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{minutes} min" if minutes else f"{total} s" if total else "under 1 s"

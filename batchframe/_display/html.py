@@ -9,8 +9,9 @@ from importlib.resources import files
 from typing import Final
 
 from batchframe._base.safe_text import visible
-from batchframe._display.card import Card, Table
-from batchframe._display.text import to_text
+from batchframe._display.card import Bar, Card, Details, Shares, Table
+from batchframe._display.format import plural
+from batchframe._display.text import bar_text, to_text
 
 _COMMENT: Final = re.compile(r"/\*.*?\*/", re.DOTALL)
 _NO_FORMULAS: Final = "tex2jax_ignore mathjax_ignore"
@@ -18,7 +19,7 @@ _NO_FORMULAS: Final = "tex2jax_ignore mathjax_ignore"
 
 
 def to_html(card: Card) -> str:
-    """Render a card as HTML, with a plain-text fallback where styles are stripped.
+    """Render a card as HTML, with a plain-text fallback without styles.
 
     Examples
     --------
@@ -28,14 +29,18 @@ def to_html(card: Card) -> str:
     parts = [
         f"<style>{_style()}</style>",
         f'<pre class="bf-fallback">{_safe(to_text(card), keep_lines=True)}</pre>',
-        f'<div class="bf-card bf-{card.tone} {_NO_FORMULAS}" hidden style="display:none">',
+        f'<div class="bf-card bf-{card.tone} {_NO_FORMULAS}" style="display:none">',
         f"<h4>{_safe(card.title)}</h4>",
-        _progress(card),
-        _facts(card),
+        _figures(card.figures),
+        "" if card.bar is None else _bar(card.bar),
+        _facts(card.title, card.facts),
         "" if card.table is None else _table(card.table),
+        "" if card.shares is None else _shares(card.shares),
         _quoted(card),
-        "".join(f'<p class="bf-note">{_safe(note)}</p>' for note in card.notes),
+        _notes(card.notes),
         _next(card),
+        "" if card.details is None else _details(card.title, card.details),
+        "" if card.as_of is None else f'<p class="bf-as-of">as of {_safe(card.as_of)}</p>',
         "</div>",
     ]
     return "".join(parts)
@@ -55,25 +60,66 @@ def _safe(text: str, *, keep_lines: bool = False) -> str:
     return markup if keep_lines else markup.replace("$", "<span>$</span>")
 
 
-def _progress(card: Card) -> str:
-    if card.progress is None:
-        return ""
-    done, total = card.progress
-    label = f"{done:,} of {total:,}"
+def _figures(figures: tuple[tuple[str, str], ...]) -> str:
+    cells = "".join(
+        f'<div><span class="bf-name">{_safe(name)}</span> <b>{_safe(value)}</b></div>'
+        for name, value in figures
+    )
+    return cells and f'<div class="bf-headline">{cells}</div>'
+
+
+def _bar(bar: Bar) -> str:
+    parts = [part for part in bar.parts if part.count]
+    cuts = "".join(
+        f'<span class="bf-{part.tone}" style="width:{100 * part.count / (bar.total or 1):.4g}%">'
+        "</span>"
+        for part in parts
+    )
+    words = ", ".join(
+        f'<span class="bf-part"><i class="bf-{part.tone}"></i>{part.count:,} {_safe(part.name)}'
+        "</span>"
+        for part in parts
+    )
     return (
-        f'<div class="bf-progress"><progress value="{done}" max="{total or 1}" '
-        f'aria-label="requests done"></progress> {label}</div>'
+        f'<div class="bf-bar" role="img" aria-label="{escape(visible(bar_text(bar)))}">{cuts}</div>'
+        f'<div class="bf-legend">{words or "none"} of {_safe(plural(bar.total, bar.noun))}</div>'
     )
 
 
-def _facts(card: Card) -> str:
-    if not card.facts:
+def _shares(shares: Shares) -> str:
+    most = max((count for _, count in shares.rows), default=0) or 1
+    rows = "".join(
+        f'<tr><th scope="row">{_safe(name)}</th><td>{count:,}</td>'
+        f'<td><div class="bf-share" style="width:{100 * count / most:.4g}%"></div></td></tr>'
+        for name, count in shares.rows
+    )
+    more = f'<p class="bf-note">and {shares.more:,} more</p>' if shares.more else ""
+    return (
+        f'<table class="bf-shares"><caption>{_safe(shares.caption)}</caption>{rows}</table>{more}'
+    )
+
+
+def _details(title: str, details: Details) -> str:
+    return (
+        f"<details><summary>{_safe(details.summary)}</summary>"
+        f"{_facts(title, details.facts)}"
+        f"{'' if details.table is None else _table(details.table)}"
+        f"{_notes(details.notes)}</details>"
+    )
+
+
+def _notes(notes: tuple[str, ...]) -> str:
+    return "".join(f'<p class="bf-note">{_safe(note)}</p>' for note in notes)
+
+
+def _facts(title: str, facts: tuple[tuple[str, str], ...]) -> str:
+    if not facts:
         return ""
     rows = "".join(
         f'<tr><th scope="row">{_safe(name)}</th><td>{_lines(value)}</td></tr>'
-        for name, value in card.facts
+        for name, value in facts
     )
-    return f'<table class="bf-facts"><caption>{_safe(card.title)}</caption>{rows}</table>'
+    return f'<table class="bf-facts"><caption>{_safe(title)}</caption>{rows}</table>'
 
 
 def _lines(value: str) -> str:
@@ -81,15 +127,24 @@ def _lines(value: str) -> str:
 
 
 def _table(table: Table) -> str:
-    head = "".join(f'<th scope="col">{_safe(name)}</th>' for name in table.head)
+    kind = "bf-prose" if table.is_text else "bf-figures"
+    words = [
+        ' class="bf-words"' if at in table.text_columns else "" for at in range(len(table.head))
+    ]
+    mark = ' class="bf-marked"'
+    heads = zip(words, table.head, strict=True)
+    head = "".join(f'<th scope="col"{word}>{_safe(name)}</th>' for word, name in heads)
     rows = "".join(
-        f'<tr><th scope="row">{_safe(row[0])}</th>'
-        + "".join(f"<td>{_safe(cell)}</td>" for cell in row[1:])
+        f"<tr{mark if at == table.marked else ''}>"
+        f'<th scope="row">{_lines(row[0])}</th>'
+        + "".join(
+            f"<td{word}>{_lines(cell)}</td>" for word, cell in zip(words[1:], row[1:], strict=True)
+        )
         + "</tr>"
-        for row in table.rows
+        for at, row in enumerate(table.rows)
     )
     return (
-        f'<table class="bf-figures"><caption>{_safe(table.caption)}</caption>'
+        f'<table class="{kind}"><caption>{_safe(table.caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     )
 

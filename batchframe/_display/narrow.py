@@ -15,7 +15,14 @@ _FEWEST, _SHORT = 8, 20
 _GAP: Final = 2
 
 
-def narrow_table(frame: pd.DataFrame, width: int, *, optional: Sequence[str], truncate: str) -> str:
+def narrow_table(
+    frame: pd.DataFrame,
+    width: int,
+    *,
+    optional: Sequence[str],
+    truncate: str,
+    hidden: Sequence[str] = (),
+) -> str:
     """Render a DataFrame within a width and list the omitted columns.
 
     Parameters
@@ -24,6 +31,8 @@ def narrow_table(frame: pd.DataFrame, width: int, *, optional: Sequence[str], tr
         Maximum line length, in characters.
     optional
         Columns to omit as needed, in order.
+    hidden
+        Further columns that the frame has not, and that are listed as omitted.
     truncate
         Column whose strings are truncated to the available width.
 
@@ -38,17 +47,18 @@ def narrow_table(frame: pd.DataFrame, width: int, *, optional: Sequence[str], tr
     >>> print(narrow_table(frame, 19, optional=["folder"], truncate="name").splitlines()[1])
     0  a long n…     7
     """
-    if _width(frame) < width:
+    if _width(frame) < width and not hidden:
         return _text(frame)
-    table = _shortened(frame, truncate, _SHORT)
+    table = frame if _width(frame) < width else _shortened(frame, truncate, _SHORT)
     for column in optional:
         if _width(table) < width:
             break
         table = table.drop(columns=column, errors="ignore")
     room = width - 1 - _width(table.drop(columns=truncate, errors="ignore")) - _GAP
     text = _text(_shortened(frame[table.columns], truncate, max(_FEWEST, room)))
-    omitted = [name for name in frame.columns if name not in table]
-    footer = f"{plural(len(frame), 'row')} x {plural(len(frame.columns), 'column')}"
+    omitted = [*(name for name in frame.columns if name not in table), *hidden]
+    columns = len(frame.columns) + len(hidden)
+    footer = f"{plural(len(frame), 'row')} x {plural(columns, 'column')}"
     if omitted:
         footer += f", not shown: {', '.join(omitted)}"
     return f"{text}\n{textwrap.fill(f'[{footer}]', width)}"

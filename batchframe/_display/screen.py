@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Final
 
-from batchframe._base.safe_text import visible
+from batchframe._base.safe_text import in_shell, visible
 from batchframe._display.card import Card
+from batchframe._display.format import plural
 from batchframe._display.html import to_html
 from batchframe._display.text import to_text
 
 Show = Callable[[Card, str], None]
+_wording: Final[ContextVar[Callable[[object], str]]] = ContextVar("_wording", default=str)
+
+
+ALL_CELLS: Final = -1
+"""Cell of a screen that outlives the cell in which it was shown."""
 
 
 class Screen:
@@ -68,9 +75,11 @@ def live() -> Iterator[Screen]:
     if not sys.stderr.isatty():
         yield Screen(_log())
         return
-    bar = _tqdm()(total=None, unit=" requests", dynamic_ncols=True, leave=True, file=sys.stderr)
-    with bar:
-        yield Screen(lambda card, word: _advance(bar, card, word))
+    bar = _Bar()
+    try:
+        yield Screen(bar.show)
+    finally:
+        bar.close()
 
 
 def background() -> Screen:
@@ -83,19 +92,64 @@ def background() -> Screen:
 
 def notebook_screen() -> Screen:
     """Return a screen in the output of the running cell."""
+    return screen_of({"text/plain": ""})
+
+
+def screen_of(data: Mapping[str, str]) -> Screen:
+    """Show output in the running cell, and return the screen that updates it."""
     from IPython.display import display  # noqa: PLC0415 - optional, installed in a notebook
 
-    handle = display({"text/plain": ""}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+    handle = display(dict(data), raw=True, display_id=True)  # type: ignore[no-untyped-call]
 
     def write(card: Card, _word: str) -> None:
-        handle.update({"text/plain": to_text(card), "text/html": to_html(card)}, raw=True)
+        handle.update(mime_bundle(card), raw=True)
 
     return Screen(write, _running_cell())
 
 
+def mime_bundle(card: Card) -> dict[str, str]:
+    """Return a card as text and HTML."""
+    return {"text/plain": to_text(card), "text/html": to_html(card)}
+
+
+def in_notebook() -> bool:
+    """Return whether a notebook's kernel runs this code."""
+    return _running_cell() is not None
+
+
+def has_buttons() -> bool:
+    """Return whether somebody looks at the running cell and can press buttons.
+
+    Front ends for people send the id of the cell; programs that execute notebooks do not, and what
+    they keep is then text and HTML only.
+    """
+    if _running_cell() is None:
+        return False
+    kernel: Any = sys.modules["IPython"].get_ipython().kernel
+    return "cellId" in kernel.get_parent().get("metadata", {})
+
+
+@contextmanager
+def notices_for_shell() -> Iterator[None]:
+    """Print notices with shell commands instead of Python code."""
+    token = _wording.set(in_shell)
+    try:
+        yield
+    finally:
+        _wording.reset(token)
+
+
 def notify(line: str) -> None:
-    """Print a line to standard error without breaking a progress bar."""
-    _tqdm().write(visible(line), file=sys.stderr)
+    """Print a line without breaking a progress bar.
+
+    To standard error; in a notebook, where that is red, to standard output.
+
+    A :class:`NextStep` is printed as Python code, or as a command where a command runs; nothing is
+    printed if that is empty.
+    """
+    if text := _wording.get()(line):
+        file = sys.stderr if _running_cell() is None else sys.stdout
+        _tqdm().write(visible(text), file=file)
 
 
 def _tqdm() -> Any:
@@ -121,17 +175,38 @@ def _log() -> Show:
         state = word, 10 * done // total if total else 0
         if state not in seen:
             seen.add(state)
-            notify(f"{word}: {done:,} of {total:,} requests" if total else word)
+            noun = "" if card.bar is None else card.bar.noun
+            notify(f"{word}: {done:,} of {plural(total, noun)}" if total else word)
 
     return show
 
 
-def _advance(bar: Any, card: Card, word: str) -> None:
-    if card.progress is not None:
-        done, bar.total = card.progress
-        bar.update(done - bar.n)
-    # The service may return any status.
-    bar.set_description_str(visible(word), refresh=True)
+class _Bar:
+    """A tqdm bar that begins at the first number shown, for a true pace."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def show(self, card: Card, word: str) -> None:
+        done, total = card.progress or (0, None)
+        if self._bar is None:
+            self._bar = _tqdm()(
+                total=total,
+                initial=done,
+                unit=" requests",
+                dynamic_ncols=True,
+                leave=True,
+                file=sys.stderr,
+            )
+        if total is not None:
+            self._bar.total = total
+            self._bar.update(done - self._bar.n)
+        # The service may return any status.
+        self._bar.set_description_str(visible(word), refresh=True)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
 
 
 class CardRepr:
@@ -145,14 +220,3 @@ class CardRepr:
 
     def _repr_html_(self) -> str:
         return to_html(self._card())
-
-
-class LiveCardRepr(CardRepr):
-    """Mixin that avoids showing a card twice in the running cell."""
-
-    _screen: Screen | None = None
-
-    def _ipython_display_(self) -> None:
-        if self._screen is None or not self._screen.shows(self._card()):
-            # Tells IPython to use the other representations.
-            raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Card with buttons, which needs ipywidgets."""
+"""Card with buttons. ipywidgets is imported once it is shown."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-import pandas as pd
-
-from batchframe._base.errors import ExtraError
-from batchframe._display.card import Card
+from batchframe._display.card import Card, Table
 from batchframe._display.html import to_html
+from batchframe._display.screen import ALL_CELLS, Screen
 from batchframe._display.text import to_text
 
 if TYPE_CHECKING:
-    from ipywidgets import Box, Button
+    from ipywidgets import Button
 
-_ROWS: Final = 5
-_SAVED: Final = "Saved state. The buttons need the kernel that made them."
-_BUTTONS: Final = "The buttons need the kernel that made them; job.widget() makes new ones."
-# Hides the copy of the card while the widget is alive.
+# Hides the copy of the card while the widget is alive, the error that JupyterLab shows in place of
+# a widget without its kernel, and buttons whose kernel has ended.
 _HIDE: Final = """<style>
-body:has(.bf-live-{0}) .bf-saved-{0}, body:has(.bf-live-{0}) .jp-OutputArea-child:has(.bf-saved-{0})
+body:has(.bf-live-{0}) .bf-saved-{0},
+body:has(.bf-live-{0}) .jp-OutputArea-child:has(.bf-saved-{0}),
+.jp-OutputArea-child:has(.bf-saved-{0}) + .jp-OutputArea-child:not(:has(.bf-live-{0})),
+.bf-live-{0}.jupyter-widgets-disconnected .widget-hbox
 {{ display: none; }}
 </style>"""
 
@@ -29,53 +28,48 @@ body:has(.bf-live-{0}) .bf-saved-{0}, body:has(.bf-live-{0}) .jp-OutputArea-chil
 def controls(
     card: Callable[[], Card],
     *,
-    look: Callable[[], object],
+    refresh: Callable[[], object],
     cancel: Callable[[], object],
-    answers: Callable[[], pd.DataFrame],
+    answers: Callable[[], Table],
     ended: Callable[[], bool],
-) -> Box:
+) -> Panel:
     """Return a card with buttons that work while the kernel runs.
 
     The card shows the exception if an action fails. The cancel button is disabled once `ended`
     returns True.
-
-    Raises
-    ------
-    ExtraError
-        If ipywidgets is not installed.
     """
-    try:
-        import ipywidgets  # noqa: F401, PLC0415 - optional, and slow to import
-    except ImportError:
-        raise ExtraError(
-            'Buttons need ipywidgets. Fix: pip install "batchframe[widgets]". Without buttons: '
-            "job.watch(), job.refresh(), job.cancel()."
-        ) from None
-    return _Panel(card, look, cancel, answers, ended).box
+    return Panel(card, refresh, cancel, answers, ended)
 
 
 @dataclass(eq=False)
-class _Panel:
+class Panel:
     """Widget and its event handlers.
 
     Without its kernel, JupyterLab shows an error in place of a widget, even if the output has other
     formats. A copy of the card is therefore a separate output, which the saved notebook contains.
+
+    Attributes
+    ----------
+    box
+        The widget.
+    screen
+        Shows another state of the object.
     """
 
     card: Callable[[], Card]
-    look: Callable[[], object]
+    refresh: Callable[[], object]
     cancel: Callable[[], object]
-    answers: Callable[[], pd.DataFrame]
+    answers: Callable[[], Table]
     ended: Callable[[], bool]
 
     def __post_init__(self) -> None:
-        import ipywidgets as widgets  # noqa: PLC0415 - see above
+        import ipywidgets as widgets  # noqa: PLC0415 - slow to import
 
         self._html = widgets.HTML(to_html(self.card()))
         self._table = widgets.HTML()
         self._buttons = (
-            _button("Refresh", "Update the status once", lambda: self._do(self.look)),
-            _button("Show answers", f"Update, and show {_ROWS} rows", self._show),
+            _button("Refresh", "Update the status once", lambda: self._do(self.refresh)),
+            _button("Show answers", "Update, and show the first rows", self._show),
             _button("Cancel…", "Asks for confirmation", lambda: self._ask(asking=True)),
         )
         sure = widgets.Label(
@@ -87,9 +81,14 @@ class _Panel:
         row = widgets.HBox(self._buttons)
         self.box = widgets.VBox([self._html, row, self._question, self._table])
         self.box.add_class(f"bf-live-{self.box.model_id}")
-        self.box._ipython_display_ = self._display
+        self.box._ipython_display_ = self.display
         self._copy: Any = None
+        self.screen = Screen(self._follow, ALL_CELLS)
         self._ask(asking=False)
+
+    def _follow(self, card: Card, _word: str) -> None:
+        self._update(card)
+        self._ask(asking=self._asking)
 
     def _ask(self, *, asking: bool) -> None:
         ended = self.ended()
@@ -104,8 +103,11 @@ class _Panel:
         self._do(self.cancel)
 
     def _show(self) -> None:
-        self._do(self.look)
-        self._do(lambda: setattr(self._table, "value", _table_of(self.answers())), again=False)
+        self._do(self.refresh)
+        self._do(
+            lambda: setattr(self._table, "value", to_html(Card("Answers", table=self.answers()))),
+            again=False,
+        )
 
     def _do(self, action: Callable[[], object], *, again: bool = True) -> None:
         for button in self._buttons:
@@ -129,27 +131,21 @@ class _Panel:
             self._copy.update(self._saved(card), raw=True)
 
     def _saved(self, card: Card) -> dict[str, str]:
-        saved, name = replace(card, notes=(*card.notes, _SAVED)), self.box.model_id
-        hidden = f'{_HIDE.format(name)}<div class="bf-saved-{name}">{to_html(saved)}</div>'
-        return {"text/plain": to_text(saved), "text/html": hidden}
+        name = self.box.model_id
+        hidden = f'{_HIDE.format(name)}<div class="bf-saved-{name}">{to_html(card)}</div>'
+        return {"text/plain": to_text(card), "text/html": hidden}
 
-    def _display(self) -> None:
+    def display(self) -> None:
+        """Show the card and the buttons in the running cell."""
         from IPython.display import display  # noqa: PLC0415 - optional, installed in a notebook
 
         self._copy = display(self._saved(self.card()), raw=True, display_id=True)  # type: ignore[no-untyped-call]
-        buttons = {**self.box._repr_mimebundle_(), "text/plain": _BUTTONS}
+        buttons = {**self.box._repr_mimebundle_(), "text/plain": ""}
         display(buttons, raw=True)  # type: ignore[no-untyped-call]
 
 
-def _table_of(frame: pd.DataFrame) -> str:
-    more = len(frame) - _ROWS
-    below = f"<p>… and {more:,} more: job.results()</p>" if more > 0 else ""
-    rows = frame.head(_ROWS).to_html(border=0, max_cols=8, na_rep="", justify="left")
-    return f'<div class="bf-answers">{rows}{below}</div>'
-
-
 def _button(text: str, tooltip: str, pressed: Callable[[], object]) -> Button:
-    import ipywidgets as widgets  # noqa: PLC0415 - see above
+    import ipywidgets as widgets  # noqa: PLC0415 - slow to import
 
     button = widgets.Button(description=text, tooltip=tooltip, layout={"width": "auto"})
     button.on_click(lambda _: pressed())

@@ -29,6 +29,7 @@ from batchframe._endpoints.endpoint import (
 from batchframe._endpoints.moderations import flagged_categories
 from batchframe._endpoints.videos import file_named_in
 from batchframe._tokens.counter import TokenCount
+from batchframe._tokens.output import count_answer
 
 __all__ = [
     "STATUSES",
@@ -62,6 +63,20 @@ _ENDPOINTS: Final = {
 }
 
 
+# In this order: the first word that an endpoint's path contains decides the advice.
+_MEANT: Final = {
+    "edit": "/v1/images/edits",
+    "variation": "/v1/images/edits",
+    "image": "/v1/images/generations",
+    "embed": "/v1/embeddings",
+    "moderat": "/v1/moderations",
+    "chat": "/v1/chat/completions",
+    "message": "/v1/chat/completions",
+    "respon": "/v1/responses",
+    "completion": "/v1/completions",
+}
+
+
 def endpoint_of(path: str) -> Endpoint:
     """Return the endpoint at a path such as "/v1/chat/completions".
 
@@ -72,9 +87,16 @@ def endpoint_of(path: str) -> Endpoint:
     """
     if path in _ENDPOINTS:
         return _ENDPOINTS[path]
+    if "/audio/" in path:
+        raise RequestError(
+            f"endpoint: batchframe sends no audio ({path!r}). Fix: transcribe first, "
+            "client.audio.transcriptions.create(...), and send the text."
+        )
     supported = [name for name, endpoint in _ENDPOINTS.items() if not endpoint.retired]
+    suggestion = next((name for word, name in _MEANT.items() if word in path.lower()), None)
+    guess = "" if suggestion is None else f"Did you mean {suggestion!r}? "
     raise RequestError(
-        f"endpoint: not supported ({path!r}). Fix: use one of {format_list(supported)}."
+        f"endpoint: not supported ({path!r}). {guess}Fix: use one of {format_list(supported)}."
     )
 
 
@@ -99,13 +121,19 @@ def open_endpoint(path: str) -> Endpoint:
     return endpoint
 
 
-def count_tokens(body: Mapping[str, Any], *, endpoint: str = "/v1/chat/completions") -> TokenCount:
-    """Count the input tokens of one request body.
+def count_tokens(
+    body: Mapping[str, Any],
+    *,
+    endpoint: str = "/v1/chat/completions",
+    answer: str | Mapping[str, Any] | None = None,
+) -> TokenCount:
+    """Count the input tokens of a request body, or the tokens of an answer.
 
     Text, roles and names are counted as the service does. Tools, JSON schemas, images and earlier
-    answers are approximated, files and audio are not counted: then ``exact`` is False, `notes` give
-    the reasons, and `fewer` and `more` the possible error. The same applies if the tokenizer or the
-    rules of the model are not published, or no tokenizer is installed.
+    calls are approximated: then ``exact`` is False, `notes` give the reasons, and `fewer` and
+    `more` the possible error. The same applies if the tokenizer or the rules of the model are not
+    published, or no tokenizer is installed. What only the service sees (files, audio, hosted tools,
+    stored prompts) has no upper bound: `more` is None.
 
     Parameters
     ----------
@@ -115,6 +143,10 @@ def count_tokens(body: Mapping[str, Any], *, endpoint: str = "/v1/chat/completio
         ``"/v1/chat/completions"``, ``"/v1/responses"``, ``"/v1/embeddings"``,
         ``"/v1/completions"``, ``"/v1/moderations"``, ``"/v1/images/generations"`` or
         ``"/v1/images/edits"``.
+    answer
+        An answer, to count its output tokens instead: a string, or an assistant message with
+        ``content``, ``refusal`` and ``tool_calls``. The count includes the framing tokens that
+        the service adds to the text, as recorded, but not reasoning tokens.
 
     Raises
     ------
@@ -132,5 +164,9 @@ def count_tokens(body: Mapping[str, Any], *, endpoint: str = "/v1/chat/completio
     >>> count_tokens({"model": "gpt-3.5-turbo-instruct", "prompt": "Say hello"},
     ...              endpoint="/v1/completions")
     TokenCount(tokens=2, exact=True)
+    >>> count_tokens(body, answer="Sunny.")
+    TokenCount(tokens=2, exact=False)
     """
+    if answer is not None:
+        return count_answer(body, open_endpoint(endpoint).path, answer)
     return open_endpoint(endpoint).count_tokens(body)

@@ -207,7 +207,7 @@ def _read_responses(responses: pa.StructArray) -> tuple[Places, Mapping[str, pa.
 
 
 def _only_texts(outputs: pa.ListArray) -> tuple[Places, pa.Array]:
-    """Return the outputs with one string, ignoring reasoning without a summary."""
+    """Return the outputs of one string, ignoring reasoning without summary."""
     rows, item = only_items(outputs, ignored=_is_empty_reasoning)
     of, part = only_items(_field(item, "content"))
     text = _field(part, "text")

@@ -19,11 +19,14 @@ from batchframe._endpoints.endpoint import (
     tokens_of,
 )
 from batchframe._endpoints.prompts import (
+    FILE_NAME,
     Prompt,
     contents,
     detail_json,
+    file_items,
+    image_columns,
     prompts_of,
-    with_images,
+    with_attached,
     with_templates,
 )
 from batchframe._endpoints.tools import ToolEndpoint, as_json, custom_call, function_call
@@ -31,7 +34,7 @@ from batchframe._models.names import is_reasoning
 from batchframe._output import OutputSpec
 from batchframe._recipe.arguments import Message as PromptMessage
 from batchframe._recipe.recipe import Recipe
-from batchframe._recipe.slots import PROMPT, JsonColumn
+from batchframe._recipe.slots import PROMPT, JsonColumn, MoreItems
 from batchframe._tokens.bodies import count_chat
 
 _TRUNCATED: Final = "the answer was cut off at the token limit: raise max_completion_tokens"
@@ -110,10 +113,8 @@ class _Chat(ToolEndpoint):
         messages: Any = JsonColumn(PROMPT)
         if recipe.prompt is not None:
             messages = with_templates(_messages(recipe, recipe.prompt))
-        if recipe.images is not None:
-            detail = detail_json(recipe.images)
-            before, after = '{"type":"image_url","image_url":{"url":', f"{detail}}}}}"
-            messages = with_images(messages, recipe.images, "text", before, after)
+        if recipe.attached:
+            messages = with_attached(messages, _items(recipe), "text")
         body = {"model": recipe.model, "messages": messages}
         if recipe.output.schema is not None:
             body["response_format"] = _response_format(recipe.output)
@@ -142,6 +143,18 @@ def _messages(recipe: Recipe, prompt: Prompt) -> list[PromptMessage]:
     messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
     system = [] if recipe.system is None else [{"role": "system", "content": recipe.system}]
     return [*system, *messages]
+
+
+def _items(recipe: Recipe) -> list[MoreItems]:
+    """Return the slots of the images and files of a row."""
+    items = []
+    if recipe.images is not None:
+        before, after = '{"type":"image_url","image_url":{"url":', detail_json(recipe.images)
+        items.append(MoreItems(image_columns(recipe.images), before, f"{after}}}}}"))
+    if recipe.files is not None:
+        before = f'{{"type":"file","file":{{"filename":"{FILE_NAME}","file_data":'
+        items += file_items(recipe.files, (before, "}}"))
+    return items
 
 
 def _response_format(output: OutputSpec) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def read_vectors(
     lengths = np.asarray(pc.fill_null(pc.binary_length(vectors), 0).to_numpy())
     sizes = lengths // _BYTES
     nonempty = np.asarray(good.to_numpy(), dtype=bool) & (sizes > 0)
-    length = dimensions or _usual(sizes[nonempty])
+    length = dimensions or _most_common(sizes[nonempty])
     valid = nonempty & (lengths == length * _BYTES)
     columns, start = [], 0
     for chunk in vectors.chunks:
@@ -124,7 +124,7 @@ def read_vectors(
     return ParsedAnswers(table, _errors(sizes, nonempty & ~valid, length))
 
 
-def _usual(sizes: npt.NDArray[Any]) -> int:
+def _most_common(sizes: npt.NDArray[Any]) -> int:
     lengths, often = np.unique(sizes, return_counts=True)
     return int(lengths[often.argmax()]) if len(lengths) else 1
 

@@ -15,6 +15,8 @@ from batchframe._base.endpoint_paths import EndpointPath
 from batchframe._base.lenient_json import as_mapping
 from batchframe._base.ranges import Range
 from batchframe._endpoints.bulk import MOST_TOKENS, ColumnarReader
+from batchframe._models.names import reasons_elsewhere
+from batchframe._models.rules import accepts_no_reasoning
 from batchframe._output import Field, OutputSpec, ParsedAnswers, output_spec, parse_answers
 from batchframe._recipe.recipe import UNKNOWN_COLUMNS, Recipe
 from batchframe._tokens.bodies import count_prompt
@@ -150,7 +152,7 @@ class Endpoint(ABC):
     def count_tokens(self, body: Mapping[str, Any]) -> TokenCount:
         """Count the input tokens of one request body: its text, by default.
 
-        Override it where the service publishes its framing; the default allows for some tokens.
+        Override it if the framing is published; the default range allows for a few more tokens.
         """
         return count_prompt(body, self.prompt_text(body), self.path)
 
@@ -158,6 +160,12 @@ class Endpoint(ABC):
         """Return the output token limit of a request, or None."""
         limit = body.get(self.output_limit.parameter)
         return limit if isinstance(limit, int) else None
+
+    def limit_for(self, model: str) -> OutputLimit:
+        """Return the output limit, without a value that the model rejects."""
+        limit = self.output_limit
+        takes_none = accepts_no_reasoning(model) and not reasons_elsewhere(model)
+        return limit if takes_none else limit._replace(disable_reasoning="")
 
     def output_tokens(self, body: Mapping[str, Any]) -> Range[int] | None:
         """Return the output tokens that do not depend on the answer, if known."""

@@ -137,14 +137,14 @@ class _Edits(_Generations):
         refuse_all_but_text(recipe)
         if recipe.images is None:
             raise RequestError(
-                f"images: missing; {self.path} edits the images of a column. Fix: "
+                f"images: required by {self.path}. Fix: "
                 + requests_step('images="photo"')
                 + '. To generate images from text: endpoint="/v1/images/generations".'
             )
         if recipe.images.detail is not None:
             raise RequestError(
-                f"image_detail: not supported by {self.path}. Fix: omit it (gpt-image-1.5: "
-                'input_fidelity="high").'
+                f"image_detail: not supported by {self.path}. Fix: omit it; for gpt-image-1.5, "
+                'pass input_fidelity="high" instead.'
             )
         if len(recipe.images.columns) > _MOST:
             raise RequestError(

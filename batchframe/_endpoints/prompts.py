@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from batchframe._base.errors import RequestError, TemplateError
 from batchframe._base.safe_text import NextStep
 from batchframe._endpoints.endpoint import Endpoint, PromptFunction, recovered_recipe
-from batchframe._frames.image_columns import image_column
-from batchframe._frames.image_options import ImageInput
+from batchframe._frames.attached.columns import file_columns, image_column
+from batchframe._frames.attached.options import FileInput, ImageInput
 from batchframe._output import OutputSpec, output_spec
 from batchframe._recipe.arguments import Message, checked_prompt
 from batchframe._recipe.recipe import Recipe
@@ -17,6 +17,10 @@ from batchframe._recipe.slots import PROMPT, JsonColumn, MoreItems
 from batchframe._recipe.template import parse
 from batchframe._tokens.bodies import count_texts, needed
 from batchframe._tokens.counter import TokenCount
+from batchframe._tokens.images import file_source
+
+FILE_NAME: Final = "document.pdf"
+"""The name of every file in a request: the service requires one with data."""
 
 Prompt: TypeAlias = str | Sequence[Message]
 
@@ -51,7 +55,7 @@ class TextEndpoint(Endpoint):
         return output_spec(None, self.answer_name if name is None else name)
 
     def check(self, recipe: Recipe) -> None:
-        """Reject messages, images and instructions."""
+        """Reject messages, images, files and instructions."""
         if recipe.images is not None:
             raise RequestError(
                 f"images: not supported in a batch of {recipe.endpoint}. Fix: use "
@@ -79,7 +83,7 @@ class TextEndpoint(Endpoint):
         return prompts_of(function, only_a_text)
 
     def count_tokens(self, body: Mapping[str, Any]) -> TokenCount:
-        """Count the prompt, and allow for framing tokens unless there are none."""
+        """Count the prompt; the range includes framing tokens, if any."""
         if self.has_framing:
             return super().count_tokens(body)
         return count_texts(body, self.prompt_key, self.path)
@@ -95,7 +99,12 @@ def text_leaf(recipe: Recipe) -> Any:
 
 
 def refuse_all_but_text(recipe: Recipe) -> None:
-    """Reject messages and instructions."""
+    """Reject messages, instructions and files."""
+    if recipe.files is not None:
+        raise RequestError(
+            f"files: not supported in a batch of {recipe.endpoint}. Fix: use "
+            'endpoint="/v1/chat/completions" or "/v1/responses".'
+        )
     if recipe.system is not None:
         raise RequestError(
             f"system: not supported by {recipe.endpoint}. Fix: write it into the prompt."
@@ -141,17 +150,17 @@ def _content(content: Any) -> Any:
     return [_content(part) for part in content] if isinstance(content, list) else content
 
 
-def with_images(
-    messages: Sequence[Message], images: ImageInput, text: str, before: str, after: str
+def with_attached(
+    messages: Sequence[Message], items: Sequence[MoreItems], text: str
 ) -> list[Message]:
-    """Append the images of a row to the last user message.
+    """Append the images and files of a row to the last user message.
 
     Parameters
     ----------
+    items
+        The slots of their content parts.
     text
         The type of a text part.
-    before, after
-        The JSON of an image part around its URL.
 
     Raises
     ------
@@ -161,14 +170,35 @@ def with_images(
     has_content = [bool(message["content"]) and message["role"] == "user" for message in messages]
     if True not in has_content:
         raise TemplateError(
-            "images: the prompt has no user message with content to attach them to. Fix: add "
-            '{"role": "user", "content": "Describe the picture."}.'
+            "images, files: the prompt has no user message with content to attach them to. Fix: "
+            'add {"role": "user", "content": "Describe the picture."}.'
         )
     last = len(has_content) - 1 - has_content[::-1].index(True)
     content = messages[last]["content"]
     parts = content if isinstance(content, list) else [{"type": text, "text": content}]
-    items = MoreItems(image_columns(images), before, after)
-    return [*messages[:last], {**messages[last], "content": [*parts, items]}, *messages[last + 1 :]]
+    return [
+        *messages[:last],
+        {**messages[last], "content": [*parts, *items]},
+        *messages[last + 1 :],
+    ]
+
+
+def file_items(
+    files: FileInput, data: tuple[str, str], url: tuple[str, str] | None = None
+) -> list[MoreItems]:
+    """Return the slots of the files of a row.
+
+    Parameters
+    ----------
+    data, url
+        The JSON of a part around a ``data:`` URL, and around another URL, if accepted.
+    """
+    items = []
+    for position in range(len(files.columns)):
+        url_column, data_column = file_columns(position)
+        items += [] if url is None else [MoreItems((url_column,), *url)]
+        items.append(MoreItems((data_column,), *data))
+    return items
 
 
 def image_columns(images: ImageInput) -> tuple[str, ...]:
@@ -197,7 +227,7 @@ def _part_text(part: Mapping[str, Any]) -> str:
     if isinstance(part.get("text"), str):
         return str(part["text"])
     image = part.get("image_url")
-    url = image.get("url") if isinstance(image, Mapping) else image
+    url = image.get("url") if isinstance(image, Mapping) else image or file_source(part)
     if not isinstance(url, str):
         return repr(part)
     kind, comma, payload = url.partition(";base64,")

@@ -26,19 +26,21 @@ from batchframe._endpoints.endpoint import (
     tokens_of,
 )
 from batchframe._endpoints.prompts import (
+    FILE_NAME,
     contents,
     detail_json,
+    file_items,
+    image_columns,
     prompts_of,
-    with_images,
+    with_attached,
     with_templates,
 )
 from batchframe._endpoints.tools import ToolEndpoint, as_json, custom_call, function_call
-from batchframe._frames.image_options import ImageInput
 from batchframe._models.names import is_reasoning
 from batchframe._output import OutputSpec
 from batchframe._recipe.arguments import Message
 from batchframe._recipe.recipe import Recipe
-from batchframe._recipe.slots import PROMPT, JsonColumn
+from batchframe._recipe.slots import PROMPT, JsonColumn, MoreItems
 from batchframe._recipe.template import parse
 from batchframe._tokens.bodies import count_responses
 
@@ -57,7 +59,7 @@ _UNFINISHED: Final = "the response is still {}: omit background="
 
 
 class _Item(msgspec.Struct):
-    """One output item, with the fields of all kinds that are read."""
+    """One output item of any type, with the fields that batchframe reads."""
 
     type: str = ""
     phase: Any = None
@@ -154,8 +156,8 @@ class _Responses(ToolEndpoint):
 
     def body(self, recipe: Recipe) -> dict[str, Any]:
         prompt = JsonColumn(PROMPT) if recipe.prompt is None else with_templates(recipe.prompt)
-        if recipe.images is not None:
-            prompt = _with_images(prompt, recipe.images)
+        if recipe.attached:
+            prompt = _with_attached(prompt, recipe)
         body: dict[str, Any] = {"model": recipe.model}
         if recipe.system is not None:
             body["instructions"] = parse(recipe.system)
@@ -191,12 +193,19 @@ class _Responses(ToolEndpoint):
         return is_reasoning(str(body["model"])) and effort != "none"
 
 
-def _with_images(prompt: Any, images: ImageInput) -> list[Message]:
-    """Convert an input to messages, with images in the last user message."""
+def _with_attached(prompt: Any, recipe: Recipe) -> list[Message]:
+    """Convert an input to messages, with images and files in the last one."""
     messages = prompt if isinstance(prompt, list) else [{"role": "user", "content": prompt}]
-    # The openai package requires `detail` here; "auto" is the service's default.
-    before, after = '{"type":"input_image","image_url":', detail_json(images, "auto") + "}"
-    return with_images(messages, images, "input_text", before, after)
+    items = []
+    if recipe.images is not None:
+        # The openai package requires `detail` here; "auto" is the service's default.
+        before, after = '{"type":"input_image","image_url":', detail_json(recipe.images, "auto")
+        items.append(MoreItems(image_columns(recipe.images), before, after + "}"))
+    if recipe.files is not None:
+        url = '{"type":"input_file","file_url":'
+        data = f'{{"type":"input_file","filename":"{FILE_NAME}","file_data":'
+        items += file_items(recipe.files, (data, "}"), (url, "}"))
+    return with_attached(messages, items, "input_text")
 
 
 def _format(output: OutputSpec) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def as_json(calls: Sequence[Mapping[str, str]]) -> str | None:
 
 
 class ToolEndpoint(Endpoint):
-    """An endpoint whose model may call tools; the prompt is a string or messages.
+    """An endpoint with tools, whose prompt is a string or messages.
 
     Attributes
     ----------

@@ -26,7 +26,7 @@ from batchframe._endpoints.endpoint import (
     tokens_of,
 )
 from batchframe._endpoints.prompts import TextEndpoint, text_leaf
-from batchframe._frames.image_columns import image_column
+from batchframe._frames.attached.columns import image_column
 from batchframe._output import Field, ParsedAnswers
 from batchframe._recipe.recipe import Recipe
 from batchframe._recipe.slots import TextColumn

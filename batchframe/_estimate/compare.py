@@ -5,23 +5,27 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pandas as pd
 
 from batchframe._base.clock import today
 from batchframe._base.errors import CostError, format_list
-from batchframe._estimate.answer_length import AnswerLength, answer_length
+from batchframe._display import FinishedFrame, Style, count, money
+from batchframe._estimate.answer_length import NO_ANSWER, AnswerLength, answer_length
 from batchframe._estimate.counting import InputTokens, count_input
 from batchframe._estimate.history import experience
 from batchframe._estimate.preflight import window_note
-from batchframe._estimate.pricing import cost_range, doubts, is_openais
+from batchframe._estimate.pricing import cost_range, dispute_notes
+from batchframe._models.availability import lifetime_notes
 from batchframe._models.given_prices import RATES
 from batchframe._models.hosted_tools import hosted_tools
-from batchframe._models.price import TIERS, Tier
-from batchframe._models.price_lookup import price
-from batchframe._models.rules import lifetime_notes, refused_parameters
+from batchframe._models.price import BACKGROUND, TIERS, Background, Tier
+from batchframe._models.price_lookup import price_range
+from batchframe._models.price_range import PriceRange
+from batchframe._models.rules import background_discount, promise, refused_parameters
 from batchframe._recipe.arguments import checked_model
+from batchframe._recipe.recipe import Recipe
 from batchframe._requests.rendering import for_model
 from batchframe._requests.table import RequestTable
 from batchframe._services.provider import OPENAI, Provider
@@ -29,10 +33,37 @@ from batchframe._services.provider import OPENAI, Provider
 _COLUMNS: Final = ("low", "expected", "high", "input_tokens", "exact", "note")
 
 
+def _cheapest(frame: pd.DataFrame) -> tuple[int, str] | None:
+    if not {"low", "expected"} <= set(frame.columns) or len(frame) < 2:  # noqa: PLR2004 - a choice
+        return None
+    costs = [
+        low if pd.isna(expected) else expected
+        for low, expected in zip(frame["low"], frame["expected"], strict=True)
+    ]
+    known = [(cost, at) for at, cost in enumerate(costs) if not pd.isna(cost)]
+    return (min(known)[1], "cheapest") if known else None
+
+
+class Comparison(FinishedFrame):
+    """DataFrame of costs, displayed as a table with the cheapest marked."""
+
+    _style = Style(
+        "price",
+        formats={
+            **dict.fromkeys(("low", "expected", "high"), money),
+            "input_tokens": count,
+        },
+        hidden=("exact",),
+        prose=("note",),
+        optional=("input_tokens", "low"),
+        best=_cheapest,
+    )
+
+
 def compare(
     table: RequestTable,
     models: Iterable[str],
-    tiers: Iterable[Tier],
+    tiers: Iterable[Tier | Background],
     prices: Mapping[str, Mapping[str, Any]] | None = None,
     *,
     base_url: str,
@@ -49,8 +80,8 @@ def compare(
     """
     tier_names = list(tiers)
     for tier in tier_names:
-        if tier not in TIERS:
-            raise CostError.unknown_tier(tier, TIERS)
+        if tier not in {*TIERS, *BACKGROUND}:
+            raise CostError.unknown_tier(tier, (*TIERS, *BACKGROUND))
     names = [models] if isinstance(models, str) else list(models)
     prices = prices or {}
     _check_prices(prices, names)
@@ -62,7 +93,7 @@ def compare(
         )
     ]
     index = pd.MultiIndex.from_product([names, tier_names], names=["model", "tier"])
-    frame = pd.DataFrame(rows, index=index, columns=_COLUMNS)
+    frame = Comparison(rows, index=index, columns=_COLUMNS)
     money = dict.fromkeys(("low", "expected", "high"), "object")
     return frame.astype({**money, "input_tokens": "int64", "exact": "bool"})
 
@@ -73,10 +104,10 @@ def _check_prices(prices: Mapping[str, Any], names: list[str]) -> None:
         if key in names:
             continue
         if key in RATES or key in TIERS:
-            model = names[0] if names else "gpt-5.6-luna"
+            model = names[0] if names else "gpt-6-luna"
             raise CostError(
                 f"prices: not keyed by model ({key!r}). "
-                f'Fix: prices={{"{model}": {{"input": "0.10", "output": "0.60"}}}}.'
+                f'Fix: prices={{"{model}": {{"input": ..., "output": ...}}}}.'
             )
         matches = difflib.get_close_matches(str(key), names, n=1)
         guess = f"Did you mean {matches[0]!r}? " if matches else ""
@@ -89,7 +120,7 @@ def _check_prices(prices: Mapping[str, Any], names: list[str]) -> None:
 def _model_rows(
     table: RequestTable,
     model: str,
-    tiers: list[Tier],
+    tiers: list[Tier | Background],
     prices: Mapping[str, Mapping[str, Any]],
     *,
     base_url: str,
@@ -98,35 +129,62 @@ def _model_rows(
     table = for_model(table, checked_model(model))
     recipe = table.recipe
     input_tokens = count_input(table)
-    if hosted_tools(recipe.body):
+    if hosted_tools(recipe.body, recipe.model):
         input_tokens = replace(input_tokens, high=None)
-    length = answer_length(recipe, experience(recipe, base_url), table.to_send)
+    length = NO_ANSWER
+    if table.to_send:
+        before, enforced = experience(recipe, base_url), provider.enforces_schema
+        length = answer_length(recipe, before, table.to_send, enforced=enforced)
     output_tokens = length.of(table.to_send)
     notes = _model_notes(table, input_tokens, length)
-    model_prices = prices.get(model)
+    in_background = not set(BACKGROUND).isdisjoint(tiers)
     for tier in tiers:
-        with_images = recipe.images is not None
-        rates = price(model, tier, provider=provider, prices=model_prices, with_images=with_images)
+        rates = _rates(recipe, tier, prices.get(model), provider)
         # Without an output price, such as for embeddings, only answers without tokens are priced.
-        if rates is not None and rates.output is None and length.mean.high != 0:
+        if rates is not None and not rates.covers_output and length.mean.high != 0:
             rates = None
         cost = cost_range(rates, input_tokens, output_tokens)
-        price_notes = [f"Unknown {tier} price."] if cost is None else []
-        doubt_notes = doubts(model, [tier], model_prices) if is_openais(provider) else []
+        price_notes = [promise(tier)] if in_background else []
+        price_notes += [f"Unknown {tier} price."] if cost is None else []
         ends = (None, None, None) if cost is None else astuple(cost)
-        total, note = int(input_tokens.tokens.sum()), " ".join([*price_notes, *notes, *doubt_notes])
+        total, note = (
+            int(input_tokens.tokens.sum()),
+            " ".join([*price_notes, *notes, *dispute_notes(rates)]),
+        )
         yield (*ends, total, input_tokens.exact, note)
+
+
+def _rates(
+    recipe: Recipe,
+    tier: Tier | Background,
+    prices: Mapping[str, Any] | None,
+    provider: Provider,
+) -> PriceRange | None:
+    discount = None if tier in TIERS else background_discount(tier)
+    if discount is not None and provider.price_book != OPENAI.price_book:
+        return None
+    rates = price_range(
+        recipe.model,
+        cast("Tier", tier if discount is None else "standard"),
+        provider=provider,
+        prices=prices,
+        body=recipe.body,
+        with_images=recipe.images is not None,
+    )
+    if rates is None or discount is None:
+        return rates
+    return rates.map(lambda price: price.less(discount))
 
 
 def _model_notes(table: RequestTable, input_tokens: InputTokens, length: AnswerLength) -> list[str]:
     """List restrictions of a model and costs its figures leave out."""
     recipe = table.recipe
     refused = refused_parameters(recipe.model, recipe.endpoint, recipe.body)
-    hosted = hosted_tools(recipe.body)
+    hosted = hosted_tools(recipe.body, recipe.model)
     return [
         *[f"Rejects {name}=." for name in refused if name not in recipe.allow],
         *lifetime_notes(recipe.model, today()),
         *window_note(table, input_tokens),
-        *(["Excludes reasoning tokens."] if length.unbounded_reasoning else []),
+        *(["Reasoning has no upper bound."] if length.unbounded_reasoning else []),
         *[f"Excludes calls of {name} and their results." for name in hosted],
     ]

@@ -40,7 +40,7 @@ _PROBE: Final = 256
 _SAMPLE: Final = 5_000
 _LARGEST: Final = 500
 """Maximum number of largest requests to count in addition to the sample, if time allows."""
-_GIANTS: Final = 20
+_MIN_LARGEST: Final = 20
 """Minimum number of largest requests to count, regardless of time."""
 _SAMPLE_SECONDS: Final = 3.0
 _IN_PIECES: Final = 0.01
@@ -64,6 +64,8 @@ class InputTokens:
         Notes on the counts.
     chance
         The sampling error of the total; None if all requests were counted.
+    is_least
+        Whether `tokens` are the fewest possible, so that none are expected.
     """
 
     tokens: Numbers
@@ -72,12 +74,13 @@ class InputTokens:
     exact: bool
     notes: tuple[str, ...]
     chance: int | None = None
+    is_least: bool = False
 
     @cached_property
     def total(self) -> Range[int]:
         """The total tokens of all requests."""
         high = None if self.high is None else int(self.high.sum())
-        return Range(int(self.low.sum()), int(self.tokens.sum()), high)
+        return Range(int(self.low.sum()), None if self.is_least else int(self.tokens.sum()), high)
 
 
 def scaled(tokens: Numbers, total: int) -> Numbers:
@@ -160,7 +163,7 @@ def _largest(table: RequestTable, most_bytes: float) -> Numbers:
     sizes = table.size[: table.to_send]
     order = np.argsort(sizes, kind="stable")[::-1][: min(_LARGEST, table.to_send // 10)]
     count = int(np.searchsorted(np.cumsum(sizes[order]), most_bytes))
-    return np.sort(order[: max(count, _GIANTS)])
+    return np.sort(order[: max(count, _MIN_LARGEST)])
 
 
 def part_of(table: RequestTable, positions: Numbers) -> RequestTable:
@@ -222,17 +225,21 @@ def _tokens_around(table: RequestTable, counter: TokenCounter) -> TokenCount | N
     a prompt function.
     """
     slots = [slot for slot in table.envelope.slots if getattr(slot, "constant", None) is None]
-    if not all(isinstance(slot, Template) for slot in slots):
+    templates = [slot for slot in slots if isinstance(slot, Template)]
+    if len(templates) < len(slots):
         return None
     endpoint = endpoint_of(table.recipe.endpoint)
     body = endpoint.body(table.recipe)
     short, long = (
         endpoint.count_tokens(_fill_templates(body, text)) for text in (_FILLING, _LONGER_FILLING)
     )
-    growth = counter.count_one(_LONGER_FILLING) - counter.count_one(_FILLING)
-    if long.tokens - short.tokens != growth * len(slots):
+    inside, inside_long = (
+        int(counter.count([_filled(slot, text) for slot in templates]).sum())
+        for text in (_FILLING, _LONGER_FILLING)
+    )
+    if long.tokens - short.tokens != inside_long - inside:
         return None
-    return replace(short, tokens=short.tokens - counter.count_one(_FILLING) * len(slots))
+    return replace(short, tokens=short.tokens - inside)
 
 
 def _fill_templates(body: Any, text: str) -> Any:
@@ -241,9 +248,18 @@ def _fill_templates(body: Any, text: str) -> Any:
     def fill(leaf: Any) -> Any:
         if not isinstance(leaf, Template):
             return leaf
-        return text if leaf.constant is None else leaf.constant
+        return _filled(leaf, text) if leaf.constant is None else leaf.constant
 
     return map_leaves(body, fill)
+
+
+def _filled(template: Template, text: str) -> str:
+    """Return a short string that ends as the template does.
+
+    What follows it, such as a schema after the system message, may merge with a full stop.
+    """
+    last = template.parts[-1]
+    return text + last if isinstance(last, str) else text
 
 
 def _by_column(

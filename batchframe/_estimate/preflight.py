@@ -18,10 +18,10 @@ from batchframe._base.safe_text import requests_step
 from batchframe._display import plural
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.counting import InputTokens
+from batchframe._models.availability import ListedModels, check_model
 from batchframe._models.rules import (
     CONTEXT_WINDOW,
     MODEL,
-    check_model,
     context_window,
     is_known,
     is_parameter,
@@ -36,6 +36,19 @@ _MESSAGES: Final = ("messages", "input", "instructions")
 _TEXT_KEYS: Final = ("content", "text", "output", "arguments", "tool_calls", "function")
 """Keys with text in messages and input items, unlike names, types and URLs."""
 _FORMAT: Final = "response_format"
+_AS_KEYWORDS: Final = "pass its items to df.bf.requests(..., top_k=5), as keywords"
+_OF_THE_CLIENT: Final = "pass a client that has it, submit(client=openai.OpenAI(...))"
+_ELSEWHERE: Final = {
+    "extra_body": _AS_KEYWORDS,
+    "body": _AS_KEYWORDS,
+    "completion_window": "the provider's profile has it. Fix, for a provider that offers another: "
+    'submit(provider=bf.provider("groq", window="7d"))',
+    "extra_headers": _OF_THE_CLIENT,
+    "extra_query": _OF_THE_CLIENT,
+    "timeout": "submit() has no timeout. Fix: submit(...).wait(timeout=3600)",
+    "endpoint": 'pass it to df.bf.requests(..., endpoint="/v1/responses")',
+}
+"""Arguments of the openai package, and where they belong."""
 
 
 def check_json_mode(table: RequestTable) -> None:
@@ -110,7 +123,11 @@ def window_note(table: RequestTable, input_tokens: InputTokens) -> Iterator[str]
 
 
 def check_sending(
-    table: RequestTable, input_tokens: InputTokens, provider: Provider, on: date
+    table: RequestTable,
+    input_tokens: InputTokens,
+    provider: Provider,
+    on: date,
+    listed: ListedModels = dict,
 ) -> None:
     """Raise if the service would reject the requests at submission.
 
@@ -118,6 +135,8 @@ def check_sending(
     ----------
     provider
         The provider; shutdown dates of models are known for OpenAI only.
+    listed
+        Asks the service for its models, which take precedence over the table.
 
     Raises
     ------
@@ -128,7 +147,7 @@ def check_sending(
     """
     _check_service(provider, table.recipe.endpoint)
     if MODEL not in table.recipe.allow and provider.key == OPENAI.key:
-        check_model(table.recipe.model, on)
+        check_model(table.recipe.model, on, listed)
     window, too_long = _oversized(table, input_tokens)
     if len(too_long):
         where = table.where(int(too_long[0]))
@@ -144,14 +163,15 @@ def check_sending(
 def _check_service(provider: Provider, endpoint: str) -> None:
     if provider.other_shape is not None:
         raise RequestError(
-            f"client: {provider.name} takes batches {provider.other_shape}, not as files. "
+            f"client: {provider.name} takes batches {provider.other_shape}, not as uploaded "
+            "files. "
             "Nothing was sent. Fix: use another service, or run locally, "
-            "requests.submit(client=batchframe.local.serve().client())."
+            "plan.submit(client=batchframe.local.serve().client())."
         )
     endpoints = provider.endpoints
     if endpoints is not None and endpoint not in endpoints:
         raise RequestError(
-            f"endpoint: {provider.name} is not known to have batches for {endpoint}, only for "
+            f"endpoint: {provider.name} is not known to support batches of {endpoint}, only of "
             f"{format_list(endpoints)}.",
             next_step="Fix: "
             + requests_step(f"endpoint={endpoints[0]!r}")
@@ -177,6 +197,8 @@ def refuse_parameters(given: Iterable[str]) -> None:
                 "so omit it. Fix, if your service requires one: "
                 'df.bf.requests(..., service_tier="default").submit(...).'
             )
+        if name in _ELSEWHERE:
+            raise RequestError(f"{name}: not a parameter of submit(); {_ELSEWHERE[name]}.")
         if is_parameter(name):
             raise RequestError(
                 f"{name}: not a parameter of submit(). "

@@ -44,6 +44,7 @@ def check_input(table: RequestTable, input_tokens: InputTokens, service: Service
     if not table.to_send:
         return input_tokens
     endpoint = endpoint_of(table.recipe.endpoint)
+    counted = endpoint_of(EndpointPath.RESPONSES)
     positions = sample_of(table.to_send, SAMPLE_SIZE, SEED)
     ours, theirs = [], []
     for body in map(body_of, part_of(table, positions).requests_to_send()):
@@ -53,7 +54,8 @@ def check_input(table: RequestTable, input_tokens: InputTokens, service: Service
                 f"check: the API cannot count the input tokens of {endpoint.path}. "
                 "Fix: estimate() without check=True."
             )
-        ours.append(endpoint.count_tokens(body).tokens)
+        # The API frames the body that it is given, so that one is counted here as well.
+        ours.append(counted.count_tokens(count_body).tokens)
         theirs.append(service.count_input_tokens(count_body))
     return corrected(input_tokens, np.array(ours), np.array(theirs))
 

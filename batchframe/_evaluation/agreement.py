@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from batchframe._base.errors import ColumnError, shorten
 from batchframe._display import Card, CardRepr, Table, decimals, percent, plural, shortened
-from batchframe._evaluation.labels import Codes, check_frame, read_labels, together
+from batchframe._evaluation.labels import Codes, read_frame, read_labels, together
 from batchframe._evaluation.measures import cohens_kappa, krippendorffs_alpha, share, wilson
 
 
@@ -91,7 +92,7 @@ def _pair_table(pairs: pd.DataFrame) -> Table:
     return Table("by pair", ("", "rows", "equal", "Cohen's kappa"), rows)
 
 
-def agreement(frame: pd.DataFrame, columns: Sequence[Hashable]) -> Agreement:
+def agreement(frame: Any, columns: Sequence[Hashable]) -> Agreement:
     """Measure the agreement between columns of labels.
 
     The columns may come from two models, or from two runs of one model. A pair of columns is
@@ -104,7 +105,8 @@ def agreement(frame: pd.DataFrame, columns: Sequence[Hashable]) -> Agreement:
     Parameters
     ----------
     frame
-        DataFrame with the columns, such as one joined to two jobs; it is not modified.
+        Frame with the columns, such as one joined to two jobs, of any library that `join` accepts;
+        it is not modified.
     columns
         Names of two or more columns. Missing values are counted, and do not form a label.
 
@@ -140,7 +142,7 @@ def agreement(frame: pd.DataFrame, columns: Sequence[Hashable]) -> Agreement:
     >>> agreement(frame, ["small", "large"]).all_agree
     3
     """
-    check_frame("agreement", frame)
+    frame = read_frame("agreement", frame)
     names = _check_columns(columns)
     labels, codes = together([read_labels(frame, name) for name in names])
     ratings = np.column_stack(codes)

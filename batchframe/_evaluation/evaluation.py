@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +18,10 @@ from batchframe._display import Card, CardRepr, Table, decimals, percent, plural
 from batchframe._evaluation.labels import (
     Codes,
     Labels,
-    check_frame,
+    by_name,
     column_of,
     name_for_none,
+    read_frame,
     read_labels,
     together,
 )
@@ -187,7 +188,7 @@ class Evaluation(CardRepr):
         why = ", ".join(f"{number:,} {reason}" for reason, number in self.reasons.items())
         parts = [f"{self.answered:,} answered"]
         parts += [f"{self.unanswered:,} unanswered ({why})"] if self.unanswered else []
-        parts += [f"{self.no_truth:,} without a truth"] if self.no_truth else []
+        parts += [f"{self.no_truth:,} without a gold label"] if self.no_truth else []
         return f"{self.rows:,}: {', '.join(parts)}"
 
     def _accuracy_words(self) -> str:
@@ -195,7 +196,7 @@ class Evaluation(CardRepr):
         if not self.unanswered:
             return of_answered
         of_all = _percent(self.accuracy_of_all, self.accuracy_of_all_interval)
-        return f"{of_answered} of the answered\n{of_all} of all with a truth"
+        return f"{of_answered} of the answered\n{of_all} of all with a gold label"
 
 
 def _percent(value: float, interval: tuple[float, float]) -> str:
@@ -225,8 +226,9 @@ def _class_table(per_class: pd.DataFrame) -> Table:
     return Table(caption, ("", "precision", "recall", "F1", "support"), rows)
 
 
+@by_name('truth="gold", predicted="label"')
 def evaluate(
-    frame: pd.DataFrame,
+    frame: Any,
     *,
     truth: Hashable,
     predicted: Hashable,
@@ -240,7 +242,8 @@ def evaluate(
     Parameters
     ----------
     frame
-        DataFrame with both columns, such as ``df.bf.join(job)``; it is not modified.
+        Frame with both columns, such as ``df.bf.join(job)``, of any library that `join` accepts; it
+        is not modified.
     truth
         Column of gold labels: strings, integers, booleans or categories. Rows with a missing value
         are not evaluated.
@@ -271,7 +274,7 @@ def evaluate(
     label against gold: 2 of 3 answers right
       rows           4: 3 answered, 1 unanswered (1 refused)
       accuracy       66.7% (95% interval: 20.8% to 93.9%) of the answered
-                     50.0% (95% interval: 15.0% to 85.0%) of all with a truth
+                     50.0% (95% interval: 15.0% to 85.0%) of all with a gold label
       Cohen's kappa  0.40
     <BLANKLINE>
       by label
@@ -286,7 +289,7 @@ def evaluate(
     >>> evaluate(frame, truth="gold", predicted="label").disagreements["text"].tolist()
     ['Fine.']
     """
-    check_frame("evaluate", frame)
+    frame = read_frame("evaluate", frame)
     gold, predictions = read_labels(frame, truth), read_labels(frame, predicted)
     if truth == predicted:
         raise ColumnError.compared_with_itself(truth)
@@ -335,10 +338,9 @@ def _reasons(
         word = status.fillna("no status").iloc[at]
         predicted, status.name = plain_scalar(predicted), plain_scalar(status.name)
         raise ColumnError(
-            f"{predicted!r}: {plural(len(invalid), 'row')} with a value but no answer by "
-            f"{status.name!r} "
-            f"(first: {format_row(at, frame.index[at])}, {word!r}). Fix: evaluate before fillna(), "
-            'or pass status="NAME" or status=None.'
+            f"Column {predicted!r}: {plural(len(invalid), 'row')} with a value although "
+            f"{status.name!r} is not 'ok' (first: {format_row(at, frame.index[at])}, {word!r}). "
+            'Fix: evaluate before fillna(), or pass status="NAME" or status=None.'
         )
     return status.mask(status.eq("ok")).fillna("no value")
 

@@ -9,16 +9,20 @@ from __future__ import annotations
 import enum
 import itertools
 import numbers
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import wraps
+from typing import Any, Final, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from batchframe._base.errors import ColumnError, format_list, format_row, plain_scalar
+from batchframe._frames.kinds import as_pandas
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 Codes = npt.NDArray[np.int64]
 MOST_LABELS: Final = 1000
 
@@ -48,19 +52,40 @@ class Labels:
         return frozenset(map(_kind, self.levels))
 
 
-def check_frame(verb: str, frame: object) -> None:
-    """Raise an error if `frame` is not a DataFrame.
+def by_name(example: str) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
+    """Reject columns passed by position, since two are easily swapped."""
+
+    def decorate(function: Callable[_P, _T]) -> Callable[_P, _T]:
+        @wraps(function)
+        def checked(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+            if len(args) > 1:
+                name = function.__name__
+                raise ColumnError(
+                    f"{name}(): columns are passed by name ({len(args) - 1} by position). Fix: "
+                    f"{name}(df, {example})."
+                )
+            return function(*args, **kwargs)
+
+        return checked
+
+    return decorate
+
+
+def read_frame(verb: str, frame: object) -> pd.DataFrame:
+    """Return a frame, of any library that `join` accepts, as a DataFrame.
 
     Raises
     ------
     ColumnError
-        If `frame` is not a pandas DataFrame.
+        If `frame` is of another type.
     """
+    frame = as_pandas(frame)
     if not isinstance(frame, pd.DataFrame):
         raise ColumnError(
-            f"{verb}(): not a pandas DataFrame ({type(frame).__name__}). Fix: "
+            f"{verb}(): not a DataFrame ({type(frame).__name__}). Fix: "
             f"{verb}(df.bf.join(job), ...)."
         )
+    return frame
 
 
 def column_of(frame: pd.DataFrame, name: Hashable) -> pd.Series:

@@ -268,7 +268,7 @@ def _values(cells: pd.Series) -> Any:
 
 
 def _describe(reason: Exception) -> tuple[str, str]:
-    """Return what is wrong with a cell, and the method that corrects its column."""
+    """Describe the problem of a cell and the method that corrects its column."""
     if isinstance(reason, UnicodeEncodeError):
         return "a lone surrogate", "str.encode('utf-8', 'replace').str.decode('utf-8')"
     problem = next((text for kind, text in _PROBLEMS if isinstance(reason, kind)), str(reason))

@@ -42,7 +42,7 @@ def image_size(data: bytes) -> Size | None:
         case "jpg":
             size = _jpeg_size(data)
         case "gif":
-            size = _little(data, 6, 2), _little(data, 8, 2)
+            size = _read_little_endian(data, 6, 2), _read_little_endian(data, 8, 2)
         case "webp":
             size = _webp_size(data)
         case _:
@@ -101,12 +101,12 @@ def _jpeg_size(data: bytes) -> Size:
 def _webp_size(data: bytes) -> Size:
     kind = data[12:16]
     if kind == b"VP8X":
-        return _little(data, 24, 3) + 1, _little(data, 27, 3) + 1
+        return _read_little_endian(data, 24, 3) + 1, _read_little_endian(data, 27, 3) + 1
     if kind == b"VP8L" and len(data) >= 25:  # noqa: PLR2004 - past the four bytes read
-        bits = _little(data, 21, 4)
+        bits = _read_little_endian(data, 21, 4)
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     if kind == b"VP8 ":
-        return _little(data, 26, 2) & 0x3FFF, _little(data, 28, 2) & 0x3FFF
+        return _read_little_endian(data, 26, 2) & 0x3FFF, _read_little_endian(data, 28, 2) & 0x3FFF
     return 0, 0
 
 
@@ -114,5 +114,5 @@ def _big(data: bytes, start: int, length: int) -> int:
     return int.from_bytes(data[start : start + length], "big")
 
 
-def _little(data: bytes, start: int, length: int) -> int:
+def _read_little_endian(data: bytes, start: int, length: int) -> int:
     return int.from_bytes(data[start : start + length], "little")

@@ -62,7 +62,7 @@ def _schema_of_all(path: Path, schema: pa.Schema, files: Sequence[ds.Fragment]) 
             schema = pa.unify_schemas(schemas, promote_options="permissive")
         except (pa.ArrowInvalid, pa.ArrowTypeError) as reason:
             raise SourceError(
-                f"{file.path}: its columns do not fit those of the files before it "
+                f"{file.path}: its columns do not match those of the earlier files "
                 f"({str(reason).rstrip('.')}). Fix: batchframe.requests(pyarrow.dataset.dataset("
                 f'{str(path)!r}, schema=..., partitioning="hive"), ...).'
             ) from None

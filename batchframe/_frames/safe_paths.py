@@ -22,7 +22,9 @@ _FOLDER: Final = getattr(os, "O_DIRECTORY", 0)
 # Opening a pipe must not block; it is then rejected.
 _NO_WAIT: Final = getattr(os, "O_NONBLOCK", 0)
 _STEPWISE: Final = os.open in os.supports_dir_fd and bool(_NO_LINK)
-_LINK: Final = "names a symbolic link, which may lead out of image_root"
+ROOT: Final = "image_root"
+"""The argument that messages name as the root folder; callers may replace it."""
+_LINK: Final = "names a symbolic link, which may point outside image_root"
 
 
 def read_below(root: str, path: str, most: int) -> bytes:

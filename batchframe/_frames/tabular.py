@@ -22,6 +22,7 @@ import pyarrow.dataset as ds
 from batchframe._base.errors import SourceError, format_list
 from batchframe._base.safe_text import RUN_AGAIN
 from batchframe._frames.cells import as_plain, check_supported
+from batchframe._frames.kinds import is_lazy, kind_of, unwrap
 from batchframe._frames.record_batches import batches_of, copy_rows, dataset_of, files_of, rows_of
 
 BLOCK_ROWS: Final = 10_000
@@ -158,11 +159,18 @@ def tabular(source: Any) -> Tabular:
     SourceError
         If the source is not supported or cannot be read.
     """
+    source, _ = unwrap(source)
     if isinstance(source, pd.DataFrame):
         return of_frame(source)
+    if is_lazy(source):
+        raise SourceError(
+            "source: a lazy frame, without rows. Fix: batchframe.requests(frame.collect(), ...). "
+            "If it is larger than memory: frame.sink_parquet(path), then pass path."
+        )
     _register_pandas_types()
-    if isinstance(source, pa.RecordBatch | pa.Table):
-        source = ds.dataset(source)
+    kind = kind_of(source)
+    if kind is not None and kind.in_memory:
+        source = ds.dataset(kind.rows(source))
     if isinstance(source, ds.Dataset):
         return _of_dataset(source)
     if isinstance(source, str | os.PathLike):
@@ -221,8 +229,8 @@ def _of_stream(source: Any) -> Tabular:
         # An exhausted reader looks like one without rows.
         if source in _EXHAUSTED:
             raise SourceError(
-                "source: the record-batch reader was already read. Fix: create it in the same "
-                "cell, or write the rows to a Parquet file and pass its path."
+                "source: the record-batch reader is exhausted. Fix: create it in the same cell, or "
+                "write the rows to a Parquet file and pass its path."
             )
         _EXHAUSTED.add(source)
     _refuse_repeated(reader.schema.names)

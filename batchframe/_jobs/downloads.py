@@ -39,7 +39,7 @@ def download_result_file(
     Parameters
     ----------
     requests
-        Number of lines of a complete file, whatever size the service states.
+        Number of lines of a complete file, regardless of the size that the service states.
     before
         The file of an earlier download, which stays if it has more lines.
 

@@ -78,12 +78,12 @@ def abandon(record: Record) -> None:
 
     The caller holds the job's lock.
     """
-    for index, state in enumerate(record.state.inputs):
+    for state in record.state.inputs:
         if state.batch is not None and state.batch.id == REALTIME and not state.fetched:
             finish(record.folder, state.batch)
         elif not state.fetched:
             event = "DROPPED" if state.step in {"new", "uploaded"} else "ABANDONED"
-            record.folder.append({"event": event, "shard": index, "at": SYSTEM.now()})
+            record.folder.append({"event": event, "shard": state.number, "at": SYSTEM.now()})
 
 
 def forget(record: Record, service: Service | None) -> Forgotten:
@@ -115,7 +115,7 @@ def forget(record: Record, service: Service | None) -> Forgotten:
 
 def _remote_files(record: Record) -> list[str]:
     ids: list[str | None] = []
-    for state in record.state.inputs:
+    for state in (*record.state.inputs, *record.state.divided):
         ids += [upload.file_id for upload in state.uploads]
         if batch := state.batch:
             ids += [batch.input_file_id, batch.output_file_id, batch.error_file_id]

@@ -20,13 +20,23 @@ import pandas as pd
 from batchframe._base.clock import SYSTEM, Backoff, Retries
 from batchframe._base.errors import JobError
 from batchframe._base.private_files import replacing, sha256_of
-from batchframe._display import Card, CardRepr, format_range, money, plural
+from batchframe._display import (
+    Card,
+    CardRepr,
+    Details,
+    Table,
+    count,
+    format_range,
+    money,
+    plural,
+)
 from batchframe._endpoints import endpoint_of
 from batchframe._estimate.counting import part_of
 from batchframe._estimate.estimate import Estimate
 from batchframe._jobs.preparation import Plan, prepare
 from batchframe._jobs.run import SubmissionContext
 from batchframe._requests.table import RequestTable, encoded_requests, table_of_requests
+from batchframe._results.earlier import ReusePlan
 from batchframe._services.advice import may_pass
 from batchframe._services.batch import Batch
 from batchframe._services.protocol import REALTIME, RealtimeResponse, Service
@@ -62,6 +72,8 @@ class Pilot(CardRepr):
     estimate: Estimate
     cost: Decimal | None
     job: str
+    _examples: Table | None = None
+    _new_notes: tuple[str, ...] = ()
 
     def _card(self) -> Card:
         counts = self.frame["bf_status"].value_counts()
@@ -69,13 +81,18 @@ class Pilot(CardRepr):
         rest = self.estimate
         return Card(
             title=f"Pilot of {plural(len(self.frame), 'row')}",
-            facts=(
-                ("rows", ", ".join(statuses) or "none"),
-                ("spent", f"{money(self.cost)} at standard price"),
-                ("rest", f"{plural(rest.requests, 'request')}, {format_range(rest.cost, money)}"),
+            figures=(
+                ("answers", ", ".join(statuses) or "none"),
+                ("spent", money(self.cost)),
+                ("requests left", count(rest.requests)),
+                ("cost of the rest", format_range(rest.cost, money)),
             ),
-            notes=rest.notes,
-            next_step="job = requests.submit(name=..., max_cost=...)",
+            table=self._examples,
+            notes=self._new_notes,
+            details=Details(
+                facts=(("price of the pilot", "standard, in real time"), ("job", self.job))
+            ),
+            next_step=rest._next_step,  # noqa: SLF001 - the same line as on its card
         )
 
 
@@ -111,6 +128,17 @@ def draw(table: RequestTable, n: int, seed: int) -> RequestTable:
         identity=None if identity is None else identity[rows],
         labels=table.source.labels[rows],
     )
+
+
+def without_sent(plan: ReusePlan) -> ReusePlan:
+    """Keep the requests that repeating a pilot would send."""
+    if plan.job is None:
+        return plan
+    # A custom_id ends in the first digits of its request's digest.
+    sent = {custom_id.rpartition("-")[2] for custom_id in _sent_ids(plan.job.folder)}
+    digests = (digest.tobytes().hex() for digest in plan.table.request_digest)
+    is_sent = np.array([any(map(digest.startswith, sent)) for digest in digests], dtype=bool)
+    return replace(plan, table=plan.table.without(is_sent))
 
 
 def ask(plan: Plan, service: Service) -> JobFolder:

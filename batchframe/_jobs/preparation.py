@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from decimal import Decimal
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -43,6 +44,12 @@ from batchframe._store.manifest import (
 )
 from batchframe._store.rows import follow, read_rows, rows_of, write_rows
 
+# Of 16 pairs, six are batchframe's (openai 3.57.0, BatchCreateParams, 2026-11-30).
+_MOST_PAIRS: Final = 10
+_LONGEST_KEY: Final = 64
+_LONGEST: Final = 512
+_LIFETIMES: Final = range(3_600, 2_592_001)
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Plan:
@@ -71,7 +78,10 @@ class Plan:
     rerun: str | None = None
     prices: Mapping[str, Any] | None = None
     max_enqueued_tokens: int | None = None
+    file_highs: tuple[Decimal, ...] = ()
     tier: Tier = "batch"
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    output_expires_after: int | None = None
     clock: Clock = SYSTEM
 
     @property
@@ -122,12 +132,12 @@ def _find_same(
     """Find the begun job of these requests and run label in an account."""
     hidden: Record | None = None
     for job in jobs:
-        manifest, batches = job.manifest, job.state.batches
+        manifest, state = job.manifest, job.state
         if not job.begun or (manifest.fingerprint, manifest.rerun) != content:
             continue
-        if manifest.id == own or account.owns(manifest.identity, batches):
+        if manifest.id == own or account.owns(manifest.identity, state.batches, state.uploads):
             return job
-        may_be_billed = any(file.step in {"creating", "created"} for file in job.state.inputs)
+        may_be_billed = any(file.step in {"creating", "created"} for file in state.inputs)
         if may_be_billed and manifest.tier == "batch" and account.may_own(manifest.identity):
             hidden = hidden or job
     if hidden is None or account.connect is None:
@@ -138,11 +148,19 @@ def _find_same(
         f"Job {name!r} sent these requests to the same address ({owner}), but this client does not "
         f"see its batch ({ids}). Nothing was sent now.",
         next_step=NextStep(
-            "Fix: submit(client=...) with the client that submitted it, or bill the requests again "
-            'as a separate job: submit(rerun="again").',
-            ACCOUNT + ", or bill the requests again as a separate job: --rerun again.",
+            "Fix: submit(client=...) with the client that submitted it. To pay again for a "
+            'separate job: submit(rerun="again").',
+            ACCOUNT + ". To pay again for a separate job: --rerun again.",
         ),
     )
+
+
+def check_choice(keyword: str, value: object, choices: tuple[str, ...]) -> None:
+    """Check that an argument is one of several strings."""
+    if value not in choices:
+        raise RequestError.invalid_argument(
+            keyword, value, " or ".join(f'"{choice}"' for choice in choices)
+        )
 
 
 def check_names(name: object, rerun: object, max_enqueued_tokens: object) -> None:
@@ -161,6 +179,64 @@ def check_names(name: object, rerun: object, max_enqueued_tokens: object) -> Non
         raise RequestError.invalid_argument("max_enqueued_tokens", limit, "a positive int")
 
 
+def checked_metadata(metadata: object) -> dict[str, str]:
+    """Validate the user's metadata of the batches.
+
+    Raises
+    ------
+    RequestError
+        If a key is reserved, or the service would reject the metadata.
+
+    Examples
+    --------
+    >>> checked_metadata({"team": "search"})
+    {'team': 'search'}
+    """
+    if metadata is None:
+        return {}
+    if not isinstance(metadata, Mapping) or not all(
+        type(text) is str for pair in metadata.items() for text in pair
+    ):
+        wanted = 'a dict of strings, such as {"team": "search"}'
+        raise RequestError.invalid_argument("metadata", metadata, wanted)
+    if reserved := [key for key in metadata if key.startswith("bf_")]:
+        raise RequestError(
+            f"metadata: keys that begin with bf_ are reserved ({format_list(reserved)}), because "
+            "batchframe finds its batches by them. Fix: use other keys."
+        )
+    too_long = any(len(key) > _LONGEST_KEY or len(metadata[key]) > _LONGEST for key in metadata)
+    if too_long or len(metadata) > _MOST_PAIRS:
+        raise RequestError(
+            f"metadata: more than {_MOST_PAIRS} pairs, a key of more than {_LONGEST_KEY} "
+            f"characters, or a value of more than {_LONGEST}; the service would reject the batch."
+        )
+    return dict(metadata)
+
+
+def checked_lifetime(output_expires_after: object) -> int | None:
+    """Validate the lifetime of result files, in seconds or in OpenAI's form.
+
+    Raises
+    ------
+    RequestError
+        If it is not an int from 3,600 to 2,592,000.
+
+    Examples
+    --------
+    >>> checked_lifetime({"anchor": "created_at", "seconds": 86_400})
+    86400
+    """
+    value = output_expires_after
+    if value is None:
+        return None
+    if isinstance(value, Mapping):
+        value = value.get("seconds") if value.get("anchor", "created_at") == "created_at" else None
+    if isinstance(value, int) and type(value) is int and value in _LIFETIMES:
+        return value
+    wanted = "seconds from 3600 (1 hour) to 2592000 (30 days)"
+    raise RequestError.invalid_argument("output_expires_after", output_expires_after, wanted)
+
+
 def _is_name(value: object) -> bool:
     # The manifest cannot encode a subclass of str.
     return type(value) is str and bool(value.strip()) and value.isprintable()
@@ -174,26 +250,31 @@ def prepare(plan: Plan, folder: JobFolder) -> Manifest:
     """
     # A folder without a journal is an unfinished preparation.
     record = read_record(folder) if folder.journal.is_file() else None
+    is_intended = record is not None and record.state.intended
     if record is not None and _is_outdated(plan, record):
         folder.journal.unlink()
         record = None
     manifest = _write_new(plan, folder) if record is None else _follow(plan, record)
     write_manifest(folder, manifest)
+    if record is None and is_intended:
+        # Uploads from this folder must not look like those of a lost folder.
+        folder.append({"event": "INTENT", "at": plan.clock.now()})
     return manifest
 
 
 def _is_outdated(plan: Plan, record: Record) -> bool:
     """Check whether the input files of an unsent job are out of date.
 
-    They are if one is missing, if they were written for the limits of another provider, or if
-    earlier jobs answer other requests by now. Nothing was sent yet, so they can be rewritten.
+    They are if one is missing, if they were written for other limits, or if earlier jobs answer
+    other requests by now. Nothing was sent yet, so they can be rewritten.
     """
     if record.begun:
         return False
     folder, inputs = record.folder, range(len(record.manifest.inputs))
     if not all(path.is_file() for path in (folder.rows, *map(folder.input, inputs))):
         return True
-    if record.manifest.provider != plan.provider:
+    limit = record.manifest.max_enqueued_tokens
+    if record.manifest.provider != plan.provider or plan.max_enqueued_tokens not in (None, limit):
         return True
     before = read_reused(record)["digest"].to_pylist() if record.manifest.reused else []
     return set(before) != set(plan.reuse.answers["digest"].to_pylist())
@@ -231,19 +312,28 @@ def _write_new(plan: Plan, folder: JobFolder) -> Manifest:
         tier=plan.tier,
         max_enqueued_tokens=plan.max_enqueued_tokens,
         source=plan.table.source_path,
+        file_highs=plan.file_highs,
+        metadata=plan.metadata,
+        output_expires_after=plan.output_expires_after,
     )
 
 
 def _follow(plan: Plan, record: Record) -> Manifest:
     folder, manifest = record.folder, record.manifest
-    if plan.name and manifest.name and plan.name != manifest.name:
+    name = plan.name or manifest.name or plan.default_name
+    names = dict.fromkeys([*manifest.aliases, *filter(None, [manifest.name])])
+    if plan.name and names and plan.name not in names:
         warn_user(
             NamesakeWarning(
-                f"Job {manifest.name!r} has the same requests; nothing is sent. The job is renamed "
-                f"to {plan.name!r}, and the old name no longer works."
+                f"Job {manifest.name!r} has the same requests; nothing is sent. It is now also "
+                f"found as {plan.name!r}."
             )
         )
     write_rows(follow(read_rows(folder.rows), plan.table), folder.rows)
+    limit = plan.max_enqueued_tokens
+    if limit not in (None, manifest.max_enqueued_tokens) and not record.done:
+        # The user's limit replaces the one that the service stated earlier.
+        folder.append({"event": "INTENT", "at": plan.clock.now(), "max_tokens": limit})
     # The estimate of the first submission stays, unless the user's prices changed.
     estimate = plan.estimate
     if manifest.cost is not None and _as_strings(plan.prices) in (None, manifest.prices):
@@ -251,7 +341,8 @@ def _follow(plan: Plan, record: Record) -> Manifest:
     return msgspec.structs.replace(
         manifest,
         recovered=False,
-        name=plan.name or manifest.name or plan.default_name,
+        name=name,
+        aliases=tuple(other for other in names if other != name),
         recipe=plan.table.recipe,
         rows=plan.table.rows,
         source=plan.table.source_path,

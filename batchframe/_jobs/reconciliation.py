@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final, TypeVar
 
 from batchframe._base.clock import Backoff, Retries
 from batchframe._base.errors import (
     SentElsewhere,
     ServiceError,
     SeveralBatchesWarning,
+    SubmissionError,
     SubmissionUncertain,
     format_list,
     shorten,
     warn_user,
 )
-from batchframe._base.safe_text import ACCOUNT, RUN_AGAIN, NextStep, job_step
-from batchframe._jobs.run import SubmissionContext
+from batchframe._base.private_files import sha256_of
+from batchframe._base.safe_text import ACCOUNT, RUN_AGAIN, NextStep, job_step, named_batch_step
+from batchframe._jobs.downloads import max_bytes
+from batchframe._jobs.run import Listing, SubmissionContext
+from batchframe._results.line import ids_in
+from batchframe._services.advice import is_full
 from batchframe._services.batch import Batch
-from batchframe._services.protocol import newest_batches, since
+from batchframe._services.protocol import NO_LIST, newest_batches, since
 from batchframe._store.journal import InputFileState
 
+_T = TypeVar("_T")
 _CLOCK_SLACK: Final = 60.0
+_LISTING_AGE: Final = 60.0  # seconds for which a list serves the input files of a wave
+_LATE_LISTING: Final = 10
+"""Settling times to wait before a list without the batch confirms a rejection in another format."""
 
 
 def reconcile(run: SubmissionContext) -> None:
@@ -38,8 +50,9 @@ def reconcile(run: SubmissionContext) -> None:
 
 
 def listed_batches(run: SubmissionContext, index: int, state: InputFileState) -> list[Batch]:
-    """Find the batches of an input file among the newest ones of the service."""
-    return list(_matching(run, index, state, newest_batches(run.service)))
+    """Find the batches of an input file among the newest ones, in a new list."""
+    run.memory.listing = None
+    return _listed(run, index, state, read_listing(run))
 
 
 def created_elsewhere(run: SubmissionContext, index: int, state: InputFileState) -> list[Batch]:
@@ -50,19 +63,67 @@ def created_elsewhere(run: SubmissionContext, index: int, state: InputFileState)
     SentElsewhere
         If the job was sent from there with its requests in another order.
     """
-    newest = newest_batches(run.service)
-    matches = list(_matching(run, index, state, newest))
-    fingerprints = {run.fingerprint(number) for number in range(run.input_count)}
-    others = [
-        batch.id
-        for batch in newest
-        if batch.metadata.get("bf_job") == run.manifest.id
-        and batch.metadata.get("bf_fp") not in fingerprints
-        and batch.id not in run.elsewhere
-    ]
-    if others and not matches and not state.attempts and not run.recreate:
-        raise _in_another_order_error(run.manifest.display_name, others)
+    listing = read_listing(run)
+    matches = _listed(run, index, state, listing)
+    is_sent = state.attempts or not all(map(never_ran, matches))
+    if listing.other and not is_sent and not run.recreate:
+        raise _in_another_order_error(run.manifest.display_name, listing.other)
     return matches
+
+
+def read_listing(run: SubmissionContext, oldest: float | None = None) -> Listing:
+    """Return the newest batches, cached for a minute.
+
+    Parameters
+    ----------
+    oldest
+        Date of an upload that the job does not record, on the server's clock.
+    """
+    now = run.clock.elapsed()
+    listing = run.memory.listing
+    if listing is None or now - listing.read_at > _LISTING_AGE:
+        state = run.state()
+        recorded = {batch.id for batch in state.batches}
+        since_upload = _oldest_upload(state.inputs, oldest)
+        batches = newest_batches(run.service, run.manifest.id, recorded, since_upload)
+        other = _in_another_order(run, batches)
+        listing = run.memory.listing = Listing(batches, other, now)
+    return listing
+
+
+def _in_another_order(run: SubmissionContext, batches: Iterable[Batch]) -> list[str]:
+    """Return the ids of batches of this job with unknown input files."""
+    own = [batch for batch in batches if batch.metadata.get("bf_job") == run.manifest.id]
+    fingerprints = {run.fingerprint(index) for index in range(run.input_count)} if own else set()
+    known = run.elsewhere | {batch for file in run.state().divided for batch in file.dead}
+    return [
+        batch.id
+        for batch in own
+        if batch.metadata.get("bf_fp") not in fingerprints
+        and batch.id not in known
+        and not never_ran(batch)
+    ]
+
+
+def _oldest_upload(states: Iterable[InputFileState], unrecorded: float | None) -> float | None:
+    """Return the server's date of the oldest upload without a batch."""
+    waiting = (state for state in states if state.step not in {"created", "dropped"})
+    dates = [unrecorded, *(upload.created_at for state in waiting for upload in state.uploads)]
+    oldest = min((date for date in dates if date is not None), default=None)
+    return None if oldest is None else oldest - _CLOCK_SLACK
+
+
+def _listed(
+    run: SubmissionContext, index: int, state: InputFileState, listing: Listing
+) -> list[Batch]:
+    keys = [run.fingerprint(index), *(upload.file_id for upload in state.uploads)]
+    return list(_matching(run, index, state, listing.select(keys)))
+
+
+def never_ran(batch: Batch) -> bool:
+    """Check whether a batch failed for a full queue, so it is sent again."""
+    full = any(is_full(error.code, error.message) for error in batch.errors)
+    return batch.status == "failed" and full
 
 
 def _matching(
@@ -107,6 +168,82 @@ def adopt(run: SubmissionContext, index: int, state: InputFileState, batches: li
         warn_user(SeveralBatchesWarning.found(run.manifest.display_name, index + 1, ids))
 
 
+def adopt_named(run: SubmissionContext, batch_id: str) -> None:
+    """Adopt a batch that the user names, after checking its content.
+
+    Raises
+    ------
+    SubmissionError
+        If it holds other requests, or its content is unknown.
+    """
+    state, job = run.state(), run.manifest.display_name
+    if any(batch.id == batch_id for batch in state.batches):
+        return
+    batch = run.service.retrieve_batch(batch_id)
+    evidence, index = next(_evidence(run, batch), (None, None))
+    if evidence is None:
+        raise SubmissionError(
+            f"The content of {batch_id} is unknown: it has no metadata, its input file cannot be "
+            f"read, and it has no answers yet. It was not adopted for job {job!r}.",
+            next_step="Fix: once the batch has ended, try again.",
+        )
+    if index is None:
+        raise SubmissionError(
+            f"{batch_id} is not a batch of job {job!r}: {evidence} belongs to other requests. It "
+            "was not adopted.",
+            next_step="Fix: check the id of the batch, and the name of the job.",
+        )
+    if state.inputs[index].step not in {"new", "uploaded", "creating"}:
+        raise SubmissionError(
+            f"{run.describe(index)}: {batch_id} holds the same requests, but this input file needs "
+            "no batch. It was not adopted.",
+            next_step="Fix: if it is not needed, client.batches.cancel(id).",
+        )
+    run.record_event("CREATED", index, batch=batch.to_json(), adopted=True)
+
+
+def _evidence(run: SubmissionContext, batch: Batch) -> Iterator[tuple[str, int | None]]:
+    """Yield proofs of a batch's content, each with the matching input file."""
+    states, files = run.state().inputs, run.state().files
+    if fingerprint := batch.metadata.get("bf_fp"):
+        own = [run.fingerprint(index) for index in range(len(files))]
+        yield "the fingerprint in its metadata", _index(own, lambda one: one == fingerprint)
+    if file_id := batch.input_file_id:
+        uploads = [{upload.file_id for upload in state.uploads} for state in states]
+        index = _index(uploads, lambda ids: file_id in ids)
+        if index is not None:
+            yield "its input file", index
+        with _downloaded(run, file_id) as path:
+            if path is not None:
+                digest = sha256_of(path)
+                yield "its input file", _index(files, lambda file: file.sha256 == digest)
+    for result in filter(None, (batch.output_file_id, batch.error_file_id)):
+        with _downloaded(run, result) as path:
+            names = frozenset(() if path is None else ids_in(path))
+        if names:
+            own_names = [ids_in(run.folder.input(state.number)) for state in states]
+            yield "its result file", _index(own_names, names.issubset)
+
+
+def _index(values: Iterable[_T], matches: Callable[[_T], bool]) -> int | None:
+    return next((index for index, value in enumerate(values) if matches(value)), None)
+
+
+@contextmanager
+def _downloaded(run: SubmissionContext, file_id: str) -> Iterator[Path | None]:
+    """Download a file for a moment; None if the service does not return it."""
+    with TemporaryDirectory(dir=run.folder.path, prefix=".adopting-") as folder:
+        path = Path(folder) / "file.jsonl"
+        try:
+            run.service.download(file_id, path, max_bytes(None))
+        except ServiceError as reason:
+            if reason.status is None:
+                raise
+            yield None
+            return
+        yield path
+
+
 def reconcile_create(run: SubmissionContext, index: int, state: InputFileState) -> None:
     """Resolve one create of unknown outcome.
 
@@ -116,19 +253,35 @@ def reconcile_create(run: SubmissionContext, index: int, state: InputFileState) 
         If it is still unknown whether a batch was created, or whether the service will reject a
         batch whose input file batchframe deleted.
     """
-    recreate = index in run.consents
-    run.consents.discard(index)
-    batches, is_complete = _search_until_settled(run, index, state, in_full=recreate)
+    run.memory.listing = None  # the search may take minutes
+    consented = state.number in run.consents
+    run.consents.discard(state.number)
+    batches, is_complete, has_list = _search_until_settled(run, index, state, in_full=consented)
     if not batches:
-        if not recreate or not is_complete:
+        if not is_complete or not (consented or _is_settled_refusal(run, state)):
             raise _uncertain_error(run, index, state, is_complete=is_complete)
         _fence(run, index, state)
         state = run.state().inputs[index]
-        batches = list(_scan(run, index, state))
+        batches = list(_scan(run, index, state)) if has_list else []
     if batches:
         adopt(run, index, state, batches)
     else:
         run.record_event("FENCED", index)
+
+
+def refusal_is_final(run: SubmissionContext, index: int, state: InputFileState) -> bool:
+    """Adopt the batch of a refused create; return True if there is none."""
+    batches, is_complete, _ = _search_until_settled(run, index, state, in_full=False)
+    if batches:
+        adopt(run, index, state, batches)
+    return is_complete and not batches
+
+
+def _is_settled_refusal(run: SubmissionContext, state: InputFileState) -> bool:
+    elapsed = run.clock.now() - state.creating_at
+    is_late = state.refused and elapsed >= _LATE_LISTING * run.profile.settle
+    # A list that shows no batch of batchframe may never show any.
+    return is_late and read_listing(run).has_fingerprints
 
 
 def _uncertain_error(
@@ -136,12 +289,24 @@ def _uncertain_error(
 ) -> SubmissionUncertain:
     job, reason = run.manifest.display_name, f" ({shorten(state.reason)})" if state.reason else ""
     search = "does not list the batch yet" if is_complete else "returned an incomplete list"
+    if state.refused:
+        return SubmissionUncertain(
+            f"{run.describe(index)}: the service rejected the batch{reason} and {search}. Because "
+            "the error is not in OpenAI's format, it may come from a gateway, and creating the "
+            "batch again could bill it twice.",
+            next_step="Fix: if the service's web page shows no such batch, send it again:\n    "
+            + job_step(job, "resume", "recreate", alone=True)
+            + "\nOr drop it:\n    "
+            + job_step(job, "cancel", alone=True),
+        )
     return SubmissionUncertain(
-        f"{run.describe(index)}: the response to the create was lost{reason}, and the service "
-        f"{search}. Creating it again could bill it twice.",
+        f"{run.describe(index)}: the response to the create request was lost{reason}, and the "
+        f"service {search}. Creating it again could bill it twice.",
         next_step="Fix: in a few minutes:\n    "
         + job_step(job, "resume", alone=True)
-        + "\nOr, if the service's web page shows no such batch, send it again:\n    "
+        + "\nOr, if the service's web page shows its batch:\n    "
+        + named_batch_step(job)
+        + "\nOr, if it shows no such batch, send it again:\n    "
         + job_step(job, "resume", "recreate", alone=True),
     )
 
@@ -184,24 +349,31 @@ def _is_on_server(run: SubmissionContext, file_id: str) -> bool:
 
 def _search_until_settled(
     run: SubmissionContext, index: int, state: InputFileState, *, in_full: bool
-) -> tuple[list[Batch], bool]:
-    """Poll the list for our batches; return them, and whether it was complete.
+) -> tuple[list[Batch], bool, bool]:
+    """Poll the list for our batches.
 
-    With `in_full`, the settling time starts now, which does not depend on a clock change.
+    After a consent (`in_full`), the settling time starts now, and there may be no list: then every
+    poll says so.
+
+    Returns
+    -------
+    The batches, whether the list was complete, and whether it exists.
     """
     elapsed = 0.0 if in_full else max(0.0, run.clock.now() - state.creating_at)
     retries = Retries(Backoff(), run.clock, timeout=max(0.0, run.profile.settle - elapsed))
+    has_list = not in_full
     while True:
         try:
-            batches, is_complete = list(_scan(run, index, state)), True
-        except ServiceError:
-            batches, is_complete = [], False
+            batches, is_complete, has_list = list(_scan(run, index, state)), True, True
+        except ServiceError as reason:
+            has_list = has_list or reason.status not in NO_LIST
+            batches, is_complete = [], not has_list
         if batches or not retries.pause():
-            return batches, is_complete
+            return batches, is_complete, has_list
 
 
 def _scan(run: SubmissionContext, index: int, state: InputFileState) -> Iterator[Batch]:
-    # Both dates are from the server, because the local clock may be wrong.
+    # Both dates are the server's; the local clock may be wrong.
     dates = [upload.created_at for upload in state.uploads]
     valid = [date for date in dates if date is not None]
     oldest = min(valid) - _CLOCK_SLACK if len(valid) == len(dates) and valid else None

@@ -3,14 +3,19 @@
 The server does not store the frame and the prompt template; running the cell that created the job
 restores them. Responses are verified: an input file must match, byte for byte, the fingerprint in
 the metadata of its batch.
+
+Where the list of batches does not show what a lost folder sent, the names of uploaded files do:
+they contain the fingerprint of their content.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -26,28 +31,32 @@ from batchframe._base.errors import (
     InputError,
     ServiceError,
     SeveralBatchesWarning,
+    SubmissionUncertain,
     UnrecoveredBatchWarning,
     warn_user,
     without_link,
 )
 from batchframe._base.private_files import open_private, sha256_of, sync_folder
 from batchframe._base.ranges import Range
-from batchframe._base.safe_text import RUN_THAT
+from batchframe._base.safe_text import RUN_THAT, job_step, named_batch_step
 from batchframe._endpoints import endpoint_of
-from batchframe._jobs.run import input_file_fingerprint
+from batchframe._jobs.reconciliation import never_ran, read_listing
+from batchframe._jobs.run import SubmissionContext, input_file_fingerprint
 from batchframe._recipe.recipe import Recipe
 from batchframe._requests.custom_ids import ID_VERSION
 from batchframe._requests.input_files import InputFile
 from batchframe._requests.lines import restore_endpoint
 from batchframe._requests.table import fingerprint_of
+from batchframe._services.accounts import Account
 from batchframe._services.batch import Batch
-from batchframe._services.protocol import Service
+from batchframe._services.protocol import NO_LIST, RemoteFile, Service
 from batchframe._store.folder import JobFolder, is_job_id
-from batchframe._store.manifest import Manifest, write_manifest
+from batchframe._store.manifest import Manifest, quiet_records, write_manifest
 from batchframe._store.rows import Rows, write_rows
 
 _MAX_BYTES: Final = 10**9
-_INPUT_FILE_NUMBER: Final = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
+_MAX_FILES: Final = 10_000
+_INPUT_FILE_NUMBER: Final = re.compile(r"[0-9]{1,6}/[0-9]{1,6}")
 _LINE: Final = re.compile(
     rb'\{"custom_id":"' + ID_VERSION.encode() + rb"-([0-9a-f]{8})-([0-9]{7,12})-([0-9a-f]{10})"
 )
@@ -72,6 +81,15 @@ class _RecoveredFile:
     stamp: str
     digests: Digests
     recipe: Recipe
+
+    @property
+    def stop(self) -> int:
+        """Number of the last request plus one."""
+        return self.first + len(self.digests)
+
+    def overlaps(self, other: _RecoveredFile) -> bool:
+        """Check whether both files have a request in common."""
+        return self.first < other.stop and other.first < self.stop
 
 
 def recover(service: Service) -> list[JobFolder]:
@@ -107,18 +125,13 @@ def rebuild(service: Service, folder: JobFolder, batches: Sequence[Batch]) -> li
     """
     job_id = folder.path.name
     with TemporaryDirectory(dir=folder.path.parent, prefix=".recovering-") as scratch:
-        chosen, complete = _select_batches(job_id, batches)
-        downloads = [
-            _fetch(service, job_id, batch, Path(scratch) / f"{index}.jsonl")
-            for index, batch in enumerate(chosen)
-        ]
-        files = [file for file in downloads if file is not None]
+        files = _fetch_all(service, job_id, batches, Path(scratch))
         if not files:
             return []
         fingerprint = fingerprint_of(
             files[0].recipe.endpoint, np.concatenate([file.digests for file in files])
         )
-        if not (complete and len(files) == len(chosen) and fingerprint.startswith(files[0].stamp)):
+        if not (_is_contiguous(files) and fingerprint.startswith(files[0].stamp)):
             ids = " ".join([job_id, *(file.batch.id for file in files)])
             folder = JobFolder.of(hashlib.sha256(ids.encode()).hexdigest()[:20])
             fingerprint = files[0].stamp
@@ -128,21 +141,43 @@ def rebuild(service: Service, folder: JobFolder, batches: Sequence[Batch]) -> li
     return [folder]
 
 
-def _select_batches(job_id: str, batches: Sequence[Batch]) -> tuple[list[Batch], bool]:
-    """Select the oldest batch per input file; return whether all are present."""
-    by_number: dict[int, list[Batch]] = {}
-    total = 0
+def _fetch_all(
+    service: Service, job_id: str, batches: Sequence[Batch], scratch: Path
+) -> list[_RecoveredFile]:
+    """Download the input files of a job, one per request, in order."""
+    chosen = _select_batches(job_id, batches)
+    files: list[_RecoveredFile] = []
+    for index, batch in enumerate(chosen):
+        # A failed batch bills nothing, and its requests may have been sent again.
+        if batch.status == "failed" and _is_contiguous(files):
+            break
+        file = _fetch(service, job_id, batch, scratch / f"{index}.jsonl")
+        if file is None or any(file.overlaps(other) for other in files):
+            continue
+        files = sorted([*files, file], key=attrgetter("first"))
+    return files
+
+
+def _is_contiguous(files: Sequence[_RecoveredFile]) -> bool:
+    """Check whether input files begin at the first request and have no gap."""
+    ends = [0, *(file.stop for file in files)]
+    return bool(files) and [file.first for file in files] == ends[:-1]
+
+
+def _select_batches(job_id: str, batches: Sequence[Batch]) -> list[Batch]:
+    """Select the oldest batch of each input file; failed batches come last."""
+    by_file: dict[str, list[Batch]] = {}
     for batch in batches:
-        if match := _INPUT_FILE_NUMBER.fullmatch(batch.metadata.get("bf_shard", "")):
-            total = max(total, int(match[2]))
-            by_number.setdefault(int(match[1]), []).append(batch)
-    for number, candidates in by_number.items():
-        # A failed batch bills nothing, and its input file may have been sent again.
+        if _INPUT_FILE_NUMBER.fullmatch(batch.metadata.get("bf_shard", "")):
+            by_file.setdefault(batch.metadata.get("bf_fp", ""), []).append(batch)
+    for candidates in by_file.values():
         candidates.sort(key=lambda batch: (batch.status == "failed", batch.created_at or 0.0))
-        if len(candidates) > 1:
-            ids = [batch.id for batch in candidates]
-            warn_user(SeveralBatchesWarning.found(job_id, number, ids))
-    return [by_number[number][0] for number in sorted(by_number)], len(by_number) == total
+        billed = [batch.id for batch in candidates if batch.status != "failed"]
+        if len(billed) > 1:
+            number = int(candidates[0].metadata["bf_shard"].partition("/")[0])
+            warn_user(SeveralBatchesWarning.found(job_id, number, billed))
+    oldest = [candidates[0] for candidates in by_file.values()]
+    return sorted(oldest, key=lambda batch: (batch.status == "failed", batch.created_at or 0.0))
 
 
 def _fetch(service: Service, job_id: str, batch: Batch, path: Path) -> _RecoveredFile | None:
@@ -240,6 +275,7 @@ def _write(
         recovered=True,
         tier="batch",
         max_enqueued_tokens=None,
+        metadata={key: text for key, text in first.metadata.items() if not key.startswith("bf_")},
     )
     write_manifest(folder, manifest)
     # Atomic, because a partial journal would mean that the rest was never sent.
@@ -255,3 +291,92 @@ def _events(files: Sequence[_RecoveredFile]) -> list[dict[str, Any]]:
         events.append({"event": "UPLOADED", **upload, **about})
         events.append({"event": "CREATED", "batch": batch.to_json(), "adopted": True, **about})
     return events
+
+
+def find_unrecorded(run: SubmissionContext) -> list[tuple[int, RemoteFile]]:
+    """Find uploads of a job whose batches are listed without metadata.
+
+    Raises
+    ------
+    SubmissionUncertain
+        If it cannot be known whether the job was sent before, unless the user allows to send it
+        again.
+    """
+    # The user may have named the batches of some input files.
+    unsent = {index for index, file in enumerate(run.state().inputs) if file.step == "new"}
+    if not unsent or run.profile.list_is_complete or read_listing(run).has_fingerprints:
+        return []
+    files = _uploaded(run, unsent)
+    if files is None:
+        if not (run.recreate or _has_sent(run)):
+            raise _unlisted_error(run)
+        return []
+    if not files:
+        return []
+    run.memory.listing = None
+    dates = [file.created_at for _, file in files if file.created_at is not None]
+    listing = read_listing(run, min(dates, default=None))
+    sent = [
+        (index, file) for index, file in files if not all(map(never_ran, listing.select([file.id])))
+    ]
+    lost = [(index, file) for index, file in files if index not in dict(sent)]
+    if lost and not run.recreate:
+        raise _lost_error(run, *lost[0])
+    return sent
+
+
+def _uploaded(
+    run: SubmissionContext, unsent: Iterable[int]
+) -> Sequence[tuple[int, RemoteFile]] | None:
+    """List uploads of the job's input files; None if files are not listed."""
+    indexes = {_stem(run.upload_name(index)): index for index in unsent}
+    try:
+        files = list(islice(run.service.list_files(), _MAX_FILES))
+    except ServiceError as reason:
+        lasting = reason.status in NO_LIST or not reason.passing
+        if lasting or not (reason.out_of_reach or reason.status):
+            return None
+        raise
+    named = ((indexes.get(_stem(file.name or "")), file) for file in files)
+    return [(index, file) for index, file in named if index is not None]
+
+
+def _stem(name: str) -> str:
+    """Return the name of an upload without its number, which may change."""
+    return name.rpartition("-")[0]
+
+
+def _has_sent(run: SubmissionContext) -> bool:
+    """Return whether another job of this machine was sent to the account."""
+    account = Account(run.manifest.identity)
+    return any(
+        record.state.intended and account.owns(record.manifest.identity, ())
+        for record in quiet_records()
+        if record.manifest.id != run.manifest.id
+    )
+
+
+def _unlisted_error(run: SubmissionContext) -> SubmissionUncertain:
+    job = run.manifest.display_name
+    return SubmissionUncertain(
+        f"Job {job!r}: this machine has sent no job to the service yet, and the service lists "
+        "neither batches nor files. If the job was sent from another machine or a deleted folder, "
+        "sending it again would bill it twice. Nothing was sent.",
+        next_step="Fix: if it was not sent before (asked once for each account):\n    "
+        + job_step(job, "resume", "recreate", alone=True)
+        + "\nOr, if the service's web page shows its batch:\n    "
+        + named_batch_step(job),
+    )
+
+
+def _lost_error(run: SubmissionContext, index: int, file: RemoteFile) -> SubmissionUncertain:
+    job = run.manifest.display_name
+    return SubmissionUncertain(
+        f"{run.describe(index)}: it was uploaded before ({file.id}), but not from this folder, and "
+        "the service's list does not show whether a batch was created. Sending it again could bill "
+        "it twice. Nothing was sent.",
+        next_step="Fix: restore the earlier folder in BATCHFRAME_HOME. Or, if the service's web "
+        "page shows its batch:\n    " + named_batch_step(job) + "\n"
+        "Or, if it shows no such batch, send it:\n    "
+        + job_step(job, "resume", "recreate", alone=True),
+    )

@@ -13,7 +13,14 @@ from functools import partial
 from typing import Final
 
 from batchframe._base.clock import Backoff, Retries
-from batchframe._base.errors import JobError, ServiceError, SubmissionError, shorten
+from batchframe._base.errors import (
+    JobError,
+    ServiceError,
+    SubmissionError,
+    UnverifiedBatchWarning,
+    shorten,
+    warn_user,
+)
 from batchframe._base.private_files import sha256_of
 from batchframe._base.safe_text import RUN_AGAIN, NextStep, job_step
 from batchframe._jobs.reconciliation import (
@@ -22,8 +29,9 @@ from batchframe._jobs.reconciliation import (
     listed_batches,
     reconcile_create,
 )
+from batchframe._jobs.recovery import find_unrecorded
 from batchframe._jobs.run import SubmissionContext, queue_again
-from batchframe._services.advice import advice, may_pass
+from batchframe._services.advice import advice, is_full, may_pass
 from batchframe._services.batch import Batch
 from batchframe._services.protocol import (
     Ambiguous,
@@ -35,7 +43,6 @@ from batchframe._services.protocol import (
 )
 from batchframe._services.transfers import PendingUpload, uploading
 from batchframe._store.journal import InputFileState
-from batchframe._store.queue import is_full
 
 _UNSENT_ATTEMPTS: Final = 5
 _REJECTED_ATTEMPTS: Final = 4
@@ -63,7 +70,10 @@ def submit(run: SubmissionContext) -> None:
             "sent. Fix: pip install --upgrade batchframe."
         )
     if not state.intended:
-        run.folder.append({"event": "INTENT", "at": run.clock.now()})
+        uploads = find_unrecorded(run)
+        run.append("INTENT")
+        for index, upload in uploads:
+            _record_upload(run, index, upload)
     while indexes := run.due():
         states = run.state().inputs
         new = {
@@ -94,7 +104,7 @@ def _create_until_done(run: SubmissionContext, index: int) -> bool:
                 case Unsent(reason):
                     if not unsent.pause():
                         raise _unsent_error(run, index, reason)
-                case Rejected() as outcome if is_full(outcome.code, outcome.message):
+                case Rejected(foreign=False) as outcome if is_full(outcome.code, outcome.message):
                     queue_again(run, index, outcome.message)
                     return False
                 case Rejected() as outcome:
@@ -106,7 +116,7 @@ def _create_until_done(run: SubmissionContext, index: int) -> bool:
 def _search_again(
     run: SubmissionContext, index: int, state: InputFileState, retries: Retries
 ) -> list[Batch]:
-    """Search for a batch before a create; after one, retry while the service is out of reach."""
+    """Search for a batch before a create; retry an unreachable service."""
     while True:
         try:
             return created_elsewhere(run, index, state)
@@ -118,11 +128,13 @@ def _search_again(
 
 
 def _upload(run: SubmissionContext, index: int) -> None:
-    input_file = run.manifest.inputs[index]
-    path, name, sha256, purpose, lifetime = _pending_upload(run, index)
-    if sha256_of(path) != sha256:
-        raise JobError.damaged(str(path), "its checksum differs")
-    stored = run.transfers.upload(path, name, purpose, lifetime)
+    input_file = run.state().files[index]
+    file = _pending_upload(run, index)
+    if sha256_of(file.path) != file.sha256:
+        raise JobError.damaged(str(file.path), "its checksum differs")
+    stored = run.transfers.upload(
+        file.path, file.filename, file.purpose, file.lifetime, by_redirect=file.by_redirect
+    )
     if stored.bytes is not None and stored.bytes != input_file.bytes:
         raise ServiceError(
             f"{run.describe(index)}: the service stored {stored.bytes:,} of {input_file.bytes:,} "
@@ -137,10 +149,12 @@ def _record_upload(run: SubmissionContext, index: int, stored: RemoteFile) -> No
 
 
 def _pending_upload(run: SubmissionContext, index: int) -> PendingUpload:
-    name = f"batchframe-{run.fingerprint(index)[:16]}-s{index:03d}.jsonl"
-    sha256, profile = run.manifest.inputs[index].sha256, run.profile
-    path = run.folder.input(index)
-    return PendingUpload(path, name, sha256, profile.purpose, profile.upload_lifetime)
+    state, profile = run.state(), run.profile
+    path, sha256 = run.folder.input(state.inputs[index].number), state.files[index].sha256
+    name = run.upload_name(index)
+    return PendingUpload(
+        path, name, sha256, profile.purpose, profile.upload_lifetime, profile.uploads_by_redirect
+    )
 
 
 def _create(run: SubmissionContext, index: int, state: InputFileState) -> CreateOutcome:
@@ -150,13 +164,28 @@ def _create(run: SubmissionContext, index: int, state: InputFileState) -> Create
     # searches for the batch first.
     endpoint = run.profile.created_for(run.manifest.recipe.endpoint)
     outcome = run.service.create_batch(
-        file_id, endpoint, metadata, _key(run, index, state), run.profile.window
+        file_id,
+        endpoint,
+        metadata,
+        _key(run, index, state),
+        run.profile.window,
+        output_lifetime=run.manifest.output_expires_after,
     )
     match outcome:
         case Created(batch):
             run.record_event("CREATED", index, batch=batch.to_json())
+            if batch.input_file_id is None:
+                warn_user(
+                    UnverifiedBatchWarning(
+                        f"{run.describe(index)}: the service created {batch.id} without naming its "
+                        "input file. batchframe assumes it is this one; answers are matched by "
+                        "custom_id."
+                    )
+                )
         case Unsent(reason):
             run.record_event("UNSENT", index, reason=reason)
+        case Rejected(status, _, message, foreign=True):
+            run.record_event("AMBIGUOUS", index, status=status, reason=message, refused=True)
         case Rejected(status, code, message):
             lost = file_id in message or code == "file_not_found"
             facts = {"status": status, "code": code, "reason": message}
@@ -167,7 +196,7 @@ def _create(run: SubmissionContext, index: int, state: InputFileState) -> Create
 
 
 def _key(run: SubmissionContext, index: int, state: InputFileState) -> str:
-    """Return the Idempotency-Key of a create: another one after each rejection only."""
+    """Return the Idempotency-Key of a create; it changes after rejections."""
     fingerprint, rejections = run.fingerprint(index), state.rejections + len(state.dead)
     if not rejections:
         return fingerprint
@@ -176,6 +205,7 @@ def _key(run: SubmissionContext, index: int, state: InputFileState) -> str:
 
 def _metadata(run: SubmissionContext, index: int) -> dict[str, str]:
     return {
+        **run.manifest.metadata,
         "bf_fp": run.fingerprint(index),
         "bf_job": run.manifest.id,
         "bf_name": (run.manifest.name or "")[:512],
@@ -210,7 +240,7 @@ def _pause_after_rejection(
 
 
 def _adopt_rejected(run: SubmissionContext, index: int, outcome: Rejected) -> None:
-    """Adopt the batch that a gateway rejected although the service created it.
+    """Adopt the batch of a rejected create, if the service created one.
 
     Raises
     ------
@@ -230,11 +260,24 @@ def _adopt_rejected(run: SubmissionContext, index: int, outcome: Rejected) -> No
 def _rejected_error(run: SubmissionContext, index: int, outcome: Rejected) -> SubmissionError:
     remedy = advice(outcome.code, outcome.message, outcome.status)
     status = f"{outcome.status}, {outcome.code}" if outcome.code else f"{outcome.status}"
-    return SubmissionError(
+    problem = (
         f"{run.describe(index)}: the service rejected the batch (HTTP {status}): "
-        f"{outcome.message}\n"
-        + (remedy and f"{remedy}\n")
-        + "No batch was created, and nothing is billed.",
+        f"{outcome.message}\n" + (remedy and f"{remedy}\n")
+    )
+    if outcome.foreign:
+        job = run.manifest.display_name
+        return SubmissionError(
+            problem
+            + "The service lists no such batch, and a rejected one is not billed. The error is not "
+            "in OpenAI's format, so the list is searched again before the batch is sent again.",
+            next_step="Fix: once the problem is solved, "
+            + job_step(job, "resume", "recreate")
+            + "; to drop it, "
+            + job_step(job, "cancel")
+            + ".",
+        )
+    return SubmissionError(
+        problem + "No batch was created, and nothing is billed.",
         next_step="Fix: once the problem is solved, "
         + _resume_step(run)
         + "; batchframe sends only the rest.",

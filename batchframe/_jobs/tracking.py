@@ -12,15 +12,16 @@ from batchframe._base.errors import ServiceError
 from batchframe._base.safe_text import ACCOUNT, NextStep, job_step
 from batchframe._jobs.downloads import download_result_file, is_intact, max_bytes
 from batchframe._jobs.pilot import finish
+from batchframe._jobs.reconciliation import never_ran, refusal_is_final
 from batchframe._jobs.run import SubmissionContext, queue_again
 from batchframe._results.line import count_lines
+from batchframe._services.advice import is_full
 from batchframe._services.batch import Batch
 from batchframe._services.protocol import REALTIME, Transfers
 from batchframe._services.transfers import prefetching
 from batchframe._store.events import AllFetched, Fetched
 from batchframe._store.folder import JobFolder
 from batchframe._store.journal import InputFileState, JobState, after
-from batchframe._store.queue import is_full
 
 _MAX_SHORT_POLLS: Final = 3
 _UNSEEN: Final = frozenset({404, 410})
@@ -46,11 +47,11 @@ def refresh(run: SubmissionContext, *, thorough: bool = False) -> None:
         errors = _for_each_batch(context, partial(_poll, thorough=thorough))
     # A batch that this client does not see does not hold up the others.
     is_unseen = all(error.status in _UNSEEN for error in errors.values())
-    if errors and (thorough or not is_unseen or not _others_run(run, errors)):
+    if errors and (thorough or not is_unseen or not _others_are_running(run, errors)):
         raise next(iter(errors.values()))
 
 
-def _others_run(run: SubmissionContext, errors: Mapping[int, ServiceError]) -> bool:
+def _others_are_running(run: SubmissionContext, errors: Mapping[int, ServiceError]) -> bool:
     states = enumerate(run.state().inputs)
     return any(state.batch and not state.fetched and at not in errors for at, state in states)
 
@@ -59,22 +60,22 @@ def _others_run(run: SubmissionContext, errors: Mapping[int, ServiceError]) -> b
 def _prefetching(run: SubmissionContext) -> Iterator[SubmissionContext]:
     """Prefetch several batches and their files concurrently."""
     wanted = [
-        (index, state, state.batch)
-        for index, state in enumerate(run.state().inputs)
+        (state, state.batch)
+        for state in run.state().inputs
         if state.batch is not None and not state.fetched and state.batch.id != REALTIME
     ]
     if len(wanted) < 2:  # noqa: PLR2004 - a single batch gains nothing
         yield run
         return
     with prefetching(run.service, "downloading") as prefetcher:
-        for index, state, batch in wanted:
+        for state, batch in wanted:
             poll = _needs_poll(state, batch)
-            prefetcher.prefetch(batch, run.folder.output(index), max_bytes, poll=poll)
+            prefetcher.prefetch(batch, run.folder.output(state.number), max_bytes, poll=poll)
         yield replace(run, prefetcher=prefetcher)
 
 
 def cancel(run: SubmissionContext) -> None:
-    """Drop unsent input files, and cancel every batch that has not ended.
+    """Drop unsent and refused input files; cancel all running batches.
 
     Finished answers remain available.
 
@@ -84,7 +85,8 @@ def cancel(run: SubmissionContext) -> None:
         As in :func:`refresh`.
     """
     for index, state in enumerate(run.state().inputs):
-        if state.step in {"new", "uploaded"}:
+        is_unsent = state.step in {"new", "uploaded"}
+        if is_unsent or (state.refused and refusal_is_final(run, index, state)):
             run.record_event("DROPPED", index)
     if errors := _for_each_batch(run, _cancel_batch):
         raise next(iter(errors.values()))
@@ -92,14 +94,12 @@ def cancel(run: SubmissionContext) -> None:
 
 def results_are_downloaded(folder: JobFolder, state: JobState, *, thorough: bool = False) -> bool:
     """Check whether all result files are there, as :func:`refresh` would."""
-    return all(
-        _is_downloaded(folder, index, file, thorough=thorough)
-        for index, file in enumerate(state.inputs)
-    )
+    return all(_is_downloaded(folder, file, thorough=thorough) for file in state.inputs)
 
 
-def _is_downloaded(folder: JobFolder, index: int, state: InputFileState, *, thorough: bool) -> bool:
-    files = ((folder.output(index), state.output), (folder.errors(index), state.errors))
+def _is_downloaded(folder: JobFolder, state: InputFileState, *, thorough: bool) -> bool:
+    output, errors = folder.output(state.number), folder.errors(state.number)
+    files = ((output, state.output), (errors, state.errors))
     downloaded = [(path, fetched) for path, fetched in files if fetched is not None]
     if not thorough:
         return state.fetched and all(path.is_file() for path, _ in downloaded)
@@ -127,7 +127,7 @@ def _for_each_batch(
 def _poll(
     run: SubmissionContext, index: int, state: InputFileState, batch: Batch, *, thorough: bool
 ) -> None:
-    if _is_downloaded(run.folder, index, state, thorough=thorough):
+    if _is_downloaded(run.folder, state, thorough=thorough):
         return
     if batch.id == REALTIME:
         # The lock is free, so the kernel of the pilot has ended.
@@ -138,9 +138,8 @@ def _poll(
         if latest != batch:
             run.record_event("STATUS", index, batch=latest.to_json())
         batch = latest
-    full = [error for error in batch.errors if is_full(error.code, error.message)]
-    if batch.status == "failed" and full:
-        # A batch that failed for a full queue bills nothing, so it is sent again later.
+    if never_ran(batch):
+        full = [error for error in batch.errors if is_full(error.code, error.message)]
         queue_again(run, index, full[0].message)
     elif batch.ended:
         _fetch(run, index, state, batch)
@@ -172,8 +171,9 @@ def _needs_poll(state: InputFileState, batch: Batch) -> bool:
 
 def _fetch(run: SubmissionContext, index: int, state: InputFileState, batch: Batch) -> None:
     """Download both result files of a batch, verified and durable."""
-    requests = run.manifest.inputs[index].stop - run.manifest.inputs[index].start
-    paths = {"output": run.folder.output(index), "errors": run.folder.errors(index)}
+    file, number = run.state().files[index], state.number
+    requests = file.stop - file.start
+    paths = {"output": run.folder.output(number), "errors": run.folder.errors(number)}
     before = {"output": state.output, "errors": state.errors}
     settled = state.fetched and not state.incomplete
     downloaded: dict[str, Any] = {}
@@ -228,7 +228,7 @@ def _cancel_batch(run: SubmissionContext, index: int, _: InputFileState, batch: 
     try:
         batch = run.service.cancel_batch(batch.id)
     except ServiceError as reason:
-        if reason.status is None:
+        if reason.out_of_reach:
             raise
         # Services differ in the status of the error for a batch that has ended.
         batch = _retrieve(run, run.service, batch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import weakref
 from collections.abc import Callable, Hashable, Sequence
@@ -179,6 +180,17 @@ _watches: dict[Hashable, _Watch[Any]] = {}
 
 
 _watches_lock = threading.Lock()
+
+
+def _forget_watches() -> None:
+    """Start again in a forked process, where no thread of the parent exists."""
+    global _watches_lock  # noqa: PLW0603 - the parent may have held it
+    _watches_lock = threading.Lock()
+    _watches.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_watches)
 
 
 def watch(

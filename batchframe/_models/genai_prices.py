@@ -1,12 +1,13 @@
 """The installed `genai-prices` price book, without its silent fallbacks.
 
-The library returns the standard price for a model without a batch price, and a model's batch price
-for aliases that the Batch API rejects. Both are excluded here.
+The library returns the standard price for a model without a batch price, a model's batch price for
+aliases that the Batch API rejects, and a model's price for any name that only looks like one of its
+snapshots. All are excluded here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -17,6 +18,9 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from batchframe._base.clock import today
+from batchframe._models.availability import shutdown
+from batchframe._models.litellm_prices import is_in_snapshot
+from batchframe._models.names import listed_name
 from batchframe._models.price import LongContext, Price, Tier
 from batchframe._models.rules import not_in_batch
 from batchframe._services.provider import OPENAI, Provider
@@ -33,6 +37,8 @@ _CONTEXTS: Final[Mapping[Tier, Mapping[str, str]]] = MappingProxyType(
 )
 
 
+# Services of OpenAI's models, whose snapshots are known by name.
+_OPENAIS: Final = ("openai", "azure")
 _KEYS: Final = ("input_mtok", "cache_read_mtok", "output_mtok", "cache_write_mtok")
 # The library inherits these from the standard price if a tier omits them.
 _OF_THE_CACHE: Final = ("cache_read_mtok", "cache_write_mtok")
@@ -123,6 +129,8 @@ def _book_price(model: str, tier: Tier, name: str, day: date) -> Price | None:
     match = _look_up(model, name, day, {})
     if match is None or (tier == "batch" and not_in_batch(model)):
         return None
+    if name in _OPENAIS and not _is_listed(model, match.model):
+        return None
     tier_rates: Mapping[str, Any] | None = None
     as_of = _active_start(match.model, day)
     if context:
@@ -157,6 +165,25 @@ def _look_up(model: str, provider: str, day: date, context: Mapping[str, str]) -
         return None
 
 
+def _is_listed(model: str, entry: Any) -> bool:
+    """Return whether a table lists this name, not only a matching pattern."""
+    # Older fine-tunes are named by their model and ".ft-".
+    name = listed_name(model).partition(".ft-")[0]
+    names = {entry.id, *_texts(entry.match, "equals")}
+    if name.startswith("ft:") and not any(
+        text.startswith("ft:") for text in (*names, *_texts(entry.match, "starts_with"))
+    ):
+        return False  # the price of its base model
+    return name in names or is_in_snapshot(name) or shutdown(name) is not None
+
+
+def _texts(clause: Any, kind: str) -> Iterator[str]:
+    if hasattr(clause, kind):
+        yield getattr(clause, kind)
+    for inner in getattr(clause, "or_", ()):
+        yield from _texts(inner, kind)
+
+
 def _variant(match: Any, context: Mapping[str, str], day: date) -> Any:
     """Find a tier's price; None if the book falls back to standard."""
     if not any(model is match.model for model in match.provider.models):
@@ -172,12 +199,12 @@ def _variant(match: Any, context: Mapping[str, str], day: date) -> Any:
 def _price(
     model: str, tier: Tier, rates: Mapping[str, Any], source: str, as_of: date | None
 ) -> Price | None:
-    # Image models output little text; it is priced as images, too.
+    # Image models output little text, which is priced like images.
     output_rate = rates.get("output_image_mtok", rates.get("output_mtok"))
     values = [{**rates, "output_mtok": output_rate}.get(key) for key in _KEYS]
     starts = {step.start for rate in values for step in getattr(rate, "tiers", ())}
     if values[0] is None or len(starts) > 1:
-        # Missing, or more brackets than a `Price` supports.
+        # No price, or more price brackets than a `Price` supports.
         return None
     base, long = [_below(rate) for rate in values], [_above(rate) for rate in values]
     above = LongContext(starts.pop(), long[0] or Decimal(0), *long[1:]) if starts else None

@@ -16,8 +16,9 @@ RATES: Final = ("input", "cached_input", "cache_write", "output")
 _SHAPE: Final = (
     "Fix: "
     + NextStep('prices={"input": "0.10", "cached_input": "0.01", "output": "0.60"}', PRICES.shell)
-    + " (USD per 1,000,000 tokens in the batch tier), or "
-    + 'prices={"batch": {...}, "standard": {...}}.'
+    + " (USD per 1,000,000 tokens in the batch tier)"
+    + NextStep(', or prices={"batch": {...}, "standard": {...}}', "")
+    + "."
 )
 
 # Costs at these rates can be summed exactly.

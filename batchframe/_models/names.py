@@ -33,6 +33,18 @@ def base_model(model: str) -> str:
     return name.rsplit("/", 1)[-1].replace("gpt-35", "gpt-3.5")
 
 
+def listed_name(model: str) -> str:
+    """Return the name of a model in price books, without a fine-tune's owner.
+
+    Examples
+    --------
+    >>> listed_name("ft:gpt-4o-mini-2024-07-18:acme::8pGL1"), listed_name("GPT-4.1")
+    ('ft:gpt-4o-mini-2024-07-18', 'gpt-4.1')
+    """
+    name = model.lower()
+    return ":".join(name.split(":")[:2]) if name.startswith("ft:") else name
+
+
 def is_reasoning(model: str) -> bool:
     """Return whether a model is a reasoning model.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Context, Decimal, Inexact, localcontext
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,9 @@ from batchframe._base.safe_text import PRICES
 
 Tier = Literal["batch", "standard", "flex", "priority"]
 TIERS: Final[tuple[Tier, ...]] = get_args(Tier)
+Background = Literal["background_2h", "background_8h"]
+BACKGROUND: Final[tuple[Background, ...]] = get_args(Background)
+"""Windows of responses in the background, which are compared with the tiers."""
 
 LEAST_CACHED: Final = 1_024
 """Minimum input tokens for caching (OpenAI prompt caching guide, 2026-11)."""
@@ -94,6 +97,21 @@ class Price:
     as_of: date | None = None
     cache_write: Decimal | None = None
     image_input: Decimal | None = None
+
+    def less(self, discount: Decimal) -> Price:
+        """Reduce every rate by the same fraction.
+
+        Examples
+        --------
+        >>> Price("m", "standard", Decimal(2), output=Decimal(10)).less(Decimal("0.4")).output
+        Decimal('6.0')
+        """
+        long = self.long_context
+        rates = ("input", "cached_input", "output", "cache_write")
+        part = 1 - discount
+        less = {name: _times(getattr(self, name), part) for name in (*rates, "image_input")}
+        above = {name: _times(getattr(long, name), part) for name in rates if long is not None}
+        return replace(self, **less, long_context=long and replace(long, **above))
 
     def of_images(self) -> Price:
         """Price all input as image tokens, an upper bound if it includes text."""
@@ -212,11 +230,35 @@ class Price:
         """
         return self.cost_of(input_tokens, output_tokens, 0, self.may_write(input_tokens))
 
+    def least_of(
+        self, input_tokens: ArrayLike, output_tokens: ArrayLike, longest_input: ArrayLike
+    ) -> Decimal:
+        """Return the minimum total cost of many requests.
+
+        Assumes cache reads of every token of the requests that may be cached.
+        Parameters and errors are those of `cost_of`.
+
+        Parameters
+        ----------
+        longest_input
+            Largest number of input tokens of a request; 1,024 or more may be cached.
+
+        Examples
+        --------
+        >>> luna = Price("", "batch", Decimal("0.1"), Decimal("0.01"), Decimal(1))
+        >>> luna.least_of([1_000, 1_000], 0, [1_000, 2_000])
+        Decimal('0.00011')
+        """
+        input_ = np.atleast_1d(np.asarray(input_tokens, dtype=np.int64))
+        cheaper = self.cached_input is not None and self.cached_input < self.input
+        cached = np.where(cheaper & (np.asarray(longest_input) >= LEAST_CACHED), input_, 0)
+        return self.cost_of(input_, output_tokens, cached)
+
     def may_write(self, input_tokens: ArrayLike) -> NDArray[np.int64]:
         """Return the input tokens per request that cache writes may surcharge."""
         input_ = np.atleast_1d(np.asarray(input_tokens, dtype=np.int64))
-        dearer = self.cache_write is not None and self.cache_write > self.input
-        return np.where(dearer & (input_ >= LEAST_CACHED), input_, 0)
+        has_surcharge = self.cache_write is not None and self.cache_write > self.input
+        return np.where(has_surcharge & (input_ >= LEAST_CACHED), input_, 0)
 
     def costs_of(
         self,
@@ -330,3 +372,7 @@ def _split_tokens(
     if (fresh < 0).any():
         raise ValueError("cached_tokens and cache_write_tokens exceed input_tokens")
     return np.stack([fresh, cached, to_cache, output_])
+
+
+def _times(rate: Decimal | None, part: Decimal) -> Any:
+    return None if rate is None else rate * part

@@ -10,8 +10,8 @@ import difflib
 import re
 import tomllib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
@@ -35,16 +35,7 @@ _OF_BOTH: Final = frozenset({"temperature", "top_p", "reasoning_effort"})
 """Parameters whose rules apply to both endpoints."""
 _EFFORT_NONE: Final = 'reasoning={"effort": "none"}'
 _LIMITS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-"""Parameters of the output, shared by models of every maker."""
-
-
-@dataclass(frozen=True)
-class Shutdown:
-    """The shutdown date of a model, and its recommended successor."""
-
-    on: date
-    successor: str | None
-    source: str
+"""Output parameters that models of every provider have."""
 
 
 def is_known(model: str) -> bool:
@@ -56,7 +47,7 @@ def is_known(model: str) -> bool:
     [True, True, False, False]
     """
     # A path in the name means a gateway, which may translate parameters.
-    return "/" not in model and re.match(_rules()["known"], base_model(model)) is not None
+    return "/" not in model and re.match(load_rules()["known"], base_model(model)) is not None
 
 
 def check_parameters(
@@ -91,12 +82,14 @@ def check_parameters(
             _check_tier(value)
         if (rule := _rule_against(name, model, endpoint, body)) is not None:
             instead = rule["instead"]
+            if accepts_no_reasoning(model):
+                instead += rule.get("or_none", "")
             if endpoint == EndpointPath.RESPONSES:
                 instead = instead.replace('reasoning_effort="none"', _EFFORT_NONE)
             with_value = f" ({shorten(repr(value), 60)})" if "values" in rule else ""
             raise RequestError(
                 f"{name}: rejected by {model}{with_value}, so every request would fail "
-                f"({_citation(rule)}).",
+                f"({citation(rule)}).",
                 next_step="Fix: " + _format_advice(instead) + ". " + allow_hint(name),
             )
         _check_value(_chat_name(name, endpoint), _chat_effort(endpoint, body), name)
@@ -122,7 +115,7 @@ def check_endpoint(model: str, endpoint: str, allow: Collection[str]) -> None:
     """
     if MODEL in allow or not is_known(model):
         return
-    for own in _rules()["own_models"]:
+    for own in load_rules()["own_models"]:
         is_one = re.match(own["models"], base_model(model)) is not None
         if is_one and endpoint != own["endpoint"]:
             instead = f'endpoint="{own["endpoint"]}"'
@@ -132,7 +125,7 @@ def check_endpoint(model: str, endpoint: str, allow: Collection[str]) -> None:
             continue
         raise RequestError(
             f"model: {model} is not supported by {endpoint}, so every request would fail "
-            f"({_citation(own)}). Fix: {instead}.",
+            f"({citation(own)}). Fix: {instead}.",
             next_step=allow_hint("model"),
         )
 
@@ -153,6 +146,19 @@ def refused_parameters(model: str, endpoint: str, body: Mapping[str, Any]) -> li
     return [name for name in body if _rule_against(name, model, endpoint, body) is not None]
 
 
+def accepts_no_reasoning(model: str) -> bool:
+    """Return whether a model is not known to reject the effort "none".
+
+    Examples
+    --------
+    >>> [accepts_no_reasoning(m) for m in ("gpt-6-luna", "gpt-6.2-sol", "my-model")]
+    [True, False, True]
+    """
+    return "reasoning_effort" not in refused_parameters(
+        model, EndpointPath.CHAT, {"reasoning_effort": "none"}
+    )
+
+
 def _rule_against(
     name: str, model: str, endpoint: str, body: Mapping[str, Any]
 ) -> Mapping[str, Any] | None:
@@ -161,7 +167,7 @@ def _rule_against(
     name, body = _chat_name(name, endpoint), _chat_effort(endpoint, body)
     if endpoint == EndpointPath.RESPONSES and name not in _OF_BOTH:
         return None
-    rules: list[Mapping[str, Any]] = _rules()["parameter"]
+    rules: list[Mapping[str, Any]] = load_rules()["parameter"]
     against = (rule for rule in rules if rule["name"] == name and _refuses(rule, model, body))
     return next(against, None)
 
@@ -181,11 +187,11 @@ def _chat_effort(endpoint: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _check_value(name: str, body: Mapping[str, Any], parameter: str) -> None:
     """Raise for a number out of range, or an unknown enum value."""
-    value, words = body.get(name), _rules()["word"].get(name)
+    value, words = body.get(name), load_rules()["word"].get(name)
     if value is None:
         return
-    if name in _rules()["number"]:
-        _check_number(name, value, _rules()["number"][name])
+    if name in load_rules()["number"]:
+        _check_number(name, value, load_rules()["number"][name])
     if words is not None and value not in words:
         near = difflib.get_close_matches(str(value), words, n=1)
         guess = f"Did you mean {near[0]!r}? " if near else ""
@@ -232,12 +238,14 @@ def _is_member(value: Any, harmless: list[Any]) -> bool:
 def _reasons(model: str, body: Mapping[str, Any]) -> bool:
     effort = body.get("reasoning_effort")
     if effort is None:
-        return re.match(_rules()["no_reasoning_by_default"]["models"], base_model(model)) is None
+        return (
+            re.match(load_rules()["no_reasoning_by_default"]["models"], base_model(model)) is None
+        )
     return bool(effort != "none")
 
 
 def _check_tier(value: Any) -> None:
-    tier = _rules()["service_tiers"].get(value) if isinstance(value, str) else None
+    tier = load_rules()["service_tiers"].get(value) if isinstance(value, str) else None
     if isinstance(tier, Mapping) and tier["refused"]:
         raise RequestError(
             f"service_tier: not needed in a batch ({value!r}); batches are billed at the batch "
@@ -249,18 +257,41 @@ def _check_tier(value: Any) -> None:
 def _format_advice(instead: str) -> NextStep:
     """Format a rule's advice, with parameters worded for a shell, too."""
     shell = instead
-    for code in ('reasoning_effort="none"', "max_completion_tokens="):
+    for code in (
+        'reasoning_effort="none"', "max_completion_tokens=", 'endpoint="/v1/responses"'
+    ):  # fmt: skip
         shell = shell.replace(code, parameter_step(code).shell)
     return NextStep(instead, shell)
 
 
+def background_discount(window: str) -> Decimal:
+    """Return the discount of a background response on the standard price.
+
+    Examples
+    --------
+    >>> background_discount("background_8h")
+    Decimal('0.4')
+    """
+    return Decimal(load_rules()["background_discounts"][window])
+
+
+def promise(tier: str) -> str:
+    """Return the promise of a tier or a window, as text."""
+    return str(load_rules()["promises"][tier])
+
+
+def checked_on() -> date:
+    """Return the day on which the table was last compared with its sources."""
+    return date.fromisoformat(str(load_rules()["checked"]))
+
+
 def is_parameter(name: str) -> bool:
     """Return whether any OpenAI endpoint has a body parameter of this name."""
-    return any(name in entry["names"] for entry in _rules()["known_parameters"].values())
+    return any(name in entry["names"] for entry in load_rules()["known_parameters"].values())
 
 
 def _check_name(name: str, endpoint: str) -> None:
-    parameters = _rules()["known_parameters"].get(endpoint)
+    parameters = load_rules()["known_parameters"].get(endpoint)
     if parameters is None or name in parameters["names"]:
         return
     if endpoint != EndpointPath.CHAT and is_parameter(name):
@@ -272,74 +303,12 @@ def _check_name(name: str, endpoint: str) -> None:
         )
     warn_user(
         ParameterWarning(
-            f"{name}: not a known parameter of {endpoint} ({_citation(parameters)}); it is sent "
+            f"{name}: not a known parameter of {endpoint} ({citation(parameters)}); it is sent "
             "anyway, and OpenAI may reject every request. To silence: "
             + requests_step(f'allow=["{name}"]')
             + "."
         )
     )
-
-
-def check_model(model: str, on: date) -> None:
-    """Raise for a model that OpenAI's Batch API rejects.
-
-    Raises
-    ------
-    RequestError
-        If it is shut down, or not available in the Batch API.
-    """
-    if not is_known(model):
-        return
-    end = shutdown(model)
-    if end is not None and end.on <= on:
-        instead = f'model="{end.successor}", its successor' if end.successor else "another model"
-        raise RequestError(
-            f"model: OpenAI shut {model} down on {end.on} ({end.source}). Fix: {instead}.",
-            next_step=allow_hint("model"),
-        )
-    if not_in_batch(model):
-        raise RequestError(
-            f"model: {model} is not available in OpenAI's Batch API "
-            f"({_citation(_rules()['not_in_batch'])}). Fix: another one, such as "
-            'model="gpt-5.6-luna".',
-            next_step=allow_hint("model"),
-        )
-
-
-def lifetime_notes(model: str, on: date) -> tuple[str, ...]:
-    """Return notes on a model's shutdown or absence from the Batch API.
-
-    Examples
-    --------
-    >>> print(*lifetime_notes("gpt-4.1-nano", date(2026, 11, 21)))
-    OpenAI shut gpt-4.1-nano down on 2026-10-23 and recommends gpt-5.6-luna instead.
-    >>> lifetime_notes("gpt-5.6-luna", date(2026, 11, 21))
-    ()
-    """
-    end = shutdown(model)
-    notes = []
-    if end is not None:
-        verb = "shut" if end.on <= on else "will shut"
-        instead = f" and recommends {end.successor} instead" if end.successor else ""
-        notes.append(f"OpenAI {verb} {model} down on {end.on}{instead}.")
-    if is_known(model) and not_in_batch(model):
-        notes.append(f"{model} is not available in OpenAI's Batch API.")
-    return tuple(notes)
-
-
-def shutdown(model: str) -> Shutdown | None:
-    """Return the announced shutdown of a model, or None.
-
-    Examples
-    --------
-    >>> shutdown("gpt-5-mini").on.isoformat(), shutdown("gpt-5-mini").successor
-    ('2026-12-11', 'gpt-6.1-terra')
-    """
-    if not is_known(model):
-        return None
-    rows = (row for row in _rules()["shutdown"] if base_model(model) in row["models"])
-    row = next(rows, None)
-    return None if row is None else Shutdown(row["on"], row.get("successor"), row["source"])
 
 
 def not_in_batch(model: str) -> bool:
@@ -350,7 +319,7 @@ def not_in_batch(model: str) -> bool:
     >>> not_in_batch("gpt-5.3-chat-latest"), not_in_batch("gpt-5.6-luna")
     (True, False)
     """
-    return re.search(_rules()["not_in_batch"]["anywhere"], base_model(model)) is not None
+    return re.search(load_rules()["not_in_batch"]["anywhere"], base_model(model)) is not None
 
 
 def context_window(model: str) -> int | None:
@@ -363,15 +332,17 @@ def context_window(model: str) -> int | None:
     """
     if not is_known(model):
         return None
-    windows = _rules()["context_window"]
+    windows = load_rules()["context_window"]
     fitting = (row["tokens"] for row in windows if re.match(row["models"], base_model(model)))
     return next(fitting, None)
 
 
-def _citation(rule: Mapping[str, Any]) -> str:
+def citation(rule: Mapping[str, Any]) -> str:
+    """Return the source and the date of a line of the table."""
     return f"{rule['source']}, {rule['as_of']}"
 
 
 @cache
-def _rules() -> dict[str, Any]:
+def load_rules() -> dict[str, Any]:
+    """Return the whole table."""
     return tomllib.loads((files(__package__) / "rules.toml").read_text(encoding="utf-8"))

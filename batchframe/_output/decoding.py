@@ -242,7 +242,9 @@ def validate(value: Any, node: Node, root: Node, path: str) -> str | None:
     >>> validate([1, "two"], {"type": "array", "items": {"type": "integer"}}, {}, "counts")
     'Expected integer - at `$.counts[1]`'
     """
-    candidates = [one.node for one in alternatives(node, root) if one.node is not None]
+    candidates = [
+        alternative.node for alternative in alternatives(node, root) if alternative.node is not None
+    ]
     fitting = [candidate for candidate in candidates if _CHECKS[candidate["type"]](value)]
     if not fitting:
         types = " or ".join(dict.fromkeys(candidate["type"] for candidate in candidates))

@@ -42,8 +42,8 @@ def check_limits(schema: Node, name: str) -> None:
 def _check(what: str, count: int, most: int) -> None:
     if count > most:
         raise OutputSpecError(
-            f"output: {count:,} {what}; the service accepts at most {most:,}. Fix: ask for less in "
-            "one request, or in two steps, first for the group, then for what is in it."
+            f"output: {count:,} {what}; the service accepts at most {most:,}. Fix: use fewer or "
+            "shorter names, or two jobs, one for the group and one for the label within it."
         )
 
 
@@ -66,7 +66,7 @@ def _nodes(node: Node) -> Iterator[Node]:
 def _check_depth(
     node: Node, root: Node, path: str, level: int, references: frozenset[str] = frozenset()
 ) -> None:
-    """Count nested objects; a definition already in `references` adds no level."""
+    """Check the nesting; a definition in `references` adds no level."""
     if level > MOST_LEVELS:
         raise OutputSpecError(
             f"{path}: nested too deeply; the service accepts at most {MOST_LEVELS} levels. Fix: "

@@ -90,13 +90,13 @@ def children(node: Node) -> Iterator[tuple[str, Node]]:
         yield "", variant
 
 
-def leads_back(reference: str, root: Node) -> bool:
+def is_recursive_reference(reference: str, root: Node) -> bool:
     """Return whether a definition is recursive, directly or indirectly.
 
     Examples
     --------
     >>> node = {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}}}
-    >>> leads_back("#/$defs/Node", {"$defs": {"Node": node}})
+    >>> is_recursive_reference("#/$defs/Node", {"$defs": {"Node": node}})
     True
     """
     visited: set[str] = set()
@@ -170,7 +170,7 @@ def shape_of(node: Node, root: Node) -> Shape:
 
 def _is_recursive(alternative: Alternative, root: Node) -> bool:
     return alternative.node is None or any(
-        leads_back(reference, root) for reference in alternative.references
+        is_recursive_reference(reference, root) for reference in alternative.references
     )
 
 

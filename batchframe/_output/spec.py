@@ -18,6 +18,13 @@ from batchframe._output.strict import repeated, strict_schema
 
 _TEXT: Final = "response"
 _LABEL: Final = "label"
+_KEYWORDS: Final = frozenset(
+    {
+        "$defs", "$ref", "allOf", "anyOf", "const", "definitions", "description", "enum", "items",
+        "oneOf", "properties", "title", "type",
+    }
+)  # fmt: skip
+"""Keywords of which a JSON schema has at least one."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +199,37 @@ def _given(schema: Mapping[Any, Any]) -> tuple[Any, str]:
             "output: a response format, not a schema. Fix: "
             f'output=response_format{outer}["schema"].'
         )
+    is_schema = not _KEYWORDS.isdisjoint(schema)
+    types = [key for key, kind in schema.items() if _is_type(kind, or_labels=not is_schema)]
+    if types:
+        raise OutputSpecError(
+            "output: a dict is read as a JSON schema, and this one names Python types or labels "
+            f"({format_list(types)}). Fix, with `from typing_extensions import TypedDict`: "
+            f"output=TypedDict('Answer', {_as_types(schema)})."
+        )
     return schema, str(schema.get("title") or "schema")
+
+
+def _is_type(kind: object, *, or_labels: bool) -> bool:
+    return (
+        isinstance(kind, type)
+        or get_origin(kind) is not None
+        or (or_labels and isinstance(kind, list))
+    )
+
+
+def _as_types(fields: Mapping[Any, Any]) -> str:
+    """Format a dict of fields as code."""
+    pairs = (f"{str(key)!r}: {_as_type(kind)}" for key, kind in fields.items())
+    return "{" + shorten(", ".join(pairs), 120) + "}"
+
+
+def _as_type(kind: object) -> str:
+    if isinstance(kind, list | tuple):
+        return f"Literal{list(kind)!r}"
+    if isinstance(kind, type) and get_origin(kind) is None:
+        return kind.__name__
+    return str(kind).replace("typing.", "")
 
 
 def _object_schema(strict: dict[str, Any]) -> tuple[dict[str, Any], str]:

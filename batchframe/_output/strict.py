@@ -213,7 +213,9 @@ def _level_type(values: Sequence[Any], path: str) -> str:
             "output=list(dict.fromkeys(labels))."
         )
     if name == "boolean" and len(values) == 1:
-        raise OutputSpecError(f"{path} can only be {values[0]!r}. Fix: use bool, or omit it.")
+        raise OutputSpecError(
+            f"{path}: a bool with only one value ({values[0]!r}). Fix: use bool, or omit it."
+        )
     return name
 
 
@@ -253,7 +255,7 @@ def _check_values(node: Node, path: str) -> None:
         for key in keys:
             if key in node and not holds(node[key]):
                 value = shorten(repr(node[key]), 60)
-                raise OutputSpecError(f"{path}: {key}={value} is not {requirement}.")
+                raise OutputSpecError(f"{path}: {key!r} is not {requirement} ({value}).")
     if any(key in node and not node[key] for key in ("anyOf", "oneOf")):
         raise _untyped_error(path)
     if "format" in node and node["format"] not in FORMATS:

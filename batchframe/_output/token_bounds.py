@@ -143,7 +143,10 @@ class _Layout:
 
     def pieces(self, node: Node, references: frozenset[str]) -> _Pieces:
         """Lay out a node; alternatives of different shape become one span."""
-        layouts = [self._pieces_of_one(one) for one in alternatives(node, self._root, references)]
+        layouts = [
+            self._pieces_of_one(alternative)
+            for alternative in alternatives(node, self._root, references)
+        ]
         if len(layouts) == 1:
             return layouts[0]
         labels = [piece.texts for [piece, *_] in layouts if isinstance(piece, _Labels)]

@@ -18,7 +18,7 @@ Message = Mapping[str, Any]
 Prompt = str | Sequence[Message] | Callable[[Mapping[Any, Any]], "str | Sequence[Message] | None"]
 RESERVED_KEYWORDS: Final = (
     "prompt", "model", "system", "output", "endpoint", "name", "on_missing", "dedupe", "allow",
-    "images", "image_root", "image_detail", "image_max_size",
+    "images", "image_root", "image_detail", "image_max_size", "files", "file_root",
 )  # fmt: skip
 _NOT_IN_A_BATCH: Final = "not supported in a batch. Fix: omit it"
 _NOT_SPREAD: Final = "not a request parameter. Fix: pass its items as keywords, temperature=0"
@@ -33,6 +33,11 @@ _UNSUPPORTED: Final = {
     "extra_headers": _NOT_IN_A_BATCH,
     "extra_query": _NOT_IN_A_BATCH,
     "timeout": "not supported in a batch. Fix: job.wait(timeout=...)",
+}
+_UNSUPPORTED_AT: Final = {
+    # Of an image, "background" is its transparency.
+    ("/v1/responses", "background"): _NOT_IN_A_BATCH,
+    ("/v1/responses", "background_options"): _NOT_IN_A_BATCH,
 }
 _RESPONSE_FORMAT: Final = (
     'not supported, except {"type": "json_object"} and {"type": "text"} without '
@@ -70,6 +75,11 @@ def checked_prompt(prompt: object) -> str | tuple[Message, ...] | None:
         return _text(prompt, "prompt")
     if callable(prompt):
         return None
+    if isinstance(prompt, Mapping) and "id" in prompt:
+        raise TemplateError(
+            "prompt: a reusable prompt (id and version); OpenAI ended them on 2026-11-30. Fix: "
+            'pass its text, "Classify: {{ text }}", or its messages as a list.'
+        )
     if not isinstance(prompt, Sequence) or isinstance(prompt, bytes | bytearray) or not prompt:
         raise TemplateError.not_a_prompt(prompt)
     for position, message in enumerate(prompt):
@@ -93,10 +103,13 @@ def _is_message(message: object) -> bool:
 
 def checked_model(model: object) -> str:
     """Validate the model name; raise ``RequestError`` if it is invalid."""
-    if not isinstance(model, str) or not model.strip():
+    if isinstance(model, str) and ("{{" in model or "{%" in model):
         raise RequestError(
-            f'model: not the name of a model ({model!r}). Fix: model="gpt-5.6-luna".'
+            f"model: not a template ({model!r}); all requests of a job have one model. Fix: "
+            "df[df[...] == ...].bf.requests(..., model=...), one job per model."
         )
+    if not isinstance(model, str) or not model.strip():
+        raise RequestError(f'model: not the name of a model ({model!r}). Fix: model="gpt-6-luna".')
     return _text(model, "model")
 
 
@@ -140,8 +153,8 @@ def checked_allow(allow: object, body: Mapping[str, Any]) -> tuple[str, ...]:
     checks = tuple(sorted({str(name) for name in names}))
     if unknown := [name for name in checks if name not in {*body, MODEL, CONTEXT_WINDOW}]:
         raise RequestError(
-            f"allow: not a parameter of these requests, {MODEL!r} or {CONTEXT_WINDOW!r} "
-            f"({format_list(unknown)}).",
+            f"allow: unknown check ({format_list(unknown)}); the checks are {MODEL!r}, "
+            f"{CONTEXT_WINDOW!r} and the parameters that you pass.",
             next_step="Fix: " + requests_step("temperature=0", 'allow=["temperature"]') + ".",
         )
     return checks
@@ -173,7 +186,7 @@ def checked_body(
                 f"{name}: an argument of submit(), not of requests(). Fix: "
                 f"requests(...).submit({name}=...)."
             )
-        problem = _UNSUPPORTED.get(name)
+        problem = _UNSUPPORTED.get(name, _UNSUPPORTED_AT.get((endpoint, name)))
         if name == "response_format":
             problem = _wrong_format(parameters[name], endpoint, text=text)
         if problem is not None:

@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
+from batchframe._base.endpoint_paths import EndpointPath
 from batchframe._base.errors import RequestError
-from batchframe._frames.image_options import ImageInput
+from batchframe._frames.attached.options import FileInput, ImageInput
+from batchframe._models.availability import are_openais, check_spelling
 from batchframe._models.rules import check_endpoint, check_parameters
 from batchframe._output import OutputSpec
 from batchframe._recipe.arguments import (
@@ -43,6 +46,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         Checks to skip: names of parameters, "model", "context_window".
     image_columns, image_root, image_detail, image_max_size
         The fields of :attr:`images`, as the manifest stores them.
+    file_columns, file_root
+        The fields of :attr:`files`, as the manifest stores them.
     """
 
     endpoint: str
@@ -59,6 +64,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     image_root: str | None = None
     image_detail: str | None = None
     image_max_size: Annotated[int, msgspec.Meta(ge=1, le=2**31)] | None = None
+    # Unset fields are not written, so that manifests without files stay as they are.
+    file_columns: tuple[str, ...] | UnsetType = msgspec.field(name="files", default=UNSET)
+    file_root: str | UnsetType = UNSET
 
     @property
     def images(self) -> ImageInput | None:
@@ -67,6 +75,19 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             return None
         options = (self.image_root, self.image_detail, self.image_max_size)
         return ImageInput(self.image_columns, *options)
+
+    @property
+    def files(self) -> FileInput | None:
+        """The columns of files and how they are sent; None without files."""
+        if self.file_columns is UNSET:
+            return None
+        root = None if self.file_root is UNSET else self.file_root
+        return FileInput(self.file_columns, root, self.endpoint == EndpointPath.RESPONSES)
+
+    @property
+    def attached(self) -> tuple[ImageInput | FileInput, ...]:
+        """The images and the files that are sent with the prompts."""
+        return tuple(options for options in (self.images, self.files) if options is not None)
 
     @classmethod
     def checked(
@@ -82,6 +103,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         body: Mapping[str, Any],
         allow: Sequence[str] = (),
         images: ImageInput | None = None,
+        files: FileInput | None = None,
     ) -> Recipe:
         """Build a recipe from validated user arguments.
 
@@ -98,6 +120,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         model_name = checked_model(model)
         allowed_checks = checked_allow(allow, body)
         parameters = checked_body(body, endpoint, allowed_checks, text=output.schema is None)
+        if are_openais():
+            check_spelling(model_name, allowed_checks)
         check_endpoint(model_name, endpoint, allowed_checks)
         check_parameters(model_name, endpoint, parameters, allowed_checks)
         stored_prompt = checked_prompt(prompt)
@@ -106,7 +130,13 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
                 "images: not supported with a prompt function. Fix: return messages with image_url "
                 "parts, or pass a template as the prompt."
             )
+        if files is not None and stored_prompt is None:
+            raise RequestError(
+                "files: not supported with a prompt function. Fix: return messages with file "
+                "parts, or pass a template as the prompt."
+            )
         sent_images = images or ImageInput(())
+        file_root = None if files is None else files.root
         return cls(
             endpoint=endpoint,
             model=model_name,
@@ -122,6 +152,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             image_root=sent_images.root,
             image_detail=sent_images.detail,
             image_max_size=sent_images.max_size,
+            file_columns=UNSET if files is None else files.columns,
+            file_root=UNSET if file_root is None else file_root,
         )
 
     def difference(self, other: Recipe) -> list[str]:

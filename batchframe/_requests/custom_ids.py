@@ -48,6 +48,17 @@ def line_heads(fingerprint: str, start: int, digests: Digests) -> list[bytes]:
     return heads
 
 
+def request_in(line: bytes) -> bytes:
+    r"""Return the request in a line: the bytes after its ``custom_id``.
+
+    Examples
+    --------
+    >>> request_in(b'{"custom_id":"bf1-01234567-0000007-0000000000","method":"POST"}\n')
+    b'","method":"POST"}'
+    """
+    return line[line.index(b'"', len(_HEAD)) :].rstrip(b"\n")
+
+
 def _prefix(fingerprint: str) -> str:
     return f"{ID_VERSION}-{fingerprint[:8]}-"
 

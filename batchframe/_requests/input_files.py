@@ -18,6 +18,7 @@ from batchframe._base.endpoint_paths import EndpointPath
 from batchframe._base.errors import FileIsThereError, RequestError
 from batchframe._base.private_files import replacing
 from batchframe._base.progress import progress
+from batchframe._base.safe_text import NextStep
 from batchframe._requests.lines import replace_endpoint
 from batchframe._requests.table import RequestTable
 from batchframe._services.provider import Provider
@@ -120,13 +121,24 @@ def plan_input_files(
         )
     if tokens is not None and max_tokens is not None and (tokens > max_tokens).any():
         longest = int(tokens.argmax())
+        if max_tokens == provider.max_enqueued_tokens:
+            need = int(tokens[longest])
+            raise RequestError(
+                f"The request of {table.where(longest)} has {need:,} input tokens, more than the "
+                f"queue of {provider.name} holds for this model ({max_tokens:,}); it can never "
+                "run.",
+                next_step="Fix: shorten or drop the row. If the account's limit is higher now: "
+                + NextStep(f"submit(max_enqueued_tokens={need})", f"--max-enqueued-tokens {need}")
+                + ".",
+            )
         raise RequestError(
             f"max_enqueued_tokens: below the {int(tokens[longest]):,} input tokens of "
             f"{table.where(longest)} ({max_tokens:,}). Fix: raise the limit, or shorten the row."
         )
     max_requests = provider.max_requests
     if table.recipe.endpoint == EndpointPath.EMBEDDINGS:
-        max_requests = min(max_requests, MOST_INPUTS)
+        queue = provider.max_enqueued_inputs or MOST_INPUTS
+        max_requests = min(max_requests, MOST_INPUTS, queue)
     return pack(sizes, max_requests, provider.max_bytes, tokens, max_tokens)
 
 

@@ -147,7 +147,7 @@ def replace_endpoint(line: bytes, endpoint: str, url: str) -> bytes:
 
 
 def restore_endpoint(request: bytes) -> bytes:
-    """Restore the endpoint that :func:`replace_endpoint` replaced in a request.
+    """Restore the endpoint that :func:`replace_endpoint` replaced.
 
     The digest of the request is computed from the result.
 

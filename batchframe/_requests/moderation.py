@@ -100,7 +100,7 @@ def _verdicts(
     raise ServiceError(
         f"Moderation failed at {table.where(numbers[0])}{suffix}: {shorten(problem)}. "
         "Nothing was submitted. Fix: use a client of OpenAI, where moderation is free, "
-        "requests.moderate(client=openai.OpenAI())."
+        "plan.moderate(client=openai.OpenAI())."
     )
 
 

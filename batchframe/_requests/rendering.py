@@ -26,7 +26,7 @@ from batchframe._base.errors import (
 from batchframe._base.progress import progress
 from batchframe._base.safe_text import SKIP
 from batchframe._endpoints import endpoint_of
-from batchframe._frames.image_columns import column_position, raise_if_unreadable
+from batchframe._frames.attached.columns import column_position, raise_if_unreadable
 from batchframe._frames.tabular import Tabular
 from batchframe._recipe.recipe import Recipe
 from batchframe._recipe.slots import ENCODED_REQUEST, REQUEST, Envelope, Slot
@@ -159,9 +159,9 @@ def row_digests(
 
     Returns
     -------
-    The digest of each row, the reason a row has no prompt, and the reason its images cannot be
-    read (null otherwise). With a prompt function, the digest is that of the row's cells. None if
-    the rows match `checksum`, in the same order.
+    The digest of each row, the reason a row has no prompt, and the reason its images or files
+    cannot be read (null otherwise). With a prompt function, the digest is that of the row's cells.
+    None if the rows match `checksum`, in the same order.
     """
     no_reasons = pa.nulls(len(rows), pa.string())
     if recipe.prompt is None:
@@ -179,32 +179,42 @@ def row_digests(
     return rendered.digest, rendered.source.absent, reasons
 
 
+def request_of_row(recipe: Recipe, row: Tabular) -> bytes | None:
+    """Render the request of a single row; None if it has none."""
+    source, envelope = _of_templates(recipe, row)
+    for _, block in source.blocks():
+        for _, batch in block.batches(_prompt_mask(block), {}):
+            for request in request_bytes(envelope, batch):
+                return bytes(request)
+    return None
+
+
 def _of_templates(recipe: Recipe, rows: Tabular) -> tuple[Source | StreamedSource, Envelope]:
     """Read the cells used by the recipe's templates."""
     unbound = endpoint_of(recipe.endpoint).body(recipe)
     body, cells = _bind_body(unbound, rows)
-    if not cells and recipe.images is None:
+    if not cells and not recipe.attached:
         names = [str(label) for label in rows.columns]
         example = names[0] if names else "text"
         raise TemplateError(
-            "prompt: names no column, so all requests would be equal. Fix: add one, such as "
+            "prompt: names no column, so all requests would be identical. Fix: add one, such as "
             f"{{{{ {example} }}}}. Columns: {format_list(names)}."
         )
     if not rows.streamed:
         [block] = rows.blocks()
-        source = read_cells(block, cells, recipe.on_missing, recipe.images)
+        source = read_cells(block, cells, recipe.on_missing, recipe.attached)
         return source, encode_envelope(recipe.endpoint, body)
-    image_columns = () if recipe.images is None else recipe.images.columns
-    for name in image_columns:
+    attached_columns = [name for options in recipe.attached for name in options.columns]
+    for name in attached_columns:
         column_position(name, list(rows.columns))  # raises before columns are dropped
     rows = rows.only(
-        [*(rows.columns[cell.column] for cell in cells), *_labels_of(rows, image_columns)]
+        [*(rows.columns[cell.column] for cell in cells), *_labels_of(rows, attached_columns)]
     )
     body, cells = _bind_body(unbound, rows)
 
     def read() -> Iterator[Source]:
         for block in rows.blocks():
-            yield read_cells(block, cells, recipe.on_missing, recipe.images)
+            yield read_cells(block, cells, recipe.on_missing, recipe.attached)
 
     absent = pa.nulls(len(rows), pa.string())
     return StreamedSource(rows.index, absent, read), encode_envelope(recipe.endpoint, body)
@@ -263,7 +273,7 @@ class _Rendered:
     Attributes
     ----------
     unreadable
-        The rows whose images cannot be sent, with the reason.
+        The rows whose images or files cannot be sent, with the reason.
     """
 
     source: Source | StreamedSource

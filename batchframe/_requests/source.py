@@ -21,9 +21,13 @@ import pyarrow.compute as pc
 from batchframe._base.digests import Digests, digests_of
 from batchframe._base.errors import CellError, ColumnError, TemplateError, format_list, format_row
 from batchframe._base.safe_text import SKIP, NextStep, option_step
+from batchframe._frames.attached.columns import (
+    Attached,
+    AttachedCells,
+    raise_if_unreadable,
+    read_attached,
+)
 from batchframe._frames.cells import TEXT, text_column
-from batchframe._frames.image_columns import ImageCells, raise_if_unreadable, read_images
-from batchframe._frames.image_options import ImageInput
 from batchframe._frames.tabular import RowBlock
 from batchframe._recipe.slots import PROMPT, column_name
 from batchframe._recipe.template import Cell
@@ -49,27 +53,27 @@ class Source:
         The frame's index, used in error messages only.
     identity
         With a prompt function: a digest of each row's cells, by which `join` matches the row.
-    images
-        The image cells, which are read only when a record batch needs them.
+    attached
+        The cells with images or files, which are read only when a record batch needs them.
     """
 
     columns: pa.Table
     absent: pa.Array
     labels: pd.Index
     identity: Digests | None = None
-    images: ImageCells | None = None
+    attached: AttachedCells | None = None
 
     def __len__(self) -> int:
         return len(self.absent)
 
     @property
     def may_change(self) -> bool:
-        """Whether cells may change between reads, as image files may."""
-        return self.images is not None and not self.images.sketched
+        """Whether cells may change between reads, as files on disk may."""
+        return self.attached is not None and not self.attached.sketched
 
     def sketched(self) -> Source:
-        """Return the same rows with images replaced by stubs of their size."""
-        return self if self.images is None else replace(self, images=self.images.sketches())
+        """Return the same rows with stubs of images and files, for counting."""
+        return self if self.attached is None else replace(self, attached=self.attached.sketches())
 
     def blocks(self) -> Iterator[tuple[int, Source]]:
         """Yield this source as a single block, with its start."""
@@ -91,7 +95,7 @@ class Source:
             Renders cells as requests. Its result for a row of markers identifies the position of
             each column.
         """
-        if self.images is not None or self.identity is not None:
+        if self.attached is not None or self.identity is not None:
             return None
         is_absent = pc.is_valid(self.absent).cast(TEXT)
         reasons = self.absent.cast(TEXT).fill_null("")
@@ -105,8 +109,8 @@ class Source:
     def changed(self, row: int) -> CellError:
         """Return the error for a row that has changed."""
         return CellError(
-            f"The image at {format_row(row, self.labels[row])} changed after the requests were "
-            "made. Nothing was sent.",
+            f"The image or file at {format_row(row, self.labels[row])} changed after the requests "
+            "were made. Nothing was sent.",
             next_step=NextStep("Fix: run the cell with df.bf.requests(...)", "Fix: run the command")
             + " again.",
         )
@@ -121,15 +125,16 @@ class Source:
         chosen
             A mask of rows; None for all.
         unreadable
-            Filled with the rows whose images cannot be sent and the reason; None raises instead.
+            Filled with the rows whose images or files cannot be sent and the reason; None raises
+            instead.
 
         Raises
         ------
         CellError
-            If images cannot be sent and `unreadable` is None.
+            If images or files cannot be sent and `unreadable` is None.
         """
-        if self.images is not None:
-            yield from self._with_images(self.images, chosen, unreadable)
+        if self.attached is not None:
+            yield from self._with_attached(self.attached, chosen, unreadable)
             return
         start = 0
         for batch in self.columns.to_batches(max_chunksize=_BATCH_ROWS):
@@ -141,18 +146,18 @@ class Source:
             else:
                 yield rows[mask], batch.filter(pa.array(mask))
 
-    def _with_images(
+    def _with_attached(
         self,
-        images: ImageCells,
+        attached: AttachedCells,
         chosen: npt.NDArray[np.bool_] | None,
         unreadable: dict[int, str] | None,
     ) -> Iterator[tuple[npt.NDArray[np.int64], pa.RecordBatch]]:
         positions = np.arange(len(self)) if chosen is None else np.flatnonzero(chosen)
         reasons: dict[int, str] = {} if unreadable is None else unreadable
-        for rows, urls in images.batches(positions, _BATCH_ROWS, reasons):
+        for rows, strings in attached.batches(positions, _BATCH_ROWS, reasons):
             if unreadable is None:
                 raise_if_unreadable(reasons, self.labels)
-            names, columns = urls.schema.names, urls.columns
+            names, columns = strings.schema.names, strings.columns
             if self.columns.num_columns:
                 block = self.columns.slice(rows[0], rows[-1] - rows[0] + 1)
                 texts = block.take(pa.array(rows - rows[0])).combine_chunks()
@@ -175,19 +180,19 @@ def _hash_texts(chunks: Sequence[pa.Array], add: Callable[[Any], object]) -> Non
 
 
 def read_cells(
-    block: RowBlock, cells: Sequence[Cell], on_missing: str, images: ImageInput | None = None
+    block: RowBlock, cells: Sequence[Cell], on_missing: str, attached: Sequence[Attached] = ()
 ) -> Source:
-    """Read the text and image cells that the recipe uses; at least one.
+    """Read the cells that the recipe uses; at least one.
 
     Raises
     ------
     ColumnError
-        If an image column is missing.
+        If a column of images or files is missing.
     CellError
         If a cell has no exact string representation.
     """
     frame = block.frame
-    image_cells = None if images is None else read_images(frame, images)
+    attached_cells = read_attached(frame, attached) if attached else None
     columns: dict[str, pa.ChunkedArray] = {}
     absent = pa.nulls(len(frame), pa.string())
     for cell in dict.fromkeys(cells):
@@ -198,11 +203,11 @@ def read_cells(
             first = pc.and_(pc.is_null(column).combine_chunks(), pc.is_null(absent))
             absent = pc.if_else(first, f"column {label!r} is missing", absent)
         columns[column_name(cell)] = pc.fill_null(column, _replacement(on_missing, cell))
-    if image_cells is not None:
-        absent = pc.coalesce(absent, image_cells.absent())
+    if attached_cells is not None:
+        absent = pc.coalesce(absent, attached_cells.absent())
     if on_missing not in {"raise", "skip"}:
         absent = pa.nulls(len(frame), pa.string())
-    return Source(pa.table(columns), absent, frame.index, images=image_cells)
+    return Source(pa.table(columns), absent, frame.index, attached=attached_cells)
 
 
 def _replacement(on_missing: str, cell: Cell) -> pa.Scalar:
@@ -233,9 +238,9 @@ def raise_if_absent(absent: pa.Array, labels: pd.Index) -> None:
             f"{len(positions):,} of {len(labels):,} rows have no prompt:\n{listing}\n",
             next_step="Fix: "
             + SKIP
-            + " (sends nothing for them), "
+            + " (these rows are not sent), "
             + option_step("on_missing", '"empty"')
-            + ", or a replacement, "
+            + ", or a replacement string, such as "
             + option_step("on_missing", '"(no text)"')
             + ".",
         )

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from batchframe._base.digests import Digests
 from batchframe._base.errors import SourceError
 from batchframe._base.progress import progress
-from batchframe._frames.image_columns import raise_if_unreadable
+from batchframe._frames.attached.columns import raise_if_unreadable
 from batchframe._frames.tabular import Tabular, of_batches
 from batchframe._recipe.slots import PROMPT
 from batchframe._requests.source import Source, read_prompts
@@ -49,7 +49,7 @@ class StreamedSource:
         return not self.is_sketched
 
     def sketched(self) -> StreamedSource:
-        """Return the same rows with images replaced by stubs of their size."""
+        """Return the same rows with stubs of images and files, for counting."""
         return replace(self, is_sketched=True)
 
     def blocks(self) -> Iterator[tuple[int, Source]]:

@@ -130,7 +130,7 @@ class RequestTable:
             heads = line_heads(self.fingerprint, start, self.digest[rows])
             start += len(heads)
             lines = [head + request + b"\n" for head, request in zip(heads, requests, strict=True)]
-            requests.clear()  # avoids a second copy of large images
+            requests.clear()  # avoids a second copy of large images and files
             yield lines
 
     def requests_to_send(self) -> Iterator[bytes]:
@@ -139,7 +139,7 @@ class RequestTable:
         Raises
         ------
         CellError, SourceError
-            If an image, or a row read from disk, has changed since the requests were rendered.
+            If an image, a file or a row read from disk has changed since the requests were made.
         """
         for _, requests in self._request_blocks():
             yield from requests
@@ -154,7 +154,7 @@ class RequestTable:
             yield rows, requests
 
     def sketched(self) -> RequestTable:
-        """Replace images by stubs of their size, for counting only."""
+        """Replace images and files by stubs, for counting only."""
         return replace(self, source=self.source.sketched())
 
     def request_batches(self) -> Iterator[tuple[npt.NDArray[np.int64], pa.RecordBatch]]:
@@ -209,6 +209,6 @@ def table_of_requests(
 
 
 def encoded_requests(table: RequestTable) -> list[bytes]:
-    """Return the request of each row of a table from :func:`table_of_requests`."""
+    """Return the requests of a table made by :func:`table_of_requests`."""
     columns = (batch[REQUEST].to_pylist() for _, batch in table.source.batches())
     return [text.encode() for column in columns for text in column]

@@ -24,14 +24,16 @@ from batchframe._base.clock import day_of
 from batchframe._base.errors import JobError
 from batchframe._base.private_files import read_private, replacing
 from batchframe._endpoints import STATUSES, endpoint_of
+from batchframe._models.litellm_prices import snapshot_version
 from batchframe._models.price import Price
-from batchframe._models.price_lookup import price
+from batchframe._models.price_lookup import price_range
+from batchframe._models.price_range import PriceRange
 from batchframe._results.job_answers import JobAnswers, read_job, row_counts
 from batchframe._store.manifest import LARGEST_COST, Manifest, Record
 from batchframe._version import __version__
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Usage:
     """Token usage as reported by the service.
 
@@ -43,12 +45,24 @@ class Usage:
         All output tokens, including reasoning.
     cached_tokens, cache_write_tokens
         Input tokens read from the prompt cache, and written to it.
+
+    Examples
+    --------
+    >>> Usage(1200, 80, 1000)
+    <Usage: 1,200 input tokens (1,000 cached), 80 output tokens>
     """
 
     input_tokens: int
     output_tokens: int
     cached_tokens: int
     cache_write_tokens: int = 0
+
+    def __repr__(self) -> str:
+        cached = f"{self.cached_tokens:,} cached" if self.cached_tokens else ""
+        written = f"{self.cache_write_tokens:,} cache writes" if self.cache_write_tokens else ""
+        parts = ", ".join(filter(None, [cached, written]))
+        input_ = f"{self.input_tokens:,} input tokens{parts and f' ({parts})'}"
+        return f"<Usage: {input_}, {self.output_tokens:,} output tokens>"
 
 
 def usage_of(answers: pa.Table) -> Usage:
@@ -63,14 +77,21 @@ def cost_of(answers: pa.Table, price: Price) -> Decimal:
 
 def job_price(manifest: Manifest) -> Price | None:
     """Look up a job's price on its creation date; None if unknown."""
+    rates = job_price_range(manifest)
+    return None if rates is None else rates.expected
+
+
+def job_price_range(manifest: Manifest) -> PriceRange | None:
+    """Look up a job's price range on its creation date; None if unknown."""
     if endpoint_of(manifest.recipe.endpoint).answer_kind == "reference":
         return None  # referenced files are not billed by tokens
-    return price(
+    return price_range(
         manifest.recipe.model,
         manifest.tier,
         provider=manifest.provider,
         prices=manifest.prices,
         on=day_of(manifest.created_at),
+        body=manifest.recipe.body,
         with_images=manifest.recipe.images is not None,
     )
 
@@ -168,7 +189,7 @@ def _is_valid(summary: Summary, record: Record) -> bool:
         set(counts) <= set(STATUSES)
         and sum(counts.values()) == record.manifest.rows
         and (cost is None or (cost.is_finite() and 0 <= cost <= LARGEST_COST))
-        # Earlier versions left a finished job pending for videos, which are no longer fetched.
+        # Earlier versions left finished jobs pending until videos were fetched, which has ended.
         and not (record.done and "pending" in counts)
     )
 
@@ -188,5 +209,5 @@ def _stamp(path: Path) -> str:
 
 
 @cache
-def _versions() -> tuple[str, str]:
-    return __version__, version("genai-prices")
+def _versions() -> tuple[str, str, str]:
+    return __version__, version("genai-prices"), snapshot_version()

@@ -66,7 +66,7 @@ def read_block(block: bytes, reader: ColumnarReader | None, schema: pa.Schema) -
 
 
 def _parse_block(block: bytes, body: pa.StructType) -> pa.RecordBatch | None:
-    """Parse a block with one object of this type per line, else None."""
+    """Parse a block if each line is one object of this type, else None."""
     lines = _count_objects(block)
     if lines is None:
         return None

@@ -6,7 +6,7 @@ Requests are matched by content, so a paid answer is reused for an identical req
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -21,8 +21,9 @@ from batchframe._recipe.recipe import Recipe
 from batchframe._requests.table import RequestTable
 from batchframe._results.job_answers import STORED, read_answers, read_reused, typed
 from batchframe._services.accounts import Account
+from batchframe._services.connect import format_identity
 from batchframe._store.index import Index
-from batchframe._store.manifest import Record, records
+from batchframe._store.manifest import Record, quiet_records, records
 from batchframe._store.rows import read_rows_of
 
 
@@ -46,6 +47,8 @@ class ReusePlan:
         All jobs on this machine, newest first; None if they were not read.
     job
         The job with the same requests, if some of it may have been sent.
+    answered_by
+        The ids of the jobs whose answers are reused.
     """
 
     table: RequestTable
@@ -55,6 +58,7 @@ class ReusePlan:
     searched: bool = False
     jobs: Sequence[Record] | None = None
     job: Record | None = None
+    answered_by: frozenset[str] = frozenset()
 
     @property
     def existing_job_name(self) -> str | None:
@@ -92,6 +96,7 @@ def find_answers(table: RequestTable, account: Account, jobs: Sequence[Record]) 
     tables: list[pa.Table] = []
     files: list[Path] = []
     waiting: dict[str, np.ndarray] = {}
+    answered_by: set[str] = set()
     for record in jobs:
         places = np.flatnonzero(unanswered)
         match = _match(record, table.recipe, account, digests.take(pa.array(places)))
@@ -104,11 +109,18 @@ def find_answers(table: RequestTable, account: Account, jobs: Sequence[Record]) 
         answers = match.answers.filter(pa.array(match.accepted))
         tables.append(answers.append_column("digest", digests.take(pa.array(answered))))
         files += _files(record, answers)
+        if len(answered):
+            answered_by.add(record.manifest.id)
     # A request answered by another job is no longer pending.
     counts = {job: int(unanswered[places].sum()) for job, places in waiting.items()}
     under_way = {job: count for job, count in counts.items() if count}
     return ReusePlan(
-        *_move_answered_last(table, tables), tuple(files), under_way, searched=True, jobs=jobs
+        *_move_answered_last(table, tables),
+        tuple(files),
+        under_way,
+        searched=True,
+        jobs=jobs,
+        answered_by=frozenset(answered_by),
     )
 
 
@@ -126,17 +138,51 @@ def reused_by(record: Record, table: RequestTable) -> ReusePlan:
     )
 
 
+def without_sent(plan: ReusePlan) -> ReusePlan:
+    """Keep the requests that submitting an existing job would send now."""
+    if plan.job is None or not plan.job.begun:
+        return plan
+    unsent = _unsent_digests(plan.job)
+    is_unsent = pc.is_in(to_arrow(plan.table.request_digest), unsent)
+    is_sent = ~np.asarray(is_unsent.to_numpy(zero_copy_only=False), dtype=bool)
+    return replace(plan, table=plan.table.without(is_sent))
+
+
+def _unsent_digests(record: Record) -> pa.Array:
+    """Return the digests of the requests whose batch was not created."""
+    numbers = [
+        np.arange(file.start, file.stop)
+        for file, state in zip(record.state.files, record.state.inputs, strict=True)
+        if state.step in {"new", "uploaded"}
+    ]
+    numbers.append(np.zeros(0, np.int64))  # concatenate needs one array
+    return read_rows_of(record).request_digest.take(pa.array(np.concatenate(numbers)))
+
+
+def answered_by_others(plan: ReusePlan, account: Account) -> dict[str, int]:
+    """Count requests to send that jobs of other accounts here have answered."""
+    table = plan.table
+    counts: dict[str, int] = {}
+    if not table.to_send:
+        return {}
+    digests = to_arrow(table.request_digest[: table.to_send])
+    for record in quiet_records() if plan.jobs is None else plan.jobs:
+        owner, state = record.manifest.identity, record.state
+        if account.owns(owner, state.batches, state.uploads):
+            continue
+        match = _match(record, table.recipe, Account(owner), digests)
+        if match is not None and (count := int(match.accepted.sum())):
+            name = _display_name(record, counts)
+            counts[f"{name!r} ({format_identity(owner)})"] = count
+    return counts
+
+
 def count_elsewhere(record: Record, account: Account) -> dict[str, int]:
     """Count a job's unsent requests that other jobs answer, by job."""
     manifest = record.manifest
-    unsent_numbers = [
-        np.arange(file.start, file.stop)
-        for file, state in zip(manifest.inputs, record.state.inputs, strict=True)
-        if state.step in {"new", "uploaded"}
-    ]
-    if not unsent_numbers or not manifest.reuse:
+    digests = _unsent_digests(record)
+    if not len(digests) or not manifest.reuse:
         return {}
-    digests = read_rows_of(record).request_digest.take(pa.array(np.concatenate(unsent_numbers)))
     counts: dict[str, int] = {}
     for other in records():
         if other.manifest.id == manifest.id:
@@ -152,7 +198,7 @@ _DIGESTS: Final = Index[pa.Array]("manifest.json", "rows.parquet")
 
 def _match(record: Record, recipe: Recipe, account: Account, digests: pa.Array) -> _Match | None:
     """Find the requests that a job shares; None if none or unreadable."""
-    other, owner = record.manifest.recipe, record.manifest.identity
+    other, owner, state = record.manifest.recipe, record.manifest.identity, record.state
     if (other.endpoint, other.model) != (recipe.endpoint, recipe.model):
         return None
     if not account.may_own(owner):
@@ -161,7 +207,9 @@ def _match(record: Record, recipe: Recipe, account: Account, digests: pa.Array) 
         own = _DIGESTS.get(record.folder.path, lambda: read_rows_of(record).request_digest)
         number = pc.index_in(digests, own)
         # The client is asked only about a job that shares requests.
-        if number.null_count == len(number) or not account.owns(owner, record.state.batches):
+        if number.null_count == len(number):
+            return None
+        if not account.owns(owner, state.batches, state.uploads):
             return None
         places = np.flatnonzero(pc.is_valid(number).to_numpy(zero_copy_only=False))
         number = number.drop_null()
@@ -205,7 +253,7 @@ def _waiting(record: Record, number: np.ndarray, answers: pa.Table) -> np.ndarra
     """Return a mask of requests that a batch has yet to answer."""
     pending = np.asarray(pc.equal(answers["status"], "pending").to_numpy(), dtype=bool)
     is_submitted = np.zeros(record.manifest.requests, dtype=bool)
-    for file, state in zip(record.manifest.inputs, record.state.inputs, strict=True):
+    for file, state in zip(record.state.files, record.state.inputs, strict=True):
         is_submitted[file.start : file.stop] = state.step in {"creating", "created"} or state.queued
     is_waiting: np.ndarray = is_submitted[number] & pending
     return is_waiting

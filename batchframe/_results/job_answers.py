@@ -27,6 +27,7 @@ from batchframe._base.errors import JobError
 from batchframe._base.private_files import open_private, replacing, sha256_of, translate_os_errors
 from batchframe._base.safe_text import REFRESH
 from batchframe._endpoints import STATUSES, endpoint_of, file_named_in, files_of, with_files
+from batchframe._output import Field
 from batchframe._recipe.recipe import Recipe
 from batchframe._requests.custom_ids import custom_ids
 from batchframe._requests.input_files import InputFile
@@ -153,7 +154,7 @@ def _with_stored_file(
     if name is None:
         return "invalid", _NO_VIDEO.format(file_named_in(text)), text
     if name.endswith(".gone"):
-        return "invalid", files.why_gone(custom_id), text
+        return "invalid", files.missing_reason(custom_id), text
     return "ok", None, with_files(text, [name])
 
 
@@ -268,7 +269,7 @@ def _read_files(record: Record, rows: Rows) -> pa.Table:
 
 
 def _read_part(record: Record, rows: Rows, index: int, result_files: list[Path]) -> pa.Table:
-    file, state = record.manifest.inputs[index], record.state.inputs[index]
+    file, state = record.state.files[index], record.state.inputs[index]
     if state.step == "dropped":
         return never_sent(file.stop - file.start)
     if not state.fetched:
@@ -296,7 +297,8 @@ def _result_files(record: Record, index: int) -> list[Path]:
     folder, state = record.folder, record.state.inputs[index]
     if state.batch is None or not state.fetched:
         return []
-    paths = ((folder.output(index), state.output), (folder.errors(index), state.errors))
+    output, errors = folder.output(state.number), folder.errors(state.number)
+    paths = ((output, state.output), (errors, state.errors))
     files = [(path, transfer) for path, transfer in paths if transfer is not None]
     for path, transfer in files:
         if not path.is_file() or sha256_of(path) != transfer.sha256:
@@ -321,6 +323,12 @@ def row_counts(job: JobAnswers) -> dict[str, int]:
     rows = np.bincount(codes, minlength=len(STATUSES))
     rows[STATUSES.index("skipped")] += int((number < 0).sum())
     return {status: int(count) for status, count in zip(STATUSES, rows, strict=True) if count}
+
+
+def answer_fields(job: JobAnswers) -> tuple[Field, ...]:
+    """Return the answer columns of a job."""
+    recipe = job.manifest.recipe
+    return endpoint_of(recipe.endpoint).fields(recipe)
 
 
 def failures(job: JobAnswers, most: int = 3) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
@@ -15,14 +15,13 @@ import pyarrow.compute as pc
 
 from batchframe._base.errors import ColumnError, JobError, format_list
 from batchframe._base.safe_text import RUN_THAT, NextStep, job_step
-from batchframe._endpoints import STATUSES, endpoint_of
+from batchframe._endpoints import STATUSES
 from batchframe._endpoints.endpoint import ASKED_AGAIN
 from batchframe._frames.tabular import Tabular, column_label, of_frame, taken_names
 from batchframe._models.price import sum_of
-from batchframe._output import Field
 from batchframe._recipe.recipe import UNKNOWN_COLUMNS
 from batchframe._requests.rendering import row_digests
-from batchframe._results.job_answers import JobAnswers
+from batchframe._results.job_answers import JobAnswers, answer_fields
 from batchframe._results.pandas_columns import categories, numbers, same_levels, strings, to_pandas
 from batchframe._store.rows import Finder
 
@@ -34,7 +33,7 @@ _DETAILED: Final = [
     "status", "error", *_TOKENS, "finish_reason", "reasoning", "text", "tool_calls",
 ]  # fmt: skip
 _NO_MATCH: Final = "this row was not part of the job, or its text has changed"
-_NO_MATCH_WITH_IMAGES: Final = _NO_MATCH.replace("its text", "its text or an image")
+_NO_MATCH_WITH_IMAGES: Final = _NO_MATCH.replace("its text", "its text, an image or a file")
 _FLOAT_HINT: Final = (
     "; pd.read_parquet(path) reads integers with missing values as floats, "
     'pd.read_parquet(path, dtype_backend="pyarrow") as integers'
@@ -44,13 +43,14 @@ _FLOAT_HINT: Final = (
 def ledger(job: JobAnswers, *, details: bool = False) -> pd.DataFrame:
     """Return the answers in the row order of the submitted frame."""
     columns = columns_of(job, _row_match(job.rows.number, job.rows.absent), details=details)
-    return pd.DataFrame(columns, index=pd.RangeIndex(len(job.rows)))
+    return pd.DataFrame(with_occurring(columns), index=pd.RangeIndex(len(job.rows)))
 
 
 def join(
     frame: pd.DataFrame,
     jobs: Sequence[JobAnswers],
     *,
+    check: Callable[[Sequence[RowMatch]], None] = lambda _: None,
     prefix: str = "",
     details: bool = False,
     overwrite: bool = False,
@@ -66,22 +66,17 @@ def join(
         If an answer column exists in `frame` and `overwrite` is False, or if the jobs have
         different answer columns.
     """
-    _check_same_questions(jobs)
+    check_same_questions(jobs)
+    matches = [match_rows(of_frame(frame), job, Finder(job.rows)) for job in jobs]
     columns_by_job = [
-        columns_of(job, match_rows(of_frame(frame), job, Finder(job.rows)), details=details)
-        for job in jobs
+        columns_of(job, match, details=details) for job, match in zip(jobs, matches, strict=True)
     ]
-    merged = {prefix + name: column for name, column in _merge_jobs(columns_by_job).items()}
+    columns = with_occurring(merge_jobs(columns_by_job))
+    merged = {prefix + name: column for name, column in columns.items()}
     taken = taken_names(frame.columns, list(merged))
     if taken and not overwrite:
-        raise ColumnError.taken(
-            taken,
-            "Fix: "
-            + NextStep('join(job, prefix="second_")', "--prefix second_")
-            + " or "
-            + NextStep("join(job, overwrite=True)", "--overwrite")
-            + ".",
-        )
+        raise taken_error(taken)
+    check(matches)
     labels = {name: column_label(frame.columns, name) for name in merged}
     replaced = {labels[name] for name in taken}
     joined = frame.loc[:, [label not in replaced for label in frame.columns]].copy()
@@ -91,7 +86,32 @@ def join(
     return joined
 
 
-def _check_same_questions(jobs: Sequence[JobAnswers]) -> None:
+def taken_error(names: Sequence[str]) -> ColumnError:
+    """Return the error for answer columns whose names a frame already has."""
+    return ColumnError.taken(
+        names,
+        "Fix: "
+        + NextStep('join(job, prefix="second_")', "--prefix second_")
+        + " or "
+        + NextStep("join(job, overwrite=True)", "--overwrite")
+        + ".",
+    )
+
+
+def with_occurring(columns: dict[str, pd.Series]) -> dict[str, pd.Series]:
+    """Keep the statuses that occur, so that counts of them have no zeros."""
+    status = columns["bf_status"].cat.remove_unused_categories()
+    return {**columns, "bf_status": status}
+
+
+def check_same_questions(jobs: Sequence[JobAnswers]) -> None:
+    """Raise an error if jobs have different answer columns.
+
+    Raises
+    ------
+    ColumnError
+        If they differ in name or type.
+    """
     first, *others = ([(f.name, f.kind) for f in answer_fields(job)] for job in jobs)
     for other in others:
         if other != first:
@@ -100,12 +120,6 @@ def _check_same_questions(jobs: Sequence[JobAnswers]) -> None:
                 f"jobs: different answer columns ({ours} and {theirs}). "
                 'Fix: df.bf.join(first).bf.join(second, prefix="second_").'
             )
-
-
-def answer_fields(job: JobAnswers) -> tuple[Field, ...]:
-    """Return the answer columns of a job."""
-    recipe = job.manifest.recipe
-    return endpoint_of(recipe.endpoint).fields(recipe)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +172,7 @@ def match_rows(rows: Tabular, job: JobAnswers, finder: Finder) -> RowMatch:
     identity, absent, unreadable = identities
     number = finder.find(identity)
     absent = pc.coalesce(absent, finder.why_absent(identity))
-    why_missing = _NO_MATCH if recipe.images is None else _NO_MATCH_WITH_IMAGES
+    why_missing = _NO_MATCH_WITH_IMAGES if recipe.attached else _NO_MATCH
     if job.manifest.source is not None and not rows.streamed:
         why_missing += _FLOAT_HINT
     return _row_match(number, absent, pc.fill_null(unreadable, why_missing))
@@ -221,7 +235,8 @@ def _costs(costs: npt.NDArray[np.object_] | None, number: npt.NDArray[np.int64])
     return pd.Series(column, dtype=object)
 
 
-def _merge_jobs(columns_by_job: Sequence[dict[str, pd.Series]]) -> dict[str, pd.Series]:
+def merge_jobs(columns_by_job: Sequence[dict[str, pd.Series]]) -> dict[str, pd.Series]:
+    """Choose each row's answer among those of several jobs."""
     merged = dict(columns_by_job[0])
     for other in columns_by_job[1:]:
         use_other = (merged["bf_status"] != "ok") & other["bf_status"].isin(["ok"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -15,7 +16,8 @@ from typing import IO, Any, Final
 
 import msgspec
 
-from batchframe._base.lenient_json import repair_json
+from batchframe._base.lenient_json import as_mapping, loads, repair_json
+from batchframe._base.safe_text import redacted
 from batchframe._endpoints import Answer, Endpoint, Status, tokens_of
 
 _OK: Final = {200, "200", "200.0"}  # some servers write the status code as a string
@@ -140,8 +142,8 @@ def _code_and_message(error: Any) -> tuple[str | None, str]:
 
 
 def shorten(message: str) -> str:
-    """Truncate an error message; return a default for an empty one."""
-    message = message or NO_REASON
+    """Truncate and redact an error message; empty ones get a default."""
+    message = redacted(message) or NO_REASON
     return message if len(message) <= _LONGEST_ERROR else f"{message[:_LONGEST_ERROR]}…"
 
 
@@ -208,3 +210,12 @@ def stripped(line: bytes) -> bytes:
 def lines_of(path: Path) -> Iterator[bytes]:
     """Yield the nonblank lines of a file, stripped."""
     return filter(None, map(stripped, chain.from_iterable(map(split, blocks(path)))))
+
+
+def ids_in(path: Path) -> Iterator[str]:
+    """Yield the ``custom_id`` of each line that can be read."""
+    for raw in lines_of(path):
+        with suppress(ValueError):
+            name = as_mapping(loads(raw)).get("custom_id")
+            if isinstance(name, str):
+                yield name

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -15,11 +15,15 @@ from batchframe._base.ranges import Range
 from batchframe._display import UNKNOWN, Card, CardRepr, Table, count, format_range, money, plural
 from batchframe._endpoints import endpoint_of
 from batchframe._models.price import Price, sum_of
-from batchframe._models.price_lookup import lifetime_of_cache_note
-from batchframe._results.billing import job_price, tokens_of
+from batchframe._models.price_lookup import answers_with_audio, unpriced_notes
+from batchframe._models.price_range import PriceRange
+from batchframe._recipe.recipe import Recipe
+from batchframe._results.billing import job_price_range, tokens_of
 from batchframe._results.job_answers import JobAnswers
 from batchframe._store.manifest import Manifest
 
+_Number = TypeVar("_Number", int, Decimal)
+_Billed = tuple[int, Range[int]]
 _TOLERANCE: Final = Decimal("0.05")
 _WRITES: Final = "cache writes"
 _NO_BOUND: Final = (
@@ -54,8 +58,8 @@ class ReportLine:
     def difference(self) -> Decimal | None:
         """The relative difference from the expected value, or None.
 
-        It is that of the costs if they are known, since cached and other tokens differ in price,
-        and otherwise that of the tokens.
+        It compares costs if they are known, since cached and other tokens differ in price, and
+        tokens otherwise.
         """
         if self.estimated_cost is not None and self.cost is not None:
             return _difference(self.cost, self.estimated_cost.expected)
@@ -139,7 +143,8 @@ def report(job: JobAnswers) -> Report:
     input_tokens, output_tokens, cached, cache_writes = tokens_of(job.sent)
     columns = (input_tokens - cached - cache_writes, cached, cache_writes, output_tokens)
     tokens = [int(column.sum()) for column in columns]
-    rates = job_price(manifest)
+    prices = job_price_range(manifest)
+    rates = prices and prices.expected
     costs: Sequence[Decimal | None] = (None,) * 5
     if rates is not None:
         parts = rates.parts_of(input_tokens, output_tokens, cached, cache_writes)
@@ -156,7 +161,7 @@ def report(job: JobAnswers) -> Report:
     )
     lines = tuple(line for line in all_lines if line.name != _WRITES or line.tokens)
     answered = int(np.count_nonzero(input_tokens + output_tokens))
-    notes = tuple(_notes(job, lines, answered, rates))
+    notes = tuple(_notes(job, lines, answered, prices))
     return Report(manifest.display_name, len(job.sent), answered, lines, notes)
 
 
@@ -179,32 +184,76 @@ def _subtract(total: Decimal | None, part: Decimal | None) -> Decimal | None:
 
 
 def _notes(
-    job: JobAnswers, lines: tuple[ReportLine, ...], answered: int, rates: Price | None
+    job: JobAnswers, lines: tuple[ReportLine, ...], answered: int, prices: PriceRange | None
 ) -> Iterator[str]:
     """Yield notes that explain differences, scaled to billed requests."""
     fresh, cached, output = lines[0], lines[1], lines[-2]
     cache_writes = next((line.tokens for line in lines if line.name == _WRITES), 0)
     cache_tokens = cached.tokens + cache_writes
     billed_share = Decimal(answered) / max(len(job.sent), 1)
-    if answered < len(job.sent):
-        yield _unanswered_note(job, len(job.sent) - answered)
-    yield from _cache_notes(cached.tokens, cache_writes, rates)
-    input_tokens = fresh.tokens + cache_tokens
     is_complete = answered == len(job.sent)
+    if answered and not job.manifest.recovered:
+        yield from _range_note(
+            (fresh.tokens + cache_tokens, fresh.estimated_tokens),
+            (output.tokens, output.estimated_tokens),
+            lines[-1],
+            is_complete=is_complete,
+        )
+    if not is_complete:
+        yield _unanswered_note(job, len(job.sent) - answered)
+    yield from _cache_notes(cached.tokens, cache_writes, prices and prices.expected)
+    input_tokens = fresh.tokens + cache_tokens
     difference = _difference(input_tokens, _scaled(fresh.estimated_tokens.expected, billed_share))
     if difference is not None and _is_large(difference):
         estimated = fresh.estimated_tokens if is_complete else None
-        yield _input_note(difference, input_tokens, estimated)
+        yield _input_note(difference, input_tokens, estimated, job.manifest.recipe)
     elif is_complete and not cache_tokens and _is_large(fresh.difference):
         yield _OTHER_PRICE
     if answered and not job.manifest.recovered and fresh.estimated_tokens.high is None:
         yield _NO_BOUND
-    if cache_writes:
-        yield from lifetime_of_cache_note(job.manifest.recipe.body)
+    if cache_writes or answers_with_audio(job.manifest.recipe.body):
+        yield from unpriced_notes(job.manifest.recipe.body, prices)
+    if prices is not None and prices.dispute is not None:
+        yield f"Price books disagree ({prices.dispute}): the cost is that of the first."
     if job.manifest.recovered:
         yield _NO_ESTIMATE
     elif answered:
         yield from _output_note(job, output, billed_share)
+
+
+def _range_note(
+    input_: _Billed, output: _Billed, total: ReportLine, *, is_complete: bool
+) -> Iterator[str]:
+    """Yield one line on what was billed outside its estimated range."""
+    ends = [
+        _outside("input", *input_, _tokens, is_complete=is_complete),
+        _outside("output", *output, _tokens, is_complete=is_complete),
+    ]
+    if total.estimated_cost is not None and total.cost is not None:
+        cost = _outside("cost", total.cost, total.estimated_cost, money, is_complete=is_complete)
+        ends.insert(0, cost)
+    if outside := [end for end in ends if end is not None]:
+        yield f"Billed outside the estimated range: {', '.join(outside)}."
+
+
+def _outside(
+    name: str,
+    billed: _Number,
+    estimated: Range[_Number],
+    format_: Callable[[_Number | None], str],
+    *,
+    is_complete: bool,
+) -> str | None:
+    # Unbilled requests lower the bill but say nothing about the estimate.
+    if estimated.high is not None and billed > estimated.high:
+        return f"{name} {format_(billed)} (above {format_(estimated.high)})"
+    if is_complete and billed < estimated.low:
+        return f"{name} {format_(billed)} (below {format_(estimated.low)})"
+    return None
+
+
+def _tokens(number: int | None) -> str:
+    return f"{count(number)} tokens"
 
 
 def _scaled(expected: int | None, billed_share: Decimal) -> Decimal | None:
@@ -239,13 +288,22 @@ def _cache_notes(cached: int, cache_writes: int, rates: Price | None) -> Iterato
             yield f"{tokens:,} input tokens were {use} the prompt cache ({price}); none expected."
 
 
-def _input_note(difference: Decimal, tokens: int, estimated: Range[int] | None) -> str:
+def _input_note(
+    difference: Decimal, tokens: int, estimated: Range[int] | None, recipe: Recipe
+) -> str:
     note = f"Input: {_by(difference)} than expected"
     if estimated is None:
         return f"{note} for the billed requests."
     if estimated.low <= tokens and (estimated.high is None or tokens <= estimated.high):
         return f"{note}, within the estimated range."
-    return f"{note}; images, tools, schemas and non-public tokenizers are counted approximately."
+    parts = {
+        "images": recipe.images,
+        "tools": recipe.body.get("tools"),
+        "schemas": recipe.output.schema,
+    }
+    approximate = ", ".join(name for name, used in parts.items() if used)
+    names = " and ".join(filter(None, (approximate, "non-public tokenizers")))
+    return f"{note}; {names} are counted approximately."
 
 
 def _output_note(job: JobAnswers, line: ReportLine, billed_share: Decimal) -> Iterator[str]:

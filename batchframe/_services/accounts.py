@@ -11,6 +11,7 @@ from batchframe._base.errors import ServiceError
 from batchframe._services.batch import Batch
 from batchframe._services.protocol import REALTIME, Identity, Service
 
+_NOT_SEEN: Final = {404, 405, 501}
 _PORTS: Final = {"http": 80, "https": 443}
 _THIS_MACHINE: Final = {"localhost", "127.0.0.1", "::1"}
 
@@ -57,11 +58,17 @@ class Account:
         """Check whether an identity may be this account, by its address."""
         return address(other.base_url) == address(self.identity.base_url)
 
-    def owns(self, other: Identity, batches: Sequence[Batch]) -> bool:
+    def owns(self, other: Identity, batches: Sequence[Batch], uploads: Sequence[str] = ()) -> bool:
         """Check whether the owner of a job's batches is this account.
 
-        Another name of the account has the same address, and this client sees the batches. Without
-        a client, or for a pilot, two names are one account unless organization or project differ.
+        Another name of the account has the same address, and this client sees the job's batch or,
+        if none is known, its input file. Without a client, or for a pilot, two names are one
+        account unless organization or project differ.
+
+        Parameters
+        ----------
+        uploads
+            Ids of the uploaded input files, the latest last.
 
         Raises
         ------
@@ -79,14 +86,17 @@ class Account:
         remote = [batch.id for batch in batches if batch.id != REALTIME]
         if self.connect is None or (batches and not remote):
             return all(one == another or None in (one, another) for one, another in pairs)
-        return bool(remote) and _shows(self.connect(), remote[-1])
+        service = self.connect()
+        if remote:
+            return _shows(service.retrieve_batch, remote[-1])
+        return bool(uploads) and _shows(service.retrieve_file, uploads[-1])
 
 
-def _shows(service: Service, batch_id: str) -> bool:
+def _shows(retrieve: Callable[[str], object], name: str) -> bool:
     try:
-        service.retrieve_batch(batch_id)
+        retrieve(name)
     except ServiceError as reason:
-        if reason.status != 404:  # noqa: PLR2004 - HTTP's own number
+        if reason.status not in _NOT_SEEN:
             raise
         return False
     return True

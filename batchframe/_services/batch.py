@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from batchframe._base.lenient_json import as_mapping
+from batchframe._base.safe_text import visible
 
 ENDED: Final = frozenset({"completed", "failed", "expired", "cancelled"})
 """Final statuses of a batch; any other status, even an unknown one, may change."""
+_ENDS: Final = ("ended_at", "completed_at", "failed_at", "expired_at", "cancelled_at")
 _LONGEST_STATUS: Final = 64
 _MOST_ERRORS: Final = 1000
 _SPELLINGS: Final = {"canceled": "cancelled", "canceling": "cancelling"}
@@ -25,9 +27,15 @@ class BatchError:
     line: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Batch:
-    """A batch as last reported; fields the service omits are None or 0."""
+    """A batch as last reported; fields the service omits are None or 0.
+
+    Examples
+    --------
+    >>> Batch("batch_1", "in_progress", total=60, completed=24, failed=1)
+    <Batch batch_1: in_progress, 24 completed and 1 failed of 60 requests>
+    """
 
     id: str
     status: str
@@ -41,7 +49,13 @@ class Batch:
     errors: tuple[BatchError, ...] = ()
     created_at: float | None = None
     expires_at: float | None = None
+    in_progress_at: float | None = None
+    ended_at: float | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        counts = f"{self.completed:,} completed and {self.failed:,} failed of {self.total:,}"
+        return visible(f"<Batch {self.id}: {self.status}, {counts} requests>")
 
     @property
     def ended(self) -> bool:
@@ -55,7 +69,7 @@ class Batch:
         Examples
         --------
         >>> Batch.from_json({"id": "batch_1", "status": "completed", "error_file_id": ""})
-        Batch(id='batch_1', status='completed', endpoint=None, input_file_id=None, ...
+        <Batch batch_1: completed, 0 completed and 0 failed of 0 requests>
         """
         counts = as_mapping(data.get("request_counts"))
         errors = data.get("errors")
@@ -74,6 +88,8 @@ class Batch:
             # Later timestamps have no representable date; milliseconds are rejected this way.
             created_at=_number(data.get("created_at"), most=1e11),
             expires_at=_number(data.get("expires_at"), most=1e11),
+            in_progress_at=_number(data.get("in_progress_at"), most=1e11),
+            ended_at=_number(_first(data, _ENDS), most=1e11),
             metadata={
                 name: text
                 for key, value in as_mapping(data.get("metadata")).items()
@@ -87,6 +103,10 @@ class Batch:
         counts = {name: data.pop(name) for name in ("total", "completed", "failed")}
         errors = {"data": list(data["errors"])}
         return {**data, "errors": errors, "request_counts": counts}
+
+
+def _first(data: Mapping[str, Any], keys: Iterable[str]) -> Any:
+    return next((data[key] for key in keys if data.get(key)), None)
 
 
 def _plain(value: Any) -> str | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Final
+from datetime import date
+from typing import Any, Final
 from urllib.parse import urlsplit
 
-from batchframe._base.errors import ClientError, RequestError
+from batchframe._base.errors import BatchframeError, ClientError, RequestError
 from batchframe._base.safe_text import ACCOUNT, NextStep
 from batchframe._services.accounts import Account
 from batchframe._services.batch import Batch
@@ -22,10 +23,56 @@ from batchframe._services.provider import (
 )
 
 _OPENAI: Final = "https://api.openai.com/v1"
+_PATIENCE: Final = 10.0
+"""Seconds to wait for a list of models, which is only a second opinion."""
+
+
+_UNCHANGED: Final = object()
+_current: list[Any] = [None]
+"""The client of this process; never stored."""
+
+
+def use(client: Any = _UNCHANGED) -> Any:
+    """Set, return or clear the client that this kernel uses by default.
+
+    Everything that takes ``client=`` falls back to it. It is never stored: a new kernel begins
+    without one, and uses ``OPENAI_API_KEY``.
+
+    Parameters
+    ----------
+    client
+        An ``openai.OpenAI`` or ``openai.AzureOpenAI``; None to clear it. Without an argument the
+        current client is returned.
+
+    Returns
+    -------
+    The current client, or None.
+
+    Raises
+    ------
+    ClientError
+        If the client is not supported.
+
+    Examples
+    --------
+    >>> import pandas as pd, batchframe as bf, batchframe.local
+    >>> plan = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-4.1")
+    >>> with batchframe.local.serve(answer=lambda body: "yes") as server:
+    ...     client = bf.use(server.client())
+    ...     job = plan.submit("by default").wait()
+    >>> bf.use() is client, job.counts
+    (True, {'ok': 1})
+    >>> bf.use(None)
+    """
+    if client is not _UNCHANGED:
+        if client is not None:
+            connect(client)  # an unsupported client fails now
+        _current[0] = client
+    return _current[0]
 
 
 def connect(client: object = None) -> Service:
-    """Return the service of a client, or of the environment's API key.
+    """Return the service of a client, of the kernel's, or of the API key.
 
     Raises
     ------
@@ -35,7 +82,7 @@ def connect(client: object = None) -> Service:
     # Slow to import (openai, 0.5 s), and not needed to read local state.
     from batchframe._services.openai_client import connect as to_openai  # noqa: PLC0415
 
-    return to_openai(client)
+    return to_openai(_current[0] if client is None else client)
 
 
 def expected_identity(client: object = None) -> Identity:
@@ -46,7 +93,7 @@ def expected_identity(client: object = None) -> Identity:
     ClientError
         If the client is not supported.
     """
-    if client is not None:
+    if client is not None or _current[0] is not None:
         return connect(client).identity
     # The variables that openai.OpenAI() reads, without importing openai.
     base_url = os.environ.get("OPENAI_BASE_URL") or _OPENAI
@@ -73,7 +120,7 @@ def expected_profile(client: object = None, choice: Provider | str | None = None
     if isinstance(choice, Provider):
         return choice
     if choice is None:
-        if client is not None:
+        if client is not None or _current[0] is not None:
             return connect(client).profile
         return profile_of(expected_identity().base_url)
     name: object = choice
@@ -85,14 +132,18 @@ def expected_profile(client: object = None, choice: Provider | str | None = None
 
 
 def connect_to(
-    identity: Identity, job: str, client: object = None, batches: Sequence[Batch] = ()
+    identity: Identity,
+    job: str,
+    client: object = None,
+    batches: Sequence[Batch] = (),
+    uploads: Sequence[str] = (),
 ) -> Service:
     """Return the service, if it belongs to the job's account.
 
     Parameters
     ----------
-    batches
-        Batches of the job, of which the account's clients see each.
+    batches, uploads
+        Batches and uploaded files of the job, which every client of its account can see.
 
     Raises
     ------
@@ -107,12 +158,12 @@ def connect_to(
         raise ClientError(
             f"client: missing for job {job!r} at {identity.base_url}.",
             next_step=NextStep(
-                f"Fix: bf.job({job!r}, client=...) with the client that submitted it, or set "
-                "OPENAI_API_KEY (and OPENAI_BASE_URL, if it is not OpenAI's).",
+                f"Fix: bf.use(client) or bf.job({job!r}, client=...) with the client that "
+                "submitted it, or set OPENAI_API_KEY (and OPENAI_BASE_URL, if it is not OpenAI's).",
                 ACCOUNT + ".",
             ),
         ) from None
-    if not Account(service.identity, lambda: service).owns(identity, batches):
+    if not Account(service.identity, lambda: service).owns(identity, batches, uploads):
         raise ClientError(
             f"client: job {job!r} belongs to another account ({format_identity(identity)}; the "
             f"client connects to {format_identity(service.identity)}).",
@@ -128,3 +179,11 @@ def format_identity(identity: Identity) -> str:
     """Format the fields of an identity that are set."""
     parts = [f"{name} {value}" for name, value in asdict(identity).items() if value]
     return ", ".join(parts).removeprefix("base_url ")
+
+
+def listed_models(client: object = None) -> Mapping[str, date | None]:
+    """Ask the service for its models; empty if it does not answer soon."""
+    try:
+        return connect(client).within(_PATIENCE).list_models()
+    except BatchframeError:
+        return {}

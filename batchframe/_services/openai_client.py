@@ -3,44 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from datetime import date
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import openai
 from openai.types import Batch as OpenAIBatch
-from openai.types import FileDeleted
+from openai.types import FileDeleted, FileObject
 
 from batchframe._base.clock import NO_PAUSE, SYSTEM, Retries
 from batchframe._base.errors import ClientError, ServiceError
 from batchframe._base.lenient_json import loads
 from batchframe._base.private_files import create_private, insecurity_is_allowed, open_private
 from batchframe._base.progress import BYTES, progress, watched
-from batchframe._base.safe_text import NextStep
+from batchframe._base.safe_text import BASE_URL, NextStep
 from batchframe._services.batch import Batch
-from batchframe._services.openai_transport import call, chunks, stated_length
+from batchframe._services.openai_transport import (
+    LONGEST,
+    MAX_RESPONSE,
+    bounded,
+    call,
+    chunks,
+    put,
+    stated_length,
+)  # fmt: skip
 from batchframe._services.openai_values import (
     batch_of,
     created_of,
+    is_id,
+    listed_file_of,
+    models_of,
     outcome_of,
+    page_of,
     realtime_failure,
     remote_file_of,
     size_of,
-)
+)  # fmt: skip
 from batchframe._services.protocol import CreateOutcome, Identity, RealtimeResponse, RemoteFile
 from batchframe._services.provider import Provider, is_loopback, profile_of
 
+_Item = TypeVar("_Item", Batch, RemoteFile)
 _PAGE: Final = 100
+_FOUND: Final = 302
 _ATTEMPTS: Final = 3
-_MAX_RESPONSE: Final = 1 << 26
+_MAX_LIST: Final = 1 << 27  # bytes of all pages
 _EXCERPT: Final = 60
 
-# Limits on stalled and slow responses, in seconds and bytes per second.
-_MAX_TIMEOUT: Final = 60.0
-# Seconds that a poll may take after the timeout has expired.
-_MIN_TIMEOUT: Final = 5.0
+_MAX_TIMEOUT: Final = 60.0  # seconds without a byte
+_MIN_TIMEOUT: Final = 5.0  # seconds that a poll may take after the timeout has expired
 
 
 def connect(client: object = None) -> OpenAIService:
@@ -68,7 +80,7 @@ def connect(client: object = None) -> OpenAIService:
             f"https://{insecure_url.partition('://')[2]}; on a network that you trust, set "
             "BATCHFRAME_ALLOW_INSECURE=1."
         )
-    return OpenAIService(client)
+    return OpenAIService(bounded(client))
 
 
 def _client_from_environment() -> openai.OpenAI:
@@ -83,7 +95,7 @@ def _client_from_environment() -> openai.OpenAI:
             "key or cost:\n"
             "    import batchframe.local\n"
             "    server = batchframe.local.serve()\n"
-            "    requests.submit(client=server.client())",
+            "    plan.submit(client=server.client())",
             "Fix: set it. To try batchframe without a key or cost, run `batchframe serve`, and set "
             "OPENAI_BASE_URL to its address and OPENAI_API_KEY to any string.",
         ),
@@ -124,8 +136,16 @@ class OpenAIService:
         return self._client.batches.with_streaming_response
 
     def upload(
-        self, path: Path, filename: str, purpose: str = "batch", lifetime: int | None = None
+        self,
+        path: Path,
+        filename: str,
+        purpose: str = "batch",
+        lifetime: int | None = None,
+        *,
+        by_redirect: bool = False,
     ) -> RemoteFile:
+        if by_redirect:
+            return self._upload_by_redirect(path, filename, purpose)
         # The package's types cover OpenAI's purposes only.
         options: dict[str, Any] = {"purpose": purpose}
         if lifetime is not None:
@@ -134,6 +154,37 @@ class OpenAIService:
             stored = call(self._client.files.create, file=(filename, file), **options)
         return remote_file_of(stored)
 
+    def _upload_by_redirect(self, path: Path, filename: str, purpose: str) -> RemoteFile:
+        """Upload like the together package: announce, send and check the file."""
+        form = {"purpose": purpose, "file_name": filename, "file_type": "jsonl"}
+        address, file_id = call(self._upload_address, form)
+        with open_private(path) as opened, watched("uploading", opened) as file:
+            call(put, address, file, path.stat().st_size)
+        stored = call(self._client.post, f"/files/{file_id}/preprocess", cast_to=FileObject)
+        return remote_file_of(stored)
+
+    def _upload_address(self, form: Mapping[str, str]) -> tuple[str, str]:
+        """Return the address that a new file is sent to, and its identifier."""
+        headers = {"Content-Type": "multipart/form-data"}
+        try:
+            answer: object = self._client.post(
+                "/files",
+                cast_to=object,
+                body=dict(form),
+                options={"headers": headers, "follow_redirects": False},
+            )
+        except openai.APIStatusError as reason:
+            address = reason.response.headers.get("Location", "")
+            file_id = reason.response.headers.get("X-Together-File-Id", "")
+            host, own = urlsplit(address), urlsplit(str(self._client.base_url))
+            is_safe = host.scheme == "https" or (is_loopback(own.hostname or "") and host.scheme)
+            if reason.status_code == _FOUND and is_id(file_id) and is_safe:
+                return address, file_id
+            if reason.status_code != _FOUND:
+                raise
+            answer = reason.response
+        raise ServiceError.unusable(got=type(answer).__name__, what="an address for the upload")
+
     def create_batch(
         self,
         input_file_id: str,
@@ -141,17 +192,22 @@ class OpenAIService:
         metadata: Mapping[str, str],
         key: str,
         window: str = "24h",
+        *,
+        output_lifetime: int | None = None,
     ) -> CreateOutcome:
+        body: dict[str, Any] = {
+            "input_file_id": input_file_id,
+            "endpoint": endpoint,
+            "completion_window": window,
+            "metadata": dict(metadata),
+        }
+        if output_lifetime is not None:
+            body["output_expires_after"] = {"anchor": "created_at", "seconds": output_lifetime}
         try:
             answer: object = self._client.post(
                 "/batches",
                 cast_to=OpenAIBatch,
-                body={
-                    "input_file_id": input_file_id,
-                    "endpoint": endpoint,
-                    "completion_window": window,
-                    "metadata": dict(metadata),
-                },
+                body=body,
                 # By default the package retries after a lost response, and creates two billed
                 # batches.
                 options={
@@ -192,25 +248,51 @@ class OpenAIService:
         return batch
 
     def list_batches(self) -> Iterator[Batch]:
-        what = "the list of batches"
+        return self._listed("batches", self._batches.list, batch_of, limit=_PAGE)
+
+    def list_files(self) -> Iterator[RemoteFile]:
+        files = self._client.files.with_streaming_response
+        return self._listed("files", files.list, listed_file_of)
+
+    def _listed(
+        self, kind: str, request: Any, parse: Callable[[object], _Item], **options: Any
+    ) -> Iterator[_Item]:
+        """Yield the items of a list, fetched page by page."""
+        what = f"the list of {kind}"
         after: dict[str, str] = {}
         ids: set[str] = set()
+        started, size = SYSTEM.elapsed(), 0
         while True:
-            page = self._read(what, self._batches.list, limit=_PAGE, **after)
-            if isinstance(page, list):
-                page = {"data": page, "has_more": False}  # Together returns all batches at once
-            items = page.get("data") if isinstance(page, dict) else None
-            if not isinstance(items, list):
-                raise ServiceError.unusable(got=type(page).__name__, what=what)
-            batches = [batch_of(item) for item in items]
-            if items and ids.issuperset(batch.id for batch in batches):
-                what = "the next page of batches"
+            try:
+                body = self._body(what, request, **options, **after)
+            except ServiceError as reason:
+                if after and not reason.passing:
+                    reason.status = None  # the list exists, whatever its next page says
+                raise
+            page = page_of(_parsed(body, what), what)
+            size += len(body)
+            seconds = SYSTEM.elapsed() - started
+            if size > _MAX_LIST or seconds > LONGEST:
+                raise ServiceError(
+                    f"{what[0].upper()}{what[1:]} did not end within {size:,} bytes and "
+                    f"{seconds:,.0f} s, so reading stopped after {len(ids):,} {kind}. Fix: check "
+                    + BASE_URL
+                    + "."
+                )
+            items = [parse(item) for item in page["data"]]
+            if items and ids.issuperset(item.id for item in items):
+                if "has_more" not in page:
+                    return  # a service without pages
+                what = f"the next page of {kind}"
                 raise ServiceError.unusable(got="the same page again", what=what)
-            ids.update(batch.id for batch in batches)
-            yield from batches
-            if not batches or page.get("has_more") is False:
+            ids.update(item.id for item in items)
+            yield from items
+            if not items or page.get("has_more") is False:
                 return
-            after = {"after": batches[-1].id}
+            after = {"after": items[-1].id}
+
+    def list_models(self) -> Mapping[str, date | None]:
+        return models_of(self._read("the models", self._client.models.with_streaming_response.list))
 
     def server_time(self) -> float | None:
         return call(self._date)
@@ -262,33 +344,23 @@ class OpenAIService:
         # A retry after a lost response costs nothing, so the package's own retries stay enabled.
         return call(self._client.post, "/moderations", cast_to=object, body=dict(body))
 
-    def _read(
-        self,
-        what: str,
-        request: Callable[..., AbstractContextManager[Any]],
-        *args: Any,
-        **options: Any,
-    ) -> Any:
+    def _read(self, what: str, request: Callable[..., Any], *args: Any, **options: Any) -> Any:
         """Read a JSON response, bounded in size and time."""
+        return _parsed(self._body(what, request, *args, **options), what)
 
+    def _body(self, what: str, request: Callable[..., Any], *args: Any, **options: Any) -> bytes:
         def read() -> bytes:
             timeout = self._read_timeout(what)
             with request(*args, timeout=timeout, **options) as response:
-                return b"".join(chunks(response, what, _MAX_RESPONSE, timeout))
+                return b"".join(chunks(response, what, MAX_RESPONSE, timeout, LONGEST))
 
         retries = Retries(NO_PAUSE, attempts=_ATTEMPTS)
         while True:
             try:
-                body = call(read)
-                break
+                return call(read)
             except ServiceError as reason:
                 if not reason.broke_off or not retries.pause():
                     raise
-        try:
-            return loads(body)
-        except ValueError:
-            excerpt = body[:_EXCERPT].decode(errors="replace")
-        raise ServiceError.unusable(got=repr(excerpt), what=what)
 
     def _read_timeout(self, what: str) -> float:
         """Return the read timeout in seconds."""
@@ -316,3 +388,11 @@ class OpenAIService:
         if answer != "" and not (isinstance(answer, FileDeleted) and answer.deleted is True):
             raise ServiceError.unusable(got=type(answer).__name__, what="the deletion of a file")
         return True
+
+
+def _parsed(body: bytes, what: str) -> Any:
+    try:
+        return loads(body)
+    except ValueError:
+        excerpt = body[:_EXCERPT].decode(errors="replace")
+    raise ServiceError.unusable(got=repr(excerpt), what=what)

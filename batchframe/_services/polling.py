@@ -1,4 +1,8 @@
-"""The polling pace: seconds between two polls, by service."""
+"""The polling pace: seconds between two polls, by service.
+
+The first and the longest pause of a service are part of its `Provider`, so a job that was submitted
+keeps its own. Growth and jitter are the same for all.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +28,9 @@ SHORTEST: Final = 0.001
 
 PACES: Final = {
     # Azure's guide asks for one poll a minute.
-    "azure": PollInterval(60.0, 60.0),
-    "self-hosted": PollInterval(2.0, 30.0),
+    "azure": (60.0, 60.0),
+    "self-hosted": (2.0, 30.0),
     # Polling a local server is cheap, and local runs should not wait.
-    "local": PollInterval(0.2, 1.0),
+    "local": (0.2, 1.0),
 }
-"""Pace of each service that differs from OpenAI's."""
+"""The first and the longest pause of each service that differs from OpenAI's."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from datetime import date
 from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
@@ -16,6 +16,8 @@ from batchframe._services.provider import Provider
 REALTIME: Final = "realtime"
 """Used in place of a batch id for realtime requests."""
 _LOOKBACK: Final = 100
+NO_LIST: Final = {404, 405, 501}
+"""HTTP statuses of a service that does not list batches or files."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class RemoteFile:
     id: str
     bytes: int | None
     created_at: float | None
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,12 +66,20 @@ class Unsent:
 
 @dataclass(frozen=True)
 class Rejected:
-    """The service rejected the request, in its own error format."""
+    """The service rejected the request.
+
+    Attributes
+    ----------
+    foreign
+        Whether the error has another format than OpenAI's, such as FastAPI's. It may then come
+        from a gateway, although the service created the batch.
+    """
 
     status: int
     code: str | None
     message: str
     retry_after: float | None
+    foreign: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,11 +119,18 @@ class Transfers(Protocol):
     """Calls that can be prefetched, since repeating them costs nothing."""
 
     def upload(
-        self, path: Path, filename: str, purpose: str = "batch", lifetime: int | None = None
+        self,
+        path: Path,
+        filename: str,
+        purpose: str = "batch",
+        lifetime: int | None = None,
+        *,
+        by_redirect: bool = False,
     ) -> RemoteFile:
         """Upload an input file that expires after `lifetime` seconds.
 
-        A repeated upload costs nothing.
+        With `by_redirect` the service names another address for the bytes. A repeated upload costs
+        nothing.
         """
 
     def retrieve_batch(self, batch_id: str) -> Batch:
@@ -150,10 +168,12 @@ class Service(Transfers, Protocol):
         metadata: Mapping[str, str],
         key: str,
         window: str = "24h",
+        *,
+        output_lifetime: int | None = None,
     ) -> CreateOutcome:
-        """Create a batch, without retries; never raise ``ServiceError``.
+        """Create a batch; `output_lifetime` is that of its result files, in s.
 
-        The request is sent once, and redirects are not followed.
+        It never raises ``ServiceError``. The request is sent once, and redirects are not followed.
         """
 
     def ask(self, endpoint: str, body: Mapping[str, Any]) -> RealtimeResponse:
@@ -164,6 +184,12 @@ class Service(Transfers, Protocol):
 
     def list_batches(self) -> Iterator[Batch]:
         """Yield all batches, newest first, fetched page by page."""
+
+    def list_models(self) -> Mapping[str, date | None]:
+        """Return the models of the account with their shutdown dates."""
+
+    def list_files(self) -> Iterator[RemoteFile]:
+        """Yield all uploaded files, fetched page by page."""
 
     def server_time(self) -> float | None:
         """Return the service's time in whole seconds; None if unknown."""
@@ -178,20 +204,41 @@ class Service(Transfers, Protocol):
         """Delete a file, and return whether it existed."""
 
 
-def newest_batches(service: Service) -> list[Batch]:
+def newest_batches(
+    service: Service, job: str, recorded: Collection[str] = (), oldest: float | None = None
+) -> list[Batch]:
     """List the newest batches; empty if the service cannot list batches.
+
+    Parameters
+    ----------
+    job
+        Job id: the list ends a hundred batches after the last unrecorded one of this job.
+    recorded
+        Ids of batches that the job's folder records.
+    oldest
+        Date on the server's clock; the list contains all later batches.
 
     Raises
     ------
     ServiceError
         If the service cannot be reached.
     """
+    batches: list[Batch] = []
+    enough = _LOOKBACK
     try:
-        return list(islice(service.list_batches(), _LOOKBACK))
+        for batch in service.list_batches():
+            batches.append(batch)
+            if batch.metadata.get("bf_job") == job and batch.id not in recorded:
+                enough = len(batches) + _LOOKBACK
+            is_late = oldest is not None and (batch.created_at or 0.0) >= oldest
+            # Stop before the next batch is requested, which may be on another page.
+            if len(batches) >= enough and not is_late:
+                break
     except ServiceError as reason:
-        if reason.status in {404, 405, 501}:
+        if reason.status in NO_LIST:
             return []
         raise
+    return batches
 
 
 def since(oldest: float | None, batches: Iterable[Batch]) -> Iterator[Batch]:

@@ -1,37 +1,27 @@
-"""Providers of the Batch API: their limits and guarantees, from providers.toml."""
+"""Providers of the Batch API, with limits and guarantees."""
 
 from __future__ import annotations
 
 import ipaddress
-import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from functools import cache
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
+from batchframe._base.clock import hours_of
 from batchframe._base.errors import RequestError, format_list
 from batchframe._services import polling
 from batchframe._services.polling import SHORTEST, PollInterval
 
-_WINDOW: Final = re.compile(r"([1-9][0-9]{0,3})([hd])")
-_HOURS: Final = {"h": 1, "d": 24}
 _NO_END: Final = float("inf")
-
-
-def hours_of(window: str) -> int | None:
-    """Parse a completion window in hours; None if it is invalid.
-
-    Examples
-    --------
-    >>> hours_of("24h"), hours_of("7d"), hours_of("soon")
-    (24, 168, None)
-    """
-    match = _WINDOW.fullmatch(window)
-    return None if match is None else int(match[1]) * _HOURS[match[2]]
+_TUPLES: Final = ("windows", "endpoints", "discounted_models")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +39,8 @@ class Provider:
         smaller of its meanings.
     max_enqueued_tokens
         Maximum enqueued input tokens per model; None if it depends on the account.
+    max_enqueued_inputs
+        Maximum enqueued embedding inputs; None if there is no such limit.
     window, windows
         The ``completion_window`` to request, and the shortest and longest supported: hours or days,
         such as "24h" and "7d".
@@ -62,19 +54,24 @@ class Provider:
         The ``endpoint`` of a create request, where it differs from the ``url`` of the lines.
     purpose
         The ``purpose`` of uploaded input files.
+    uploads_by_redirect
+        Whether the service redirects an upload to another address, as Together does.
     upload_lifetime
         Seconds after which the service may delete an input file; None for the service's default.
+    results_kept
+        Days for which the service keeps result files; None if unknown.
     discount
         Fraction of the standard price that a batch saves (0.5 is half), if the service publishes
-        one for all its models. None otherwise: then only a price book's batch price counts.
+        one. None otherwise: then only a price book's batch price counts.
+    discounted_models
+        The models that the discount applies to; None for all.
     price_book
         The service's name in genai-prices; None if it has no prices for the service.
     list_is_complete
         Whether a batch that the service does not list is certain not to exist. Incomplete lists
         prove nothing.
     settle
-        Maximum delay in seconds before the service lists a new batch. OpenAI publishes no figure;
-        BigQuery documents up to 200.
+        Maximum delay in seconds before the service lists a new batch.
     max_creates
         Maximum number of batches created per hour.
     queue_pause
@@ -97,8 +94,6 @@ class Provider:
     >>> groq = bf.provider("groq", window="7d")
     >>> groq.max_bytes, groq.window, groq.hours
     (100000000, '7d', 168.0)
-    >>> bf.provider("openai").list_is_complete, groq.list_is_complete
-    (True, False)
     """
 
     key: str
@@ -106,6 +101,7 @@ class Provider:
     max_requests: int = 50_000
     max_bytes: int = 200_000_000
     max_enqueued_tokens: int | None = None
+    max_enqueued_inputs: int | None = None
     window: str = "24h"
     windows: tuple[str, str] = ("24h", "24h")
     expires: bool = True
@@ -113,8 +109,11 @@ class Provider:
     urls: Mapping[str, str] = field(default_factory=dict)
     created_as: str | None = None
     purpose: str = "batch"
+    uploads_by_redirect: bool = False
     upload_lifetime: int | None = None
+    results_kept: int | None = None
     discount: Decimal | None = None
+    discounted_models: tuple[str, ...] | None = None
     price_book: str | None = None
     list_is_complete: bool = False
     settle: float = 120.0
@@ -131,30 +130,39 @@ class Provider:
                 value = getattr(self, name)
                 if not (value is None and name in _OPTIONAL) and not holds(value):
                     raise RequestError.invalid_argument(name, value, requirement)
-        low, high = self.windows[0], self.windows[-1]
-        shortest, longest, hours = hours_of(low), hours_of(high), hours_of(self.window)
-        if shortest is None or longest is None or not shortest <= (hours or 0) <= longest:
+        low, high = self.windows
+        if not (hours_of(low) or 0) <= (hours_of(self.window) or 0) <= (hours_of(high) or 0):
             supported = f'"{low}"' if low == high else f'from "{low}" to "{high}"'
-            requirement = f"{supported}, which {self.name} supports"
-            raise RequestError.invalid_argument("window", self.window, requirement)
+            supported += f", which {self.name} supports"
+            raise RequestError.invalid_argument("window", self.window, supported)
 
     @property
     def hours(self) -> float:
         """Hours after which a batch has ended; infinity if it does not expire."""
         return float(hours_of(self.window) or 0) if self.expires else _NO_END
 
+    def discount_on(self, model: str) -> Decimal | None:
+        """Return the discount on a model; None if there is none, or unknown."""
+        models = self.discounted_models
+        return self.discount if models is None or model in models else None
+
     def url_of(self, endpoint: str) -> str:
         """Return the ``url`` of the lines for an endpoint."""
         return self.urls.get(endpoint, endpoint)
+
+    @property
+    def enforces_schema(self) -> bool:
+        """Whether each answer matches a strict schema or is a refusal."""
+        return self.key in _ENFORCING
 
     def created_for(self, endpoint: str) -> str:
         """Return the ``endpoint`` of a create request for an endpoint."""
         return self.created_as or self.url_of(endpoint)
 
 
-FIELDS: Final = tuple(one.name for one in fields(Provider))
+FIELDS: Final = tuple(field.name for field in fields(Provider))
 """Attributes of a profile that can be changed."""
-_OPTIONAL: Final = frozenset(one.name for one in fields(Provider) if one.default is None)
+_OPTIONAL: Final = frozenset(field.name for field in fields(Provider) if field.default is None)
 
 
 def _are_spellings(urls: object) -> bool:
@@ -179,9 +187,21 @@ def _at_least(low: float, *kinds: type) -> tuple[Callable[[Any], bool], str]:
     )
 
 
+def _are_windows(value: Any) -> bool:
+    hours = [hours_of(item) or 0 for item in value] if _are_strings(value) else []
+    return len(hours) == 2 and 0 < hours[0] <= hours[1]  # noqa: PLR2004 - a pair
+
+
+_FLAGS: Final = ("expires", "list_is_complete", "uploads_by_redirect")
 # Checked in this order.
 _CHECKS: Final[Mapping[tuple[str, ...], tuple[Callable[[Any], bool], str]]] = {
-    ("max_requests", "max_bytes", "max_enqueued_tokens", "max_creates"): _at_least(1, int),
+    (
+        "max_requests",
+        "max_bytes",
+        "max_enqueued_tokens",
+        "max_enqueued_inputs",
+        "max_creates",
+    ): _at_least(1, int),
     ("upload_lifetime",): _at_least(3600, int),
     ("settle", "queue_pause"): _at_least(0, int, float),
     ("first_poll", "last_poll"): _at_least(SHORTEST, int, float),
@@ -189,9 +209,10 @@ _CHECKS: Final[Mapping[tuple[str, ...], tuple[Callable[[Any], bool], str]]] = {
         lambda text: type(text) is str,
         "a string",
     ),
-    ("expires", "list_is_complete"): (lambda flag: type(flag) is bool, "True or False"),
+    _FLAGS: (lambda flag: type(flag) is bool, "True or False"),
     ("urls",): (_are_spellings, 'a dict of endpoints to their URLs, with or without "/v1"'),
-    ("windows", "endpoints"): (_are_strings, "a tuple of strings"),
+    ("windows",): (_are_windows, 'a pair of hours or days, such as ("24h", "7d")'),
+    ("endpoints", "discounted_models"): (_are_strings, "a tuple of strings"),
     ("discount",): (
         # Comparing a Decimal that is not a number raises.
         lambda part: isinstance(part, Decimal) and part.is_finite() and 0 <= part <= 1,
@@ -200,28 +221,55 @@ _CHECKS: Final[Mapping[tuple[str, ...], tuple[Callable[[Any], bool], str]]] = {
 }
 
 
-def _load() -> dict[str, tuple[Provider, tuple[str, ...]]]:
-    """Read the table of services, each with its hosts."""
-    table = tomllib.loads((files(__package__) / "providers.toml").read_text(encoding="utf-8"))
-    loaded = {}
-    for key, facts in table.items():
-        hosts = tuple(facts.pop("hosts", ()))
-        pace = polling.PACES.get(key, polling.PollInterval())
-        tuples = {name: tuple(facts[name]) for name in ("windows", "endpoints") if name in facts}
-        if "discount" in facts:
-            facts["discount"] = Decimal(facts["discount"])
-        facts |= {"first_poll": pace.initial, "last_poll": pace.maximum, **tuples}
-        loaded[key] = Provider(key=key, **facts), hosts
-    return loaded
+_TABLE: Final = tomllib.loads((files(__package__) / "providers.toml").read_text(encoding="utf-8"))
+_ENTRIES: Final = {key: facts for key, facts in _TABLE.items() if isinstance(facts, dict)}
+_ENFORCING: Final = frozenset(key for key, facts in _ENTRIES.items() if "enforces_schema" in facts)
 
 
-_SERVICES: Final = _load()
-OPENAI: Final = _SERVICES["openai"][0]
-LOCAL: Final = _SERVICES["local"][0]
+class ProviderFacts(NamedTuple):
+    """A line of the table of providers; its keys are explained there."""
+
+    profile: Provider
+    hosts: tuple[str, ...]
+    server: Mapping[str, Any]
+    as_of: date
+    reported: bool
+
+    @property
+    def takes_files(self) -> bool:
+        """Whether the service takes batches as files of requests."""
+        return self.profile.other_shape is None
+
+
+def checked_on() -> date:
+    """Return the day of the last check of the providers' table."""
+    return date.fromisoformat(str(_TABLE["checked"]))
+
+
+@cache
+def provider_table() -> Mapping[str, ProviderFacts]:
+    """Return the lines of the table by their keys."""
+    return {key: _facts(key, dict(line)) for key, line in _ENTRIES.items()}
+
+
+def _facts(key: str, line: dict[str, Any]) -> ProviderFacts:
+    hosts, server = tuple(line.pop("hosts", ())), line.pop("server", {})
+    as_of, reported = line.pop("as_of"), line.pop("reported", False)
+    line.pop("enforces_schema", None)
+    first, longest = polling.PACES.get(key, (PollInterval.initial, PollInterval.maximum))
+    line |= {name: tuple(line[name]) for name in _TUPLES if name in line}
+    if "discount" in line:
+        line["discount"] = Decimal(line["discount"])
+    profile = Provider(key=key, first_poll=first, last_poll=longest, **line)
+    return ProviderFacts(profile, hosts, server, as_of, reported)
+
+
+OPENAI: Final = provider_table()["openai"].profile
+LOCAL: Final = provider_table()["local"].profile
 _NAMED: Final = {
-    key: profile
-    for key, (profile, _) in _SERVICES.items()
-    if key != "local" and profile.other_shape is None
+    key: facts.profile
+    for key, facts in provider_table().items()
+    if key != "local" and facts.takes_files
 }
 # Settings that a local run takes from LOCAL, whichever service it simulates.
 _PACE: Final = ("settle", "queue_pause", "first_poll", "last_poll")
@@ -251,9 +299,9 @@ def profile_of(base_url: str, *, azure: bool = False) -> Provider:
         return local_run(profile) if is_loopback(host) else profile
     if is_loopback(host):
         return LOCAL
-    for profile, hosts in _SERVICES.values():
-        if any(_ends(host, end) for end in hosts):
-            return profile
+    for facts in provider_table().values():
+        if any(_matches(host, name) for name in facts.hosts):
+            return facts.profile
     return _NAMED["self-hosted" if host and _is_private(host) else "other"]
 
 
@@ -267,7 +315,8 @@ def provider(name: str, /, **changes: Any) -> Provider:
     ----------
     name
         "openai", "azure", "groq", "together", "deepinfra", "cerebras", "novita", "parasail",
-        "doubleword", "dashscope", "self-hosted", or "other" for any other service.
+        "doubleword", "dashscope", "nebius", "siliconflow", "moonshot", "self-hosted", or "other"
+        for any other service.
     **changes
         Attributes of :class:`batchframe.Provider` to override, as keywords.
 
@@ -285,6 +334,12 @@ def provider(name: str, /, **changes: Any) -> Provider:
     10000
     """
     profile = _NAMED.get(str(name))
+    if profile is None and (facts := provider_table().get(str(name))) and not facts.takes_files:
+        profile = facts.profile
+        raise RequestError(
+            f"provider: {profile.name} takes batches {profile.other_shape}, not as uploaded files "
+            f"({profile.source})."
+        )
     if profile is None:
         raise RequestError(
             f"provider: unknown service ({name!r}).{_guess(str(name), _NAMED)} Fix: one of "
@@ -308,8 +363,8 @@ def _guess(name: str, names: Iterable[str]) -> str:
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
-def _ends(host: str, end: str) -> bool:
-    return host == end or host.endswith(f".{end}")
+def _matches(host: str, name: str) -> bool:
+    return fnmatchcase(host, name) if "*" in name else f".{host}".endswith(f".{name}")
 
 
 def _is_private(host: str) -> bool:

@@ -41,6 +41,7 @@ class PendingUpload(NamedTuple):
     sha256: str
     purpose: str
     lifetime: int | None
+    by_redirect: bool = False
 
 
 class Prefetcher:
@@ -93,11 +94,17 @@ class Prefetcher:
             self._start_downloads(batch, path, limit)
 
     def upload(
-        self, path: Path, filename: str, purpose: str = "batch", lifetime: int | None = None
+        self,
+        path: Path,
+        filename: str,
+        purpose: str = "batch",
+        lifetime: int | None = None,
+        *,
+        by_redirect: bool = False,
     ) -> RemoteFile:
         """See :class:`Transfers`."""
         stored = self._result(self._uploads, filename) or self._service.upload(
-            path, filename, purpose, lifetime
+            path, filename, purpose, lifetime, by_redirect=by_redirect
         )
         self._start_next_upload()
         return stored
@@ -148,7 +155,9 @@ class Prefetcher:
             intact = False
         if not intact:
             return None  # the caller of the transfer reports the error
-        return self._service.upload(file.path, file.filename, file.purpose, file.lifetime)
+        return self._service.upload(
+            file.path, file.filename, file.purpose, file.lifetime, by_redirect=file.by_redirect
+        )
 
     def _poll(self, batch_id: str, path: Path, limit: Limit) -> Batch:
         batch = self._service.retrieve_batch(batch_id)

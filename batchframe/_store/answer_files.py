@@ -74,7 +74,7 @@ class AnswerFiles:
                         with replacing(path) as writer:
                             shutil.copyfileobj(reader, writer)
 
-    def why_gone(self, custom_id: str) -> str:
+    def missing_reason(self, custom_id: str) -> str:
         """Return why a file was not downloaded, as earlier versions recorded it."""
         path = self._folder / f"{custom_id}.gone"
         with translate_os_errors(path), open_private(path) as file:

@@ -5,17 +5,21 @@ Writers append plain dicts; readers decode and validate them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 import msgspec
 
 from batchframe._base.errors import JobError
+from batchframe._requests.input_files import InputFile
 from batchframe._store.folder import JobFolder
 
 _Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 # An unset clock may be before 1970; dates beyond these bounds cannot be formatted.
 _Date = Annotated[float, msgspec.Meta(ge=-1e10, le=1e11)]
+_Amount = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,20}(\.[0-9]{1,60})?\Z")]
+_Limit = Annotated[int, msgspec.Meta(ge=1, le=2**62)]
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,9 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
 
 
 class Intent(_Event, frozen=True, tag="INTENT"):
-    """The job is about to be sent."""
+    """The job is about to be sent; `max_tokens` is the user's queue limit."""
+
+    max_tokens: _Limit | None = None
 
 
 class _FileEvent(_Event, frozen=True):
@@ -76,15 +82,28 @@ class Rejected(Unsent, frozen=True, tag="REJECTED"):
 
 
 class Ambiguous(_FileEvent, frozen=True, tag="AMBIGUOUS"):
-    """The outcome of a create is unknown."""
+    """The outcome of a create is unknown; `refused` after a foreign error."""
 
     reason: str | None = None
+    refused: bool = False
 
 
 class Queued(_FileEvent, frozen=True, tag="QUEUED"):
-    """The input file waits because the service's queue is full."""
+    """The input file waits because the service's queue is full.
+
+    `max_tokens` and `max_requests` are the limits of the queue, as the service stated them.
+    """
 
     reason: str | None = None
+    retry_at: _Date = 0.0
+    max_tokens: _Limit | None = None
+    max_requests: _Limit | None = None
+
+
+class Divided(_FileEvent, frozen=True, tag="DIVIDED"):
+    """Smaller input files, with the next numbers, replace one that never ran."""
+
+    files: tuple[InputFile, ...]
     retry_at: _Date = 0.0
 
 
@@ -118,6 +137,18 @@ class AllFetched(Short, frozen=True, tag="FETCHED"):
     incomplete: bool = False
 
 
+class Paused(_Event, frozen=True, tag="PAUSED"):
+    """An input file cost more than its upper bound; amounts are USD."""
+
+    file: int
+    cost: _Amount
+    high: _Amount
+
+
+class Resumed(_Event, frozen=True, tag="RESUMED"):
+    """The user consented to the rest of a paused job."""
+
+
 class Asking(_Event, frozen=True, tag="ASKING"):
     """One request of a pilot is about to be sent."""
 
@@ -148,7 +179,8 @@ class Unknown(_Event, frozen=True, tag="?"):
 
 Event = (
     Intent | Uploaded | Creating | Created | Status | Unsent | Rejected | Ambiguous | Queued
-    | Fencing | Fenced | Dropped | Abandoned | Short | AllFetched | Asking | Answered
+    | Divided | Fencing | Fenced | Dropped | Abandoned | Short | AllFetched | Paused | Resumed
+    | Asking | Answered
 )  # fmt: skip
 
 
@@ -187,7 +219,18 @@ def read_events(folder: JobFolder) -> list[Event | Unknown]:
     JobError
         If the journal is damaged.
     """
+    return parse_events(folder, folder.read_journal())
+
+
+def parse_events(folder: JobFolder, lines: Iterable[bytes]) -> list[Event | Unknown]:
+    """Parse lines of a job's journal.
+
+    Raises
+    ------
+    JobError
+        If the journal is damaged.
+    """
     try:
-        return list(map(parse_event, folder.read_journal()))
+        return list(map(parse_event, lines))
     except (msgspec.DecodeError, RecursionError) as reason:
         raise JobError.damaged(str(folder.journal), str(reason)) from None

@@ -15,6 +15,7 @@ lock
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import threading
@@ -40,13 +41,22 @@ from batchframe._base.safe_text import JOBS
 
 _T = TypeVar("_T")
 STATE_VERSION: Final = 1
+DIVIDED_VERSION: Final = 2
+"""Format of a folder whose journal divides input files."""
 _JOB_ID: Final = re.compile(r"[0-9a-f]{20}")
 # Far more than a job needs, and small enough for memory.
 _MAX_MANIFEST: Final = 64_000_000
 _MAX_JOURNAL: Final = 256_000_000
 # More than any recipe needs, and below Python's recursion limit.
 _MAX_DEPTH: Final = 200
+_NO_LOCKS: Final = frozenset(
+    {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EIO, errno.ENOSYS}
+)
+"""What disks without locks answer, such as shares of a cluster or in a container."""
 _THREAD_LOCKS: Final[dict[Path, threading.RLock]] = {}
+if hasattr(os, "register_at_fork"):
+    # The threads that hold them do not exist in a forked process.
+    os.register_at_fork(after_in_child=_THREAD_LOCKS.clear)
 
 
 def state_dir() -> Path:
@@ -60,6 +70,11 @@ def state_dir() -> Path:
     path = os.environ.get("BATCHFRAME_HOME")
     if not path:
         return platformdirs.user_state_path("batchframe")
+    if "://" in path:
+        raise JobError(
+            f"BATCHFRAME_HOME: an address, not a folder ({path!r}); state needs a local disk. Fix: "
+            "set it to a folder, such as ~/batchframe, or unset it."
+        )
     try:
         return Path(path).expanduser().absolute()
     except (RuntimeError, OSError):
@@ -141,11 +156,10 @@ class JobFolder:
         JobError
             If a file operation in the folder fails while the lock is held.
         """
-        lock = filelock.FileLock(self.path / "lock", mode=0o600)
         thread_lock = _THREAD_LOCKS.setdefault(self.path, threading.RLock())
         with thread_lock, translate_os_errors(self.path):
             try:
-                lock.acquire(timeout=0)
+                lock = self._acquire()
             except filelock.Timeout:
                 yield False
                 return
@@ -153,6 +167,17 @@ class JobFolder:
                 yield True
             finally:
                 lock.release()
+
+    def _acquire(self) -> filelock.BaseFileLock:
+        lock: filelock.BaseFileLock = filelock.FileLock(self.path / "lock", mode=0o600)
+        try:
+            lock.acquire(timeout=0)
+        except OSError as reason:
+            if isinstance(reason, filelock.Timeout) or reason.errno not in _NO_LOCKS:
+                raise
+            lock = filelock.SoftFileLock(self.path / "lock.marker", mode=0o600)
+            lock.acquire(timeout=0)
+        return lock
 
     def read_manifest(self) -> dict[str, Any]:
         """Read the manifest.
@@ -173,7 +198,7 @@ class JobFolder:
             raise JobError.damaged(str(self.manifest), str(reason)) from None
         if _exceeds_depth(manifest, _MAX_DEPTH):
             raise JobError.damaged(str(self.manifest), f"nested more than {_MAX_DEPTH} levels deep")
-        if (version := manifest.get("state_version")) != STATE_VERSION:
+        if (version := manifest.get("state_version")) not in (STATE_VERSION, DIVIDED_VERSION):
             raise JobError(
                 f"{self.manifest!s} has format {version!r}, which needs a newer version of "
                 "batchframe. Fix: pip install --upgrade batchframe."
@@ -190,10 +215,18 @@ class JobFolder:
         with replacing(self.manifest) as file:
             file.write(msgspec.json.format(content))
 
-    def read_journal(self) -> list[bytes]:
-        """Read the lines of the journal, without an incomplete last line."""
-        *lines, _torn = (read_private(self.journal, _MAX_JOURNAL) or b"").split(b"\n")
+    def read_journal(self, start: int = 0) -> list[bytes]:
+        """Read the complete lines of the journal from a byte offset."""
+        *lines, _torn = (read_private(self.journal, _MAX_JOURNAL, start) or b"").split(b"\n")
         return lines
+
+    def journal_version(self) -> tuple[int, int]:
+        """Return the inode and the size of the journal; zeros if it is missing."""
+        with translate_os_errors(self.journal):
+            if not os.path.lexists(self.journal):
+                return 0, 0
+            info = self.journal.lstat()
+            return info.st_ino, info.st_size
 
     def append(self, event: Mapping[str, Any]) -> None:
         """Append one event to the journal, and sync it to disk."""

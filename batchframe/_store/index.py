@@ -1,4 +1,4 @@
-"""Index of what was read from job folders, kept while their files are unchanged."""
+"""Cache of job folders, valid while their files are unchanged."""
 
 from __future__ import annotations
 

@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from operator import itemgetter
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
@@ -27,10 +26,10 @@ from batchframe._recipe.recipe import Recipe
 from batchframe._requests.input_files import InputFile
 from batchframe._services.protocol import Identity
 from batchframe._services.provider import Provider, profile_of
-from batchframe._store.events import read_events
-from batchframe._store.folder import JobFolder, job_folders
+from batchframe._store.events import parse_events
+from batchframe._store.folder import STATE_VERSION, JobFolder, job_folders
 from batchframe._store.index import Index
-from batchframe._store.journal import JobState, replay
+from batchframe._store.journal import JobState, Replay
 from batchframe._version import __version__
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
@@ -45,6 +44,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
+    inputs
+        The input files as prepared; the journal may divide them again.
     created_at
         Time of preparation, in seconds on this machine's clock.
     reused
@@ -56,7 +57,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     prices
         The user's own prices, as strings.
     max_enqueued_tokens
-        Maximum input tokens in the service's queue; None if not set.
+        Maximum input tokens in the service's queue: the user's, or the one that the service stated
+        to an earlier job; None if neither did.
     tier
         Price tier: "batch", or "standard" for a pilot, whose requests are sent in real time.
     recovered
@@ -64,8 +66,18 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         the rows are then the requests, in order.
     input_cost
         Estimated cost of the input, in USD; None if the price was unknown.
+    file_highs
+        Upper bound of the cost of each input file, in USD; empty if unknown, or for one file.
     source
         File or folder of the rows; None if they were in memory.
+    metadata
+        The user's own metadata of the batches.
+    output_expires_after
+        Seconds after which the service deletes the result files; None for its default.
+    aliases
+        Earlier names under which the same requests were submitted.
+    state_version
+        Format of the folder; 2 once an input file was divided, which earlier versions cannot read.
     provider
         Provider profile as of the preparation; later runs on the job use the same.
     """
@@ -92,11 +104,22 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     max_enqueued_tokens: _Tokens | None
     input_cost: Range[Decimal] | None = None
     source: str | None = None
+    file_highs: tuple[Decimal, ...] = ()
+    metadata: Mapping[str, str] = msgspec.field(default_factory=dict)
+    output_expires_after: _Tokens | None = None
+    aliases: tuple[str, ...] = ()
+    state_version: int = STATE_VERSION
 
     @property
     def display_name(self) -> str:
-        """Name of the job, or its id without a name."""
-        return self.name or self.id
+        """Name that finds the job, or its id if it has none that does."""
+        return self.id if self.name is None or self.shadowed else self.name
+
+    @property
+    def shadowed(self) -> bool:
+        """Whether its name finds another job."""
+        found = None if self.name is None else _newest_of(self.name)
+        return found is not None and found != self.id
 
 
 @dataclass(frozen=True)
@@ -115,10 +138,23 @@ class Record:
     @property
     def begun(self) -> bool:
         """Whether a batch may have been created; the input files are then final."""
-        return any(
+        return bool(self.state.divided) or any(
             state.step not in {"new", "uploaded"} or state.fenced or state.queued
             for state in self.state.inputs
         )
+
+    @property
+    def reference(self) -> str:
+        """What ``bf.job()`` takes to find this job: name, id or path."""
+        is_listed = _newest_of(self.manifest.id) == self.manifest.id
+        return self.manifest.display_name if is_listed else str(self.folder.path)
+
+    @property
+    def changed_at(self) -> float:
+        """Time of the last event, in seconds on this machine's clock."""
+        with suppress(OSError):
+            return self.folder.journal.lstat().st_mtime
+        return self.manifest.created_at
 
     @property
     def sent(self) -> bool:
@@ -199,10 +235,10 @@ def read_record(folder: JobFolder) -> Record:
         If one of them is damaged.
     """
     manifest = read_manifest(folder)
-    return Record(folder, manifest, read_state(folder, len(manifest.inputs)))
+    return Record(folder, manifest, read_state(folder, manifest))
 
 
-def read_state(folder: JobFolder, input_count: int) -> JobState:
+def read_state(folder: JobFolder, manifest: Manifest) -> JobState:
     """Replay a job's journal.
 
     Raises
@@ -210,11 +246,44 @@ def read_state(folder: JobFolder, input_count: int) -> JobState:
     JobError
         If the journal is damaged.
     """
-    events = read_events(folder)
-    try:
-        return replay(events, input_count)
-    except (ValueError, LookupError) as reason:
-        raise JobError.damaged(str(folder.journal), _reason(reason)) from None
+    return JournalReader(folder, manifest).state()
+
+
+class JournalReader:
+    """State of a job, updated from new events of its journal."""
+
+    def __init__(self, folder: JobFolder, manifest: Manifest) -> None:
+        self._folder = folder
+        self._manifest = manifest
+        self._inode, self._end = -1, 0
+
+    def state(self) -> JobState:
+        """Return the state of the job as of the last event.
+
+        Raises
+        ------
+        JobError
+            If the journal is damaged.
+        """
+        inode, size = self._folder.journal_version()
+        if inode != self._inode or size < self._end:
+            manifest = self._manifest
+            self._replay = Replay(manifest.inputs, manifest.max_enqueued_tokens)
+            self._inode, self._end = inode, 0
+            self._read()
+        elif size > self._end:
+            self._read()
+        return self._state
+
+    def _read(self) -> None:
+        lines = self._folder.read_journal(self._end)
+        events = parse_events(self._folder, lines)
+        try:
+            self._state = self._replay.add(events)
+        except (ValueError, LookupError) as reason:
+            self._inode = -1
+            raise JobError.damaged(str(self._folder.journal), _reason(reason)) from None
+        self._end += sum(len(line) + 1 for line in lines)
 
 
 def _reason(reason: Exception) -> str:
@@ -226,25 +295,39 @@ _RECORDS: Final = Index[Record]("manifest.json", "journal.jsonl")
 
 
 class _Names(msgspec.Struct):
-    """What a job is looked up by, without the rest of its manifest."""
+    """The fields by which a job is looked up."""
 
     id: str
     name: str | None
     created_at: float
+    aliases: tuple[str, ...] = ()
 
 
 _NAMES: Final = Index[_Names]("manifest.json")
 
 
-def find_record(name: str) -> Record | None:
-    """Find the newest readable job of an id or name; None without one."""
+def _named(name: str) -> list[tuple[_Names, JobFolder]]:
+    """List the jobs of an id or name, by the newest; by alias last."""
     matches = []
     for folder in job_folders():
         with suppress(JobError, msgspec.DecodeError):
             names = _NAMES.get(folder.path, partial(folder.decode_manifest, _Names))
-            if name in (names.id, names.name):
-                matches.append((names.created_at, folder))
-    for _, folder in sorted(matches, key=itemgetter(0), reverse=True):
+            if name in (names.id, names.name, *names.aliases):
+                matches.append((names, folder))
+    matches.sort(key=lambda match: match[0].created_at, reverse=True)
+    return sorted(matches, key=lambda match: name in match[0].aliases)
+
+
+def _newest_of(name: str) -> str | None:
+    with warnings.catch_warnings(), suppress(JobError):
+        warnings.simplefilter("ignore", UnreadableJobWarning)
+        return next((names.id for names, _ in _named(name)), None)
+    return None
+
+
+def find_record(name: str) -> Record | None:
+    """Find the newest readable job of an id or name; None without one."""
+    for _, folder in _named(name):
         with suppress(JobError):
             return _RECORDS.get(folder.path, partial(read_record, folder))
     return None
@@ -263,7 +346,7 @@ def records() -> Iterator[Record]:
 
 
 def quiet_records() -> list[Record]:
-    """List all jobs without warnings, for a caller that needs only readable ones."""
+    """List the readable jobs, without warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnreadableJobWarning)
         return list(records())

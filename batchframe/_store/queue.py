@@ -8,13 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, islice
 from typing import Final
 
+from batchframe._base.endpoint_paths import EndpointPath
 from batchframe._requests.input_files import InputFile
-from batchframe._store.journal import InputFileState
+from batchframe._services.provider import Provider
+from batchframe._store.journal import InputFileState, JobState
 
 _HOUR: Final = 3600.0
 _UNSENT: Final = {"new", "uploaded"}
+
+
+@dataclass(frozen=True)
+class Load:
+    """Contents of a service's queue, or its limits; None if unlimited."""
+
+    tokens: int | None = 0
+    requests: int | None = 0
 
 
 @dataclass(frozen=True)
@@ -23,17 +34,23 @@ class Queue:
 
     Attributes
     ----------
-    max_tokens
-        Maximum input tokens in the queue per model; None if unknown.
+    limits
+        Maximum in the queue per model.
     elsewhere
-        Input tokens that other jobs have queued.
+        What other jobs have queued.
     max_creates
         Maximum number of batches created per hour.
     """
 
-    max_tokens: int | None
-    elsewhere: int
+    limits: Load
+    elsewhere: Load
     max_creates: int
+
+
+def limits_of(state: JobState, provider: Provider, endpoint: str) -> Load:
+    """Return the limits of a job's queue: stated ones, or the provider's."""
+    inputs = provider.max_enqueued_inputs if endpoint == EndpointPath.EMBEDDINGS else None
+    return Load(state.max_tokens or provider.max_enqueued_tokens, state.stated.requests or inputs)
 
 
 def due(
@@ -41,16 +58,17 @@ def due(
 ) -> list[int]:
     """List the input files whose batch may be created now, in order.
 
-    Creates of unknown outcome come first, whatever the queue. No new batch is created during the
-    pause after a full-queue rejection.
+    Creates of unknown outcome come first, even if the queue is full. No new batch is created
+    during the pause after a full-queue rejection.
 
     Examples
     --------
     >>> files = [InputFile(i, i + 1, 100, "", tokens=40) for i in range(4)]
-    >>> due(files, [InputFileState()] * 4, Queue(100, 0, 2000), now=0.0)
+    >>> limits = Load(tokens=100, requests=None)
+    >>> due(files, [InputFileState()] * 4, Queue(limits, Load(), 2000), now=0.0)
     [0, 1]
     >>> ended = InputFileState(step="dropped", fetched=True)
-    >>> due(files, [ended] + [InputFileState()] * 3, Queue(100, 30, 2000), now=0.0)
+    >>> due(files, [ended] + [InputFileState()] * 3, Queue(limits, Load(30), 2000), now=0.0)
     [1]
     """
     unsettled = [index for index, state in enumerate(states) if state.step == "creating"]
@@ -61,21 +79,6 @@ def due(
     recent = sum(state.attempts > 0 and state.creating_at > now - _HOUR for state in states)
     remaining = max(0, queue.max_creates - recent)
     return unsettled + _select_fitting(inputs, states, waiting, queue)[:remaining]
-
-
-def is_full(code: str | None, message: str | None) -> bool:
-    """Check whether an error says that the service's queue is full.
-
-    OpenAI's error code, or the message that Azure sends without it (openai-python issue 2084;
-    Azure OpenAI Batch guide, 2026-03).
-
-    Examples
-    --------
-    >>> is_full("token_limit_exceeded", None), is_full("insufficient_quota", "No money.")
-    (True, False)
-    """
-    words = (message or "").lower()
-    return code == "token_limit_exceeded" or "enqueued token" in words
 
 
 def pause(first: float, refusals: int) -> float:
@@ -92,18 +95,34 @@ def pause(first: float, refusals: int) -> float:
 def _select_fitting(
     inputs: Sequence[InputFile], states: Sequence[InputFileState], waiting: list[int], queue: Queue
 ) -> list[int]:
-    if queue.max_tokens is None:
-        return waiting
-    active = [index for index, state in enumerate(states) if is_in_queue(state)]
-    queued = queue.elsewhere + sum(inputs[index].tokens for index in active)
-    fitting: list[int] = []
-    for index in waiting:
-        queued += inputs[index].tokens
-        # One input file is always sent to an empty queue, or a job could wait forever.
-        if queued > queue.max_tokens and (active or fitting or queue.elsewhere):
-            break
-        fitting.append(index)
-    return fitting
+    active = [inputs[index] for index, state in enumerate(states) if is_in_queue(state)]
+    files = [inputs[index] for index in waiting]
+    elsewhere, limits = queue.elsewhere, queue.limits
+    count = min(
+        _count_fitting([elsewhere.tokens or 0, *_tokens(active)], _tokens(files), limits.tokens),
+        _count_fitting(
+            [elsewhere.requests or 0, *_requests(active)], _requests(files), limits.requests
+        ),
+    )
+    is_empty = not active and elsewhere == Load()
+    # One input file is always sent to an empty queue, or a job could wait forever.
+    return waiting[: max(count, 1 if is_empty else 0)]
+
+
+def _tokens(files: Sequence[InputFile]) -> list[int]:
+    return [file.tokens for file in files]
+
+
+def _requests(files: Sequence[InputFile]) -> list[int]:
+    return [file.stop - file.start for file in files]
+
+
+def _count_fitting(queued: Sequence[int], waiting: Sequence[int], limit: int | None) -> int:
+    """Count the leading numbers that fit in the rest of a queue."""
+    if limit is None:
+        return len(waiting)
+    totals = accumulate(waiting, initial=sum(queued))
+    return sum(total <= limit for total in islice(totals, 1, None))
 
 
 def is_in_queue(state: InputFileState) -> bool:
@@ -115,7 +134,7 @@ def is_in_queue(state: InputFileState) -> bool:
 
 
 def may_be_in_queue(state: InputFileState, now: float, hours: float) -> bool:
-    """Check whether an input file may still be queued, without a recent poll.
+    """Check without a poll whether an input file may still be queued.
 
     Parameters
     ----------

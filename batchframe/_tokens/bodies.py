@@ -8,34 +8,33 @@ from typing import Any, Final
 
 from batchframe._base.endpoint_paths import EndpointPath
 from batchframe._base.errors import RequestError
+from batchframe._tokens.attachments import Attachments, attached
 from batchframe._tokens.counter import TokenCount, TokenCounter, token_counter
+from batchframe._tokens.framing import framing
 from batchframe._tokens.messages import (
     SYSTEM_ROLES,
-    Parts,
-    about,
-    item,
-    message,
+    answers_in,
+    conversation,
     overhead_is_known,
-    priming_tokens,
-    schema_tokens,
-    sum_of,
+    text_of,
 )
-from batchframe._tokens.tools import tool_tokens
+from batchframe._tokens.parts import Parts, about
 
 Body = Mapping[str, Any]
 
 _IN_PIECES: Final = 0.01
 TOO_LONG: Final = "Strings longer than any context window are counted in pieces (within 1%)."
-_SCHEMA: Final = "The output schema's tokens are approximate (within 3 per request)."
-_JSON_MODE: Final = "The tokens of response_format are not published (at most 10 per request)."
-_UNCONFIRMED: Final = "This model's message format is not confirmed (within 12 tokens per request)."
+_UNCONFIRMED: Final = (
+    "This model's message format is not confirmed (within {tokens} tokens per request)."
+)
 _UNSEEN: Final = (
     "Content that requests only reference (earlier responses, stored prompts, audio, the web) is "
     "not counted."
 )
-_FRAMED: Final = "Framing tokens of this endpoint are not published: up to 100 per request."
+_FRAMED: Final = "Framing tokens of this endpoint are not published: up to {tokens} per request."
 _IMAGES_IN: Final = "Tokens of input images are not published: only the text is counted."
-_PRO: Final = 'Reasoning mode "pro" adds about 1,500 tokens per request (recorded once).'
+_EMPTY: Final = "Empty instructions are approximate (within {tokens} tokens)."
+_PRO: Final = 'Reasoning mode "pro" adds about {tokens:,} tokens per request (recorded once).'
 
 
 def count_chat(body: Body) -> TokenCount:
@@ -47,35 +46,51 @@ def count_chat(body: Body) -> TokenCount:
     >>> count_chat({"model": "gpt-5", "messages": hello})
     TokenCount(tokens=8, exact=True)
     """
-    model = _model_of(body, EndpointPath.CHAT)
     messages = needed(body, "messages", EndpointPath.CHAT)
-    tools = [*(body.get("tools") or ()), *(body.get("functions") or ())]
     extra = _unseen(body, "audio", "web_search_options", "prediction")
-    format_ = body.get("response_format") or {}
-    return _chat_total(extra, model, messages, tools, format_, responses=False)
+    return _chat_total(
+        body,
+        EndpointPath.CHAT,
+        extra,
+        messages,
+        tools=[*(body.get("tools") or ()), *(body.get("functions") or ())],
+        choice=body.get("tool_choice") or body.get("function_call"),
+        format_=body.get("response_format") or {},
+    )
 
 
 def count_responses(body: Body) -> TokenCount:
     """Count the input tokens of a ``/v1/responses`` body.
 
-    ``instructions`` count as one system message, a string ``input`` as one user message.
+    ``instructions`` count as one system message, a string ``input`` as one user message. A stored
+    ``prompt`` may take the place of the input.
 
     Examples
     --------
     >>> count_responses({"model": "gpt-4o-mini", "input": "What's the weather like in SF?"})
     TokenCount(tokens=14, exact=True)
     """
-    model = _model_of(body, EndpointPath.RESPONSES)
-    input_ = needed(body, "input", EndpointPath.RESPONSES)
+    stored = body.get("prompt") and body.get("input") is None
+    input_ = [] if stored else needed(body, "input", EndpointPath.RESPONSES)
     items = [{"role": "user", "content": input_}] if isinstance(input_, str) else list(input_)
-    if body.get("instructions") is not None:
+    if body.get("instructions"):
         items = [{"role": "system", "content": body["instructions"]}, *items]
     extra = _unseen(body, "previous_response_id", "conversation", "prompt")
-    # Recorded: mode "pro" adds about 1,500 tokens.
+    if body.get("instructions") == "":
+        tokens = framing().margins.empty
+        extra += about(_EMPTY.format(tokens=tokens), fewer=tokens, more=tokens)
     if (body.get("reasoning") or {}).get("mode") == "pro":
-        extra += about(_PRO, overhead=1_531, fewer=1_531, more=1_531)
-    tools, format_ = body.get("tools") or (), (body.get("text") or {}).get("format") or {}
-    return _chat_total(extra, model, items, tools, format_, responses=True)
+        pro = framing().margins.pro
+        extra += about(_PRO.format(tokens=pro), overhead=pro, fewer=pro, more=pro)
+    return _chat_total(
+        body,
+        EndpointPath.RESPONSES,
+        extra,
+        items,
+        tools=body.get("tools") or (),
+        choice=body.get("tool_choice"),
+        format_=(body.get("text") or {}).get("format") or {},
+    )
 
 
 def count_texts(body: Body, field: str, endpoint: str) -> TokenCount:
@@ -90,7 +105,8 @@ def count_texts(body: Body, field: str, endpoint: str) -> TokenCount:
     model, input_ = _model_of(body, endpoint), needed(body, field, endpoint)
     inputs = [input_] if isinstance(input_, str) else list(input_)
     texts = tuple(value for value in inputs if isinstance(value, str))
-    ids = sum(
+    empty = framing().embeddings.empty if endpoint == EndpointPath.EMBEDDINGS else 0
+    ids = texts.count("") * empty + sum(
         1 if isinstance(value, int) else len(value)
         for value in inputs
         if not isinstance(value, str)
@@ -107,61 +123,44 @@ def count_prompt(body: Body, prompt: str, endpoint: str) -> TokenCount:
     >>> counted.tokens < counted.more
     True
     """
-    unknown = about(_IMAGES_IN, more=None) if body.get("images") else about(_FRAMED, more=100)
+    tokens = framing().margins.unpublished_endpoint
+    unknown = about(_FRAMED.format(tokens=tokens), more=tokens)
+    if body.get("images"):
+        unknown = about(_IMAGES_IN, more=None)
     return _total(Parts((prompt,)) + unknown, token_counter(_model_of(body, endpoint)))
 
 
-def _with_tool_break(messages: Sequence[Body]) -> list[Body]:
-    """Add the line break of tools to the first system message.
-
-    The service appends tools to that message (H. Marr, 2023).
-    """
-    result = list(messages)
-    for position, entry in enumerate(result):
-        if entry.get("role") in SYSTEM_ROLES and isinstance(entry.get("content"), str):
-            result[position] = {**entry, "content": entry["content"] + "\n"}
-            break
-    return result
-
-
 def _unseen(body: Body, *keys: str) -> Parts:
-    """Note references to content that the service reads but this module cannot render."""
+    """Note content that the service reads but that cannot be counted here."""
     return about(_UNSEEN, more=None) if any(body.get(key) for key in keys) else Parts()
 
 
 def _chat_total(
+    body: Body,
+    endpoint: EndpointPath,
     extra: Parts,
-    model: str,
     messages: Sequence[Body],
-    tools: Sequence[Any],
-    format_: Body,
     *,
-    responses: bool,
+    tools: Sequence[Any],
+    choice: Any,
+    format_: Body,
 ) -> TokenCount:
     """Count messages or input items, with their tools and output format."""
-    counter, split = token_counter(model), item if responses else message
-    parts = sum_of(split(one, model) for one in (_with_tool_break(messages) if tools else messages))
-    has_system = any(one.get("role") in SYSTEM_ROLES for one in messages)
-    parts += _output_format(format_, counter, has_system=has_system or bool(tools))
-    parts += tool_tokens(
-        tools, counter=counter, model=model, has_system=has_system, responses=responses
+    model = _model_of(body, endpoint)
+    counter = token_counter(model)
+    systems = (
+        text_of(message.get("content"))
+        for message in messages
+        if message.get("role") in SYSTEM_ROLES
     )
-    parts += extra + Parts(overhead=priming_tokens(model))
+    parts = conversation(messages, model, endpoint) + extra
+    system, answers = next(systems, None), answers_in(messages)
+    given = Attachments(model, endpoint, tools, choice, format_, system is None, answers)
+    parts += attached(given, counter, system)
     if not overhead_is_known(model):
-        parts += about(_UNCONFIRMED, fewer=12, more=12)
+        tokens = framing().margins.unconfirmed_model
+        parts += about(_UNCONFIRMED.format(tokens=tokens), fewer=tokens, more=tokens)
     return _total(parts, counter)
-
-
-def _output_format(format_: Body, counter: TokenCounter, *, has_system: bool) -> Parts:
-    kind = format_.get("type", "text")
-    if kind == "text":
-        return Parts()
-    if kind != "json_schema":
-        return about(_JSON_MODE, more=10)
-    # Chat completions nest the schema and its name.
-    spec = format_.get("json_schema") or format_
-    overhead = schema_tokens(counter, spec, has_system=has_system)
-    return about(_SCHEMA, fewer=min(3, overhead), more=3, overhead=overhead)
 
 
 def _total(parts: Parts, counter: TokenCounter) -> TokenCount:

@@ -137,7 +137,7 @@ class TokenCounter:
         if distinct and isinstance(texts, pa.Array) and not pa.types.is_dictionary(texts.type):
             return self._tally_all(texts)
         if isinstance(texts, list | tuple) and len(texts) <= _FEW:
-            tokens, exact = count_guarded(self._engine, [_sound(text) for text in texts])
+            tokens, exact = count_guarded(self._engine, [_text_to_count(text) for text in texts])
             return Tally(tokens, exact & self.exact)
         rows = _distinct(texts)
         tally = self._tally_all(rows.dictionary)
@@ -192,8 +192,7 @@ def token_counter(model: str) -> TokenCounter:
     >>> counter.encoding, counter.exact
     ('o200k_base', False)
     >>> print(counter.note)
-    OpenAI has published no tokenizer for gpt-6-luna; gpt-5's is assumed. The last two tokenizers
-    differ by 3% on English text.
+    OpenAI has published no tokenizer for gpt-6-luna; gpt-5's is assumed (within about 3%).
     """
     encoding, published = encoding_of(model)
     engine, missing = engine_for(encoding)
@@ -215,8 +214,7 @@ def _tokenizer_note(model: str, encoding: str) -> tuple[str, float]:
     # Every model since gpt-4o uses o200k_base, so gpt-6 is expected to as well.
     if _PRESUMED.match(base_model(model)):
         presumed = (
-            f"OpenAI has published no tokenizer for {model}; gpt-5's is assumed. The last two "
-            "tokenizers differ by 3% on English text."
+            f"OpenAI has published no tokenizer for {model}; gpt-5's is assumed (within about 3%)."
         )
         return presumed, _PRESUMED_ERROR
     unknown = f"The tokenizer of {model} is unknown; {encoding} is assumed (within a third)."
@@ -251,7 +249,7 @@ def _arrow(texts: Sequence[str]) -> pa.Array:
         return pa.array([text and _without_surrogates(text) for text in texts], pa.large_string())
 
 
-def _sound(text: str | None) -> str:
+def _text_to_count(text: str | None) -> str:
     text = text or ""
     return text if text.isascii() else _without_surrogates(text)
 

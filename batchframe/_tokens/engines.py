@@ -83,7 +83,7 @@ class TiktokenEngine:
 
 @dataclass(frozen=True)
 class ApproximateEngine:
-    """An approximation without a vocabulary, by splitting as encodings do.
+    """An engine without a vocabulary, which splits words as encodings do.
 
     Words are split after 8 Latin letters, other scripts after `letters` letters, Chinese, Japanese
     and Korean after one, digits after 3. Against o200k_base, on English reviews and questions,
@@ -162,19 +162,19 @@ def count_guarded(engine: Engine, texts: list[str]) -> tuple[NDArray[np.int64], 
         panics, or that no model could read, is counted in pieces, which is not exact.
     """
     too_long = max(map(len, texts), default=0) > _LONGEST_WHOLE
-    counted = None if too_long else _or_panic(engine, texts)
+    counted = None if too_long else _count_unless_panic(engine, texts)
     if counted is not None:
         return counted, np.full(len(texts), engine.exact)
     counts = np.zeros(len(texts), np.int64)
     exact = np.full(len(texts), engine.exact)
     for row, text in enumerate(texts):
-        alone = None if len(text) > _LONGEST_WHOLE else _or_panic(engine, [text])
+        alone = None if len(text) > _LONGEST_WHOLE else _count_unless_panic(engine, [text])
         exact[row] = engine.exact and alone is not None
         counts[row] = _count_in_pieces(engine, text) if alone is None else alone[0]
     return counts, exact
 
 
-def _or_panic(engine: Engine, texts: list[str]) -> NDArray[np.int64] | None:
+def _count_unless_panic(engine: Engine, texts: list[str]) -> NDArray[np.int64] | None:
     try:
         return engine.count(texts)
     except BaseException as error:
@@ -187,7 +187,7 @@ def _count_in_pieces(engine: Engine, text: str) -> int:
     total = 0
     for start in range(0, len(text), _PIECE_CHARACTERS):
         piece = [text[start : start + _PIECE_CHARACTERS]]
-        counts = _or_panic(engine, piece)
+        counts = _count_unless_panic(engine, piece)
         total += int((ApproximateEngine().count(piece) if counts is None else counts)[0])
     return total
 

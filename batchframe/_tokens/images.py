@@ -1,15 +1,20 @@
-"""Input tokens of an image by its size, its detail and the model.
+"""Input tokens of an image by its size and detail, and of a PDF's pages.
 
-The rules are those of OpenAI's guide "Images and vision", 2026-11; requests recorded with the API's
-own counts take precedence, and the evidence states it.
+The rules are in ``images.toml``.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
-from typing import Final
+import tomllib
+from collections.abc import Mapping
+from datetime import date
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+import msgspec
 
 from batchframe._models.names import base_model
 
@@ -20,18 +25,14 @@ _FIT: Final = 2048
 # The size assumed for an image of unknown size; the range covers the others.
 _TYPICAL: Final = (1024, 1024)
 _LOW_SIDE: Final = 512
+_FILE: Final = "images.toml"
 _RECORDED: Final = "OpenAI's rule, confirmed by recorded requests"
 _PUBLISHED: Final = "OpenAI's rule, not confirmed by a recorded request"
-_BOTH: Final = "1.2 tokens per patch in two recorded requests; OpenAI's guide says 1.62"
 _PRESUMED: Final = "no published rule; that of the nearest model is assumed"
-_SMALL: Final = {"high": (1536, _FIT), "auto": (1536, _FIT), "original": (1536, _FIT)}
-_NEW_HIGH: Final = {"high": (2500, _FIT), "auto": (2500, _FIT), "original": (10_000, 6000)}
-_NEW_ORIGINAL: Final = {**_NEW_HIGH, "auto": (10_000, 6000)}
 _END: Final = r"(?![a-z0-9.])"
 
 
-@dataclass(frozen=True)
-class ImageTokens:
+class ImageTokens(msgspec.Struct, frozen=True):
     """The tokens of one image.
 
     Attributes
@@ -50,52 +51,80 @@ class ImageTokens:
     evidence: str
 
 
-@dataclass(frozen=True)
-class _Tiles:
-    """Tokens for the entire image, and for each tile of 512 pixels."""
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Tokens by tiles of 512 pixels (`each` not 0) or patches of 32 pixels.
 
-    base: int
-    each: int
-    evidence: str
-
-
-@dataclass(frozen=True)
-class _Patches:
-    """Tokens for each patch of 32 pixels, within a budget of patches.
-
-    `budgets` maps each ``detail`` to the maximum patches and the longest side.
+    Attributes
+    ----------
+    models
+        A pattern for the start of the model's name; for a part of the name if `open`.
+    base, each
+        Tokens for the entire image, and for each tile.
+    factor, high_factor
+        Tokens for each patch, and at most; a `high_factor` of 0 is `factor`.
+    budget
+        The name of the budgets of patches.
+    doubt
+        The relative error.
+    evidence
+        The basis of the rule, if it is not OpenAI's.
     """
 
-    factor: float
-    high_factor: float
-    budgets: dict[str, tuple[int, int]]
-    evidence: str
+    models: str
+    recordings: int
+    as_of: date
+    open: bool = False
+    base: int = 0
+    each: int = 0
+    factor: float = 0.0
+    high_factor: float = 0.0
+    budget: str = ""
     doubt: float = 0.0
+    evidence: str = ""
+
+    def matches(self, name: str) -> bool:
+        """Return whether the rule is that of a model."""
+        return re.match(self.models + ("" if self.open else _END), name) is not None
+
+    @property
+    def basis(self) -> str:
+        """The evidence as text."""
+        if self.evidence == "presumed":
+            return _PRESUMED
+        return self.evidence or (_RECORDED if self.recordings else _PUBLISHED)
 
 
-# The first match applies.
-_RULES: Final[tuple[tuple[str, _Tiles | _Patches], ...]] = (
-    (r"gpt-4o-mini" + _END, _Tiles(2833, 5667, _PUBLISHED)),
-    (r"gpt-4\.1-mini" + _END, _Patches(1.62, 1.62, _SMALL, _PUBLISHED)),
-    (r"gpt-4\.1-nano" + _END, _Patches(2.46, 2.46, _SMALL, _RECORDED)),
-    (r"(gpt-4o|chatgpt-4o|gpt-4)" + _END, _Tiles(85, 170, _RECORDED)),
-    (r"(gpt-4\.1|gpt-4\.5)" + _END, _Tiles(85, 170, _PUBLISHED)),
-    (r"o4-mini" + _END, _Patches(1.72, 1.72, _SMALL, _PUBLISHED)),
-    (r"(o1|o3)" + _END, _Tiles(75, 150, _PUBLISHED)),
-    (r"computer-use-preview" + _END, _Tiles(65, 129, _PUBLISHED)),
-    (r"gpt-5-mini" + _END, _Patches(1.2, 1.62, _SMALL, _BOTH)),
-    (r"gpt-5-nano" + _END, _Patches(2.46, 2.46, _SMALL, _PUBLISHED)),
-    (r"gpt-5\.4-mini" + _END, _Patches(1.62, 1.62, _SMALL, _PUBLISHED)),
-    (r"gpt-5\.4-nano" + _END, _Patches(2.46, 2.46, _SMALL, _PUBLISHED)),
-    (r"(gpt-5(\.\d+)?-codex|codex|gpt-5\.2)", _Patches(1.0, 1.0, _SMALL, _PUBLISHED)),
-    (r"gpt-5" + _END, _Tiles(70, 140, _PUBLISHED)),
-    (r"gpt-5\.1" + _END, _Tiles(70, 140, _PRESUMED)),
-    (r"gpt-5\.3" + _END, _Patches(1.0, 1.0, _SMALL, _PRESUMED)),
-    (r"gpt-5\.4" + _END, _Patches(1.0, 1.0, _NEW_HIGH, _PUBLISHED)),
-    (r"gpt-5\.5" + _END, _Patches(1.0, 1.0, _NEW_ORIGINAL, _PUBLISHED)),
-    (r"gpt-[56]", _Patches(1.0, 1.0, _NEW_ORIGINAL, _PRESUMED, doubt=0.5)),
-)
-_UNKNOWN: Final = _Patches(1.0, 1.0, _NEW_ORIGINAL, _PRESUMED, doubt=1.0)
+class _Excess(msgspec.Struct, frozen=True):
+    """Tokens above the product of patches."""
+
+    more: int
+    recordings: int
+    as_of: date
+
+
+class _Page(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The fewest tokens recorded for a page of a PDF, by models and endpoint."""
+
+    models: str
+    endpoint: str
+    low: int
+    recordings: int
+    as_of: date
+
+
+class _Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Maximum patches and side length of each budget, by ``detail``."""
+
+    budgets: dict[str, dict[str, tuple[int, int]]]
+    patches: _Excess
+    rule: tuple[Rule, ...]
+    page: tuple[_Page, ...]
+
+
+@cache
+def _rules() -> _Rules:
+    table = tomllib.loads((files(__package__) / _FILE).read_text(encoding="utf-8"))
+    return msgspec.convert(table, _Rules)
 
 
 def image_tokens(
@@ -123,29 +152,56 @@ def image_tokens(
     (255, 765, 1445)
     """
     name, level = base_model(model), (detail or "auto").lower()
-    rule = next((rule for pattern, rule in _RULES if re.match(pattern, name)), _UNKNOWN)
+    rule = next(rule for rule in _rules().rule if rule.matches(name))
     sizes = [_TYPICAL, (1, 1), (100_000, 37_500), (30_000, 30_000)] if size is None else [size]
-    counts = [_count(rule, *dimensions, level) for dimensions in sizes]
-    highest = [_count(rule, *dimensions, level, highest=True) for dimensions in sizes]
+    counts = [_count(rule, *dimensions, level, rule.factor) for dimensions in sizes]
+    high_factor = max(rule.factor, rule.high_factor)
+    highest = [_count(rule, *dimensions, level, high_factor) for dimensions in sizes]
     low, high = min(counts), max(highest)
-    if isinstance(rule, _Patches):
-        # A recorded request was one token above the product; the range of an uncertain rule is
-        # widened.
-        most = math.ceil(rule.budgets["original"][0] * rule.high_factor)
+    if not rule.each:
+        most, further = _rules().budgets[rule.budget]["original"][0], _rules().patches.more
         low = math.floor(low * (1 - rule.doubt)) - (rule.doubt == 0)
-        high = min(math.ceil(high * (1 + rule.doubt)) + 1, most + 1)
-    return ImageTokens(counts[0], max(low, 0), high, rule.evidence)
+        high = min(math.ceil(high * (1 + rule.doubt)), math.ceil(most * high_factor)) + further
+    return ImageTokens(counts[0], max(low, 0), high, rule.basis)
 
 
-def _count(
-    rule: _Tiles | _Patches, width: float, height: float, detail: str, *, highest: bool = False
-) -> int:
-    if isinstance(rule, _Tiles):
+def file_source(part: Mapping[str, Any]) -> Any:
+    """Return the ``data:`` URL or the URL of a file in a content part.
+
+    Examples
+    --------
+    >>> file_source({"type": "file", "file": {"file_data": "data:application/pdf;base64,JVBERi0="}})
+    'data:application/pdf;base64,JVBERi0='
+    """
+    inner = part.get("file")
+    source = inner if isinstance(inner, Mapping) else part
+    return source.get("file_data") or source.get("file_url")
+
+
+def page_tokens(model: str, endpoint: str) -> tuple[int, str]:
+    """Return the fewest tokens of a page of a PDF, with the evidence.
+
+    Examples
+    --------
+    >>> page_tokens("gpt-4o", "/v1/chat/completions")[0], page_tokens("llama-4", "/v1/responses")[0]
+    (216, 0)
+    """
+    name = base_model(model)
+    rules = [page for page in _rules().page if re.match(page.models + _END, name)]
+    own = [page for page in rules if page.endpoint == endpoint] or rules
+    if not own:
+        return 0, "none is recorded for this model"
+    fewest = min(own, key=lambda page: page.low)
+    return fewest.low, f"the fewest in {fewest.recordings} recorded requests, {fewest.as_of}"
+
+
+def _count(rule: Rule, width: float, height: float, detail: str, factor: float) -> int:
+    if rule.each:
         return rule.base + (0 if detail == "low" else rule.each * _tiles(width, height))
     if detail == "low":
         width, height = _fitted(width, height, _LOW_SIDE)
-    budget, side = rule.budgets.get(detail, rule.budgets["auto"])
-    factor = rule.high_factor if highest else rule.factor
+    budgets = _rules().budgets[rule.budget]
+    budget, side = budgets.get(detail, budgets["auto"])
     return math.ceil(round(_patches(width, height, budget, side) * factor, 6))
 
 

@@ -3,177 +3,196 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import msgspec
-
+from batchframe._base.endpoint_paths import EndpointPath
+from batchframe._frames.attached.pdf_files import INSTALL_FILES, can_count_pages, pages_of
 from batchframe._frames.image_size import data_url_size
-from batchframe._models.names import base_model, is_reasoning
-from batchframe._tokens.counter import TokenCounter
-from batchframe._tokens.images import ImageTokens, image_tokens
+from batchframe._models.names import base_model
+from batchframe._tokens.calls import Turn, grouped, turn_parts
+from batchframe._tokens.framing import frame, framing, other_state
+from batchframe._tokens.images import ImageTokens, file_source, image_tokens, page_tokens
+from batchframe._tokens.parts import Parts, about, sum_of
+from batchframe._tokens.tools import function_of, tools_block
 
 SYSTEM_ROLES: Final = frozenset({"system", "developer"})
-_TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text"})
+_TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text", "refusal"})
+_FILE_PARTS: Final = frozenset({"file", "input_file"})
 _IMAGE_PARTS: Final = frozenset({"image_url", "input_image"})
-# Recorded: framing tokens of one function call, without its name, which counts twice.
-_CHAT_CALL: Final = 4
-_RESPONSES_CALL: Final = 6
-# Recorded in 2025: gpt-4o exceeded the rule by this for an image on /v1/responses.
-_RESPONSES_IMAGE: Final = 230
 
 Message = Mapping[str, Any]
-_ANSWERS: Final = "Earlier model answers are approximate (within 4 tokens each)."
-_CALLS: Final = "Function calls and their results are approximate (within 5 tokens each)."
-_EMPTY: Final = "Empty messages are approximate (within 4 tokens each)."
-_SEVERAL: Final = "Several texts in one message are approximate (within 2 tokens per text)."
-_NOT_COUNTED: Final = "Files, audio and other content besides text and images are not counted."
+_ANSWERS: Final = "Earlier model answers are approximate (within {tokens} tokens each)."
+_RESULTS: Final = "Results of function calls that the request does not contain are approximate."
+_EMPTY: Final = "Empty messages are approximate (within {tokens} tokens each)."
+_SEVERAL: Final = "Several texts in one message are approximate (within {tokens} tokens per text)."
+_NOT_COUNTED: Final = "Audio and other content besides text, images and files is not counted."
+_FILES: Final = (
+    "The tokens of files are not published: {low} or more for each page ({evidence}), without an "
+    "upper bound."
+)
+_UNCOUNTED: Final = "Each file is counted as one page. To count the pages: {install}."
+_LINKED: Final = "A file that a URL or an id names is counted as one page."
 _OTHER_ITEMS: Final = "Input items besides messages and function calls are only partly counted."
-# OpenAI Cookbook, "How to count tokens": tokens_per_message and tokens_per_name.
-MESSAGE_TOKENS: Final = 3
-NAME_TOKENS: Final = 1
+_STATES: Final = (
+    "The service sometimes bills {more} tokens more for the same text (this model and endpoint)."
+)
 # Recorded: o1-mini and the search models do not follow the rule of their family. There are no
-# recordings of audio models, chat aliases and the old snapshot with four tokens per message.
+# recordings of audio models and chat aliases.
 _CONFIRMED = re.compile(
     r"(gpt-3\.5-turbo|gpt-4|gpt-4o|gpt-4\.1|gpt-4\.5|gpt-5|o1|o3|o4)(?![a-z0-9])"
 )
 _EXCEPTION = re.compile(r"^o1-(mini|preview)|-(search|audio|realtime|vision|chat|0301)(-|$)")
 
 
-@dataclass(frozen=True)
-class Parts:
-    """Strings to count, framing tokens, and their uncertainty.
-
-    Attributes
-    ----------
-    texts
-        Strings to count.
-    overhead
-        Tokens in addition to the strings.
-    fewer, more
-        Possible error in tokens, down and up; None if unbounded.
-    notes
-        Why the count is not exact; empty if exact.
-    """
-
-    texts: tuple[str, ...] = ()
-    overhead: int = 0
-    fewer: int = 0
-    more: int | None = 0
-    notes: tuple[str, ...] = ()
-
-    def __add__(self, other: Parts) -> Parts:
-        return Parts(
-            self.texts + other.texts,
-            self.overhead + other.overhead,
-            self.fewer + other.fewer,
-            None if self.more is None or other.more is None else self.more + other.more,
-            tuple(dict.fromkeys(self.notes + other.notes)),
-        )
-
-
-def about(note: str, *, fewer: int = 0, more: int | None = 0, overhead: int = 0) -> Parts:
-    """Return an approximate number of tokens with its reason."""
-    return Parts((), overhead, fewer, more, (note,))
-
-
-def sum_of(parts: Iterable[Parts]) -> Parts:
-    """Return the sum of parts."""
-    return sum(parts, start=Parts())
-
-
-def message(entry: Message, model: str) -> Parts:
-    """Split a chat message into countable parts.
+def conversation(entries: Sequence[Message], model: str, endpoint: str) -> Parts:
+    """Split the messages or input items of a request into countable parts.
 
     Examples
     --------
-    >>> message({"role": "user", "content": "Hi"}, "gpt-4o")
-    Parts(texts=('user', 'Hi'), overhead=3, fewer=0, more=0, notes=())
+    >>> hello = [{"role": "user", "content": "Hi"}]
+    >>> conversation(hello, "gpt-4o", "/v1/chat/completions")
+    Parts(texts=('user', 'Hi'), overhead=6, fewer=0, more=0, notes=())
     """
-    role = str(entry.get("role", "user"))
-    calls = [call.get("function") or {} for call in entry.get("tool_calls") or ()]
-    if entry.get("function_call"):
-        calls.append(entry["function_call"])
-    parts = Parts((role,), MESSAGE_TOKENS)
-    content = entry.get("content")
-    if content or not calls:
-        parts += _content(content, model, responses=False)
-    elif content is not None:
-        parts += about(_CALLS, overhead=1)
-    if entry.get("name"):
-        parts += Parts((str(entry["name"]),), NAME_TOKENS)
-    if entry.get("refusal"):
-        parts += Parts((str(entry["refusal"]),)) + about(_ANSWERS, fewer=4, more=4)
-    for call in calls:
-        parts += _call(call.get("name"), call.get("arguments"), _CHAT_CALL)
-    if role in {"tool", "function"}:
-        parts += about(_CALLS, fewer=2, more=2)
-    # Recorded: earlier answers take up to four tokens more or fewer than this rule.
-    return parts + (
-        about(_ANSWERS, fewer=4, more=4) if role == "assistant" and not calls else Parts()
+    around = frame("text", model, endpoint)
+    parts = sum_of(
+        turn_parts(entry, model, endpoint)
+        if isinstance(entry, Turn)
+        else _entry(entry, model, endpoint)
+        for entry in grouped(entries)
+    )
+    parts += Parts(overhead=around["reply"])
+    state = other_state(model, endpoint)
+    return (
+        parts if state is None else parts + about(_STATES.format(more=state.text), more=state.text)
     )
 
 
-def item(entry: Message, model: str) -> Parts:
-    """Split an input item of ``/v1/responses`` into countable parts.
+def answers_in(entries: Sequence[Message]) -> int:
+    """Count the earlier answers that are text."""
+    return sum(_is_answer(entry) for entry in entries)
 
-    Examples
-    --------
-    >>> item({"role": "user", "content": [{"type": "input_text", "text": "Hi"}]}, "gpt-4o").texts
-    ('user', 'Hi')
+
+def _is_answer(entry: Message) -> bool:
+    has_text = bool(entry.get("content")) or not _has_calls(entry)
+    return (
+        entry.get("role") == "assistant" and entry.get("type", "message") == "message" and has_text
+    )
+
+
+def _has_calls(entry: Message) -> bool:
+    return bool(entry.get("tool_calls") or entry.get("function_call"))
+
+
+def _entry(entry: Message, model: str, endpoint: str) -> Parts:
+    """Split a message, or an input item that is not a call of a function."""
+    around = frame("text", model, endpoint)
+    kind, role = entry.get("type", "message"), str(entry.get("role", "user"))
+    if kind == "function_call_output":
+        entry, role = {"content": entry.get("output")}, "tool"
+    elif kind == "additional_tools":
+        return _additional_tools(entry, model, endpoint)
+    elif kind != "message":
+        # Reasoning, files, calls of other tools: their text, in an unpublished frame.
+        texts = [entry.get(key) for key in ("name", "arguments", "output", "input")]
+        found = tuple(text for text in texts if isinstance(text, str))
+        return Parts(found, around["message"]) + about(_OTHER_ITEMS, more=None)
+    if _has_calls(entry) and not _is_answer(entry):
+        return Parts()
+    parts = Parts((role,), around["message"]) + _name(entry.get("name"), role, model, endpoint)
+    parts += _content(entry.get("content"), model, endpoint)
+    if entry.get("refusal"):
+        parts += Parts((str(entry["refusal"]),)) + _within(_ANSWERS, framing().margins.answer)
+    if role in {"tool", "function"}:
+        parts += _within(_RESULTS, framing().margins.lone_result)
+    if not _is_answer(entry):
+        return parts
+    parts += Parts(overhead=around["answer"])
+    is_sure = endpoint == EndpointPath.CHAT and not around["answer"]
+    return parts if is_sure else parts + _within(_ANSWERS, framing().margins.answer)
+
+
+def _additional_tools(entry: Message, model: str, endpoint: str) -> Parts:
+    """Count functions that are added within a conversation.
+
+    Recorded for gpt-5: they are framed as those of a chat, within 9 tokens.
     """
-    kind = entry.get("type", "message")
-    if kind == "message":
-        role = str(entry.get("role", "user"))
-        parts = Parts((role,), MESSAGE_TOKENS)
-        parts += _content(entry.get("content"), model, responses=True)
-        return parts + (about(_ANSWERS, fewer=4, more=4) if role == "assistant" else Parts())
-    if kind == "function_call":
-        frame = Parts(("assistant",), MESSAGE_TOKENS)
-        return frame + _call(entry.get("name"), entry.get("arguments"), _RESPONSES_CALL)
-    if kind == "function_call_output" and isinstance(entry.get("output"), str):
-        texts = ("tool", entry["output"])
-        return Parts(texts, MESSAGE_TOKENS) + about(_CALLS, fewer=2, more=2)
-    # Reasoning, files, calls of other tools: their text, in an unpublished frame.
-    keys = ("name", "arguments", "output", "input")
-    texts = tuple(entry[key] for key in keys if isinstance(entry.get(key), str))
-    return Parts(texts, MESSAGE_TOKENS) + about(_OTHER_ITEMS, more=None)
+    functions = [function for tool in entry.get("tools") or () if (function := function_of(tool))]
+    tokens = frame("text", model, endpoint)["message"]
+    tokens += frame("tools", model, EndpointPath.CHAT)["request"]
+    return Parts((tools_block(functions),), tokens) + about(_OTHER_ITEMS, fewer=tokens, more=None)
 
 
-def _call(name: Any, arguments: Any, frame: int) -> Parts:
-    texts = (str(name or ""), str(name or ""), str(arguments or ""))
-    return Parts(texts, frame) + about(_CALLS, fewer=3, more=3)
+def _within(note: str, tokens: int, count: int = 1) -> Parts:
+    """Return an error of some tokens each, in both directions."""
+    return about(note.format(tokens=tokens), fewer=tokens * count, more=tokens * count)
 
 
-def _content(content: str | Sequence[Message] | None, model: str, *, responses: bool) -> Parts:
+def _name(name: Any, role: str, model: str, endpoint: str) -> Parts:
+    around = frame("text", model, endpoint)
+    if not name or role in {"tool", "function"}:
+        return Parts()
+    if name == role:
+        return Parts((role,), around["repeated_name"])
+    return Parts((str(name),), around["name"])
+
+
+def _content(content: Any, model: str, endpoint: str) -> Parts:
     if content is None or isinstance(content, str):
         # Recorded: the service frames an empty message differently.
-        return Parts((content,)) if content else about(_EMPTY, fewer=4, more=4)
-    parts = sum_of(_part(part, model, responses=responses) for part in content)
-    texts = sum(part.get("type") in _TEXT_PARTS for part in content)
-    if texts > 1:
-        parts += about(_SEVERAL, fewer=2 * (texts - 1), more=2 * (texts - 1))
-    return parts if content else about(_EMPTY, fewer=4, more=4)
+        return Parts((content,)) if content else _within(_EMPTY, framing().margins.empty)
+    texts = [_text(part) for part in content if part.get("type") in _TEXT_PARTS]
+    others = [part for part in content if part.get("type") not in _TEXT_PARTS]
+    # Recorded: the texts of one message are counted as one string.
+    parts = Parts(("".join(texts),) if texts else ())
+    parts += sum_of(_part(part, model, endpoint) for part in others)
+    if len(texts) > 1:
+        parts += _within(_SEVERAL, framing().margins.further_text, len(texts) - 1)
+    return parts if content else _within(_EMPTY, framing().margins.empty)
 
 
-def _part(part: Message, model: str, *, responses: bool) -> Parts:
-    kind = part.get("type")
-    if kind in _TEXT_PARTS:
-        return Parts((str(part.get("text") or part.get("refusal") or ""),))
-    if kind in _IMAGE_PARTS:
-        return _image(part, model, responses=responses)
+def text_of(content: Any) -> str:
+    """Return the text of a message's content."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    return "".join(_text(part) for part in content if part.get("type") in _TEXT_PARTS)
+
+
+def _text(part: Message) -> str:
+    return str(part.get("text") or part.get("refusal") or "")
+
+
+def _part(part: Message, model: str, endpoint: str) -> Parts:
+    if part.get("type") in _IMAGE_PARTS:
+        return _image(part, model, endpoint)
+    if part.get("type") in _FILE_PARTS:
+        return _file(part, model, endpoint)
     return about(_NOT_COUNTED, more=None)
 
 
-def _image(part: Message, model: str, *, responses: bool) -> Parts:
+def _file(part: Message, model: str, endpoint: str) -> Parts:
+    """Count the fewest tokens of a file, by its pages."""
+    low, evidence = page_tokens(model, endpoint)
+    parts, source = Parts(), file_source(part)
+    pages = 1
+    if not can_count_pages():
+        parts = about(_UNCOUNTED.format(install=INSTALL_FILES))
+    elif isinstance(source, str) and source[:5].lower() == "data:":
+        pages = pages_of(source)
+    else:
+        parts = about(_LINKED)
+    return about(_FILES.format(low=low, evidence=evidence), more=None, overhead=low * pages) + parts
+
+
+def _image(part: Message, model: str, endpoint: str) -> Parts:
     """Count an image by its size, which is known for ``data:`` URLs only."""
     image = part.get("image_url")
     url = image.get("url") if isinstance(image, Mapping) else image
     detail = image.get("detail") if isinstance(image, Mapping) else part.get("detail")
     size = data_url_size(url) if isinstance(url, str) else None
     count = image_tokens(model, size, detail if isinstance(detail, str) else None)
-    more = count.high - count.tokens + _RESPONSES_IMAGE * responses
+    further = framing().margins.image_on_responses * (endpoint == EndpointPath.RESPONSES)
+    more = count.high - count.tokens + further
     return Parts((), count.tokens, count.tokens - count.low, more, (_image_note(count, size),))
 
 
@@ -197,49 +216,3 @@ def overhead_is_known(model: str) -> bool:
     """
     name = base_model(model)
     return _CONFIRMED.match(name) is not None and _EXCEPTION.search(name) is None
-
-
-def priming_tokens(model: str) -> int:
-    """Return the tokens that open a model's reply, once per request.
-
-    Three (OpenAI Cookbook), but two for reasoning models (recorded for o3-mini, o3, gpt-5,
-    gpt-5.2, gpt-5.5 and gpt-5.6).
-
-    Examples
-    --------
-    >>> priming_tokens("gpt-4o-mini"), priming_tokens("gpt-5.6-luna")
-    (3, 2)
-    """
-    return 2 if is_reasoning(model) else 3
-
-
-def schema_tokens(counter: TokenCounter, spec: Mapping[str, Any], *, has_system: bool) -> int:
-    """Return the tokens that a JSON schema adds to a request.
-
-    The schema as compact JSON, and twice its name, minus two; ``additionalProperties`` of the root
-    is not counted. Four more without a system or developer message or tools (recorded for gpt-4o).
-    The API's counts of nine recorded requests differ by -3 to +2, so the number is never exact.
-
-    Parameters
-    ----------
-    counter
-        A counter for the model's encoding.
-    spec
-        The schema, its name, and its optional description, which becomes a comment above it.
-    has_system
-        Whether the request has a system or developer message, ``instructions``, or tools.
-
-    Examples
-    --------
-    >>> from batchframe._tokens.counter import token_counter
-    >>> spec = {"name": "label", "schema": {"type": "object"}}
-    >>> schema_tokens(token_counter("gpt-4o"), spec, has_system=True)
-    5
-    """
-    carrier = 0 if has_system else 4
-    comment = f"// {spec['description']}\n" if spec.get("description") else ""
-    schema = (spec.get("schema") or {}).items()
-    properties = {key: value for key, value in schema if key != "additionalProperties"}
-    name = str(spec.get("name", ""))
-    texts = counter.count([msgspec.json.encode(properties).decode(), name, comment])
-    return max(0, int(texts[0]) + 2 * int(texts[1]) - 2 + int(texts[2]) + carrier)

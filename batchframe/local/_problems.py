@@ -21,7 +21,7 @@ _JSON_TYPES: Final = {
 }
 
 
-class Problem(Exception):  # noqa: N818 - it is an answer of the service, named as such
+class Problem(Exception):  # noqa: N818 - a response of the API, not an error of batchframe
     """Error response: an HTTP status code and an OpenAI-shaped body."""
 
     def __init__(

@@ -13,7 +13,7 @@ import openai
 
 from batchframe._base.errors import LocalServerError
 from batchframe.local._answers.answerers import AnswerFunction, TokenCounter, choose_answerer
-from batchframe.local._answers.usage import count_input_tokens
+from batchframe.local._answers.billing import count_input_tokens
 from batchframe.local._batches.dialects import Limits, find_dialect
 from batchframe.local._faults.fault import Fault
 from batchframe.local._faults.plan import FaultPlan, Faults, not_a_fault
@@ -60,8 +60,8 @@ class Server:
         has the same files and batches, continues unfinished batches, and reuses the port. By
         default a temporary folder, removed when the server stops.
     host
-        Address to listen on. The server has no authentication: on an address other than loopback,
-        any machine that can reach it has access.
+        Address to listen on. On an address other than loopback, any machine that can reach the
+        server has access, unless you pass `key`.
     port
         Port to listen on. The default, 0, reuses the port stored in `folder`, or picks a free port.
     seconds
@@ -77,18 +77,21 @@ class Server:
         `profile`.
     count_tokens
         Function that receives the request body and returns its number of input tokens. By default
-        the server counts them as batchframe does for an estimate. Output tokens are always
-        approximated as a quarter of the characters.
+        the server counts them by its own framing table.
     profile
-        Service to imitate in its addresses, names, limits and response formats: "openai",
-        "azure", "groq", "together", "deepinfra", "gateway" (an OpenAI-compatible gateway whose
-        list of batches is empty) or "self-hosted". docs/providers.md describes the differences.
+        Service to imitate in its addresses, names, limits and response formats: a name that
+        :func:`batchframe.provider` takes, such as "azure", or "gateway" (an OpenAI-compatible
+        gateway whose list of batches is empty). docs/providers.md describes the differences.
         Submit jobs with the same profile,
         ``submit(client=server.client(), provider="groq")``; for an Azure client, batchframe
         detects it.
     faults
         Faults to inject, a list of `Fault`, for testing how a pipeline handles errors. Add more to
         the attribute `faults` while the server runs.
+    key
+        API key that clients must send. Requests without it are rejected with status 401, as
+        by OpenAI. By default any key is accepted, and none is needed. The server never writes it
+        to disk.
 
     Raises
     ------
@@ -122,6 +125,7 @@ class Server:
         count_tokens: TokenCounter | None = None,
         faults: Iterable[Fault] = (),
         profile: str = "openai",
+        key: str | None = None,
     ) -> None:
         count_tokens = count_tokens or count_input_tokens
         make_answerer = choose_answerer(
@@ -145,6 +149,7 @@ class Server:
             folder=None if folder is None else Path(folder).expanduser().absolute(),
             host=host,
             port=port,
+            key=_checked_key(key),
         )
         self._faults = FaultPlan()
         value: object = faults
@@ -161,7 +166,10 @@ class Server:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Server {self.url if self._is_running() else 'not running'}>"
+        batches = len(self.ledger)
+        count = f"{batches:,} batch{'' if batches == 1 else 'es'} billed"
+        state = f"at {self.url}" if self._is_running() else "(stopped)"
+        return f"<Server {state}, {count}; server.client() connects to it>"
 
     @property
     def url(self) -> str:
@@ -188,13 +196,13 @@ class Server:
 
         For the profile "azure" it is an ``openai.AzureOpenAI``.
         """
-        url, http = self.url, _LoopbackHttp(self)
+        url, http, key = self.url, _LoopbackHttp(self), self._settings.key or _KEY
         root = url.removesuffix("/openai")
         if root != url and not root.endswith("/v1"):
             return openai.AzureOpenAI(
-                azure_endpoint=root, api_version=_API_VERSION, api_key=_KEY, http_client=http
+                azure_endpoint=root, api_version=_API_VERSION, api_key=key, http_client=http
             )
-        return openai.OpenAI(base_url=url, api_key=_KEY, http_client=http)
+        return openai.OpenAI(base_url=url, api_key=key, http_client=http)
 
     def start(self) -> Self:
         """Start the server and return it; do nothing if it is running."""
@@ -254,7 +262,7 @@ class Server:
         dialect = self._settings.dialect
         if not dialect.service.expires:
             raise LocalServerError(
-                f"profile: batches never expire ({dialect.name!r}). "
+                f"profile: batches of this profile never expire ({dialect.name!r}). "
                 "Fix: client.batches.cancel(batch_id), or serve() without profile."
             )
         if engine.store.batch(batch_id) is None:
@@ -274,6 +282,15 @@ class Server:
         if self._engine is None or not self._is_running():
             raise not_running()
         return self._engine
+
+
+def _checked_key(key: object) -> str | None:
+    if key is None or (isinstance(key, str) and key.strip() and key.isascii()):
+        return key
+    # The message does not repeat it.
+    raise LocalServerError(
+        "key: not a non-empty ASCII string. Fix: serve(key=secrets.token_urlsafe())."
+    )
 
 
 class _LoopbackHttp(openai.DefaultHttpxClient):

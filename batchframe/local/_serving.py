@@ -49,8 +49,8 @@ def serve(*arguments: Any, **options: Any) -> Server:
         Folder for files and batches. A server restarted on the same folder continues unfinished
         batches on the same port. By default a temporary folder, removed when the server stops.
     host
-        Address to listen on. The server has no authentication: on an address other than loopback,
-        any machine that can reach it has access.
+        Address to listen on. On an address other than loopback, any machine that can reach the
+        server has access, unless you pass `key`.
     port
         Port to listen on. The default, 0, reuses the port stored in `folder`, or picks a free port.
     seconds
@@ -64,12 +64,13 @@ def serve(*arguments: Any, **options: Any) -> Server:
         `profile`.
     count_tokens
         Function that receives the request body and returns its number of input tokens. By default
-        the server counts them as batchframe does for an estimate.
+        the server counts them by its own framing table.
     faults
         Faults to inject, a list of `Fault`, for testing how a pipeline handles errors.
     profile
-        Service to imitate: "openai", "azure", "groq", "together", "deepinfra", "gateway" or
-        "self-hosted".
+        Service to imitate: a name that :func:`batchframe.provider` takes, or "gateway".
+    key
+        API key that clients must send; by default any key is accepted, and none is needed.
 
     Returns
     -------
@@ -104,6 +105,7 @@ def run(
     upstream_key: str | None = None,
     count_tokens: TokenCounter | None = None,
     profile: str = "openai",
+    key: str | None = None,
 ) -> None:
     """Run a local server until Ctrl-C.
 
@@ -124,6 +126,7 @@ def run(
         upstream_key=upstream_key,
         count_tokens=count_tokens,
         profile=profile,
+        key=key,
     ) as server:
         try:
             if ready is not None:

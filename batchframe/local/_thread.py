@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,6 +42,7 @@ class Settings:
     folder: Path | None
     host: str
     port: int
+    key: str | None = field(repr=False)
 
 
 class Engine:
@@ -55,7 +56,12 @@ class Engine:
             self._temporary = tempfile.mkdtemp(prefix="batchframe-local-")
         self.store = Store(settings.folder or Path(self._temporary or ""))
         try:
-            self._socket = listen(settings.host, settings.port, self.store.stored_port())
+            self._socket = listen(
+                settings.host,
+                settings.port,
+                self.store.stored_port(),
+                has_key=settings.key is not None,
+            )
             port: int = self._socket.getsockname()[1]
             self.store.store_port(port)
         except BaseException:
@@ -136,6 +142,7 @@ class Engine:
             worker=self.worker,
             faults=self._faults,
             guarded=is_loopback(settings.host),
+            key=settings.key,
         )
         config = uvicorn.Config(
             api.application(),

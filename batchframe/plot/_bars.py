@@ -87,7 +87,8 @@ def _draw_rows(table: pd.DataFrame, ax: Axes | None, colors: list[str] | None = 
         return _canvas.draw_message(ax)
     positions, rows = range(len(table)), table["rows"].tolist()
     bars = ax.barh(positions, rows, color=colors or "C0")
-    numbers = ax.bar_label(bars, [f"{number:,}" for number in rows], padding=3)
+    texts = [f"{number:,}" for number in rows]
+    numbers = ax.bar_label(bars, texts, padding=3, color=_canvas.ink(ax))
     ax.set_yticks(positions, names, **_canvas.AS_IT_IS)
     room = _canvas.size(ax)[1] / len(table)
     _canvas.fit([*numbers, *ax.get_yticklabels()], room)
@@ -125,7 +126,7 @@ def cost(job: Job, *, ax: Axes | None = None) -> Axes:
     >>> import batchframe as bf, batchframe.local
     >>> frame = pd.DataFrame({"text": ["fine", "poor"]})
     >>> with batchframe.local.serve() as server:
-    ...     asked = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
+    ...     asked = frame.bf.requests("{{ text }}", model="gpt-6-luna", output=["+", "-"])
     ...     job = asked.submit(client=server.client()).wait()
     >>> cost(job).get_xlabel()
     'USD'

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 RGB = npt.NDArray[np.float64]
 # Labels are data, so a "$" in them does not start math.
 AS_IT_IS: Final[dict[str, Any]] = {"parse_math": False}
+# The page may be light or dark: the ground is transparent, and the text contrasts with both.
+_INK: Final = "#777777"
+_GROUNDS: Final = ("figure.facecolor", "axes.facecolor")
+_INKS: Final = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
 _POINTS: Final = 72
 _CHARACTER: Final = 0.08
 _LINEAR: Final = 0.04045
@@ -41,8 +45,19 @@ def axes(ax: Axes | None, width: float, height: float) -> Axes:
             'Plots need matplotlib. Fix: pip install "batchframe[plot]". Without it, '
             "bf.plot.tables returns the data."
         ) from None
-    new: Axes = plt.subplots(figsize=(width, height), layout="constrained")[1]
+    with plt.rc_context(_theme()):
+        new: Axes = plt.subplots(figsize=(width, height), layout="constrained")[1]
     return new
+
+
+def _theme() -> Any:
+    """Return settings for a page of any theme; none if the user has a style."""
+    import matplotlib as mpl  # noqa: PLC0415 - optional, and slow to import
+
+    names: Any = (*_GROUNDS, *_INKS)
+    if any(mpl.rcParams[name] != mpl.rcParamsDefault[name] for name in names):
+        return {}
+    return {**dict.fromkeys(_GROUNDS, "none"), **dict.fromkeys(_INKS, _INK)}
 
 
 def draw_message(ax: Axes, text: str = "no rows") -> Axes:
@@ -92,6 +107,13 @@ def paper(ax: Axes) -> RGB:
             return np.array(rgb)
     # Both are transparent; the page behind them presumably contrasts with the ink.
     return np.ones(3) if luminance(rgb_of(ink(ax))) < 0.5 else np.zeros(3)  # noqa: PLR2004 - half
+
+
+def is_transparent(ax: Axes) -> bool:
+    """Return whether the page is visible behind the axes."""
+    from matplotlib.colors import to_rgba  # noqa: PLC0415 - optional, and slow to import
+
+    return not any(to_rgba(face)[3] for face in (ax.get_facecolor(), ax.figure.get_facecolor()))
 
 
 def rgb_of(color: ColorType) -> RGB:

@@ -62,5 +62,5 @@ def tokens(source: Job | pd.DataFrame, *, prefix: str = "", ax: Axes | None = No
     ax.set_xlabel("tokens")
     ax.set_ylabel("rows")
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False)
+    ax.legend(frameon=False, labelcolor=_canvas.ink(ax))
     return ax

@@ -19,9 +19,10 @@ _FEW: Final = 12
 _MANY: Final = 30
 _MOST_POINTS: Final = 10.0
 _DIGIT: Final = 0.62
-_LYING: Final = 1.1
-_LONGEST_UPRIGHT: Final = 28
+_MAX_HORIZONTAL_WIDTH: Final = 1.1
+_MAX_VERTICAL_LABEL: Final = 28
 _TITLE: Final = 2.7
+_TINT: Final = 0.3
 
 
 def confusion(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
@@ -57,8 +58,13 @@ def confusion(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
     if table.empty:
         return _canvas.draw_message(ax)
     counts = table.to_numpy()
-    colors = _colors(counts, _canvas.paper(ax), _canvas.rgb_of("C0"))
-    ax.imshow(colors, aspect="auto")
+    full = _canvas.rgb_of("C0")
+    # A pale cell is a tint where the page is visible, so that no cell looks like a hole in it.
+    empty = _canvas.paper(ax) * (1 - _TINT) + full * _TINT
+    is_transparent = _canvas.is_transparent(ax)
+    colors = _colors(counts, empty if is_transparent else _canvas.paper(ax), full)
+    alpha = np.where(counts == 0, 0.0, 1.0)
+    ax.imshow(np.dstack([colors, alpha]) if is_transparent else colors, aspect="auto")
     # A line separates the column without an answer from the labels.
     ax.axvline(len(table) - 0.5, color=_canvas.ink(ax), linewidth=0.8)
     width, height = _canvas.size(ax)
@@ -91,7 +97,7 @@ class _Names:
     def of(cls, table: pd.DataFrame) -> _Names:
         truth, predicted = (_canvas.label(axis.name) for axis in (table.index, table.columns))
         down = [_canvas.label(name) for name in table.index]
-        across = [_canvas.label(name, _LONGEST_UPRIGHT) for name in table.columns]
+        across = [_canvas.label(name, _MAX_VERTICAL_LABEL) for name in table.columns]
         return cls(truth, predicted, down, across)
 
     @property
@@ -100,7 +106,7 @@ class _Names:
         size = len(self.across)
         side = 0.55 if size <= _FEW else 0.4 if size <= _MANY else 0.26
         width = _canvas.length(self.across) + 0.1
-        return (max(side, width) if size <= _FEW and width <= _LYING else side), side
+        return (max(side, width) if size <= _FEW and width <= _MAX_HORIZONTAL_WIDTH else side), side
 
     @property
     def figure(self) -> tuple[float, float]:
@@ -141,5 +147,6 @@ def _write_numbers(
     points = min(_MOST_POINTS, 0.6 * height, 0.9 * width / (_DIGIT * digits))
     for (row, column), number in np.ndenumerate(counts):
         if number or len(counts) <= _FEW:
-            ink = _canvas.readable_on(colors[row, column])
+            is_empty = not number and _canvas.is_transparent(ax)
+            ink = _canvas.ink(ax) if is_empty else _canvas.readable_on(colors[row, column])
             ax.text(column, row, f"{number:,}", size=points, color=ink, ha="center", va="center")

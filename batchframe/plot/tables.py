@@ -18,9 +18,9 @@ from batchframe._display import UNKNOWN
 from batchframe._endpoints import STATUSES
 from batchframe._evaluation.evaluation import Evaluation
 from batchframe._evaluation.labels import (
-    check_frame,
     column_of,
     name_for_none,
+    read_frame,
     read_labels,
     together,
 )
@@ -172,8 +172,7 @@ def tokens(source: Job | pd.DataFrame, *, prefix: str = "") -> pd.DataFrame:
 def _frame_of(verb: str, source: Job | pd.DataFrame, *, details: bool = False) -> pd.DataFrame:
     if isinstance(source, Job):
         return source.results(details=details)
-    check_frame(verb, source)
-    return source
+    return read_frame(verb, source)
 
 
 def _integers(column: pd.Series) -> npt.NDArray[np.int64]:

@@ -11,10 +11,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
+from batchframe._base.clock import today
 from batchframe._base.errors import JobError
 from batchframe._base.private_files import private_home
 from batchframe._base.safe_text import in_shell
 from batchframe._cli.doctor.finding import Finding
+from batchframe._models import price_table, rules
+from batchframe._services import provider
 from batchframe._store.folder import state_dir
 from batchframe._tokens.counter import INSTALL_FAST
 from batchframe._tokens.engines import SplintrEngine, engine_for
@@ -22,6 +25,7 @@ from batchframe._version import __version__
 
 _PACKAGES: Final = ("openai", "pandas", "pyarrow")
 _ENCODINGS: Final = ("o200k_base", "cl100k_base")
+_FRESH_DAYS: Final = 90
 _LOW_SPACE: Final = 1_000_000_000
 """In bytes; a full batch takes some hundred MB of requests and answers."""
 
@@ -35,6 +39,21 @@ def versions() -> Finding:
         return Finding("versions", "problem", text, f"pip install {missing.name}")
     text = f"batchframe {__version__}, {listed}, Python {platform.python_version()}"
     return Finding("versions", "ok", text)
+
+
+def tables() -> Finding:
+    """Check the age of the tables of models, prices and providers."""
+    days = {
+        "models": rules.checked_on(),
+        "prices": price_table.checked_on(),
+        "providers": provider.checked_on(),
+    }
+    ages = {name: (today() - day).days for name, day in days.items()}
+    text = ", ".join(f"{name} checked on {days[name]} ({ages[name]} days ago)" for name in days)
+    if max(ages.values()) <= _FRESH_DAYS:
+        return Finding("facts", "ok", text)
+    step = "pip install --upgrade batchframe; models and limits may have changed since."
+    return Finding("facts", "warning", text, step)
 
 
 def home_folder() -> Finding:

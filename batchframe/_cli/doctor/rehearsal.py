@@ -67,7 +67,7 @@ def probe(model: str, agrees: Callable[[str], bool], clock: Clock = SYSTEM) -> I
 
 
 def _test(service: Service, request: Requests, line: Path, clock: Clock) -> Iterator[Finding]:
-    file_id = service.upload(line, _NAME, service.profile.purpose).id
+    file_id = _upload(service, line)
     service.delete_file(file_id)
     start = clock.elapsed()
     outcome = _create(service, file_id, request)
@@ -75,13 +75,19 @@ def _test(service: Service, request: Requests, line: Path, clock: Clock) -> Iter
     if isinstance(outcome, Rejected):
         text = f"a batch of a deleted file is rejected (HTTP {outcome.status}, {outcome.code})"
         yield Finding("fence", "ok", f"{text}, so --recreate is safe here")
-        file_id = service.upload(line, _NAME, service.profile.purpose).id
+        file_id = _upload(service, line)
         start = clock.elapsed()
         outcome = _create(service, file_id, request)
     yield _measure_listing(service, file_id, outcome, start, clock)
     if not is_rejected:
         yield _check_fence(service, outcome, clock)
     yield from _clean_up(service, file_id, outcome)
+
+
+def _upload(service: Service, line: Path) -> str:
+    profile = service.profile
+    by_redirect = profile.uploads_by_redirect
+    return service.upload(line, _NAME, profile.purpose, by_redirect=by_redirect).id
 
 
 def _create(service: Service, file_id: str, request: Requests) -> CreateOutcome:

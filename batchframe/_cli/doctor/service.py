@@ -11,13 +11,16 @@ from batchframe._base.clock import SYSTEM, Clock
 from batchframe._base.errors import ClientError, ServiceError
 from batchframe._base.safe_text import in_shell
 from batchframe._cli.doctor.finding import Finding
+from batchframe._models.availability import shutdown
 from batchframe._services.connect import connect, expected_identity, expected_profile
 from batchframe._services.protocol import Service
+from batchframe._services.provider import LOCAL, OPENAI
 
 _PATIENCE: Final = 20.0
 """Request timeout in seconds, shorter than the default of ten minutes."""
 _PAGE: Final = 100
 _MAX_SKEW: Final = 60.0
+_SHOWN: Final = 3
 
 
 def account() -> Iterator[Finding]:
@@ -28,7 +31,7 @@ def account() -> Iterator[Finding]:
         yield Finding("key", "problem", "OPENAI_API_KEY is not set", step)
     elif key != key.strip() or not key.isascii() or not key.isprintable():
         text = "OPENAI_API_KEY contains a space, a line break or another invalid character"
-        step = "Set it again, without the line break that a file may end with."
+        step = "Set it again, without a trailing line break."
         yield Finding("key", "problem", text, step)
     else:
         yield Finding("key", "ok", "OPENAI_API_KEY is set (value hidden)")
@@ -54,7 +57,29 @@ def reach(clock: Clock = SYSTEM) -> Iterator[Finding]:
         return
     more = " or more" if len(batches) == _PAGE else ""
     yield Finding("network", "ok", f"listed one page of batches: {len(batches)}{more}")
+    if service.profile.key in {OPENAI.key, LOCAL.key}:
+        yield _models(service.within(_PATIENCE))
     yield _skew(service.within(_PATIENCE), clock)
+
+
+def _models(service: Service) -> Finding:
+    """Compare the shutdown dates that the service states with the table's."""
+    try:
+        listed = service.list_models()
+    except ServiceError as reason:
+        return Finding("models", "warning", "cannot list models", in_shell(reason))
+    stated = {model: day for model, day in listed.items() if day is not None}
+    differing = [
+        f"{model} ends on {day}"
+        for model, day in stated.items()
+        if (known := shutdown(model)) is None or known.on != day
+    ]
+    text = f"{len(listed)} listed, {len(stated)} with a shutdown date"
+    if not differing:
+        return Finding("models", "ok", f"{text}, all known to batchframe")
+    more = f" and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
+    text = f"{text}; not known to batchframe: {', '.join(differing[:_SHOWN])}{more}"
+    return Finding("models", "warning", text, "pip install --upgrade batchframe")
 
 
 def _skew(service: Service, clock: Clock) -> Finding:

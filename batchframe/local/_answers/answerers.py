@@ -7,26 +7,25 @@ import inspect
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 import numpy as np
-import openai
 
 from batchframe._base.errors import LocalServerError
 from batchframe.local._answers import bodies
 from batchframe.local._answers.simulated import moderation_result, simulate
+from batchframe.local._answers.streaming import Answer, Stream, encode_events
+from batchframe.local._answers.upstream import Upstream
 from batchframe.local._problems import Problem, error_body, short_repr
 
 _log = logging.getLogger("batchframe.local")
 
-_BAD_GATEWAY: Final = 502
 _UPSTREAM_KEY: Final = "local"
-_UPSTREAM_RETRIES: Final = 5
 _ANSWER_TYPES: Final = {
     "/v1/embeddings": "a vector (a list of numbers or a NumPy array)",
     "/v1/moderations": "True or False",
@@ -78,14 +77,6 @@ class AnswerError(Exception):
         self.body = error_body(message, type=kind, code=code)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Answer to a request: an HTTP status code and a body."""
-
-    status_code: int
-    body: dict[str, Any]
-
-
 class Answerer(Protocol):
     """Source of answers, for `concurrency` requests at a time."""
 
@@ -94,11 +85,43 @@ class Answerer(Protocol):
     async def answer(self, endpoint: str, body: dict[str, Any]) -> Answer:
         """Answer one request; return an error answer if the request is invalid."""
 
+    async def stream(self, endpoint: str, body: dict[str, Any]) -> Answer | Stream:
+        """Answer one request with a stream, or with an error."""
+
+    async def models(self, model: str | None = None) -> Answer:
+        """Return the list of models, or one of them."""
+
     async def close(self) -> None:
         """Release connections and threads."""
 
 
-class Simulated:
+class _OwnAnswers:
+    """Streams and models of a source that takes any model name."""
+
+    async def answer(self, endpoint: str, body: dict[str, Any]) -> Answer:
+        """Answer one request."""
+        raise NotImplementedError
+
+    async def stream(self, endpoint: str, body: dict[str, Any]) -> Answer | Stream:
+        """Answer as without ``stream``, in events."""
+        answer = await self.answer(endpoint, body)
+        if answer.status_code != HTTPStatus.OK:
+            return answer
+        return Stream(_written(endpoint, answer.body, body.get("stream_options")))
+
+    async def models(self, model: str | None = None) -> Answer:
+        """Return an example, or the model that was asked for."""
+        shown = {"id": model or "simulated", "object": "model", "created": int(time.time())}
+        shown["owned_by"] = "batchframe"
+        return Answer(200, {"object": "list", "data": [shown]} if model is None else shown)
+
+
+async def _written(endpoint: str, body: dict[str, Any], options: Any) -> AsyncIterator[bytes]:
+    for event in encode_events(endpoint, body, options if isinstance(options, dict) else None):
+        yield event
+
+
+class Simulated(_OwnAnswers):
     """Answers of the simulated model, computed in the event loop."""
 
     concurrency = 1
@@ -123,7 +146,7 @@ class Simulated:
         """Do nothing: there are no resources to release."""
 
 
-class Function:
+class Function(_OwnAnswers):
     """Answers of a user's function.
 
     A plain function runs in a single worker thread, one call at a time, so it need not be
@@ -223,51 +246,6 @@ def _user_traceback(trace: TracebackType | None) -> TracebackType | None:
 
 def _is_internal(module: str) -> bool:
     return f"{module}.".startswith((f"{__name__}.", "asyncio.", "concurrent.futures."))
-
-
-class Upstream:
-    """Answers of another server, for `concurrency` requests at a time.
-
-    The openai client retries status 429, status 5xx and lost connections with exponential backoff
-    and respects `Retry-After`. If the last retry fails, the request fails.
-    """
-
-    def __init__(self, url: str, *, key: str, concurrency: int) -> None:
-        self.concurrency = concurrency
-        self._slots = asyncio.Semaphore(concurrency)
-        self._client = openai.AsyncOpenAI(base_url=url, api_key=key, max_retries=_UPSTREAM_RETRIES)
-        # The client reads both from the environment; they identify the user to OpenAI only.
-        self._client.organization = self._client.project = None
-
-    async def answer(self, endpoint: str, body: dict[str, Any]) -> Answer:
-        """Answer one request."""
-        async with self._slots:
-            try:
-                response = await self._client.post(
-                    endpoint.removeprefix("/v1"), body=body, cast_to=object
-                )
-            except openai.APIStatusError as error:
-                return Answer(error.status_code, _upstream_error(error))
-            except openai.APIError as error:
-                return Answer(_BAD_GATEWAY, _unreachable(str(error)))
-        if isinstance(response, dict):
-            return Answer(200, response)
-        return Answer(_BAD_GATEWAY, _unreachable("the response is not a JSON object"))
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.close()
-
-
-def _upstream_error(error: openai.APIStatusError) -> dict[str, Any]:
-    # The client unwraps an OpenAI-shaped error; other servers use other shapes.
-    if isinstance(error.body, dict):
-        return error.body if "error" in error.body else {"error": error.body}
-    return error_body(error.message, type="upstream_error")
-
-
-def _unreachable(reason: str) -> dict[str, Any]:
-    return error_body(f"The upstream server did not answer: {reason}", type="upstream_error")
 
 
 def choose_answerer(

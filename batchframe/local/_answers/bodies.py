@@ -5,22 +5,24 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 
-from batchframe.local._answers.usage import text_tokens
+from batchframe.local._answers.billing import answer_frame, family_of, output_tokens
+from batchframe.local._answers.tokenizer import truncated
 
 TEXT_ENDPOINTS: Final = frozenset({"/v1/chat/completions", "/v1/responses", "/v1/completions"})
 
 IMAGE_ENDPOINTS: Final = frozenset({"/v1/images/generations", "/v1/images/edits"})
 
+STREAM_FIELDS: Final = frozenset({"stream", "stream_options"})
+
 _IMAGE_TOKENS: Final = 272
 """Output tokens of a small, low-quality image (OpenAI image generation guide, 2026-04)."""
 _OUTPUT_LIMITS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-_CHARACTERS_PER_TOKEN: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Context:
     """Request body and metadata of a response body.
 
     `digest` is hexadecimal and identifies the answer; `created` is in Unix seconds; `fingerprint`
-    identifies the source of the answer.
+    identifies the source of the answer. `output_tokens` are billed for its text.
     """
 
     body: dict[str, Any]
@@ -36,11 +38,18 @@ class Context:
     created: int
     input_tokens: int
     fingerprint: str
+    output_tokens: int = 0
 
     @classmethod
     def of(cls, body: dict[str, Any], created: int, input_tokens: int, fingerprint: str) -> Context:
-        """Return the metadata for a request body; the digest depends on it alone."""
-        encoded = msgspec.json.encode(body, order="sorted")
+        """Return the metadata for a request body; the digest depends on it alone.
+
+        A streamed answer is the answer without a stream.
+        """
+        asked = body
+        if not STREAM_FIELDS.isdisjoint(body):
+            asked = {name: value for name, value in body.items() if name not in STREAM_FIELDS}
+        encoded = msgspec.json.encode(asked, order="sorted")
         digest = hashlib.blake2b(encoded, digest_size=16).hexdigest()
         return cls(body, digest, created, input_tokens, fingerprint)
 
@@ -49,16 +58,23 @@ def text_body(endpoint: str, texts: Sequence[str], context: Context) -> dict[str
     """Return the body of a text endpoint; truncate texts to the output limit."""
     limits = map(context.body.get, _OUTPUT_LIMITS)
     limit = next((limit for limit in limits if isinstance(limit, int)), None)
-    end = None if limit is None else limit * _CHARACTERS_PER_TOKEN
-    truncated = [text[:end] for text in texts]
-    complete = [len(short) == len(text) for short, text in zip(truncated, texts, strict=True)]
-    return _WRITERS[endpoint](truncated, complete, context)
+    output_texts = list(texts)
+    if limit is not None:
+        encoding = family_of(str(context.body.get("model"))).encoding
+        room = max(limit - answer_frame(context.body, endpoint), 0)
+        output_texts = [truncated(text, room, encoding) for text in texts]
+    complete = [len(short) == len(text) for short, text in zip(output_texts, texts, strict=True)]
+    tokens = output_tokens(context.body, endpoint, output_texts, [])
+    if limit is not None:
+        tokens = min(tokens, limit * len(output_texts))
+    return _WRITERS[endpoint](output_texts, complete, replace(context, output_tokens=tokens))
 
 
 def call_body(endpoint: str, call: tuple[str, str], context: Context) -> dict[str, Any]:
     """Return the body of an answer that calls a tool instead of writing text."""
     name, arguments = call
-    response = _WRITERS[endpoint]([arguments], [True], context)
+    tokens = output_tokens(context.body, endpoint, [], [call])
+    response = _WRITERS[endpoint]([arguments], [True], replace(context, output_tokens=tokens))
     if endpoint == "/v1/responses":
         response["output"] = [
             {
@@ -96,6 +112,14 @@ def embeddings_body(vectors: Sequence[Sequence[float]], context: Context) -> dic
     }
 
 
+def encode_vectors(response: dict[str, Any]) -> None:
+    """Encode the vectors of a server that wrote numbers instead of base64."""
+    data = response.get("data")
+    for entry in data if isinstance(data, list) else ():
+        if isinstance(entry, dict) and isinstance(entry.get("embedding"), list):
+            entry["embedding"] = _base64(entry["embedding"])
+
+
 def moderations_body(results: list[dict[str, Any]], context: Context) -> dict[str, Any]:
     """Return the body of `/v1/moderations`."""
     return {
@@ -107,7 +131,7 @@ def moderations_body(results: list[dict[str, Any]], context: Context) -> dict[st
 
 def images_body(images: Sequence[bytes], context: Context) -> dict[str, Any]:
     """Return the body of `/v1/images/generations` and `/v1/images/edits`."""
-    output_tokens = _IMAGE_TOKENS * len(images)
+    drawn = _IMAGE_TOKENS * len(images)
     details = {"text_tokens": context.input_tokens, "image_tokens": 0}
     return {
         "created": context.created,
@@ -115,8 +139,8 @@ def images_body(images: Sequence[bytes], context: Context) -> dict[str, Any]:
         "usage": {
             "input_tokens": context.input_tokens,
             "input_tokens_details": details,
-            "output_tokens": output_tokens,
-            "total_tokens": context.input_tokens + output_tokens,
+            "output_tokens": drawn,
+            "total_tokens": context.input_tokens + drawn,
         },
     }
 
@@ -133,7 +157,7 @@ def _chat(texts: list[str], is_complete: list[bool], context: Context) -> dict[s
     return {
         "id": f"chatcmpl-{context.digest[:29]}",
         "object": "chat.completion",
-        **_completion(texts, contents, is_complete, context),
+        **_completion(contents, is_complete, context),
         "service_tier": "default",
     }
 
@@ -143,18 +167,16 @@ def _completions(texts: list[str], is_complete: list[bool], context: Context) ->
     return {
         "id": f"cmpl-{context.digest[:29]}",
         "object": "text_completion",
-        **_completion(texts, contents, is_complete, context),
+        **_completion(contents, is_complete, context),
     }
 
 
 def _completion(
-    texts: list[str],
     contents: list[dict[str, Any]],
     is_complete: list[bool],
     context: Context,
 ) -> dict[str, Any]:
     """Return what chat completions and completions have in common."""
-    output_tokens = sum(map(text_tokens, texts))
     return {
         "created": context.created,
         "model": context.body.get("model"),
@@ -169,8 +191,8 @@ def _completion(
         ],
         "usage": {
             "prompt_tokens": context.input_tokens,
-            "completion_tokens": output_tokens,
-            "total_tokens": context.input_tokens + output_tokens,
+            "completion_tokens": context.output_tokens,
+            "total_tokens": context.input_tokens + context.output_tokens,
             "prompt_tokens_details": {
                 "cached_tokens": 0,
                 "cache_write_tokens": 0,
@@ -193,7 +215,6 @@ def _responses(texts: list[str], is_complete: list[bool], context: Context) -> d
     content = [
         {"type": "output_text", "text": text, "annotations": [], "logprobs": []} for text in texts
     ]
-    output_tokens = sum(map(text_tokens, texts))
     return {
         "id": f"resp_{context.digest}",
         "object": "response",
@@ -227,9 +248,9 @@ def _responses(texts: list[str], is_complete: list[bool], context: Context) -> d
         "usage": {
             "input_tokens": context.input_tokens,
             "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
-            "output_tokens": output_tokens,
+            "output_tokens": context.output_tokens,
             "output_tokens_details": {"reasoning_tokens": 0},
-            "total_tokens": context.input_tokens + output_tokens,
+            "total_tokens": context.input_tokens + context.output_tokens,
         },
         "metadata": body.get("metadata") or {},
     }

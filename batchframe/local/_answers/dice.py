@@ -8,7 +8,11 @@ from __future__ import annotations
 from typing import Final, TypeVar
 
 _MASK: Final = (1 << 64) - 1
+_FACTOR: Final = 6364136223846793005
+_INCREMENT: Final = 1442695040888963407
 _DRAW_BITS: Final = 31
+_UNUSED_BITS: Final = 64 - _DRAW_BITS
+_SMALL: Final = 1 << (_DRAW_BITS - 1)
 
 _T = TypeVar("_T")
 
@@ -32,6 +36,10 @@ class Dice:
 
     def below(self, limit: int) -> int:
         """Return an integer from 0 to `limit` - 1."""
+        if limit < _SMALL:
+            # Most draws; a method call would take twice as long.
+            self._state = state = (self._state * _FACTOR + _INCREMENT) & _MASK
+            return (state >> _UNUSED_BITS) % limit
         bits = self._draw()
         for _ in range(limit.bit_length() // _DRAW_BITS):
             bits = (bits << _DRAW_BITS) | self._draw()
@@ -46,5 +54,5 @@ class Dice:
         return "".join("0123456789abcdef"[self.below(16)] for _ in range(digits))
 
     def _draw(self) -> int:
-        self._state = (self._state * 6364136223846793005 + 1442695040888963407) & _MASK
-        return self._state >> (64 - _DRAW_BITS)
+        self._state = (self._state * _FACTOR + _INCREMENT) & _MASK
+        return self._state >> _UNUSED_BITS

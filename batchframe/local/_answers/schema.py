@@ -9,7 +9,7 @@ import functools
 import math
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -20,6 +20,9 @@ _MAX_DEPTH: Final = 6
 _EXTRA_ITEMS: Final = 2
 _UNIQUE_ATTEMPTS: Final = 20
 _INFINITE: Final = 1 << 30
+_Writer: TypeAlias = Callable[[Dice, int], Any]
+"""Writes an instance at a depth."""
+
 _CONSTRAINTS: Final = {"type", "properties", "items", "required", "enum", "pattern", "$ref"}
 
 
@@ -49,6 +52,7 @@ class Sampler:
 
     def __init__(self, schema: dict[str, Any]) -> None:
         self._root = schema
+        self._writers: dict[int, tuple[Any, _Writer]] = {}
         self._heights: dict[str, int] = {}
         self._compute_heights()
         if self._height(schema) >= _INFINITE:
@@ -56,7 +60,7 @@ class Sampler:
 
     def sample(self, dice: Dice) -> Any:
         """Return a random instance."""
-        return self._sample(self._root, dice, 0)
+        return self._writer(self._root)(dice, 0)
 
     def _compute_heights(self) -> None:
         converged = False
@@ -102,70 +106,101 @@ class Sampler:
             node = node[name]
         return node
 
-    def _sample(self, schema: Any, dice: Dice, depth: int) -> Any:
+    def _writer(self, schema: Any) -> _Writer:
+        """Return the writer of a schema, compiled at its first use."""
+        known = self._writers.get(id(schema))
+        if known is None:
+            # The reference to the schema keeps its id from being reused.
+            known = self._writers[id(schema)] = schema, self._compile(schema)
+        return known[1]
+
+    def _compile(self, schema: Any) -> _Writer:
         if not isinstance(schema, dict):
-            return string({}, dice)
+            return lambda dice, _: string({}, dice)
         if "$ref" in schema:
-            return self._sample(self._resolve(schema["$ref"]), dice, depth + 1)
+            target = self._resolve(schema["$ref"])
+            # Compiled when it is needed, since it may contain itself.
+            return lambda dice, depth: self._writer(target)(dice, depth + 1)
         if "const" in schema:
-            return schema["const"]
+            constant = schema["const"]
+            return lambda *_: constant
         if "enum" in schema:
-            return dice.pick(schema["enum"])
+            values = schema["enum"]
+            return lambda dice, _: dice.pick(values)
         options = schema.get("anyOf") or schema.get("oneOf")
         if options:
-            option = _choose(options, self._height, dice, depth)
             rest = {name: schema[name] for name in schema if name not in {"anyOf", "oneOf"}}
-            if _CONSTRAINTS.isdisjoint(rest):
-                return self._sample(option, dice, depth)
-            return self._sample(self._merge([rest, option]), dice, depth)
+            plain = _CONSTRAINTS.isdisjoint(rest)
+            branches = [option if plain else self._merge([rest, option]) for option in options]
+            return _choice([*map(self._height, options)], [*map(self._writer, branches)])
         if "allOf" in schema:
             rest = {name: schema[name] for name in schema if name != "allOf"}
-            return self._sample(self._merge([rest, *schema["allOf"]]), dice, depth)
-        return self._of_type(schema, dice, depth)
+            return self._writer(self._merge([rest, *schema["allOf"]]))
+        kinds = _types(schema)
+        heights = [self._type_height(kind, schema) for kind in kinds]
+        return _choice(heights, [self._of_type(kind, schema) for kind in kinds])
 
-    def _of_type(self, schema: dict[str, Any], dice: Dice, depth: int) -> Any:
-        kind = _choose(_types(schema), lambda kind: self._type_height(kind, schema), dice, depth)
+    def _of_type(self, kind: str, schema: dict[str, Any]) -> _Writer:
         if kind == "object":
-            return self._object(schema, dice, depth)
+            return self._object(schema)
         if kind == "array":
-            return self._array(schema, dice, depth)
+            return self._array(schema)
         if kind == "string":
-            return string(schema, dice)
+            return lambda dice, _: string(schema, dice)
         if kind == "integer":
-            return int(_steps(schema, dice))
+            return _integer(schema)
         if kind == "number":
-            return _number(schema, dice)
-        return bool(dice.below(2)) if kind == "boolean" else None
+            return lambda dice, _: _number(schema, dice)
+        if kind == "boolean":
+            return lambda dice, _: bool(dice.below(2))
+        return lambda *_: None
 
-    def _object(self, schema: dict[str, Any], dice: Dice, depth: int) -> dict[str, Any]:
-        properties = schema.get("properties", {})
+    def _object(self, schema: dict[str, Any]) -> _Writer:
         required = schema.get("required", [])
-        instance = {
-            name: self._sample(inner, dice, depth + 1)
-            for name, inner in properties.items()
-            if name in required or (depth < _MAX_DEPTH and self._height(inner) < _INFINITE)
-        }
-        missing = [name for name in required if name not in instance]
-        missing += [f"key{n}" for n in range(len(instance), schema.get("minProperties", 0))]
-        values = schema.get("additionalProperties", {})
-        return instance | {name: self._sample(values, dice, depth + 1) for name in missing}
+        properties = [
+            (name, self._writer(inner), name in required, self._height(inner) < _INFINITE)
+            for name, inner in schema.get("properties", {}).items()
+        ]
+        values = self._writer(schema.get("additionalProperties", {}))
+        low = schema.get("minProperties", 0)
 
-    def _array(self, schema: dict[str, Any], dice: Dice, depth: int) -> list[Any]:
-        array = [self._sample(inner, dice, depth + 1) for inner in schema.get("prefixItems", ())]
+        def write(dice: Dice, depth: int) -> dict[str, Any]:
+            instance = {
+                name: value(dice, depth + 1)
+                for name, value, needed, finite in properties
+                if needed or (depth < _MAX_DEPTH and finite)
+            }
+            missing = [name for name in required if name not in instance]
+            missing += [f"key{n}" for n in range(len(instance), low)]
+            for name in missing:
+                instance[name] = values(dice, depth + 1)
+            return instance
+
+        return write
+
+    def _array(self, schema: dict[str, Any]) -> _Writer:
+        first = [self._writer(inner) for inner in schema.get("prefixItems", ())]
         items = schema.get("items", {})
-        low = max(int(schema.get("minItems", 0)), len(array))
-        extra = max(0, _EXTRA_ITEMS - depth // 2)
-        if items is False or self._height(items) >= _INFINITE or (array and "items" not in schema):
-            extra = 0
-        high = min(int(schema.get("maxItems", low + extra)), low + extra)
-        count = low + (dice.below(high - low + 1) if high > low else 0)
-        attempts = _UNIQUE_ATTEMPTS * count
-        while len(array) < count and attempts:
-            attempts -= 1
-            item = self._sample(items, dice, depth + 1)
-            if not schema.get("uniqueItems") or item not in array:
-                array.append(item)
-        return array
+        low = max(int(schema.get("minItems", 0)), len(first))
+        is_closed = items is False or self._height(items) >= _INFINITE
+        is_closed |= bool(first) and "items" not in schema
+        is_unique = bool(schema.get("uniqueItems"))
+        item = self._writer(items)
+
+        def write(dice: Dice, depth: int) -> list[Any]:
+            array = [writer(dice, depth + 1) for writer in first]
+            extra = 0 if is_closed else max(0, _EXTRA_ITEMS - depth // 2)
+            high = min(int(schema.get("maxItems", low + extra)), low + extra)
+            count = low + (dice.below(high - low + 1) if high > low else 0)
+            attempts = _UNIQUE_ATTEMPTS * count
+            while len(array) < count and attempts:
+                attempts -= 1
+                value = item(dice, depth + 1)
+                if not is_unique or value not in array:
+                    array.append(value)
+            return array
+
+        return write
 
     def _merge(self, schemas: list[Any]) -> dict[str, Any]:
         merged: dict[str, Any] = {}
@@ -186,16 +221,29 @@ class Sampler:
 
 
 @functools.lru_cache(maxsize=256)
-def sampler(schema: bytes) -> Sampler:
-    """Return the cached sampler of a schema, which most lines share."""
-    return Sampler(msgspec.json.decode(schema))
+def sampler(schema: bytes, *, strict: bool = False) -> Sampler:
+    """Return the cached sampler of a schema, which most lines share.
+
+    Raises
+    ------
+    SchemaError
+        If the schema has no instance or, with `strict`, if strict mode does not allow it.
+    """
+    decoded = msgspec.json.decode(schema)
+    if strict:
+        _check_strict(decoded)
+    return Sampler(decoded)
 
 
-def _choose(options: list[Any], height: Callable[[Any], int], dice: Dice, depth: int) -> Any:
+def _choice(heights: list[int], writers: list[_Writer]) -> _Writer:
     """Pick a finite option at random; beyond a fixed depth, the smallest one."""
-    if depth >= _MAX_DEPTH:
-        return min(options, key=height)
-    return dice.pick([option for option in options if height(option) < _INFINITE])
+    finite = [writer for height, writer in zip(heights, writers, strict=True) if height < _INFINITE]
+    smallest = writers[heights.index(min(heights))]
+
+    def write(dice: Dice, depth: int) -> Any:
+        return (smallest if depth >= _MAX_DEPTH else dice.pick(finite))(dice, depth)
+
+    return write
 
 
 def _types(schema: dict[str, Any]) -> list[str]:
@@ -222,7 +270,8 @@ def _bounds(schema: dict[str, Any]) -> tuple[Decimal | None, Decimal | None, boo
     return above if low_open else low, below if high_open else high, low_open, high_open
 
 
-def _steps(schema: dict[str, Any], dice: Dice) -> Decimal:
+def _steps(schema: dict[str, Any]) -> tuple[Decimal, int, int]:
+    """Return the step of a number, and its first and last multiple."""
     step = Decimal(str(schema.get("multipleOf", 1)))
     low, high, low_open, high_open = _bounds(schema)
     first = last = None
@@ -234,14 +283,24 @@ def _steps(schema: dict[str, Any], dice: Dice) -> Decimal:
         first = 0 if last is None else min(0, last - 100)
     if last is None:
         last = first + 100
+    return step, first, last
+
+
+def _multiple(steps: tuple[Decimal, int, int], dice: Dice) -> Decimal:
+    step, first, last = steps
     if last < first:
         raise SchemaError(f"no multiple of {step} is within the bounds")
     return (first + dice.below(last - first + 1)) * step
 
 
+def _integer(schema: dict[str, Any]) -> _Writer:
+    steps = _steps(schema)
+    return lambda dice, _: int(_multiple(steps, dice))
+
+
 def _number(schema: dict[str, Any], dice: Dice) -> float:
     if "multipleOf" in schema:
-        return float(_steps(schema, dice))
+        return float(_multiple(_steps(schema), dice))
     low, high, low_open, high_open = _bounds(schema)
     if low is None:
         low = Decimal(0) if high is None else min(Decimal(0), high - 100)
@@ -251,3 +310,25 @@ def _number(schema: dict[str, Any], dice: Dice) -> float:
         raise SchemaError("no number is within the bounds")
     share = Decimal(dice.below(999) + 1 if low_open or high_open else dice.below(1001)) / 1000
     return float(low + (high - low) * share)
+
+
+def _check_strict(schema: Any) -> None:
+    if isinstance(schema, list):
+        for inner in schema:
+            _check_strict(inner)
+    if not isinstance(schema, dict):
+        return
+    properties = schema.get("properties")
+    if schema.get("type") == "object" or isinstance(properties, dict):
+        if schema.get("additionalProperties") is not False:
+            raise SchemaError("'additionalProperties' is required to be supplied and to be false")
+        if set(properties or {}) != set(schema.get("required", ())):
+            raise SchemaError(
+                "'required' is required to be supplied and to be an array including every key in "
+                "properties"
+            )
+    for key, inner in schema.items():
+        if key in {"properties", "$defs", "definitions"} and isinstance(inner, dict):
+            _check_strict(list(inner.values()))
+        elif key in {"items", "anyOf", "allOf", "prefixItems"}:
+            _check_strict(inner)

@@ -17,9 +17,9 @@ import msgspec
 import numpy as np
 
 from batchframe.local._answers import bodies
+from batchframe.local._answers.billing import inputs_of, text_tokens
 from batchframe.local._answers.dice import Dice
 from batchframe.local._answers.schema import SchemaError, sampler
-from batchframe.local._answers.usage import inputs_of, text_tokens
 from batchframe.local._problems import Problem
 
 _TOOL_ENDPOINTS: Final = {"/v1/chat/completions", "/v1/responses"}
@@ -85,6 +85,8 @@ def _answer(endpoint: str, body: dict[str, Any], context: bodies.Context) -> dic
     if endpoint == "/v1/moderations":
         results = [_verdict(item) for item in inputs_of(body["input"])]
         return bodies.moderations_body(results, context)
+    if endpoint not in bodies.IMAGE_ENDPOINTS:
+        raise Problem.invalid("url", f"The local server has no simulated answer for {endpoint}.")
     images = [_png(f"{context.digest}{index}") for index in range(_choices(endpoint, body))]
     return bodies.images_body(images, context)
 
@@ -119,8 +121,9 @@ def _writer(endpoint: str, body: dict[str, Any]) -> Callable[[Dice], str]:
 
 
 def _prose(dice: Dice) -> str:
-    words = " ".join(dice.pick(_WORDS) for _ in range(4 + dice.below(24)))
-    return f"[simulated, no model] {words}."
+    below, words = dice.below, len(_WORDS)
+    text = " ".join([_WORDS[below(words)] for _ in range(4 + below(24))])
+    return f"[simulated, no model] {text}."
 
 
 def _schema_text(spec: Any, dice: Dice, *, chat: bool) -> str:
@@ -129,34 +132,12 @@ def _schema_text(spec: Any, dice: Dice, *, chat: bool) -> str:
         raise Problem.missing(f"{param}.json_schema.schema" if chat else param)
     schema = spec["schema"]
     try:
-        if spec.get("strict"):
-            _check_strict(schema)
-        return msgspec.json.encode(sampler(msgspec.json.encode(schema)).sample(dice)).decode()
+        encoded = msgspec.json.encode(schema)
+        instance = sampler(encoded, strict=bool(spec.get("strict"))).sample(dice)
+        return msgspec.json.encode(instance).decode()
     except SchemaError as error:
         message = f"Invalid schema for {param} '{spec.get('name')}': {error}."
         raise Problem.invalid(param, message, "invalid_json_schema") from None
-
-
-def _check_strict(schema: Any) -> None:
-    if isinstance(schema, list):
-        for inner in schema:
-            _check_strict(inner)
-    if not isinstance(schema, dict):
-        return
-    properties = schema.get("properties")
-    if schema.get("type") == "object" or isinstance(properties, dict):
-        if schema.get("additionalProperties") is not False:
-            raise SchemaError("'additionalProperties' is required to be supplied and to be false")
-        if set(properties or {}) != set(schema.get("required", ())):
-            raise SchemaError(
-                "'required' is required to be supplied and to be an array including every key in "
-                "properties"
-            )
-    for key, inner in schema.items():
-        if key in {"properties", "$defs", "definitions"} and isinstance(inner, dict):
-            _check_strict(list(inner.values()))
-        elif key in {"items", "anyOf", "allOf", "prefixItems"}:
-            _check_strict(inner)
 
 
 def _check_json_word(body: dict[str, Any], *, chat: bool) -> None:

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 import msgspec
 
+from batchframe._base.clock import hours_of
 from batchframe._base.errors import LocalServerError, format_list
-from batchframe._services.provider import OPENAI, Provider, hours_of, provider
+from batchframe._services.provider import LOCAL, OPENAI, Provider, provider_table
 from batchframe.local._objects import ENDPOINTS, Batch
 from batchframe.local._problems import guess, short_repr
 
@@ -23,8 +24,8 @@ from batchframe.local._problems import guess, short_repr
 class Limits:
     """Limits of a file and of a batch.
 
-    The defaults are OpenAI's (Batch guide and SDK, 2026-11). Lower them to rehearse the splitting
-    of a job with little data.
+    The defaults are OpenAI's (Batch guide and SDK, 2026-11). Lower them to test the splitting of
+    a job with little data.
 
     Parameters
     ----------
@@ -184,50 +185,25 @@ def _limits(service: Provider) -> Limits:
     return replace(limits, batch_bytes=service.max_bytes)
 
 
-def _dialect(name: str, service: Provider, **own: Any) -> Dialect:
-    """Create a dialect from a provider and the server's own settings."""
-    low, high = (hours_of(window) or 0 for window in service.windows)
-    table: dict[str, Any] = {"limits": _limits(service), "hours": (low, high)}
-    return Dialect(name=name, service=service, **table | own)
+def _dialect(service: Provider, server: Mapping[str, Any]) -> Dialect:
+    """Create a dialect from a line of the table of providers."""
+    own = dict(server)
+    limits = Limits() if service == OPENAI else _limits(service)
+    low, high = own.pop("hours", [hours_of(window) or 0 for window in service.windows])
+    return Dialect(
+        name=own.pop("name", service.key),
+        service=service,
+        limits=replace(limits, **own.pop("limits", {})),
+        hours=(low, high),
+        **own,
+    )
 
 
-_DAY: Final = 24 * 60 * 60
-_AZURE: Final = provider("azure")
 _DIALECTS: Final = {
     dialect.name: dialect
-    for dialect in (
-        _dialect("openai", OPENAI, limits=Limits()),
-        _dialect(
-            "azure",
-            _AZURE,
-            limits=replace(_limits(_AZURE), batch_bytes=_AZURE.max_bytes),
-            prefix="/openai",
-            detours="(?:/v1)?(?:/deployments/[^/]+)?",
-            requires_version=True,
-            bare_endpoints=True,
-            reads_lines=True,
-            min_lifetime=14 * _DAY,
-            codes={"invalid_url": "url_mismatch", "mismatched_model": "model_mismatch"},
-            queue_full=(
-                "The number of enqueued tokens has surpassed the configured limit of {limit:,} for "
-                "the deployment '{model}'."
-            ),
-            empty_error_file=True,
-        ),
-        _dialect("groq", provider("groq"), prefix="/openai/v1"),
-        _dialect("together", provider("together"), lists="array"),
-        _dialect("deepinfra", provider("deepinfra"), prefix="/v1/openai"),
-        _dialect("gateway", provider("other"), lists="nothing"),
-        # The table assumes conservative limits where none is documented; the server accepts more.
-        _dialect(
-            "self-hosted",
-            provider("self-hosted"),
-            limits=Limits(
-                requests=10**9, batch_bytes=10**12, file_bytes=10**12, unsupported_models=()
-            ),
-            hours=(1, 9999),
-        ),
-    )
+    for facts in provider_table().values()
+    if facts.takes_files and facts.profile != LOCAL
+    for dialect in (_dialect(facts.profile, facts.server),)
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import hashlib
+import io
 import random
 import time
 from array import array
@@ -16,8 +17,8 @@ from typing import Any, Final
 
 import msgspec
 
-from batchframe.local._answers.answerers import Answer
-from batchframe.local._answers.usage import usage_of
+from batchframe.local._answers.billing import usage_parts
+from batchframe.local._answers.streaming import Answer
 from batchframe.local._batches.dialects import Dialect
 from batchframe.local._batches.store import Workspace
 from batchframe.local._objects import Batch, RequestCounts, Usage
@@ -151,11 +152,17 @@ class Spool:
         self.answered_ids: set[str] = set()
         self.completed = 0
         self.failed = 0
-        self.usage = Usage()
+        self._tokens = (0, 0, 0, 0)
         self._recover(workspace.output, succeeded=True)
         self._recover(workspace.errors, succeeded=False)
-        self._output = workspace.output.open("ab")
-        self._errors = workspace.errors.open("ab")
+        # Without a buffer, one call to the system writes and flushes a line.
+        self._output = workspace.output.open("ab", buffering=0)
+        self._errors = workspace.errors.open("ab", buffering=0)
+
+    @property
+    def usage(self) -> Usage:
+        """Usage of the answers so far."""
+        return Usage.of(*self._tokens)
 
     def close(self) -> None:
         """Close both files."""
@@ -165,31 +172,40 @@ class Spool:
     def answer(self, custom_id: str, answer: Answer) -> None:
         """Write the answer to one request."""
         succeeded = answer.status_code < _FIRST_ERROR
+        digest = self._digest(custom_id)
         response = {
             "status_code": answer.status_code,
-            "request_id": f"req_{self._digest(custom_id)}",
+            "request_id": f"req_{digest}",
             "body": answer.body,
         }
-        self._write(custom_id, succeeded=succeeded, response=response)
+        self._write(custom_id, digest, succeeded=succeeded, response=response)
         self.answered_ids.add(custom_id)
         if succeeded:
-            self.usage += usage_of(answer.body)
+            self._bill(answer.body)
 
     def expire(self, custom_id: str) -> None:
         """Write the error of a request that was not answered in time."""
         error = {"code": "batch_expired", "message": _EXPIRED}
-        self._write(custom_id, succeeded=False, error=error)
+        self._write(custom_id, self._digest(custom_id), succeeded=False, error=error)
 
     def _digest(self, custom_id: str) -> str:
         return hashlib.blake2b(f"{self._batch_id}/{custom_id}".encode(), digest_size=16).hexdigest()
 
-    def _write(self, custom_id: str, *, succeeded: bool, **fields: Any) -> None:
-        ids = {"id": f"batch_req_{self._digest(custom_id)}", "custom_id": custom_id}
+    def _write(self, custom_id: str, digest: str, *, succeeded: bool, **fields: Any) -> None:
+        ids = {"id": f"batch_req_{digest}", "custom_id": custom_id}
         line = self._dialect.line({**ids, "response": None, "error": None, **fields})
         handle = self._output if succeeded else self._errors
-        handle.write(self._encode(line) + b"\n")
-        handle.flush()
+        _write_all(handle, self._encode(line) + b"\n")
         self._count(succeeded=succeeded)
+
+    def _bill(self, body: dict[str, Any]) -> None:
+        before, added = self._tokens, usage_parts(body)
+        self._tokens = (
+            before[0] + added[0],
+            before[1] + added[1],
+            before[2] + added[2],
+            before[3] + added[3],
+        )
 
     def _count(self, *, succeeded: bool) -> None:
         self.completed += succeeded
@@ -208,6 +224,13 @@ class Spool:
                 result = msgspec.json.decode(line)
                 self.answered_ids.add(result["custom_id"])
                 if succeeded:
-                    self.usage += usage_of(result["response"]["body"])
+                    self._bill(result["response"]["body"])
                 self._count(succeeded=succeeded)
             handle.truncate(size)
+
+
+def _write_all(handle: io.FileIO, data: bytes) -> None:
+    """Write all of a line; the system may take a part of it."""
+    view = memoryview(data)
+    while view:
+        view = view[handle.write(view) or 0 :]

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from batchframe.local._answers.usage import inputs_of
+from batchframe.local._answers.billing import inputs_of
 from batchframe.local._batches.dialects import Dialect
 from batchframe.local._objects import BatchError
 from batchframe.local._problems import json_type, missing
@@ -115,10 +115,11 @@ class FileCheck:
         error = check_body(self.endpoint, body)
         if error is not None:
             return error
+        if body.get("stream"):
+            message = _STREAMED.format(_TITLES.get(self.endpoint, self.endpoint))
+            return BatchError("streaming_unsupported", message, "body.stream")
         model = body.get("model")
-        if model is not None and any(
-            fnmatchcase(model, pattern) for pattern in self.dialect.limits.unsupported_models
-        ):
+        if model is not None and model != self.model and self._is_unsupported(model):
             return BatchError("model_not_found", _UNSUPPORTED.format(model), "body.model")
         if self.lines == 1 or self.model is None:
             self.model = model
@@ -129,6 +130,10 @@ class FileCheck:
         if self.dialect.limits.enqueued_tokens is not None:
             self.tokens += self.count_tokens(body)
         return None
+
+    def _is_unsupported(self, model: str) -> bool:
+        patterns = self.dialect.limits.unsupported_models
+        return any(fnmatchcase(model, pattern) for pattern in patterns)
 
     def _too_many(self) -> list[BatchError]:
         counts = (
@@ -167,10 +172,6 @@ def check_body(endpoint: str, body: dict[str, Any]) -> BatchError | None:
         return _mistyped("model", str, model, "body.model")
     if endpoint == "/v1/chat/completions" and not isinstance(body["messages"], list):
         return _mistyped("messages", list, body["messages"], "body.messages")
-    if body.get("stream"):
-        title = _TITLES.get(endpoint, endpoint)
-        message = f"{title}: Streaming is not supported in the Batch API."
-        return BatchError("streaming_unsupported", message, "body.stream")
     return None
 
 
@@ -199,6 +200,7 @@ _DUPLICATE: Final = (
     "The custom_id parameter must be unique for each request in a batch."
 )
 _WRONG_URL: Final = "The URL provided for this request does not match the batch endpoint."
+_STREAMED: Final = "{}: Streaming is not supported in the Batch API."
 _UNSUPPORTED: Final = "The provided model '{}' is not supported by the Batch API."
 _MISMATCHED: Final = (
     "The provided model '{}' does not match the rest of the batch. "

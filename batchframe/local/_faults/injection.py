@@ -63,7 +63,7 @@ async def inject(
     """
     if fault.kind in _RESPONSE_KINDS:
         response = await answer()
-        return _modify(fault, response, _content(response))
+        return _modify(fault, response, await _content(response))
     if fault.kind == "delay":
         # The server reads the whole request even if the client does not wait.
         await request.body()
@@ -71,7 +71,7 @@ async def inject(
         await pause(fault.seconds, closing)
         return await answer() if delayed is None else delayed
     if fault.after:
-        await answer()
+        await _content(await answer())
     else:
         # Otherwise the connection could break while the client is still sending.
         async for _ in request.stream():
@@ -90,9 +90,12 @@ def _modify(fault: Fault, response: Response, content: bytes) -> Response:
     return Response(fault.rewrite(content), response.status_code, media_type=kind)
 
 
-def _content(response: Response) -> bytes:
+async def _content(response: Response) -> bytes:
     if isinstance(response, FileResponse):
-        return Path(response.path).read_bytes()
+        return await asyncio.to_thread(Path(response.path).read_bytes)
+    if isinstance(response, StreamingResponse):
+        events = cast("AsyncIterator[bytes]", response.body_iterator)
+        return b"".join([event async for event in events])
     return bytes(response.body)
 
 

@@ -15,12 +15,12 @@ _log = logging.getLogger("batchframe.local")
 _BACKLOG: Final = 512
 
 
-def listen(host: str, port: int, stored_port: int | None) -> socket.socket:
+def listen(host: str, port: int, stored_port: int | None, *, has_key: bool) -> socket.socket:
     """Return a socket that listens on `port`.
 
     For 0 it is the stored port or, without one, a free port.
     """
-    if not is_loopback(host):
+    if not has_key and not is_loopback(host):
         _log.warning(
             "The local server listens on %s without authentication: any machine that can connect "
             "to it can read its files and run batches.",

@@ -16,7 +16,7 @@ _METADATA_VALUE: Final = 512
 
 
 def batch_request(body: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
-    """Validate the body of `POST /batches`; return the arguments of `Store.add_batch`.
+    """Validate the body of `POST /batches`; return arguments of `add_batch`.
 
     Raises
     ------

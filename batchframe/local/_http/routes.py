@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import time
+import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -14,15 +14,18 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from batchframe.local._answers.bodies import TEXT_ENDPOINTS
+from batchframe.local._answers.streaming import Answer, Stream
 from batchframe.local._batches.dialects import Dialect
 from batchframe.local._batches.validation import check_body, file_not_found
 from batchframe.local._batches.worker import Worker
 from batchframe.local._faults.injection import inject
 from batchframe.local._faults.plan import FaultPlan
+from batchframe.local._http.access import check_access
 from batchframe.local._http.parameters import batch_request, parse_limit, upload_request
 from batchframe.local._http.upload import Upload
 from batchframe.local._objects import ROUTES, Batch, FileObject
@@ -36,7 +39,8 @@ _MAX_FILES: Final = 10_000
 _INTERNAL_ERROR: Final = (
     "The local server had an error while processing your request; its log has the reason."
 )
-_LOOPBACK_NAMES: Final = ("127.0.0.1", "localhost", "::1")
+# What the openai packages call bytes that have no name, in Python and in JavaScript.
+_NAMELESS: Final = ("upload", "unknown_file")
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 
@@ -46,12 +50,15 @@ class Api:
     """Request handlers and their state.
 
     With `guarded`, the server rejects requests from web pages and requests for a host name other
-    than loopback (DNS rebinding).
+    than loopback (DNS rebinding). With a `key`, it rejects requests that do not have it.
     """
 
     worker: Worker
     faults: FaultPlan
     guarded: bool
+    key: str | None = field(repr=False)
+    announced: dict[str, tuple[str, str, int | None]] = field(default_factory=dict)
+    """Name, purpose and lifetime of the files whose bytes go to another address."""
 
     def application(self) -> Starlette:
         """Return the ASGI application."""
@@ -60,7 +67,8 @@ class Api:
             middleware=[Middleware(_ResolvePath, dialect=self.worker.dialect)],
             routes=[
                 Route(
-                    path,
+                    # The names of models may have slashes.
+                    path.replace("models/{id}", "models/{id:path}"),
                     partial(self.exchange, handler=getattr(self, name)),
                     methods=methods.split("|"),
                 )
@@ -82,24 +90,63 @@ class Api:
         maximum = self.worker.dialect.limits.file_bytes
         with closing(Upload(self.worker.store.upload_path(), maximum)) as upload:
             await upload.receive(request.headers.get("content-type", ""), request.stream())
+            dialect = self.worker.dialect
+            if dialect.service.uploads_by_redirect:
+                return self._redirect_upload(request, upload.fields)
             if upload.filename is None:
                 raise Problem.missing("file")
-            purpose, lifetime = upload_request(upload.fields, self.worker.dialect)
-            if purpose == self.worker.dialect.service.purpose:
-                self._check_batch_file(upload)
-            if upload.size > maximum:
-                raise Problem(
-                    413, f"File is too large. The maximum is {maximum} bytes.", param="file"
-                )
-            file = self.worker.store.add_file(
-                upload.path,
-                filename=upload.filename,
-                purpose=purpose,
-                sha256=upload.sha256,
-                lifetime=lifetime,
-            )
-        self.faults.record_creation(file.id)
+            file = self._store(upload, *upload_request(upload.fields, dialect))
         return _json(file)
+
+    def _redirect_upload(self, request: Request, fields: dict[str, str]) -> Response:
+        """Name another address for the bytes, whether the form has them or not."""
+        purpose, lifetime = upload_request(fields, self.worker.dialect)
+        if "file_name" not in fields:
+            raise Problem.missing("file_name")
+        file_id = f"file-{secrets.token_hex(12)}"
+        self.announced[file_id] = (fields["file_name"], purpose, lifetime)
+        url = f"{request.url.scheme}://{request.url.netloc}"
+        path = f"{self.worker.dialect.prefix}/uploads/{file_id}"
+        return Response(
+            status_code=302, headers={"Location": url + path, "X-Together-File-Id": file_id}
+        )
+
+    async def receive_upload(self, request: Request) -> Response:
+        """`PUT /v1/uploads/{id}`, the address of an announced file."""
+        file_id: str = request.path_params["id"]
+        if file_id not in self.announced:
+            raise Problem(404, f"No such upload: {file_id}", param="id")
+        filename, purpose, lifetime = self.announced[file_id]
+        path, maximum = self.worker.store.upload_path(), self.worker.dialect.limits.file_bytes
+        with closing(Upload(path, maximum)) as upload:
+            await upload.receive_bytes(filename, request.stream())
+            self._store(upload, purpose, lifetime, file_id)
+        return Response(status_code=200)
+
+    async def preprocess_file(self, request: Request) -> Response:
+        """`POST /v1/files/{id}/preprocess`, after the bytes were uploaded."""
+        if request.path_params["id"] not in self.announced:
+            return await self.no_route(request)
+        return _json(self._file(request))
+
+    def _store(
+        self, upload: Upload, purpose: str, lifetime: int | None, file_id: str | None = None
+    ) -> FileObject:
+        maximum = self.worker.dialect.limits.file_bytes
+        if purpose == self.worker.dialect.service.purpose:
+            self._check_batch_file(upload)
+        if upload.size > maximum:
+            raise Problem(413, f"File is too large. The maximum is {maximum} bytes.", param="file")
+        file = self.worker.store.add_file(
+            upload.path,
+            filename=upload.filename or "",
+            purpose=purpose,
+            sha256=upload.sha256,
+            lifetime=lifetime,
+            file_id=file_id,
+        )
+        self.faults.record_creation(file.id)
+        return file
 
     async def list_files(self, request: Request) -> Response:
         """`GET /v1/files`."""
@@ -174,10 +221,12 @@ class Api:
         return _json(self.worker.dialect.batch(self.worker.cancel(batch)))
 
     async def list_models(self, request: Request) -> Response:  # noqa: ARG002 - a handler's shape
-        """`GET /v1/models`; returns an example, since any model name is accepted."""
-        now = int(time.time())
-        model = {"id": "simulated", "object": "model", "created": now, "owned_by": "batchframe"}
-        return _json({"object": "list", "data": [model]})
+        """`GET /v1/models`, those of `upstream` or an example."""
+        return _answer(await self.worker.answerer.models())
+
+    async def retrieve_model(self, request: Request) -> Response:
+        """`GET /v1/models/{id}`."""
+        return _answer(await self.worker.answerer.models(request.path_params["id"]))
 
     async def count_input_tokens(self, request: Request) -> Response:
         """`POST /v1/responses/input_tokens`, with the server's own counter."""
@@ -189,14 +238,16 @@ class Api:
     async def answer(self, request: Request) -> Response:
         """`POST` to an endpoint directly, without a batch."""
         body = await _body(request)
-        if body.get("stream"):
-            raise Problem.invalid(
-                "stream", "The local server does not support streaming.", "streaming_unsupported"
-            )
         endpoint = request.url.path
         _validate(endpoint, body)
-        answer = await self.worker.answerer.answer(endpoint, body)
-        return _json(answer.body, answer.status_code)
+        answerer = self.worker.answerer
+        if not body.get("stream"):
+            return _answer(await answerer.answer(endpoint, body))
+        if endpoint not in TEXT_ENDPOINTS:
+            message = f"The local server does not stream {endpoint}."
+            raise Problem.invalid("stream", message, "streaming_unsupported")
+        answer = await answerer.stream(endpoint, body)
+        return _EventStream(answer) if isinstance(answer, Stream) else _answer(answer)
 
     async def no_route(self, request: Request) -> Response:
         """Reject any other path."""
@@ -206,7 +257,7 @@ class Api:
     async def _handle(self, request: Request, handler: Handler) -> Response:
         """Call the handler and return its response or its error."""
         try:
-            self._admit(request)
+            check_access(request, self.key, guarded=self.guarded)
             return await handler(request)
         except Problem as problem:
             return _json(problem.body, problem.status_code)
@@ -220,21 +271,12 @@ class Api:
     def _is_visible(self, request: Request, object_id: str) -> bool:
         return self.faults.is_visible(request.method, request.url.path, object_id)
 
-    def _admit(self, request: Request) -> None:
-        host, origin = request.url.hostname, request.headers.get("origin")
-        local = host in _LOOPBACK_NAMES
-        if not self.guarded or (local and origin is None):
-            return
-        source = f"the web page {origin!r}" if local else f"the host name {host!r}"
-        raise Problem(
-            403,
-            f"The server accepts requests from programs on this machine only, not from {source}.",
-            code="forbidden",
-        )
-
     def _check_batch_file(self, upload: Upload) -> None:
-        if not (upload.filename or "").lower().endswith(".jsonl"):
+        name = (upload.filename or "").lower()
+        if not name.endswith(".jsonl") and name not in _NAMELESS:
             raise Problem.invalid("file", "Invalid file format for Batch API. Must be .jsonl")
+        if not upload.is_utf8:
+            raise Problem.invalid("file", "Invalid file for Batch API. Must be utf-8 encoded")
         maximum = self.worker.dialect.limits.batch_bytes
         if upload.size > maximum:
             raise Problem(
@@ -254,6 +296,21 @@ class Api:
         if batch is None or not self._is_visible(request, batch_id):
             raise Problem(404, f"No batch found with id '{batch_id}'.")
         return batch
+
+
+class _EventStream(StreamingResponse):
+    """Response of server-sent events."""
+
+    def __init__(self, stream: Stream) -> None:
+        super().__init__(stream.events, media_type="text/event-stream")
+        self._stream = stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            # The client may have disconnected before the first event.
+            await self._stream.close()
 
 
 class _ResolvePath:
@@ -285,7 +342,7 @@ async def _body(request: Request) -> dict[str, Any]:
 def _list(
     objects: Sequence[FileObject | Batch], request: Request, maximum: int, default: int
 ) -> dict[str, Any]:
-    """Return the page of `objects` that the request's `after` and `limit` select."""
+    """Return the page of `objects` selected by `after` and `limit`."""
     after = request.query_params.get("after")
     limit = parse_limit(request.query_params, maximum, default)
     start = 0
@@ -302,6 +359,10 @@ def _list(
         "last_id": data[-1].id if data else None,
         "has_more": start + limit < len(objects),
     }
+
+
+def _answer(answer: Answer) -> Response:
+    return _json(answer.body, answer.status_code)
 
 
 def _json(value: object, status_code: int = 200) -> Response:

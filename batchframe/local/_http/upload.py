@@ -8,6 +8,7 @@ error instead of a broken connection.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 from collections.abc import AsyncIterator
@@ -32,6 +33,11 @@ class Upload:
         Path to write the file to.
     limit
         Maximum number of bytes to write; `size` counts the bytes beyond it too.
+
+    Attributes
+    ----------
+    is_utf8
+        Whether the written bytes are valid UTF-8.
     """
 
     def __init__(self, path: Path, limit: int) -> None:
@@ -40,7 +46,9 @@ class Upload:
         self.filename: str | None = None
         self.size = 0
         self._limit = limit
+        self.is_utf8 = True
         self._digest = hashlib.sha256()
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._handle = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
         self._header = bytearray()
         self._value = bytearray()
@@ -85,7 +93,25 @@ class Upload:
             parser.finalize()
         except FormParserError:
             raise Problem(400, _NOT_MULTIPART) from None
+        self._finish()
+
+    async def receive_bytes(self, filename: str, chunks: AsyncIterator[bytes]) -> None:
+        """Read the whole body as the content of the file."""
+        self.filename, self._in_file = filename, True
+        async for chunk in chunks:
+            self._part_data(chunk, 0, len(chunk))
+        self._finish()
+
+    def _finish(self) -> None:
+        self._decode(b"", final=True)
         self._handle.close()
+
+    def _decode(self, data: bytes | memoryview, *, final: bool = False) -> None:
+        if self.is_utf8:
+            try:
+                self._decoder.decode(data, final)
+            except UnicodeDecodeError:
+                self.is_utf8 = False
 
     def _part_begin(self) -> None:
         self._field.clear()
@@ -118,6 +144,7 @@ class Upload:
             part = memoryview(data)[start:end]
             self._handle.write(part)
             self._digest.update(part)
+            self._decode(part)
 
     def _part_end(self) -> None:
         if not self._in_file:

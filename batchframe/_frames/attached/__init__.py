@@ -1,0 +1,1 @@
+"""Images and files of cells, as requests send them."""

@@ -1,0 +1,1 @@
+"""MiniLM, a small language model that picks labels and embeds text."""
