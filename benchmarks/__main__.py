@@ -15,10 +15,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import _build, _children, _count, _join, _transfers, _whole
+from benchmarks import _build, _children, _count, _join, _submit, _transfers, _whole
 from benchmarks._measure import Ratio, Section
 
-SUBJECTS: Final = ("import", "build", "count", "join", "transfers", "whole", "memory")
+SUBJECTS: Final = ("import", "build", "count", "join", "transfers", "submit", "whole", "memory")
 _PACKAGES: Final = ("pandas", "pyarrow", "msgspec", "tiktoken", "splintr-rs", "openai")
 
 
@@ -66,6 +66,8 @@ def _benchmarks(
                 lambda rows=rows, as_json=as_json: _join.measure(rows, rounds, as_json=as_json),
             )
     yield "transfers", lambda: _transfers.measure(size, rounds, scratch)
+    files = (5, 10, 20) if quick else (20, 80, 320, 2_000)
+    yield "submit", lambda: _submit.measure(files, min(rounds, 3), scratch)
     sizes = (500, 1_000, 2_000) if quick else (10_000, 100_000, 1_000_000)
     yield "whole", lambda: _whole.measure(sizes, scratch)
     yield "memory", lambda: _children.memory((2_000,) if quick else (1_000_000, 3_000_000))

@@ -1,7 +1,7 @@
 """Benchmark of building input files from a DataFrame.
 
-The baselines are encoding the same bodies from dicts with msgspec and writing them with fsync, and
-``iterrows`` with ``json.dumps`` on a tenth of the rows.
+One baseline encodes the same bodies from dicts with msgspec and writes them with fsync; the other
+uses ``iterrows`` and ``json.dumps`` on a tenth of the rows.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ _MEGA: Final = 1e6
 _MOST_ABOVE: Final = 500.0
 _A_ROW: Final = 100.0
 _IMPORT: Final = 0.3
-_LOOK: Final = 0.005
+_INTERVAL: Final = 0.005
 _NO_BYTECODE: Final = "PYTHONDONTWRITEBYTECODE"
 
 
@@ -116,7 +116,7 @@ def _peak_memory() -> Iterator[list[float]]:
     peak, stop = [_resident()], threading.Event()
 
     def sample() -> None:
-        while not stop.wait(_LOOK):
+        while not stop.wait(_INTERVAL):
             peak[0] = max(peak[0], _resident())
 
     sampler = threading.Thread(target=sample, daemon=True)

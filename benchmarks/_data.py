@@ -58,15 +58,20 @@ def _sentences() -> pa.Array:
     syllables = np.array(_SYLLABLES.split())
     first, second, third = (syllables[rng.integers(0, len(syllables), shape)] for _ in range(3))
     invented = np.char.add(np.char.add(first, second), third)
-    common, rare = (np.array(words.split())[_draw(rng, words, shape)] for words in (_COMMON, _RARE))
+    common, rare = (
+        np.array(vocabulary.split())[_draw(rng, vocabulary, shape)]
+        for vocabulary in (_COMMON, _RARE)
+    )
     kinds = rng.random(shape)
-    words = np.where(kinds < _MOSTLY, common, np.where(kinds < _NEARLY_ALL, invented, rare))
-    sentences = [f"{' '.join(sentence).capitalize()}." for sentence in words.tolist()]
+    vocabulary = np.where(kinds < _MOSTLY, common, np.where(kinds < _NEARLY_ALL, invented, rare))
+    sentences = [f"{' '.join(sentence).capitalize()}." for sentence in vocabulary.tolist()]
     return pa.array(sentences, pa.large_string())
 
 
-def _draw(rng: np.random.Generator, words: str, shape: tuple[int, int]) -> npt.NDArray[np.int64]:
-    return rng.integers(0, len(words.split()), shape)
+def _draw(
+    rng: np.random.Generator, vocabulary: str, shape: tuple[int, int]
+) -> npt.NDArray[np.int64]:
+    return rng.integers(0, len(vocabulary.split()), shape)
 
 
 def output_lines(custom_ids: Sequence[str], *, as_json: bool, seed: int = 2) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Measure what a home of many jobs costs: ``python -m benchmarks._home 500``.
+"""Measure a state folder with many jobs (python -m benchmarks._home).
 
 Each operation runs three times in a new process; the first run reads every folder.
 """
@@ -30,7 +30,7 @@ OPERATIONS = {
 
 
 def main(number: int) -> None:
-    """Make the jobs, and measure each operation in a process of its own."""
+    """Make the jobs, and measure each operation in a separate process."""
     with tempfile.TemporaryDirectory() as home, batchframe.local.serve() as server:
         os.environ |= {
             "BATCHFRAME_HOME": home, "OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "local"

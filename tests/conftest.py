@@ -1,4 +1,4 @@
-"""A home of its own for every test, and a batch server on loopback."""
+"""A state folder for every test, and a batch server on loopback."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ register_profiles()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the switch for the whole suite and the one that rewrites the reviewed texts."""
+    """Add --all and --update-texts."""
     parser.addoption("--all", action="store_true", help="run slow tests, too, and more examples")
     parser.addoption("--update-texts", action="store_true", help="rewrite the reviewed texts")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose between the quick set and the whole suite."""
+    """Choose the quick set or all tests."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # A shell's background ignores Ctrl-C, and so would the processes that tests interrupt.
+        # A background shell ignores Ctrl-C, and child processes would inherit that.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    whole = config.getoption("--all")
-    if whole and config.option.markexpr == QUICK:
+    run_all = config.getoption("--all")
+    if run_all and config.option.markexpr == QUICK:
         config.option.markexpr = ""
     if not config.getoption("--hypothesis-profile", None):
-        settings.load_profile("full" if whole else "quick")
-    if whole and messages.FOLDER not in os.environ:
+        settings.load_profile("full" if run_all else "quick")
+    if run_all and messages.FOLDER not in os.environ:
         # The workers inherit it.
         os.environ[messages.FOLDER] = config.stash[OWN_FOLDER] = tempfile.mkdtemp()
     if messages.FOLDER in os.environ:
@@ -55,19 +55,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep a few evenly spaced cases of each parametrized test for the quick set."""
+    """Keep a few cases of each parametrized test in the quick set."""
     if config.getoption("--all") or any("::" in argument for argument in config.args):
         return
     cases: dict[str, list[pytest.Item]] = {}
     for item in items:
         cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    kept = {item for of_one_test in cases.values() for item in _spread(of_one_test)}
-    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-    items[:] = [item for item in items if item in kept]
+    selected = {item for of_one_test in cases.values() for item in _spread(of_one_test)}
+    config.hook.pytest_deselected(items=[item for item in items if item not in selected])
+    items[:] = [item for item in items if item in selected]
 
 
 def _spread(cases: list[pytest.Item]) -> list[pytest.Item]:
-    """Choose the first case, the last, and those evenly between."""
+    """Select the first case, the last, and cases evenly between."""
     if len(cases) <= QUICK_CASES:
         return cases
     last = len(cases) - 1
@@ -76,41 +76,41 @@ def _spread(cases: list[pytest.Item]) -> list[pytest.Item]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Compare what all tests have triggered with what the source can say."""
+    """Compare the triggered messages with those of the source."""
     config = session.config
     if messages.FOLDER not in os.environ:
         return
     messages.keep()
     if hasattr(config, "workerinput"):
         return
-    said = messages.recorded()
+    recorded = messages.recorded()
     if config.getoption("--update-texts"):
-        messages.update(MESSAGES, said)
+        messages.update(MESSAGES, recorded)
     everything = config.getoption("--all") and config.args == ["tests"]
     options = config.option
     narrowed = options.keyword or options.markexpr or options.collectonly
-    untold = [str(site) for site in messages.sites() if str(site) not in said]
-    if everything and not narrowed and untold and session.exitstatus == pytest.ExitCode.OK:
+    missing = [str(site) for site in messages.sites() if str(site) not in recorded]
+    if everything and not narrowed and missing and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         report = config.pluginmanager.get_plugin("terminalreporter")
-        report.write_line("No test triggers these messages: " + "; ".join(untold), red=True)
+        report.write_line("No test triggers these messages: " + "; ".join(missing), red=True)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove what a run has noted for itself."""
+    """Remove the temporary files of a run."""
     if folder := config.stash.get(OWN_FOLDER, None):
         shutil.rmtree(folder)
         del os.environ[messages.FOLDER]
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Look for the key in what a test printed and logged."""
+    """Search a test's output and logs for the key."""
     _LEAKS.extend(f"{report.nodeid}: {name}" for name, text in report.sections if KEY in text)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _key_is_nowhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Look, when all tests are done, for the key in every file that they left."""
+    """Search every file that the tests left for the key."""
     yield
     wait_until_closed()
     written = (path for path in tmp_path_factory.getbasetemp().rglob("*") if path.is_file())
@@ -127,7 +127,7 @@ def _holds_key(path: Path) -> bool:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keep every test's jobs to itself, and its traffic on this machine."""
+    """Give each test its own state folder, and no proxy."""
     monkeypatch.setenv("BATCHFRAME_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
@@ -138,7 +138,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _haste() -> Iterator[None]:
-    """Look after jobs on this machine at intervals of milliseconds."""
+    """Poll the local server every few milliseconds."""
     with pytest.MonkeyPatch.context() as patch:
         change_local(patch, settle=0.3, queue_pause=0.1, first_poll=0.02, last_poll=0.1)
         yield
@@ -146,7 +146,7 @@ def _haste() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Trust one authority: no test uses TLS, and loading the full list for each client is slow."""
+    """Trust a single certificate authority, which loads faster."""
     end = "-----END CERTIFICATE-----\n"
     path = tmp_path_factory.mktemp("tls") / "one.pem"
     bundle = Path(certifi.where()).read_text("utf-8")
@@ -166,7 +166,7 @@ def server() -> Iterator[batchframe.local.Server]:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Find the data that is too large or not ours to commit, or skip."""
+    """Return the folder of data that is not in the repository, or skip."""
     folder = Path(os.environ.get("BATCHFRAME_SHARED", REPO.parent / "shared")) / "data"
     if not folder.is_dir():
         pytest.skip("needs the shared data sets: set BATCHFRAME_SHARED to their folder")

@@ -1,7 +1,9 @@
-"""bf.jobs() and bf.job(): what is here, what only the server knows, and near names."""
+"""bf.jobs() and bf.job(): local and remote jobs, misspelled names."""
 
 from __future__ import annotations
 
+import html
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -36,11 +38,11 @@ def test_a_job_is_one_row_with_its_rows_and_costs(server: batchframe.local.Serve
         ["waiting", 5, 0, 0],
         ["done", 3, 3, 0],
     ]
-    done = listed.set_index("name").loc["done"]
-    assert done["cost"] == job.cost
-    assert isinstance(done["estimated"], Decimal)
-    assert done["submitted"].tz is not None
-    assert done["age"] >= pd.Timedelta(0)
+    row = listed.set_index("name").loc["done"]
+    assert row["cost"] == job.cost
+    assert isinstance(row["estimated"], Decimal)
+    assert row["submitted"].tz is not None
+    assert row["age"] >= pd.Timedelta(0)
     assert listed["cost"].sum() == job.cost
 
 
@@ -91,20 +93,20 @@ def test_the_list_follows_the_job(server: batchframe.local.Server) -> None:
     assert bf.jobs()[["rows", "ok"]].to_numpy().tolist() == [[4, 4]]
 
 
-def test_what_only_the_server_knows_is_listed_with_the_way_to_bring_it_here(
+def test_jobs_found_only_on_the_server_are_listed_with_the_next_step(
     server: batchframe.local.Server, tmp_path: Path
 ) -> None:
     client = server.client()
-    kept = ask("kept").submit("kept", client=client).wait()
-    lost = ask("lost").submit("lost", client=client).wait()
-    lost_id = lost.id
-    shutil.rmtree(lost.folder)
+    kept_job = ask("kept").submit("kept", client=client).wait()
+    lost_job = ask("lost").submit("lost", client=client).wait()
+    lost_id = lost_job.id
+    shutil.rmtree(lost_job.folder)
     foreign = foreign_batch(client, tmp_path)
     listed = bf.jobs(remote=True, client=client).set_index("id")
     assert listed.columns.tolist() == [name for name in [*HERE, "where"] if name != "id"]
     assert listed["where"].to_dict() == {
-        kept.id: "here",
-        lost_id: "on the server only: bf.recover() brings it here",
+        kept_job.id: "here",
+        lost_id: "on the server only: bf.recover() restores it",
         foreign: "on the server only, not created by batchframe",
     }
     assert listed.loc[lost_id, ["name", "ok"]].tolist() == ["lost", 3]
@@ -121,26 +123,26 @@ def foreign_batch(client: openai.OpenAI, folder: Path) -> Any:
     (folder / "mine.jsonl").write_text(line)
     with (folder / "mine.jsonl").open("rb") as file:
         stored = client.files.create(file=file, purpose="batch")
-    made = client.batches.create(
+    batch = client.batches.create(
         input_file_id=stored.id, endpoint="/v1/chat/completions", completion_window="24h"
     )
-    return made.id
+    return batch.id
 
 
-def test_only_a_list_with_remote_asks_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_list_with_remote_calls_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     assert len(bf.jobs()) == 0
     with pytest.raises(bf.errors.ClientError):
         bf.jobs(remote=True)
 
 
-def test_a_misspelt_name_is_answered_with_near_ones(server: batchframe.local.Server) -> None:
+def test_a_misspelled_name_suggests_similar_ones(server: batchframe.local.Server) -> None:
     ask("one").submit("sentiment", client=server.client())
     with pytest.raises(bf.errors.JobError, match="Did you mean 'sentiment'"):
         bf.job("sentimnet")
-    with pytest.raises(bf.errors.JobError) as told:
+    with pytest.raises(bf.errors.JobError) as excinfo:
         bf.job("xyz")
-    assert "Did you mean" not in str(told.value)
+    assert "Did you mean" not in str(excinfo.value)
 
 
 LONG = "reviews of november, the second run, with the other model and the longer prompt"
@@ -151,7 +153,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]
     def of_width(columns: int) -> None:
         monkeypatch.setenv("COLUMNS", str(columns))
 
-    # What pandas takes in a terminal: as many columns as fit.
+    # In a terminal, pandas shows as many columns as fit.
     with pd.option_context("display.max_columns", 0):
         yield of_width
 
@@ -162,47 +164,60 @@ def test_a_list_can_be_read_in_a_terminal_of_any_width(
 ) -> None:
     terminal(width)
     client = server.client()
-    asked = {LONG: ask("a"), "sentiment": ask("b", 1234), None: ask("c")}
-    made = [requests.submit(name, client=client) for name, requests in asked.items()]
-    shown = repr(bf.jobs()).splitlines()
-    assert max(map(len, shown)) <= width
-    assert shown[0].split()[:4] == ["name", "id", "status", "rows"]
-    for job in made:
-        line = next(line for line in shown if job.id in line)
+    requests_by_name = {LONG: ask("a"), "sentiment": ask("b", 1234), None: ask("c")}
+    jobs = [requests.submit(name, client=client) for name, requests in requests_by_name.items()]
+    card = repr(bf.jobs()).splitlines()
+    assert max(map(len, card)) <= width
+    assert card[0].split()[:4] == ["name", "id", "status", "rows"]
+    for job in jobs:
+        line = next(line for line in card if job.id in line)
         assert job.status in line
-    assert any(line.split()[1:2] == ["sentiment"] and "1234" in line for line in shown)
-    assert any("reviews" in line for line in shown)
+    assert any(line.split()[1:2] == ["sentiment"] and "1,234" in line for line in card)
+    assert any("reviews" in line for line in card)
 
 
-def test_a_list_says_which_columns_it_left_out_and_a_part_of_it_too(
+def test_a_list_and_its_slices_name_the_omitted_columns(
     server: batchframe.local.Server, terminal: Callable[[int], None]
 ) -> None:
     terminal(80)
     ask("a").submit(LONG, client=server.client()).wait()
     for listed in (bf.jobs(), bf.jobs().head(1), bf.jobs(remote=True, client=server.client())):
-        told = " ".join(repr(listed).splitlines()[-2:])
-        assert all(name in told for name in ("not shown", "cost", "submitted", "folder"))
+        footer = " ".join(repr(listed).splitlines()[-2:])
+        assert all(name in footer for name in ("not shown", "cost", "submitted", "folder"))
     assert "not shown" not in repr(bf.jobs()[["name", "ok"]])
 
 
-def test_a_wide_terminal_and_a_notebook_show_what_pandas_shows(
+def test_a_list_is_a_frame_that_looks_like_a_finished_table(
     server: batchframe.local.Server, terminal: Callable[[int], None]
 ) -> None:
-    terminal(500)
-    ask("a").submit("one", client=server.client()).wait()
+    terminal(80)
+    job = ask("a").submit("one", client=server.client()).wait()
     listed = bf.jobs()
-    assert repr(listed) == repr(pd.DataFrame(listed))
-    with pd.option_context("display.max_columns", 20):
-        assert repr(listed) == repr(pd.DataFrame(listed))
-        assert listed._repr_html_() == pd.DataFrame(listed)._repr_html_()
+    assert listed["cost"].sum() == job.cost  # the data is unchanged
+    page = html.unescape(re.sub("<[^>]*>", "", listed._repr_html_()))
+    for text in (repr(listed), page):
+        assert f"${job.cost:.5f}" in text or "$0.0" in text
+        assert "+00:00" not in text
+        assert "0 days" not in text
+        assert str(job.folder) not in text
+    assert re.search(r"\d s\n", repr(listed))
+    assert max(map(len, repr(listed).splitlines())) <= 80
+    assert "bf-card" in listed._repr_html_()
 
 
-def test_whatever_is_made_of_a_list_can_be_shown(
+def test_a_name_is_text_in_a_list(server: batchframe.local.Server) -> None:
+    ask("a").submit("<img src=x onerror=alert(1)>\u202e".strip("\u202e"), client=server.client())
+    page = bf.jobs()._repr_html_()
+    assert "<img" not in page
+    assert "&lt;img src=x" in page
+
+
+def test_frames_derived_from_a_list_can_be_displayed(
     server: batchframe.local.Server, terminal: Callable[[int], None]
 ) -> None:
     terminal(60)
     ask("a").submit(LONG, client=server.client()).wait()
     listed = bf.jobs()
-    for made in (listed.T, listed.assign(name=7), pd.concat([listed, listed], axis=1)):
-        assert repr(made)
+    for derived in (listed.T, listed.assign(name=7), pd.concat([listed, listed], axis=1)):
+        assert repr(derived)
     assert repr(listed.iloc[:0]) == repr(pd.DataFrame(listed.iloc[:0]))

@@ -1,4 +1,4 @@
-"""What batchframe exports, and nothing else."""
+"""The public names of batchframe."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_nothing_public_is_left_out_of_all() -> None:
     assert public <= set(batchframe.__all__)
 
 
-def test_the_public_names_are_these() -> None:
+def test_the_public_names_are_unchanged() -> None:
     assert set(batchframe.__all__) == {
         "Agreement",
         "Estimate",
@@ -53,6 +53,7 @@ def test_the_public_names_are_these() -> None:
         "provider",
         "recover",
         "requests",
+        "use",
     }
 
 
@@ -74,7 +75,7 @@ def test_every_public_thing_is_documented() -> None:
                 assert member.__doc__, f"{handle.__name__}.{name}"
 
 
-def test_a_handle_shows_all_its_methods_to_help() -> None:
+def test_help_of_a_class_lists_all_methods() -> None:
     for handle in (batchframe.Job, batchframe.Requests):
         page = pydoc.plain(pydoc.render_doc(handle))
         for name, member in vars(handle).items():

@@ -1,4 +1,4 @@
-"""A service's word that a batch has ended: believed only if signed, and then acted upon."""
+"""Webhook events: accepted only with a valid signature."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ PAGE = Path(__file__).parents[2] / "docs" / "webhooks.md"
 
 
 def event(batch_id: Any, kind: str = "batch.completed") -> bytes:
-    told = {"id": "evt_1", "object": "event", "type": kind, "created_at": int(time.time())}
-    return json.dumps({**told, "data": {"id": batch_id}}).encode()
+    payload = {"id": "evt_1", "object": "event", "type": kind, "created_at": int(time.time())}
+    return json.dumps({**payload, "data": {"id": batch_id}}).encode()
 
 
 def signed(body: bytes, key: bytes = KEY, at: float = 0.0) -> dict[str, str]:
-    """Sign as the Standard Webhooks specification says."""
+    """Sign a body as Standard Webhooks specifies."""
     when = str(int(time.time() + at))
     content = b".".join([b"wh_1", when.encode(), body])
     signature = base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
@@ -52,18 +52,16 @@ def submitted(server: Server, name: str = "hooked", *texts: str) -> bf.Job:
 
 
 @pytest.mark.parametrize("kind", ["completed", "failed", "expired", "cancelled"])
-def test_a_signed_event_finds_the_job_and_brings_its_answers_home(
-    server: Server, kind: str
-) -> None:
+def test_a_signed_event_finds_the_job_and_downloads_its_answers(server: Server, kind: str) -> None:
     submitted(server, "another", "c")
     job = submitted(server)
     body = event(job.batches[0].id, f"batch.{kind}")
-    found = bf.on_webhook(body, signed(body), secret=SECRET, client=server.client())
-    assert found is not None
-    assert found.id == job.id
-    assert found.done
-    assert found.results()["bf_status"].tolist() == ["ok", "ok"]
-    # The same event once more does no harm.
+    updated = bf.on_webhook(body, signed(body), secret=SECRET, client=server.client())
+    assert updated is not None
+    assert updated.id == job.id
+    assert updated.done
+    assert updated.results()["bf_status"].tolist() == ["ok", "ok"]
+    # A repeated event is harmless.
     again = bf.on_webhook(body, signed(body), secret=SECRET, client=server.client())
     assert again is not None
     assert again.counts == {"ok": 2}
@@ -76,58 +74,61 @@ def test_the_secret_and_the_client_may_come_from_the_environment(
     monkeypatch.setenv("OPENAI_WEBHOOK_SECRET", SECRET)
     job = submitted(server)
     body = event(job.batches[0].id)
-    found = bf.on_webhook(body.decode(), signed(body))
-    assert found is not None
-    assert found.done
+    updated = bf.on_webhook(body.decode(), signed(body))
+    assert updated is not None
+    assert updated.done
 
 
 @pytest.mark.parametrize(
     "form",
     [
-        lambda told: {name.title(): value for name, value in told.items()},
-        lambda told: {name.upper(): value for name, value in told.items()},
-        lambda told: [(name.encode(), value.encode()) for name, value in told.items()],
-        lambda told: list({**told, "accept": "*/*"}.items()),
+        lambda headers: {name.title(): value for name, value in headers.items()},
+        lambda headers: {name.upper(): value for name, value in headers.items()},
+        lambda headers: [(name.encode(), value.encode()) for name, value in headers.items()],
+        lambda headers: list({**headers, "accept": "*/*"}.items()),
     ],
 )
-def test_headers_are_taken_as_frameworks_give_them(server: Server, form: Any) -> None:
+def test_headers_of_every_framework_are_accepted(server: Server, form: Any) -> None:
     body = event("batch_of_somebody_else")
     assert bf.on_webhook(body, form(signed(body)), secret=SECRET, client=server.client()) is None
 
 
 @pytest.mark.parametrize("kind", ["response.completed", "fine_tuning.job.succeeded", "batchy", ""])
-def test_an_event_about_something_else_is_nobody_s(kind: str) -> None:
+def test_an_event_about_something_else_returns_none(kind: str) -> None:
     body = event("batch_1", kind)
     assert bf.on_webhook(body, signed(body), secret=SECRET) is None
 
 
-def test_a_batch_of_another_program_is_none_of_ours(server: Server) -> None:
+def test_a_batch_of_another_program_returns_none(server: Server) -> None:
     submitted(server)
     body = event("batch_of_somebody_else")
     assert bf.on_webhook(body, signed(body), secret=SECRET, client=server.client()) is None
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "fragment"),
     [
         (lambda _: {}, "not signed"),
-        (lambda told: {**told, "webhook-signature": "v1,AAAA"}, "does not match"),
-        (lambda told: {**told, "webhook-signature": "v1,é"}, "not signed"),
-        (lambda told: {**told, "webhook-signature": ""}, "not signed"),
-        (lambda told: {**told, "webhook-id": "wh_2"}, "does not match"),
-        (lambda told: {**told, "webhook-timestamp": "soon"}, "timestamp"),
-        (lambda told: {**told, "webhook-timestamp": "9" * 5000}, "timestamp"),
-        (lambda told: {name: told[name] for name in told if name != "webhook-id"}, "webhook-id"),
+        (lambda headers: {**headers, "webhook-signature": "v1,AAAA"}, "does not match"),
+        (lambda headers: {**headers, "webhook-signature": "v1,é"}, "not signed"),
+        (lambda headers: {**headers, "webhook-signature": ""}, "not signed"),
+        (lambda headers: {**headers, "webhook-id": "wh_2"}, "does not match"),
+        (lambda headers: {**headers, "webhook-timestamp": "soon"}, "timestamp"),
+        (lambda headers: {**headers, "webhook-timestamp": "9" * 5000}, "timestamp"),
+        (
+            lambda headers: {name: headers[name] for name in headers if name != "webhook-id"},
+            "webhook-id",
+        ),
     ],
 )
-def test_a_request_that_is_not_signed_so_is_refused(change: Any, words: str) -> None:
+def test_a_request_without_a_valid_signature_is_refused(change: Any, fragment: str) -> None:
     body = event("batch_1")
-    with pytest.raises(WebhookError, match=words):
+    with pytest.raises(WebhookError, match=fragment):
         bf.on_webhook(body, change(signed(body)), secret=SECRET)
 
 
 @pytest.mark.parametrize("at", [-301.0, 310.0])
-def test_an_old_event_is_refused_though_it_is_signed(at: float) -> None:
+def test_an_old_event_is_refused_although_it_is_signed(at: float) -> None:
     body = event("batch_1")
     with pytest.raises(WebhookError, match=r"too (old|new)"):
         bf.on_webhook(body, signed(body, at=at), secret=SECRET)
@@ -144,13 +145,13 @@ def test_a_body_that_was_changed_is_refused() -> None:
     [("", b""), ("whsec_", b""), ("whsec_!!!", b""), ("whsec_AAAA", b"\0\0\0"), ("short", b"short"),
      (f"{SECRET}\n", KEY), (7, KEY)],
 )  # fmt: skip
-def test_a_secret_with_which_anybody_could_sign_is_refused(secret: Any, key: bytes) -> None:
+def test_a_secret_that_anyone_could_guess_is_refused(secret: Any, key: bytes) -> None:
     body = event("batch_1")
     with pytest.raises(WebhookError, match="secret: invalid"):
         bf.on_webhook(body, signed(body, key), secret=secret)
 
 
-def test_without_a_secret_nothing_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_secret_no_event_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_WEBHOOK_SECRET", raising=False)
     body = event("batch_1")
     with pytest.raises(WebhookError, match="secret: missing"):
@@ -158,13 +159,13 @@ def test_without_a_secret_nothing_is_believed(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("body", [{"type": "batch.completed"}, None, 7])
-def test_a_body_that_was_read_already_is_refused(body: Any) -> None:
+def test_a_parsed_body_is_refused(body: Any) -> None:
     with pytest.raises(WebhookError, match=re.escape("await request.body()")):
         bf.on_webhook(body, {}, secret=SECRET)
 
 
 @pytest.mark.parametrize("headers", [None, 7, ["webhook-id"], "webhook-id: 1"])
-def test_headers_that_are_none_are_refused(headers: Any) -> None:
+def test_invalid_headers_are_refused(headers: Any) -> None:
     with pytest.raises(WebhookError):
         bf.on_webhook(b"{}", headers, secret=SECRET)
 
@@ -175,26 +176,26 @@ def test_headers_that_are_none_are_refused(headers: Any) -> None:
      b'{"type": "batch.completed", "data": null}', b"[" * 100_000,
      event(None), event(7), event(""), event("a\nb"), event(["batch_1"])],
 )  # fmt: skip
-def test_a_signed_body_of_any_kind_is_refused_or_nobody_s(body: bytes) -> None:
+def test_any_signed_body_is_refused_or_returns_none(body: bytes) -> None:
     with contextlib.suppress(WebhookError):
         assert bf.on_webhook(body, signed(body), secret=SECRET) is None
 
 
-def test_the_right_one_of_several_clients_is_asked(server: Server) -> None:
+def test_the_right_one_of_several_clients_is_used(server: Server) -> None:
     with batchframe.local.serve() as other:
         theirs, mine = submitted(other, "theirs"), submitted(server, "mine")
         clients = [other.client(), server.client()]
         for job in (theirs, mine):
             body = event(job.batches[0].id)
-            found = bf.on_webhook(body, signed(body), secret=SECRET, client=clients)
-            assert found is not None
-            assert (found.id, found.done) == (job.id, True)
+            updated = bf.on_webhook(body, signed(body), secret=SECRET, client=clients)
+            assert updated is not None
+            assert (updated.id, updated.done) == (job.id, True)
         body = event(mine.batches[0].id)
         with pytest.raises(ClientError, match="none of the clients belongs to the account"):
             bf.on_webhook(body, signed(body), secret=SECRET, client=other.client())
 
 
-def test_a_service_that_is_out_of_order_is_told_so_that_it_posts_again(server: Server) -> None:
+def test_a_service_error_is_raised_so_that_the_event_is_posted_again(server: Server) -> None:
     job = submitted(server)
     body = event(job.batches[0].id)
     server.faults.add(Fault("GET /v1/batches/{id}", 503, times=20))
@@ -202,31 +203,31 @@ def test_a_service_that_is_out_of_order_is_told_so_that_it_posts_again(server: S
     with pytest.raises(ServiceError):
         bf.on_webhook(body, signed(body), secret=SECRET, client=client)
     server.faults.clear()
-    found = bf.on_webhook(body, signed(body), secret=SECRET, client=client)
-    assert found is not None
-    assert found.done
+    updated = bf.on_webhook(body, signed(body), secret=SECRET, client=client)
+    assert updated is not None
+    assert updated.done
 
 
-def test_a_batch_that_ended_before_it_was_noted_here_is_adopted(server: Server) -> None:
+def test_a_batch_that_ended_before_it_was_recorded_is_adopted(server: Server) -> None:
     server.faults.add(Fault("POST /v1/batches", "reset", after=True))
     server.faults.add(Fault("GET /v1/batches", "lag", seconds=60))
-    asked = pd.DataFrame({"text": ["a"]}).bf.requests("{{ text }}", model="gpt-4.1")
+    requests = pd.DataFrame({"text": ["a"]}).bf.requests("{{ text }}", model="gpt-4.1")
     client = server.client().with_options(max_retries=0)
     with pytest.raises(SubmissionUncertain):
-        asked.submit("early", client=client)
+        requests.submit("early", client=client)
     server.faults.clear()
     while not server.ledger:
         time.sleep(0.01)
     body = event(server.ledger[0].batch_id)
-    found = bf.on_webhook(body, signed(body), secret=SECRET, client=client)
-    assert found is not None
-    assert found.wait().counts == {"ok": 1}
+    updated = bf.on_webhook(body, signed(body), secret=SECRET, client=client)
+    assert updated is not None
+    assert updated.wait().counts == {"ok": 1}
     foreign = event("batch_of_somebody_else")
     assert bf.on_webhook(foreign, signed(foreign), secret=SECRET, client=client) is None
     assert len(server.ledger) == 1
 
 
-def test_the_example_of_the_page_runs(
+def test_the_example_in_the_document_runs(
     server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
@@ -244,20 +245,20 @@ def test_the_example_of_the_page_runs(
 
 
 async def posted(app: Any, body: bytes, headers: dict[str, str]) -> int:
-    """Post to an ASGI application, and return the status of its answer."""
+    """Post to an ASGI application and return the HTTP status."""
     scope = {
         "type": "http", "method": "POST", "path": "/openai", "raw_path": b"/openai",
         "query_string": b"", "root_path": "", "scheme": "http", "http_version": "1.1",
         "server": ("127.0.0.1", 80), "client": ("127.0.0.1", 1),
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
     }  # fmt: skip
-    sent: list[dict[str, Any]] = []
+    responses: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
+        responses.append(message)
 
     await app(scope, receive, send)
-    return int(sent[0]["status"])
+    return int(responses[0]["status"])

@@ -1,4 +1,4 @@
-"""Bars for long local work: only after a second, and safe to interrupt."""
+"""Progress bars of long local steps, which can be interrupted."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ FRAME = pd.DataFrame({"text": [f"text {i}" for i in range(30)]})
 
 
 class Recorded:
-    """A bar that records its calls."""
+    """Progress bar that records its calls."""
 
     made: list[Recorded]
 
-    def __init__(self, **words: Any) -> None:
-        self.words, self.done, self.closed = words, words["initial"], False
+    def __init__(self, **options: Any) -> None:
+        self.words, self.done, self.closed = options, options["initial"], False
         self.made.append(self)
 
     def update(self, more: int) -> None:
@@ -35,25 +35,25 @@ class Recorded:
 
 @pytest.fixture
 def bars(monkeypatch: pytest.MonkeyPatch) -> list[Recorded]:
-    """Show every bar at once, and keep it."""
-    made: list[Recorded] = []
-    kind = type("Kept", (Recorded,), {"made": made})
+    """Show every bar immediately and record it."""
+    recorded: list[Recorded] = []
+    kind = type("Kept", (Recorded,), {"made": recorded})
     monkeypatch.setattr(progress_bars, "_tqdm", lambda: kind)
     monkeypatch.setattr(progress_bars, "_DELAY", 0.0)
-    return made
+    return recorded
 
 
 @pytest.fixture
 def interrupt_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Press Ctrl-C once, when the bar of this text is to show."""
+    """Press Ctrl-C once, when the bar with this title appears."""
     pressed: list[str] = []
 
     def set_up(text: str) -> None:
-        def bar(**words: Any) -> Recorded:
-            if words["desc"] == text and not pressed:
+        def bar(**options: Any) -> Recorded:
+            if options["desc"] == text and not pressed:
                 pressed.append(text)
                 raise KeyboardInterrupt
-            return type("Kept", (Recorded,), {"made": []})(**words)
+            return type("Kept", (Recorded,), {"made": []})(**options)
 
         monkeypatch.setattr(progress_bars, "_tqdm", lambda: bar)
         monkeypatch.setattr(progress_bars, "_DELAY", 0.0)
@@ -65,7 +65,7 @@ def ask() -> bf.Requests:
     return FRAME.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
 
 
-def test_what_is_over_in_a_second_shows_no_bar(
+def test_a_step_of_less_than_a_second_shows_no_bar(
     server: batchframe.local.Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job = ask().submit("quick", client=server.client())
@@ -74,7 +74,7 @@ def test_what_is_over_in_a_second_shows_no_bar(
     assert capsys.readouterr() == ("", "")
 
 
-def test_each_long_step_has_a_bar_that_comes_to_its_end(
+def test_each_long_step_has_a_bar_that_completes(
     server: batchframe.local.Server, bars: list[Recorded]
 ) -> None:
     requests = ask()
@@ -83,15 +83,19 @@ def test_each_long_step_has_a_bar_that_comes_to_its_end(
     while not job.done:
         job.refresh()
     assert job.counts == {"ok": 30}
-    shown = {bar.words["desc"]: bar for bar in bars}
+    bars_by_title = {bar.words["desc"]: bar for bar in bars}
     size = (job.folder / "output-000.jsonl").stat().st_size
-    sent = (job.folder / "input-000.jsonl").stat().st_size
+    input_bytes = (job.folder / "input-000.jsonl").stat().st_size
     expected = {
-        "rendering": 30, "counting tokens": 30, "writing input files": 30, "uploading": sent,
+        "rendering": 30, "counting tokens": 30, "writing input files": 30, "uploading": input_bytes,
         "downloading": size, "reading answers": 30,
     }  # fmt: skip
-    assert {text: bar.done for text, bar in shown.items()} == expected
-    assert {text: bar.words["unit_scale"] for text, bar in shown.items() if text[-7:] == "loading"}
+    assert {text: bar.done for text, bar in bars_by_title.items()} == expected
+    assert {
+        text: bar.words["unit_scale"]
+        for text, bar in bars_by_title.items()
+        if text[-7:] == "loading"
+    }
     assert all(bar.closed for bar in bars)
 
 
@@ -112,7 +116,7 @@ def test_work_in_the_background_shows_no_bar(bars: list[Recorded]) -> None:
 
 
 @pytest.mark.parametrize("text", ["rendering", "counting tokens"])
-def test_interrupting_what_sends_nothing_leaves_nothing(
+def test_interrupting_a_step_that_sends_nothing_leaves_no_files(
     text: str, interrupt_at: Callable[[str], None], home: Path
 ) -> None:
     interrupt_at(text)
@@ -123,7 +127,7 @@ def test_interrupting_what_sends_nothing_leaves_nothing(
 
 
 @pytest.mark.parametrize("text", ["writing input files", "uploading"])
-def test_an_interrupted_submission_goes_on_where_it_was(
+def test_an_interrupted_submission_continues_where_it_stopped(
     text: str, interrupt_at: Callable[[str], None], server: batchframe.local.Server, home: Path
 ) -> None:
     interrupt_at(text)
@@ -138,7 +142,7 @@ def test_an_interrupted_submission_goes_on_where_it_was(
 
 
 @pytest.mark.parametrize("text", ["downloading", "reading answers"])
-def test_interrupted_answers_come_home_at_the_next_look(
+def test_interrupted_downloads_continue_at_the_next_poll(
     text: str, interrupt_at: Callable[[str], None], server: batchframe.local.Server
 ) -> None:
     job = ask().submit("interrupted", client=server.client())
@@ -149,7 +153,7 @@ def test_interrupted_answers_come_home_at_the_next_look(
     assert bf.job("interrupted", client=server.client()).wait().counts == {"ok": 30}
 
 
-def test_interrupted_files_in_a_folder_of_mine_are_not_in_the_way(
+def test_interrupted_to_jsonl_does_not_block_the_next(
     interrupt_at: Callable[[str], None], tmp_path: Path
 ) -> None:
     interrupt_at("writing input files")

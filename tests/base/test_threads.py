@@ -1,4 +1,4 @@
-"""What is done in threads comes out in the order in which it went in."""
+"""Results of worker threads keep the input order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from batchframe._base.threads import ordered_map
 from tests.support.closing import wait_until_closed
 
 
-def test_the_order_stays_whatever_ends_first() -> None:
+def test_results_keep_the_input_order() -> None:
     def work(number: int) -> int:
         time.sleep(0.002 * (number % 3))
         return number
@@ -20,7 +20,7 @@ def test_the_order_stays_whatever_ends_first() -> None:
     assert list(ordered_map(work, range(40))) == list(range(40))
 
 
-def test_no_more_is_taken_than_is_worked_on() -> None:
+def test_only_as_many_items_as_workers_are_taken() -> None:
     taken: list[int] = []
 
     def things() -> Iterator[int]:
@@ -34,7 +34,7 @@ def test_no_more_is_taken_than_is_worked_on() -> None:
     results.close()  # type: ignore[attr-defined]
 
 
-def test_what_the_work_raises_is_raised_and_no_thread_is_left() -> None:
+def test_an_exception_of_the_function_is_raised_and_no_thread_remains() -> None:
     wait_until_closed()
     before = set(threading.enumerate())
 

@@ -1,4 +1,4 @@
-"""JupyterLab with a copy of the notebooks, and Debian's Chromium to look at it with.
+"""JupyterLab with a copy of the notebooks, in Debian's Chromium.
 
 Skipped with a reason where something is missing; BATCHFRAME_BROWSER=required makes that a failure.
 BATCHFRAME_SCREENSHOTS names a folder that keeps the pictures.
@@ -23,27 +23,27 @@ import pytest
 
 REPO = Path(__file__).parents[2]
 PATIENCE = 120.0
-TOKEN = "browser-test"  # noqa: S105 - of a server that lives as long as the test
+TOKEN = "browser-test"  # noqa: S105 - token of a server that exists only during the test
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 SETTINGS = {
-    # Every cell is in the page, also those that are not in sight.
+    # Every cell is in the page, including those outside the visible area.
     "notebook-extension/tracker": {"windowingMode": "none"},
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
 
 
 def absent(reason: str) -> NoReturn:
-    """Skip, unless the browser was promised."""
+    """Skip, unless the browser is required."""
     if os.environ.get("BATCHFRAME_BROWSER") == "required":
         pytest.fail(reason)
     pytest.skip(reason)
 
 
 class Page:
-    """A notebook in the browser: what a person sees of it and can do to it."""
+    """A notebook in the browser, used as a person would."""
 
     def __init__(self, page: Any, url: str, pictures: Path) -> None:
         self.page = page
@@ -51,7 +51,7 @@ class Page:
         self._pictures = pictures
 
     def open(self, path: str) -> None:
-        """Open a notebook, and wait until its kernel listens."""
+        """Open a notebook and wait for its kernel."""
         self.page.goto(f"{self._url}/lab/tree/{path}?token={TOKEN}")
         self.ready()
 
@@ -66,7 +66,7 @@ class Page:
         )
 
     def do(self, command: str, **arguments: Any) -> None:
-        """Execute one of JupyterLab's commands, as its menus do."""
+        """Execute a JupyterLab command."""
         self.page.evaluate(
             "([command, arguments]) => { window.jupyterapp.commands.execute(command, arguments); }",
             [command, arguments],
@@ -76,7 +76,7 @@ class Page:
         return self.page.locator(".jp-Cell").nth(number)
 
     def see(self, title: str, *, in_: Any) -> None:
-        """Wait until a cell shows a card whose title begins so."""
+        """Wait until a cell shows a card whose title begins with this text."""
         in_.get_by_role("heading", name=title).wait_for()
 
     def run(self, source: str) -> Any:
@@ -91,7 +91,7 @@ class Page:
         return cell
 
     def restart(self) -> None:
-        """Restart the kernel, and say yes to the question."""
+        """Restart the kernel and confirm."""
         self.do("kernelmenu:restart")
         self.page.locator(".jp-Dialog .jp-mod-accept").click()
         self.page.locator(".jp-Dialog").wait_for(state="detached")
@@ -119,7 +119,7 @@ class Page:
 
 @pytest.fixture
 def chromium() -> str:
-    """Find the browser and what drives it, or skip."""
+    """Find Chromium and its driver, or skip."""
     for package in ("jupyterlab", "playwright"):
         if find_spec(package) is None:
             absent(f'needs {package}: pip install ".[browser]"')
@@ -131,22 +131,22 @@ def chromium() -> str:
 
 @pytest.fixture
 def lab(chromium: str, tmp_path: Path, home: Path) -> Iterator[str]:  # noqa: ARG001 - not without
-    """Serve copies of the notebooks by JupyterLab, with settings and state of its own."""
+    """Serve copies of the notebooks in JupyterLab, with separate settings."""
     root = tmp_path / "checkout"
     for folder in ("notebooks", "data_samples"):
-        # Not what a notebook keeps beside itself while another test runs it.
+        # Without the temporary files of notebooks that other tests run.
         shutil.copytree(REPO / folder, root / folder, ignore=shutil.ignore_patterns("service"))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = [
+    command = [
         "--no-browser", "--allow-root", "--expose-app-in-browser", "--ServerApp.port_retries=0",
         "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", f"--IdentityProvider.token={TOKEN}",
         f"--ServerApp.root_dir={root}",
     ]  # fmt: skip
     with (tmp_path / "jupyterlab.log").open("wb") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", *words],
+            [sys.executable, "-m", "jupyterlab", *command],
             env={**os.environ, **_of_its_own(tmp_path), "BATCHFRAME_HOME": str(home)},
             stdout=log,
             stderr=log,

@@ -1,4 +1,4 @@
-"""A shell: the command line in processes of its own or here, against a server on loopback."""
+"""The command line, in this process or another, with a local server."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ LABELS = "positive,negative,mixed"
 
 
 @dataclass(frozen=True)
-class Ran:
-    """A command that has ended."""
+class Result:
+    """Result of a command."""
 
     code: int
     out: str
@@ -32,12 +32,12 @@ class Ran:
 
     @property
     def json(self) -> Any:
-        """The document on the standard output, and nothing else may be there."""
+        """The JSON document that is the whole standard output."""
         return json.loads(self.out)
 
 
 class Shell:
-    """Runs commands as a user would, and never sees a key or a traceback."""
+    """Runs commands as a user would; no output contains a key or a traceback."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -50,10 +50,10 @@ class Shell:
         self.env["OPENAI_BASE_URL"] = url
         return self
 
-    def start(self, *words: str) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start a command and leave it running."""
         return subprocess.Popen(
-            [sys.executable, "-m", "batchframe", *words],
+            [sys.executable, "-m", "batchframe", *arguments],
             cwd=self.folder,
             env=self.env,
             stdin=subprocess.DEVNULL,
@@ -61,39 +61,41 @@ class Shell:
             stderr=subprocess.PIPE,
         )
 
-    def __call__(self, *words: str, stdin: bytes | None = None) -> Ran:
+    def __call__(self, *arguments: str, stdin: bytes | None = None) -> Result:
         """Run a command to its end."""
-        done = subprocess.run(
-            [sys.executable, "-m", "batchframe", *words],
+        process = subprocess.run(
+            [sys.executable, "-m", "batchframe", *arguments],
             cwd=self.folder,
             env=self.env,
             input=stdin or b"",
             capture_output=True,
             check=False,
         )
-        ran = Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
-        assert self.env["OPENAI_API_KEY"].strip() not in ran.out + ran.err
-        assert "Traceback" not in ran.err
-        return ran
+        result = Result(process.returncode, process.stdout.decode(), process.stderr.decode())
+        assert self.env["OPENAI_API_KEY"].strip() not in result.out + result.err
+        assert "Traceback" not in result.err
+        return result
 
-    def here(self, *words: str, stdin: bytes = b"") -> Ran:
-        """Run a command to its end in this process, which takes less than to start one."""
-        streams = [io.TextIOWrapper(io.BytesIO(given)) for given in (stdin, b"", b"")]
+    def here(self, *arguments: str, stdin: bytes = b"") -> Result:
+        """Run a command in this process, which is faster than starting one."""
+        streams = [io.TextIOWrapper(io.BytesIO(data)) for data in (stdin, b"", b"")]
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.folder)
             for name, value in self.env.items():
                 patch.setenv(name, value)
             for name, stream in zip(("stdin", "stdout", "stderr"), streams, strict=True):
                 patch.setattr(sys, name, stream)
-            code = run_command(*words)
+            code = run_command(*arguments)
+        for stream in streams[1:]:
+            stream.flush()
         out, err = (stream.buffer.getvalue().decode() for stream in streams[1:])  # type: ignore[attr-defined]
         assert self.env["OPENAI_API_KEY"].strip() not in out + err
-        return Ran(code, out, err)
+        return Result(code, out, err)
 
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    """Give a shell in a folder of its own, with a CSV of three reviews."""
+    """Return a shell in a new folder with a CSV file of three reviews."""
     folder = tmp_path / "work"
     folder.mkdir()
     frame = pd.DataFrame(
@@ -118,13 +120,13 @@ ASK = ("reviews.csv", "--prompt", "Rate: {{ text }}", "--model", "gpt-4.1", "--o
 
 @pytest.fixture
 def ask() -> tuple[str, ...]:
-    """Give the words of a question about the reviews."""
+    """Return the options of requests about the reviews."""
     return ASK
 
 
 @pytest.fixture
 def failing() -> Callable[[Any], Any]:
-    """Give a model that refuses one of the three rows."""
+    """Return a model that fails one of the three rows."""
 
     def answer(body: Any) -> Any:
         if "Broke" in body["messages"][-1]["content"]:

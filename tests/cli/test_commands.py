@@ -1,8 +1,9 @@
-"""What each command does, what it prints, and the exit code that a scheduler acts on."""
+"""Effects, output and exit codes of the commands."""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from decimal import Decimal
@@ -24,31 +25,39 @@ def text_csv(path: Path) -> pd.DataFrame:
 def test_an_estimate_is_printed_and_nothing_is_sent_or_written(
     at_server: Any, ask: tuple[str, ...], server: batchframe.local.Server, home: Path
 ) -> None:
-    ran = at_server("estimate", *ask)
-    assert ran.code == 0
-    assert "Estimate for 3 rows: 3 requests in 1 file" in ran.out
-    assert "| Rate: Great, really." in ran.out
-    assert "batchframe submit" in ran.out
-    known = at_server("estimate", *ask, "--json").json
-    assert (known["rows"], known["requests"]) == (3, 3)
-    assert isinstance(known["cost"]["high"], str)
-    assert Decimal(known["cost"]["high"]) > 0
+    result = at_server("estimate", *ask)
+    assert result.code == 0
+    assert "Estimate for 3 rows: 3 requests in 1 file" in result.out
+    assert "| Rate: Great, really." in result.out
+    assert "batchframe submit" in result.out
+    facts = at_server("estimate", *ask, "--json").json
+    assert (facts["rows"], facts["requests"]) == (3, 3)
+    assert isinstance(facts["cost"]["high"], str)
+    assert Decimal(facts["cost"]["high"]) > 0
     assert server.ledger == []
     assert not home.exists()
 
 
-@pytest.mark.slow
-def test_a_cost_above_the_limit_is_refused_with_options_as_the_way_out(
+def test_a_limit_of_the_queue_splits_the_input_files(
     at_server: Any, ask: tuple[str, ...], server: batchframe.local.Server
 ) -> None:
-    ran = at_server("submit", *ask, "--max-cost", "0.00001")
-    assert ran.code == 2
-    assert "above $0.00001" in ran.err
+    ran = at_server("submit", *ask, "--max-enqueued-tokens", "70", "--wait")
+    assert ran.code == 0
+    assert [batch.requests for batch in server.ledger] == [1, 1, 1]
+
+
+@pytest.mark.slow
+def test_a_cost_above_the_limit_is_refused_with_options_as_the_fix(
+    at_server: Any, ask: tuple[str, ...], server: batchframe.local.Server
+) -> None:
+    result = at_server("submit", *ask, "--max-cost", "0.00001")
+    assert result.code == 2
+    assert "above $0.00001" in result.err
     no_price = (*ask[:4], "my-own-model", *ask[5:])
     refused = at_server("submit", *no_price, "--max-cost", "1", "--json")
     assert refused.code == 2
     assert refused.json["error"]["kind"] == "CostError"
-    assert "--price input=0.10" in refused.err
+    assert "--price input=USD" in refused.err
     priced = at_server(
         "submit", *no_price, "--max-cost", "1", "--price", "input=1", "--price", "output=2"
     )
@@ -56,15 +65,15 @@ def test_a_cost_above_the_limit_is_refused_with_options_as_the_way_out(
     assert len(server.ledger) == 1
 
 
-def test_one_command_submits_waits_and_writes_and_run_again_it_pays_nothing(
+def test_one_command_submits_waits_and_writes_and_a_rerun_is_free(
     at_server: Any, ask: tuple[str, ...], server: batchframe.local.Server
 ) -> None:
     command = ("submit", *ask, "--name", "tone", "--wait", "--to", "out.parquet", "--max-cost", "1")
-    ran = at_server(*command)
-    assert ran.code == 0, ran.err
-    assert "Job tone: completed" in ran.out
-    assert "batchframe fetch tone" in ran.out
-    assert "bf." not in ran.out
+    result = at_server(*command)
+    assert result.code == 0, result.err
+    assert "Job tone: completed" in result.out
+    assert "batchframe fetch tone" in result.out
+    assert "bf." not in result.out
     labeled = pd.read_parquet(at_server.folder / "out.parquet")
     assert labeled["id"].tolist() == ["007", "1e5", "NA"]
     assert labeled["label"].dtype == pd.CategoricalDtype(["positive", "negative", "mixed"])
@@ -78,23 +87,23 @@ def test_one_command_submits_waits_and_writes_and_run_again_it_pays_nothing(
     assert len(server.ledger) == 1
 
 
-def test_a_csv_goes_in_and_out_by_the_standard_streams_with_every_cell_as_it_stood(
+def test_a_csv_passes_through_standard_streams_unchanged(
     at_server: Any, ask: tuple[str, ...]
 ) -> None:
-    given = (at_server.folder / "reviews.csv").read_bytes()
-    ran = at_server("submit", "-", *ask[1:], "--wait", "--to", "-", stdin=given)
-    assert ran.code == 0, ran.err
-    (at_server.folder / "out.csv").write_text(ran.out, encoding="utf-8", newline="")
+    content = (at_server.folder / "reviews.csv").read_bytes()
+    result = at_server("submit", "-", *ask[1:], "--wait", "--to", "-", stdin=content)
+    assert result.code == 0, result.err
+    (at_server.folder / "out.csv").write_text(result.out, encoding="utf-8", newline="")
     before, after = (text_csv(at_server.folder / name) for name in ("reviews.csv", "out.csv"))
     pd.testing.assert_frame_equal(after[before.columns.tolist()], before)
     assert after["bf_status"].tolist() == ["ok"] * 3
-    assert "completed" in ran.err
-    both = at_server.here("submit", "-", *ask[1:], "--wait", "--to", "-", "--json", stdin=given)
+    assert "completed" in result.err
+    both = at_server.here("submit", "-", *ask[1:], "--wait", "--to", "-", "--json", stdin=content)
     assert (both.code, both.json["error"]["kind"]) == (2, "CommandError")
 
 
 @pytest.mark.slow
-def test_a_job_with_failed_rows_ends_with_1_and_what_failed_is_asked_again(
+def test_failed_rows_exit_with_1_and_are_sent_again(
     shell: Any, ask: tuple[str, ...], failing: Callable[[Any], Any]
 ) -> None:
     broken = [True]
@@ -102,7 +111,7 @@ def test_a_job_with_failed_rows_ends_with_1_and_what_failed_is_asked_again(
         shell.at(server.url)
         first = shell("submit", *ask, "--name", "tone", "--wait")
         assert first.code == 1, first.err
-        assert "batchframe unanswered tone --max-cost USD" in first.out
+        assert "batchframe unanswered tone --max-cost 0." in first.out
         assert shell("show", "tone", "--json").json["counts"] == {"ok": 2, "failed": 1}
         assert shell("show", "tone").code == 1
         assert shell("wait", "tone").code == 1
@@ -125,14 +134,12 @@ def test_a_job_with_failed_rows_ends_with_1_and_what_failed_is_asked_again(
 
 
 @pytest.mark.slow
-def test_a_job_under_way_ends_with_3_whatever_is_asked_of_it(
-    shell: Any, ask: tuple[str, ...]
-) -> None:
+def test_every_command_on_a_running_job_exits_with_3(shell: Any, ask: tuple[str, ...]) -> None:
     with serve(seconds=3600) as server:
         shell.at(server.url)
-        begun = shell("submit", *ask, "--name", "tone")
-        assert begun.code == 0
-        assert "batchframe wait tone" in begun.out
+        submitted = shell("submit", *ask, "--name", "tone")
+        assert submitted.code == 0
+        assert "batchframe wait tone" in submitted.out
         assert shell("show", "tone").code == 3
         assert shell("show", "tone", "--offline", "--json").json["done"] is False
         waited = shell("wait", "tone", "--timeout", "0", "--json")
@@ -155,20 +162,20 @@ def test_a_job_under_way_ends_with_3_whatever_is_asked_of_it(
 
 
 @pytest.mark.slow
-def test_a_lost_answer_that_nobody_can_settle_ends_with_4_and_resume_is_the_way_on(
+def test_an_uncertain_create_exits_with_4_and_resume_continues(
     shell: Any, ask: tuple[str, ...]
 ) -> None:
-    lost = Fault("POST /v1/batches", "reset", after=True)
+    fault = Fault("POST /v1/batches", "reset", after=True)
     late = Fault("GET /v1/batches", "lag", seconds=3600)
-    with serve(faults=[lost, late]) as server:
+    with serve(faults=[fault, late]) as server:
         shell.at(server.url)
-        ran = shell("submit", *ask, "--name", "tone", "--json")
-        assert ran.code == 4
-        assert ran.json["error"]["kind"] == "SubmissionUncertain"
-        assert "\n    batchframe resume tone\n" in ran.err
-        shown = shell("show", "tone")
-        assert shown.code == 4
-        assert "batchframe resume tone" in shown.out
+        result = shell("submit", *ask, "--name", "tone", "--json")
+        assert result.code == 4
+        assert result.json["error"]["kind"] == "SubmissionUncertain"
+        assert "\n    batchframe resume tone\n" in result.err
+        card = shell("show", "tone")
+        assert card.code == 4
+        assert "batchframe resume tone" in card.out
         assert shell("wait", "tone").code == 4
         assert shell("fetch", "tone", "--to", "-").code == 4
         server.faults.clear()
@@ -189,8 +196,8 @@ def test_jobs_are_listed_recovered_and_forgotten(
     assert nameless["name"] is None
     assert (job["name"], job["status"], job["rows"]) == ("tone", "completed", 3)
     shutil.rmtree(home)
-    back = at_server("recover", "--json").json["jobs"]
-    assert {job["id"], nameless["id"]} == {one["id"] for one in back}
+    restored = at_server("recover", "--json").json["jobs"]
+    assert {job["id"], nameless["id"]} == {one["id"] for one in restored}
     assert at_server("wait", "tone").code == 0
     unsure = at_server("forget", "tone")
     assert unsure.code == 2
@@ -203,24 +210,32 @@ def test_jobs_are_listed_recovered_and_forgotten(
 
 
 @pytest.mark.slow
-def test_what_a_spreadsheet_would_run_is_written_as_text_where_that_is_asked_for(
+def test_formulas_are_escaped_on_request(
     shell: Any,
 ) -> None:
     with serve(lambda _body: "=1+1") as server:
         shell.at(server.url)
-        words = ("submit", "reviews.csv", "--prompt", "{{ text }}", "--model", "gpt-4.1", "--wait")
-        assert ",=1+1,ok" in shell(*words, "--to", "-").out
-        assert ",'=1+1,ok" in shell(*words, "--to", "-", "--escape-formulas").out
+        arguments = (
+            "submit",
+            "reviews.csv",
+            "--prompt",
+            "{{ text }}",
+            "--model",
+            "gpt-4.1",
+            "--wait",
+        )
+        assert ",=1+1,ok" in shell(*arguments, "--to", "-").out
+        assert ",'=1+1,ok" in shell(*arguments, "--to", "-", "--escape-formulas").out
 
 
 @pytest.mark.slow
 def test_a_missing_cell_names_its_row_and_the_option(at_server: Any) -> None:
-    words = ("estimate", "reviews.csv", "--prompt", "{{ note }}", "--model", "gpt-4.1")
-    ran = at_server(*words)
-    assert ran.code == 2
-    assert "row 0: column 'note' is missing" in ran.err
-    assert "--on-missing skip" in ran.err
-    assert at_server(*words, "--on-missing", "skip", "--json").json["skipped"] == 1
+    arguments = ("estimate", "reviews.csv", "--prompt", "{{ note }}", "--model", "gpt-4.1")
+    result = at_server(*arguments)
+    assert result.code == 2
+    assert "row 0: column 'note' is missing" in result.err
+    assert "--on-missing skip" in result.err
+    assert at_server(*arguments, "--on-missing", "skip", "--json").json["skipped"] == 1
 
 
 @pytest.mark.slow
@@ -236,25 +251,25 @@ def test_a_schema_messages_and_parameters_come_from_files_and_options(
     (at_server.folder / "schema.json").write_text(json.dumps(schema), encoding="utf-8")
     messages = [{"role": "user", "content": "Stars for {{ text }}?"}]
     (at_server.folder / "prompt.json").write_text(json.dumps(messages), encoding="utf-8")
-    ran = at_server(
+    result = at_server(
         "submit", "reviews.csv", "--prompt-file", "prompt.json", "--output", "schema.json",
         "--model", "gpt-4.1", "--param", "temperature=0", "--param", "user=somebody",
         "--wait", "--to", "out.csv",
     )  # fmt: skip
-    assert ran.code == 0, ran.err
+    assert result.code == 0, result.err
     assert {"stars", "why"} <= set(text_csv(at_server.folder / "out.csv").columns)
     [batch] = server.client().batches.list()
-    sent = server.client().files.content(batch.input_file_id).text.splitlines()
-    body = json.loads(sent[0])["body"]
+    lines = server.client().files.content(batch.input_file_id).text.splitlines()
+    body = json.loads(lines[0])["body"]
     assert (body["temperature"], body["user"]) == (0, "somebody")
 
 
 @pytest.mark.slow
-def test_a_prompt_file_ends_with_a_line_break_that_nobody_meant(at_server: Any) -> None:
+def test_the_last_line_break_of_a_prompt_file_is_ignored(at_server: Any) -> None:
     (at_server.folder / "prompt.txt").write_text("Rate: {{ text }}\n", encoding="utf-8")
-    words = ("--model", "gpt-4.1", "--wait", "--json")
-    one = at_server("submit", "reviews.csv", "--prompt", "Rate: {{ text }}", *words)
-    two = at_server("submit", "reviews.csv", "--prompt-file", "prompt.txt", *words)
+    options = ("--model", "gpt-4.1", "--wait", "--json")
+    one = at_server("submit", "reviews.csv", "--prompt", "Rate: {{ text }}", *options)
+    two = at_server("submit", "reviews.csv", "--prompt-file", "prompt.txt", *options)
     assert one.json["id"] == two.json["id"]
 
 
@@ -263,11 +278,11 @@ def test_a_warning_is_one_sentence_without_a_line_of_code(
     at_server: Any, ask: tuple[str, ...]
 ) -> None:
     assert at_server("submit", *ask, "--name", "tone", "--wait").code == 0
-    ran = at_server("submit", *ask, "--name", "tone", "--system", "Be brief.")
-    assert ran.code == 0
-    [line] = [line for line in ran.err.splitlines() if "Warning" in line]
+    result = at_server("submit", *ask, "--name", "tone", "--system", "Be brief.")
+    assert result.code == 0
+    [line] = [line for line in result.err.splitlines() if "Warning" in line]
     assert line.startswith("Warning: A job named 'tone' exists")
-    assert ".py" not in ran.err
+    assert ".py" not in result.err
 
 
 @pytest.mark.slow
@@ -278,25 +293,88 @@ def test_a_key_with_a_line_break_is_not_printed(at_server: Any, ask: tuple[str, 
 
 
 @pytest.mark.slow
-def test_a_folder_that_cannot_be_written_is_told_without_a_traceback(
+def test_an_unwritable_folder_is_reported_without_a_traceback(
     at_server: Any, ask: tuple[str, ...]
 ) -> None:
     (at_server.folder / "file").write_text("no folder", encoding="utf-8")
     at_server.env["BATCHFRAME_HOME"] = str(at_server.folder / "file")
-    ran = at_server("submit", *ask)
-    assert ran.code == 2
-    assert "Not a directory" in ran.err
+    result = at_server("submit", *ask)
+    assert result.code == 2
+    assert "Not a directory" in result.err
 
 
 @pytest.mark.slow
-def test_a_card_in_a_shell_says_which_commands_send_what_waits_for_room(
+def test_a_card_in_a_shell_names_the_commands_that_send_queued_files(
     shell: Any, ask: tuple[str, ...]
 ) -> None:
     full = {"message": "Enqueued token limit reached.", "code": "token_limit_exceeded"}
     with serve() as server:
         shell.at(server.url)
         server.faults.add(Fault("POST /v1/batches", 400, body={"error": full}, times=99))
-        told = shell("submit", *ask, "--name", "tone").out
-        assert "1 input file waiting for the service's queue" in told
-        assert "during `batchframe wait JOB` or `batchframe show JOB`." in told
-        assert "job." not in told.replace("'", "")
+        result = shell("submit", *ask, "--name", "tone").out
+        assert "1 input file waiting for the service's queue" in result
+        assert "during `batchframe wait JOB` or `batchframe show JOB`." in result
+        assert "job." not in result.replace("'", "")
+
+
+def test_costs_of_models_are_compared_and_nothing_is_sent(
+    at_server: Any, ask: tuple[str, ...], server: batchframe.local.Server, home: Path
+) -> None:
+    models = ("--models", "gpt-4.1, gpt-6-luna,my-own-model", "--tier", "batch")
+    rows, prompt = ask[0], ask[1:3]
+    result = at_server("compare", rows, *prompt, *models, "--param", "max_completion_tokens=5")
+    assert result.code == 0
+    assert re.search(r"gpt-6-luna batch +\$0\.0", result.out)
+    assert "my-own-model: Unknown batch price." in result.out
+    costs = at_server("compare", rows, *prompt, *models, "--json").json["costs"]
+    assert [(one["model"], one["tier"]) for one in costs] == [
+        ("gpt-4.1", "batch"), ("gpt-6-luna", "batch"), ("my-own-model", "batch"),
+    ]  # fmt: skip
+    assert costs[2]["low"] is None
+    assert server.ledger == []
+    assert not home.exists()
+
+
+@pytest.mark.slow
+def test_a_pilot_sends_a_few_rows_and_writes_them(
+    at_server: Any, ask: tuple[str, ...], tmp_path: Path
+) -> None:
+    sample = tmp_path / "sample.csv"
+    ran = at_server("pilot", *ask, "--n", "2", "--to", str(sample))
+    assert ran.code == 0
+    assert "Pilot of 2 rows" in ran.out
+    assert "batchframe submit" in ran.out
+    assert text_csv(sample)["bf_status"].tolist() == ["ok", "ok"]
+    facts = at_server("pilot", *ask, "--n", "2", "--json").json
+    assert facts["counts"] == {"ok": 2}
+    assert facts["rest"]["requests"] == 1
+    assert at_server("pilot", *ask, "--n", "0").code == 2
+
+
+def test_a_pilot_without_a_bound_or_a_likely_end_is_refused_with_each_way_out(
+    at_server: Any,
+) -> None:
+    text = ("reviews.csv", "--prompt", "{{ text }}", "--model", "gpt-4.1")
+    refused = at_server("pilot", *text, "--max-cost", "1")
+    assert refused.code == 2
+    assert "--param max_completion_tokens=200" in refused.err
+    assert "omit --max-cost" in refused.err
+    unknown = at_server("pilot", *text, "--max-cost", "1", "--on-unbounded", "warn")
+    assert unknown.code == 2
+    assert "fewer than 10 earlier answers" in unknown.err
+    assert at_server("pilot", *text, "--n", "2").code == 0
+
+
+def test_jobs_lists_batches_of_the_server_too(
+    at_server: Any, ask: tuple[str, ...], home: Path
+) -> None:
+    assert at_server("submit", *ask, "--name", "mine", "--wait").code == 0
+    (job,) = at_server("jobs", "--remote", "--json").json["jobs"]
+    assert (job["name"], job["where"]) == ("mine", "here")
+    shutil.rmtree(home)
+    listed = at_server("jobs", "--remote")
+    assert listed.code == 0
+    assert "mine" in listed.out
+    assert "on the server only: batchframe recover restores it" in listed.out
+    assert at_server("jobs", "--remote", "--json").json["jobs"][0]["name"] == "mine"
+    assert "mine" not in at_server("jobs").out

@@ -1,4 +1,4 @@
-"""Refused commands print one sentence and exit with code 2 before anything is sent."""
+"""Refused commands print one sentence and exit with code 2."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ASK = ("--prompt", "{{ text }}", "--model", "gpt-4.1", "--json")
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a folder with files of several kinds, without a server."""
+    """Work in a folder with input files of several kinds."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
     Path("reviews.csv").write_text("text\nfine\n", encoding="utf-8")
@@ -30,7 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("arguments", "fragment"),
     [
         (["estimate", "none.csv"], "Cannot read none.csv: No such file"),
         (["estimate", "reviews.txt"], "unsupported extension"),
@@ -53,7 +53,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["estimate", "reviews.csv", "--param", "model=x"], "its own option"),
         (["estimate", "reviews.csv", "--param", "temperature"], "KEY=VALUE"),
         (["estimate", "reviews.csv", "--param", "a=1", "--param", "a=2"], "duplicate key"),
-        (["estimate", "reviews.csv", "--price", "out=1"], "--price input=0.10"),
+        (["estimate", "reviews.csv", "--price", "out=1"], "--price input=USD"),
         (["estimate", "reviews.csv", "--on-missing", "drop"], "--on-missing skip"),
         (["submit", "reviews.csv", "--max-cost", "two"], "--max-cost 2.50"),
         (
@@ -62,12 +62,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ),
     ],
 )
-def test_a_refusal_says_what_where_and_the_next_step(
-    words: list[str], told: str, capsys: pytest.CaptureFixture[str], home: Path
+def test_an_error_names_the_problem_and_the_fix(
+    arguments: list[str], fragment: str, capsys: pytest.CaptureFixture[str], home: Path
 ) -> None:
-    assert run_command(*words, *ASK) == 2
+    assert run_command(*arguments, *ASK) == 2
     printed = capsys.readouterr()
-    assert told in printed.err
+    assert fragment in printed.err
     error: Any = json.loads(printed.out)["error"]
     assert error["message"] in printed.err
     assert error["kind"].endswith("Error")
@@ -75,7 +75,7 @@ def test_a_refusal_says_what_where_and_the_next_step(
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("arguments", "fragment"),
     [
         (["dmeo"], "Did you mean demo?"),
         (["submitt", "x"], "Did you mean submit?"),
@@ -83,30 +83,32 @@ def test_a_refusal_says_what_where_and_the_next_step(
         (["wait", "x", "--time-out=3"], "Did you mean --timeout?"),
         (["wait", "x", "--timeout", "-1"], "--timeout"),
         (["wait", "x", "--timeout", "soon"], "not a number of seconds ('soon')"),
+        (["submit", "-", "--max-enqueued-tokens", "2e6"], "not a number of tokens ('2e6')"),
+        (["submit", "-", "--max-enqueued-tokens", "0"], "not a number of tokens ('0')"),
         (["submit", "x", "--model", "m"], "--prompt"),
         (["submit", "x", "--model", "m", "--prompt", "a", "--prompt-file", "b"], "not allowed"),
         (["serve", "--port", "70000"], "65535"),
         ([], "submit      Submit the requests of a file"),
     ],
 )
-def test_a_slip_of_the_pen_is_a_usage_error_that_guesses_what_was_meant(
-    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+def test_a_typo_is_a_usage_error_with_a_suggestion(
+    arguments: list[str], fragment: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as caught:
-        run_command(*words)
-    assert caught.value.code == 2
+    with pytest.raises(SystemExit) as excinfo:
+        run_command(*arguments)
+    assert excinfo.value.code == 2
     printed = capsys.readouterr()
-    assert told in printed.err
+    assert fragment in printed.err
     assert printed.out == ""
 
 
-def test_a_prompt_file_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("estimate", "reviews.csv", "--prompt-file", "none.txt", "--model", "gpt-4.1")
-    assert run_command(*words) == 2
+def test_a_missing_prompt_file_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("estimate", "reviews.csv", "--prompt-file", "none.txt", "--model", "gpt-4.1")
+    assert run_command(*arguments) == 2
     assert "Cannot read none.txt: No such file" in capsys.readouterr().err
 
 
-def test_what_the_system_refuses_is_a_refusal_too(
+def test_an_operating_system_error_is_reported_like_others(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", "no folder")
@@ -114,15 +116,22 @@ def test_what_the_system_refuses_is_a_refusal_too(
     assert "Operating system error: " in capsys.readouterr().err
 
 
-def test_what_a_job_cannot_do_yet_is_refused(
+def test_commands_that_a_job_does_not_allow_yet_are_refused(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with batchframe.local.serve(seconds=60) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
         for name in ("tone", "topic"):
-            words = ("submit", "reviews.csv", "--name", name, "--prompt", f"{name}: {{{{ text }}}}")
-            assert run_command(*words, "--model", "gpt-4.1") == 0
-        for code, words, told in (
+            arguments = (
+                "submit",
+                "reviews.csv",
+                "--name",
+                name,
+                "--prompt",
+                f"{name}: {{{{ text }}}}",
+            )
+            assert run_command(*arguments, "--model", "gpt-4.1") == 0
+        for code, arguments, fragment in (
             (2, ("fetch", "tone", "topic", "--to", "out.csv"), "--input FILE"),
             (3, ("fetch", "tone", "--to", "out.csv"), "nothing was written"),
             (2, ("forget", "tone"), "Not confirmed"),
@@ -130,5 +139,5 @@ def test_what_a_job_cannot_do_yet_is_refused(
             (0, ("abandon", "tone", "--yes"), "may still be billed"),
             (0, ("abandon", "tone"), ""),
         ):
-            assert run_command(*words) == code, words
-            assert told in capsys.readouterr().err
+            assert run_command(*arguments) == code, arguments
+            assert fragment in capsys.readouterr().err

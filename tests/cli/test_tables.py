@@ -1,4 +1,4 @@
-"""Frames in and out of files: no cell changes, no row is lost."""
+"""Reading and writing of CSV and Parquet files."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ CELLS = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters=
 
 
 @given(st.lists(st.tuples(CELLS, CELLS | st.none()), min_size=1))
-def test_a_csv_of_texts_comes_back_as_it_was(rows: list[tuple[str, str | None]]) -> None:
+def test_a_csv_of_strings_round_trips(rows: list[tuple[str, str | None]]) -> None:
     frame = pd.DataFrame(rows, columns=["a", "b"])
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/x.csv"
         write_table(frame, path)
-        back = read_table(path)
-    assert back["a"].tolist() == frame["a"].tolist()
-    assert back["b"].isna().tolist() == frame["b"].isna().tolist()
-    assert back["b"].dropna().tolist() == frame["b"].dropna().tolist()
+        restored = read_table(path)
+    assert restored["a"].tolist() == frame["a"].tolist()
+    assert restored["b"].isna().tolist() == frame["b"].isna().tolist()
+    assert restored["b"].dropna().tolist() == frame["b"].dropna().tolist()
 
 
-def test_the_cells_of_a_csv_are_read_as_they_stand(tmp_path: Path) -> None:
+def test_the_cells_of_a_csv_are_read_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("\ufeffid,n,n,\n007,1e5,1.50,NA\nnull,None,,nan\n", encoding="utf-8")
     frame = read_table(str(path))
@@ -53,7 +53,7 @@ def test_a_csv_has_the_named_index_and_lists_as_json(tmp_path: Path) -> None:
     assert (tmp_path / "x.csv").read_text("utf-8") == 'key,tags\n7,"[""a"",""ü""]"\n8,[]\n'
 
 
-def test_what_cannot_be_written_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     write_table(pd.DataFrame({"a": [1]}), str(path))
     with pytest.raises(CommandError, match="Cannot write"):

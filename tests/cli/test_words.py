@@ -1,4 +1,4 @@
-"""The help as reviewed, and messages worded for a shell."""
+"""Help pages as reviewed, and messages for a shell."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def page() -> str:
     return "\n".join(parts)
 
 
-def test_every_help_page_is_as_it_was_reviewed(
+def test_every_help_page_matches_the_reviewed_text(
     pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "100")
@@ -46,24 +46,24 @@ def test_every_command_has_a_purpose_an_example_and_its_exit_codes() -> None:
             assert f"batchframe {name}" in text.partition("example:")[2]
 
 
-def test_the_day_has_every_command_once() -> None:
+def test_the_overview_lists_every_command_once() -> None:
     named = [name for _, names in help_pages.DAY for name in names]
     assert sorted(named) == sorted(help_pages.PAGES)
 
 
-# What only a notebook shows: cards and buttons, and what the command line does not call.
+# Modules that only notebooks use.
 OF_NOTEBOOKS = {
     "_api/job_waiting.py", "_api/listing.py", "_display/widget.py", "_results/batch_answers.py",
     "_results/unanswered.py",
 }  # fmt: skip
 FOR_NOTEBOOKS = re.compile(
-    r"(?i)bf\.jobs?\(|bf\.recover\(|\brun the cell\b|requests\.pilot\(n|"
+    r"(?i)bf\.jobs?\(|bf\.recover\(|\brun the cell\b|plan\.pilot\(n|"
     r"\.(?:wait|cancel|resume|refresh)\(\)|the client's base_url|\bmax_cost=\d"
 )
 
 
 def _outside_of_steps(node: ast.AST) -> Iterator[str]:
-    """Yield the texts of a module that have no wording for a shell beside them."""
+    """Yield the strings of a module outside of NextStep."""
     if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "NextStep":
         return
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
@@ -74,9 +74,9 @@ def _outside_of_steps(node: ast.AST) -> Iterator[str]:
         yield from _outside_of_steps(child)
 
 
-def test_no_sentence_tells_a_shell_to_write_python_or_to_run_a_cell() -> None:
+def test_no_message_in_a_shell_contains_python_or_mentions_cells() -> None:
     package = Path(batchframe.__file__).parent
-    said = [
+    python_texts = [
         (module, text)
         for path in sorted(package.rglob("*.py"))
         if (module := path.relative_to(package).as_posix()) not in OF_NOTEBOOKS
@@ -84,20 +84,20 @@ def test_no_sentence_tells_a_shell_to_write_python_or_to_run_a_cell() -> None:
         for text in _outside_of_steps(ast.parse(path.read_text(encoding="utf-8")))
         if FOR_NOTEBOOKS.search(text)
     ]
-    assert said == []
+    assert python_texts == []
 
 
 def test_an_error_words_its_next_step_for_a_notebook_and_for_a_shell() -> None:
     error = JobError.not_sent("my job")
-    for told in (error, pickle.loads(pickle.dumps(error))):  # noqa: S301 - our own bytes
-        assert " Fix: bf.job('my job').resume(). " in str(told)
-        assert told.next_step.startswith("Fix: bf.job('my job').resume(). ")
-        assert " Fix: `batchframe resume 'my job'`. " in told.args[0].shell
-        assert told.next_step.shell.startswith("Fix: `batchframe resume 'my job'`. ")
+    for copy in (error, pickle.loads(pickle.dumps(error))):  # noqa: S301 - our own bytes
+        assert " Fix: bf.job('my job').resume(). " in str(copy)
+        assert copy.next_step.startswith("Fix: bf.job('my job').resume(). ")
+        assert " Fix: `batchframe resume 'my job'`. " in copy.args[0].shell
+        assert copy.next_step.shell.startswith("Fix: `batchframe resume 'my job'`. ")
 
 
 @pytest.mark.parametrize("name", ["tone", "my job", "it's", "a;rm -rf b", "$(x)"])
-def test_a_command_in_a_sentence_can_be_copied_whatever_the_job_is_called(name: str) -> None:
+def test_a_command_in_a_message_can_be_copied_for_any_job_name(name: str) -> None:
     import shlex
 
     command = re.search(r"`(.*?)`", JobError.not_sent(name).next_step.shell)
@@ -105,14 +105,14 @@ def test_a_command_in_a_sentence_can_be_copied_whatever_the_job_is_called(name: 
     assert shlex.split(command[1]) == ["batchframe", "resume", name]
 
 
-def test_a_command_in_a_sentence_has_a_keyword_as_an_option(
+def test_a_command_in_a_message_has_keywords_as_options(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     change_local(monkeypatch, settle=0.01)
-    asked = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-4.1")
+    requests = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-4.1")
     with (
         serve(faults=[Fault("POST /v1/batches", "reset")]) as server,
-        pytest.raises(SubmissionUncertain) as caught,
+        pytest.raises(SubmissionUncertain) as excinfo,
     ):
-        asked.submit("my job", client=server.client())
-    assert "batchframe resume 'my job' --recreate" in caught.value.args[0].shell
+        requests.submit("my job", client=server.client())
+    assert "batchframe resume 'my job' --recreate" in excinfo.value.args[0].shell

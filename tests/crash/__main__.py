@@ -1,8 +1,8 @@
-"""`python -m tests.crash`: every case, and a table of what was billed.
+"""`python -m tests.crash`: run every case, and print what was billed.
 
-python -m tests.crash                     all cases, and clients without a protocol beside them
-python -m tests.crash --case ID           one case alone, and all that it says
-python -m tests.crash --sabotage retries  the same with a broken product: it has to fail
+python -m tests.crash                     all cases, and those of clients without a protocol
+python -m tests.crash --case ID           one case, with its whole output
+python -m tests.crash --sabotage retries  all cases with one part broken: some must fail
 """
 
 from __future__ import annotations
@@ -18,43 +18,44 @@ from dataclasses import asdict
 from multiprocessing import get_context
 from typing import Any
 
-from tests.crash.cases import Case, baseline, matrix
+from tests.crash.cases import Case, baseline
 from tests.crash.kernel import SABOTAGES
+from tests.crash.matrix import matrix
 from tests.crash.story import Bench, Verdict, tell
 
 WORKERS = 8
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run what is asked for; return 1 if a promise was broken."""
-    given = _parser().parse_args(arguments)
-    known = {case.id: case for case in [*matrix(), *baseline()]}
-    if given.list:
-        say("\n".join(known))
+    """Run the selected cases; return 1 if a promise was broken."""
+    options = _parser().parse_args(arguments)
+    by_id = {case.id: case for case in [*matrix(), *baseline()]}
+    if options.list:
+        say("\n".join(by_id))
         return 0
-    if given.case:
-        cases = [known[case_id] for case_id in given.case]
-        if not given.json:
+    if options.case:
+        cases = [by_id[case_id] for case_id in options.case]
+        if not options.json:
             os.environ["BATCHFRAME_CRASH_LOUD"] = "1"
     else:
-        cases = matrix() if given.sabotage or given.no_baseline else list(known.values())
-        cases = [case for case in cases if case.family in (given.family or [case.family])]
+        cases = matrix() if options.sabotage or options.no_baseline else list(by_id.values())
+        cases = [case for case in cases if case.family in (options.family or [case.family])]
     began = time.monotonic()
     verdicts = []
-    for verdict in _verdicts(cases, min(given.workers, len(cases)), given.sabotage):
+    for verdict in _verdicts(cases, min(options.workers, len(cases)), options.sabotage):
         verdicts.append(verdict)
-        if given.json:
+        if options.json:
             say(json.dumps(asdict(verdict)))
         else:
             _progress(verdicts, len(cases), began)
-    if not given.json:
+    if not options.json:
         _report(verdicts, time.monotonic() - began)
     return int(any(v.fault for v in verdicts if not v.family.startswith("naive")))
 
 
-def say(words: str, end: str = "\n") -> None:
-    """Show words at once, also through a pipe."""
-    sys.stdout.write(words + end)
+def say(line: str, end: str = "\n") -> None:
+    """Print a line immediately, also through a pipe."""
+    sys.stdout.write(line + end)
     sys.stdout.flush()
 
 
@@ -71,32 +72,32 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _verdicts(cases: list[Case], workers: int, sabotage: str) -> Iterator[Verdict]:
-    """Let some processes work the cases off, in an order that mixes slow and fast ones."""
+    """Run the cases in several processes, slow and fast ones mixed."""
     context = get_context("fork")
-    asked: Any = context.SimpleQueue()
-    told: Any = context.SimpleQueue()
+    tasks: Any = context.SimpleQueue()
+    results: Any = context.SimpleQueue()
     processes = [
-        context.Process(target=_work, args=(asked, told, sabotage)) for _ in range(workers)
+        context.Process(target=_work, args=(tasks, results, sabotage)) for _ in range(workers)
     ]
     for process in processes:
         process.start()
-    known = list(cases)
-    random.Random(0).shuffle(known)  # noqa: S311 - not a secret
-    for case in known:
-        asked.put(case.id)
+    pending = list(cases)
+    random.Random(0).shuffle(pending)  # noqa: S311 - not a secret
+    for case in pending:
+        tasks.put(case.id)
     for _ in processes:
-        asked.put(None)
-    for _ in known:
-        yield told.get()
+        tasks.put(None)
+    for _ in pending:
+        yield results.get()
     for process in processes:
         process.join()
 
 
-def _work(asked: Any, told: Any, sabotage: str) -> None:
-    known = {case.id: case for case in [*matrix(), *baseline()]}
+def _work(tasks: Any, results: Any, sabotage: str) -> None:
+    cases = {case.id: case for case in [*matrix(), *baseline()]}
     bench = Bench()
-    while (case_id := asked.get()) is not None:
-        told.put(tell(known[case_id], bench, sabotage))
+    while (case_id := tasks.get()) is not None:
+        results.put(tell(cases[case_id], bench, sabotage))
     bench.close()
 
 
@@ -104,11 +105,11 @@ def _progress(verdicts: list[Verdict], cases: int, began: float) -> None:
     latest = verdicts[-1]
     if latest.fault and not latest.family.startswith("naive"):
         say(f"\n{latest.id}: {latest.fault}\n    python -m tests.crash --case {latest.id}")
-    words = f"{len(verdicts)}/{cases} cases, {time.monotonic() - began:.0f} s"
+    line = f"{len(verdicts)}/{cases} cases, {time.monotonic() - began:.0f} s"
     if sys.stdout.isatty():
-        say(f"\r\033[K{words}", end="")
+        say(f"\r\033[K{line}", end="")
     elif len(verdicts) % 100 == 0:
-        say(words)
+        say(line)
 
 
 COLUMNS = ("cases", "killed", "once", "twice", "lost", "other", "asked", "adopted", "seconds")
@@ -132,10 +133,10 @@ def _place(verdict: Verdict) -> int:
 
 def _line(name: str, verdicts: list[Verdict]) -> None:
     twice = sum(verdict.billed > verdict.parts for verdict in verdicts)
-    lost = sum(verdict.billed < verdict.parts for verdict in verdicts)
+    missing = sum(verdict.billed < verdict.parts for verdict in verdicts)
     once = sum(verdict.billed == verdict.parts for verdict in verdicts)
     figures = (
-        len(verdicts), sum(verdict.killed for verdict in verdicts), once, twice, lost,
+        len(verdicts), sum(verdict.killed for verdict in verdicts), once, twice, missing,
         sum(bool(v.fault) and v.billed == v.parts for v in verdicts),
         sum(verdict.asked > 0 for verdict in verdicts),
         sum(verdict.adopted for verdict in verdicts),

@@ -1,11 +1,11 @@
-"""Which cases there are: where the kernel dies, what the network does, and what the list hides.
+"""Cases of the crash matrix: kills, network faults and lagging lists.
 
-Comes in: nothing. Goes out: frozen `Case` values with an id each. Must not know how one is run.
+Each is a frozen `Case` with an id; this module does not know how to run one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -32,7 +32,7 @@ STEPS = {
     "S9": "after reconcile",
     "S10": "after fence",
 }
-"""SIGKILL at each step of the protocol: the name of the step, and what has just been done."""
+"""SIGKILL at each step of the protocol: the name of the step, and what was done before."""
 
 INSIDE = (
     "half an input file",
@@ -42,7 +42,7 @@ INSIDE = (
     "after manifest",
     "torn INTENT",
     "torn UPLOADED",
-    "after look",
+    "after search",
     "torn CREATING",
     "torn CREATED",
     "torn FENCING",
@@ -85,7 +85,7 @@ PATIENCE = 0.5
 
 @dataclass(frozen=True)
 class Case:
-    """One story: what goes wrong until the user, who runs the cell again, has the answers.
+    """A sequence of failures, until the rerun cell has the answers.
 
     Attributes
     ----------
@@ -100,6 +100,18 @@ class Case:
         Whether the service's list is known to be complete, so that "recreate" is allowed.
     client
         "batchframe", or a client without a protocol: "naive", "naive-0".
+    queued
+        Whether the service's queue holds two of the three rows, so that the input file is divided.
+    accounts
+        Names of the account in each run, repeated: "", "localhost", "project", "organization".
+    home
+        What becomes of the state folder after the first run: "", "lost" or "copied".
+    unlisted
+        Whether the service lists no batch; the user then names the one on its web page.
+    event
+        What happens after the batch was created: "", "late" (result files are not found yet; the
+        user asks again for what is unanswered), "lost" (the batch is not found; the user abandons
+        the job), "canceled" (the user cancels a batch that has ended) or "outage".
     """
 
     family: str
@@ -111,78 +123,88 @@ class Case:
     parts: int = 1
     listed: bool = False
     client: str = "batchframe"
+    queued: bool = False
+    accounts: tuple[str, ...] = ("",)
+    home: str = ""
+    unlisted: bool = False
+    event: str = ""
 
     @property
     def id(self) -> str:
-        """What the case is called, in a word for the shell."""
+        """The name of the case, as one shell word."""
         return f"{self.family}/{self.name}".replace(" ", "-")
 
     @property
+    def bills(self) -> int:
+        """Number of batches to bill, or of requests if the file is divided."""
+        return 3 if self.queued else self.parts
+
+    @property
     def quiet_after(self) -> float:
-        """Seconds until a request that the server acts on late has been acted on."""
+        """Seconds until the server has processed a delayed request."""
         return sum(fault.seconds or 0.0 for fault in self.faults if fault.kind == "delay")
 
 
 def fault(route: str, name: str, *, after: bool = False, times: int = 1, skip: int = 0) -> Fault:
-    """Make a fault of a name in `KINDS` or `REFUSALS`."""
+    """Make a fault by its name in `KINDS` or `REFUSALS`."""
     kind, options = (KINDS | REFUSALS)[name]
     return Fault(route, kind, after=after, times=times, skip=skip, **options)
 
 
-def _when(*, after: bool) -> str:
+def when(*, after: bool) -> str:
     return "after" if after else "before"
 
 
-def _sides(name: str) -> tuple[bool, ...]:
-    # Half an answer there is only to what was acted on.
+def sides(name: str) -> tuple[bool, ...]:
+    # A partial response requires that the server processed the request.
     return (True,) if name in CUTS else (False, True)
 
 
 def _crashes() -> Iterator[Case]:
-    lost = (fault(CREATE, "reset"),)
+    reset = (fault(CREATE, "reset"),)
     for step, point in STEPS.items():
-        # Only what is uncertain is reconciled, and only what was not created is fenced.
-        faults = lost if step in {"S9", "S10"} else ()
+        # Only uncertain creates are reconciled, and only missing batches are fenced.
+        faults = reset if step in {"S9", "S10"} else ()
         yield Case("crash", f"{step} {point}", (point,), faults)
     for point in INSIDE:
-        faults = lost if "FENC" in point else ()
+        faults = reset if "FENC" in point else ()
         yield Case("crash", point, (point,), faults)
-    for what, side in product(("upload", "create", "look"), (False, True)):
-        route = {"upload": UPLOAD, "create": CREATE, "look": LIST}[what]
+    for what, side in product(("upload", "create", "search"), (False, True)):
+        route = {"upload": UPLOAD, "create": CREATE, "search": LIST}[what]
         faults = (fault(route, "hang", after=side),)
-        yield Case("crash", f"during {what} {_when(after=side)}", (f"during {what}",), faults)
+        yield Case("crash", f"during {what} {when(after=side)}", (f"during {what}",), faults)
 
 
 def _creates() -> Iterator[Case]:
     for (step, point), name in product(STEPS.items(), KINDS):
-        for after in _sides(name):
-            words = f"{step} {name} {_when(after=after)}"
-            yield Case("create", words, (point,), (fault(CREATE, name, after=after),))
+        for after in sides(name):
+            title = f"{step} {name} {when(after=after)}"
+            yield Case("create", title, (point,), (fault(CREATE, name, after=after),))
     for name in KINDS:
-        for after in _sides(name):
-            words = f"alive {name} {_when(after=after)}"
-            yield Case("create", words, (), (fault(CREATE, name, after=after),))
+        for after in sides(name):
+            title = f"alive {name} {when(after=after)}"
+            yield Case("create", title, (), (fault(CREATE, name, after=after),))
     for (step, point), name in product(list(STEPS.items())[:8], REFUSALS):
         yield Case("create", f"{step} {name} refused", (point,), (fault(CREATE, name),))
 
 
 def _uploads() -> Iterator[Case]:
     for name, step in product(KINDS, ("alive", "S4", "S7")):
-        for after in _sides(name):
+        for after in sides(name):
             kills = () if step == "alive" else (STEPS[step],)
-            # Three times: the client itself repeats an upload twice, which it may.
+            # Three times, because the client retries an upload twice.
             faults = (fault(UPLOAD, name, after=after, times=3),)
-            yield Case("upload", f"{step} {name} {_when(after=after)}", kills, faults)
+            yield Case("upload", f"{step} {name} {when(after=after)}", kills, faults)
 
 
 def _lists() -> Iterator[Case]:
-    for name, (step, lost) in product(KINDS, (("alive", True), ("S6", False), ("S7", False))):
+    for name, (step, is_lost) in product(KINDS, (("alive", True), ("S6", False), ("S7", False))):
         for skip in (0, 1):
             kills = () if step == "alive" else (STEPS[step],)
             faults = [fault(LIST, name, after=name in CUTS, times=3, skip=skip)]
-            if lost:
+            if is_lost:
                 faults.append(fault(CREATE, "reset", after=True))
-            yield Case("list", f"{step} {name} look {skip + 1}", kills, tuple(faults))
+            yield Case("list", f"{step} {name} search {skip + 1}", kills, tuple(faults))
     for name in KINDS:
         if name not in CUTS:
             faults = (fault(CREATE, "reset"), fault(DELETE, name, times=3))
@@ -190,17 +212,17 @@ def _lists() -> Iterator[Case]:
 
 
 def _lags() -> Iterator[Case]:
-    for words, lag in (("short", 0.6 * SETTLE), ("long", 4 * SETTLE)):
+    for title, lag in (("short", 0.6 * SETTLE), ("long", 4 * SETTLE)):
         for step in ("S6", "S7", "S9"):
             faults = (fault(CREATE, "close", after=True),) if step == "S9" else ()
-            yield Case("lag", f"{words} {step}", (STEPS[step],), faults, lag=lag)
+            yield Case("lag", f"{title} {step}", (STEPS[step],), faults, lag=lag)
         for name in KINDS:
-            for after in _sides(name):
+            for after in sides(name):
                 faults = (fault(CREATE, name, after=after),)
-                yield Case("lag", f"{words} {name} {_when(after=after)}", (), faults, lag=lag)
-    for looks, name in product((1, 2, 3), ("reset", "empty")):
-        seen_late = (fault(CREATE, name, after=True), Fault(LIST, "lag", looks=looks))
-        yield Case("lag", f"{looks} looks {name}", (), seen_late)
+                yield Case("lag", f"{title} {name} {when(after=after)}", (), faults, lag=lag)
+    for polls, name in product((1, 2, 3), ("reset", "empty")):
+        seen_late = (fault(CREATE, name, after=True), Fault(LIST, "lag", looks=polls))
+        yield Case("lag", f"{polls} polls {name}", (), seen_late)
     for seconds in (0.05, 0.5):
         unseen = (Fault(CREATE, "lag", seconds=seconds),)
         yield Case("lag", f"file {seconds}", (), unseen)
@@ -216,11 +238,11 @@ def _two_crashes() -> Iterator[Case]:
 
 
 def _interrupts() -> Iterator[Case]:
-    for what, side in product(("upload", "create", "look"), (False, True)):
-        route = {"upload": UPLOAD, "create": CREATE, "look": LIST}[what]
+    for what, side in product(("upload", "create", "search"), (False, True)):
+        route = {"upload": UPLOAD, "create": CREATE, "search": LIST}[what]
         faults = (fault(route, "hang", after=side),)
-        words = f"S27 during {what} {_when(after=side)}"
-        yield Case("ctrl-c", words, (f"ctrl-c during {what}",), faults)
+        title = f"S27 during {what} {when(after=side)}"
+        yield Case("ctrl-c", title, (f"ctrl-c during {what}",), faults)
     for what, route in (("poll", "GET /v1/batches/{id}"), ("download", CONTENT)):
         faults = (Fault(route, "hang", seconds=2.0),)
         yield Case("ctrl-c", f"S27 during {what}", (f"ctrl-c during {what}",), faults)
@@ -246,13 +268,13 @@ def _two_kernels() -> Iterator[Case]:
     for step, point in STEPS.items():
         yield Case("two-kernels", f"{step}", (point,), kernels=2)
     for name in KINDS:
-        for after in _sides(name):
+        for after in sides(name):
             faults = (fault(CREATE, name, after=after),)
-            yield Case("two-kernels", f"{name} {_when(after=after)}", (), faults, kernels=2)
+            yield Case("two-kernels", f"{name} {when(after=after)}", (), faults, kernels=2)
 
 
 def _late_commits() -> Iterator[Case]:
-    """Let the server act on a create long after the client has gone."""
+    """Process a create long after the client has disconnected."""
     for seconds, end in product((0.8, 1.5, 4.0, 12.0), ("alive", "during create")):
         late = (Fault(CREATE, "delay", seconds=seconds),)
         kills = () if end == "alive" else (end,)
@@ -268,16 +290,16 @@ def _parts() -> Iterator[Case]:
 
 
 def _recreates() -> Iterator[Case]:
-    """Let the list be known to be complete, and the user allow to create again unasked."""
+    """Let the list be complete and on_uncertain be "recreate"."""
     for name in KINDS:
-        for after in _sides(name):
+        for after in sides(name):
             faults = (fault(CREATE, name, after=after),)
-            words = f"{name} {_when(after=after)}"
-            yield Case("recreate", words, (), faults, lag=0.4 * SETTLE, listed=True)
+            title = f"{name} {when(after=after)}"
+            yield Case("recreate", title, (), faults, lag=0.4 * SETTLE, listed=True)
 
 
 def without_metadata(body: bytes) -> bytes:
-    """Drop what we wrote into the batches of a list."""
+    """Remove the metadata from the batches of a list."""
     return body.replace(b'"bf_fp"', b'"x"')
 
 
@@ -288,27 +310,26 @@ def _witnesses() -> Iterator[Case]:
         yield Case("metadata-dropped", f"S26 {name}", (), faults)
 
 
-def matrix() -> list[Case]:
-    """Return every case of batchframe."""
-    families: Iterable[Iterator[Case]] = (
+def protocol_cases() -> Iterator[Iterator[Case]]:
+    """Yield the families of cases with one server and one state folder."""
+    yield from (
         _crashes(), _creates(), _uploads(), _lists(), _lags(), _two_crashes(), _two_kernels(),
         _interrupts(), _full_disks(), _late_commits(), _parts(), _recreates(), _witnesses(),
     )  # fmt: skip
-    return [case for family in families for case in family]
 
 
 NAIVE_POINTS = ("start", "before upload", "after upload", "after file noted", "after create", "end")
 
 
 def baseline() -> list[Case]:
-    """Return the cases of clients without a protocol: the package's defaults, and no retries."""
+    """Return the cases of naive clients, with and without retries."""
     cases = [Case("naive", point, (point,)) for point in NAIVE_POINTS]
     for point in ("", "after create"):
         for name in KINDS:
-            for after in _sides(name):
-                words = f"{point or 'alive'} {name} {_when(after=after)}"
+            for after in sides(name):
+                title = f"{point or 'alive'} {name} {when(after=after)}"
                 faults = (fault(CREATE, name, after=after),)
-                cases.append(Case("naive", words, (point,), faults))
+                cases.append(Case("naive", title, (point,), faults))
     return [
         replace(case, family=client, client=client)
         for client in ("naive", "naive-0")

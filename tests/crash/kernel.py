@@ -1,7 +1,7 @@
-"""One run of the user's cell, in a process that may be killed at a step of the protocol.
+"""A run of the user's cell, in a process that may be killed at any step.
 
-Comes in: a case, where the server is, and where to die. Goes out: how the run ended, as JSON on a
-pipe. The product knows nothing of it: its seams are wrapped here, in the child.
+The child process wraps the steps of the protocol, to interrupt the run at one of them, and reports
+how the run ended as JSON on a pipe.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -36,42 +37,44 @@ IN_FLIGHT = 0.15
 REQUESTS = pd.DataFrame({"text": list(TEXTS)}).bf.requests(
     "{{ text }}", model="gpt-4.1", output=["+", "-"]
 )
-# An estimate looks for earlier answers, and the user's own have no place here.
+# Estimates search earlier jobs; the user's own must not be found here.
 os.environ["BATCHFRAME_HOME"] = str(Path(tempfile.gettempdir()) / "batchframe-crash-nobody")
-REQUESTS.estimate()
-PATCH = pytest.MonkeyPatch()  # nothing is put back: the child ends
+QUEUE = (REQUESTS.estimate().input_tokens.expected or 0) - 1  # all rows but one fit
+PATCH = pytest.MonkeyPatch()  # nothing is restored: the child ends
 TRANSPORT = openai.DefaultHttpxClient(trust_env=False)
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run: of which case, against which server, until where."""
+    """One run of a case."""
 
     case: Case
     url: str
     home: Path
     kill: str
-    verb: Literal["cell", "recreate"] = "cell"
+    verb: Literal["cell", "recreate", "recover", "abandon"] = "cell"
+    batch: str = ""
+    account: str = ""
     sabotage: str = ""
 
     @property
     def how(self) -> str:
-        """What happens at the point, if it is not SIGKILL."""
+        """How the run is interrupted, if not by SIGKILL."""
         return next((how for how in ("ctrl-c ", "disk full ") if self.kill.startswith(how)), "")
 
     @property
     def point(self) -> str:
-        """Where it happens."""
+        """The step at which the run is interrupted."""
         return self.kill.removeprefix(self.how)
 
 
 def answer(body: dict[str, Any]) -> dict[str, str]:
-    """Answer as the local server shall, so that every answer can be checked."""
+    """Answer so that every answer can be checked."""
     return {"label": TEXTS[body["messages"][-1]["content"]]}
 
 
 def run_in_child(run: Run) -> tuple[int, int]:
-    """Fork; return the child's process id and the pipe that will tell how it ended."""
+    """Fork; return the child's process id and the pipe for its result."""
     reading, writing = os.pipe()
     child = os.fork()
     if child:
@@ -79,15 +82,15 @@ def run_in_child(run: Run) -> tuple[int, int]:
         return child, reading
     os.close(reading)
     try:
-        told = json.dumps(_end_of(run)).encode()
-        os.write(writing, told)
+        report = json.dumps(_end_of(run)).encode()
+        os.write(writing, report)
     finally:
         os._exit(0)
 
 
 def _end_of(run: Run) -> dict[str, Any]:
     os.environ["BATCHFRAME_HOME"] = str(run.home)
-    # Where the child's own words go is of no interest, unless someone looks for a fault here.
+    # The child's output is only useful for debugging.
     if not os.environ.get("BATCHFRAME_CRASH_LOUD"):
         silent = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silent, 1)
@@ -96,7 +99,14 @@ def _end_of(run: Run) -> dict[str, Any]:
     _hurry(run.case)
     _sabotage(run.sabotage)
     client = openai.OpenAI(
-        base_url=run.url, api_key="local", timeout=PATIENCE, http_client=TRANSPORT
+        base_url=run.url.replace("127.0.0.1", "localhost")
+        if run.account == "localhost"
+        else run.url,
+        api_key="local",
+        timeout=PATIENCE,
+        http_client=TRANSPORT,
+        project="proj_2" if run.account == "project" else None,
+        organization="org-2" if run.account == "organization" else None,
     )
     try:
         if run.case.client.startswith("naive"):
@@ -109,8 +119,8 @@ def _end_of(run: Run) -> dict[str, Any]:
         return {"end": "trouble", "words": f"{type(reason).__name__}: {reason}"}
     except (KeyboardInterrupt, OSError) as reason:
         return {"end": "trouble", "words": f"{type(reason).__name__}: {reason}"}
-    except BaseException as reason:  # noqa: BLE001 - the judge decides what it means
-        # Who has no protocol runs the cell again, whatever it says.
+    except BaseException as reason:  # noqa: BLE001 - the verdict decides what it means
+        # A naive user reruns the cell, whatever the error says.
         end = "crashed" if run.case.client == "batchframe" else "trouble"
         return {"end": end, "words": f"{type(reason).__name__}: {reason}"}
 
@@ -118,13 +128,30 @@ def _end_of(run: Run) -> dict[str, Any]:
 def _cell(run: Run, client: openai.OpenAI) -> dict[str, Any]:
     if run.verb == "recreate":
         bf.job("crash", client=client).resume(recreate=True)
+    if run.verb == "recover":
+        bf.recover(client)
+        for name in bf.jobs()["id"]:
+            bf.job(name, client=client).wait(timeout=20)
+    if run.batch:
+        bf.job("crash", client=client).resume(batch=run.batch)
     job = REQUESTS.submit(
         "crash", client=client, on_uncertain="recreate" if run.case.listed else "ask"
     )
+    if run.case.event == "canceled":
+        patient = client.with_options(timeout=10.0)
+        while patient.batches.retrieve(job.batches[0].id).status != "completed":
+            time.sleep(0.02)
+        job.cancel()
+    if run.verb == "abandon":
+        job.abandon()
     job.wait(timeout=20)
+    if run.case.event == "late" and (missing := job.refresh().unanswered()):
+        missing.submit("again", client=client).wait(timeout=20)
     results = job.results()
+    is_late = run.case.event == "late" and "missing" in set(results["bf_status"])
     return {
-        "end": "done",
+        "end": "trouble" if is_late else "done",
+        "words": "",
         "statuses": results["bf_status"].tolist(),
         "labels": results["label"].astype(object).tolist(),
         "batches": [batch.id for batch in job.batches],
@@ -132,13 +159,14 @@ def _cell(run: Run, client: openai.OpenAI) -> dict[str, Any]:
 
 
 def _hurry(case: Case) -> None:
-    """Let the loopback profile settle in a fraction of a second, and the SDK pause for less."""
+    """Shorten the waits of the loopback profile and of the SDK."""
     change_local(
         PATCH,
         settle=SETTLE,
         first_poll=0.02,
         last_poll=0.1,
         list_is_complete=case.listed,
+        queue_pause=0.05,
         max_requests=-(-len(TEXTS) // case.parts),
     )
     base: Any = openai._base_client
@@ -146,9 +174,9 @@ def _hurry(case: Case) -> None:
 
 
 def _end_here(run: Run) -> None:
-    """Do to this process what the case wants at its point."""
+    """Interrupt this process as the case specifies."""
     if run.how == "ctrl-c ":
-        # Another signal for the same: this one is ignored in a shell's background.
+        # SIGINT is ignored in a background shell, so another signal is used.
         os.kill(os.getpid(), signal.SIGUSR1)
     elif run.how == "disk full ":
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -162,11 +190,12 @@ def _reach(run: Run, point: str) -> None:
 
 
 def _arm(run: Run) -> None:
-    """Wrap the seams of the protocol so that the run dies at its point."""
+    """Wrap the steps of the protocol so that the run is interrupted at one."""
     for step, before, after in (
         ("prepare", "start", "after manifest"),
         ("write_rows", "before rows", "-"),
         ("write_manifest", "before manifest", "-"),
+        ("_write", "before part", "-"),
         ("_search_until_settled", "-", "after reconcile"),
     ):
         wrap_step(PATCH, step, partial(_around, run, before, after))
@@ -177,7 +206,7 @@ def _arm(run: Run) -> None:
     ):
         wrap_service(PATCH, call, partial(_around, run, before, after))
     _wrap_journal(run)
-    _wrap_look(run)
+    _wrap_search(run)
     if run.point in _HALF_WRITTEN:
         private_files.create_private = partial(_half_written, run)
     if run.point.startswith("during "):
@@ -217,18 +246,22 @@ def _wrap_journal(run: Run) -> None:
     wrap_journal(PATCH, wrap)
 
 
-def _wrap_look(run: Run) -> None:
+def _wrap_search(run: Run) -> None:
     def wrap(original: Any) -> Any:
         def wrapped(service: Any) -> Iterator[Any]:
             yield from original(service)
-            _reach(run, "after look")
+            _reach(run, "after search")
 
         return wrapped
 
     wrap_service(PATCH, "list_batches", wrap)
 
 
-_HALF_WRITTEN = {"half an input file": "input-", "half a manifest": "manifest."}
+_HALF_WRITTEN = {
+    "half an input file": "input-",
+    "half a manifest": "manifest.",
+    "half a part": "input-001",
+}
 
 
 def _half_written(run: Run, path: Path) -> Any:
@@ -259,7 +292,7 @@ _unwrapped_create_private = private_files.create_private
 _CALLS = {
     "upload": "upload",
     "create": "create_batch",
-    "look": "list_batches",
+    "search": "list_batches",
     "poll": "retrieve_batch",
     "download": "download",
 }
@@ -277,7 +310,7 @@ def _end_during(run: Run, name: str) -> None:
 
 
 def _sabotage(how: str) -> None:
-    """Break the product, to see that the matrix notices."""
+    """Break a part of the protocol, to test the matrix."""
     if how:
         SABOTAGES[how]()
 

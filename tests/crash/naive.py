@@ -1,7 +1,6 @@
-"""What a careful user writes without batchframe: ids noted in a file, and no protocol.
+"""A careful script without batchframe: it stores ids in a file.
 
-Comes in: a client and a folder. Goes out: how the run ended. It stands beside the product in the
-table, so that a reader sees what the protocol is for.
+The table compares it with batchframe, to show what the protocol is for.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ INPUT = b"".join(
 def run(
     client: openai.OpenAI, name: str, home: Path, reach: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Upload, create, wait; each step is noted, and not repeated once it is."""
+    """Upload, create and wait; a recorded step is not repeated."""
     if name == "naive-0":
         client = client.with_options(max_retries=0)
     notes = Notes(home / "notes.json")
@@ -58,7 +57,7 @@ def run(
 
 
 class Notes(dict[str, Any]):
-    """A dict that is a file."""
+    """A dict stored in a file."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(json.loads(path.read_text()) if path.exists() else {})

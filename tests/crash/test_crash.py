@@ -1,6 +1,6 @@
-"""A part of the crash matrix, drawn by a seed; `python -m tests.crash` runs all of it.
+"""A random part of the crash matrix; python -m tests.crash runs all.
 
-The cases run side by side in processes of their own, all at the first test that asks.
+All cases run in parallel, in separate processes, when the first test needs a verdict.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.crash.cases import STEPS, matrix
+from tests.crash.cases import STEPS
+from tests.crash.matrix import matrix
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kernels are forked")
 
@@ -28,13 +29,24 @@ BY_NAME = [f"crash/{step}-{point.replace(' ', '-')}" for step, point in STEPS.it
     "metadata-dropped/S26-reset",
     "late-commit/1.5-alive-S10",
     "lag/file-0.5",
+    "divided/alive",
+    "divided/torn-DIVIDED",
+    "unlisted/answers-close-after",
+    "home-lost/divided-after-DIVIDED",
+    "home-copied/after-create",
+    "accounts/project-S7",
+    "late/404-4",
+    "lost/inf-alive",
+    "canceled/400-alive",
+    "outage/reset-alive",
+    "home-hidden/empty-after-create",
 ]
 SLOW_BY_NAME = ["two-kernels/S18-sixteen"]
 NAIVE = "naive/alive-reset-after"
 
 
 def drawn() -> list[str]:
-    """Draw some cases from each family, and those that have a name of their own."""
+    """Draw some cases of each family, and the named ones."""
     families = defaultdict(list)
     for case in matrix():
         families[case.family].append(case.id)
@@ -44,7 +56,7 @@ def drawn() -> list[str]:
 
 
 def run(*arguments: str) -> list[dict[str, Any]]:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "tests.crash", "--json", *arguments],
         cwd=REPO,
         capture_output=True,
@@ -52,20 +64,20 @@ def run(*arguments: str) -> list[dict[str, Any]]:
         timeout=300,
         check=False,
     )
-    assert done.returncode in {0, 1}, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    assert process.returncode in {0, 1}, process.stderr
+    return [json.loads(line) for line in process.stdout.splitlines()]
 
 
 @pytest.fixture(scope="session")
 def verdicts(request: pytest.FixtureRequest) -> dict[str, dict[str, Any]]:
-    """Run every case that was collected."""
-    wanted = [
+    """Run the collected cases."""
+    case_ids = [
         item.callspec.params["case_id"]
         for item in request.session.items
         if "case_id" in getattr(getattr(item, "callspec", None), "params", {})
     ]
-    told = run(*(word for case_id in [*wanted, NAIVE] for word in ("--case", case_id)))
-    return {verdict["id"]: verdict for verdict in told}
+    report = run(*(word for case_id in case_ids for word in ("--case", case_id)))
+    return {verdict["id"]: verdict for verdict in report}
 
 
 @pytest.mark.parametrize(
@@ -83,7 +95,7 @@ def test_one_batch_is_billed_and_every_row_answered(
 
 def test_the_ids_of_all_cases_differ() -> None:
     ids = [case.id for case in matrix()]
-    assert len(ids) == len(set(ids)) >= 600
+    assert len(ids) == len(set(ids)) >= 1500
 
 
 @pytest.mark.parametrize(
@@ -95,19 +107,24 @@ def test_the_ids_of_all_cases_differ() -> None:
             for sabotage, case_id in (
                 ("no-reconcile", "crash/S7-after-create"),
                 ("no-fence", "late-commit/12.0-alive"),
-                ("lost-is-unsent", "lag/3-looks-reset"),
+                ("lost-is-unsent", "lag/3-polls-reset"),
             )
         ),
     ],
 )
-def test_the_matrix_notices_a_broken_product(sabotage: str, case_id: str) -> None:
-    # A machine that is very busy may take so long that the late commit is seen in time.
+def test_the_matrix_detects_a_sabotaged_protocol(sabotage: str, case_id: str) -> None:
+    # On a busy machine, the late commit may be seen in time, and a retry may time out.
     for _ in range(3):
         (verdict,) = run("--sabotage", sabotage, "--case", case_id)
-        if verdict["fault"]:
+        if "billed 2 batches" in verdict["fault"]:
             break
     assert "billed 2 batches" in verdict["fault"]
 
 
-def test_a_client_without_a_protocol_pays_twice(verdicts: dict[str, dict[str, Any]]) -> None:
-    assert verdicts[NAIVE]["billed"] == 2
+def test_a_naive_client_is_billed_twice() -> None:
+    # On a busy machine, the retry may time out and be billed, too.
+    for _ in range(3):
+        (verdict,) = run("--case", NAIVE)
+        if verdict["billed"] == 2:
+            break
+    assert verdict["billed"] == 2

@@ -1,4 +1,4 @@
-"""Without a theme every word is readable: the card's own colors have enough contrast."""
+"""Colors of cards without a theme: contrast."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
-def test_text_stands_out_from_its_ground(theme: str) -> None:
+def test_text_has_enough_contrast(theme: str) -> None:
     own = colors(theme)
     for ground in ("own-ground", "own-code"):
         assert contrast(own["own-text"], own[ground]) >= TEXT
@@ -40,7 +40,7 @@ def test_text_stands_out_from_its_ground(theme: str) -> None:
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
-def test_the_line_at_the_edge_can_be_seen_in_every_tone(theme: str) -> None:
+def test_the_edge_has_enough_contrast_in_every_tone(theme: str) -> None:
     own = colors(theme)
     for tone in ("good", "warn", "bad", "plain"):
         assert contrast(own[tone], own["own-ground"]) >= EDGE
@@ -60,5 +60,5 @@ def test_the_theme_of_the_notebook_comes_before_the_card_s_own_colors() -> None:
         assert order == ["--jp", "--vscode", "--pst", "--bf"]
 
 
-def test_nothing_moves() -> None:
+def test_the_css_has_no_animations() -> None:
     assert not re.findall(r"animation|transition|@keyframes", CSS)

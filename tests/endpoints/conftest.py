@@ -1,4 +1,4 @@
-"""Recorded and typed shapes of answers, and what every endpoint's tests do with them."""
+"""Shared fixtures of the endpoint tests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IDS = ["bf1-01234567-0000000-0123456789"]
 
 @pytest.fixture
 def read(tmp_path: Path) -> Callable[[str, Any], dict[str, Any]]:
-    """Read one response body from a line of an output file."""
+    """Return a function that parses a response body."""
 
     def of(path: str, body: Any) -> dict[str, Any]:
         response = {"status_code": 200, "request_id": "r", "body": body}
@@ -39,12 +39,12 @@ def read(tmp_path: Path) -> Callable[[str, Any], dict[str, Any]]:
 
 @pytest.fixture
 def joined() -> Callable[..., pd.DataFrame]:
-    """Ask about one row, answer with a whole response body, and join it."""
+    """Return a function that joins one row answered with a response body."""
 
-    def of(body: Any, **asked: Any) -> pd.DataFrame:
+    def of(body: Any, **options: Any) -> pd.DataFrame:
         frame = pd.DataFrame({"text": ["a"]})
         with batchframe.local.serve(answer=lambda _: body) as server:
-            requests = frame.bf.requests(**{"prompt": "{{ text }}", "model": "gpt-4.1", **asked})
+            requests = frame.bf.requests(**{"prompt": "{{ text }}", "model": "gpt-4.1", **options})
             job = requests.submit(client=server.client()).wait()
         return bf.join(frame, job, details=True)
 

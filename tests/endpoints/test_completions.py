@@ -18,8 +18,10 @@ MODEL = "gpt-3.5-turbo-instruct"
 FRAME = pd.DataFrame({"text": ["a", "b"]})
 
 
-def completion(text: str | None = "Say this", reason: str = "stop", **more: Any) -> dict[str, Any]:
-    """Of the OpenAI API reference and openai 3.54.0, Completion."""
+def completion(
+    text: str | None = "Say this", reason: str = "stop", **options: Any
+) -> dict[str, Any]:
+    """Return a Completion (OpenAI API reference, openai 3.54.0)."""
     return {
         "id": "cmpl-uqkvlQyYK7bGYrRHQ0eXlWi7",
         "object": "text_completion",
@@ -27,13 +29,13 @@ def completion(text: str | None = "Say this", reason: str = "stop", **more: Any)
         "model": MODEL,
         "choices": [{"text": text, "index": 0, "logprobs": None, "finish_reason": reason}],
         "usage": {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12},
-        **more,
+        **options,
     }
 
 
-def ask(**asked: Any) -> bf.Requests:
+def ask(**options: Any) -> bf.Requests:
     return FRAME.bf.requests(
-        **{"prompt": "Q: {{ text }}", "model": MODEL, "endpoint": PATH, **asked}
+        **{"prompt": "Q: {{ text }}", "model": MODEL, "endpoint": PATH, **options}
     )
 
 
@@ -42,12 +44,12 @@ def test_the_shape_is_that_of_the_openai_package() -> None:
 
 
 def test_a_request_is_the_rendered_prompt_and_the_parameters() -> None:
-    asked = {"model": MODEL, "prompt": "Q: a", "max_tokens": 9, "stop": ["\n"]}
-    assert ask(max_tokens=9, stop=["\n"]).preview(1)[0]["body"] == asked
+    options = {"model": MODEL, "prompt": "Q: a", "max_tokens": 9, "stop": ["\n"]}
+    assert ask(max_tokens=9, stop=["\n"]).preview(1)[0]["body"] == options
 
 
 @pytest.mark.parametrize(
-    ("asked", "error", "words"),
+    ("options", "error", "fragment"),
     [
         ({"output": ["a"]}, RequestError, 'endpoint="/v1/chat/completions"'),
         ({"system": "Be brief."}, RequestError, "system: not supported"),
@@ -58,14 +60,16 @@ def test_a_request_is_the_rendered_prompt_and_the_parameters() -> None:
         ),
     ],
 )
-def test_what_has_no_place_is_refused(asked: Any, error: type[Exception], words: str) -> None:
-    with pytest.raises(error) as caught:
-        ask(**asked)
-    assert words in str(caught.value)
+def test_unsupported_arguments_are_refused(
+    options: Any, error: type[Exception], fragment: str
+) -> None:
+    with pytest.raises(error) as excinfo:
+        ask(**options)
+    assert fragment in str(excinfo.value)
 
 
 @pytest.mark.parametrize(
-    ("told", "status", "said", "words"),
+    ("body", "status", "text", "fragment"),
     [
         (completion(), "ok", "Say this", None),
         (completion(reason="length"), "truncated", "Say this", "raise max_tokens"),
@@ -76,18 +80,18 @@ def test_what_has_no_place_is_refused(asked: Any, error: type[Exception], words:
     ],
 )
 def test_every_way_a_completion_can_end_has_its_status(
-    told: Any,
+    body: Any,
     status: str,
-    said: str | None,
-    words: str | None,
+    text: str | None,
+    fragment: str | None,
     read: Callable[[str, Any], dict[str, Any]],
 ) -> None:
-    answer = read(PATH, told)
-    assert (answer["status"], answer["text"]) == (status, said)
-    assert words in answer["error"] if words else answer["error"] is None
+    answer = read(PATH, body)
+    assert (answer["status"], answer["text"]) == (status, text)
+    assert fragment in answer["error"] if fragment else answer["error"] is None
 
 
-def test_a_limit_that_nobody_names_is_sixteen_tokens() -> None:
+def test_the_default_limit_is_sixteen_tokens() -> None:
     assert ask().estimate().output_tokens.high == 32
     assert ask(max_tokens=100).estimate().output_tokens.high == 200
     assert ask(max_tokens=100, best_of=3).estimate().output_tokens.high == 600

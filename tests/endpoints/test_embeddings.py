@@ -34,26 +34,26 @@ def encoded(vector: Any) -> str:
     return base64.b64encode(np.asarray(vector, "<f4").tobytes()).decode()
 
 
-def embedded(*vectors: Any, **more: Any) -> dict[str, Any]:
-    """Of the OpenAI API reference and openai 3.54.0, CreateEmbeddingResponse."""
+def embedded(*vectors: Any, **options: Any) -> dict[str, Any]:
+    """Return a CreateEmbeddingResponse (OpenAI API reference, openai 3.54.0)."""
     data = [
         {"object": "embedding", "index": index, "embedding": vector}
         for index, vector in enumerate(vectors)
     ]
     usage = {"prompt_tokens": 8, "total_tokens": 8}
-    return {"object": "list", "data": data, "model": MODEL, "usage": usage, **more}
+    return {"object": "list", "data": data, "model": MODEL, "usage": usage, **options}
 
 
-def ask(frame: pd.DataFrame = FRAME, **asked: Any) -> bf.Requests:
-    asked = {"prompt": "{{ text }}", "model": MODEL, "endpoint": PATH, **asked}
-    return frame.bf.requests(**{"on_missing": "skip", **asked})
+def ask(frame: pd.DataFrame = FRAME, **options: Any) -> bf.Requests:
+    options = {"prompt": "{{ text }}", "model": MODEL, "endpoint": PATH, **options}
+    return frame.bf.requests(**{"on_missing": "skip", **options})
 
 
 def test_the_shape_is_that_of_the_openai_package() -> None:
     assert CreateEmbeddingResponse.model_validate(embedded([0.5, 1.0])).data[0].embedding
 
 
-def test_a_request_asks_for_the_exact_floats_of_one_text() -> None:
+def test_a_request_has_one_text_and_asks_for_base64() -> None:
     assert ask(dimensions=256).preview(1)[0]["body"] == {
         "model": MODEL,
         "input": "a",
@@ -66,7 +66,7 @@ def test_a_request_asks_for_the_exact_floats_of_one_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "error", "words"),
+    ("options", "error", "fragment"),
     [
         ({"output": ["a"]}, RequestError, "output: not supported"),
         ({"system": "Be brief."}, RequestError, "system: not supported"),
@@ -87,30 +87,32 @@ def test_a_request_asks_for_the_exact_floats_of_one_text() -> None:
         ({"input": "x"}, RequestError, "input: set from the prompt"),
     ],
 )
-def test_what_has_no_place_is_refused(asked: Any, error: type[Exception], words: str) -> None:
-    with pytest.raises(error) as caught:
-        ask(**asked)
-    assert words in str(caught.value)
+def test_unsupported_arguments_are_refused(
+    options: Any, error: type[Exception], fragment: str
+) -> None:
+    with pytest.raises(error) as excinfo:
+        ask(**options)
+    assert fragment in str(excinfo.value)
 
 
 Read = Callable[[str, Any], dict[str, Any]]
 
 
-@pytest.mark.parametrize("told", [encoded(VECTOR), [float(number) for number in VECTOR]])
-def test_base64_and_digits_are_the_same_floats(told: Any, read: Read) -> None:
-    answer = read(PATH, embedded(told))
+@pytest.mark.parametrize("body", [encoded(VECTOR), [float(number) for number in VECTOR]])
+def test_base64_and_decimal_floats_are_equal(body: Any, read: Read) -> None:
+    answer = read(PATH, embedded(body))
     assert (answer["status"], answer["input_tokens"]) == ("ok", 8)
     assert np.frombuffer(answer["vector"], "<f4").tolist() == VECTOR.tolist()
 
 
 @given(vector=arrays.arrays(np.float32, st.integers(1, 40), elements={"allow_nan": False}))
-def test_any_float_comes_back_to_the_bit(read: Read, vector: Any) -> None:
+def test_any_float_round_trips_exactly(read: Read, vector: Any) -> None:
     answer = read(PATH, {"data": [{"embedding": encoded(vector)}]})
     assert answer["vector"] == vector.astype("<f4").tobytes()
 
 
 @pytest.mark.parametrize(
-    ("told", "words"),
+    ("body", "fragment"),
     [
         (embedded(), "0 vectors for one input"),
         (embedded([1.0], [2.0]), "2 vectors for one input"),
@@ -123,10 +125,10 @@ def test_any_float_comes_back_to_the_bit(read: Read, vector: Any) -> None:
         (None, "not an embedding"),
     ],
 )
-def test_what_is_no_vector_is_invalid(told: Any, words: str, read: Read) -> None:
-    answer = read(PATH, told)
+def test_a_malformed_vector_is_invalid(body: Any, fragment: str, read: Read) -> None:
+    answer = read(PATH, body)
     assert (answer["status"], answer["vector"]) == ("invalid", None)
-    assert words in answer["error"]
+    assert fragment in answer["error"]
 
 
 @pytest.fixture
@@ -146,7 +148,7 @@ def test_each_row_gets_its_own_array_of_float32(numbered: Any) -> None:
         else:
             assert (row.bf_status, row.embedding) == ("skipped", None)
     assert np.stack(joined["embedding"].dropna().to_list()).shape == (3, 2)
-    # Equal rows share a request, not an array; and nothing that is done to one stays in the job.
+    # Duplicates share a request but not an array; changing an array does not change the job.
     joined.loc[3, "embedding"][0] = 99
     assert FRAME.bf.join(job)["embedding"].iloc[0].tolist() == [1, 0]
     assert job.results()["embedding"].iloc[2].tolist() == [1, 0]
@@ -157,13 +159,15 @@ def test_parquet_of_the_joined_frame_is_read_by_plain_pandas(numbered: Any, tmp_
         job = ask().submit(client=server.client()).wait()
     joined = FRAME.bf.join(job)
     joined.to_parquet(tmp_path / "joined.parquet")
-    back = pd.read_parquet(tmp_path / "joined.parquet")
+    restored = pd.read_parquet(tmp_path / "joined.parquet")
     assert pq.read_schema(tmp_path / "joined.parquet").field("embedding").type.value_type == "float"
-    assert back["embedding"].iloc[-1] is None
-    for old, new in zip(joined["embedding"][:-1], back["embedding"][:-1], strict=True):
+    assert restored["embedding"].iloc[-1] is None
+    for old, new in zip(joined["embedding"][:-1], restored["embedding"][:-1], strict=True):
         assert new.dtype == np.float32
         np.testing.assert_array_equal(old, new)
-    pd.testing.assert_frame_equal(back.drop(columns="embedding"), joined.drop(columns="embedding"))
+    pd.testing.assert_frame_equal(
+        restored.drop(columns="embedding"), joined.drop(columns="embedding")
+    )
 
 
 def test_a_vector_of_another_length_is_invalid() -> None:
@@ -205,7 +209,7 @@ def test_several_jobs_join_into_one_column(numbered: Any) -> None:
     ]
 
 
-def test_answers_that_an_earlier_job_had_are_not_asked_again(numbered: Any) -> None:
+def test_answers_of_an_earlier_job_are_reused(numbered: Any) -> None:
     with batchframe.local.serve(answer=numbered) as server:
         ask(FRAME.iloc[:1]).submit(client=server.client()).wait()
         job = ask().submit(client=server.client()).wait()
@@ -215,7 +219,7 @@ def test_answers_that_an_earlier_job_had_are_not_asked_again(numbered: Any) -> N
     assert again.results().columns.tolist() == ["vector", "bf_status", "bf_error"]
 
 
-def test_a_job_without_any_vector_has_the_column_all_the_same() -> None:
+def test_a_job_without_vectors_still_has_the_column() -> None:
     with batchframe.local.serve(answer=lambda _: AnswerError(400, "no")) as server:
         requests = ask()
         job = requests.submit(client=server.client())
@@ -245,19 +249,19 @@ def test_the_genuine_client_reads_what_the_local_server_answers(
     server: batchframe.local.Server,
 ) -> None:
     client = server.client()
-    told = client.embeddings.create(**ask(dimensions=16).preview(1)[0]["body"])
+    response = client.embeddings.create(**ask(dimensions=16).preview(1)[0]["body"])
     digits = client.embeddings.create(
         model=MODEL, input="a", dimensions=16, encoding_format="float"
     )
     CreateEmbeddingResponse.model_validate(digits.model_dump())
-    sent = np.frombuffer(base64.b64decode(str(told.data[0].embedding)), "<f4")
-    np.testing.assert_array_equal(sent, np.array(digits.data[0].embedding, np.float32))
-    assert np.linalg.norm(sent) == pytest.approx(1, abs=1e-4)
+    vector = np.frombuffer(base64.b64decode(str(response.data[0].embedding)), "<f4")
+    np.testing.assert_array_equal(vector, np.array(digits.data[0].embedding, np.float32))
+    assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-4)
     job = ask(dimensions=16).submit(client=client).wait()
-    np.testing.assert_array_equal(job.results()["embedding"][0], sent)
+    np.testing.assert_array_equal(job.results()["embedding"][0], vector)
 
 
-def test_a_batch_has_at_most_50_000_texts_where_more_requests_would_be_taken(
+def test_a_batch_has_at_most_50_000_texts_even_if_more_requests_are_allowed(
     tmp_path: Path,
 ) -> None:
     frame = pd.DataFrame({"text": np.arange(100_001).astype(str)})
@@ -266,7 +270,7 @@ def test_a_batch_has_at_most_50_000_texts_where_more_requests_would_be_taken(
     assert [path.read_bytes().count(b"\n") for path in paths] == [50_000, 50_000, 1]
 
 
-def test_no_request_can_have_more_tokens_than_one_may() -> None:
+def test_no_request_exceeds_the_token_limit() -> None:
     # A request has one input of at most 8,192 tokens; a longer one is reported by row.
     long = pd.DataFrame({"text": ["short", "a b " * 5_000]})
     estimate = ask(long).estimate()

@@ -1,4 +1,4 @@
-"""``/v1/images/generations`` and ``/v1/images/edits``: images as files, their paths as a column."""
+"""``/v1/images/generations`` and ``/v1/images/edits``: image files."""
 
 from __future__ import annotations
 
@@ -53,32 +53,32 @@ USAGE = {
 }
 
 
-def images(*contents: bytes, **more: Any) -> dict[str, Any]:
+def images(*contents: bytes, **options: Any) -> dict[str, Any]:
     data = [{"b64_json": base64.b64encode(content).decode()} for content in contents]
-    return {"created": 1713833628, "data": data, "usage": USAGE, "object": "whole", **more}
+    return {"created": 1713833628, "data": data, "usage": USAGE, "object": "whole", **options}
 
 
-def make(frame: pd.DataFrame = FRAME, **asked: Any) -> bf.Requests:
-    asked = {"prompt": "{{ text }}", "model": MODEL, "endpoint": MADE, **asked}
-    return frame.bf.requests(**{"on_missing": "skip", **asked})
+def make(frame: pd.DataFrame = FRAME, **options: Any) -> bf.Requests:
+    options = {"prompt": "{{ text }}", "model": MODEL, "endpoint": MADE, **options}
+    return frame.bf.requests(**{"on_missing": "skip", **options})
 
 
-def edit(frame: pd.DataFrame, **asked: Any) -> bf.Requests:
-    return make(frame, **{"endpoint": EDITED, "images": "photo", **asked})
+def edit(frame: pd.DataFrame, **options: Any) -> bf.Requests:
+    return make(frame, **{"endpoint": EDITED, "images": "photo", **options})
 
 
 def test_the_shape_is_that_of_the_openai_package() -> None:
     assert ImagesResponse.model_validate(images(png())).data
 
 
-def test_a_request_is_one_text_and_what_else_was_given() -> None:
+def test_a_request_has_one_prompt_and_the_parameters() -> None:
     body = make(size="1024x1024", quality="low").preview(1)[0]["body"]
     assert body == {
         "model": MODEL, "prompt": "a red kite", "quality": "low", "size": "1024x1024"
     }  # fmt: skip
 
 
-def test_an_edit_is_one_text_and_the_images_of_the_row() -> None:
+def test_an_edit_has_one_prompt_and_the_images_of_the_row() -> None:
     photos = {"photo": [png(), "https://example.org/1.jpg"], "logo": [GIF, None]}
     frame = pd.DataFrame({"text": ["blue", "green"], **photos})
     first = edit(frame, images=["photo", "logo"]).preview(2)
@@ -92,7 +92,7 @@ def test_an_edit_is_one_text_and_the_images_of_the_row() -> None:
     }
 
 
-def test_a_mask_passes_as_it_is() -> None:
+def test_a_mask_is_passed_unchanged() -> None:
     frame = pd.DataFrame({"text": ["blue"], "photo": [png()]})
     assert edit(frame, mask={"file_id": "file-1"}).preview(1)[0]["body"]["mask"] == {
         "file_id": "file-1"
@@ -100,7 +100,7 @@ def test_a_mask_passes_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "error", "words"),
+    ("options", "error", "fragment"),
     [
         ({"output": bool}, RequestError, "output: not supported"),
         ({"system": "Be bold."}, RequestError, "system: not supported"),
@@ -120,20 +120,22 @@ def test_a_mask_passes_as_it_is() -> None:
         ({"endpoint": EDITED, "images": ["text"] * 17}, RequestError, "at most 16"),
     ],
 )
-def test_what_has_no_place_is_refused(asked: Any, error: type[Exception], words: str) -> None:
-    with pytest.raises(error) as caught:
-        make(**asked)
-    assert words in str(caught.value)
+def test_unsupported_arguments_are_refused(
+    options: Any, error: type[Exception], fragment: str
+) -> None:
+    with pytest.raises(error) as excinfo:
+        make(**options)
+    assert fragment in str(excinfo.value)
 
 
-def test_a_misspelt_parameter_is_told() -> None:
+def test_a_misspelled_parameter_is_reported() -> None:
     with pytest.raises(RequestError, match="quality"):
         make(qualty="low")
     with pytest.warns(ParameterWarning, match="glitter"):
         make(glitter=True)
 
 
-def test_response_format_may_say_what_is_read_anyway() -> None:
+def test_response_format_b64_json_is_accepted() -> None:
     body = make(response_format="b64_json").preview(1)[0]["body"]
     assert body["response_format"] == "b64_json"
 
@@ -153,8 +155,8 @@ def test_an_image_is_a_file_named_by_its_request_and_its_bytes(
     content: bytes, ending: str, joined: Callable[..., pd.DataFrame]
 ) -> None:
     # The extension follows from the bytes, whatever the service calls it.
-    told = images(content, output_format="../../etc/passwd")
-    row = joined(told, endpoint=MADE, model=MODEL).loc[0]
+    body = images(content, output_format="../../etc/passwd")
+    row = joined(body, endpoint=MADE, model=MODEL).loc[0]
     path = Path(row["image"])
     assert path.read_bytes() == content
     assert path.name.startswith(row["bf_custom_id"])
@@ -162,7 +164,7 @@ def test_an_image_is_a_file_named_by_its_request_and_its_bytes(
     assert (row["bf_status"], row["bf_input_tokens"], row["bf_output_tokens"]) == ("ok", 50, 50)
 
 
-def test_files_and_their_folder_are_the_users_alone(server: batchframe.local.Server) -> None:
+def test_files_and_their_folder_are_private(server: batchframe.local.Server) -> None:
     before = os.umask(0)
     try:
         job = make().submit(client=server.client()).wait()
@@ -174,17 +176,17 @@ def test_files_and_their_folder_are_the_users_alone(server: batchframe.local.Ser
     assert {stat.S_IMODE(path.stat().st_mode) for path in paths} == {0o600}
 
 
-def test_of_several_images_all_are_kept_and_the_first_is_the_column(
+def test_all_images_are_kept_and_the_column_has_the_first(
     joined: Callable[..., pd.DataFrame],
 ) -> None:
     row = joined(images(png(shade=1), png(shade=2)), endpoint=MADE, model=MODEL).loc[0]
-    kept = sorted(path.read_bytes() for path in Path(row["image"]).parent.iterdir())
+    contents = sorted(path.read_bytes() for path in Path(row["image"]).parent.iterdir())
     assert Path(row["image"]).read_bytes() == png(shade=1)
-    assert kept == sorted([png(shade=1), png(shade=2)])
+    assert contents == sorted([png(shade=1), png(shade=2)])
 
 
 @pytest.mark.parametrize(
-    ("told", "words"),
+    ("body", "fragment"),
     [
         ({"data": []}, "no image"),
         ({"data": [{"b64_json": "!!!"}]}, "not a PNG"),
@@ -198,32 +200,32 @@ def test_of_several_images_all_are_kept_and_the_first_is_the_column(
         ({}, "is not one of"),
     ],
 )
-def test_what_is_no_image_is_invalid_and_makes_no_file(
-    told: Any, words: str, joined: Callable[..., pd.DataFrame], home: Path
+def test_a_malformed_image_is_invalid_and_makes_no_file(
+    body: Any, fragment: str, joined: Callable[..., pd.DataFrame], home: Path
 ) -> None:
-    row = joined({"usage": USAGE, "object": "whole", **told}, endpoint=MADE, model=MODEL).loc[0]
+    row = joined({"usage": USAGE, "object": "whole", **body}, endpoint=MADE, model=MODEL).loc[0]
     assert row["bf_status"] == "invalid"
-    assert words in row["bf_error"]
+    assert fragment in row["bf_error"]
     assert pd.isna(row["image"])
-    assert row["bf_output_tokens"] == 50  # billed all the same
+    assert row["bf_output_tokens"] == 50  # still billed
     assert not list(home.rglob("files/*"))
 
 
-def test_a_url_in_the_place_of_an_image_is_shown_and_not_fetched(
+def test_a_url_instead_of_an_image_is_shown_and_not_fetched(
     joined: Callable[..., pd.DataFrame],
 ) -> None:
-    told = {"data": [{"url": "https://example.org/1.png"}], "object": "whole"}
-    row = joined(told, endpoint=MADE, model=MODEL).loc[0]
+    body = {"data": [{"url": "https://example.org/1.png"}], "object": "whole"}
+    row = joined(body, endpoint=MADE, model=MODEL).loc[0]
     assert "https://example.org/1.png" in row["bf_raw"]
 
 
-def test_a_data_url_in_the_place_of_base64_is_read(joined: Callable[..., pd.DataFrame]) -> None:
-    told = {"data": [{"b64_json": data_url(png())}], "object": "whole"}
-    row = joined(told, endpoint=MADE, model=MODEL).loc[0]
+def test_a_data_url_instead_of_base64_is_read(joined: Callable[..., pd.DataFrame]) -> None:
+    body = {"data": [{"b64_json": data_url(png())}], "object": "whole"}
+    row = joined(body, endpoint=MADE, model=MODEL).loc[0]
     assert Path(row["image"]).read_bytes() == png()
 
 
-def test_equal_rows_are_one_image_and_a_later_job_takes_it_over() -> None:
+def test_duplicates_share_one_image_and_a_later_job_reuses_it() -> None:
     with batchframe.local.serve(answer=lambda _: png()) as server:
         client = server.client()
         first = make().submit("first", client=client).wait()
@@ -237,7 +239,7 @@ def test_equal_rows_are_one_image_and_a_later_job_takes_it_over() -> None:
     assert path.read_bytes() == png()
 
 
-def test_a_file_that_is_gone_is_made_again_out_of_the_result_file(
+def test_a_deleted_image_file_is_restored_from_the_result_file(
     server: batchframe.local.Server,
 ) -> None:
     job = make().submit("kites", client=server.client()).wait()
@@ -249,7 +251,7 @@ def test_a_file_that_is_gone_is_made_again_out_of_the_result_file(
     assert [Path(path).read_bytes() for path in after["image"].dropna()] == contents
 
 
-def test_a_file_taken_over_that_is_gone_is_missing_and_says_how_to_ask_anew(
+def test_a_deleted_reused_image_is_missing_with_a_fix(
     server: batchframe.local.Server,
 ) -> None:
     client = server.client()
@@ -274,7 +276,7 @@ def test_a_job_folder_that_was_copied_shows_the_paths_where_it_is(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
-def test_a_link_in_the_place_of_the_files_is_refused(
+def test_a_link_in_place_of_the_files_folder_is_refused(
     server: batchframe.local.Server, tmp_path: Path
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
@@ -286,7 +288,7 @@ def test_a_link_in_the_place_of_the_files_is_refused(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
-def test_a_link_in_the_place_of_a_file_is_replaced_and_not_written_through(
+def test_a_link_in_place_of_a_file_is_replaced_and_not_written_through(
     server: batchframe.local.Server, tmp_path: Path
 ) -> None:
     job = make().submit("kites", client=server.client()).wait()
@@ -303,10 +305,10 @@ def test_a_link_in_the_place_of_a_file_is_replaced_and_not_written_through(
 
 def test_two_different_images_for_one_request_are_invalid(tmp_path: Path) -> None:
 
-    kept: list[bytes] = []
+    contents: list[bytes] = []
 
     def keep(custom_id: str, content: bytes) -> str:
-        kept.append(content)
+        contents.append(content)
         return f"{custom_id}-{len(content)}.png"
 
     lines = [
@@ -314,8 +316,8 @@ def test_two_different_images_for_one_request_are_invalid(tmp_path: Path) -> Non
         for content in (png(), png(), png(9, 9))
     ]
     file = tmp_path / "output.jsonl"
-    for told, status in ((lines[:2], "ok"), (lines, "invalid")):
-        file.write_text("\n".join(told), encoding="utf-8")
+    for result_lines, status in ((lines[:2], "ok"), (lines, "invalid")):
+        file.write_text("\n".join(result_lines), encoding="utf-8")
         table = read_table([file], ["a"], MADE, keep=keep)
         assert table["status"].to_pylist() == [status]
 
@@ -327,10 +329,10 @@ def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
     body = json.dumps(images(png(padding=size)))
     file = tmp_path / "output.jsonl"
     with file.open("w", encoding="utf-8") as lines:
-        for at in range(number):
+        for i in range(number):
             response = f'"response":{{"status_code":200,"body":{body}}}'
-            lines.write(f'{{"custom_id":"r{at}",{response}}}\n')
-    ids = [f"r{at}" for at in range(number)]
+            lines.write(f'{{"custom_id":"r{i}",{response}}}\n')
+    ids = [f"r{i}" for i in range(number)]
     tracemalloc.start()
     read_table([file], ids, MADE, keep=lambda name, _: name)
     _, peak = tracemalloc.get_traced_memory()
@@ -338,42 +340,42 @@ def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
     assert peak < 12 * size < number * size
 
 
-def test_the_estimate_says_what_is_published_and_what_is_not() -> None:
-    known = make(model="gpt-image-1.5", quality="low", size="1024x1024").estimate()
-    assert (known.output_tokens.low, known.output_tokens.high) == (2 * 272, None)
-    assert any("per image: 272" in note for note in known.notes)
+def test_the_estimate_states_published_image_tokens_and_notes_unknown_ones() -> None:
+    estimate = make(model="gpt-image-1.5", quality="low", size="1024x1024").estimate()
+    assert (estimate.output_tokens.low, estimate.output_tokens.high) == (2 * 272, None)
+    assert any("per image: 272" in note for note in estimate.notes)
     unknown = make().estimate()
     assert (unknown.output_tokens.expected, unknown.output_tokens.high) == (None, None)
     assert any("unknown for this size" in note for note in unknown.notes)
-    assert known.cost is not None
+    assert estimate.cost is not None
     # $16 per million tokens of images: the book's rate for text is $5.
-    assert known.cost.low >= Decimal(2 * 272) * 16 / 10**6
+    assert estimate.cost.low >= Decimal(2 * 272) * 16 / 10**6
 
 
-def test_what_images_cost_that_go_in_is_the_dearer_rate_and_said() -> None:
+def test_input_images_are_priced_at_the_higher_rate_with_a_note() -> None:
     frame = pd.DataFrame({"text": ["blue"], "photo": [png()]})
     estimate = edit(frame).estimate()
     assert any("as images, $4 per million" in note for note in estimate.notes)
 
 
-def test_max_cost_cannot_be_held_against_what_nobody_publishes() -> None:
+def test_max_cost_is_refused_without_published_token_counts() -> None:
     with pytest.raises(CostError, match="without max_cost"):
         make().submit(max_cost=1)
 
 
-def test_a_pilot_says_what_to_do_instead() -> None:
+def test_a_pilot_is_refused_with_an_alternative() -> None:
     with pytest.raises(RequestError, match=r"head\(5\)"):
         make().pilot(2)
 
 
-def test_the_spent_money_is_that_of_the_usage() -> None:
+def test_the_cost_follows_from_the_usage() -> None:
     with batchframe.local.serve(answer=lambda _: images(png())) as server:
         job = make().submit(client=server.client()).wait()
     # gpt-image-2 in a batch: $2.50 in, $15 out (genai-prices 0.2.3, 2026-10-14).
     assert job.cost == 2 * (50 * Decimal("2.5") + 50 * Decimal(15)) / 10**6
 
 
-def test_an_edit_goes_all_the_way_and_joins_by_text_and_image() -> None:
+def test_an_edit_completes_and_joins_by_text_and_image() -> None:
     frame = pd.DataFrame({"text": ["blue", "blue"], "photo": [png(shade=1), png(shade=2)]})
     with batchframe.local.serve(answer=lambda body: base64.b64decode(
         body["images"][0]["image_url"].partition(",")[2]
@@ -386,21 +388,21 @@ def test_an_edit_goes_all_the_way_and_joins_by_text_and_image() -> None:
 def test_the_genuine_client_reads_what_the_local_server_answers(
     server: batchframe.local.Server,
 ) -> None:
-    made = server.client().images.generate(model=MODEL, prompt="a red kite")
-    assert made.data
-    assert base64.b64decode(made.data[0].b64_json or "").startswith(b"\x89PNG")
-    ImagesResponse.model_validate(made.model_dump())
+    response = server.client().images.generate(model=MODEL, prompt="a red kite")
+    assert response.data
+    assert base64.b64decode(response.data[0].b64_json or "").startswith(b"\x89PNG")
+    ImagesResponse.model_validate(response.model_dump())
 
 
-def test_recovering_from_the_server_alone_brings_the_images_back(
+def test_recovery_from_the_server_restores_the_images(
     server: batchframe.local.Server,
 ) -> None:
     client = server.client()
     job = make().submit(client=client).wait()
     before = [Path(path).read_bytes() for path in job.results()["image"].dropna().unique()]
     shutil.rmtree(job.folder)
-    [found] = bf.recover(client)
-    paths = found.wait().results()["image"]
+    [recovered] = bf.recover(client)
+    paths = recovered.wait().results()["image"]
     assert [Path(path).read_bytes() for path in paths] == before
 
 
@@ -412,7 +414,7 @@ def test_parquet_of_the_joined_frame_is_read_by_plain_pandas(
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "joined.parquet"), joined)
 
 
-def test_bytes_that_only_look_like_an_image_are_told_apart_at_once() -> None:
+def test_bytes_that_resemble_an_image_are_rejected_quickly() -> None:
     contents = [
         b"<!---->" * 580,
         b"<!--" + b"-->" * 1300,
@@ -430,7 +432,7 @@ def test_bytes_that_only_look_like_an_image_are_told_apart_at_once() -> None:
     assert results["bf_error"].str.contains("is not a PNG").all()
 
 
-def test_a_disk_that_takes_no_image_is_told_and_a_later_look_keeps_it(
+def test_a_full_disk_is_reported_and_a_later_poll_saves_the_image(
     server: batchframe.local.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(path: Path) -> Any:
@@ -448,12 +450,12 @@ def test_several_readers_at_once_write_the_same_files(server: batchframe.local.S
     job = make().submit("kites", client=server.client()).wait()
     shutil.rmtree(job.folder / "files")
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: bf.job("kites").results()["image"].tolist(), range(4)))
-    assert len({str(paths) for paths in found}) == 1
+        path_lists = list(pool.map(lambda _: bf.job("kites").results()["image"].tolist(), range(4)))
+    assert len({str(paths) for paths in path_lists}) == 1
     assert len(list((job.folder / "files").iterdir())) == 2
 
 
-def test_a_name_that_leads_elsewhere_is_no_file(server: batchframe.local.Server) -> None:
+def test_a_path_outside_the_folder_is_not_a_file(server: batchframe.local.Server) -> None:
     client = server.client()
     make().submit("first", client=client).wait()
     job = make(FRAME.head(1)).submit("again", client=client).wait()

@@ -1,4 +1,4 @@
-"""``/v1/moderations``: one string in, flags and scores out, for nothing."""
+"""``/v1/moderations``: one string in, flags and scores out, for free."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ RESULT = {
 }
 
 
-def moderation(*results: Any, **more: Any) -> dict[str, Any]:
+def moderation(*results: Any, **options: Any) -> dict[str, Any]:
     return {"id": "modr-970d409ef3bef3b70c73d8232df86e7d", "model": MODEL, "results": [*results],
-            **more}  # fmt: skip
+            **options}  # fmt: skip
 
 
-def ask(frame: pd.DataFrame = FRAME, **asked: Any) -> bf.Requests:
-    asked = {"prompt": "{{ text }}", "model": MODEL, "endpoint": PATH, **asked}
-    return frame.bf.requests(**{"on_missing": "skip", **asked})
+def ask(frame: pd.DataFrame = FRAME, **options: Any) -> bf.Requests:
+    options = {"prompt": "{{ text }}", "model": MODEL, "endpoint": PATH, **options}
+    return frame.bf.requests(**{"on_missing": "skip", **options})
 
 
 def test_the_shape_is_that_of_the_openai_package() -> None:
@@ -62,7 +62,7 @@ def test_a_request_is_one_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "error", "words"),
+    ("options", "error", "fragment"),
     [
         ({"output": bool}, RequestError, "output: not supported"),
         ({"name": "verdict"}, RequestError, "prefix='verdict_'"),
@@ -74,18 +74,20 @@ def test_a_request_is_one_text() -> None:
         ),
     ],
 )
-def test_what_has_no_place_is_refused(asked: Any, error: type[Exception], words: str) -> None:
-    with pytest.raises(error) as caught:
-        ask(**asked)
-    assert words in str(caught.value)
+def test_unsupported_arguments_are_refused(
+    options: Any, error: type[Exception], fragment: str
+) -> None:
+    with pytest.raises(error) as excinfo:
+        ask(**options)
+    assert fragment in str(excinfo.value)
 
 
-def test_a_column_of_the_frame_that_is_called_alike_is_told_before_anything_is_sent() -> None:
+def test_a_taken_column_name_is_reported_before_anything_is_sent() -> None:
     with pytest.raises(ColumnError, match="flagged"):
         ask(FRAME.assign(flagged=True))
 
 
-def test_a_result_becomes_a_flag_and_a_flag_and_a_score_for_each_category(
+def test_a_result_becomes_an_overall_flag_and_a_flag_and_score_per_category(
     joined: Callable[..., pd.DataFrame],
 ) -> None:
     row = joined(moderation(RESULT), endpoint=PATH, model=MODEL)
@@ -101,14 +103,14 @@ def test_a_result_becomes_a_flag_and_a_flag_and_a_score_for_each_category(
     assert "category_applied_input_types" in row.loc[0, "bf_raw"]
 
 
-def test_categories_that_come_or_go_break_nothing(joined: Callable[..., pd.DataFrame]) -> None:
+def test_added_or_removed_categories_are_harmless(joined: Callable[..., pd.DataFrame]) -> None:
     # The older text models have no "illicit"; a newer one may have unknown categories.
-    told = {
+    body = {
         "flagged": False,
         "categories": {"hate": False, "new": True, "illicit": None},
         "category_scores": {"hate": 0.25, "new": 0.9},
     }
-    row = joined(moderation(told), endpoint=PATH, model=MODEL).loc[0]
+    row = joined(moderation(body), endpoint=PATH, model=MODEL).loc[0]
     assert row["bf_status"] == "ok"
     assert (row["categories.hate"], row["category_scores.hate"]) == (False, 0.25)
     assert row[["categories.illicit", "category_scores.illicit"]].isna().all()
@@ -116,7 +118,7 @@ def test_categories_that_come_or_go_break_nothing(joined: Callable[..., pd.DataF
 
 
 @pytest.mark.parametrize(
-    ("told", "words"),
+    ("body", "fragment"),
     [
         (moderation(), "0 results for one input"),
         (moderation(RESULT, RESULT), "2 results for one input"),
@@ -128,12 +130,12 @@ def test_categories_that_come_or_go_break_nothing(joined: Callable[..., pd.DataF
         (None, "not a moderation"),
     ],
 )
-def test_what_is_no_result_is_invalid(
-    told: Any, words: str, read: Callable[[str, Any], dict[str, Any]]
+def test_a_malformed_result_is_invalid(
+    body: Any, fragment: str, read: Callable[[str, Any], dict[str, Any]]
 ) -> None:
-    answer = read(PATH, told)
+    answer = read(PATH, body)
     assert (answer["status"], answer["text"]) == ("invalid", None)
-    assert words in answer["error"]
+    assert fragment in answer["error"]
 
 
 def test_it_costs_nothing_and_the_estimate_says_so() -> None:

@@ -1,4 +1,4 @@
-"""An endpoint is one class: requests and estimates work without further code."""
+"""A new endpoint is one class, for requests and estimates."""
 
 from __future__ import annotations
 
@@ -33,7 +33,6 @@ class _Echo(TextEndpoint):
     path = _Path.ECHO
     response = _Echoed
     prompt_key = "prompt"
-    answers_are = "which returns the prompt"
 
 
 @pytest.fixture(autouse=True)
@@ -42,8 +41,8 @@ def _echo(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_endpoints, "_ENDPOINTS", table)
 
 
-def ask(**more: Any) -> bf.Requests:
-    return FRAME.bf.requests("Say {{ text }}", model="echo-1", endpoint="/v1/echo", **more)
+def ask(**options: Any) -> bf.Requests:
+    return FRAME.bf.requests("Say {{ text }}", model="echo-1", endpoint="/v1/echo", **options)
 
 
 def test_its_requests_have_its_path_and_its_prompt() -> None:
@@ -56,8 +55,8 @@ def test_its_requests_have_its_path_and_its_prompt() -> None:
 
 
 def test_its_input_is_counted_as_text_with_room_for_framing() -> None:
-    counted = bf.count_tokens({"model": "gpt-4.1", "prompt": "Say hello"}, endpoint="/v1/echo")
-    assert (counted.tokens, counted.more, counted.exact) == (2, 100, False)
+    count = bf.count_tokens({"model": "gpt-4.1", "prompt": "Say hello"}, endpoint="/v1/echo")
+    assert (count.tokens, count.more, count.exact) == (2, 100, False)
     with pytest.raises(RequestError, match="'prompt'"):
         bf.count_tokens({"model": "gpt-4.1"}, endpoint="/v1/echo")
 

@@ -1,4 +1,4 @@
-"""``/v1/responses``: instructions and an input go in, output items come out."""
+"""``/v1/responses``: instructions and input in, output items out."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ USAGE = {
 }
 
 
-def response(*output: dict[str, Any], **more: Any) -> dict[str, Any]:
+def response(*output: dict[str, Any], **options: Any) -> dict[str, Any]:
     return {
         "id": "resp_67ccd2bed1ec8190b14f964abc0542670bb6a6b452d3795b",
         "object": "response",
@@ -68,29 +68,29 @@ def response(*output: dict[str, Any], **more: Any) -> dict[str, Any]:
         "tools": [],
         "usage": USAGE,
         "metadata": {},
-        **more,
+        **options,
     }
 
 
-def message(*parts: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {**MESSAGE, "content": list(parts), **more}
+def message(*parts: dict[str, Any], **options: Any) -> dict[str, Any]:
+    return {**MESSAGE, "content": list(parts), **options}
 
 
-def text(said: str) -> dict[str, Any]:
-    return {"type": "output_text", "text": said, "annotations": []}
+def text(value: str) -> dict[str, Any]:
+    return {"type": "output_text", "text": value, "annotations": []}
 
 
-def body(**asked: Any) -> dict[str, Any]:
+def body(**options: Any) -> dict[str, Any]:
     """Return the body of the first request."""
-    asked = {"prompt": "{{ text }}", "model": "gpt-5.6-luna", "endpoint": PATH, **asked}
-    found: dict[str, Any] = FRAME.bf.requests(**asked).preview(1)[0]["body"]
-    return found
+    options = {"prompt": "{{ text }}", "model": "gpt-5.6-luna", "endpoint": PATH, **options}
+    request_body: dict[str, Any] = FRAME.bf.requests(**options).preview(1)[0]["body"]
+    return request_body
 
 
 @pytest.mark.parametrize("output", [(MESSAGE,), (REASONING, SEARCH, MESSAGE), (CALL,)])
 def test_the_shapes_are_those_of_the_openai_package(output: tuple[dict[str, Any], ...]) -> None:
-    known = [{**item, "action": {"type": "search", "query": "q"}} for item in output]
-    assert Response.model_validate(response(*known)).usage is not None
+    items = [{**item, "action": {"type": "search", "query": "q"}} for item in output]
+    assert Response.model_validate(response(*items)).usage is not None
 
 
 def test_a_template_is_the_input_and_a_system_template_the_instructions() -> None:
@@ -112,7 +112,7 @@ def test_messages_are_the_input_list() -> None:
     ]
 
 
-def test_a_function_makes_a_text_or_messages() -> None:
+def test_a_function_may_return_a_string_or_messages() -> None:
     assert body(prompt=lambda row: f"Rate: {row['text']}", system="Short.") == {
         "model": "gpt-5.6-luna",
         "instructions": "Short.",
@@ -122,29 +122,33 @@ def test_a_function_makes_a_text_or_messages() -> None:
     assert body(prompt=lambda row: [{"role": "user", "content": row["text"]}])["input"] == messages
 
 
-def test_an_output_spec_is_the_strict_text_format_beside_other_text_settings() -> None:
-    made = body(output=["+", "-"], text={"verbosity": "low"}, max_output_tokens=99)
-    assert made["max_output_tokens"] == 99
-    assert made["text"]["verbosity"] == "low"
-    form = made["text"]["format"]
+def test_an_output_spec_is_merged_with_other_text_settings() -> None:
+    request_body = body(output=["+", "-"], text={"verbosity": "low"}, max_output_tokens=99)
+    assert request_body["max_output_tokens"] == 99
+    assert request_body["text"]["verbosity"] == "low"
+    form = request_body["text"]["format"]
     assert (form["type"], form["name"], form["strict"]) == ("json_schema", "label", True)
     assert form["schema"]["properties"]["label"]["enum"] == ["+", "-"]
 
 
-OWN = {"model", "input", "instructions", "prompt", "service_tier", "stream_options"}
+NOT_PASSED = {
+    "model", "input", "instructions", "prompt", "service_tier", "stream_options",
+    "background", "background_options",
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "name", sorted(set(response_create_params.ResponseCreateParamsBase.__annotations__) - OWN)
-)
-def test_a_parameter_of_the_openai_package_is_passed_on(name: str) -> None:
+PARAMETERS = set(response_create_params.ResponseCreateParamsBase.__annotations__)
+
+
+@pytest.mark.parametrize("name", sorted(PARAMETERS - NOT_PASSED))
+def test_a_parameter_of_the_openai_package_is_passed_unchanged(name: str) -> None:
     number = name in {"max_output_tokens", "temperature", "top_logprobs", "top_p"}
     value = 1 if number else {"a": 1}
     assert body(**{name: value})[name] == value
 
 
 @pytest.mark.parametrize(
-    ("asked", "words"),
+    ("options", "fragment"),
     [
         ({"max_completion_tokens": 9}, "max_output_tokens=..."),
         ({"max_tokens": 9}, "max_output_tokens=..."),
@@ -155,19 +159,19 @@ def test_a_parameter_of_the_openai_package_is_passed_on(name: str) -> None:
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, '"name": ...'),
     ],
 )
-def test_what_every_row_would_be_refused_for_is_refused_at_once(
-    asked: dict[str, Any], words: str
+def test_parameters_that_would_fail_every_row_are_refused_at_once(
+    options: dict[str, Any], fragment: str
 ) -> None:
-    with pytest.raises(RequestError) as caught:
-        body(**asked)
-    assert words in str(caught.value)
+    with pytest.raises(RequestError) as excinfo:
+        body(**options)
+    assert fragment in str(excinfo.value)
 
 
 Read = Callable[[str, Any], dict[str, Any]]
 
 
 @pytest.mark.parametrize(
-    ("told", "status", "said", "words"),
+    ("response_body", "status", "answer_text", "fragment"),
     [
         (response(MESSAGE), "ok", "Under the moon.", None),
         (response(REASONING, SEARCH, MESSAGE), "ok", "Under the moon.", None),
@@ -216,14 +220,14 @@ Read = Callable[[str, Any], dict[str, Any]]
     ],
 )  # fmt: skip
 def test_every_way_a_response_can_end_has_its_status(
-    told: Any, status: str, said: str | None, words: str | None, read: Read
+    response_body: Any, status: str, answer_text: str | None, fragment: str | None, read: Read
 ) -> None:
-    answer = read(PATH, told)
-    assert (answer["status"], answer["text"]) == (status, said)
-    assert words in answer["error"] if words else answer["error"] is None
+    answer = read(PATH, response_body)
+    assert (answer["status"], answer["text"]) == (status, answer_text)
+    assert fragment in answer["error"] if fragment else answer["error"] is None
 
 
-def test_usage_and_reasoning_are_told(read: Read) -> None:
+def test_usage_and_reasoning_are_read(read: Read) -> None:
     answer = read(PATH, response(REASONING, MESSAGE))
     names = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
     assert [answer[name] for name in names] == [36, 87, 12, 64]
@@ -232,12 +236,12 @@ def test_usage_and_reasoning_are_told(read: Read) -> None:
 
 
 @pytest.mark.parametrize("usage", [None, 7, {}, {"input_tokens": -1}, {"input_tokens": True}])
-def test_an_odd_usage_costs_no_answer(usage: Any, read: Read) -> None:
+def test_a_malformed_usage_does_not_affect_the_answer(usage: Any, read: Read) -> None:
     answer = read(PATH, response(MESSAGE, usage=usage))
     assert (answer["status"], answer["input_tokens"]) == ("ok", None)
 
 
-def test_reasoning_comes_with_the_details(joined: Callable[..., pd.DataFrame]) -> None:
+def test_reasoning_is_in_the_details(joined: Callable[..., pd.DataFrame]) -> None:
     row = joined(response(REASONING, MESSAGE), endpoint=PATH).loc[0]
     assert row["response"] == "Under the moon."
     assert row["bf_reasoning"] == "First this.\n\nThen that."
@@ -252,10 +256,12 @@ def test_a_text_that_breaks_the_schema_is_invalid(joined: Callable[..., pd.DataF
 
 
 def test_the_estimate_knows_the_limits_of_this_endpoint() -> None:
-    asked = {"model": "gpt-5.6-luna", "endpoint": PATH}
-    free = FRAME.bf.requests("{{ text }}", **asked).estimate()
-    bound = FRAME.bf.requests("{{ text }}", max_output_tokens=10, **asked).estimate()
-    thoughtless = FRAME.bf.requests("{{ text }}", reasoning={"effort": "none"}, **asked).estimate()
+    options = {"model": "gpt-5.6-luna", "endpoint": PATH}
+    free = FRAME.bf.requests("{{ text }}", **options).estimate()
+    bound = FRAME.bf.requests("{{ text }}", max_output_tokens=10, **options).estimate()
+    thoughtless = FRAME.bf.requests(
+        "{{ text }}", reasoning={"effort": "none"}, **options
+    ).estimate()
     assert free.output_tokens.high is None
     assert bound.output_tokens.high == 20
     assert any(note.startswith("Reasoning") for note in free.notes)
@@ -268,15 +274,15 @@ def test_the_genuine_client_reads_what_the_local_server_answers(
     server: batchframe.local.Server,
 ) -> None:
     client = server.client()
-    asked = body(system="Be brief.", output=["+", "-"], max_output_tokens=50)
-    answer = client.responses.create(**asked)
+    request_body = body(system="Be brief.", output=["+", "-"], max_output_tokens=50)
+    answer = client.responses.create(**request_body)
     assert answer.output_text in {'{"label":"+"}', '{"label":"-"}'}
     Response.model_validate(answer.model_dump(by_alias=True))
     with pytest.raises(openai.BadRequestError, match="input"):
         client.responses.create(model="gpt-5.6-luna", instructions="only")
 
 
-def test_two_answer_columns_of_one_name_are_refused() -> None:
+def test_duplicate_answer_columns_are_refused() -> None:
     tool = {"type": "function", "name": "f", "parameters": {}}
     with pytest.raises(OutputSpecError, match="tool_name"):
         body(output=str, name="tool_name", tools=[tool])

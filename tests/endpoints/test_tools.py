@@ -1,4 +1,4 @@
-"""Tools: passed on in a request, and their calls as columns."""
+"""Tools: sent with requests; tool calls as columns."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Joined = Callable[..., pd.DataFrame]
 
 
 def chat(message: dict[str, Any], reason: str = "tool_calls") -> dict[str, Any]:
-    """Of the OpenAI function calling guide and openai 3.54.0, ChatCompletion."""
+    """Return a ChatCompletion (OpenAI function calling guide, openai 3.54.0)."""
     return {
         "id": "chatcmpl-abc123",
         "object": "chat.completion",
@@ -75,7 +75,7 @@ def test_the_shape_is_that_of_the_openai_package() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "endpoint"),
+    ("body", "endpoint"),
     [
         (chat({"tool_calls": [call("weather", PARIS)]}), CHAT),
         (chat({"tool_calls": [call("weather", PARIS)]}, "stop"), CHAT),
@@ -83,8 +83,8 @@ def test_the_shape_is_that_of_the_openai_package() -> None:
         (response(item("weather", PARIS)), RESPONSES),
     ],
 )
-def test_one_call_is_its_name_and_its_arguments(told: Any, endpoint: str, joined: Joined) -> None:
-    row = joined(told, endpoint=endpoint, tools=[TOOLS[endpoint]]).loc[0]
+def test_one_call_is_its_name_and_its_arguments(body: Any, endpoint: str, joined: Joined) -> None:
+    row = joined(body, endpoint=endpoint, tools=[TOOLS[endpoint]]).loc[0]
     assert row["bf_status"] == "ok"
     assert (row["tool_name"], row["tool_arguments"]) == ("weather", PARIS)
     assert pd.isna(row["response"])
@@ -93,66 +93,64 @@ def test_one_call_is_its_name_and_its_arguments(told: Any, endpoint: str, joined
 
 
 @pytest.mark.parametrize(
-    ("told", "endpoint"),
+    ("body", "endpoint"),
     [
         (chat({"tool_calls": [call("weather", PARIS), call("time", ROME)]}), CHAT),
         (response(item("weather", PARIS), item("time", ROME)), RESPONSES),
     ],
 )
-def test_several_calls_are_two_lists_in_their_order(
-    told: Any, endpoint: str, joined: Joined
-) -> None:
-    row = joined(told, endpoint=endpoint, tools=[TOOLS[endpoint]]).loc[0]
+def test_several_calls_are_two_ordered_lists(body: Any, endpoint: str, joined: Joined) -> None:
+    row = joined(body, endpoint=endpoint, tools=[TOOLS[endpoint]]).loc[0]
     assert json.loads(row["tool_name"]) == ["weather", "time"]
     assert json.loads(row["tool_arguments"]) == [{"place": "Paris"}, {"place": "Rome"}]
 
 
 @pytest.mark.parametrize(
-    ("told", "endpoint"),
+    ("body", "endpoint"),
     [
         (chat({"tool_calls": [{"id": "c", "type": "custom",
                                "custom": {"name": "sql", "input": 'select "a"'}}]}), CHAT),
         (response({"type": "custom_tool_call", "name": "sql", "input": 'select "a"'}), RESPONSES),
     ],
 )  # fmt: skip
-def test_what_a_custom_tool_is_given_is_a_text_in_json(
-    told: Any, endpoint: str, joined: Joined
+def test_the_input_of_a_custom_tool_is_a_json_string(
+    body: Any, endpoint: str, joined: Joined
 ) -> None:
     tool = {"type": "custom", "name": "sql", "custom": {"name": "sql"}}
-    row = joined(told, endpoint=endpoint, tools=[tool]).loc[0]
+    row = joined(body, endpoint=endpoint, tools=[tool]).loc[0]
     assert (row["tool_name"], json.loads(row["tool_arguments"])) == ("sql", 'select "a"')
 
 
-def test_a_text_beside_tools_is_a_text(joined: Joined) -> None:
-    told = chat({"content": "Which place?"}, "stop")
-    row = joined(told, tools=[TOOLS[CHAT]]).loc[0]
+def test_a_text_answer_with_tools_stays_a_text(joined: Joined) -> None:
+    body = chat({"content": "Which place?"}, "stop")
+    row = joined(body, tools=[TOOLS[CHAT]]).loc[0]
     assert row["response"] == "Which place?"
     assert row[["tool_name", "tool_arguments", "bf_error"]].isna().all()
 
 
-def test_a_call_needs_no_text_that_obeys_the_output(joined: Joined) -> None:
-    told = chat({"content": "", "tool_calls": [call("weather", "{}")]})
-    row = joined(told, tools=[TOOLS[CHAT]], output=["+", "-"]).loc[0]
+def test_an_answer_with_a_call_needs_no_valid_output(joined: Joined) -> None:
+    body = chat({"content": "", "tool_calls": [call("weather", "{}")]})
+    row = joined(body, tools=[TOOLS[CHAT]], output=["+", "-"]).loc[0]
     assert (row["bf_status"], row["tool_arguments"]) == ("ok", "{}")
     assert pd.isna(row["label"])
 
 
-def test_arguments_that_are_no_json_are_no_answer(joined: Joined) -> None:
-    told = chat({"tool_calls": [call("weather", '{"place": ')]})
-    row = joined(told, tools=[TOOLS[CHAT]]).loc[0]
+def test_arguments_that_are_not_json_are_invalid(joined: Joined) -> None:
+    body = chat({"tool_calls": [call("weather", '{"place": ')]})
+    row = joined(body, tools=[TOOLS[CHAT]]).loc[0]
     assert row["bf_status"] == "invalid"
     assert "'weather' are not JSON" in row["bf_error"]
     assert row[["tool_name", "tool_arguments"]].isna().all()
     assert "place" in row["bf_raw"]
 
 
-def test_a_call_without_arguments_has_none(joined: Joined) -> None:
-    told = response({"type": "function_call", "name": "now"})
-    row = joined(told, endpoint=RESPONSES, tools=[TOOLS[RESPONSES]]).loc[0]
+def test_a_call_without_arguments_has_an_empty_object(joined: Joined) -> None:
+    body = response({"type": "function_call", "name": "now"})
+    row = joined(body, endpoint=RESPONSES, tools=[TOOLS[RESPONSES]]).loc[0]
     assert (row["tool_name"], row["tool_arguments"]) == ("now", "{}")
 
 
-def test_a_call_that_nobody_asked_for_is_no_answer(joined: Joined) -> None:
+def test_a_call_without_tools_is_invalid(joined: Joined) -> None:
     row = joined(chat({"tool_calls": [call("weather", PARIS)]})).loc[0]
     assert row["bf_status"] == "invalid"
 
@@ -160,47 +158,47 @@ def test_a_call_that_nobody_asked_for_is_no_answer(joined: Joined) -> None:
 @pytest.mark.parametrize(
     "calls", [[], "text", [7], [{"type": "function"}], [{"function": {"arguments": "{}"}}]]
 )
-def test_calls_in_no_known_shape_are_no_answer(calls: Any, joined: Joined) -> None:
+def test_malformed_calls_are_invalid(calls: Any, joined: Joined) -> None:
     row = joined(chat({"tool_calls": calls}), tools=[TOOLS[CHAT]]).loc[0]
     assert (row["bf_status"], pd.isna(row["tool_name"])) == ("invalid", True)
 
 
 def test_a_call_that_was_cut_off_is_truncated(joined: Joined) -> None:
-    told = chat({"tool_calls": [call("weather", '{"pl')]}, "length")
-    assert joined(told, tools=[TOOLS[CHAT]]).loc[0, "bf_status"] == "truncated"
+    body = chat({"tool_calls": [call("weather", '{"pl')]}, "length")
+    assert joined(body, tools=[TOOLS[CHAT]]).loc[0, "bf_status"] == "truncated"
 
 
-def test_thoughts_of_models_that_tell_them_come_with_the_details(joined: Joined) -> None:
-    told = chat({"content": "7", "reasoning_content": "3 + 4"}, "stop")
-    assert joined(told).loc[0, "bf_reasoning"] == "3 + 4"
+def test_reasoning_text_is_in_the_details(joined: Joined) -> None:
+    body = chat({"content": "7", "reasoning_content": "3 + 4"}, "stop")
+    assert joined(body).loc[0, "bf_reasoning"] == "3 + 4"
 
 
-def test_there_are_columns_for_calls_only_where_there_is_something_to_call() -> None:
+def test_only_jobs_with_callable_tools_have_call_columns() -> None:
     search = [{"type": "web_search"}]
-    asked = {"model": "gpt-5.6-luna", "endpoint": RESPONSES}
+    options = {"model": "gpt-5.6-luna", "endpoint": RESPONSES}
     for tools, there in ((search, False), ([*search, TOOLS[RESPONSES]], True)):
         requests = FRAME.assign(tool_name=1)
         if there:
             with pytest.raises(bf.errors.ColumnError, match="tool_name"):
-                requests.bf.requests("{{ text }}", tools=tools, **asked)
+                requests.bf.requests("{{ text }}", tools=tools, **options)
         else:
-            assert len(requests.bf.requests("{{ text }}", tools=tools, **asked)) == 3
+            assert len(requests.bf.requests("{{ text }}", tools=tools, **options)) == 3
 
 
-def test_tools_in_the_form_of_the_other_endpoint_are_refused() -> None:
+def test_tools_in_the_format_of_the_other_endpoint_are_refused() -> None:
     for endpoint, other in ((CHAT, RESPONSES), (RESPONSES, CHAT)):
         with pytest.raises(RequestError, match="not in the format of"):
             FRAME.bf.requests("{{ text }}", model="m", endpoint=endpoint, tools=[TOOLS[other]])
 
 
-def test_an_answer_column_cannot_have_the_name_of_a_call() -> None:
+def test_an_answer_column_cannot_be_named_like_a_call_column() -> None:
     with pytest.raises(OutputSpecError, match="tool_arguments"):
         FRAME.bf.requests("{{ text }}", model="m", name="tool_arguments", tools=[TOOLS[CHAT]])
 
 
 @pytest.mark.parametrize("endpoint", [CHAT, RESPONSES])
 @pytest.mark.parametrize("choice", ["required", "Weather"])
-def test_the_local_server_calls_a_tool_that_must_be_called(
+def test_the_local_server_calls_a_required_tool(
     endpoint: str, choice: str, server: batchframe.local.Server
 ) -> None:
     named = {CHAT: {"type": "function", "function": {"name": "Weather"}},
@@ -221,15 +219,17 @@ def test_the_local_server_calls_a_tool_that_must_be_called(
     client = server.client()
     body = requests.preview(1)[0]["body"]
     if endpoint == CHAT:
-        told = client.chat.completions.create(**body)
-        ChatCompletion.model_validate(told.model_dump())
-        assert told.choices[0].finish_reason == ("tool_calls" if choice == "required" else "stop")
+        completion = client.chat.completions.create(**body)
+        ChatCompletion.model_validate(completion.model_dump())
+        assert completion.choices[0].finish_reason == (
+            "tool_calls" if choice == "required" else "stop"
+        )
     else:
         assert client.responses.create(**body).output[0].type == "function_call"
 
 
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "no"}}])
-def test_the_local_server_refuses_a_tool_that_is_not_there(
+def test_the_local_server_rejects_an_unknown_tool(
     choice: Any, server: batchframe.local.Server
 ) -> None:
     message: Any = [{"role": "user", "content": "Hi"}]

@@ -1,4 +1,4 @@
-"""``/v1/videos``: jobs of the time before it was shut down are read; nothing is asked any more."""
+"""``/v1/videos``: old jobs are read; new requests are refused."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ VIDEO = {
 
 @pytest.fixture
 def job(home: Path) -> bf.Job:
-    """Bring the folder of a job that an earlier version finished.
+    """Copy the folder of a job that an earlier version finished.
 
-    The video of "a green kite" was never fetched, and the service had "a lost kite" no more.
+    The video of "a green kite" was never fetched, and the service no longer had "a lost kite".
     """
     folder = home / "jobs" / JOB
     shutil.copytree(Path(__file__).parent / "video_job" / JOB, folder)
@@ -53,11 +53,11 @@ def test_a_finished_job_is_done_and_counts_every_row(job: bf.Job) -> None:
     assert (job.status, job.done) == ("completed", True)
     assert job.counts == {"ok": 3, "invalid": 2, "failed": 1}
     assert (job.cost, job.usage.input_tokens) == (None, 0)
-    # Nothing is left to be asked of the service, which is not there.
+    # No service is needed.
     assert job.refresh().wait().done
 
 
-def test_stored_videos_and_the_ids_of_all_are_results(job: bf.Job) -> None:
+def test_results_have_stored_videos_and_all_ids(job: bf.Job) -> None:
     results = job.results()
     assert results.columns.tolist() == ["video", "video_id", "bf_status", "bf_error"]
     assert results["bf_status"].tolist() == STATUSES
@@ -69,7 +69,7 @@ def test_stored_videos_and_the_ids_of_all_are_results(job: bf.Job) -> None:
     assert results["video_id"].tolist()[:5] == [*ids, "video_lost"]
 
 
-def test_why_a_video_is_not_there_is_said(job: bf.Job) -> None:
+def test_a_missing_video_has_a_reason(job: bf.Job) -> None:
     errors = job.results()["bf_error"]
     assert "no longer fetches videos" in errors[3]
     assert "2026-09-24" in errors[3]
@@ -84,19 +84,19 @@ def test_rows_find_their_videos_in_any_order(job: bf.Job) -> None:
     assert [Path(path).stem for path in stored] == joined["bf_custom_id"][stored.index].tolist()
 
 
-def test_what_was_read_once_is_read_again_from_the_result_file(job: bf.Job) -> None:
+def test_the_answer_cache_is_rebuilt_from_the_result_file(job: bf.Job) -> None:
     before = job.results()
     (job.folder / "answers.parquet").unlink()
     pd.testing.assert_frame_equal(bf.job("kites").results(), before)
 
 
-def test_a_list_counts_what_can_no_longer_be_fetched(job: bf.Job) -> None:
+def test_a_list_counts_videos_that_can_no_longer_be_fetched(job: bf.Job) -> None:
     listed = bf.jobs().iloc[0]
     assert (listed["name"], listed["status"]) == (job.name, "completed")
     assert (listed["ok"], listed["failed"]) == (3, 3)
 
 
-def test_its_card_names_no_way_to_ask_again_and_the_folder_can_go(job: bf.Job) -> None:
+def test_its_card_does_not_suggest_resubmitting_and_forget_works(job: bf.Job) -> None:
     assert "unanswered" not in repr(job)
     with pytest.raises(RequestError, match="2026-09-24"):
         job.unanswered()
@@ -104,10 +104,10 @@ def test_its_card_names_no_way_to_ask_again_and_the_folder_can_go(job: bf.Job) -
     assert not job.folder.exists()
 
 
-def test_nothing_is_asked_any_more() -> None:
-    with pytest.raises(InputError, match="2026-09-24") as caught:
+def test_new_video_requests_are_refused() -> None:
+    with pytest.raises(InputError, match="2026-09-24") as excinfo:
         FRAME.bf.requests("{{ text }}", model="sora-2", endpoint=PATH)
-    assert "/v1/images/generations" in str(caught.value)
+    assert "/v1/images/generations" in str(excinfo.value)
     with pytest.raises(RequestError) as unknown:
         FRAME.bf.requests("{{ text }}", model="sora-2", endpoint="/v1/vids")
     assert PATH not in str(unknown.value)
@@ -116,7 +116,7 @@ def test_nothing_is_asked_any_more() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "status", "words"),
+    ("body", "status", "fragment"),
     [
         (
             {"status": "failed", "error": {"code": "moderation_blocked", "message": "Blocked."}},
@@ -131,16 +131,16 @@ def test_nothing_is_asked_any_more() -> None:
         ({"id": ["video_1"]}, "invalid", "no video id"),
     ],
 )
-def test_what_names_no_video_is_told(
-    told: dict[str, Any], status: str, words: str, read: Callable[[str, Any], dict[str, Any]]
+def test_a_response_without_a_video_has_a_reason(
+    body: dict[str, Any], status: str, fragment: str, read: Callable[[str, Any], dict[str, Any]]
 ) -> None:
-    answer = read(PATH, {**VIDEO, **told})
+    answer = read(PATH, {**VIDEO, **body})
     assert (answer["status"], answer["text"]) == (status, None)
-    assert words in answer["error"]
+    assert fragment in answer["error"]
 
 
-@pytest.mark.parametrize("told", [None, [], "video_1", 7])
-def test_what_is_no_object_is_invalid(
-    told: Any, read: Callable[[str, Any], dict[str, Any]]
+@pytest.mark.parametrize("body", [None, [], "video_1", 7])
+def test_a_response_that_is_not_an_object_is_invalid(
+    body: Any, read: Callable[[str, Any], dict[str, Any]]
 ) -> None:
-    assert read(PATH, told)["status"] == "invalid"
+    assert read(PATH, body)["status"] == "invalid"

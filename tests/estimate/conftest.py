@@ -1,4 +1,4 @@
-"""Tiktoken's encodings, from vocabularies that are on this machine."""
+"""tiktoken's encodings, from local vocabularies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counting constant parts once must equal counting whole prompts, for any string."""
+"""Counting constant parts once equals counting whole prompts."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,28 +28,30 @@ def template(literals: list[str]) -> Template:
     return bind(parse(written), ["text"])
 
 
-def by_parts(known: counter.TokenCounter, whole: Template, cells: list[str]) -> list[int]:
-    divided = divide(whole)
-    columns = {cell: pa.array(cells, pa.large_string()) for cell in whole.cells}
-    total = np.full(len(cells), known.count(divided.constants).sum())
+def by_parts(token_counter: counter.TokenCounter, prompt: Template, cells: list[str]) -> list[int]:
+    divided = divide(prompt)
+    columns = {cell: pa.array(cells, pa.large_string()) for cell in prompt.cells}
+    total = np.full(len(cells), token_counter.count(divided.constants).sum())
     for piece in divided.pieces:
-        total += known.count(piece.render(columns, len(cells)))
+        total += token_counter.count(piece.render(columns, len(cells)))
     return [int(one) for one in total]
 
 
-def whole_texts(known: counter.TokenCounter, whole: Template, cells: list[str]) -> list[int]:
-    columns = {cell: pa.array(cells, pa.large_string()) for cell in whole.cells}
-    return [int(one) for one in known.count(whole.render(columns, len(cells)))]
+def whole_texts(
+    token_counter: counter.TokenCounter, prompt: Template, cells: list[str]
+) -> list[int]:
+    columns = {cell: pa.array(cells, pa.large_string()) for cell in prompt.cells}
+    return [int(one) for one in token_counter.count(prompt.render(columns, len(cells)))]
 
 
 def prove(engine: engines.Engine, full: int = 200) -> None:
-    known = counter.TokenCounter("any", engine.exact, None, engine)
+    token_counter = counter.TokenCounter("any", engine.exact, None, engine)
 
     @settings(EVERYTHING, max_examples=examples(full))
     @given(st.lists(LITERAL | LONG, min_size=2, max_size=4), st.lists(CELL, min_size=1, max_size=4))
     def equal(literals: list[str], cells: list[str]) -> None:
-        whole = template(literals)
-        assert by_parts(known, whole, cells) == whole_texts(known, whole, cells)
+        prompt = template(literals)
+        assert by_parts(token_counter, prompt, cells) == whole_texts(token_counter, prompt, cells)
 
     equal()
 
@@ -73,26 +75,26 @@ def test_the_approximation_counts_the_parts_as_it_counts_the_whole() -> None:
 
 @EVERYTHING
 @given(st.lists(LITERAL | LONG, min_size=2, max_size=4), CELL)
-def test_the_parts_hold_every_character_of_the_whole(literals: list[str], cell: str) -> None:
-    whole = template(literals)
-    divided = divide(whole)
-    columns = {one: pa.array([cell], pa.large_string()) for one in whole.cells}
+def test_the_parts_contain_every_character_of_the_whole(literals: list[str], cell: str) -> None:
+    prompt = template(literals)
+    divided = divide(prompt)
+    columns = {one: pa.array([cell], pa.large_string()) for one in prompt.cells}
     rendered = [piece.render(columns, 1)[0].as_py() for piece in divided.pieces]
-    text = whole.render(columns, 1)[0].as_py()
+    text = prompt.render(columns, 1)[0].as_py()
     assert sorted("".join([*divided.constants, *rendered])) == sorted(text)
 
 
-def test_a_long_instruction_is_left_to_a_few_characters_a_row() -> None:
-    whole = template(
+def test_of_a_long_instruction_only_a_few_characters_are_counted_per_row() -> None:
+    prompt = template(
         ["Weigh the praise against the blame. " * 50 + "Now judge this:\n\n", "\n\nBe brief now"]
     )
-    divided = divide(whole)
+    divided = divide(prompt)
     assert [part for piece in divided.pieces for part in piece.parts if isinstance(part, str)] == [
         " this:\n\n",
         "\n\nBe",
     ]
 
 
-def test_a_short_text_between_two_cells_is_not_worth_a_cut() -> None:
+def test_a_short_text_between_two_cells_is_not_split_off() -> None:
     assert len(divide(template(["", " and then ", ""])).pieces) == 1
     assert len(divide(template(["", " and then " * 40, ""])).pieces) == 2

@@ -1,4 +1,4 @@
-"""Counted input tokens, held against the API's own count."""
+"""Input tokens compared with the API's own count."""
 
 from typing import Any
 
@@ -27,11 +27,11 @@ def requests() -> Any:
 
 
 def read(*tokens: int) -> counting.InputTokens:
-    known = np.array(tokens)
-    return counting.InputTokens(known, known, known, exact=True, notes=("first",))
+    counts = np.array(tokens)
+    return counting.InputTokens(counts, counts, counts, exact=True, notes=("first",))
 
 
-def test_an_api_that_counts_the_same_changes_nothing_but_the_notes() -> None:
+def test_an_equal_count_of_the_api_changes_only_the_notes() -> None:
     with batchframe.local.serve() as server:
         checked = requests().estimate(check=True, client=server.client())
         assert not server.ledger
@@ -55,39 +55,39 @@ def test_a_constant_difference_is_added_to_every_request() -> None:
 
 def test_another_difference_is_a_ratio_and_widens_the_range() -> None:
     ours, theirs = np.array([10, 20, 30]), np.array([11, 23, 32])
-    found = service_count.corrected(read(10, 20, 30, 40), ours, theirs)
-    assert found.total.expected == round(100 * 66 / 60)
-    assert found.total.low < found.total.expected < found.total.high
-    assert "+10.0%" in found.notes[-1]
-    assert found.notes[0] == "first"
+    corrected = service_count.corrected(read(10, 20, 30, 40), ours, theirs)
+    assert corrected.total.expected == round(100 * 66 / 60)
+    assert corrected.total.low < corrected.total.expected < corrected.total.high
+    assert "+10.0%" in corrected.notes[-1]
+    assert corrected.notes[0] == "first"
 
 
-def test_a_few_checked_requests_do_not_make_a_point_of_all() -> None:
+def test_a_few_checked_requests_leave_a_range() -> None:
     ours = np.full(20, 10)
     for theirs in (ours + 2, ours * 2):
-        found = service_count.corrected(read(*[10] * 1_000), ours, theirs)
-        assert found.total.low < found.total.expected < found.total.high
+        corrected = service_count.corrected(read(*[10] * 1_000), ours, theirs)
+        assert corrected.total.low < corrected.total.expected < corrected.total.high
     ratio = service_count.corrected(
         read(*[10, 20] * 500), np.array([10, 20]), np.array([20, 40])
     ).total
     assert ratio.low < ratio.expected < ratio.high
 
 
-def test_the_chance_of_a_sample_stays_in_the_range() -> None:
-    known = np.array([10, 20])
-    sampled = counting.InputTokens(known, known - 2, known + 2, exact=False, notes=(), chance=5)
-    found = service_count.corrected(sampled, np.array([10, 20]), np.array([12, 22]))
-    assert (found.total.low, found.total.expected, found.total.high) == (29, 34, 39)
+def test_the_sampling_error_stays_in_the_range() -> None:
+    tokens = np.array([10, 20])
+    sampled = counting.InputTokens(tokens, tokens - 2, tokens + 2, exact=False, notes=(), chance=5)
+    corrected = service_count.corrected(sampled, np.array([10, 20]), np.array([12, 22]))
+    assert (corrected.total.low, corrected.total.expected, corrected.total.high) == (29, 34, 39)
 
 
-def test_no_requests_ask_nothing() -> None:
+def test_no_requests_make_no_call() -> None:
     frame = pd.DataFrame({"text": [None]}, dtype=object)
     nothing = frame.bf.requests("{{ text }}", model="gpt-4.1", on_missing="skip")
     unreachable = openai.OpenAI(api_key="sk-x", base_url="http://127.0.0.1:9/v1", max_retries=0)
     assert nothing.estimate(check=True, client=unreachable).input_tokens.expected == 0
 
 
-def test_a_service_that_does_not_count_is_an_error_of_ours() -> None:
+def test_an_error_of_the_counting_route_is_raised() -> None:
     with batchframe.local.serve() as server:
         server.faults.add(Fault("POST /v1/responses/input_tokens", 400))
         with pytest.raises(ServiceError, match="HTTP 400"):
@@ -97,9 +97,9 @@ def test_a_service_that_does_not_count_is_an_error_of_ours() -> None:
 def test_the_local_server_counts_as_estimates_do() -> None:
     body = {"model": "gpt-4.1", "input": "What's the weather like in SF?"}
     with batchframe.local.serve() as server:
-        counted = server.client().responses.input_tokens.count(**body)
-    assert counted.input_tokens == 14
-    assert counted.object == "response.input_tokens"
+        count = server.client().responses.input_tokens.count(**body)
+    assert count.input_tokens == 14
+    assert count.object == "response.input_tokens"
 
 
 CALL = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
@@ -155,33 +155,28 @@ def test_a_chat_body_becomes_a_response_body() -> None:
     }
 
 
-def test_a_response_body_leaves_out_what_the_route_does_not_read() -> None:
+def test_the_counting_body_omits_what_the_route_ignores() -> None:
     body = {"model": "m", "input": "Hi", "instructions": "Be brief", "max_output_tokens": 9}
-    asked = service_count.counting_body("/v1/responses", body)
-    assert asked == {"model": "m", "input": "Hi", "instructions": "Be brief"}
+    counting_body = service_count.counting_body("/v1/responses", body)
+    assert counting_body == {"model": "m", "input": "Hi", "instructions": "Be brief"}
 
 
-def test_what_the_mapping_counts_is_what_the_chat_counts() -> None:
-    body = {
-        "model": "gpt-4.1",
-        "messages": [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "Hi"}],
-        "response_format": {
-            "type": "json_schema",
-            "json_schema": {"name": "n", "schema": {"type": "object"}},
-        },
-    }
-    asked = service_count.counting_body("/v1/chat/completions", body)
-    assert asked is not None
-    assert count_tokens(asked, endpoint="/v1/responses").tokens == count_tokens(body).tokens
+def test_a_schema_that_chats_frame_otherwise_is_not_corrected() -> None:
+    frame = pd.DataFrame({"text": ["good", "bad"]})
+    plan = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["positive", "negative"])
+    with batchframe.local.serve() as server:
+        checked = plan.estimate(check=True, client=server.client())
+    assert checked.input_tokens.expected == plan.estimate().input_tokens.expected
+    assert any("counts the same input tokens" in note for note in checked.notes)
 
 
-def test_an_api_that_counts_no_such_requests_is_not_asked() -> None:
+def test_an_endpoint_that_the_api_cannot_count_is_refused() -> None:
     frame = pd.DataFrame({"text": ["a"]})
-    asked = frame.bf.requests(
+    requests = frame.bf.requests(
         "{{ text }}", model="text-embedding-3-small", endpoint="/v1/embeddings"
     )
     with (
         batchframe.local.serve() as server,
         pytest.raises(RequestError, match="without check=True"),
     ):
-        asked.estimate(check=True, client=server.client())
+        requests.estimate(check=True, client=server.client())

@@ -18,7 +18,7 @@ REVIEWS = Path(__file__).parents[2] / "data_samples" / "reviews.csv"
 def spoilt(
     gold: pd.Series, *, wrong: int, unanswered: int, seed: int
 ) -> tuple[pd.Series, np.ndarray, np.ndarray]:
-    """Answer with the gold label, but for so many rows with another and for so many with none."""
+    """Return gold labels with a number of wrong and missing ones."""
     random = np.random.default_rng(seed)
     levels = sorted(gold.dropna().unique())
     places = random.permutation(np.flatnonzero(gold.notna()))[: wrong + unanswered]
@@ -33,47 +33,45 @@ def spoilt(
 @pytest.mark.parametrize(
     ("file", "gold"), [("banking77.csv", "category"), ("movie_sentences.csv", "sentiment")]
 )
-def test_a_known_number_of_errors_is_found_in_every_figure(
-    shared: Path, file: str, gold: str
-) -> None:
+def test_every_figure_matches_a_known_number_of_errors(shared: Path, file: str, gold: str) -> None:
     frame = pd.read_csv(shared / file)
     answers, bad, silent = spoilt(frame[gold], wrong=1309, unanswered=200, seed=77)
     frame["label"] = answers
     frame["bf_status"] = np.where(answers.isna(), "expired", "ok")
-    found = frame.bf.evaluate(truth=gold, predicted="label")
+    evaluation = frame.bf.evaluate(truth=gold, predicted="label")
     answered = len(frame) - 200
-    assert (found.answered, found.unanswered, found.no_truth) == (answered, 200, 0)
-    assert found.reasons == {"expired": 200}
-    assert found.accuracy == (answered - 1309) / answered
-    assert found.accuracy_of_all == (answered - 1309) / len(frame)
-    pd.testing.assert_frame_equal(found.disagreements, frame.iloc[bad])
-    assert found.per_class["support"].to_dict() == frame[gold].value_counts().to_dict()
-    assert found.confusion["no answer"].sum() == 200
-    lost = frame.iloc[silent][gold].value_counts()
-    assert found.confusion["no answer"][lost.index].to_dict() == lost.to_dict()
-    low, high = found.accuracy_interval
-    assert low < found.accuracy < high < low + 0.02
+    assert (evaluation.answered, evaluation.unanswered, evaluation.no_truth) == (answered, 200, 0)
+    assert evaluation.reasons == {"expired": 200}
+    assert evaluation.accuracy == (answered - 1309) / answered
+    assert evaluation.accuracy_of_all == (answered - 1309) / len(frame)
+    pd.testing.assert_frame_equal(evaluation.disagreements, frame.iloc[bad])
+    assert evaluation.per_class["support"].to_dict() == frame[gold].value_counts().to_dict()
+    assert evaluation.confusion["no answer"].sum() == 200
+    unanswered = frame.iloc[silent][gold].value_counts()
+    assert evaluation.confusion["no answer"][unanswered.index].to_dict() == unanswered.to_dict()
+    low, high = evaluation.accuracy_interval
+    assert low < evaluation.accuracy < high < low + 0.02
 
 
-def test_two_models_with_known_errors_agree_where_they_must(shared: Path) -> None:
+def test_the_agreement_of_two_models_matches_their_known_errors(shared: Path) -> None:
     frame = pd.read_csv(shared / "banking77.csv")
     frame["small"], wrong, _ = spoilt(frame["category"], wrong=2000, unanswered=0, seed=1)
     frame["large"], missed, silent = spoilt(frame["category"], wrong=500, unanswered=100, seed=2)
-    found = frame.bf.agreement(["category", "small", "large"])
-    by_pair = found.pairs.set_index(["first", "second"])
+    agreement = frame.bf.agreement(["category", "small", "large"])
+    by_pair = agreement.pairs.set_index(["first", "second"])
     assert by_pair.loc[("category", "small"), "agreement"] == 1 - 2000 / len(frame)
     assert by_pair.loc[("category", "large"), "equal"] == len(frame) - 600
-    assert found.missing == {"category": 0, "small": 0, "large": 100}
+    assert agreement.missing == {"category": 0, "small": 0, "large": 100}
     spoilt_rows = set(wrong) | set(missed)
-    assert len(found.disagreements) == len(spoilt_rows)
-    assert found.all_agree == len(frame) - len(spoilt_rows | set(silent))
-    # With 77 labels hardly anything is equal by chance.
+    assert len(agreement.disagreements) == len(spoilt_rows)
+    assert agreement.all_agree == len(frame) - len(spoilt_rows | set(silent))
+    # With 77 labels, chance agreement is small.
     kappas = by_pair["kappa"]
     assert ((by_pair["agreement"] - kappas) < 0.005).all()
-    assert kappas.min() < found.alpha < kappas.max()
+    assert kappas.min() < agreement.alpha < kappas.max()
 
 
-def test_the_answers_of_a_job_with_known_errors_are_found_out(
+def test_known_errors_of_a_jobs_answers_are_measured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reviews = pd.read_csv(REVIEWS)
@@ -94,12 +92,12 @@ def test_the_answers_of_a_job_with_known_errors_are_found_out(
             "{{ text }}", model="m", output=["positive", "negative", "mixed"], on_missing="skip"
         )
         labeled = reviews.bf.join(requests.submit(client=server.client()).wait())
-    found = labeled.bf.evaluate(truth="sentiment", predicted="label")
-    asked = reviews["text"].notna()
+    evaluation = labeled.bf.evaluate(truth="sentiment", predicted="label")
+    has_text = reviews["text"].notna()
     silent = reviews["text"].isin(broken)
     spoiled = reviews["text"].isin(wrong - broken) & (reviews["sentiment"] != "mixed")
-    assert found.no_truth == (~asked).sum() == 6
-    assert found.reasons == {"invalid": silent.sum()}
-    assert found.answered == (asked & ~silent).sum()
-    pd.testing.assert_frame_equal(found.disagreements, labeled[spoiled])
-    assert bf.agreement(labeled, ["sentiment", "label"]).all_agree == found.correct
+    assert evaluation.no_truth == (~has_text).sum() == 6
+    assert evaluation.reasons == {"invalid": silent.sum()}
+    assert evaluation.answered == (has_text & ~silent).sum()
+    pd.testing.assert_frame_equal(evaluation.disagreements, labeled[spoiled])
+    assert bf.agreement(labeled, ["sentiment", "label"]).all_agree == evaluation.correct

@@ -1,4 +1,4 @@
-"""The formulas, against numbers worked by hand, published examples and a second way to compute."""
+"""Formulas, compared with hand-computed and published values."""
 
 from __future__ import annotations
 
@@ -51,20 +51,20 @@ def test_the_interval_is_wilsons(hits: int, of: int, low: float, high: float) ->
     assert wilson(hits, of) == pytest.approx((low, high), abs=1e-5)
 
 
-def test_of_nothing_there_is_no_share() -> None:
+def test_a_share_of_zero_rows_is_undefined() -> None:
     assert all(math.isnan(end) for end in wilson(0, 0))
     assert math.isnan(cohens_kappa(np.zeros((3, 3), int)))
     assert math.isnan(krippendorffs_alpha(np.full((4, 2), -1)))
 
 
 def test_kappa_is_cohens() -> None:
-    # 70 % equal; by chance 0.5 · 0.6 + 0.5 · 0.4 = 50 %.
+    # 70% equal; by chance 0.5 · 0.6 + 0.5 · 0.4 = 50%.
     assert cohens_kappa(np.array([[20, 5], [10, 15]])) == pytest.approx(0.4)
     assert cohens_kappa(np.array([[0, 5], [5, 0]])) == pytest.approx(-1)
     assert cohens_kappa(np.array([[3, 0], [0, 4]])) == pytest.approx(1)
 
 
-def test_one_label_alone_agrees_by_chance_so_nothing_can_be_said() -> None:
+def test_kappa_of_a_single_label_is_undefined() -> None:
     assert math.isnan(cohens_kappa(np.array([[9, 0], [0, 0]])))
     assert math.isnan(krippendorffs_alpha(np.zeros((9, 2), int)))
 
@@ -74,14 +74,14 @@ def test_alpha_is_krippendorffs() -> None:
     assert krippendorffs_alpha(codes(TWO_OBSERVERS)) == pytest.approx(1 - 19 * 4 / (14 * 6))
 
 
-def test_a_unit_with_one_rating_changes_no_alpha() -> None:
-    known = codes(FOUR_OBSERVERS)
-    more = np.vstack([known, [[-1, -1, 3, -1], [-1, -1, -1, -1]]])
-    assert krippendorffs_alpha(more) == krippendorffs_alpha(known)
+def test_a_unit_with_one_rating_does_not_change_alpha() -> None:
+    ratings = codes(FOUR_OBSERVERS)
+    more = np.vstack([ratings, [[-1, -1, 3, -1], [-1, -1, -1, -1]]])
+    assert krippendorffs_alpha(more) == krippendorffs_alpha(ratings)
 
 
 def alpha_by_definition(units: list[list[int]]) -> Fraction | None:
-    """Add up the coincidences one pair at a time, as the definition has it."""
+    """Sum the coincidences pair by pair, as in the definition."""
     units = [[value for value in unit if value >= 0] for unit in units]
     units = [unit for unit in units if len(unit) > 1]
     values = [value for unit in units for value in unit]
@@ -99,10 +99,10 @@ def alpha_by_definition(units: list[list[int]]) -> Fraction | None:
         st.lists(st.integers(-1, 3), min_size=raters, max_size=raters), min_size=1, max_size=12
     )
 ))  # fmt: skip
-def test_alpha_is_what_its_definition_says(units: list[list[int]]) -> None:
-    wanted = alpha_by_definition(units)
-    found = krippendorffs_alpha(np.array(units))
-    if wanted is None:
-        assert math.isnan(found)
+def test_alpha_matches_its_definition(units: list[list[int]]) -> None:
+    expected = alpha_by_definition(units)
+    alpha = krippendorffs_alpha(np.array(units))
+    if expected is None:
+        assert math.isnan(alpha)
     else:
-        assert found == pytest.approx(float(wanted))
+        assert alpha == pytest.approx(float(expected))

@@ -28,7 +28,7 @@ class Tone(enum.Enum):
     SCORE = 2.5
 
 
-class Word(str, enum.Enum):  # noqa: UP042 - what older code has in its cells
+class Word(str, enum.Enum):  # noqa: UP042 - as in older code
     GOOD = "good"
 
 
@@ -73,7 +73,7 @@ SCALARS: dict[str, tuple[Any, str, str]] = {
     "Fraction": (fractions.Fraction(1, 3), "1/3", '"1/3"'),
     "date": (dt.date(2026, 11, 21), "2026-11-21", '"2026-11-21"'),
     "datetime": (
-        dt.datetime(2026, 11, 21, 9, 30),  # noqa: DTZ001 - a cell without a zone
+        dt.datetime(2026, 11, 21, 9, 30),  # noqa: DTZ001 - a cell without a time zone
         "2026-11-21 09:30:00",
         '"2026-11-21 09:30:00"',
     ),
@@ -207,7 +207,7 @@ COLUMNS: dict[str, tuple[pd.Series, list[str | None], list[str | None]]] = {
         ['"2026-11-21 00:00:00"', None],
     ),
     "category of nothing": (pd.Series(pd.Categorical([None, None])), [None, None], [None, None]),
-    "category with a level that has no text, unused": (
+    "category with an unused unsupported level": (
         pd.Series(pd.Categorical(["a"], categories=[b"bytes", "a"])),
         ["a"],
         ['"a"'],
@@ -270,7 +270,7 @@ def test_every_kind_of_missing_is_missing(missing: Any) -> None:
             assert texts(values, object, as_json=as_json)[0] is None
 
 
-def test_zero_divided_by_zero_is_missing_even_where_pandas_does_not_say_so() -> None:
+def test_zero_divided_by_zero_is_missing_even_if_pandas_keeps_nan() -> None:
     for dtype in ("Float64", "double[pyarrow]"):
         quotient = pd.Series([0.0], dtype=dtype) / 0
         assert text_column(quotient).to_pylist() == [None]
@@ -287,49 +287,49 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "half a surrogate pair": ("\ud800", "surrogate"),
     "half a surrogate pair inside JSON": (["\ud800"], "surrogate"),
     "half a surrogate pair in a key": ({"\ud800": 1}, "surrogate"),
-    "a key that is no text": ({(1, 2): "a"}, "key of type tuple"),
-    "two keys written alike": ({1: "a", "1": "b"}, "two keys"),
-    "a number that Python will not write": (10**5000, "digits"),
+    "a key that is not a string": ({(1, 2): "a"}, "key of type tuple"),
+    "two keys with equal text": ({1: "a", "1": "b"}, "two keys"),
+    "a number too long for Python": (10**5000, "digits"),
     "a structured array": (np.zeros(1, dtype=[("a", int)]), "void"),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_has_no_exact_text_is_named_by_column_row_and_index(case: str) -> None:
+def test_a_value_without_exact_text_is_named_by_column_row_and_index(case: str) -> None:
     value, word = REFUSED[case]
     cells = pd.Series(["fine", value], index=["p", "q"], name="notes", dtype=object)
     for as_json in (False, True):
-        with pytest.raises(CellError, match=word) as caught:
+        with pytest.raises(CellError, match=word) as excinfo:
             text_column(cells, as_json=as_json)
-        assert "Column 'notes', row 1 (index 'q')" in str(caught.value)
+        assert "Column 'notes', row 1 (index 'q')" in str(excinfo.value)
 
 
-def test_a_list_that_holds_itself_is_refused_in_words() -> None:
+def test_a_list_that_contains_itself_raises_a_clear_error() -> None:
     circle: list[Any] = []
     circle.append(circle)
     with pytest.raises(CellError, match="row 0: nested too deeply"):
         texts([circle], object)
 
 
-def test_infinity_is_text_in_a_prompt_and_refused_as_json() -> None:
+def test_infinity_is_text_in_a_prompt_and_an_error_as_json() -> None:
     assert texts([np.inf]) == ["inf"]
     with pytest.raises(CellError, match="row 0: infinity"):
         texts([np.inf], as_json=True)
 
 
-def test_a_bad_level_of_a_category_is_named_by_its_row() -> None:
+def test_an_unsupported_category_is_named_by_its_row() -> None:
     cells = pd.Series(pd.Categorical(["a", "a", b"x"], categories=[b"x", "a"]), name="c")
     with pytest.raises(CellError, match="Column 'c', row 2: bytes"):
         text_column(cells)
 
 
-def test_a_numpy_label_is_named_plainly() -> None:
+def test_a_numpy_index_label_is_shown_as_a_plain_value() -> None:
     frame = pd.DataFrame({3: [b"x"]}, index=pd.Index([7]))
     with pytest.raises(CellError, match=r"Column 3, row 0 \(index 7\)"):
         text_column(frame.iloc[:, 0])
 
 
-def test_read_only_memory_is_read() -> None:
+def test_cells_in_read_only_memory_are_read() -> None:
     values = np.array([0.5, 1.5])
     values.flags.writeable = False
     assert texts(pd.Series(values, copy=False)) == ["0.5", "1.5"]
@@ -362,11 +362,11 @@ def test_the_text_of_a_cell_does_not_depend_on_the_rows_around_it(
     values: list[Any], data: st.DataObject
 ) -> None:
     cells = pd.Series(np.fromiter(values, dtype=object, count=len(values)), dtype=object)
-    whole = text_column(cells).to_pylist()
-    chosen = data.draw(st.lists(st.integers(0, len(values) - 1), max_size=8))
-    assert text_column(cells.iloc[chosen]).to_pylist() == [whole[i] for i in chosen]
+    all_texts = text_column(cells).to_pylist()
+    positions = data.draw(st.lists(st.integers(0, len(values) - 1), max_size=8))
+    assert text_column(cells.iloc[positions]).to_pylist() == [all_texts[i] for i in positions]
     alone = [text_column(cells.iloc[[i]]).to_pylist()[0] for i in range(len(values))]
-    assert alone == whole
+    assert alone == all_texts
 
 
 @pytest.mark.parametrize("as_json", [False, True])
@@ -376,14 +376,14 @@ def test_the_text_does_not_change_when_rows_are_sorted_filtered_or_repeated(
     as_json: bool,
 ) -> None:
     cells = COLUMNS[case][0]
-    whole = text_column(cells, as_json=as_json).to_pylist()
+    all_texts = text_column(cells, as_json=as_json).to_pylist()
     last = len(cells) - 1
-    for chosen in ([last], [0], [last, 0, last]):
-        found = text_column(cells.iloc[chosen], as_json=as_json).to_pylist()
-        assert found == [whole[i] for i in chosen]
+    for positions in ([last], [0], [last, 0, last]):
+        texts = text_column(cells.iloc[positions], as_json=as_json).to_pylist()
+        assert texts == [all_texts[i] for i in positions]
 
 
-# Without NUL: older pandas merges a string and the same string followed by a NUL into one category.
+# Without NUL: older pandas merges categories that differ only in a trailing NUL.
 @given(
     st.lists(
         st.none()
@@ -391,14 +391,14 @@ def test_the_text_does_not_change_when_rows_are_sorted_filtered_or_repeated(
         max_size=6,
     )
 )
-def test_a_text_reads_the_same_however_its_column_is_stored(values: list[str | None]) -> None:
+def test_a_string_has_the_same_text_in_every_column_type(values: list[str | None]) -> None:
     kinds = ["object", "string", "str", "string[pyarrow]", "category", pd.ArrowDtype(pa.string())]
     for kind in kinds:
         assert texts(values, kind) == values
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
-def test_a_date_reads_the_same_in_every_unit(unit: str) -> None:
+def test_a_date_has_the_same_text_in_every_unit(unit: str) -> None:
     moments = pd.to_datetime(["2026-11-21 09:30:05", "2026-11-21"], format="ISO8601")
     expected = ["2026-11-21 09:30:05", "2026-11-21 00:00:00"]
     assert texts(moments.as_unit(unit)) == expected

@@ -1,4 +1,4 @@
-"""The size of an image, read from its first bytes, of every format."""
+"""Image sizes, read from the first bytes."""
 
 import base64
 import struct

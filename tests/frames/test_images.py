@@ -1,4 +1,4 @@
-"""Where images stand in a request, and what a cell may hold."""
+"""Images in requests, and the supported cells."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
 PHOTO = "https://example.org/cat.jpg"
 
 
-def ask(cells: Any, prompt: Any = "What is this?", **more: Any) -> bf.Requests:
+def ask(cells: Any, prompt: Any = "What is this?", **options: Any) -> bf.Requests:
     frame = pd.DataFrame({"photo": cells, "text": [f"t{i}" for i in range(len(cells))]})
-    return bf.requests(frame, prompt, **{"model": "gpt-4.1", "images": "photo", **more})
+    return bf.requests(frame, prompt, **{"model": "gpt-4.1", "images": "photo", **options})
 
 
-def body(cells: Any, prompt: Any = "What is this?", **more: Any) -> dict[str, Any]:
-    return ask(cells, prompt, **more).preview(1)[0]["body"]
+def body(cells: Any, prompt: Any = "What is this?", **options: Any) -> dict[str, Any]:
+    return ask(cells, prompt, **options).preview(1)[0]["body"]
 
 
 def test_chat_completions_get_an_image_behind_the_text() -> None:
@@ -39,9 +39,9 @@ def test_chat_completions_get_an_image_behind_the_text() -> None:
 
 
 def test_responses_get_an_image_behind_the_text() -> None:
-    asked = body([PHOTO], "Is {{ text }} this?", endpoint=RESPONSES, system="Be brief.")
-    assert asked["instructions"] == "Be brief."
-    assert asked["input"] == [
+    request_body = body([PHOTO], "Is {{ text }} this?", endpoint=RESPONSES, system="Be brief.")
+    assert request_body["instructions"] == "Be brief."
+    assert request_body["input"] == [
         {
             "role": "user",
             "content": [
@@ -53,7 +53,7 @@ def test_responses_get_an_image_behind_the_text() -> None:
 
 
 @pytest.mark.parametrize(("endpoint", "text"), [(CHAT, "text"), (RESPONSES, "input_text")])
-def test_images_go_to_the_last_message_of_the_user(endpoint: str, text: str) -> None:
+def test_images_are_added_to_the_last_user_message(endpoint: str, text: str) -> None:
     prompt = [
         {"role": "user", "content": "Look."},
         {"role": "assistant", "content": "Yes."},
@@ -68,14 +68,16 @@ def test_images_go_to_the_last_message_of_the_user(endpoint: str, text: str) -> 
 
 
 @pytest.mark.parametrize("endpoint", [CHAT, RESPONSES])
-def test_several_columns_stand_in_the_order_given(endpoint: str) -> None:
+def test_images_of_several_columns_keep_the_given_order(endpoint: str) -> None:
     frame = pd.DataFrame({"back": [png(2)], "front": [png(1)]})
-    asked = frame.bf.requests("Same?", model="gpt-4.1", images=["front", "back"], endpoint=endpoint)
-    [line] = asked.preview()
+    requests = frame.bf.requests(
+        "Same?", model="gpt-4.1", images=["front", "back"], endpoint=endpoint
+    )
+    [line] = requests.preview()
     assert urls_of(line["body"]) == [data_url(png(1)), data_url(png(2))]
 
 
-def test_no_message_of_the_user_is_an_error() -> None:
+def test_a_prompt_without_a_user_message_is_an_error() -> None:
     with pytest.raises(TemplateError, match="the prompt has no user message"):
         ask([PHOTO], [{"role": "system", "content": "{{ text }}"}])
 
@@ -84,22 +86,22 @@ def test_no_message_of_the_user_is_an_error() -> None:
     ("cell", "kind"),
     [(png(), "png"), (GIF, "gif"), (JPEG, "jpeg"), (WEBP, "webp"), (bytearray(png()), "png")],
 )
-def test_bytes_are_sent_as_what_their_first_bytes_say(cell: Any, kind: str) -> None:
+def test_the_first_bytes_determine_the_image_type(cell: Any, kind: str) -> None:
     assert urls_of(body([cell])) == [data_url(bytes(cell), kind)]
 
 
 def test_the_same_image_in_any_form_is_one_request(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png())
-    (tmp_path / "b.jpg").write_bytes(png())  # its name does not count
+    (tmp_path / "b.jpg").write_bytes(png())  # its name does not matter
     wrong_type = data_url(png()).replace("image/png", "image/jpeg")
     cells = [png(), data_url(png()), wrong_type, "a.png", Path("b.jpg"), tmp_path / "a.png"]
-    asked = ask(cells, image_root=tmp_path)
-    assert (len(asked), asked.rows) == (1, 6)
-    assert urls_of(asked.preview()[0]["body"]) == [data_url(png())]
+    requests = ask(cells, image_root=tmp_path)
+    assert (len(requests), requests.rows) == (1, 6)
+    assert urls_of(requests.preview()[0]["body"]) == [data_url(png())]
     assert len(ask([png(shade=1), png(shade=2), png(shade=1)])) == 2
 
 
-def test_columns_of_arrow_and_of_pandas_hold_images(tmp_path: Path) -> None:
+def test_arrow_and_pandas_columns_may_contain_images(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png())
     binary = pd.Series([png()], dtype=pd.ArrowDtype(pa.binary()))
     text = pd.Series(["a.png"], dtype="string")
@@ -122,20 +124,24 @@ def test_missing_images_follow_on_missing() -> None:
         ask([PHOTO, None])
     skipped = ask([PHOTO, None, float("nan"), pd.NA], on_missing="skip")
     assert (len(skipped), skipped.rows) == (1, 4)
-    asked = ask([None, PHOTO], "{{ text }}", on_missing="empty")
-    bodies = [line["body"] for line in asked.preview()]
+    requests = ask([None, PHOTO], "{{ text }}", on_missing="empty")
+    bodies = [line["body"] for line in requests.preview()]
     assert [urls_of(one) for one in bodies] == [[], [PHOTO]]
     assert bodies[0]["messages"][0]["content"] == [{"type": "text", "text": "t0"}]
 
 
-def test_a_missing_image_among_several_leaves_the_others() -> None:
+def test_a_missing_image_does_not_affect_the_others_of_its_row() -> None:
     frame = pd.DataFrame({"a": [PHOTO, None, None], "b": [None, png(), None]})
-    asked = frame.bf.requests("?", model="gpt-4.1", images=["a", "b"], on_missing="empty")
-    assert [urls_of(line["body"]) for line in asked.preview()] == [[PHOTO], [data_url(png())], []]
+    requests = frame.bf.requests("?", model="gpt-4.1", images=["a", "b"], on_missing="empty")
+    assert [urls_of(line["body"]) for line in requests.preview()] == [
+        [PHOTO],
+        [data_url(png())],
+        [],
+    ]
 
 
 @pytest.mark.parametrize(
-    ("cell", "words"),
+    ("cell", "fragment"),
     [
         ("http://example.org/a.png", "with the scheme 'http', not https: or data:"),
         ("ftp://example.org/a.png", "with the scheme 'ftp'"),
@@ -152,20 +158,20 @@ def test_a_missing_image_among_several_leaves_the_others() -> None:
         ("", "a path, which requires"),
     ],
 )
-def test_what_is_no_image_is_named_before_anything_is_sent(cell: Any, words: str) -> None:
-    with pytest.raises(CellError) as caught:
+def test_a_cell_without_an_image_is_named_before_anything_is_sent(cell: Any, fragment: str) -> None:
+    with pytest.raises(CellError) as excinfo:
         ask([PHOTO, cell], on_missing="skip")
-    assert words in str(caught.value)
-    assert "row 1: column 'photo' " in str(caught.value)
+    assert fragment in str(excinfo.value)
+    assert "row 1: column 'photo' " in str(excinfo.value)
 
 
-def test_all_cells_that_are_no_image_are_counted() -> None:
-    with pytest.raises(CellError, match="7 of 9 rows have images that cannot be sent"):
+def test_all_cells_without_an_image_are_counted() -> None:
+    with pytest.raises(CellError, match="7 of 9 rows have images or files that cannot be sent"):
         ask([PHOTO, *["http://x"] * 7, png()])
 
 
 @pytest.mark.parametrize(
-    ("more", "words"),
+    ("more", "fragment"),
     [
         ({"images": None, "image_root": "."}, "image_root: requires images="),
         ({"images": None, "image_detail": "low"}, "image_detail: requires images="),
@@ -187,24 +193,24 @@ def test_all_cells_that_are_no_image_are_counted() -> None:
         ),
     ],
 )
-def test_a_word_that_does_not_fit_is_refused(more: dict[str, Any], words: str) -> None:
-    with pytest.raises(RequestError) as caught:
+def test_an_image_option_that_does_not_fit_is_refused(more: dict[str, Any], fragment: str) -> None:
+    with pytest.raises(RequestError) as excinfo:
         ask([PHOTO], **more)
-    assert words in str(caught.value)
+    assert fragment in str(excinfo.value)
 
 
 @pytest.mark.parametrize("endpoint", [CHAT, RESPONSES])
-def test_image_in_the_singular_is_not_sent_instead(endpoint: str) -> None:
+def test_image_instead_of_images_is_an_error(endpoint: str) -> None:
     with pytest.raises(RequestError, match="Did you mean images="):
         ask([PHOTO], "{{ text }}", images=None, image="photo", endpoint=endpoint)
 
 
-def test_a_column_that_is_not_there_is_named() -> None:
+def test_a_missing_image_column_is_named() -> None:
     with pytest.raises(ColumnError, match="Did you mean 'photo'"):
         ask([PHOTO], images="phto")
 
 
-def test_large_images_are_scaled_down_when_asked(tmp_path: Path) -> None:
+def test_large_images_are_scaled_down_on_request(tmp_path: Path) -> None:
     image_module = pytest.importorskip("PIL.Image")
     path = tmp_path / "large.jpg"
     image_module.new("RGB", (400, 100), (200, 0, 0)).save(path, exif=_turned(image_module))
@@ -213,22 +219,22 @@ def test_large_images_are_scaled_down_when_asked(tmp_path: Path) -> None:
     assert (scaled.format, scaled.size) == ("JPEG", (12, 50))
     small = png(40, 40)
     assert urls_of(body([small], image_max_size=50)) == [data_url(small)]
-    held = image_module.new("RGBA", (400, 100))
-    assert _opened(image_module, urls_of(body([held], image_max_size=50))[0]).size == (50, 12)
+    image = image_module.new("RGBA", (400, 100))
+    assert _opened(image_module, urls_of(body([image], image_max_size=50))[0]).size == (50, 12)
     large = png(400, 100, padding=21 * 2**20)
     assert _opened(image_module, urls_of(body([large], image_max_size=50))[0]).size == (50, 12)
 
 
 @pytest.mark.parametrize(
-    ("cell", "words"),
+    ("cell", "fragment"),
     [
         (png(100, 100)[:60], "invalid image"),
         (png_header(60_000, 60_000) + bytes(99), "more than 100,000,000 pixels"),
     ],
 )
-def test_what_cannot_be_scaled_is_named(cell: bytes, words: str) -> None:
+def test_an_image_that_cannot_be_scaled_is_named(cell: bytes, fragment: str) -> None:
     pytest.importorskip("PIL")
-    with pytest.raises(CellError, match=words):
+    with pytest.raises(CellError, match=fragment):
         ask([cell], image_max_size=50)
 
 

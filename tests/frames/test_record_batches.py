@@ -1,4 +1,4 @@
-"""What a hostile source may hold, and what becomes of it: the right text, or words."""
+"""Cells of any source: exact text or a clear error."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from batchframe._frames import record_batches, tabular
 from tests.support.pictures import png
 
 
-def texts(source: Any, prompt: Any = "{{ x }}", **words: Any) -> list[str]:
-    words = {"on_missing": "(none)", "dedupe": False, **words}
-    asked = bf.requests(source, prompt, model="gpt-4.1", **words)
-    return [line["body"]["messages"][0]["content"] for line in asked.preview(asked.rows)]
+def texts(source: Any, prompt: Any = "{{ x }}", **options: Any) -> list[str]:
+    options = {"on_missing": "(none)", "dedupe": False, **options}
+    requests = bf.requests(source, prompt, model="gpt-4.1", **options)
+    return [line["body"]["messages"][0]["content"] for line in requests.preview(requests.rows)]
 
 
 def of_bytes(*values: bytes) -> pa.Array:
-    """Arrow's texts are whatever bytes it is given."""
+    """Return an Arrow string array of any bytes."""
     ends = np.cumsum([0, *map(len, values)]).astype(np.int32)
     buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(values))]
     return pa.Array.from_buffers(pa.string(), len(values), buffers)
@@ -40,20 +40,20 @@ INTERVALS = pa.array(pd.Series(pd.arrays.IntervalArray.from_tuples([(0, 1), None
 WORDS = pa.array(["a", None])
 READABLE: dict[str, tuple[pa.Array, str]] = {
     "texts in views": (WORDS.cast(pa.string_view()), "a"),
-    "encoded texts in views": (
+    "dictionary-encoded string views": (
         pa.DictionaryArray.from_arrays(
             pa.array([0, None], pa.uint32()), pa.array(["a"], pa.string_view())
         ),
         "a",
     ),
-    "a null among the encoded texts": (
+    "a null in the dictionary": (
         pa.DictionaryArray.from_arrays(pa.array([0, 1], pa.int8()), WORDS),
         "a",
     ),
     "runs": (pa.RunEndEncodedArray.from_arrays([1, 2], WORDS), "a"),
     "lists in views": (pa.array([[1, None], None], pa.list_view(pa.int64())), "[1,null]"),
-    "large lists in views": (pa.array([[1], None], pa.large_list_view(pa.int64())), "[1]"),
-    "lists of strings in views": (pa.array([["a"], None], pa.list_(pa.string_view())), '["a"]'),
+    "large list views": (pa.array([[1], None], pa.large_list_view(pa.int64())), "[1]"),
+    "lists of string views": (pa.array([["a"], None], pa.list_(pa.string_view())), '["a"]'),
     "periods of pandas": (PERIODS, "2024-01"),
     "intervals of pandas": (INTERVALS, "(0.0, 1.0]"),
     "half floats": (pa.array([np.float16(0.1), np.float16("nan")], pa.float16()), "0.1"),
@@ -85,43 +85,43 @@ UNREADABLE: dict[str, tuple[pa.Array, str]] = {
 
 
 @pytest.mark.parametrize("kind", UNREADABLE)
-def test_a_cell_without_an_exact_text_is_refused_in_words(kind: str) -> None:
-    column, words = UNREADABLE[kind]
+def test_a_cell_without_exact_text_raises_a_clear_error(kind: str) -> None:
+    column, fragment = UNREADABLE[kind]
     for prompt in ("{{ x }}", "{{ x | json }}", lambda row: str(row["x"])):
-        with pytest.raises((bf.errors.CellError, bf.errors.SourceError), match=f"'x'.*{words}"):
+        with pytest.raises((bf.errors.CellError, bf.errors.SourceError), match=f"'x'.*{fragment}"):
             texts(pa.table({"x": column}), prompt, on_missing="skip")
 
 
-def test_a_column_that_is_not_asked_about_may_be_of_any_type() -> None:
+def test_an_unused_column_may_have_any_type() -> None:
     union, _ = UNREADABLE["unions"]
     assert texts(pa.table({"x": ["a"], "y": union})) == ["a"]
 
 
-def test_bytes_that_are_no_text_are_refused_in_a_frame_too() -> None:
+def test_bytes_that_are_not_utf_8_are_refused_in_a_frame_too() -> None:
     frame = pa.table({"x": of_bytes(b"a", b"\xff")}).to_pandas(types_mapper=pd.ArrowDtype)
     with pytest.raises(bf.errors.CellError, match=r"'x', row 1.*UTF-8"):
         texts(frame)
 
 
 def of_arrow(column: pa.Array) -> pd.DataFrame:
-    """Make a frame whose column is of the very type that Arrow has."""
+    """Return a frame with a column of an Arrow dtype."""
     return pd.DataFrame({"x": pd.arrays.ArrowExtensionArray(pa.chunked_array([column]))})
 
 
 @pytest.mark.parametrize("kind", [kind for kind in READABLE if "of pandas" not in kind])
-def test_a_column_of_a_frame_may_be_of_any_type_that_arrow_has(kind: str) -> None:
+def test_a_frame_column_may_have_any_arrow_type(kind: str) -> None:
     column, text = READABLE[kind]
     assert texts(of_arrow(column)) == [text, "(none)"]
     assert texts(of_arrow(column).iloc[:0]) == []
-    asked = of_arrow(column).bf.requests(lambda _: "the same", model="gpt-4.1")
-    assert len(asked) == 1
+    requests = of_arrow(column).bf.requests(lambda _: "the same", model="gpt-4.1")
+    assert len(requests) == 1
 
 
 @pytest.mark.parametrize("kind", UNREADABLE)
-def test_what_a_frame_holds_without_an_exact_text_is_refused_in_words(kind: str) -> None:
-    column, words = UNREADABLE[kind]
+def test_a_frame_cell_without_exact_text_raises_a_clear_error(kind: str) -> None:
+    column, fragment = UNREADABLE[kind]
     for prompt in ("{{ x }}", "{{ x | json }}"):
-        with pytest.raises(bf.errors.CellError, match=f"'x'.*{words}"):
+        with pytest.raises(bf.errors.CellError, match=f"'x'.*{fragment}"):
             texts(of_arrow(column), prompt)
 
 
@@ -137,18 +137,18 @@ def test_what_a_frame_holds_without_an_exact_text_is_refused_in_words(kind: str)
     ],
     ids=str,
 )
-def test_the_step_that_a_refusal_names_mends_the_column(column: pa.Array, text: str) -> None:
+def test_the_fix_in_the_error_makes_the_column_usable(column: pa.Array, text: str) -> None:
     df = of_arrow(column)
-    with pytest.raises(bf.errors.CellError) as caught:
+    with pytest.raises(bf.errors.CellError) as excinfo:
         texts(df)
-    step = str(caught.value).partition("Fix: ")[2].removesuffix(".")
+    step = str(excinfo.value).partition("Fix: ")[2].removesuffix(".")
     assert step.startswith("df['x']")
-    exec(step if " = " in step[:12] else f"df['x'] = {step}", {"df": df, "pd": pd})  # noqa: S102 - our own words
+    exec(step if " = " in step[:12] else f"df['x'] = {step}", {"df": df, "pd": pd})  # noqa: S102 - our own code
     assert texts(df)[0] == text
     assert texts(df)[1:] == ["(none)"] * (len(df) - 1)
 
 
-def test_images_may_be_bytes_in_views() -> None:
+def test_images_may_be_arrow_binary_views() -> None:
     table = pa.table({"x": ["a"], "photo": pa.array([png(1)], pa.binary_view())})
     [line] = bf.requests(table, "{{ x }}", model="gpt-4.1", images="photo").preview(1)
     assert line["body"]["messages"][0]["content"][1]["type"] == "image_url"
@@ -157,7 +157,7 @@ def test_images_may_be_bytes_in_views() -> None:
 @pytest.mark.parametrize(
     "names", [["a.b", "a"], ["a b", "ü"], ["l.list.element", "l"], ["__index_level_0__", "A"]]
 )
-def test_a_column_of_an_odd_name_is_read_by_it(names: list[str], tmp_path: Path) -> None:
+def test_a_column_with_an_unusual_name_is_read(names: list[str], tmp_path: Path) -> None:
     columns = [pa.array(["first"]), pa.array([{"b": "second", "list": {"element": "third"}}])]
     table = pa.table(columns, names)
     pq.write_table(table, tmp_path / "rows.parquet")
@@ -176,7 +176,7 @@ def files_of(folder: Path, **tables: Any) -> Path:
     return folder
 
 
-def test_files_with_other_columns_and_wider_types_are_read_together(tmp_path: Path) -> None:
+def test_files_with_different_columns_and_types_are_unified(tmp_path: Path) -> None:
     late = {"x": pa.array([2**40]), "y": ["late"], "z": ["text"]}
     early = {"x": pa.array([1], pa.int32()), "z": pa.nulls(1)}
     folder = files_of(tmp_path, a=early, b=late)
@@ -186,18 +186,18 @@ def test_files_with_other_columns_and_wider_types_are_read_together(tmp_path: Pa
     ]
 
 
-def test_files_that_do_not_fit_each_other_are_refused_by_name(tmp_path: Path) -> None:
+def test_files_with_incompatible_schemas_are_named(tmp_path: Path) -> None:
     folder = files_of(tmp_path, a={"x": [1]}, b={"x": ["text"]})
-    with pytest.raises(bf.errors.SourceError, match=r"b\.parquet.*Field x .*schema=") as caught:
+    with pytest.raises(bf.errors.SourceError, match=r"b\.parquet.*Field x .*schema=") as excinfo:
         texts(folder)
-    assert "read_csv" not in str(caught.value)
-    chosen = ds.dataset(folder, schema=pa.schema({"x": pa.int64()}))
+    assert "read_csv" not in str(excinfo.value)
+    dataset = ds.dataset(folder, schema=pa.schema({"x": pa.int64()}))
     with pytest.raises(bf.errors.SourceError, match=r"b\.parquet: column 'x' is stored as string"):
-        texts(chosen)
+        texts(dataset)
     assert texts(ds.dataset(folder, schema=pa.schema({"x": pa.string()}))) == ["1", "text"]
 
 
-def test_what_other_programs_leave_in_a_folder_is_no_file_of_rows(tmp_path: Path) -> None:
+def test_files_of_other_programs_in_a_folder_are_ignored(tmp_path: Path) -> None:
     files_of(tmp_path, a={"x": ["a"]})
     for name in ("_SUCCESS", ".a.parquet.crc", "_metadata"):
         (tmp_path / name).write_bytes(b"no rows")
@@ -207,21 +207,21 @@ def test_what_other_programs_leave_in_a_folder_is_no_file_of_rows(tmp_path: Path
         texts(tmp_path)
 
 
-def test_a_folder_without_a_file_is_told_apart_from_one_without_a_column(tmp_path: Path) -> None:
+def test_a_folder_without_files_and_a_missing_column_have_different_errors(tmp_path: Path) -> None:
     (tmp_path / "_SUCCESS").write_text("")
     with pytest.raises(bf.errors.SourceError, match="no Parquet files"):
         texts(tmp_path)
 
 
 @pytest.mark.parametrize("target", ["a.parquet", "."])
-def test_a_link_that_brings_rows_twice_is_refused(target: str, tmp_path: Path) -> None:
+def test_a_link_that_would_read_rows_twice_is_refused(target: str, tmp_path: Path) -> None:
     files_of(tmp_path, a={"x": ["a"]})
     (tmp_path / "link").symlink_to(tmp_path / target)
     with pytest.raises(bf.errors.SourceError, match="the same file"):
         texts(tmp_path)
 
 
-def test_a_link_to_rows_elsewhere_is_followed(tmp_path: Path) -> None:
+def test_a_link_to_a_file_elsewhere_is_followed(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "here").mkdir()
     files_of(tmp_path / "there", a={"x": ["a"]})
@@ -229,32 +229,32 @@ def test_a_link_to_rows_elsewhere_is_followed(tmp_path: Path) -> None:
     assert texts(tmp_path / "here") == ["a"]
 
 
-def test_names_of_folders_may_be_missing_and_odd(tmp_path: Path) -> None:
+def test_partition_values_may_be_missing_or_unusual(tmp_path: Path) -> None:
     for name, x in {"k=a b%20c": 1, "k=__HIVE_DEFAULT_PARTITION__": 2}.items():
         (tmp_path / name).mkdir()
         files_of(tmp_path / name, a={"x": [x]})
     assert sorted(texts(tmp_path, "{{ x }} {{ k }}")) == ["1 a b c", "2 (none)"]
 
 
-def test_of_a_fragment_only_the_chosen_row_groups_are_asked(tmp_path: Path) -> None:
+def test_only_the_selected_row_groups_of_a_fragment_are_read(tmp_path: Path) -> None:
     pq.write_table(pa.table({"x": list(range(10))}), tmp_path / "a.parquet", row_group_size=2)
-    whole = ds.dataset(tmp_path)
-    [fragment] = whole.get_fragments()
-    chosen = fragment.subset(row_group_ids=[1, 3])
-    some = ds.FileSystemDataset([chosen], whole.schema, whole.format, whole.filesystem)
+    dataset = ds.dataset(tmp_path)
+    [fragment] = dataset.get_fragments()
+    row_groups = fragment.subset(row_group_ids=[1, 3])
+    some = ds.FileSystemDataset([row_groups], dataset.schema, dataset.format, dataset.filesystem)
     assert texts(some) == ["2", "3", "6", "7"]
 
 
-def test_a_file_may_be_written_again_with_other_row_groups(tmp_path: Path) -> None:
+def test_a_file_may_be_rewritten_with_other_row_groups(tmp_path: Path) -> None:
     table = pa.table({"x": [str(row) for row in range(10)]})
     for before, after in ((2, 10), (10, 2)):
         pq.write_table(table, tmp_path / "a.parquet", row_group_size=before)
-        asked = bf.requests(tmp_path / "a.parquet", "{{ x }}", model="gpt-4.1")
+        requests = bf.requests(tmp_path / "a.parquet", "{{ x }}", model="gpt-4.1")
         pq.write_table(table, tmp_path / "a.parquet", row_group_size=after)
-        assert len(asked.preview(10)) == 10
+        assert len(requests.preview(10)) == 10
 
 
-def test_a_home_may_be_written_as_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tilde_in_a_path_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     files_of(tmp_path, a={"x": ["a"]})
     assert texts("~/a.parquet") == texts(Path("~/a.parquet")) == ["a"]
@@ -262,36 +262,36 @@ def test_a_home_may_be_written_as_a_tilde(tmp_path: Path, monkeypatch: pytest.Mo
         texts("~nobody-at-all/a.parquet")
 
 
-def test_an_address_is_told_from_a_path() -> None:
+def test_a_url_is_distinguished_from_a_path() -> None:
     with pytest.raises(bf.errors.SourceError, match=r"dataset\('s3://bucket/rows'"):
         texts("s3://bucket/rows")
 
 
 @pytest.mark.parametrize("prompt", ["{{ x }}", lambda row: row["x"]])
-def test_no_rows_ask_nothing(prompt: Any, tmp_path: Path) -> None:
+def test_an_empty_source_makes_no_requests(prompt: Any, tmp_path: Path) -> None:
     none = pa.table({"x": pa.array([], pa.string())})
     pq.write_table(none, tmp_path / "none.parquet")
     for source in (none, tmp_path / "none.parquet", none.to_reader()):
-        asked = bf.requests(source, prompt, model="gpt-4.1")
-        assert (asked.rows, len(asked), asked.preview()) == (0, 0, [])
-        assert asked.submit().counts == {}
+        requests = bf.requests(source, prompt, model="gpt-4.1")
+        assert (requests.rows, len(requests), requests.preview()) == (0, 0, [])
+        assert requests.submit().counts == {}
 
 
-def test_batches_of_a_stream_may_have_texts_of_their_own() -> None:
+def test_batches_of_a_stream_may_have_separate_dictionaries() -> None:
     batches = [pa.record_batch({"x": pa.array(x).dictionary_encode()}) for x in ("ab", "cd")]
     reader = pa.RecordBatchReader.from_batches(batches[0].schema, iter(batches))
     assert texts(reader) == ["a", "b", "c", "d"]
 
 
-def test_a_reader_is_not_taken_for_one_without_rows_when_it_comes_again() -> None:
+def test_a_consumed_reader_is_an_error_not_an_empty_source() -> None:
     reader = pa.table({"x": ["a"]}).to_reader()
     assert texts(reader) == ["a"]
-    with pytest.raises(bf.errors.SourceError, match="already read"):
+    with pytest.raises(bf.errors.SourceError, match="exhausted"):
         texts(reader)
 
 
 class TroubleError(Exception):
-    """What a reader of the user's own raises."""
+    """Exception of the user's record batch reader."""
 
 
 def interrupted() -> Iterator[pa.RecordBatch]:
@@ -312,7 +312,7 @@ def stop(*_: Any) -> None:
     [(no_room, bf.errors.SourceError), (stop, KeyboardInterrupt)],
     ids=["no room", "interrupt"],
 )
-def test_no_half_copy_is_left_behind(
+def test_a_failed_copy_leaves_no_file(
     write: Callable[..., None],
     expected: type[BaseException],
     tmp_path: Path,
@@ -320,14 +320,14 @@ def test_no_half_copy_is_left_behind(
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(record_batches, "_write", write)
-    with pytest.raises(expected) as caught:
+    with pytest.raises(expected) as excinfo:
         texts(pa.table({"x": ["a"]}).to_reader())
     assert list(tmp_path.iterdir()) == []
     if expected is not KeyboardInterrupt:
-        assert "TMPDIR" in str(caught.value)
+        assert "TMPDIR" in str(excinfo.value)
 
 
-def test_a_reader_that_fails_is_not_begun_in_its_middle(
+def test_a_reader_that_failed_is_not_continued(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -335,11 +335,11 @@ def test_a_reader_that_fails_is_not_begun_in_its_middle(
     with pytest.raises((bf.errors.SourceError, TroubleError)):
         texts(reader)
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(bf.errors.SourceError, match="already read"):
+    with pytest.raises(bf.errors.SourceError, match="exhausted"):
         texts(reader)
 
 
-def test_a_prompt_function_that_fails_leaves_nothing_behind(
+def test_a_failing_prompt_function_leaves_no_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -369,7 +369,7 @@ class Answer(BaseModel):
     why: str
 
 
-def test_a_taken_name_has_a_way_out_for_rows_that_are_no_frame(tmp_path: Path) -> None:
+def test_a_taken_column_name_has_a_fix_for_sources_too(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"x": ["a"], "label": ["b"], "why": ["c"]}), path)
     with pytest.raises(bf.errors.ColumnError, match=r"scanner\(columns=\[\.\.\.\]\)"):

@@ -1,4 +1,4 @@
-"""The proxy and the small job of these tests."""
+"""A proxy and a small job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`abandon` closes what the service has lost or never ends, and nothing else does."""
+"""`abandon` closes jobs whose batch is lost or never ends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from batchframe.errors import JobError, JobTimeout, ServiceError, SubmissionUnce
 from batchframe.local import Fault
 from tests.support.profiles import change_local
 
-LOOK, FOREVER = "GET /v1/batches/{id}", float("inf")
+RETRIEVE, FOREVER = "GET /v1/batches/{id}", float("inf")
 
 
 @pytest.fixture(autouse=True)
@@ -34,18 +34,19 @@ def asked_again(job: bf.Job, server: local.Server) -> bf.Job:
     return job.unanswered().submit(client=server.client()).wait()
 
 
-def test_a_lost_batch_is_told_and_closed_only_by_word(
+def test_a_lost_batch_is_reported_and_closed_only_by_abandon(
     paused: local.Server, requests: bf.Requests, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job = requests.submit("lost", client=paused.client())
     paused.faults.add(
-        Fault(LOOK, 404, times=FOREVER), Fault("POST /v1/batches/{id}/cancel", 404, times=FOREVER)
+        Fault(RETRIEVE, 404, times=FOREVER),
+        Fault("POST /v1/batches/{id}/cancel", 404, times=FOREVER),
     )
     for verb in (job.wait, job.refresh, job.cancel):
-        with pytest.raises(ServiceError, match="does not see batch_") as told:
+        with pytest.raises(ServiceError, match="does not see batch_") as excinfo:
             verb()
-        assert "bf.job('lost').abandon()" in str(told.value)
-        assert "client=" in str(told.value)
+        assert "bf.job('lost').abandon()" in str(excinfo.value)
+        assert "client=" in str(excinfo.value)
     with pytest.raises(JobError, match="abandon"):
         job.forget()
     assert job.counts == {"pending": 3}
@@ -56,7 +57,7 @@ def test_a_lost_batch_is_told_and_closed_only_by_word(
     assert "batchframe" not in repr(job)
     assert job.wait().refresh().resume().cancel().abandon().counts == {"missing": 3}
     assert asked_again(job, paused).counts == {"ok": 3}
-    # The cell runs again: it finds the job as it is and pays nothing.
+    # A rerun finds the job unchanged, at no cost.
     assert requests.submit("lost", client=paused.client()).id == job.id
     assert len(paused.ledger) == 2
     assert job.forget().removed
@@ -102,15 +103,34 @@ def test_answers_of_an_interrupted_pilot_are_kept(
     assert job.abandon().counts == {"ok": 2}
 
 
-def test_what_was_never_sent_is_dropped(requests: bf.Requests) -> None:
+def test_unsent_requests_are_dropped(requests: bf.Requests) -> None:
     with local.serve(faults=[Fault("POST /v1/batches", 403, times=FOREVER)]) as server:
         with pytest.raises(bf.errors.SubmissionError):
             requests.submit("refused", client=server.client())
         assert bf.job("refused").abandon().counts == {"cancelled": 3}
 
 
+def test_a_result_file_that_is_refused_for_good_is_given_up(
+    requests: bf.Requests, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = Fault("GET /v1/files/{id}/content", 403, times=FOREVER)
+    with local.serve(faults=[refused]) as server:
+        job = requests.submit("refused", client=server.client())
+        for _ in range(2):
+            with pytest.raises(ServiceError, match="HTTP 403"):
+                job.wait()
+            assert (job.done, job.counts) == (False, {"pending": 3})
+        assert job.abandon().counts == {"missing": 3}
+        assert "may still be billed" in capsys.readouterr().err
+        assert (job.done, job.status) == (True, "abandoned")
+        # The refused file stays refused; the rows are sent again on request only.
+        assert job.refresh().wait().counts == {"missing": 3}
+        assert asked_again(job, server).counts == {"ok": 3}
+        assert len(server.ledger) == 2
+
+
 @pytest.mark.usefixtures("one_request_a_file")
-def test_the_other_batches_come_to_their_end_first() -> None:
+def test_the_other_batches_end_first() -> None:
     frame = pd.DataFrame({"text": ["a", "b"]})
     with local.serve() as server:
         server.pause()

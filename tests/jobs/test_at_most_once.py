@@ -1,4 +1,4 @@
-"""At most one billed batch, with the server's own ledger as the judge."""
+"""At most one billed batch, by the server's ledger."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from typing import Any
 
 import pandas as pd
@@ -21,7 +22,7 @@ from tests.support.seams import wrap_folder, wrap_step
 NOTHING_LISTED = '{"object": "list", "data": [], "has_more": false}'
 AMBIGUOUS = [
     "reset", "end of file", "hang", "500", "503 plain", "408", "409", "404 of a proxy",
-    "422 of FastAPI", "broken JSON", "empty object", "list", "login page", "redirect",
+    "broken JSON", "empty object", "list", "login page", "redirect",
 ]  # fmt: skip
 
 
@@ -31,7 +32,7 @@ def _settles_soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("kind", AMBIGUOUS)
-def test_s11_a_lost_answer_to_a_created_batch_adopts_it(
+def test_s11_a_batch_with_a_lost_response_is_adopted(
     kind: str, proxy: Any, requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     proxy.fail("POST", "/batches", kind, after=True)
@@ -42,7 +43,7 @@ def test_s11_a_lost_answer_to_a_created_batch_adopts_it(
 
 
 @pytest.mark.parametrize("kind", AMBIGUOUS)
-def test_s12_a_lost_request_is_uncertain_and_is_sent_again_only_when_told(
+def test_s12_a_lost_request_is_uncertain_and_sent_again_only_on_request(
     kind: str, proxy: Any, requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     proxy.fail("POST", "/batches", kind)
@@ -59,7 +60,7 @@ def test_s12_a_lost_request_is_uncertain_and_is_sent_again_only_when_told(
 
 
 @pytest.mark.parametrize("kind", ["400 refused", "401 refused"])
-def test_s16_a_refusal_in_the_services_own_form_is_told_and_the_job_goes_on_later(
+def test_s16_an_error_in_the_services_format_is_reported_and_resume_continues(
     kind: str, proxy: Any, requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     proxy.fail("POST", "/batches", kind)
@@ -71,7 +72,7 @@ def test_s16_a_refusal_in_the_services_own_form_is_told_and_the_job_goes_on_late
     assert len(server.ledger) == 1
 
 
-def test_a_busy_service_is_asked_again_after_the_pause_it_names(
+def test_a_rate_limit_is_retried_after_retry_after(
     proxy: Any, requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     busy = '{"error": {"message": "Slow down.", "code": "rate_limit_exceeded"}}'
@@ -82,7 +83,7 @@ def test_a_busy_service_is_asked_again_after_the_pause_it_names(
     assert len(server.ledger) == 1
 
 
-def test_an_account_without_money_is_not_asked_again(proxy: Any, requests: bf.Requests) -> None:
+def test_an_account_without_credit_is_not_retried(proxy: Any, requests: bf.Requests) -> None:
     broke = '{"error": {"message": "You exceeded your quota.", "code": "insufficient_quota"}}'
     proxy.fail("POST", "/batches", "400 refused", status=429, body=broke)
     with pytest.raises(bf.errors.SubmissionError, match="insufficient_quota"):
@@ -90,7 +91,7 @@ def test_an_account_without_money_is_not_asked_again(proxy: Any, requests: bf.Re
     assert proxy.creates() == 1
 
 
-def test_s14_a_service_out_of_reach_leaves_the_job_to_go_on_later(
+def test_s14_a_job_resumes_after_the_service_was_out_of_reach(
     requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("batchframe._jobs.submission._UNSENT_ATTEMPTS", 1)
@@ -99,10 +100,10 @@ def test_s14_a_service_out_of_reach_leaves_the_job_to_go_on_later(
     client = openai.OpenAI(base_url="http://127.0.0.1:9/v1", api_key="x", max_retries=0)
     with pytest.raises(bf.errors.ServiceError, match="could not be reached"):
         requests.submit("nowhere", client=client)
-    assert bf.job("nowhere").status == "submitting"
+    assert bf.job("nowhere").status == "preparing"
 
 
-def test_a_batch_that_shows_late_is_adopted(
+def test_a_batch_that_is_listed_late_is_adopted(
     proxy: Any, requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     proxy.fail("POST", "/batches", "reset", after=True)
@@ -116,7 +117,7 @@ def test_s24_a_list_that_cannot_be_read_proves_nothing(
     proxy: Any, requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     proxy.fail("POST", "/batches", "reset")
-    # The first look, before anything was created, is answered.
+    # The first search, before the create, succeeds.
     proxy.fail("GET", "/batches", "500", status=200, body=NOTHING_LISTED)
     proxy.fail("GET", "/batches", "503 plain", times=1000)
     with pytest.raises(bf.errors.SubmissionUncertain, match="returned an incomplete list"):
@@ -127,7 +128,9 @@ def test_s24_a_list_that_cannot_be_read_proves_nothing(
     assert server.ledger == []
 
 
-def test_s25_a_gateway_is_never_asked_again_unbidden(proxy: Any, requests: bf.Requests) -> None:
+def test_s25_nothing_is_sent_again_through_a_gateway_without_consent(
+    proxy: Any, requests: bf.Requests
+) -> None:
     proxy.fail("POST", "/batches", "reset")
     with pytest.raises(bf.errors.SubmissionUncertain):
         requests.submit(client=proxy.client(), on_uncertain="recreate")
@@ -153,23 +156,25 @@ def test_s22_from_another_account_nothing_is_sent_again(
     assert len(server.ledger) == 1
 
 
-def test_s24_a_list_without_an_end_is_no_endless_loop(proxy: Any, requests: bf.Requests) -> None:
+def test_s24_an_endless_list_does_not_loop_forever(proxy: Any, requests: bf.Requests) -> None:
     page = '{"object": "list", "data": [{"id": "batch_x", "object": "batch"}], "has_more": true}'
     proxy.fail("GET", "/batches", "500", status=200, body=page, times=1000)
     with pytest.raises(bf.errors.ServiceError, match="same page again"):
         requests.submit(client=proxy.client())
 
 
-@pytest.mark.parametrize("words", [{"name": 123}, {"name": "a\ud800"}, {"rerun": 1}, {"name": " "}])
-def test_words_that_are_none_are_refused_before_anything_is_sent(
-    words: Any, proxy: Any, requests: bf.Requests
+@pytest.mark.parametrize(
+    "options", [{"name": 123}, {"name": "a\ud800"}, {"rerun": 1}, {"name": " "}]
+)
+def test_invalid_submit_arguments_are_refused_before_anything_is_sent(
+    options: Any, proxy: Any, requests: bf.Requests
 ) -> None:
     with pytest.raises(ValueError, match="not a printable string"):
-        requests.submit(client=proxy.client(), **words)
-    assert proxy.seen == []
+        requests.submit(client=proxy.client(), **options)
+    assert proxy.calls == []
 
 
-def test_two_batches_of_one_input_are_told_after_the_older_is_taken(
+def test_two_batches_of_one_input_file_are_reported_and_the_older_is_used(
     proxy: Any, requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     proxy.fail("POST", "/batches", "reset", after=True)
@@ -192,7 +197,7 @@ def test_two_batches_of_one_input_are_told_after_the_older_is_taken(
     assert job.wait().counts == {"ok": 3}
 
 
-def test_s20_a_folder_that_was_lost_does_not_make_a_second_batch(
+def test_s20_a_lost_folder_does_not_make_a_second_batch(
     requests: bf.Requests,
     server: batchframe.local.Server,
     monkeypatch: pytest.MonkeyPatch,
@@ -230,7 +235,7 @@ def test_s18_sixteen_threads_at_once_make_one_batch(
 
 
 @pytest.mark.parametrize("step", ["records", "find_answers"])
-def test_s18_a_job_that_is_begun_while_the_others_are_looked_through_is_followed(
+def test_s18_a_job_started_during_the_search_for_earlier_jobs_is_followed(
     step: str,
     requests: bf.Requests,
     server: batchframe.local.Server,
@@ -257,18 +262,19 @@ def test_a_submission_reads_each_earlier_job_once(
         return pd.DataFrame({"t": texts}).bf.requests("{{ t }}", model="gpt-4.1")
 
     first = ask(["a", "b"]).submit("first", client=server.client()).wait().id
-    seen: list[str] = []
+    read_ids: list[str] = []
 
-    def counted(read: Any) -> Any:
-        return lambda folder: seen.append(folder.path.name) or read(folder)
+    def counted(function: Any) -> Any:
+        return lambda folder: read_ids.append(folder.path.name) or function(folder)
 
     wrap_folder(monkeypatch, "read_manifest", counted)
     job = ask(["a", "b", "c"]).submit("second", client=server.client())
-    assert seen == [first]
+    assert read_ids == [first]
+    time.sleep(0.2)  # a folder that has just changed is always read
     ask(["a", "b", "c"]).submit("second", client=server.client())
-    # A folder that changed a moment ago is read again: for the history, and under the lock.
-    assert seen[1:].count(first) <= 1
-    assert seen[1:].count(job.folder.name) <= 3
+    # For earlier jobs, for the estimate, and under the lock.
+    assert read_ids[1:].count(first) <= 1
+    assert read_ids[1:].count(job.folder.name) <= 3
 
 
 CHILD = """
@@ -289,7 +295,7 @@ requests.submit("once", client=openai.OpenAI(base_url=%r, api_key="local", timeo
         pytest.param("/files", False, id="upload, before", marks=pytest.mark.slow),
     ],
 )
-def test_s19_a_kernel_killed_in_the_middle_is_picked_up_by_the_next(
+def test_s19_the_next_kernel_continues_after_a_kill(
     path: str, after: bool, proxy: Any, requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     proxy.fail("POST", path, "hang", after=after)

@@ -1,4 +1,4 @@
-"""What was cancelled stays cancelled, also what had not been sent."""
+"""Cancellation of sent and unsent input files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import batchframe.local
 
 
 @pytest.mark.usefixtures("one_request_a_file")
-def test_parts_that_were_not_sent_when_a_job_was_cancelled_never_are(
+def test_unsent_input_files_of_a_cancelled_job_stay_unsent(
     proxy: Any, requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     server.pause()
@@ -27,14 +27,14 @@ def test_parts_that_were_not_sent_when_a_job_was_cancelled_never_are(
     assert again.results()["bf_error"].str.contains("cancelled before").all()
     assert proxy.creates() == 2
     assert server.ledger == []
-    assert "job.unanswered()" in repr(again)
+    assert ").unanswered()" in repr(again)
     rest = again.unanswered().submit(client=proxy.client()).wait()
     assert rest.counts == {"ok": 3}
     assert len(server.ledger) == 3
 
 
 @pytest.mark.usefixtures("one_request_a_file")
-def test_a_part_that_may_exist_cannot_be_cancelled(
+def test_an_input_file_with_an_uncertain_batch_cannot_be_cancelled(
     requests: bf.Requests, server: batchframe.local.Server, proxy: Any
 ) -> None:
     server.pause()
@@ -46,7 +46,7 @@ def test_a_part_that_may_exist_cannot_be_cancelled(
 
 
 @pytest.mark.parametrize("kind", ["400 refused", "404 of a proxy", "503 plain"])
-def test_a_batch_that_ended_before_its_cancellation_is_no_error(
+def test_cancelling_a_batch_that_has_just_ended_is_not_an_error(
     kind: str, requests: bf.Requests, proxy: Any, server: batchframe.local.Server
 ) -> None:
     server.pause()
@@ -59,7 +59,7 @@ def test_a_batch_that_ended_before_its_cancellation_is_no_error(
     assert job.wait().counts == {"ok": 3}
 
 
-def test_a_refused_cancellation_of_a_running_batch_is_an_error(
+def test_a_rejected_cancellation_of_a_running_batch_is_an_error(
     requests: bf.Requests, proxy: Any, server: batchframe.local.Server
 ) -> None:
     server.pause()

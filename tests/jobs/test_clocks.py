@@ -1,4 +1,4 @@
-"""D12: no decision rests on this machine's date."""
+"""D12: no decision depends on this machine's date."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def wrong(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> An
 
 
 @pytest.mark.usefixtures("wrong")
-def test_d12_a_lost_answer_is_adopted_whatever_the_date(proxy: Any, requests: bf.Requests) -> None:
+def test_d12_a_batch_with_a_lost_response_is_adopted_whatever_the_date(
+    proxy: Any, requests: bf.Requests
+) -> None:
     proxy.fail("POST", "/batches", "reset", after=True)
     job = requests.submit("dated", client=proxy.client())
     assert job.wait().counts == {"ok": 3}
@@ -44,21 +46,21 @@ def test_d12_a_lost_request_is_uncertain_whatever_the_date(
 @pytest.mark.parametrize(
     "expires_at", [1, 1_763_700_000, pytest.param(time.time() - DAY, id="a day ago")]
 )
-def test_d12_a_batch_has_expired_when_the_service_says_so(
+def test_d12_only_the_service_decides_that_a_batch_has_expired(
     expires_at: float, proxy: Any, requests: bf.Requests
 ) -> None:
     job = requests.submit("late", client=proxy.client())
-    told = {
+    batch_fields = {
         "id": job.batches[0].id, "object": "batch", "status": "in_progress", "created_at": 0,
         "expires_at": expires_at,
     }  # fmt: skip
-    proxy.fail("GET", job.batches[0].id, "500", status=200, body=json.dumps(told))
+    proxy.fail("GET", job.batches[0].id, "500", status=200, body=json.dumps(batch_fields))
     assert job.refresh().status == "in_progress"
     assert "expires" in repr(job)
     assert job.wait().counts == {"ok": 3}
 
 
-def test_d12_the_hour_that_comes_twice_is_shown_as_two(
+def test_d12_the_repeated_hour_is_shown_with_its_time_zone(
     monkeypatch: pytest.MonkeyPatch, requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     server.pause()
@@ -68,9 +70,9 @@ def test_d12_the_hour_that_comes_twice_is_shown_as_two(
     time.tzset()
     try:
         before, after = 1_792_888_200, 1_792_891_800  # 25 October 2026, 02:30, twice
-        for expires_at, shown in ((before, "02:30 CEST"), (after, "02:30 CET")):
+        for expires_at, text in ((before, "02:30 CEST"), (after, "02:30 CET")):
             add_event(job, {"event": "STATUS", "batch": {**batch, "expires_at": expires_at}})
-            assert f"2026-10-25 {shown}\n" in repr(bf.job("late"))
+            assert f"2026-10-25 {text}\n" in repr(bf.job("late"))
     finally:
         monkeypatch.undo()
         time.tzset()

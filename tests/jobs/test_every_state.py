@@ -1,25 +1,27 @@
-"""From every state of a job, what its messages name leads to an end.
+"""From every state, following the messages ends the job.
 
-The table in docs/reliability.md is compared with what each verb really says in each state.
+The table in docs/reliability.md is compared with the messages of each method.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 import batchframe as bf
 from batchframe import local
-from batchframe.errors import BatchframeError
+from batchframe.errors import BatchframeError, SubmissionError
 from batchframe.local import Fault
 from tests.support.profiles import change_local
 
-CREATE, LIST, LOOK = "POST /v1/batches", "GET /v1/batches", "GET /v1/batches/{id}"
+CREATE, LIST, RETRIEVE = "POST /v1/batches", "GET /v1/batches", "GET /v1/batches/{id}"
+FILES = "GET /v1/files"
 CONTENT = "GET /v1/files/{id}/content"
 FOREVER: Final = float("inf")
 FULL = {"error": {"code": "token_limit_exceeded", "message": "Enqueued token limit reached."}}
@@ -27,14 +29,17 @@ DOCUMENT: Final = Path(__file__).parents[2] / "docs/reliability.md"
 
 STATES: Final[Mapping[str, tuple[Fault, ...]]] = {
     "refused": (Fault(CREATE, 403, times=FOREVER),),
+    "refused, another format": (Fault(CREATE, 422, form="detail", times=FOREVER),),
     "uncertain": (Fault(CREATE, "reset"),),
     "uncertain, no list": (
         Fault(CREATE, "reset", after=True), Fault(LIST, 400, times=FOREVER, skip=1),
     ),
+    "nothing listed": (Fault(LIST, 404, times=FOREVER), Fault(FILES, 404, times=FOREVER)),
     "queued": (Fault(CREATE, 400, times=FOREVER, body=FULL),),
+    "paused": (),
     "never ends": (),
     "not seen": (
-        Fault(LOOK, 404, times=FOREVER),
+        Fault(RETRIEVE, 404, times=FOREVER),
         Fault("POST /v1/batches/{id}/cancel", 404, times=FOREVER),
     ),
     "cancelling": (),
@@ -43,7 +48,7 @@ STATES: Final[Mapping[str, tuple[Fault, ...]]] = {
     "completed": (),
     "abandoned": (),
 }  # fmt: skip
-RUNNING: Final = {"no result file", "late result file", "completed"}
+RUNNING: Final = {"paused", "no result file", "late result file", "completed"}
 VERBS: Final[Mapping[str, Callable[[bf.Job], object]]] = {
     "wait": lambda job: job.wait(timeout=0.3),
     "cancel": lambda job: job.cancel(),
@@ -72,9 +77,15 @@ def reach(state: str, name: str, server: local.Server, requests: bf.Requests) ->
     client = server.client().with_options(max_retries=0)
     server.faults.clear()
     server.faults.add(*STATES[state])
+    # Input files of one request, one after the other.
+    tokens = requests.estimate().input_tokens.high or 0
+    limit = tokens // len(requests) + 5 if state == "paused" else None
     with contextlib.suppress(BatchframeError):
-        requests.submit(name, client=client, reuse=False, rerun=name)
+        requests.submit(name, client=client, reuse=False, rerun=name, max_enqueued_tokens=limit)
     job = bf.job(name, client=client)
+    if state == "paused":
+        with pytest.raises(SubmissionError, match="is paused"):
+            job.wait()
     if state == "cancelling":
         job.cancel()
     if state == "abandoned":
@@ -84,8 +95,8 @@ def reach(state: str, name: str, server: local.Server, requests: bf.Requests) ->
     return job
 
 
-def said(job: bf.Job, verb: str, capsys: pytest.CaptureFixture[str]) -> tuple[bool, list[str]]:
-    """Call a verb; return whether the job ended, and the verbs that are named then."""
+def run_verb(job: bf.Job, verb: str, capsys: pytest.CaptureFixture[str]) -> tuple[bool, list[str]]:
+    """Call a method; return whether the job ended and the methods named."""
     capsys.readouterr()
     text = ""
     try:
@@ -99,15 +110,15 @@ def said(job: bf.Job, verb: str, capsys: pytest.CaptureFixture[str]) -> tuple[bo
 
 
 def ends(job: bf.Job, capsys: pytest.CaptureFixture[str]) -> bool:
-    """Wait for a job, and do whatever the messages name, each once, until it ends."""
+    """Follow the messages, each method once, until the job ends."""
     names, tried = ["wait"], set()
     while names:
         verb = names.pop(0)
         if verb in tried:
             continue
         tried.add(verb)
-        over, further = said(job, verb, capsys)
-        if over:
+        is_done, further = run_verb(job, verb, capsys)
+        if is_done:
             return True
         names += further
     return False
@@ -115,12 +126,20 @@ def ends(job: bf.Job, capsys: pytest.CaptureFixture[str]) -> bool:
 
 @pytest.fixture
 def served() -> Iterable[local.Server]:
-    with local.serve() as server:
+    # Each bill is above the last, from which estimates learn.
+    output_tokens = (500 * 2**number for number in itertools.count())
+
+    def answer(_body: dict[str, Any]) -> dict[str, Any]:
+        choice = {"message": {"content": '{"label":"+"}'}, "finish_reason": "stop"}
+        usage = {"prompt_tokens": 40, "completion_tokens": next(output_tokens)}
+        return {"object": "chat.completion", "choices": [choice], "usage": usage}
+
+    with local.serve(answer=answer) as server:
         yield server
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_what_the_messages_name_leads_to_an_end(
+def test_following_the_messages_ends_every_job(
     state: str,
     served: local.Server,
     requests: bf.Requests,
@@ -131,8 +150,8 @@ def test_what_the_messages_name_leads_to_an_end(
     assert ends(reach(state, "followed", served, requests), capsys)
     row = {}
     for verb in VERBS:
-        over, named = said(reach(state, verb, served, requests), verb, capsys)
-        row[verb] = "ends" if over else ", ".join(named)
+        is_done, named = run_verb(reach(state, verb, served, requests), verb, capsys)
+        row[verb] = "ends" if is_done else ", ".join(named)
     line = " | ".join(("", state, *row.values(), "")).strip()
     table = [line for line in DOCUMENT.read_text(encoding="utf-8").splitlines() if "|" in line]
     assert line in table

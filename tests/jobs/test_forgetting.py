@@ -1,4 +1,4 @@
-"""X10: forget() leaves no trace, or names what it could not remove."""
+"""X10: forget() deletes everything, or lists what it could not delete."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def files_with(text: str, folder: Path) -> list[Path]:
     ]
 
 
-def test_x10_no_trace_of_a_text_is_left_here_or_on_the_server(
+def test_x10_no_trace_of_a_text_is_left_locally_or_on_the_server(
     requests: bf.Requests, home: Path, tmp_path: Path
 ) -> None:
     def echo(body: dict[str, Any]) -> str:
@@ -36,45 +36,45 @@ def test_x10_no_trace_of_a_text_is_left_here_or_on_the_server(
         job = requests.submit("patients", client=server.client()).wait()
         assert files_with(CANARY, tmp_path)
         batch = job.batches[0]
-        told = job.forget(remote=True)
+        forgotten = job.forget(remote=True)
         assert not files_with(CANARY, tmp_path)
         assert server.client().files.list().data == []
     assert not list((home / "jobs").iterdir())
-    assert len(told.removed) == 3
-    assert [batch.id in words for words in told.remaining] == [True]
-    assert "cannot delete it" in repr(told)
+    assert len(forgotten.removed) == 3
+    assert [batch.id in line for line in forgotten.remaining] == [True]
+    assert "cannot delete it" in repr(forgotten)
     with pytest.raises(bf.errors.JobError, match="not found"):
         bf.job("patients")
 
 
-def test_x10_without_remote_the_servers_files_stay_and_that_is_said(
+def test_x10_without_remote_the_servers_files_stay_and_are_listed(
     requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     job = requests.submit("here", client=server.client()).wait()
-    told = job.forget()
-    assert not Path(told.removed[0]).exists()
-    assert "forget(remote=True)" in repr(told)
+    forgotten = job.forget()
+    assert not Path(forgotten.removed[0]).exists()
+    assert "forget(remote=True)" in repr(forgotten)
     assert len(server.client().files.list().data) == 2
 
 
 @pytest.mark.parametrize(
-    ("kind", "how", "words"),
+    ("kind", "options", "fragment"),
     [
         ("400 refused", {"status": 403}, "HTTP 403"),
         ("reset", {"times": 3}, "could not be reached"),
     ],
 )
-def test_x10_what_could_not_be_removed_is_told_and_can_be_tried_again(
-    kind: str, how: dict[str, Any], words: str, proxy: Any, requests: bf.Requests
+def test_x10_files_that_could_not_be_deleted_are_listed_and_can_be_retried(
+    kind: str, options: dict[str, Any], fragment: str, proxy: Any, requests: bf.Requests
 ) -> None:
     job = requests.submit("sticky", client=proxy.client()).wait()
-    proxy.fail("DELETE", job.batches[0].output_file_id, kind, **how)
-    told = job.forget(remote=True)
-    assert any(words in each for each in told.remaining)
+    proxy.fail("DELETE", job.batches[0].output_file_id, kind, **options)
+    forgotten = job.forget(remote=True)
+    assert any(fragment in each for each in forgotten.remaining)
     assert bf.job("sticky").counts == {"ok": 3}
-    told = bf.job("sticky", client=proxy.client()).forget(remote=True)
-    assert any("already deleted" in each for each in told.removed)
-    assert not Path(told.removed[0]).exists()
+    forgotten = bf.job("sticky", client=proxy.client()).forget(remote=True)
+    assert any("already deleted" in each for each in forgotten.removed)
+    assert not Path(forgotten.removed[0]).exists()
 
 
 def test_x10_a_running_job_is_not_forgotten(
@@ -96,7 +96,7 @@ def test_x10_an_uncertain_job_is_not_forgotten(proxy: Any, requests: bf.Requests
         bf.job("uncertain", client=proxy.client()).forget(remote=True)
 
 
-def test_x10_jobs_that_took_over_answers_are_named(
+def test_x10_jobs_that_reused_the_answers_are_named(
     requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     first = requests.submit("first", client=server.client()).wait()

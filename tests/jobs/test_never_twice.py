@@ -1,4 +1,4 @@
-"""No second batch: refusals, copied folders, one consent for one create."""
+"""No second batch: rejections, copied folders, one consent per create."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _settles_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     change_local(monkeypatch, settle=0.3)
 
 
-def test_one_consent_makes_one_new_create(proxy: Any, requests: bf.Requests) -> None:
+def test_one_consent_allows_one_new_create(proxy: Any, requests: bf.Requests) -> None:
     empty = '{"object": "list", "data": [], "has_more": false}'
     proxy.fail("POST", "/batches", "500", after=True, times=9)
     proxy.fail("GET", "/batches", "500", status=200, body=empty, times=10**6)
@@ -34,6 +34,20 @@ def test_one_consent_makes_one_new_create(proxy: Any, requests: bf.Requests) -> 
         with pytest.raises(bf.errors.SubmissionUncertain, match="recreate"):
             bf.job("loops", client=proxy.client()).resume(recreate=True)
         assert proxy.creates() == creates
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_a_consent_counts_without_a_list_of_batches(status: int, requests: bf.Requests) -> None:
+    lists = Fault("GET /v1/batches", status, times=float("inf"))
+    with serve(faults=[lists, Fault(CREATE, "reset")]) as server:
+        client = server.client().with_options(max_retries=0)
+        with pytest.raises(bf.errors.SubmissionUncertain, match="recreate=True"):
+            requests.submit("no list", client=client)
+        with pytest.raises(bf.errors.SubmissionUncertain):
+            bf.job("no list", client=client).resume()
+        job = bf.job("no list", client=client).resume(recreate=True)
+        assert job.wait().counts == {"ok": 3}
+        assert len(server.ledger) == 1
 
 
 @pytest.mark.usefixtures("one_request_a_file")
@@ -74,16 +88,16 @@ def test_a_copied_folder_does_not_create_again(
 
 
 @pytest.mark.parametrize(("status", "body"), [(429, BUSY), (400, NO), (400, FULL)])
-def test_a_refusal_of_a_batch_that_was_created_is_not_asked_again(
+def test_an_error_for_a_batch_that_was_created_is_not_retried(
     status: int, body: Any, requests: bf.Requests
 ) -> None:
-    told = Fault(CREATE, status, body=body, headers={"Retry-After": "0"}, after=True)
-    with serve(faults=[told]) as server:
+    fault = Fault(CREATE, status, body=body, headers={"Retry-After": "0"}, after=True)
+    with serve(faults=[fault]) as server:
         assert requests.submit(client=server.client()).wait().counts == {"ok": 3}
         assert len(server.ledger) == 1
 
 
-def test_the_key_of_a_create_changes_after_a_refusal_only(
+def test_the_key_of_a_create_changes_only_after_a_rejection(
     proxy: Any, requests: bf.Requests
 ) -> None:
     proxy.fail("POST", "/batches", "400 refused")
@@ -93,5 +107,5 @@ def test_the_key_of_a_create_changes_after_a_refusal_only(
     with pytest.raises(bf.errors.SubmissionUncertain):
         requests.submit("key", client=proxy.client())
     bf.job("key", client=proxy.client()).resume(recreate=True)
-    refused, lost, recreated = proxy.keys
-    assert refused != lost == recreated
+    refused, unknown, recreated = proxy.keys
+    assert refused != unknown == recreated

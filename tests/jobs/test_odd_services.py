@@ -1,6 +1,6 @@
-"""Services that are busy, out of reach, behind a proxy, or that show what they have late or not.
+"""Services that are busy, unreachable, behind a proxy, or slow to list.
 
-The names begin with the ids of the matrix that these tests belong to; S1 to S10 are in tests/crash.
+Test names begin with their case ids; S1 to S10 are in tests/crash.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ HONORED = [
     ({"Retry-After": "1.5"}, 1.5),
     ({"Retry-After-Ms": "1500"}, 1.5),
     ({"Retry-After": "0"}, 0.0),
-    # Whatever cannot be meant gets the pause of our own.
+    # An invalid Retry-After gets batchframe's own pause.
     ({"Retry-After": "-5"}, 2.0),
     ({"Retry-After": "nan"}, 2.0),
     ({"Retry-After": "soon"}, 2.0),
@@ -61,7 +61,7 @@ HONORED = [
 
 
 @pytest.mark.parametrize(("headers", "pause"), HONORED, ids=[str(case[0]) for case in HONORED])
-def test_s13_a_busy_service_names_the_pause(
+def test_s13_retry_after_in_seconds_is_obeyed(
     headers: dict[str, str], pause: float, requests: bf.Requests, fake_time: FakeTime
 ) -> None:
     with local.serve(faults=[Fault(CREATE, 429, headers=headers)]) as server:
@@ -71,7 +71,7 @@ def test_s13_a_busy_service_names_the_pause(
 
 
 @pytest.mark.parametrize(("ahead", "least", "most"), [(60, 50, 60), (-60, 0, 0)])
-def test_s13_a_busy_service_names_the_moment(
+def test_s13_retry_after_as_a_date_is_obeyed(
     ahead: int, least: float, most: float, requests: bf.Requests, fake_time: FakeTime
 ) -> None:
     moment = format_datetime(datetime.now(UTC) + timedelta(seconds=ahead), usegmt=True)
@@ -80,11 +80,11 @@ def test_s13_a_busy_service_names_the_moment(
         assert least <= fake_time.slept[0] <= most
 
 
-@pytest.mark.parametrize("told", ["121", "3600", "inf"])
-def test_s13_a_pause_that_is_too_long_is_reported(
-    told: str, requests: bf.Requests, fake_time: FakeTime
+@pytest.mark.parametrize("fragment", ["121", "3600", "inf"])
+def test_s13_a_retry_after_that_is_too_long_is_reported(
+    fragment: str, requests: bf.Requests, fake_time: FakeTime
 ) -> None:
-    with local.serve(faults=[Fault(CREATE, 429, headers={"Retry-After": told})]) as server:
+    with local.serve(faults=[Fault(CREATE, 429, headers={"Retry-After": fragment})]) as server:
         with pytest.raises(bf.errors.SubmissionError, match="429"):
             requests.submit(client=server.client())
         assert fake_time.slept == []
@@ -94,7 +94,7 @@ def test_s13_a_pause_that_is_too_long_is_reported(
 
 @pytest.fixture
 def full_queue() -> Iterator[str]:
-    """Listen without accepting anyone, until the backlog is full and connecting times out."""
+    """Listen without accepting, until the backlog is full."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(0)
@@ -109,7 +109,7 @@ def full_queue() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("where", ["refused", "no such host", "times out"])
-def test_s14_what_provably_never_left_is_sent_again(
+def test_s14_a_create_that_provably_never_left_is_retried(
     where: str, requests: bf.Requests, fake_time: FakeTime, request: pytest.FixtureRequest
 ) -> None:
     server: local.Server = request.getfixturevalue("server")
@@ -122,11 +122,11 @@ def test_s14_what_provably_never_left_is_sent_again(
     tries = iter([True, True])
 
     def lost_at_first(create: Any) -> Any:
-        def creating(service: Any, *given: Any) -> Any:
+        def creating(service: Any, *arguments: Any, **options: Any) -> Any:
             if next(tries, False):
                 away = service._client.with_options(base_url=nowhere[where], timeout=0.2)
                 service = type(service)(away)
-            return create(service, *given)
+            return create(service, *arguments, **options)
 
         return creating
 
@@ -154,7 +154,7 @@ def test_s15_a_redirected_create_is_not_followed(
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422])
-def test_s16_a_refusal_in_the_services_form_is_believed(status: int, requests: bf.Requests) -> None:
+def test_s16_an_error_in_the_services_format_is_trusted(status: int, requests: bf.Requests) -> None:
     with local.serve(faults=[Fault(CREATE, status)]) as server:
         with pytest.raises(bf.errors.SubmissionError, match=str(status)):
             requests.submit("once", client=server.client())
@@ -164,7 +164,7 @@ def test_s16_a_refusal_in_the_services_form_is_believed(status: int, requests: b
 
 @pytest.mark.parametrize("form", ["detail", "text", "html"])
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422, 429])
-def test_s16_a_refusal_in_a_proxys_form_is_not(
+def test_s16_an_error_in_a_proxys_format_is_not_trusted(
     status: int, form: Any, requests: bf.Requests
 ) -> None:
     with local.serve(faults=[Fault(CREATE, status, form=form, after=True)]) as server:
@@ -173,7 +173,7 @@ def test_s16_a_refusal_in_a_proxys_form_is_not(
 
 
 @pytest.mark.parametrize("seconds", [0.1, 1.5])
-def test_s17_a_file_that_cannot_be_seen_yet_is_waited_for(
+def test_s17_an_uploaded_file_that_is_not_visible_yet_is_awaited(
     seconds: float, requests: bf.Requests
 ) -> None:
     with local.serve(faults=[Fault(CREATE, "lag", seconds=seconds)]) as server:
@@ -196,7 +196,7 @@ def test_s19_a_clock_that_is_wrong_by_a_day_loses_no_batch(
     assert len(server.ledger) == 1
 
 
-def test_s20_a_cell_run_again_needs_no_server_that_still_has_the_files(
+def test_s20_a_rerun_cell_works_after_the_server_deleted_the_files(
     requests: bf.Requests, server: local.Server
 ) -> None:
     client = server.client()
@@ -220,7 +220,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("changed", CHANGES)
-def test_s21_what_was_changed_is_another_job_and_is_told(
+def test_s21_changed_requests_are_a_separate_job_with_a_warning(
     changed: str, server: local.Server
 ) -> None:
     def requests(
@@ -235,12 +235,14 @@ def test_s21_what_was_changed_is_another_job_and_is_told(
     assert second.id != first.id
 
 
-def test_s22_a_job_is_not_looked_for_at_another_service(
+def test_s22_a_job_is_not_searched_for_at_another_service(
     requests: bf.Requests, server: local.Server
 ) -> None:
     server.faults.add(Fault(CREATE, "reset"))
     with pytest.raises(bf.errors.SubmissionUncertain):
         requests.submit("once", client=server.client())
+    for file in server.client().files.list():  # a visible input file would show the same account
+        server.client().files.delete(file.id)
     with local.serve() as other:
         for client in (other.client(), server.client().with_options(project="proj_2")):
             with pytest.raises(bf.errors.ClientError):
@@ -249,7 +251,7 @@ def test_s22_a_job_is_not_looked_for_at_another_service(
 
 
 @pytest.mark.usefixtures("one_request_a_file")
-def test_s23_a_part_that_is_refused_leaves_the_others_and_is_sent_later(
+def test_s23_a_rejected_input_file_is_sent_later_without_affecting_the_others(
     requests: bf.Requests, server: local.Server
 ) -> None:
     broke = {"error": {"message": "Hard limit reached.", "code": "billing_hard_limit_reached"}}
@@ -262,22 +264,22 @@ def test_s23_a_part_that_is_refused_leaves_the_others_and_is_sent_later(
 
 
 def crowd(server: local.Server, number: int) -> None:
-    """Let others have created batches; each is written down, as the server's own are."""
+    """Add batches of other clients to the server."""
     assert server._engine is not None
     store = server._engine.store
     for _ in range(number):
-        made = store.add_batch(
+        batch = store.add_batch(
             "file-of-others",
             endpoint="/v1/chat/completions",
             completion_window="24h",
             metadata={"bf_fp": "of others"},
             output_lifetime=3600,
         )
-        store.update(made.id, status="completed")
+        store.update(batch.id, status="completed")
 
 
 def uncertain(server: local.Server, requests: bf.Requests) -> None:
-    """Create a batch whose answer is lost, and whose list cannot be read in time."""
+    """Create a batch with a lost response and an unreadable list."""
     server.faults.add(Fault(CREATE, "reset", after=True), Fault(LIST, 503, skip=1, times=99))
     with pytest.raises(bf.errors.SubmissionUncertain, match="returned an incomplete list"):
         requests.submit("once", client=server.client().with_options(max_retries=0))
@@ -311,7 +313,7 @@ SPOILT_PAGES = {
 
 
 @pytest.mark.parametrize("spoilt", SPOILT_PAGES)
-def test_s24_a_list_that_was_read_in_part_proves_nothing(
+def test_s24_an_incomplete_list_proves_nothing(
     spoilt: str, requests: bf.Requests, server: local.Server
 ) -> None:
     server.faults.add(Fault(CREATE, "reset"))
@@ -321,7 +323,7 @@ def test_s24_a_list_that_was_read_in_part_proves_nothing(
     server.faults.add(SPOILT_PAGES[spoilt])
     client = server.client().with_options(max_retries=0)
     for _ in range(2):
-        # Each look fails in the middle, also after the user has said to create again.
+        # Each search fails midway, also with recreate=True.
         with pytest.raises(bf.errors.SubmissionUncertain, match="returned an incomplete list"):
             bf.job("once", client=client).resume(recreate=True)
         if len(server.faults):
@@ -331,7 +333,7 @@ def test_s24_a_list_that_was_read_in_part_proves_nothing(
     assert len(batches(server)) == 250
 
 
-def test_s24_a_list_that_ends_too_early_is_asked_about(
+def test_s24_a_list_that_ends_too_early_is_uncertain(
     requests: bf.Requests, server: local.Server
 ) -> None:
     uncertain(server, requests)
@@ -348,7 +350,9 @@ def test_s24_a_list_that_ends_too_early_is_asked_about(
     assert len(server.ledger) == 1
 
 
-def test_s25_a_batch_that_a_gateway_hides_is_adopted_once_it_shows(requests: bf.Requests) -> None:
+def test_s25_a_batch_that_a_gateway_hides_is_adopted_once_it_is_listed(
+    requests: bf.Requests,
+) -> None:
     hidden = Fault(LIST, "lag", seconds=FOREVER)
     with local.serve(faults=[Fault(CREATE, "close", after=True), hidden]) as server:
         for _ in range(2):
@@ -359,14 +363,16 @@ def test_s25_a_batch_that_a_gateway_hides_is_adopted_once_it_shows(requests: bf.
         assert len(server.ledger) == 1
 
 
-@pytest.mark.parametrize("kept", ["null", "{}", '{"bf_fp": 7}'])
-def test_s26_a_batch_whose_metadata_was_dropped_is_known_by_its_input(
-    kept: str, requests: bf.Requests
+@pytest.mark.parametrize("remaining_key", ["null", "{}", '{"bf_fp": 7}'])
+def test_s26_a_batch_without_metadata_is_recognized_by_its_input_file(
+    remaining_key: str, requests: bf.Requests
 ) -> None:
     def drop(page: bytes) -> bytes:
-        before, found, rest = page.partition(b'"metadata":{')
+        before, key, rest = page.partition(b'"metadata":{')
         return (
-            page if not found else before + b'"metadata":' + kept.encode() + rest.partition(b"}")[2]
+            page
+            if not key
+            else before + b'"metadata":' + remaining_key.encode() + rest.partition(b"}")[2]
         )
 
     dropped = Fault(LIST, rewrite=drop, times=FOREVER)
@@ -377,7 +383,7 @@ def test_s26_a_batch_whose_metadata_was_dropped_is_known_by_its_input(
 
 
 @pytest.mark.parametrize("kind", ["login page", "empty object", "broken json", 204, 500])
-def test_a_file_that_was_not_deleted_is_no_fence(kind: Any, requests: bf.Requests) -> None:
+def test_a_failed_file_deletion_is_not_a_fence(kind: Any, requests: bf.Requests) -> None:
     options = {"body": ""} if kind == 204 else {}
     faults = [Fault(CREATE, "reset"), Fault("DELETE /v1/files/{id}", kind, times=9, **options)]
     with local.serve(faults=faults) as server:
@@ -385,7 +391,7 @@ def test_a_file_that_was_not_deleted_is_no_fence(kind: Any, requests: bf.Request
             requests.submit("once", client=server.client())
         job = bf.job("once", client=server.client().with_options(max_retries=0))
         if kind == 204:
-            # Azure's answer to a deletion.
+            # Azure's response to a deletion.
             job.resume(recreate=True)
             return
         with pytest.raises(bf.errors.ServiceError):
@@ -397,7 +403,7 @@ def test_a_file_that_was_not_deleted_is_no_fence(kind: Any, requests: bf.Request
 
 @pytest.mark.parametrize("kind", ["login page", "empty object", "broken json", "reset", 500])
 @pytest.mark.parametrize("route", ["POST /v1/files", LIST])
-def test_what_cannot_be_read_is_told_as_the_services_trouble(
+def test_an_unreadable_response_is_reported_as_a_service_error(
     kind: Any, route: str, requests: bf.Requests
 ) -> None:
     with local.serve(faults=[Fault(route, kind, times=9)]) as server:
@@ -407,7 +413,7 @@ def test_what_cannot_be_read_is_told_as_the_services_trouble(
         assert requests.submit("once", client=server.client()).wait().counts == {"ok": 3}
 
 
-def test_an_input_file_that_somebody_else_deleted_is_asked_about(requests: bf.Requests) -> None:
+def test_an_input_file_deleted_by_another_party_is_uncertain(requests: bf.Requests) -> None:
     with local.serve(faults=[Fault(CREATE, "reset")]) as server:
         client = server.client()
         with pytest.raises(bf.errors.SubmissionUncertain):
@@ -419,7 +425,7 @@ def test_an_input_file_that_somebody_else_deleted_is_asked_about(requests: bf.Re
         assert batches(server) == []
 
 
-def test_a_batch_that_shows_once_its_input_is_deleted_is_not_sent_again_yet(
+def test_a_batch_listed_after_its_file_was_deleted_is_not_sent_again_yet(
     requests: bf.Requests,
 ) -> None:
     deleted: list[bytes] = []
@@ -446,7 +452,7 @@ def test_a_batch_that_shows_once_its_input_is_deleted_is_not_sent_again_yet(
         assert len(batches(server)) == 1
 
 
-def test_an_input_file_that_was_stored_in_part_becomes_no_batch(requests: bf.Requests) -> None:
+def test_a_partly_stored_input_file_makes_no_batch(requests: bf.Requests) -> None:
     def shorter(answer: bytes) -> bytes:
         return json.dumps({**json.loads(answer), "bytes": 1}).encode()
 
@@ -456,7 +462,7 @@ def test_an_input_file_that_was_stored_in_part_becomes_no_batch(requests: bf.Req
         assert batches(server) == []
 
 
-def test_a_look_whose_time_is_over_asks_nothing(
+def test_a_poll_without_time_left_calls_nothing(
     requests: bf.Requests, server: local.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.pause()
@@ -469,13 +475,13 @@ def test_a_look_whose_time_is_over_asks_nothing(
 
 
 @pytest.mark.usefixtures("fake_time")
-def test_a_service_that_is_gone_after_the_upload_was_asked_for_nothing(
+def test_a_service_out_of_reach_at_the_create_leaves_the_job_unsent(
     requests: bf.Requests, server: local.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def once_it_is_gone(create: Any) -> Any:
-        def wrapped(*words: Any, **options: Any) -> Any:
+        def wrapped(*arguments: Any, **options: Any) -> Any:
             server.close()
-            return create(*words, **options)
+            return create(*arguments, **options)
 
         return wrapped
 

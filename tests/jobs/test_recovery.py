@@ -1,4 +1,4 @@
-"""Pick up from anything: an id, a name, a copied folder, or the server alone."""
+"""Recovery from an id, a name, a copied folder, or the server alone."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ def echo() -> Iterator[batchframe.local.Server]:
         yield running
 
 
-def ask(frame: pd.DataFrame, **more: Any) -> bf.Requests:
-    return frame.bf.requests("{{ text }}", model="gpt-4.1", output=["even", "odd"], **more)
+def ask(frame: pd.DataFrame, **options: Any) -> bf.Requests:
+    return frame.bf.requests("{{ text }}", model="gpt-4.1", output=["even", "odd"], **options)
 
 
 def right(frame: pd.DataFrame) -> list[str]:
     return ["even" if int(text[-1]) % 2 == 0 else "odd" for text in frame["text"]]
 
 
-def test_an_empty_home_gets_the_job_back_from_the_server_and_pays_nothing(
+def test_a_job_is_recovered_from_the_server_into_an_empty_folder_at_no_cost(
     frame: pd.DataFrame, echo: batchframe.local.Server
 ) -> None:
     client = echo.client()
-    lost = ask(frame, temperature=0).submit("lost", client=client).wait()
-    id_, before = lost.id, lost.results()
-    shutil.rmtree(lost.folder)
+    lost_job = ask(frame, temperature=0).submit("lost", client=client).wait()
+    id_, before = lost_job.id, lost_job.results()
+    shutil.rmtree(lost_job.folder)
     [job] = bf.recover(client)
     assert (job.id, job.name, job.status) == (id_, "lost", "completed")
     assert job.wait().counts == {"ok": 6}
@@ -56,7 +56,7 @@ def test_an_empty_home_gets_the_job_back_from_the_server_and_pays_nothing(
     assert len(job.unanswered()) == 0
     with pytest.raises(bf.errors.JobError, match="run the cell"):
         frame.bf.join("lost")
-    # The cell runs again, with the frame sorted otherwise: the same job, and rows join.
+    # A rerun with a reordered frame finds the same job, and rows join.
     shuffled = frame.sample(frac=1, random_state=7)
     again = ask(shuffled, temperature=0).submit("lost", client=client)
     assert again.id == id_
@@ -66,13 +66,13 @@ def test_an_empty_home_gets_the_job_back_from_the_server_and_pays_nothing(
     assert bf.recover(client) == []
 
 
-def test_a_lost_folder_and_a_sorted_frame_do_not_pay_twice(
+def test_a_lost_folder_and_a_sorted_frame_are_not_billed_twice(
     frame: pd.DataFrame, echo: batchframe.local.Server
 ) -> None:
     client = echo.client()
-    lost = ask(frame).submit("lost", client=client).wait()
-    id_ = lost.id
-    shutil.rmtree(lost.folder)
+    lost_job = ask(frame).submit("lost", client=client).wait()
+    id_ = lost_job.id
+    shutil.rmtree(lost_job.folder)
     shuffled = frame.iloc[::-1]
     job = ask(shuffled).submit("lost", client=client).wait()
     assert job.id == id_
@@ -81,13 +81,13 @@ def test_a_lost_folder_and_a_sorted_frame_do_not_pay_twice(
 
 
 @pytest.mark.usefixtures("one_request_a_file")
-def test_what_the_server_has_of_a_job_is_reused_and_only_the_rest_is_sent(
+def test_batches_on_the_server_are_reused_and_only_the_rest_is_sent(
     frame: pd.DataFrame, echo: batchframe.local.Server
 ) -> None:
     client = echo.client()
-    lost = ask(frame).submit("lost", client=client).wait()
-    third, id_ = lost.batches[2], lost.id
-    shutil.rmtree(lost.folder)
+    lost_job = ask(frame).submit("lost", client=client).wait()
+    third, id_ = lost_job.batches[2], lost_job.id
+    shutil.rmtree(lost_job.folder)
     client.files.delete(third.input_file_id)
     with pytest.warns(UserWarning, match=third.id):
         [piece] = bf.recover(client)
@@ -109,7 +109,7 @@ def test_what_the_server_has_of_a_job_is_reused_and_only_the_rest_is_sent(
     assert len(echo.ledger) == 7
 
 
-def test_an_input_file_that_was_not_sent_is_not_believed(
+def test_an_input_file_that_batchframe_did_not_send_is_not_trusted(
     frame: pd.DataFrame, proxy: Any, server: batchframe.local.Server
 ) -> None:
     job = ask(frame).submit("lost", client=server.client()).wait()
@@ -122,7 +122,7 @@ def test_an_input_file_that_was_not_sent_is_not_believed(
     assert not list(job.folder.glob("*.json*"))
 
 
-def test_batches_of_other_programs_and_hostile_names_are_left_alone(proxy: Any, home: Path) -> None:
+def test_batches_of_other_programs_and_hostile_names_are_ignored(proxy: Any, home: Path) -> None:
     page = (
         '{"object": "list", "has_more": false, "data": ['
         '{"id": "batch_1", "object": "batch", "status": "completed"},'
@@ -134,7 +134,7 @@ def test_batches_of_other_programs_and_hostile_names_are_left_alone(proxy: Any, 
     assert not home.exists() or not list((home / "jobs").iterdir())
 
 
-def test_a_folder_copied_to_another_machine_goes_on_there(
+def test_a_job_folder_copied_to_another_machine_continues_there(
     frame: pd.DataFrame,
     echo: batchframe.local.Server,
     tmp_path: Path,
@@ -159,7 +159,7 @@ def test_a_job_is_found_by_its_id_its_name_and_its_folder(
         assert bf.job(key).id == job.id
 
 
-def test_of_an_edited_frame_the_edited_rows_are_missing_with_the_reason(
+def test_edited_rows_are_missing_with_the_reason(
     frame: pd.DataFrame, echo: batchframe.local.Server
 ) -> None:
     job = ask(frame).submit(client=echo.client()).wait()
@@ -173,7 +173,7 @@ def test_of_an_edited_frame_the_edited_rows_are_missing_with_the_reason(
 
 
 @pytest.mark.usefixtures("one_request_a_file")
-def test_trouble_that_passes_is_raised_and_the_next_try_has_everything(
+def test_a_temporary_error_is_raised_and_the_next_recover_is_complete(
     frame: pd.DataFrame, echo: batchframe.local.Server
 ) -> None:
     job = ask(frame).submit(client=echo.client()).wait()
@@ -183,13 +183,13 @@ def test_trouble_that_passes_is_raised_and_the_next_try_has_everything(
     with pytest.raises(bf.errors.ServiceError):
         bf.recover(echo.client())
     echo.faults.clear()
-    [back] = bf.recover(echo.client())
-    assert back.id == id_
-    assert back.wait().counts == {"ok": 6}
+    [restored] = bf.recover(echo.client())
+    assert restored.id == id_
+    assert restored.wait().counts == {"ok": 6}
 
 
 @pytest.mark.usefixtures("one_request_a_file")
-def test_a_kill_while_recovering_leaves_nothing_half_recovered(
+def test_a_kill_during_recovery_leaves_no_partial_job(
     frame: pd.DataFrame, echo: batchframe.local.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = ask(frame).submit(client=echo.client()).wait()
@@ -206,13 +206,13 @@ def test_a_kill_while_recovering_leaves_nothing_half_recovered(
         with pytest.raises(Killed):
             bf.recover(echo.client())
     assert len(bf.jobs()) == 0
-    [back] = bf.recover(echo.client())
-    assert back.wait().counts == {"ok": 6}
+    [restored] = bf.recover(echo.client())
+    assert restored.wait().counts == {"ok": 6}
     assert len(echo.ledger) == 6
 
 
 @pytest.mark.parametrize("body", [[], "x", None, {"messages": 5, "model": "m"}])
-def test_one_odd_batch_does_not_keep_the_other_jobs_from_being_recovered(
+def test_one_invalid_batch_does_not_prevent_other_recoveries(
     body: Any, frame: pd.DataFrame, echo: batchframe.local.Server
 ) -> None:
     import hashlib
@@ -225,20 +225,20 @@ def test_one_odd_batch_does_not_keep_the_other_jobs_from_being_recovered(
     line |= {"url": "/v1/chat/completions", "body": body}
     content = json.dumps(line, separators=(",", ":")).encode() + b"\n"
     file = client.files.create(file=("odd.jsonl", content), purpose="batch")
-    odd = "0" * 20
-    mark = hashlib.sha256(f"{odd} {hashlib.sha256(content).hexdigest()}".encode()).hexdigest()
+    zeros = "0" * 20
+    mark = hashlib.sha256(f"{zeros} {hashlib.sha256(content).hexdigest()}".encode()).hexdigest()
     client.batches.create(
         input_file_id=file.id,
         endpoint="/v1/chat/completions",
         completion_window="24h",
-        metadata={"bf_job": odd, "bf_fp": mark, "bf_shard": "1/1", "bf_v": "1"},
+        metadata={"bf_job": zeros, "bf_fp": mark, "bf_shard": "1/1", "bf_v": "1"},
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert job.folder.name in [each.folder.name for each in bf.recover(client)]
 
 
-def test_a_recovered_jobs_unanswered_rows_are_not_joined_as_if_they_were_missing(
+def test_unanswered_rows_of_a_recovered_job_cannot_be_joined(
     frame: pd.DataFrame,
 ) -> None:
     with batchframe.local.serve(
@@ -246,8 +246,8 @@ def test_a_recovered_jobs_unanswered_rows_are_not_joined_as_if_they_were_missing
     ) as server:
         job = ask(frame).submit(client=server.client()).wait()
         shutil.rmtree(job.folder)
-        [back] = bf.recover(server.client())
-        again = back.wait().unanswered().submit(client=server.client())
+        [restored] = bf.recover(server.client())
+        again = restored.wait().unanswered().submit(client=server.client())
         with pytest.raises(bf.errors.JobError, match="run the cell"):
             frame.bf.join(again)
 
@@ -256,16 +256,16 @@ def test_rows_are_not_matched_to_a_recovered_job(
     frame: pd.DataFrame, echo: batchframe.local.Server
 ) -> None:
     shutil.rmtree(ask(frame).submit("lost", client=echo.client()).wait().folder)
-    [found] = bf.recover(echo.client())
+    [recovered] = bf.recover(echo.client())
     with pytest.raises(bf.errors.JobError, match="without its prompt"):
-        bf.join(frame, found.wait())
+        bf.join(frame, recovered.wait())
 
 
 def input_files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("input-*.jsonl"))
 
 
-def test_an_unsent_job_that_is_divided_again_has_no_input_file_of_the_first_division(
+def test_dividing_an_unsent_job_again_removes_old_input_files(
     frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change_local(monkeypatch, max_requests=4)
@@ -279,7 +279,7 @@ def test_an_unsent_job_that_is_divided_again_has_no_input_file_of_the_first_divi
     assert input_files(folder) == ["input-000.jsonl"]
 
 
-def test_a_recovered_job_has_no_input_file_of_an_earlier_division(
+def test_a_recovered_job_has_no_old_input_files(
     frame: pd.DataFrame, echo: batchframe.local.Server
 ) -> None:
     job = ask(frame).submit(client=echo.client()).wait()

@@ -1,4 +1,4 @@
-"""Trouble with the account: each refusal says what to do, and the job is ready to go on."""
+"""Account problems: each rejection names the fix, and the job resumes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from batchframe.local import AnswerError
 
 @dataclass(frozen=True)
 class Case:
-    """What a service says, and a part of what is to be done."""
+    """A service's error and a part of the advice."""
 
     status: int
     code: str | None
@@ -107,7 +107,7 @@ CASES = {
 }  # fmt: skip
 
 
-def said(case: Case) -> str:
+def error_body(case: Case) -> str:
     return json.dumps(
         {"error": {"message": case.message, "code": case.code, "type": "insufficient_quota"}}
     )
@@ -123,19 +123,19 @@ FULL = {"queue full", "queue full at Azure"}
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name not in FULL])
-def test_a_refused_create_says_what_to_do_and_goes_on_when_it_is_mended(
+def test_a_rejected_create_names_the_fix_and_resumes_after_it(
     name: str, proxy: Any, requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     case = CASES[name]
-    proxy.fail("POST", "/batches", "400 refused", status=case.status, body=said(case))
-    with pytest.raises(bf.errors.SubmissionError) as caught:
+    proxy.fail("POST", "/batches", "400 refused", status=case.status, body=error_body(case))
+    with pytest.raises(bf.errors.SubmissionError) as excinfo:
         requests.submit("refused", client=proxy.client())
-    told = str(caught.value)
-    wanted = [
+    message = str(excinfo.value)
+    fragments = [
         case.todo, case.message, f"HTTP {case.status}", "nothing is billed",
         "bf.job('refused').resume()",
     ]  # fmt: skip
-    assert [words for words in wanted if words not in told] == []
+    assert [fragment for fragment in fragments if fragment not in message] == []
     assert server.ledger == []
     assert bf.job("refused").status == "submitting"
     job = bf.job("refused", client=proxy.client()).resume().wait()
@@ -145,11 +145,11 @@ def test_a_refused_create_says_what_to_do_and_goes_on_when_it_is_mended(
 
 
 @pytest.mark.parametrize("name", sorted(FULL))
-def test_a_full_queue_is_said_on_the_card_with_what_to_do(
+def test_a_full_queue_is_on_the_card_with_the_next_step(
     name: str, proxy: Any, requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     case = CASES[name]
-    proxy.fail("POST", "/batches", "400 refused", status=case.status, body=said(case))
+    proxy.fail("POST", "/batches", "400 refused", status=case.status, body=error_body(case))
     job = requests.submit("full", client=proxy.client())
     assert job.status == "queued"
     assert case.message[:40] in repr(job)
@@ -158,22 +158,22 @@ def test_a_full_queue_is_said_on_the_card_with_what_to_do(
 
 
 @pytest.mark.parametrize("name", ["invalid key", "restricted key", "unsupported country", "quota"])
-def test_a_refused_upload_says_what_to_do_and_goes_on_when_it_is_mended(
+def test_a_rejected_upload_names_the_fix_and_resumes_after_it(
     name: str, proxy: Any, requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     case = CASES[name]
-    proxy.fail("POST", "/files", "400 refused", status=case.status, body=said(case), times=9)
-    with pytest.raises(bf.errors.ServiceError) as caught:
+    proxy.fail("POST", "/files", "400 refused", status=case.status, body=error_body(case), times=9)
+    with pytest.raises(bf.errors.ServiceError) as excinfo:
         requests.submit("refused", client=proxy.client().with_options(max_retries=0))
-    wanted = [case.todo, case.message, "run the cell again"]
-    assert [words for words in wanted if words not in str(caught.value)] == []
+    fragments = [case.todo, case.message, "run the cell again"]
+    assert [fragment for fragment in fragments if fragment not in str(excinfo.value)] == []
     proxy.faults.clear()
     assert requests.submit("refused", client=proxy.client()).wait().counts == {"ok": 3}
     assert len(server.ledger) == 1
 
 
 @pytest.mark.parametrize("name", ["no such model here", "another organization's file"])
-def test_a_batch_that_failed_after_it_was_created_says_what_to_do(
+def test_a_batch_that_fails_later_names_the_fix(
     name: str, proxy: Any, requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     case = CASES[name]
@@ -186,63 +186,64 @@ def test_a_batch_that_failed_after_it_was_created_says_what_to_do(
     job.wait()
     assert job.counts == {"failed": 3}
     assert case.message[:60] in job.results()["bf_error"][0]
-    for shown in (repr(job), job._repr_html_()):
-        assert case.todo in shown
-        assert "job.unanswered()" in shown
+    for rendered in (repr(job), job._repr_html_()):
+        assert case.todo in rendered
+        assert ").unanswered()" in rendered
     again = job.unanswered()
     assert len(again) == 3
 
 
-def test_rows_that_failed_since_the_account_ran_dry_say_so_and_are_asked_again() -> None:
+def test_rows_that_failed_without_credit_name_the_reason_and_can_be_sent_again() -> None:
     case = CASES["quota"]
     dry = AnswerError(case.status, case.message, code=case.code)
     replies: list[Any] = ["+", dry, dry]
     frame = pd.DataFrame({"text": ["a", "b", "c"]})
-    asked = frame.bf.requests("{{ text }}", model="gpt-4.1")
+    requests = frame.bf.requests("{{ text }}", model="gpt-4.1")
     with batchframe.local.serve(answer=lambda _: replies.pop(0)) as server:
-        job = asked.submit("dry", client=server.client()).wait()
+        job = requests.submit("dry", client=server.client()).wait()
         assert job.counts == {"ok": 1, "failed": 2}
         failed = job.results().query("bf_status == 'failed'")["bf_error"]
         assert failed.str.contains("insufficient_quota").all()
         card = repr(job)
         assert "2 requests failed: HTTP 429, insufficient_quota" in card
         assert case.todo in card
-        assert "again = job.unanswered().submit" in card
+        assert "again = bf.job('dry').unanswered().submit" in card
         replies += ["+", "-"]
         again = job.unanswered().submit(client=server.client()).wait()
         assert frame.bf.join(job, again)["bf_status"].tolist() == ["ok"] * 3
         assert [batch.requests for batch in server.ledger] == [1, 2]
 
 
-def test_a_busy_service_is_asked_again_and_an_account_without_money_is_not(
+def test_a_rate_limit_is_retried_and_missing_credit_is_not(
     proxy: Any, requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("batchframe._jobs.submission._REJECTED_ATTEMPTS", 4)
     for name in ("quota", "project's budget", "credit is used up"):
-        asked = proxy.creates()
-        proxy.fail("POST", "/batches", "400 refused", status=429, body=said(CASES[name]))
+        creates = proxy.creates()
+        proxy.fail("POST", "/batches", "400 refused", status=429, body=error_body(CASES[name]))
         with pytest.raises(bf.errors.SubmissionError):
             requests.submit(client=proxy.client())
-        assert proxy.creates() == asked + 1
-    asked = proxy.creates()
-    proxy.fail("POST", "/batches", "400 refused", status=429, body=said(CASES["too fast"]))
+        assert proxy.creates() == creates + 1
+    creates = proxy.creates()
+    proxy.fail("POST", "/batches", "400 refused", status=429, body=error_body(CASES["too fast"]))
     assert requests.submit(client=proxy.client()).wait().counts == {"ok": 3}
-    assert proxy.creates() == asked + 2
+    assert proxy.creates() == creates + 2
 
 
-def test_every_cause_has_a_source_and_one_sentence_of_advice_at_least() -> None:
+def test_every_cause_has_a_source_and_advice() -> None:
     codes = [code for refusal in REFUSALS for code in refusal.codes]
     assert len(codes) == len(set(codes))
     for refusal in REFUSALS:
         assert refusal.source
         assert refusal.advice.endswith(".")
-        assert all(words == words.lower() for words in refusal.phrases)
+        assert all(phrase == phrase.lower() for phrase in refusal.phrases)
         assert refusal.codes or refusal.phrases
 
 
 @pytest.mark.parametrize(
-    "said", ["HTTP 400, context_length_exceeded: too long", "the batch expired", "", "HTTP 500: x"]
+    "message",
+    ["HTTP 400, context_length_exceeded: too long", "the batch expired", "", "HTTP 500: x"],
 )
-def test_what_nobody_knows_has_no_advice(said: str) -> None:
-    assert advice_on(said) == ""
-    assert refusal_of(None, said) is None
+def test_an_unknown_cause_has_no_advice(message: str) -> None:
+    assert advice_on(message) == ""
+    assert refusal_of(None, message) is None

@@ -1,4 +1,4 @@
-"""From the batch to the downloaded answers: polling, downloads, interruptions."""
+"""Tracking of batches: polling, downloads, interruptions."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ import batchframe.local
 ANOTHER_BATCH = '{"id": "batch_other", "object": "batch", "status": "failed", "created_at": 1}'
 
 
-def test_a_look_that_fails_does_not_end_the_wait(proxy: Any, requests: bf.Requests) -> None:
+def test_a_failed_poll_does_not_end_the_wait(proxy: Any, requests: bf.Requests) -> None:
     job = requests.submit("patient", client=proxy.client())
     for kind in ("reset", "500", "503 plain"):
         proxy.fail("GET", job.batches[0].id, kind, times=3)
     assert job.wait().counts == {"ok": 3}
 
 
-def test_waiting_for_what_was_never_sent_is_refused(proxy: Any, requests: bf.Requests) -> None:
+def test_waiting_for_an_unsent_job_is_an_error(proxy: Any, requests: bf.Requests) -> None:
     proxy.fail("POST", "/batches", "400 refused")
     with pytest.raises(bf.errors.SubmissionError):
         requests.submit("unsent", client=proxy.client())
@@ -37,7 +37,7 @@ def test_waiting_for_what_was_never_sent_is_refused(proxy: Any, requests: bf.Req
 
 
 @pytest.mark.usefixtures("one_request_a_file")
-def test_what_was_sent_comes_home_although_the_rest_was_not(
+def test_sent_input_files_are_downloaded_although_the_rest_was_not_sent(
     proxy: Any, requests: bf.Requests
 ) -> None:
     proxy.fail("POST", "/batches", "400 refused", skip=1)
@@ -54,7 +54,9 @@ def test_what_was_sent_comes_home_although_the_rest_was_not(
     assert job.resume().wait().counts == {"ok": 3}
 
 
-def test_a_refusal_ends_the_wait_in_words(proxy: Any, requests: bf.Requests) -> None:
+def test_a_rejected_poll_ends_the_wait_with_a_clear_error(
+    proxy: Any, requests: bf.Requests
+) -> None:
     job = requests.submit(client=proxy.client())
     proxy.fail("GET", job.batches[0].id, "401 refused", times=9)
     with pytest.raises(bf.errors.ServiceError, match="OPENAI_API_KEY"):
@@ -62,17 +64,13 @@ def test_a_refusal_ends_the_wait_in_words(proxy: Any, requests: bf.Requests) -> 
 
 
 @pytest.mark.parametrize("kind", ["reset", "end of file"])
-def test_a_download_that_breaks_is_begun_again(
-    kind: str, proxy: Any, requests: bf.Requests
-) -> None:
+def test_a_broken_download_is_restarted(kind: str, proxy: Any, requests: bf.Requests) -> None:
     job = requests.submit(client=proxy.client())
     proxy.fail("GET", "/content", kind, times=2)
     assert job.wait().counts == {"ok": 3}
 
 
-def test_a_download_that_is_cut_short_never_counts_as_whole(
-    proxy: Any, requests: bf.Requests
-) -> None:
+def test_a_truncated_download_is_never_accepted(proxy: Any, requests: bf.Requests) -> None:
     job = requests.submit("cut", client=proxy.client())
     proxy.fail("GET", "/content", "login page", times=6)
     while not job.batches[0].ended:
@@ -86,7 +84,7 @@ def test_a_download_that_is_cut_short_never_counts_as_whole(
     assert job.wait().counts == {"ok": 3}
 
 
-def test_a_file_that_shows_late_is_waited_for(proxy: Any, requests: bf.Requests) -> None:
+def test_a_late_result_file_is_awaited(proxy: Any, requests: bf.Requests) -> None:
     server_says = requests.submit("late", client=proxy.client()).batches[0]
     early = {
         "id": server_says.id, "object": "batch", "status": "completed", "output_file_id": None,
@@ -98,7 +96,9 @@ def test_a_file_that_shows_late_is_waited_for(proxy: Any, requests: bf.Requests)
     assert bf.job("late", client=proxy.client()).wait().counts == {"ok": 3}
 
 
-def test_a_file_that_never_shows_is_given_up_in_words(proxy: Any, requests: bf.Requests) -> None:
+def test_a_result_file_that_never_appears_leaves_rows_missing_with_a_reason(
+    proxy: Any, requests: bf.Requests
+) -> None:
     server_says = requests.submit("never", client=proxy.client()).batches[0]
     never = {"id": server_says.id, "object": "batch", "status": "completed", "created_at": 1}
     proxy.fail("GET", server_says.id, "500", status=200, body=json.dumps(never), times=99)
@@ -107,16 +107,14 @@ def test_a_file_that_never_shows_is_given_up_in_words(proxy: Any, requests: bf.R
     assert "no line" in job.results()["bf_error"][0]
 
 
-def test_another_batch_in_the_answer_is_not_taken_for_ours(
-    proxy: Any, requests: bf.Requests
-) -> None:
+def test_a_response_about_another_batch_is_not_accepted(proxy: Any, requests: bf.Requests) -> None:
     job = requests.submit(client=proxy.client())
     proxy.fail("GET", job.batches[0].id, "500", status=200, body=ANOTHER_BATCH, times=2)
     assert job.wait().counts == {"ok": 3}
 
 
 @pytest.mark.parametrize(
-    ("kind", "how", "words"),
+    ("kind", "options", "fragment"),
     [
         ("404 refused", {}, "404"),
         ("500", {"status": 200, "body": ANOTHER_BATCH}, "batch_other"),
@@ -124,13 +122,13 @@ def test_another_batch_in_the_answer_is_not_taken_for_ours(
     ids=["refused", "unusable"],
 )
 @pytest.mark.usefixtures("one_request_a_file")
-def test_one_batch_in_trouble_does_not_hold_up_the_others(
-    kind: str, how: dict[str, Any], words: str, proxy: Any, requests: bf.Requests
+def test_a_failing_batch_does_not_delay_the_others(
+    kind: str, options: dict[str, Any], fragment: str, proxy: Any, requests: bf.Requests
 ) -> None:
     job = requests.submit("three", client=proxy.client())
-    proxy.fail("GET", job.batches[0].id, kind, times=1000, **how)
+    proxy.fail("GET", job.batches[0].id, kind, times=1000, **options)
     for _ in range(100):
-        with pytest.raises(bf.errors.ServiceError, match=words):
+        with pytest.raises(bf.errors.ServiceError, match=fragment):
             job.refresh()
         if job.counts.get("ok") == 2:
             break
@@ -141,15 +139,15 @@ def test_one_batch_in_trouble_does_not_hold_up_the_others(
 
 
 @pytest.mark.usefixtures("one_request_a_file")
-def test_one_file_that_always_breaks_off_does_not_hold_up_the_others(
+def test_a_file_that_always_breaks_off_does_not_delay_the_others(
     proxy: Any, requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     job = requests.submit("three", client=proxy.client())
     deadline = time.monotonic() + 20
-    while (seen := server.client().batches.retrieve(job.batches[0].id)).status != "completed":
+    while (remote := server.client().batches.retrieve(job.batches[0].id)).status != "completed":
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    proxy.fail("GET", f"{seen.output_file_id}/content", "cut", times=1000)
+    proxy.fail("GET", f"{remote.output_file_id}/content", "cut", times=1000)
     for _ in range(100):
         with pytest.raises(bf.errors.ServiceError, match="broke off"):
             job.refresh()
@@ -161,19 +159,19 @@ def test_one_file_that_always_breaks_off_does_not_hold_up_the_others(
     assert job.wait().counts == {"ok": 3}
 
 
-def test_d11_a_result_file_that_was_changed_or_lost_is_not_trusted_and_is_fetched_again(
+def test_d11_a_changed_or_lost_result_file_is_downloaded_again(
     requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     job = requests.submit("kept", client=server.client()).wait()
     output = job.folder / "output-000.jsonl"
-    whole = output.read_bytes()
-    for spoil in (lambda: output.write_bytes(whole[:-20]), output.unlink):
+    content = output.read_bytes()
+    for spoil in (lambda: output.write_bytes(content[:-20]), output.unlink):
         (job.folder / "answers.parquet").unlink()
         spoil()
         with pytest.raises(bf.errors.JobError, match="changed since the download"):
             bf.job("kept").results()
         assert bf.job("kept", client=server.client()).refresh().counts == {"ok": 3}
-        assert output.read_bytes() == whole
+        assert output.read_bytes() == content
 
 
 def test_many_kernels_may_read_a_job_at_once(
@@ -199,7 +197,7 @@ def test_many_kernels_may_read_a_job_at_once(
     assert not list(job.folder.glob("*.part"))
 
 
-def test_interrupting_the_wait_leaves_the_job_alone_and_says_how_to_come_back(
+def test_interrupting_the_wait_does_not_cancel_and_prints_how_to_continue(
     requests: bf.Requests, server: batchframe.local.Server, capfd: pytest.CaptureFixture[str]
 ) -> None:
     server.pause()
@@ -208,7 +206,8 @@ def test_interrupting_the_wait_leaves_the_job_alone_and_says_how_to_come_back(
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         job.wait()
-    assert "bf.job('interrupted')" in capfd.readouterr().err
+    shown = capfd.readouterr()
+    assert "bf.job('interrupted')" in shown.out + shown.err
     server.resume()
     assert bf.job("interrupted", client=server.client()).wait().status == "completed"
 
@@ -224,23 +223,23 @@ def test_cancelling_a_batch_that_has_ended_is_harmless(
     assert job.cancel().wait().counts == {"ok": 3}
 
 
-def test_looking_at_a_job_never_asks_the_network(requests: bf.Requests, proxy: Any) -> None:
+def test_displaying_a_job_never_calls_the_service(requests: bf.Requests, proxy: Any) -> None:
     job = requests.submit(client=proxy.client())
-    asked = len(proxy.seen)
+    calls = len(proxy.calls)
     assert repr(job)
     assert job._repr_html_()
     assert job.status
     assert not job.done
     assert len(job.results()) == 3
-    assert len(proxy.seen) == asked
+    assert len(proxy.calls) == calls
 
 
 def polls(proxy: Any, batch: str) -> int:
-    return sum(path.endswith(batch) for _, path in proxy.seen)
+    return sum(path.endswith(batch) for _, path in proxy.calls)
 
 
 @pytest.mark.parametrize("poll", [0.05, (0.05, 60), [0.05, 0.1]])
-def test_a_job_is_polled_at_the_pace_given_where_one_waits(
+def test_wait_polls_at_the_given_interval(
     poll: Any, requests: bf.Requests, proxy: Any, server: batchframe.local.Server
 ) -> None:
     server.pause()
@@ -249,7 +248,7 @@ def test_a_job_is_polled_at_the_pace_given_where_one_waits(
     [batch] = job.batches
     with pytest.raises(bf.errors.JobTimeout):
         job.wait(timeout=1)
-    assert polls(proxy, batch.id) == 2  # the second at the end of the time
+    assert polls(proxy, batch.id) == 2  # the second at the timeout
     with pytest.raises(bf.errors.JobTimeout):
         job.wait(timeout=2, poll=poll)
     assert polls(proxy, batch.id) > 4
@@ -261,18 +260,18 @@ def test_a_job_is_polled_at_the_pace_given_where_one_waits(
 @pytest.mark.parametrize(
     "poll", [0, -1, True, "5", float("nan"), float("inf"), (5,), (60, 5), (1, 2, 3), (1, None), {}]
 )
-def test_a_pace_that_is_not_one_is_refused_before_anything_is_asked(
+def test_an_invalid_poll_interval_is_refused_before_any_call(
     poll: Any, requests: bf.Requests, proxy: Any
 ) -> None:
     job = requests.submit(client=proxy.client())
-    seen = len(proxy.seen)
+    calls = len(proxy.calls)
     for follow in (job.wait, job.watch):
         with pytest.raises(bf.errors.RequestError, match="poll: not"):
             follow(poll=poll)
-    assert len(proxy.seen) == seen
+    assert len(proxy.calls) == calls
 
 
-def test_a_job_without_a_client_says_where_it_is(
+def test_a_job_without_a_client_names_its_base_url(
     requests: bf.Requests, server: batchframe.local.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.pause()

@@ -34,19 +34,19 @@ def join_all() -> None:
     assert watchers() == []
 
 
-def test_a_bar_shows_how_far_a_job_is(
+def test_a_progress_bar_shows_the_progress_of_a_job(
     server: batchframe.local.Server,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     ask("barred", server).wait()
-    told = capsys.readouterr().err
-    assert "completed: 100%" in told
-    assert "2/2" in told
+    err = capsys.readouterr().err
+    assert "completed: 100%" in err
+    assert "2/2" in err
 
 
-def test_watching_is_quiet_and_brings_the_answers_home(
+def test_watching_prints_nothing_and_downloads_the_answers(
     server: batchframe.local.Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.pause()
@@ -59,7 +59,7 @@ def test_watching_is_quiet_and_brings_the_answers_home(
     assert capsys.readouterr().err == "Job watched: completed\n"
 
 
-def test_what_ends_a_watch_is_said(
+def test_the_error_that_ends_a_watch_is_printed(
     server: batchframe.local.Server,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -67,9 +67,9 @@ def test_what_ends_a_watch_is_said(
     server.pause()
     job = ask("refused", server)
 
-    def refuse(_: bf.Job, left: float | None = None) -> None:  # noqa: ARG001 - as it is called
-        words = "the disk is full"
-        raise OSError(words)
+    def refuse(_: bf.Job, left: float | None = None) -> None:  # noqa: ARG001 - the signature is fixed
+        message = "the disk is full"
+        raise OSError(message)
 
     monkeypatch.setattr(bf.Job, "_poll", refuse)
     job.watch()
@@ -77,7 +77,7 @@ def test_what_ends_a_watch_is_said(
     assert "Watching ended: the disk is full" in capsys.readouterr().err
 
 
-def test_a_job_that_nobody_holds_is_not_watched(server: batchframe.local.Server) -> None:
+def test_watching_does_not_keep_a_job_alive(server: batchframe.local.Server) -> None:
     server.pause()
     job = ask("dropped", server).watch()
     gone = weakref.ref(job)
@@ -87,7 +87,7 @@ def test_a_job_that_nobody_holds_is_not_watched(server: batchframe.local.Server)
     assert gone() is None
 
 
-def test_a_job_is_watched_once_however_often_it_is_asked(server: batchframe.local.Server) -> None:
+def test_watching_a_job_again_replaces_the_first_watch(server: batchframe.local.Server) -> None:
     server.pause()
     job = ask("twice", server)
     handles = [job.watch(), job.watch(), bf.job("twice", client=server.client()).watch()]
@@ -100,7 +100,7 @@ def test_a_job_is_watched_once_however_often_it_is_asked(server: batchframe.loca
     assert all(handle.done for handle in handles)
 
 
-def test_cancelling_does_not_run_into_the_watch(server: batchframe.local.Server) -> None:
+def test_cancelling_does_not_conflict_with_the_watch(server: batchframe.local.Server) -> None:
     server.pause()
     job = ask("cancelled", server).watch()
     for _ in range(20):
@@ -125,7 +125,7 @@ def test_several_jobs_are_awaited_at_once(server: batchframe.local.Server) -> No
     assert [job.counts for job in asyncio.run(both())] == [{"ok": 1}, {"ok": 1}]
 
 
-def test_a_cancelled_await_ends_and_leaves_the_job_alone(
+def test_cancelling_an_await_does_not_cancel_the_job(
     server: batchframe.local.Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.pause()
@@ -145,11 +145,11 @@ async def _awaited(job: bf.Job) -> Any:
     return await job
 
 
-def test_an_await_that_fails_raises(server: batchframe.local.Server) -> None:
+def test_an_error_during_await_is_raised(server: batchframe.local.Server) -> None:
     job = ask("refused", server)
     server.close()
 
-    def refuse(left: float | None = None) -> None:  # noqa: ARG001 - as it is called
+    def refuse(left: float | None = None) -> None:  # noqa: ARG001 - the signature is fixed
         error = bf.errors.ServiceError("The service refused (HTTP 401)")
         error.status = 401
         raise error
@@ -159,7 +159,7 @@ def test_an_await_that_fails_raises(server: batchframe.local.Server) -> None:
         asyncio.run(_awaited(job))
 
 
-def test_pauses_grow_to_the_longest_with_jitter_and_stop_at_the_time_given() -> None:
+def test_poll_intervals_grow_to_the_maximum_with_jitter_until_the_timeout() -> None:
     time = FakeTime()
     clock, slept = time.clock, time.slept
     assert not wait_by(clock, lambda _: None, timeout=1000)
@@ -176,21 +176,21 @@ def unreachable(_: float | None) -> None:
 
 
 @pytest.mark.parametrize("longest", [1.0, 60.0])
-def test_waiting_gives_up_after_half_an_hour_of_outage_at_any_pace(longest: float) -> None:
+def test_waiting_ends_after_half_an_hour_of_outage_at_any_interval(longest: float) -> None:
     time = FakeTime()
     with pytest.raises(bf.errors.ServiceError, match="no route"):
         wait_by(time.clock, unreachable, longest=longest)
     assert 1800 <= sum(time.slept) < 1800 + 2 * longest
 
 
-def test_an_outage_lasts_as_long_as_the_timeout_allows() -> None:
+def test_with_a_timeout_an_outage_may_last_until_it() -> None:
     time = FakeTime()
     assert not wait_by(time.clock, unreachable, timeout=7200)
     assert sum(time.slept) == pytest.approx(7200)
 
 
 @pytest.mark.parametrize("date", DATES)
-def test_d12_waiting_counts_seconds_that_never_run_backwards(date: str) -> None:
+def test_d12_waiting_does_not_depend_on_the_date(date: str) -> None:
     time = FakeTime()
     clock = replace(time.clock, now=DATES[date])
     assert not wait_by(clock, lambda _: None, timeout=600)

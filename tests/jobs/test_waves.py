@@ -1,4 +1,4 @@
-"""More than the service's queue holds is sent in waves, and nothing is lost between them."""
+"""Jobs larger than the service's queue, sent in waves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from batchframe.local import Fault, Server
 
 FULL = {
     "error": {
-        "message": "Enqueued token limit reached for gpt-4.1 in organization org-1. Limit: 90",
+        "message": "Enqueued token limit reached for gpt-4.1 in organization org-1. Limit: 90,000",
         "type": "invalid_request_error",
         "code": "token_limit_exceeded",
     }
@@ -39,7 +39,7 @@ def ended(server: Server, batches: int) -> None:
         time.sleep(0.02)
 
 
-def test_parts_are_created_as_earlier_ones_end_and_the_limit_is_never_passed(
+def test_batches_are_created_as_earlier_ones_end_within_the_limit(
     server: Server,
 ) -> None:
     limit = 4 * tokens_a_row()
@@ -55,7 +55,7 @@ def test_parts_are_created_as_earlier_ones_end_and_the_limit_is_never_passed(
     assert [batch.requests for batch in server.ledger] == [4, 4, 4]
 
 
-def test_what_other_jobs_have_queued_counts_and_what_has_ended_does_not(server: Server) -> None:
+def test_queued_tokens_of_other_jobs_count_until_they_end(server: Server) -> None:
     limit = 6 * tokens_a_row()
     server.pause()
     first = ask(4).submit("first", client=server.client())
@@ -69,7 +69,7 @@ def test_what_other_jobs_have_queued_counts_and_what_has_ended_does_not(server: 
     assert second.wait().counts == {"ok": 8}
 
 
-def test_a_row_that_never_fits_the_queue_is_named_before_anything_is_sent(server: Server) -> None:
+def test_a_row_above_the_queue_limit_is_named_before_anything_is_sent(server: Server) -> None:
     with pytest.raises(bf.errors.RequestError, match=r"max_enqueued_tokens: .* row 0 \(3\)"):
         ask().submit(client=server.client(), max_enqueued_tokens=3)
     with pytest.raises(bf.errors.RequestError, match="a positive int"):
@@ -77,7 +77,7 @@ def test_a_row_that_never_fits_the_queue_is_named_before_anything_is_sent(server
     assert len(bf.jobs()) == 0
 
 
-def test_s23_a_part_refused_for_a_full_queue_waits_and_is_sent_later(server: Server) -> None:
+def test_s23_an_input_file_rejected_for_a_full_queue_is_sent_later(server: Server) -> None:
     server.faults.add(Fault("POST /v1/batches", 400, body=FULL, skip=1, times=2))
     limit = 4 * tokens_a_row()
     job = ask().submit("full", client=server.client(), max_enqueued_tokens=limit)
@@ -87,7 +87,7 @@ def test_s23_a_part_refused_for_a_full_queue_waits_and_is_sent_later(server: Ser
     assert len(server.faults.struck) == 2
 
 
-def test_a_full_queue_is_said_on_the_card_and_is_no_failure_of_rows(server: Server) -> None:
+def test_a_full_queue_is_on_the_card_and_fails_no_rows(server: Server) -> None:
     server.faults.add(Fault("POST /v1/batches", 400, body=FULL, times=99))
     job = ask().submit("full", client=server.client())
     assert (job.status, job.counts, job.batches) == ("queued", {"pending": 12}, [])
@@ -97,16 +97,16 @@ def test_a_full_queue_is_said_on_the_card_and_is_no_failure_of_rows(server: Serv
     assert len(server.ledger) == 1
 
 
-def test_a_batch_that_fails_for_a_full_queue_is_sent_again_and_never_adopted(
+def test_a_batch_that_failed_for_a_full_queue_is_sent_again_and_not_adopted(
     server: Server,
 ) -> None:
     def failed(body: bytes) -> bytes:
         import json
 
-        told = json.loads(body)
-        told |= {"status": "failed", "output_file_id": None, "error_file_id": None}
-        told["errors"] = {"object": "list", "data": [FULL["error"] | {"line": None}]}
-        return json.dumps(told).encode()
+        batch = json.loads(body)
+        batch |= {"status": "failed", "output_file_id": None, "error_file_id": None}
+        batch["errors"] = {"object": "list", "data": [FULL["error"] | {"line": None}]}
+        return json.dumps(batch).encode()
 
     server.pause()
     job = ask().submit("full", client=server.client())
@@ -123,35 +123,35 @@ def test_a_batch_that_fails_for_a_full_queue_is_sent_again_and_never_adopted(
     assert sum(batch.requests for batch in server.ledger) == 12
 
 
-def test_a_card_says_what_waits_for_what_and_who_sends_it(server: Server) -> None:
+def test_a_card_shows_what_waits_and_how_it_is_sent(server: Server) -> None:
     limit = 4 * tokens_a_row()
     sends = "job.wait(), job.watch() or job.refresh()"
     server.pause()
     job = ask().submit("waves", client=server.client(), max_enqueued_tokens=limit)
-    for shown in (repr(job), job._repr_html_()):
-        assert "2 input files waiting for the service" in shown
-        assert f"at most {limit:,} input tokens at once" in shown
-        assert sends in shown
-        assert "expires" in shown
+    for rendered in (repr(job), job._repr_html_()):
+        assert "2 input files waiting for the service" in rendered
+        assert f"at most {limit:,} input tokens at once" in rendered
+        assert sends in rendered
+        assert "expires" in rendered
     server.resume()
     ended(server, 1)
     server.faults.add(Fault("POST /v1/batches", 400, body=FULL, times=99))
     job.refresh()
-    for shown in (repr(job), job._repr_html_()):
-        assert "2 input files waiting" in shown
-        assert "queue: retried at the first poll after 20" in shown
-        assert "queue is full: Enqueued token limit reached for gpt-4.1" in shown
-        assert sends in shown
-        assert "expires" not in shown  # no batch is under way that could
+    for rendered in (repr(job), job._repr_html_()):
+        assert "2 input files waiting" in rendered
+        assert "queue: retried at the first poll after 20" in rendered
+        assert "queue is full: Enqueued token limit reached for gpt-4.1" in rendered
+        assert sends in rendered
+        assert "expires" not in rendered  # no batch is running that could
     server.faults.clear()
     job.wait()
-    for shown in (repr(job), job._repr_html_()):
-        assert "completed" in shown
-        assert "room" not in shown
-        assert sends not in shown
+    for rendered in (repr(job), job._repr_html_()):
+        assert "completed" in rendered
+        assert "room" not in rendered
+        assert sends not in rendered
 
 
-def test_cancelling_drops_the_parts_that_wait(server: Server) -> None:
+def test_cancelling_drops_waiting_input_files(server: Server) -> None:
     server.pause()
     limit = 4 * tokens_a_row()
     job = ask().submit(client=server.client(), max_enqueued_tokens=limit).cancel()
@@ -163,7 +163,7 @@ def test_cancelling_drops_the_parts_that_wait(server: Server) -> None:
     assert len(ask(13).submit("once more", client=server.client()).wait().results()) == 13
 
 
-def test_another_job_does_not_ask_what_still_waits(server: Server) -> None:
+def test_another_job_does_not_send_waiting_requests(server: Server) -> None:
     server.pause()
     limit = 4 * tokens_a_row()
     ask().submit("first", client=server.client(), max_enqueued_tokens=limit)
@@ -173,7 +173,7 @@ def test_another_job_does_not_ask_what_still_waits(server: Server) -> None:
 
 
 @pytest.mark.slow
-def test_a_job_of_forty_parts_goes_on_in_a_new_kernel_between_any_two(server: Server) -> None:
+def test_a_job_of_forty_input_files_continues_in_new_kernels(server: Server) -> None:
     one = tokens_a_row()
     code = textwrap.dedent(
         f"""
@@ -191,15 +191,15 @@ def test_a_job_of_forty_parts_goes_on_in_a_new_kernel_between_any_two(server: Se
         """
     )
     assert ask(40).estimate().input_tokens.high < 41 * one + 40
-    seen = 0
+    created = 0
     for _ in range(4):
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=False
         )
-        assert done.returncode == 9, done.stderr
-        assert int(done.stdout) >= seen
-        seen = int(done.stdout)
-        ended(server, seen)
+        assert process.returncode == 9, process.stderr
+        assert int(process.stdout) >= created
+        created = int(process.stdout)
+        ended(server, created)
     job = bf.job("forty", client=server.client()).wait()
     assert job.counts == {"ok": 40}
     assert len(job.batches) >= 40
@@ -207,15 +207,13 @@ def test_a_job_of_forty_parts_goes_on_in_a_new_kernel_between_any_two(server: Se
 
 
 @pytest.mark.parametrize("limit", [2e6, float("inf"), "10", True])
-def test_a_limit_that_is_no_whole_number_is_refused_before_anything_is_written(
-    limit: Any, server: Server
-) -> None:
+def test_an_invalid_limit_is_refused_before_anything_is_written(limit: Any, server: Server) -> None:
     with pytest.raises(bf.errors.RequestError, match="a positive int"):
         ask().submit(client=server.client(), max_enqueued_tokens=limit)
     assert len(bf.jobs()) == 0
 
 
-def test_the_cell_of_a_job_that_waits_for_room_finds_its_job(server: Server) -> None:
+def test_rerunning_the_cell_finds_a_queued_job(server: Server) -> None:
     server.faults.add(Fault("POST /v1/batches", 400, body=FULL))
     first = ask().submit("waits", client=server.client())
     assert first.status == "queued"
@@ -223,7 +221,7 @@ def test_the_cell_of_a_job_that_waits_for_room_finds_its_job(server: Server) -> 
     assert len(server.ledger) == 1
 
 
-def test_a_job_that_ended_without_anybody_looking_holds_up_no_other(server: Server) -> None:
+def test_an_ended_job_that_was_not_polled_does_not_delay_others(server: Server) -> None:
     ask(4).submit("not polled", client=server.client())
     ended(server, 1)
     frame = pd.DataFrame({"text": [f"another text with words, number {i}" for i in range(5)]})

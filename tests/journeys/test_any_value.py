@@ -1,7 +1,7 @@
-"""Any value in any frame: it is sent exactly as documented, and its own answer comes back to it.
+"""Any value in any frame is sent as documented and gets its own answer.
 
-The server answers with the prompt that it was asked, so that the joined frame tells, row by row,
-what was sent for it. tests/frames/test_cells.py tells the text of every kind of cell.
+The server echoes the prompt, so the joined frame shows for each row
+what was sent for it. tests/frames/test_cells.py tests the text of every kind of cell.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ def running() -> Iterator[batchframe.local.Server]:
 
 @pytest.fixture
 def echo(running: batchframe.local.Server) -> Echo:
-    """Submit a frame, join it, and see to it that nothing of the frame itself has changed."""
+    """Submit and join a frame, and check that it has not changed."""
 
-    def of(frame: pd.DataFrame, prompt: Any = PROMPT, **more: Any) -> pd.DataFrame:
+    def of(frame: pd.DataFrame, prompt: Any = PROMPT, **options: Any) -> pd.DataFrame:
         before = frame.copy(deep=True)
-        job = frame.bf.requests(prompt, model="m", **more).submit(client=running.client()).wait()
+        job = frame.bf.requests(prompt, model="m", **options).submit(client=running.client()).wait()
         joined = frame.bf.join(job)
         pd.testing.assert_frame_equal(frame, before)
         pd.testing.assert_index_equal(joined.index, before.index)
@@ -58,7 +58,7 @@ MISSING = [None, float("nan"), pd.NA, pd.NaT]
 
 
 @pytest.mark.parametrize("missing", MISSING, ids=repr)
-def test_v1_what_is_missing_follows_the_users_word(missing: Any, echo: Echo) -> None:
+def test_v1_missing_cells_follow_on_missing(missing: Any, echo: Echo) -> None:
     frame = pd.DataFrame({"x": pd.Series(["a", missing, "b"], dtype=object)})
     with pytest.raises(CellError, match=r'(?s)1 of 3 rows.*on_missing="skip"'):
         echo(frame)
@@ -67,7 +67,7 @@ def test_v1_what_is_missing_follows_the_users_word(missing: Any, echo: Echo) -> 
     assert sent(echo(frame, "{{ x | json }}", on_missing="empty")) == ['"a"', "null", '"b"']
 
 
-def test_v1_infinity_is_text_and_no_json(echo: Echo) -> None:
+def test_v1_infinity_is_text_and_not_json(echo: Echo) -> None:
     frame = pd.DataFrame({"x": [np.inf, -np.inf, 1.5]})
     assert sent(echo(frame)) == ["<inf>", "<-inf>", "<1.5>"]
     with pytest.raises(CellError, match="infinity"):
@@ -121,7 +121,7 @@ def test_v2_every_kind_of_column_is_sent_as_documented(case: str, echo: Echo) ->
 @pytest.mark.parametrize(
     "value", [b"raw", bytearray(b"raw"), object()], ids=["bytes", "array", "o"]
 )
-def test_v2_what_has_no_text_is_refused_by_its_row(value: Any, echo: Echo) -> None:
+def test_v2_a_value_without_text_is_refused_by_its_row(value: Any, echo: Echo) -> None:
     frame = pd.DataFrame({"x": ["a", value]}, index=["p", "q"], dtype=object)
     with pytest.raises(CellError, match=r"Column 'x', row 1 \(index 'q'\)"):
         echo(frame)
@@ -131,7 +131,7 @@ LARGE = [2**53 + 1, 2**63 - 1, -(2**63)]
 
 
 @pytest.mark.parametrize("dtype", ["int64", "Int64", "int64[pyarrow]", "object"])
-def test_v3_large_whole_numbers_are_exact(dtype: str, echo: Echo) -> None:
+def test_v3_large_ints_are_exact(dtype: str, echo: Echo) -> None:
     frame = pd.DataFrame({"x": pd.Series(LARGE, dtype=dtype)})
     assert sent(echo(frame, "{{ x }} {{ x | json }}")) == [f"{n} {n}" for n in LARGE]
 
@@ -156,7 +156,7 @@ INDEXES = {
 
 
 @pytest.mark.parametrize("case", INDEXES)
-def test_v4_any_index_stays_and_finds_its_answers(case: str, echo: Echo) -> None:
+def test_v4_any_index_is_kept_and_finds_its_answers(case: str, echo: Echo) -> None:
     frame = pd.DataFrame({"x": ["a", "b", "c"]}).set_axis(INDEXES[case])
     assert sent(echo(frame)) == ["<a>", "<b>", "<c>"]
 
@@ -175,14 +175,16 @@ LABELS: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("case", LABELS)
-def test_v4_any_label_names_its_column(case: str, echo: Echo) -> None:
+def test_v4_any_column_label_can_be_used(case: str, echo: Echo) -> None:
     label, prompt = LABELS[case]
     columns = pd.Index([label, "other"], dtype=object, tupleize_cols=False)
     frame = pd.DataFrame([["a", 1], ["b", 2]], columns=columns)
     assert sent(echo(frame, prompt)) == ["a", "b"]
 
 
-def test_v4_what_cannot_be_named_is_refused_before_anything_is_sent(echo: Echo, home: Path) -> None:
+def test_v4_a_label_that_cannot_be_named_is_refused_before_anything_is_sent(
+    echo: Echo, home: Path
+) -> None:
     braces = pd.DataFrame({"{{x}}": ["a"]})
     with pytest.raises(TemplateError, match="no such column"):
         echo(braces, "{{ {{x}} }}{{ y }}")
@@ -200,9 +202,9 @@ def test_v4_what_cannot_be_named_is_refused_before_anything_is_sent(echo: Echo, 
     ],
     ids=["no rows", "only skipped rows"],
 )
-def test_v5_nothing_to_ask_is_no_call_and_a_typed_result(frame: pd.DataFrame) -> None:
-    asked = frame.bf.requests(PROMPT, model="m", output=["p", "q"], on_missing="skip")
-    job = asked.submit()  # without a client, and with an invalid key
+def test_v5_an_empty_frame_makes_no_call_and_a_typed_result(frame: pd.DataFrame) -> None:
+    requests = frame.bf.requests(PROMPT, model="m", output=["p", "q"], on_missing="skip")
+    job = requests.submit()  # without a client, and with an invalid key
     joined = frame.bf.join(job)
     assert job.done
     assert joined["bf_status"].tolist() == ["skipped"] * len(frame)
@@ -210,7 +212,7 @@ def test_v5_nothing_to_ask_is_no_call_and_a_typed_result(frame: pd.DataFrame) ->
     assert len(job.results()) == len(frame)
 
 
-def test_v5_a_frame_without_columns_has_rows_for_a_function(echo: Echo) -> None:
+def test_v5_a_prompt_function_sees_the_rows_of_a_frame_without_columns(echo: Echo) -> None:
     frame = pd.DataFrame(index=[5, 6])
     with pytest.raises(TemplateError, match=r"no columns|no such column"):
         echo(frame)
@@ -237,14 +239,14 @@ print(lines, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 @pytest.mark.slow
 def test_v6_many_rows_are_streamed_into_full_files(tmp_path: Path) -> None:
-    # A process of its own, since what it held at most is never given back.
-    done = subprocess.run(
+    # A separate process, because peak memory never decreases.
+    process = subprocess.run(
         [sys.executable, "-c", MANY, str(tmp_path / "files")],
         capture_output=True,
         text=True,
         check=True,
     )
-    lines, _, grown = done.stdout.strip().rpartition(" ")
+    lines, _, grown = process.stdout.strip().rpartition(" ")
     assert lines == str([50_000] * 5)
     unit = 1 if sys.platform == "darwin" else 1024
     written = sum(path.stat().st_size for path in (tmp_path / "files").iterdir())
@@ -252,18 +254,18 @@ def test_v6_many_rows_are_streamed_into_full_files(tmp_path: Path) -> None:
     assert written > 60 << 20
 
 
-def test_v7_a_character_at_the_limit_is_never_cut(echo: Echo, tmp_path: Path) -> None:
+def test_v7_a_character_at_the_size_limit_is_never_split(echo: Echo, tmp_path: Path) -> None:
     texts = ["é" * 50, "🦆" * 25, "x" * 100, "\u2028" * 33, '"' * 50, "\x00" * 16]
     frame = pd.DataFrame({"x": texts})
     assert sent(echo(frame)) == [f"<{text}>" for text in texts]
     (path,) = frame.bf.requests(PROMPT, model="m").to_jsonl(tmp_path)
     lines = path.read_bytes().split(b"\n")[:-1]
-    asked = [json.loads(line)["body"]["messages"][0]["content"] for line in lines]
-    assert asked == [f"<{text}>" for text in texts]
+    prompts = [json.loads(line)["body"]["messages"][0]["content"] for line in lines]
+    assert prompts == [f"<{text}>" for text in texts]
 
 
 class Survey(pd.DataFrame):
-    """A frame of a class of its own, as GeoDataFrame is."""
+    """A DataFrame subclass, like GeoDataFrame."""
 
     _metadata = ("wave",)
 
@@ -285,7 +287,7 @@ FRAMES: dict[str, Callable[[], pd.DataFrame]] = {
 
 
 @pytest.mark.parametrize("case", FRAMES)
-def test_v8_the_same_values_are_sent_however_they_are_stored(case: str, echo: Echo) -> None:
+def test_v8_equal_values_of_any_dtype_are_sent_alike(case: str, echo: Echo) -> None:
     frame = FRAMES[case]()
     joined = echo(frame)
     assert sent(joined) == ["<a>", "<é>", "<b>"]
@@ -294,7 +296,7 @@ def test_v8_the_same_values_are_sent_however_they_are_stored(case: str, echo: Ec
     assert frame["x"].iloc[0] == "a"
 
 
-def test_v8_read_only_memory_is_read_and_left_alone(echo: Echo) -> None:
+def test_v8_read_only_memory_is_read_and_not_changed(echo: Echo) -> None:
     values = np.array([[0.5, 1.5], [2.5, 3.5]])
     values.flags.writeable = False
     frame = pd.DataFrame(values, columns=["x", "y"], copy=False)
@@ -325,6 +327,6 @@ def test_v9_a_cell_is_literal_whatever_it_looks_like(echo: Echo) -> None:
 
 
 def test_v9_tokens_are_counted_whatever_a_cell_looks_like() -> None:
-    known = pd.DataFrame({"x": LITERAL}).bf.requests(PROMPT, model="gpt-4.1").estimate()
-    assert known.input_tokens.expected is not None
-    assert known.input_tokens.expected > len(LITERAL)
+    estimate = pd.DataFrame({"x": LITERAL}).bf.requests(PROMPT, model="gpt-4.1").estimate()
+    assert estimate.input_tokens.expected is not None
+    assert estimate.input_tokens.expected > len(LITERAL)

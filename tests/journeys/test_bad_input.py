@@ -18,8 +18,8 @@ FRAME = pd.DataFrame({"text": ["a", "b", None], "label": ["x", "y", "z"], "n": [
 TWINS = pd.DataFrame([["a", "b"]], columns=["text", "text"])
 
 
-def ask(frame: pd.DataFrame = FRAME, prompt: Any = "{{ n }}", **more: Any) -> bf.Requests:
-    return bf.requests(frame, prompt, **{"model": "gpt-4.1", **more})
+def ask(frame: pd.DataFrame = FRAME, prompt: Any = "{{ n }}", **options: Any) -> bf.Requests:
+    return bf.requests(frame, prompt, **{"model": "gpt-4.1", **options})
 
 
 CASES: dict[str, tuple[Callable[[], Any], type[bf.errors.BatchframeError], list[str]]] = {
@@ -48,12 +48,12 @@ CASES: dict[str, tuple[Callable[[], Any], type[bf.errors.BatchframeError], list[
         bf.errors.ColumnError,
         ["'label'", "name="],
     ),
-    "spec that strict mode refuses": (
+    "spec that strict mode rejects": (
         lambda: ask(output=dict[str, int]),
         bf.errors.OutputSpecError,
         [],
     ),
-    "endpoint not spoken": (
+    "unsupported endpoint": (
         lambda: ask(endpoint="/v1/chat/completion"),
         bf.errors.RequestError,
         ["'/v1/chat/completion'", "'/v1/chat/completions'"],
@@ -104,19 +104,19 @@ CASES: dict[str, tuple[Callable[[], Any], type[bf.errors.BatchframeError], list[
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_it_is_refused_in_words_and_nothing_is_written(
+def test_bad_input_raises_a_clear_error_and_writes_nothing(
     case: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
-    attempt, kind, words = CASES[case]
-    with pytest.raises(kind) as caught:
+    attempt, kind, fragments = CASES[case]
+    with pytest.raises(kind) as excinfo:
         attempt()
-    assert [word for word in words if word not in str(caught.value)] == []
-    assert isinstance(caught.value, ValueError) or kind is bf.errors.ClientError
+    assert [word for word in fragments if word not in str(excinfo.value)] == []
+    assert isinstance(excinfo.value, ValueError) or kind is bf.errors.ClientError
     assert not home.exists()
 
 
-def test_a_row_that_fits_no_file_is_named_before_anything_is_written(home: Path) -> None:
+def test_a_row_too_large_for_a_file_is_named_before_anything_is_written(home: Path) -> None:
     frame = pd.DataFrame({"text": ["small", "x" * 200_000_000]}, index=["first", "second"])
     requests = bf.requests(frame, "{{ text }}", model="gpt-4.1")
     with pytest.raises(
@@ -127,29 +127,29 @@ def test_a_row_that_fits_no_file_is_named_before_anything_is_written(home: Path)
 
 
 def test_an_unknown_model_has_tokens_and_no_price() -> None:
-    known = ask(model="my-model").estimate()
-    assert known.input_tokens.expected
-    assert known.cost is None
-    assert any("my-model" in note for note in known.notes)
-    assert "unknown" in repr(known)
+    estimate = ask(model="my-model").estimate()
+    assert estimate.input_tokens.expected
+    assert estimate.cost is None
+    assert any("my-model" in note for note in estimate.notes)
+    assert "unknown" in repr(estimate)
 
 
-def test_a_price_of_your_own_wins() -> None:
+def test_user_prices_take_precedence() -> None:
     frame = pd.DataFrame({"n": range(1000)})
-    known = ask(frame, output=["p", "q"]).estimate(prices={"input": "1000000", "output": 0})
-    assert known.cost is not None
-    assert known.cost.low == known.input_tokens.low
+    estimate = ask(frame, output=["p", "q"]).estimate(prices={"input": "1000000", "output": 0})
+    assert estimate.cost is not None
+    assert estimate.cost.low == estimate.input_tokens.low
 
 
-def test_answer_columns_that_the_frame_has_say_the_way_that_works() -> None:
+def test_a_taken_answer_column_has_a_working_fix() -> None:
     frame = pd.DataFrame({"text": ["a"], "topic": ["x"], "urgent": [True]})
     fields = {"topic": {"type": "string"}, "urgent": {"type": "boolean"}}
     spec = {"type": "object", "properties": fields}
     with pytest.raises(bf.errors.ColumnError, match=r"df.drop\(columns=\['topic', 'urgent'\]\)"):
         bf.requests(frame, "{{ text }}", model="gpt-4.1", output=spec)
-    asked = bf.requests(frame.drop(columns=[*fields]), "{{ text }}", model="m", output=spec)
+    requests = bf.requests(frame.drop(columns=[*fields]), "{{ text }}", model="m", output=spec)
     with batchframe.local.serve(answer=lambda _: {"topic": "y", "urgent": False}) as server:
-        job = asked.submit(client=server.client()).wait()
+        job = requests.submit(client=server.client()).wait()
     joined = frame.bf.join(job, prefix="ai_")
     assert joined.loc[0, ["topic", "ai_topic", "urgent", "ai_urgent"]].tolist() == [
         "x",
@@ -159,10 +159,10 @@ def test_answer_columns_that_the_frame_has_say_the_way_that_works() -> None:
     ]
 
 
-@pytest.mark.parametrize("words", [{"answer": "positive"}, {"upstream": "localhost:11434"}])
-def test_a_server_that_nobody_could_answer_for_is_refused(words: Any) -> None:
+@pytest.mark.parametrize("options", [{"answer": "positive"}, {"upstream": "localhost:11434"}])
+def test_invalid_local_server_arguments_are_refused(options: Any) -> None:
     with pytest.raises(bf.errors.LocalServerError, match=r"not a (function|URL)"):
-        batchframe.local.serve(**words)
+        batchframe.local.serve(**options)
 
 
 def test_a_client_keeps_its_server_alive() -> None:

@@ -1,4 +1,4 @@
-"""13,083 real questions with 77 gold intents: every row carries its own answer home."""
+"""13,083 real questions with 77 intents: each row gets its own answer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def questions(shared: Path) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def folder(questions: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Answer each question with its own gold label, once, through the local server."""
+    """Run one job that answers each question with its gold label."""
     gold = dict(zip(questions["text"], questions["category"], strict=True))
 
     def answer(body: dict[str, Any]) -> dict[str, str]:
@@ -63,7 +63,7 @@ def test_every_question_has_its_own_intent(questions: pd.DataFrame, folder: Path
     check(questions.bf.join(job), questions)
 
 
-def test_shuffled_filtered_and_indexed_anew_it_still_has(
+def test_shuffled_filtered_and_reindexed_rows_keep_their_intents(
     questions: pd.DataFrame, folder: Path
 ) -> None:
     job = bf.job(folder)
@@ -77,16 +77,14 @@ def test_shuffled_filtered_and_indexed_anew_it_still_has(
     check(repeated.bf.join(job), repeated)
 
 
-def test_stored_otherwise_it_still_has(questions: pd.DataFrame, folder: Path) -> None:
+def test_rows_with_other_dtypes_keep_their_intents(questions: pd.DataFrame, folder: Path) -> None:
     job = bf.job(folder)
     for dtype in ("object", "string", "category"):
         frame = questions.astype({"text": dtype})
         check(frame.bf.join(job), frame)
 
 
-def test_a_question_that_was_edited_is_the_only_one_without(
-    questions: pd.DataFrame, folder: Path
-) -> None:
+def test_only_an_edited_question_has_no_intent(questions: pd.DataFrame, folder: Path) -> None:
     frame = questions.copy()
     frame.loc[5, "text"] += " "
     joined = frame.bf.join(bf.job(folder))

@@ -1,4 +1,4 @@
-"""A truly messy free-text column: missing, repeated and many-lined answers, under each policy."""
+"""A messy free-text column: missing, repeated and multi-line cells."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def ask(frame: pd.DataFrame, on_missing: str = "raise") -> bf.Requests:
     return frame.bf.requests(prompt, model="gpt-5.6-luna", output=LABELS, on_missing=on_missing)
 
 
-def test_by_default_the_rows_without_text_are_named(castles: pd.DataFrame) -> None:
-    with pytest.raises(CellError) as caught:
+def test_rows_without_text_are_named_by_default(castles: pd.DataFrame) -> None:
+    with pytest.raises(CellError) as excinfo:
         ask(castles)
-    told = str(caught.value)
-    assert "82 of 1,349 rows have no prompt" in told
-    assert "and 77 more" in told
+    message = str(excinfo.value)
+    assert "82 of 1,349 rows have no prompt" in message
+    assert "and 77 more" in message
     for position in castles.index[castles[COLUMN].isna()][:5]:
-        assert f"row {position}: column {COLUMN!r} is missing" in told
+        assert f"row {position}: column {COLUMN!r} is missing" in message
 
 
 @pytest.mark.parametrize(
@@ -62,10 +62,10 @@ def test_by_default_the_rows_without_text_are_named(castles: pd.DataFrame) -> No
 def test_counts_are_exact_and_every_row_has_its_own_answer(
     castles: pd.DataFrame, on_missing: str, stand_in: str | None, requests: int, skipped: int
 ) -> None:
-    asked = ask(castles, on_missing)
-    assert (len(asked), asked.rows) == (requests, 1_349)
+    castle_requests = ask(castles, on_missing)
+    assert (len(castle_requests), castle_requests.rows) == (requests, 1_349)
     with batchframe.local.serve(answer=answer, count_tokens=lambda _: 1) as server:
-        job = asked.submit(client=server.client()).wait()
+        job = castle_requests.submit(client=server.client()).wait()
         assert server.ledger[0].requests == requests
     ok = 1_349 - skipped
     assert job.counts == ({"ok": ok, "skipped": skipped} if skipped else {"ok": ok})
@@ -81,16 +81,20 @@ def test_counts_are_exact_and_every_row_has_its_own_answer(
         pd.testing.assert_frame_equal(joined[frame.columns], frame)
 
 
-def test_without_equal_texts_made_one_every_row_is_asked(castles: pd.DataFrame) -> None:
+def test_without_dedupe_every_row_is_sent(castles: pd.DataFrame) -> None:
     prompt = f"{{{{ {COLUMN} }}}}"
-    asked = bf.requests(castles, prompt, model="gpt-5.6-luna", on_missing="skip", dedupe=False)
-    assert len(asked) == 1_349 - 82
+    requests = bf.requests(castles, prompt, model="gpt-5.6-luna", on_missing="skip", dedupe=False)
+    assert len(requests) == 1_349 - 82
 
 
-def test_every_text_stands_in_its_line_as_it_is(castles: pd.DataFrame) -> None:
-    asked = ask(castles, "skip")
-    sent = [
-        line["body"]["messages"][0]["content"].removeprefix(ASKED) for line in asked.preview(2_000)
+def test_every_text_is_in_its_line_unchanged(castles: pd.DataFrame) -> None:
+    requests = ask(castles, "skip")
+    prompts = [
+        line["body"]["messages"][0]["content"].removeprefix(ASKED)
+        for line in requests.preview(2_000)
     ]
-    assert sent == castles[COLUMN].dropna().drop_duplicates().tolist()
-    assert len(list(asked._table.lines())) == len(b"".join(asked._table.lines()).split(b"\n")) - 1
+    assert prompts == castles[COLUMN].dropna().drop_duplicates().tolist()
+    assert (
+        len(list(requests._table.lines()))
+        == len(b"".join(requests._table.lines()).split(b"\n")) - 1
+    )

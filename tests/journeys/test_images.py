@@ -1,4 +1,4 @@
-"""Images the whole way: counted, sent by the genuine client, answered, joined, asked again."""
+"""Images from counting to join and retry."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ URL = "https://example.org/cat.jpg"
 
 
 def shade_of(url: str) -> str:
-    """Say something that tells one image from another."""
+    """Return a value that identifies an image."""
     return url if url.startswith("https:") else str(len(base64.b64decode(url.partition(",")[2])))
 
 
@@ -48,12 +48,18 @@ def frame() -> pd.DataFrame:
 
 
 def expected(frame: pd.DataFrame, folder: Path) -> list[str]:
-    said = []
+    answers = []
     for cell in frame["photo"]:
-        held = cell if isinstance(cell, bytes) else (folder / str(cell)[:9])
-        data = held if isinstance(held, bytes) else held.read_bytes() if held.is_file() else cell
-        said.append(str(len(data)) if isinstance(data, bytes) else shade_of(data))
-    return said
+        content = cell if isinstance(cell, bytes) else (folder / str(cell)[:9])
+        data = (
+            content
+            if isinstance(content, bytes)
+            else content.read_bytes()
+            if content.is_file()
+            else cell
+        )
+        answers.append(str(len(data)) if isinstance(data, bytes) else shade_of(data))
+    return answers
 
 
 @every
@@ -68,7 +74,7 @@ def test_images_are_sent_answered_and_joined(
     with batchframe.local.serve(answer=answer) as server:
         job = ask().submit("sizes", client=server.client()).wait()
         assert ask().submit(client=server.client()).wait().counts == {"ok": 6}
-    # The cell that runs again finds its job.
+    # A rerun finds the job.
     assert [batch.requests for batch in server.ledger] == [5]
     assert job.counts == {"ok": 6}
     before = frame.copy(deep=True)
@@ -79,33 +85,33 @@ def test_images_are_sent_answered_and_joined(
 
 
 @every
-def test_a_file_that_changed_or_went_makes_its_own_row_missing(
+def test_a_changed_or_deleted_image_file_makes_its_row_missing(
     endpoint: str, frame: pd.DataFrame, photos: Path
 ) -> None:
-    asked = frame.bf.requests(
+    requests = frame.bf.requests(
         "?", model="gpt-4.1", endpoint=endpoint, images="photo", image_root=photos
     )
     with batchframe.local.serve(answer=answer) as server:
-        job = asked.submit("sizes", client=server.client()).wait()
+        job = requests.submit("sizes", client=server.client()).wait()
     good = expected(frame, photos)
     (photos / "3.png").unlink()
     (photos / "0.png").write_bytes(png(padding=77))
     joined = frame.bf.join(job)
     assert joined["bf_status"].tolist() == ["missing", "ok", "ok", "ok", "missing", "missing"]
     assert joined["response"].tolist()[1:4] == good[1:4]
-    assert "an image has changed" in joined["bf_error"].iloc[0]
+    assert "an image or a file has changed" in joined["bf_error"].iloc[0]
     assert "column 'photo' names a missing file" in joined["bf_error"].iloc[4]
     photos.rename(photos.parent / "elsewhere")
     gone = frame.bf.join(job)
     assert gone["bf_status"].tolist() == ["missing", "ok", "ok", "ok", "missing", "missing"]
     assert "which is not a folder" in gone["bf_error"].iloc[0]
-    assert job.results()["bf_status"].tolist() == ["ok"] * 6  # the ledger needs no images
+    assert job.results()["bf_status"].tolist() == ["ok"] * 6  # the server keeps no images
 
 
-def test_an_edited_cell_is_missing_whatever_it_holds_now(frame: pd.DataFrame, photos: Path) -> None:
-    asked = frame.bf.requests("?", model="gpt-4.1", images="photo", image_root=photos)
+def test_a_row_with_an_edited_image_cell_is_missing(frame: pd.DataFrame, photos: Path) -> None:
+    requests = frame.bf.requests("?", model="gpt-4.1", images="photo", image_root=photos)
     with batchframe.local.serve(answer=answer) as server:
-        job = asked.submit(client=server.client()).wait()
+        job = requests.submit(client=server.client()).wait()
     edited = frame.assign(photo=["/etc/passwd", 7, None, "http://x", "3.png", "\0"])
     joined = edited.bf.join(job)
     assert joined["bf_status"].tolist() == [
@@ -114,17 +120,17 @@ def test_an_edited_cell_is_missing_whatever_it_holds_now(frame: pd.DataFrame, ph
     assert "outside image_root" in joined["bf_error"].iloc[0]
 
 
-def test_a_relative_root_is_kept_as_it_was_written(
+def test_a_relative_image_root_is_stored_as_given(
     frame: pd.DataFrame, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(photos.parent)
-    asked = frame.bf.requests(
+    requests = frame.bf.requests(
         "?", model="gpt-4.1", images=["photo"], image_root="photos", image_detail="high"
     )
     with batchframe.local.serve(answer=answer) as server:
-        job = asked.submit(client=server.client()).wait()
-    kept = json.loads((job.folder / "manifest.json").read_text())["recipe"]
-    assert [kept[key] for key in ("images", "image_root", "image_detail")] == [
+        job = requests.submit(client=server.client()).wait()
+    recipe = json.loads((job.folder / "manifest.json").read_text())["recipe"]
+    assert [recipe[key] for key in ("images", "image_root", "image_detail")] == [
         ["photo"], "photos", "high"
     ]  # fmt: skip
     assert set(frame.bf.join(bf.job(job.id))["bf_status"]) == {"ok"}
@@ -133,33 +139,33 @@ def test_a_relative_root_is_kept_as_it_was_written(
 def test_a_file_that_changes_before_it_is_sent_stops_the_job(
     frame: pd.DataFrame, photos: Path
 ) -> None:
-    asked = frame.bf.requests("?", model="gpt-4.1", images="photo", image_root=photos)
+    requests = frame.bf.requests("?", model="gpt-4.1", images="photo", image_root=photos)
     (photos / "3.png").write_bytes(png(padding=77))
     with batchframe.local.serve(answer=answer) as server:
         with pytest.raises(CellError, match=r"row 4 .*changed after the requests were made"):
-            asked.submit("once", client=server.client())
+            requests.submit("once", client=server.client())
         assert not server.ledger
         (photos / "3.png").unlink()
         with pytest.raises(CellError, match="a missing file"):
-            asked.submit("once", client=server.client())
+            requests.submit("once", client=server.client())
         assert not server.ledger
         (photos / "3.png").write_bytes(png(padding=3))
-        assert asked.submit("once", client=server.client()).wait().counts == {"ok": 6}
+        assert requests.submit("once", client=server.client()).wait().counts == {"ok": 6}
 
 
 @every
-def test_what_failed_is_asked_again_with_its_image(
+def test_failed_rows_are_sent_again_with_their_images(
     endpoint: str, frame: pd.DataFrame, photos: Path
 ) -> None:
     def only_links(body: dict[str, Any]) -> Any:
         links = urls_of(body) == [URL]
         return answer(body) if links else AnswerError(429, "No quota.", code="insufficient_quota")
 
-    asked = frame.bf.requests(
+    requests = frame.bf.requests(
         "?", model="gpt-4.1", endpoint=endpoint, images="photo", image_root=photos
     )
     with batchframe.local.serve(answer=only_links) as server:
-        job = asked.submit("first", client=server.client()).wait()
+        job = requests.submit("first", client=server.client()).wait()
     with batchframe.local.serve(answer=answer) as server:
         again = job.unanswered().submit(client=server.client()).wait()
     joined = frame.bf.join(job, again)
@@ -172,11 +178,11 @@ def test_tokens_are_counted_by_the_size_of_each_image(endpoint: str, photos: Pat
     cells = ["large.png", GIF, png(800, 400)]
     frame = pd.DataFrame({"photo": cells})
 
-    def tokens(rows: pd.DataFrame, **more: Any) -> int:
-        asked = rows.bf.requests(
-            "?", model="gpt-4o", endpoint=endpoint, images="photo", image_root=photos, **more
+    def tokens(rows: pd.DataFrame, **options: Any) -> int:
+        requests = rows.bf.requests(
+            "?", model="gpt-4o", endpoint=endpoint, images="photo", image_root=photos, **options
         )
-        return asked.estimate().input_tokens.expected
+        return requests.estimate().input_tokens.expected
 
     text = tokens(frame.iloc[[1]], image_detail="low") - 85
     assert [tokens(frame.iloc[[row]]) - text for row in range(3)] == [1105, 425, 425]
@@ -184,15 +190,15 @@ def test_tokens_are_counted_by_the_size_of_each_image(endpoint: str, photos: Pat
     assert tokens(frame, image_detail="low") == 3 * text + 3 * 85
 
 
-def test_a_picture_that_is_scaled_down_is_counted_as_it_is_sent() -> None:
+def test_a_scaled_image_is_counted_at_the_size_that_is_sent() -> None:
     pytest.importorskip("PIL")
     frame = pd.DataFrame({"photo": [png(2560, 1669)]})
-    asked = frame.bf.requests("?", model="gpt-4o", images="photo", image_max_size=512)
-    [body] = [line["body"] for line in asked.preview()]
-    assert asked.estimate().input_tokens.expected == bf.count_tokens(body).tokens
+    requests = frame.bf.requests("?", model="gpt-4o", images="photo", image_max_size=512)
+    [body] = [line["body"] for line in requests.preview()]
+    assert requests.estimate().input_tokens.expected == bf.count_tokens(body).tokens
 
 
-def test_the_estimate_says_what_is_not_known_of_a_link() -> None:
+def test_the_estimate_notes_the_unknown_size_of_a_linked_image() -> None:
     estimate = pd.DataFrame({"photo": [URL]}).bf.requests(
         "?", model="gpt-4o", images="photo"
     ).estimate()  # fmt: skip
@@ -201,16 +207,16 @@ def test_the_estimate_says_what_is_not_known_of_a_link() -> None:
     assert (low, high) == (255 + 8, 1445 + 8)
 
 
-def test_the_estimate_reads_the_beginning_of_a_file_only(photos: Path) -> None:
+def test_the_estimate_reads_only_the_beginning_of_an_image_file(photos: Path) -> None:
     (photos / "0.png").write_bytes(png(padding=2**24))
     frame = pd.DataFrame({"photo": ["0.png"]})
-    first, asked = (
+    first, requests = (
         frame.bf.requests("?", model="gpt-4o", images="photo", image_root=photos) for _ in range(2)
     )
-    first.estimate()  # what is loaded once is not measured
+    first.estimate()  # one-time loading is not measured
     tracemalloc.start()
     try:
-        asked.estimate()
+        requests.estimate()
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -233,15 +239,15 @@ def test_images_too_large_for_any_file_are_named_before_anything_is_sent() -> No
     columns = [f"p{i}" for i in range(9)]
     large = png(padding=18 * 2**20)
     frame = pd.DataFrame({name: [png(), large] for name in columns})
-    asked = frame.bf.requests("?", model="gpt-4.1", images=columns)
+    requests = frame.bf.requests("?", model="gpt-4.1", images=columns)
     with batchframe.local.serve() as server:
         with pytest.raises(RequestError, match="request of row 1 has 2"):
-            asked.submit(client=server.client())
+            requests.submit(client=server.client())
         assert not server.ledger
 
 
 @pytest.mark.slow
-def test_base64_is_held_for_a_few_rows_at_a_time(tmp_path: Path) -> None:
+def test_base64_is_in_memory_for_a_few_rows_at_a_time(tmp_path: Path) -> None:
     size, rows = 100_000, 400
     for row in range(rows):
         noise = np.random.default_rng(row).bytes(size)
@@ -251,28 +257,28 @@ def test_base64_is_held_for_a_few_rows_at_a_time(tmp_path: Path) -> None:
     frame.head(1).bf.requests("?", model="gpt-4o", images="photo", image_root=tmp_path).estimate()
     tracemalloc.start()
     try:
-        asked = frame.bf.requests("?", model="gpt-4o", images="photo", image_root=tmp_path)
-        asked.estimate()
-        for _ in asked._table.lines():
+        requests = frame.bf.requests("?", model="gpt-4o", images="photo", image_root=tmp_path)
+        requests.estimate()
+        for _ in requests._table.lines():
             pass
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert asked._table.size.sum() > rows * size
-    # A batch of 4 MiB is held as text, as JSON and as lines; all rows would be 53 MB each time.
+    assert requests._table.size.sum() > rows * size
+    # A batch of 4 MiB exists as text, JSON and lines; all rows would take 53 MB for each.
     assert peak < 32 * 2**20
 
 
-def test_the_card_shows_what_an_image_is_and_not_its_bytes() -> None:
+def test_the_card_describes_an_image_without_its_bytes() -> None:
     frame = pd.DataFrame({"photo": [png(padding=9000)]})
     card = repr(frame.bf.requests("What is this?", model="gpt-4o", images="photo"))
     assert "[image/png, 9,0" in card
     assert len(card) < 3000
 
 
-def test_json_mode_is_not_fooled_by_base64() -> None:
-    said = base64.b64decode("JSON" * 3)
-    frame = pd.DataFrame({"photo": [png() + bytes(-len(png()) % 3) + said]})
+def test_the_word_json_inside_base64_does_not_count() -> None:
+    image = base64.b64decode("JSON" * 3)
+    frame = pd.DataFrame({"photo": [png() + bytes(-len(png()) % 3) + image]})
     assert b"JSON" in base64.b64encode(frame["photo"][0])
     with pytest.raises(RequestError, match="JSON"):
         frame.bf.requests(
@@ -280,9 +286,9 @@ def test_json_mode_is_not_fooled_by_base64() -> None:
         )
 
 
-def test_other_models_are_compared_by_their_own_rules_for_images() -> None:
-    asked = pd.DataFrame({"photo": [png(1024, 1024)]}).bf.requests(
+def test_compare_uses_the_image_rules_of_each_model() -> None:
+    requests = pd.DataFrame({"photo": [png(1024, 1024)]}).bf.requests(
         "?", model="gpt-4o", images="photo", max_completion_tokens=5
     )
-    tokens = asked.compare(["gpt-4o", "gpt-4.1-nano"], tiers=["batch"])["input_tokens"]
+    tokens = requests.compare(["gpt-4o", "gpt-4.1-nano"], tiers=["batch"])["input_tokens"]
     assert tokens["gpt-4.1-nano", "batch"] > tokens["gpt-4o", "batch"] + 1000

@@ -1,4 +1,4 @@
-"""A frame goes in, labeled rows come out: over real HTTP, with the genuine client."""
+"""From a frame to labeled rows, over real HTTP with the genuine client."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TEXTS = [*GOLD]
 
 
 def gold_answer(body: dict[str, Any]) -> dict[str, str]:
-    """Answer with the gold label of the text that stands in the prompt."""
+    """Answer with the gold label of the text in the prompt."""
     text = body["messages"][-1]["content"].removeprefix("Classify: ")
     return {"label": GOLD[text]}
 
@@ -62,7 +62,7 @@ def test_every_row_comes_back_with_its_own_answer(frame: pd.DataFrame) -> None:
     ],
     ids=["repeated", "multi", "dates", "mixed"],
 )
-def test_any_index_comes_back_as_it_was(frame: pd.DataFrame, index: pd.Index) -> None:
+def test_any_index_is_preserved(frame: pd.DataFrame, index: pd.Index) -> None:
     frame.index = index
     with batchframe.local.serve(answer=gold_answer) as server:
         job = ask(frame).submit(client=server.client()).wait()
@@ -134,7 +134,7 @@ def test_prices_given_later_are_used(frame: pd.DataFrame) -> None:
     assert job.cost == job.usage.input_tokens
 
 
-def test_a_damaged_neighbor_does_not_hide_the_other_jobs(frame: pd.DataFrame, home: Path) -> None:
+def test_a_damaged_job_does_not_hide_the_others(frame: pd.DataFrame, home: Path) -> None:
     with batchframe.local.serve(answer=gold_answer) as server:
         ask(frame).submit("tone", client=server.client()).wait()
     (home / "jobs" / "stranger").mkdir()
@@ -145,7 +145,7 @@ def test_a_damaged_neighbor_does_not_hide_the_other_jobs(frame: pd.DataFrame, ho
             assert bf.jobs()["name"].tolist() == ["tone"]
 
 
-def test_jobs_stand_newest_first_whatever_was_touched_last(frame: pd.DataFrame) -> None:
+def test_jobs_are_listed_newest_first_by_creation(frame: pd.DataFrame) -> None:
     with batchframe.local.serve(answer=gold_answer) as server:
         ask(frame).submit("first", client=server.client()).wait()
         ask(frame.iloc[:3]).submit("second", client=server.client()).wait()
@@ -162,12 +162,12 @@ def test_a_job_of_skipped_rows_needs_no_service_and_no_warning() -> None:
     assert set(frame.bf.join(job)["bf_status"]) == {"skipped"}
 
 
-def test_a_limit_that_reasoning_may_pass_is_said(frame: pd.DataFrame) -> None:
+def test_max_cost_is_refused_for_unbounded_reasoning(frame: pd.DataFrame) -> None:
     def ask_luna(**body: Any) -> bf.Requests:
         return frame.bf.requests("{{ text }}", model="gpt-5.6-luna", output=["+", "-"], **body)
 
     with batchframe.local.serve() as server:
-        with pytest.warns(UserWarning, match="reasoning_effort"):
+        with pytest.raises(bf.errors.CostError, match="reasoning_effort"):
             ask_luna().submit(max_cost=1, client=server.client())
         ask_luna(reasoning_effort="none").submit(max_cost=1, client=server.client())
         ask_luna(max_completion_tokens=50).submit(max_cost=1, client=server.client())
@@ -183,13 +183,13 @@ def test_the_parts_of_a_message_are_templates_too() -> None:
         {"type": "image_url", "image_url": {"url": "{{ url }}", "detail": "low"}},
     ]
     requests = frame.bf.requests([{"role": "user", "content": content}], model="gpt-4.1")
-    sent = requests.preview(1)[0]["body"]["messages"][0]["content"]
-    assert sent[0]["text"] == "What is it?"
-    assert sent[1]["image_url"] == {"url": "https://example.com/a.png", "detail": "low"}
+    rendered = requests.preview(1)[0]["body"]["messages"][0]["content"]
+    assert rendered[0]["text"] == "What is it?"
+    assert rendered[1]["image_url"] == {"url": "https://example.com/a.png", "detail": "low"}
     assert not requests.estimate().exact
 
 
-def test_another_name_for_the_same_requests_is_told(frame: pd.DataFrame) -> None:
+def test_another_name_for_the_same_requests_warns(frame: pd.DataFrame) -> None:
     with batchframe.local.serve(answer=gold_answer) as server:
         ask(frame).submit("alpha", client=server.client()).wait()
         with pytest.warns(UserWarning, match="Job 'alpha' has the same requests"):
@@ -206,12 +206,12 @@ def test_a_rerun_label_makes_a_new_job(frame: pd.DataFrame) -> None:
     assert len(server.ledger) == 2
 
 
-def test_a_changed_question_under_the_same_name_says_what_changed(frame: pd.DataFrame) -> None:
+def test_changed_requests_under_the_same_name_warn_with_the_difference(frame: pd.DataFrame) -> None:
     with batchframe.local.serve(answer=gold_answer) as server:
         first = ask(frame).submit("tone", client=server.client()).wait()
-        with pytest.warns(UserWarning, match=f"differs in seed.*bf.job.'{first.id}'") as told:
+        with pytest.warns(UserWarning, match=f"differs in seed.*bf.job.'{first.id}'") as warned:
             second = ask(frame, seed=7).submit("tone", client=server.client()).wait()
-        assert told[0].filename == __file__
+        assert warned[0].filename == __file__
         with pytest.warns(UserWarning, match="differs in rows"):
             third = ask(frame.iloc[:2], seed=7).submit("tone", client=server.client()).wait()
     assert len({first.id, second.id, third.id}) == 3
@@ -272,7 +272,7 @@ def test_an_expired_job_keeps_its_answers_and_names_the_rest(frame: pd.DataFrame
     assert labeled.loc[labeled["bf_status"] == "expired", "label"].isna().all()
 
 
-def test_failing_rows_say_why_and_the_others_stand() -> None:
+def test_failed_rows_have_a_reason_and_the_others_their_answers() -> None:
     frame = pd.DataFrame({"text": ["lovely", "odd", "cut", "refused"]})
 
     def answer(body: dict[str, Any]) -> Any:
@@ -329,7 +329,7 @@ def test_several_files_make_one_job(frame: pd.DataFrame, monkeypatch: pytest.Mon
     assert frame.bf.join(job)["label"].tolist() == [GOLD[text] for text in frame["text"]]
 
 
-def test_rows_that_ask_the_same_may_be_asked_apart(frame: pd.DataFrame) -> None:
+def test_dedupe_false_sends_duplicates_separately(frame: pd.DataFrame) -> None:
     answers = iter(range(7))
     with batchframe.local.serve(answer=lambda _: str(next(answers))) as server:
         requests = frame.bf.requests("{{ text }}", model="gpt-4.1", dedupe=False)
@@ -350,9 +350,11 @@ def test_a_function_may_make_the_prompt(frame: pd.DataFrame) -> None:
         )
         job = requests.submit("by function", client=server.client()).wait()
     labeled = frame.sample(frac=1, random_state=1).assign(new=1).bf.join("by function")
-    asked = labeled["other"] != 3
-    assert labeled.loc[~asked, "bf_status"].tolist() == ["skipped"]
-    assert labeled.loc[asked, "label"].tolist() == [GOLD[t] for t in labeled.loc[asked, "text"]]
+    has_prompt = labeled["other"] != 3
+    assert labeled.loc[~has_prompt, "bf_status"].tolist() == ["skipped"]
+    assert labeled.loc[has_prompt, "label"].tolist() == [
+        GOLD[t] for t in labeled.loc[has_prompt, "text"]
+    ]
     assert job.counts == {"ok": 6, "skipped": 1}
 
 
@@ -379,7 +381,7 @@ def test_usage_and_cost_add_up(frame: pd.DataFrame) -> None:
     )
 
 
-def test_an_asynchronous_client_is_refused_in_words(frame: pd.DataFrame) -> None:
+def test_an_async_client_raises_a_clear_error(frame: pd.DataFrame) -> None:
     client = openai.AsyncOpenAI(api_key="x", base_url="http://127.0.0.1:1/v1")
     with pytest.raises(bf.errors.ClientError, match="synchronous"):
         ask(frame).submit(client=client)

@@ -1,4 +1,4 @@
-"""A local server, its genuine openai client, and input files in a line or two."""
+"""A local server, its openai client, and short input files."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batchframe import local
+from tests.support.other_server import fake_server
 from tests.support.proxy import proxy
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import openai
     from openai.types import Batch
 
-__all__ = ["proxy"]
+__all__ = ["fake_server", "proxy"]
 
 CHAT = "/v1/chat/completions"
 
@@ -37,8 +38,8 @@ def line(custom_id: str, body: dict[str, Any] | None = None, **changes: Any) -> 
     return request | changes
 
 
-class Desk:
-    """Does with a client what every test does."""
+class BatchClient:
+    """An openai client with the calls that tests share."""
 
     def __init__(self, client: openai.OpenAI) -> None:
         self.client = client
@@ -59,7 +60,7 @@ class Desk:
         )
 
     def until(self, batch: Batch, reached: Callable[[Batch], bool]) -> Batch:
-        """Poll until the batch has reached something."""
+        """Poll until a condition holds for the batch."""
         deadline = time.monotonic() + 60
         while not reached(batch):
             assert time.monotonic() < deadline, f"still {batch.status}: {batch.request_counts}"
@@ -88,17 +89,17 @@ class Desk:
 
 
 @pytest.fixture
-def desk(client: openai.OpenAI) -> Desk:
-    return Desk(client)
+def batch_client(client: openai.OpenAI) -> BatchClient:
+    return BatchClient(client)
 
 
 @pytest.fixture
-def new_desk() -> Iterator[Callable[[local.Server], Desk]]:
+def new_batch_client() -> Iterator[Callable[[local.Server], BatchClient]]:
     clients: list[openai.OpenAI] = []
 
-    def make(server: local.Server) -> Desk:
+    def make(server: local.Server) -> BatchClient:
         clients.append(server.client())
-        return Desk(clients[-1].with_options(max_retries=0))
+        return BatchClient(clients[-1].with_options(max_retries=0))
 
     yield make
     for client in clients:

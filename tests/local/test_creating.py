@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def refused(client: openai.OpenAI, body: dict[str, Any]) -> openai.BadRequestError:
-    with pytest.raises(openai.BadRequestError) as caught:
+    with pytest.raises(openai.BadRequestError) as excinfo:
         client.post("/batches", body=body, cast_to=object)
-    return caught.value
+    return excinfo.value
 
 
 GOOD = {
@@ -75,10 +75,10 @@ def test_a_file_with_another_purpose_is_refused(client: openai.OpenAI) -> None:
 
 
 def test_a_new_batch_is_validating_and_has_a_day(
-    server: local.Server, desk: Any, make_lines: Callable[[int], list[Any]]
+    server: local.Server, batch_client: Any, make_lines: Callable[[int], list[Any]]
 ) -> None:
     server.pause()
-    batch = desk.submit(make_lines(2), metadata={"job": "one"})
+    batch = batch_client.submit(make_lines(2), metadata={"job": "one"})
     assert batch.status == "validating"
     assert batch.expires_at == batch.created_at + 24 * 60 * 60
     assert batch.metadata == {"job": "one"}
@@ -87,10 +87,10 @@ def test_a_new_batch_is_validating_and_has_a_day(
 
 
 def test_batches_are_listed_newest_first_in_pages_of_twenty(
-    server: local.Server, desk: Any, client: openai.OpenAI, make_lines: Any
+    server: local.Server, batch_client: Any, client: openai.OpenAI, make_lines: Any
 ) -> None:
     server.pause()
-    file_id = desk.upload(make_lines(1))
+    file_id = batch_client.upload(make_lines(1))
     ids = [
         client.batches.create(
             input_file_id=file_id, endpoint="/v1/chat/completions", completion_window="24h"
@@ -109,9 +109,9 @@ def test_batches_are_listed_newest_first_in_pages_of_twenty(
 
 @pytest.mark.parametrize("limit", [0, 101])
 def test_a_page_holds_one_to_a_hundred_batches(client: openai.OpenAI, limit: int) -> None:
-    with pytest.raises(openai.BadRequestError) as caught:
+    with pytest.raises(openai.BadRequestError) as excinfo:
         client.batches.list(limit=limit)
-    assert caught.value.param == "limit"
+    assert excinfo.value.param == "limit"
 
 
 def test_an_unknown_batch_is_not_found(client: openai.OpenAI) -> None:

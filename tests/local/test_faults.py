@@ -66,27 +66,27 @@ INSTEAD: list[tuple[str | int, dict[str, Any], Callable[[Any], bool]]] = [
 ]
 
 
-def cause_of(seen: Any) -> str:
-    return type(seen.__cause__).__name__
+def cause_of(error: Any) -> str:
+    return type(error.__cause__).__name__
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("case", INSTEAD, ids=[f"{kind} {options}" for kind, options, _ in INSTEAD])
-def test_the_client_sees_another_answer_to_a_create(
-    case: Any, after: bool, desk: Any, server: local.Server
+def test_a_fault_changes_the_response_to_a_create(
+    case: Any, after: bool, batch_client: Any, server: local.Server
 ) -> None:
     kind, options, as_meant = case
-    file_id = desk.upload([{"custom_id": "r"}])
+    file_id = batch_client.upload([{"custom_id": "r"}])
     server.faults.add(Fault("POST /v1/batches", kind, after=after, **options))
-    seen: Any
+    outcome: Any
     try:
-        seen = impatient(server).batches.create(
+        outcome = impatient(server).batches.create(
             input_file_id=file_id, endpoint="/v1/chat/completions", completion_window="24h"
         )
     except (openai.OpenAIError, json.JSONDecodeError) as error:
-        seen = error
-    assert as_meant(seen)
-    assert len(desk.client.batches.list().data) == after
+        outcome = error
+    assert as_meant(outcome)
+    assert len(batch_client.client.batches.list().data) == after
     assert [fault.kind for fault in server.faults.struck] == [kind]
 
 
@@ -94,7 +94,7 @@ def test_the_client_sees_another_answer_to_a_create(
 @pytest.mark.parametrize(
     ("kind", "options"), [case[:2] for case in INSTEAD], ids=[f"{k} {how}" for k, how, _ in INSTEAD]
 )
-def test_batchframe_asks_for_no_second_batch(
+def test_batchframe_creates_no_second_batch(
     kind: Any, options: Any, after: bool, requests: bf.Requests
 ) -> None:
     fault = Fault("POST /v1/batches", kind, after=after, **options)
@@ -106,9 +106,9 @@ def test_batchframe_asks_for_no_second_batch(
             assert not after
             bf.job("once", client=client).resume(recreate=True)
         except bf.errors.SubmissionError as refused:
-            # A refusal in the service's own form is believed, and told.
-            assert kind in {400, 401, 429}
-            assert str(kind) in str(refused)  # noqa: PT017 - one of three ways to end
+            # A rejection with a reason is reported.
+            assert kind in {400, 401, 422, 429}
+            assert str(kind) in str(refused)  # noqa: PT017 - one of three outcomes
             return
         job = bf.job("once", client=client).wait()
         assert job.counts == {"ok": 3}
@@ -116,65 +116,66 @@ def test_batchframe_asks_for_no_second_batch(
             assert len(server.ledger) == 1
 
 
-def test_a_redirect_leads_to_the_same_address(desk: Any, server: local.Server) -> None:
-    file_id = desk.upload([{"custom_id": "r"}])
+def test_a_redirect_leads_to_the_same_address(batch_client: Any, server: local.Server) -> None:
+    file_id = batch_client.upload([{"custom_id": "r"}])
     server.faults.add(Fault("POST /v1/batches", 307, after=True))
-    desk.client.batches.create(
+    batch_client.client.batches.create(
         input_file_id=file_id, endpoint="/v1/chat/completions", completion_window="24h"
     )
-    assert len(desk.client.batches.list().data) == 2
+    assert len(batch_client.client.batches.list().data) == 2
 
 
 @pytest.mark.parametrize(("after", "acted"), [(False, 0), (True, 1)], ids=["before", "after"])
 def test_a_delay_is_before_or_after_the_server_acts(
-    after: bool, acted: int, desk: Any, server: local.Server
+    after: bool, acted: int, batch_client: Any, server: local.Server
 ) -> None:
-    file_id = desk.upload([{"custom_id": "r"}])
+    file_id = batch_client.upload([{"custom_id": "r"}])
     server.faults.add(Fault("POST /v1/batches", "delay", seconds=1.0, after=after))
     with pytest.raises(openai.APITimeoutError):
         impatient(server, 0.2).batches.create(
             input_file_id=file_id, endpoint="/v1/chat/completions", completion_window="24h"
         )
-    assert len(desk.client.batches.list().data) == acted
+    assert len(batch_client.client.batches.list().data) == acted
 
 
-def test_a_delayed_answer_is_the_answer(desk: Any, server: local.Server) -> None:
+def test_a_delayed_response_is_unchanged(batch_client: Any, server: local.Server) -> None:
     server.faults.add(Fault("GET /v1/models", "delay", seconds=0.05, after=True))
-    assert desk.client.models.list().data
+    assert batch_client.client.models.list().data
 
 
 @pytest.fixture
-def result_file(desk: Any, make_lines: Any) -> tuple[str, bytes]:
-    batch = desk.run(make_lines(20))
-    return batch.output_file_id, desk.client.files.content(batch.output_file_id).content
+def result_file(batch_client: Any, make_lines: Any) -> tuple[str, bytes]:
+    batch = batch_client.run(make_lines(20))
+    return batch.output_file_id, batch_client.client.files.content(batch.output_file_id).content
 
 
 @pytest.mark.parametrize("kind", ["cut short", "cut chunked"])
-def test_a_download_that_is_cut_breaks_for_the_client(
+def test_a_truncated_download_fails_in_the_client(
     kind: str, result_file: tuple[str, bytes], server: local.Server
 ) -> None:
     server.faults.add(Fault(CONTENT, kind))
-    with pytest.raises(openai.APIConnectionError) as caught:
+    with pytest.raises(openai.APIConnectionError) as excinfo:
         impatient(server).files.content(result_file[0])
-    assert cause_of(caught.value) == "RemoteProtocolError"
+    assert cause_of(excinfo.value) == "RemoteProtocolError"
 
 
 @pytest.mark.parametrize("keep", [0, 0.25, 1])
-def test_a_download_that_is_cut_silently_looks_whole(
+def test_a_silently_truncated_download_looks_complete(
     keep: float, result_file: tuple[str, bytes], server: local.Server
 ) -> None:
     server.faults.add(Fault(CONTENT, "cut silently", keep=keep))
-    whole = result_file[1]
+    content = result_file[1]
     assert (
-        impatient(server).files.content(result_file[0]).content == whole[: int(len(whole) * keep)]
+        impatient(server).files.content(result_file[0]).content
+        == content[: int(len(content) * keep)]
     )
 
 
-def test_a_download_drips(result_file: tuple[str, bytes], server: local.Server) -> None:
+def test_a_download_can_be_slow(result_file: tuple[str, bytes], server: local.Server) -> None:
     speed = len(result_file[1]) / 0.3
     server.faults.add(Fault(CONTENT, "drip", bytes_per_second=speed))
     began = time.monotonic()
-    # No pause is as long as the time-out, though the whole is longer.
+    # Each pause is shorter than the timeout, although the total is longer.
     assert impatient(server, 0.25).files.content(result_file[0]).content == result_file[1]
     assert time.monotonic() - began > 0.25
 
@@ -185,20 +186,20 @@ def test_a_download_is_rewritten(result_file: tuple[str, bytes], server: local.S
     assert impatient(server).files.content(result_file[0]).content == expected
 
 
-def test_a_refusal_is_not_rewritten(desk: Any, server: local.Server) -> None:
+def test_an_error_response_is_not_rewritten(batch_client: Any, server: local.Server) -> None:
     server.faults.add(Fault("GET /v1/batches/{id}", rewrite=lambda body: body[1000000:]))
     with pytest.raises(openai.NotFoundError, match="No batch found"):
-        desk.client.batches.retrieve("batch_0")
+        batch_client.client.batches.retrieve("batch_0")
 
 
-def test_the_words_of_a_batch_are_rewritten(
-    desk: Any, make_lines: Any, server: local.Server
+def test_a_batch_object_is_rewritten(
+    batch_client: Any, make_lines: Any, server: local.Server
 ) -> None:
-    batch = desk.run(make_lines(1))
+    batch = batch_client.run(make_lines(1))
     rewrite: Callable[[bytes], bytes] = lambda body: body.replace(b"completed", b"strange")  # noqa: E731
     server.faults.add(Fault(f"GET /v1/batches/{batch.id}", rewrite=rewrite))
-    assert desk.client.batches.retrieve(batch.id).status == "strange"
-    assert desk.client.batches.retrieve(batch.id).status == "completed"
+    assert batch_client.client.batches.retrieve(batch.id).status == "strange"
+    assert batch_client.client.batches.retrieve(batch.id).status == "completed"
 
 
 SPOILT = [
@@ -220,7 +221,9 @@ SPOILT = [
 
 
 @pytest.mark.parametrize("fault", SPOILT, ids=lambda fault: f"{fault.route} {fault.kind}")
-def test_batchframe_brings_home_what_was_answered(fault: Fault, requests: bf.Requests) -> None:
+def test_batchframe_downloads_every_answer_despite_faults(
+    fault: Fault, requests: bf.Requests
+) -> None:
     with local.serve(lambda _: {"label": "+"}, faults=[fault]) as server:
         job = requests.submit(client=server.client())
         deadline = time.monotonic() + 30
@@ -235,72 +238,76 @@ def test_batchframe_brings_home_what_was_answered(fault: Fault, requests: bf.Req
         assert fault.kind == "lag" or server.faults.struck[0] is fault
 
 
-def test_a_batch_shows_late_in_lists(desk: Any, server: local.Server) -> None:
+def test_a_batch_shows_late_in_lists(batch_client: Any, server: local.Server) -> None:
     server.faults.add(Fault("GET /v1/batches", "lag", looks=2))
-    batch = desk.submit([{"custom_id": "r"}])
-    looks = [[each.id for each in desk.client.batches.list().data] for _ in range(3)]
-    assert looks == [[], [], [batch.id]]
-    assert desk.client.batches.retrieve(batch.id).id == batch.id
+    batch = batch_client.submit([{"custom_id": "r"}])
+    lists = [[each.id for each in batch_client.client.batches.list().data] for _ in range(3)]
+    assert lists == [[], [], [batch.id]]
+    assert batch_client.client.batches.retrieve(batch.id).id == batch.id
 
 
-def test_a_lag_of_seconds_passes(desk: Any, server: local.Server) -> None:
+def test_a_lag_of_seconds_passes(batch_client: Any, server: local.Server) -> None:
     server.faults.add(Fault("GET /v1/*", "lag", seconds=0.3))
-    file_id = desk.upload(b"{}\n")
-    assert desk.client.files.list().data == []
+    file_id = batch_client.upload(b"{}\n")
+    assert batch_client.client.files.list().data == []
     time.sleep(0.3)
-    assert [file.id for file in desk.client.files.list().data] == [file_id]
+    assert [file.id for file in batch_client.client.files.list().data] == [file_id]
 
 
-def test_what_a_lag_hides_is_hidden_until_it_is_cleared(desk: Any, server: local.Server) -> None:
+def test_a_hidden_object_stays_hidden_until_the_lag_is_cleared(
+    batch_client: Any, server: local.Server
+) -> None:
     server.faults.add(Fault("* *", "lag", seconds=FOREVER))
-    file_id = desk.upload(b"{}\n")
+    file_id = batch_client.upload(b"{}\n")
     with pytest.raises(openai.NotFoundError):
-        desk.client.files.retrieve(file_id)
+        batch_client.client.files.retrieve(file_id)
     with pytest.raises(openai.BadRequestError, match="Cannot find file"):
-        desk.client.batches.create(
+        batch_client.client.batches.create(
             input_file_id=file_id, endpoint="/v1/chat/completions", completion_window="24h"
         )
     server.faults.clear()
-    assert desk.client.files.retrieve(file_id).id == file_id
+    assert batch_client.client.files.retrieve(file_id).id == file_id
 
 
-def test_a_page_behind_a_lag_is_whole(desk: Any, server: local.Server) -> None:
-    old = [desk.submit([{"custom_id": "r"}]).id for _ in range(3)]
+def test_a_page_is_complete_despite_a_lag(batch_client: Any, server: local.Server) -> None:
+    old = [batch_client.submit([{"custom_id": "r"}]).id for _ in range(3)]
     server.faults.add(Fault("GET /v1/batches", "lag", seconds=FOREVER))
-    late = [desk.submit([{"custom_id": "r"}]).id for _ in range(3)]
-    page = desk.client.batches.list(limit=2)
+    late = [batch_client.submit([{"custom_id": "r"}]).id for _ in range(3)]
+    page = batch_client.client.batches.list(limit=2)
     assert [batch.id for batch in page.data] == old[:0:-1]
-    assert late[0] not in {batch.id for batch in desk.client.batches.list(limit=1)}
+    assert late[0] not in {batch.id for batch in batch_client.client.batches.list(limit=1)}
 
 
-def test_faults_strike_in_order_and_as_often_as_told(desk: Any, server: local.Server) -> None:
+def test_faults_strike_in_order_and_as_often_as_set(
+    batch_client: Any, server: local.Server
+) -> None:
     server.faults.add(
         Fault("GET /v1/models", 500, times=2, skip=1), Fault("GET /v1/models", 503, times=1)
     )
-    seen = []
+    statuses_in_order = []
     for _ in range(5):
         try:
-            seen.append(len(desk.client.models.list().data))
+            statuses_in_order.append(len(batch_client.client.models.list().data))
         except openai.APIStatusError as error:
-            seen.append(error.status_code)
-    assert seen == [503, 500, 500, 1, 1]
+            statuses_in_order.append(error.status_code)
+    assert statuses_in_order == [503, 500, 500, 1, 1]
     assert len(server.faults) == 0
     assert [fault.kind for fault in server.faults.struck] == [503, 500, 500]
 
 
 def test_faults_are_added_and_cleared_while_the_server_runs(
-    desk: Any, server: local.Server
+    batch_client: Any, server: local.Server
 ) -> None:
     server.faults.add(Fault("*", 500, times=FOREVER))
     for _ in range(2):
         with pytest.raises(openai.InternalServerError):
-            desk.client.models.list()
+            batch_client.client.models.list()
     assert [fault.route for fault in server.faults] == ["*"]
     server.faults.clear()
-    assert desk.client.models.list().data
+    assert batch_client.client.models.list().data
 
 
-def test_a_server_with_something_hanging_closes_at_once(server: local.Server) -> None:
+def test_a_server_with_a_hanging_request_closes_at_once(server: local.Server) -> None:
     server.faults.add(Fault("GET /v1/models", "hang"))
     with pytest.raises(openai.APITimeoutError):
         impatient(server, 0.1).models.list()
@@ -309,11 +316,11 @@ def test_a_server_with_something_hanging_closes_at_once(server: local.Server) ->
     assert impatient(server, 5).models.list().data
 
 
-def test_a_big_upload_that_is_refused_gets_the_refusal(desk: Any, server: local.Server) -> None:
+def test_a_large_upload_gets_the_error_response(batch_client: Any, server: local.Server) -> None:
     server.faults.add(Fault("POST /v1/files", 503))
-    with pytest.raises(openai.InternalServerError) as caught:
-        desk.upload(b"x" * 20_000_000)
-    assert caught.value.status_code == 503
+    with pytest.raises(openai.InternalServerError) as excinfo:
+        batch_client.upload(b"x" * 20_000_000)
+    assert excinfo.value.status_code == 503
 
 
 BAD: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
@@ -350,16 +357,14 @@ BAD: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("given", "options", "words"), BAD, ids=[case[2] for case in BAD])
-def test_a_fault_that_cannot_be_meant_is_refused_in_words(
-    given: Any, options: Any, words: str
-) -> None:
-    with pytest.raises(LocalServerError) as caught:
-        Fault(*given, **options)
-    assert words in str(caught.value)
+@pytest.mark.parametrize(("arguments", "options", "fragment"), BAD, ids=[case[2] for case in BAD])
+def test_an_invalid_fault_raises_a_clear_error(arguments: Any, options: Any, fragment: str) -> None:
+    with pytest.raises(LocalServerError) as excinfo:
+        Fault(*arguments, **options)
+    assert fragment in str(excinfo.value)
 
 
-def test_what_is_no_fault_is_refused(server: local.Server) -> None:
+def test_an_object_that_is_not_a_fault_is_refused(server: local.Server) -> None:
     with pytest.raises(LocalServerError, match="faults: not a list of Fault"):
         server.faults.add("reset")  # type: ignore[arg-type]
     with pytest.raises(LocalServerError, match="faults: not a list of Fault"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import stat
 from typing import TYPE_CHECKING
@@ -76,9 +77,9 @@ def test_a_deleted_file_is_gone(client: openai.OpenAI) -> None:
 
 
 def test_an_unknown_file_is_refused_in_openais_shape(client: openai.OpenAI) -> None:
-    with pytest.raises(openai.NotFoundError) as caught:
+    with pytest.raises(openai.NotFoundError) as excinfo:
         client.files.retrieve("file-unknown")
-    assert caught.value.body == {
+    assert excinfo.value.body == {
         "message": "No such File object: file-unknown",
         "type": "invalid_request_error",
         "param": "id",
@@ -91,10 +92,32 @@ def test_a_batch_file_must_end_in_jsonl(client: openai.OpenAI) -> None:
         client.files.create(file=("input.json", b"{}"), purpose="batch")
 
 
+@pytest.mark.parametrize("content", [b'{"a": 1}', io.BytesIO(b'{"a": 1}')])
+def test_bytes_without_a_name_are_taken_as_a_batch_file(
+    client: openai.OpenAI, content: bytes | io.BytesIO
+) -> None:
+    """The client calls them "upload", without an extension."""
+    file = client.files.create(file=content, purpose="batch")
+    assert (file.filename, file.bytes) == ("upload", 8)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe{}", '{"a": "é"}'.encode("latin-1"), b"{}\n\xc3"])
+def test_a_batch_file_must_be_utf_8(client: openai.OpenAI, content: bytes) -> None:
+    with pytest.raises(openai.BadRequestError, match="Must be utf-8 encoded"):
+        client.files.create(file=("a.jsonl", content), purpose="batch")
+    assert client.files.list().data == []
+    assert client.files.create(file=("a.jsonl", content), purpose="user_data").bytes == len(content)
+
+
+def test_a_character_may_be_split_between_chunks(client: openai.OpenAI) -> None:
+    content = b"x" + "é".encode() * 1_000_000
+    assert client.files.create(file=("a.jsonl", content), purpose="batch").bytes == len(content)
+
+
 def test_an_unknown_purpose_is_refused(client: openai.OpenAI) -> None:
-    with pytest.raises(openai.BadRequestError) as caught:
+    with pytest.raises(openai.BadRequestError) as excinfo:
         client.files.create(file=("a.jsonl", b"{}"), purpose="nonsense")  # type: ignore[arg-type]
-    assert (caught.value.code, caught.value.param) == ("invalid_value", "purpose")
+    assert (excinfo.value.code, excinfo.value.param) == ("invalid_value", "purpose")
 
 
 @pytest.mark.parametrize("seconds", [3599, 2_592_001])
@@ -125,9 +148,9 @@ def test_a_file_over_its_limit_is_refused_and_not_kept(
     with local.serve(folder=tmp_path, limits=limits) as server, server.client() as client:
         options = client.with_options(max_retries=0)
         options.files.create(file=("a.jsonl", b"x" * 1000), purpose=purpose)  # type: ignore[arg-type]
-        with pytest.raises(openai.APIStatusError) as caught:
+        with pytest.raises(openai.APIStatusError) as excinfo:
             options.files.create(file=("b.jsonl", b"x" * 1001), purpose=purpose)  # type: ignore[arg-type]
-        assert caught.value.status_code == 413
+        assert excinfo.value.status_code == 413
         assert len(options.files.list().data) == 1
     assert len(list((tmp_path / "files").iterdir())) == 2
 

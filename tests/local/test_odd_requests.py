@@ -1,4 +1,4 @@
-"""One odd request costs its own line, never the batch or the process."""
+"""An unusual request fails only its own line."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ ODD: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("odd", ODD, ids=str)
+@pytest.mark.parametrize("request_body", ODD, ids=str)
 def test_an_odd_embedding_request_is_one_line_in_the_error_file_at_most(
-    odd: dict[str, Any],
+    request_body: dict[str, Any],
 ) -> None:
-    bodies = [{"input": "good"}, odd, {"input": "good too"}]
+    bodies = [{"input": "good"}, request_body, {"input": "good too"}]
     lines = [
         {
             "custom_id": f"r{n}",

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import openai
 import pytest
 
 from batchframe import local
@@ -65,7 +66,7 @@ sys.stdin.readline()
 
 
 class Doomed:
-    """A server in a process of its own, which will be killed."""
+    """A server in a separate process, to be killed."""
 
     def __init__(
         self, folder: Path, status: str = "", moment: str = "", seconds: float = 0
@@ -84,7 +85,7 @@ class Doomed:
         assert self.process.wait(60) == -signal.SIGKILL
 
     def kill(self) -> None:
-        """Kill the process, as the system would."""
+        """Kill the process with SIGKILL."""
         self.process.kill()
         self.killed()
 
@@ -120,19 +121,20 @@ def doomed(tmp_path: Path) -> Iterator[Callable[..., Doomed]]:
 
 
 @pytest.fixture
-def desk_at(new_desk: Any) -> Callable[[str], Any]:
+def batch_client_at(new_batch_client: Any) -> Callable[[str], Any]:
     class Address:
         def __init__(self, url: str) -> None:
             self.url = url
 
-        client = local.Server.client
+        def client(self) -> openai.OpenAI:
+            return openai.OpenAI(base_url=self.url, api_key="local")
 
-    return lambda url: new_desk(Address(url))
+    return lambda url: new_batch_client(Address(url))
 
 
 @pytest.mark.slow
-def test_a_script_that_ends_fails_no_request_that_waits(
-    tmp_path: Path, desk_at: Any, make_lines: Any
+def test_a_script_that_ends_fails_no_waiting_request(
+    tmp_path: Path, batch_client_at: Any, make_lines: Any
 ) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", ENDING, str(tmp_path)],
@@ -142,32 +144,32 @@ def test_a_script_that_ends_fails_no_request_that_waits(
         text=True,
     ) as process:
         assert process.stdout is not None
-        desk = desk_at(process.stdout.readline().strip())
-        batch = desk.submit(make_lines(300))
-        desk.until(batch, lambda batch: batch.request_counts.completed >= 5)
-        _, told = process.communicate("\n", timeout=60)
-    assert (process.returncode, told) == (0, "")
+        batch_client = batch_client_at(process.stdout.readline().strip())
+        batch = batch_client.submit(make_lines(300))
+        batch_client.until(batch, lambda batch: batch.request_counts.completed >= 5)
+        _, err = process.communicate("\n", timeout=60)
+    assert (process.returncode, err) == (0, "")
     with local.serve(lambda _: "from the second server", folder=tmp_path):
-        batch = desk.ended(batch)
-        answers = desk.answers(batch)
+        batch = batch_client.ended(batch)
+        answers = batch_client.answers(batch)
     assert (batch.status, batch.request_counts.failed) == ("completed", 0)
     assert len(answers) == 300
     assert any("from the second server" in str(answer) for answer in answers.values())
 
 
 @posix
-def test_a_killed_server_goes_on_and_answers_nothing_twice(
-    doomed: Any, desk_at: Any, make_lines: Any
+def test_a_killed_server_continues_and_answers_nothing_twice(
+    doomed: Any, batch_client_at: Any, make_lines: Any
 ) -> None:
     first = doomed()
-    desk = desk_at(first.url)
-    batch = desk.submit(make_lines(200), metadata={"job": "one"})
-    desk.until(batch, lambda batch: batch.request_counts.completed >= 20)
+    batch_client = batch_client_at(first.url)
+    batch = batch_client.submit(make_lines(200), metadata={"job": "one"})
+    batch_client.until(batch, lambda batch: batch.request_counts.completed >= 20)
     first.kill()
     with first.successor() as server:
         assert server.url == first.url
-        batch = desk.ended(batch)
-        answers = desk.read(batch.output_file_id)
+        batch = batch_client.ended(batch)
+        answers = batch_client.read(batch.output_file_id)
         (entry,) = server.ledger
     assert batch.status == "completed"
     assert sorted(line["custom_id"] for line in answers) == sorted(f"row-{n}" for n in range(200))
@@ -176,7 +178,7 @@ def test_a_killed_server_goes_on_and_answers_nothing_twice(
     )
     assert origins["from the first server"] >= 20
     assert origins["from the second server"] > 0
-    # Only the request under way at the kill may have been asked twice.
+    # Only the request running at the kill may have been sent twice.
     assert first.called().total() <= 201
     assert (entry.requests, entry.metadata) == (200, {"job": "one"})
     usages = [line["response"]["body"]["usage"]["prompt_tokens"] for line in answers]
@@ -194,18 +196,18 @@ def test_a_killed_server_goes_on_and_answers_nothing_twice(
     ],
 )
 def test_a_server_killed_at_any_change_of_state_finishes_the_batch_once(
-    doomed: Any, desk_at: Any, make_lines: Any, status: str, moment: str
+    doomed: Any, batch_client_at: Any, make_lines: Any, status: str, moment: str
 ) -> None:
     first = doomed(status=status, moment=moment)
-    desk = desk_at(first.url)
+    batch_client = batch_client_at(first.url)
     lines = b"nonsense" if status == "failed" else make_lines(5)
-    batch = desk.submit(lines)
+    batch = batch_client.submit(lines)
     first.killed()
     with first.successor() as server:
-        batch = desk.ended(batch)
+        batch = batch_client.ended(batch)
         assert batch.status == ("failed" if status == "failed" else "completed")
         ledger = server.ledger
-        files = desk.client.files.list(purpose="batch_output").data
+        files = batch_client.client.files.list(purpose="batch_output").data
     if status != "failed":
         assert [entry.requests for entry in ledger] == [5]
         assert first.called() == dict.fromkeys((f"Text {n}?" for n in range(5)), 1)
@@ -215,60 +217,60 @@ def test_a_server_killed_at_any_change_of_state_finishes_the_batch_once(
 @pytest.mark.slow
 @posix
 def test_a_cancelled_batch_stays_cancelled_after_a_kill(
-    doomed: Any, desk_at: Any, make_lines: Any
+    doomed: Any, batch_client_at: Any, make_lines: Any
 ) -> None:
     first = doomed(status="cancelling", moment="after", seconds=600)
-    desk = desk_at(first.url)
-    batch = desk.submit(make_lines(5))
+    batch_client = batch_client_at(first.url)
+    batch = batch_client.submit(make_lines(5))
     with pytest.raises(Exception, match="Connection"):
-        desk.client.batches.cancel(batch.id)
+        batch_client.client.batches.cancel(batch.id)
     first.killed()
     with first.successor():
-        assert desk.ended(batch).status == "cancelled"
+        assert batch_client.ended(batch).status == "cancelled"
 
 
 def test_a_torn_last_line_is_dropped_and_answered_again(
-    tmp_path: Path, new_desk: Any, make_lines: Any
+    tmp_path: Path, new_batch_client: Any, make_lines: Any
 ) -> None:
     with local.serve(folder=tmp_path) as server:
         server.pause(after=3)
-        desk = new_desk(server)
-        batch = desk.submit(make_lines(6))
-        desk.until(batch, lambda batch: batch.request_counts.completed == 3)
+        batch_client = new_batch_client(server)
+        batch = batch_client.submit(make_lines(6))
+        batch_client.until(batch, lambda batch: batch.request_counts.completed == 3)
     output = tmp_path / "batches" / batch.id / "output.jsonl"
     output.write_bytes(output.read_bytes()[:-20])
     with local.serve(folder=tmp_path):
-        batch = desk.ended(batch)
-        lines = desk.read(batch.output_file_id)
+        batch = batch_client.ended(batch)
+        lines = batch_client.read(batch.output_file_id)
     assert sorted(line["custom_id"] for line in lines) == [f"row-{n}" for n in range(6)]
 
 
-def test_everything_is_there_after_a_restart(
-    tmp_path: Path, new_desk: Any, make_lines: Any
+def test_all_state_is_there_after_a_restart(
+    tmp_path: Path, new_batch_client: Any, make_lines: Any
 ) -> None:
     with local.serve(folder=tmp_path) as server:
-        desk = new_desk(server)
-        batches = [desk.run(make_lines(n + 1)) for n in range(3)]
-        files = list(desk.client.files.list())
+        batch_client = new_batch_client(server)
+        batches = [batch_client.run(make_lines(n + 1)) for n in range(3)]
+        files = list(batch_client.client.files.list())
         ledger = server.ledger
         deleted = files.pop(0)
-        desk.client.files.delete(deleted.id)
+        batch_client.client.files.delete(deleted.id)
     with local.serve(folder=tmp_path) as again:
-        assert list(desk.client.batches.list()) == batches[::-1]
-        assert list(desk.client.files.list()) == files
+        assert list(batch_client.client.batches.list()) == batches[::-1]
+        assert list(batch_client.client.files.list()) == files
         assert again.ledger == ledger
-        assert len(desk.read(batches[1].output_file_id)) == 2
+        assert len(batch_client.read(batches[1].output_file_id)) == 2
 
 
 def test_an_ended_batch_leaves_no_working_files(
-    tmp_path: Path, new_desk: Any, make_lines: Any
+    tmp_path: Path, new_batch_client: Any, make_lines: Any
 ) -> None:
     with local.serve(folder=tmp_path) as server:
-        batch = new_desk(server).run(make_lines(2))
+        batch = new_batch_client(server).run(make_lines(2))
     assert [path.name for path in (tmp_path / "batches").iterdir()] == [f"{batch.id}.json"]
 
 
-def test_the_port_is_remembered_in_the_folder(tmp_path: Path) -> None:
+def test_the_port_is_stored_in_the_folder(tmp_path: Path) -> None:
     urls = set()
     for _ in range(3):
         with local.serve(folder=tmp_path) as server:
@@ -276,7 +278,7 @@ def test_the_port_is_remembered_in_the_folder(tmp_path: Path) -> None:
     assert len(urls) == 1
 
 
-def test_a_remembered_port_that_is_taken_is_replaced_with_a_warning(tmp_path: Path) -> None:
+def test_a_stored_port_in_use_is_replaced_with_a_warning(tmp_path: Path) -> None:
     with local.serve(folder=tmp_path) as server:
         port = int(server.url.split(":")[2].split("/")[0])
     with socket.create_server(("127.0.0.1", port)):
@@ -311,11 +313,11 @@ def test_a_folder_of_another_layout_is_refused(tmp_path: Path) -> None:
 
 
 def test_without_a_folder_nothing_is_left_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_desk: Any, make_lines: Any
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_batch_client: Any, make_lines: Any
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with local.serve() as server:
-        new_desk(server).run(make_lines(1))
+        new_batch_client(server).run(make_lines(1))
         assert list(tmp_path.iterdir())
     assert not list(tmp_path.iterdir())
 

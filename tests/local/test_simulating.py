@@ -20,7 +20,7 @@ CHAT = "/v1/chat/completions"
 
 @pytest.fixture(scope="module")
 def judge() -> Any:
-    """Import jsonschema without its grammar of URLs, which takes a second to read."""
+    """Import jsonschema without its URL grammar, which loads slowly."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "rfc3987_syntax", None)
         return importlib.import_module("jsonschema")
@@ -61,7 +61,7 @@ def test_every_answer_says_that_it_is_simulated(endpoint: str, body: dict[str, A
     assert answer(endpoint, body)["batchframe_simulated"] is True
 
 
-def test_a_free_text_says_so_in_its_first_words() -> None:
+def test_simulated_text_says_so_in_its_first_words() -> None:
     message = chat()["choices"][0]["message"]["content"]
     assert message.startswith("[simulated, no model]")
     assert chat()["system_fingerprint"] == "simulated"
@@ -82,11 +82,11 @@ def test_the_same_request_has_the_same_answer_in_every_process() -> None:
         text=True,
         check=True,
     )
-    here = [answer(endpoint, body) for endpoint, body in BODIES]
-    assert [json.loads(line) for line in there.stdout.splitlines()] == here
+    answers = [answer(endpoint, body) for endpoint, body in BODIES]
+    assert [json.loads(line) for line in there.stdout.splitlines()] == answers
 
 
-def test_the_answer_hangs_on_the_content_not_on_the_order_of_keys() -> None:
+def test_the_answer_does_not_depend_on_the_order_of_keys() -> None:
     body = {"a": 1, "b": 2}
     assert chat(metadata=body) == chat(metadata=dict(reversed(body.items())))
     assert chat("One")["choices"] != chat("Two")["choices"]
@@ -98,25 +98,25 @@ def test_several_choices_differ() -> None:
 
 
 def test_an_answer_over_the_output_limit_is_cut_and_says_so() -> None:
-    made = chat(max_completion_tokens=2)
-    assert made["choices"][0]["finish_reason"] == "length"
-    assert made["usage"]["completion_tokens"] == 2
+    completion = chat(max_completion_tokens=2)
+    assert completion["choices"][0]["finish_reason"] == "length"
+    assert completion["usage"]["completion_tokens"] == 2
     response = answer("/v1/responses", {"input": "Hi", "max_output_tokens": 2})
     assert response["status"] == "incomplete"
     assert response["incomplete_details"] == {"reason": "max_output_tokens"}
 
 
-def test_json_object_needs_the_word_json_as_at_openai() -> None:
-    wanted = {"response_format": {"type": "json_object"}}
-    content = chat("As JSON, please", **wanted)["choices"][0]["message"]["content"]
+def test_json_object_requires_the_word_json_as_openai_does() -> None:
+    options = {"response_format": {"type": "json_object"}}
+    content = chat("As JSON, please", **options)["choices"][0]["message"]["content"]
     assert json.loads(content)["simulated"] is True
     with pytest.raises(simulated.Problem, match="must contain the word 'json'"):
-        chat("Hello?", **wanted)
+        chat("Hello?", **options)
 
 
-def test_an_embedding_has_unit_length_and_the_asked_dimensions() -> None:
-    made = answer("/v1/embeddings", {"input": ["Hi", "there", "Hi"], "dimensions": 16})
-    vectors = [each["embedding"] for each in made["data"]]
+def test_an_embedding_has_unit_length_and_the_requested_dimensions() -> None:
+    response = answer("/v1/embeddings", {"input": ["Hi", "there", "Hi"], "dimensions": 16})
+    vectors = [each["embedding"] for each in response["data"]]
     assert [len(vector) for vector in vectors] == [16, 16, 16]
     assert sum(x * x for x in vectors[0]) == pytest.approx(1.0, abs=1e-4)
     assert vectors[0] == vectors[2] != vectors[1]
@@ -139,17 +139,17 @@ def test_an_embedding_has_unit_length_and_the_asked_dimensions() -> None:
         ({"$ref": "https://example.com/schema"}, "outside"),
     ],
 )
-def test_a_schema_that_strict_mode_refuses_fails_the_request(
+def test_a_schema_that_strict_mode_rejects_fails_the_request(
     schema: dict[str, Any], reason: str
 ) -> None:
-    with pytest.raises(simulated.Problem, match=reason) as caught:
+    with pytest.raises(simulated.Problem, match=reason) as excinfo:
         chat(response_format=schema_format(schema, strict=True))
-    assert caught.value.status_code == 400
-    assert caught.value.body["error"]["code"] == "invalid_json_schema"
+    assert excinfo.value.status_code == 400
+    assert excinfo.value.body["error"]["code"] == "invalid_json_schema"
 
 
-def test_a_schema_that_only_holds_itself_is_an_error_and_no_endless_loop() -> None:
-    wanted = {
+def test_a_schema_that_contains_only_itself_is_an_error() -> None:
+    recursive = {
         "$ref": "#/$defs/Node",
         "$defs": {
             "Node": {
@@ -160,7 +160,7 @@ def test_a_schema_that_only_holds_itself_is_an_error_and_no_endless_loop() -> No
         },
     }
     with pytest.raises(schema.SchemaError, match="no finite instance"):
-        schema.Sampler(wanted)
+        schema.Sampler(recursive)
 
 
 TREE: dict[str, Any] = {
@@ -189,7 +189,7 @@ TREE: dict[str, Any] = {
 
 
 @given(st.binary(min_size=8, max_size=8))
-def test_a_recursive_schema_is_obeyed_and_ends(judge: Any, seed: bytes) -> None:
+def test_a_recursive_schema_is_obeyed_and_terminates(judge: Any, seed: bytes) -> None:
     judge.validate(schema.Sampler(TREE).sample(dice.Dice(seed)), TREE)
 
 
@@ -294,23 +294,23 @@ SCHEMAS = st.recursive(
 @settings(max_examples=examples(300))
 @given(SCHEMAS, st.binary(min_size=8, max_size=8))
 def test_an_instance_is_valid_whatever_the_schema(
-    judge: Any, wanted: dict[str, Any], seed: bytes
+    judge: Any, json_schema: dict[str, Any], seed: bytes
 ) -> None:
-    made = schema.Sampler(wanted).sample(dice.Dice(seed))
+    instance = schema.Sampler(json_schema).sample(dice.Dice(seed))
     validator = judge.Draft202012Validator
-    validator(wanted, format_checker=validator.FORMAT_CHECKER).validate(made)
+    validator(json_schema, format_checker=validator.FORMAT_CHECKER).validate(instance)
 
 
 @pytest.mark.parametrize("endpoint", [CHAT, "/v1/responses"])
 def test_the_schema_of_the_request_is_obeyed(endpoint: str, judge: Any) -> None:
     schema = strict_object({"label": {"enum": ["positive", "negative"]}})
     if endpoint == CHAT:
-        made = chat(response_format=schema_format(schema, strict=True))
-        text = made["choices"][0]["message"]["content"]
+        response = chat(response_format=schema_format(schema, strict=True))
+        text = response["choices"][0]["message"]["content"]
     else:
         form = {"type": "json_schema", "name": "a", "strict": True, "schema": schema}
-        made = answer(endpoint, {"input": "Hi", "text": {"format": form}})
-        text = made["output"][0]["content"][0]["text"]
+        response = answer(endpoint, {"input": "Hi", "text": {"format": form}})
+        text = response["output"][0]["content"][0]["text"]
     judge.validate(json.loads(text), schema)
 
 

@@ -16,8 +16,8 @@ def without(request: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def body(**changes: Any) -> dict[str, Any]:
-    whole = {"model": "gpt-5.6-luna", "messages": [{"role": "user", "content": "Hi"}]}
-    return {key: value for key, value in (whole | changes).items() if value is not None}
+    request_body = {"model": "gpt-5.6-luna", "messages": [{"role": "user", "content": "Hi"}]}
+    return {key: value for key, value in (request_body | changes).items() if value is not None}
 
 
 def request(custom_id: str, **changes: Any) -> dict[str, Any]:
@@ -83,9 +83,9 @@ CATALOG: list[tuple[str, bytes, str, str | None]] = [
     [pytest.param(*case[1:], id=case[0]) for case in CATALOG],
 )
 def test_one_bad_line_fails_the_whole_batch_and_is_named(
-    desk: Any, server: local.Server, bad: bytes, code: str, param: str | None
+    batch_client: Any, server: local.Server, bad: bytes, code: str, param: str | None
 ) -> None:
-    batch = desk.run(b"\n".join([GOOD, bad, encoded(request("last"))]))
+    batch = batch_client.run(b"\n".join([GOOD, bad, encoded(request("last"))]))
     assert batch.status == "failed"
     assert [(error.code, error.line, error.param) for error in batch.errors.data] == [
         (code, 2, param)
@@ -99,9 +99,9 @@ def test_one_bad_line_fails_the_whole_batch_and_is_named(
     assert server.ledger == []
 
 
-def test_the_wordings_are_openais(desk: Any) -> None:
+def test_the_error_messages_are_openais(batch_client: Any) -> None:
     missing = encoded(request("a", body=body(messages=None)))
-    batch = desk.run(b"\n".join([GOOD, missing, GOOD]))
+    batch = batch_client.run(b"\n".join([GOOD, missing, GOOD]))
     assert [error.message for error in batch.errors.data] == [
         "Missing required parameter: 'messages'.",
         (
@@ -111,30 +111,30 @@ def test_the_wordings_are_openais(desk: Any) -> None:
     ]
 
 
-def test_every_bad_line_is_listed_up_to_a_hundred(desk: Any) -> None:
-    batch = desk.run(b"\n".join([GOOD] + [b"nonsense"] * 150))
+def test_every_bad_line_is_listed_up_to_a_hundred(batch_client: Any) -> None:
+    batch = batch_client.run(b"\n".join([GOOD] + [b"nonsense"] * 150))
     assert [error.line for error in batch.errors.data] == list(range(2, 102))
 
 
-def test_an_empty_file_fails(desk: Any) -> None:
-    batch = desk.run(b"")
+def test_an_empty_file_fails(batch_client: Any) -> None:
+    batch = batch_client.run(b"")
     assert [error.code for error in batch.errors.data] == ["empty_file"]
 
 
 @pytest.mark.parametrize("deleted", [True, False])
 def test_a_file_that_does_not_exist_fails_the_batch_later(
-    desk: Any, server: local.Server, *, deleted: bool
+    batch_client: Any, server: local.Server, *, deleted: bool
 ) -> None:
     server.pause()
-    file_id = desk.upload(GOOD) if deleted else "file-unknown"
+    file_id = batch_client.upload(GOOD) if deleted else "file-unknown"
     if deleted:
-        desk.client.files.delete(file_id)
-    batch = desk.client.batches.create(
+        batch_client.client.files.delete(file_id)
+    batch = batch_client.client.batches.create(
         input_file_id=file_id, endpoint=CHAT, completion_window="24h"
     )
     assert batch.status == "validating"
     server.resume()
-    batch = desk.ended(batch)
+    batch = batch_client.ended(batch)
     assert batch.status == "failed"
     error = batch.errors.data[0]
     assert (error.code, error.param) == ("invalid_request", "file_id")
@@ -142,54 +142,54 @@ def test_a_file_that_does_not_exist_fails_the_batch_later(
 
 
 def test_an_input_deleted_after_the_create_is_still_answered(
-    desk: Any, server: local.Server
+    batch_client: Any, server: local.Server
 ) -> None:
     server.pause()
-    batch = desk.submit(GOOD)
-    desk.client.files.delete(batch.input_file_id)
+    batch = batch_client.submit(GOOD)
+    batch_client.client.files.delete(batch.input_file_id)
     server.resume()
-    assert desk.ended(batch).status == "completed"
+    assert batch_client.ended(batch).status == "completed"
 
 
 @pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\u0085", "\r", "\u001e", "\v"])
-def test_only_a_newline_ends_a_line(desk: Any, separator: str) -> None:
+def test_only_a_newline_ends_a_line(batch_client: Any, separator: str) -> None:
     text = f"one{separator}two"
     lines = [request("a", body=body(messages=[{"role": "user", "content": text}]))]
     raw = json.dumps(lines[0], ensure_ascii=False).encode() + b"\n"
-    batch = desk.run(raw)
+    batch = batch_client.run(raw)
     assert batch.status == "completed"
     assert batch.request_counts.total == 1
 
 
-def test_a_batch_holds_as_many_requests_as_the_limit(new_desk: Any) -> None:
+def test_a_batch_holds_as_many_requests_as_the_limit(new_batch_client: Any) -> None:
     with local.serve(limits=local.Limits(requests=3)) as server:
-        desk = new_desk(server)
-        assert desk.run([request(str(n)) for n in range(3)]).status == "completed"
-        batch = desk.run([request(str(n)) for n in range(4)])
+        batch_client = new_batch_client(server)
+        assert batch_client.run([request(str(n)) for n in range(3)]).status == "completed"
+        batch = batch_client.run([request(str(n)) for n in range(4)])
     assert [error.code for error in batch.errors.data] == ["too_many_tasks"]
     assert "4 requests" in batch.errors.data[0].message
 
 
-def test_a_batch_holds_fifty_thousand_requests_by_default(desk: Any) -> None:
+def test_a_batch_holds_fifty_thousand_requests_by_default(batch_client: Any) -> None:
     requests = (encoded(request(str(n))) for n in range(50_001))
-    batch = desk.run(b"\n".join(requests))
+    batch = batch_client.run(b"\n".join(requests))
     assert [error.code for error in batch.errors.data] == ["too_many_tasks"]
 
 
-def test_embedding_inputs_are_counted_over_the_whole_batch(new_desk: Any) -> None:
+def test_embedding_inputs_are_counted_over_the_whole_batch(new_batch_client: Any) -> None:
     def embed(custom_id: str, value: Any) -> dict[str, Any]:
-        made = {"model": "text-embedding-3-small", "input": value, "dimensions": 4}
-        return request(custom_id, url="/v1/embeddings", body=made)
+        request_body = {"model": "text-embedding-3-small", "input": value, "dimensions": 4}
+        return request(custom_id, url="/v1/embeddings", body=request_body)
 
     with local.serve(limits=local.Limits(embedding_inputs=5)) as server:
-        desk = new_desk(server)
+        batch_client = new_batch_client(server)
         fits = [embed("a", ["x", "y"]), embed("b", "x"), embed("c", [1, 2, 3])]
-        assert desk.run(fits, "/v1/embeddings").status == "completed"
-        batch = desk.run([*fits, embed("d", ["x", "y"])], "/v1/embeddings")
+        assert batch_client.run(fits, "/v1/embeddings").status == "completed"
+        batch = batch_client.run([*fits, embed("d", ["x", "y"])], "/v1/embeddings")
     assert "6 embedding inputs" in batch.errors.data[0].message
 
 
-def test_the_tokens_of_a_models_running_batches_are_limited_together(new_desk: Any) -> None:
+def test_the_tokens_of_a_models_running_batches_are_limited_together(new_batch_client: Any) -> None:
     released = threading.Event()
 
     def answer(_: dict[str, Any]) -> str:
@@ -198,18 +198,18 @@ def test_the_tokens_of_a_models_running_batches_are_limited_together(new_desk: A
 
     limits = local.Limits(enqueued_tokens=30)
     with local.serve(answer, limits=limits, count_tokens=lambda _: 10) as server:
-        desk = new_desk(server)
-        first = desk.submit([request(str(n)) for n in range(3)])
-        desk.until(first, lambda batch: batch.status == "in_progress")
-        refused = desk.run([request("one")])
-        other = desk.submit([request("one", body=body(model="gpt-5.6-sol"))])
+        batch_client = new_batch_client(server)
+        first = batch_client.submit([request(str(n)) for n in range(3)])
+        batch_client.until(first, lambda batch: batch.status == "in_progress")
+        refused = batch_client.run([request("one")])
+        other = batch_client.submit([request("one", body=body(model="gpt-5.6-sol"))])
         released.set()
-        assert desk.ended(first).status == "completed"
-        assert desk.ended(other).status == "completed"
-        assert desk.run([request("one")]).status == "completed"
+        assert batch_client.ended(first).status == "completed"
+        assert batch_client.ended(other).status == "completed"
+        assert batch_client.run([request("one")]).status == "completed"
     assert [error.code for error in refused.errors.data] == ["token_limit_exceeded"]
     assert "Enqueued token limit reached for gpt-5.6-luna" in refused.errors.data[0].message
 
 
-def test_the_model_of_the_lines_becomes_the_batchs(desk: Any) -> None:
-    assert desk.run(GOOD).model == "gpt-5.6-luna"
+def test_the_model_of_the_lines_becomes_the_batchs(batch_client: Any) -> None:
+    assert batch_client.run(GOOD).model == "gpt-5.6-luna"

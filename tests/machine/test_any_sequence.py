@@ -1,8 +1,8 @@
-"""Whatever happens, in whatever order: nothing is paid twice, nothing paid is lost or misplaced.
+"""Random sequences of events: nothing is billed twice, lost or misplaced.
 
 A state machine submits overlapping frames, kills the kernel between any two steps, loses answers,
-expires, cancels, corrupts, forgets and recovers. The server's answers are the judge: it notes each
-text that it answers, and so that is billed.
+expires, cancels, corrupts, forgets and recovers. The server records each string that it answers and
+thus bills.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ GENTLE = (
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL: nothing in the product may catch it and go on."""
+    """A stand-in for SIGKILL, which batchframe must not catch."""
 
 
 class Crash:
-    """Kills at the n-th step: each line of a journal, each call of the service."""
+    """Kills at the n-th step: a journal entry or a call of the service."""
 
     def __init__(self, at: int) -> None:
         self.left = at
@@ -75,7 +75,7 @@ class Crash:
 
 
 class Life(RuleBasedStateMachine):
-    """One user, one server, and everything that can go wrong between them."""
+    """One user and one server, with every kind of failure."""
 
     @initialize(shards=st.sampled_from([1, 2, 50_000]))
     def begin(self, shards: int) -> None:
@@ -108,7 +108,7 @@ class Life(RuleBasedStateMachine):
 
     @contextlib.contextmanager
     def kernel(self, crash_at: int) -> Iterator[None]:
-        """Run something that may be killed at a step, and may be refused in words."""
+        """Run code that may be killed at a step or raise a batchframe error."""
         crash = Crash(crash_at)
         with pytest.MonkeyPatch.context() as patch:
             wrap_journal(patch, crash.around)
@@ -151,7 +151,7 @@ class Life(RuleBasedStateMachine):
                 job.resume()
 
     @rule(which=st.integers(0, 9), crash_at=st.integers(0, 10))
-    def look(self, which: int, crash_at: int) -> None:
+    def refresh(self, which: int, crash_at: int) -> None:
         if job := self.pick(which):
             with self.kernel(crash_at):
                 job.refresh()
@@ -212,7 +212,7 @@ class Life(RuleBasedStateMachine):
     @rule(which=st.integers(0, 9))
     def lose_the_disk_of_a_job_and_recover(self, which: int) -> None:
         job = self.pick(which)
-        # Only what the server knows whole can be brought back from it.
+        # Only jobs that are complete on the server can be recovered.
         if job and job.batches and len(job.batches) == len(list(job.folder.glob("input-*"))):
             if (job.folder / "reused.parquet").exists():
                 return
@@ -225,11 +225,11 @@ class Life(RuleBasedStateMachine):
         if job := self.pick(which):
             batches = [batch.id for batch in job.batches]
             with contextlib.suppress(*GENTLE):
-                told = job.forget(remote=remote)
+                forgotten = job.forget(remote=remote)
                 if not job.folder.exists():
-                    assert str(job.folder) in told.removed
+                    assert str(job.folder) in forgotten.removed
                     self.forgotten.update(batches)
-                    # Its cell may be run again by one who wants it, and is paid again.
+                    # Its cell may be rerun, which is billed again.
                     self.asked_anew.update(set(self.answered))
 
     @invariant()
@@ -257,16 +257,16 @@ class Life(RuleBasedStateMachine):
                 with contextlib.suppress(bf.errors.JobError):
                     joined = frame.bf.join(job)
                     good = joined["bf_status"] == "ok"
-                    told = joined.loc[good, "response"].tolist()
-                    assert told == [f"re: {text}" for text in joined.loc[good, "text"]]
+                    responses = joined.loc[good, "response"].tolist()
+                    assert responses == [f"re: {text}" for text in joined.loc[good, "text"]]
 
     def teardown(self) -> None:
         if not hasattr(self, "server"):
             return
         try:
             self.everything_paid_for_comes_home()
-            kept = [path for path in (self.home / "home").rglob("*") if path.is_file()]
-            assert not [path for path in kept if KEY.encode() in path.read_bytes()]
+            files = [path for path in (self.home / "home").rglob("*") if path.is_file()]
+            assert not [path for path in files if KEY.encode() in path.read_bytes()]
         finally:
             self.stack.close()
 
@@ -275,29 +275,29 @@ class Life(RuleBasedStateMachine):
         self.server.faults.clear()
         for job in self.jobs():
             for path in job.folder.glob("[oe]*-*.jsonl"):
-                path.unlink()  # whatever was corrupted is fetched again
+                path.unlink()  # corrupted files are downloaded again
             try:
                 job.resume()
             except bf.errors.SubmissionUncertain:
                 pass
             except bf.errors.SubmissionError as reason:
-                assert "already in other jobs" in str(reason)  # noqa: PT017 - and the way out:
+                assert "already in other jobs" in str(reason)  # noqa: PT017 - and the fix:
                 job.cancel()
             with contextlib.suppress(bf.errors.JobError):
                 job.wait(timeout=30)
-        self.look_once_all_batches_have_ended()
-        known = {batch.id for job in self.jobs() for batch in job.batches} | self.forgotten
+        self.refresh_once_all_batches_have_ended()
+        batch_ids = {batch.id for job in self.jobs() for batch in job.batches} | self.forgotten
         uncertain = any(job.status == "uncertain" for job in self.jobs())
         for batch in self.server.client().batches.list():
-            assert batch.id in known or uncertain, "an unknown batch"
+            assert batch.id in batch_ids or uncertain, "an unknown batch"
         for job in self.jobs():
             if job.done:
                 self.is_all_there(job)
             else:
-                assert job.status == "uncertain"  # said, and not spent on
+                assert job.status == "uncertain"  # reported, and not sent again
 
-    def look_once_all_batches_have_ended(self) -> None:
-        """Look at jobs of which one part is uncertain: nothing waits for their other parts."""
+    def refresh_once_all_batches_have_ended(self) -> None:
+        """Refresh jobs with an uncertain input file; other batches have ended."""
         listed = self.server.client().batches.list
         while not all(batch.status in ENDED for batch in listed()):
             time.sleep(0.01)
@@ -306,27 +306,27 @@ class Life(RuleBasedStateMachine):
                 job.refresh()
 
     def is_all_there(self, job: bf.Job) -> None:
-        """Every answer that the server made for this job stands in its row."""
+        """Whether every answer of the server for this job is in its row."""
         results = job.results(details=True).set_index("bf_custom_id")
         for batch in job.batches:
             if batch.output_file_id is None:
                 continue
             content = self.server.client().files.content(batch.output_file_id).content
             for line in content.splitlines():
-                told = msgspec.json.decode(line)
-                said = told["response"]["body"]["choices"][0]["message"]["content"]
-                rows = results.loc[[told["custom_id"]]]
+                result = msgspec.json.decode(line)
+                answer = result["response"]["body"]["choices"][0]["message"]["content"]
+                rows = results.loc[[result["custom_id"]]]
                 assert rows["bf_status"].eq("ok").all()
-                assert rows["response"].eq(said).all()
+                assert rows["response"].eq(answer).all()
 
 
-def test_nothing_is_paid_twice_lost_or_misplaced_in_any_sequence() -> None:
+def test_no_sequence_bills_twice_loses_or_misplaces_answers() -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         Life,
         settings=settings(
             max_examples=examples(25),
             stateful_step_count=14,
-            # The same lives in every run, and others each night.
+            # The same sequences in every run, and other ones each night.
             derandomize=settings.get_current_profile_name() != "nightly",
             phases=(Phase.explicit, Phase.reuse, Phase.generate),
             suppress_health_check=list(HealthCheck),

@@ -1,4 +1,4 @@
-"""Tools that the service runs itself have fees, and what they find is read: nothing bounds that."""
+"""Hosted tools have fees, and their results are unbounded input."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ LOOK = {"type": "function", "name": "look", "parameters": {"type": "object", "pr
 
 
 def ask(tools: list[dict[str, Any]], **more: Any) -> bf.Requests:
-    words = {"model": "gpt-5.6-luna", "endpoint": RESPONSES, "max_output_tokens": 50, **more}
-    return pd.DataFrame({"t": ["a", "b"]}).bf.requests("{{ t }}", tools=tools, **words)
+    options = {"model": "gpt-5.6-luna", "endpoint": RESPONSES, "max_output_tokens": 50, **more}
+    return pd.DataFrame({"t": ["a", "b"]}).bf.requests("{{ t }}", tools=tools, **options)
 
 
 def notes_on_tools(requests: bf.Requests) -> list[str]:
@@ -26,20 +26,20 @@ def notes_on_tools(requests: bf.Requests) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ["web_search", "file_search", "code_interpreter", "mcp", "new"])
-def test_the_high_end_is_not_known_and_the_note_says_why(kind: str) -> None:
-    known = ask([{"type": kind}]).estimate()
-    for cost in (known.cost, known.standard_cost, known.flex_cost, known.priority_cost):
+def test_hosted_tools_have_no_upper_bound_and_a_note_says_why(kind: str) -> None:
+    estimate = ask([{"type": kind}]).estimate()
+    for cost in (estimate.cost, estimate.standard_cost, estimate.flex_cost, estimate.priority_cost):
         assert cost is not None
         assert cost.low > 0
         assert cost.high is None
-    assert known.input_tokens.high is None
+    assert estimate.input_tokens.high is None
     (note,) = notes_on_tools(ask([{"type": kind}]))
     assert kind in note
     assert "billed per call" in note
-    assert not known.exact
+    assert not estimate.exact
 
 
-def test_the_fees_that_are_known_are_named_with_their_source() -> None:
+def test_known_fees_are_noted_with_their_source() -> None:
     (search,) = notes_on_tools(ask([{"type": "web_search"}]))
     assert "$10 per 1,000 calls (genai-prices" in search
     (program,) = notes_on_tools(ask([{"type": "code_interpreter"}]))
@@ -58,15 +58,24 @@ def test_the_fees_that_are_known_are_named_with_their_source() -> None:
         {"web_search_options": None},
     ],
 )
-def test_tools_that_the_caller_runs_have_no_fee(body: dict[str, Any]) -> None:
-    asked = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-4.1", **body)
-    assert notes_on_tools(asked) == []
+def test_tools_run_by_the_caller_have_no_fee(body: dict[str, Any]) -> None:
+    requests = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-4.1", **body)
+    assert notes_on_tools(requests) == []
 
 
-def test_functions_alone_leave_a_bound() -> None:
-    known = ask([LOOK]).estimate()
-    assert known.cost is not None
-    assert known.cost.high is not None
+def test_functions_alone_keep_an_upper_bound() -> None:
+    estimate = ask([LOOK]).estimate()
+    assert estimate.cost is not None
+    assert estimate.cost.high is not None
+
+
+def test_a_search_model_calls_a_hosted_tool_by_itself() -> None:
+    frame = pd.DataFrame({"t": ["a"]})
+    requests = frame.bf.requests("{{ t }}", model="gpt-4o-search-preview", max_tokens=50)
+    cost = requests.estimate().cost
+    assert cost is not None
+    assert cost.high is None
+    assert "billed per call" in " ".join(notes_on_tools(requests))
 
 
 def test_max_cost_is_refused_for_the_right_reason() -> None:
@@ -76,7 +85,7 @@ def test_max_cost_is_refused_for_the_right_reason() -> None:
         )
 
 
-def test_a_comparison_says_it_too() -> None:
+def test_compare_notes_it_too() -> None:
     costs = ask([{"type": "web_search"}]).compare(["gpt-5.6-luna", "gpt-5.2"])
     assert costs["high"].isna().all()
     assert costs["note"].str.contains("web_search").all()

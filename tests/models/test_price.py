@@ -32,18 +32,18 @@ def test_a_request_costs_its_tokens_at_their_rates() -> None:
     assert LUNA.cost(0, 0) == 0
 
 
-def test_the_whole_request_is_dearer_from_one_token_over_the_threshold() -> None:
+def test_one_token_above_the_threshold_raises_the_price_of_the_whole_request() -> None:
     assert LUNA.cost(272_000, 1_000) == Decimal("0.0272") + Decimal("0.0006")
     assert LUNA.cost(272_001, 1_000) == Decimal("0.0544002") + Decimal("0.0009")
     assert LUNA.cost(272_001, 0, 272_001) == Decimal("0.00544002")
 
 
-def test_cached_tokens_without_a_rate_of_their_own_cost_what_input_costs() -> None:
+def test_cached_tokens_without_a_rate_cost_the_input_rate() -> None:
     plain = replace(LUNA, cached_input=None)
     assert plain.cost(1_000, 10, cached_tokens=900) == plain.cost(1_000, 10)
 
 
-def test_output_without_a_price_is_refused_and_not_free() -> None:
+def test_output_without_a_price_is_an_error_and_not_free() -> None:
     embedding = Price("text-embedding-3-small", "batch", Decimal("0.01"))
     assert embedding.cost(1_000_000, 0) == Decimal("0.01")
     with pytest.raises(CostError, match="text-embedding-3-small"):
@@ -59,12 +59,12 @@ def test_output_without_a_price_is_refused_and_not_free() -> None:
 )
 def test_the_cost_of_many_is_exactly_the_sum_of_each(
     requests: list[tuple[int, int, int]],
-    read: Decimal,
+    cache_read: Decimal,
     cached: Decimal | None,
     written: Decimal,
     long: LongContext | None,
 ) -> None:
-    price = Price("model", "batch", read, cached, written, long)
+    price = Price("model", "batch", cache_read, cached, written, long)
     columns = [[one[place] for one in requests] for place in range(3)]
     together = price.cost_of(*columns)
     assert Fraction(together) == sum((Fraction(price.cost(*one)) for one in requests), Fraction(0))
@@ -72,17 +72,17 @@ def test_the_cost_of_many_is_exactly_the_sum_of_each(
 
 @given(REQUEST)
 def test_a_cost_is_the_sum_of_products_and_nothing_is_rounded(one: tuple[int, int, int]) -> None:
-    read, written, cached = one
-    rates = LUNA.long_context if read > 272_000 and LUNA.long_context else LUNA
+    input_tokens, written, cached = one
+    rates = LUNA.long_context if input_tokens > 272_000 and LUNA.long_context else LUNA
     exact = (
-        (read - cached) * Fraction(rates.input)
+        (input_tokens - cached) * Fraction(rates.input)
         + cached * Fraction(rates.cached_input or 0)
         + written * Fraction(rates.output or 0)
     ) / 1_000_000
     assert Fraction(LUNA.cost(*one)) == exact
 
 
-def test_a_coarse_decimal_context_of_the_caller_does_not_round() -> None:
+def test_the_callers_decimal_context_does_not_round_costs() -> None:
     with decimal.localcontext() as context:
         context.prec = 2
         assert LUNA.cost_of([123_457, 300_001], 7) == Decimal("0.0723564")
@@ -106,13 +106,13 @@ def test_numbers_that_cannot_be_tokens_are_refused(tokens: list[float], cached: 
 
 
 @pytest.mark.parametrize("tokens", [10, 1_000_000, 123])
-def test_a_cost_reads_as_plain_money(tokens: int) -> None:
+def test_a_cost_is_formatted_without_exponent(tokens: int) -> None:
     cost = str(replace(LUNA, long_context=None, input=Decimal(10)).cost(tokens, 0))
     assert "E" not in cost
     assert cost == cost.rstrip("0") or "." not in cost
 
 
-def test_nothing_below_1024_tokens_is_taken_to_be_written_to_the_cache() -> None:
+def test_prompts_below_1024_tokens_are_not_written_to_the_cache() -> None:
     luna = Price("", "batch", Decimal(1), output=Decimal(1), cache_write=Decimal(2))
     assert luna.may_write([1_023, 1_024]).tolist() == [0, 1_024]
     assert Price("", "batch", Decimal(1), cache_write=Decimal(1)).may_write([5_000]).tolist() == [0]
@@ -144,12 +144,12 @@ ANY_PRICE = st.builds(
 
 
 @given(st.lists(ANY_REQUEST, max_size=20), ANY_PRICE, st.sampled_from([3, 28]))
-def test_the_costs_of_all_requests_and_of_all_parts_add_up_to_the_last_digit(
+def test_the_costs_of_requests_and_parts_sum_exactly(
     requests: list[tuple[int, int, int, int]], price: Price, precision: int
 ) -> None:
     columns = [np.array([one[place] for one in requests], np.int64) for place in range(4)]
     with decimal.localcontext() as context:
-        context.prec = precision  # a coarse one of the caller's must not round
+        context.prec = precision  # the caller's low precision must not round
         total = price.cost_of(*columns)
         each = price.costs_of(*columns)
         parts = price.parts_of(*columns)
@@ -158,7 +158,9 @@ def test_the_costs_of_all_requests_and_of_all_parts_add_up_to_the_last_digit(
 
 
 @given(st.lists(st.decimals(0, 10, places=3), max_size=20), st.decimals(0, 60, places=3))
-def test_as_many_costs_fit_as_stay_within_the_limit(costs: list[Decimal], limit: Decimal) -> None:
+def test_the_number_of_costs_within_the_limit_is_exact(
+    costs: list[Decimal], limit: Decimal
+) -> None:
     fitting = within(costs, limit)
     assert sum(costs[:fitting], Decimal(0)) <= limit
     assert fitting == len(costs) or sum(costs[: fitting + 1], Decimal(0)) > limit

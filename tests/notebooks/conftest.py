@@ -1,14 +1,13 @@
-"""Notebooks of one test each, run in a real kernel."""
+"""Notebooks that run in a real kernel."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import nbformat
 import pytest
-from jupyter_core.utils import run_sync
-from nbclient import NotebookClient
+
+from tests.support import notebooks
 
 SET_UP = """
 import threading
@@ -29,21 +28,23 @@ def end_of_watch():
 
 
 class Notebook:
-    """A notebook whose cells are run one after the other, as a user does."""
+    """A notebook whose cells are run one after the other."""
 
     def __init__(self) -> None:
-        self.nb = nbformat.v4.new_notebook()
-        self.client = NotebookClient(self.nb, timeout=60)
+        self.nb = notebooks.new()
+        self.client = notebooks.client_of(self.nb, timeout=60)
 
     def run(self, source: str) -> Any:
         """Run a new cell, and return it."""
-        cell = nbformat.v4.new_code_cell(source)
+        [cell] = notebooks.new(source).cells
         self.nb.cells.append(cell)
         self.client.execute_cell(cell, len(self.nb.cells) - 1)
         return cell
 
     def restart(self) -> None:
-        """Restart the kernel: nothing of its memory is left."""
+        """Restart the kernel."""
+        from jupyter_core.utils import run_sync
+
         self.client.kc.stop_channels()
         run_sync(self.client.km.restart_kernel)(now=True)
         self.client.start_new_kernel_client()
@@ -51,10 +52,10 @@ class Notebook:
 
 @pytest.fixture
 def notebook() -> Iterator[Notebook]:
-    made = Notebook()
-    with made.client.setup_kernel():
-        made.run(SET_UP)
-        yield made
+    new_notebook = Notebook()
+    with new_notebook.client.setup_kernel():
+        new_notebook.run(SET_UP)
+        yield new_notebook
 
 
 @pytest.fixture

@@ -26,11 +26,11 @@ def count(texts: Sequence[str]) -> list[int]:
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 tongues = st.text(st.sampled_from("aZé9 -'中龘кगि👍\u0301"), min_size=1, max_size=12)
-# A dot in a name could make two columns of one name, which is refused.
+# A dot in a name could make duplicate columns, which are refused.
 names = st.text(
     st.characters(exclude_categories=["Cs", "Cc"], exclude_characters='".\\'), max_size=5
 )
-whole = st.integers(-(2**63), 2**63 - 1)
+int64s = st.integers(-(2**63), 2**63 - 1)
 
 
 def integers(ends: list[int]) -> Pair:
@@ -69,7 +69,7 @@ def objects(parts: dict[str, Pair]) -> Pair:
     schema = {"type": "object", "properties": {name: part[0] for name, part in parts.items()}}
     values = st.fixed_dictionaries({name: part[1] for name, part in parts.items()})
     # Strict answers keep the order of the schema.
-    return schema, values.map(lambda found: {name: found[name] for name in parts})
+    return schema, values.map(lambda fields: {name: fields[name] for name in parts})
 
 
 def unions(pairs: tuple[Pair, Pair]) -> Pair:
@@ -79,12 +79,12 @@ def unions(pairs: tuple[Pair, Pair]) -> Pair:
 
 scalars: st.SearchStrategy[Pair] = st.one_of(
     st.just(({"type": "boolean"}, st.booleans())),
-    st.lists(whole, min_size=2, max_size=2).map(integers),
+    st.lists(int64s, min_size=2, max_size=2).map(integers),
     st.lists(st.floats(-1e9, 1e9, allow_subnormal=False), min_size=2, max_size=2).map(numbers),
     st.lists(st.integers(0, 9), min_size=2, max_size=2).map(texts),
     st.lists(words, min_size=1, max_size=4, unique=True).map(labels),
     st.lists(tongues, min_size=1, max_size=4, unique=True).map(labels),
-    st.lists(whole, min_size=1, max_size=4, unique=True).map(labels),
+    st.lists(int64s, min_size=1, max_size=4, unique=True).map(labels),
 )
 nodes: st.SearchStrategy[Pair] = st.recursive(
     scalars,
@@ -113,7 +113,7 @@ def same(column: Any, value: Any, kind: str) -> bool:
 
 @settings(max_examples=examples(150))
 @given(st.data())
-def test_answers_that_obey_come_back_in_their_columns(data: st.DataObject) -> None:
+def test_valid_answers_are_returned_in_their_columns(data: st.DataObject) -> None:
     schema, values = data.draw(roots)
     answers = data.draw(st.lists(values, max_size=4))
     spec = output_spec(schema)
@@ -143,7 +143,7 @@ def test_every_compact_answer_takes_tokens_within_the_bounds(data: st.DataObject
 
 
 @given(roots)
-def test_specs_of_any_schema_survive_json(pair: Pair) -> None:
+def test_specs_of_any_schema_round_trip_through_json(pair: Pair) -> None:
     spec = output_spec(pair[0])
     assert msgspec.json.decode(msgspec.json.encode(spec), type=OutputSpec) == spec
     assert output_spec(spec.schema) == spec

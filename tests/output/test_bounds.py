@@ -1,4 +1,4 @@
-"""The fewest and the most tokens of an answer, for the price."""
+"""Bounds of the tokens of an answer."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ def count(texts: Sequence[str]) -> list[int]:
 
 
 def sizes(texts: Sequence[str]) -> list[int]:
-    """Count one token a byte: the dearest tokenizer there can be."""
+    """Count one token per byte, an upper bound for any tokenizer."""
     return [len(text.encode()) for text in texts]
 
 
 def field(output: Any) -> tuple[int, int | None]:
-    """Bound the one field of an answer in bytes, without the braces and the key around it."""
+    """Return the bounds of a field in bytes, without braces and key."""
     spec = output_spec(output)
     (key,) = (spec.schema or {})["properties"]
     bounds, around = answer_bounds(spec, sizes), len(f'{{"{key}":}}')
     return bounds.low - around, None if bounds.high is None else bounds.high - around
 
 
-def test_labels_are_counted_every_one() -> None:
+def test_the_tokens_of_every_label_are_counted() -> None:
     bounds = answer_bounds(output_spec(["mixed", "positive", "no"]), sizes)
     assert bounds == AnswerBounds(low=14, expected=17, high=20)
 
@@ -83,13 +83,13 @@ def test_text_has_no_bounds() -> None:
         ({"type": "string", "format": "email", "maxLength": 20}, 82),
     ],
 )
-def test_each_kind_has_its_most(output: Any, most: int | None) -> None:
+def test_each_type_has_its_maximum(output: Any, most: int | None) -> None:
     low, high = field(output)
     assert high == most
     assert high is None or low <= high
 
 
-def test_a_character_is_of_any_script() -> None:
+def test_a_character_may_be_of_any_script() -> None:
     chinese = "鱻龘靐齉爩" * 40
     why = Annotated[str, Field(max_length=200)]
     bounds = answer_bounds(output_spec(why), count)
@@ -110,9 +110,9 @@ def test_a_character_is_of_any_script() -> None:
 
 
 def test_many_combinations_keep_low_below_high() -> None:
-    # By characters the first is the longest, by tokens the others are.
+    # The first is the longest in characters, the others in tokens.
     names = ["internationalization" * 2, "鱻龘", "ok"]
-    fields = {f"f{at}": {"type": "string", "enum": names} for at in range(8)}
+    fields = {f"f{i}": {"type": "string", "enum": names} for i in range(8)}
     bounds = answer_bounds(output_spec({"type": "object", "properties": fields}), count)
     ends = [
         int(count([json.dumps(dict.fromkeys(fields, name), ensure_ascii=False,
@@ -122,20 +122,20 @@ def test_many_combinations_keep_low_below_high() -> None:
     assert (bounds.low, bounds.high) == (min(ends), max(ends))
 
 
-def test_one_unbounded_field_leaves_the_whole_unbounded() -> None:
+def test_one_unbounded_field_makes_the_object_unbounded() -> None:
     bounds = answer_bounds(output_spec(Free), sizes)
     assert (bounds.expected, bounds.high, bounds.with_texts) == (None, None, False)
     assert 1 < bounds.low <= len('{"why":"","tags":[]}')
 
 
-def test_recursion_has_a_least_and_no_most() -> None:
+def test_recursion_has_a_minimum_and_no_maximum() -> None:
     bounds = answer_bounds(output_spec(Node), sizes)
     assert 1 < bounds.low <= len('{"value":true,"next":null}')
     assert bounds.high is None
     assert answer_bounds(output_spec(Endless), sizes) == AnswerBounds(1, None, None)
 
 
-def test_small_ranges_of_whole_numbers_are_counted_every_one() -> None:
+def test_the_tokens_of_every_int_in_a_small_range_are_counted() -> None:
     stars = Annotated[int, Field(ge=1, le=5)]
     assert answer_bounds(output_spec(stars), sizes).expected == len('{"response":1}')
     wide = answer_bounds(output_spec(Annotated[int, Field(ge=0, le=1_000)]), sizes)
@@ -143,7 +143,7 @@ def test_small_ranges_of_whole_numbers_are_counted_every_one() -> None:
     assert answer_bounds(output_spec([str(i) for i in range(1_000)]), sizes).expected is not None
 
 
-def test_a_bound_longer_than_any_output_is_no_bound() -> None:
+def test_a_bound_above_any_output_limit_is_ignored() -> None:
     long = Annotated[str, Field(max_length=10**12)]
     many = Annotated[list[Annotated[str, Field(max_length=1_000)]], Field(max_length=10**6)]
     for output in (long, many):

@@ -1,4 +1,4 @@
-"""Answer texts become typed columns; what does not obey becomes an error of its row."""
+"""Answers become typed columns; invalid ones become errors of their rows."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_a_category_has_all_levels_in_the_order_of_the_spec() -> None:
 @pytest.mark.parametrize(
     "make", [list, tuple, pa.array, lambda t: pa.chunked_array([t[:1], t[1:]])]
 )
-def test_texts_come_as_a_sequence_or_as_arrow(make: Any) -> None:
+def test_texts_may_be_a_sequence_or_arrow(make: Any) -> None:
     parsed = parse_answers(output_spec(int), make(['{"response":1}', None, '{"response":2}']))
     assert parsed.columns["response"].to_pylist() == [1, None, 2]
     assert parsed.errors.to_pylist() == [None, "there is no answer", None]
@@ -157,7 +157,7 @@ def test_a_text_answer_passes_through_unchanged() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "fragment"),
     [
         ("", "the answer is empty"),
         (" \n\t", "the answer is empty"),
@@ -165,12 +165,12 @@ def test_a_text_answer_passes_through_unchanged() -> None:
         ("half a pair: \ud83d", "the answer has a lone surrogate (invalid Unicode)"),
     ],
 )
-def test_a_text_answer_that_is_none_says_why(text: str | None, words: str) -> None:
-    assert error(output_spec(None), text) == words
+def test_an_invalid_text_answer_has_a_reason(text: str | None, fragment: str) -> None:
+    assert error(output_spec(None), text) == fragment
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "fragment"),
     [
         ({"label": "meh"}, "Invalid enum value 'meh' at `label`"),
         ({"stars": 4}, "Invalid enum value 4 at `stars`"),
@@ -194,8 +194,8 @@ def test_a_text_answer_that_is_none_says_why(text: str | None, words: str) -> No
         ({"chain": {"value": 1, "next": None, "x": 1}}, "unknown field `x` at `chain`"),
     ],
 )
-def test_a_field_that_does_not_obey_says_why_and_where(change: Any, words: str) -> None:
-    assert words in error(SPEC, json.dumps(FULL | change))
+def test_an_invalid_field_has_a_reason_and_a_path(change: Any, fragment: str) -> None:
+    assert fragment in error(SPEC, json.dumps(FULL | change))
 
 
 def test_a_missing_field_is_named() -> None:
@@ -204,7 +204,7 @@ def test_a_missing_field_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "fragment"),
     [
         ("", "the answer is empty"),
         ("  ", "the answer is empty"),
@@ -224,11 +224,11 @@ def test_a_missing_field_is_named() -> None:
         ("```json\n{}\n```", "missing required field `response`"),
     ],
 )
-def test_what_is_not_the_json_asked_for_says_so(text: str, words: str) -> None:
-    assert words in error(output_spec(float), text)
+def test_an_answer_that_is_not_the_requested_json_says_so(text: str, fragment: str) -> None:
+    assert fragment in error(output_spec(float), text)
 
 
-def test_a_lone_surrogate_escape_is_an_error_of_its_row() -> None:
+def test_a_lone_surrogate_escape_is_an_error_in_its_row() -> None:
     half = r'{"response":"\ud83d?"}'
     assert error(output_spec(str), half) == "the answer has a lone surrogate (invalid Unicode)"
     assert error(output_spec(str), r'{"response":"\ud83d\ude00') == "the JSON ends too early"
@@ -236,7 +236,7 @@ def test_a_lone_surrogate_escape_is_an_error_of_its_row() -> None:
 
 
 @pytest.mark.parametrize("output", [int | str | list[int], Node])
-def test_deep_json_in_a_union_is_an_error_of_its_row(output: Any) -> None:
+def test_deep_json_in_a_union_is_an_error_in_its_row(output: Any) -> None:
     spec = output_spec(output)
     deep = "[" * 50_000 + "]" * 50_000
     assert error(spec, f'{{"response":{deep}}}' if output is not Node else deep)
@@ -253,7 +253,7 @@ def test_deep_json_in_a_union_is_an_error_of_its_row(output: Any) -> None:
         '```json\r\n{"label": "b"}\r\n```',
     ],
 )
-def test_a_fence_around_the_json_is_taken_off(text: str) -> None:
+def test_a_code_fence_around_the_json_is_removed(text: str) -> None:
     assert columns(output_spec(["a", "b"]), text) == {"label": ["b"]}
 
 
@@ -263,7 +263,7 @@ def test_fenced_unions_are_checked_too() -> None:
     )
 
 
-def test_of_a_repeated_key_the_last_counts() -> None:
+def test_the_last_of_repeated_keys_counts() -> None:
     assert columns(output_spec(int), '{"response":1,"response":2}') == {"response": [2]}
 
 
@@ -298,7 +298,7 @@ def test_an_error_has_a_bounded_length_and_keeps_its_path() -> None:
         ({"type": "integer", "minimum": -(10**30), "maximum": 10**30}, [2**63 - 1], [2**63]),
     ],
 )
-def test_rules_are_checked_again(output: Any, good: list[Any], bad: list[Any]) -> None:
+def test_constraints_are_checked_in_answers(output: Any, good: list[Any], bad: list[Any]) -> None:
     spec = output_spec(output)
     texts = [json.dumps({"response": value}) for value in [*good, *bad]]
     errors = parse_answers(spec, texts).errors
@@ -312,7 +312,7 @@ def test_properties_may_have_any_name() -> None:
     assert columns(output_spec(schema), json.dumps(values)) == {n: [i] for n, i in values.items()}
 
 
-def test_a_stored_spec_parses_alike_whatever_order_the_manifest_has_its_keys_in() -> None:
+def test_a_stored_spec_parses_alike_for_any_key_order() -> None:
     stored = msgspec.convert(
         json.loads(json.dumps(msgspec.to_builtins(SPEC), sort_keys=True)), OutputSpec
     )
@@ -342,7 +342,7 @@ garbage = st.one_of(
 
 
 @given(st.lists(garbage, max_size=5))
-def test_no_text_ever_raises_and_each_is_a_row_or_an_error(texts: list[str]) -> None:
+def test_no_text_raises_and_each_gives_a_row_or_an_error(texts: list[str]) -> None:
     for spec in (SPEC, output_spec(["a"]), output_spec(Node), output_spec(None)):
         parsed = parse_answers(spec, texts)
         assert len(parsed.errors) == parsed.columns.num_rows == len(texts)

@@ -1,4 +1,4 @@
-"""What strict mode would refuse is refused at once, with the place and a way out."""
+"""Schemas that strict mode rejects are refused at once, with path and fix."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Any, Literal
 import pandas as pd
 import pytest
 from pydantic import AnyUrl, BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
 
 from batchframe.errors import OutputSpecError
 
 
-def spec_of(output: object, **more: Any) -> Any:
-    """Return what requests take an output for."""
+def spec_of(output: object, **options: Any) -> Any:
+    """Return the output spec of `output=`."""
     frame = pd.DataFrame({"t": ["a"]})
-    return frame.bf.requests("{{ t }}", model="m", output=output, **more)._table.recipe.output
+    return frame.bf.requests("{{ t }}", model="m", output=output, **options)._table.recipe.output
 
 
 class Counts(BaseModel):
@@ -75,7 +76,7 @@ def of(node: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("output", "words"),
+    ("output", "fragments"),
     [
         ([], ["output: no labels", 'output=["positive", "negative"]']),
         (["a", "b", "a"], ["duplicate labels ('a')", "dict.fromkeys"]),
@@ -106,7 +107,7 @@ def of(node: dict[str, Any]) -> dict[str, Any]:
         (pathlib.Path, ["'path'"]),
         (bytes, ["'binary'"]),
         (Password, ["Password.word", "lookaround"]),
-        (Literal[True], ["can only be True"]),
+        (Literal[True], ["only one value (True)"]),
         ({}, ["no type"]),
         ({"positive": "happy", "negative": "sad"}, ["no type"]),
         ({"type": "json_schema", "json_schema": {}}, ['["json_schema"]["schema"]']),
@@ -127,13 +128,13 @@ def of(node: dict[str, Any]) -> dict[str, Any]:
         (of({"$ref": "https://example.org/x.json"}), ["missing definition"]),
         (of({"anyOf": [{"type": "string"}], "type": "string"}), ["'anyOf' and 'type'"]),
         (of({"anyOf": []}), ["no type"]),
-        (of({"type": "integer", "minimum": "1"}), ["minimum='1'", "finite number"]),
-        (of({"type": "number", "maximum": float("nan")}), ["maximum=nan"]),
-        (of({"type": "integer", "multipleOf": 0}), ["multipleOf=0", "above 0"]),
-        (of({"type": "string", "maxLength": -1}), ["maxLength=-1", "at least 0"]),
-        (of({"type": "string", "pattern": 3}), ["pattern=3"]),
-        (of({"enum": "abc"}), ["enum='abc'", "a list"]),
-        (of({"type": "object", "properties": ["x"]}), ["properties=['x']"]),
+        (of({"type": "integer", "minimum": "1"}), ["'minimum' is not a finite number ('1')"]),
+        (of({"type": "number", "maximum": float("nan")}), ["'maximum' is not a finite number"]),
+        (of({"type": "integer", "multipleOf": 0}), ["'multipleOf' is not above 0 (0)"]),
+        (of({"type": "string", "maxLength": -1}), ["'maxLength' is not an int of at least"]),
+        (of({"type": "string", "pattern": 3}), ["'pattern' is not a string (3)"]),
+        (of({"enum": "abc"}), ["'enum' is not a list ('abc')"]),
+        (of({"type": "object", "properties": ["x"]}), ["'properties' is not an object (['x'])"]),
         ({"type": "object", "properties": {'a"b': {"type": "string"}}}, ["without quotes"]),
         (
             {"anyOf": [{"type": "array", "items": {"$ref": "#"}}, {"type": "string"}]},
@@ -152,15 +153,15 @@ def of(node: dict[str, Any]) -> dict[str, Any]:
         (of({"type": "string", "title": "\ud800"}), ["not convertible to a JSON schema"]),
     ],
 )
-def test_a_refusal_names_the_place_and_the_way_out(output: object, words: list[str]) -> None:
+def test_an_error_names_the_path_and_the_fix(output: object, fragments: list[str]) -> None:
     with pytest.raises(OutputSpecError) as refusal:
         spec_of(output)
-    for word in words:
+    for word in fragments:
         assert word in str(refusal.value)
     assert len(str(refusal.value)) < 800
 
 
-def test_labels_of_an_array_library_are_asked_for_as_a_list() -> None:
+def test_labels_in_an_array_raise_an_error_that_suggests_a_list() -> None:
     class Array:
         def tolist(self) -> list[str]:
             return ["a"]
@@ -170,7 +171,7 @@ def test_labels_of_an_array_library_are_asked_for_as_a_list() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "  ", 3])
-def test_a_column_name_must_be_a_text(name: Any) -> None:
+def test_a_column_name_must_be_a_string(name: Any) -> None:
     with pytest.raises(OutputSpecError, match="not a column name"):
         spec_of(["a"], name=name)
 
@@ -182,7 +183,7 @@ def nested(levels: int) -> dict[str, Any]:
     return node
 
 
-def test_ten_levels_are_taken_and_eleven_are_not() -> None:
+def test_ten_levels_are_accepted_and_eleven_are_not() -> None:
     assert len(spec_of(nested(10)).fields[0].path) == 10
     with pytest.raises(OutputSpecError, match="at most 10 levels"):
         spec_of(nested(11))
@@ -200,7 +201,7 @@ def test_levels_count_through_references() -> None:
         spec_of(root)
 
 
-def test_five_thousand_fields_are_taken_and_one_more_is_not() -> None:
+def test_five_thousand_fields_are_accepted_and_one_more_is_not() -> None:
     def wide(count: int) -> dict[str, Any]:
         names = {f"f{i}": {"type": "boolean"} for i in range(count)}
         return {"type": "object", "properties": names}
@@ -216,9 +217,31 @@ def test_names_and_labels_have_a_limit_together() -> None:
         spec_of(schema)
 
 
-def test_a_thousand_labels_are_taken() -> None:
+def test_a_thousand_labels_are_accepted() -> None:
     assert len(spec_of([str(i) for i in range(1_000)]).fields[0].levels or ()) == 1_000
 
 
-def test_a_decimal_is_taken_as_a_union_of_number_and_text() -> None:
+def test_a_decimal_is_a_union_of_number_and_string() -> None:
     assert spec_of(decimal.Decimal).fields[0].kind == "json"
+
+
+@pytest.mark.parametrize(
+    ("output", "shown"),
+    [
+        (
+            {"label": Literal["a", "b"], "n": int},
+            "TypedDict('Answer', {'label': Literal['a', 'b'], 'n': int})",
+        ),
+        ({"label": ["a", "b"]}, "{'label': Literal['a', 'b']}"),
+        ({"parts": list[str]}, "{'parts': list[str]}"),
+        ({"type": Literal["a"], "n": int}, "{'type': Literal['a'], 'n': int}"),
+    ],
+)
+def test_a_dict_of_types_is_not_a_schema_and_the_typed_dict_is_shown(
+    output: object, shown: str
+) -> None:
+    with pytest.raises(OutputSpecError, match="a dict is read as a JSON schema") as excinfo:
+        spec_of(output)
+    assert shown in str(excinfo.value)
+    typed = TypedDict("Answer", {"label": Literal["a", "b"], "n": int})  # noqa: UP013 - as the message shows
+    assert [field.name for field in spec_of(typed).fields] == ["label", "n"]

@@ -1,4 +1,4 @@
-"""What may be passed as ``output=``, and the schema and columns it becomes."""
+"""Values of ``output=``, and their schemas and columns."""
 
 from __future__ import annotations
 
@@ -78,10 +78,10 @@ class Pet(BaseModel):
     pet: Annotated[Cat | Dog, Field(discriminator="kind")]
 
 
-def spec_of(output: object, **more: Any) -> Any:
-    """Return what requests take an output for."""
+def spec_of(output: object, **options: Any) -> Any:
+    """Return the output spec of `output=`."""
     frame = pd.DataFrame({"t": ["a"]})
-    return frame.bf.requests("{{ t }}", model="m", output=output, **more)._table.recipe.output
+    return frame.bf.requests("{{ t }}", model="m", output=output, **options)._table.recipe.output
 
 
 def columns(spec: Any) -> dict[str, str]:
@@ -105,7 +105,7 @@ def test_none_is_one_text_column() -> None:
         (Mood, ("good", "bad")),
         (Stars, (1, 2)),
         (Mood | None, ("good", "bad")),
-        (Literal["a", None], ("a",)),  # noqa: PYI061 - what users write
+        (Literal["a", None], ("a",)),  # noqa: PYI061 - as users write it
         (["a", None], ("a",)),
         ({"enum": ["x", "y"]}, ("x", "y")),
         (RootModel[Literal["a", "b"]], ("a", "b")),
@@ -117,7 +117,7 @@ def test_labels_make_one_category_with_all_levels_in_order(output: object, level
     assert field.levels == levels
 
 
-def test_labels_go_on_the_wire_as_an_enum_in_an_object() -> None:
+def test_labels_are_sent_as_an_enum_in_an_object() -> None:
     spec = spec_of(["yes", "no"])
     assert spec.schema == {
         "type": "object",
@@ -127,7 +127,7 @@ def test_labels_go_on_the_wire_as_an_enum_in_an_object() -> None:
     }
 
 
-def test_a_list_a_tuple_and_a_literal_make_the_very_same_request() -> None:
+def test_a_list_a_tuple_and_a_literal_make_the_same_request() -> None:
     wire = [json.dumps(spec_of(o).schema) for o in (["a"], ("a",), Literal["a"])]
     assert len(set(wire)) == 1
 
@@ -169,7 +169,7 @@ def test_the_schema_is_named_after_the_class(output: object, name: str) -> None:
 
 
 @pytest.mark.parametrize("title", ["Größe & Maß", "x" * 100, "Box[int]", "", "   ", "§", "a.b"])
-def test_the_schema_name_is_always_one_that_openai_takes(title: str) -> None:
+def test_the_schema_name_is_always_valid_at_openai(title: str) -> None:
     schema = {"type": "object", "title": title, "properties": {"a": {"type": "string"}}}
     assert re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", spec_of(schema).schema_name)
 
@@ -196,14 +196,14 @@ def test_the_schema_name_is_always_one_that_openai_takes(title: str) -> None:
         ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, "integer"),
     ],
 )
-def test_what_is_no_object_is_put_into_one_as_response(output: object, kind: str) -> None:
+def test_a_type_that_is_not_an_object_is_wrapped_as_response(output: object, kind: str) -> None:
     spec = spec_of(output)
     assert columns(spec) == {"response": kind}
     assert spec.schema is not None
     assert spec.schema["type"] == "object"
 
 
-def test_recursion_is_kept_as_json_text() -> None:
+def test_recursive_fields_are_json_strings() -> None:
     assert columns(spec_of(Tree)) == {"value": "integer", "children": "json"}
     assert columns(spec_of(Forest)) == {"first": "json"}
 
@@ -227,7 +227,7 @@ def test_name_renames_the_single_column_and_leaves_the_request_alone(output: obj
     assert spec.schema == spec_of(output).schema
 
 
-def test_name_for_several_columns_points_at_prefix() -> None:
+def test_name_for_several_columns_suggests_prefix() -> None:
     with pytest.raises(OutputSpecError, match=r"prefix='p_'"):
         spec_of(Movie, name="p")
 
@@ -235,7 +235,7 @@ def test_name_for_several_columns_points_at_prefix() -> None:
 @pytest.mark.parametrize(
     "output", [None, ["a", "b"], [2, 1], Person, Movie, Point, Tree, Pet, list[str], int | None]
 )
-def test_a_spec_survives_json(output: object) -> None:
+def test_a_spec_round_trips_through_json(output: object) -> None:
     spec = spec_of(output)
     stored = msgspec.json.decode(msgspec.json.encode(spec), type=type(spec))
     stored.check_fields()
@@ -243,12 +243,12 @@ def test_a_spec_survives_json(output: object) -> None:
     assert list(stored.schema or {}) == list(spec.schema or {})
 
 
-def test_the_spec_holds_nothing_that_the_user_may_still_change() -> None:
-    given = {"type": "object", "properties": {"a": {"enum": ["x", "y"]}}}
-    before = json.dumps(given)
-    spec = spec_of(given)
-    assert json.dumps(given) == before
-    given["properties"]["a"]["enum"].append("z")  # type: ignore[index]
+def test_later_changes_by_the_user_do_not_affect_the_spec() -> None:
+    schema = {"type": "object", "properties": {"a": {"enum": ["x", "y"]}}}
+    before = json.dumps(schema)
+    spec = spec_of(schema)
+    assert json.dumps(schema) == before
+    schema["properties"]["a"]["enum"].append("z")  # type: ignore[index]
     assert spec == spec_of(json.loads(before))
 
 

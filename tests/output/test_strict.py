@@ -1,4 +1,4 @@
-"""Our strict schemas against those of the openai package's (private) strictifier."""
+"""Strict schemas, compared with those of the openai package."""
 
 from __future__ import annotations
 
@@ -120,14 +120,14 @@ def sdk(output: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("output", CORPUS, ids=lambda output: output.__name__)
-def test_our_schema_equals_that_of_the_sdk(output: Any) -> None:
+def test_the_schema_equals_that_of_the_sdk(output: Any) -> None:
     ours = output_spec(output).schema
     assert ours == sdk(output)
     assert ours is not None
     assert list(ours["properties"]) == list(sdk(output)["properties"])
 
 
-def test_other_defaults_are_the_one_thing_we_take_out_and_the_sdk_does_not() -> None:
+def test_only_defaults_are_removed_beyond_the_sdk() -> None:
     class WithDefault(BaseModel):
         a: int = 3
 
@@ -136,7 +136,7 @@ def test_other_defaults_are_the_one_thing_we_take_out_and_the_sdk_does_not() -> 
     assert output_spec(WithDefault).schema == theirs
 
 
-def test_the_sdk_lets_a_dict_pass_that_we_refuse() -> None:
+def test_a_dict_that_the_sdk_accepts_is_refused() -> None:
     class WithDict(BaseModel):
         a: dict[str, int]
 
@@ -146,35 +146,35 @@ def test_the_sdk_lets_a_dict_pass_that_we_refuse() -> None:
 
 
 @pytest.mark.parametrize("output", CORPUS, ids=lambda output: output.__name__)
-def test_a_strict_schema_stays_as_it_is(output: Any) -> None:
+def test_a_strict_schema_is_unchanged(output: Any) -> None:
     once = strict.strict_schema(TypeAdapter(output).json_schema(), "x")
     assert strict.strict_schema(once, "x") == once
 
 
 @pytest.mark.parametrize("output", CORPUS, ids=lambda output: output.__name__)
-def test_the_schema_given_is_never_changed(output: Any) -> None:
-    given = TypeAdapter(output).json_schema()
-    before = copy.deepcopy(given)
-    strict.strict_schema(given, "x")
-    assert given == before
+def test_the_given_schema_is_never_changed(output: Any) -> None:
+    schema = TypeAdapter(output).json_schema()
+    before = copy.deepcopy(schema)
+    strict.strict_schema(schema, "x")
+    assert schema == before
 
 
-def test_a_single_all_of_is_written_out() -> None:
+def test_a_single_all_of_is_resolved() -> None:
     node = {"allOf": [{"$ref": "#/$defs/Age"}], "description": "in years"}
     schema = {
         "type": "object",
         "properties": {"age": node},
         "$defs": {"Age": {"type": "integer", "minimum": 0}},
     }
-    found = strict.strict_schema(schema, "x")
-    assert found["properties"]["age"] == {
+    strict_schema = strict.strict_schema(schema, "x")
+    assert strict_schema["properties"]["age"] == {
         "type": "integer",
         "minimum": 0,
         "description": "in years",
     }
 
 
-def test_a_description_on_a_recursive_field_ends() -> None:
+def test_a_described_recursive_field_terminates() -> None:
     class Person(BaseModel):
         name: str
         mother: Person | None = None
@@ -188,7 +188,7 @@ def test_a_description_on_a_recursive_field_ends() -> None:
     assert json.dumps(output_spec(Chain).schema).count("the links behind it") == 2
 
 
-def test_a_described_reference_to_what_we_are_in_is_an_alternative_of_one() -> None:
+def test_a_described_recursive_reference_is_a_single_any_of() -> None:
     link = {"$ref": "#/$defs/Link", "description": "the next one"}
     schema = {
         "type": "object",
@@ -201,7 +201,7 @@ def test_a_described_reference_to_what_we_are_in_is_an_alternative_of_one() -> N
     assert '{"anyOf": [{"$ref": "#/$defs/Link"}], "description": "the next one"}' in text
 
 
-def test_an_optional_choice_is_said_as_an_alternative() -> None:
+def test_an_optional_choice_is_an_any_of() -> None:
     optional = {"anyOf": [{"type": "string", "enum": ["a", "b"]}, {"type": "null"}]}
     for node in (
         {"enum": ["a", None, "b"]},
@@ -211,7 +211,7 @@ def test_an_optional_choice_is_said_as_an_alternative() -> None:
         assert strict.strict_schema(node, "x") == optional
 
 
-def test_notes_without_force_are_taken_out_and_those_the_model_reads_stay() -> None:
+def test_unenforced_keywords_are_removed_and_descriptions_stay() -> None:
     node = {
         "type": "string",
         "title": "T",

@@ -1,4 +1,4 @@
-"""What is on the pictures: the tables' numbers, the labels as they are, words that can be read."""
+"""Plots: numbers, labels and contrast."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ PICTURES: dict[str, Callable[..., Axes]] = {
 
 @pytest.fixture(autouse=True)
 def no_screen() -> Iterator[None]:
-    """Draw without a screen, and close what was drawn."""
+    """Draw without a screen, and close the figures."""
     plt.switch_backend("Agg")
-    plt.close("all")  # what other tests drew
+    plt.close("all")  # figures of other tests
     yield
     plt.close("all")
     plt.style.use("default")
@@ -59,7 +59,7 @@ def style(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.mark.parametrize("draw", PICTURES.values(), ids=PICTURES)
-def test_a_picture_is_drawn_where_it_is_asked_for(draw: Callable[..., Axes]) -> None:
+def test_a_plot_is_drawn_on_the_given_axes(draw: Callable[..., Axes]) -> None:
     ax = plt.subplots()[1]
     assert draw(FRAME, ax=ax) is ax
     new = draw(FRAME)
@@ -70,7 +70,7 @@ def test_a_picture_is_drawn_where_it_is_asked_for(draw: Callable[..., Axes]) -> 
 
 @pytest.mark.parametrize("draw", PICTURES.values(), ids=PICTURES)
 @pytest.mark.usefixtures("style")
-def test_a_picture_of_nothing_says_so(draw: Callable[..., Axes]) -> None:
+def test_an_empty_plot_says_so(draw: Callable[..., Axes]) -> None:
     ax = draw(FRAME.iloc[:0].astype({"label": object, "gold": object}))
     assert "no " in words(ax.texts)[0]
     ax.figure.canvas.draw()
@@ -78,11 +78,11 @@ def test_a_picture_of_nothing_says_so(draw: Callable[..., Axes]) -> None:
 
 @pytest.mark.parametrize("draw", PICTURES.values(), ids=PICTURES)
 @pytest.mark.usefixtures("style")
-def test_labels_are_written_as_they_are_and_on_the_figure(draw: Callable[..., Axes]) -> None:
+def test_labels_are_unchanged_and_inside_the_figure(draw: Callable[..., Axes]) -> None:
     ax = draw(FRAME)
     ax.figure.canvas.draw()
     page = ax.figure.bbox
-    # Ticks beyond the ends of an axis are there, and are not drawn.
+    # Ticks beyond the axis limits exist but are not drawn.
     (left, right), ends = ax.get_xlim(), sorted(ax.get_ylim())
     across = [text for text in ax.get_xticklabels() if left <= text.get_position()[0] <= right]
     down = [text for text in ax.get_yticklabels() if ends[0] <= text.get_position()[1] <= ends[1]]
@@ -106,7 +106,7 @@ def test_bars_are_as_long_as_the_table_says() -> None:
     assert top < first < last < bottom
 
 
-def test_statuses_are_in_words_and_not_by_color_alone() -> None:
+def test_statuses_are_labeled_and_not_by_color_alone() -> None:
     ax = plot.statuses(FRAME)
     assert words(ax.get_yticklabels()) == ["ok", "failed"]
     colors = [bar.get_facecolor() for bar in ax.patches]
@@ -114,8 +114,8 @@ def test_statuses_are_in_words_and_not_by_color_alone() -> None:
 
 
 @pytest.mark.usefixtures("style")
-def test_the_numbers_of_a_confusion_can_be_read_on_their_cells() -> None:
-    ax = PICTURES["confusion"](FRAME)
+def test_the_numbers_of_a_confusion_matrix_have_enough_contrast() -> None:
+    ax = PICTURES["confusion"](FRAME, ax=plt.subplots()[1])
     table = FRAME.bf.evaluate(truth="gold", predicted="label").confusion
     assert words(ax.texts) == [str(number) for number in table.to_numpy().ravel()]
     cells = ax.images[0].get_array()
@@ -128,15 +128,16 @@ def test_the_numbers_of_a_confusion_can_be_read_on_their_cells() -> None:
 
 
 @pytest.mark.usefixtures("style")
-def test_a_cell_is_the_more_colored_the_more_of_its_truth_it_holds() -> None:
-    cells = np.asarray(PICTURES["confusion"](FRAME).images[0].get_array())
+def test_a_cell_is_colored_by_its_share_of_the_true_label() -> None:
+    ax = PICTURES["confusion"](FRAME, ax=plt.subplots()[1])
+    cells = np.asarray(ax.images[0].get_array())
     paper, full = _canvas.paper(plt.gca()), np.array(to_rgb("C0"))
     assert cells[0, 0] == pytest.approx((paper + full) / 2)
     assert cells[0, 2] == pytest.approx(paper)
     assert cells[2, 2] == pytest.approx(full)
 
 
-def test_on_a_clear_background_the_paper_differs_from_the_ink() -> None:
+def test_on_a_transparent_background_the_cells_differ_from_the_text() -> None:
     for ink, paper in (("black", [1, 1, 1]), ("white", [0, 0, 0])):
         figure, ax = plt.subplots(facecolor="none")
         ax.set_facecolor("none")
@@ -146,7 +147,7 @@ def test_on_a_clear_background_the_paper_differs_from_the_ink() -> None:
 
 
 @pytest.mark.slow
-def test_many_labels_leave_out_zeros_and_keep_their_names_apart() -> None:
+def test_many_labels_omit_zeros_and_do_not_overlap() -> None:
     names = [f"label number {place:02}" for place in range(77)]
     frame = pd.DataFrame({"gold": names * 2, "label": names + names[1:] + names[:1]})
     ax = PICTURES["confusion"](frame)
@@ -180,7 +181,7 @@ def test_tokens_are_drawn_as_they_are_binned() -> None:
     assert ax.get_xscale() == "linear"
 
 
-def test_tokens_far_apart_are_drawn_on_a_growing_axis() -> None:
+def test_tokens_far_apart_are_drawn_on_a_log_axis() -> None:
     far = pd.DataFrame({"bf_input_tokens": [9000, 12_000], "bf_output_tokens": [0, 3]})
     ax = plot.tokens(far)
     assert ax.get_xscale() == "symlog"
@@ -188,10 +189,10 @@ def test_tokens_far_apart_are_drawn_on_a_growing_axis() -> None:
     assert "1,000" in words(ax.get_xticklabels())
 
 
-def test_a_cost_tells_its_range_in_words(server: batchframe.local.Server) -> None:
+def test_a_cost_shows_its_range_as_text(server: batchframe.local.Server) -> None:
     frame = pd.DataFrame({"text": ["one", "two"]})
-    asked = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["no", "by all means, yes"])
-    job: bf.Job = asked.submit(client=server.client())
+    requests = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["no", "by all means, yes"])
+    job: bf.Job = requests.submit(client=server.client())
     assert words(plot.cost(job).get_yticklabels())[1] == "actual so far\n$0.00"
     ax = plot.cost(job.wait())
     table = plot.tables.cost(job)
@@ -221,3 +222,45 @@ def test_drawing_without_matplotlib_names_what_to_install(monkeypatch: pytest.Mo
     frame = pd.DataFrame({"label": ["+", "-"]})
     with pytest.raises(bf.errors.ExtraError, match=r'pip install "batchframe\[plot\]"'):
         plot.labels(frame, "label")
+
+
+LIGHT, DARK = np.ones(3), np.array(to_rgb("#111111"))
+
+
+@pytest.mark.parametrize("draw", [plot.statuses, plot.labels, plot.tokens])
+def test_a_plot_can_be_read_on_a_light_and_on_a_dark_page(draw: Callable[..., Axes]) -> None:
+    frame = pd.DataFrame(
+        {"bf_status": ["ok", "failed"], "label": ["a", "b"], "bf_input_tokens": [3, 9],
+         "bf_output_tokens": [2, 5]}
+    )  # fmt: skip
+    ax = draw(frame)
+    assert _canvas.is_transparent(ax)
+    legend = ax.get_legend()
+    texts = [
+        *ax.texts, *ax.get_xticklabels(), *ax.get_yticklabels(), ax.title, ax.xaxis.label,
+        *(legend.get_texts() if legend else ()),
+    ]  # fmt: skip
+    for text in texts:
+        ink = np.array(to_rgb(text.get_color()))
+        assert min(_canvas.contrast(ink, page) for page in (LIGHT, DARK)) >= 4.1
+    plt.close("all")
+
+
+def test_a_confusion_matrix_can_be_read_on_a_light_and_on_a_dark_page() -> None:
+    frame = pd.DataFrame({"gold": list("aabb"), "label": list("abbb")})
+    ax = plot.confusion(bf.evaluate(frame, truth="gold", predicted="label"))
+    cells = np.asarray(ax.images[0].get_array())
+    for text in ax.texts:
+        column, row = map(int, text.get_position())
+        ink, cell = np.array(to_rgb(text.get_color())), cells[row, column]
+        for page in (LIGHT, DARK):
+            ground = cell[:3] if cell[3] else page
+            assert _canvas.contrast(ground, ink) >= 4.1
+    plt.close("all")
+
+
+def test_a_style_of_the_user_is_kept() -> None:
+    with plt.style.context("dark_background"):
+        ax = plot.labels(pd.DataFrame({"label": ["a"]}))
+    assert not _canvas.is_transparent(ax)
+    plt.close("all")

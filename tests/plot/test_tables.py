@@ -1,4 +1,4 @@
-"""The figures behind the pictures."""
+"""The tables behind the plots."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def job(server: batchframe.local.Server) -> bf.Job:
     return requests.submit("signs", client=server.client()).wait()
 
 
-def test_each_picture_has_a_table_of_its_name() -> None:
+def test_each_plot_has_a_table_of_the_same_name() -> None:
     assert {*plot.tables.__all__, "tables"} == set(plot.__all__)
 
 
@@ -63,7 +63,7 @@ def test_a_job_is_read_as_its_frame_is(job: bf.Job) -> None:
     )
 
 
-def test_the_cost_of_a_job_stands_beside_its_estimate(job: bf.Job) -> None:
+def test_the_cost_of_a_job_is_beside_its_estimate(job: bf.Job) -> None:
     table = plot.tables.cost(job)
     assert list(table.index) == ["estimated", "actual"]
     assert list(table.loc["actual"]) == [job.cost] * 3
@@ -72,7 +72,7 @@ def test_the_cost_of_a_job_stands_beside_its_estimate(job: bf.Job) -> None:
     assert 0 < low <= expected <= high
 
 
-def test_a_cost_that_nobody_knows_is_none(server: batchframe.local.Server) -> None:
+def test_an_unknown_cost_is_none(server: batchframe.local.Server) -> None:
     requests = pd.DataFrame({"text": ["a"]}).bf.requests("{{ text }}", model="my-model")
     table = plot.tables.cost(requests.submit(client=server.client()))
     assert table.isna().all(axis=None)
@@ -105,14 +105,14 @@ def test_every_count_is_in_exactly_one_bin(rows: list[tuple[int, int | None]]) -
         assert inputs == sum(low <= count < below for count, _ in rows)
 
 
-def test_nothing_makes_empty_tables() -> None:
+def test_empty_input_makes_empty_tables() -> None:
     empty = pd.DataFrame({"label": [], "bf_status": [], TOKENS[0]: [], TOKENS[1]: []})
     for table in (plot.tables.labels, plot.tables.statuses, plot.tables.tokens):
         assert table(empty).empty
     assert list(plot.tables.tokens(empty)) == ["at_least", "below", "input_tokens", "output_tokens"]
 
 
-def test_a_frame_without_what_is_needed_says_how_to_get_it() -> None:
+def test_a_frame_without_the_required_column_names_the_fix() -> None:
     frame = pd.DataFrame({"text": ["a"], "tags": [["x"]], "bf_input_tokens": [1]})
     with pytest.raises(ColumnError, match=r"no column 'bf_output_tokens'.*details=True"):
         plot.tables.tokens(frame)
@@ -122,7 +122,7 @@ def test_a_frame_without_what_is_needed_says_how_to_get_it() -> None:
         plot.tables.labels(frame)
     with pytest.raises(ColumnError, match=r"\(list\).*df.explode\('tags'\)"):
         plot.tables.labels(frame, "tags")
-    with pytest.raises(ColumnError, match=r"labels\(\): not a pandas DataFrame"):
+    with pytest.raises(ColumnError, match=r"labels\(\): not a DataFrame"):
         plot.tables.labels(np.array(["a"]))  # type: ignore[arg-type]
 
 
@@ -135,8 +135,10 @@ def test_tables_need_no_matplotlib() -> None:
         "try:\n    bf.plot.labels(frame)\n"
         "except ImportError as error:\n    print(type(error).__name__, error)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    table, refusal = done.stdout.splitlines()
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    table, refusal = process.stdout.splitlines()
     assert table == "[1]"
     assert refusal.startswith("ExtraError")
     assert 'pip install "batchframe[plot]"' in refusal

@@ -1,4 +1,4 @@
-"""What ``data_samples/README.md`` promises of its files, and that the files keep it.
+"""The files of ``data_samples``, compared with its README.
 
 The rows are read here with the standard ``csv`` module, so that nothing has been turned into a
 missing value, and with a plain ``pd.read_csv`` where the promise is about that.
@@ -25,11 +25,14 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parents[2] / "data_samples"
 KEYS = {
+    "customer_messages.csv": "message_id",
     "reviews.csv": "review_id",
     "support_tickets.csv": "ticket_id",
     "products_multilingual.csv": "sku",
+    "titles_english.csv": "sku",
 }
 COLUMNS = {
+    "customer_messages.csv": ["message_id", "received", "channel", "text", "topic"],
     "reviews.csv": ["review_id", "product", "stars", "text", "sentiment"],
     "support_tickets.csv": [
         "ticket_id",
@@ -41,6 +44,7 @@ COLUMNS = {
         "urgent",
     ],
     "products_multilingual.csv": ["sku", "language", "title", "description", "category"],
+    "titles_english.csv": ["sku", "title"],
 }
 TEXT_COLUMNS = ("text", "subject", "message", "title", "description")
 
@@ -84,13 +88,22 @@ def is_all_capitals(text: str) -> bool:
 
 
 def later_copies_of_a_text(rows: list[Row]) -> list[str]:
-    seen: set[str] = {""}
+    texts: set[str] = {""}
     copies = []
     for row in rows:
-        if row["text"] in seen and row["text"]:
+        if row["text"] in texts and row["text"]:
             copies.append(key_of(row))
-        seen.add(row["text"])
+        texts.add(row["text"])
     return copies
+
+
+def copies_but_for_spaces(rows: list[Row]) -> list[str]:
+    first: dict[str, str] = {}
+    return [
+        key_of(row)
+        for row in rows
+        if first.setdefault(row["text"].strip(), row["text"]) != row["text"]
+    ]
 
 
 def repeated_keys(rows: list[Row], *, identical: bool) -> list[str]:
@@ -98,13 +111,36 @@ def repeated_keys(rows: list[Row], *, identical: bool) -> list[str]:
     return [
         key_of(row)
         for row in rows
-        if (kept := first.setdefault(key_of(row), row)) is not row and (kept == row) is identical
+        if (first_row := first.setdefault(key_of(row), row)) is not row
+        and (first_row == row) is identical
     ]
 
 
 EMOJI = "[\U0001f000-\U0001faff\u2600-\u27bf]"
 
 FAULTS: dict[str, dict[str, Finder]] = {
+    "customer_messages.csv": {
+        "text missing (empty cell)": rows_where(lambda row: row["text"] == ""),
+        "text is `n/a`": rows_where(lambda row: row["text"] == "n/a"),
+        "exact copy of an earlier text": later_copies_of_a_text,
+        "copy of an earlier text but for a trailing space": copies_but_for_spaces,
+        "French, German, Spanish or Turkish": texts_with(
+            r"\b(?:wird|que la|hora|brennt|Hundesteuer|Passbild|Combien|Leitungswasser|Heiraten"
+            r"|kayıt)\b"
+        ),
+        "ALL CAPS": texts_where(is_all_capitals),
+        "emoji": texts_with(EMOJI),
+        "several lines": texts_with("\n"),
+        "tab inside the cell": texts_with("\t"),
+        "leading or trailing spaces": texts_where(lambda text: text != text.strip()),
+        "double braces, as in a template": texts_with(r"\{\{ text \}\}"),
+        "JSON object": texts_with(r'\{"'),
+        "HTML tags and entities": texts_with("</b>|&nbsp;"),
+        "starts like a spreadsheet formula": texts_with("^[=+@]"),
+        "instructions to the labeler": texts_with("Ignore all previous instructions"),
+        "mojibake": texts_with("\u00c3"),
+        "email address": texts_with("@"),
+    },
     "reviews.csv": {
         "text missing (empty cell)": rows_where(lambda row: row["text"] == ""),
         "text is the word `None`": rows_where(lambda row: row["text"] == "None"),
@@ -182,7 +218,7 @@ FAULTS: dict[str, dict[str, Finder]] = {
 
 
 def promised_faults() -> dict[tuple[str, str], tuple[int, list[str]]]:
-    """Read the fault tables of the README: (file, fault) to its count and row ids."""
+    """Read the README's fault tables: counts and row ids by (file, fault)."""
     promised = {}
     file = ""
     for line in (FOLDER / "README.md").read_text(encoding="utf-8").splitlines():
@@ -222,24 +258,26 @@ def test_a_plain_read_csv_gives_the_same_texts_as_the_csv_module(file: str) -> N
     assert list(frame.columns) == COLUMNS[file]
     assert len(frame) == len(rows)
     for column in set(TEXT_COLUMNS) & set(frame.columns):
-        read = frame[column].fillna("").tolist()
-        assert read == ["" if row[column] == "None" else row[column] for row in rows]
+        pandas_texts = frame[column].fillna("").tolist()
+        assert pandas_texts == [
+            "" if row[column] in {"None", "n/a"} else row[column] for row in rows
+        ]
 
 
 def test_there_are_as_many_rows_as_the_readme_says() -> None:
-    said = re.findall(
+    counts = re.findall(
         r"^## `(.+\.csv)`: (\d+) rows",
         (FOLDER / "README.md").read_text(encoding="utf-8"),
         flags=re.MULTILINE,
     )
-    assert said == [(file, str(len(rows_of(file)))) for file in KEYS]
+    assert counts == [(file, str(len(rows_of(file)))) for file in KEYS]
 
 
-def test_review_and_product_keys_are_unique_and_two_tickets_come_twice() -> None:
+def test_keys_are_unique_but_for_two_tickets() -> None:
     repeated = {
         file: len(rows) - len(set(map(key_of, rows))) for file in KEYS if (rows := rows_of(file))
     }
-    assert repeated == {"reviews.csv": 0, "support_tickets.csv": 2, "products_multilingual.csv": 0}
+    assert repeated == dict.fromkeys(KEYS, 0) | {"support_tickets.csv": 2}
 
 
 def test_a_review_has_a_gold_label_exactly_when_read_csv_finds_a_text() -> None:
@@ -253,11 +291,26 @@ def test_a_review_has_a_gold_label_exactly_when_read_csv_finds_a_text() -> None:
     assert frame["text"].isna().sum() == 6
 
 
-def test_equal_reviews_have_equal_gold_labels() -> None:
+@pytest.mark.parametrize(
+    ("file", "label"), [("reviews.csv", "sentiment"), ("customer_messages.csv", "topic")]
+)
+def test_equal_texts_have_equal_gold_labels(file: str, label: str) -> None:
     labels: dict[str, set[str]] = {}
-    for row in rows_of("reviews.csv"):
-        labels.setdefault(row["text"], set()).add(row["sentiment"])
-    assert {text: found for text, found in labels.items() if len(found) > 1} == {}
+    for row in rows_of(file):
+        labels.setdefault(row["text"].strip(), set()).update({row[label]} - {""})
+    assert {text: values for text, values in labels.items() if len(values) > 1} == {}
+
+
+def test_the_first_two_hundred_messages_have_a_topic_if_they_have_a_text() -> None:
+    frame = pd.read_csv(FOLDER / "customer_messages.csv", parse_dates=["received"])
+    labeled = frame["topic"].notna()
+    assert (labeled == (frame["text"].notna() & (frame.index < 200))).all()
+    assert labeled.sum() == 197
+    assert frame["topic"].nunique() == 10
+    assert frame["topic"].value_counts().min() >= 16
+    assert frame["text"].isna().sum() == 3
+    assert set(frame["channel"]) == {"web", "email", "app", "phone note"}
+    assert frame["received"].dt.strftime("%Y-%m").eq("2026-09").all()
 
 
 def test_stars_run_from_one_to_five() -> None:
@@ -265,10 +318,10 @@ def test_stars_run_from_one_to_five() -> None:
     assert sorted(stars.dropna().unique()) == [1, 2, 3, 4, 5]
 
 
-def test_no_two_reviews_begin_alike_unless_they_are_copies() -> None:
+def test_reviews_that_are_not_copies_begin_differently() -> None:
     texts = {row["text"] for row in rows_of("reviews.csv")} - {""}
     beginnings = Counter(tuple(text.lower().split()[:4]) for text in texts)
-    assert [words for words, count in beginnings.items() if count > 1] == []
+    assert [beginning for beginning, count in beginnings.items() if count > 1] == []
 
 
 def test_tickets_carry_the_labels_that_the_readme_lists() -> None:
@@ -281,7 +334,17 @@ def test_tickets_carry_the_labels_that_the_readme_lists() -> None:
     assert frame["message"].notna().all()
 
 
-def test_products_speak_twenty_five_languages_and_each_category_has_eight() -> None:
+def test_every_product_has_an_english_title() -> None:
+    keys = {file: list(map(key_of, rows_of(file))) for file in KEYS}
+    assert keys["titles_english.csv"] == keys["products_multilingual.csv"]
+    english = {row["sku"]: row["title"] for row in rows_of("titles_english.csv")}
+    originals = [row for row in rows_of("products_multilingual.csv") if row["language"] == "en"]
+    assert originals
+    for row in originals:
+        assert english[row["sku"]] == row["title"].replace("&ndash;", "–")
+
+
+def test_products_are_in_twenty_five_languages_and_eight_per_category() -> None:
     frame = pd.read_csv(FOLDER / "products_multilingual.csv")
     assert frame["language"].nunique() == 25
     assert frame["language"].str.fullmatch("[a-z]{2}").all()

@@ -1,4 +1,4 @@
-"""CI tests the wheel: the package that is imported is the installed one, with all its files."""
+"""CI tests the installed wheel with all its files."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ def test_the_package_comes_from_site_packages() -> None:
 
 def test_processes_that_tests_start_import_the_same_package() -> None:
     code = "import batchframe; print(batchframe.__file__)"
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == batchframe.__file__
+    assert process.stdout.strip() == batchframe.__file__
 
 
-def test_the_wheel_brings_what_is_not_code(tmp_path: Path) -> None:
-    # Prices, model rules, styles and the reviews: from a folder that holds none of them.
-    done = subprocess.run(
+def test_the_wheel_contains_the_data_files(tmp_path: Path) -> None:
+    # Prices, model rules, styles and reviews, used from an empty folder.
+    process = subprocess.run(
         [sys.executable, "-m", "batchframe", "demo"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert "bf_status" in done.stdout
+    assert process.returncode == 0, process.stderr
+    assert "bf_status" in process.stdout
     assert files("batchframe").joinpath("py.typed").is_file()

@@ -1,4 +1,4 @@
-"""Placeholders become the text of cells; everything else stays as it was written."""
+"""Placeholders become the text of cells; all else is unchanged."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ import batchframe as bf
 from batchframe.errors import CellError, ColumnError, RequestError, TemplateError, TemplateWarning
 
 
-def messages(frame: pd.DataFrame, prompt: Any, **more: Any) -> list[list[dict[str, Any]]]:
+def messages(frame: pd.DataFrame, prompt: Any, **options: Any) -> list[list[dict[str, Any]]]:
     """Return the messages of each request."""
-    requests = bf.requests(frame, prompt, **{"model": "gpt-4.1", "dedupe": False, **more})
+    requests = bf.requests(frame, prompt, **{"model": "gpt-4.1", "dedupe": False, **options})
     return [line["body"]["messages"] for line in requests.preview(len(requests))]
 
 
-def rendered(frame: pd.DataFrame, prompt: Any, **more: Any) -> list[str]:
+def rendered(frame: pd.DataFrame, prompt: Any, **options: Any) -> list[str]:
     """Return the content of the last message of each request."""
-    return [each[-1]["content"] for each in messages(frame, prompt, **more)]
+    return [each[-1]["content"] for each in messages(frame, prompt, **options)]
 
 
 def one(template: str, **cells: Any) -> str:
@@ -52,7 +52,7 @@ def one(template: str, **cells: Any) -> str:
         ("<|endoftext|>\u2028{{ a }}\x00", "<|endoftext|>\u2028A\x00"),
     ],
 )
-def test_braces_that_are_no_placeholder_stay_as_they_are(template: str, text: str) -> None:
+def test_other_braces_stay_unchanged(template: str, text: str) -> None:
     assert one(template, a="A") == text
 
 
@@ -88,7 +88,7 @@ LABELS = [
 ]
 
 
-def test_a_label_of_any_type_is_known_by_its_text() -> None:
+def test_a_label_of_any_type_is_matched_by_its_text() -> None:
     frame = pd.DataFrame(
         [[f"<{i}>" for i in range(len(LABELS))]], columns=pd.Index(LABELS, dtype=object)
     )
@@ -98,12 +98,12 @@ def test_a_label_of_any_type_is_known_by_its_text() -> None:
         assert rendered(frame, f"{{{{ {name.strip()} | json }}}}") == [f'"<{position}>"']
 
 
-def test_labels_of_two_levels_are_known_by_their_text() -> None:
+def test_labels_of_two_levels_are_matched_by_their_text() -> None:
     columns = pd.MultiIndex.from_tuples([("a", "x"), ("a", "y")])
     assert rendered(pd.DataFrame([["p", "q"]], columns=columns), "{{ ('a', 'y') }}") == ["q"]
 
 
-def test_a_name_that_is_written_as_it_is_comes_before_a_padded_one() -> None:
+def test_an_exact_name_takes_precedence_over_a_padded_one() -> None:
     frame = pd.DataFrame([["p", "q"]], columns=[" a ", "a"])
     assert rendered(frame, "{{ a }}") == ["q"]
 
@@ -122,18 +122,18 @@ def test_a_column_named_like_a_filter_is_a_column() -> None:
         (["a", "a"], "{{ a | json }}"),
     ],
 )
-def test_a_name_that_two_columns_answer_to_is_refused(columns: list[Any], template: str) -> None:
+def test_a_name_that_matches_two_columns_is_refused(columns: list[Any], template: str) -> None:
     with pytest.raises(ColumnError, match="matches 2 columns"):
         rendered(pd.DataFrame([["p", "q"]], columns=columns), template)
 
 
-def test_columns_of_one_name_do_not_matter_where_they_are_not_used() -> None:
+def test_duplicate_columns_that_are_not_used_do_not_matter() -> None:
     frame = pd.DataFrame([["p", "q", "r"]], columns=["a", "a", "b"])
     assert rendered(frame, "{{ b }}") == ["r"]
 
 
 @pytest.mark.parametrize(
-    ("template", "words"),
+    ("template", "fragments"),
     [
         ("{{ txet }}", ["{{ txet }}", "Did you mean {{ text }}?", "'other'"]),
         ("{{ text | upper }}", ["'upper'", "{{ text | json }}"]),
@@ -149,13 +149,11 @@ def test_columns_of_one_name_do_not_matter_where_they_are_not_used() -> None:
         ("{{{{ text }}", ["names no column"]),
     ],
 )
-def test_a_template_that_cannot_be_meant_is_refused_in_words(
-    template: str, words: list[str]
-) -> None:
+def test_an_invalid_template_raises_a_clear_error(template: str, fragments: list[str]) -> None:
     frame = pd.DataFrame({"text": ["a"], "other": ["b"]})
-    with pytest.raises(TemplateError) as caught:
+    with pytest.raises(TemplateError) as excinfo:
         rendered(frame, template)
-    assert [word for word in words if word not in str(caught.value)] == []
+    assert [word for word in fragments if word not in str(excinfo.value)] == []
 
 
 def test_a_label_with_braces_cannot_be_named_and_the_message_shows_it() -> None:
@@ -163,7 +161,7 @@ def test_a_label_with_braces_cannot_be_named_and_the_message_shows_it() -> None:
         rendered(pd.DataFrame({"{{x}}": [1]}), "{{ {{x}} }}")
 
 
-def test_a_frame_without_columns_is_refused_in_words() -> None:
+def test_a_frame_without_columns_raises_a_clear_error() -> None:
     with pytest.raises(TemplateError, match="Columns: none"):
         rendered(pd.DataFrame(index=range(2)), "{{ text }}")
 
@@ -184,11 +182,11 @@ ASK: dict[str, Callable[[pd.DataFrame, str], Any]] = {
 @pytest.mark.parametrize(
     "almost", ["{text}", "{ text }", "{{ text }", "{ text }}", "{text | json}"]
 )
-def test_what_is_almost_a_placeholder_warns_at_the_users_line(way: str, almost: str) -> None:
+def test_an_almost_placeholder_warns_at_the_users_line(way: str, almost: str) -> None:
     frame = pd.DataFrame({"text": ["a"]})
-    with pytest.warns(TemplateWarning, match=re.escape(almost)) as caught:
+    with pytest.warns(TemplateWarning, match=re.escape(almost)) as warned:
         ASK[way](frame, f"{{{{ text }}}} {almost}")
-    assert [warning.filename for warning in caught] == [__file__]
+    assert [warning.filename for warning in warned] == [__file__]
 
 
 @pytest.mark.parametrize("literal", ["{other}", '{"text": 1}', "{{{{ text }}", "{}", "{a, text}"])
@@ -198,7 +196,7 @@ def test_other_braces_do_not_warn(literal: str) -> None:
         rendered(pd.DataFrame({"text": ["a"]}), f"{{{{ text }}}} {literal}")
 
 
-def test_messages_are_templates_to_their_parts_and_nothing_else_of_them_changes() -> None:
+def test_only_the_texts_of_messages_are_templates() -> None:
     prompt = [
         {"role": "system", "content": "Speak {{ language }}.", "name": "guide"},
         {
@@ -218,14 +216,14 @@ def test_messages_are_templates_to_their_parts_and_nothing_else_of_them_changes(
     assert second[1]["content"][0]["text"] == "deux"
 
 
-def test_messages_that_are_changed_later_do_not_change_the_recipe() -> None:
+def test_changing_the_messages_later_does_not_change_the_recipe() -> None:
     prompt: list[dict[str, Any]] = [
         {"role": "user", "content": [{"type": "text", "text": "{{ t }}"}]}
     ]
     requests = bf.requests(pd.DataFrame({"t": ["a"]}), prompt, model="gpt-4.1")
-    kept = requests._table.recipe.prompt[0]["content"][0]["text"]
+    text = requests._table.recipe.prompt[0]["content"][0]["text"]
     prompt[0]["content"][0]["text"] = "changed"
-    assert kept == requests._table.recipe.prompt[0]["content"][0]["text"] == "{{ t }}"
+    assert text == requests._table.recipe.prompt[0]["content"][0]["text"] == "{{ t }}"
 
 
 def test_the_system_message_is_a_template_before_the_prompt() -> None:
@@ -253,60 +251,61 @@ BAD_PROMPTS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("case", BAD_PROMPTS)
-def test_what_is_no_prompt_is_refused_in_words(case: str) -> None:
+def test_an_invalid_prompt_raises_a_clear_error(case: str) -> None:
     with pytest.raises(TemplateError, match=r"^prompt(\[0\])?: not a "):
         rendered(pd.DataFrame({"text": ["a"]}), BAD_PROMPTS[case])
 
 
 @pytest.mark.parametrize("value", [float("nan"), object, b"x", "\ud800", 2**70], ids=repr)
-def test_a_message_that_json_cannot_say_is_refused_by_its_place(value: Any) -> None:
+def test_a_message_that_is_not_json_is_refused_by_its_path(value: Any) -> None:
     prompt = [{"role": "user", "content": [{"type": "text", "text": "{{ text }}", "x": value}]}]
     with pytest.raises(RequestError, match=re.escape("prompt[0].content[0].x")):
         rendered(pd.DataFrame({"text": ["a"]}), prompt)
 
 
 @pytest.mark.parametrize("where", ["prompt", "system", "on_missing", "model"])
-def test_half_a_surrogate_pair_in_our_own_words_is_refused(where: str) -> None:
-    words = {"prompt": "{{ text }}", where: "{{ text }} \ud800"}
+def test_half_a_surrogate_pair_in_a_template_is_refused(where: str) -> None:
+    text = "gpt \ud800" if where == "model" else "{{ text }} \ud800"
+    options = {"prompt": "{{ text }}", where: text}
     with pytest.raises(RequestError, match=f"{where}: .*lone surrogate"):
-        rendered(pd.DataFrame({"text": ["a"]}), **words)
+        rendered(pd.DataFrame({"text": ["a"]}), **options)
 
 
 class TestPromptFunction:
-    """A function of the row may make the prompt."""
+    """A function of the row can build the prompt."""
 
     frame = pd.DataFrame({"text": ["a", "b"], "n": [2**53 + 1, 2]}, index=["p", "q"])
 
     def test_it_sees_exact_values_under_the_columns_own_labels(self) -> None:
-        seen: list[dict[Any, Any]] = []
+        rows: list[dict[Any, Any]] = []
         frame = pd.DataFrame(
             [["a", 2**53 + 1, None]], columns=pd.Index(["class", 7, ("t", 1)], tupleize_cols=False)
         )
-        rendered(frame, lambda row: seen.append(dict(row)) or "x")
-        assert seen == [{"class": "a", 7: 2**53 + 1, ("t", 1): None}]
+        rendered(frame, lambda row: rows.append(dict(row)) or "x")
+        assert rows == [{"class": "a", 7: 2**53 + 1, ("t", 1): None}]
 
-    def test_its_text_is_no_template(self) -> None:
+    def test_its_result_is_not_a_template(self) -> None:
         assert rendered(self.frame, lambda row: f"{{{{ n }}}} {{{{{{{{ {row['text']}") == [
             "{{ n }} {{{{ a",
             "{{ n }} {{{{ b",
         ]
 
     def test_it_may_return_messages(self) -> None:
-        found = messages(
+        rendered = messages(
             self.frame, lambda row: ({"role": "user", "content": row["text"]},), system="S"
         )
-        assert found[0] == [
+        assert rendered[0] == [
             {"role": "system", "content": "S"},
             {"role": "user", "content": "a"},
         ]
 
     def test_a_system_message_beside_it_is_constant(self) -> None:
-        found = messages(self.frame, lambda row: row["text"], system="Write {{{{ twice")
-        assert found[0][0]["content"] == "Write {{ twice"
+        rendered = messages(self.frame, lambda row: row["text"], system="Write {{{{ twice")
+        assert rendered[0][0]["content"] == "Write {{ twice"
         with pytest.raises(TemplateError, match="beside a prompt function"):
             messages(self.frame, lambda row: row["text"], system="Write {{ text }}")
 
-    def test_none_is_no_prompt(self) -> None:
+    def test_none_means_no_prompt(self) -> None:
         with pytest.raises(
             CellError, match=r"row 1 \(index 'q'\): the prompt function returned None"
         ):
@@ -329,16 +328,16 @@ class TestPromptFunction:
             ([{"role": "user", "content": [{"type": "text", "text": float("nan")}]}], "nan"),
         ],
     )
-    def test_rubbish_is_refused_by_its_row(self, returned: Any, word: str) -> None:
-        with pytest.raises(TemplateError, match=r"failed at row 1 \(index 'q'\)") as caught:
+    def test_an_invalid_result_is_refused_by_its_row(self, returned: Any, word: str) -> None:
+        with pytest.raises(TemplateError, match=r"failed at row 1 \(index 'q'\)") as excinfo:
             rendered(self.frame, lambda row: "fine" if row["text"] == "a" else returned)
-        assert word in str(caught.value)
+        assert word in str(excinfo.value)
 
-    def test_what_it_raises_is_told_by_its_row(self) -> None:
+    def test_its_exception_is_reported_with_the_row(self) -> None:
         with pytest.raises(TemplateError, match=r"row 0 \(index 'p'\): KeyError: 'no'"):
             rendered(self.frame, lambda row: row["no"])
 
-    def test_it_does_not_go_with_a_stand_in(self) -> None:
+    def test_it_does_not_support_a_replacement(self) -> None:
         with pytest.raises(TemplateError, match=r"on_missing: .*'empty'"):
             rendered(self.frame, lambda row: row["text"], on_missing="empty")
 
@@ -349,7 +348,7 @@ class TestPromptFunction:
             rendered(frame, called.append)
         assert not called
 
-    def test_a_column_without_text_is_refused_with_the_way_around(self) -> None:
+    def test_a_column_without_exact_text_is_refused_with_a_fix(self) -> None:
         frame = self.frame.assign(image=b"x")
         with pytest.raises(CellError, match=r"Column 'image', row 0.*\n?.*drop\(columns"):
             rendered(frame, lambda row: row["text"])
@@ -357,7 +356,7 @@ class TestPromptFunction:
     def test_a_frame_without_columns_still_has_rows(self) -> None:
         assert rendered(pd.DataFrame(index=range(3)), lambda _: "x") == ["x"] * 3
 
-    def test_what_is_not_a_function_of_the_row_is_refused(self) -> None:
+    def test_a_callable_that_does_not_take_a_row_is_refused(self) -> None:
         frame = pd.DataFrame({"text": ["a", "b", "a"]})
         turn = iter("123")
         with pytest.raises(TemplateError, match="different prompts for row 0 and row 2"):
@@ -388,25 +387,25 @@ CELLS = st.text(st.sampled_from('{}a |"\\\n\u2028é'), max_size=8)
 
 
 def reference(template: str, row: dict[str, str]) -> str | None:
-    """Render by hand, from left to right; None if the template is to be refused."""
-    out, at, used = "", 0, False
-    while at < len(template):
-        end = template.find("}}", at)
-        inside = template[at + 2 : end].strip()
-        if template.startswith("{{{{", at):
-            out, at = out + "{{", at + 4
+    """Render from left to right; None if the template is invalid."""
+    out, position, used = "", 0, False
+    while position < len(template):
+        end = template.find("}}", position)
+        inside = template[position + 2 : end].strip()
+        if template.startswith("{{{{", position):
+            out, position = out + "{{", position + 4
         elif (
-            template.startswith("{{", at)
+            template.startswith("{{", position)
             and end >= 0
-            and not set("{}") & set(template[at + 2 : end])
+            and not set("{}") & set(template[position + 2 : end])
         ):
             name = inside if inside in row else inside.rpartition("|")[0].strip()
             if name not in row or (name != inside and inside.rpartition("|")[2].strip() != "json"):
                 return None
             out += row[name] if name == inside else json.dumps(row[name], ensure_ascii=False)
-            at, used = end + 2, True
+            position, used = end + 2, True
         else:
-            out, at = out + template[at], at + 1
+            out, position = out + template[position], position + 1
     return out if used else None
 
 

@@ -1,4 +1,4 @@
-"""What may stand in a request beside the prompt, and what is refused before a day is lost."""
+"""Parameters of requests, and invalid ones."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ FRAME = pd.DataFrame({"text": ["a"]})
 OWN = {"model", "messages", "n", "stream", "stream_options", "response_format"}
 
 
-def body(**more: Any) -> dict[str, Any]:
+def body(**options: Any) -> dict[str, Any]:
     """Return the body of the one request."""
     # A model without rules: what OpenAI's own refuse is tested in tests/models/test_rules.py.
-    requests = FRAME.bf.requests(**{"prompt": "{{ text }}", "model": "my-model", **more})
-    found: dict[str, Any] = requests.preview(1)[0]["body"]
-    return found
+    requests = FRAME.bf.requests(**{"prompt": "{{ text }}", "model": "my-model", **options})
+    request_body: dict[str, Any] = requests.preview(1)[0]["body"]
+    return request_body
 
 
 def openai_parameters() -> list[str]:
@@ -32,7 +32,7 @@ def openai_parameters() -> list[str]:
 
 
 @pytest.mark.parametrize("name", openai_parameters())
-def test_a_parameter_of_openai_is_never_taken_for_one_of_ours(name: str) -> None:
+def test_openai_parameters_do_not_clash_with_keywords(name: str) -> None:
     if name in OWN - {"model"}:
         with pytest.raises(RequestError, match=f"^{name}: "):
             body(**{name: 1})
@@ -40,12 +40,12 @@ def test_a_parameter_of_openai_is_never_taken_for_one_of_ours(name: str) -> None
         assert body(**{name: 1})[name] == 1
 
 
-class Effort(str, enum.Enum):  # noqa: UP042 - what older code passes
+class Effort(str, enum.Enum):  # noqa: UP042 - as in older code
     LOW = "low"
 
 
 @pytest.mark.parametrize(
-    ("value", "sent"),
+    ("value", "expected"),
     [
         (None, None),
         (True, True),
@@ -58,11 +58,11 @@ class Effort(str, enum.Enum):  # noqa: UP042 - what older code passes
         ({"a": (1, [2.0, None]), 50256: -100}, {"a": [1, [2.0, None]], "50256": -100}),
     ],
 )
-def test_a_parameter_is_passed_on_exactly(value: Any, sent: Any) -> None:
-    assert body(extra=value)["extra"] == sent
+def test_a_parameter_is_passed_unchanged(value: Any, expected: Any) -> None:
+    assert body(extra=value)["extra"] == expected
 
 
-def test_a_parameter_that_is_changed_later_does_not_change_the_requests() -> None:
+def test_changing_a_parameter_later_does_not_change_the_requests() -> None:
     stop = ["x"]
     requests = FRAME.bf.requests("{{ text }}", model="gpt-4.1", stop=stop)
     stop.append("y")
@@ -75,15 +75,15 @@ def test_a_parameter_that_is_changed_later_does_not_change_the_requests() -> Non
     ids=repr,
 )
 @pytest.mark.parametrize("path", ["extra", "extra.deep[1]"])
-def test_what_json_cannot_say_is_refused_by_its_place(path: str, value: Any) -> None:
-    held = value if path == "extra" else {"deep": [0, value]}
-    with pytest.raises(RequestError, match="not JSON serializable") as caught:
-        body(extra=held)
-    assert path in str(caught.value)
+def test_a_value_that_is_not_json_is_refused_by_its_path(path: str, value: Any) -> None:
+    nested = value if path == "extra" else {"deep": [0, value]}
+    with pytest.raises(RequestError, match="not JSON serializable") as excinfo:
+        body(extra=nested)
+    assert path in str(excinfo.value)
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "fragment"),
     [
         ("outputs", "Did you mean output=?"),
         ("promt", "Did you mean prompt=?"),
@@ -99,14 +99,14 @@ def test_what_json_cannot_say_is_refused_by_its_place(path: str, value: Any) -> 
         ("stream", "stream: not supported in a batch"),
     ],
 )
-def test_a_word_in_the_wrong_place_is_refused_with_the_right_one(name: str, words: str) -> None:
-    with pytest.raises(RequestError) as caught:
+def test_a_misplaced_argument_is_refused_with_the_right_place(name: str, fragment: str) -> None:
+    with pytest.raises(RequestError) as excinfo:
         body(**{name: 1})
-    assert words in str(caught.value)
+    assert fragment in str(excinfo.value)
 
 
 @pytest.mark.parametrize(
-    ("wrong", "error", "words"),
+    ("wrong", "error", "fragment"),
     [
         ({"model": None}, RequestError, "model: not the name of a model (None)"),
         ({"model": " "}, RequestError, "model: not the name of a model (' ')"),
@@ -120,16 +120,16 @@ def test_a_word_in_the_wrong_place_is_refused_with_the_right_one(name: str, word
         ({"output": ["a", "b"], "name": "text"}, ColumnError, "'text'"),
     ],
 )
-def test_a_setting_that_cannot_be_meant_is_refused_in_words(
-    wrong: dict[str, Any], error: type[Exception], words: str
+def test_an_invalid_setting_raises_a_clear_error(
+    wrong: dict[str, Any], error: type[Exception], fragment: str
 ) -> None:
-    with pytest.raises(error) as caught:
+    with pytest.raises(error) as excinfo:
         body(**wrong)
-    assert words in str(caught.value)
+    assert fragment in str(excinfo.value)
 
 
 @pytest.mark.parametrize("thing", [["a"], {"text": ["a"]}, pd.Series(["a"]), None])
-def test_what_is_no_frame_is_refused_in_words(thing: Any) -> None:
+def test_an_object_that_is_not_a_frame_raises_a_clear_error(thing: Any) -> None:
     with pytest.raises(bf.errors.SourceError, match="DataFrame"):
         bf.requests(thing, "{{ text }}", model="gpt-4.1")
     with pytest.raises(RequestError, match="DataFrame"):

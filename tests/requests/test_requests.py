@@ -1,4 +1,4 @@
-"""Which row asks what: one request for equal rows, known by the bytes it puts on the wire."""
+"""Rows and their requests: duplicates, fingerprints and input files."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ HARD = TEXT | st.text(
 )
 
 
-def ask(frame: pd.DataFrame, prompt: Any = "Rate: {{ text }}", **more: Any) -> bf.Requests:
-    return bf.requests(frame, prompt, **{"model": "gpt-4.1", **more})
+def ask(frame: pd.DataFrame, prompt: Any = "Rate: {{ text }}", **options: Any) -> bf.Requests:
+    return bf.requests(frame, prompt, **{"model": "gpt-4.1", **options})
 
 
-def frame_of(texts: list[Any], **more: Any) -> pd.DataFrame:
-    return pd.DataFrame({"text": pd.Series(texts, dtype=object), **more})
+def frame_of(texts: list[Any], **options: Any) -> pd.DataFrame:
+    return pd.DataFrame({"text": pd.Series(texts, dtype=object), **options})
 
 
 def file_bytes(requests: bf.Requests, folder: Path) -> bytes:
@@ -43,7 +43,7 @@ def test_every_line_is_json_that_reads_back_to_the_exact_text(texts: list[str]) 
     lines = list(requests._table.lines())
     for raw, text in zip(lines, dict.fromkeys(texts), strict=True):
         assert raw.endswith(b"\n")
-        # Nothing but the line's end may end a line for any reader, however old.
+        # Only the line end may end a line, for any reader.
         assert len(raw.decode().splitlines()) == 1
         line = json.loads(raw, parse_constant=pytest.fail)
         system, user = line["body"]["messages"]
@@ -54,7 +54,7 @@ def test_every_line_is_json_that_reads_back_to_the_exact_text(texts: list[str]) 
 
 
 @given(st.lists(HARD, max_size=10), st.booleans())
-def test_a_request_is_named_by_the_bytes_behind_its_custom_id(
+def test_a_request_is_identified_by_the_bytes_after_its_custom_id(
     texts: list[str],
     dedupe: bool,
 ) -> None:
@@ -73,7 +73,7 @@ def test_a_request_is_named_by_the_bytes_behind_its_custom_id(
     assert all(identifier.isascii() and len(identifier) <= 64 for identifier in ids)
 
 
-def test_custom_ids_stay_short_and_sorted_to_the_last_request(tmp_path: Path) -> None:
+def test_custom_ids_are_short_and_sorted_for_any_number_of_requests(tmp_path: Path) -> None:
     requests = ask(frame_of([f"text {row}" for row in range(50_000)]))
     lines = file_bytes(requests, tmp_path).splitlines()
     ids = [json.loads(line)["custom_id"] for line in lines]
@@ -82,19 +82,19 @@ def test_custom_ids_stay_short_and_sorted_to_the_last_request(tmp_path: Path) ->
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=12))
-def test_equal_rows_make_one_request_unless_they_are_to_be_apart(texts: list[str]) -> None:
+def test_duplicates_make_one_request_unless_dedupe_is_off(texts: list[str]) -> None:
     frame = frame_of(texts)
     together, apart = ask(frame), ask(frame, dedupe=False)
     assert (len(together), together.rows) == (len(set(texts)), len(texts))
     assert (len(apart), apart.rows) == (len(texts), len(texts))
-    asked = [
+    counts = [
         together.preview(9)[n]["body"]["messages"][0]["content"] for n in together._table.number
     ]
-    assert asked == [f"Rate: {text}" for text in texts]
+    assert counts == [f"Rate: {text}" for text in texts]
 
 
 @given(st.lists(TEXT, min_size=1, max_size=8), st.data())
-def test_the_fingerprint_knows_no_order_no_index_and_no_repetition(
+def test_the_fingerprint_ignores_order_index_and_repetition(
     texts: list[str], data: st.DataObject
 ) -> None:
     frame = frame_of(texts)
@@ -106,7 +106,7 @@ def test_the_fingerprint_knows_no_order_no_index_and_no_repetition(
 
 
 @given(st.permutations(["temperature", "top_p", "seed", "user"]))
-def test_the_order_of_keywords_makes_no_other_request(names: list[str]) -> None:
+def test_the_order_of_keywords_does_not_matter(names: list[str]) -> None:
     frame = frame_of(["a"])
     in_order = ask(frame, temperature=0, top_p=1, seed=5, user="u")
     values = {"temperature": 0, "top_p": 1, "seed": 5, "user": "u"}
@@ -114,7 +114,7 @@ def test_the_order_of_keywords_makes_no_other_request(names: list[str]) -> None:
     assert other.fingerprint == in_order.fingerprint
 
 
-def test_any_change_makes_another_fingerprint() -> None:
+def test_any_change_changes_the_fingerprint() -> None:
     frame = frame_of(["a", "b"])
     variants = [
         ask(frame),
@@ -141,7 +141,7 @@ def test_any_change_makes_another_fingerprint() -> None:
 
 
 def test_a_fingerprint_does_not_change_from_kernel_to_kernel() -> None:
-    # A folder of a job is found by it: if this changes, FINGERPRINT_VERSION must change too.
+    # Job folders are named by it: if it changes, FINGERPRINT_VERSION must change, too.
     requests = ask(frame_of(["a", "é"]), temperature=0)
     assert requests.fingerprint == (
         "1e73843a74f48b6217c7f25e2110229fe8b91c64497135b2eb8fbccc78344068"
@@ -157,39 +157,39 @@ class TestMissingCells:
 
     def contents(self, prompt: str, on_missing: str) -> list[str | None]:
         requests = ask(self.frame, prompt, on_missing=on_missing)
-        asked = [line["body"]["messages"][0]["content"] for line in requests.preview(9)]
-        return [None if n < 0 else asked[n] for n in requests._table.number]
+        prompts = [line["body"]["messages"][0]["content"] for line in requests.preview(9)]
+        return [None if n < 0 else prompts[n] for n in requests._table.number]
 
     def test_by_default_it_is_an_error_that_names_rows_and_columns(self) -> None:
-        with pytest.raises(CellError) as caught:
+        with pytest.raises(CellError) as excinfo:
             ask(self.frame, "{{ n }}{{ text }}")
-        told = str(caught.value)
-        assert "3 of 5 rows" in told
-        assert "row 1 (index 'q'): column 'text' is missing" in told
-        assert "row 2 (index 'r'): column 'n' is missing" in told
-        assert "row 3 (index 's'): column 'n' is missing" in told
+        message = str(excinfo.value)
+        assert "3 of 5 rows" in message
+        assert "row 1 (index 'q'): column 'text' is missing" in message
+        assert "row 2 (index 'r'): column 'n' is missing" in message
+        assert "row 3 (index 's'): column 'n' is missing" in message
 
     def test_an_error_shows_five_rows_and_counts_the_rest(self) -> None:
-        with pytest.raises(CellError, match="and 95 more") as caught:
+        with pytest.raises(CellError, match="and 95 more") as excinfo:
             ask(frame_of([None] * 100))
-        assert str(caught.value).count("'text' is missing") == 5
+        assert str(excinfo.value).count("'text' is missing") == 5
 
-    def test_a_missing_cell_of_a_column_that_is_not_used_does_not_matter(self) -> None:
+    def test_a_missing_cell_in_an_unused_column_does_not_matter(self) -> None:
         assert len(ask(self.frame.assign(text="x"))) == 1
 
     def test_skip_leaves_the_row_out(self) -> None:
         assert self.contents("{{ text }}{{ n }}", "skip") == ["a1.0", None, None, None, "a1.0"]
 
-    def test_empty_asks_with_an_empty_text_and_null_in_json(self) -> None:
+    def test_empty_inserts_an_empty_string_and_null_in_json(self) -> None:
         assert self.contents("<{{ text }}>", "empty") == ["<a>", "<>", "<b>", "<>", "<a>"]
         assert self.contents("{{ n | json }}", "empty") == ["1.0", "2.0", "null", "null", "1.0"]
 
-    def test_a_text_stands_for_what_is_missing(self) -> None:
+    def test_a_string_replaces_missing_cells(self) -> None:
         assert self.contents("<{{ text }}>", 'no "text"')[1] == '<no "text">'
         assert json.loads(str(self.contents("{{ text | json }}", 'no "text"')[1])) == 'no "text"'
         assert self.contents("<{{ text }}>", "{{ n }}")[1] == "<{{ n }}>"
 
-    def test_a_row_without_text_and_one_with_the_stand_in_ask_the_same(self) -> None:
+    def test_a_missing_cell_and_its_replacement_are_duplicates(self) -> None:
         assert len(ask(frame_of([None, "none", ""]), on_missing="none")) == 2
         assert len(ask(frame_of([None, "none", ""]), on_missing="empty")) == 2
 
@@ -203,7 +203,7 @@ class TestMissingCells:
     ],
     ids=["no rows", "all missing", "no text rows"],
 )
-def test_nothing_to_ask_makes_no_request_and_no_call(frame: pd.DataFrame, tmp_path: Path) -> None:
+def test_an_empty_frame_makes_no_request_and_no_call(frame: pd.DataFrame, tmp_path: Path) -> None:
     requests = ask(frame, on_missing="skip", output=["x", "y"])
     assert (len(requests), requests.rows, requests.preview()) == (0, len(frame), [])
     assert file_bytes(requests, tmp_path) == b""
@@ -223,7 +223,7 @@ def test_the_frame_is_not_changed() -> None:
     assert frame.attrs == {"source": "survey"}
 
 
-def test_a_preview_is_what_is_written_and_what_is_written_is_what_is_uploaded(
+def test_preview_files_and_uploads_are_identical(
     tmp_path: Path, server: batchframe.local.Server
 ) -> None:
     requests = ask(frame_of(["a", "b", "é\u2028", "a"]), output=["x", "y"], temperature=0)
@@ -235,11 +235,14 @@ def test_a_preview_is_what_is_written_and_what_is_written_is_what_is_uploaded(
     uploaded = client.files.content(job.batches[0].input_file_id).read()
     assert uploaded == written
     assert (job.folder / "input-000.jsonl").read_bytes() == written
-    (noted,) = json.loads((job.folder / "manifest.json").read_text())["inputs"]
-    assert (noted["bytes"], noted["sha256"]) == (len(written), hashlib.sha256(written).hexdigest())
+    (input_file,) = json.loads((job.folder / "manifest.json").read_text())["inputs"]
+    assert (input_file["bytes"], input_file["sha256"]) == (
+        len(written),
+        hashlib.sha256(written).hexdigest(),
+    )
 
 
-def test_files_that_are_there_are_not_replaced(tmp_path: Path) -> None:
+def test_existing_files_are_not_replaced(tmp_path: Path) -> None:
     requests = ask(frame_of(["a"]))
     (path,) = requests.to_jsonl(tmp_path)
     path.write_text("mine")
@@ -266,15 +269,15 @@ def counts(files: list[bytes]) -> list[int]:
     most=st.integers(1, 5),
     spare=st.integers(0, 400),
 )
-def test_files_are_as_full_as_the_limits_allow_and_no_fuller(
+def test_files_are_as_large_as_the_limits_allow(
     texts: list[str], most: int, spare: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     requests, folder = ask(frame_of(texts)), tmp_path_factory.mktemp("files")
-    whole = file_bytes(requests, folder / "whole")
-    sizes = [len(line) for line in whole.splitlines(keepends=True)]
+    all_bytes = file_bytes(requests, folder / "whole")
+    sizes = [len(line) for line in all_bytes.splitlines(keepends=True)]
     limit = max(sizes) + spare
     files = files_of(requests, folder / "files", most, limit)
-    assert b"".join(files) == whole
+    assert b"".join(files) == all_bytes
     stop = 0
     for content in files:
         assert len(content) <= limit
@@ -284,7 +287,7 @@ def test_files_are_as_full_as_the_limits_allow_and_no_fuller(
         assert full or len(content) + sizes[stop] > limit
 
 
-def test_limits_hold_to_the_byte(tmp_path: Path) -> None:
+def test_limits_are_exact_to_the_byte(tmp_path: Path) -> None:
     requests = ask(frame_of(["é" * 50, "🦆" * 25, "x" * 100]))
     lines = file_bytes(requests, tmp_path / "whole").splitlines(keepends=True)
     sizes = [len(line) for line in lines]
@@ -302,31 +305,31 @@ def test_fifty_thousand_requests_fill_one_file(tmp_path: Path) -> None:
     frame = frame_of([f"{row:06d}" for row in range(100_001)])
     assert counts(files_of(ask(frame), tmp_path / "all")) == [50_000, 50_000, 1]
     half = ask(frame.head(50_000))
-    (whole,) = files_of(half, tmp_path / "half")
-    assert files_of(half, tmp_path / "to the byte", max_bytes=len(whole)) == [whole]
-    less = files_of(half, tmp_path / "a byte less", max_bytes=len(whole) - 1)
+    (file,) = files_of(half, tmp_path / "half")
+    assert files_of(half, tmp_path / "to the byte", max_bytes=len(file)) == [file]
+    less = files_of(half, tmp_path / "a byte less", max_bytes=len(file) - 1)
     assert counts(less) == [49_999, 1]
 
 
-def test_a_row_that_is_too_large_for_any_file_is_named(tmp_path: Path) -> None:
+def test_a_row_too_large_for_any_file_is_named(tmp_path: Path) -> None:
     frame = pd.DataFrame({"text": ["a", "a", "x" * 500]}, index=["p", "q", "r"])
     requests = ask(frame)
     lines = file_bytes(requests, tmp_path / "whole").splitlines(keepends=True)
     largest = max(len(line) for line in lines)
     assert counts(files_of(requests, tmp_path / "fits", 9, largest)) == [1, 1]
-    with pytest.raises(RequestError, match=r"row 2 .*Small") as caught:
+    with pytest.raises(RequestError, match=r"row 2 .*Small") as excinfo:
         files_of(requests, tmp_path / "does not fit", 9, largest - 1)
-    assert f"{largest:,} bytes" in str(caught.value)
+    assert f"{largest:,} bytes" in str(excinfo.value)
 
 
-def test_a_preview_of_fewer_than_no_requests_is_refused() -> None:
+def test_a_preview_of_a_negative_number_is_refused() -> None:
     requests = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-4.1")
     assert requests.preview(0) == []
     with pytest.raises(bf.errors.RequestError, match="n: not an int of 0"):
         requests.preview(-1)
 
 
-def test_a_file_s_name_is_not_made_a_folder(tmp_path: Path) -> None:
+def test_a_file_name_is_not_used_as_a_folder(tmp_path: Path) -> None:
     requests = pd.DataFrame({"t": ["a"]}).bf.requests("{{ t }}", model="gpt-4.1")
     (tmp_path / "taken").write_text("")
     for name in ("x.jsonl", "taken"):
@@ -337,41 +340,41 @@ def test_a_file_s_name_is_not_made_a_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["requests", "join", "evaluate", "agreement", "escape_formulas"])
-def test_a_verb_of_the_accessor_has_the_whole_documentation_of_its_function(name: str) -> None:
+def test_an_accessor_method_has_the_full_docstring_of_its_function(name: str) -> None:
     frame = pd.DataFrame({"t": ["a"]})
     method, function = getattr(frame.bf, name), getattr(bf, name)
-    told, whole = inspect.getdoc(method) or "", inspect.getdoc(function) or ""
-    assert told.split("\n")[0] == whole.split("\n")[0]
-    assert "Examples\n--------" in told
-    assert f".bf.{name}(" in told
+    method_doc, function_doc = inspect.getdoc(method) or "", inspect.getdoc(function) or ""
+    assert method_doc.split("\n")[0] == function_doc.split("\n")[0]
+    assert "Examples\n--------" in method_doc
+    assert f".bf.{name}(" in method_doc
     rows = "source" if name == "requests" else "frame"
-    assert f"\n{rows}\n" in whole
-    assert f"\n{rows}\n" not in told
+    assert f"\n{rows}\n" in function_doc
+    assert f"\n{rows}\n" not in method_doc
     parameters = set(inspect.signature(function).parameters) - {rows}
     assert set(inspect.signature(method).parameters) == parameters
 
 
-def test_files_are_cut_at_any_line_whatever_is_rendered_at_once(tmp_path: Path) -> None:
+def test_files_are_the_same_for_any_size_of_rendered_blocks(tmp_path: Path) -> None:
     # Rendered 10,000 rows at a time; é, 鸭 and 🦆 have 2, 3 and 4 bytes.
     frame = frame_of([f"{'é鸭🦆'[row % 3]}{row}" for row in range(25_001)])
     requests = ask(frame)
-    whole = file_bytes(requests, tmp_path / "whole")
-    assert whole.count(b"\n") == 25_001
+    content = file_bytes(requests, tmp_path / "whole")
+    assert content.count(b"\n") == 25_001
     for most in (9_999, 10_000, 10_001, 25_000):
         files = files_of(requests, tmp_path / str(most), most)
         assert counts(files) == [min(most, 25_001 - start) for start in range(0, 25_001, most)]
-        assert b"".join(files) == whole
+        assert b"".join(files) == content
 
 
 def test_a_file_has_at_most_fifty_thousand_embedding_inputs(tmp_path: Path) -> None:
     texts = pd.DataFrame({"text": [f"text {row}" for row in range(50_001)]})
-    asked = texts.bf.requests(
+    requests = texts.bf.requests(
         "{{ text }}", model="text-embedding-3-small", endpoint="/v1/embeddings"
     )
-    assert counts(files_of(asked, tmp_path)) == [50_000, 1]
+    assert counts(files_of(requests, tmp_path)) == [50_000, 1]
 
 
-def test_an_interrupted_writing_leaves_no_file(
+def test_an_interrupted_write_leaves_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     requests = frame_of([f"text {row}" for row in range(30_000)]).bf.requests(
@@ -379,8 +382,8 @@ def test_an_interrupted_writing_leaves_no_file(
     )
     table, blocks = requests._table, type(requests._table).line_blocks
 
-    def interrupted(asked: Any) -> Iterator[list[bytes]]:
-        yield next(iter(blocks(asked)))
+    def interrupted(arguments: Any) -> Iterator[list[bytes]]:
+        yield next(iter(blocks(arguments)))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(type(table), "line_blocks", interrupted)
@@ -389,15 +392,15 @@ def test_an_interrupted_writing_leaves_no_file(
     assert list((tmp_path / "files").iterdir()) == []
 
 
-def test_a_request_that_no_queue_takes_is_refused(server: batchframe.local.Server) -> None:
+def test_a_request_above_the_queue_limit_is_refused(server: batchframe.local.Server) -> None:
     frame = pd.DataFrame({"text": ["a"]}, index=["Anna"])
-    asked = frame.bf.requests("{{ text }}", model="gpt-4.1")
+    requests = frame.bf.requests("{{ text }}", model="gpt-4.1")
     with pytest.raises(bf.errors.RequestError, match=r"tokens of row 0 \(index 'Anna'\) \(1\)"):
-        asked.submit(client=server.client(), max_enqueued_tokens=1)
+        requests.submit(client=server.client(), max_enqueued_tokens=1)
 
 
-def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    asked = pd.DataFrame({"text": ["a"]}).bf.requests("{{ text }}", model="gpt-4.1")
+    requests = pd.DataFrame({"text": ["a"]}).bf.requests("{{ text }}", model="gpt-4.1")
     with pytest.raises(bf.errors.RequestError, match="cannot be written"):
-        asked.to_jsonl(tmp_path / "file" / "requests")
+        requests.to_jsonl(tmp_path / "file" / "requests")

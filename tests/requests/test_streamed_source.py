@@ -1,4 +1,4 @@
-"""Rows that memory need not hold make the requests that a frame of the same rows makes."""
+"""Streamed sources make the same requests as a frame."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 import batchframe as bf
 from tests.support.pictures import png
 
-ROWS = 23_456  # some parts, the last of which is not full
+ROWS = 23_456  # several batches, the last one not full
 FRAME = pd.DataFrame(
     {"id": range(ROWS), "text": [f"text {i % 20_000} ü\u2028" for i in range(ROWS)]}
 )
@@ -33,7 +33,7 @@ ARROW = pa.Table.from_pandas(FRAME)
 
 
 class Stream:
-    """Something that streams Arrow and is nothing else that is known."""
+    """An object that only streams Arrow."""
 
     def __arrow_c_stream__(self, schema: Any = None) -> Any:
         return ARROW.__arrow_c_stream__(schema)
@@ -67,8 +67,8 @@ SOURCES: dict[str, Callable[[Path], Any]] = {
 }
 
 
-def asked_of(source: Any, prompt: Any = PROMPT, **words: Any) -> bf.Requests:
-    return bf.requests(source, prompt, model="gpt-4.1", **words)
+def asked_of(source: Any, prompt: Any = PROMPT, **options: Any) -> bf.Requests:
+    return bf.requests(source, prompt, model="gpt-4.1", **options)
 
 
 def lines(requests: bf.Requests) -> list[dict[str, Any]]:
@@ -76,7 +76,7 @@ def lines(requests: bf.Requests) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("kind", SOURCES)
-def test_every_kind_of_source_asks_what_its_frame_asks(kind: str, tmp_path: Path) -> None:
+def test_every_source_makes_the_same_requests_as_its_frame(kind: str, tmp_path: Path) -> None:
     source = SOURCES[kind](tmp_path)
     requests, of_frame = asked_of(source), asked_of(FRAME)
     assert (requests.rows, len(requests)) == (ROWS, len(of_frame))
@@ -103,7 +103,7 @@ VALUES = {
 
 
 @given(data=st.data(), kind=st.sampled_from(list(VALUES)), as_json=st.booleans())
-def test_a_text_does_not_depend_on_the_rows_around_it(
+def test_the_text_of_a_cell_does_not_depend_on_its_batch(
     data: st.DataObject, kind: str, as_json: bool
 ) -> None:
     arrow, values = VALUES[kind]
@@ -124,9 +124,9 @@ def test_a_text_does_not_depend_on_the_rows_around_it(
     assert [line["body"] for line in lines(of_frame)] == together
 
 
-def test_what_a_filter_leaves_out_is_not_asked(tmp_path: Path) -> None:
-    chosen = ds.dataset(file_of(tmp_path)).filter(pc.field("id") > 12_345)
-    assert lines(asked_of(chosen)) == lines(asked_of(FRAME[FRAME["id"] > 12_345]))
+def test_filtered_rows_are_not_sent(tmp_path: Path) -> None:
+    filtered = ds.dataset(file_of(tmp_path)).filter(pc.field("id") > 12_345)
+    assert lines(asked_of(filtered)) == lines(asked_of(FRAME[FRAME["id"] > 12_345]))
 
 
 def test_folders_may_name_a_column_and_files_may_lack_one(tmp_path: Path) -> None:
@@ -136,23 +136,23 @@ def test_folders_may_name_a_column_and_files_may_lack_one(tmp_path: Path) -> Non
     }.items():
         (tmp_path / place).parent.mkdir()
         pq.write_table(table, tmp_path / f"{place}.parquet")
-    asked = asked_of(tmp_path, "{{ lang }} {{ text }} {{ id }}", on_missing="empty")
-    contents = [line["body"]["messages"][0]["content"] for line in lines(asked)]
+    prompts = asked_of(tmp_path, "{{ lang }} {{ text }} {{ id }}", on_missing="empty")
+    contents = [line["body"]["messages"][0]["content"] for line in lines(prompts)]
     assert contents == ["de x 1", "en y "]
 
 
-def test_missing_cells_are_counted_over_all_parts() -> None:
+def test_missing_cells_are_counted_over_all_batches() -> None:
     table = pa.table({"text": [None if i in {5, 20_001} else "a" for i in range(ROWS)]})
-    with pytest.raises(bf.errors.CellError) as caught:
+    with pytest.raises(bf.errors.CellError) as excinfo:
         asked_of(table, "{{ text }}")
-    for words in (f"2 of {ROWS:,} rows", "row 5:", "row 20001:"):
-        assert words in str(caught.value)
+    for phrase in (f"2 of {ROWS:,} rows", "row 5:", "row 20001:"):
+        assert phrase in str(excinfo.value)
     skipping = asked_of(table, "{{ text }}", on_missing="skip", dedupe=False)
     assert len(skipping) == ROWS - 2
     assert len(asked_of(table, "{{ text }}", on_missing="empty")) == 2
 
 
-def test_a_cell_without_a_text_is_named_by_its_place_in_the_whole() -> None:
+def test_a_cell_without_text_is_named_by_its_row_in_the_source() -> None:
     table = pa.table({"x": pa.array([b""] * 12_345 + [b"\xff"] + [b""] * 9, pa.binary())})
     with pytest.raises(bf.errors.CellError, match=r"\b0\b"):
         asked_of(table, "{{ x }}")
@@ -162,19 +162,19 @@ def test_a_cell_without_a_text_is_named_by_its_place_in_the_whole() -> None:
 
 
 def test_a_function_is_called_once_for_each_row_in_order() -> None:
-    seen: list[int] = []
+    row_ids: list[int] = []
 
     def prompt(row: Any) -> str | None:
-        seen.append(row["id"])
+        row_ids.append(row["id"])
         return None if row["id"] == 12_000 else f"say {row['text']}"
 
     requests = asked_of(ARROW, prompt, on_missing="skip")
-    assert seen == list(range(ROWS))
+    assert row_ids == list(range(ROWS))
     of_frame = asked_of(FRAME, prompt, on_missing="skip")
     assert lines(requests) == lines(of_frame)
 
 
-def test_a_function_that_fails_is_told_by_the_row() -> None:
+def test_a_failing_function_is_reported_with_the_row() -> None:
     with pytest.raises(bf.errors.TemplateError, match=r"12345"):
         asked_of(ARROW, lambda row: f"{1 / (row['id'] - 12_345)}")
 
@@ -199,7 +199,7 @@ def test_no_more_columns_are_read_than_the_prompt_needs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "words"),
+    ("source", "fragment"),
     [
         ("nowhere.parquet", "No such file or folder: 'nowhere.parquet'"),
         (__file__, "cannot be read as Parquet or Arrow"),
@@ -209,8 +209,8 @@ def test_no_more_columns_are_read_than_the_prompt_needs(tmp_path: Path) -> None:
         (pa.table([["a"], ["b"]], names=["x", "x"]), "duplicate column names ('x')"),
     ],
 )
-def test_what_cannot_be_read_is_told_in_words(source: Any, words: str) -> None:
-    with pytest.raises(bf.errors.SourceError, match=re.escape(words)):
+def test_an_unreadable_source_raises_a_clear_error(source: Any, fragment: str) -> None:
+    with pytest.raises(bf.errors.SourceError, match=re.escape(fragment)):
         asked_of(source, "{{ x }}")
 
 
@@ -227,7 +227,7 @@ def test_rows_that_change_before_they_are_sent_are_refused(
     assert len(server.ledger) == 0
 
 
-def test_what_streams_once_is_copied_for_the_user_alone_and_goes(
+def test_a_stream_is_copied_to_a_private_temporary_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -255,8 +255,10 @@ def test_memory_does_not_grow_with_the_texts(tmp_path: Path) -> None:
                 texts = [f"{row} {'x' * 1_500}" for row in range(start, start + 10_000)]
                 file.write_table(pa.table({"text": texts}))
         command = [sys.executable, "-c", MEASURE, str(tmp_path / f"{rows}")]
-        told = subprocess.run(command, env=os.environ, capture_output=True, text=True, check=True)
-        most, requests = map(int, told.stdout.split())
+        process = subprocess.run(
+            command, env=os.environ, capture_output=True, text=True, check=True
+        )
+        most, requests = map(int, process.stdout.split())
         assert requests == rows
         return most
 

@@ -1,6 +1,6 @@
-"""Whatever happens to the result files, no answer moves to another row and none is invented.
+"""Damaged result files: no answer moves to another row or is invented.
 
-What is claimed, exactly. Two result files are damaged in any of these ways, one after the other:
+Two result files are damaged in any of these ways, one after the other:
 
 * bits flipped, up to four bytes inserted, any stretch of a line deleted, as long as the damage does
   not touch the text of an answer and the quotes around it;
@@ -9,12 +9,12 @@ What is claimed, exactly. Two result files are damaged in any of these ways, one
   the result is not a complete JSON object;
 * a line break put anywhere, the file cut anywhere: in a string, too.
 
-Then every request has one status, an ``ok`` answer has the text that the service gave to that very
-request, and a request whose line is still there as it was has its answer.
+Then every request has one status, an ``ok`` answer has the text that the service returned for that
+request, and a request whose line is unchanged has its answer.
 
-What cannot be claimed: a byte changed inside a string, or a cut that makes one whole line out of
-two, leaves JSON that looks like an answer. The file's size, and the checksum that is kept
-from the download on, are there for these.
+A byte changed inside a string, or a cut that joins two lines into one valid line, is not detected
+here, because the JSON still looks like an answer. The file's size and the checksum of the download
+detect these.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ REFUSALS = {
 
 def line_of(number: int) -> bytes:
     if number in REFUSALS:
-        told = {"id": f"req_{number}", "custom_id": IDS[number], **REFUSALS[number]}
-        return json.dumps(told).encode()
+        line = {"id": f"req_{number}", "custom_id": IDS[number], **REFUSALS[number]}
+        return json.dumps(line).encode()
     message = {"role": "assistant", "content": TEXTS[number], "refusal": None}
     usage = {"prompt_tokens": 10 + number, "completion_tokens": 2}
     body = {
@@ -62,8 +62,8 @@ def line_of(number: int) -> bytes:
         "usage": usage,
     }
     response = {"status_code": 200, "request_id": f"r{number}", "body": body}
-    told = {"id": f"req_{number}", "custom_id": IDS[number], "response": response, "error": None}
-    return json.dumps(told, ensure_ascii=bool(number % 2)).encode()
+    line = {"id": f"req_{number}", "custom_id": IDS[number], "response": response, "error": None}
+    return json.dumps(line, ensure_ascii=bool(number % 2)).encode()
 
 
 LINES = [line_of(number) for number in range(6)]
@@ -71,26 +71,26 @@ TEXT = re.compile(rb'(?<="content": )"(?:[^"\\]|\\.)*"')
 
 
 def stretches(line: bytes) -> list[tuple[int, int]]:
-    """Return the stretches of a line that are not the text of an answer."""
-    found = TEXT.search(line)
-    return [(0, found.start()), (found.end(), len(line))] if found else [(0, len(line))]
+    """Return the parts of a line outside the text of an answer."""
+    match = TEXT.search(line)
+    return [(0, match.start()), (match.end(), len(line))] if match else [(0, len(line))]
 
 
 @st.composite
 def damaged(draw: Any, line: bytes) -> bytes:
-    """Flip, insert and delete anywhere but in the text."""
+    """Flip, insert and delete bytes outside the text."""
     for damage in draw(st.lists(st.sampled_from(["flip", "insert", "delete"]), max_size=3)):
         start, stop = draw(st.sampled_from(stretches(line)))
         if start == stop:
             continue
-        at = draw(st.integers(start, stop - 1))
+        position = draw(st.integers(start, stop - 1))
         if damage == "flip":
-            changed = bytes([line[at] ^ 1 << draw(st.integers(0, 7))])
-            line = line[:at] + changed + line[at + 1 :]
+            changed = bytes([line[position] ^ 1 << draw(st.integers(0, 7))])
+            line = line[:position] + changed + line[position + 1 :]
         elif damage == "insert":
-            line = line[:at] + draw(st.binary(min_size=1, max_size=4)) + line[at:]
+            line = line[:position] + draw(st.binary(min_size=1, max_size=4)) + line[position:]
         else:
-            line = line[:at] + line[draw(st.integers(at + 1, stop)) :]
+            line = line[:position] + line[draw(st.integers(position + 1, stop)) :]
     return line
 
 
@@ -103,20 +103,24 @@ def is_object(line: bytes) -> bool:
 
 @st.composite
 def spliced(draw: Any, lines: list[bytes]) -> bytes:
-    """Put the beginning of a line before the whole, or before the end, of another."""
+    """Put the beginning of a line before another line or its end."""
     first, second = draw(st.sampled_from(lines)), draw(st.sampled_from(lines))
     head = first[: draw(st.integers(0, len(first)))]
-    whole = head + second
-    cut = head + second[draw(st.integers(0, len(second))) :]
-    return whole if draw(st.booleans()) or is_object(cut) else cut
+    both_lines = head + second
+    shortened = head + second[draw(st.integers(0, len(second))) :]
+    return both_lines if draw(st.booleans()) or is_object(shortened) else shortened
 
 
 @st.composite
 def broken(draw: Any, content: bytes) -> bytes:
-    """Break lines anywhere, and cut the file anywhere."""
+    """Insert line breaks and truncate the file."""
     for _ in range(draw(st.integers(0, 3))):
-        at = draw(st.integers(0, len(content)))
-        content = content[:at] + draw(st.sampled_from([b"\n", b"\r\n", b"\n\n"])) + content[at:]
+        position = draw(st.integers(0, len(content)))
+        content = (
+            content[:position]
+            + draw(st.sampled_from([b"\n", b"\r\n", b"\n\n"]))
+            + content[position:]
+        )
     if draw(st.booleans()):
         content = content[: draw(st.integers(0, len(content)))]
     return content
@@ -128,15 +132,18 @@ def result_files(draw: Any) -> tuple[bytes, bytes]:
     lines += draw(st.lists(st.sampled_from(LINES), max_size=2))
     lines += draw(st.lists(spliced(LINES), max_size=2))
     lines = draw(st.permutations(lines))
-    cut = draw(st.integers(0, len(lines)))
+    position = draw(st.integers(0, len(lines)))
     ends = st.sampled_from([b"\n"] * 8 + [b""])
-    files = [b"".join(line + draw(ends) for line in half) for half in (lines[:cut], lines[cut:])]
+    files = [
+        b"".join(line + draw(ends) for line in half)
+        for half in (lines[:position], lines[position:])
+    ]
     return draw(broken(files[0])), draw(broken(files[1]))
 
 
 @settings(max_examples=examples(300))
 @given(files=result_files(), status=st.sampled_from(["completed", "expired", "failed"]))
-def test_no_corruption_moves_an_answer_or_invents_one(
+def test_no_corruption_moves_or_invents_an_answer(
     files: tuple[bytes, bytes], status: str, tmp_path: Path
 ) -> None:
     paths = [tmp_path / "output-000.jsonl", tmp_path / "errors-000.jsonl"]
@@ -155,13 +162,13 @@ def test_no_corruption_moves_an_answer_or_invents_one(
             assert LINES[number] not in intact
 
 
-def test_what_the_property_does_not_claim_is_so(tmp_path: Path) -> None:
+def test_the_exceptions_of_the_property_are_real(tmp_path: Path) -> None:
     path = tmp_path / "output-000.jsonl"
-    at = [line.index(b'"body"') for line in LINES[:2]]
-    for told, row, text in (
+    position = [line.index(b'"body"') for line in LINES[:2]]
+    for damaged, row, text in (
         (LINES[0].replace(b"answer 0", b"answer 1"), 0, "answer 1"),
-        (LINES[0][: at[0]] + LINES[1][at[1] :], 0, TEXTS[1]),
+        (LINES[0][: position[0]] + LINES[1][position[1] :], 0, TEXTS[1]),
     ):
-        path.write_bytes(told)
+        path.write_bytes(damaged)
         answer = read_answers([path], IDS)[row]
         assert (answer["status"], answer["text"]) == ("ok", text)

@@ -1,4 +1,4 @@
-"""What each row cost: exact, and in sum exactly what the job cost."""
+"""The cost of each row; the sum is the cost of the job."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def answer(body: dict[str, Any]) -> Any:
     text = body["messages"][-1]["content"]
     if text == "failed":
         return batchframe.local.AnswerError(400, "too odd")
-    # The tier that the line states is not what is billed.
-    said = {"object": "chat.completion", "service_tier": "default", "usage": USAGE}
-    return {**said, **BODIES[text]}
+    # The tier in the line is not the billed tier.
+    completion = {"object": "chat.completion", "service_tier": "default", "usage": USAGE}
+    return {**completion, **BODIES[text]}
 
 
 TEXTS = ["good", "cut", "good", "odd", "no", "empty", None, "failed", "good", "strange"]
@@ -54,13 +54,13 @@ FRAME = pd.DataFrame({"text": pd.Series(TEXTS, dtype="str")}).set_axis(list("abc
 @pytest.fixture
 def job() -> bf.Job:
     with batchframe.local.serve(answer=answer) as server:
-        asked = FRAME.bf.requests(
+        requests = FRAME.bf.requests(
             "{{ text }}", model="gpt-5.6-luna", output=["+", "-"], on_missing="skip"
         )
-        return asked.submit("odd ones", client=server.client()).wait()
+        return requests.submit("odd ones", client=server.client()).wait()
 
 
-def test_every_line_that_states_a_usage_is_paid_for_whatever_it_says(job: bf.Job) -> None:
+def test_every_line_with_usage_is_billed(job: bf.Job) -> None:
     rows = job.results(details=True)
     assert rows["bf_status"].tolist()[:6] == ["ok", "truncated", "ok", "invalid", "refused",
         "invalid"]  # fmt: skip
@@ -79,12 +79,12 @@ def test_rows_add_up_to_the_job_in_results_and_in_any_order_of_the_frame(job: bf
     shuffled = FRAME.sample(frac=1, random_state=3).bf.join(job, details=True)
     assert shuffled["bf_cost"].sum() == job.cost
     assert shuffled.groupby("bf_status", observed=True)["bf_cost"].sum().sum() == job.cost
-    # A part of the frame costs what its own requests cost.
+    # A subset of the frame costs the sum of its requests.
     part = FRAME.loc[["c", "i", "d"]].bf.join(job, details=True)
     assert part["bf_cost"].tolist() == [EACH, 0, EACH]
 
 
-def test_what_two_jobs_paid_for_a_row_is_added_up(job: bf.Job) -> None:
+def test_the_costs_of_two_jobs_for_a_row_are_added(job: bf.Job) -> None:
     with batchframe.local.serve(answer=lambda _: {**answer_of("good")}) as server:
         again = job.unanswered(also=["truncated", "invalid"]).submit(client=server.client()).wait()
     joined = FRAME.bf.join(job, again, details=True)
@@ -97,14 +97,14 @@ def answer_of(text: str) -> dict[str, Any]:
     return {"object": "chat.completion", "usage": USAGE, **BODIES[text]}
 
 
-def test_an_answer_that_an_earlier_job_paid_for_costs_nothing_again() -> None:
+def test_a_reused_answer_costs_nothing() -> None:
     with batchframe.local.serve(answer=lambda _: answer_of("good")) as server:
         client = server.client()
 
         def ask(texts: list[str]) -> bf.Job:
             frame = pd.DataFrame({"text": texts})
-            asked = frame.bf.requests("{{ text }}", model="gpt-5.6-luna", output=["+", "-"])
-            return asked.submit(client=client).wait()
+            requests = frame.bf.requests("{{ text }}", model="gpt-5.6-luna", output=["+", "-"])
+            return requests.submit(client=client).wait()
 
         first, second = ask(["a", "b"]), ask(["b", "c", "a"])
     assert second.cost == EACH
@@ -112,41 +112,41 @@ def test_an_answer_that_an_earlier_job_paid_for_costs_nothing_again() -> None:
     assert first.cost == 2 * EACH
 
 
-def test_costs_survive_parquet_to_the_last_digit(job: bf.Job, tmp_path: Any) -> None:
+def test_costs_round_trip_through_parquet_exactly(job: bf.Job, tmp_path: Any) -> None:
     rows = job.results(details=True)
     rows.to_parquet(tmp_path / "rows.parquet")
     assert pd.read_parquet(tmp_path / "rows.parquet")["bf_cost"].sum() == job.cost
 
 
-def test_prices_that_were_given_price_the_rows_too_with_cached_input(
+def test_given_prices_apply_to_rows_including_cached_input(
     server: batchframe.local.Server,
 ) -> None:
-    given = {"input": "3", "cached_input": "0.123456789", "output": "7"}
+    prices = {"input": "3", "cached_input": "0.123456789", "output": "7"}
     with batchframe.local.serve(answer=lambda _: answer_of("good")) as running:
-        asked = FRAME.head(1).bf.requests("{{ text }}", model="my-model", output=["+", "-"])
-        done = asked.submit(client=running.client(), prices=given).wait()
+        requests = FRAME.head(1).bf.requests("{{ text }}", model="my-model", output=["+", "-"])
+        job = requests.submit(client=running.client(), prices=prices).wait()
     paid = Decimal("0.0012") + 600 * Decimal("0.000000123456789") + Decimal("0.0007")
-    assert done.results(details=True)["bf_cost"].tolist() == [paid]
-    assert done.cost == paid
-    unpriced = asked.submit("no price", client=server.client(), rerun="x").wait()
+    assert job.results(details=True)["bf_cost"].tolist() == [paid]
+    assert job.cost == paid
+    unpriced = requests.submit("no price", client=server.client(), rerun="x").wait()
     assert unpriced.cost is None
     assert unpriced.results(details=True)["bf_cost"].isna().all()
 
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Return a job of nine rows and six requests, to put other usages into."""
+    """Return the answers of a job with nine rows and six requests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BATCHFRAME_HOME", str(tmp_path_factory.mktemp("home")))
         patch.setenv("NO_PROXY", "127.0.0.1,localhost")
         texts = [*"abcabdaef", None]
         frame = pd.DataFrame({"text": pd.Series(texts, dtype="str")})
         with batchframe.local.serve(answer=lambda _: {"label": "+"}) as server:
-            asked = frame.bf.requests(
+            requests = frame.bf.requests(
                 "{{ text }}", model="gpt-5.6-luna", output=["+"], on_missing="skip"
             )
-            done = asked.submit(client=server.client()).wait()
-        return done._answers(done._record)
+            job = requests.submit(client=server.client()).wait()
+        return job._answers(job._record)
 
 
 STATED = st.none() | st.integers(0, 2**40)
@@ -159,15 +159,15 @@ def test_rows_add_up_to_the_job_whatever_usage_the_service_states(
     table = answers.answers
     names = ("input_tokens", "output_tokens", "cached_tokens")
     for name, column in zip(names, itertools.zip_longest(*usage), strict=True):
-        at = table.column_names.index(name)
-        table = table.set_column(at, name, pa.array(column, pa.int64()))
+        position = table.column_names.index(name)
+        table = table.set_column(position, name, pa.array(column, pa.int64()))
     changed = replace(answers, answers=table)
     rows = join.ledger(billing.billed(changed), details=True)["bf_cost"]
     with decimal.localcontext(prec=60):
         assert sum(cost for cost in rows if cost is not None) == billing.job_cost(changed)
 
 
-def test_the_body_of_a_failed_line_is_paid_for_by_the_usage_it_states(tmp_path: Any) -> None:
+def test_a_failed_line_with_usage_is_billed(tmp_path: Any) -> None:
 
     body = {"error": {"message": "stopped halfway"}, "usage": USAGE}
     lines = [

@@ -1,4 +1,4 @@
-"""What is read fast is what would have been read with care."""
+"""The fast reader gives the results of the careful one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STATES = st.sampled_from(["stop", "length", "content_filter", "tool_calls", None
 
 @dataclass(frozen=True)
 class Careful:
-    """An endpoint that reads each line by itself."""
+    """An endpoint without the fast reader."""
 
     endpoint: Any
     ordinary: None = None
@@ -91,7 +91,7 @@ BODIES = {"/v1/chat/completions": CHAT, "/v1/responses": RESPONSE}
 @settings(max_examples=examples(300))
 @pytest.mark.parametrize("path", BODIES)
 @given(data=st.data(), status=st.sampled_from([200, 200.0, "200", 400, None]), twice=st.booleans())
-def test_every_body_says_the_same_fast_and_with_care(
+def test_both_readers_agree_on_every_body(
     path: str, data: st.DataObject, status: Any, twice: bool, tmp_path: Path
 ) -> None:
     line = {
@@ -104,7 +104,9 @@ def test_every_body_says_the_same_fast_and_with_care(
     assert read_table([file], IDS, path) == read_table([file], IDS, path, wrap=Careful)
 
 
-def test_an_ordinary_line_is_read_fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_ordinary_line_is_read_by_the_fast_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
     message = {"role": "assistant", "content": "yes", "refusal": None, "annotations": []}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
@@ -120,18 +122,18 @@ def test_an_ordinary_line_is_read_fast(tmp_path: Path, monkeypatch: pytest.Monke
     assert (answers[1]["input_tokens"], answers[1]["status"]) == (5, "ok")
 
 
-def line_of(name: str, text: str = "yes", **more: Any) -> bytes:
+def line_of(name: str, text: str = "yes", **options: Any) -> bytes:
     message = {"role": "assistant", "content": text, "refusal": None}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
     body = {"choices": [choice], "usage": {"prompt_tokens": 5, "completion_tokens": 2}}
     response = {"status_code": 200, "request_id": "r", "body": body}
-    return json.dumps({"custom_id": name, "response": response, **more}).encode()
+    return json.dumps({"custom_id": name, "response": response, **options}).encode()
 
 
 FIRST, SECOND = line_of(IDS[0], "a é \u2028"), line_of(IDS[1], 'b "\\ }\n{')
 BLOCKS = {
     "nothing but null": b"null",
-    "nothing but null, ended": b"null\n",
+    "only null, with a line end": b"null\n",
     "null first": b"null\n" + FIRST,
     "an empty file": b"",
     "line ends only": b"\n\n",
@@ -140,15 +142,15 @@ BLOCKS = {
     "an object on two lines": FIRST.replace(b", ", b",\n"),
     "an object that ends where one begins": b'{"x": {}\n{"custom_id": "%s"}}' % IDS[0].encode(),
     "a list on a line": b"[" + FIRST + b"]\n" + SECOND,
-    "a comma behind a line": FIRST + b",\n" + SECOND,
-    "words behind a line": FIRST + b" {}\n" + SECOND,
+    "a comma after a line": FIRST + b",\n" + SECOND,
+    "an object after a line": FIRST + b" {}\n" + SECOND,
     "carriage returns": FIRST + b"\r\n" + SECOND + b"\r\n",
     "a blank line between": FIRST + b"\n\n" + SECOND,
     "invalid UTF-8, unused": line_of(IDS[0], x="?").replace(b"?", b"\xff") + b"\n" + SECOND,
     "invalid UTF-8 in a string": FIRST.replace(b"\\u00e9", b"\xff") + b"\n" + SECOND,
     "a null in a string": line_of(IDS[0], "\0") + b"\n" + SECOND,
     "a name twice": FIRST[:-1] + b', "custom_id": "%s"}' % IDS[1].encode(),
-    "a name twice, once in disguise": FIRST[:-1] + b', "custom\\u005fid": "x"}',
+    "a name twice, once escaped": FIRST[:-1] + b', "custom\\u005fid": "x"}',
     "content twice": FIRST.replace(b'"content"', b'"content": "no", "content"'),
     "no name": FIRST.replace(b"custom_id", b"custom") + b"\n" + SECOND,
     "many lines, a number among the texts": b"\n".join(
@@ -163,7 +165,7 @@ BLOCKS = {
 
 
 @pytest.mark.parametrize("case", BLOCKS)
-def test_every_block_says_the_same_fast_and_with_care(case: str, tmp_path: Path) -> None:
+def test_both_readers_agree_on_every_block(case: str, tmp_path: Path) -> None:
     file = tmp_path / "output.jsonl"
     file.write_bytes(BLOCKS[case])
     assert read_table([file], IDS) == read_table([file], IDS, wrap=Careful)
@@ -178,14 +180,16 @@ PIECES = (
 
 @settings(max_examples=examples(500))
 @given(data=st.data(), lines=st.lists(st.sampled_from([FIRST, SECOND]), min_size=1, max_size=4))
-def test_every_damage_says_the_same_fast_and_with_care(
+def test_both_readers_agree_on_every_damage(
     data: st.DataObject, lines: list[bytes], tmp_path: Path
 ) -> None:
     content = b"\n".join(lines) + b"\n"
     for _ in range(data.draw(st.integers(1, 3))):
-        at = data.draw(st.integers(0, len(content)))
+        position = data.draw(st.integers(0, len(content)))
         gone = data.draw(st.sampled_from([0, 0, 1, 2, 30]))
-        content = content[:at] + data.draw(st.sampled_from(PIECES)) + content[at + gone :]
+        content = (
+            content[:position] + data.draw(st.sampled_from(PIECES)) + content[position + gone :]
+        )
     file = tmp_path / "output.jsonl"
     file.write_bytes(content)
     assert read_table([file], IDS) == read_table([file], IDS, wrap=Careful)

@@ -1,4 +1,4 @@
-"""Input that is written to the prompt cache: dearer from gpt-5.6 on, and billed as stated."""
+"""Prompt cache writes: priced from gpt-5.6 on, billed as stated."""
 
 from __future__ import annotations
 
@@ -21,20 +21,27 @@ def answer_of(usage: dict[str, Any]) -> dict[str, Any]:
     return {"object": "chat.completion", "usage": usage, "choices": [choice]}
 
 
-def stating(usage: dict[str, Any], **more: Any) -> bf.Job:
-    """Return a job of one answer with a usage of this kind."""
-    endpoint = more.get("endpoint", "/v1/chat/completions")
+def stating(usage: dict[str, Any], **options: Any) -> bf.Job:
+    """Return a job of one answer with this usage."""
+    endpoint = options.get("endpoint", "/v1/chat/completions")
 
     def answer(_: dict[str, Any]) -> dict[str, Any]:
         if endpoint == "/v1/responses":
-            said = [{"type": "output_text", "text": "yes", "annotations": []}]
-            item = {"type": "message", "role": "assistant", "status": "completed", "content": said}
+            content = [{"type": "output_text", "text": "yes", "annotations": []}]
+            item = {
+                "type": "message",
+                "role": "assistant",
+                "status": "completed",
+                "content": content,
+            }
             return {"object": "response", "status": "completed", "usage": usage, "output": [item]}
         return answer_of(usage)
 
-    asked = pd.DataFrame({"t": [LONG]}).bf.requests("{{ t }}", **{"model": "gpt-5.6-luna", **more})
+    requests = pd.DataFrame({"t": [LONG]}).bf.requests(
+        "{{ t }}", **{"model": "gpt-5.6-luna", **options}
+    )
     with batchframe.local.serve(answer=answer) as server:
-        return asked.submit("cached", client=server.client()).wait()
+        return requests.submit("cached", client=server.client()).wait()
 
 
 CHAT = {
@@ -49,7 +56,7 @@ PAID = (200 * Decimal("0.1") + 2_000 * Decimal("0.01") + 400 * Decimal("0.125"))
 )
 
 
-def test_written_tokens_are_billed_at_their_own_price_and_once() -> None:
+def test_cache_writes_are_billed_once_at_their_own_price() -> None:
     job = stating(CHAT)
     assert job.cost == PAID
     assert job.usage.cache_write_tokens == 400
@@ -58,7 +65,7 @@ def test_written_tokens_are_billed_at_their_own_price_and_once() -> None:
     assert rows["bf_cache_write_tokens"].tolist() == [400]
 
 
-def test_written_tokens_are_a_line_of_the_report_which_says_why() -> None:
+def test_cache_writes_are_a_line_of_the_report_with_a_reason() -> None:
     report = stating(CHAT).report()
     names = [line.name for line in report.lines]
     assert names == ["input", "cached input", "cache writes", "output", "total"]
@@ -68,7 +75,7 @@ def test_written_tokens_are_a_line_of_the_report_which_says_why() -> None:
     assert any("400 input tokens were written to the prompt cache" in n for n in report.notes)
 
 
-def test_responses_state_them_in_words_of_their_own() -> None:
+def test_responses_name_cache_writes_differently() -> None:
     usage = {
         "input_tokens": 2_600,
         "output_tokens": 2,
@@ -87,66 +94,69 @@ def test_responses_state_them_in_words_of_their_own() -> None:
         ({"cache_write_tokens": -5}, 2_600 * Decimal("0.1")),
     ],
 )
-def test_what_cannot_be_true_is_never_billed_twice(details: dict[str, Any], cost: Decimal) -> None:
+def test_impossible_usage_is_never_billed_twice(details: dict[str, Any], cost: Decimal) -> None:
     job = stating({**CHAT, "completion_tokens": 0, "prompt_tokens_details": details})
     assert job.cost == cost / MILLION
 
 
-def test_before_gpt_5_6_and_with_prices_that_name_none_a_write_costs_what_input_costs() -> None:
+def test_without_a_write_price_a_cache_write_costs_the_input_rate() -> None:
     usage = {**CHAT, "prompt_tokens_details": {"cache_write_tokens": 400}}
     job = stating(usage, model="gpt-4.1")
     assert job.cost == (2_600 * Decimal(1) + 2 * Decimal(4)) / MILLION
     assert any("priced as other input" in note for note in job.report().notes)
 
 
-def test_prices_of_the_user_may_name_it() -> None:
-    asked = pd.DataFrame({"t": [LONG]}).bf.requests("{{ t }}", model="m", max_completion_tokens=9)
+def test_user_prices_may_include_cache_writes() -> None:
+    requests = pd.DataFrame({"t": [LONG]}).bf.requests(
+        "{{ t }}", model="m", max_completion_tokens=9
+    )
     mine = {"input": 1, "cache_write": 2, "output": 0}
-    cost = asked.estimate(prices=mine).cost
+    cost = requests.estimate(prices=mine).cost
     assert cost is not None
     assert cost.high is not None
     assert cost.high >= 2 * (cost.expected or 0)
 
 
-def test_the_high_end_takes_long_prompts_to_be_written_and_says_so() -> None:
-    def known(model: str, text: str) -> bf.Estimate:
+def test_the_upper_bound_assumes_cache_writes_of_long_prompts() -> None:
+    def estimate_of(model: str, text: str) -> bf.Estimate:
         frame = pd.DataFrame({"t": [text]})
         return frame.bf.requests("{{ t }}", model=model, max_completion_tokens=9).estimate()
 
     long, short, before = (
-        known("gpt-5.6-luna", LONG),
-        known("gpt-5.6-luna", "a"),
-        known("gpt-5.2", LONG),
+        estimate_of("gpt-5.6-luna", LONG),
+        estimate_of("gpt-5.6-luna", "a"),
+        estimate_of("gpt-5.2", LONG),
     )
     assert long.input_cost is not None
     assert long.input_tokens.high is not None
     assert long.input_cost.high == long.input_tokens.high * Decimal("0.125") / MILLION
     assert long.input_cost.expected == long.input_tokens.expected * Decimal("0.1") / MILLION  # type: ignore[operator]
-    assert any("prompt cache" in note for note in long.notes)
+    assert any("prompt cache writes" in note for note in long.notes)
     for other in (short, before):
         assert other.input_cost is not None
         assert other.input_cost.high == other.input_cost.expected
-        assert not any("prompt cache" in note for note in other.notes)
+        assert not any("prompt cache writes" in note for note in other.notes)
 
 
-def test_a_longer_life_in_the_cache_is_said_to_have_no_known_price() -> None:
+def test_a_longer_cache_lifetime_is_noted_as_unpriced() -> None:
     frame = pd.DataFrame({"t": ["a"]})
-    for options, there in (({"ttl": "12h"}, True), ({"ttl": "30m"}, False)):
-        asked = frame.bf.requests("{{ t }}", model="gpt-5.6-luna", prompt_cache_options=options)
-        assert any("12h cost more" in note for note in asked.estimate().notes) == there
+    for lifetime, there in (("7d", True), ("12h", False), ("30m", False)):
+        options = {"ttl": lifetime}
+        requests = frame.bf.requests("{{ t }}", model="gpt-5.6-luna", prompt_cache_options=options)
+        assert any("7d cost more" in note for note in requests.estimate().notes) == there
 
 
-def test_answers_kept_by_an_earlier_version_are_read_without_the_column() -> None:
+def test_answers_of_an_earlier_version_are_read_without_the_column() -> None:
     first, both = (pd.DataFrame({"t": [LONG, "more"][:n]}) for n in (1, 2))
     with batchframe.local.serve(answer=lambda _: answer_of(CHAT)) as server:
         client = server.client()
         for name, frame in (("first", first), ("both", both)):
-            asked = frame.bf.requests("{{ t }}", model="gpt-5.6-luna")
-            asked.submit(name, client=client).wait()
+            requests = frame.bf.requests("{{ t }}", model="gpt-5.6-luna")
+            requests.submit(name, client=client).wait()
         assert len(server.ledger) == 2
-    kept = bf.job("both").folder / "reused.parquet"
-    pq.write_table(pq.read_table(kept).drop_columns("cache_write_tokens"), kept)
-    (kept.parent / "answers.parquet").unlink()  # made of the kept ones and its own
+    reused_file = bf.job("both").folder / "reused.parquet"
+    pq.write_table(pq.read_table(reused_file).drop_columns("cache_write_tokens"), reused_file)
+    (reused_file.parent / "answers.parquet").unlink()  # built from reused answers and its own
     rows = bf.job("both").results(details=True)["bf_cache_write_tokens"]
     assert rows.isna().tolist() == [True, False]
     own = bf.job("first").folder / "answers.parquet"

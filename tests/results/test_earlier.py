@@ -1,4 +1,4 @@
-"""What was answered once is not paid again."""
+"""Reuse of earlier answers."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from tests.support.profiles import change_local
 WORDS = [f"review number {i}" for i in range(30)]
 
 
-def ask(texts: list[str], **more: Any) -> bf.Requests:
+def ask(texts: list[str], **options: Any) -> bf.Requests:
     frame = pd.DataFrame({"text": texts})
-    return frame.bf.requests("{{ text }}", model="gpt-4.1", **more)
+    return frame.bf.requests("{{ text }}", model="gpt-4.1", **options)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def paid(server: batchframe.local.Server) -> int:
     return sum(batch.requests for batch in server.ledger)
 
 
-def test_rows_added_to_a_frame_are_the_only_ones_paid(echo: batchframe.local.Server) -> None:
+def test_only_added_rows_are_billed(echo: batchframe.local.Server) -> None:
     client = echo.client()
     ask(WORDS[:20]).submit("first", client=client).wait()
     requests = ask([*reversed(WORDS[:20]), *WORDS[20:]])
@@ -50,7 +50,7 @@ def test_rows_added_to_a_frame_are_the_only_ones_paid(echo: batchframe.local.Ser
     assert results["response"].tolist() == [*reversed(WORDS[:20]), *WORDS[20:]]
 
 
-def test_a_frame_that_is_answered_already_costs_nothing(echo: batchframe.local.Server) -> None:
+def test_an_answered_frame_costs_nothing(echo: batchframe.local.Server) -> None:
     client = echo.client()
     ask(WORDS).submit("all", client=client).wait()
     requests = ask(WORDS[5:9])
@@ -65,7 +65,7 @@ def test_a_frame_that_is_answered_already_costs_nothing(echo: batchframe.local.S
     assert ask(WORDS[5:9]).submit(client=client).id == job.id
 
 
-def test_reused_answers_stay_when_the_job_they_came_from_is_gone(
+def test_reused_answers_remain_after_their_job_is_deleted(
     echo: batchframe.local.Server,
 ) -> None:
     client = echo.client()
@@ -83,20 +83,20 @@ def test_reused_answers_stay_when_the_job_they_came_from_is_gone(
 
 
 @pytest.mark.parametrize(
-    ("how", "sent"),
+    ("options", "request_count"),
     [({}, 2), ({"reuse": False}, 12), ({"rerun": "again"}, 12)],
     ids=["reuse", "reuse=False", "rerun="],
 )
-def test_an_answer_is_paid_again_only_when_asked_for(
-    how: dict[str, Any], sent: int, echo: batchframe.local.Server
+def test_an_answer_is_billed_again_only_on_request(
+    options: dict[str, Any], request_count: int, echo: batchframe.local.Server
 ) -> None:
     client = echo.client()
     ask(WORDS[:10]).submit(client=client).wait()
-    ask(WORDS[:12]).submit(client=client, **how).wait()
-    assert paid(echo) == 10 + sent
+    ask(WORDS[:12]).submit(client=client, **options).wait()
+    assert paid(echo) == 10 + request_count
 
 
-def test_rows_repeated_on_purpose_are_each_asked(echo: batchframe.local.Server) -> None:
+def test_rows_repeated_with_dedupe_false_are_each_sent(echo: batchframe.local.Server) -> None:
     client = echo.client()
     ask(["a"]).submit(client=client).wait()
     ask(["a", "a", "a"], dedupe=False).submit(client=client).wait()
@@ -108,7 +108,7 @@ def test_rows_repeated_on_purpose_are_each_asked(echo: batchframe.local.Server) 
     [{"model": "gpt-4.1-mini"}, {"temperature": 0}, {"system": "Be brief."}],
     ids=lambda how: next(iter(how)),
 )
-def test_another_question_is_not_answered_by_an_earlier_one(
+def test_answers_to_other_requests_are_not_reused(
     other: dict[str, Any], echo: batchframe.local.Server
 ) -> None:
     client = echo.client()
@@ -118,7 +118,7 @@ def test_another_question_is_not_answered_by_an_earlier_one(
     assert paid(echo) == 6
 
 
-def test_another_accounts_answers_are_not_taken(echo: batchframe.local.Server) -> None:
+def test_answers_of_another_account_are_not_reused(echo: batchframe.local.Server) -> None:
     first = ask(WORDS[:3]).submit(client=echo.client()).wait()
     # Another project's key does not see the batch.
     path = f"GET /v1/batches/{first.batches[0].id}"
@@ -129,7 +129,7 @@ def test_another_accounts_answers_are_not_taken(echo: batchframe.local.Server) -
     assert paid(echo) == 7
 
 
-def test_what_failed_or_does_not_obey_the_spec_is_asked_anew() -> None:
+def test_failed_and_invalid_answers_are_not_reused() -> None:
     replies = iter(['{"label": "+"}', "no JSON", batchframe.local.AnswerError(400, "No.")])
     with batchframe.local.serve(answer=lambda _: next(replies, '{"label": "-"}')) as server:
         client = server.client()
@@ -138,11 +138,11 @@ def test_what_failed_or_does_not_obey_the_spec_is_asked_anew() -> None:
         assert first.counts == {"ok": 1, "invalid": 1, "failed": 1}
         second = ask(["a", "b", "c", "d"], **labels).submit(client=client).wait()
         assert second.counts == {"ok": 4}
-        # Billed are those that were answered: "a" and "b", then "b", "c" and "d".
+        # Answered requests are billed: "a" and "b", then "b", "c" and "d".
         assert [batch.requests for batch in server.ledger] == [2, 3]
 
 
-def test_requests_under_way_in_another_job_are_not_paid_twice(
+def test_requests_running_in_another_job_are_not_billed_twice(
     echo: batchframe.local.Server,
 ) -> None:
     client = echo.client()
@@ -173,7 +173,7 @@ def test_an_earlier_job_that_cannot_be_read_is_left_out_with_a_warning(
 @given(
     picks=st.lists(st.lists(st.integers(0, 11), min_size=1, max_size=14), min_size=1, max_size=4)
 )
-def test_whatever_frames_follow_one_another_each_text_is_paid_once(
+def test_each_text_is_billed_once_over_any_sequence_of_frames(
     picks: list[list[int]], echo: batchframe.local.Server, tmp_path_factory: Any
 ) -> None:
     home = tmp_path_factory.mktemp("home")
@@ -188,7 +188,7 @@ def test_whatever_frames_follow_one_another_each_text_is_paid_once(
 
 
 def killed_before_create(requests: bf.Requests, name: str, client: Any) -> None:
-    """Leave a job as a kernel does that dies between the upload and the create."""
+    """Leave a job as if the kernel died between upload and create."""
 
     class Killed(BaseException):
         pass
@@ -202,7 +202,7 @@ def killed_before_create(requests: bf.Requests, name: str, client: Any) -> None:
             requests.submit(name, client=client)
 
 
-def test_a_job_that_was_never_sent_is_divided_anew_when_its_cell_runs_again(
+def test_an_unsent_job_is_divided_again_by_its_rerun_cell(
     echo: batchframe.local.Server,
 ) -> None:
     client = echo.client()
@@ -213,7 +213,7 @@ def test_a_job_that_was_never_sent_is_divided_anew_when_its_cell_runs_again(
     assert paid(echo) == 9
 
 
-def test_going_on_with_what_others_asked_meanwhile_is_refused_with_the_way_out(
+def test_resuming_requests_that_others_sent_since_is_refused_with_a_fix(
     echo: batchframe.local.Server,
 ) -> None:
     client = echo.client()
@@ -228,7 +228,7 @@ def test_going_on_with_what_others_asked_meanwhile_is_refused_with_the_way_out(
     assert first.status == "cancelled"
 
 
-def test_going_on_with_what_others_asked_meanwhile_is_paid_twice_when_told_so(
+def test_resuming_requests_that_others_sent_since_is_billed_twice_on_request(
     echo: batchframe.local.Server,
 ) -> None:
     client = echo.client()
@@ -238,12 +238,12 @@ def test_going_on_with_what_others_asked_meanwhile_is_paid_twice_when_told_so(
     assert paid(echo) == 11
 
 
-def test_what_is_uncertain_is_settled_before_anything_is_refused(
+def test_an_uncertain_batch_is_reconciled_before_anything_is_refused(
     echo: batchframe.local.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change_local(monkeypatch, max_requests=1, settle=0.1)
     client = echo.client()
-    # The first part is created and its answer lost; the second is not sent; it is asked elsewhere.
+    # The first batch is created with a lost response; the second file is sent by another job.
     echo.faults.add(Fault("POST /v1/batches", "close", after=True))
     echo.faults.add(Fault("GET /v1/batches", "lag", seconds=60))
     with pytest.raises(bf.errors.SubmissionUncertain):
@@ -257,7 +257,7 @@ def test_what_is_uncertain_is_settled_before_anything_is_refused(
     assert paid(echo) == 3
 
 
-def test_an_answer_that_does_not_obey_the_spec_does_not_delay_its_neighbors() -> None:
+def test_an_invalid_answer_does_not_delay_other_rows() -> None:
     replies = iter(["no JSON", '{"label": "+"}'])
     labels = {"output": ["+", "-"]}
     with batchframe.local.serve(answer=lambda _: next(replies, '{"label": "-"}')) as server:

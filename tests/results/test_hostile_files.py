@@ -1,4 +1,4 @@
-"""Result files of servers that lie: one status for each request, and what was answered is kept."""
+"""Malformed result files: one status per request; answers are kept."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ WRITTEN_OTHERWISE = {
 
 
 @pytest.mark.parametrize("case", WRITTEN_OTHERWISE)
-def test_d2_a_file_written_otherwise_is_read(case: str, paths: list[Path]) -> None:
+def test_d2_a_file_in_another_json_style_is_read(case: str, paths: list[Path]) -> None:
     answers = read(paths, WRITTEN_OTHERWISE[case])
     assert [answer["text"] for answer in answers] == [f"answer {number}" for number in range(4)]
 
@@ -80,7 +80,7 @@ LINE = json.dumps(good(1)).encode()
 BROKEN = {
     "truncated": LINE[:-30],
     "truncated in the text": LINE[: LINE.index(b"answer 1") + 3],
-    "a byte that is no text": LINE.replace(b"answer", b"\xff\xfe"),
+    "an invalid UTF-8 byte": LINE.replace(b"answer", b"\xff\xfe"),
     "a NUL in the text": LINE.replace(b"answer", b"an\x00wer"),
     "a NUL in the middle": LINE.replace(b'"error": ', b'"error":\x00'),
     "garbage behind": LINE + b"garbage",
@@ -93,7 +93,9 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_d2_a_broken_line_costs_its_own_row_only_and_says_so(case: str, paths: list[Path]) -> None:
+def test_d2_a_broken_line_affects_only_its_own_row_with_a_reason(
+    case: str, paths: list[Path]
+) -> None:
     answers = read(paths, [good(0), BROKEN[case], good(2), good(3)])
     assert statuses(answers) == ["ok", "invalid", "ok", "ok"]
     assert answers[1]["error"].startswith("unreadable result line: ")
@@ -105,7 +107,7 @@ SEPARATORS = "\u2028 \u2029 \u0085 \x0b \x0c \x1c \x1d \x1e \r \n \ufeff \u202e 
 
 
 @pytest.mark.parametrize("ascii_only", [True, False])
-def test_d3_every_separator_inside_a_value_stays(ascii_only: bool, paths: list[Path]) -> None:
+def test_d3_every_separator_inside_a_value_is_kept(ascii_only: bool, paths: list[Path]) -> None:
     line = json.dumps(good(1, SEPARATORS), ensure_ascii=ascii_only).encode()
     answers = read(paths, [good(0), line, good(2), good(3)])
     assert (answers[1]["text"], statuses(answers)) == (SEPARATORS, ["ok"] * 4)
@@ -123,17 +125,17 @@ HALVES = {
 
 
 @pytest.mark.parametrize("written", HALVES)
-def test_d3_half_a_pair_costs_itself_and_nothing_beside_it(written: str, paths: list[Path]) -> None:
+def test_d3_half_a_surrogate_pair_affects_nothing_else(written: str, paths: list[Path]) -> None:
     line = json.dumps(good(1)).replace("answer 1", written).encode()
     answers = read(paths, [good(0), line])
     assert (answers[1]["status"], answers[1]["text"]) == ("ok", HALVES[written])
     assert answers[1]["input_tokens"] == 10
 
 
-def test_d3_half_a_pair_in_an_error_or_a_name_does_no_harm(paths: list[Path]) -> None:
-    told = encoded(failed(1)).replace(b'"no"', rb'"no \ud83d"')
+def test_d3_half_a_surrogate_pair_in_an_error_or_name_is_harmless(paths: list[Path]) -> None:
+    error_line = encoded(failed(1)).replace(b'"no"', rb'"no \ud83d"')
     named = encoded(good(2)).replace(IDS[2].encode(), rb"\ud83d")
-    answers = read(paths, [told, named, good(3)])
+    answers = read(paths, [error_line, named, good(3)])
     assert statuses(answers) == ["missing", "failed", "missing", "ok"]
     assert answers[1]["error"].endswith("no \ufffd")
 
@@ -141,7 +143,7 @@ def test_d3_half_a_pair_in_an_error_or_a_name_does_no_harm(paths: list[Path]) ->
 OK, OTHER, BAD, LATE = good(0), good(0, "another"), failed(0), failed(0, "batch_expired")
 TWICE: dict[str, tuple[list[Any], list[Any], str, str | None]] = {
     "equal": ([OK, OK], [], "ok", "answer 0"),
-    "equal, written otherwise": (
+    "equal, formatted differently": (
         [OK, json.dumps(OK, indent=None, separators=(",", ":")).encode()], [], "ok", "answer 0",
     ),
     "equal in both files": ([OK], [OK], "ok", "answer 0"),
@@ -217,11 +219,11 @@ ANY_LINE = st.sampled_from(
 @given(data=st.data())
 def test_d6_the_order_of_lines_and_of_files_changes_nothing(data: Any, paths: list[Path]) -> None:
     lines = data.draw(st.lists(ANY_LINE, max_size=12))
-    cut = data.draw(st.integers(0, len(lines)))
-    first = table(paths, lines[:cut], lines[cut:])
+    position = data.draw(st.integers(0, len(lines)))
+    first = table(paths, lines[:position], lines[position:])
     shuffled = data.draw(st.permutations(lines))
-    cut = data.draw(st.integers(0, len(lines)))
-    assert table(paths, shuffled[:cut], shuffled[cut:]).equals(first)
+    position = data.draw(st.integers(0, len(lines)))
+    assert table(paths, shuffled[:position], shuffled[position:]).equals(first)
 
 
 def chat(message: Any, finish_reason: Any = "stop", more: Any = ()) -> dict[str, Any]:
@@ -271,16 +273,16 @@ BODIES: dict[str, tuple[dict[str, Any], str, str, str | None]] = {
 
 
 @pytest.mark.parametrize("case", BODIES)
-def test_d7_every_way_to_fail_has_its_own_status_and_words(case: str, paths: list[Path]) -> None:
-    response, status, words, text = BODIES[case]
+def test_d7_every_failure_has_its_own_status_and_reason(case: str, paths: list[Path]) -> None:
+    response, status, fragment, text = BODIES[case]
     line = encoded({"custom_id": IDS[1], "response": response})
     answer = read(paths, [good(0), line])[1]
     assert (answer["status"], answer["text"]) == (status, text)
-    assert words in answer["error"]
+    assert fragment in answer["error"]
     assert len(answer["error"]) < 1000
 
 
-def test_d7_an_empty_content_is_an_answer_and_of_several_choices_the_first_counts(
+def test_d7_empty_content_is_an_answer_and_the_first_choice_counts(
     paths: list[Path],
 ) -> None:
     first = good(0, "")
@@ -294,7 +296,7 @@ def test_d7_an_empty_content_is_an_answer_and_of_several_choices_the_first_count
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "words"),
+    ("error", "status", "fragment"),
     [
         ({"code": "batch_expired", "message": "late"}, "expired", "batch_expired: late"),
         ({"code": "batch_cancelled"}, "cancelled", "batch_cancelled"),
@@ -307,16 +309,16 @@ def test_d7_an_empty_content_is_an_answer_and_of_several_choices_the_first_count
         ({}, "failed", "the service gave no reason"),
     ],
 )
-def test_d7_an_error_line_without_a_response_is_told(
-    error: Any, status: str, words: str, paths: list[Path]
+def test_d7_an_error_line_without_a_response_has_a_reason(
+    error: Any, status: str, fragment: str, paths: list[Path]
 ) -> None:
     for line in ({"custom_id": IDS[1], "error": error}, {**failed(1), "error": error}):
         answer = read(paths, [good(0)], [line])[1]
-        assert (answer["status"], answer["error"]) == (status, words)
+        assert (answer["status"], answer["error"]) == (status, fragment)
 
 
 @pytest.mark.parametrize("status", ["expired", "cancelled", "failed"])
-def test_d8_what_an_ended_batch_had_answered_is_kept(status: str, paths: list[Path]) -> None:
+def test_d8_answers_of_an_ended_batch_are_kept(status: str, paths: list[Path]) -> None:
     reasons = [(None, "too odd", 2), ("c", None, None)]
     answers = read(paths, [good(0)], [failed(3)], status=status, errors=reasons)
     assert statuses(answers) == ["ok", status, status, "failed"]
@@ -325,14 +327,14 @@ def test_d8_what_an_ended_batch_had_answered_is_kept(status: str, paths: list[Pa
         assert answers[2]["error"] == "the service rejected the batch: c"
 
 
-def test_d8_a_batch_refused_for_thousands_of_lines_is_read_at_once() -> None:
+def test_d8_a_batch_rejected_for_thousands_of_lines_is_read_quickly() -> None:
     ids = [f"bf1-01234567-{number:07d}-0000000000" for number in range(20_000)]
     errors = [("bad", f"line {n} is bad", n) for n in range(20_001, 0, -1)]
     answers = read_table([], ids, status="failed", errors=errors)
     assert answers["error"][9].as_py() == "the service rejected the batch: line 10 is bad"
 
 
-def test_d8_a_file_that_the_service_did_not_give_is_named(paths: list[Path]) -> None:
+def test_d8_a_file_that_the_service_did_not_return_is_named(paths: list[Path]) -> None:
     paths[0].write_bytes(encoded(good(0)))
     for status in ("completed", "expired", "failed"):
         answers = read_answers(paths[:1], IDS, status=status, gone=["file-err"])
@@ -367,7 +369,7 @@ COSTLY: dict[str, tuple[bytes, set[str]]] = {
 
 
 @pytest.mark.parametrize("case", COSTLY)
-def test_d9_what_no_reader_can_hold_costs_at_most_its_own_row(case: str, paths: list[Path]) -> None:
+def test_d9_an_unreadable_value_affects_at_most_its_own_row(case: str, paths: list[Path]) -> None:
     line, possible = COSTLY[case]
     answers = read(paths, [good(0), line, good(2), good(3)])
     assert statuses(answers) in [["ok", status, "ok", "ok"] for status in possible]
@@ -375,7 +377,7 @@ def test_d9_what_no_reader_can_hold_costs_at_most_its_own_row(case: str, paths: 
     assert line_counts(paths[0])[0] >= 3
 
 
-def test_d9_a_key_that_stands_twice_never_gives_an_answer_to_another_row(
+def test_d9_a_repeated_key_never_moves_an_answer_to_another_row(
     paths: list[Path],
 ) -> None:
     start = encoded(good(1))[:-1]
@@ -387,7 +389,7 @@ def test_d9_a_key_that_stands_twice_never_gives_an_answer_to_another_row(
     assert (answers[1]["status"], answers[1]["text"]) == ("ok", "answer 1")
 
 
-def test_d9_an_answer_may_speak_of_custom_ids(paths: list[Path]) -> None:
+def test_d9_an_answer_may_contain_custom_ids(paths: list[Path]) -> None:
     text = json.dumps({"custom_id": IDS[2]})
     body = good(1, text)
     body["response"]["body"]["metadata"] = {"custom_id": IDS[3]}
@@ -406,7 +408,7 @@ def test_d9_a_line_of_50_megabytes_is_read(paths: list[Path]) -> None:
 
 
 @pytest.mark.parametrize("last", [False, True])
-def test_d9_a_line_without_an_end_is_not_held_in_memory(
+def test_d9_an_endless_line_is_not_kept_in_memory(
     last: bool, paths: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("batchframe._results.line._LONGEST_LINE", 1 << 20)

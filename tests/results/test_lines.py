@@ -1,4 +1,4 @@
-"""Result files of every kind: each request ends in one status, and no answer moves."""
+"""Result files of every kind: each request gets one status."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.support.result_files import read_answers
 IDS = [f"bf1-01234567-{number:07d}-0123456789" for number in range(6)]
 
 
-def good(number: int, text: str | None = None, **more: Any) -> dict[str, Any]:
+def good(number: int, text: str | None = None, **options: Any) -> dict[str, Any]:
     content = f"answer {number}" if text is None else text
     choice = {"message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
     usage = {"prompt_tokens": 10, "completion_tokens": 2}
     body = {"object": "chat.completion", "choices": [choice], "usage": usage}
     response = {"status_code": 200, "request_id": "r", "body": body}
-    return {"id": "x", "custom_id": IDS[number], "response": response, "error": None, **more}
+    return {"id": "x", "custom_id": IDS[number], "response": response, "error": None, **options}
 
 
 def read(path: Path, *lines: dict[str, Any] | bytes, **ended: Any) -> list[dict[str, Any]]:
@@ -58,17 +58,17 @@ ERRORS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("told", "status", "words"), ERRORS)
-def test_a_line_without_an_answer_has_its_own_status_and_words(
-    told: dict[str, Any], status: str, words: str, path: Path
+@pytest.mark.parametrize(("result_line", "status", "fragment"), ERRORS)
+def test_a_line_without_an_answer_has_its_own_status_and_reason(
+    result_line: dict[str, Any], status: str, fragment: str, path: Path
 ) -> None:
-    answers = read(path, good(0), {"custom_id": IDS[1], **told}, good(2))
+    answers = read(path, good(0), {"custom_id": IDS[1], **result_line}, good(2))
     assert [answer["status"] for answer in answers[:3]] == ["ok", status, "ok"]
-    assert words in answers[1]["error"]
+    assert fragment in answers[1]["error"]
     assert answers[1]["text"] is None
 
 
-def test_a_body_written_as_a_json_text_is_read(path: Path) -> None:
+def test_a_body_that_is_a_json_string_is_read(path: Path) -> None:
     line = good(0)
     line["response"]["body"] = json.dumps(line["response"]["body"])
     assert read(path, line)[0]["text"] == "answer 0"
@@ -85,7 +85,7 @@ def test_a_row_in_neither_file_is_missing(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "errors", "words"),
+    ("status", "errors", "fragment"),
     [
         ("expired", [], "expired"),
         ("cancelled", [], "cancelled"),
@@ -94,22 +94,22 @@ def test_a_row_in_neither_file_is_missing(path: Path) -> None:
         ("failed", [], "no reason"),
     ],
 )
-def test_what_an_ended_batch_left_open_says_why(
-    status: str, errors: list[Any], words: str, path: Path
+def test_rows_without_a_line_have_the_reason_of_their_batch(
+    status: str, errors: list[Any], fragment: str, path: Path
 ) -> None:
     answers = read(path, good(0), status=status, errors=errors)
     assert answers[0]["status"] == "ok"
     assert {answer["status"] for answer in answers[1:]} == {status}
-    assert words in answers[1]["error"]
+    assert fragment in answers[1]["error"]
 
 
-def test_the_line_that_failed_a_batch_is_told_to_its_own_row(path: Path) -> None:
+def test_an_error_about_one_line_is_given_to_its_row(path: Path) -> None:
     answers = read(path, status="failed", errors=[("c", "too odd", 3)])
     assert "line" not in answers[2]["error"]
     assert "too odd" in answers[2]["error"]
 
 
-def test_equal_answers_to_one_request_are_one(path: Path) -> None:
+def test_repeated_equal_answers_count_once(path: Path) -> None:
     assert read(path, good(0), good(0))[0]["status"] == "ok"
 
 
@@ -120,7 +120,7 @@ def test_different_answers_to_one_request_are_invalid(path: Path) -> None:
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_an_answer_beside_an_error_for_the_same_request_counts(first: bool, path: Path) -> None:
+def test_an_answer_takes_precedence_over_an_error(first: bool, path: Path) -> None:
     failed = {"custom_id": IDS[0], "response": None, "error": {"code": "server_error"}}
     lines = [good(0), failed] if first else [failed, good(0)]
     assert read(path, *lines)[0]["text"] == "answer 0"
@@ -135,13 +135,13 @@ RUBBISH: list[bytes] = [
 
 
 @given(data=st.data())
-def test_no_order_and_no_rubbish_moves_an_answer_or_invents_one(data: Any, path: Path) -> None:
+def test_no_order_and_no_garbage_moves_or_invents_an_answer(data: Any, path: Path) -> None:
     answered = data.draw(st.sets(st.integers(0, 5)))
     lines: list[bytes] = [json.dumps(good(number)).encode() for number in answered]
     lines += data.draw(st.lists(st.sampled_from(RUBBISH)))
-    cut = data.draw(st.integers(0, 40))
-    if lines and cut:
-        torn = json.dumps(good(data.draw(st.integers(0, 5)))).encode()[:-cut]
+    position = data.draw(st.integers(0, 40))
+    if lines and position:
+        torn = json.dumps(good(data.draw(st.integers(0, 5)))).encode()[:-position]
         lines.append(torn)
     answers = read(path, *data.draw(st.permutations(lines)))
     for number, answer in enumerate(answers):
@@ -152,7 +152,7 @@ def test_no_order_and_no_rubbish_moves_an_answer_or_invents_one(data: Any, path:
             assert answer["text"] is None
 
 
-def test_a_byte_order_mark_and_carriage_returns_are_no_part_of_a_line(path: Path) -> None:
+def test_byte_order_marks_and_carriage_returns_are_ignored(path: Path) -> None:
     path.write_bytes(
         b"\xef\xbb\xbf" + b"\r\n".join(json.dumps(good(n)).encode() for n in range(6)) + b"\r\n\r\n"
     )
@@ -160,7 +160,7 @@ def test_a_byte_order_mark_and_carriage_returns_are_no_part_of_a_line(path: Path
     assert [answer["text"] for answer in answers] == [f"answer {n}" for n in range(6)]
 
 
-def test_a_byte_that_is_no_text_loses_its_own_line_only(path: Path) -> None:
+def test_an_invalid_byte_affects_only_its_own_line(path: Path) -> None:
     broken = json.dumps(good(1)).encode().replace(b"answer 1", b"\xff\xfe")
     answers = read(path, good(0), broken, good(2))
     assert [answer["status"] for answer in answers[:3]] == ["ok", "invalid", "ok"]
@@ -168,25 +168,25 @@ def test_a_byte_that_is_no_text_loses_its_own_line_only(path: Path) -> None:
     assert read(path, b"{}")[1]["error"].endswith("1 of its lines could not be read")
 
 
-@pytest.mark.parametrize("odd", [2**63, 2**63 - 1, -1, "10", 10.5, None, [], True])
-def test_an_odd_count_of_tokens_does_not_cost_the_answer(odd: Any, path: Path) -> None:
+@pytest.mark.parametrize("invalid_count", [2**63, 2**63 - 1, -1, "10", 10.5, None, [], True])
+def test_an_invalid_token_count_does_not_affect_the_answer(invalid_count: Any, path: Path) -> None:
     line = good(0)
-    line["response"]["body"]["usage"] = {"prompt_tokens": odd, "completion_tokens": 2}
+    line["response"]["body"]["usage"] = {"prompt_tokens": invalid_count, "completion_tokens": 2}
     answer = read(path, line)[0]
     assert (answer["status"], answer["output_tokens"]) == ("ok", 2)
     assert answer["input_tokens"] in {None, 1}
-    line["response"]["body"]["usage"] = odd
+    line["response"]["body"]["usage"] = invalid_count
     assert read(path, line)[0]["status"] == "ok"
 
 
 @pytest.mark.parametrize("code", ["200", 200.0])
-def test_a_status_code_written_otherwise_is_read(code: Any, path: Path) -> None:
+def test_a_status_code_of_another_type_is_read(code: Any, path: Path) -> None:
     line = good(0)
     line["response"]["status_code"] = code
     assert read(path, line)[0]["status"] == "ok"
 
 
-def test_usage_is_read_and_its_absence_is_no_zero(path: Path) -> None:
+def test_usage_is_read_and_missing_usage_is_not_zero(path: Path) -> None:
     bare = good(1)
     del bare["response"]["body"]["usage"]
     answers = read(path, good(0), bare)

@@ -1,4 +1,4 @@
-"""Answers that the service counts and does not deliver are paid again only with consent."""
+"""Undelivered answers are sent again only on request."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import pytest
 
 import batchframe as bf
 from batchframe.local import Fault, serve
-from tests.support.other_server import Imitation, good, imitation, jsonl, requests
+from tests.support.other_server import FakeServer, fake_server, good, jsonl, requests
 from tests.support.profiles import change_local
 
-__all__ = ["imitation", "requests"]
+__all__ = ["fake_server", "requests"]
 
 FOREVER = float("inf")
 CONTENT = "GET /v1/files/{id}/content"
@@ -20,7 +20,7 @@ def _polls_often(monkeypatch: pytest.MonkeyPatch) -> None:
     change_local(monkeypatch, first_poll=0.01, last_poll=0.02)
 
 
-def test_a_late_file_is_not_paid_again_without_a_word(
+def test_rows_of_a_late_file_are_not_sent_again_by_default(
     requests: bf.Requests, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with serve(faults=[Fault(CONTENT, 404, times=FOREVER)]) as server:
@@ -48,22 +48,22 @@ def test_a_late_file_is_not_paid_again_without_a_word(
     [({"completed": 3}, 0), ({"completed": 2, "failed": 1}, 1), ({}, 1), (None, 1)],
     ids=str,
 )
-def test_the_services_count_decides(
-    counts: dict[str, int] | None, asked_again: int, imitation: Imitation, requests: bf.Requests
+def test_the_count_of_the_service_decides(
+    counts: dict[str, int] | None, asked_again: int, fake_server: FakeServer, requests: bf.Requests
 ) -> None:
-    imitation.batch = {"request_counts": counts and {"total": 3, **counts}}
-    imitation.files["file-out"] = lambda asked: jsonl(*[good(*one) for one in asked[1:]])
-    job = requests.submit("short", client=imitation.client()).wait()
+    fake_server.batch = {"request_counts": counts and {"total": 3, **counts}}
+    fake_server.files["file-out"] = lambda prompts: jsonl(*[good(*one) for one in prompts[1:]])
+    job = requests.submit("short", client=fake_server.client()).wait()
     assert job.counts == {"ok": 2, "missing": 1}
     assert len(job.unanswered()) == asked_again
     assert len(job.unanswered(also=["undelivered"])) == 1
 
 
-def test_a_file_that_was_named_is_believed_without_a_count(
-    imitation: Imitation, requests: bf.Requests
+def test_a_named_output_file_counts_without_a_count(
+    fake_server: FakeServer, requests: bf.Requests
 ) -> None:
-    imitation.files.clear()
-    job = requests.submit("named", client=imitation.client()).wait()
+    fake_server.files.clear()
+    job = requests.submit("named", client=fake_server.client()).wait()
     assert job.counts == {"missing": 3}
     assert len(job.unanswered()) == 0
     assert len(job.unanswered(also="undelivered")) == 3

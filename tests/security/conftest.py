@@ -1,4 +1,4 @@
-"""The proxy and the small job of the submission tests, and an ear in the proxy."""
+"""A proxy that records requests, and a small job."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["heard", "one_request_a_file", "proxy", "requests"]
 
 @dataclass(frozen=True)
 class Heard:
-    """One request as the server got it."""
+    """A request as the server received it."""
 
     line: str
     headers: tuple[tuple[str, str], ...]
@@ -28,8 +28,8 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[Heard]:
     pass_on = Handler.forward
 
     def forward(self: Any, body: bytes) -> Any:
-        said = Heard(f"{self.command} {self.path}", tuple(self.headers.items()), body)
-        requests_heard.append(said)
+        request = Heard(f"{self.command} {self.path}", tuple(self.headers.items()), body)
+        requests_heard.append(request)
         return pass_on(self, body)
 
     monkeypatch.setattr(Handler, "forward", forward)

@@ -1,4 +1,4 @@
-"""X7: a cell of images may hold anything, and no file outside ``image_root`` is opened for it."""
+"""X7: no image cell can open a file outside ``image_root``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="links and pipes as P
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make a folder of images beside a secret, in a home that has one, too."""
+    """Make a folder of images beside a secret file."""
     home = tmp_path / "person"
     (home / ".ssh").mkdir(parents=True)
     (home / ".ssh" / "id_rsa").write_bytes(SECRET)
@@ -49,8 +49,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def ask(cell: Any, root: Path | None) -> list[str]:
     frame = pd.DataFrame({"photo": pd.Series([cell], dtype=object)})
-    asked = frame.bf.requests("?", model="gpt-4.1", images="photo", image_root=root)
-    return urls_of(asked.preview()[0]["body"])
+    requests = frame.bf.requests("?", model="gpt-4.1", images="photo", image_root=root)
+    return urls_of(requests.preview()[0]["body"])
 
 
 HOSTILE = [
@@ -100,10 +100,10 @@ HOSTILE = [
 def test_x7_hostile_cells_are_refused_before_anything_is_sent(
     cell: str, rooted: bool, root: Path
 ) -> None:
-    with no_network(), watched() as opened, pytest.raises(CellError) as caught:
+    with no_network(), watched() as opened, pytest.raises(CellError) as excinfo:
         ask(cell, root if rooted else None)
-    assert "hunter2" not in str(caught.value)
-    assert "OPENSSH" not in str(caught.value)
+    assert "hunter2" not in str(excinfo.value)
+    assert "OPENSSH" not in str(excinfo.value)
     if not rooted:
         assert not opened
 
@@ -143,7 +143,7 @@ def test_x7_links_to_folders_are_not_followed(target: str, root: Path) -> None:
 
 @posix
 @pytest.mark.parametrize("cell", ["file.png", "way/1.png", "pipe.png", "../secret.png", "cats"])
-def test_x7_without_descriptors_of_folders_links_are_resolved_and_refused(
+def test_x7_without_folder_descriptors_links_are_resolved_and_refused(
     cell: str, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("batchframe._frames.safe_paths._STEPWISE", False)  # as on Windows
@@ -164,23 +164,23 @@ def test_x7_the_root_itself_may_be_reached_through_a_link(root: Path) -> None:
 
 
 @posix
-def test_x7_a_link_that_takes_a_files_place_later_is_not_followed(root: Path) -> None:
+def test_x7_a_link_that_replaces_a_file_later_is_not_followed(root: Path) -> None:
     frame = pd.DataFrame({"photo": ["cats/1.png"]})
-    asked = frame.bf.requests("?", model="gpt-4.1", images="photo", image_root=root)
+    requests = frame.bf.requests("?", model="gpt-4.1", images="photo", image_root=root)
     (root / "cats" / "1.png").unlink()
     (root / "cats" / "1.png").symlink_to(root.parent / "secret.png")
     with pytest.raises(CellError, match="names a symbolic link"):
-        asked.preview()
+        requests.preview()
     (root / "cats" / "1.png").unlink()
     (root / "cats").rmdir()
     (root / "cats").symlink_to(root.parent)
     (root.parent / "1.png").write_bytes(SECRET)
     with pytest.raises(CellError, match="links are not followed"):
-        asked.preview()
+        requests.preview()
 
 
 @posix
-def test_x7_special_files_are_refused_and_not_waited_for(root: Path) -> None:
+def test_x7_special_files_are_refused_without_waiting(root: Path) -> None:
     os.mkfifo(root / "pipe.png")
     with socket.socket(socket.AF_UNIX) as listening:
         name = os.path.relpath(root / "s.png")
@@ -192,7 +192,7 @@ def test_x7_special_files_are_refused_and_not_waited_for(root: Path) -> None:
 
 @posix
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads everything")
-def test_x7_a_file_that_may_not_be_read_is_named(root: Path) -> None:
+def test_x7_an_unreadable_file_is_named(root: Path) -> None:
     (root / "cats" / "1.png").chmod(0)
     with pytest.raises(CellError, match="cannot be opened"):
         ask("cats/1.png", root)
@@ -202,13 +202,13 @@ def test_x7_a_file_is_read_up_to_the_limit_and_no_further(root: Path) -> None:
     endless = root / "endless.png"
     with endless.open("wb") as file:
         file.write(png())
-        file.truncate(40 * 2**30)  # sparse: it takes no room on the disk
+        file.truncate(40 * 2**30)  # sparse: it takes no disk space
     with pytest.raises(CellError, match="more than 20 MB"):
         ask("endless.png", root)
-    endless.unlink()  # all that tests leave is searched for the key
+    endless.unlink()  # all files of the tests are searched for the key
 
 
-def test_x7_the_rows_that_are_refused_stop_those_that_are_not(root: Path) -> None:
+def test_x7_one_refused_row_prevents_sending_the_others(root: Path) -> None:
     frame = pd.DataFrame({"photo": ["cats/1.png", "../secret.png"]})
     with pytest.raises(CellError, match="1 of 2 rows"):
         frame.bf.requests("?", model="gpt-4.1", images="photo", image_root=root, on_missing="skip")
@@ -218,8 +218,8 @@ def test_x7_urls_are_never_fetched(root: Path) -> None:
     cells = ["https://169.254.169.254/a.png", "https://localhost/a.png", "https://example.org/"]
     frame = pd.DataFrame({"photo": cells})
     with no_network():
-        asked = frame.bf.requests("?", model="gpt-4.1", images="photo", image_root=root)
-        assert [urls_of(line["body"]) for line in asked.preview()] == [[cell] for cell in cells]
+        requests = frame.bf.requests("?", model="gpt-4.1", images="photo", image_root=root)
+        assert [urls_of(line["body"]) for line in requests.preview()] == [[cell] for cell in cells]
 
 
 TEXT = st.text(max_size=40)
@@ -245,16 +245,16 @@ CELLS = TEXT | PATHS.map("".join) | PATHS.map("/".join) | st.binary(max_size=30)
 
 @settings(max_examples=examples(400))
 @given(cell=CELLS, absolute=st.booleans(), as_path=st.booleans())
-def test_x7_whatever_a_cell_holds_no_file_outside_the_root_is_opened(
+def test_x7_no_cell_can_open_a_file_outside_the_root(
     cell: str | bytes, absolute: bool, as_path: bool, root: Path
 ) -> None:
     if sys.platform != "win32" and not (root / "way").is_symlink():
         (root / "way").symlink_to("..")
-    made: Any = f"{root.parent}/{cell}" if absolute and isinstance(cell, str) else cell
-    made = Path(made) if as_path and isinstance(made, str) and "\0" not in made else made
+    value: Any = f"{root.parent}/{cell}" if absolute and isinstance(cell, str) else cell
+    value = Path(value) if as_path and isinstance(value, str) and "\0" not in value else value
     with watched() as opened:
         try:
-            urls = ask(made, root)
+            urls = ask(value, root)
         except CellError:
             urls = []
     assert all(base64.b64encode(SECRET).decode()[:20] not in url for url in urls)
@@ -275,23 +275,23 @@ sys.addaudithook(_note)
 
 @contextmanager
 def watched() -> Iterator[list[Path]]:
-    """Collect the files and folders that are opened in the block, by their real paths.
+    """Record the real paths of files and folders opened in the block.
 
-    The audit hook sees every opening, but where a name is followed from an open folder it sees the
-    name alone; so what `os.open` returned is looked up as well.
+    The audit hook sees every open call. If a name is relative to an open folder, it sees only the
+    name, so the path of the descriptor that `os.open` returned is looked up.
     """
     wait_until_closed()
-    seen: list[Any] = []
+    opened_paths: list[Any] = []
     opened: list[Path] = []
     really_open = os.open
 
     def noted(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
-        before = len(seen)
+        before = len(opened_paths)
         try:
             descriptor = really_open(path, flags, mode, dir_fd=dir_fd)
         finally:
             if dir_fd is not None:
-                del seen[before:]
+                del opened_paths[before:]
                 assert "/" not in path
                 assert path not in {"..", "."}
         link = Path(f"/proc/self/fd/{descriptor}")
@@ -299,29 +299,29 @@ def watched() -> Iterator[list[Path]]:
             opened.append(link.resolve())
         return descriptor
 
-    _watching.append(seen)
+    _watching.append(opened_paths)
     os.open = noted
     try:
         yield opened
     finally:
         os.open = really_open
         _watching.pop()
-        # Numbers are what is open already; Python reads its own modules.
-        named = [Path(os.fsdecode(path)) for path in seen if isinstance(path, str | bytes)]
+        # Numbers are open descriptors; Python reads its own modules.
+        named = [Path(os.fsdecode(path)) for path in opened_paths if isinstance(path, str | bytes)]
         code = (sys.prefix, sys.base_prefix, str(Path(bf.__file__).parent))
         opened += [Path(path) for path in named if not str(path).startswith(code)]
 
 
 @contextmanager
 def no_network() -> Iterator[None]:
-    """Fail where a socket is connected or a name looked up."""
+    """Fail if a socket connects or a name is resolved."""
 
     def refuse(*arguments: object, **_: object) -> Any:
         raise AssertionError(arguments)
 
-    kept = socket.socket.connect, socket.getaddrinfo
+    originals = socket.socket.connect, socket.getaddrinfo
     socket.socket.connect, socket.getaddrinfo = refuse, refuse  # type: ignore[method-assign]
     try:
         yield
     finally:
-        socket.socket.connect, socket.getaddrinfo = kept  # type: ignore[method-assign]
+        socket.socket.connect, socket.getaddrinfo = originals  # type: ignore[method-assign]

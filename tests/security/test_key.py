@@ -14,21 +14,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import openai
 import pytest
-from nbclient import NotebookClient
 
 import batchframe as bf
 import batchframe.local
+from tests.support import notebooks
 from tests.support.seams import service_of
 
 KEY = "sk-CANARY-0123456789abcdef"
-ODD_KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"  # as Azure's are: nothing tells that it is one
+ODD_KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"  # like Azure's, which have no prefix
 
 
 def echo(key: str) -> str:
-    """Write a refusal that says the key, as some services do."""
+    """Return an error that contains the key, as some services do."""
     return json.dumps({"error": {"message": f"Incorrect API key: {key}.", "code": "bad"}})
 
 
@@ -44,30 +43,30 @@ FAULTS = [
 
 
 def failure_of(act: Callable[[], object]) -> BaseException:
-    with pytest.raises(bf.errors.BatchframeError) as caught:
+    with pytest.raises(bf.errors.BatchframeError) as excinfo:
         act()
-    return caught.value
+    return excinfo.value
 
 
 def frames_of(reason: BaseException) -> str:
-    """Write a traceback with the values of all local names, but for those of this file."""
-    told = traceback.TracebackException.from_exception(reason, capture_locals=True)
-    ours = [frame for frame in told.stack if frame.filename != __file__]
+    """Format a traceback with local variables, except those of this file."""
+    trace = traceback.TracebackException.from_exception(reason, capture_locals=True)
+    ours = [frame for frame in trace.stack if frame.filename != __file__]
     return "".join(f"{frame.name} {frame.locals}" for frame in ours) + "".join(
-        told.format_exception_only()
+        trace.format_exception_only()
     )
 
 
 def everything_reachable(reason: BaseException) -> str:
-    """Write what hangs on an exception: arguments, attributes, notes, what it came from."""
-    shown = []
-    seen: list[BaseException | None] = [reason]
-    while seen:
-        one = seen.pop()
+    """Format everything reachable from an exception."""
+    texts = []
+    exceptions: list[BaseException | None] = [reason]
+    while exceptions:
+        one = exceptions.pop()
         if one is not None:
-            shown.append(f"{one!r} {one} {one.args} {vars(one)}")
-            seen += [one.__cause__, one.__context__]
-    return "\n".join(shown)
+            texts.append(f"{one!r} {one} {one.args} {vars(one)}")
+            exceptions += [one.__cause__, one.__context__]
+    return "\n".join(texts)
 
 
 @pytest.mark.parametrize("key", [KEY, ODD_KEY], ids=["OpenAI's", "another's"])
@@ -89,9 +88,7 @@ def test_x2_no_exception_carries_the_key(
     assert getattr(again, "status", None) == getattr(reason, "status", None)
 
 
-def test_x2_a_key_that_an_azure_client_sends_is_taken_out_too(
-    proxy: Any, requests: bf.Requests
-) -> None:
+def test_x2_the_key_of_an_azure_client_is_redacted_too(proxy: Any, requests: bf.Requests) -> None:
     proxy.fail("GET", "/batches", "401 refused", body=echo(ODD_KEY), times=50)
     client = openai.AzureOpenAI(base_url=proxy.url, api_version="2026-01-01", api_key=ODD_KEY)
     reason = failure_of(lambda: requests.submit("secret", client=client))
@@ -100,7 +97,7 @@ def test_x2_a_key_that_an_azure_client_sends_is_taken_out_too(
 
 
 @pytest.mark.slow
-def test_x2_the_log_at_its_loudest_does_not_tell_the_key(proxy: Any) -> None:
+def test_x2_the_debug_log_does_not_contain_the_key(proxy: Any) -> None:
     code = """
         import logging, os, sys
         import openai, pandas as pd
@@ -113,25 +110,25 @@ def test_x2_the_log_at_its_loudest_does_not_tell_the_key(proxy: Any) -> None:
         print(repr(bf.job("loud")), bf.jobs())
     """
     proxy.fail("POST", "/files", "500", body=echo(KEY))
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), proxy.url],
         env={**os.environ, "OPENAI_LOG": "debug", "OPENAI_API_KEY": KEY},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert "openai._base_client" in done.stderr  # it was as loud as it can be
-    assert KEY not in done.stdout + done.stderr
+    assert process.returncode == 0, process.stderr
+    assert "openai._base_client" in process.stderr  # debug logging was on
+    assert KEY not in process.stdout + process.stderr
 
 
-def test_x2_the_traceback_of_a_notebook_at_its_most_verbose_does_not_tell_the_key(
+def test_x2_a_verbose_notebook_traceback_does_not_contain_the_key(
     proxy: Any,
 ) -> None:
     from IPython.core.ultratb import VerboseTB
 
     def frames(reason: BaseException) -> Any:
-        # Without this test's own, which holds the proxy and its words.
+        # Without those of this test, which contain the proxy.
         return reason.__traceback__ and reason.__traceback__.tb_next
 
     proxy.fail("POST", "/files", "401 refused", body=echo(KEY))
@@ -146,13 +143,13 @@ def test_x2_the_traceback_of_a_notebook_at_its_most_verbose_does_not_tell_the_ke
     try:
         exec(compile(code, "<cell>", "exec"), {"url": proxy.url})  # noqa: S102 - as a kernel does
     except bf.errors.ServiceError as reason:
-        told = VerboseTB(theme_name="nocolor").text(type(reason), reason, frames(reason))
-    assert "OpenAIService" in told
-    assert KEY not in told
+        trace = VerboseTB(theme_name="nocolor").text(type(reason), reason, frames(reason))
+    assert "OpenAIService" in trace
+    assert KEY not in trace
 
 
 @pytest.mark.slow
-def test_x2_a_saved_notebook_does_not_hold_the_key(proxy: Any, tmp_path: Path) -> None:
+def test_x2_a_saved_notebook_does_not_contain_the_key(proxy: Any) -> None:
     cells = [
         "%xmode Verbose\nimport openai, pandas as pd, batchframe as bf",
         f"client = openai.OpenAI(base_url={proxy.url!r})",
@@ -163,48 +160,46 @@ def test_x2_a_saved_notebook_does_not_hold_the_key(proxy: Any, tmp_path: Path) -
         "bf.jobs()",
     ]
     proxy.fail("POST", "/files", "401 refused", body=echo(KEY))
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    NotebookClient(notebook, timeout=120, allow_errors=True).execute()
-    saved = tmp_path / "notebook.ipynb"
-    nbformat.write(notebook, saved)
-    text = saved.read_text(encoding="utf-8")
+    notebook = notebooks.new(*cells)
+    notebooks.client_of(notebook, timeout=120, allow_errors=True).execute()
+    text = notebooks.as_text(notebook)
     assert "The service rejected the request (HTTP 401" in text
     assert "completed" in text
     assert KEY not in text
 
 
-def test_x2_the_service_hears_the_key_in_one_header_alone(
+def test_x2_the_service_gets_the_key_in_one_header_only(
     proxy: Any, heard: list[Any], requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     job = requests.submit("heard", client=proxy.client(key=KEY)).wait()
     job.cancel()
-    lines = {said.line.split("?")[0].rsplit("/", 1)[0] for said in heard}
+    lines = {request.line.split("?")[0].rsplit("/", 1)[0] for request in heard}
     assert {"POST /v1", "GET /v1", "GET /v1/batches", "GET /v1/files"} <= lines
-    for said in heard:
-        names = [name.lower() for name, value in said.headers if KEY in value]
-        assert names == ["authorization"], said.line
-        assert KEY not in said.line
-        assert KEY.encode() not in said.body
+    for request in heard:
+        names = [name.lower() for name, value in request.headers if KEY in value]
+        assert names == ["authorization"], request.line
+        assert KEY not in request.line
+        assert KEY.encode() not in request.body
     batch = server.client().batches.list().data[0]
     assert KEY not in str(batch.metadata)
 
 
-def test_x2_nothing_that_is_kept_or_shown_holds_the_key(
+def test_x2_nothing_stored_or_shown_contains_the_key(
     proxy: Any, requests: bf.Requests, home: Path
 ) -> None:
     client = proxy.client(key=KEY)
     job = requests.submit("kept", client=client).wait()
     service = service_of(client)
-    shown = [
+    texts = [
         repr(job), str(job), job._repr_html_(), repr(vars(job)), repr(service), str(vars(service)),
         repr(service.identity), repr(requests), bf.jobs().to_string(),
         job.results(details=True).to_csv(), pickle.dumps(job).decode("latin-1"),
     ]  # fmt: skip
     again = pickle.loads(pickle.dumps(job))  # noqa: S301 - our own bytes
     assert again.counts == {"ok": 3}
-    shown += [path.read_bytes().decode("latin-1") for path in home.rglob("*") if path.is_file()]
-    assert len(shown) > 15
-    assert not [text for text in shown if KEY in text]
+    texts += [path.read_bytes().decode("latin-1") for path in home.rglob("*") if path.is_file()]
+    assert len(texts) > 15
+    assert not [text for text in texts if KEY in text]
 
 
 def test_x2_a_url_with_a_password_is_kept_and_shown_without_it(
@@ -220,14 +215,14 @@ def test_x2_a_url_with_a_password_is_kept_and_shown_without_it(
     assert KEY not in str(failure_of(lambda: requests.submit(client=far)))
 
 
-def test_x2_the_reason_of_a_failed_batch_that_tells_the_key_is_kept_without_it(
+def test_x2_the_key_in_the_reason_of_a_failed_batch_is_redacted(
     proxy: Any, requests: bf.Requests, server: batchframe.local.Server, home: Path
 ) -> None:
     server.pause()
     job = requests.submit("failed", client=proxy.client(key=KEY))
     batch = server.client().batches.list().data[0].to_dict()
-    told = {"data": [{"code": "bad", "message": f"The key {KEY} may not.", "line": None}]}
-    body = json.dumps({**batch, "status": "failed", "errors": told})
+    errors = {"data": [{"code": "bad", "message": f"The key {KEY} may not.", "line": None}]}
+    body = json.dumps({**batch, "status": "failed", "errors": errors})
     proxy.fail("GET", batch["id"], "500", status=200, body=body, times=50)
     job.refresh()
     assert job.status == "failed"
@@ -237,7 +232,7 @@ def test_x2_the_reason_of_a_failed_batch_that_tells_the_key_is_kept_without_it(
 
 
 @pytest.mark.parametrize(
-    ("said", "kept"),
+    ("text", "expected"),
     [
         (f"Incorrect API key provided: {KEY}.", "Incorrect API key provided: sk-…."),
         ("key: sk-proj-********************abcd. You", "key: sk-…. You"),
@@ -247,20 +242,20 @@ def test_x2_the_reason_of_a_failed_batch_that_tells_the_key_is_kept_without_it(
         ("nothing", "nothing"),
     ],
 )
-def test_x2_what_looks_like_a_key_is_taken_out(
-    said: str, kept: str, proxy: Any, requests: bf.Requests
+def test_x2_anything_that_looks_like_a_key_is_redacted(
+    text: str, expected: str, proxy: Any, requests: bf.Requests
 ) -> None:
-    for message in (said, kept):
+    for message in (text, expected):
         refusal = json.dumps({"error": {"message": f"<{message}>", "code": "bad"}})
         proxy.fail("POST", "/batches", "400 refused", body=refusal)
-        with pytest.raises(bf.errors.SubmissionError) as caught:
+        with pytest.raises(bf.errors.SubmissionError) as excinfo:
             requests.submit("secret", client=proxy.client())
-        assert f"<{kept}>" in str(caught.value)
+        assert f"<{expected}>" in str(excinfo.value)
 
 
 @pytest.mark.slow
 def test_x2_the_search_for_leaks_finds_one(tmp_path: Path) -> None:
-    # The check at the end of a session can fail: a log and a file make it do so.
+    # The check at the end of a session fails for a log and for a file.
     (tmp_path / "test_leak.py").write_text(
         textwrap.dedent(
             """
@@ -275,9 +270,9 @@ def test_x2_the_search_for_leaks_finds_one(tmp_path: Path) -> None:
         )
     )
     root = Path(__file__).parents[2]
-    # Not below this session's own folder, whose end is searched too.
+    # Outside this session's folder, which is searched, too.
     with tempfile.TemporaryDirectory() as leaks:
-        done = subprocess.run(
+        process = subprocess.run(
             [
                 sys.executable, "-m", "pytest", "-q", "-n", "0",
                 "-p", "no:cacheprovider", "-p", "tests.conftest",
@@ -289,7 +284,7 @@ def test_x2_the_search_for_leaks_finds_one(tmp_path: Path) -> None:
             text=True,
             check=False,
         )  # fmt: skip
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "the key stands in" in done.stdout
-    assert "test_a_file0/leak" in done.stdout
-    assert "test_a_log: Captured log call" in done.stdout
+    assert process.returncode == 1, process.stdout + process.stderr
+    assert "the key stands in" in process.stdout
+    assert "test_a_file0/leak" in process.stdout
+    assert "test_a_log: Captured log call" in process.stdout

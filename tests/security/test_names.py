@@ -1,4 +1,4 @@
-"""X4: names and ids of any form are words, never paths. S22: a job is its account's alone."""
+"""X4: names and ids are never paths. S22: a job belongs to one account."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def paths_below(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_x4_a_jobs_name_is_a_word_and_its_folder_a_number(
+def test_x4_a_job_name_is_checked_and_its_folder_is_a_number(
     name: str, requests: bf.Requests, server: batchframe.local.Server, tmp_path: Path, home: Path
 ) -> None:
     if not name.strip() or not name.isprintable():
@@ -45,18 +45,18 @@ def test_x4_a_jobs_name_is_a_word_and_its_folder_a_number(
 
 
 @pytest.mark.parametrize("name", [*NAMES, "a" * 129, "é", "job-1/"])
-def test_x4_an_id_that_is_none_names_no_folder(name: str) -> None:
+def test_x4_an_invalid_id_names_no_folder(name: str) -> None:
     with pytest.raises(bf.errors.JobError, match="not a job id"):
         folder_of(name)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_x4_a_job_that_is_not_there_is_told_in_words(name: str) -> None:
+def test_x4_a_missing_job_raises_a_clear_error(name: str) -> None:
     with pytest.raises(bf.errors.JobError, match="not found"):
         bf.job(name)
 
 
-def test_x4_a_folder_that_came_with_a_notebook_does_not_stand_in_for_a_job(
+def test_x4_a_folder_beside_the_notebook_does_not_replace_a_job(
     requests: bf.Requests, server: batchframe.local.Server, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -78,21 +78,21 @@ def test_x4_ids_of_the_service_are_never_paths(  # noqa: PLR0917 - cases and fix
     server.pause()
     job = requests.submit("kept", client=proxy.client())
     batch = server.client().batches.list().data[0].to_dict()
-    odd = {**batch, "status": "completed", "output_file_id": bad, "error_file_id": bad}
-    proxy.fail("GET", batch["id"], "500", status=200, body=json.dumps(odd), times=50)
+    hostile = {**batch, "status": "completed", "output_file_id": bad, "error_file_id": bad}
+    proxy.fail("GET", batch["id"], "500", status=200, body=json.dumps(hostile), times=50)
     heard.clear()
-    # Refused by the client, or asked for as a name that the service does not know.
+    # Refused by the client, or requested as an id that the service does not have.
     with contextlib.suppress(bf.errors.ServiceError):
         job.refresh()
     assert job.counts == {"pending": 3}
-    for said in heard:
-        assert re.fullmatch(r"GET /v1/(batches|files)/[^/]+(/content)?", said.line.split("?")[0])
-    wanted = {"journal.jsonl", "manifest.json", "rows.parquet", "input-000.jsonl", "lock"}
-    assert {path.name for path in job.folder.iterdir()} <= wanted | {"output-000.jsonl.part"}
+    for request in heard:
+        assert re.fullmatch(r"GET /v1/(batches|files)/[^/]+(/content)?", request.line.split("?")[0])
+    expected = {"journal.jsonl", "manifest.json", "rows.parquet", "input-000.jsonl", "lock"}
+    assert {path.name for path in job.folder.iterdir()} <= expected | {"output-000.jsonl.part"}
     assert {path for path in paths_below(tmp_path) if "/" not in path} == {"home"}
 
 
-def test_x4_a_batch_that_is_named_like_a_path_is_asked_for_as_a_name(
+def test_x4_a_batch_id_that_looks_like_a_path_is_escaped(
     proxy: Any, heard: list[Any], requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     job = requests.submit("kept", client=proxy.client())
@@ -113,21 +113,21 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("case", OTHERS)
-def test_s22_a_job_is_not_looked_for_in_another_account(
+def test_s22_a_job_is_not_searched_for_in_another_account(
     case: str, requests: bf.Requests, proxy: Any, server: batchframe.local.Server
 ) -> None:
     server.pause()
-    kept = requests.submit("kept", client=proxy.client())
-    asked = len(proxy.seen)
-    proxy.fail("GET", kept.batches[0].id, "404 refused", times=99)
+    own_job = requests.submit("kept", client=proxy.client())
+    calls = len(proxy.calls)
+    proxy.fail("GET", own_job.batches[0].id, "404 refused", times=99)
     other = proxy.client().with_options(**OTHERS[case])
     job = bf.job("kept", client=other)
     for act in (job.refresh, job.wait, job.cancel, job.resume, lambda: job.resume(recreate=True)):
-        with pytest.raises(bf.errors.ClientError, match="belongs to") as caught:
+        with pytest.raises(bf.errors.ClientError, match="belongs to") as excinfo:
             act()
-        assert all(value in str(caught.value) for value in OTHERS[case].values())
-    # Whether the client sees the batch is all that is asked.
-    assert set(proxy.seen[asked:]) <= {("GET", f"/v1/batches/{kept.batches[0].id}")}
+        assert all(value in str(excinfo.value) for value in OTHERS[case].values())
+    # The only calls check whether the client sees the batch.
+    assert set(proxy.calls[calls:]) <= {("GET", f"/v1/batches/{own_job.batches[0].id}")}
 
 
 def test_s22_a_manifest_that_names_another_server_does_not_get_the_key(
@@ -136,14 +136,14 @@ def test_s22_a_manifest_that_names_another_server_does_not_get_the_key(
     server.pause()
     job = requests.submit("kept", client=server.client())
     manifest = job.folder / "manifest.json"
-    # As if someone had edited it, hoping that the key will be sent there.
+    # As if edited to have the key sent there.
     manifest.write_bytes(manifest.read_bytes().replace(server.url.encode(), proxy.url.encode()))
     picked = bf.job("kept", client=server.client())
     with pytest.raises(bf.errors.ClientError, match="belongs to"):
         picked.refresh()
     with pytest.raises(bf.errors.ClientError):
         bf.job("kept").refresh()
-    assert proxy.seen == []
+    assert proxy.calls == []
 
 
 def test_s22_the_same_content_for_another_account_is_another_job(
@@ -168,7 +168,9 @@ def test_s22_an_azure_client_is_another_account(proxy: Any, requests: bf.Request
         bf.job("kept", client=azure).resume()
 
 
-def test_x4_no_name_of_a_column_is_code_or_a_path() -> None:
+def test_x4_a_column_name_is_never_code_or_a_path() -> None:
     frame = pd.DataFrame({"__class__": ["a"], "os.system('x')": ["b"], "../../x": ["c"]})
-    asked = frame.bf.requests("{{ __class__ }} {{ os.system('x') }} {{ ../../x }}", model="gpt-4.1")
-    assert asked.preview(1)[0]["body"]["messages"][0]["content"] == "a b c"
+    requests = frame.bf.requests(
+        "{{ __class__ }} {{ os.system('x') }} {{ ../../x }}", model="gpt-4.1"
+    )
+    assert requests.preview(1)[0]["body"]["messages"][0]["content"] == "a b c"

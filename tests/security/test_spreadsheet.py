@@ -1,4 +1,4 @@
-"""X6: exported text that a spreadsheet would run can be made safe."""
+"""X6: escaping of spreadsheet formulas."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DTYPES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("kind", DTYPES)
-def test_x6_text_that_begins_a_formula_is_escaped_in_every_kind_of_column(kind: str) -> None:
+def test_x6_formulas_are_escaped_in_every_kind_of_column(kind: str) -> None:
     column = pd.Series([*DANGEROUS, *HARMLESS], dtype=object).astype(DTYPES[kind])
     frame = pd.DataFrame({"t": column})
     before = frame.copy(deep=True)
@@ -47,7 +47,7 @@ def test_x6_text_that_begins_a_formula_is_escaped_in_every_kind_of_column(kind: 
     pd.testing.assert_frame_equal(bf.escape_formulas(safe), safe)
 
 
-def test_x6_numbers_dates_and_all_else_stay_as_they_are() -> None:
+def test_x6_numbers_dates_and_other_values_are_unchanged() -> None:
     frame = pd.DataFrame(
         {
             "i": [-1, 2], "f": [-1.5, np.nan], "b": [True, False],
@@ -87,20 +87,20 @@ def test_x6_labels_and_their_names_are_escaped_too() -> None:
         pd.DataFrame({"a": ["x"]}, index=pd.date_range("2026", periods=1)),
     ],
 )
-def test_x6_an_empty_or_odd_frame_stays_as_it_is(frame: pd.DataFrame) -> None:
+def test_x6_an_empty_or_unusual_frame_is_unchanged(frame: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(bf.escape_formulas(frame), frame)
 
 
-def test_x6_what_is_no_frame_is_refused() -> None:
+def test_x6_an_object_that_is_not_a_frame_is_refused() -> None:
     with pytest.raises(bf.errors.RequestError, match="DataFrame"):
         bf.escape_formulas(["=1"])  # type: ignore[arg-type]
 
 
-def test_x6_plain_to_csv_writes_an_answer_as_it_is_and_the_escaped_one_safely() -> None:
+def test_x6_to_csv_writes_answers_unchanged_unless_escaped() -> None:
     frame = pd.DataFrame({"text": ["a"]})
-    asked = frame.bf.requests("{{ text }}", model="gpt-4.1")
+    requests = frame.bf.requests("{{ text }}", model="gpt-4.1")
     with batchframe.local.serve(answer=lambda _: "=cmd|' /C calc'!A0") as server:
-        job = asked.submit(client=server.client()).wait()
+        job = requests.submit(client=server.client()).wait()
     joined = frame.bf.join(job)
     assert ",=cmd" in joined.to_csv()
     safe = joined.bf.escape_formulas().to_csv(index=False)

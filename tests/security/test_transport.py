@@ -1,4 +1,4 @@
-"""X8: the key goes over an encrypted line, and nowhere but to the client's own server."""
+"""X8: the key is sent encrypted and only to the client's server."""
 
 from __future__ import annotations
 
@@ -33,23 +33,25 @@ def client_of(url: str) -> openai.OpenAI:
 
 @pytest.mark.parametrize("url", FAR)
 def test_x8_plain_http_to_another_machine_is_refused(url: str, requests: bf.Requests) -> None:
-    with pytest.raises(bf.errors.ClientError, match="https://") as caught:
+    with pytest.raises(bf.errors.ClientError, match="https://") as excinfo:
         requests.submit(client=client_of(url), max_cost=0)
-    assert url.replace("http:", "https:") in str(caught.value)
-    assert "BATCHFRAME_ALLOW_INSECURE=1" in str(caught.value)
+    assert url.replace("http:", "https:") in str(excinfo.value)
+    assert "BATCHFRAME_ALLOW_INSECURE=1" in str(excinfo.value)
 
 
 @pytest.mark.parametrize("url", [*NEAR, "https://api.openai.com/v1", "https://192.0.2.1/v1"])
-def test_x8_this_machine_and_encrypted_lines_are_taken(url: str, requests: bf.Requests) -> None:
+def test_x8_this_machine_and_https_are_accepted(url: str, requests: bf.Requests) -> None:
     with pytest.raises(bf.errors.CostError):
         requests.submit(client=client_of(url), max_cost=0)
 
 
-@pytest.mark.parametrize(("said", "taken"), [("1", True), ("yes", True), ("0", False), ("", False)])
-def test_x8_plain_http_is_taken_if_the_user_says_so(
-    said: str, taken: bool, requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("consent", "taken"), [("1", True), ("yes", True), ("0", False), ("", False)]
+)
+def test_x8_plain_http_is_accepted_if_allowed(
+    consent: str, taken: bool, requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("BATCHFRAME_ALLOW_INSECURE", said)
+    monkeypatch.setenv("BATCHFRAME_ALLOW_INSECURE", consent)
     with pytest.raises(bf.errors.CostError if taken else bf.errors.ClientError):
         requests.submit(client=client_of(FAR[0]), max_cost=0)
 
@@ -63,16 +65,16 @@ def test_x8_plain_http_from_the_environment_is_refused(
 
 
 @dataclass
-class Elsewhere:
-    """A server on another host name, and what came to it."""
+class OtherHost:
+    """A server on another host, and the requests it received."""
 
     port: int = 0
     heard: list[dict[str, str]] = field(default_factory=list)
 
 
 @pytest.fixture
-def elsewhere() -> Iterator[Elsewhere]:
-    made = Elsewhere()
+def other_host() -> Iterator[OtherHost]:
+    other_host = OtherHost()
 
     class Answer(BaseHTTPRequestHandler):
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
@@ -80,7 +82,7 @@ def elsewhere() -> Iterator[Elsewhere]:
 
         def do_any(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            made.heard.append({name.lower(): value for name, value in self.headers.items()})
+            other_host.heard.append({name.lower(): value for name, value in self.headers.items()})
             body = b'{"object": "list", "data": [], "has_more": false}'
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
@@ -88,18 +90,18 @@ def elsewhere() -> Iterator[Elsewhere]:
             self.end_headers()
             self.wfile.write(body)
 
-        do_GET = do_POST = do_DELETE = do_any  # noqa: N815 - the names http.server asks for
+        do_GET = do_POST = do_DELETE = do_any  # noqa: N815 - names required by http.server
 
     listening = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    made.port = listening.server_port
+    other_host.port = listening.server_port
     threading.Thread(target=listening.serve_forever, daemon=True).start()
-    yield made
+    yield other_host
     listening.shutdown()
     listening.server_close()
 
 
 @pytest.fixture
-def sends_away(elsewhere: Elsewhere, proxy: Any, monkeypatch: pytest.MonkeyPatch) -> Elsewhere:
+def sends_away(other_host: OtherHost, proxy: Any, monkeypatch: pytest.MonkeyPatch) -> OtherHost:
     """Let the proxy send every chosen request to another host."""
 
     def answer(self: Any, status: int, kind: str, content: bytes) -> None:
@@ -107,21 +109,21 @@ def sends_away(elsewhere: Elsewhere, proxy: Any, monkeypatch: pytest.MonkeyPatch
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         if status in {301, 302, 307, 308}:
-            self.send_header("Location", f"http://localhost:{elsewhere.port}{self.path}")
+            self.send_header("Location", f"http://localhost:{other_host.port}{self.path}")
         self.end_headers()
         self.wfile.write(content)
 
     monkeypatch.setattr(Handler, "answer", answer)
     assert proxy
-    return elsewhere
+    return other_host
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-@pytest.mark.parametrize("asked", ["GET /batches", "POST /files", "GET /content"])
+@pytest.mark.parametrize("route", ["GET /batches", "POST /files", "GET /content"])
 def test_x8_a_redirect_does_not_take_the_key_to_another_host(
-    asked: str, status: int, proxy: Any, requests: bf.Requests, sends_away: Elsewhere
+    route: str, status: int, proxy: Any, requests: bf.Requests, sends_away: OtherHost
 ) -> None:
-    method, path = asked.split()
+    method, path = route.split()
     proxy.fail(method, path, "redirect", status=status, times=9)
     try:
         requests.submit(client=proxy.client(key=KEY)).wait(timeout=3)
@@ -134,8 +136,8 @@ def test_x8_a_redirect_does_not_take_the_key_to_another_host(
 
 
 @pytest.mark.parametrize("status", [307, 308])
-def test_x8_a_create_is_sent_nowhere_else(
-    status: int, proxy: Any, requests: bf.Requests, sends_away: Elsewhere,
+def test_x8_a_create_follows_no_redirect(
+    status: int, proxy: Any, requests: bf.Requests, sends_away: OtherHost,
     server: batchframe.local.Server,
 ) -> None:  # fmt: skip
     proxy.fail("POST", "/batches", "redirect", status=status)
@@ -151,7 +153,7 @@ def refresh_until_it_ends(job: bf.Job) -> None:
 
 
 @pytest.mark.parametrize("how", ["a bomb", "without an end"])
-def test_x9_a_file_that_swells_on_the_way_is_refused_and_fetched_again_later(
+def test_x9_a_download_larger_than_stated_is_refused_and_retried_later(
     how: str, proxy: Any, requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 
@@ -169,7 +171,7 @@ def test_x9_a_file_that_swells_on_the_way_is_refused_and_fetched_again_later(
             self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Length", str(len(swollen)))
         self.end_headers()
-        with contextlib.suppress(OSError):  # the client may hang up, as it should
+        with contextlib.suppress(OSError):  # the client may disconnect, as it should
             self.wfile.write(swollen)
 
     with monkeypatch.context() as patch:

@@ -1,7 +1,7 @@
-"""A server that speaks the Batch API in its own way, and a small job for it."""
+"""A server with unusual Batch API responses, and a small job."""
 
 from __future__ import annotations
 
-from tests.support.other_server import imitation, requests, texts
+from tests.support.other_server import fake_server, requests, texts
 
-__all__ = ["imitation", "requests", "texts"]
+__all__ = ["fake_server", "requests", "texts"]

@@ -1,4 +1,4 @@
-"""Servers that are not OpenAI: none makes a job crash, hang or mislead."""
+"""Servers that are not OpenAI: no crash, no hang, no wrong status."""
 
 from __future__ import annotations
 
@@ -15,18 +15,16 @@ ALL = ["to a", "to b", "to c"]
 
 
 def usual(handler: Any) -> None:
-    handler.answer(*handler.usual(handler.path))
+    handler.answer(*handler.default_reply(handler.path))
 
 
-def submit(requests: bf.Requests, imitation: Any) -> bf.Job:
-    return requests.submit("job", client=imitation.client())
+def submit(requests: bf.Requests, fake_server: Any) -> bf.Job:
+    return requests.submit("job", client=fake_server.client())
 
 
-def test_d8_a_status_never_seen_before_is_waited_out_and_shown(
-    imitation: Any, requests: bf.Requests
-) -> None:
-    imitation.batch = lambda look: {"status": "paused"} if look < 3 else {}
-    job = submit(requests, imitation)
+def test_d8_an_unknown_status_is_shown_and_polled(fake_server: Any, requests: bf.Requests) -> None:
+    fake_server.batch = lambda poll: {"status": "paused"} if poll < 3 else {}
+    job = submit(requests, fake_server)
     job.refresh()
     assert (job.status, job.done, job.counts) == ("paused", False, {"pending": 3})
     assert "paused" in repr(job)
@@ -35,174 +33,178 @@ def test_d8_a_status_never_seen_before_is_waited_out_and_shown(
 
 
 @pytest.mark.parametrize(
-    ("word", "known"),
+    ("word", "expected"),
     [
         ("canceled", "cancelled"),
         ("COMPLETED", "completed"),
         (" Expired ", "expired"),
     ],
 )
-def test_d8_a_status_spelt_otherwise_is_understood(
-    word: str, known: str, imitation: Any, requests: bf.Requests
+def test_d8_other_spellings_of_a_status_are_understood(
+    word: str, expected: str, fake_server: Any, requests: bf.Requests
 ) -> None:
-    imitation.batch = {"status": word}
-    job = submit(requests, imitation).wait()
-    assert (job.status, job.counts) == (known, {"ok": 3})
+    fake_server.batch = {"status": word}
+    job = submit(requests, fake_server).wait()
+    assert (job.status, job.counts) == (expected, {"ok": 3})
 
 
 @pytest.mark.parametrize("word", ["preparing", "submitting", "uncertain", "pending", "x" * 9999])
-def test_d8_a_status_is_never_taken_for_one_of_ours(
-    word: str, imitation: Any, requests: bf.Requests
+def test_d8_a_status_is_never_confused_with_batchframes_own(
+    word: str, fake_server: Any, requests: bf.Requests
 ) -> None:
-    imitation.batch = {"status": word}
-    job = submit(requests, imitation).refresh()
-    assert "job.wait()" in repr(job)
+    fake_server.batch = {"status": word}
+    job = submit(requests, fake_server).refresh()
+    assert "bf.job('job').wait()" in repr(job)
     assert len(repr(job)) < 2000
     assert not job.done
 
 
 @pytest.mark.parametrize("status", [None, 7, True, ["completed"], {}])
-def test_d8_a_status_that_is_no_word_is_waited_out(
-    status: Any, imitation: Any, requests: bf.Requests
+def test_d8_a_status_that_is_not_a_string_is_polled(
+    status: Any, fake_server: Any, requests: bf.Requests
 ) -> None:
-    imitation.batch = lambda look: {"status": status} if look < 2 else {}
-    job = submit(requests, imitation).refresh()
+    fake_server.batch = lambda poll: {"status": status} if poll < 2 else {}
+    job = submit(requests, fake_server).refresh()
     assert job.status == "unknown"
     assert job.wait().counts == {"ok": 3}
 
 
-def test_d8_a_batch_that_is_not_there_is_told_and_nothing_is_lost(
-    imitation: Any, requests: bf.Requests
+def test_d8_a_missing_batch_is_reported_and_nothing_is_lost(
+    fake_server: Any, requests: bf.Requests
 ) -> None:
-    job = submit(requests, imitation)
-    imitation.reply("GET", "/batches/batch_1", (404, b'{"detail":"Not Found"}'))
+    job = submit(requests, fake_server)
+    fake_server.reply("GET", "/batches/batch_1", (404, b'{"detail":"Not Found"}'))
     with pytest.raises(ServiceError, match=r"does not see .*HTTP 404"):
         job.wait()
     assert job.counts == {"pending": 3}
-    imitation.replies.clear()
+    fake_server.replies.clear()
     assert job.wait().counts == {"ok": 3}
 
 
 @pytest.mark.parametrize("status", ["expired", "cancelled", "failed"])
-def test_d8_what_a_batch_had_answered_before_its_end_is_kept(
-    status: str, imitation: Any, requests: bf.Requests
+def test_d8_answers_of_a_batch_that_ended_early_are_kept(
+    status: str, fake_server: Any, requests: bf.Requests
 ) -> None:
-    imitation.batch = {"status": status}
-    imitation.files["file-out"] = lambda asked: imitation_lines(asked[1:2])
-    job = submit(requests, imitation).wait()
+    fake_server.batch = {"status": status}
+    fake_server.files["file-out"] = lambda prompts: answer_lines(prompts[1:2])
+    job = submit(requests, fake_server).wait()
     assert job.results()["response"][1] == "to b"
     assert job.counts == {"ok": 1, status: 2}
 
 
-def imitation_lines(asked: Any) -> bytes:
-    return b"".join(json.dumps(line(*one)).encode() + b"\n" for one in asked)
+def answer_lines(prompts: Any) -> bytes:
+    return b"".join(json.dumps(line(*one)).encode() + b"\n" for one in prompts)
 
 
-def line(custom_id: str, prompt: str, **more: Any) -> dict[str, Any]:
+def line(custom_id: str, prompt: str, **options: Any) -> dict[str, Any]:
     choice = {"message": {"content": f"to {prompt}"}, "finish_reason": "stop"}
     response = {"status_code": 200, "body": {"choices": [choice]}}
-    return {"custom_id": custom_id, "response": response, **more}
+    return {"custom_id": custom_id, "response": response, **options}
 
 
-def test_d8_only_an_error_file_although_the_counts_say_that_all_is_well(
-    imitation: Any, requests: bf.Requests
+def test_d8_an_error_file_counts_despite_good_counts(
+    fake_server: Any, requests: bf.Requests
 ) -> None:
-    imitation.batch = {
+    fake_server.batch = {
         "output_file_id": None, "error_file_id": "file-err",
         "request_counts": {"total": 3, "completed": 3, "failed": 0},
     }  # fmt: skip
-    imitation.files["file-err"] = lambda asked: b"".join(
+    fake_server.files["file-err"] = lambda prompts: b"".join(
         json.dumps(
             {"custom_id": custom_id, "response": {"status_code": 0, "body": {}}, "error": None}
         ).encode()
         + b"\n"
-        for custom_id, _ in asked
+        for custom_id, _ in prompts
     )
-    job = submit(requests, imitation).wait()
+    job = submit(requests, fake_server).wait()
     assert job.counts == {"failed": 3}
     assert job.results()["bf_error"][0] == "HTTP 0: the service gave no reason"
 
 
-def test_d5_rows_in_neither_file_are_missing_although_the_counts_say_that_all_is_well(
-    imitation: Any, requests: bf.Requests
+def test_d5_rows_in_neither_file_are_missing_despite_good_counts(
+    fake_server: Any, requests: bf.Requests
 ) -> None:
-    imitation.batch = {"request_counts": {"total": 3, "completed": 3, "failed": 0}}
-    imitation.files["file-out"] = lambda asked: imitation_lines(asked[:1])
-    job = submit(requests, imitation).wait()
+    fake_server.batch = {"request_counts": {"total": 3, "completed": 3, "failed": 0}}
+    fake_server.files["file-out"] = lambda prompts: answer_lines(prompts[:1])
+    job = submit(requests, fake_server).wait()
     assert job.counts == {"ok": 1, "missing": 2}
-    imitation.files["file-out"] = imitation_lines
+    fake_server.files["file-out"] = answer_lines
     assert job.wait().counts == {"ok": 1, "missing": 2}
     assert job.refresh().counts == {"ok": 3}
 
 
 @pytest.mark.parametrize("ids", [(None, None), ("", ""), (None, ""), (7, [])])
-def test_no_file_ids_are_no_files(ids: Any, imitation: Any, requests: bf.Requests) -> None:
-    imitation.batch = dict(zip(("output_file_id", "error_file_id"), ids, strict=True))
-    job = submit(requests, imitation).wait()
+def test_missing_file_ids_mean_no_files(ids: Any, fake_server: Any, requests: bf.Requests) -> None:
+    fake_server.batch = dict(zip(("output_file_id", "error_file_id"), ids, strict=True))
+    job = submit(requests, fake_server).wait()
     assert job.counts == {"missing": 3}
     assert "no line for this request" in job.results()["bf_error"][0]
 
 
 @pytest.mark.parametrize("content", [(200, b""), (404, b'{"detail":"Not Found"}')])
 @pytest.mark.parametrize("about", [(200, b'{"bytes":0}'), (404, b"")])
-def test_an_empty_error_file_beside_a_whole_output_is_nothing(
-    about: Any, content: Any, imitation: Any, requests: bf.Requests
+def test_an_empty_error_file_beside_a_complete_output_is_ignored(
+    about: Any, content: Any, fake_server: Any, requests: bf.Requests
 ) -> None:
-    imitation.batch = {"error_file_id": "file-empty"}
-    imitation.reply("GET", "/files/file-empty", about)
-    imitation.reply("GET", "/files/file-empty/content", content)
-    assert submit(requests, imitation).wait().counts == {"ok": 3}
+    fake_server.batch = {"error_file_id": "file-empty"}
+    fake_server.reply("GET", "/files/file-empty", about)
+    fake_server.reply("GET", "/files/file-empty/content", content)
+    assert submit(requests, fake_server).wait().counts == {"ok": 3}
 
 
-def test_one_file_named_twice_is_fetched_once(imitation: Any, requests: bf.Requests) -> None:
-    imitation.batch = {"error_file_id": "file-out"}
-    assert submit(requests, imitation).wait().counts == {"ok": 3}
-    assert imitation.looks("/files/file-out/content") == 1
-
-
-def test_a_result_file_that_is_not_there_is_given_up_in_words_and_looked_for_when_told(
-    imitation: Any, requests: bf.Requests
+def test_a_file_that_is_named_twice_is_downloaded_once(
+    fake_server: Any, requests: bf.Requests
 ) -> None:
-    whole = imitation.files.pop("file-out")
-    job = submit(requests, imitation).wait()
+    fake_server.batch = {"error_file_id": "file-out"}
+    assert submit(requests, fake_server).wait().counts == {"ok": 3}
+    assert fake_server.count_gets("/files/file-out/content") == 1
+
+
+def test_a_missing_result_file_has_a_reason_and_refresh_tries_again(
+    fake_server: Any, requests: bf.Requests
+) -> None:
+    make_file = fake_server.files.pop("file-out")
+    job = submit(requests, fake_server).wait()
     assert (job.status, job.counts) == ("completed", {"missing": 3})
     assert "did not return result file file-out" in job.results()["bf_error"][0]
-    looks = imitation.looks("/files/file-out/content")
-    assert 1 < looks < 10
+    requests_before = fake_server.count_gets("/files/file-out/content")
+    assert 1 < requests_before < 10
     job.wait()
-    assert imitation.looks("/files/file-out/content") == looks
+    assert fake_server.count_gets("/files/file-out/content") == requests_before
     journal = (job.folder / "journal.jsonl").read_bytes()
     assert job.refresh().counts == {"missing": 3}
     assert (job.folder / "journal.jsonl").read_bytes() == journal
-    imitation.files["file-out"] = whole
+    fake_server.files["file-out"] = make_file
     assert job.refresh().counts == {"ok": 3}
     assert bf.job("job").counts == {"ok": 3}
 
 
-def test_a_result_file_that_shows_late_is_waited_for(imitation: Any, requests: bf.Requests) -> None:
+def test_a_late_result_file_is_awaited(fake_server: Any, requests: bf.Requests) -> None:
     late = (404, b'{"detail":"Not Found"}')
     for path in ("/files/file-out", "/files/file-out/content"):
-        imitation.reply("GET", path, late, late, usual)
-    assert submit(requests, imitation).wait().counts == {"ok": 3}
+        fake_server.reply("GET", path, late, late, usual)
+    assert submit(requests, fake_server).wait().counts == {"ok": 3}
 
 
 @pytest.mark.parametrize("status", [400, 404, 405, 410, 501])
-def test_files_that_are_never_described_are_fetched_all_the_same(
-    status: int, imitation: Any, requests: bf.Requests
+def test_files_without_metadata_are_downloaded(
+    status: int, fake_server: Any, requests: bf.Requests
 ) -> None:
-    imitation.reply("GET", "/files/file-out", (status, b"no such route", "text/plain"))
-    assert submit(requests, imitation).wait().counts == {"ok": 3}
+    fake_server.reply("GET", "/files/file-out", (status, b"no such route", "text/plain"))
+    assert submit(requests, fake_server).wait().counts == {"ok": 3}
 
 
 @pytest.mark.parametrize(
-    "said", [None, 0, -1, 7, 10**6, True, "700", 1.5, 10**4000], ids=lambda said: str(said)[:8]
+    "size", [None, 0, -1, 7, 10**6, True, "700", 1.5, 10**4000], ids=lambda size: str(size)[:8]
 )
-def test_a_wrong_size_does_not_hold_back_a_whole_file(
-    said: Any, imitation: Any, requests: bf.Requests
+def test_a_complete_file_with_a_wrong_size_is_accepted(
+    size: Any, fake_server: Any, requests: bf.Requests
 ) -> None:
-    told = b'{"bytes":' + (b"1" * 5000 if said == 10**4000 else json.dumps(said).encode()) + b"}"
-    imitation.reply("GET", "/files/file-out", (200, told))
-    assert submit(requests, imitation).wait().counts == {"ok": 3}
+    metadata = (
+        b'{"bytes":' + (b"1" * 5000 if size == 10**4000 else json.dumps(size).encode()) + b"}"
+    )
+    fake_server.reply("GET", "/files/file-out", (200, metadata))
+    assert submit(requests, fake_server).wait().counts == {"ok": 3}
 
 
 @pytest.mark.parametrize(
@@ -216,15 +218,15 @@ def test_a_wrong_size_does_not_hold_back_a_whole_file(
         (0, True, 7, None),
     ],
 )
-def test_a_wrong_size_is_overruled_by_lines_that_prove_the_file_whole(
-    case: tuple[int, bool, int, Any], imitation: Any, requests: bf.Requests
+def test_complete_lines_overrule_a_wrong_size(
+    case: tuple[int, bool, int, Any], fake_server: Any, requests: bf.Requests
 ) -> None:
-    lines, torn, said, counts = case
-    imitation.files["file-out"] = lambda asked: (
-        imitation_lines(asked[:lines]) + (b'{"custom_id": "bf' if torn else b"")
+    lines, torn, size, counts = case
+    fake_server.files["file-out"] = lambda prompts: (
+        answer_lines(prompts[:lines]) + (b'{"custom_id": "bf' if torn else b"")
     )
-    imitation.reply("GET", "/files/file-out", (200, json.dumps({"bytes": said}).encode()))
-    job = submit(requests, imitation)
+    fake_server.reply("GET", "/files/file-out", (200, json.dumps({"bytes": size}).encode()))
+    job = submit(requests, fake_server)
     if counts is not None:
         assert job.wait().counts == counts
         return
@@ -235,7 +237,7 @@ def test_a_wrong_size_is_overruled_by_lines_that_prove_the_file_whole(
 
 
 @pytest.mark.parametrize(
-    "odd",
+    "changes",
     [
         {"metadata": {"a": "\ud83d", "\ud83d": "b"}},
         {"metadata": ["a"]},
@@ -256,41 +258,43 @@ def test_a_wrong_size_is_overruled_by_lines_that_prove_the_file_whole(
         {"endpoint": 7, "input_file_id": None},
         {"model": {"deep": [[[]]]}, "usage": "none"},
     ],
-    ids=lambda odd: str(odd)[:50],
+    ids=lambda changes: str(changes)[:50],
 )
-def test_an_odd_batch_object_is_read_as_far_as_it_goes(
-    odd: dict[str, Any], imitation: Any, requests: bf.Requests
+def test_an_unusual_batch_object_is_read_as_far_as_possible(
+    changes: dict[str, Any], fake_server: Any, requests: bf.Requests
 ) -> None:
-    imitation.batch = lambda look: {"status": "in_progress", **odd} if look < 2 else odd
-    job = submit(requests, imitation).refresh()
+    fake_server.batch = lambda poll: {"status": "in_progress", **changes} if poll < 2 else changes
+    job = submit(requests, fake_server).refresh()
     assert repr(job)
     assert job._repr_html_()
     assert job.wait().counts == {"ok": 3}
     assert repr(bf.job("job"))
 
 
-def test_a_number_of_5000_digits_costs_itself_only(imitation: Any, requests: bf.Requests) -> None:
-    job = submit(requests, imitation)
-    told = json.dumps(imitation.described()).encode()
-    imitation.reply(
-        "GET", "/batches/batch_1", (200, told[:-1] + b',"expires_at":' + b"9" * 5000 + b"}")
+def test_a_number_of_5000_digits_does_not_affect_other_fields(
+    fake_server: Any, requests: bf.Requests
+) -> None:
+    job = submit(requests, fake_server)
+    batch = json.dumps(fake_server.batch_object()).encode()
+    fake_server.reply(
+        "GET", "/batches/batch_1", (200, batch[:-1] + b',"expires_at":' + b"9" * 5000 + b"}")
     )
     assert job.wait().counts == {"ok": 3}
 
 
-def test_the_least_that_a_server_may_say_is_enough(imitation: Any, requests: bf.Requests) -> None:
-    job = submit(requests, imitation)
+def test_a_minimal_batch_object_is_enough(fake_server: Any, requests: bf.Requests) -> None:
+    job = submit(requests, fake_server)
     least = {"id": "batch_1", "status": "completed", "output_file_id": "file-out"}
-    imitation.reply("GET", "/batches/batch_1", (200, json.dumps(least).encode(), "text/plain"))
+    fake_server.reply("GET", "/batches/batch_1", (200, json.dumps(least).encode(), "text/plain"))
     assert job.wait().counts == {"ok": 3}
 
 
-def test_a_failed_batch_says_why_however_its_errors_are_written(
-    imitation: Any, requests: bf.Requests
+def test_the_errors_of_a_failed_batch_are_read_in_any_format(
+    fake_server: Any, requests: bf.Requests
 ) -> None:
     for errors in (["no GPU"], {"data": ["no GPU"]}, {"data": [{"message": "no GPU"}]}):
-        imitation.batch = {"status": "failed", "output_file_id": None, "errors": errors}
-        job = requests.submit(client=imitation.client(), rerun=str(errors)[:30]).wait()
+        fake_server.batch = {"status": "failed", "output_file_id": None, "errors": errors}
+        job = requests.submit(client=fake_server.client(), rerun=str(errors)[:30]).wait()
         assert job.results()["bf_error"].tolist() == ["the service rejected the batch: no GPU"] * 3
 
 
@@ -307,18 +311,20 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize("case", UNUSABLE)
-def test_an_answer_that_is_no_batch_is_told_and_asked_for_again(
-    case: str, imitation: Any, requests: bf.Requests
+def test_a_response_that_is_not_a_batch_is_reported_and_polled_again(
+    case: str, fake_server: Any, requests: bf.Requests
 ) -> None:
-    job = submit(requests, imitation)
-    imitation.reply("GET", "/batches/batch_1", (200, UNUSABLE[case]), (200, UNUSABLE[case]), usual)
+    job = submit(requests, fake_server)
+    fake_server.reply(
+        "GET", "/batches/batch_1", (200, UNUSABLE[case]), (200, UNUSABLE[case]), usual
+    )
     with pytest.raises(ServiceError, match="base_url"):
         job.refresh()
     assert job.wait().counts == {"ok": 3}
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "message"),
     [
         (b'{"detail": "no such batch here"}', "no such batch here"),
         (b'{"detail": [{"loc": ["path"], "msg": "field required"}]}', "field required"),
@@ -329,15 +335,15 @@ def test_an_answer_that_is_no_batch_is_told_and_asked_for_again(
         (b"", "403"),
     ],
 )
-def test_a_refusal_in_any_form_is_told_in_its_own_words(
-    body: bytes, words: str, imitation: Any, requests: bf.Requests
+def test_an_error_in_any_format_is_quoted(
+    body: bytes, message: str, fake_server: Any, requests: bf.Requests
 ) -> None:
-    job = submit(requests, imitation)
-    imitation.reply("GET", "/batches/batch_1", (403, body))
-    with pytest.raises(ServiceError, match="HTTP 403") as caught:
+    job = submit(requests, fake_server)
+    fake_server.reply("GET", "/batches/batch_1", (403, body))
+    with pytest.raises(ServiceError, match="HTTP 403") as excinfo:
         job.wait()
-    assert words in str(caught.value)
-    assert str(caught.value).encode()
+    assert message in str(excinfo.value)
+    assert str(excinfo.value).encode()
 
 
 def close_after(status: int) -> Callable[[Any], None]:
@@ -348,71 +354,71 @@ def close_after(status: int) -> Callable[[Any], None]:
     return act
 
 
-def test_connections_closed_after_a_refusal_do_not_end_a_job(
-    imitation: Any, requests: bf.Requests
+def test_connections_closed_after_an_error_do_not_end_a_job(
+    fake_server: Any, requests: bf.Requests
 ) -> None:
-    imitation.reply("GET", "/files/file-out", close_after(400))
-    imitation.reply("GET", "/batches/batch_1", close_after(503), close_after(500), usual)
-    assert submit(requests, imitation).wait().counts == {"ok": 3}
-    assert imitation.seen.count(("POST", "/v1/batches")) == 1
+    fake_server.reply("GET", "/files/file-out", close_after(400))
+    fake_server.reply("GET", "/batches/batch_1", close_after(503), close_after(500), usual)
+    assert submit(requests, fake_server).wait().counts == {"ok": 3}
+    assert fake_server.calls.count(("POST", "/v1/batches")) == 1
 
 
 def test_a_create_whose_connection_is_closed_is_never_sent_twice(
-    imitation: Any, requests: bf.Requests
+    fake_server: Any, requests: bf.Requests
 ) -> None:
     def drop(handler: Any) -> None:
         handler.close_connection = True
         handler.connection.close()
         handler.wfile = open("/dev/null", "wb")  # noqa: SIM115, PTH123 - nothing is answered
 
-    imitation.reply("POST", "/batches", drop)
-    imitation.reply("GET", "/batches", (200, b'{"data": []}'))
+    fake_server.reply("POST", "/batches", drop)
+    fake_server.reply("GET", "/batches", (200, b'{"data": []}'))
     with pytest.raises(bf.errors.SubmissionUncertain):
-        submit(requests, imitation)
-    assert imitation.seen.count(("POST", "/v1/batches")) == 1
+        submit(requests, fake_server)
+    assert fake_server.calls.count(("POST", "/v1/batches")) == 1
 
 
-def test_a_batch_that_never_ends_is_left_after_the_time_given(
-    imitation: Any, requests: bf.Requests
+def test_the_timeout_ends_the_wait_for_an_endless_batch(
+    fake_server: Any, requests: bf.Requests
 ) -> None:
-    imitation.batch = {"status": "simmering"}
-    job = submit(requests, imitation)
+    fake_server.batch = {"status": "simmering"}
+    job = submit(requests, fake_server)
     with pytest.raises(JobTimeout, match=r"last status: 'simmering'.*bf.job\('job'\).wait\(\)"):
         job.wait(timeout=0.2)
-    imitation.batch = {}
-    assert bf.job("job", client=imitation.client()).wait().counts == {"ok": 3}
+    fake_server.batch = {}
+    assert bf.job("job", client=fake_server.client()).wait().counts == {"ok": 3}
 
 
 @pytest.mark.parametrize("path", ["/batches/batch_1", "/files/file-out", "/files/file-out/content"])
-def test_a_service_that_hangs_does_not_hold_up_a_wait_for_long(
-    path: str, imitation: Any, requests: bf.Requests
+def test_a_hanging_service_delays_a_wait_only_briefly(
+    path: str, fake_server: Any, requests: bf.Requests
 ) -> None:
-    # The client's own time-out is ten minutes: the test would not end before the suite's.
-    job = submit(requests, imitation)
-    imitation.reply("GET", path, lambda _: imitation.over.wait(60))
+    # The client's default timeout of ten minutes exceeds the suite's.
+    job = submit(requests, fake_server)
+    fake_server.reply("GET", path, lambda _: fake_server.stopped.wait(60))
     with pytest.raises(JobTimeout, match="The last poll failed"):
         job.wait(timeout=0.2)
-    imitation.replies.clear()
+    fake_server.replies.clear()
     assert job.wait().counts == {"ok": 3}
 
 
-def test_no_time_at_all_is_time_for_one_look(imitation: Any, requests: bf.Requests) -> None:
-    assert submit(requests, imitation).wait(timeout=0).counts == {"ok": 3}
+def test_a_timeout_of_zero_allows_one_poll(fake_server: Any, requests: bf.Requests) -> None:
+    assert submit(requests, fake_server).wait(timeout=0).counts == {"ok": 3}
 
 
-def test_an_answer_without_an_end_is_left(
-    imitation: Any, requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
+def test_an_endless_response_is_aborted(
+    fake_server: Any, requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchframe._services.openai_client._MAX_RESPONSE", 1 << 20)
+    monkeypatch.setattr("batchframe._services.openai_client.MAX_RESPONSE", 1 << 20)
 
     def endless(handler: Any) -> None:
         handler.send_response(200)
         handler.send_header("Connection", "close")
         handler.end_headers()
-        while not imitation.over.is_set():
+        while not fake_server.stopped.is_set():
             handler.wfile.write(b" " * 65536)
 
-    job = submit(requests, imitation)
-    imitation.reply("GET", "/batches/batch_1", endless)
+    job = submit(requests, fake_server)
+    fake_server.reply("GET", "/batches/batch_1", endless)
     with pytest.raises(ServiceError, match="more than 1,048,576 bytes of batch batch_1"):
         job.refresh()

@@ -1,4 +1,4 @@
-"""Each service's habits, imitated by the local server and met over real sockets."""
+"""Behavior of each provider, imitated by the local server."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from batchframe.errors import LocalServerError, SubmissionError, SubmissionUncer
 from batchframe.local import AnswerError, Fault, Limits, Server
 
 CHAT = "/v1/chat/completions"
-PROFILES = ("openai", "azure", "groq", "together", "deepinfra", "gateway", "self-hosted")
+PROFILES = (
+    "openai", "azure", "groq", "together", "deepinfra", "gateway", "self-hosted", "dashscope",
+)  # fmt: skip
 
 
 def echo(body: dict[str, Any]) -> str:
-    said = body["messages"][-1]["content"] if "messages" in body else str(body["input"])
-    return f"to {said}"
+    text = body["messages"][-1]["content"] if "messages" in body else str(body["input"])
+    return f"to {text}"
 
 
 @pytest.fixture
@@ -32,13 +34,13 @@ def azure() -> Iterator[Server]:
         yield server
 
 
-def ask(*texts: str, **how: Any) -> bf.Requests:
+def ask(*texts: str, **options: Any) -> bf.Requests:
     frame = pd.DataFrame({"text": list(texts or ("a", "b"))})
-    return frame.bf.requests("{{ text }}", **{"model": "my-deployment", **how})
+    return frame.bf.requests("{{ text }}", **{"model": "my-deployment", **options})
 
 
 def given(profile: str) -> str | None:
-    # What an address on this machine does not say.
+    # A local address does not identify the provider.
     return None if profile in {"openai", "azure"} else {"gateway": "other"}.get(profile, profile)
 
 
@@ -47,31 +49,31 @@ def sent(job: bf.Job) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_a_job_goes_through_joins_and_is_found_again(profile: str) -> None:
+def test_a_job_completes_joins_and_is_found_again(profile: str) -> None:
     frame = pd.DataFrame({"text": ["a", "b", "a"]})
-    asked = frame.bf.requests("{{ text }}", model="my-model")
+    requests = frame.bf.requests("{{ text }}", model="my-model")
     with batchframe.local.serve(answer=echo, profile=profile) as server:
-        job = asked.submit("one", client=server.client(), provider=given(profile)).wait()
-        again = asked.submit("one", client=server.client(), provider=given(profile))
+        job = requests.submit("one", client=server.client(), provider=given(profile)).wait()
+        again = requests.submit("one", client=server.client(), provider=given(profile))
         assert again.id == job.id
     assert frame.bf.join(job)["response"].tolist() == ["to a", "to b", "to a"]
     assert [batch.requests for batch in server.ledger] == [2]
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_what_failed_is_asked_again_under_the_same_names(profile: str) -> None:
+def test_failed_rows_are_sent_again_under_the_same_names(profile: str) -> None:
     refusals = [AnswerError(400, "Not today.", code="invalid_prompt")]
 
-    def moody(body: dict[str, Any]) -> str:
+    def fail_some(body: dict[str, Any]) -> str:
         if body["messages"][-1]["content"] == "b" and refusals:
             raise refusals.pop()
         return echo(body)
 
     frame = pd.DataFrame({"text": ["a", "b"]})
-    asked = frame.bf.requests("{{ text }}", model="my-model")
-    with batchframe.local.serve(answer=moody, profile=profile) as server:
+    requests = frame.bf.requests("{{ text }}", model="my-model")
+    with batchframe.local.serve(answer=fail_some, profile=profile) as server:
         how = {"client": server.client(), "provider": given(profile)}
-        job = asked.submit("moody", **how).wait()
+        job = requests.submit("failing", **how).wait()
         assert job.counts == {"ok": 1, "failed": 1}
         assert "Not today." in job.results()["bf_error"][1]
         again = job.unanswered().submit(**how).wait()
@@ -80,7 +82,7 @@ def test_what_failed_is_asked_again_under_the_same_names(profile: str) -> None:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_a_lost_answer_to_a_create_never_makes_a_second_batch(profile: str) -> None:
+def test_a_lost_response_to_a_create_never_makes_a_second_batch(profile: str) -> None:
     with batchframe.local.serve(answer=echo, profile=profile) as server:
         server.faults.add(Fault("POST /v1/batches", "reset", after=True))
         how = {"client": server.client(), "provider": given(profile), "on_uncertain": "recreate"}
@@ -101,7 +103,7 @@ def wait_for_the_end(server: Server) -> None:
         time.sleep(0.01)
 
 
-def test_the_user_may_say_that_a_gateway_is_openai_and_then_its_list_counts() -> None:
+def test_a_gateway_declared_as_openai_has_a_trusted_list() -> None:
     with batchframe.local.serve(answer=echo, profile="gateway") as server:
         server.faults.add(Fault("POST /v1/batches", "close"))  # nothing was created
         how = {"client": server.client(), "on_uncertain": "recreate"}
@@ -120,23 +122,23 @@ class TestAzure:
         with pytest.raises(openai.NotFoundError, match="/v1/batches"):
             plain.batches.list()
 
-    def test_the_address_with_v1_below_openai_is_there_too(self, azure: Server) -> None:
+    def test_the_address_with_openai_v1_works_too(self, azure: Server) -> None:
         client = openai.OpenAI(base_url=f"{azure.url}/v1/", api_key="any")
         job = ask().submit("ga", client=client, provider="azure").wait()
         assert job.counts == {"ok": 2}
 
-    def test_an_address_without_a_version_is_not_there(self, azure: Server) -> None:
+    def test_an_address_without_a_version_is_not_found(self, azure: Server) -> None:
         client = openai.OpenAI(base_url=azure.url, api_key="any", max_retries=0)
         with pytest.raises(openai.NotFoundError):
             client.batches.list()
 
-    @pytest.mark.parametrize("how", [{}, {"azure_deployment": "my-deployment"}])
-    def test_lines_and_batches_are_spelt_without_v1(
-        self, azure: Server, how: dict[str, str]
+    @pytest.mark.parametrize("options", [{}, {"azure_deployment": "my-deployment"}])
+    def test_lines_and_batches_are_spelled_without_v1(
+        self, azure: Server, options: dict[str, str]
     ) -> None:
         root = azure.url.removesuffix("/openai")
         client = openai.AzureOpenAI(
-            azure_endpoint=root, api_version="2024-10-21", api_key="any", **how
+            azure_endpoint=root, api_version="2024-10-21", api_key="any", **options
         )
         job = ask().submit("spelled", client=client).wait(timeout=30)
         assert {line["url"] for line in sent(job)} == {"/chat/completions"}
@@ -144,7 +146,7 @@ class TestAzure:
         assert job.batches[0].endpoint == "/chat/completions"
         assert job.counts == {"ok": 2}
 
-    def test_the_answer_to_a_create_names_no_endpoint_and_no_counts(self, azure: Server) -> None:
+    def test_the_response_to_a_create_has_no_endpoint_and_no_counts(self, azure: Server) -> None:
         azure.pause()
         job = ask().submit("null", client=azure.client())
         [batch] = azure.client().batches.list().data
@@ -160,12 +162,12 @@ class TestAzure:
     def test_embeddings_have_no_batches(self, azure: Server) -> None:
         with pytest.raises(bf.errors.RequestError, match="Azure OpenAI is not known"):
             ask(endpoint="/v1/embeddings").submit(client=azure.client())
-        with pytest.raises(SubmissionError) as caught:
+        with pytest.raises(SubmissionError) as excinfo:
             ask(endpoint="/v1/embeddings").submit(
                 client=azure.client(),
                 provider=bf.provider("azure", endpoints=None, created_as="/embeddings"),
             )
-        assert "invalid_value" in str(caught.value)
+        assert "invalid_value" in str(excinfo.value)
 
     def test_success_has_an_error_file_of_0_bytes(self, azure: Server) -> None:
         job = ask().submit("empty", client=azure.client()).wait()
@@ -175,7 +177,7 @@ class TestAzure:
         assert job.counts == {"ok": 2}
         assert job.report() is not None
 
-    def test_its_lines_have_no_id_and_say_what_the_filter_found(self, azure: Server) -> None:
+    def test_its_lines_have_no_id_and_include_filter_results(self, azure: Server) -> None:
         job = ask().submit("lines", client=azure.client()).wait()
         line = json.loads((job.folder / "output-000.jsonl").read_bytes().splitlines()[0])
         assert "id" not in line
@@ -192,9 +194,9 @@ class TestAzure:
 
     def test_an_input_file_is_kept_for_30_days_and_no_less_than_14(self, azure: Server) -> None:
         ask().submit("kept", client=azure.client()).wait()
-        [kept] = [one for one in azure.client().files.list() if one.purpose == "batch"]
-        assert kept.expires_at is not None
-        assert kept.expires_at - kept.created_at == 30 * 86_400
+        [input_file] = [one for one in azure.client().files.list() if one.purpose == "batch"]
+        assert input_file.expires_at is not None
+        assert input_file.expires_at - input_file.created_at == 30 * 86_400
         with pytest.raises(openai.BadRequestError, match="1209600 to 2592000"):
             azure.client().files.create(
                 file=("a.jsonl", b"{}\n"),
@@ -202,7 +204,7 @@ class TestAzure:
                 expires_after={"anchor": "created_at", "seconds": 86_400},
             )
 
-    def test_more_than_its_requests_are_refused_in_its_words_and_we_never_send_them(self) -> None:
+    def test_files_above_its_limit_are_rejected_and_never_sent(self) -> None:
         limits = Limits(requests=2, unsupported_models=())
         with batchframe.local.serve(answer=echo, profile="azure", limits=limits) as server:
             how = {"client": server.client()}
@@ -210,11 +212,11 @@ class TestAzure:
             assert over.status == "failed"
             assert over.batches[0].errors[0].code == "too_many_tasks"
             two = bf.provider("azure", max_requests=2, first_poll=0.1, last_poll=0.2)
-            cut = ask("c", "d", "e").submit("cut", provider=two, **how).wait()
+            divided = ask("c", "d", "e").submit("cut", provider=two, **how).wait()
             inputs = [file for file in server.client().files.list() if file.purpose == "batch"]
             assert all((file.expires_at or 0) - file.created_at == 30 * 86_400 for file in inputs)
-        assert len(cut.batches) == 2
-        assert cut.counts == {"ok": 3}
+        assert len(divided.batches) == 2
+        assert divided.counts == {"ok": 3}
 
     @pytest.mark.parametrize(
         ("lines", "code"),
@@ -224,7 +226,7 @@ class TestAzure:
             ([], "empty_file"),
         ],
     )
-    def test_it_has_codes_of_its_own(
+    def test_it_has_its_own_error_codes(
         self, azure: Server, lines: list[tuple[str, str, str]], code: str
     ) -> None:
         client = azure.client()
@@ -248,7 +250,7 @@ class TestAzure:
         assert batch.errors.data is not None
         assert [error.code for error in batch.errors.data] == [code]
 
-    def test_a_full_queue_in_its_words_is_tried_again(self) -> None:
+    def test_its_full_queue_error_is_retried(self) -> None:
         limits = Limits(enqueued_tokens=60, unsupported_models=())
         one = bf.provider("azure", max_requests=1, first_poll=0.1, last_poll=0.2, queue_pause=0.2)
         text = "some words that take tokens " * 5
@@ -259,7 +261,7 @@ class TestAzure:
             assert job.wait(timeout=60).counts == {"ok": 3}
         assert len(server.ledger) == 3
 
-    def test_a_pilot_asks_the_deployment(self, azure: Server) -> None:
+    def test_a_pilot_calls_the_deployment(self, azure: Server) -> None:
         pilot = ask("a", "b", "c").pilot(2, client=azure.client())
         assert pilot.frame["bf_status"].tolist() == ["ok", "ok"]
         job = ask("a", "b", "c").submit("rest", client=azure.client()).wait()
@@ -271,19 +273,19 @@ class TestAzure:
     ) -> None:
         job = ask().submit("gone", client=azure.client()).wait()
         monkeypatch.setenv("BATCHFRAME_HOME", str(tmp_path / "another"))
-        [back] = bf.recover(azure.client())
-        assert back.id == job.id
-        assert back._record.manifest.provider.key == "azure"
-        back.wait()
+        [restored] = bf.recover(azure.client())
+        assert restored.id == job.id
+        assert restored._record.manifest.provider.key == "azure"
+        restored.wait()
         frame = pd.DataFrame({"text": ["b", "a"]})
         same = frame.bf.requests("{{ text }}", model="my-deployment")
         assert same.submit("gone", client=azure.client()).id == job.id
-        assert frame.bf.join(back)["response"].tolist() == ["to b", "to a"]
+        assert frame.bf.join(restored)["response"].tolist() == ["to b", "to a"]
         assert len(azure.ledger) == 1
 
 
 class TestGroq:
-    def test_a_window_up_to_7_days_is_asked_for(self) -> None:
+    def test_a_window_up_to_7_days_is_sent(self) -> None:
         with batchframe.local.serve(answer=echo, profile="groq") as server:
             assert server.url.endswith("/openai/v1")
             week = bf.provider("groq", window="7d")
@@ -298,16 +300,16 @@ class TestGroq:
         assert bf.provider("groq").max_bytes == 100_000_000
         limits = Limits(batch_bytes=1_000, unsupported_models=())
         with batchframe.local.serve(answer=echo, profile="groq", limits=limits) as server:
-            cut = bf.provider("groq", max_bytes=1_000)
+            profile = bf.provider("groq", max_bytes=1_000)
             texts = [f"{number}" * 300 for number in range(4)]
-            job = ask(*texts).submit("cut", client=server.client(), provider=cut)
+            job = ask(*texts).submit("cut", client=server.client(), provider=profile)
             assert len(job.batches) == 2
             with pytest.raises(bf.errors.ServiceError, match="larger than the 1000 maximum"):
                 ask(*texts, "more").submit(
                     "whole", client=server.client(), provider="groq", reuse=False
                 )
 
-    def test_other_endpoints_are_refused_by_the_service_too(self) -> None:
+    def test_other_endpoints_are_rejected_by_the_service_too(self) -> None:
         every = bf.provider("groq", endpoints=None)
         with (
             batchframe.local.serve(answer=echo, profile="groq") as server,
@@ -324,13 +326,46 @@ class TestTogether:
             job = ask().submit("plain", client=server.client(), provider="together").wait()
         assert job.counts == {"ok": 2}
 
-    def test_files_that_are_uploaded_side_by_side_are_for_it_too(self) -> None:
+    def test_files_that_are_uploaded_in_parallel_have_its_purpose_too(self) -> None:
         one = bf.provider("together", max_requests=1, first_poll=0.1, last_poll=0.2)
         with batchframe.local.serve(answer=echo, profile="together") as server:
             job = ask("a", "b", "c", "d", "e").submit(client=server.client(), provider=one).wait()
-            kept = [file.purpose for file in server.client().files.list()]
+            purposes = [file.purpose for file in server.client().files.list()]
         assert job.counts == {"ok": 5}
-        assert kept.count("batch-api") == 5
+        assert purposes.count("batch-api") == 5
+
+    def test_an_upload_is_announced_then_sent_to_another_address_then_checked(self) -> None:
+        with batchframe.local.serve(answer=echo, profile="together") as server:
+            client = server.client()
+            profile = bf.provider("together", uploads_by_redirect=False)
+            with pytest.raises(bf.errors.ServiceError):
+                ask().submit("as a form", client=client, provider=profile)
+            assert list(client.files.list()) == []
+            job = ask("é" * 3_000).submit("redirected", client=client, provider="together").wait()
+            (file,) = [one for one in client.files.list() if one.purpose == "batch-api"]
+            sent = client.files.content(file.id).read()
+        assert job.counts == {"ok": 1}
+        assert file.bytes == len(sent)
+        assert json.loads(sent)["body"]["messages"][0]["content"] == "é" * 3_000
+
+    @pytest.mark.parametrize(
+        ("fault", "message"),
+        [
+            (Fault("PUT /v1/uploads/*", 403), "input file was not stored: .* HTTP 403"),
+            (Fault("PUT /v1/uploads/*", "reset"), "could not be reached"),
+            (Fault("POST /v1/files/*/preprocess", 400), "HTTP 400"),
+            (Fault("POST /v1/files", "login page"), "not an address for the upload"),
+        ],
+    )
+    def test_an_upload_that_fails_on_its_way_creates_no_batch_and_is_repeated(
+        self, fault: Fault, message: str
+    ) -> None:
+        with batchframe.local.serve(answer=echo, profile="together", faults=[fault]) as server:
+            how = {"client": server.client(), "provider": "together"}
+            with pytest.raises(bf.errors.BatchframeError, match=message):
+                ask().submit("again", **how)
+            assert server.ledger == []
+            assert ask().submit("again", **how).wait().counts == {"ok": 2}
 
     def test_its_list_is_an_array_and_its_statuses_are_in_capitals(self) -> None:
         with batchframe.local.serve(answer=echo, profile="together") as server:
@@ -353,12 +388,12 @@ class TestSelfHosted:
         assert "Too long for me." in job.results()["bf_error"][0]
 
 
-def test_an_unknown_profile_names_the_near_one() -> None:
+def test_an_unknown_profile_suggests_a_similar_one() -> None:
     with pytest.raises(LocalServerError, match="Did you mean 'azure'"):
         batchframe.local.serve(profile="azur")
 
 
-def test_a_server_that_imitates_azure_goes_on_after_a_restart(tmp_path: Any) -> None:
+def test_a_server_with_the_azure_profile_continues_after_a_restart(tmp_path: Any) -> None:
     def start() -> Server:
         return batchframe.local.serve(answer=echo, profile="azure", folder=tmp_path / "state")
 

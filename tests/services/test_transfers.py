@@ -1,4 +1,4 @@
-"""Several files are moved at once, and everything else stays in its order."""
+"""Parallel transfers of files; everything else stays in order."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ def requests() -> bf.Requests:
 
 
 class Watched:
-    """A method of the service, and how often it runs at the same time."""
+    """A method of the service that counts its concurrent calls."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         self.most = self.now = self.calls = 0
         self.gate = threading.Lock()
 
         def wrap(original: Any) -> Any:
-            def watched(*how: Any) -> Any:
+            def watched(*how: Any, **options: Any) -> Any:
                 with self.gate:
                     self.now, self.calls = self.now + 1, self.calls + 1
                     self.most = max(self.most, self.now)
-                time.sleep(0.1)  # long enough for the others to begin
+                time.sleep(0.1)  # time for the others to begin
                 try:
-                    return original(*how)
+                    return original(*how, **options)
                 finally:
                     with self.gate:
                         self.now -= 1
@@ -57,11 +57,11 @@ class Watched:
 
 
 def events(job: bf.Job, *kinds: str) -> list[tuple[str, int]]:
-    told = read_journal(job)
-    return [(event["event"], event["shard"]) for event in told if event["event"] in kinds]
+    journal = read_journal(job)
+    return [(event["event"], event["shard"]) for event in journal if event["event"] in kinds]
 
 
-def test_up_to_four_files_travel_at_once_each_way_and_each_travels_once(
+def test_up_to_four_files_are_transferred_at_once_and_each_once(
     requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     up, down = Watched(monkeypatch, "upload"), Watched(monkeypatch, "download")
@@ -74,7 +74,7 @@ def test_up_to_four_files_travel_at_once_each_way_and_each_travels_once(
     assert not list(job.folder.glob("*.part"))
 
 
-def test_batches_are_created_one_after_the_other_as_if_nothing_were_ahead(
+def test_batches_are_created_one_after_the_other_despite_early_uploads(
     requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     created = Watched(monkeypatch, "create_batch")
@@ -87,7 +87,7 @@ def test_batches_are_created_one_after_the_other_as_if_nothing_were_ahead(
     assert events(job, "UPLOADED", "CREATING", "CREATED") == in_turn
 
 
-def test_what_was_uploaded_ahead_of_a_refusal_is_noted_and_not_uploaded_again(
+def test_a_file_uploaded_before_a_rejection_is_recorded_and_reused(
     requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     up = Watched(monkeypatch, "upload")
@@ -96,10 +96,10 @@ def test_what_was_uploaded_ahead_of_a_refusal_is_noted_and_not_uploaded_again(
         client = server.client()
 
         def patient(create: Any) -> Any:
-            def waiting(*how: Any) -> Any:
-                while up.calls < 4 or up.now:  # until those ahead are there
+            def waiting(*how: Any, **options: Any) -> Any:
+                while up.calls < 4 or up.now:  # until the earlier ones are there
                     time.sleep(0.01)
-                return create(*how)
+                return create(*how, **options)
 
             return waiting
 
@@ -125,7 +125,7 @@ def _interrupted(retrieve: Any) -> Callable[..., Any]:
     return interrupting
 
 
-def test_an_interrupted_look_leaves_no_half_file_and_is_taken_up_again(
+def test_an_interrupted_poll_leaves_no_partial_file_and_continues(
     requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with batchframe.local.serve(answer=lambda _: {"label": "+"}) as server:
@@ -138,7 +138,7 @@ def test_an_interrupted_look_leaves_no_half_file_and_is_taken_up_again(
                 job.refresh()
         deadline = time.monotonic() + 10
         while list(job.folder.glob("*.part")) and time.monotonic() < deadline:
-            time.sleep(0.05)  # a transfer that ends in another thread removes its own
+            time.sleep(0.05)  # a transfer that ends in another thread removes its file
         assert not list(job.folder.glob("*.part"))
         assert job.wait().counts == {"ok": PARTS}
 
@@ -148,7 +148,7 @@ def server_batches(job: bf.Job, server: batchframe.local.Server) -> list[Any]:
     return [client.batches.retrieve(batch.id) for batch in job.batches]
 
 
-def test_an_input_file_that_was_changed_is_not_uploaded_ahead(
+def test_a_changed_input_file_is_not_uploaded_early(
     requests: bf.Requests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused = [batchframe.local.Fault("POST /v1/files", 401, times=PARTS)]

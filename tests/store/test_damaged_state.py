@@ -1,4 +1,4 @@
-"""X5: state that was cut, edited or taken away is repaired, refused or told; never believed."""
+"""X5: damaged state is repaired, refused or reported, never trusted."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ def job(requests: bf.Requests, server: batchframe.local.Server) -> bf.Job:
     return job
 
 
-def look_at(folder: Path) -> None:
-    """Do all that one does with a finished job."""
+def read_everything(folder: Path) -> None:
+    """Read everything of a finished job."""
     job = bf.job(folder)
-    for look in (job.results, job.unanswered, lambda: FRAME.bf.join(job)):
-        look()
-    for shown in (job, job._repr_html_()):
-        repr(shown)
+    for read in (job.results, job.unanswered, lambda: FRAME.bf.join(job)):
+        read()
+    for display_object in (job, job._repr_html_()):
+        repr(display_object)
     _ = job.status, job.done, job.counts, job.usage, job.cost, job.batches, job.name, job.id
 
 
-def is_told(act: Callable[[], object], *words: str) -> bool:
-    """Say whether it is refused; in any other way than with an error of ours it must not fail."""
+def is_reported(act: Callable[[], object], *fragments: str) -> bool:
+    """Return whether it raises a batchframe error; others propagate."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             act()
     except bf.errors.BatchframeError as reason:
-        assert all(word in str(reason) for word in words), reason  # noqa: PT017
+        assert all(word in str(reason) for word in fragments), reason  # noqa: PT017
         return True
     return False
 
@@ -59,14 +59,14 @@ def is_told(act: Callable[[], object], *words: str) -> bool:
 
 
 @pytest.mark.slow
-def test_x5_a_journal_cut_at_any_byte_goes_on_to_one_batch(
+def test_x5_a_journal_truncated_at_any_byte_leads_to_one_batch(
     requests: bf.Requests, server: batchframe.local.Server, home: Path
 ) -> None:
     job = requests.submit("kept", client=server.client()).wait()
     journal = job.folder / "journal.jsonl"
-    whole = journal.read_bytes()
-    ends = [at for at in range(len(whole)) if whole[at : at + 1] == b"\n"]
-    # In each line at its start, in its middle and at both sides of its end.
+    content = journal.read_bytes()
+    ends = [i for i in range(len(content)) if content[i : i + 1] == b"\n"]
+    # At the start, in the middle, and on both sides of the end of each line.
     cuts = {
         0,
         *ends,
@@ -74,10 +74,10 @@ def test_x5_a_journal_cut_at_any_byte_goes_on_to_one_batch(
         *(end - 1 for end in ends),
         *(e - 30 for e in ends),
     }
-    for cut in sorted(cuts):
-        journal.write_bytes(whole[:cut])
-        found = requests.submit("kept", client=server.client()).wait()
-        assert found.counts == {"ok": 3}, whole[:cut]
+    for length in sorted(cuts):
+        journal.write_bytes(content[:length])
+        resumed = requests.submit("kept", client=server.client()).wait()
+        assert resumed.counts == {"ok": 3}, content[:length]
     assert len(server.ledger) == 1
     assert len(list(home.glob("jobs/*"))) == 1
 
@@ -92,7 +92,7 @@ EVENTS: dict[str, bytes] = {
     "no index": b'{"event": "UPLOADED", "file_id": "file-1"}',
     "index is a string": b'{"event": "UPLOADED", "shard": "0", "file_id": "file-1"}',
     "index is negative": b'{"event": "UPLOADED", "shard": -1, "file_id": "file-1"}',
-    "index is a truth value": b'{"event": "UPLOADED", "shard": true, "file_id": "file-1"}',
+    "index is a bool": b'{"event": "UPLOADED", "shard": true, "file_id": "file-1"}',
     "index is not there": b'{"event": "UPLOADED", "shard": 99, "file_id": "file-1"}',
     "no file": b'{"event": "UPLOADED", "shard": 0}',
     "file is a number": b'{"event": "UPLOADED", "shard": 0, "file_id": 7}',
@@ -108,85 +108,93 @@ EVENTS: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("case", EVENTS)
-def test_x5_a_journal_that_was_edited_is_refused(
+def test_x5_an_edited_journal_is_refused(
     case: str, job: bf.Job, requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     journal = job.folder / "journal.jsonl"
     journal.write_bytes(journal.read_bytes() + EVENTS[case] + b"\n")
     for act in (
-        lambda: look_at(job.folder),
+        lambda: read_everything(job.folder),
         lambda: requests.submit("kept", client=server.client()),
         lambda: bf.job(job.folder, client=server.client()).resume(),
         lambda: bf.job(job.folder, client=server.client()).cancel(),
     ):
-        assert is_told(act, str(journal), "damaged", "copy")
+        assert is_reported(act, str(journal), "damaged", "copy")
     with pytest.warns(bf.errors.UnreadableJobWarning, match="damaged"):
         assert bf.jobs().empty
     assert len(server.ledger) == 1
 
 
-def test_x5_a_journal_too_large_to_be_one_is_not_read(job: bf.Job) -> None:
+def test_x5_a_journal_above_the_size_limit_is_not_read(job: bf.Job) -> None:
     with (job.folder / "journal.jsonl").open("ab") as file:
-        file.truncate(300_000_000)  # a hole: it takes no room
+        file.truncate(300_000_000)  # a sparse file takes no disk space
     with pytest.raises(bf.errors.JobError, match="300,000,000 bytes"):
-        look_at(job.folder)
+        read_everything(job.folder)
 
 
-def test_x5_a_manifest_too_large_to_be_one_is_not_read(job: bf.Job) -> None:
+def test_x5_a_manifest_above_the_size_limit_is_not_read(job: bf.Job) -> None:
     with (job.folder / "manifest.json").open("ab") as file:
         file.truncate(70_000_000)
     with pytest.raises(bf.errors.JobError, match="70,000,000 bytes"):
-        look_at(job.folder)
+        read_everything(job.folder)
 
 
 # ---- manifests -------------------------------------------------------------
 
 MANIFESTS: dict[str, Callable[[dict[str, Any]], object]] = {
-    "inputs overlap": lambda told: told["inputs"].append(told["inputs"][0]),
-    "inputs miss some": lambda told: told["inputs"][0].update(stop=2),
-    "inputs are as long as the world": lambda told: told["inputs"][0].update(stop=10**15),
-    "requests below zero": lambda told: told.update(requests=-3),
-    "rows are a string": lambda told: told.update(rows="three"),
-    "date before time": lambda told: told.update(created_at=-1e9),
-    "date after time": lambda told: told.update(created_at=1e300),
-    "identity is gone": lambda told: told.pop("identity"),
-    "identity is a string": lambda told: told.update(identity="https://api.openai.com/v1"),
-    "prompt is a number": lambda told: told["recipe"].update(prompt=7),
-    "message without a role": lambda told: told["recipe"].update(prompt=[{"content": "x"}]),
-    "body is a list": lambda told: told["recipe"].update(body=[]),
-    "field of another kind": lambda told: told["recipe"]["output"]["fields"][0].update(kind="list"),
-    "field from nowhere": lambda told: told["recipe"]["output"]["fields"][0].update(path=["x"]),
-    "field with other levels": lambda told: told["recipe"]["output"]["fields"][0].update(
+    "inputs overlap": lambda manifest: manifest["inputs"].append(manifest["inputs"][0]),
+    "inputs miss some": lambda manifest: manifest["inputs"][0].update(stop=2),
+    "inputs are too long": lambda manifest: manifest["inputs"][0].update(stop=10**15),
+    "negative number of requests": lambda manifest: manifest.update(requests=-3),
+    "rows are a string": lambda manifest: manifest.update(rows="three"),
+    "date before the year 1": lambda manifest: manifest.update(created_at=-1e9),
+    "date after the year 9999": lambda manifest: manifest.update(created_at=1e300),
+    "identity is missing": lambda manifest: manifest.pop("identity"),
+    "identity is a string": lambda manifest: manifest.update(identity="https://api.openai.com/v1"),
+    "prompt is a number": lambda manifest: manifest["recipe"].update(prompt=7),
+    "message without a role": lambda manifest: manifest["recipe"].update(prompt=[{"content": "x"}]),
+    "body is a list": lambda manifest: manifest["recipe"].update(body=[]),
+    "field of an unknown kind": lambda manifest: manifest["recipe"]["output"]["fields"][0].update(
+        kind="list"
+    ),
+    "field with an unknown path": lambda manifest: manifest["recipe"]["output"]["fields"][0].update(
+        path=["x"]
+    ),
+    "field with other levels": lambda manifest: manifest["recipe"]["output"]["fields"][0].update(
         levels=[1, 2]
     ),
-    "schema of no type": lambda told: told["recipe"]["output"].update(schema={}),
-    "schema refers to nothing": lambda told: told["recipe"]["output"].update(
+    "schema without a type": lambda manifest: manifest["recipe"]["output"].update(schema={}),
+    "schema refers to nothing": lambda manifest: manifest["recipe"]["output"].update(
         schema={"$ref": "#/$defs/x"}
     ),
-    "schema refers to itself": lambda told: told["recipe"]["output"].update(schema={"$ref": "#"}),
-    "cost of no number": lambda told: told.update(cost={"low": "x", "expected": "1", "high": "2"}),
+    "schema refers to itself": lambda manifest: manifest["recipe"]["output"].update(
+        schema={"$ref": "#"}
+    ),
+    "cost is not a number": lambda manifest: manifest.update(
+        cost={"low": "x", "expected": "1", "high": "2"}
+    ),
 }
 
 
 @pytest.mark.parametrize("case", MANIFESTS)
-def test_x5_a_manifest_that_was_edited_is_refused(
+def test_x5_an_edited_manifest_is_refused(
     case: str, job: bf.Job, requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     manifest = job.folder / "manifest.json"
-    told = msgspec.json.decode(manifest.read_bytes())
-    MANIFESTS[case](told)
-    manifest.write_bytes(msgspec.json.encode(told))
-    assert is_told(lambda: look_at(job.folder), str(manifest), "damaged")
-    assert is_told(lambda: requests.submit("kept", client=server.client()), str(manifest))
+    fields = msgspec.json.decode(manifest.read_bytes())
+    MANIFESTS[case](fields)
+    manifest.write_bytes(msgspec.json.encode(fields))
+    assert is_reported(lambda: read_everything(job.folder), str(manifest), "damaged")
+    assert is_reported(lambda: requests.submit("kept", client=server.client()), str(manifest))
     assert len(server.ledger) == 1
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"null", b"[]", b'{"state_version": 1}', b"\xff\xfe{", b"[" * 99_000, b"{}"]
 )
-def test_x5_a_manifest_that_is_none_is_refused(content: bytes, job: bf.Job) -> None:
+def test_x5_an_invalid_manifest_is_refused(content: bytes, job: bf.Job) -> None:
     (job.folder / "manifest.json").write_bytes(content)
-    assert is_told(lambda: look_at(job.folder), str(job.folder))
+    assert is_reported(lambda: read_everything(job.folder), str(job.folder))
 
 
 _JSON = st.recursive(
@@ -197,14 +205,14 @@ _JSON = st.recursive(
 
 
 def places(value: Any, way: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """List the way to everything inside a JSON value."""
+    """List the paths of everything inside a JSON value."""
     inner: Any = ()
     if isinstance(value, dict | list):
         inner = value.items() if isinstance(value, dict) else enumerate(value)
-    found = [way] if way else []
+    paths = [way] if way else []
     for key, part in inner:
-        found += places(part, (*way, key))
-    return found
+        paths += places(part, (*way, key))
+    return paths
 
 
 def changed(value: Any, way: tuple[Any, ...], new: Any) -> Any:
@@ -219,33 +227,33 @@ def changed(value: Any, way: tuple[Any, ...], new: Any) -> Any:
 @settings(max_examples=examples(150))
 @given(data=st.data())
 @pytest.mark.parametrize("name", ["manifest.json", "journal.jsonl"])
-def test_x5_whatever_is_put_into_state_never_fails_otherwise_than_in_words(
-    name: str, data: st.DataObject, kept: Path
+def test_x5_any_value_in_state_fails_only_with_a_clear_error(
+    name: str, data: st.DataObject, finished_job: Path
 ) -> None:
-    path = kept / name
-    whole = path.read_bytes()
-    lines = [msgspec.json.decode(line) for line in whole.splitlines()] if "l" in name[-1] else [
-        msgspec.json.decode(whole)
+    path = finished_job / name
+    content = path.read_bytes()
+    lines = [msgspec.json.decode(line) for line in content.splitlines()] if "l" in name[-1] else [
+        msgspec.json.decode(content)
     ]  # fmt: skip
-    at = data.draw(st.integers(0, len(lines) - 1))
-    way = data.draw(st.sampled_from(places(lines[at])))
-    lines[at] = changed(lines[at], way, data.draw(_JSON))
+    position = data.draw(st.integers(0, len(lines) - 1))
+    way = data.draw(st.sampled_from(places(lines[position])))
+    lines[position] = changed(lines[position], way, data.draw(_JSON))
     path.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
     try:
-        is_told(lambda: look_at(kept))
+        is_reported(lambda: read_everything(finished_job))
     finally:
-        path.write_bytes(whole)
+        path.write_bytes(content)
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Keep one finished job for many looks."""
+def finished_job(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of one finished job."""
     home = tmp_path_factory.mktemp("kept")
     with pytest.MonkeyPatch.context() as patch, batchframe.local.serve() as server:
         patch.setenv("BATCHFRAME_HOME", str(home / "home"))
         patch.setenv("NO_PROXY", "127.0.0.1,localhost")
-        asked = FRAME.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
-        job = asked.submit("kept", client=server.client()).wait()
+        requests = FRAME.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
+        job = requests.submit("kept", client=server.client()).wait()
         job.results()
         return Path(shutil.copytree(job.folder, home / "copy"))
 
@@ -255,11 +263,11 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("how", ["removed", "emptied", "cut", "other"])
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "expected"),
     [("rows.parquet", True), ("answers.parquet", False), ("output-000.jsonl", True)],
 )
-def test_x5_a_file_that_was_changed_is_told_or_made_anew(
-    name: str, told: bool, how: str, job: bf.Job, server: batchframe.local.Server
+def test_x5_a_changed_file_is_reported_or_rebuilt(
+    name: str, expected: bool, how: str, job: bf.Job, server: batchframe.local.Server
 ) -> None:
     path = job.folder / name
     first = job.results()
@@ -269,51 +277,51 @@ def test_x5_a_file_that_was_changed_is_told_or_made_anew(
         pq.write_table(pa.table({"digest": [1, 2, 3]}), path)
     else:
         path.write_bytes(b"" if how == "emptied" else path.read_bytes()[:-9])
-    found = bf.job(job.folder, client=server.client())
+    reopened = bf.job(job.folder, client=server.client())
     if name == "output-000.jsonl":
-        # The parsed answers were made of it, and stand.
-        assert found.results().equals(first)
+        # The parsed answers were made from it and remain valid.
+        assert reopened.results().equals(first)
         (job.folder / "answers.parquet").unlink()
-        found = bf.job(job.folder, client=server.client())
-    assert is_told(lambda: bf.job(job.folder).results(), str(path)) == told
+        reopened = bf.job(job.folder, client=server.client())
+    assert is_reported(lambda: bf.job(job.folder).results(), str(path)) == expected
     if name == "output-000.jsonl":
         path.unlink(missing_ok=True)
-        assert found.refresh().results().equals(first)
-    elif not told:
-        assert found.results().equals(first)
+        assert reopened.refresh().results().equals(first)
+    elif not expected:
+        assert reopened.results().equals(first)
     assert len(server.ledger) == 1
 
 
 @pytest.mark.parametrize(
     "name", ["rows.parquet", pytest.param("answers.parquet", marks=pytest.mark.slow)]
 )
-def test_x5_no_bit_that_turns_over_turns_an_answer(name: str, kept: Path) -> None:
-    path = kept / name
-    first = bf.job(kept).results()
+def test_x5_no_flipped_bit_changes_an_answer(name: str, finished_job: Path) -> None:
+    path = finished_job / name
+    first = bf.job(finished_job).results()
     if not path.exists():
         pytest.fail(f"{name} is not there")
-    whole = path.read_bytes()
-    for at in range(0, len(whole), 11):
-        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    content = path.read_bytes()
+    for i in range(0, len(content), 11):
+        path.write_bytes(content[:i] + bytes([content[i] ^ 1]) + content[i + 1 :])
 
-        def look() -> None:
-            assert bf.job(kept).results().equals(first)
+        def read_job() -> None:
+            assert bf.job(finished_job).results().equals(first)
 
-        is_told(look, "damaged")
-    path.write_bytes(whole)
+        is_reported(read_job, "damaged")
+    path.write_bytes(content)
 
 
-def test_x5_rows_that_name_requests_that_are_not_there_are_refused(job: bf.Job) -> None:
+def test_x5_rows_that_name_missing_requests_are_refused(job: bf.Job) -> None:
     path = job.folder / "rows.parquet"
     table = pq.read_table(path)
     for numbers in ([0, 1, 10**9], [-5, 0, 1], [None, 0, 1], [0, 0, 2]):
         column = pa.array(numbers, pa.int32())
         pq.write_table(table.set_column(1, "number", column), path)
-        assert is_told(lambda: look_at(job.folder), str(path), "damaged"), numbers
+        assert is_reported(lambda: read_everything(job.folder), str(path), "damaged"), numbers
 
 
 @pytest.mark.parametrize("name", ["input-000.jsonl", "rows.parquet", "manifest.json"])
-def test_x5_a_file_that_is_gone_before_anything_was_sent_is_made_again_by_the_cell_alone(
+def test_x5_a_file_lost_before_submission_is_rebuilt_only_by_the_cell(
     name: str, requests: bf.Requests, proxy: Any, server: batchframe.local.Server
 ) -> None:
     proxy.fail("POST", "/files", "401 refused")
@@ -322,12 +330,12 @@ def test_x5_a_file_that_is_gone_before_anything_was_sent_is_made_again_by_the_ce
     folder = bf.job("kept").folder
     (folder / name).unlink()
     if name != "rows.parquet":
-        assert is_told(lambda: bf.job(folder, client=proxy.client()).resume(), str(folder))
+        assert is_reported(lambda: bf.job(folder, client=proxy.client()).resume(), str(folder))
     if name != "input-000.jsonl":
-        assert is_told(lambda: bf.job(folder).results(), str(folder))
+        assert is_reported(lambda: bf.job(folder).results(), str(folder))
     assert server.ledger == []
     if name == "manifest.json":
-        assert is_told(
+        assert is_reported(
             lambda: requests.submit("kept", client=proxy.client()), name, "the file is missing"
         )
         assert server.ledger == []
@@ -340,7 +348,7 @@ def test_x5_a_file_that_is_gone_before_anything_was_sent_is_made_again_by_the_ce
     assert len(server.ledger) == 1
 
 
-def test_x5_a_manifest_says_again_what_it_was_made_of(job: bf.Job) -> None:
+def test_x5_a_manifest_round_trips(job: bf.Job) -> None:
     path = job.folder / "manifest.json"
     first = path.read_bytes()
     folder = folder_of(job.id)

@@ -1,4 +1,4 @@
-"""S28: the n-th write fails, once or always; nothing is sent unrecorded or billed twice."""
+"""S28: the n-th write fails, once or always."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 class Disk:
-    """Counts what one thread writes below a folder, and refuses the n-th, once or always."""
+    """Counts the writes of one thread below a folder, and fails the n-th."""
 
     def __init__(self, home: Path, nth: int = 0, *, number: int, forever: bool = False) -> None:
         self.home, self.nth, self.number, self.forever = str(home), nth, number, forever
@@ -51,7 +51,7 @@ class Disk:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Stand between the program and its disk."""
+        """Intercept the writes of the program."""
         with pytest.MonkeyPatch.context() as patch:
             for name in ("open", "close", "fdopen"):
                 patch.setattr(os, name, getattr(self, name))
@@ -67,11 +67,11 @@ class Disk:
 
         return act
 
-    def open(self, path: Any, flags: int, mode: int = 0o777, **more: Any) -> int:
+    def open(self, path: Any, flags: int, mode: int = 0o777, **options: Any) -> int:
         ours = self.is_ours(path)
         if ours and flags & WRITING:
             self.step(f"open {Path(path).name}")
-        descriptor: int = self.real["open"](path, flags, mode, **more)
+        descriptor: int = self.real["open"](path, flags, mode, **options)
         if ours:
             self.ours.add(descriptor)
         return descriptor
@@ -82,7 +82,7 @@ class Disk:
 
     def fdopen(self, descriptor: int, mode: str = "r", *more: Any, **named: Any) -> Any:
         if self.is_ours(descriptor):
-            # Such a file closes itself, and its number goes to another.
+            # Such a file closes itself, and its descriptor is reused.
             self.ours.discard(descriptor)
             if mode == "wb":
                 raw = Raw(descriptor, "wb")
@@ -92,7 +92,7 @@ class Disk:
 
 
 class Raw(io.FileIO):
-    """The end of a buffered file, where a block goes to the disk."""
+    """The raw end of a buffered file."""
 
     disk: Disk
 
@@ -107,15 +107,15 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def journey(text: str, server: batchframe.local.Server) -> bf.Job:
-    """Ask, wait, read: all that one job writes."""
+    """Submit, wait and read: everything that a job writes."""
     frame = pd.DataFrame({"text": [text]})
-    asked = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
-    job = asked.submit("full", client=server.client()).wait()
+    requests = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+", "-"])
+    job = requests.submit("full", client=server.client()).wait()
     assert job.results()["bf_status"].tolist() == ["ok"]
     return job
 
 
-def test_s28_the_watch_sees_every_kind_of_write(
+def test_s28_the_fault_injection_sees_every_kind_of_write(
     home: Path, server: batchframe.local.Server
 ) -> None:
     disk = Disk(home, number=errno.ENOSPC)
@@ -137,7 +137,7 @@ def test_s28_the_watch_sees_every_kind_of_write(
         pytest.param((errno.EIO, False), 1, id="broken for a moment", marks=pytest.mark.slow),
     ],
 )
-def test_s28_whatever_write_fails_nothing_is_lost_and_one_batch_is_billed(
+def test_s28_any_failed_write_loses_nothing_and_one_batch_is_billed(
     trouble: tuple[int, bool],
     step: int,
     tmp_path: Path,
@@ -157,9 +157,9 @@ def test_s28_whatever_write_fails_nothing_is_lost_and_one_batch_is_billed(
                 refused += 1
                 assert os.strerror(number) in str(reason), disk.log[-1]  # noqa: PT017
                 assert "run the cell again" in str(reason)  # noqa: PT017
-        noted = [*home.glob("jobs/*/journal.jsonl")]
+        journals = [*home.glob("jobs/*/journal.jsonl")]
         billed = len(server.ledger) - before
-        assert billed == 0 or any(b'"CREATING"' in path.read_bytes() for path in noted)
+        assert billed == 0 or any(b'"CREATING"' in path.read_bytes() for path in journals)
         journey(f"row {nth}", server)
         assert len(server.ledger) - before == 1, disk.log[nth - 1]
         if disk.steps < nth:
@@ -170,7 +170,7 @@ def test_s28_whatever_write_fails_nothing_is_lost_and_one_batch_is_billed(
 
 
 @pytest.mark.slow
-def test_s28_a_process_that_may_write_only_so_much_says_so_and_goes_on_later(
+def test_s28_a_file_size_limit_is_reported_and_the_job_continues_later(
     server: batchframe.local.Server,
 ) -> None:
     code = """
@@ -179,45 +179,45 @@ def test_s28_a_process_that_may_write_only_so_much_says_so_and_goes_on_later(
         import batchframe as bf
 
         client = openai.OpenAI(base_url=sys.argv[1], api_key="local")
-        told = []
+        reports = []
         for most in [0, 1, 30, 100, 300, 500, 700, 900, 1200, 1800, 2500, 4000, 10**9]:
-            asked = pd.DataFrame({"text": [f"at most {most}"]}).bf.requests(
+            requests = pd.DataFrame({"text": [f"at most {most}"]}).bf.requests(
                 "{{ text }}", model="gpt-4.1", output=["+", "-"]
             )
             resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
             try:
-                asked.submit(f"at most {most}", client=client).wait()
+                requests.submit(f"at most {most}", client=client).wait()
             except bf.errors.JobError as reason:
-                told.append("File too large" in str(reason))
+                reports.append("File too large" in str(reason))
             resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-            job = asked.submit(f"at most {most}", client=client).wait()
+            job = requests.submit(f"at most {most}", client=client).wait()
             assert job.counts == {"ok": 1}, most
-        assert len(told) > 5 and all(told), told
+        assert len(reports) > 5 and all(reports), reports
     """
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), server.url],
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
     assert len(server.ledger) == 13
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("name", ["journal.jsonl", "input-000.jsonl", "manifest.json"])
-def test_s28_a_device_without_room_is_told_in_words(
+def test_s28_a_full_device_raises_a_clear_error(
     name: str,
     server: batchframe.local.Server,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     real = os.open
 
-    def opened(path: Any, flags: int, mode: int = 0o777, **more: Any) -> int:
+    def opened(path: Any, flags: int, mode: int = 0o777, **options: Any) -> int:
         if name in str(path) and flags & WRITING:
             return real("/dev/full", os.O_RDWR)
-        return real(path, flags, mode, **more)
+        return real(path, flags, mode, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "open", opened)

@@ -1,7 +1,8 @@
-"""S19: who holds a job's lock, and what becomes of it when the holder dies."""
+"""S19: the lock of a job, and the death of its holder."""
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import filelock
 import pytest
 
 import batchframe as bf
@@ -42,7 +44,7 @@ def holder(folder: Path) -> subprocess.Popen[str]:
     return started
 
 
-def test_s19_a_lock_goes_with_its_holder(job: bf.Job) -> None:
+def test_s19_a_lock_ends_with_its_holder(job: bf.Job) -> None:
     other = holder(job.folder)
     try:
         with pytest.raises(bf.errors.JobError, match="Another kernel"):
@@ -58,8 +60,8 @@ def test_s19_a_lock_goes_with_its_holder(job: bf.Job) -> None:
     assert job.cancel().status in {"cancelling", "cancelled"}
 
 
-def test_s19_what_stands_in_the_lock_file_holds_nothing(job: bf.Job) -> None:
-    # Neither the number of a living process nor another machine's name, nor any date.
+def test_s19_the_content_of_the_lock_file_does_not_matter(job: bf.Job) -> None:
+    # A process id, another host name and dates do not matter.
     lock = job.folder / "lock"
     for content in (str(os.getpid()), "1\nelsewhere\n", "", "x" * 9999):
         lock.write_text(content)
@@ -67,10 +69,56 @@ def test_s19_what_stands_in_the_lock_file_holds_nothing(job: bf.Job) -> None:
         assert job.resume().status == "validating"
 
 
-def test_s19_a_lock_is_let_go_of_when_the_work_fails(
+def test_s19_a_lock_is_released_after_an_error(
     requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     server.faults.add(batchframe.local.Fault("POST /v1/batches", 400))
     with pytest.raises(bf.errors.SubmissionError):
         requests.submit("again", client=server.client())
     assert bf.job("again", client=server.client()).resume().wait().counts == {"ok": 3}
+
+
+@pytest.mark.parametrize("number", ["ENOLCK", "EOPNOTSUPP", "EINVAL", "EIO"])
+def test_s19_a_disk_without_locks_gets_a_marker_file(
+    number: str, job: bf.Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    def refuse(*_: object) -> None:
+        raise OSError(getattr(errno, number), "no locks on this disk")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert job.resume().status == "validating"
+    marker = job.folder / "lock.marker"
+    assert not marker.exists()  # it was released
+    with filelock.SoftFileLock(marker), pytest.raises(bf.errors.JobError, match="Another"):
+        job.cancel()
+    assert job.cancel().status in {"cancelling", "cancelled"}
+
+
+def test_s19_a_full_disk_is_not_taken_for_one_without_locks(
+    job: bf.Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "read-only")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(bf.errors.JobError, match="could not be read or written"):
+        job.resume()
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/home", "file:///tmp/home", "gs://b"])
+def test_a_state_folder_at_an_address_is_rejected(
+    address: str,
+    requests: bf.Requests,
+    server: batchframe.local.Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BATCHFRAME_HOME", address)
+    with pytest.raises(bf.errors.JobError, match="BATCHFRAME_HOME: an address"):
+        requests.submit("there", client=server.client())
+    assert not [path for path in tmp_path.iterdir() if ":" in path.name]

@@ -1,4 +1,4 @@
-"""X5: a value of another type or size anywhere in a job's state is refused or does no harm."""
+"""X5: unusual values in a job's state are refused or harmless."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ MODEL = "gpt-4.1-mini"
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A finished job, and a copy of its folder as it should be."""
+class FinishedJob:
+    """A finished job and a pristine copy of its folder."""
 
     frame: pd.DataFrame
     requests: bf.Requests
@@ -38,16 +38,16 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Kitchen:
+class Workspace:
     """Some jobs, and the server that answered them."""
 
     server: batchframe.local.Server
     home: Path
-    jobs: dict[str, Kept]
+    jobs: dict[str, FinishedJob]
 
 
 _TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
-_ASKED: dict[str, Callable[[], tuple[pd.DataFrame, bf.Requests]]] = {
+_REQUESTS: dict[str, Callable[[], tuple[pd.DataFrame, bf.Requests]]] = {
     "labels": lambda: (
         FRAME,
         FRAME.bf.requests("{{ text }}", model=MODEL, output=["+", "-"], on_missing="skip"),
@@ -75,36 +75,36 @@ _ASKED: dict[str, Callable[[], tuple[pd.DataFrame, bf.Requests]]] = {
 
 
 @pytest.fixture(scope="module")
-def kitchen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kitchen]:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     base = tmp_path_factory.mktemp("odd")
     home = base / "home"
     with pytest.MonkeyPatch.context() as patch, batchframe.local.serve() as server:
         patch.setenv("BATCHFRAME_HOME", str(home))
         patch.setenv("NO_PROXY", "127.0.0.1,localhost")
         jobs = {}
-        for name, ask in _ASKED.items():
+        for name, ask in _REQUESTS.items():
             frame, requests = ask()
             prices = {"input": "0.1", "output": "2"} if name == "labels" else None
             job = requests.submit(name, client=server.client(), prices=prices).wait()
             job.results()
             bf.jobs()
             pristine = Path(shutil.copytree(job.folder, base / name))
-            jobs[name] = Kept(frame, requests, job.folder, pristine)
-        for kept in jobs.values():
-            shutil.rmtree(kept.folder)
-        yield Kitchen(server, home, jobs)
+            jobs[name] = FinishedJob(frame, requests, job.folder, pristine)
+        for finished_job in jobs.values():
+            shutil.rmtree(finished_job.folder)
+        yield Workspace(server, home, jobs)
 
 
 @pytest.fixture
-def at_home(kitchen: Kitchen, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kitchen]:
-    """Let the jobs be found."""
-    monkeypatch.setenv("BATCHFRAME_HOME", str(kitchen.home))
-    yield kitchen
-    for kept in kitchen.jobs.values():
-        shutil.rmtree(kept.folder, ignore_errors=True)
+def restored(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+    """Use the folder of the jobs as the state folder."""
+    monkeypatch.setenv("BATCHFRAME_HOME", str(workspace.home))
+    yield workspace
+    for finished_job in workspace.jobs.values():
+        shutil.rmtree(finished_job.folder, ignore_errors=True)
 
 
-# ---- what is put where -----------------------------------------------------
+# ---- values and their places -----------------------------------------------
 
 
 def nested(levels: int) -> Any:
@@ -128,14 +128,14 @@ Place = tuple[Any, ...]
 
 
 def places(value: Any, way: Place = ()) -> list[Place]:
-    """List the ways to everything inside a JSON value."""
+    """List the paths of everything inside a JSON value."""
     inner: Any = ()
     if isinstance(value, dict | list):
         inner = value.items() if isinstance(value, dict) else enumerate(value)
-    found = [way] if way else []
+    paths = [way] if way else []
     for key, part in inner:
-        found += places(part, (*way, key))
-    return found
+        paths += places(part, (*way, key))
+    return paths
 
 
 def put(value: Any, way: Place, new: Any) -> Any:
@@ -158,15 +158,15 @@ def write_lines(path: Path, lines: list[Any]) -> None:
     path.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
 
 
-def replaced(kept: Kept, name: str, way: Place, new: Any) -> None:
-    """Give the job back its folder, with one value of one file replaced."""
-    shutil.rmtree(kept.folder, ignore_errors=True)
-    shutil.copytree(kept.pristine, kept.folder)
-    write_lines(kept.folder / name, put(read_lines(kept.pristine / name), way, new))
+def replaced(finished_job: FinishedJob, name: str, way: Place, new: Any) -> None:
+    """Restore the job's folder with one value of one file replaced."""
+    shutil.rmtree(finished_job.folder, ignore_errors=True)
+    shutil.copytree(finished_job.pristine, finished_job.folder)
+    write_lines(finished_job.folder / name, put(read_lines(finished_job.pristine / name), way, new))
 
 
-def draw_place(data: st.DataObject, kept: Kept, name: str) -> Place:
-    ways = places(read_lines(kept.pristine / name))
+def draw_place(data: st.DataObject, finished_job: FinishedJob, name: str) -> Place:
+    ways = places(read_lines(finished_job.pristine / name))
     return data.draw(st.sampled_from([way for way in ways if len(way) > 1]))
 
 
@@ -174,7 +174,7 @@ def draw_place(data: st.DataObject, kept: Kept, name: str) -> Place:
 
 
 def attempt(act: Callable[[], object]) -> str | None:
-    """Return why it is refused, if so; in any other way it must not fail."""
+    """Return the batchframe error, if any; others propagate."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         try:
@@ -184,11 +184,11 @@ def attempt(act: Callable[[], object]) -> str | None:
     return None
 
 
-def look_at(kept: Kept, client: object = None) -> None:
-    """Do all that needs no network."""
+def read_everything(finished_job: FinishedJob, client: object = None) -> None:
+    """Read everything that needs no network."""
     attempt(bf.jobs)
-    attempt(lambda: kept.requests.estimate)
-    job = bf.job(kept.folder, client=client)
+    attempt(lambda: finished_job.requests.estimate)
+    job = bf.job(finished_job.folder, client=client)
     for act in (
         lambda: repr(job),
         job._repr_html_,
@@ -196,45 +196,45 @@ def look_at(kept: Kept, client: object = None) -> None:
         lambda: job.counts,
         lambda: (job.cost, job.usage),
         job.results,
-        lambda: kept.frame.bf.join(job, details=True),
+        lambda: finished_job.frame.bf.join(job, details=True),
         lambda: repr(job.report()),
         job.unanswered,
-        lambda: job.to_parquet(kept.pristine.parent / "out.parquet"),
+        lambda: job.to_parquet(finished_job.pristine.parent / "out.parquet"),
     ):
         attempt(act)
 
 
-def go_on_with(kept: Kept, client: Any) -> None:
-    """Do all that asks the service."""
-    attempt(lambda: bf.job(kept.folder, client=client).refresh())
-    attempt(lambda: bf.job(kept.folder, client=client).resume())
-    attempt(lambda: kept.requests.submit(client=client))
+def resume_job(finished_job: FinishedJob, client: Any) -> None:
+    """Call every method that uses the service."""
+    attempt(lambda: bf.job(finished_job.folder, client=client).refresh())
+    attempt(lambda: bf.job(finished_job.folder, client=client).resume())
+    attempt(lambda: finished_job.requests.submit(client=client))
 
 
 @settings(max_examples=examples(40))
 @given(data=st.data())
 @pytest.mark.parametrize("name", ["manifest.json", "journal.jsonl", "summary.json"])
 @pytest.mark.parametrize("job", ["labels", "reusing", "tools", "vectors"])
-def test_x5_whatever_stands_in_state_is_refused_in_words_or_does_no_harm(
-    job: str, name: str, data: st.DataObject, at_home: Kitchen
+def test_x5_any_value_in_state_raises_a_clear_error_or_is_harmless(
+    job: str, name: str, data: st.DataObject, restored: Workspace
 ) -> None:
-    kept = at_home.jobs[job]
-    replaced(kept, name, draw_place(data, kept, name), data.draw(ANYTHING))
+    finished_job = restored.jobs[job]
+    replaced(finished_job, name, draw_place(data, finished_job, name), data.draw(ANYTHING))
     if data.draw(st.booleans()):
-        (kept.folder / "answers.parquet").unlink()
-    attempt(lambda: look_at(kept))
+        (finished_job.folder / "answers.parquet").unlink()
+    attempt(lambda: read_everything(finished_job))
 
 
 @settings(max_examples=examples(15))
 @given(data=st.data())
 @pytest.mark.parametrize("name", ["manifest.json", "journal.jsonl"])
-def test_x5_whatever_stands_in_state_nothing_is_sent_on_a_guess(
-    name: str, data: st.DataObject, at_home: Kitchen
+def test_x5_with_any_value_in_state_nothing_is_sent_on_a_guess(
+    name: str, data: st.DataObject, restored: Workspace
 ) -> None:
-    kept = at_home.jobs["labels"]
-    replaced(kept, name, draw_place(data, kept, name), data.draw(ANYTHING))
-    go_on_with(kept, at_home.server.client())
-    assert len(at_home.server.ledger) == len(_ASKED)
+    finished_job = restored.jobs["labels"]
+    replaced(finished_job, name, draw_place(data, finished_job, name), data.draw(ANYTHING))
+    resume_job(finished_job, restored.server.client())
+    assert len(restored.server.ledger) == len(_REQUESTS)
 
 
 FOUND: dict[str, tuple[str, str, Place, Any]] = {
@@ -243,38 +243,38 @@ FOUND: dict[str, tuple[str, str, Place, Any]] = {
     "images of a number": ("labels", "manifest.json", (0, "recipe", "images"), 5),
     "no columns": ("vectors", "manifest.json", (0, "recipe", "output", "fields"), []),
     "price beyond all": ("labels", "manifest.json", (0, "prices", "input"), 1e308),
-    "price of many places": ("labels", "manifest.json", (0, "prices", "input"), "1e-99"),
-    "cost of no number": ("labels", "manifest.json", (0, "cost", "low"), "NaN"),
+    "price with many decimal places": ("labels", "manifest.json", (0, "prices", "input"), "1e-99"),
+    "cost is not a number": ("labels", "manifest.json", (0, "cost", "low"), "NaN"),
     "cost beyond all": ("labels", "manifest.json", (0, "cost", "high"), "1e999999"),
     "bytes beyond all": ("labels", "manifest.json", (0, "inputs", 0, "bytes"), 10**400),
     "number beyond all": ("labels", "manifest.json", (0, "inputs", 0, "ahead"), 10**30),
     "tokens beyond all": ("labels", "manifest.json", (0, "input_tokens", "high"), 10**400),
     "address of no host": ("labels", "manifest.json", (0, "identity", "base_url"), "http://["),
-    "discount of no number": ("labels", "manifest.json", (0, "provider", "discount"), "NaN"),
-    "schema without an end": (
+    "discount is not a number": ("labels", "manifest.json", (0, "provider", "discount"), "NaN"),
+    "endless schema": (
         "labels",
         "manifest.json",
         (0, "recipe", "output", "schema", "properties", "label", "type"),
         nested(500),
     ),
-    "dimensions below zero": ("vectors", "manifest.json", (0, "recipe", "body", "dimensions"), -1),
-    "dimensions of a half": ("vectors", "manifest.json", (0, "recipe", "body", "dimensions"), 1.5),
+    "negative dimensions": ("vectors", "manifest.json", (0, "recipe", "body", "dimensions"), -1),
+    "fractional dimensions": ("vectors", "manifest.json", (0, "recipe", "body", "dimensions"), 1.5),
     "tool of a list": ("tools", "manifest.json", (0, "recipe", "body", "tools", 0, "type"), [1]),
     "waits forever": ("labels", "journal.jsonl", (2, "at"), 1e300),
 }
 
 
 @pytest.mark.parametrize("case", FOUND)
-def test_x5_a_value_that_once_failed_otherwise_than_in_words(case: str, at_home: Kitchen) -> None:
+def test_x5_values_that_once_failed_without_a_clear_error(case: str, restored: Workspace) -> None:
     job, name, way, new = FOUND[case]
-    kept = at_home.jobs[job]
-    replaced(kept, name, way, new)
+    finished_job = restored.jobs[job]
+    replaced(finished_job, name, way, new)
     for answers in (True, False):
         if not answers:
-            (kept.folder / "answers.parquet").unlink(missing_ok=True)
-        attempt(lambda: look_at(kept))
-    go_on_with(kept, at_home.server.client())
-    assert len(at_home.server.ledger) == len(_ASKED)
+            (finished_job.folder / "answers.parquet").unlink(missing_ok=True)
+        attempt(lambda: read_everything(finished_job))
+    resume_job(finished_job, restored.server.client())
+    assert len(restored.server.ledger) == len(_REQUESTS)
 
 
 # ---- tables ----------------------------------------------------------------
@@ -288,13 +288,13 @@ ODD_CELLS: list[pa.Scalar] = [
 
 @st.composite
 def odd_tables(draw: st.DrawFn, table: pa.Table) -> pa.Table:
-    """Change the rows, or one column: all of its cells, or one, of any type or of its own."""
+    """Change the rows, or some or all cells of one column."""
     rows = draw(st.sampled_from(["all", "none", "first", "twice", "reversed"]))
     if rows != "all":
-        at = {"none": [], "first": [0], "twice": [*range(len(table))] * 2}
-        return table.take(pa.array(at.get(rows, range(len(table))[::-1]), pa.int64()))
-    at = draw(st.integers(0, table.num_columns - 1))
-    field = table.schema.field(at)
+        position = {"none": [], "first": [0], "twice": [*range(len(table))] * 2}
+        return table.take(pa.array(position.get(rows, range(len(table))[::-1]), pa.int64()))
+    position = draw(st.integers(0, table.num_columns - 1))
+    field = table.schema.field(position)
     if draw(st.booleans()):
         return table.drop_columns([field.name])
     cell = draw(st.sampled_from(ODD_CELLS))
@@ -302,11 +302,11 @@ def odd_tables(draw: st.DrawFn, table: pa.Table) -> pa.Table:
     try:
         column = column.cast(field.type)
     except pa.ArrowException:
-        return table.set_column(at, field.name, column)
+        return table.set_column(position, field.name, column)
     if draw(st.booleans()):
-        first = table.column(at).combine_chunks().slice(0, len(table) - 1)
+        first = table.column(position).combine_chunks().slice(0, len(table) - 1)
         column = pa.chunked_array([*pa.chunked_array(first).chunks, column.slice(len(table) - 1)])
-    return table.set_column(at, field, column)
+    return table.set_column(position, field, column)
 
 
 @settings(max_examples=examples(40))
@@ -322,31 +322,31 @@ def odd_tables(draw: st.DrawFn, table: pa.Table) -> pa.Table:
         ("reusing", "rows.parquet"),
     ],
 )
-def test_x5_whatever_stands_in_a_table_is_refused_in_words_or_does_no_harm(
-    job: str, name: str, data: st.DataObject, at_home: Kitchen
+def test_x5_any_value_in_a_table_raises_a_clear_error_or_is_harmless(
+    job: str, name: str, data: st.DataObject, restored: Workspace
 ) -> None:
-    kept = at_home.jobs[job]
-    shutil.rmtree(kept.folder, ignore_errors=True)
-    shutil.copytree(kept.pristine, kept.folder)
-    table = data.draw(odd_tables(pq.read_table(kept.pristine / name)))
-    pq.write_table(table, kept.folder / name)
-    (kept.folder / "summary.json").unlink()
+    finished_job = restored.jobs[job]
+    shutil.rmtree(finished_job.folder, ignore_errors=True)
+    shutil.copytree(finished_job.pristine, finished_job.folder)
+    table = data.draw(odd_tables(pq.read_table(finished_job.pristine / name)))
+    pq.write_table(table, finished_job.folder / name)
+    (finished_job.folder / "summary.json").unlink()
     if name != "answers.parquet":
-        (kept.folder / "answers.parquet").unlink()
-    attempt(lambda: look_at(kept))
+        (finished_job.folder / "answers.parquet").unlink()
+    attempt(lambda: read_everything(finished_job))
     if data.draw(st.integers(0, 9)) == 0:
-        go_on_with(kept, at_home.server.client())
-        assert len(at_home.server.ledger) == len(_ASKED)
+        resume_job(finished_job, restored.server.client())
+        assert len(restored.server.ledger) == len(_REQUESTS)
 
 
-def test_x5_a_summary_that_does_not_add_up_is_made_anew(at_home: Kitchen) -> None:
-    kept = at_home.jobs["labels"]
-    shutil.rmtree(kept.folder, ignore_errors=True)
-    shutil.copytree(kept.pristine, kept.folder)
+def test_x5_an_inconsistent_summary_is_rebuilt(restored: Workspace) -> None:
+    finished_job = restored.jobs["labels"]
+    shutil.rmtree(finished_job.folder, ignore_errors=True)
+    shutil.copytree(finished_job.pristine, finished_job.folder)
     facts = ["name", "status", "rows", "ok", "failed", "cost"]
     first = bf.jobs()[facts]
-    path = kept.folder / "summary.json"
-    [whole] = read_lines(path)
+    path = finished_job.folder / "summary.json"
+    [summary] = read_lines(path)
     for change in (
         {"counts": {"ok": 9, "skipped": 1}},
         {"counts": {"ok": 5, "skipped": -1}},
@@ -354,6 +354,6 @@ def test_x5_a_summary_that_does_not_add_up_is_made_anew(at_home: Kitchen) -> Non
         {"cost": "NaN"},
         {"cost": "-1"},
     ):
-        write_lines(path, [whole | change])
+        write_lines(path, [summary | change])
         assert bf.jobs()[facts].equals(first), change
-        assert read_lines(path) == [whole]
+        assert read_lines(path) == [summary]

@@ -1,4 +1,4 @@
-"""X3: state is the user's own, whatever the umask and whatever stood there before."""
+"""X3: state is private, for any umask and existing folder."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def test_x3_folders_and_files_are_private_whatever_the_umask(
         requests.submit(client=server.client()).wait().results()
     finally:
         os.umask(before)
-    found = modes(tmp_path / "not")
-    assert len(found) > 8
-    for path, mode in found.items():
+    file_modes = modes(tmp_path / "not")
+    assert len(file_modes) > 8
+    for path, mode in file_modes.items():
         assert mode == (0o700 if (tmp_path / "not" / path).is_dir() else 0o600), path
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o775, 0o702])
-def test_x3_a_home_that_others_may_write_into_is_refused_and_left_as_it_is(
+def test_x3_a_state_folder_writable_by_others_is_refused_and_unchanged(
     mode: int, requests: bf.Requests, server: batchframe.local.Server, home: Path
 ) -> None:
     home.mkdir()
@@ -61,7 +61,7 @@ def test_x3_a_home_that_others_may_write_into_is_refused_and_left_as_it_is(
     assert requests.submit(client=server.client()).wait().counts == {"ok": 3}
 
 
-def test_x3_a_home_that_others_may_write_into_is_used_if_the_user_says_so(
+def test_x3_a_state_folder_writable_by_others_is_used_if_allowed(
     requests: bf.Requests, server: batchframe.local.Server, home: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -72,7 +72,7 @@ def test_x3_a_home_that_others_may_write_into_is_used_if_the_user_says_so(
     assert stat.S_IMODE((home / "jobs").stat().st_mode) == 0o700
 
 
-def test_x3_a_home_that_others_may_only_read_is_used(
+def test_x3_a_state_folder_readable_by_others_is_used(
     requests: bf.Requests, server: batchframe.local.Server, home: Path
 ) -> None:
     home.mkdir()
@@ -82,26 +82,26 @@ def test_x3_a_home_that_others_may_only_read_is_used(
 
 
 @pytest.mark.parametrize("opened", [0o777, 0o755])
-def test_x3_a_folder_of_ours_that_became_open_is_closed_and_told(
+def test_x3_an_open_job_folder_is_closed_with_a_warning(
     opened: int, requests: bf.Requests, server: batchframe.local.Server, home: Path
 ) -> None:
     job = requests.submit("kept", client=server.client()).wait()
     for folder in (home / "jobs", job.folder):
         folder.chmod(opened)
-        with pytest.warns(bf.errors.OpenFolderWarning, match=f"{opened:04o}.*0700") as told:
+        with pytest.warns(bf.errors.OpenFolderWarning, match=f"{opened:04o}.*0700") as warned:
             requests.submit("kept", client=server.client())
-        assert str(folder) in str(told[0].message)
+        assert str(folder) in str(warned[0].message)
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         requests.submit("kept", client=server.client())
 
 
-def test_x3_a_file_system_without_permissions_is_refused_unless_the_user_says_so(
+def test_x3_a_file_system_without_permissions_is_refused_unless_allowed(
     requests: bf.Requests, server: batchframe.local.Server, home: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    # As on a share whose every file has mode 0777, whatever one asks for.
+    # As on a share where every file has mode 0777.
     def stays_open(path: Path, _mode: int) -> None:
         os.chmod(path, 0o777)  # noqa: PTH101, S103 - the method is what is replaced
 
@@ -113,7 +113,7 @@ def test_x3_a_file_system_without_permissions_is_refused_unless_the_user_says_so
     assert requests.submit(client=server.client()).wait().counts == {"ok": 3}
 
 
-def test_x3_a_home_that_is_a_link_is_followed(
+def test_x3_a_linked_state_folder_is_followed(
     requests: bf.Requests, server: batchframe.local.Server, home: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "large-disk").mkdir(mode=0o700)
@@ -123,7 +123,7 @@ def test_x3_a_home_that_is_a_link_is_followed(
     assert (tmp_path / "large-disk" / "jobs").is_dir()
 
 
-def test_x3_a_link_for_the_folder_of_jobs_is_refused(
+def test_x3_a_link_in_place_of_the_jobs_folder_is_refused(
     requests: bf.Requests, server: batchframe.local.Server, home: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
@@ -135,7 +135,7 @@ def test_x3_a_link_for_the_folder_of_jobs_is_refused(
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_x3_a_link_for_a_jobs_folder_is_refused_and_left_out_of_the_list(
+def test_x3_a_link_in_place_of_a_job_folder_is_refused_and_not_listed(
     requests: bf.Requests, server: batchframe.local.Server, tmp_path: Path
 ) -> None:
     job = requests.submit("kept", client=server.client()).wait()
@@ -145,7 +145,7 @@ def test_x3_a_link_for_a_jobs_folder_is_refused_and_left_out_of_the_list(
         assert bf.jobs().empty
     with pytest.raises(bf.errors.JobError, match="symbolic link"):
         requests.submit("kept", client=server.client())
-    # Named as a path it is what the user points at.
+    # As a path, it is what the user means.
     assert bf.job(tmp_path / "moved").counts == {"ok": 3}
 
 
@@ -156,7 +156,7 @@ FILES = [
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
 @pytest.mark.parametrize("name", FILES)
-def test_x3_no_file_inside_is_followed_elsewhere_or_waited_for(
+def test_x3_links_and_pipes_inside_are_not_followed(
     name: str, kind: str, requests: bf.Requests, server: batchframe.local.Server, tmp_path: Path
 ) -> None:
     server.pause()
@@ -174,9 +174,9 @@ def test_x3_no_file_inside_is_followed_elsewhere_or_waited_for(
         path.mkdir()
     server.resume()
     try:
-        found = bf.job(job.folder, client=server.client())
-        found.wait(timeout=20).results()
-        found.unanswered()
+        reopened = bf.job(job.folder, client=server.client())
+        reopened.wait(timeout=20).results()
+        reopened.unanswered()
     except bf.errors.JobError as reason:
         assert str(job.folder) in str(reason)  # noqa: PT017
     assert secret.read_bytes() == before
@@ -189,7 +189,7 @@ def other_home() -> Iterator[Path]:
         folder.stat().st_mode & stat.S_IXOTH for folder in Path(bf.__file__).parents
     ):
         pytest.skip("the installed package is closed to the user without rights")
-    # Below /tmp itself, since pytest's own folders are closed to other users.
+    # Directly below /tmp, because other users cannot enter pytest's folders.
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
@@ -206,8 +206,8 @@ if os.geteuid() == 0:
     with tempfile.TemporaryDirectory() as home, batchframe.local.serve() as server:
         os.environ["BATCHFRAME_HOME"] = home
         frame = pd.DataFrame({"text": ["a"]})
-        asked = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+"])
-        repr(asked.submit(client=server.client()).wait().results())
+        requests = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+"])
+        repr(requests.submit(client=server.client()).wait().results())
     os.environ["BATCHFRAME_HOME"] = wanted
     os.setgroups([])
     os.setegid(65534)
@@ -216,10 +216,10 @@ if os.geteuid() == 0:
 
 
 def as_nobody(home: Path, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run code as a user without rights, also where the tests run as root."""
+    """Run code as an unprivileged user, also if the tests run as root."""
     command = [sys.executable, "-c", DROP_RIGHTS + textwrap.dedent(code), *arguments]
     environment = {**os.environ, "BATCHFRAME_HOME": str(home)}
-    environment.pop("SSL_CERT_FILE")  # closed to others, as all that tests write
+    environment.pop("SSL_CERT_FILE")  # private, like all files of the tests
     return subprocess.run(
         command, env=environment, cwd="/", capture_output=True, text=True, check=False
     )
@@ -227,9 +227,10 @@ def as_nobody(home: Path, code: str, *arguments: str) -> subprocess.CompletedPro
 
 SUBMIT = """
     import sys, openai, pandas as pd, batchframe as bf
-    asked = pd.DataFrame({"text": ["a"]}).bf.requests("{{ text }}", model="gpt-4.1", output=["+"])
+    frame = pd.DataFrame({"text": ["a"]})
+    requests = frame.bf.requests("{{ text }}", model="gpt-4.1", output=["+"])
     try:
-        asked.submit("kept", client=openai.OpenAI(base_url=sys.argv[1], api_key="local"))
+        requests.submit("kept", client=openai.OpenAI(base_url=sys.argv[1], api_key="local"))
     except bf.errors.BatchframeError as reason:
         print(type(reason).__name__, reason)
     try:
@@ -240,7 +241,7 @@ SUBMIT = """
 
 
 @pytest.mark.parametrize("mode", [0o500, 0o000])
-def test_x3_a_home_without_rights_is_told_in_words_and_nothing_is_sent(
+def test_x3_a_state_folder_without_permission_raises_and_nothing_is_sent(
     mode: int, other_home: Path, server: batchframe.local.Server
 ) -> None:
     home = other_home / "home"
@@ -248,36 +249,36 @@ def test_x3_a_home_without_rights_is_told_in_words_and_nothing_is_sent(
     if os.geteuid() == 0:
         os.chown(home, 65534, 65534)
     home.chmod(mode)
-    done = as_nobody(home, SUBMIT, server.url)
+    process = as_nobody(home, SUBMIT, server.url)
     home.chmod(0o700)
-    assert done.returncode == 0, done.stderr
-    assert "JobError" in done.stdout
-    assert "Permission denied" in done.stdout
-    assert "set BATCHFRAME_HOME" in done.stdout
+    assert process.returncode == 0, process.stderr
+    assert "JobError" in process.stdout
+    assert "Permission denied" in process.stdout
+    assert "set BATCHFRAME_HOME" in process.stdout
     assert server.client().files.list().data == []
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="needs two users")
-def test_x3_a_home_of_another_user_is_refused(
+def test_x3_a_state_folder_of_another_user_is_refused(
     other_home: Path, server: batchframe.local.Server
 ) -> None:
     home = other_home / "home"
     home.mkdir(mode=0o777)
     os.chown(home, 1234, 1234)
-    done = as_nobody(home, SUBMIT, server.url)
-    assert "belongs to another user (number 1234)" in done.stdout, done.stderr
+    process = as_nobody(home, SUBMIT, server.url)
+    assert "belongs to another user (number 1234)" in process.stdout, process.stderr
     os.chown(home, 65534, 65534)
     home.chmod(0o700)
     (home / "jobs").mkdir(mode=0o777)
     os.chown(home / "jobs", 1234, 1234)
-    done = as_nobody(home, SUBMIT, server.url)
-    assert "belongs to another user (number 1234)" in done.stdout, done.stderr
+    process = as_nobody(home, SUBMIT, server.url)
+    assert "belongs to another user (number 1234)" in process.stdout, process.stderr
     assert server.client().files.list().data == []
 
 
 @pytest.mark.parametrize(
-    ("chosen", "words"),
+    ("value", "fragment"),
     [
         ("~nosuchuser-of-batchframe/x", "not a valid path"),
         ("{tmp}/file/below", "Not a directory"),
@@ -286,17 +287,17 @@ def test_x3_a_home_of_another_user_is_refused(
         ("/proc/batchframe", "could not be read or written"),
     ],
 )
-def test_x3_a_home_that_cannot_be_is_told_in_words(  # noqa: PLR0917 - cases and fixtures
-    chosen: str,
-    words: str,
+def test_x3_an_impossible_state_folder_raises_a_clear_error(  # noqa: PLR0917 - cases and fixtures
+    value: str,
+    fragment: str,
     requests: bf.Requests,
     server: batchframe.local.Server,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setenv("BATCHFRAME_HOME", chosen.format(tmp=tmp_path))
-    with pytest.raises(bf.errors.JobError, match=words):
+    monkeypatch.setenv("BATCHFRAME_HOME", value.format(tmp=tmp_path))
+    with pytest.raises(bf.errors.JobError, match=fragment):
         requests.submit(client=server.client())
     try:
         assert bf.jobs().empty
@@ -320,8 +321,8 @@ def test_x3_a_finished_job_in_a_folder_that_cannot_be_written_is_read(
         print(job.wait().results()["bf_status"].tolist(), job.counts)
         bf.job(sys.argv[1]).cancel()
     """
-    done = as_nobody(other_home / "none", code, str(copy))
-    assert done.stdout.strip() == "['ok', 'ok', 'ok'] {'ok': 3}", done.stderr
+    process = as_nobody(other_home / "none", code, str(copy))
+    assert process.stdout.strip() == "['ok', 'ok', 'ok'] {'ok': 3}", process.stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs users with numbers")

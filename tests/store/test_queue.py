@@ -1,4 +1,4 @@
-"""Which input files may be sent now: within the service's queue and its creates an hour."""
+"""Choice of the input files to send: queue and creates per hour."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from msgspec.json import encode
 from batchframe._store import events, journal, manifest, queue
 
 
-def created(status: str, **more: Any) -> journal.InputFileState:
-    """Return the state of an input file whose batch stands so."""
+def created(status: str, **options: Any) -> journal.InputFileState:
+    """Return the state of an input file with a batch of this status."""
     batch = {"id": "b", "status": status}
     lines = b'{"event":"INTENT"}', encode({"event": "CREATED", "shard": 0, "batch": batch})
-    (state,) = journal.replay(map(events.parse_event, lines), 1).inputs
-    return replace(state, **more)
+    (state,) = journal.replay(
+        map(events.parse_event, lines), [manifest.InputFile(0, 1, 1, "")]
+    ).inputs
+    return replace(state, **options)
 
 
 STATES = st.sampled_from(
@@ -35,17 +37,24 @@ STATES = st.sampled_from(
 @given(
     parts=st.lists(st.tuples(STATES, st.integers(1, 50)), max_size=12),
     limit=st.one_of(st.none(), st.integers(1, 120)),
+    is_requests=st.booleans(),
     elsewhere=st.integers(0, 60),
     creates=st.integers(0, 5),
 )
-def test_no_wave_passes_the_limit_and_none_is_held_up_for_ever(
-    parts: list[tuple[journal.InputFileState, int]], limit: int | None, elsewhere: int, creates: int
+def test_no_wave_exceeds_the_limit_and_none_waits_forever(
+    parts: list[tuple[journal.InputFileState, int]],
+    limit: int | None,
+    is_requests: bool,
+    elsewhere: int,
+    creates: int,
 ) -> None:
     states = [state for state, _ in parts]
-    files = [manifest.InputFile(i, i + 1, 1, "", tokens=n) for i, (_, n) in enumerate(parts)]
-    chosen = queue.due(files, states, queue.Queue(limit, elsewhere, creates), now=10.0**6)
-    new = [at for at in chosen if states[at].step in {"new", "uploaded"}]
-    assert set(chosen) - set(new) == {i for i, s in enumerate(states) if s.step == "creating"}
+    files = [manifest.InputFile(0, n, 1, "", tokens=n) for _, n in parts]
+    limits = queue.Load(None, limit) if is_requests else queue.Load(limit, None)
+    room = queue.Queue(limits, queue.Load(elsewhere, elsewhere), creates)
+    due_files = queue.due(files, states, room, now=10.0**6)
+    new = [at for at in due_files if states[at].step in {"new", "uploaded"}]
+    assert set(due_files) - set(new) == {i for i, s in enumerate(states) if s.step == "creating"}
     waiting = [i for i, s in enumerate(states) if s.step in {"new", "uploaded"}]
     assert new == waiting[: len(new)]
     assert len(new) <= creates
@@ -61,10 +70,10 @@ def test_no_wave_passes_the_limit_and_none_is_held_up_for_ever(
         assert len(new) == min(len(waiting), creates)
 
 
-def test_two_thousand_creates_an_hour_are_kept() -> None:
+def test_the_limit_of_two_thousand_creates_an_hour_is_kept() -> None:
     files = [manifest.InputFile(i, i + 1, 1, "", tokens=1) for i in range(2_500)]
     ended_lately = created("completed", attempts=1, creating_at=5_000.0)
     states: list[Any] = [ended_lately] * 1_990 + [journal.InputFileState()] * 510
-    room = queue.Queue(None, 0, 2_000)
+    room = queue.Queue(queue.Load(None, None), queue.Load(), 2_000)
     assert len(queue.due(files, states, room, now=6_000.0)) == 10
     assert len(queue.due(files, states, room, now=9_000.0)) == 510

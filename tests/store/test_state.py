@@ -1,4 +1,4 @@
-"""The job's folder: durable, private, readable, and never trusted when it is damaged."""
+"""The job's folder: content, privacy and damage."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def test_folders_and_files_are_private_whatever_the_umask(
     finally:
         os.umask(before)
     for path in home.rglob("*"):
-        wanted = 0o700 if path.is_dir() else 0o600
-        assert stat.S_IMODE(path.stat().st_mode) == wanted, path
+        mode = 0o700 if path.is_dir() else 0o600
+        assert stat.S_IMODE(path.stat().st_mode) == mode, path
 
 
-def test_the_folder_holds_what_the_design_says_and_nothing_else(job: bf.Job) -> None:
+def test_the_folder_contains_only_what_the_design_lists(job: bf.Job) -> None:
     job.results()
     assert sorted(path.name for path in job.folder.iterdir()) == [
         "answers.parquet",
@@ -55,12 +55,12 @@ def test_the_folder_holds_what_the_design_says_and_nothing_else(job: bf.Job) -> 
 
 
 def test_a_copied_folder_is_the_same_job(job: bf.Job, tmp_path: Path) -> None:
-    known = job.id
+    job_id = job.id
     copied = shutil.copytree(job.folder, tmp_path / "copy")
     shutil.rmtree(job.folder)
-    found = bf.job(copied)
-    assert found.id == known
-    assert found.counts == {"ok": 3}
+    reopened = bf.job(copied)
+    assert reopened.id == job_id
+    assert reopened.counts == {"ok": 3}
 
 
 def test_the_parsed_answers_are_rebuilt_when_absent_or_damaged(job: bf.Job) -> None:
@@ -78,12 +78,12 @@ def test_a_torn_last_line_of_the_journal_is_dropped(
     server.pause()
     client = server.client()
     journal = requests.submit("torn", client=client).folder / "journal.jsonl"
-    whole = journal.read_bytes()
-    journal.write_bytes(whole + b'{"event": "STAT')
+    content = journal.read_bytes()
+    journal.write_bytes(content + b'{"event": "STAT')
     assert bf.job("torn").status == "validating"
     server.resume()
     job = bf.job("torn", client=client).wait()
-    assert journal.read_bytes().startswith(whole + b'{"event":')
+    assert journal.read_bytes().startswith(content + b'{"event":')
     assert read_journal(job)[-1]["event"] == "FETCHED"
     assert job.counts == {"ok": 3}
 
@@ -99,8 +99,8 @@ def test_a_damaged_journal_is_reported(job: bf.Job) -> None:
 
 def test_a_job_of_a_newer_version_is_refused(job: bf.Job) -> None:
     manifest = job.folder / "manifest.json"
-    told = msgspec.json.decode(manifest.read_bytes())
-    manifest.write_bytes(msgspec.json.encode({**told, "state_version": 99}))
+    fields = msgspec.json.decode(manifest.read_bytes())
+    manifest.write_bytes(msgspec.json.encode({**fields, "state_version": 99}))
     with pytest.raises(bf.errors.JobError, match="pip install --upgrade"):
         bf.job(job.folder).results()
 
@@ -136,7 +136,7 @@ def test_a_name_is_never_a_path_out_of_home(name: str) -> None:
         bf.job(name)
 
 
-def test_another_account_is_refused_in_words(
+def test_another_account_raises_a_clear_error(
     requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
     server.pause()
@@ -152,40 +152,42 @@ def test_the_key_is_nowhere(
     requests: bf.Requests, proxy: object, home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
-    told = f'{{"error": {{"message": "Incorrect API key provided: {KEY}.", "code": "bad_key"}}}}'
-    proxy.fail("POST", "/files", "401 refused", body=told)  # type: ignore[attr-defined]
-    with pytest.raises(bf.errors.ServiceError) as caught:
+    reply = f'{{"error": {{"message": "Incorrect API key provided: {KEY}.", "code": "bad_key"}}}}'
+    proxy.fail("POST", "/files", "401 refused", body=reply)  # type: ignore[attr-defined]
+    with pytest.raises(bf.errors.ServiceError) as excinfo:
         requests.submit("secret", client=proxy.client(key=KEY))  # type: ignore[attr-defined]
-    assert caught.value.__cause__ is None
-    assert caught.value.__context__ is None
-    shown = [str(caught.value), repr(caught.value), caplog.text]
-    shown += [pickle.dumps(caught.value).decode("latin-1")]
+    assert excinfo.value.__cause__ is None
+    assert excinfo.value.__context__ is None
+    texts = [str(excinfo.value), repr(excinfo.value), caplog.text]
+    texts += [pickle.dumps(excinfo.value).decode("latin-1")]
     job = requests.submit("secret", client=proxy.client(key=KEY)).wait()  # type: ignore[attr-defined]
-    shown += [repr(job), job._repr_html_(), repr(bf.jobs())]
-    shown += [pickle.dumps(job).decode("latin-1")]
+    texts += [repr(job), job._repr_html_(), repr(bf.jobs())]
+    texts += [pickle.dumps(job).decode("latin-1")]
     assert pickle.loads(pickle.dumps(job)).counts == {"ok": 3}  # noqa: S301 - our own bytes
-    shown += [path.read_bytes().decode("latin-1") for path in home.rglob("*") if path.is_file()]
-    assert not [text for text in shown if KEY in text]
+    texts += [path.read_bytes().decode("latin-1") for path in home.rglob("*") if path.is_file()]
+    assert not [text for text in texts if KEY in text]
 
 
-def noted_as(requests: bf.Requests, server: batchframe.local.Server, batch: Any) -> Any:
-    """Return a job's batch as it is read when the service said this of it."""
+def stored_batch(requests: bf.Requests, server: batchframe.local.Server, batch: Any) -> Any:
+    """Return the batch as stored for this response of the service."""
     server.pause()
-    job = requests.submit("noted", client=server.client())
+    job = requests.submit("stored", client=server.client())
     add_event(job, {"event": "STATUS", "batch": batch})
-    (known,) = bf.job("noted").batches
-    return known
+    (stored,) = bf.job("stored").batches
+    return stored
 
 
-def test_our_words_for_the_end_are_those_of_the_sdk(
+def test_the_final_statuses_are_those_of_the_sdk(
     requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
-    words = set(get_args(OpenAIBatch.model_fields["status"].annotation))
+    statuses = set(get_args(OpenAIBatch.model_fields["status"].annotation))
     ended = {
-        word for word in words if noted_as(requests, server, {"id": "b1", "status": word}).ended
+        word
+        for word in statuses
+        if stored_batch(requests, server, {"id": "b1", "status": word}).ended
     }
-    assert words - ended == {"validating", "in_progress", "finalizing", "cancelling"}
-    assert words > ended > {"completed", "failed"}
+    assert statuses - ended == {"validating", "in_progress", "finalizing", "cancelling"}
+    assert statuses > ended > {"completed", "failed"}
 
 
 @pytest.mark.parametrize(
@@ -199,7 +201,7 @@ def test_our_words_for_the_end_are_those_of_the_sdk(
         (["completed", "paused"], "paused"),
     ],
 )
-def test_the_parts_of_a_job_fold_into_one_word(
+def test_the_statuses_of_the_input_files_give_one_status(
     statuses: list[str],
     word: str,
     server: batchframe.local.Server,
@@ -207,8 +209,8 @@ def test_the_parts_of_a_job_fold_into_one_word(
 ) -> None:
     change_local(monkeypatch, max_requests=1)
     server.pause()
-    asked = pd.DataFrame({"t": statuses}).bf.requests("{{ t }}", model="gpt-4.1", dedupe=False)
-    job = asked.submit("parts", client=server.client())
+    requests = pd.DataFrame({"t": statuses}).bf.requests("{{ t }}", model="gpt-4.1", dedupe=False)
+    job = requests.submit("parts", client=server.client())
     events = [{"event": "INTENT"}] + [
         {"event": "CREATED", "shard": n, "batch": {"id": f"batch_{n}", "status": status}}
         for n, status in enumerate(statuses)
@@ -218,18 +220,18 @@ def test_the_parts_of_a_job_fold_into_one_word(
     assert bf.job(job.folder).status == word
 
 
-def test_a_batch_object_of_another_server_is_read_as_far_as_it_goes(
+def test_a_batch_object_of_another_server_is_read_as_far_as_possible(
     requests: bf.Requests, server: batchframe.local.Server
 ) -> None:
-    odd = {
+    unusual = {
         "id": "b1", "status": None, "request_counts": None, "errors": {"object": "list"},
         "error_file_id": "", "output_file_id": None, "metadata": None, "created_at": "soon",
     }  # fmt: skip
-    batch = noted_as(requests, server, odd)
+    batch = stored_batch(requests, server, unusual)
     assert (batch.status, batch.ended, batch.error_file_id, batch.total) == (
         "unknown",
         False,
         None,
         0,
     )
-    assert noted_as(requests, server, batch.to_json()) == batch
+    assert stored_batch(requests, server, batch.to_json()) == batch

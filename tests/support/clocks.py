@@ -1,10 +1,11 @@
-"""Clocks that are wrong, or that let no time pass, in place of the machine's."""
+"""Wrong clocks, and clocks that do not sleep."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 
 import pytest
 
@@ -16,7 +17,7 @@ DAY = 86_400.0
 
 
 def jumping(start: float, step: float) -> Callable[[], float]:
-    """Return a date that is wrong, and is set again whenever somebody looks."""
+    """Return a wrong clock that changes with every reading."""
     dates = iter(start + step * number for number in range(10**6))
     return lambda: time.time() + next(dates)
 
@@ -24,8 +25,8 @@ def jumping(start: float, step: float) -> Callable[[], float]:
 DATES = {
     "a day ahead": jumping(DAY, 0),
     "a day behind": jumping(-DAY, 0),
-    "set forth an hour at every look": jumping(0, 3600),
-    "set back an hour at every look": jumping(0, -3600),
+    "an hour later at every reading": jumping(0, 3600),
+    "an hour earlier at every reading": jumping(0, -3600),
     "the year 1970": lambda: 0.0,
     "before 1970": lambda: -1e6,
 }
@@ -45,26 +46,32 @@ class FakeTime:
 
 
 def dated(now: Callable[[], float]) -> Clock:
-    """Make the machine's clock tell another date."""
+    """Return a clock with another date."""
     return Clock(now, SYSTEM.elapsed, SYSTEM.sleep)
 
 
+def hurried(step: float) -> Clock:
+    """Return a clock that advances by some seconds with every reading."""
+    readings = count(step=step)
+    return replace(SYSTEM, elapsed=lambda: float(next(readings)))
+
+
 def ahead(seconds: float) -> Clock:
-    """Make the machine's clock wrong by so much."""
+    """Return a clock that is ahead by some seconds."""
     return dated(lambda: time.time() + seconds)
 
 
 def submit_by(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
-    """Let submissions read this clock."""
+    """Use this clock for submissions."""
     wrap_step(monkeypatch, "submit", lambda submit: lambda run: submit(replace(run, clock=clock)))
 
 
 def wait_by(
     clock: Clock,
-    look: Callable[[float | None], None],
+    poll: Callable[[float | None], None],
     timeout: float | None = None,
     longest: float = 60.0,
 ) -> bool:
-    """Wait by this clock for what never comes, with pauses of at least a twelfth of `longest`."""
+    """Wait with this clock for a job that never ends."""
     pauses = waiting.PollInterval(longest / 12, longest)
-    return waiting.until(lambda: False, look, pauses, timeout=timeout, clock=clock).done
+    return waiting.until(lambda: False, poll, pauses, timeout=timeout, clock=clock).done

@@ -1,4 +1,4 @@
-"""Servers that close behind the tests' backs: closing takes a moment, in which the next begins."""
+"""Servers that close in the background, while the next test begins."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _CLOSING: list[threading.Thread] = []
 
 
 def close_meanwhile(server: Server) -> None:
-    """Begin to close a server, and do not wait for it."""
+    """Close a server in the background."""
     _CLOSING.append(threading.Thread(target=server.close))
     _CLOSING[-1].start()
 
 
 def wait_until_closed() -> None:
-    """Wait until none is closing, where a test watches threads or files."""
+    """Wait until no server is closing, for tests that watch threads or files."""
     while _CLOSING:
         _CLOSING.pop().join()

@@ -1,10 +1,10 @@
-"""The command in this process, where no process of its own is needed."""
+"""The command line in this process."""
 
 from __future__ import annotations
 
 from batchframe import __main__ as command
 
 
-def run_command(*words: str) -> int:
+def run_command(*arguments: str) -> int:
     """Run a command to its end, and return its exit code."""
-    return command.main([*words])
+    return command.main([*arguments])

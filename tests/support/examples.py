@@ -1,16 +1,16 @@
-"""How many examples hypothesis tries: few in the quick set, more with `--all` and at night."""
+"""Numbers of hypothesis examples: quick, `--all` and nightly."""
 
 from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
 
-# Each profile scales the number that a test names for itself, which is that of `full`.
+# Each profile scales a test's own number, which is that of `full`.
 PROFILES = {"quick": 5, "full": 100, "nightly": 1_000}
 LEAST = 5
 
 
 def register_profiles() -> None:
-    """Register the profiles by name; how busy the machine is fails no example."""
+    """Register the profiles by name, without deadlines."""
     for name, percent in PROFILES.items():
         settings.register_profile(
             name,
@@ -18,7 +18,7 @@ def register_profiles() -> None:
             deadline=None,
             suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
         )
-    # Where CI is set, hypothesis draws the same examples each time; the nights are to differ.
+    # With CI set, hypothesis repeats its examples; nightly runs must differ.
     settings.register_profile("nightly", settings.get_profile("nightly"), derandomize=False)
 
 

@@ -1,4 +1,4 @@
-"""What stands in a job's folder, read and changed as by another version or a hand."""
+"""Reading and editing of a job's folder."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import batchframe as bf
 
 def read_manifest(job: bf.Job) -> dict[str, Any]:
     """Read the manifest of a job as plain JSON."""
-    found: dict[str, Any] = json.loads((job.folder / "manifest.json").read_text("utf-8"))
-    return found
+    manifest: dict[str, Any] = json.loads((job.folder / "manifest.json").read_text("utf-8"))
+    return manifest
 
 
 def edit_manifest(job: bf.Job, change: Callable[[dict[str, Any]], object]) -> None:
     """Change the manifest of a job."""
-    found = read_manifest(job)
-    change(found)
-    (job.folder / "manifest.json").write_text(json.dumps(found), "utf-8")
+    manifest = read_manifest(job)
+    change(manifest)
+    (job.folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
 
 
 def add_event(job: bf.Job, event: dict[str, Any]) -> None:
-    """Note an event of the job's only input file, as another process would."""
+    """Append an event of the job's only input file."""
     with (job.folder / "journal.jsonl").open("ab") as file:
         file.write(json.dumps({"shard": 0, **event}).encode() + b"\n")
 

@@ -1,7 +1,7 @@
-"""Which messages batchframe can say, by its source, and which of them the tests have triggered.
+"""Messages in the source of batchframe, and those that tests triggered.
 
-A site is a call that constructs an exception or a warning of batchframe. While tests run, what each
-site says is recorded, so that the reviewed page is made of real messages.
+A site is a call that constructs an exception or a warning of batchframe. The messages of each site
+are recorded while tests run, so the reviewed page consists of real messages.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from batchframe import errors
 
 PACKAGE = Path(batchframe.__file__).parent
 CLASSES = frozenset(errors.__all__)
-CONSTRUCTORS = "_base/errors.py"  # of messages that several packages say
+CONSTRUCTORS = "_base/errors.py"  # of messages of several packages
 FOLDER = "BATCHFRAME_MESSAGES"  # where the processes of a run record messages
 
 INTRODUCTION = """# Messages
@@ -35,10 +35,10 @@ What batchframe says when it refuses or warns, as tests trigger it; written by
 `python -m pytest --all --update-texts`. Read it as prose.
 """
 
-# What differs from run to run, or is of one machine.
+# Parts that differ between runs or machines.
 _VARIABLE = (
     (re.compile(r"(?:/[\w.@+-]+)+/(?:popen-gw|pytest-)\d+/[\w-]+"), "/home/ada"),
-    (re.compile(r"/tmp(?:/[\w.@+-]*[\w@+-])+"), "/tmp/x"),  # noqa: S108 - is looked for, not used
+    (re.compile(r"/tmp(?:/[\w.@+-]*[\w@+-])+"), "/tmp/x"),  # noqa: S108 - searched for, not used
     (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:8000"),
     (re.compile(r"port \d+"), "port 8000"),
     (re.compile(r"\('127\.0\.0\.1', \d+\)"), "('127.0.0.1', 8000)"),
@@ -53,7 +53,7 @@ _SAID: set[tuple[str, str]] = set()
 
 @dataclass(frozen=True, order=True)
 class Site:
-    """One place in the source that constructs a message."""
+    """A place in the source that constructs a message."""
 
     module: str
     function: str
@@ -67,16 +67,16 @@ class Site:
 
 @functools.cache
 def sites() -> dict[Site, tuple[int, re.Pattern[str]]]:
-    """Find every site of the package, with its line and a pattern of what it can say."""
-    found: dict[Site, tuple[int, re.Pattern[str]]] = {}
+    """Find every site, with its line and a pattern of its messages."""
+    patterns: dict[Site, tuple[int, re.Pattern[str]]] = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         module = path.relative_to(PACKAGE).as_posix()
         for function, kind, call in _constructions(path):
             number = 1
-            while (site := Site(module, function, kind, number)) in found:
+            while (site := Site(module, function, kind, number)) in patterns:
                 number += 1
-            found[site] = (call.lineno, re.compile(_pattern(call), re.DOTALL))
-    return found
+            patterns[site] = (call.lineno, re.compile(_pattern(call), re.DOTALL))
+    return patterns
 
 
 def _constructions(path: Path) -> Iterator[tuple[str, str, ast.Call]]:
@@ -97,7 +97,7 @@ def _constructions(path: Path) -> Iterator[tuple[str, str, ast.Call]]:
 
 
 def _pattern(call: ast.Call) -> str:
-    """Write what a call can say as a regular expression: its literal text, anything between."""
+    """Return a regular expression for the messages of a call."""
     parts: list[str] = []
     for argument in (*call.args, *(word.value for word in call.keywords)):
         values = argument.values if isinstance(argument, ast.JoinedStr) else [argument]
@@ -128,7 +128,7 @@ def _site_of(frame: FrameType) -> Site | None:
 
 
 def record() -> None:
-    """Note, from now on, what each site says in this process."""
+    """Record the messages of this process."""
 
     def note(error: BaseException) -> None:
         frame = sys._getframe(2)  # below this function and construct_and_note: the site
@@ -145,8 +145,8 @@ def record() -> None:
 
 
 def keep() -> None:
-    """Write what this process has noted to a file, once tests no longer watch which files open."""
-    lines = [json.dumps(said) + "\n" for said in sorted(_SAID)]
+    """Write the recorded messages of this process to a file."""
+    lines = [json.dumps(message) + "\n" for message in sorted(_SAID)]
     path = Path(os.environ[FOLDER], f"{os.getpid()}.jsonl")
     path.write_text("".join(lines), encoding="utf-8")
 
@@ -161,32 +161,32 @@ def _noting(construct: Any, note: Any) -> Any:
 
 
 def recorded() -> dict[str, set[str]]:
-    """Read what all processes of a run have noted: all that each site has said."""
-    said: dict[str, set[str]] = {}
+    """Read the recorded messages of all processes, by site."""
+    messages: dict[str, set[str]] = {}
     for path in Path(os.environ[FOLDER]).glob("*.jsonl"):
         for line in path.read_text(encoding="utf-8").splitlines():
             site, text = json.loads(line)
-            said.setdefault(site, set()).add(plain(text))
-    return said
+            messages.setdefault(site, set()).add(plain(text))
+    return messages
 
 
 def plain(text: str) -> str:
-    """Take out of a message what differs from run to run."""
+    """Replace parts of a message that differ between runs."""
     for pattern, replacement in _VARIABLE:
         text = pattern.sub(replacement, text)
     return text
 
 
-def update(path: Path, said: dict[str, set[str]]) -> None:
-    """Write the reviewed page: an entry stays unless the tests that ran trigger others only."""
+def update(path: Path, messages: dict[str, set[str]]) -> None:
+    """Update the page: an entry stays if the tests still trigger it."""
     reviewed = read_page(path.read_text(encoding="utf-8"))
     parts = [INTRODUCTION]
     for site, (_, pattern) in sites().items():
-        texts = sorted(said.get(str(site), ()), key=lambda one: (len(one), one))
+        texts = sorted(messages.get(str(site), ()), key=lambda one: (len(one), one))
         text = reviewed.get(str(site), "")
         is_known = not texts or _but_numbers(text) in map(_but_numbers, texts)
         if texts and not (is_known and pattern.fullmatch(text)):
-            # Of several, one of middling length: neither the barest nor the most far-fetched.
+            # Of several messages, one of medium length is typical.
             text = texts[len(texts) // 2]
         if text:
             parts.append(f"## {site}\n\n{textwrap.indent(text, '    ')}\n")
@@ -198,10 +198,10 @@ def _but_numbers(text: str) -> str:
 
 
 def read_page(text: str) -> dict[str, str]:
-    """Read a page back: what each site says."""
-    said = {}
+    """Read the messages of a page, by site."""
+    messages = {}
     for part in text.split("\n## ")[1:]:
         site, _, body = part.partition("\n\n")
         lines = [line.removeprefix("    ") for line in body.rstrip("\n").split("\n")]
-        said[site] = "\n".join(lines)
-    return said
+        messages[site] = "\n".join(lines)
+    return messages

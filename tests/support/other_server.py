@@ -1,4 +1,4 @@
-"""An imitation of servers that speak the Batch API in their own way."""
+"""A fake server with unusual Batch API responses."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ import pytest
 import batchframe as bf
 from tests.support.profiles import change_local
 
-Asked = list[tuple[str, str]]
+Prompts = list[tuple[str, str]]
 Reply = tuple[int, bytes] | tuple[int, bytes, str]
-Act = Callable[["Handler"], None]
+Action = Callable[["Handler"], None]
 
-USUAL = {
+DEFAULT_BATCH = {
     "id": "batch_1",
     "object": "batch",
     "endpoint": "/v1/chat/completions",
@@ -43,60 +43,62 @@ def jsonl(*lines: Any) -> bytes:
     return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
 
 
-def answer_all(asked: Asked) -> bytes:
-    return jsonl(*[good(*one) for one in asked])
+def answer_all(prompts: Prompts) -> bytes:
+    return jsonl(*[good(*one) for one in prompts])
 
 
 @dataclass
-class Imitation:
-    """What the server says of its one batch and its files, and what it was asked.
+class FakeServer:
+    """A server with one batch, whose responses a test can change.
 
     Attributes
     ----------
     batch
-        What is otherwise than usual in the batch object, once it was created; or a function of
-        the number of the look.
+        Fields of the batch object that differ from the usual ones; or a function that returns
+        them, given the number of the poll.
     files
-        The result files, made from what was asked.
+        The result files, built from the requests.
     replies
-        What a path answers instead, one after the other; the last stays. A function does as it
-        likes with the connection.
+        Replies by path, used one after the other; the last one repeats. A function may handle
+        the connection itself.
     """
 
     url: str = ""
     batch: Any = field(default_factory=dict)
-    files: dict[str, Callable[[Asked], bytes]] = field(
+    files: dict[str, Callable[[Prompts], bytes]] = field(
         default_factory=lambda: {"file-out": answer_all}
     )
-    replies: dict[tuple[str, str], list[Reply | Act]] = field(default_factory=dict)
-    seen: list[tuple[str, str]] = field(default_factory=list)
-    asked: Asked = field(default_factory=list)
+    replies: dict[tuple[str, str], list[Reply | Action]] = field(default_factory=dict)
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    prompts: Prompts = field(default_factory=list)
     uploaded: int = 0
-    over: threading.Event = field(default_factory=threading.Event)
+    stopped: threading.Event = field(default_factory=threading.Event)
 
-    def client(self, **how: Any) -> openai.OpenAI:
-        return openai.OpenAI(base_url=f"{self.url}/v1", api_key="any", **how)
+    def client(self, **options: Any) -> openai.OpenAI:
+        return openai.OpenAI(base_url=f"{self.url}/v1", api_key="any", **options)
 
-    def reply(self, method: str, path: str, *replies: Reply | Act) -> None:
+    def reply(self, method: str, path: str, *replies: Reply | Action) -> None:
         self.replies[method, f"/v1{path}"] = list(replies)
 
-    def looks(self, path: str) -> int:
-        return self.seen.count(("GET", f"/v1{path}"))
+    def count_gets(self, path: str) -> int:
+        return self.calls.count(("GET", f"/v1{path}"))
 
-    def described(self) -> dict[str, Any]:
-        usual = {**USUAL, "status": "completed", "output_file_id": "file-out"}
-        odd = self.batch(self.looks("/batches/batch_1")) if callable(self.batch) else self.batch
-        return {**usual, **odd}
+    def batch_object(self) -> dict[str, Any]:
+        default = {**DEFAULT_BATCH, "status": "completed", "output_file_id": "file-out"}
+        changes = (
+            self.batch(self.count_gets("/batches/batch_1")) if callable(self.batch) else self.batch
+        )
+        return {**default, **changes}
 
     def content(self, file_id: str) -> bytes | None:
-        return self.files[file_id](self.asked) if file_id in self.files else None
+        return self.files[file_id](self.prompts) if file_id in self.files else None
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers as told, else as a server would that does as OpenAI does."""
+    """Gives the configured reply, or that of OpenAI."""
 
     protocol_version = "HTTP/1.1"
-    imitation: Imitation
+    fake_server: FakeServer
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
         pass
@@ -104,45 +106,49 @@ class Handler(BaseHTTPRequestHandler):
     def handle_any(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = urlsplit(self.path).path
-        self.imitation.seen.append((self.command, path))
-        told = self.imitation.replies.get((self.command, path))
-        if told:
-            reply = told.pop(0) if len(told) > 1 else told[0]
+        self.fake_server.calls.append((self.command, path))
+        replies = self.fake_server.replies.get((self.command, path))
+        if replies:
+            reply = replies.pop(0) if len(replies) > 1 else replies[0]
             if callable(reply):
                 reply(self)
             else:
                 self.answer(*reply)
         elif (self.command, path) == ("POST", "/v1/files"):
-            self.take(body)
+            self.receive_upload(body)
         else:
-            self.answer(*self.usual(path))
+            self.answer(*self.default_reply(path))
 
-    do_GET = do_POST = do_DELETE = handle_any  # noqa: N815 - the names http.server asks for
+    do_GET = do_POST = do_DELETE = handle_any  # noqa: N815 - names required by http.server
 
-    def take(self, body: bytes) -> None:
+    def receive_upload(self, body: bytes) -> None:
         boundary = body.partition(b"\r\n")[0]
         part = next(one for one in body.split(boundary) if b'name="file"' in one)
         lines = part.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n")
         requests = [json.loads(line) for line in lines.splitlines()]
-        self.imitation.asked = [
+        self.fake_server.prompts = [
             (one["custom_id"], one["body"]["messages"][-1]["content"]) for one in requests
         ]
-        self.imitation.uploaded = len(lines)
-        self.answer(200, json.dumps({"id": "file-in", "bytes": len(lines)}).encode())
+        self.fake_server.uploaded = len(lines)
+        created = DEFAULT_BATCH["created_at"]
+        file = {"id": "file-in", "bytes": len(lines), "created_at": created}
+        self.answer(200, json.dumps(file).encode())
 
-    def usual(self, path: str) -> tuple[int, bytes]:
+    def default_reply(self, path: str) -> tuple[int, bytes]:
         if path == "/v1/batches":
-            listed = {"object": "list", "data": [], "has_more": False}
-            created = {**USUAL, "status": "validating"}
-            return 200, json.dumps(created if self.command == "POST" else listed).encode()
+            batch_list = {"object": "list", "data": [], "has_more": False}
+            created = {**DEFAULT_BATCH, "status": "validating"}
+            return 200, json.dumps(created if self.command == "POST" else batch_list).encode()
+        if path == "/v1/files":
+            return 200, b'{"object": "list", "data": [], "has_more": false}'
         if path == "/v1/batches/batch_1":
-            return 200, json.dumps(self.imitation.described()).encode()
-        found = re.fullmatch(r"/v1/files/([^/]+)(/content)?", path)
-        content = found and self.imitation.content(found[1])
-        if found is None or content is None:
+            return 200, json.dumps(self.fake_server.batch_object()).encode()
+        match = re.fullmatch(r"/v1/files/([^/]+)(/content)?", path)
+        content = match and self.fake_server.content(match[1])
+        if match is None or content is None:
             return 404, b'{"detail":"Not Found"}'
-        about = {"id": found[1], "object": "file", "bytes": len(content)}
-        return 200, content if found[2] else json.dumps(about).encode()
+        metadata = {"id": match[1], "object": "file", "bytes": len(content)}
+        return 200, content if match[2] else json.dumps(metadata).encode()
 
     def answer(self, status: int, content: bytes, kind: str = "application/json") -> None:
         self.send_response(status)
@@ -156,23 +162,25 @@ class QuietServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of clients that went away: that is what these tests are about."""
+        """Ignore clients that disconnect."""
 
 
 @pytest.fixture
-def imitation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Imitation]:
-    """Serve one job in a way that a test may change, with short waits."""
+def fake_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
+    """Serve one job with configurable replies and short waits."""
     change_local(monkeypatch, first_poll=0.01, last_poll=0.05)
     monkeypatch.setattr("batchframe._services.openai_client._MIN_TIMEOUT", 0.3)
-    made = Imitation()
-    listening = QuietServer(("127.0.0.1", 0), type("Made", (Handler,), {"imitation": made}))
-    made.url = f"http://127.0.0.1:{listening.server_port}"
-    thread = threading.Thread(target=listening.serve_forever, args=(0.02,), daemon=True)
+    server = FakeServer()
+    http_server = QuietServer(
+        ("127.0.0.1", 0), type("FakeHandler", (Handler,), {"fake_server": server})
+    )
+    server.url = f"http://127.0.0.1:{http_server.server_port}"
+    thread = threading.Thread(target=http_server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
-    yield made
-    made.over.set()
-    listening.shutdown()
-    listening.server_close()
+    yield server
+    server.stopped.set()
+    http_server.shutdown()
+    http_server.server_close()
 
 
 @pytest.fixture

@@ -9,14 +9,14 @@ from typing import Any
 
 
 def png(width: int = 3, height: int = 2, shade: int = 0, padding: int = 0) -> bytes:
-    """Write a gray PNG; `padding` adds bytes behind it."""
+    """Return a gray PNG, followed by `padding` bytes."""
     rows = b"".join(b"\0" + bytes([shade]) * width for _ in range(height))
     parts = (_chunk(b"IDAT", zlib.compress(rows)), _chunk(b"IEND", b""))
     return png_header(width, height) + b"".join(parts) + bytes(padding)
 
 
 def png_header(width: int, height: int) -> bytes:
-    """Write what stands before the pixels of a gray PNG."""
+    """Return the header of a gray PNG."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header)
 
@@ -32,7 +32,7 @@ WEBP = b"RIFF" + bytes(4) + b"WEBPVP8X" + bytes(8) + b"\x1b\x02\x00\x67\x01\x00"
 
 
 def data_url(data: bytes, kind: str = "png") -> str:
-    """Write an image as a data URL."""
+    """Return an image as a data URL."""
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
@@ -42,7 +42,7 @@ def urls_of(body: dict[str, Any]) -> list[str]:
     urls = []
     for message in messages:
         for part in message["content"] if isinstance(message["content"], list) else ():
-            given = part.get("image_url")
-            if given is not None:
-                urls.append(given["url"] if isinstance(given, dict) else given)
+            url = part.get("image_url")
+            if url is not None:
+                urls.append(url["url"] if isinstance(url, dict) else url)
     return urls

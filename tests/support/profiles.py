@@ -1,4 +1,4 @@
-"""Other limits, and other haste, for the server on this machine."""
+"""Other limits and waits for the local server."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from batchframe._services import provider
 
 
 def change_local(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
-    """Change attributes of the profile that a client of the local server gets."""
+    """Change attributes of the local server's profile."""
     monkeypatch.setattr(provider, "LOCAL", replace(provider.LOCAL, **changes))

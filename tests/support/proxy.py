@@ -1,4 +1,4 @@
-"""A proxy before the local server that loses, breaks and delays answers on demand."""
+"""A proxy to the local server that loses, breaks and delays responses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.profiles import change_local
 
 OPENAI_ERROR = '{"error": {"message": "No.", "type": "invalid_request_error", "code": "no"}}'
 
-# What the client sees instead of the answer. None closes the connection.
+# The client's view of the fault. None closes the connection.
 ANSWERS: dict[str, tuple[int, str, str] | None] = {
     "reset": None,
     "end of file": None,
@@ -47,7 +47,7 @@ ANSWERS: dict[str, tuple[int, str, str] | None] = {
 
 @dataclass
 class Fault:
-    """One answer that goes wrong: before the server saw the request, or after."""
+    """A fault, before or after the server has seen the request."""
 
     method: str
     path: str
@@ -61,11 +61,11 @@ class Fault:
 
 @dataclass
 class Proxy:
-    """Where the client connects, what will go wrong, and what was asked."""
+    """A proxy with planned faults and recorded calls."""
 
     upstream: str
     faults: list[Fault] = field(default_factory=list)
-    seen: list[tuple[str, str]] = field(default_factory=list)
+    calls: list[tuple[str, str]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     hanging: threading.Event = field(default_factory=threading.Event)
     url: str = ""
@@ -73,11 +73,11 @@ class Proxy:
     def client(self, timeout: float = 1.0, key: str = "local") -> openai.OpenAI:
         return openai.OpenAI(base_url=self.url, api_key=key, timeout=timeout)
 
-    def fail(self, method: str, path: str, kind: str, **how: object) -> None:
-        self.faults.append(Fault(method, path, kind, **{"after": False, **how}))  # type: ignore[arg-type]
+    def fail(self, method: str, path: str, kind: str, **options: object) -> None:
+        self.faults.append(Fault(method, path, kind, **{"after": False, **options}))  # type: ignore[arg-type]
 
     def creates(self) -> int:
-        return self.seen.count(("POST", "/v1/batches"))
+        return self.calls.count(("POST", "/v1/batches"))
 
     def next_fault(self, method: str, path: str) -> Fault | None:
         for fault in self.faults:
@@ -91,7 +91,7 @@ class Proxy:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Passes a request on, unless something is to go wrong."""
+    """Forwards a request, unless a fault is due."""
 
     protocol_version = "HTTP/1.1"
     proxy: Proxy
@@ -102,7 +102,7 @@ class Handler(BaseHTTPRequestHandler):
     def handle_any(self) -> None:
         path = urlsplit(self.path).path
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.proxy.seen.append((self.command, path))
+        self.proxy.calls.append((self.command, path))
         if (self.command, path) == ("POST", "/v1/batches"):
             self.proxy.keys.append(self.headers.get("Idempotency-Key"))
         fault = self.proxy.next_fault(self.command, path)
@@ -113,7 +113,7 @@ class Handler(BaseHTTPRequestHandler):
             self.forward(body)
         self.go_wrong(fault)
 
-    do_GET = do_POST = do_DELETE = handle_any  # noqa: N815 - the names http.server asks for
+    do_GET = do_POST = do_DELETE = handle_any  # noqa: N815 - names required by http.server
 
     def forward(self, body: bytes) -> tuple[int, str, bytes]:
         to = urlsplit(self.proxy.upstream)
@@ -135,9 +135,9 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def go_wrong(self, fault: Fault) -> None:
-        told = ANSWERS[fault.kind]
-        if told is not None:
-            status, kind, body = told
+        answer = ANSWERS[fault.kind]
+        if answer is not None:
+            status, kind, body = answer
             body = body if fault.body is None else fault.body
             self.answer(fault.status or status, kind, body.encode())
             return
@@ -161,24 +161,24 @@ class QuietServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of clients that went away: that is what these tests are about."""
+        """Ignore clients that disconnect."""
 
 
 @pytest.fixture
 def proxy(server: batchframe.local.Server) -> Iterator[Proxy]:
-    made = Proxy(upstream=server.url)
-    listening = QuietServer(("127.0.0.1", 0), type("Made", (Handler,), {"proxy": made}))
-    made.url = f"http://127.0.0.1:{listening.server_port}/v1"
+    new_proxy = Proxy(upstream=server.url)
+    listening = QuietServer(("127.0.0.1", 0), type("Made", (Handler,), {"proxy": new_proxy}))
+    new_proxy.url = f"http://127.0.0.1:{listening.server_port}/v1"
     thread = threading.Thread(target=listening.serve_forever, args=(0.02,), daemon=True)
     thread.start()
-    yield made
+    yield new_proxy
     listening.shutdown()
     listening.server_close()
 
 
 @pytest.fixture
 def one_request_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cut a job into as many input files as it has requests."""
+    """Limit input files to one request each."""
     change_local(monkeypatch, max_requests=1)
 
 

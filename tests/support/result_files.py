@@ -1,4 +1,4 @@
-"""Result files as a job reads them: the answers of one batch, one for each request."""
+"""Answers of one batch, read from its result files."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def read_table(
     keep: Callable[[str, bytes], str] | None = None,
     wrap: Callable[[Any], Any] = lambda endpoint: endpoint,
 ) -> pa.Table:
-    """Read the files of a batch that ended so.
+    """Read the result files of an ended batch.
 
     Parameters
     ----------
     errors
-        Code, message and line of each of the batch's own errors.
+        Code, message and line of each error of the batch.
     gone
-        The ids of files that the service named and did not give.
+        Ids of files that the service named but did not return.
     wrap
         Changes how the endpoint reads.
     """
@@ -44,14 +44,14 @@ def read_table(
 
 
 def read_answers(
-    files: Iterable[Path], ids: Sequence[str], endpoint: str = CHAT, **how: Any
+    files: Iterable[Path], ids: Sequence[str], endpoint: str = CHAT, **options: Any
 ) -> list[dict[str, Any]]:
     """Read the files of a batch as a list of answers."""
-    answers: list[dict[str, Any]] = read_table(files, ids, endpoint, **how).to_pylist()
+    answers: list[dict[str, Any]] = read_table(files, ids, endpoint, **options).to_pylist()
     return answers
 
 
 def line_counts(path: Path) -> tuple[int, int]:
-    """Count the lines of a result file that can be read, and those that cannot."""
-    counted = line.count_lines(path)
-    return counted.whole, counted.broken
+    """Count the readable and unreadable lines of a result file."""
+    counts = line.count_lines(path)
+    return counts.whole, counts.broken

@@ -1,4 +1,4 @@
-"""What a submission does, step by step: each call of the service and each line of a journal."""
+"""Hooks into the steps of a submission."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from typing import Any
 
 import pytest
 
-from batchframe._jobs import preparation, reconciliation, running, submission
+from batchframe._jobs import division, preparation, reconciliation, running, submission
 from batchframe._services import openai_client, protocol
 from batchframe._store.folder import JobFolder
 
 Wrap = Callable[[Any], Any]
 
-# Which modules call a step of a submission by this name.
+# Modules that call a step of a submission by this name.
 _CALLERS = {
     "prepare": (running,),
     "submit": (running,),
     "records": (preparation,),
     "find_answers": (preparation,),
     "write_rows": (preparation,),
-    "write_manifest": (preparation,),
+    "write_manifest": (preparation, division),
+    "_write": (division,),
     "created_elsewhere": (submission,),
     "reconcile_create": (submission, reconciliation),
     "_search_until_settled": (reconciliation,),
@@ -28,19 +29,19 @@ _CALLERS = {
 
 
 def wrap_step(monkeypatch: pytest.MonkeyPatch, name: str, wrap: Wrap) -> None:
-    """Put another function in place of a step of a submission, made from it."""
+    """Wrap a step of a submission."""
     for module in _CALLERS[name]:
         monkeypatch.setattr(module, name, wrap(getattr(module, name)))
 
 
 def wrap_service(monkeypatch: pytest.MonkeyPatch, name: str, wrap: Wrap) -> None:
-    """Put another function in place of a method of the service, made from it."""
+    """Wrap a method of the service."""
     service = openai_client.OpenAIService
     monkeypatch.setattr(service, name, wrap(getattr(service, name)))
 
 
 def service_of(client: object) -> Any:
-    """Return the service of a submission, made from a client."""
+    """Return the service for a client."""
     return openai_client.connect(client)
 
 
@@ -50,17 +51,17 @@ def folder_of(job_id: str) -> Any:
 
 
 def wrap_folder(monkeypatch: pytest.MonkeyPatch, name: str, wrap: Wrap) -> None:
-    """Put another function in place of a method of a job's folder, made from it."""
+    """Wrap a method of a job's folder."""
     monkeypatch.setattr(JobFolder, name, wrap(getattr(JobFolder, name)))
 
 
 def wrap_journal(monkeypatch: pytest.MonkeyPatch, wrap: Wrap) -> None:
-    """Put another function in place of the writing of an event, made from it."""
+    """Wrap the writing of journal events."""
     wrap_folder(monkeypatch, "append", wrap)
 
 
 def take_lost_for_unsent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take every answer that was lost for a request that never left."""
+    """Treat every lost response as a request that was not sent."""
     original = openai_client.outcome_of
 
     def careless(reason: BaseException) -> Any:

@@ -1,4 +1,4 @@
-"""Tiktoken's vocabularies from this machine, to hold other engines against."""
+"""Local tiktoken vocabularies, to compare engines with."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from batchframe._tokens import engines as _token_engines
 from benchmarks._vocabulary import of_splintr
 
-# tiktoken's names of its cache files: the sha1 of the address each vocabulary comes from.
+# Names of tiktoken's cache files: the SHA-1 of the URL of each vocabulary.
 VOCABULARIES = {
     "o200k_base": "fb374d419588a4632f3f557e76b4b70aebbca790",
     "cl100k_base": "9b5ad71b2ce5302211f9c61530b329a4922fc6a4",
@@ -30,7 +30,7 @@ SHA256 = {
 
 @pytest.fixture
 def fresh_engines() -> Iterator[None]:
-    """Forget which engines were found, before and after a test that hides some."""
+    """Clear the cache of engines before and after a test."""
     _forget()
     yield
     _forget()
@@ -45,7 +45,7 @@ def _forget() -> None:
 def judge(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fresh_engines: None
 ) -> Callable[[str], Any]:
-    """Tiktoken's encoding by name, from a vocabulary that is on this machine already."""
+    """Return tiktoken's encoding by name, from a local vocabulary."""
     _ = fresh_engines
     tiktoken = pytest.importorskip("tiktoken")
 
@@ -73,7 +73,7 @@ def _local_vocabulary(name: str) -> bytes | None:
 
 @functools.cache
 def _vocabulary_of_splintr(name: str) -> bytes | None:
-    """Write the vocabulary that splintr brings in the form of OpenAI's file, and prove it equal."""
+    """Write splintr's vocabulary in the format of OpenAI's file."""
     if not find_spec("splintr"):
         return None
     written = of_splintr(name)

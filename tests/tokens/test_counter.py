@@ -14,15 +14,15 @@ PanicException = type("PanicException", (BaseException,), {"__module__": "pyo3_r
 
 @dataclass
 class Letters:
-    """An engine for which each letter is a token, and which panics on long texts."""
+    """An engine with one token per letter that panics on long strings."""
 
     exact: bool = True
     longest: int | None = None
-    seen: list[list[str]] = field(default_factory=list)
+    calls: list[list[str]] = field(default_factory=list)
 
     def count(self, texts: list[str]) -> NDArray[np.int64]:
         """Return the number of letters of each string."""
-        self.seen.append(list(texts))
+        self.calls.append(list(texts))
         if self.longest is not None and any(len(text) > self.longest for text in texts):
             raise PanicException
         return np.array([len(text) for text in texts], np.int64)
@@ -36,7 +36,7 @@ def test_equal_texts_are_counted_once() -> None:
     engine = Letters()
     counts = counter(engine).count(pa.array(["abc", "d", "abc", "abc"]))
     assert counts.tolist() == [3, 1, 3, 3]
-    assert engine.seen == [["abc", "d"]]
+    assert engine.calls == [["abc", "d"]]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_no_texts_have_no_counts(texts: list[str] | pa.Array) -> None:
         pa.array(["zzzzz", "a", None, "bcd"]).dictionary_encode()[1:],
     ],
 )
-def test_any_arrow_column_of_texts_is_taken_and_a_missing_text_has_no_tokens(
+def test_any_arrow_string_type_is_counted_and_a_missing_string_has_no_tokens(
     texts: list[str] | pa.Array,
 ) -> None:
     assert counter(Letters()).count(texts).tolist() == [1, 0, 3]
@@ -84,8 +84,8 @@ def test_blocks_never_change_a_count(texts: list[str], block: int) -> None:
         patch.setattr(counters, "BLOCK_BYTES", block)
         counts = counter(engine).count(pa.array(texts, pa.string()))
     assert counts.tolist() == [len(text) for text in texts]
-    held = [[len(text.encode()) for text in block_texts] for block_texts in engine.seen]
-    assert all(sum(sizes[1:]) <= block for sizes in held)
+    block_sizes = [[len(text.encode()) for text in block_texts] for block_texts in engine.calls]
+    assert all(sum(sizes[1:]) <= block for sizes in block_sizes)
 
 
 def test_a_text_longer_than_any_model_reads_is_counted_in_pieces() -> None:
@@ -93,7 +93,7 @@ def test_a_text_longer_than_any_model_reads_is_counted_in_pieces() -> None:
     tally = counter(engine).tally(["abc", "x" * 2_000_001])
     assert tally.tokens.tolist() == [3, 2_000_001]
     assert tally.exact.tolist() == [True, False]
-    assert max(len(text) for seen in engine.seen for text in seen) < 20_000
+    assert max(len(text) for texts in engine.calls for text in texts) < 20_000
 
 
 def test_half_a_surrogate_pair_is_counted_like_its_replacement() -> None:
@@ -101,7 +101,7 @@ def test_half_a_surrogate_pair_is_counted_like_its_replacement() -> None:
     assert model.count(["\ud800 hi"]).tolist() == model.count(["\ufffd hi"]).tolist()
 
 
-def test_a_text_on_which_the_tokenizer_panics_is_counted_in_pieces_and_marked() -> None:
+def test_a_text_that_makes_the_tokenizer_panic_is_counted_in_pieces_and_marked() -> None:
     engine = Letters(longest=20_000)
     tally = counter(engine).tally(["abc", "x" * 50_000, "de"])
     assert tally.tokens.tolist() == [3, 50_000, 2]
@@ -114,11 +114,11 @@ def test_a_text_whose_every_piece_panics_is_approximated() -> None:
     assert tally.exact.tolist() == [False]
 
 
-def test_no_single_number_is_exact_where_the_encoding_is_presumed() -> None:
+def test_a_count_with_a_presumed_encoding_is_not_exact() -> None:
     assert not counters.token_counter("gpt-6-luna").tally(["Say hello"]).exact.any()
 
 
-def test_an_interrupt_is_never_taken_for_a_panic() -> None:
+def test_an_interrupt_is_not_treated_as_a_panic() -> None:
     def interrupt(_: list[str]) -> NDArray[np.int64]:
         raise KeyboardInterrupt
 
@@ -200,7 +200,7 @@ def test_an_unknown_model_is_counted_but_never_called_exact(model: str) -> None:
     assert "is unknown" in str(counter.note)
 
 
-def test_the_table_agrees_with_tiktokens_own_wherever_both_know_a_model() -> None:
+def test_the_table_agrees_with_tiktokens_for_all_common_models() -> None:
     table = pytest.importorskip("tiktoken.model").MODEL_TO_ENCODING
     same_ranks = {"o200k_harmony": "o200k_base"}
     ours = {model: counters.encoding_of(model) for model in table}

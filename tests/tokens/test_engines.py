@@ -79,7 +79,7 @@ def test_the_counts_a_new_engine_must_pass_are_tiktokens(
     assert tuple(truth) == engines._PROBE_COUNTS[name]
 
 
-def test_tiktoken_is_survived_where_it_panics(judge: Callable[[str], Any]) -> None:
+def test_a_panic_of_tiktoken_is_handled(judge: Callable[[str], Any]) -> None:
     engine = engines.TiktokenEngine(judge("o200k_base"))
     counts, exact = engines.count_guarded(engine, ["Say hello", " " * 1_000_000])
     assert counts[0] == 2
@@ -88,21 +88,21 @@ def test_tiktoken_is_survived_where_it_panics(judge: Callable[[str], Any]) -> No
 
 
 @pytest.mark.usefixtures("fresh_engines")
-def test_without_any_tokenizer_counts_are_approximate_and_say_how_to_mend_it(
+def test_without_a_tokenizer_counts_are_approximate_and_name_the_fix(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hide(monkeypatch, "splintr", "tiktoken")
-    known = counter.token_counter("gpt-4o")
-    assert not known.exact
-    assert 'pip install "batchframe[fast]"' in str(known.note)
-    tally = known.tally(["Say hello", ""])
+    token_counter = counter.token_counter("gpt-4o")
+    assert not token_counter.exact
+    assert 'pip install "batchframe[fast]"' in str(token_counter.note)
+    tally = token_counter.tally(["Say hello", ""])
     assert tally.tokens.tolist() == [2, 0]
     assert not tally.exact.any()
 
 
 @pytest.mark.usefixtures("fresh_engines")
 @pytest.mark.parametrize("error", [ConnectionError("no route"), ValueError("Hash mismatch")])
-def test_a_vocabulary_that_cannot_be_had_is_named_in_the_note(
+def test_an_unavailable_vocabulary_is_named_in_the_note(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     tried = []
@@ -113,15 +113,15 @@ def test_a_vocabulary_that_cannot_be_had_is_named_in_the_note(
 
     hide(monkeypatch, "splintr")
     monkeypatch.setitem(sys.modules, "tiktoken", fake_tiktoken(offline))
-    known = counter.token_counter("gpt-4o")
-    assert not known.exact
-    assert type(error).__name__ in str(known.note)
+    token_counter = counter.token_counter("gpt-4o")
+    assert not token_counter.exact
+    assert type(error).__name__ in str(token_counter.note)
     counter.token_counter("gpt-4o-mini")
     assert tried == ["o200k_base"]
 
 
 @pytest.mark.usefixtures("fresh_engines")
-def test_a_download_that_never_ends_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_vocabulary_download_is_not_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
     enough = threading.Event()
 
     def hanging(name: str) -> Any:
@@ -156,16 +156,16 @@ def test_tiktoken_counts_where_splintr_is_not_installed(monkeypatch: pytest.Monk
 
     hide(monkeypatch, "splintr")
     monkeypatch.setitem(sys.modules, "tiktoken", fake_tiktoken(lambda _: Encoding()))
-    known = counter.token_counter("gpt-4o")
-    assert known.exact
-    assert known.note is None
-    tally = known.tally(["one two", "x " * 60_000])
+    token_counter = counter.token_counter("gpt-4o")
+    assert token_counter.exact
+    assert token_counter.note is None
+    tally = token_counter.tally(["one two", "x " * 60_000])
     assert tally.tokens.tolist() == [2, 60_000]
     assert tally.exact.tolist() == [True, False]
 
 
 @pytest.mark.usefixtures("fresh_engines")
-def test_a_fast_engine_that_counts_otherwise_is_not_believed(
+def test_a_fast_engine_with_different_counts_is_not_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Tokenizer:
@@ -186,7 +186,7 @@ def test_a_fast_engine_that_counts_otherwise_is_not_believed(
     assert not counter.token_counter("gpt-4o").exact
 
 
-def test_the_approximation_is_as_near_as_its_docstring_says() -> None:
+def test_the_approximation_has_the_error_its_docstring_states() -> None:
     splintr = pytest.importorskip("splintr")
     plain = [text for text in SAMPLES[3:12] for _ in range(3)]
     truth = engines.SplintrEngine(splintr.Tokenizer.from_pretrained("o200k_base")).count(plain)

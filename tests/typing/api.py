@@ -1,4 +1,4 @@
-"""Every public call as a user writes it: checked by the type checker, never run."""
+"""Every public call, checked by the type checker and never run."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -20,7 +20,7 @@ class Review(pydantic.BaseModel):
 
 
 async def waits(job: bf.Job) -> bf.Job:
-    """Wait without holding up the loop."""
+    """Wait without blocking the event loop."""
     return await job
 
 
@@ -53,8 +53,8 @@ def calls(frame: pd.DataFrame, client: openai.OpenAI) -> None:
     job.watch(poll=(5, 60)).widget()
     everything: pd.DataFrame = bf.jobs(remote=True, client=client)
     again: bf.Requests = job.unanswered(also=["invalid", "undelivered"])
-    found: list[bf.Job] = bf.recover(client)
-    told: tuple[str, ...] = found[0].forget(remote=True).remaining
+    recovered: list[bf.Job] = bf.recover(client)
+    remaining: tuple[str, ...] = recovered[0].forget(remote=True).remaining
     cost: Decimal | None = job.cost
     counts: dict[str, int] = job.counts
     report: bf.Report = job.report()
@@ -72,7 +72,7 @@ def calls(frame: pd.DataFrame, client: openai.OpenAI) -> None:
     print(low, high_end, kappa, classes, alpha, axes, table)  # noqa: T201 - used
     count: bf.TokenCount = bf.count_tokens({"model": "m", "messages": []})
     print(why)  # noqa: T201 - used
-    print(costs, report, high, paths, cost, counts, labeled, count, again, told, len(requests))  # noqa: T201 - used
+    print(costs, report, high, paths, cost, counts, labeled, count, again, remaining, len(requests))  # noqa: T201 - used
     print(everything)  # noqa: T201 - used
     safe: pd.DataFrame = bf.escape_formulas(labeled)
     print(safe)  # noqa: T201 - used

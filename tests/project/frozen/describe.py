@@ -1,4 +1,4 @@
-"""What the public API says of requests and of jobs, as plain JSON, and clients of fixed accounts.
+"""Requests and jobs as plain JSON, and clients of fixed accounts.
 
 A job's id names the base URL of its account, and the port of a local server is another at each
 start. So genuine clients are given a fixed base URL and a transport that turns to the server.
@@ -31,7 +31,7 @@ _KEY: Final = "no key"
 
 
 def _turned_to(server: batchframe.local.Server) -> openai.DefaultHttpxClient:
-    """Return a transport that asks a local server, whatever address it is told."""
+    """Return a transport that sends every request to a local server."""
     there = urlsplit(server.url)
 
     def turn(request: Any) -> None:
@@ -55,20 +55,20 @@ ACCOUNTS: Final[Mapping[str, Mapping[str, str]]] = {
 
 
 def client_of(server: batchframe.local.Server, account: str = "loopback") -> openai.OpenAI:
-    """Return a genuine client of a fixed account that in truth asks a local server."""
-    words: dict[str, Any] = {
+    """Return an openai client of a fixed account that calls a local server."""
+    options: dict[str, Any] = {
         "api_key": _KEY,
         "max_retries": 0,
         "http_client": _turned_to(server),
         **ACCOUNTS[account],
     }
-    return openai.AzureOpenAI(**words) if account == "azure" else openai.OpenAI(**words)
+    return openai.AzureOpenAI(**options) if account == "azure" else openai.OpenAI(**options)
 
 
-def requests_told(
+def describe_requests(
     requests: bf.Requests, submit: Mapping[str, Any], client: openai.OpenAI
 ) -> dict[str, Any]:
-    """Submit requests, and say what was sent and under which names.
+    """Submit requests, and describe what was sent.
 
     What ``to_jsonl`` writes is the same, which is only checked.
     """
@@ -79,8 +79,8 @@ def requests_told(
         key = manifest["provider"]["key"]
         provider = submit.get("provider", key if key == "azure" else "openai")
         written = [path.read_bytes() for path in requests.to_jsonl(folder, provider=provider)]
-    sent = [path.read_bytes() for path in sorted(job.folder.glob("input-*.jsonl"))]
-    assert sent == written
+    contents = [path.read_bytes() for path in sorted(job.folder.glob("input-*.jsonl"))]
+    assert contents == written
     return {
         "job": job.id,
         "rerun": again.id,
@@ -89,12 +89,12 @@ def requests_told(
         "requests": len(requests),
         "skipped": _records(requests.skipped),
         "custom_ids": _plain(job.results(details=True)["bf_custom_id"].tolist()),
-        "sent": [file.decode().split("\n") for file in sent],
+        "sent": [file.decode().split("\n") for file in contents],
     }
 
 
-def job_told(job: bf.Job) -> dict[str, Any]:
-    """Say what a job's folder tells of it; the network is not asked."""
+def describe_job(job: bf.Job) -> dict[str, Any]:
+    """Describe a job from its folder."""
     results = job.results()
     return {
         "id": job.id,
@@ -111,13 +111,13 @@ def job_told(job: bf.Job) -> dict[str, Any]:
     }
 
 
-def list_told() -> list[dict[str, Any]]:
-    """Say what the list of jobs tells, but for the age, which the clock decides."""
+def describe_list() -> list[dict[str, Any]]:
+    """Describe the list of jobs, without their age."""
     return _records(pd.DataFrame(bf.jobs()).drop(columns="age"))
 
 
 def copy_job(name: str, job: str, home: Path) -> None:
-    """Put a frozen job into a home."""
+    """Copy a frozen job into a state folder."""
     jobs = home / "jobs"
     jobs.mkdir(mode=0o700, parents=True, exist_ok=True)
     home.chmod(0o700)
@@ -125,27 +125,27 @@ def copy_job(name: str, job: str, home: Path) -> None:
 
 
 def copy_private(source: Path, target: Path) -> None:
-    """Copy a folder for the eyes of its owner only: git keeps no modes."""
+    """Copy a folder with private permissions, which git does not store."""
     shutil.copytree(source, target)
     for path in [target, *target.rglob("*")]:
         path.chmod(0o700 if path.is_dir() else 0o600)
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """List the rows, each with its index label and without what is missing."""
+    """List the rows with their index labels, without missing values."""
     rows = (_plain(row) for row in frame.to_dict("records"))
-    told = ({name: cell for name, cell in row.items() if cell is not None} for row in rows)
+    records = ({name: cell for name, cell in row.items() if cell is not None} for row in rows)
     labels = _plain(frame.index.tolist())
-    return [{"index": label, **row} for label, row in zip(labels, told, strict=True)]
+    return [{"index": label, **row} for label, row in zip(labels, records, strict=True)]
 
 
 def _kind(dtype: Any) -> str:
-    # pandas 2 and 3 keep texts in columns of other names.
+    # pandas 2 and 3 have different names for string dtypes.
     return "text" if str(dtype) in {"object", "str", "string"} else str(dtype)
 
 
 def _plain(value: Any) -> Any:
-    """Turn a value into JSON; a path below the home into one that any home has."""
+    """Convert a value to JSON, with paths relative to the state folder."""
     if is_dataclass(value) and not isinstance(value, type):
         return _plain(asdict(value))
     if isinstance(value, Mapping):

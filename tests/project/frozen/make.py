@@ -1,4 +1,4 @@
-"""Freezes what batchframe makes of the recipes, and jobs of every kind.
+"""Freezes the requests of the recipes, and jobs of every kind.
 
 Run once, with the package at commit 91d3ee3, before its modules were moved::
 
@@ -22,7 +22,7 @@ from pathlib import Path
 from time import sleep
 from typing import Any, Final
 
-from describe import FROZEN, client_of, job_told, list_told, requests_told
+from describe import FROZEN, client_of, describe_job, describe_list, describe_requests
 from recipes import DRAWN, JOBS, RECIPES, answer
 
 import batchframe as bf
@@ -36,7 +36,7 @@ _IN_THE_FUTURE: Final = 4_000_000_000
 
 
 def make() -> None:
-    """Write all files, unless they are there."""
+    """Write all files, unless they exist."""
     if (FROZEN / "recipes.json").exists():
         sys.exit("The frozen files are there, and are never rewritten.")
     os.environ["NO_PROXY"] = "127.0.0.1"
@@ -45,9 +45,9 @@ def make() -> None:
     with _new_home() as home:
         _make_jobs(home)
         jobs = {"pilot": _pilot_name()} | {name: name for name in JOBS if name != "pilot"}
-        told = {name: job_told(bf.job(called)) for name, called in jobs.items()}
-        _write("jobs.json", told)
-        _write("list.json", {row["id"]: row for row in list_told()})
+        descriptions = {name: describe_job(bf.job(called)) for name, called in jobs.items()}
+        _write("jobs.json", descriptions)
+        _write("list.json", {row["id"]: row for row in describe_list()})
         for name in JOBS:
             _keep_job(name, bf.job(jobs[name]).folder)
 
@@ -56,7 +56,7 @@ def _asked(name: str) -> dict[str, Any]:
     recipe = RECIPES[name]
     with _new_home(), batchframe.local.serve(profile=recipe.profile) as server:
         client = client_of(server, recipe.account)
-        return requests_told(recipe.requests(), recipe.submit, client)
+        return describe_requests(recipe.requests(), recipe.submit, client)
 
 
 def _make_jobs(home: Path) -> None:
@@ -95,17 +95,17 @@ def _fail(name: str, server: batchframe.local.Server, *faults: Fault) -> None:
 
 
 def _keep_job(name: str, folder: Path) -> None:
-    """Copy a job's folder; of some without what is rebuilt when absent, which is large."""
+    """Copy a job's folder, for some jobs without large caches."""
     rebuilt = () if name in _WHOLE else ("answers.parquet", "summary.json")
     shutil.copytree(folder, FROZEN / "jobs" / name, ignore=shutil.ignore_patterns(*rebuilt))
 
 
 def _keep_server(folder: Path) -> None:
-    """Keep what the server has of the jobs, without its port, and for longer than 30 days."""
-    kept = FROZEN / "server"
-    shutil.copytree(folder, kept)
-    (kept / "server.json").write_text('{"layout": 1}\n', "utf-8")
-    for path in kept.glob("files/*.json"):
+    """Copy the server's state of the jobs, without port and expiry."""
+    destination = FROZEN / "server"
+    shutil.copytree(folder, destination)
+    (destination / "server.json").write_text('{"layout": 1}\n', "utf-8")
+    for path in destination.glob("files/*.json"):
         stored = json.loads(path.read_bytes())
         stored["file"]["expires_at"] = _IN_THE_FUTURE
         path.write_text(json.dumps(stored), "utf-8")
@@ -128,9 +128,9 @@ def _new_home() -> Iterator[Path]:
                 os.environ["BATCHFRAME_HOME"] = before
 
 
-def _write(name: str, told: Mapping[str, Any]) -> None:
-    """Write one recipe or job a line, and ASCII, which no editor normalizes."""
-    lines = (f"{json.dumps(key)}: {json.dumps(value)}" for key, value in told.items())
+def _write(name: str, description: Mapping[str, Any]) -> None:
+    """Write one recipe or job per line, in ASCII."""
+    lines = (f"{json.dumps(key)}: {json.dumps(value)}" for key, value in description.items())
     (FROZEN / name).write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
 
 

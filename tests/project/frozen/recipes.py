@@ -1,4 +1,4 @@
-"""What the frozen files were asked of: frames, prompts and words, each written once.
+"""Recipes of the frozen files: frames, prompts and parameters.
 
 Used by ``make.py``, which froze what batchframe made of them, and by ``test_frozen.py``.
 """
@@ -15,10 +15,10 @@ from typing import Annotated, Any, Final, Literal
 import pandas as pd
 import pyarrow as pa
 from pydantic import BaseModel, Field
-from typing_extensions import TypedDict  # pydantic asks for it before Python 3.12
+from typing_extensions import TypedDict  # pydantic requires it before Python 3.12
 
 import batchframe as bf
-from batchframe.local import AnswerError
+from batchframe.local import AnswerError, Limits
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,16 @@ class Recipe:
     """
 
     frame: Any
-    asked: Mapping[str, Any]
+    options: Mapping[str, Any]
     submit: Mapping[str, Any] = field(default_factory=dict)
     account: str = "loopback"
     profile: str = "openai"
 
     def requests(self) -> bf.Requests:
-        """Make the requests anew."""
-        return bf.requests(self.frame, **{"prompt": "{{ text }}", "model": "gpt-4.1", **self.asked})
+        """Make the requests."""
+        return bf.requests(
+            self.frame, **{"prompt": "{{ text }}", "model": "gpt-4.1", **self.options}
+        )
 
 
 class Tone(Enum):
@@ -66,7 +68,7 @@ class Person(TypedDict):
 
 
 class Review(BaseModel):
-    """What a review says."""
+    """What a review says."""  # the docstring is part of the frozen schema
 
     stars: int = Field(ge=1, le=5, description="How many stars it would give.")
     topics: list[str]
@@ -260,7 +262,7 @@ RECIPES: Final = {
 """No video is among them: batchframe stops sending these."""
 
 
-# The price book, the habits of a loopback server and OpenAI's models may change; these do not.
+# Prices, the local profile and OpenAI's models may change; these do not.
 PRICES: Final = {
     "batch": {"input": "1", "output": "2"},
     "standard": {"input": "2", "output": "4"},
@@ -314,8 +316,17 @@ DRAWN: Final = {"n": 3, "seed": 1}
 """The words of the pilot."""
 
 
+DIVIDED: Final = Recipe(
+    pd.DataFrame({"text": [f"text {i:02}" for i in range(12)]}, index=list("abcdefghijkl")),
+    {},
+    {"prices": PRICES, "provider": bf.provider("other", **HASTE)},
+)
+QUEUE: Final = Limits(enqueued_tokens=60)
+"""Room for some of the rows of the divided job; ``make_divided.py`` froze it."""
+
+
 def answer(body: Mapping[str, Any]) -> Any:
-    """Play the model of the frozen jobs."""
+    """Answer like the model of the frozen jobs."""
     text = str(body["messages"][-1]["content"] if "messages" in body else body["input"])
     if "refuse" in text:
         return _completion({"content": None, "refusal": "I would rather not."}, "stop")

@@ -1,0 +1,1 @@
+"""Scripts that write the package's data files: ``python -m tools.NAME``."""

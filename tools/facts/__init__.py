@@ -1,0 +1,1 @@
+"""``python -m tools.facts``: compare the tables with the newest packages."""
