@@ -119,6 +119,8 @@ def watch(self: Job, *, poll: Poll | None = None) -> Job:
         screen = panel.screen
     else:
         screen = background()
+        if screen.in_notebook:
+            follow(self.folder, screen)
     self._screen = screen
     screen.show(self._card(), format_status(self.status))
     _watch(self, screen, poll)

@@ -152,10 +152,9 @@ class _Watch(Generic[_O]):
             clock = replace(SYSTEM, sleep=self._sleep)
             until(self._is_over, self._poll_once, self.interval, clock=clock)
         except Exception as reason:  # noqa: BLE001 - the card is the only place to report it
-            self._show(f"Watching ended: {reason}", bad=True)
-        if self.stopped.is_set():
-            self._show("Replaced by watch() in another cell.")
-        elif not self.screen.in_notebook and self.screen.last is not None:
+            self._show(f"Watching ended: {reason}")
+        is_shown = self.screen.in_notebook or self.stopped.is_set()
+        if not is_shown and self.screen.last is not None:
             notify("; ".join([self.screen.last.title, *self.screen.last.notes]))
 
     def _sleep(self, seconds: float) -> None:
@@ -170,10 +169,9 @@ class _Watch(Generic[_O]):
         owner = self.owner()
         return owner is None or self.stopped.is_set() or self.done(owner)
 
-    def _show(self, note: str, *, bad: bool = False) -> None:
+    def _show(self, note: str) -> None:
         card = self.screen.last or Card("Watching")
-        updated = replace(card, notes=(*card.notes, note), tone="bad" if bad else card.tone)
-        self.screen.show(updated, note)
+        self.screen.show(replace(card, notes=(*card.notes, note), tone="bad"), note)
 
 
 _watches: dict[Hashable, _Watch[Any]] = {}

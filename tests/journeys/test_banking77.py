@@ -87,7 +87,8 @@ def test_rows_with_other_dtypes_keep_their_intents(questions: pd.DataFrame, fold
 def test_only_an_edited_question_has_no_intent(questions: pd.DataFrame, folder: Path) -> None:
     frame = questions.copy()
     frame.loc[5, "text"] += " "
-    joined = frame.bf.join(bf.job(folder))
+    with pytest.warns(bf.errors.JoinWarning, match="13,082 of 13,083 rows"):
+        joined = frame.bf.join(bf.job(folder))
     assert joined.index[joined["bf_status"] != "ok"].tolist() == [5]
     assert joined.loc[5, "bf_status"] == "missing"
     assert pd.isna(joined.loc[5, "label"])

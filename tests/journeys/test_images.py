@@ -113,7 +113,8 @@ def test_a_row_with_an_edited_image_cell_is_missing(frame: pd.DataFrame, photos:
     with batchframe.local.serve(answer=answer) as server:
         job = requests.submit(client=server.client()).wait()
     edited = frame.assign(photo=["/etc/passwd", 7, None, "http://x", "3.png", "\0"])
-    joined = edited.bf.join(job)
+    with pytest.warns(bf.errors.JoinWarning, match="1 of 5 rows"):
+        joined = edited.bf.join(job)
     assert joined["bf_status"].tolist() == [
         "missing", "missing", "skipped", "missing", "ok", "missing"
     ]  # fmt: skip

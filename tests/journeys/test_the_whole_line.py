@@ -171,7 +171,7 @@ def test_max_cost_is_refused_for_unbounded_reasoning(frame: pd.DataFrame) -> Non
             ask_luna().submit(max_cost=1, client=server.client())
         ask_luna(reasoning_effort="none").submit(max_cost=1, client=server.client())
         ask_luna(max_completion_tokens=50).submit(max_cost=1, client=server.client())
-    assert "Reasoning tokens" in repr(ask_luna())
+    assert "Reasoning tokens" in repr(ask_luna().estimate())
     bounded = ask_luna(max_completion_tokens=50).estimate()
     assert bounded.output_tokens.high == 50 * bounded.requests
 

@@ -4,6 +4,7 @@ import json
 import threading
 from typing import Any
 
+import openai
 import pytest
 
 from batchframe import local
@@ -33,7 +34,6 @@ GOOD = encoded(request("good"))
 CATALOG: list[tuple[str, bytes, str, str | None]] = [
     ("no JSON", b"{nonsense", "invalid_json_line", None),
     ("NaN", GOOD.replace(b'"Hi"', b"NaN"), "invalid_json_line", None),
-    ("not UTF-8", GOOD.replace(b"Hi", b"\xff"), "invalid_json_line", None),
     ("no object", b"[]", "invalid_json_line", None),
     ("an empty line", b"", "invalid_json_line", None),
     *(
@@ -114,6 +114,11 @@ def test_the_error_messages_are_openais(batch_client: Any) -> None:
 def test_every_bad_line_is_listed_up_to_a_hundred(batch_client: Any) -> None:
     batch = batch_client.run(b"\n".join([GOOD] + [b"nonsense"] * 150))
     assert [error.line for error in batch.errors.data] == list(range(2, 102))
+
+
+def test_a_file_that_is_not_utf8_is_refused_at_upload(batch_client: Any) -> None:
+    with pytest.raises(openai.BadRequestError, match="utf-8"):
+        batch_client.upload(GOOD.replace(b"Hi", b"\xff"))
 
 
 def test_an_empty_file_fails(batch_client: Any) -> None:

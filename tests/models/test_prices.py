@@ -325,7 +325,7 @@ def test_an_estimate_states_the_book_and_the_date_of_its_prices() -> None:
     notes = "\n".join(requests.estimate().notes)
     assert f"{book.name} {book.version}" in notes
     assert "(2026-10-14)" in notes
-    assert f"{book.name} {book.version}" in repr(requests)
+    assert f"{book.name} {book.version}" in repr(requests.estimate())
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ def test_the_examples_of_a_module_run(name: str) -> None:
     assert failed == 0
 
 
+@pytest.mark.filterwarnings("ignore::batchframe.errors.JoinWarning")  # shown as the reader sees it
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_the_examples_of_a_document_run(path: Path) -> None:
     failed, _ = doctest.testfile(str(path), module_relative=False, optionflags=FLAGS)

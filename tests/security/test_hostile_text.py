@@ -6,7 +6,7 @@ import json
 import warnings
 from collections import Counter
 from html.parser import HTMLParser
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 import pytest
@@ -44,13 +44,16 @@ DECEIVING = set("\x00\x07\x08\x1b\x7f\x85\x9b\r\t\u2028\u2029\u202e\u2066\u2069\
 class Elements(HTMLParser):
     """Counts elements, comments and declarations; keeps the text."""
 
+    TEXT: ClassVar = {"aria-label", "value", "max", "style"}
+    """Attributes whose values are data."""
+
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.counts: Counter[tuple[str, ...]] = Counter()
         self.text: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = [f"{name}={value}" for name, value in attrs if name not in {"value", "max"}]
+        values = [f"{name}={value}" for name, value in attrs if name not in self.TEXT]
         self.counts[tag, *values] += 1
 
     def handle_comment(self, data: str) -> None:

@@ -56,8 +56,8 @@ def encode_events(
     Examples
     --------
     >>> answer = {"object": "text_completion", "choices": [{"index": 0, "text": "Hi"}]}
-    >>> next(encode_events("/v1/completions", answer))[:36]
-    b'data: {"object":"text_completion","ch'
+    >>> next(encode_events("/v1/completions", answer))[:33]
+    b'data: {"object":"text_completion"'
     """
     if endpoint == "/v1/responses":
         for event in _response_events(answer):
