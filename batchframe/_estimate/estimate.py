@@ -183,11 +183,13 @@ class Estimate(CardRepr):
         sizes = ("rows", count(self.rows)), ("requests", count(self.requests))
         if self.cost is None:
             return (*sizes, ("cost", UNKNOWN))
-        about = f"at least {money(self.cost.low)}"
+        about = ("at least", money(self.cost.low))
         if self.cost.expected is not None:
-            about = money(self.cost.expected)
-        most = "no upper bound" if self.cost.high is None else money(self.cost.high)
-        return (*sizes, ("about", about), ("at most" if self.bounded else "likely at most", most))
+            about = ("about", money(self.cost.expected))
+        if self.cost.high is None:
+            return (*sizes, about, ("at most", "no upper bound"))
+        most = "at most" if self.bounded else "likely at most"
+        return (*sizes, about, (most, money(self.cost.high)))
 
     @property
     def _facts(self) -> tuple[tuple[str, str], ...]:

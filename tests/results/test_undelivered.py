@@ -28,7 +28,7 @@ def test_rows_of_a_late_file_are_not_sent_again_by_default(
         job = requests.submit("late", client=client).wait()
         assert job.counts == {"missing": 3}
         assert "job.refresh()" in repr(job)
-        assert 'unanswered(also="undelivered")' in repr(job)
+        assert '.unanswered(also="undelivered")' in repr(job)
         plain = job.unanswered()
         assert "answers to 3 rows and has not delivered" in capsys.readouterr().err
         assert len(plain) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -73,7 +74,7 @@ def job_card(record: Record, job: JobAnswers, polled: float | None = None) -> Ca
             *_brake_notes(record),
             *queue_notes,
             *_failure_notes(failures(job)),
-            *_undelivered_notes(undelivered),
+            *_undelivered_notes(record, undelivered),
         ),
         next_step=next_step(record, counts, undelivered),
         as_of=None if record.done else clock_time(as_of),
@@ -125,11 +126,13 @@ def _failure_notes(failures: Mapping[str, int]) -> list[str]:
     return notes
 
 
-def _undelivered_notes(rows: int) -> list[str]:
+def _undelivered_notes(record: Record, rows: int) -> list[str]:
     if not rows:
         return []
+    name = record.reference
     code = NextStep(
-        'job.unanswered(also="undelivered")', "`batchframe unanswered JOB --also undelivered`"
+        f'bf.job({name!r}).unanswered(also="undelivered")',
+        f"`batchframe unanswered {shlex.quote(name)} --also undelivered`",
     )
     text = f"The service counts answers to {plural(rows, 'row')} and has not delivered them. "
     return [text + REFRESH + " fetches them once it has them; " + code + " pays for them again."]

@@ -8,7 +8,10 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import logging
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from functools import cache
 from importlib.resources import files
@@ -125,9 +128,22 @@ def page_count(data: bytes) -> int:
     import pypdf  # noqa: PLC0415 - optional, and slow to import
 
     try:
-        return max(1, len(pypdf.PdfReader(io.BytesIO(data)).pages))
+        with _quiet("pypdf"):
+            return max(1, len(pypdf.PdfReader(io.BytesIO(data)).pages))
     except Exception:  # noqa: BLE001 - a parser may raise anything on a damaged file
         return 1
+
+
+@contextmanager
+def _quiet(library: str) -> Iterator[None]:
+    """Keep a library from logging a warning for each damaged part of each file."""
+    logger = logging.getLogger(library)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def can_count_pages() -> bool:
