@@ -44,6 +44,7 @@ def requests(
     output: object = None,
     endpoint: str = "/v1/chat/completions",
     name: str | None = None,
+    lenient: bool = False,
     on_missing: str = "raise",
     dedupe: bool = True,
     allow: Sequence[str] = (),
@@ -89,6 +90,10 @@ def requests(
         schema for typed columns; ``int``, ``list[str]`` and the like for one typed column.
     name
         Name of the answer column, instead of ``response``, ``label``, ``embedding`` or ``image``.
+    lenient
+        Whether to ignore fields of an answer that are not in its schema. By default, such an answer
+        is ``invalid``: OpenAI enforces the schema, but other servers may not. The requests stay the
+        same, so submitting an answered job again with ``lenient=True`` costs nothing.
 
     Images
     ~~~~~~
@@ -178,6 +183,7 @@ def requests(
         dedupe=dedupe,
         body=body,
         allow=allow,
+        lenient=lenient,
         images=ImageInput.checked(images, image_root, image_detail, image_max_size),
         files=FileInput.checked(files, file_root),
     )

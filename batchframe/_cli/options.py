@@ -38,6 +38,7 @@ def requests_of(args: argparse.Namespace, frame: pd.DataFrame) -> Requests:
         output=output_of(args.output),
         endpoint=args.endpoint,
         name=args.column,
+        lenient=args.lenient,
         on_missing=args.on_missing,
         dedupe=not args.no_dedupe,
         allow=args.allow,

@@ -173,6 +173,7 @@ _SHAPE: Final = (
     _value("--system", "TEMPLATE", "template of a system message"),
     _value("--output", "LABELS", "labels, such as good,bad; or a .json file with a schema"),
     _value("--column", "NAME", "name of the answer column; default: response or label"),
+    _flag("--lenient", "ignore fields of an answer that are not in its schema"),
     _value("--endpoint", "PATH", "default: %(default)s", default="/v1/chat/completions"),
     _value(
         "--on-missing",

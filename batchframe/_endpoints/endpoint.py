@@ -192,7 +192,8 @@ class Endpoint(ABC):
 
         An error on a good answer marks it as invalid.
         """
-        return parse_answers(recipe.output, only_good(answers["text"], good))
+        texts = only_good(answers["text"], good)
+        return parse_answers(recipe.output, texts, lenient=bool(recipe.lenient))
 
     @cached_property
     def _decoder(self) -> msgspec.json.Decoder[Response]:

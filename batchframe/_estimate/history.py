@@ -33,7 +33,7 @@ _LARGEST_LOG: Final = 100.0
 _PILOT_TIER: Final = "standard"
 """The tier of a pilot, whose requests use the realtime API."""
 # Fields that may differ between two recipes with the same prompt.
-_ROW_FIELDS: Final = {"on_missing", "dedupe", "allow", "image_root", "file_root"}
+_ROW_FIELDS: Final = {"on_missing", "dedupe", "allow", "lenient", "image_root", "file_root"}
 _COLUMNS: Final = pa.schema({"status": pa.string(), "output_tokens": pa.int64()})
 _ANSWERED: Final = pa.array(["ok", "invalid", "truncated"])
 

@@ -25,7 +25,7 @@ from batchframe._output.decoding import (
     decoder_of,
     reach,
 )
-from batchframe._output.schema import Shape, columns_of, shape_of
+from batchframe._output.schema import Shape, columns_of, opened, shape_of
 from batchframe._output.spec import OutputSpec
 
 _TEXT: Final = pa.large_string()
@@ -65,7 +65,7 @@ class _Column:
     reach: Callable[[Any], Any]
 
 
-def parse_answers(spec: OutputSpec, texts: Texts) -> ParsedAnswers:
+def parse_answers(spec: OutputSpec, texts: Texts, *, lenient: bool = False) -> ParsedAnswers:
     """Parse answers into typed columns; invalid answers never raise.
 
     Parameters
@@ -75,6 +75,8 @@ def parse_answers(spec: OutputSpec, texts: Texts) -> ParsedAnswers:
     texts
         The answers as strings; None if missing. JSON may be inside a Markdown fence, as self-hosted
         models write it.
+    lenient
+        Whether to ignore fields that are not in the schema, instead of rejecting the answer.
 
     Examples
     --------
@@ -87,7 +89,8 @@ def parse_answers(spec: OutputSpec, texts: Texts) -> ParsedAnswers:
     """
     if spec.schema is None:
         return _texts(spec.fields[0].name, texts)
-    decoder, column_at = _plan(msgspec.json.encode(spec.schema))
+    schema = opened(spec.schema) if lenient else spec.schema
+    decoder, column_at = _plan(msgspec.json.encode(schema))
     columns = [column_at[field.path] for field in spec.fields]
     names = [field.name for field in spec.fields]
     kinds = pa.schema(list(zip(names, (_arrow_type(c.shape) for c in columns), strict=True)))

@@ -180,7 +180,15 @@ def _object(shape: Shape) -> type[msgspec.Struct]:
     names = {f"f{i}": name for i, (name, _) in enumerate(shape.properties)}
     fields = [(f"f{i}", _type(part)) for i, (_, part) in enumerate(shape.properties)]
     # Answers are trees, so the garbage collector need not search them for cycles.
-    return msgspec.defstruct("Answer", fields, rename=names, forbid_unknown_fields=True, gc=False)
+    is_closed = _is_closed(shape.node)
+    return msgspec.defstruct(
+        "Answer", fields, rename=names, forbid_unknown_fields=is_closed, gc=False
+    )
+
+
+def _is_closed(node: Node) -> bool:
+    """Return whether an object may only have the fields of its schema."""
+    return node.get("additionalProperties", False) is False
 
 
 _BUILDERS: Final[dict[str, Callable[[Shape], Any]]] = {
@@ -268,7 +276,7 @@ def _validate_one(value: Any, node: Node, root: Node, path: str) -> str | None:
 
 def _validate_object(value: dict[str, Any], node: Node, root: Node, path: str) -> str | None:
     parts = node["properties"]
-    for name in value.keys() - parts.keys():
+    for name in value.keys() - parts.keys() if _is_closed(node) else ():
         return f"Object contains unknown field `{name}` - at `$.{path}`"
     for name, part in parts.items():
         if name not in value:

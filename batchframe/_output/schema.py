@@ -109,6 +109,24 @@ def is_recursive_reference(reference: str, root: Node) -> bool:
     return reference in visited
 
 
+def opened(schema: Any) -> Any:
+    """Return a schema whose objects may have further fields.
+
+    Examples
+    --------
+    >>> opened({"type": "object", "properties": {}, "additionalProperties": False})
+    {'type': 'object', 'properties': {}, 'additionalProperties': True}
+    """
+    if isinstance(schema, list):
+        return [opened(part) for part in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    return {
+        key: key == "additionalProperties" if part is False else opened(part)
+        for key, part in schema.items()
+    }
+
+
 def _references(node: Node | None) -> Iterator[str]:
     """Yield every reference in a node, except in unused definitions."""
     if node is None:

@@ -18,7 +18,7 @@ Message = Mapping[str, Any]
 Prompt = str | Sequence[Message] | Callable[[Mapping[Any, Any]], "str | Sequence[Message] | None"]
 RESERVED_KEYWORDS: Final = (
     "prompt", "model", "system", "output", "endpoint", "name", "on_missing", "dedupe", "allow",
-    "images", "image_root", "image_detail", "image_max_size", "files", "file_root",
+    "lenient", "images", "image_root", "image_detail", "image_max_size", "files", "file_root",
 )  # fmt: skip
 _NOT_IN_A_BATCH: Final = "not supported in a batch. Fix: omit it"
 _NOT_SPREAD: Final = "not a request parameter. Fix: pass its items as keywords, temperature=0"

@@ -48,6 +48,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         The fields of :attr:`images`, as the manifest stores them.
     file_columns, file_root
         The fields of :attr:`files`, as the manifest stores them.
+    lenient
+        Whether to ignore unknown fields of answers.
     """
 
     endpoint: str
@@ -64,9 +66,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     image_root: str | None = None
     image_detail: str | None = None
     image_max_size: Annotated[int, msgspec.Meta(ge=1, le=2**31)] | None = None
-    # Unset fields are not written, so that manifests without files stay as they are.
+    # Unset fields are not written, so that manifests without them stay as they are.
     file_columns: tuple[str, ...] | UnsetType = msgspec.field(name="files", default=UNSET)
     file_root: str | UnsetType = UNSET
+    lenient: bool | UnsetType = UNSET
 
     @property
     def images(self) -> ImageInput | None:
@@ -102,6 +105,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         dedupe: bool,
         body: Mapping[str, Any],
         allow: Sequence[str] = (),
+        lenient: bool = False,
         images: ImageInput | None = None,
         files: FileInput | None = None,
     ) -> Recipe:
@@ -154,6 +158,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             image_max_size=sent_images.max_size,
             file_columns=UNSET if files is None else files.columns,
             file_root=UNSET if file_root is None else file_root,
+            lenient=True if lenient else UNSET,
         )
 
     def difference(self, other: Recipe) -> list[str]:

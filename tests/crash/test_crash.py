@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -113,18 +114,14 @@ def test_the_ids_of_all_cases_differ() -> None:
     ],
 )
 def test_the_matrix_detects_a_sabotaged_protocol(sabotage: str, case_id: str) -> None:
-    # On a busy machine, the late commit may be seen in time, and a retry may time out.
+    # On a busy machine, the late commit may be seen in time, or a retry be billed, too.
     for _ in range(3):
         (verdict,) = run("--sabotage", sabotage, "--case", case_id)
-        if "billed 2 batches" in verdict["fault"]:
+        if billed_again := re.search(r"billed [2-9] batches", verdict["fault"]):
             break
-    assert "billed 2 batches" in verdict["fault"]
+    assert billed_again, verdict["fault"]
 
 
-def test_a_naive_client_is_billed_twice() -> None:
-    # On a busy machine, the retry may time out and be billed, too.
-    for _ in range(3):
-        (verdict,) = run("--case", NAIVE)
-        if verdict["billed"] == 2:
-            break
-    assert verdict["billed"] == 2
+def test_a_naive_client_is_billed_more_than_once() -> None:
+    (verdict,) = run("--case", NAIVE)
+    assert verdict["billed"] >= 2

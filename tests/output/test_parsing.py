@@ -198,6 +198,30 @@ def test_an_invalid_field_has_a_reason_and_a_path(change: Any, fragment: str) ->
     assert fragment in error(SPEC, json.dumps(FULL | change))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"more": 1},
+        {"address": FULL["address"] | {"zip": "50667"}},
+        {"homes": [{"city": "Bonn", "country": "DE", "zip": None}]},
+        {"chain": {"value": 1, "next": {"value": 2, "next": None, "x": []}}},
+    ],
+)
+def test_unknown_fields_are_ignored_only_when_asked(change: Any) -> None:
+    text = json.dumps(FULL | change)
+    assert "unknown field" in error(SPEC, text)
+    parsed = parse_answers(SPEC, [text], lenient=True)
+    assert parsed.errors.to_pylist() == [None]
+    assert parsed.columns["label"].to_pylist() == ["b"]
+    assert parsed.columns["address.city"].to_pylist() == ["Köln"]
+
+
+def test_a_lenient_spec_still_checks_the_fields_that_it_knows() -> None:
+    texts = [json.dumps(FULL | change) for change in ({"label": "meh", "x": 1}, {"count": -1})]
+    texts.append(json.dumps({key: FULL[key] for key in FULL if key != "sure"}))
+    assert parse_answers(SPEC, texts, lenient=True).errors.null_count == 0
+
+
 def test_a_missing_field_is_named() -> None:
     text = json.dumps({key: value for key, value in FULL.items() if key != "sure"})
     assert error(SPEC, text) == "Object missing required field `sure`"

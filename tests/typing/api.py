@@ -28,7 +28,7 @@ def calls(frame: pd.DataFrame, client: openai.OpenAI) -> None:
     """Call everything, with every kind of argument."""
     requests: bf.Requests = bf.requests(frame, "{{ text }}", model="gpt-5.6-luna")
     bf.requests(frame, "{{ text }}", model="m", output=["a", "b"], name="label", temperature=0)
-    bf.requests(frame, "{{ text }}", model="m", output=Review, on_missing="skip", dedupe=False)
+    bf.requests(frame, "{{ text }}", model="m", output=Review, lenient=True, dedupe=False)
     bf.requests(frame, [{"role": "user", "content": "{{ text }}"}], model="m", system="Be brief.")
     bf.requests(frame, lambda row: f"Classify {row['text']}", model="m", output=Literal["a"])
     clean: bf.Requests = requests.moderate(client=client, model="omni-moderation-latest")

@@ -136,7 +136,7 @@ def page_count(data: bytes) -> int:
 
 @contextmanager
 def _quiet(library: str) -> Iterator[None]:
-    """Keep a library from logging a warning for each damaged part of each file."""
+    """Keep a library from logging a warning for each damaged part."""
     logger = logging.getLogger(library)
     level = logger.level
     logger.setLevel(logging.CRITICAL)
