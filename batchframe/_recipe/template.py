@@ -196,17 +196,14 @@ def _cell(placeholder: Placeholder, names: Sequence[str]) -> Cell:
 
 
 def _column(name: str, names: Sequence[str]) -> int | None:
-    """Return the position of a column by exact name, then stripped name."""
-    for candidates in (names, [other.strip() for other in names]):
-        positions = [position for position, other in enumerate(candidates) if other == name]
-        if len(positions) > 1:
-            raise ColumnError(
-                f"{{{{ {name} }}}} matches {len(positions)} columns (positions "
-                f"{format_list(positions)}). Fix: rename them, df.columns = [...]."
-            )
-        if positions:
-            return positions[0]
-    return None
+    """Return the position of a column by its name without spaces around it."""
+    positions = [position for position, other in enumerate(names) if other.strip() == name]
+    if len(positions) > 1:
+        raise ColumnError(
+            f"{{{{ {name} }}}} matches {len(positions)} columns (positions "
+            f"{format_list(positions)}). Fix: rename them, df.columns = [...]."
+        )
+    return positions[0] if positions else None
 
 
 def templates_in(value: Any) -> list[Template]:
