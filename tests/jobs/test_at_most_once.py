@@ -255,7 +255,7 @@ def test_s18_a_job_started_during_the_search_for_earlier_jobs_is_followed(
     assert len(server.ledger) == 1
 
 
-def test_a_submission_reads_each_earlier_job_once(
+def test_a_submission_reads_each_earlier_job_at_most_once(
     server: batchframe.local.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def ask(texts: list[str]) -> bf.Requests:
@@ -269,7 +269,7 @@ def test_a_submission_reads_each_earlier_job_once(
 
     wrap_folder(monkeypatch, "read_manifest", counted)
     job = ask(["a", "b", "c"]).submit("second", client=server.client())
-    assert read_ids == [first]
+    assert read_ids in ([first], [])  # an older record of this process is not read again
     time.sleep(0.2)  # a folder that has just changed is always read
     ask(["a", "b", "c"]).submit("second", client=server.client())
     # For earlier jobs, for the estimate, and under the lock.
