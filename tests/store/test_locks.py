@@ -84,8 +84,12 @@ def test_s19_a_disk_without_locks_gets_a_marker_file(
 ) -> None:
     import fcntl
 
-    def refuse(*_: object) -> None:
-        raise OSError(getattr(errno, number), "no locks on this disk")
+    flock = fcntl.flock
+
+    def refuse(file: int, operation: int) -> None:
+        if operation != fcntl.LOCK_UN:  # locks of other threads are released
+            raise OSError(getattr(errno, number), "no locks on this disk")
+        flock(file, operation)
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     assert job.resume().status == "validating"

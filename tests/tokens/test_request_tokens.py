@@ -42,8 +42,6 @@ COOKBOOK = [
 ]
 HELLO = [{"role": "user", "content": "Say hello"}]
 
-pytestmark = pytest.mark.filterwarnings("error")
-
 
 @pytest.fixture(autouse=True)
 def _exact_engine() -> None:

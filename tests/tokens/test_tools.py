@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from batchframe import TokenCount, count_tokens
 from batchframe._tokens.tools import namespace
 
-pytestmark = pytest.mark.filterwarnings("error")
 HELLO = [{"role": "user", "content": "Say hello"}]
 ADDRESS = {
     "type": "object",
