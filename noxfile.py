@@ -69,7 +69,7 @@ def tests(session: nox.Session, pandas: str) -> None:
 def oldest(session: nox.Session) -> None:
     """Test the wheel with the oldest openai and pandas that it supports."""
     session.install(
-        f"{wheel(session)}[local,fast,images]",
+        f"{wheel(session)}[demo,images]",
         *("certifi", "hypothesis", "pytest", "pytest-xdist"),
         *(oldest_version(package) for package in ("openai", "pandas")),
     )
