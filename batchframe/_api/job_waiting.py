@@ -132,7 +132,7 @@ def widget(self: Job) -> Box:
 
     The card follows the job, as that of :meth:`watch` does. Canceling asks for confirmation. The
     buttons work while this kernel runs, also after the page is reloaded. A saved notebook keeps
-    the last card.
+    the last card; in JupyterLab, the last one before a reload, with its time.
     """
     panel = _panel(self)
     if not _has_ended(self):
