@@ -9,10 +9,12 @@ import textwrap
 
 import pytest
 
+import batchframe as bf
 import batchframe.local
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork()")
 
+PROCESSES = "batchframe._services.openai_transport._PROCESSES"
 # Forks at many moments of a poll; a child that hangs is ended by its alarm.
 PARENT = """
     import os, signal, sys, threading, time, warnings
@@ -99,3 +101,15 @@ def test_a_forked_process_has_its_own_client_of_the_environment(
     watched = SUBMITTED.replace(", client=client()", "")
     act = 'assert job.refresh().status == "validating"'
     assert failed(act, server, watched) == "0"
+
+
+def test_connections_of_another_process_are_refused(
+    requests: bf.Requests, server: batchframe.local.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = server.client()
+    requests.submit("kept", client=client).wait()
+    with monkeypatch.context() as patch:
+        patch.setattr(PROCESSES, {client._client: os.getpid() + 1})
+        with pytest.raises(bf.errors.ClientError, match="forked"):
+            bf.recover(client)
+    assert bf.job("kept", client=client).refresh().counts == {"ok": 3}

@@ -199,6 +199,8 @@ def test_a_tier_passed_to_submit_is_redirected_to_requests(home: Path) -> None:
 def test_other_parameters_passed_to_submit_are_redirected_to_requests() -> None:
     with pytest.raises(RequestError, match=r"requests\(\.\.\., temperature=\.\.\.\)\.submit"):
         ask().submit(temperature=0)  # type: ignore[arg-type]
+    with pytest.raises(RequestError, match=r"requests\(\.\.\., top_k=5\), as keywords"):
+        ask().submit(extra_body={"top_k": 5})  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="unexpected keyword argument 'color'"):
         ask().submit(color=0)  # type: ignore[arg-type]
 
